@@ -1,0 +1,383 @@
+package presign
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/s3presign/presign/internal/strict"
+)
+
+const (
+	maxBody     = 64 << 10         // bytes of a request
+	backendTime = 10 * time.Second // for what a request waits for: the credentials
+	retryAfter  = 30 * time.Second // when they fail
+)
+
+// Handler is a Signer's HTTP API. Its routes are relative to where it is mounted:
+//
+//	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
+//
+// POST / grants an upload. The request is JSON or urlencoded, with the members filename, type, size, min_size, max_size,
+// expires_in (seconds), checksum, metadata (an object; metadata[name] if urlencoded) and method ("PUT" or "POST"), of
+// which only filename is required. The answer is a [Grant] with status 201: a PUT if the size is known, else a form, or
+// what method asks for. A service that mounts it says in its own way who may come from where (CORS), how often, and how
+// slowly; urlencoded requests are taken from the same origin only ([http.CrossOriginProtection]).
+//
+// Every error is a [Problem]. Handler never redirects. It is immutable and safe for concurrent use.
+type Handler struct {
+	signer       *Signer
+	authenticate func(*http.Request) (owner string, err error)
+	authorize    func(*http.Request, *Upload) error
+	logger       *slog.Logger
+	crossOrigin  http.CrossOriginProtection
+}
+
+// NewHandler returns the HTTP API of signer. Authenticate is called for every request, before anything of it is looked
+// at but its method and path, and tells who asks: any string of 1 to 128 bytes, which WithAuthorize then sees as
+// Upload.Owner. A *Problem that it returns is answered as it is; any other error, and an empty owner, is logged and
+// answered with 401, without its text.
+//
+// It reports all faults at once, joined.
+func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption) (*Handler, error) {
+	var faults []error
+	if signer == nil {
+		faults = append(faults, errors.New("presign: the handler has no signer"))
+	}
+	if authenticate == nil {
+		faults = append(faults, errors.New("presign: the handler has no authentication; anyone could upload"))
+	}
+	o := handlerOptions{logger: slog.Default()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.logger == nil {
+		faults = append(faults, errors.New("presign: WithLogger has no logger; slog.DiscardHandler makes one that logs nothing"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, logger: o.logger}, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch {
+	case strings.Trim(r.URL.Path, "/") != "":
+		h.fail(w, r, &Problem{Status: http.StatusNotFound})
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		h.fail(w, r, &Problem{Status: http.StatusMethodNotAllowed})
+		return
+	}
+
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	owner, err := h.authenticate(r)
+	if len(owner) > maxOwnerSize {
+		h.fail(w, r, fmt.Errorf("presign: authenticate named an owner of %d bytes; at most %d are taken", len(owner), maxOwnerSize))
+		return
+	}
+	if err != nil || owner == "" {
+		if err == nil {
+			err = errors.New("presign: authenticate named no owner")
+		}
+		h.fail(w, r, &refusal{http.StatusUnauthorized, err})
+		return
+	}
+	grant, err := h.grant(r, owner)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.write(w, r, http.StatusCreated, "application/json", grant)
+}
+
+// grant is POST /.
+func (h *Handler) grant(r *http.Request, owner string) (*Grant, error) {
+	request, err := h.decode(r)
+	if err != nil {
+		return nil, err
+	}
+	u, method, err := request.upload()
+	u.Owner = owner
+	u, policyErr := h.signer.admit(u)
+	if err := errors.Join(err, policyErr); err != nil {
+		return nil, err
+	}
+	if h.authorize != nil {
+		if err := h.authorize(r, &u); err != nil {
+			return nil, &refusal{http.StatusForbidden, err}
+		}
+		// Zero would leave both to the Policy, and code that computes what is left of a quota means none.
+		if u.MaxSize == 0 || u.Lifetime == 0 {
+			return nil, &Violation{Field: "size", Detail: "is more than what is left to upload"}
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), backendTime)
+	defer cancel()
+	if method == http.MethodPut || method == "" && u.Size != 0 {
+		return h.signer.Put(ctx, u)
+	}
+	return h.signer.Post(ctx, u)
+}
+
+// grantRequest is what a client may say of an upload. It has no key, owner or redirect.
+type grantRequest struct {
+	filename, mediaType, checksum, method string
+	size, minSize, maxSize, expiresIn     *int64
+	metadata                              map[string]string
+}
+
+// members names where each member of a request goes.
+func (q *grantRequest) members() map[string]any {
+	return map[string]any{
+		"filename": &q.filename, "type": &q.mediaType, "checksum": &q.checksum, "method": &q.method,
+		"size": &q.size, "min_size": &q.minSize, "max_size": &q.maxSize, "expires_in": &q.expiresIn,
+		"metadata": &q.metadata,
+	}
+}
+
+func (h *Handler) decode(r *http.Request) (*grantRequest, error) {
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	urlencoded := mediaType == "application/x-www-form-urlencoded"
+	if err != nil || !urlencoded && mediaType != "application/json" {
+		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Detail: "The body is taken as application/json or application/x-www-form-urlencoded."}
+	}
+	if urlencoded {
+		if err := h.crossOrigin.Check(r); err != nil {
+			return nil, &refusal{http.StatusForbidden, err}
+		}
+	}
+	q, form := new(grantRequest), r.PostForm // which authenticate may have read already, for a token in it
+	var body []byte
+	if !urlencoded || form == nil {
+		body, err = io.ReadAll(r.Body)
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
+		} else if err != nil {
+			return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body did not arrive whole."}
+		}
+	}
+	if !urlencoded {
+		err = strict.Object(body, q.members())
+	} else {
+		if form == nil {
+			form, err = url.ParseQuery(string(body))
+		}
+		if err != nil {
+			err = &strict.Error{Detail: "the body is not urlencoded"}
+		} else {
+			err = strict.Form(form, q.members())
+		}
+	}
+	if err != nil {
+		return nil, malformed(err)
+	}
+	return q, nil
+}
+
+// upload returns what the client asks for, and the method. An explicit zero is not the same as nothing said: it would
+// pass for unknown.
+func (q *grantRequest) upload() (Upload, string, error) {
+	u := Upload{Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata}
+	var violations []error
+	violate := func(field, format string, args ...any) {
+		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+	}
+	for _, size := range []struct {
+		field string
+		from  *int64
+		to    *int64
+	}{{"size", q.size, &u.Size}, {"min_size", q.minSize, &u.MinSize}, {"max_size", q.maxSize, &u.MaxSize}} {
+		if size.from == nil {
+			continue
+		}
+		if *size.from <= 0 {
+			violate(size.field, "is %d bytes; leave it out if it is unknown", *size.from)
+			continue
+		}
+		*size.to = *size.from
+	}
+	if seconds := q.expiresIn; seconds != nil {
+		if *seconds < 1 || *seconds > int64(maxLifetime/time.Second) {
+			violate("expires_in", "is %d seconds; it is between 1 and %d", *seconds, int64(maxLifetime/time.Second))
+		} else {
+			u.Lifetime = time.Duration(*seconds) * time.Second
+		}
+	}
+	switch q.method {
+	case "", http.MethodPut, http.MethodPost:
+	default:
+		violate("method", "is %q; it is \"PUT\" or \"POST\"", excerpt(q.method))
+	}
+	return u, q.method, errors.Join(violations...)
+}
+
+// malformed is the answer to a body that could not be read.
+func malformed(err error) *Problem {
+	p := &Problem{Status: http.StatusBadRequest, Detail: "The request was not understood."}
+	for _, e := range collect[*strict.Error](err) {
+		if e.Field == "" {
+			p.Detail = "The request was not understood: " + e.Detail + "."
+		} else {
+			p.Errors = append(p.Errors, Violation{Field: e.Field, Detail: e.Detail})
+		}
+	}
+	return p
+}
+
+// collect returns the errors of one type that err is, wraps or joins.
+func collect[E error](err error) (found []E) {
+	if e, ok := err.(E); ok {
+		return []E{e}
+	}
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		return collect[E](err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range err.Unwrap() {
+			found = append(found, collect[E](err)...)
+		}
+	}
+	return found
+}
+
+// Problem is an answer of the Handler that is not a success. It marshals to application/problem+json with a member
+// "message" besides, which holds the text that upload clients show. Functions that the Handler calls may return one to
+// choose its answer.
+//
+// See https://www.rfc-editor.org/rfc/rfc9457.
+type Problem struct {
+	Type   string // a URI reference; "about:blank" if empty
+	Title  string // the status text if empty
+	Status int    // an HTTP status from 400 to 599
+	Detail string // what the client may read of this occurrence
+	Errors []Violation
+
+	// RetryAfter asks the client to come back later. It goes into the Retry-After header, in seconds, rounded up.
+	RetryAfter time.Duration
+}
+
+func (p *Problem) Error() string {
+	return "presign: " + strconv.Itoa(p.Status) + " " + p.message()
+}
+
+func (p *Problem) title() string {
+	if p.Title != "" {
+		return p.Title
+	}
+	return http.StatusText(p.Status)
+}
+
+func (p *Problem) message() string {
+	switch {
+	case p.Detail != "":
+		return p.Detail
+	case len(p.Errors) > 0:
+		return p.Errors[0].Field + " " + p.Errors[0].Detail
+	}
+	return p.title()
+}
+
+// MarshalJSON returns the wire form.
+func (p *Problem) MarshalJSON() ([]byte, error) {
+	problemType := p.Type
+	if problemType == "" {
+		problemType = "about:blank"
+	}
+	return marshal(struct {
+		Type    string      `json:"type"`
+		Title   string      `json:"title"`
+		Status  int         `json:"status"`
+		Detail  string      `json:"detail,omitempty"`
+		Errors  []Violation `json:"errors,omitempty"`
+		Message string      `json:"message"`
+	}{problemType, p.title(), p.Status, p.Detail, p.Errors, p.message()})
+}
+
+// refusal is an error of the service's own code: status is the answer if the error does not say which.
+type refusal struct {
+	status int
+	err    error
+}
+
+func (e *refusal) Error() string { return e.err.Error() }
+func (e *refusal) Unwrap() error { return e.err }
+
+// fail answers with the problem that err is, or stands for.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := h.problem(r, err)
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	h.write(w, r, p.Status, "application/problem+json", p)
+}
+
+func (h *Handler) problem(r *http.Request, err error) *Problem {
+	if p := (*Problem)(nil); errors.As(err, &p) {
+		if p.Status >= 400 && p.Status <= 599 {
+			return p
+		}
+		h.log(r, slog.LevelError, fmt.Errorf("presign: a Problem has the status %d: %w", p.Status, err))
+		return &Problem{Status: http.StatusInternalServerError}
+	}
+	if violations := collect[*Violation](err); len(violations) > 0 {
+		p := &Problem{Status: http.StatusUnprocessableEntity}
+		for _, v := range violations {
+			p.Errors = append(p.Errors, *v)
+		}
+		return p
+	}
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		h.log(r, slog.LevelInfo, err)
+		return &Problem{Status: refused.status}
+	case errors.Is(err, context.DeadlineExceeded):
+		h.log(r, slog.LevelError, err)
+		return &Problem{Status: http.StatusGatewayTimeout, RetryAfter: retryAfter}
+	case errors.Is(err, ErrCredentialsExpiring), errors.Is(err, errRetrieving):
+		h.log(r, slog.LevelError, err)
+		return &Problem{Status: http.StatusServiceUnavailable, RetryAfter: retryAfter}
+	}
+	h.log(r, slog.LevelError, err)
+	return &Problem{Status: http.StatusInternalServerError}
+}
+
+func (h *Handler) log(r *http.Request, level slog.Level, err error) {
+	h.logger.LogAttrs(r.Context(), level, "upload not granted", slog.Any("error", err))
+}
+
+func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, mediaType string, v any) {
+	body, err := marshal(v)
+	if err != nil {
+		h.log(r, slog.LevelError, err)
+		status, mediaType, body = http.StatusInternalServerError, "application/problem+json", []byte(`{"status":500}`)
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// marshal leaves "&" as it is, which every URL of a grant has.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

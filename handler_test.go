@@ -1,0 +1,574 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+)
+
+// user authenticates whoever names themselves.
+func user(r *http.Request) (string, error) {
+	if name := r.Header.Get("X-User"); name != "" {
+		return name, nil
+	}
+	return "", errors.New("no session")
+}
+
+// service is a Handler under test, with what it signed and logged.
+type service struct {
+	*presign.Handler
+	signed int
+	log    bytes.Buffer
+}
+
+// newService mounts a handler whose provider of credentials counts how often it signs.
+func newService(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption) *service {
+	t.Helper()
+	s := new(service)
+	provider := newClient().Options().Credentials
+	client := newClient(func(o *s3.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			s.signed++
+			return provider.Retrieve(ctx)
+		})
+	})
+	signer, err := presign.NewSigner(client, "bucket", policy)
+	require.NoError(t, err)
+	opts = append([]presign.HandlerOption{presign.WithLogger(slog.New(slog.NewTextHandler(&s.log, nil)))}, opts...)
+	s.Handler, err = presign.NewHandler(signer, user, opts...)
+	require.NoError(t, err)
+	return s
+}
+
+func (s *service) do(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func jsonRequest(body string) *http.Request {
+	r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-User", "alice")
+	return r
+}
+
+func formRequest(body string) *http.Request {
+	r := jsonRequest(body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// problem is an error's wire form.
+type problem struct {
+	Type, Title, Detail, Message string
+	Status                       int
+	Errors                       []presign.Violation
+}
+
+// requireProblem checks what every error answer has in common.
+func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) problem {
+	t.Helper()
+	require.Equal(t, status, w.Code, w.Body)
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	decoder := json.NewDecoder(w.Body)
+	decoder.DisallowUnknownFields()
+	var p problem
+	require.NoError(t, decoder.Decode(&p))
+	require.Equal(t, status, p.Status)
+	require.NotEmpty(t, p.Type)
+	require.NotEmpty(t, p.Title)
+	require.NotEmpty(t, p.Message)
+	return p
+}
+
+func TestNewHandlerRefuses(t *testing.T) {
+	_, err := presign.NewHandler(nil, nil, presign.WithLogger(nil))
+	require.EqualError(t, err, "presign: the handler has no signer\npresign: the handler has no authentication; anyone could upload\npresign: WithLogger has no logger; slog.DiscardHandler makes one that logs nothing")
+}
+
+func TestGrant(t *testing.T) {
+	policy := with(func(p *presign.Policy) { p.Metadata = []string{"color"} })
+	for name, c := range map[string]struct {
+		request *http.Request
+		method  string
+		expires float64
+	}{
+		"JSON with a size":          {jsonRequest(`{"filename": "a.png", "size": 10}`), "PUT", 900},
+		"JSON without a size":       {jsonRequest(`{"filename": "a.png", "min_size": 20, "max_size": 30}`), "POST", 900},
+		"JSON with a method":        {jsonRequest(`{"filename": "a.png", "size": 10, "method": "POST"}`), "POST", 900},
+		"JSON with everything":      {jsonRequest(`{"filename": "a.png", "type": "image/png", "size": 10, "expires_in": 60, "metadata": {"color": "red"}, "method": "PUT"}`), "PUT", 60},
+		"form with a size":          {formRequest("filename=a.png&size=10"), "PUT", 900},
+		"form without a size":       {formRequest("filename=a.png&min_size=20&max_size=30"), "POST", 900},
+		"form with everything":      {formRequest("filename=a.png&type=image%2Fpng&size=10&expires_in=60&metadata%5Bcolor%5D=red&method=POST"), "POST", 60},
+		"form with plus and spaces": {formRequest("filename=a+b%20c.png&size=10"), "PUT", 900},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, policy)
+			w := s.do(c.request)
+			require.Equal(t, http.StatusCreated, w.Code, w.Body)
+			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+			require.NotContains(t, w.Body.String(), `\u0026`)
+			var got map[string]any
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+			require.Equal(t, c.method, got["method"])
+			require.InDelta(t, c.expires, got["expires_in"], 2)
+			require.Regexp(t, "^uploads/[A-Z2-7]{26}/a", got["key"])
+			if c.method == "PUT" {
+				require.Contains(t, got["url"], "X-Amz-Signature")
+				require.Contains(t, got["headers"], "Content-Type")
+				require.NotContains(t, got, "fields")
+			} else {
+				require.Contains(t, got["fields"], "policy")
+				require.NotContains(t, got, "headers")
+			}
+			require.Equal(t, 1, s.signed)
+			require.Empty(t, s.log.String())
+		})
+	}
+}
+
+// TestHostileRequests: each is answered with a problem that names what is at fault, and nothing is signed.
+func TestHostileRequests(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
+	for _, c := range []struct {
+		body   string
+		status int
+		field  string
+	}{
+		{``, 400, ""}, {`{`, 400, ""}, {`[]`, 400, ""}, {`null`, 400, ""}, {`"a"`, 400, ""}, {`{} {}`, 400, ""}, {`{"filename": "a.png"}x`, 400, ""},
+		{deep, 400, ""}, {strings.Repeat("[", 60000), 400, ""},
+		{`{"filename": "` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
+		{`{"filename": "a.png", "filename": "b.png"}`, 400, "filename"},
+		{`{"size": 10, "filename": "a.png", "si\u007ae": 20}`, 400, "size"},
+		{`{"filename": "a.png", "Size": 10}`, 400, "Size"},
+		{`{"FILENAME": "a.png"}`, 400, "FILENAME"},
+		{`{"filename": "a.png", "key": "uploads/other.png"}`, 400, "key"},
+		{`{"filename": "a.png", "owner": "root"}`, 400, "owner"},
+		{`{"filename": "a.png", "redirect": "https://evil.example"}`, 400, "redirect"},
+		{`{"filename": "a.png", "__proto__": {}}`, 400, "__proto__"},
+		{`{"filename": 5}`, 400, "filename"}, {`{"filename": null}`, 400, "filename"}, {`{"filename": ["a.png"]}`, 400, "filename"}, {`{"filename": {}}`, 400, "filename"},
+		{`{"filename": "a.png", "size": "10"}`, 400, "size"}, {`{"filename": "a.png", "size": null}`, 400, "size"}, {`{"filename": "a.png", "size": true}`, 400, "size"},
+		{`{"filename": "a.png", "size": 10.5}`, 400, "size"}, {`{"filename": "a.png", "size": 1e2}`, 400, "size"}, {`{"filename": "a.png", "size": -0}`, 400, "size"},
+		{`{"filename": "a.png", "size": 9223372036854775808}`, 400, "size"}, {`{"filename": "a.png", "size": 1e400}`, 400, "size"},
+		{`{"filename": "a.png", "size": 010}`, 400, ""}, {`{"filename": "a.png", "size": NaN}`, 400, ""}, {`{"filename": "a.png", "size": 0x10}`, 400, ""},
+		{`{"filename": "a.png", "metadata": ["color"]}`, 400, "metadata"}, {`{"filename": "a.png", "metadata": {"color": 5}}`, 400, "metadata[color]"},
+		{`{"filename": "a.png", "metadata": {"color": "a", "color": "b"}}`, 400, "metadata[color]"},
+		{"{\"filename\": \"a\xff.png\"}", 400, ""}, {`{"filename": "a\ud800.png"}`, 400, ""}, {`{"filename": "\udc00\ud800.png"}`, 400, ""}, {"\xef\xbb\xbf{}", 400, ""},
+
+		{`{}`, 422, "filename"}, {`{"filename": ""}`, 422, "filename"},
+		{`{"filename": "../a.png"}`, 422, "filename"}, {`{"filename": "a/b.png"}`, 422, "filename"}, {`{"filename": "a\\b.png"}`, 422, "filename"}, {`{"filename": ".."}`, 422, "filename"},
+		{`{"filename": "a\u0000.png"}`, 422, "filename"}, {`{"filename": "a\r\nb.png"}`, 422, "filename"}, {`{"filename": "a\u0085.png"}`, 422, "filename"},
+		{`{"filename": "gpj.\u202eexe"}`, 422, "filename"}, {`{"filename": "\u2067a.png"}`, 422, "filename"},
+		{`{"filename": "` + strings.Repeat("a", 300) + `"}`, 422, "filename"},
+		{`{"filename": "a.png", "size": 0}`, 422, "size"}, {`{"filename": "a.png", "size": -1}`, 422, "size"},
+		{`{"filename": "a.png", "size": -9223372036854775808}`, 422, "size"}, {`{"filename": "a.png", "size": 9223372036854775807}`, 422, "size"}, {`{"filename": "a.png", "size": 1001}`, 422, "size"},
+		{`{"filename": "a.png", "min_size": 0}`, 422, "min_size"}, {`{"filename": "a.png", "max_size": 0}`, 422, "max_size"}, {`{"filename": "a.png", "max_size": 9223372036854775807}`, 422, "max_size"},
+		{`{"filename": "a.png", "expires_in": 0}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": -1}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": 901}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": 9223372036854775807}`, 422, "expires_in"},
+		{`{"filename": "a.png", "type": "text/html"}`, 422, "type"}, {`{"filename": "a.html", "type": "text/html"}`, 422, "type"}, {`{"filename": "a", "type": "image/jpegz;text/html"}`, 422, "type"},
+		{`{"filename": "a.png", "type": "image/png,text/html"}`, 422, "type"}, {`{"filename": "a.pdf", "type": "image/png"}`, 422, "type"}, {`{"filename": "a", "type": "image/png\r\nx-amz-acl: public-read"}`, 422, "type"},
+		{`{"filename": "a.png", "method": "put"}`, 422, "method"}, {`{"filename": "a.png", "method": "DELETE"}`, 422, "method"}, {`{"filename": "a.png", "method": "PUT"}`, 422, "size"},
+		{`{"filename": "a.png", "checksum": "AAAA"}`, 422, "checksum"}, {`{"filename": "a.png", "metadata": {"x": "y"}}`, 422, "metadata[x]"}, {`{"filename": "a.png", "metadata": {"color": "a\r\nb"}}`, 422, "metadata[color]"},
+	} {
+		s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"color"} }))
+		p := requireProblem(t, s.do(jsonRequest(c.body)), c.status)
+		shown := c.body
+		if len(shown) > 100 {
+			shown = shown[:100]
+		}
+		if c.field == "" {
+			require.Empty(t, p.Errors, shown)
+			require.NotEmpty(t, p.Detail, shown)
+		} else {
+			require.NotEmpty(t, p.Errors, shown)
+			require.Equal(t, c.field, p.Errors[0].Field, shown)
+			require.NotEmpty(t, p.Errors[0].Detail, shown)
+		}
+		require.NotContains(t, p.Message, "\r", shown)
+		require.Less(t, len(p.Message), 500, shown)
+		require.Zero(t, s.signed, shown)
+	}
+}
+
+func TestHostileForms(t *testing.T) {
+	for _, c := range []struct {
+		body   string
+		status int
+		field  string
+	}{
+		{"", 422, "filename"}, {"filename=a.png&filename=b.png", 400, "filename"}, {"filename=a.png&Size=10", 400, "Size"},
+		{"filename=a.png&key=uploads/b.png", 400, "key"}, {"filename=a.png&metadata=x", 400, "metadata"}, {"filename=a.png&size[a]=10", 400, "size[a]"},
+		{"filename=a.png&metadata[color]=a&metadata[color]=b", 400, "metadata[color]"}, {"filename=a.png&metadata[]=a", 422, "metadata[]"},
+		{"filename=a.png&size=", 400, "size"}, {"filename=a.png&size=+10", 400, "size"}, {"filename=a.png&size=%2B10", 400, "size"}, {"filename=a.png&size=1_0", 400, "size"},
+		{"filename=a.png&size=0x10", 400, "size"}, {"filename=a.png&size=10.0", 400, "size"}, {"filename=a.png&size=99999999999999999999", 400, "size"},
+		{"filename=a.png&size=0", 422, "size"}, {"filename=a.png&size=-1", 422, "size"}, {"filename=%ff", 400, "filename"}, {"filename=a%00", 422, "filename"},
+		{"filename=%zz", 400, ""}, {"filename=a;size=10", 400, ""}, {strings.Repeat("a", 65<<10), 413, ""},
+	} {
+		s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"color"} }))
+		p := requireProblem(t, s.do(formRequest(c.body)), c.status)
+		if c.field != "" {
+			require.NotEmpty(t, p.Errors, c.body)
+			require.Equal(t, c.field, p.Errors[0].Field, c.body)
+		}
+		require.Zero(t, s.signed, c.body)
+	}
+}
+
+// TestAllFaultsAtOnce: a client need not mend one fault to hear of the next.
+func TestAllFaultsAtOnce(t *testing.T) {
+	s := newService(t, images())
+	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`)), 422)
+	var fields []string
+	for _, v := range p.Errors {
+		fields = append(fields, v.Field)
+	}
+	require.Equal(t, []string{"size", "expires_in", "method", "filename", "checksum"}, fields)
+	require.Equal(t, p.Errors[0].Field+" "+p.Errors[0].Detail, p.Message)
+
+	p = requireProblem(t, s.do(jsonRequest(`{"filename": 1, "size": "x", "Method": "GET"}`)), 400)
+	require.Len(t, p.Errors, 3)
+}
+
+// TestHarmlessNames: names that look like attacks elsewhere are granted under a safe key.
+func TestHarmlessNames(t *testing.T) {
+	for name, key := range map[string]string{
+		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png", "a$$b.png": "a__b.png", "a b.png": "a-b.png",
+		"'; DROP TABLE x; --.png": "---DROP-TABLE-x----.png", "<script>.png": "-script-.png", "a%2F..%2Fb.png": "a-2F..-2Fb.png", "日本.png": "日本.png",
+	} {
+		s := newService(t, images())
+		body, err := json.Marshal(map[string]any{"filename": name, "method": "POST"})
+		require.NoError(t, err)
+		w := s.do(jsonRequest(string(body)))
+		require.Equal(t, http.StatusCreated, w.Code, w.Body)
+		var grant presign.Grant
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &grant))
+		_, got, _ := strings.Cut(strings.TrimPrefix(grant.Key, "uploads/"), "/")
+		require.Equal(t, key, got)
+		for field, value := range grant.Fields {
+			require.NotContains(t, value, "$", field)
+		}
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{
+		{"POST", "", 201}, {"POST", "/", 201}, {"POST", "//", 201}, {"POST", "/?a=b", 201},
+		{"GET", "/", 405}, {"HEAD", "/", 405}, {"PUT", "/", 405}, {"OPTIONS", "/", 405}, {"DELETE", "", 405}, {"BREW", "/", 405},
+		{"POST", "/x", 404}, {"POST", "/..", 404}, {"POST", "/./", 404}, {"POST", "/%2e", 404}, {"GET", "/favicon.ico", 404},
+	} {
+		s := newService(t, images())
+		mux := http.NewServeMux()
+		mux.Handle("/", s) // the outer mux may redirect; the handler must not
+		r := jsonRequest(`{"filename": "a.png", "size": 10}`)
+		target := httptest.NewRequest(c.method, "/", nil)
+		r.Method, r.URL = c.method, target.URL
+		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(c.path, "?")
+		w := s.do(r)
+		if c.status == 201 {
+			require.Equal(t, 201, w.Code, c)
+			continue
+		}
+		requireProblem(t, w, c.status)
+		if c.status == 405 {
+			require.Equal(t, "POST", w.Header().Get("Allow"))
+		}
+		require.Zero(t, s.signed)
+	}
+}
+
+// TestMounted: behind StripPrefix, with and without the trailing slash, without a redirect.
+func TestMounted(t *testing.T) {
+	s := newService(t, images())
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", s))
+	mux.Handle("/uploads", http.StripPrefix("/uploads", s))
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for path, status := range map[string]int{"/uploads": 201, "/uploads/": 201, "/uploads/x": 404, "/uploads/%2F": 201, "/uploads/%2e%2e": 404} {
+		r, err := http.NewRequest("POST", server.URL+path, strings.NewReader(`{"filename": "a.png", "size": 10}`))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-User", "alice")
+		w, err := client.Do(r)
+		require.NoError(t, err)
+		w.Body.Close()
+		require.Equal(t, status, w.StatusCode, path)
+	}
+}
+
+func TestMediaTypes(t *testing.T) {
+	for contentType, status := range map[string]int{
+		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201, "application/x-www-form-urlencoded; charset=utf-8": 400,
+		"": 415, "text/plain": 415, "multipart/form-data; boundary=x": 415, "application/jsonp": 415, "application/problem+json": 415, "text/json": 415, "application/json, text/plain": 415, ";": 415,
+	} {
+		s := newService(t, images())
+		r := jsonRequest(`{"filename": "a.png", "size": 10}`)
+		r.Header.Set("Content-Type", contentType)
+		if w := s.do(r); status == 201 {
+			require.Equal(t, 201, w.Code, contentType)
+		} else {
+			requireProblem(t, w, status)
+		}
+	}
+}
+
+// TestCrossSite: a page elsewhere cannot have its visitors' browsers ask with their cookies. For JSON browsers ask
+// first (CORS); urlencoded bodies they send at once.
+func TestCrossSite(t *testing.T) {
+	for _, c := range []struct {
+		header, value string
+		status        int
+	}{
+		{"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403}, {"Sec-Fetch-Site", "same-origin", 201}, {"Sec-Fetch-Site", "none", 201},
+		{"Origin", "https://evil.example", 403}, {"Origin", "http://example.com", 201}, {"Origin", "null", 403},
+	} {
+		s := newService(t, images())
+		r := formRequest("filename=a.png&size=10")
+		r.Header.Set(c.header, c.value)
+		if w := s.do(r); c.status == 201 {
+			require.Equal(t, 201, w.Code, c)
+		} else {
+			requireProblem(t, w, c.status)
+			require.Zero(t, s.signed)
+		}
+	}
+}
+
+// failingBody fails when it is read.
+type failingBody struct{ err error }
+
+func (b failingBody) Read([]byte) (int, error) { return 0, b.err }
+
+func TestBodyCutOff(t *testing.T) {
+	s := newService(t, images())
+	r := jsonRequest("")
+	r.Body = io.NopCloser(failingBody{io.ErrUnexpectedEOF})
+	requireProblem(t, s.do(r), 400)
+}
+
+func TestAuthenticate(t *testing.T) {
+	secret := errors.New("the session of alice has expired in the database at 10.0.0.1")
+	for name, c := range map[string]struct {
+		owner  string
+		err    error
+		status int
+	}{
+		"error":         {"", secret, 401},
+		"owner, error":  {"alice", secret, 401},
+		"nobody":        {"", nil, 401},
+		"long owner":    {strings.Repeat("o", 129), nil, 500},
+		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
+		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
+		"no problem":    {"", &presign.Problem{Status: 200}, 500},
+		"null problem":  {"", &presign.Problem{}, 500},
+		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 422},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, images())
+			signer := newSigner(t, images())
+			read := false
+			handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return c.owner, c.err },
+				presign.WithLogger(slog.New(slog.NewTextHandler(&s.log, nil))),
+				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("authorized"); return nil }))
+			require.NoError(t, err)
+			r := jsonRequest("")
+			r.Body = io.NopCloser(readFunc(func([]byte) (int, error) { read = true; return 0, io.EOF }))
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			retryAfter := w.Header().Get("Retry-After")
+			p := requireProblem(t, w, c.status)
+			require.False(t, read, "the body was looked at before the client was known")
+			switch name {
+			case "problem":
+				require.Equal(t, "2", retryAfter)
+				require.Equal(t, "Slow down.", p.Message)
+				require.Equal(t, "Too Many Requests", p.Title)
+			case "its problem":
+				require.Equal(t, "Suspended", p.Message)
+				require.Equal(t, "https://example.com/suspended", p.Type)
+			case "error", "owner, error":
+				require.NotContains(t, p.Message+p.Detail, "database")
+				require.Contains(t, s.log.String(), "10.0.0.1")
+			case "nobody", "long owner":
+				require.Contains(t, s.log.String(), "owner")
+			}
+		})
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestAuthenticateReadsForm: a function that looks for its token in the form does not take the form away.
+func TestAuthenticateReadsForm(t *testing.T) {
+	handler, err := presign.NewHandler(newSigner(t, images()), func(r *http.Request) (string, error) { return r.FormValue("filename"), nil })
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, formRequest("filename=a.png&size=10"))
+	require.Equal(t, 201, w.Code, w.Body)
+}
+
+func TestAuthorizeSees(t *testing.T) {
+	for body, want := range map[string]presign.Upload{
+		`{"filename": "a.png", "size": 10}`:                       {Filename: "a.png", Type: "image/png", Size: 10, MinSize: 10, MaxSize: 10, Lifetime: 15 * time.Minute, Owner: "alice"},
+		`{"filename": "a.png"}`:                                   {Filename: "a.png", Type: "image/png", MinSize: 10, MaxSize: 1000, Lifetime: 15 * time.Minute, Owner: "alice"},
+		`{"filename": "a.pdf", "max_size": 20, "expires_in": 60}`: {Filename: "a.pdf", Type: "application/pdf", MinSize: 10, MaxSize: 20, Lifetime: time.Minute, Owner: "alice"},
+	} {
+		calls := 0
+		s := newService(t, images(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			calls++
+			require.Equal(t, "alice", r.Header.Get("X-User"))
+			require.Equal(t, want, *u)
+			return nil
+		}))
+		require.Equal(t, 201, s.do(jsonRequest(body)).Code)
+		require.Equal(t, 1, calls)
+	}
+}
+
+func TestAuthorizeDecides(t *testing.T) {
+	policy := with(func(p *presign.Policy) { p.Metadata = []string{"user"} })
+	for name, c := range map[string]struct {
+		body      string
+		authorize func(*presign.Upload) error
+		status    int
+		want      string // in the answer
+	}{
+		"refuses":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 403, `"Forbidden"`},
+		"problem":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Problem{Status: 402, Detail: "Pay."} }, 402, `"Pay."`},
+		"violation": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Violation{Field: "filename", Detail: "is taken"} }, 422, `"is taken"`},
+		"violations": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
+			return fmt.Errorf("no: %w", errors.Join(&presign.Violation{Field: "filename", Detail: "is taken"}, &presign.Violation{Field: "type", Detail: "is ugly"}))
+		}, 422, `"is ugly"`},
+		"prefix":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
+		"key":               {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
+		"key in a form":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
+		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 422, `"key"`},
+		"narrower":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
+		"wider":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 422, `"max_size"`},
+		"quota":             {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
+		"quota used up":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 0); return nil }, 422, `"size"`},
+		"quota overdrawn":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"max_size"`},
+		"shorter":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
+		"longer":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 422, `"expires_in"`},
+		"no time left":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"size"`},
+		"metadata":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
+		"foreign metadata":  {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 422, `"metadata[presign]"`},
+		"type of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 422, `"type"`},
+		"size of its own":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 201, `"PUT"`},
+		"name of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 201, `/x.png"`},
+		"redirect, no form": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 422, `"redirect"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }))
+			w := s.do(jsonRequest(c.body))
+			require.Equal(t, c.status, w.Code, w.Body)
+			require.Contains(t, w.Body.String(), c.want)
+			require.NotContains(t, w.Body.String(), "quota table")
+			if c.status != 201 {
+				require.Zero(t, s.signed)
+			}
+			if name == "refuses" {
+				require.Contains(t, s.log.String(), "quota table")
+			}
+		})
+	}
+}
+
+// TestCredentialsFail: the client hears when to come back, and nothing else.
+func TestCredentialsFail(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider aws.CredentialsProviderFunc
+		request  func(*http.Request) *http.Request
+		status   int
+	}{
+		"error": {func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{}, errors.New("sts.internal: connection refused")
+		}, nil, 503},
+		"empty": {func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "sts.internal"}, nil
+		}, nil, 503},
+		"expiring": {func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "sts.internal", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(29 * time.Second)}, nil
+		}, nil, 503},
+		"slow": {func(ctx context.Context) (aws.Credentials, error) {
+			<-ctx.Done()
+			return aws.Credentials{}, fmt.Errorf("sts.internal: %w", ctx.Err())
+		}, func(r *http.Request) *http.Request {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Nanosecond)
+			t.Cleanup(cancel)
+			return r.WithContext(ctx)
+		}, 504},
+	} {
+		t.Run(name, func(t *testing.T) {
+			signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = c.provider }), "bucket", images())
+			require.NoError(t, err)
+			var log bytes.Buffer
+			handler, err := presign.NewHandler(signer, user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			require.NoError(t, err)
+			for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`} {
+				r := jsonRequest(body)
+				if c.request != nil {
+					r = c.request(r)
+				}
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, r)
+				require.Equal(t, "30", w.Header().Get("Retry-After"))
+				require.NotContains(t, w.Body.String(), "sts.internal")
+				requireProblem(t, w, c.status)
+				require.NotEmpty(t, log.String())
+			}
+		})
+	}
+}
+
+// TestInternalError: a fault of the service's own is not told to clients.
+func TestInternalError(t *testing.T) {
+	client := newClient(func(o *s3.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: strings.Repeat("t", 9000)}, nil
+		})
+	})
+	signer, err := presign.NewSigner(client, "bucket", images())
+	require.NoError(t, err)
+	var log bytes.Buffer
+	handler, err := presign.NewHandler(signer, user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png"}`))
+	p := requireProblem(t, w, 500)
+	require.Equal(t, "Internal Server Error", p.Message)
+	require.Contains(t, log.String(), "20480")
+	require.NotContains(t, log.String(), "ttt")
+}
+
+func TestProblemIsAnError(t *testing.T) {
+	require.EqualError(t, &presign.Problem{Status: 404}, "presign: 404 Not Found")
+	require.EqualError(t, &presign.Problem{Status: 422, Errors: []presign.Violation{{Field: "size", Detail: "is too big"}}}, "presign: 422 size is too big")
+	text, err := json.Marshal(&presign.Problem{Status: 404})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`, string(text))
+}

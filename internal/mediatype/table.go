@@ -1,0 +1,475 @@
+package mediatype
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxExtension is the length of the longest extension in the table.
+const maxExtension = 12
+
+// table has a row for each family of extensions:
+//
+//	extensions | names of one format, the preferred one first | what else is declared for these extensions
+//
+// The middle column is what Same goes by: rows whose preferred type is equal are one format. The last one holds what
+// browsers and systems declare by the extension alone, where another format has it too (".ts", ".key"), where a program
+// has taken it (a ".csv" is application/vnd.ms-excel on Windows with Excel), or where they know no better than
+// text/plain. What is active stands with active types only, so that a name cannot let it pass as text.
+const table = `
+# Images
+jpg jpeg jpe jfif pjpeg pjp | image/jpeg image/jpg image/pjpeg image/x-jpeg image/x-citrix-jpeg
+png apng          | image/png image/apng image/x-png image/vnd.mozilla.apng image/x-citrix-png
+gif               | image/gif image/x-citrix-gif
+webp              | image/webp image/x-webp
+avif avifs        | image/avif image/avif-sequence
+heic heics        | image/heic image/heic-sequence | image/heif image/heif-sequence
+heif heifs hif    | image/heif image/heif-sequence | image/heic image/heic-sequence image/avif
+tif tiff          | image/tiff image/x-tiff image/tif
+bmp dib           | image/bmp image/x-ms-bmp image/x-bmp image/x-windows-bmp
+ico cur           | image/x-icon image/vnd.microsoft.icon image/ico image/icon image/x-ico | image/x-win-bitmap
+icns              | image/icns image/x-icns
+svg svgz          | image/svg+xml
+jxl               | image/jxl
+jp2 j2k jpg2      | image/jp2 image/jpeg2000 image/jpeg2000-image image/x-jpeg2000-image | image/x-jp2-codestream
+jpx jpf           | image/jpx
+jxr wdp hdp       | image/jxr image/vnd.ms-photo
+bpg               | image/bpg
+tga               | image/x-tga image/tga image/targa image/x-targa
+dds               | image/vnd.ms-dds image/x-dds
+exr               | image/x-exr image/exr image/aces
+hdr               | image/vnd.radiance image/x-hdr
+ktx               | image/ktx
+ktx2              | image/ktx2
+pcx               | image/vnd.zbrush.pcx image/x-pcx image/pcx
+pbm               | image/x-portable-bitmap | text/plain
+pgm               | image/x-portable-graymap | text/plain
+ppm               | image/x-portable-pixmap | text/plain
+pnm               | image/x-portable-anymap | text/plain
+xbm               | image/x-xbitmap image/x-xbm image/xbm | text/plain
+xpm               | image/x-xpixmap image/x-xpm image/xpm | text/plain
+emf               | image/emf image/x-emf application/emf application/x-emf
+wmf               | image/wmf image/x-wmf application/wmf application/x-wmf application/x-msmetafile
+djvu djv          | image/vnd.djvu image/x-djvu image/x.djvu image/djvu | image/vnd.djvu+multipage
+psd psb           | image/vnd.adobe.photoshop image/x-photoshop image/photoshop image/psd image/x-psd application/x-photoshop application/photoshop application/psd
+xcf               | image/x-xcf application/x-xcf
+kra               | application/x-krita
+dng               | image/x-adobe-dng image/dng
+cr2               | image/x-canon-cr2 image/cr2
+cr3               | image/x-canon-cr3 image/cr3
+crw               | image/x-canon-crw image/crw
+nef               | image/x-nikon-nef image/nef
+nrw               | image/x-nikon-nrw image/nrw
+arw               | image/x-sony-arw image/arw
+sr2               | image/x-sony-sr2 image/sr2
+srf               | image/x-sony-srf image/srf
+srw               | image/x-samsung-srw image/srw
+raf               | image/x-fuji-raf image/raf
+orf               | image/x-olympus-orf image/orf
+rw2               | image/x-panasonic-rw2 image/rw2 | image/x-panasonic-raw2
+raw               | image/x-panasonic-rw image/x-panasonic-raw image/raw image/x-raw
+pef               | image/x-pentax-pef image/pef
+x3f               | image/x-sigma-x3f image/x3f
+erf               | image/x-epson-erf image/erf
+kdc               | image/x-kodak-kdc image/kdc
+dcr               | image/x-kodak-dcr image/dcr
+mrw               | image/x-minolta-mrw image/mrw
+3fr               | image/x-hasselblad-3fr image/3fr
+iiq               | image/x-phaseone-iiq image/iiq
+
+# Video
+mp4 m4v mpg4 mp4v | video/mp4 video/x-m4v video/x-mp4 video/mp4v-es | audio/mp4 application/mp4
+mov qt            | video/quicktime video/x-quicktime
+webm              | video/webm | audio/webm video/x-matroska
+mkv mk3d          | video/x-matroska video/matroska | audio/x-matroska video/x-matroska-3d video/webm
+avi divx          | video/x-msvideo video/avi video/msvideo video/x-avi video/vnd.avi video/divx video/vnd.divx
+mpg mpeg mpe m1v m2v | video/mpeg video/mpg video/x-mpeg video/x-mpg video/mpeg-system video/x-mpeg-system video/x-mpeg2
+vob               | video/mpeg | video/dvd video/x-ms-vob
+ogv               | video/ogg video/x-ogg video/x-theora+ogg | application/ogg
+ogm               | video/ogg | video/x-ogm+ogg application/ogg
+ogx               | application/ogg application/x-ogg | audio/ogg video/ogg
+3gp 3gpp          | video/3gpp video/3gp | audio/3gpp
+3g2 3gpp2         | video/3gpp2 video/3g2 | audio/3gpp2
+ts mts            | video/mp2t video/vnd.dlna.mpeg-tts video/mpeg-ts | text/typescript text/x-typescript application/typescript application/x-typescript text/vnd.trolltech.linguist text/plain
+m2ts m2t          | video/mp2t
+flv               | video/x-flv video/flv application/x-flash-video
+f4v               | video/x-f4v | video/mp4
+wmv               | video/x-ms-wmv | video/x-ms-asf
+asf               | video/x-ms-asf application/vnd.ms-asf | video/x-ms-wmv
+mxf               | application/mxf
+dv                | video/dv video/x-dv
+mj2 mjp2          | video/mj2
+rm                | application/vnd.rn-realmedia | audio/x-pn-realaudio
+rmvb              | application/vnd.rn-realmedia-vbr | application/vnd.rn-realmedia
+m3u8              | application/vnd.apple.mpegurl application/x-mpegurl | audio/x-mpegurl audio/mpegurl application/mpegurl text/plain
+mpd               | application/dash+xml
+
+# Audio
+mp3 mpga          | audio/mpeg audio/mp3 audio/x-mp3 audio/x-mpeg audio/mpg audio/x-mpg audio/mpeg3 audio/x-mpeg-3
+mp2 mpa           | audio/mpeg | audio/mp2 audio/x-mp2 video/mpeg
+m4a m4b m4p m4r   | audio/mp4 audio/x-m4a audio/m4a audio/x-m4b audio/x-m4p audio/x-m4r audio/mp4a-latm | video/mp4 audio/mpeg audio/aac application/mp4
+aac adts          | audio/aac audio/x-aac audio/aacp audio/vnd.dlna.adts audio/aac-adts audio/x-hx-aac-adts
+wav wave          | audio/wav audio/x-wav audio/wave audio/vnd.wave audio/x-pn-wav
+flac              | audio/flac audio/x-flac
+ogg oga           | audio/ogg audio/x-ogg audio/vorbis audio/x-vorbis+ogg | application/ogg video/ogg video/x-theora+ogg audio/opus audio/x-flac+ogg audio/x-speex+ogg
+opus              | audio/opus audio/x-opus+ogg | audio/ogg application/ogg
+spx               | audio/x-speex audio/speex audio/x-speex+ogg | audio/ogg application/ogg
+weba              | audio/webm | video/webm
+mka               | audio/x-matroska audio/matroska | video/x-matroska
+mid midi kar rmi  | audio/midi audio/x-midi audio/mid audio/sp-midi
+amr               | audio/amr audio/x-amr audio/amr-nb | audio/3gpp
+awb               | audio/amr-wb | audio/3gpp
+aif aiff aifc     | audio/aiff audio/x-aiff audio/x-aifc
+au snd            | audio/basic audio/x-au
+caf               | audio/x-caf audio/caf
+wma               | audio/x-ms-wma audio/wma | video/x-ms-asf
+ape               | audio/ape audio/x-ape audio/x-monkeys-audio
+mpc               | audio/musepack audio/x-musepack
+wv                | audio/x-wavpack audio/wavpack
+tta               | audio/x-tta audio/tta
+ac3               | audio/ac3 audio/x-ac3 audio/vnd.dolby.dd-raw
+eac3 ec3          | audio/eac3
+dts               | audio/vnd.dts audio/x-dts
+dsf               | audio/dsf audio/x-dsf
+dff               | audio/x-dff audio/dff
+ra ram            | audio/vnd.rn-realaudio audio/x-realaudio | audio/x-pn-realaudio application/ram
+m3u               | audio/x-mpegurl audio/mpegurl audio/m3u audio/x-m3u | application/vnd.apple.mpegurl application/x-mpegurl text/plain
+pls               | audio/x-scpls audio/scpls application/pls | text/plain
+
+# Documents
+pdf               | application/pdf application/x-pdf application/acrobat application/nappdf text/pdf
+doc               | application/msword application/vnd.ms-word application/x-msword application/vnd.msword application/wps-office.doc | application/kswps application/rtf
+dot               | application/msword application/msword-template | text/vnd.graphviz text/plain
+docx              | application/vnd.openxmlformats-officedocument.wordprocessingml.document application/wps-office.docx | application/kswps
+docm              | application/vnd.ms-word.document.macroenabled.12
+dotx              | application/vnd.openxmlformats-officedocument.wordprocessingml.template
+dotm              | application/vnd.ms-word.template.macroenabled.12
+xls xlt xla xlm   | application/vnd.ms-excel application/msexcel application/x-msexcel application/vnd.msexcel application/excel application/x-excel application/wps-office.xls | application/kset
+xlsx              | application/vnd.openxmlformats-officedocument.spreadsheetml.sheet application/wps-office.xlsx | application/kset
+xlsm              | application/vnd.ms-excel.sheet.macroenabled.12
+xlsb              | application/vnd.ms-excel.sheet.binary.macroenabled.12
+xltx              | application/vnd.openxmlformats-officedocument.spreadsheetml.template
+xltm              | application/vnd.ms-excel.template.macroenabled.12
+xlam              | application/vnd.ms-excel.addin.macroenabled.12
+ppt pps ppa       | application/vnd.ms-powerpoint application/mspowerpoint application/x-mspowerpoint application/powerpoint application/wps-office.ppt | application/ksdps
+pptx              | application/vnd.openxmlformats-officedocument.presentationml.presentation application/wps-office.pptx | application/ksdps
+pptm              | application/vnd.ms-powerpoint.presentation.macroenabled.12
+ppsx              | application/vnd.openxmlformats-officedocument.presentationml.slideshow
+ppsm              | application/vnd.ms-powerpoint.slideshow.macroenabled.12
+potx              | application/vnd.openxmlformats-officedocument.presentationml.template
+potm              | application/vnd.ms-powerpoint.template.macroenabled.12
+odt               | application/vnd.oasis.opendocument.text application/x-vnd.oasis.opendocument.text
+ott               | application/vnd.oasis.opendocument.text-template
+ods               | application/vnd.oasis.opendocument.spreadsheet application/x-vnd.oasis.opendocument.spreadsheet
+ots               | application/vnd.oasis.opendocument.spreadsheet-template
+odp               | application/vnd.oasis.opendocument.presentation application/x-vnd.oasis.opendocument.presentation
+otp               | application/vnd.oasis.opendocument.presentation-template
+odg               | application/vnd.oasis.opendocument.graphics
+otg               | application/vnd.oasis.opendocument.graphics-template
+odf               | application/vnd.oasis.opendocument.formula
+odc               | application/vnd.oasis.opendocument.chart
+odb               | application/vnd.oasis.opendocument.base application/vnd.oasis.opendocument.database
+sxw               | application/vnd.sun.xml.writer
+sxc               | application/vnd.sun.xml.calc
+sxi               | application/vnd.sun.xml.impress
+rtf               | application/rtf text/rtf application/x-rtf text/richtext | application/msword text/plain
+pages             | application/vnd.apple.pages application/x-iwork-pages-sffpages
+numbers           | application/vnd.apple.numbers application/x-iwork-numbers-sffnumbers
+key               | application/vnd.apple.keynote application/x-iwork-keynote-sffkey | application/pgp-keys application/x-pem-file application/pkcs8 text/plain
+epub              | application/epub+zip application/x-epub+zip
+mobi prc          | application/x-mobipocket-ebook | application/vnd.palm
+azw azw3          | application/vnd.amazon.mobi8-ebook application/x-mobi8-ebook application/vnd.amazon.ebook
+fb2               | application/x-fictionbook+xml
+cbz               | application/vnd.comicbook+zip application/x-cbz | application/zip
+cbr               | application/vnd.comicbook-rar application/x-cbr | application/vnd.rar application/x-rar
+ps eps epsf       | application/postscript application/eps application/x-eps image/eps image/x-eps
+ai                | application/illustrator application/vnd.adobe.illustrator | application/postscript application/pdf
+indd              | application/x-indesign
+cdr               | application/vnd.corel-draw application/coreldraw application/x-coreldraw application/cdr application/x-cdr image/x-cdr image/x-coreldraw
+vsd vst vss       | application/vnd.visio application/x-visio
+vsdx              | application/vnd.ms-visio.drawing | application/vnd.visio
+mpp mpt           | application/vnd.ms-project application/msproject application/x-project
+pub               | application/x-mspublisher application/vnd.ms-publisher | text/plain
+one               | application/onenote application/msonenote
+wps wks           | application/vnd.ms-works
+wpd               | application/vnd.wordperfect application/wordperfect application/x-wordperfect
+xps               | application/vnd.ms-xpsdocument application/xps
+oxps              | application/oxps
+hwp               | application/x-hwp application/vnd.hancom.hwp application/haansofthwp application/vnd.haansoft-hwp
+hwpx              | application/vnd.hancom.hwpx application/haansofthwpx
+chm               | application/vnd.ms-htmlhelp application/x-chm
+
+# Text
+txt text          | text/plain
+log               | text/plain | text/x-log
+md markdown mkd   | text/markdown text/x-markdown | text/plain
+csv               | text/csv text/x-csv application/csv application/x-csv text/comma-separated-values text/x-comma-separated-values | application/vnd.ms-excel application/vnd.msexcel application/msexcel application/excel text/plain
+tsv tab           | text/tab-separated-values text/tsv text/x-tsv | application/vnd.ms-excel text/csv text/plain
+json              | application/json text/json application/x-json | application/schema+json text/plain
+jsonl ndjson      | application/x-ndjson application/ndjson application/jsonl application/x-jsonl application/jsonlines application/x-jsonlines | application/json text/plain
+json5             | application/json5 | application/json text/plain
+jsonld            | application/ld+json | application/json text/plain
+geojson           | application/geo+json application/vnd.geo+json | application/json text/plain
+topojson          | application/topo+json | application/json text/plain
+ipynb             | application/x-ipynb+json | application/json text/plain
+webmanifest       | application/manifest+json | application/json text/plain
+map har           | application/json | text/plain
+yaml yml          | application/yaml text/yaml text/x-yaml application/x-yaml text/vnd.yaml | text/plain
+toml              | application/toml text/x-toml text/toml | text/plain
+ini cfg conf properties env | text/plain | text/x-ini application/x-wine-extension-ini text/x-java-properties
+ics ifb           | text/calendar application/ics | text/x-vcalendar text/plain
+vcs               | text/x-vcalendar | text/calendar text/plain
+vcf vcard         | text/vcard text/x-vcard text/directory | text/plain
+srt               | application/x-subrip application/x-srt text/srt text/x-srt | text/plain
+vtt               | text/vtt | text/plain
+ass ssa           | text/x-ssa text/x-ass | text/plain
+sub               | text/x-microdvd | text/x-mpsub text/x-subviewer text/plain
+tex ltx sty cls   | text/x-tex application/x-tex application/x-latex text/x-latex | text/plain
+bib               | text/x-bibtex application/x-bibtex | text/plain
+rst               | text/x-rst text/prs.fallenstein.rst | text/plain
+adoc asciidoc     | text/asciidoc text/x-asciidoc | text/plain
+org               | text/org text/x-org | text/plain
+po                | text/x-gettext-translation text/x-po application/x-gettext | text/plain
+pot               | application/vnd.ms-powerpoint | text/x-gettext-translation-template text/x-pot text/plain
+diff patch        | text/x-diff text/x-patch | text/plain
+plist             | application/x-plist | text/plain
+
+# Active: browsers run these
+html htm shtml shtm ehtml | text/html | application/xhtml+xml
+xhtml xht xhtm    | application/xhtml+xml | text/html application/xml text/xml
+xml               | application/xml text/xml
+xsl xslt xbl      | application/xslt+xml text/xsl | application/xml text/xml
+xsd               | application/xml
+dtd               | application/xml-dtd | application/xml text/xml
+ent               | application/xml-external-parsed-entity text/xml-external-parsed-entity
+rss               | application/rss+xml application/x-rss+xml | application/xml text/xml
+atom              | application/atom+xml | application/xml text/xml
+rdf owl           | application/rdf+xml text/rdf | application/xml text/xml
+wsdl              | application/wsdl+xml | application/xml text/xml
+xul               | application/vnd.mozilla.xul+xml | application/xml text/xml
+xaml              | application/xaml+xml | application/xml text/xml
+mathml mml        | application/mathml+xml | application/xml text/xml
+kml               | application/vnd.google-earth.kml+xml | application/xml text/xml
+gpx               | application/gpx+xml application/x-gpx+xml | application/xml text/xml
+tcx               | application/vnd.garmin.tcx+xml | application/xml text/xml
+gml               | application/gml+xml | application/xml text/xml
+osm               | application/vnd.openstreetmap.data+xml | application/xml text/xml
+dae               | model/vnd.collada+xml | application/xml text/xml
+x3d               | model/x3d+xml | application/xml text/xml
+xlf xliff         | application/xliff+xml application/x-xliff+xml | application/xml text/xml
+ttml dfxp         | application/ttml+xml | application/xml text/xml
+smil              | application/smil+xml | application/xml text/xml
+xspf              | application/xspf+xml application/x-xspf+xml | application/xml text/xml
+musicxml          | application/vnd.recordare.musicxml+xml | application/xml text/xml
+opml              | text/x-opml+xml | application/xml text/xml
+mpkg              | application/vnd.apple.installer+xml
+css               | text/css
+js mjs cjs        | text/javascript application/javascript application/x-javascript text/x-javascript application/ecmascript text/ecmascript text/jscript
+wasm              | application/wasm
+swf               | application/x-shockwave-flash application/vnd.adobe.flash.movie application/futuresplash
+hta               | application/hta text/hta
+htc               | text/x-component
+vbs vbe           | text/vbscript text/vbs
+mht mhtml         | multipart/related application/x-mimearchive | message/rfc822
+eml               | message/rfc822
+webarchive        | application/x-webarchive
+
+# Source code
+tsx               | text/tsx | text/typescript text/x-typescript application/typescript application/x-typescript text/plain
+jsx               | text/jsx | text/plain
+scss              | text/x-scss text/scss | text/plain
+sass              | text/x-sass text/sass | text/plain
+less              | text/x-less text/less | text/plain
+vue               | text/x-vue text/vue | text/plain
+coffee            | text/coffeescript text/x-coffeescript application/vnd.coffeescript | text/plain
+go                | text/x-go | text/plain
+rs                | text/rust text/x-rust | text/plain
+py pyw            | text/x-python text/x-python-script text/x-script.python application/x-python text/x-python3 | text/plain
+rb                | text/x-ruby application/x-ruby text/ruby-script text/x-ruby-script | text/plain
+php               | application/x-httpd-php application/x-php text/x-php text/php text/x-php-script | text/plain
+pl pm             | text/x-perl application/x-perl text/x-perl-script | text/plain
+lua               | text/x-lua application/x-lua | text/plain
+sh bash zsh       | application/x-sh text/x-sh application/x-shellscript text/x-shellscript text/x-script.sh | text/plain
+bat cmd           | application/x-bat application/bat text/x-bat | application/x-msdos-program text/plain
+ps1 psm1 psd1     | application/x-powershell text/x-powershell | text/plain
+c                 | text/x-c text/x-csrc | text/x-c++src text/plain
+h                 | text/x-chdr | text/x-c text/plain
+cc cpp cxx        | text/x-c++ text/x-c++src text/x-cpp | text/x-c text/plain
+hh hpp hxx        | text/x-c++hdr | text/x-c text/x-chdr text/plain
+cs                | text/x-csharp | text/plain
+java              | text/x-java text/x-java-source | text/plain
+kt kts            | text/x-kotlin | text/plain
+scala             | text/x-scala | text/plain
+groovy gradle     | text/x-groovy | text/x-gradle text/plain
+swift             | text/x-swift text/swift | text/plain
+m                 | text/x-objcsrc text/x-objective-c | text/x-matlab text/x-octave text/plain
+mm                | text/x-objc++src | application/x-freemind text/x-troff-mm text/plain
+dart              | text/x-dart application/dart application/vnd.dart | text/plain
+r                 | text/x-r text/x-r-source | text/plain
+jl                | text/x-julia text/julia | text/plain
+hs                | text/x-haskell | text/plain
+erl               | text/x-erlang | text/plain
+ex exs            | text/x-elixir | text/plain
+clj               | text/x-clojure | text/plain
+sql               | application/sql text/x-sql application/x-sql | text/plain
+proto             | text/x-protobuf | text/plain
+graphql gql       | application/graphql | text/plain
+
+# Archives
+zip               | application/zip application/x-zip-compressed application/x-zip
+gz                | application/gzip application/x-gzip application/x-gunzip application/gzipped | application/x-compressed
+tgz               | application/gzip | application/x-compressed-tar application/x-tgz application/x-gtar-compressed application/x-compressed
+tar               | application/x-tar application/tar application/x-gtar
+bz2 bz            | application/x-bzip2 application/bzip2 application/x-bzip application/bzip
+tbz tbz2          | application/x-bzip2 | application/x-bzip-compressed-tar application/x-bzip2-compressed-tar
+xz                | application/x-xz application/xz
+txz               | application/x-xz | application/x-xz-compressed-tar
+zst               | application/zstd application/x-zstd
+lz4               | application/x-lz4 application/lz4
+lz                | application/x-lzip application/lzip
+lzma              | application/x-lzma
+br                | application/x-brotli application/brotli
+z                 | application/x-compress application/compress
+7z                | application/x-7z-compressed application/7z application/x-7z | application/x-compressed
+rar               | application/vnd.rar application/x-rar-compressed application/x-rar application/rar | application/x-compressed
+cab               | application/vnd.ms-cab-compressed application/x-cab
+cpio              | application/x-cpio
+lha lzh           | application/x-lzh-compressed application/x-lzh application/x-lha
+arj               | application/x-arj
+sit               | application/x-stuffit application/x-sit
+jar war ear       | application/java-archive application/x-java-archive application/x-jar application/jar
+apk               | application/vnd.android.package-archive
+xpi               | application/x-xpinstall
+crx               | application/x-chrome-extension
+torrent           | application/x-bittorrent
+
+# Fonts
+ttf               | font/ttf application/x-font-ttf application/x-font-truetype application/font-ttf | font/sfnt application/font-sfnt
+otf               | font/otf application/x-font-otf application/x-font-opentype application/vnd.ms-opentype application/font-otf | font/sfnt application/font-sfnt application/vnd.oasis.opendocument.formula-template
+ttc otc           | font/collection
+woff              | font/woff application/font-woff application/x-font-woff
+woff2             | font/woff2 application/font-woff2 application/x-font-woff2
+eot               | application/vnd.ms-fontobject application/x-font-eot
+pfb pfa           | application/x-font-type1 application/x-font
+
+# Models and drawings
+glb               | model/gltf-binary
+gltf              | model/gltf+json | application/json
+stl               | model/stl model/x.stl-binary model/x.stl-ascii application/sla | application/vnd.ms-pki.stl text/plain
+obj               | model/obj | application/x-tgif text/plain
+mtl               | model/mtl | text/plain
+ply               | model/ply application/x-ply application/ply | text/plain
+3mf               | model/3mf application/vnd.ms-3mfdocument
+usdz              | model/vnd.usdz+zip
+step stp          | model/step application/step application/x-step | text/plain
+iges igs          | model/iges application/iges | text/plain
+wrl vrml          | model/vrml x-world/x-vrml | text/plain
+blend             | application/x-blender
+skp               | application/vnd.sketchup.skp
+gcode             | text/x-gcode text/x.gcode | text/plain
+dwg               | image/vnd.dwg image/x-dwg application/acad application/x-acad application/dwg application/x-dwg application/x-autocad
+dxf               | image/vnd.dxf image/x-dxf application/dxf application/x-dxf | text/plain
+
+# Data
+parquet           | application/vnd.apache.parquet application/x-parquet
+avro              | application/avro avro/binary application/vnd.apache.avro+binary
+arrow             | application/vnd.apache.arrow.file
+sqlite sqlite3    | application/vnd.sqlite3 application/x-sqlite3
+mdb accdb         | application/msaccess application/vnd.ms-access application/x-msaccess application/x-mdb application/mdb
+dbf               | application/dbf application/x-dbf application/vnd.dbf application/dbase application/x-dbase
+gpkg              | application/geopackage+sqlite3
+shp               | application/vnd.shp application/x-shapefile
+kmz               | application/vnd.google-earth.kmz
+las               | application/vnd.las
+laz               | application/vnd.laszip
+hdf5 h5 hdf       | application/x-hdf5 application/x-hdf
+nc                | application/netcdf application/x-netcdf
+mat               | application/x-matlab-data
+sav               | application/x-spss-sav application/x-spss-savefile
+dta               | application/x-stata-dta application/x-stata
+sas7bdat          | application/x-sas-data
+dcm               | application/dicom
+fits              | application/fits image/fits image/x-fits
+pcap              | application/vnd.tcpdump.pcap application/x-pcap application/pcap
+warc              | application/warc
+cbor              | application/cbor
+bson              | application/bson
+msgpack           | application/vnd.msgpack application/msgpack application/x-msgpack
+bin               | application/octet-stream binary/octet-stream application/x-octet-stream application/binary
+
+# Mail
+msg oft           | application/vnd.ms-outlook application/x-msg
+pst ost           | application/vnd.ms-outlook-pst | application/vnd.ms-outlook
+mbox              | application/mbox
+
+# Keys and certificates
+pem               | application/x-pem-file application/pem-certificate-chain | application/x-x509-ca-cert application/x-x509-user-cert application/pkix-cert text/plain
+crt cer der       | application/pkix-cert application/x-x509-ca-cert application/x-x509-user-cert | application/x-pem-file text/plain
+crl               | application/pkix-crl application/x-pkcs7-crl
+csr p10           | application/pkcs10 | text/plain
+p12 pfx           | application/x-pkcs12 application/pkcs12
+p7b spc           | application/x-pkcs7-certificates | application/pkcs7-mime
+p7c p7m           | application/pkcs7-mime application/x-pkcs7-mime
+p7s               | application/pkcs7-signature application/x-pkcs7-signature
+p8                | application/pkcs8
+asc               | application/pgp-keys | application/pgp-signature application/pgp-encrypted text/plain
+sig               | application/pgp-signature
+gpg pgp           | application/pgp-encrypted application/pgp application/x-pgp-message | application/pgp-keys application/pgp-signature
+jks               | application/x-java-keystore
+kdbx              | application/x-keepass2
+mobileconfig      | application/x-apple-aspen-config
+pkpass            | application/vnd.apple.pkpass
+
+# Programs and disk images
+exe dll com scr sys cpl | application/vnd.microsoft.portable-executable application/x-msdownload application/x-msdos-program application/x-ms-dos-executable application/x-dosexec application/x-exe
+msi msp           | application/x-msi application/x-ms-installer | application/x-msdownload
+msix appx         | application/msix application/appx application/vnd.ms-appx
+lnk               | application/x-ms-shortcut
+reg               | text/x-ms-regedit | text/plain
+class             | application/java-vm application/x-java application/x-java-class application/x-java-vm application/java-byte-code application/x-java-applet
+pyc               | application/x-python-code application/x-python-bytecode
+so                | application/x-sharedlib
+elf               | application/x-elf application/x-executable
+desktop           | application/x-desktop | text/plain
+jnlp              | application/x-java-jnlp-file
+dmg               | application/x-apple-diskimage
+pkg               | application/x-newton-compatible-pkg application/x-xar
+ipa               | application/x-ios-app application/x-itunes-ipa
+deb               | application/vnd.debian.binary-package application/x-debian-package application/x-deb
+rpm               | application/x-rpm application/x-redhat-package-manager
+appimage          | application/vnd.appimage application/x-iso9660-appimage
+flatpak           | application/vnd.flatpak
+snap              | application/vnd.snap
+iso               | application/x-iso9660-image application/x-cd-image application/vnd.efi.iso
+img               | application/x-raw-disk-image application/vnd.efi.img
+vmdk              | application/x-vmdk-disk application/x-vmdk
+vhd               | application/x-vhd-disk application/x-virtualbox-vhd | text/x-vhdl text/plain
+vhdx              | application/x-vhdx-disk application/x-virtualbox-vhdx
+qcow2             | application/x-qemu-disk
+ova ovf           | application/ovf application/x-virtualbox-ova
+`
+
+// byExtension holds the types of a row under each of its extensions. formats holds the preferred name of a format under
+// each of its names.
+var byExtension, formats = load(table)
+
+func load(table string) (byExtension map[string][]string, formats map[string]string) {
+	byExtension, formats = make(map[string][]string, 512), make(map[string]string, 1024)
+	for line := range strings.Lines(table) {
+		row := strings.Split(line, "|")
+		if len(row) == 1 {
+			continue // a heading or blank
+		}
+		types := strings.Fields(row[1])
+		for _, name := range types {
+			formats[name] = types[0]
+		}
+		if len(row) == 3 {
+			types = append(types, strings.Fields(row[2])...)
+		}
+		for _, extension := range strings.Fields(row[0]) {
+			byExtension[extension] = slices.Clip(types)
+		}
+	}
+	return byExtension, formats
+}

@@ -1,0 +1,89 @@
+package strict_test
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/strict"
+)
+
+func decodeForm(form url.Values) (name string, size *int64, metadata map[string]string, err error) {
+	err = strict.Form(form, map[string]any{"name": &name, "size": &size, "metadata": &metadata})
+	return name, size, metadata, err
+}
+
+func TestForm(t *testing.T) {
+	form, err := url.ParseQuery("name=a+b%26&size=-12&metadata[color]=red&metadata%5B%5D=x&metadata[a[b]]=c")
+	require.NoError(t, err)
+	name, size, metadata, err := decodeForm(form)
+	require.NoError(t, err)
+	require.Equal(t, "a b&", name)
+	require.EqualValues(t, -12, *size)
+	require.Equal(t, map[string]string{"color": "red", "": "x", "a[b]": "c"}, metadata)
+
+	name, size, metadata, err = decodeForm(nil)
+	require.NoError(t, err)
+	require.Zero(t, name)
+	require.Nil(t, size)
+	require.Nil(t, metadata)
+}
+
+func TestFormRefuses(t *testing.T) {
+	for query, want := range map[string]string{
+		"name=a&name=b":                     "name: is there more than once: it must be there once",
+		"metadata[a]=b&metadata[a]=c":       "metadata[a]: is there more than once: it must be there once",
+		"Name=a":                            `Name: is not known here: write it "name"`,
+		"other=a":                           "other: is not known here: the members are metadata, name, size",
+		"=a":                                "",
+		"metadata=a":                        "metadata: is not known here",
+		"name[a]=b":                         "name[a]: is not known here",
+		"metadata[a=b":                      "metadata[a: is not known here",
+		"name=%ff":                          "name: is not UTF-8",
+		"%ff=a":                             "is not UTF-8",
+		"size=":                             "size: must be a whole number in digits alone",
+		"size=1.0":                          "size: must be a whole number in digits alone, not 1.0",
+		"size=%2B1":                         "size: must be a whole number in digits alone, not +1",
+		"size=01":                           "size: must be a whole number in digits alone, not 01",
+		"size=9223372036854775808":          "size: must be a whole number from",
+		"name=a&size=x&other=y&metadata[z]": "other: is not known here: the members are metadata, name, size\nsize: must be",
+	} {
+		form, err := url.ParseQuery(query)
+		require.NoError(t, err)
+		_, _, _, err = decodeForm(form)
+		require.ErrorContains(t, err, want, query)
+		fault := new(strict.Error)
+		require.True(t, errors.As(err, &fault))
+		require.NotEmpty(t, fault.Field)
+	}
+	require.Panics(t, func() { strict.Form(url.Values{"a": {"b"}}, map[string]any{"a": new(int)}) })
+}
+
+// FuzzForm: what is taken is what was sent, every field of it.
+func FuzzForm(f *testing.F) {
+	f.Add("name=a&size=1&metadata[b]=c")
+	f.Add("metadata[]=&metadata[[]]=x&size=-9223372036854775808")
+	f.Fuzz(func(t *testing.T, query string) {
+		form, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		name, size, metadata, err := decodeForm(form)
+		if err != nil {
+			return
+		}
+		again := url.Values{}
+		if form.Has("name") {
+			again.Set("name", name)
+		}
+		if size != nil {
+			again.Set("size", form.Get("size"))
+		}
+		for key, value := range metadata {
+			again.Set("metadata["+key+"]", value)
+		}
+		require.Equal(t, form, again)
+	})
+}

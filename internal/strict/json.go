@@ -1,0 +1,299 @@
+// Package strict decodes the small JSON objects and forms that an API takes, without the leniency of encoding/json, under
+// which two readers of one body may see two different requests.
+//
+// See https://www.rfc-editor.org/rfc/rfc7493, whose rules on strings and duplicate names it keeps.
+package strict
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+const (
+	maxDepth  = 16 // of arrays and objects in one another
+	maxFaults = 20 // that are reported of one body
+)
+
+// Error is a fault of a body.
+type Error struct {
+	Field  string // the member at fault, "metadata[name]" if nested; empty if the body as a whole is at fault
+	Detail string // what was seen and what would be right
+}
+
+func (e *Error) Error() string {
+	if e.Field == "" {
+		return e.Detail
+	}
+	return e.Field + ": " + e.Detail
+}
+
+// Object decodes a body that is one JSON object. Each member that it may have is in fields with a pointer to where its
+// value goes, which says what the value must be:
+//
+//	*string, **string   a string
+//	**int64             a whole number
+//	*map[string]string  an object of strings
+//	*json.RawMessage    anything, null included
+//
+// No member is required: what an absent one points to stays as it is, nil with all but *string.
+//
+// The error joins an *Error for each member at fault, up to a limit; the values of the others are set nevertheless, so
+// that they can be judged too. If the body is not one JSON object, a single *Error says so and nothing is set.
+func Object(body []byte, fields map[string]any) error {
+	if fault := check(body); fault != nil {
+		return errors.Join(fault)
+	}
+	d := decoder{}
+	d.members(body, "", func(name string, value json.RawMessage) {
+		field := shown(name)
+		switch target := fields[name].(type) {
+		case nil:
+			d.fault(field, "is not known here: "+known(name, fields))
+		case *string:
+			if s, ok := d.string(field, value); ok {
+				*target = s
+			}
+		case **string:
+			if s, ok := d.string(field, value); ok {
+				*target = &s
+			}
+		case **int64:
+			d.number(field, value, target)
+		case *map[string]string:
+			if strings, ok := d.strings(field, value); ok {
+				*target = strings
+			}
+		case *json.RawMessage:
+			d.duplicates(value, field)
+			*target = value
+		default:
+			panic(fmt.Sprintf("strict: the field %q goes to a %T", name, target))
+		}
+	})
+	return errors.Join(d.faults...)
+}
+
+// check returns what keeps body from being read as one JSON object.
+func check(body []byte) *Error {
+	if !utf8.Valid(body) {
+		return &Error{Detail: "the body is not UTF-8"}
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	var value json.RawMessage
+	switch err := d.Decode(&value); {
+	case errors.Is(err, io.EOF):
+		return &Error{Detail: "the body is empty: it must be a JSON object"}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &Error{Detail: "the body ends in the middle of its JSON"}
+	case err != nil:
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
+		}
+		return &Error{Detail: "the body is not JSON"}
+	case value[0] != '{':
+		return &Error{Detail: "the body must be a JSON object, not " + kind(value)}
+	case len(bytes.Trim(body[d.InputOffset():], " \t\r\n")) > 0:
+		return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", d.InputOffset())}
+	case loneSurrogate(value):
+		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
+	}
+
+	d = json.NewDecoder(bytes.NewReader(value))
+	d.UseNumber() // a number that no float64 holds is an error else, here
+	for depth := 0; ; {
+		switch t, err := d.Token(); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return &Error{Detail: "the body is not JSON"}
+		case t == json.Delim('{'), t == json.Delim('['):
+			if depth++; depth > maxDepth {
+				return &Error{Detail: fmt.Sprintf("the body is nested deeper than %d levels", maxDepth)}
+			}
+		case t == json.Delim('}'), t == json.Delim(']'):
+			depth--
+		}
+	}
+}
+
+// loneSurrogate reports whether valid JSON has an escape for half a surrogate pair, which encoding/json replaces.
+func loneSurrogate(value []byte) bool {
+	// Valid JSON has backslashes in strings only.
+	for {
+		i := bytes.IndexByte(value, '\\')
+		if i < 0 {
+			return false
+		}
+		r, isEscape := unicodeEscape(value[i:])
+		if !isEscape {
+			value = value[i+2:]
+			continue
+		}
+		value = value[i+6:]
+		if utf16.IsSurrogate(r) {
+			low, _ := unicodeEscape(value)
+			if utf16.DecodeRune(r, low) == utf8.RuneError {
+				return true
+			}
+			value = value[6:]
+		}
+	}
+}
+
+// unicodeEscape returns the code unit of the \u escape that s begins with.
+func unicodeEscape(s []byte) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	unit, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return rune(unit), err == nil
+}
+
+// decoder reads from values that are known to be valid JSON, and collects what is wrong with them.
+type decoder struct{ faults []error }
+
+func (d *decoder) fault(field, detail string) {
+	if len(d.faults) < maxFaults {
+		d.faults = append(d.faults, &Error{Field: field, Detail: detail})
+	}
+}
+
+// members calls f with each member of an object, with its name unescaped. Of members with one name it calls it with the
+// first. The name of the object itself is within, empty at the top.
+func (d *decoder) members(object json.RawMessage, within string, f func(name string, value json.RawMessage)) {
+	tokens := json.NewDecoder(bytes.NewReader(object))
+	tokens.Token() // the brace
+	seen := map[string]bool{}
+	for tokens.More() {
+		t, _ := tokens.Token()
+		name := t.(string)
+		var value json.RawMessage
+		tokens.Decode(&value)
+		if seen[name] {
+			d.fault(nested(within, name), "is there more than once: it must be there once")
+			continue
+		}
+		seen[name] = true
+		f(name, value)
+	}
+}
+
+// duplicates finds members of one name in whatever a value holds.
+func (d *decoder) duplicates(value json.RawMessage, within string) {
+	switch value[0] {
+	case '{':
+		d.members(value, within, func(name string, value json.RawMessage) { d.duplicates(value, nested(within, name)) })
+	case '[':
+		tokens := json.NewDecoder(bytes.NewReader(value))
+		tokens.Token() // the bracket
+		for i := 0; tokens.More(); i++ {
+			var element json.RawMessage
+			tokens.Decode(&element)
+			d.duplicates(element, nested(within, strconv.Itoa(i)))
+		}
+	}
+}
+
+func (d *decoder) string(field string, value json.RawMessage) (s string, ok bool) {
+	if value[0] != '"' {
+		d.fault(field, "must be a string, not "+kind(value))
+		return "", false
+	}
+	err := json.Unmarshal(value, &s)
+	return s, err == nil
+}
+
+func (d *decoder) number(field string, value json.RawMessage, target **int64) {
+	if what := kind(value); what != "a number" {
+		d.fault(field, "must be a whole number, not "+what)
+		return
+	}
+	d.digits(field, string(value), target)
+}
+
+// digits takes a whole number as JSON and JavaScript write it: no zero or plus in front, no minus zero.
+func (d *decoder) digits(field, s string, target **int64) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		d.fault(field, fmt.Sprintf("must be a whole number from %d to %d, not %s", math.MinInt64, math.MaxInt64, shown(s)))
+	case err != nil, strconv.FormatInt(n, 10) != s:
+		d.fault(field, "must be a whole number in digits alone, not "+shown(s))
+	default:
+		*target = &n
+	}
+}
+
+func (d *decoder) strings(field string, value json.RawMessage) (map[string]string, bool) {
+	if value[0] != '{' {
+		d.fault(field, "must be an object of strings, not "+kind(value))
+		return nil, false
+	}
+	values := map[string]string{}
+	d.members(value, field, func(name string, value json.RawMessage) {
+		if s, ok := d.string(nested(field, name), value); ok {
+			values[name] = s
+		}
+	})
+	return values, true
+}
+
+// kind says what a JSON value is.
+func kind(value json.RawMessage) string {
+	switch value[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}
+
+// known says what would have been right instead of a name.
+func known(name string, fields map[string]any) string {
+	names := slices.Sorted(maps.Keys(fields))
+	for _, right := range names {
+		if strings.EqualFold(name, right) {
+			return fmt.Sprintf("write it %q", right)
+		}
+	}
+	return "the members are " + strings.Join(names, ", ")
+}
+
+// nested names a member of a member. Deep inside it names no further, since the names are the client's.
+func nested(within, name string) string {
+	switch {
+	case within == "":
+		return shown(name)
+	case len(within) > 100:
+		return within
+	}
+	return within + "[" + shown(name) + "]"
+}
+
+// shown returns what of s is fit to be shown: its beginning, and escaped what cannot be printed. A name that is empty is
+// shown as "", which keeps it apart from no name.
+func shown(s string) string {
+	if s == "" {
+		return `""`
+	}
+	quoted := fmt.Sprintf("%.40q", s)
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,322 @@
+package strict
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+// request has a member of each kind.
+type request struct {
+	Filename string            `json:"filename"`
+	Type     *string           `json:"type"`
+	Size     *int64            `json:"size"`
+	Metadata map[string]string `json:"metadata"`
+	Parts    json.RawMessage   `json:"parts"`
+}
+
+func (r *request) decode(body string) error {
+	return Object([]byte(body), map[string]any{
+		"filename": &r.Filename, "type": &r.Type, "size": &r.Size, "metadata": &r.Metadata, "parts": &r.Parts,
+	})
+}
+
+// faults returns what an error of Object joins.
+func faults(t *testing.T, err error) []Error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	require.True(t, ok)
+	var all []Error
+	for _, err := range joined.Unwrap() {
+		var fault *Error
+		require.ErrorAs(t, err, &fault)
+		all = append(all, *fault)
+	}
+	return all
+}
+
+func TestAccepted(t *testing.T) {
+	text, size := "image/png", int64(12)
+	empty, zero := "", int64(0)
+	least, most := int64(math.MinInt64), int64(math.MaxInt64)
+	for body, want := range map[string]request{
+		`{}`:           {},
+		" \t\r\n{ }\n": {},
+		`{"filename":"a.png","type":"image/png","size":12,"metadata":{"a":"b","c":""},"parts":[{"n":1},{"n":1}]}`: {
+			Filename: "a.png", Type: &text, Size: &size, Metadata: map[string]string{"a": "b", "c": ""},
+			Parts: json.RawMessage(`[{"n":1},{"n":1}]`),
+		},
+		`{"filename":"","type":"","size":0,"metadata":{},"parts":null}`: {
+			Type: &empty, Size: &zero, Metadata: map[string]string{}, Parts: json.RawMessage(`null`),
+		},
+		`{"si\u007ae":12}`:                      {Size: &size},
+		`{"size":-9223372036854775808}`:         {Size: &least},
+		`{"size":9223372036854775807}`:          {Size: &most},
+		`{"filename":"\ud83d\ude00 \u00fc"}`:    {Filename: "😀 ü"},
+		`{"filename":"\uD83D\uDE00\\ud800"}`:    {Filename: `😀\ud800`},
+		`{"filename":"\\\"\/\n"}`:               {Filename: "\\\"/\n"},
+		`{"filename":"\ufffd"}`:                 {Filename: "\ufffd"},
+		"{\"filename\":\"\ufffd\"}":             {Filename: "\ufffd"},
+		`{"parts":1e400}`:                       {Parts: json.RawMessage(`1e400`)},
+		`{"metadata":{"":"a","A":"b","a":"c"}}`: {Metadata: map[string]string{"": "a", "A": "b", "a": "c"}},
+		`{"parts":` + strings.Repeat("[", 15) + strings.Repeat("]", 15) + `}`: {
+			Parts: json.RawMessage(strings.Repeat("[", 15) + strings.Repeat("]", 15)),
+		},
+	} {
+		var got request
+		require.NoError(t, got.decode(body), body)
+		require.Equal(t, want, got, body)
+	}
+}
+
+func TestAbsentStays(t *testing.T) {
+	r := request{Filename: "kept"}
+	require.NoError(t, r.decode(`{"size":1}`))
+	require.Equal(t, "kept", r.Filename)
+}
+
+func TestNotAnObject(t *testing.T) {
+	for body, want := range map[string]string{
+		"":                                "the body is empty: it must be a JSON object",
+		" \n":                             "the body is empty: it must be a JSON object",
+		`{`:                               "the body ends in the middle of its JSON",
+		`{"size":1`:                       "the body ends in the middle of its JSON",
+		`{"size":`:                        "the body ends in the middle of its JSON",
+		`{"filename":"a`:                  "the body ends in the middle of its JSON",
+		`{"size":1,}`:                     "the body is not JSON from byte 11 on",
+		`{size:1}`:                        "the body is not JSON from byte 2 on",
+		`{"size" 1}`:                      "the body is not JSON from byte 9 on",
+		`{"size":01}`:                     "the body is not JSON from byte 10 on",
+		`{"size":+1}`:                     "the body is not JSON from byte 9 on",
+		`{"size":NaN}`:                    "the body is not JSON from byte 9 on",
+		`{"filename":'a'}`:                "the body is not JSON from byte 13 on",
+		"{\"filename\":\"a\nb\"}":         "the body is not JSON from byte 15 on",
+		`{"filename":"\x41"}`:             "the body is not JSON from byte 15 on",
+		`{/**/}`:                          "the body is not JSON from byte 2 on",
+		"\ufeff{}":                        "the body is not JSON from byte 1 on",
+		`{}{}`:                            "something follows the JSON object, which ends at byte 2",
+		`{"size":1} x`:                    "something follows the JSON object, which ends at byte 10",
+		"{}\x00":                          "something follows the JSON object, which ends at byte 2",
+		`{}}`:                             "something follows the JSON object, which ends at byte 2",
+		`[]`:                              "the body must be a JSON object, not an array",
+		`"{}"`:                            "the body must be a JSON object, not a string",
+		`1`:                               "the body must be a JSON object, not a number",
+		`-1`:                              "the body must be a JSON object, not a number",
+		`true`:                            "the body must be a JSON object, not a boolean",
+		`null`:                            "the body must be a JSON object, not null",
+		"{\"filename\":\"\xff\"}":         "the body is not UTF-8",
+		"{\"filename\":\"\xed\xa0\x80\"}": "the body is not UTF-8",
+		"{}\xff":                          "the body is not UTF-8",
+		`{"filename":"\ud800"}`:           "half a character",
+		`{"filename":"\uDFFF"}`:           "half a character",
+		`{"filename":"\ud800\ud800"}`:     "half a character",
+		`{"filename":"\ud800\u0041"}`:     "half a character",
+		`{"filename":"\ud800x\udc00"}`:    "half a character",
+		`{"filename":"\ud800\\udc00"}`:    "half a character",
+		`{"filename":"\ude00\ud83d"}`:     "half a character",
+		`{"\ud800":1}`:                    "half a character",
+		`{"metadata":{"a\udc00":1}}`:      "half a character",
+		`{"parts":["\ud800"]}`:            "half a character",
+		`{"parts":1e400,"x":` + strings.Repeat("[", 16) + strings.Repeat("]", 16) + `}`: "deeper than 16 levels",
+		`{"parts":` + strings.Repeat(`{"a":`, 16) + `1` + strings.Repeat("}", 17):       "deeper than 16 levels",
+		`{"parts":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`:       "deeper than 16 levels",
+		`{"parts":` + strings.Repeat("[", 1<<20):                                        "not JSON",
+	} {
+		var got request
+		all := faults(t, got.decode(body))
+		require.Len(t, all, 1, "%.50q", body)
+		require.Empty(t, all[0].Field)
+		require.Contains(t, all[0].Detail, want, "%.50q", body)
+		require.Equal(t, request{}, got)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	known := "is not known here: the members are filename, metadata, parts, size, type"
+	twice := "is there more than once: it must be there once"
+	for body, want := range map[string][]Error{
+		`{"size":1,"size":1}`:                     {{"size", twice}},
+		`{"size":1,"si\u007ae":2}`:                {{"size", twice}},
+		`{"a":1,"a":2}`:                           {{"a", known}, {"a", twice}},
+		`{"metadata":{"a":"b","\u0061":"c"}}`:     {{"metadata[a]", twice}},
+		`{"parts":{"a":1,"a":2}}`:                 {{"parts[a]", twice}},
+		`{"parts":[1,{"ETag":1,"ETag":1}]}`:       {{"parts[1][ETag]", twice}},
+		`{"parts":[[{"a":{"b":{"":1,"":1}}}]]}`:   {{`parts[0][0][a][b][""]`, twice}},
+		`{"key":"a"}`:                             {{"key", known}},
+		`{"":"a"}`:                                {{`""`, known}},
+		`{"Size":1}`:                              {{"Size", `is not known here: write it "size"`}},
+		`{"ſize":1}`:                              {{"ſize", `is not known here: write it "size"`}},
+		`{"size ":1}`:                             {{"size ", known}},
+		`{"a\u0000\n\u202e` + "\u200b" + `":1}`:   {{`a\x00\n\u202e\u200b`, known}},
+		`{"` + strings.Repeat("x", 1000) + `":1}`: {{strings.Repeat("x", 40), known}},
+
+		`{"filename":1}`:     {{"filename", "must be a string, not a number"}},
+		`{"filename":-1}`:    {{"filename", "must be a string, not a number"}},
+		`{"filename":null}`:  {{"filename", "must be a string, not null"}},
+		`{"type":null}`:      {{"type", "must be a string, not null"}},
+		`{"filename":[]}`:    {{"filename", "must be a string, not an array"}},
+		`{"filename":{}}`:    {{"filename", "must be a string, not an object"}},
+		`{"filename":false}`: {{"filename", "must be a string, not a boolean"}},
+
+		`{"size":"12"}`:  {{"size", "must be a whole number, not a string"}},
+		`{"size":null}`:  {{"size", "must be a whole number, not null"}},
+		`{"size":true}`:  {{"size", "must be a whole number, not a boolean"}},
+		`{"size":1.5}`:   {{"size", "must be a whole number in digits alone, not 1.5"}},
+		`{"size":1.0}`:   {{"size", "must be a whole number in digits alone, not 1.0"}},
+		`{"size":1e3}`:   {{"size", "must be a whole number in digits alone, not 1e3"}},
+		`{"size":1E400}`: {{"size", "must be a whole number in digits alone, not 1E400"}},
+		`{"size":-0}`:    {{"size", "must be a whole number in digits alone, not -0"}},
+		`{"size":9223372036854775808}`: {
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not 9223372036854775808"},
+		},
+		`{"size":-9223372036854775809}`: {
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not -9223372036854775809"},
+		},
+		`{"size":` + strings.Repeat("9", 1000) + `}`: {
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not " + strings.Repeat("9", 40)},
+		},
+
+		`{"metadata":"a"}`:                      {{"metadata", "must be an object of strings, not a string"}},
+		`{"metadata":null}`:                     {{"metadata", "must be an object of strings, not null"}},
+		`{"metadata":{"a":1,"b":null,"c":"d"}}`: {{"metadata[a]", "must be a string, not a number"}, {"metadata[b]", "must be a string, not null"}},
+		`{"metadata":{"\r\n":{}}}`:              {{`metadata[\r\n]`, "must be a string, not an object"}},
+
+		`{"size":"1","filename":1,"Type":"a","x":1,"metadata":[]}`: {
+			{"size", "must be a whole number, not a string"},
+			{"filename", "must be a string, not a number"},
+			{"Type", `is not known here: write it "type"`},
+			{"x", known},
+			{"metadata", "must be an object of strings, not an array"},
+		},
+	} {
+		var got request
+		require.Equal(t, want, faults(t, got.decode(body)), "%.50q", body)
+	}
+}
+
+func TestSoundMembersAreSet(t *testing.T) {
+	size := int64(1)
+	var got request
+	require.Error(t, got.decode(`{"filename":"a","filename":"b","size":1,"type":1,"metadata":{"a":1,"b":"c"},"x":1}`))
+	require.Equal(t, request{Filename: "a", Size: &size, Metadata: map[string]string{"b": "c"}}, got)
+}
+
+// TestHostile holds answers to a size of their own, whatever comes in.
+func TestHostile(t *testing.T) {
+	var unknown, deep strings.Builder
+	for i := range 10000 {
+		fmt.Fprintf(&unknown, `"%d":1,`, i)
+	}
+	for range 15 {
+		fmt.Fprintf(&deep, `{"%s":`, strings.Repeat(`\u0000`, 100))
+	}
+	for _, body := range []string{
+		`{` + unknown.String() + `"x":1}`,
+		`{"metadata":{` + unknown.String() + `"x":1}}`,
+		`{"parts":` + deep.String() + `{"a":1,"a":1}` + strings.Repeat("}", 16),
+		`{"parts":` + deep.String() + `1` + strings.Repeat("}", 16),
+	} {
+		var got request
+		if err := got.decode(body); err != nil {
+			require.Less(t, len(err.Error()), 20*120)
+		}
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	var got request
+	require.EqualError(t, got.decode(`{"size":"1","filename":1}`),
+		"size: must be a whole number, not a string\nfilename: must be a string, not a number")
+	require.EqualError(t, got.decode(`[]`), "the body must be a JSON object, not an array")
+}
+
+func TestUnknownTarget(t *testing.T) {
+	require.PanicsWithValue(t, `strict: the field "size" goes to a *int64`, func() {
+		_ = Object([]byte(`{"size":1}`), map[string]any{"size": new(int64)})
+	})
+}
+
+// FuzzObject compares with encoding/json: what is accepted means the same there.
+func FuzzObject(f *testing.F) {
+	for _, body := range []string{
+		`{"filename":"a.png","type":"image/png","size":12,"metadata":{"a":"b"},"parts":[{"PartNumber":1,"ETag":"x"}]}`,
+		`{"si\u007ae":1,"size":2}`, `{"filename":"\ud83d\ude00"}`, `{"filename":"\ud800"}`, `{"size":-0}`, `{"size":1e3}`,
+		`{"Size":1}`, `{"parts":null}`, `{"parts":1e400}`, `{"metadata":{"a":null}}`, `{} {}`, "{\"type\":\"\xff\"}", `[]`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var got request
+		if err := got.decode(string(body)); err != nil {
+			for _, fault := range faults(t, err) {
+				require.NotEmpty(t, fault.Detail)
+				for _, r := range fault.Error() {
+					require.True(t, unicode.IsPrint(r), "%q", fault)
+				}
+			}
+			require.LessOrEqual(t, len(faults(t, err)), maxFaults)
+			return
+		}
+
+		require.True(t, utf8.Valid(body))
+		var want request
+		require.NoError(t, json.Unmarshal(body, &want))
+		require.Equal(t, want, got)
+
+		// A lone surrogate would be U+FFFD now, and one more than the body spells out.
+		spelled := strings.Count(string(body), "\ufffd") + strings.Count(strings.ToLower(string(body)), `\ufffd`)
+		decoded := 0
+		count := func(v string) { decoded += strings.Count(v, "\ufffd") }
+		var everything any
+		decoder := json.NewDecoder(strings.NewReader(string(body)))
+		decoder.UseNumber()
+		require.NoError(t, decoder.Decode(&everything))
+		walk(everything, count)
+		require.LessOrEqual(t, decoded, spelled)
+	})
+}
+
+func walk(v any, f func(string)) {
+	switch v := v.(type) {
+	case string:
+		f(v)
+	case []any:
+		for _, v := range v {
+			walk(v, f)
+		}
+	case map[string]any:
+		for name, v := range v {
+			f(name)
+			walk(v, f)
+		}
+	}
+}
+
+// FuzzMarshaled wants whatever encoding/json writes to be accepted and to come back.
+func FuzzMarshaled(f *testing.F) {
+	f.Add("a.png", "image/png", int64(12), "name", "value")
+	f.Add("\u2028<>&\x00\x7f😀", "", int64(math.MinInt64), "", "\\ud800")
+	f.Fuzz(func(t *testing.T, filename, typ string, size int64, name, value string) {
+		for _, s := range []*string{&filename, &typ, &name, &value} {
+			*s = strings.ToValidUTF8(*s, "?")
+		}
+		want := request{Filename: filename, Type: &typ, Size: &size, Metadata: map[string]string{name: value}, Parts: json.RawMessage(`[]`)}
+		body, err := json.Marshal(want)
+		require.NoError(t, err)
+		var got request
+		require.NoError(t, got.decode(string(body)))
+		require.Equal(t, want, got)
+
+		// A member more is refused, however it is spelled.
+		err = got.decode(strings.Replace(string(body), "{", `{"\u0073ize":1,`, 1))
+		var fault *Error
+		require.True(t, errors.As(err, &fault))
+		require.Equal(t, "size", fault.Field)
+	})
+}

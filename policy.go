@@ -1,0 +1,470 @@
+package presign
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/mediatype"
+	"github.com/s3presign/presign/internal/objectheader"
+	"github.com/s3presign/presign/internal/postpolicy"
+	"github.com/s3presign/presign/internal/sigv4"
+)
+
+// The limits of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
+const (
+	maxRequestSize  = 5 << 30            // of one PUT or form
+	maxObjectSize   = 10_000 * (5 << 30) // in parts
+	maxKeySize      = 1024               // bytes of UTF-8
+	maxMetadataSize = 2 << 10            // names and values together
+	maxLifetime     = 7 * 24 * time.Hour // of a signature
+	maxOwnerSize    = 128                // bytes; a limit of ours
+	defaultLifetime = 15 * time.Minute
+)
+
+// Policy is the rules of one kind of upload. Its zero value is refused: Prefix, Types and MaxSize are required.
+//
+// A policy is data. NewSigner copies it, so that later changes have no effect.
+type Policy struct {
+	// Prefix begins the key of every object, and ends in "/". No grant reaches outside it.
+	Prefix string
+
+	// Types holds the media types that may be uploaded: "image/png", "image/*", or "*/*" for any. Types that browsers
+	// run or that frame others (HTML, SVG, XML, JavaScript, CSS, multipart and their kin) are admitted only where they
+	// are named in full.
+	Types []string
+
+	// MinSize and MaxSize bound the size of a file in bytes, inclusive. MinSize is 1 if zero: an empty file is never
+	// granted. MaxSize may be up to 10,000 parts of 5 GiB, but one form or PUT takes at most 5 GiB.
+	MinSize, MaxSize int64
+
+	// Lifetime is how long a URL or form can be used: 15 minutes if zero, at least a second, at most 7 days. S3 looks
+	// at it when the upload begins.
+	Lifetime time.Duration
+
+	// Checksum is an algorithm by which every upload must declare its checksum, and which S3 must find correct before it
+	// stores the object; none if empty. Forms take CRC32, CRC32C, SHA1 and SHA256 only.
+	//
+	// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
+	Checksum types.ChecksumAlgorithm
+
+	// Metadata names the user metadata, without "x-amz-meta-", that a client may set. The name "presign" is taken.
+	Metadata []string
+
+	// Headers are set and signed on every object: Cache-Control, Content-Disposition ("inline", or "attachment", the
+	// default; the file name is added), Content-Encoding, Content-Language, Expires, and S3's own for storage class,
+	// tagging, encryption, object lock and access, by their names on a PUT. Forms do not take all of them.
+	Headers map[string]string
+
+	// Replace lets an upload overwrite an object with the same key. Without it every PUT is conditional
+	// (If-None-Match: *), and a form is granted only for keys that cannot be guessed.
+	Replace bool
+
+	_ struct{}
+}
+
+// Upload is what a client asks to upload. It may ask for less than the Policy allows; more is a Violation.
+type Upload struct {
+	// Key is set by the service, never by a client. It begins with Policy.Prefix. Ending in "/" it is a prefix of its
+	// own, to which a random part and the file's name are added, as they are to Policy.Prefix if Key is empty.
+	Key string
+
+	// Filename is the name of the file, without a path: up to 255 bytes of UTF-8. The key holds it in a safe form, and
+	// Content-Disposition holds it as it is. It may be empty if Key names an object, and is then the end of Key.
+	Filename string
+
+	// Type is the file's media type. If it is empty or "application/octet-stream", the name's extension decides; a type
+	// and an extension that contradict each other are a Violation.
+	Type string
+
+	// Size is the exact size in bytes; 0 is unknown.
+	Size int64
+
+	// MinSize and MaxSize bound the size more narrowly than the Policy does; 0 leaves that to the Policy.
+	MinSize, MaxSize int64
+
+	// Lifetime is shorter than the Policy's, or 0.
+	Lifetime time.Duration
+
+	// Checksum is the digest by Policy.Checksum's algorithm, in base64. It is required if and only if the Policy names
+	// an algorithm.
+	Checksum string
+
+	// Metadata is stored with the object as x-amz-meta- headers: printable ASCII, up to 2 KB in all.
+	Metadata map[string]string
+
+	// Owner is who authenticated, up to 128 bytes. The Handler sets it.
+	Owner string
+
+	// Redirect is the URL to which a plain HTML form sends the browser after the upload; S3 adds the query parameters
+	// bucket, key and etag, of which none is proof of anything. It is set by the service, and for forms only.
+	Redirect string
+}
+
+// Violation is one breach of a Policy. Several come joined; see errors.Join. As an error it is a *Violation.
+type Violation struct {
+	// Field is the member of a request to the Handler that is at fault: "filename", "type", "size", "min_size",
+	// "max_size", "expires_in", "checksum", "metadata[name]", "method"; or "key", "owner" or "redirect".
+	Field string `json:"field"`
+
+	// Detail says what was seen and what would be right. It may be shown to the client.
+	Detail string `json:"detail"`
+}
+
+func (v *Violation) Error() string {
+	return "presign: " + v.Field + " " + v.Detail
+}
+
+// rules is a Policy that was found to be sound, with what follows from it.
+type rules struct {
+	Policy
+	disposition string             // "attachment" or "inline"
+	headers     []sigv4.Pair       // Policy.Headers as a PUT signs them
+	fields      []postpolicy.Field // Policy.Headers as a form holds them
+	digest      int                // bytes of a checksum, 0 without
+	formless    string             // why there are no forms, if there are none
+}
+
+// newRules checks a policy, reporting all faults at once.
+func newRules(p Policy) (*rules, error) {
+	p.Types, p.Metadata, p.Headers = slices.Clone(p.Types), slices.Clone(p.Metadata), maps.Clone(p.Headers)
+	r := &rules{Policy: p, disposition: "attachment"}
+	var faults []error
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
+	}
+
+	switch {
+	case !strings.HasSuffix(p.Prefix, "/"):
+		fault("Prefix", "is %q; it is required and ends in \"/\"", p.Prefix)
+	case strings.Contains(p.Prefix, "$"):
+		fault("Prefix", "is %q; a dollar sign has a meaning of its own in POST policies", p.Prefix)
+	default:
+		if err := checkKey(p.Prefix); err != nil {
+			fault("Prefix", "%w", err)
+		}
+	}
+
+	if len(p.Types) == 0 {
+		fault("Types", `is empty; name the types that may be uploaded ("*/*" for any)`)
+	}
+	for i, t := range p.Types {
+		pattern, err := mediatype.ParsePattern(t)
+		if err != nil {
+			fault("Types", "has %q: %w", t, err)
+		}
+		r.Types[i] = pattern
+	}
+
+	if p.MinSize == 0 {
+		r.MinSize = 1
+	}
+	switch {
+	case p.MinSize < 0:
+		fault("MinSize", "is %d bytes; it cannot be negative", p.MinSize)
+	case p.MaxSize <= 0:
+		fault("MaxSize", "is %d bytes; it is required", p.MaxSize)
+	case p.MaxSize > maxObjectSize:
+		fault("MaxSize", "is %d bytes; S3 stores at most %d", p.MaxSize, int64(maxObjectSize))
+	case p.MaxSize < p.MinSize:
+		fault("MaxSize", "is %d bytes, less than MinSize, %d", p.MaxSize, p.MinSize)
+	}
+
+	if p.Lifetime == 0 {
+		r.Lifetime = defaultLifetime
+	} else if p.Lifetime < time.Second || p.Lifetime > maxLifetime {
+		fault("Lifetime", "is %v; it is between 1s and 7 days", p.Lifetime)
+	}
+
+	if p.Checksum != "" {
+		if size, ok := digests[p.Checksum]; !ok {
+			fault("Checksum", "is %q, which is no algorithm of S3", p.Checksum)
+		} else if r.digest = size; !slices.Contains(formChecksums, p.Checksum) {
+			r.formless = fmt.Sprintf("S3 takes no %s checksum in a form", p.Checksum)
+		}
+	}
+
+	for i, name := range p.Metadata {
+		r.Metadata[i] = strings.ToLower(name)
+		switch {
+		case !isName(name):
+			fault("Metadata", "has %q; names are made of letters, digits, \"-\", \"_\" and \".\"", name)
+		case strings.HasPrefix(r.Metadata[i], "x-amz-meta-"):
+			fault("Metadata", "has %q; leave out x-amz-meta-", name)
+		case r.Metadata[i] == "presign":
+			fault("Metadata", "has %q, which is taken", name)
+		case slices.Contains(r.Metadata[:i], r.Metadata[i]):
+			fault("Metadata", "has %q twice", name)
+		}
+	}
+
+	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
+		if err := r.addHeader(name, p.Headers[name]); err != nil {
+			fault("Headers", "has %q: %w", name, err)
+		}
+	}
+	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	return r, errors.Join(faults...)
+}
+
+func (r *rules) addHeader(name, value string) error {
+	if strings.EqualFold(name, "Content-Disposition") {
+		if value != "attachment" && value != "inline" {
+			return fmt.Errorf(`its value is %q; it is "attachment" or "inline", and the file name is added`, value)
+		}
+		r.disposition = value
+		return nil
+	}
+	if value == "" || !isPrintable(value) {
+		return errors.New("its value is not printable ASCII without outer spaces")
+	}
+	field, formValue, err := objectheader.FormField(name, value)
+	if err != nil {
+		return err
+	}
+	lower := strings.ToLower(name)
+	if slices.ContainsFunc(r.headers, func(h sigv4.Pair) bool { return h.Name == lower }) {
+		return errors.New("it is there in another letter case, too")
+	}
+	r.headers = append(r.headers, sigv4.Pair{Name: lower, Value: value})
+	switch r.fields = append(r.fields, postpolicy.Field{Name: field, Value: formValue}); {
+	case field == "":
+		r.formless = fmt.Sprintf("S3 documents no form field for the header %s", name)
+	case strings.Contains(formValue, "$"):
+		r.formless = fmt.Sprintf("a form cannot hold the dollar sign in the header %s", name)
+	}
+	return nil
+}
+
+// digests holds the size in bytes of the checksum of each algorithm that S3 takes.
+var digests = map[types.ChecksumAlgorithm]int{
+	types.ChecksumAlgorithmCrc32:     4,
+	types.ChecksumAlgorithmCrc32c:    4,
+	types.ChecksumAlgorithmCrc64nvme: 8,
+	types.ChecksumAlgorithmSha1:      20,
+	types.ChecksumAlgorithmSha256:    32,
+	types.ChecksumAlgorithmSha512:    64,
+	types.ChecksumAlgorithmMd5:       16,
+	types.ChecksumAlgorithmXxhash3:   8,
+	types.ChecksumAlgorithmXxhash64:  8,
+	types.ChecksumAlgorithmXxhash128: 16,
+}
+
+// formChecksums holds the algorithms that S3 documents for forms.
+var formChecksums = []types.ChecksumAlgorithm{
+	types.ChecksumAlgorithmCrc32, types.ChecksumAlgorithmCrc32c, types.ChecksumAlgorithmSha1, types.ChecksumAlgorithmSha256,
+}
+
+func (r *rules) checksumHeader() string {
+	return "x-amz-checksum-" + strings.ToLower(string(r.Checksum))
+}
+
+// admit holds an upload against the rules and fills in what they decide: file name, type, size bounds, lifetime. All
+// violations come joined. What was admitted once is admitted again, unchanged.
+func (r *rules) admit(u Upload) (Upload, error) {
+	var violations []error
+	violate := func(field, format string, args ...any) {
+		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+	}
+
+	if u.Key != "" {
+		if !strings.HasPrefix(u.Key, r.Prefix) {
+			violate("key", "is %q; it begins with %q", u.Key, r.Prefix)
+		} else if err := checkKey(u.Key); err != nil {
+			violate("key", "%v", err)
+		} else if u.Filename == "" {
+			u.Filename = u.Key[strings.LastIndexByte(u.Key, '/')+1:]
+		}
+	}
+	if err := filename.Check(u.Filename); err != nil {
+		violate("filename", "%v", err)
+	} else if t, err := r.admitType(u.Filename, u.Type); err != nil {
+		violations = append(violations, err)
+	} else {
+		u.Type = t
+	}
+
+	// A bound that is out of range is reported once, and the ones that it would mislead are not.
+	switch minSize, maxSize := max(u.MinSize, r.MinSize), u.MaxSize; {
+	case u.MinSize != 0 && u.MinSize < r.MinSize:
+		violate("min_size", "is %d bytes; at least %d are required", u.MinSize, r.MinSize)
+	case u.MaxSize < 0 || u.MaxSize > r.MaxSize:
+		violate("max_size", "is %d bytes; at most %d are allowed", u.MaxSize, r.MaxSize)
+	default:
+		if maxSize == 0 {
+			maxSize = r.MaxSize
+		}
+		switch {
+		case u.Size > maxSize:
+			violate("size", "is %d bytes; at most %d are allowed", u.Size, maxSize)
+		case minSize > maxSize:
+			violate("min_size", "is %d bytes; at most %d are allowed", minSize, maxSize)
+		case u.Size != 0 && u.Size < minSize:
+			violate("size", "is %d bytes; at least %d are required", u.Size, minSize)
+		case u.Size != 0:
+			u.MinSize, u.MaxSize = u.Size, u.Size
+		default:
+			u.MinSize, u.MaxSize = minSize, maxSize
+		}
+	}
+
+	switch {
+	case u.Lifetime == 0:
+		u.Lifetime = r.Lifetime
+	case u.Lifetime < time.Second || u.Lifetime > r.Lifetime:
+		violate("expires_in", "is %v seconds; it is between 1 and %v", u.Lifetime.Seconds(), r.Lifetime.Seconds())
+	}
+
+	if digest, err := base64.StdEncoding.Strict().DecodeString(u.Checksum); r.Checksum == "" && u.Checksum != "" {
+		violate("checksum", "is not taken here")
+	} else if r.Checksum != "" && (err != nil || len(digest) != r.digest || strings.ContainsAny(u.Checksum, "\r\n")) {
+		violate("checksum", "is required: the file's %s digest of %d bytes in base64", r.Checksum, r.digest)
+	}
+
+	metadata, err := r.admitMetadata(u.Metadata)
+	if err != nil {
+		violations = append(violations, err)
+	}
+	u.Metadata = metadata
+
+	if len(u.Owner) > maxOwnerSize {
+		violate("owner", "has %d bytes; at most %d are taken", len(u.Owner), maxOwnerSize)
+	}
+	if u.Redirect != "" {
+		if target, err := url.Parse(u.Redirect); err != nil || target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
+			violate("redirect", "is not an absolute URL of https or http, which S3 would ignore")
+		}
+	}
+	return u, errors.Join(violations...)
+}
+
+// admitType settles the type of a file. Of the names that one format has it takes the first that the policy admits, for
+// systems differ in the one that they send.
+func (r *rules) admitType(name, declared string) (string, error) {
+	violation := func(format string, args ...any) (string, error) {
+		return "", &Violation{Field: "type", Detail: fmt.Sprintf(format, args...)}
+	}
+	const unknown = "application/octet-stream"
+	if declared == "" {
+		declared = unknown
+	}
+	declared, err := mediatype.Parse(declared)
+	switch {
+	case err != nil:
+		return violation("%v", err)
+	case mediatype.Never(declared):
+		return violation("is %q, which is never granted", declared)
+	}
+
+	byExtension := mediatype.ByExtension(strings.TrimRight(name, ". ")) // as systems that drop these read it
+	candidates := append([]string{declared}, byExtension...)
+	switch {
+	case len(byExtension) == 0:
+	case declared != unknown && !slices.ContainsFunc(byExtension, func(t string) bool { return mediatype.Same(t, declared) }):
+		return violation("is %q, but the file's name says %q", declared, byExtension[0])
+	case declared == unknown && slices.Contains(r.Types, unknown):
+		candidates = append(byExtension[:len(byExtension):len(byExtension)], unknown)
+	case declared == unknown:
+		candidates = byExtension
+	}
+	for _, t := range candidates {
+		for _, pattern := range r.Types {
+			if mediatype.Match(pattern, t) {
+				return t, nil
+			}
+		}
+	}
+	for _, pattern := range r.Types {
+		if mediatype.Same(pattern, declared) {
+			return pattern, nil
+		}
+	}
+	return violation("is %q; allowed: %s", candidates[0], strings.Join(r.Types, ", "))
+}
+
+// admitMetadata returns the metadata with names in lower case, as S3 keeps them.
+func (r *rules) admitMetadata(metadata map[string]string) (map[string]string, error) {
+	if len(metadata) == 0 {
+		return nil, nil
+	}
+	var violations []error
+	violate := func(name, format string, args ...any) {
+		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
+	}
+	admitted, size := make(map[string]string, len(metadata)), 0
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		value, lower := metadata[name], strings.ToLower(name)
+		size += len(name) + len(value)
+		_, twice := admitted[lower]
+		switch {
+		case !slices.Contains(r.Metadata, lower):
+			violate(name, "is not among the names that are taken (%s)", strings.Join(r.Metadata, ", "))
+		case twice:
+			violate(name, "is there in another letter case, too")
+		case value == "" || !isPrintable(value):
+			violate(name, "is not printable ASCII without outer spaces; leave it out if it is empty")
+		default:
+			admitted[lower] = value
+		}
+	}
+	if size > maxMetadataSize {
+		violations = append(violations, &Violation{Field: "metadata", Detail: fmt.Sprintf("has %d bytes; at most %d are taken", size, maxMetadataSize)})
+	}
+	return admitted, errors.Join(violations...)
+}
+
+// checkKey reports what makes a key (or the beginning of one) unfit. Clients normalise dot segments, and some stores
+// also doubled slashes, after which nothing matches its signature.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html.
+func checkKey(key string) error {
+	switch {
+	case len(key) > maxKeySize:
+		return fmt.Errorf("has %d bytes; S3 takes %d", len(key), maxKeySize)
+	case !utf8.ValidString(key):
+		return errors.New("is not valid UTF-8")
+	case key[0] == '/':
+		return fmt.Errorf("is %q; it does not begin with a slash", key)
+	case strings.Contains(key, "//"):
+		return fmt.Errorf("is %q; it has no doubled slash", key)
+	case strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' }):
+		return fmt.Errorf("is %q; it has no control character and no backslash", key)
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("is %q; it has no dot segment", key)
+		}
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.')
+	})
+}
+
+// isPrintable reports whether s can be a header's value, and stays as it is on the way.
+func isPrintable(s string) bool {
+	return strings.Trim(s, " ") == s && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// excerpt returns as much of what a client sent as an answer repeats, without anything that does not print.
+func excerpt(s string) string {
+	const most = 40
+	quoted := strconv.QuoteToASCII(s)
+	if quoted = quoted[1 : len(quoted)-1]; len(quoted) > most {
+		return quoted[:most] + "…"
+	}
+	return quoted
+}

@@ -1,0 +1,299 @@
+// Package presign hands out uploads instead of credentials. A service says who may upload what; a browser, phone or
+// script uploads straight to S3 with a presigned form or URL that admits exactly that: the file's name, its type, its
+// size or a range of sizes, optionally its checksum, for a limited time. S3 enforces it. The secret key never leaves the
+// service, and the bytes of files never pass through it.
+//
+// Most services want a [Handler], made of a [Signer] and a function that tells who is asking:
+//
+//	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
+//		Prefix:  "uploads/",
+//		Types:   []string{"image/*", "application/pdf"},
+//		MaxSize: 10 << 20,
+//	})
+//	…
+//	handler, err := presign.NewHandler(signer, authenticate)
+//	…
+//	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
+//
+// A service with a transport of its own calls [Signer.Put] and [Signer.Post], which is all that the Handler does.
+//
+// A [Policy] that a kind of request cannot enforce is an error for that kind, never silently weaker.
+package presign
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign/internal/endpoint"
+	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/postpolicy"
+	"github.com/s3presign/presign/internal/sigv4"
+)
+
+// Signer grants uploads to one bucket under one Policy. It is immutable and safe for concurrent use. Signing makes no
+// request, unless the credentials have to be renewed.
+type Signer struct {
+	*rules
+	bucket      string
+	endpoint    endpoint.Endpoint
+	keys        *sigv4.Keys
+	credentials *credentialSource
+}
+
+// NewSigner returns a Signer that signs with the credentials of client, for its region and endpoint and as its options
+// say (path style, dual stack, FIPS, accelerate). The credentials need s3:PutObject on the objects under policy.Prefix
+// and nothing else. Bucket is a bucket's name, or the ARN or alias of an access point; then there are no forms.
+//
+// NewSigner makes no request. It reports all faults at once, joined, among them what cannot work at all: an empty
+// region, anonymous credentials, S3 Express, multi-Region access points, S3 on Outposts.
+func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
+	var o signerOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	rules, policyErr := newRules(policy)
+	resolved, err := endpoint.Resolve(client, bucket, o.publicEndpoint)
+	if err != nil {
+		err = fmt.Errorf("presign: %w", err)
+	}
+	var credentialsErr error
+	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, keys: sigv4.NewKeys(resolved.Region)}
+	if client != nil {
+		provider := client.Options().Credentials
+		if provider == nil || aws.IsCredentialsProvider(provider, (*aws.AnonymousCredentials)(nil)) {
+			credentialsErr = errors.New("presign: the client has no credentials; anonymous requests cannot be signed")
+		}
+		s.credentials = newCredentialSource(provider)
+	}
+	if err := errors.Join(err, credentialsErr, policyErr); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.withoutForms:
+		s.formless = "this store takes none"
+	case resolved.NoForms != "":
+		s.formless = resolved.NoForms
+	}
+	return s, nil
+}
+
+// Grant is an upload that was granted: everything a client needs for it, and nothing else. It is a secret of the one who
+// asked until it expires: whoever holds it can upload, as often as its kind allows until then.
+//
+// A Grant marshals to the JSON that the Handler answers with, where "expires_in" beside "expires_at" counts the seconds
+// that are left when it is marshalled, for clients whose clock is wrong.
+type Grant struct {
+	// Method is "PUT" or "POST".
+	Method string `json:"method"`
+
+	// URL is where the request goes.
+	URL string `json:"url"`
+
+	// Headers of a PUT are sent exactly as they are here. Host and Content-Length are signed too, but clients set them
+	// by themselves, and browsers let nobody else.
+	Headers map[string]string `json:"headers,omitempty"`
+
+	// Fields of a POST go, exactly as they are here, before the file into a multipart/form-data body. The file comes
+	// last and its field has the name "file".
+	Fields map[string]string `json:"fields,omitempty"`
+
+	// Key is the key of the object.
+	Key string `json:"key"`
+
+	// Expires is when the last upload can begin. It is never later than the end of the credentials that signed.
+	Expires time.Time `json:"expires_at"`
+}
+
+// MarshalJSON returns the wire form.
+func (g *Grant) MarshalJSON() ([]byte, error) {
+	type members Grant
+	return marshal(struct {
+		*members
+		ExpiresIn int64 `json:"expires_in"`
+	}{(*members)(g), max(0, int64(time.Until(g.Expires)/time.Second))})
+}
+
+// Put grants one PUT request of exactly upload.Size bytes, which is required. S3 refuses any other key, size, type,
+// name, metadata or checksum, and unless Policy.Replace is set, a second upload.
+//
+// It returns Violations, joined, where the Policy does not admit the upload, and ErrCredentialsExpiring. What the
+// Policy does not set, a client may add: a Content-Encoding, Content-Language, Cache-Control or Expires header, since
+// the absence of a header cannot be signed.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
+func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
+	u, err := s.admit(upload)
+	var refused error
+	switch {
+	case upload.Size == 0:
+		refused = &Violation{Field: "size", Detail: "is required for a PUT"}
+	case upload.Size > maxRequestSize:
+		refused = &Violation{Field: "size", Detail: fmt.Sprintf("is %d bytes; a PUT takes at most %d", upload.Size, int64(maxRequestSize))}
+	}
+	if upload.Redirect != "" {
+		refused = errors.Join(refused, &Violation{Field: "redirect", Detail: "is for forms only"})
+	}
+	if err := errors.Join(err, refused); err != nil {
+		return nil, err
+	}
+	key, err := s.key(u)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	credentials, lifetime, err := s.credentials.retrieve(ctx, now, u.Lifetime)
+	if err != nil {
+		return nil, err
+	}
+
+	headers := append(make([]sigv4.Pair, 0, 8+len(s.headers)+len(u.Metadata)), s.headers...)
+	headers = append(headers,
+		sigv4.Pair{Name: "content-disposition", Value: filename.Disposition(s.disposition, u.Filename)},
+		sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)},
+		sigv4.Pair{Name: "content-type", Value: u.Type})
+	if !s.Replace {
+		headers = append(headers, sigv4.Pair{Name: "if-none-match", Value: "*"})
+	}
+	if s.Checksum != "" {
+		headers = append(headers, sigv4.Pair{Name: s.checksumHeader(), Value: u.Checksum})
+	}
+	for name, value := range u.Metadata {
+		headers = append(headers, sigv4.Pair{Name: "x-amz-meta-" + name, Value: value})
+	}
+	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+
+	request := sigv4.Request{
+		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Path: string(sigv4.AppendPath([]byte(s.endpoint.Base), key)),
+		Headers: headers, Token: credentials.SessionToken, Expires: int(lifetime / time.Second),
+	}
+	grant := &Grant{
+		Method:  http.MethodPut,
+		URL:     s.keys.Key(credentials.AccessKeyID, credentials.SecretAccessKey, now).Presign(&request, now),
+		Headers: make(map[string]string, len(headers)),
+		Key:     key,
+		Expires: now.Add(lifetime.Truncate(time.Second)),
+	}
+	for _, h := range headers {
+		switch {
+		case h.Name == "content-length":
+		case strings.HasPrefix(h.Name, "x-amz-"):
+			grant.Headers[h.Name] = h.Value
+		default:
+			grant.Headers[http.CanonicalHeaderKey(h.Name)] = h.Value
+		}
+	}
+	return grant, nil
+}
+
+// Post grants an HTML form, which S3 admits for files from upload.MinSize to upload.MaxSize bytes, or of upload.Size
+// bytes if that is known. S3 refuses any other key, type, name, metadata, checksum or field.
+//
+// A form can be used again until it expires, and S3 then replaces the object: it has no If-None-Match. So a key that the
+// service chose needs Policy.Replace; a key with a random part is harmless, since only the holder of the form knows it.
+//
+// It returns Violations, joined, where the Policy does not admit the upload or a form cannot enforce it, and
+// ErrCredentialsExpiring. No form is granted that takes more bytes before the file than the 20,480 that S3 reads.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
+func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
+	u, err := s.admit(upload)
+	var refused []error
+	refuse := func(field, format string, args ...any) {
+		refused = append(refused, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+	}
+	if s.formless != "" {
+		refuse("method", "cannot be POST: %s", s.formless)
+	}
+	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.Replace {
+		refuse("method", "cannot be POST: the service chose the key, and a form would overwrite what is there")
+	}
+	switch {
+	case err != nil:
+	case strings.Contains(u.Key, "$"):
+		refuse("key", "has a dollar sign, which forms cannot hold")
+	case u.MinSize > maxRequestSize:
+		refuse("size", "is at least %d bytes; a form takes at most %d", u.MinSize, int64(maxRequestSize))
+	}
+	for name, value := range u.Metadata {
+		if strings.Contains(value, "$") {
+			refuse("metadata["+name+"]", "has a dollar sign, which forms cannot hold")
+		}
+	}
+	if strings.ContainsFunc(u.Redirect, func(c rune) bool { return c <= ' ' || c > '~' || c == '$' }) {
+		refuse("redirect", "has a dollar sign or a character that is not printable ASCII; escape it")
+	}
+	if err := errors.Join(append([]error{err}, refused...)...); err != nil {
+		return nil, err
+	}
+	key, err := s.key(u)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	credentials, lifetime, err := s.credentials.retrieve(ctx, now, u.Lifetime)
+	if err != nil {
+		return nil, err
+	}
+	signing := s.keys.Key(credentials.AccessKeyID, credentials.SecretAccessKey, now)
+
+	fields := append(make([]postpolicy.Field, 0, 12+len(s.fields)+len(u.Metadata)),
+		postpolicy.Field{Name: "key", Value: key},
+		postpolicy.Field{Name: "Content-Type", Value: u.Type},
+		postpolicy.Field{Name: "Content-Disposition", Value: filename.Disposition(s.disposition, u.Filename)})
+	fields = append(fields, s.fields...)
+	if s.Checksum != "" {
+		fields = append(fields,
+			postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.Checksum)},
+			postpolicy.Field{Name: s.checksumHeader(), Value: u.Checksum})
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Metadata)) {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
+	}
+	if u.Redirect != "" {
+		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: u.Redirect})
+	}
+	fields = append(fields,
+		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
+		postpolicy.Field{Name: "x-amz-credential", Value: signing.Credential},
+		postpolicy.Field{Name: "x-amz-date", Value: now.Format(sigv4.DateFormat)})
+	if credentials.SessionToken != "" {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: credentials.SessionToken})
+	}
+
+	expires := now.Add(lifetime.Truncate(time.Second))
+	form := postpolicy.Form{
+		Bucket: s.bucket, Expires: expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
+	}
+	signed, err := form.Sign(signing.Sign)
+	if err != nil {
+		return nil, fmt.Errorf("presign: %w", err)
+	}
+	return &Grant{Method: http.MethodPost, URL: s.endpoint.Bucket(), Fields: signed, Key: key, Expires: expires}, nil
+}
+
+// key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
+func (s *Signer) key(u Upload) (string, error) {
+	if u.Key != "" && !strings.HasSuffix(u.Key, "/") {
+		return u.Key, nil
+	}
+	prefix := u.Key
+	if prefix == "" {
+		prefix = s.Prefix
+	}
+	key := prefix + rand.Text() + "/" + filename.Safe(u.Filename)
+	if len(key) > maxKeySize {
+		return "", &Violation{Field: "filename", Detail: fmt.Sprintf("makes a key of %d bytes; S3 takes %d", len(key), maxKeySize)}
+	}
+	return key, nil
+}
