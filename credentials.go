@@ -29,9 +29,9 @@ type credentialSource struct {
 	provider aws.CredentialsProvider
 	cache    *aws.CredentialsCache // provider, if it is one
 
-	good     atomic.Pointer[aws.Credentials] // what cache last had
+	good     atomic.Pointer[aws.Credentials] // what stands in while the cache fails
 	renewing sync.Mutex
-	renewed  time.Time // guarded by renewing
+	renewed  time.Time // when that was last tried; guarded by renewing
 }
 
 func newCredentialSource(provider aws.CredentialsProvider) *credentialSource {
@@ -42,9 +42,9 @@ func newCredentialSource(provider aws.CredentialsProvider) *credentialSource {
 // retrieve returns credentials and how long they last at now, at most limit. They last longer than limit if there are
 // any such to be had.
 func (s *credentialSource) retrieve(ctx context.Context, now time.Time, limit time.Duration) (aws.Credentials, time.Duration, error) {
-	c, err := s.provider.Retrieve(ctx)
-	if s.cache != nil {
-		c, err = s.renew(ctx, now, limit, c, err)
+	c, err := s.current(ctx, now)
+	if err == nil && s.cache != nil && c.CanExpire && c.Expires.Sub(now) < limit {
+		c = s.renew(ctx, now, c)
 	}
 	switch {
 	case err != nil:
@@ -61,28 +61,30 @@ func (s *credentialSource) retrieve(ctx context.Context, now time.Time, limit ti
 	return c, min(remaining, limit), nil
 }
 
-// renew replaces credentials that end within limit, one caller at a time and not too often. When that fails the ones
-// that were good stay so until they end.
-func (s *credentialSource) renew(ctx context.Context, now time.Time, limit time.Duration, c aws.Credentials, err error) (aws.Credentials, error) {
-	if err != nil {
-		if good := s.good.Load(); good != nil && good.Expires.After(now) {
-			return *good, nil
-		}
-		return c, err
+func (s *credentialSource) current(ctx context.Context, now time.Time) (aws.Credentials, error) {
+	if good := s.good.Load(); good != nil && good.Expires.After(now) {
+		return *good, nil
 	}
-	if !c.CanExpire || c.Expires.Sub(now) >= limit || !s.renewing.TryLock() {
-		return c, nil
+	return s.provider.Retrieve(ctx)
+}
+
+// renew has the cache replace credentials that end soon, for one caller at a time and not too often. While that fails,
+// and while it lasts, the ones that were good sign on.
+func (s *credentialSource) renew(ctx context.Context, now time.Time, c aws.Credentials) aws.Credentials {
+	if !s.renewing.TryLock() {
+		return c
 	}
 	defer s.renewing.Unlock()
 	if now.Sub(s.renewed) < renewInterval {
-		return c, nil
+		return c
 	}
 	s.renewed = now
-	s.good.Store(&c) // before the cache forgets them: other callers fall back on them meanwhile
+	s.good.Store(&c) // before the cache forgets them
 	s.cache.Invalidate()
-	if fresh, err := s.cache.Retrieve(ctx); err == nil {
-		s.good.Store(&fresh)
-		return fresh, nil
+	fresh, err := s.cache.Retrieve(ctx)
+	if err != nil {
+		return c
 	}
-	return c, nil
+	s.good.Store(nil)
+	return fresh
 }

@@ -293,7 +293,7 @@ func (p *Problem) message() string {
 }
 
 // MarshalJSON returns the wire form.
-func (p *Problem) MarshalJSON() ([]byte, error) {
+func (p Problem) MarshalJSON() ([]byte, error) {
 	problemType := p.Type
 	if problemType == "" {
 		problemType = "about:blank"

@@ -116,12 +116,12 @@ type Grant struct {
 }
 
 // MarshalJSON returns the wire form.
-func (g *Grant) MarshalJSON() ([]byte, error) {
+func (g Grant) MarshalJSON() ([]byte, error) {
 	type members Grant
 	return marshal(struct {
-		*members
+		members
 		ExpiresIn int64 `json:"expires_in"`
-	}{(*members)(g), max(0, int64(time.Until(g.Expires)/time.Second))})
+	}{members(g), max(0, int64(time.Until(g.Expires)/time.Second))})
 }
 
 // Put grants one PUT request of exactly upload.Size bytes, which is required. S3 refuses any other key, size, type,

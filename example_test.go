@@ -1,0 +1,216 @@
+package presign_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign"
+)
+
+// exampleClient stands for s3.NewFromConfig(cfg).
+var exampleClient = s3.New(s3.Options{
+	Region:      "eu-central-1",
+	Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", ""),
+})
+
+// sessionUser stands for what a service has to tell who is logged in.
+func sessionUser(r *http.Request) (string, error) {
+	cookie, err := r.Cookie("session")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(cookie.Value, "session-of-"), nil
+}
+
+func ask(handler http.Handler, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", "/uploads/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.AddCookie(&http.Cookie{Name: "session", Value: "session-of-alice"})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+func ExampleNewHandler() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{
+		Prefix:  "uploads/",
+		Types:   []string{"image/*", "application/pdf"},
+		MaxSize: 10 << 20,
+	})
+	if err != nil {
+		panic(err)
+	}
+	handler, err := presign.NewHandler(signer, sessionUser)
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
+
+	answer := ask(mux, `{"filename": "holiday photo.jpg", "size": 81234}`)
+	var grant presign.Grant
+	if err := json.Unmarshal(answer.Body.Bytes(), &grant); err != nil {
+		panic(err)
+	}
+	fmt.Println(answer.Code, grant.Method, grant.Headers["Content-Type"])
+	fmt.Println(ask(mux, `{"filename": "page.html", "size": 81234}`).Body)
+	// Output:
+	// 201 PUT image/jpeg
+	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"type","detail":"is \"text/html\"; allowed: image/*, application/pdf"}],"message":"type is \"text/html\"; allowed: image/*, application/pdf"}
+}
+
+// A function that names everybody lets everybody upload. Authentication is more than reading who a client says it is.
+func ExampleNewHandler_incorrect() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"*/*"}, MaxSize: 1 << 30})
+	if err != nil {
+		panic(err)
+	}
+	incorrect, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
+		return r.Header.Get("X-User"), nil // any client can send that
+	})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"filename": "a.bin", "size": 1073741824}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-User", "whoever")
+	w := httptest.NewRecorder()
+	incorrect.ServeHTTP(w, r)
+	fmt.Println(w.Code)
+	// Output: 201
+}
+
+// Each user has a prefix and a quota of their own.
+func ExampleWithAuthorize() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "users/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	if err != nil {
+		panic(err)
+	}
+	left := map[string]int64{"alice": 100_000}
+	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+		if left[u.Owner] < u.MaxSize {
+			return &presign.Violation{Field: "size", Detail: fmt.Sprintf("is more than the %d bytes that you have left", left[u.Owner])}
+		}
+		u.Key = "users/" + u.Owner + "/"
+		return nil
+	}))
+	if err != nil {
+		panic(err)
+	}
+	mounted := http.StripPrefix("/uploads", handler)
+	var grant presign.Grant
+	if err := json.Unmarshal(ask(mounted, `{"filename": "a.png", "size": 100000}`).Body.Bytes(), &grant); err != nil {
+		panic(err)
+	}
+	fmt.Println(grant.Key[:len("users/alice/")])
+	fmt.Println(ask(mounted, `{"filename": "b.png", "size": 100001}`).Code)
+	// Output:
+	// users/alice/
+	// 422
+}
+
+func ExampleSigner_Put() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{
+		Prefix:   "backups/",
+		Types:    []string{"application/gzip"},
+		MaxSize:  5 << 30,
+		Checksum: types.ChecksumAlgorithmSha256,
+		Headers:  map[string]string{"x-amz-storage-class": "STANDARD_IA"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(context.Background(), presign.Upload{
+		Key:      "backups/2026-11-23.tar.gz",
+		Size:     734003200,
+		Checksum: "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(grant.Method, grant.Key)
+	fmt.Println(grant.Headers["x-amz-storage-class"], grant.Headers["If-None-Match"])
+	// Output:
+	// PUT backups/2026-11-23.tar.gz
+	// STANDARD_IA *
+}
+
+func ExampleSigner_Post() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "avatars/", Types: []string{"image/png", "image/jpeg"}, MaxSize: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Post(context.Background(), presign.Upload{Filename: "me.png", Redirect: "https://example.com/profile"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(grant.Method, grant.URL, grant.Fields["success_action_redirect"])
+	// Output: POST https://bucket.s3.eu-central-1.amazonaws.com https://example.com/profile
+}
+
+// Violations come all at once.
+func ExampleViolation() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "avatars/", Types: []string{"image/*"}, MaxSize: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	_, err = signer.Put(context.Background(), presign.Upload{Filename: "../me.png", Size: 2 << 20})
+	fmt.Println(err)
+	var violation *presign.Violation
+	fmt.Println(errors.As(err, &violation), violation.Field)
+	// Output:
+	// presign: filename contains a path separator '/'; send the name alone
+	// presign: size is 2097152 bytes; at most 1048576 are allowed
+	// true filename
+}
+
+// A provider that asks at every call (STS, a vault) goes into the SDK's cache. The Signer has the cache renew its
+// credentials before grants would die with them.
+func ExampleNewSigner_uncachedProvider() {
+	vault := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}, nil
+	})
+	client := s3.New(s3.Options{Region: "eu-central-1", Credentials: aws.NewCredentialsCache(vault)})
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// In a cluster the service may reach the store under another name than browsers do.
+func ExampleWithPublicEndpoint() {
+	client := s3.New(exampleClient.Options(), func(o *s3.Options) {
+		o.BaseEndpoint, o.UsePathStyle = aws.String("http://minio:9000"), true
+	})
+	signer, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.WithPublicEndpoint("https://files.example.com"))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(grant.URL)
+	// Output: https://files.example.com/bucket
+}
+
+func ExampleWithLogger() {
+	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	if err != nil {
+		panic(err)
+	}
+	_, err = presign.NewHandler(signer, sessionUser, presign.WithLogger(slog.Default().With("component", "uploads")))
+	fmt.Println(err)
+	// Output: <nil>
+}
