@@ -1,0 +1,176 @@
+// Package conformance uploads to an S3 server with grants of this library: as an honest client, which has to succeed,
+// and as a cheating one, which has to be refused. The same matrix runs against every server that the project knows.
+package conformance
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"github.com/s3presign/presign"
+)
+
+// Attempt is an upload request before it is sent.
+type Attempt struct {
+	Method, URL string
+	Header      http.Header
+	Fields      []Field // of a form, in order, the file behind them
+	Body        []byte  // the file
+
+	// Length stands in for the Content-Length of a PUT: 0 is the body's own, -1 is none (chunked).
+	Length int64
+	// FileHeader is the header of a form's file part.
+	FileHeader textproto.MIMEHeader
+	// Behind are fields that follow the file.
+	Behind []Field
+}
+
+// Field is a form field.
+type Field struct{ Name, Value string }
+
+// New returns the request that an honest client makes of a grant.
+func New(g *presign.Grant, name string, body []byte) *Attempt {
+	a := &Attempt{Method: g.Method, URL: g.URL, Header: make(http.Header), Body: body}
+	for name, value := range g.Headers {
+		a.Header.Set(name, value)
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Fields)) {
+		a.Fields = append(a.Fields, Field{name, g.Fields[name]})
+	}
+	a.FileHeader = textproto.MIMEHeader{
+		"Content-Disposition": {multipart.FileContentDisposition("file", name)},
+		"Content-Type":        {"application/octet-stream"},
+	}
+	return a
+}
+
+// Set changes the value of a header or, in a form, of a field. Either must be there.
+func (a *Attempt) Set(name, value string) {
+	if a.Method == http.MethodPut {
+		if a.Header.Get(name) == "" {
+			panic("conformance: the grant has no header " + name)
+		}
+		a.Header.Set(name, value)
+		return
+	}
+	a.Fields[a.index(name)].Value = value
+}
+
+// Get returns the value of a header or field.
+func (a *Attempt) Get(name string) string {
+	if a.Method == http.MethodPut {
+		return a.Header.Get(name)
+	}
+	return a.Fields[a.index(name)].Value
+}
+
+// Drop removes a header or field. It must be there.
+func (a *Attempt) Drop(name string) {
+	if a.Method == http.MethodPut {
+		if a.Header.Get(name) == "" {
+			panic("conformance: the grant has no header " + name)
+		}
+		a.Header.Del(name)
+		return
+	}
+	i := a.index(name)
+	a.Fields = slices.Delete(a.Fields, i, i+1)
+}
+
+// Add adds a header or field.
+func (a *Attempt) Add(name, value string) {
+	if a.Method == http.MethodPut {
+		a.Header.Add(name, value)
+		return
+	}
+	a.Fields = append(a.Fields, Field{name, value})
+}
+
+func (a *Attempt) index(name string) int {
+	i := slices.IndexFunc(a.Fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
+	if i < 0 {
+		panic("conformance: the grant has no field " + name)
+	}
+	return i
+}
+
+// Request returns the HTTP request.
+func (a *Attempt) Request() (*http.Request, error) {
+	body, length, contentType := a.Body, a.Length, ""
+	if a.Method == http.MethodPost && a.Fields != nil {
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		for _, f := range a.Fields {
+			w.WriteField(f.Name, f.Value) // a bytes.Buffer never fails
+		}
+		if a.FileHeader != nil {
+			part, _ := w.CreatePart(a.FileHeader)
+			part.Write(a.Body)
+		}
+		for _, f := range a.Behind {
+			w.WriteField(f.Name, f.Value)
+		}
+		w.Close()
+		body, contentType = form.Bytes(), w.FormDataContentType()
+	}
+	r, err := http.NewRequest(a.Method, a.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(r.Header, a.Header)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	switch {
+	case length > 0:
+		r.ContentLength = length
+	case length < 0:
+		r.ContentLength, r.Body = -1, io.NopCloser(bytes.NewReader(body))
+	}
+	return r, nil
+}
+
+// Answer is what a server said to an attempt.
+type Answer struct {
+	Status int
+	Code   string // of S3, empty where it accepted
+}
+
+func (a Answer) String() string {
+	return strings.TrimSpace(fmt.Sprint(a.Status, " ", a.Code))
+}
+
+// Accepted reports whether the server took the upload.
+func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
+
+// Send makes the attempt.
+func (a *Attempt) Send(client *http.Client) (Answer, error) {
+	r, err := a.Request()
+	if err != nil {
+		return Answer{}, err
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return Answer{}, err
+	}
+	answer := Answer{Status: response.StatusCode}
+	if !answer.Accepted() {
+		var e struct{ Code string }
+		if xml.Unmarshal(body, &e) == nil {
+			answer.Code = e.Code
+		}
+	}
+	return answer, nil
+}

@@ -1,0 +1,103 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+)
+
+// File is a file that people upload.
+type File struct {
+	Name, Type string
+	Body       []byte
+}
+
+// Files returns real files of several kinds and sizes, under names that break careless code.
+func Files() []File {
+	photo := image.NewRGBA(image.Rect(0, 0, 320, 240))
+	for i := range photo.Pix {
+		photo.Pix[i] = byte(i * i >> 8)
+	}
+	var asJPEG, asPNG bytes.Buffer
+	if err := jpeg.Encode(&asJPEG, photo, nil); err != nil {
+		panic(err)
+	}
+	photo.Set(0, 0, color.Transparent)
+	if err := png.Encode(&asPNG, photo); err != nil {
+		panic(err)
+	}
+	large := make([]byte, 64<<20)
+	random := rand.NewChaCha8([32]byte{})
+	random.Read(large)
+	pdf := []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+		"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 72]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n")
+	return []File{
+		{"photo.JPG", "image/jpeg", asJPEG.Bytes()},
+		{"screenshot 2026-01-01.png", "image/png", asPNG.Bytes()},
+		{"contract.pdf", "application/pdf", pdf},
+		{"日本語 \"引用\" と 空白 'x'.pdf", "application/pdf", pdf},
+		{"naïve+100%&=;#?.pdf", "application/pdf", pdf},
+		{"${filename}$$.png", "image/png", asPNG.Bytes()},
+		{strings.Repeat("長", 83) + ".png", "image/png", asPNG.Bytes()},
+		{"dot.bin", "application/octet-stream", []byte{0}},
+		{"boundary.bin", "application/octet-stream", []byte("\r\n--\r\n--boundary--\r\n")},
+		{"large.bin", "application/octet-stream", large},
+	}
+}
+
+// RunFiles uploads real files to a server by PUT and by form, and reads each back byte for byte; then files that are
+// just within and just outside of the bounds of a policy.
+func (target Target) RunFiles(t *testing.T) {
+	policy := presign.Policy{Prefix: "files/", Types: []string{"image/*", "application/pdf", "application/octet-stream"}, MaxSize: 64 << 20}
+	signer, err := presign.NewSigner(target.Client, target.Bucket, policy)
+	require.NoError(t, err)
+	for _, f := range Files() {
+		t.Run(f.Name[:min(len(f.Name), 30)], func(t *testing.T) {
+			upload := presign.Upload{Filename: f.Name, Type: f.Type, Size: int64(len(f.Body))}
+			for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
+				grant, err := sign(t.Context(), upload)
+				require.NoError(t, err)
+				answer, err := New(grant, f.Name, f.Body).Send(target.HTTP)
+				require.NoError(t, err)
+				require.True(t, answer.Accepted(), "%s: %v", grant.Method, answer)
+				target.requireStored(t, grant, f.Body, policy, upload)
+			}
+		})
+	}
+
+	const least, most = 100, 1000
+	policy.MinSize, policy.MaxSize = least, most
+	signer, err = presign.NewSigner(target.Client, target.Bucket, policy)
+	require.NoError(t, err)
+	for size, want := range map[int]Answer{
+		least - 1: {400, "EntityTooSmall"}, least: taken, most: taken, most + 1: {400, "EntityTooLarge"},
+	} {
+		body := bytes.Repeat([]byte("x"), size)
+		grant, err := signer.Post(t.Context(), presign.Upload{Filename: "a.bin"})
+		require.NoError(t, err)
+		answer, err := New(grant, "a.bin", body).Send(target.HTTP)
+		require.NoError(t, err)
+		require.Equal(t, want, answer, "form of %d bytes", size)
+		require.Equal(t, answer.Accepted(), target.exists(t, grant.Key))
+
+		grant, err = signer.Put(t.Context(), presign.Upload{Filename: "a.bin", Size: int64(size)})
+		if want != taken {
+			require.ErrorContains(t, err, "presign: size is", "PUT of %d bytes", size)
+			continue
+		}
+		require.NoError(t, err)
+		answer, err = New(grant, "a.bin", body).Send(target.HTTP)
+		require.NoError(t, err)
+		require.Equal(t, stored, answer, "PUT of %d bytes", size)
+	}
+}

@@ -1,0 +1,345 @@
+package s3test
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/smithy-go/encoding/httpbinding"
+	"github.com/aws/smithy-go/logging"
+)
+
+const (
+	algorithm       = "AWS4-HMAC-SHA256"
+	timeFormat      = "20060102T150405Z"
+	dateFormat      = "20060102"
+	unsignedPayload = "UNSIGNED-PAYLOAD"
+	maxSkew         = 15 * time.Minute
+	maxExpires      = 7 * 24 * time.Hour
+)
+
+var authParameters = []string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires",
+}
+
+// authenticate verifies the signature of everything but forms, in the query or in the Authorization header.
+func (s *Server) authenticate(r *request) error {
+	presigned := r.query.Has("Signature") || slices.ContainsFunc(authParameters, r.query.Has)
+	authorization := r.Header.Get("Authorization")
+	switch {
+	case presigned && authorization != "":
+		return invalidArgument("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "+
+			"string parameter or the Authorization header should be specified", "Authorization", "")
+	case r.query.Has("Signature") || strings.HasPrefix(authorization, "AWS "):
+		return invalidRequest("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+	case presigned:
+		return s.verifyQuery(r)
+	case authorization != "":
+		return s.verifyHeader(r, authorization)
+	}
+	return accessDenied("Access Denied")
+}
+
+// verifyQuery verifies a presigned URL.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+func (s *Server) verifyQuery(r *request) error {
+	malformed := func(format string, args ...any) error {
+		return fail(http.StatusBadRequest, "AuthorizationQueryParametersError", fmt.Sprintf(format, args...))
+	}
+	for _, name := range authParameters {
+		if len(r.query[name]) != 1 || r.query.Get(name) == "" {
+			return malformed("Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, " +
+				"X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
+		}
+	}
+	if r.query.Get("X-Amz-Algorithm") != algorithm {
+		return malformed("X-Amz-Algorithm only supports %q", algorithm)
+	}
+	signed, err := time.Parse(timeFormat, r.query.Get("X-Amz-Date"))
+	if err != nil {
+		return malformed(`X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd'T'HHmmss'Z'"`)
+	}
+	keyID, problem := s.checkScope(r.query.Get("X-Amz-Credential"), signed)
+	if problem != "" {
+		return malformed("Error parsing the X-Amz-Credential parameter; %s", problem)
+	}
+	seconds, err := strconv.ParseInt(r.query.Get("X-Amz-Expires"), 10, 64)
+	switch {
+	case err != nil:
+		return malformed("X-Amz-Expires should be a number")
+	case seconds < 1:
+		return malformed("X-Amz-Expires must be positive")
+	case seconds > int64(maxExpires/time.Second):
+		return malformed("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be " +
+			"less than 604800 seconds")
+	}
+	now := time.Now().UTC()
+	if signed.After(now.Add(maxSkew)) {
+		return accessDenied("Request is not valid yet")
+	}
+	if expires := signed.Add(time.Duration(seconds) * time.Second); !now.Before(expires) {
+		return accessDenied("Request has expired", "X-Amz-Expires", strconv.FormatInt(seconds, 10),
+			"Expires", expires.Format(time.RFC3339), "ServerTime", now.Format(time.RFC3339))
+	}
+	if len(r.query["X-Amz-Security-Token"]) > 1 {
+		return invalidToken()
+	}
+	creds, err := s.credentials(keyID, r.query.Get("X-Amz-Security-Token"))
+	if err != nil {
+		return err
+	}
+
+	names := strings.Split(r.query.Get("X-Amz-SignedHeaders"), ";")
+	if err := r.checkSigned(names); err != nil {
+		return err
+	}
+	query := maps.Clone(r.query)
+	query.Del("X-Amz-Signature")
+	payload := cmp.Or(r.payloadHash(), unsignedPayload)
+	var trace signatureTrace
+	rebuilt, complete := r.rebuild(names, query)
+	if complete {
+		presignedURL, _, err := trace.signer().PresignHTTP(context.Background(), creds, rebuilt, payload, "s3", s.region, signed)
+		if err != nil {
+			return err
+		}
+		recomputed, err := url.Parse(presignedURL)
+		if err != nil {
+			return err
+		}
+		same := recomputed.Query()
+		complete = same.Get("X-Amz-Signature") == r.query.Get("X-Amz-Signature") &&
+			same.Get("X-Amz-SignedHeaders") == r.query.Get("X-Amz-SignedHeaders")
+	}
+	if !complete {
+		return trace.mismatch(keyID, r.query.Get("X-Amz-Signature"))
+	}
+	r.applyHoisted()
+	return nil
+}
+
+// verifyHeader verifies the Authorization header.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
+func (s *Server) verifyHeader(r *request, authorization string) error {
+	malformed := func(problem string) error {
+		return fail(http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization header is malformed; "+problem)
+	}
+	parameters, ok := strings.CutPrefix(authorization, algorithm+" ")
+	if !ok {
+		return invalidArgument("Unsupported Authorization Type", "Authorization", "")
+	}
+	given := make(map[string]string)
+	for parameter := range strings.SplitSeq(parameters, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		given[name] = value
+	}
+	if len(given) != 3 || given["Credential"] == "" || given["SignedHeaders"] == "" || given["Signature"] == "" {
+		return malformed("it needs Credential, SignedHeaders and Signature.")
+	}
+	signed, err := time.Parse(timeFormat, r.Header.Get("X-Amz-Date"))
+	if err != nil {
+		return accessDenied("AWS authentication requires a valid Date or x-amz-date header")
+	}
+	keyID, problem := s.checkScope(given["Credential"], signed)
+	if problem != "" {
+		return malformed(problem)
+	}
+	now := time.Now().UTC()
+	if skew := now.Sub(signed).Abs(); skew > maxSkew {
+		return fail(http.StatusForbidden, "RequestTimeTooSkewed",
+			"The difference between the request time and the current time is too large.",
+			"RequestTime", signed.Format(timeFormat), "ServerTime", now.Format(time.RFC3339),
+			"MaxAllowedSkewMilliseconds", strconv.FormatInt(maxSkew.Milliseconds(), 10))
+	}
+	creds, err := s.credentials(keyID, strings.Join(r.Header.Values("X-Amz-Security-Token"), ","))
+	if err != nil {
+		return err
+	}
+
+	names := strings.Split(given["SignedHeaders"], ";")
+	if err := r.checkSigned(names); err != nil {
+		return err
+	}
+	payload := r.payloadHash()
+	if payload == "" {
+		return invalidRequest("Missing required header for this request: x-amz-content-sha256")
+	}
+	var trace signatureTrace
+	rebuilt, complete := r.rebuild(names, r.query)
+	if complete {
+		if err := trace.signer().SignHTTP(context.Background(), creds, rebuilt, payload, "s3", s.region, signed); err != nil {
+			return err
+		}
+		complete = strings.HasSuffix(rebuilt.Header.Get("Authorization"),
+			" SignedHeaders="+given["SignedHeaders"]+", Signature="+given["Signature"])
+	}
+	if !complete {
+		return trace.mismatch(keyID, given["Signature"])
+	}
+	r.applyHoisted()
+	return nil
+}
+
+// checkScope parses a credential, <key>/<date>/<region>/s3/aws4_request, and says what is wrong with it.
+func (s *Server) checkScope(credential string, signed time.Time) (keyID, problem string) {
+	parts := strings.Split(credential, "/")
+	if len(parts) != 5 || parts[0] == "" {
+		return "", `the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".`
+	}
+	keyID, date, region, service, terminal := parts[0], parts[1], parts[2], parts[3], parts[4]
+	switch {
+	case date != signed.Format(dateFormat):
+		return "", fmt.Sprintf("Invalid credential date %q. This date is not the same as X-Amz-Date: %q.",
+			date, signed.Format(dateFormat))
+	case region != s.region:
+		return "", fmt.Sprintf("the region '%s' is wrong; expecting '%s'", region, s.region)
+	case service != "s3":
+		return "", fmt.Sprintf("incorrect service %q. This endpoint belongs to \"s3\".", service)
+	case terminal != "aws4_request":
+		return "", fmt.Sprintf("incorrect terminal %q. This endpoint uses \"aws4_request\".", terminal)
+	}
+	return keyID, ""
+}
+
+// credentials finds the secret of an access key ID. A temporary one is known only together with its token.
+func (s *Server) credentials(keyID, token string) (aws.Credentials, error) {
+	s.mu.RLock()
+	creds, ok := s.keys[keyID]
+	s.mu.RUnlock()
+	switch {
+	case !ok || creds.SessionToken != "" && token == "":
+		return aws.Credentials{}, fail(http.StatusForbidden, "InvalidAccessKeyId",
+			"The AWS Access Key Id you provided does not exist in our records.", "AWSAccessKeyId", keyID)
+	case token != creds.SessionToken:
+		return aws.Credentials{}, invalidToken()
+	case creds.CanExpire && !time.Now().Before(creds.Expires):
+		return aws.Credentials{}, fail(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
+	}
+	return creds, nil
+}
+
+func invalidToken() error {
+	return fail(http.StatusBadRequest, "InvalidToken", "The provided token is malformed or otherwise invalid.")
+}
+
+// checkSigned refuses headers that must be signed but are not: host and all that begin with x-amz-. All others may be
+// added to a signed request, and take effect.
+func (r *request) checkSigned(names []string) error {
+	var unsigned []string
+	if !slices.Contains(names, "host") {
+		unsigned = append(unsigned, "host")
+	}
+	for name := range r.Header {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, "x-amz-") && !slices.Contains(names, name) {
+			unsigned = append(unsigned, name)
+		}
+	}
+	if len(unsigned) == 0 {
+		return nil
+	}
+	slices.Sort(unsigned)
+	return accessDenied("There were headers present in the request which were not signed",
+		"HeadersNotSigned", strings.Join(unsigned, ", "))
+}
+
+// payloadHash is what stands in the place of the payload's digest in a signature, if the request names it.
+func (r *request) payloadHash() string {
+	return cmp.Or(strings.Join(r.Header.Values("X-Amz-Content-Sha256"), ","), r.query.Get("X-Amz-Content-Sha256"))
+}
+
+// rebuild returns the request as it was before it was signed: with no other headers than the signed ones. It reports
+// whether all of them are there; S3 also finds one in the query, under its name in lower case.
+func (r *request) rebuild(names []string, query url.Values) (_ *http.Request, complete bool) {
+	unsigned := &http.Request{
+		Method: r.Method,
+		Host:   r.Host,
+		URL: &url.URL{
+			// The scheme stays empty: with one, the signer would take its default port off the host.
+			Host:     r.Host,
+			Opaque:   "//" + r.Host + httpbinding.EscapePath(r.URL.Path, false),
+			RawQuery: query.Encode(),
+		},
+		Header: make(http.Header),
+	}
+	for _, name := range names {
+		values := r.Header.Values(name)
+		if len(values) == 0 {
+			values = query[name]
+		}
+		switch {
+		case name == "host":
+		case len(values) == 0:
+			return nil, false
+		case name == "content-length":
+			unsigned.ContentLength = r.ContentLength
+		default:
+			unsigned.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	return unsigned, true
+}
+
+// applyHoisted makes headers of the query parameters whose names are in lower case: S3 obeys these, but for checksums,
+// and ignores names in other case.
+func (r *request) applyHoisted() {
+	for name, values := range r.query {
+		header := http.CanonicalHeaderKey(name)
+		if strings.HasPrefix(name, "x-amz-") && !strings.HasPrefix(name, "x-amz-checksum-") && r.Header[header] == nil {
+			r.Header[header] = values
+		}
+	}
+}
+
+// signatureTrace catches what was signed, for the error that S3 answers.
+type signatureTrace struct{ canonicalRequest, stringToSign string }
+
+func (t *signatureTrace) signer() *v4.Signer {
+	// A new one every time: a signer caches keys by access key ID and would not notice another secret.
+	return v4.NewSigner(func(o *v4.SignerOptions) {
+		o.DisableHeaderHoisting = true
+		o.DisableURIPathEscaping = true // it is escaped, once, as S3 wants it
+		o.DisableSessionToken = true    // it is in the request, or is not
+		o.LogSigning = true
+		o.Logger = logging.LoggerFunc(func(_ logging.Classification, _ string, args ...any) {
+			if len(args) >= 2 {
+				t.canonicalRequest, t.stringToSign = fmt.Sprint(args[0]), fmt.Sprint(args[1])
+			}
+		})
+	})
+}
+
+// mismatch returns the error with the elements of S3, which include the session token if the query has one.
+func (t *signatureTrace) mismatch(keyID, signature string) error {
+	return fail(http.StatusForbidden, "SignatureDoesNotMatch", signatureDoesNotMatch,
+		"AWSAccessKeyId", keyID, "StringToSign", t.stringToSign, "SignatureProvided", signature,
+		"StringToSignBytes", fmt.Sprintf("% x", t.stringToSign), "CanonicalRequest", t.canonicalRequest,
+		"CanonicalRequestBytes", fmt.Sprintf("% x", t.canonicalRequest))
+}
+
+const signatureDoesNotMatch = "The request signature we calculated does not match the signature you provided. " +
+	"Check your key and signing method."
+
+// formSignature signs a policy as it stands in the form, in base64. The SDK has no public function for it.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html
+func formSignature(secret, date, region, policy string) string {
+	key := []byte("AWS4" + secret)
+	for _, data := range []string{date, region, "s3", "aws4_request", policy} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(data))
+		key = mac.Sum(nil)
+	}
+	return hex.EncodeToString(key)
+}

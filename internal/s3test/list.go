@@ -1,0 +1,98 @@
+package s3test
+
+import (
+	"cmp"
+	"encoding/xml"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type listing struct {
+	XMLName               xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
+	Name, Prefix          string
+	Delimiter, StartAfter string `xml:",omitempty"`
+	ContinuationToken     string `xml:",omitempty"`
+	KeyCount, MaxKeys     int
+	IsTruncated           bool
+	NextContinuationToken string `xml:",omitempty"`
+	Contents              []listedObject
+	CommonPrefixes        []listedPrefix
+}
+
+type listedObject struct {
+	Key, LastModified, ETag string
+	ChecksumAlgorithm       string
+	ChecksumType            string
+	Size                    int
+	StorageClass            string
+}
+
+type listedPrefix struct{ Prefix string }
+
+// listObjects answers ListObjectsV2. A continuation token is the last key or common prefix of the page before.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
+	for name := range r.query {
+		switch name {
+		case "list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "x-id":
+		default:
+			if !strings.HasPrefix(name, "X-Amz-") {
+				return notImplemented("the query parameter " + name)
+			}
+		}
+	}
+	l := listing{
+		Name: r.bucket, Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"), MaxKeys: 1000,
+		StartAfter: r.query.Get("start-after"), ContinuationToken: r.query.Get("continuation-token"),
+	}
+	if r.query.Has("max-keys") {
+		n, err := strconv.Atoi(r.query.Get("max-keys"))
+		if err != nil || n < 0 {
+			return invalidArgument("Provided max-keys not an integer or within integer range", "max-keys", r.query.Get("max-keys"))
+		}
+		l.MaxKeys = min(n, 1000)
+	}
+	s.mu.RLock()
+	objects := maps.Clone(s.buckets[r.bucket])
+	s.mu.RUnlock()
+	after, last := max(l.StartAfter, l.ContinuationToken), ""
+	for _, key := range slices.Sorted(maps.Keys(objects)) {
+		if !strings.HasPrefix(key, l.Prefix) {
+			continue
+		}
+		entry, common := key, false
+		if l.Delimiter != "" {
+			if i := strings.Index(key[len(l.Prefix):], l.Delimiter); i >= 0 {
+				entry, common = key[:len(l.Prefix)+i+len(l.Delimiter)], true
+			}
+		}
+		if entry <= after || common && entry == last {
+			continue
+		}
+		if l.KeyCount == l.MaxKeys {
+			l.IsTruncated = l.MaxKeys > 0
+			break
+		}
+		last = entry
+		l.KeyCount++
+		if common {
+			l.CommonPrefixes = append(l.CommonPrefixes, listedPrefix{entry})
+			continue
+		}
+		o := objects[key]
+		l.Contents = append(l.Contents, listedObject{
+			Key: key, LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: len(o.Body),
+			StorageClass:      cmp.Or(o.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
+			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: "FULL_OBJECT",
+		})
+	}
+	if l.IsTruncated {
+		l.NextContinuationToken = last
+	}
+	writeXML(w, http.StatusOK, l)
+	return nil
+}

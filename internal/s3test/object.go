@@ -1,0 +1,434 @@
+package s3test
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxObjectSize   int64 = 5 << 30
+	maxKeyLength          = 1024
+	maxMetadataSize       = 2048
+)
+
+// Object is what the server stores under a key.
+type Object struct {
+	Body []byte
+	// Header holds all that describes the object but its metadata, as GetObject returns it: Content-Type,
+	// Cache-Control, X-Amz-Storage-Class (if not STANDARD), X-Amz-Server-Side-Encryption and so on.
+	Header            http.Header
+	Metadata          map[string]string // by name in lower case, without x-amz-meta-
+	Tags              map[string]string
+	ChecksumAlgorithm string // as in types.ChecksumAlgorithm
+	Checksum          string // in base64
+	ETag              string // in quotes; not an MD5 if encrypted with KMS
+	LastModified      time.Time
+}
+
+// systemHeaders are stored and returned as they came.
+var systemHeaders = []string{
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
+	"X-Amz-Website-Redirect-Location", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
+	"X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
+}
+
+// newObject makes an object without a body of headers, whose names are in lower case.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+func newObject(headers map[string]string) (*Object, error) {
+	if err := checkACL(headers); err != nil {
+		return nil, err
+	}
+	if err := checkEncryption(headers); err != nil {
+		return nil, err
+	}
+	if strings.Contains(strings.ToLower(headers["content-encoding"]), "aws-chunked") {
+		return nil, notImplemented("aws-chunked content")
+	}
+	o := &Object{
+		Header: http.Header{
+			"Content-Type":                 {"binary/octet-stream"},
+			"X-Amz-Server-Side-Encryption": {"AES256"}, // since 2023-01-05, of every object
+		},
+		Metadata: make(map[string]string),
+	}
+	for _, name := range systemHeaders {
+		if value := headers[strings.ToLower(name)]; value != "" {
+			o.Header.Set(name, value)
+		}
+	}
+	switch class := headers["x-amz-storage-class"]; class {
+	case "", "STANDARD":
+	case "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE":
+		o.Header.Set("X-Amz-Storage-Class", class)
+	default:
+		return nil, fail(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid",
+			"StorageClassRequested", class)
+	}
+	if target, ok := headers["x-amz-website-redirect-location"]; ok {
+		absolute := strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://")
+		if !absolute && !strings.HasPrefix(target, "/") || len(target) > 2048 {
+			return nil, fail(http.StatusBadRequest, "InvalidRedirectLocation",
+				"The website redirect location must have a prefix of 'http://' or 'https://' or '/'.")
+		}
+	}
+	size := 0
+	for name, value := range headers {
+		if name, ok := strings.CutPrefix(name, "x-amz-meta-"); ok {
+			o.Metadata[name] = value
+			size += len(name) + len(value)
+		}
+	}
+	if size > maxMetadataSize {
+		return nil, fail(http.StatusBadRequest, "MetadataTooLarge",
+			"Your metadata headers exceed the maximum allowed metadata size",
+			"Size", strconv.Itoa(size), "MaxSizeAllowed", strconv.Itoa(maxMetadataSize))
+	}
+	return o, nil
+}
+
+// checkACL applies the rules of buckets whose owner enforces ownership.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ownership-error-responses.html
+func checkACL(headers map[string]string) error {
+	disabled := fail(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+	for name := range headers {
+		if strings.HasPrefix(name, "x-amz-grant-") {
+			return disabled
+		}
+	}
+	switch acl, ok := headers["x-amz-acl"]; {
+	case !ok, acl == "bucket-owner-full-control":
+		return nil
+	case slices.Contains([]string{"private", "public-read", "public-read-write", "aws-exec-read", "authenticated-read",
+		"bucket-owner-read"}, acl):
+		return disabled
+	default:
+		return invalidArgument("", "x-amz-acl", acl)
+	}
+}
+
+func checkEncryption(headers map[string]string) error {
+	const prefix = "x-amz-server-side-encryption"
+	encryption, ok := headers[prefix]
+	kms := encryption == "aws:kms" || encryption == "aws:kms:dsse"
+	if ok && !kms && encryption != "AES256" {
+		return fail(http.StatusBadRequest, "InvalidEncryptionAlgorithmError",
+			"The encryption request you specified is not valid. The valid value is AES256.")
+	}
+	for name, value := range headers {
+		switch option, _ := strings.CutPrefix(name, prefix+"-"); {
+		case option == name:
+		case strings.HasPrefix(option, "customer-"):
+			return notImplemented("SSE-C")
+		case !kms, option == "bucket-key-enabled" && value != "true" && value != "false":
+			return invalidArgument("Server Side Encryption with AWS KMS is not requested, or not like this", name, value)
+		}
+	}
+	return nil
+}
+
+// fill verifies the body against the headers and completes the object with it.
+func (o *Object) fill(body []byte, headers map[string]string, algorithms ...string) error {
+	if err := checkMD5(body, headers); err != nil {
+		return err
+	}
+	var err error
+	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body, headers, algorithms); err != nil {
+		return err
+	}
+	digest := md5.Sum(body)
+	if strings.HasPrefix(o.Header.Get("X-Amz-Server-Side-Encryption"), "aws:kms") {
+		_, _ = rand.Read(digest[:]) // never fails
+	}
+	o.Body, o.ETag = body, `"`+hex.EncodeToString(digest[:])+`"`
+	o.LastModified = time.Now().UTC().Truncate(time.Second)
+	return nil
+}
+
+// describe sets the headers with which S3 answers a request that stored the object.
+func (o *Object) describe(header http.Header) {
+	header.Set("Etag", o.ETag)
+	o.setChecksum(header)
+	for name, values := range o.Header {
+		if strings.HasPrefix(name, "X-Amz-Server-Side-Encryption") {
+			header[name] = values
+		}
+	}
+}
+
+func (o *Object) setChecksum(header http.Header) {
+	header.Set("X-Amz-Checksum-"+o.ChecksumAlgorithm, o.Checksum)
+	header.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+}
+
+// checkKey refuses what no object can be named.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+func checkKey(key string) error {
+	if len(key) > maxKeyLength {
+		return fail(http.StatusBadRequest, "KeyTooLongError", "Your key is too long",
+			"Size", strconv.Itoa(len(key)), "MaxSizeAllowed", strconv.Itoa(maxKeyLength))
+	}
+	depth := 0
+	for segment := range strings.SplitSeq(key, "/") {
+		switch segment {
+		case "", ".":
+		case "..":
+			depth--
+		default:
+			depth++
+		}
+		if depth < 0 {
+			return invalidURI()
+		}
+	}
+	if !utf8.ValidString(key) {
+		return invalidURI()
+	}
+	return nil
+}
+
+// store puts the object under its key if the condition allows it, given what is there, which is nil if nothing is.
+func (s *Server) store(bucket, key string, o *Object, condition func(*Object) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := condition(s.buckets[bucket][key]); err != nil {
+		return err
+	}
+	s.buckets[bucket][key] = o
+	return nil
+}
+
+func always(*Object) error { return nil }
+
+// putObject stores the body of the request.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+func (s *Server) putObject(w http.ResponseWriter, r *request) error {
+	headers := make(map[string]string)
+	for name, values := range r.Header {
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	for name := range headers {
+		switch {
+		case strings.HasPrefix(name, "x-amz-object-lock-"):
+			return invalidRequest("Bucket is missing Object Lock Configuration")
+		case name == "x-amz-trailer", name == "x-amz-decoded-content-length", name == "x-amz-write-offset-bytes",
+			name == "x-amz-expected-bucket-owner", strings.HasPrefix(name, "x-amz-copy-source"):
+			return notImplemented("the header " + name)
+		}
+	}
+	condition, err := writeCondition(headers, r.key)
+	if err != nil {
+		return err
+	}
+	o, err := newObject(headers)
+	if err != nil {
+		return err
+	}
+	if tagging, ok := headers["x-amz-tagging"]; ok {
+		if o.Tags, err = parseTaggingHeader(tagging); err != nil {
+			return err
+		}
+	}
+	if r.Header.Get("Content-Length") == "" {
+		return missingLength()
+	}
+	if r.ContentLength > maxObjectSize {
+		return tooLarge(r.ContentLength, maxObjectSize)
+	}
+	body, err := r.readBody()
+	if err != nil {
+		return err
+	}
+	if err := checkPayload(r.payloadHash(), body); err != nil {
+		return err
+	}
+	err = o.fill(body, headers, "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5")
+	if err != nil {
+		return err
+	}
+	if err := s.store(r.bucket, r.key, o, condition); err != nil {
+		return err
+	}
+	o.describe(w.Header())
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// readBody reads exactly as many bytes as were declared.
+func (r *request) readBody() ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
+	if errors.Is(err, io.ErrUnexpectedEOF) || err == nil && int64(len(body)) < r.ContentLength {
+		return nil, incompleteBody()
+	}
+	return body, err
+}
+
+// checkPayload holds the body against the digest that its signature covers.
+func checkPayload(hash string, body []byte) error {
+	switch digest := sha256.Sum256(body); {
+	case hash == "", hash == unsignedPayload, hash == hex.EncodeToString(digest[:]):
+		return nil
+	case strings.HasPrefix(hash, "STREAMING-"):
+		return notImplemented("the payload " + hash)
+	case len(hash) != hex.EncodedLen(sha256.Size):
+		return invalidArgument("x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a valid sha256 value.",
+			"x-amz-content-sha256", hash)
+	default:
+		return fail(http.StatusBadRequest, "XAmzContentSHA256Mismatch",
+			"The provided 'x-amz-content-sha256' header does not match what was computed.",
+			"ClientComputedContentSHA256", hash, "S3ComputedContentSHA256", hex.EncodeToString(digest[:]))
+	}
+}
+
+// writeCondition returns the check of If-Match and If-None-Match.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+func writeCondition(headers map[string]string, key string) (func(*Object) error, error) {
+	match, hasMatch := headers["if-match"]
+	none, hasNone := headers["if-none-match"]
+	refused := func(header string) error {
+		return fail(http.StatusNotImplemented, "NotImplemented",
+			"A header you provided implies functionality that is not implemented", "Header", header,
+			"additionalMessage", "We don't accept the provided value of "+header+" header for this API")
+	}
+	switch {
+	case hasNone && (hasMatch || none != "*"):
+		return nil, refused("If-None-Match")
+	case hasMatch && match == "*":
+		return nil, refused("If-Match")
+	case hasNone:
+		return func(existing *Object) error {
+			if existing != nil {
+				return preconditionFailed("If-None-Match")
+			}
+			return nil
+		}, nil
+	case hasMatch:
+		return func(existing *Object) error {
+			if existing == nil {
+				return noSuchKey(key)
+			}
+			if !existing.matches(match) {
+				return preconditionFailed("If-Match")
+			}
+			return nil
+		}, nil
+	}
+	return always, nil
+}
+
+// matches reports whether the object is of the ETag, whose quotes may be missing.
+func (o *Object) matches(etag string) bool {
+	return etag == "*" || strings.Trim(etag, `"`) == strings.Trim(o.ETag, `"`)
+}
+
+// overrides are the query parameters of GetObject that replace a header of its answer.
+var overrides = map[string]string{
+	"response-content-type":        "Content-Type",
+	"response-content-language":    "Content-Language",
+	"response-expires":             "Expires",
+	"response-cache-control":       "Cache-Control",
+	"response-content-disposition": "Content-Disposition",
+	"response-content-encoding":    "Content-Encoding",
+}
+
+// getObject answers GetObject and HeadObject.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func (s *Server) getObject(w http.ResponseWriter, r *request) error {
+	for _, name := range []string{"If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"} {
+		if r.Header.Get(name) != "" {
+			return notImplemented("the header " + name)
+		}
+	}
+	o, ok := s.Object(r.bucket, r.key)
+	if !ok {
+		return noSuchKey(r.key)
+	}
+	if match := r.Header.Get("If-Match"); match != "" && !o.matches(match) {
+		return preconditionFailed("If-Match")
+	}
+	header := w.Header()
+	header.Set("Etag", o.ETag)
+	if none := r.Header.Get("If-None-Match"); none != "" && o.matches(none) {
+		return fail(http.StatusNotModified, "NotModified", "Not Modified")
+	}
+	status, body := http.StatusOK, o.Body
+	if first, last, ok := parseRange(r.Header.Get("Range"), len(o.Body)); ok {
+		if first > last {
+			return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable",
+				"RangeRequested", r.Header.Get("Range"), "ActualObjectSize", strconv.Itoa(len(o.Body)))
+		}
+		status, body = http.StatusPartialContent, o.Body[first:last+1]
+		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(o.Body)))
+	} else if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
+		o.setChecksum(header)
+	}
+	for name, values := range o.Header {
+		header[name] = values
+	}
+	for name, value := range o.Metadata {
+		header.Set("X-Amz-Meta-"+name, mime.QEncoding.Encode("UTF-8", value))
+	}
+	for parameter, name := range overrides {
+		if r.query.Has(parameter) {
+			header.Set(name, r.query.Get(parameter))
+		}
+	}
+	if len(o.Tags) > 0 {
+		header.Set("X-Amz-Tagging-Count", strconv.Itoa(len(o.Tags)))
+	}
+	header.Set("Last-Modified", o.LastModified.Format(http.TimeFormat))
+	header.Set("Accept-Ranges", "bytes")
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(body) // the client may be gone
+	}
+	return nil
+}
+
+// parseRange parses a single range of bytes and cuts it to the size; others are ignored, as S3 does. If nothing of the
+// object is in the range, first is behind last.
+func parseRange(header string, size int) (first, last int, ok bool) {
+	spec, ok := strings.CutPrefix(header, "bytes=")
+	from, to, dash := strings.Cut(spec, "-")
+	if !ok || !dash {
+		return 0, 0, false
+	}
+	start, startErr := strconv.ParseUint(from, 10, 62)
+	end, endErr := strconv.ParseUint(to, 10, 62)
+	switch {
+	case from == "" && endErr == nil: // the last bytes
+		return size - min(int(end), size), size - 1, true
+	case startErr == nil && to == "":
+		return int(start), size - 1, true
+	case startErr == nil && endErr == nil && start <= end:
+		return int(start), min(int(end), size-1), true
+	}
+	return 0, 0, false
+}
+
+// deleteObject deletes an object, or nothing.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
+	match := r.Header.Get("If-Match")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o, ok := s.buckets[r.bucket][r.key]; match != "" && (!ok || !o.matches(match)) {
+		return preconditionFailed("If-Match")
+	}
+	delete(s.buckets[r.bucket], r.key)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
