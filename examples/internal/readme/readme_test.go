@@ -1,0 +1,121 @@
+// Package readme holds the README to its word: its Go blocks compile, and its mounts route.
+package readme
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/format"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// imports holds what the README's fragments use; each gets the lines whose package it names.
+var imports = map[string]string{
+	"aws": "github.com/aws/aws-sdk-go-v2/aws", "config": "github.com/aws/aws-sdk-go-v2/config",
+	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
+	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "sts": "github.com/aws/aws-sdk-go-v2/service/sts",
+	"types": "github.com/aws/aws-sdk-go-v2/service/s3/types", "presign": "github.com/s3presign/presign",
+	"context": "context", "http": "net/http", "testing": "testing", "time": "time", "slog": "log/slog", "os": "os",
+	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
+	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
+	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
+}
+
+// given is what the fragments find around them.
+const given = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, signer *presign.Signer,
+	uploads *presign.Handler, authenticate func(*http.Request) (string, error), quota func(context.Context, string) (int64, error),
+	mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
+
+var fences = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	readme, err := os.ReadFile("../../../README.md")
+	require.NoError(t, err)
+	var found []string
+	for _, m := range fences.FindAllStringSubmatch(string(readme), -1) {
+		if m[1] == language {
+			found = append(found, m[2])
+		}
+	}
+	return found
+}
+
+// program makes a block a file of its own.
+func program(block string) string {
+	if strings.HasPrefix(block, "package ") {
+		return block
+	}
+	if !strings.HasPrefix(block, "func ") {
+		var uses strings.Builder
+		for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? := `).FindAllStringSubmatch(block, -1) {
+			fmt.Fprintf(&uses, "_ = %s\n", m[1])
+			if m[2] != "" {
+				fmt.Fprintf(&uses, "_ = %s\n", m[2])
+			}
+		}
+		block = "func fragment(" + given + ") error {\n{\n" + block + "\n" + uses.String() + "}\nreturn nil\n}\n"
+	}
+	var b strings.Builder
+	b.WriteString("package fragment\n\nimport (\n")
+	for _, name := range slices.Sorted(maps.Keys(imports)) {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(block) {
+			fmt.Fprintf(&b, "%q\n", imports[name])
+		}
+	}
+	b.WriteString(")\n\n" + block)
+	return b.String()
+}
+
+// TestBlocksCompile builds every Go block, in files that exist for the compiler alone.
+func TestBlocksCompile(t *testing.T) {
+	found := blocks(t, "go")
+	require.Greater(t, len(found), 10)
+	module, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	var packages []string
+	for i, block := range found {
+		source := program(block)
+		_, err := format.Source([]byte(source))
+		require.NoError(t, err, source)
+		file := filepath.Join(t.TempDir(), "block.go")
+		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+		name := fmt.Sprintf("block%d", i)
+		overlay.Replace[filepath.Join(module, "internal", "readme", name, "block.go")] = file
+		packages = append(packages, "./internal/readme/"+name)
+	}
+	text, err := json.Marshal(overlay)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "overlay.json")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	command := exec.Command("go", append([]string{"build", "-overlay", file}, packages...)...)
+	command.Dir = module
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}
+
+// TestBlocksAreFormatted: what people paste is gofmt's.
+func TestBlocksAreFormatted(t *testing.T) {
+	for _, block := range blocks(t, "go") {
+		formatted, err := format.Source([]byte(block))
+		require.NoError(t, err, block)
+		require.Equal(t, block, string(formatted))
+	}
+}
+
+func TestJSONIsValid(t *testing.T) {
+	found := blocks(t, "json")
+	require.NotEmpty(t, found)
+	for _, block := range found {
+		require.True(t, json.Valid([]byte(block)), block)
+	}
+}

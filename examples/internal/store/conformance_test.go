@@ -1,0 +1,27 @@
+package store_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/store"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+// TestConformance holds the embedded store, a real S3 server, to the matrix of uploads that pass and that are refused.
+func TestConformance(t *testing.T) {
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), "matrix"))
+	session, err := server.SessionCredentials(time.Hour)
+	require.NoError(t, err)
+	target := conformance.Target{
+		Name: "versitygw", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient, Session: session,
+	}
+	t.Run("matrix", target.Run)
+	t.Run("files", target.RunFiles)
+}

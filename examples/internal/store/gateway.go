@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
+	"github.com/versity/versitygw/s3api/middlewares"
+	"github.com/versity/versitygw/s3err"
+)
+
+// marker is the environment variable by which a program knows that it is the server's process.
+const marker = "PRESIGN_EXAMPLES_STORE"
+
+func init() {
+	if os.Getenv(marker) == "" {
+		return
+	}
+	if err := serve(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Parent and child speak JSON over the child's standard input and output: one reply to each request, Serve first.
+// Secrets pass here rather than in the environment or the arguments, where others can read them.
+type (
+	request struct {
+		Serve   *gateway `json:",omitempty"`
+		Session *session `json:",omitempty"`
+	}
+	reply struct {
+		URL string `json:",omitempty"`
+	}
+)
+
+// gateway is the server as the parent asked for it.
+type gateway struct {
+	Dir       string
+	Temporary bool // remove Dir at the end
+	Region    string
+	AccessKey string
+	SecretKey string
+}
+
+// session is a temporary credential.
+type session struct {
+	AccessKey, SecretKey, Token string
+	Expires                     time.Time
+}
+
+// serve does what the parent asks for and returns when the parent is gone or has closed in.
+func serve(in io.Reader, out io.Writer) error {
+	// Ctrl-C and the like reach the whole process group, but the parent decides when to stop. And a parent that is
+	// gone, with the other ends of the pipes, is no reason to leave Dir behind.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	// versitygw prints there.
+	os.Stdout = os.Stderr
+
+	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
+	var first request
+	if err := requests.Decode(&first); err != nil {
+		return err
+	}
+	g := first.Serve
+	if g.Temporary {
+		defer os.RemoveAll(g.Dir) // the parent may have been killed
+	}
+	root := auth.Account{Access: g.AccessKey, Secret: g.SecretKey, Role: auth.RoleAdmin}
+	iam := &accounts{IAMService: auth.NewIAMServiceSingle(root), root: root, sessions: map[string]session{}}
+
+	ended := make(chan error, 1)
+	go func() {
+		ended <- g.run(iam, func(url string) { _ = replies.Encode(reply{URL: url}) })
+	}()
+	parent := make(chan struct{})
+	go func() {
+		defer close(parent)
+		for {
+			var req request
+			if requests.Decode(&req) != nil {
+				return
+			}
+			iam.add(*req.Session)
+			_ = replies.Encode(reply{})
+		}
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-parent:
+		return nil
+	}
+}
+
+// run listens on a free port of loopback, calls listening with the address and serves.
+func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
+	var err error
+	// versitygw takes a port and does not tell which one it got for 0. One that was free a moment ago may be taken by
+	// now: then try another.
+	for range 5 {
+		var be backend.Backend
+		if be, err = g.backend(); err != nil {
+			return err
+		}
+		var addr string
+		if addr, err = freeAddr(); err != nil {
+			return err
+		}
+		served := false
+		err = embedgw.RunVersityGW(context.Background(), be, &embedgw.Config{
+			RootUserAccess:    g.AccessKey,
+			RootUserSecret:    g.SecretKey,
+			Region:            g.Region,
+			Ports:             []string{addr},
+			MaxConnections:    1024,
+			MaxRequests:       1024,
+			MultipartMaxParts: 10000,
+			KeepAlive:         true,
+			Quiet:             true,
+			IAMService:        iam,
+			S3Options: []s3api.Option{
+				s3api.WithOnListen(func() {
+					served = true
+					listening("http://" + addr)
+				}),
+				s3api.WithMiddleware("/", readable(be)),
+			},
+		})
+		if served {
+			break
+		}
+	}
+	return err
+}
+
+// readable puts CORS headers on every answer about a bucket that has CORS rules. versitygw leaves them out where a
+// signature is wrong, other than AWS, and no page could tell why it was refused.
+func readable(be backend.Backend) fiber.Handler {
+	cors := middlewares.ApplyBucketCORS(be, func(ctx fiber.Ctx) (string, error) {
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(ctx.Path(), "/"), "/")
+		return bucket, nil
+	}, "")
+	return func(ctx fiber.Ctx) error {
+		err := ctx.Next()
+		if ctx.Method() != http.MethodOptions && len(ctx.Response().Header.Peek("Access-Control-Allow-Origin")) == 0 {
+			_ = cors(ctx) // the answer itself stays as it is
+		}
+		return err
+	}
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// backend keeps objects as files, and what S3 knows about them in extended attributes or, where the file system has
+// none, in files beside them.
+func (g *gateway) backend() (backend.Backend, error) {
+	dir, err := filepath.Abs(g.Dir)
+	if err != nil {
+		return nil, err
+	}
+	objects, attributes := filepath.Join(dir, "objects"), filepath.Join(dir, "attributes")
+	if err := os.MkdirAll(objects, 0o700); err != nil {
+		return nil, err
+	}
+	// A directory that began with one kind stays with it.
+	_, statErr := os.Stat(attributes)
+	if statErr != nil && xattrs(dir) {
+		return posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{})
+	}
+	if err := os.MkdirAll(attributes, 0o700); err != nil {
+		return nil, err
+	}
+	sidecar, err := meta.NewSideCar(attributes)
+	if err != nil {
+		return nil, err
+	}
+	return posix.New(objects, sidecar, posix.PosixOpts{SideCarDir: attributes})
+}
+
+// xattrs reports whether files in dir can have extended attributes.
+func xattrs(dir string) bool {
+	f, err := os.CreateTemp(dir, "xattr-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	return meta.XattrMeta{}.StoreAttribute(f, "", "", "probe", []byte("1")) == nil
+}
+
+// accounts is root and any number of temporary credentials that act for it.
+type accounts struct {
+	auth.IAMService
+	root auth.Account
+
+	mu       sync.RWMutex
+	sessions map[string]session
+}
+
+var (
+	_ auth.IAMService         = (*accounts)(nil)
+	_ auth.SigningKeyProvider = (*accounts)(nil)
+)
+
+func (a *accounts) add(s session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions[s.AccessKey] = s
+}
+
+// GetUserAccount returns the root account or that of a session.
+func (a *accounts) GetUserAccount(access string) (auth.Account, error) {
+	if access == a.root.Access {
+		return a.root, nil
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	s, ok := a.sessions[access]
+	if !ok {
+		return auth.Account{}, auth.ErrNoSuchUser
+	}
+	return auth.Account{Access: s.AccessKey, Secret: s.SecretKey, Role: auth.RoleAdmin}, nil
+}
+
+// DeriveSigningKey returns the key that signatures of a session are made with, if token is the session's.
+func (a *accounts) DeriveSigningKey(access, token, date, region, service string) ([]byte, auth.Account, error) {
+	account, err := a.GetUserAccount(access)
+	if err != nil {
+		return nil, auth.Account{}, err
+	}
+	a.mu.RLock()
+	s := a.sessions[access]
+	a.mu.RUnlock()
+	switch {
+	case s.Token != token: // root has none
+		return nil, auth.Account{}, auth.ErrInvalidSessionToken
+	case token != "" && time.Now().After(s.Expires):
+		return nil, auth.Account{}, errExpiredToken
+	}
+	key := []byte("AWS4" + account.Secret)
+	for _, part := range []string{date, region, service, "aws4_request"} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	return key, account, nil
+}
+
+var errExpiredToken = s3err.APIError{
+	Code:           "ExpiredToken",
+	Description:    "The provided token has expired.",
+	HTTPStatusCode: http.StatusBadRequest,
+}

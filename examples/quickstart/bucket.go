@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+// location says which bucket to upload to: the embedded server's, if it names none.
+type location struct {
+	bucket, region, endpoint string
+	dir                      string // of the embedded server
+}
+
+// bucket is where the uploads go.
+type bucket struct {
+	client   *s3.Client
+	name     string
+	about    string // a line for people
+	external bool
+	wait     func() error // until it is gone, if it can go
+	close    func() error
+}
+
+func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
+	if l.bucket == "" {
+		if l.endpoint != "" || l.region != "" {
+			return nil, errors.New("-endpoint and -region need a -bucket")
+		}
+		return embedded(ctx, l.dir, hosts)
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("-bucket needs a -region, or AWS_REGION")
+	}
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if l.endpoint != "" {
+			o.BaseEndpoint = &l.endpoint
+		}
+		o.UsePathStyle = o.BaseEndpoint != nil // a bucket's own host name needs DNS for it
+	})
+	return &bucket{
+		client:   client,
+		name:     l.bucket,
+		about:    l.bucket,
+		external: true,
+		close:    func() error { return nil },
+	}, nil
+}
+
+// embedded starts an S3 server with a bucket that admits the page on hosts.
+func embedded(ctx context.Context, dir string, hosts []string) (*bucket, error) {
+	const name = "quickstart"
+	// Not until ctx ends: the service stops first.
+	server, err := store.Start(context.WithoutCancel(ctx), dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.CreateBucket(ctx, name, origins(hosts)...); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return &bucket{
+		client: server.Client(),
+		name:   name,
+		about:  fmt.Sprintf("%s on versitygw at %s, started for this", name, server.URL),
+		wait:   server.Wait,
+		close:  server.Close,
+	}, nil
+}
+
+func origins(hosts []string) []string {
+	var origins []string
+	for _, host := range hosts {
+		origins = append(origins, "http://"+host)
+	}
+	return origins
+}
+
+// corsCommand returns the command that admits pages on hosts to a bucket.
+func corsCommand(bucket string, hosts []string) string {
+	rule := store.CORSRule(origins(hosts)...)
+	rules, _ := json.Marshal(map[string]any{"CORSRules": []any{map[string]any{
+		"AllowedOrigins": rule.AllowedOrigins,
+		"AllowedMethods": rule.AllowedMethods,
+		"AllowedHeaders": rule.AllowedHeaders,
+		"ExposeHeaders":  rule.ExposeHeaders,
+		"MaxAgeSeconds":  rule.MaxAgeSeconds,
+	}}})
+	return fmt.Sprintf("aws s3api put-bucket-cors --bucket %s --cors-configuration '%s'", bucket, rules)
+}

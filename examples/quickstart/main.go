@@ -1,0 +1,168 @@
+// Quickstart is a service that hands out uploads, with a page to try them on and an S3 server to upload to.
+//
+//	go run -C examples ./quickstart
+//
+// It prints the address of the page and two curl commands. With -bucket, and -endpoint and -region where they are
+// needed, uploads go to that bucket instead, with the credentials of the AWS configuration: environment variables such
+// as AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the shared files.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/s3presign/presign"
+)
+
+// policy is what may be uploaded here. The page reads it too.
+var policy = presign.Policy{
+	Prefix:   "uploads/",
+	Types:    []string{"image/*", "application/pdf", "text/plain", "text/csv"},
+	MinSize:  1,
+	MaxSize:  100 << 20,
+	Lifetime: 15 * time.Minute,
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
+	addr := flags.String("addr", defaultAddr, "`address` of the page and the service; another free port if this one is taken")
+	var where location
+	flags.StringVar(&where.bucket, "bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
+	flags.StringVar(&where.region, "region", "", "the bucket's `region`, if AWS_REGION does not tell")
+	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS, if AWS_ENDPOINT_URL does not tell")
+	flags.StringVar(&where.dir, "dir", "", "`directory` in which the embedded S3 server keeps its data; a temporary one if empty")
+	_ = flags.Parse(args) // or it exits
+
+	listener, err := listen(*addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if !loopback(listener) && where.bucket == "" {
+		return fmt.Errorf("the embedded S3 server is on this machine only: -addr %s needs a -bucket that others reach", *addr)
+	}
+	hosts := hosts(listener)
+	bucket, err := where.open(ctx, hosts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := bucket.close(); err == nil {
+			err = closeErr
+		}
+	}()
+
+	signer, err := presign.NewSigner(bucket.client, bucket.name, policy)
+	if err != nil {
+		return err
+	}
+	visitor := visitor{cookie: "presign-" + port(listener), token: rand.Text()}
+	uploads, err := presign.NewHandler(signer, visitor.authenticate)
+	if err != nil {
+		return err
+	}
+	page, err := newPage(ctx, signer, visitor, bucket)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	mux.Handle("/", page)
+	var handler http.Handler = mux
+	if loopback(listener) {
+		handler = only(hosts, mux)
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(listener) }()
+	if bucket.wait != nil {
+		go func() { ended <- bucket.wait() }()
+	}
+	origin := "http://" + hosts[0]
+	fmt.Fprintf(stdout, "Page     %s/\nBucket   %s\n\nFrom a shell, by PUT and by form:\n\n%s\n\n", origin, bucket.about, curl(origin, visitor.token, page.Formless == ""))
+	if bucket.external {
+		fmt.Fprintf(stdout, "The page needs the bucket's CORS rules to admit it:\n\n%s\n\n", corsCommand(bucket.name, hosts))
+	}
+	fmt.Fprintln(stdout, "Ctrl-C stops.")
+
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := server.Shutdown(closing); err != nil {
+		return server.Close() // someone is still reading
+	}
+	return nil
+}
+
+const defaultAddr = "127.0.0.1:8080"
+
+func listen(addr string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil && addr == defaultAddr {
+		return net.Listen("tcp", "127.0.0.1:0")
+	}
+	return listener, err
+}
+
+func port(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func loopback(l net.Listener) bool {
+	addr, ok := l.Addr().(*net.TCPAddr)
+	return ok && addr.IP.IsLoopback()
+}
+
+// hosts returns the names under which a browser on this machine finds the service.
+func hosts(l net.Listener) []string {
+	if loopback(l) {
+		return []string{l.Addr().String(), "localhost:" + port(l)}
+	}
+	return []string{"localhost:" + port(l)}
+}
+
+// only admits requests for hosts. A page of another site could otherwise point its own name at this machine, and would
+// then be of the same origin (DNS rebinding).
+func only(hosts []string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(hosts, r.Host) {
+			http.Error(w, "This service is at "+strings.Join(hosts, " and "), http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

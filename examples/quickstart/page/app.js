@@ -1,0 +1,173 @@
+import { cheat, cheats } from "./cheat.js";
+import { Refusal, upload } from "./upload.js";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const { endpoint, bucket } = $("main").dataset;
+const method = () => $("input[name=method]:checked").value;
+const announce = (text) => { $("#status").textContent = text; };
+
+/** Returns a copy of the list item in a template. */
+function item(template) {
+  return $(`#${template}`).content.cloneNode(true).firstElementChild;
+}
+
+/** Says in root how something ended. The text does not rely on its colour. */
+function conclude(root, outcome, text) {
+  root.dataset.outcome = outcome;
+  $(".outcome", root).textContent = text;
+}
+
+// Uploading.
+
+function add(file) {
+  const li = item("upload");
+  const controller = new AbortController();
+  $(".file", li).textContent = file.name;
+  $(".size", li).textContent = bytes(file.size);
+  $("progress", li).setAttribute("aria-label", `Progress of ${file.name}`);
+  $(".cancel", li).setAttribute("aria-label", `Cancel ${file.name}`);
+  $(".cancel", li).onclick = () => controller.abort(new DOMException("Cancelled", "AbortError"));
+  preview($(".preview", li), file);
+  $(".uploads").prepend(li);
+  transfer(li, file, controller.signal);
+}
+
+async function transfer(li, file, signal) {
+  const progress = $("progress", li);
+  conclude(li, "asking", "Asking for a grant");
+  try {
+    const stored = await upload(file, {
+      endpoint, method: method(), signal,
+      ongrant: (grant) => {
+        $("pre", li).textContent = JSON.stringify(grant, null, 2);
+        $("details", li).hidden = false;
+        conclude(li, "sending", "Sending");
+      },
+      onprogress: (fraction) => {
+        progress.value = fraction;
+        conclude(li, "sending", `${Math.floor(100 * fraction)} %`);
+      },
+    });
+    progress.value = 1;
+    conclude(li, "stored", "Stored");
+    describe($(".stored", li), { Key: stored.key, Size: `${stored.size.toLocaleString("en")} ${stored.size === 1 ? "byte" : "bytes"}`, ETag: stored.etag });
+    announce(`${file.name} is stored.`);
+  } catch (error) {
+    if (error.name === "AbortError") conclude(li, "cancelled", "Cancelled");
+    else if (error instanceof Refusal) conclude(li, "refused", explain(error));
+    else conclude(li, "failed", `The service is out of reach. ${error.message}`);
+    announce(`${file.name}: ${$(".outcome", li).textContent}`);
+  }
+}
+
+/** Returns what a refusal means, for people. */
+function explain({ by, status, code, message, errors }) {
+  if (by === "service") {
+    return `The service grants no upload: ${errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message}`;
+  }
+  return status ? `S3 refused it: ${status} ${code}. ${message}` : message;
+}
+
+function preview(root, file) {
+  if (!file.type.startsWith("image/")) {
+    root.textContent = file.name.match(/\.(\w{1,4})$/)?.[1] ?? "file";
+    return;
+  }
+  const image = new Image();
+  image.alt = "";
+  image.onerror = () => { // a kind that this browser does not show
+    URL.revokeObjectURL(image.src);
+    root.textContent = file.type.slice("image/".length);
+  };
+  image.onload = () => URL.revokeObjectURL(image.src);
+  image.src = URL.createObjectURL(file);
+  root.append(image);
+}
+
+function describe(dl, terms) {
+  for (const [term, value] of Object.entries(terms)) {
+    if (!value) continue;
+    const row = document.createElement("div");
+    row.append(Object.assign(document.createElement("dt"), { textContent: term }));
+    row.append(Object.assign(document.createElement("dd"), { textContent: value }));
+    dl.append(row);
+  }
+  dl.hidden = false;
+}
+
+/** Writes a size as the policy's are written. */
+function bytes(n) {
+  for (const unit of ["bytes", "KiB", "MiB"]) {
+    if (n < 1024) return `${Number(n.toPrecision(n < 1000 ? 3 : 4))} ${n === 1 ? "byte" : unit}`;
+    n /= 1024;
+  }
+  return `${Number(n.toPrecision(3))} GiB`;
+}
+
+$("#files").onchange = (event) => {
+  for (const file of event.target.files) add(file);
+  event.target.value = "";
+};
+
+const drop = $(".drop");
+document.ondragover = (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+};
+document.ondragleave = (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over");
+};
+document.ondrop = (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  for (const file of event.dataTransfer.files) add(file);
+};
+
+// Cheating.
+
+function list() {
+  $(".cheats").replaceChildren(...cheats(method()).map((attempt) => {
+    const li = item("cheat");
+    li.dataset.cheat = attempt.id;
+    $("h3", li).textContent = attempt.title;
+    $(".note", li).textContent = attempt.note;
+    $("button", li).setAttribute("aria-label", `Try: ${attempt.title}`);
+    $("button", li).onclick = () => attack(li, attempt);
+    return li;
+  }));
+}
+
+async function attack(li, attempt) {
+  const button = $("button", li);
+  const answer = (text) => { $(".answer", li).textContent = text; };
+  const request = (text) => { $(".request", li).textContent = text; };
+  button.disabled = true;
+  answer("");
+  request("");
+  conclude(li, "trying", "Trying");
+  const wait = async (seconds) => {
+    for (; seconds > 0; seconds--) {
+      conclude(li, "trying", `Waiting ${seconds} s`);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  };
+  const onsend = (grant) => request(`${grant.method} ${new URL(grant.url).pathname}`);
+  try {
+    await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
+    conclude(li, "accepted", "ACCEPTED");
+    answer("The store took it. It does not enforce what S3 does.");
+  } catch (error) {
+    answer(error.message);
+    if (error.by !== "store") conclude(li, "failed", "Not tried");
+    else if (error.status) conclude(li, "refused", `Refused: ${error.status} ${error.code}`);
+    else conclude(li, "unreadable", "No readable answer");
+  }
+  announce(`${attempt.title}: ${$(".outcome", li).textContent}`);
+  button.disabled = false;
+}
+
+$("#all").onclick = () => {
+  for (const button of document.querySelectorAll(".cheats button:enabled")) button.click();
+};
+for (const radio of document.querySelectorAll("input[name=method]")) radio.onchange = list;
+list();
