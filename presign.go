@@ -32,7 +32,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/endpoint"
@@ -56,7 +55,8 @@ type Signer struct {
 // and nothing else. Bucket is a bucket's name, or the ARN or alias of an access point; then there are no forms.
 //
 // NewSigner makes no request. It reports all faults at once, joined, among them what cannot work at all: an empty
-// region, anonymous credentials, S3 Express, multi-Region access points, S3 on Outposts.
+// region, anonymous credentials, EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express, multi-Region access
+// points, S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
 	var o signerOptions
 	for _, opt := range opts {
@@ -70,11 +70,7 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	var credentialsErr error
 	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, keys: sigv4.NewKeys(resolved.Region)}
 	if client != nil {
-		provider := client.Options().Credentials
-		if provider == nil || aws.IsCredentialsProvider(provider, (*aws.AnonymousCredentials)(nil)) {
-			credentialsErr = errors.New("presign: the client has no credentials; anonymous requests cannot be signed")
-		}
-		s.credentials = newCredentialSource(provider)
+		s.credentials, credentialsErr = newCredentialSource(client.Options().Credentials)
 	}
 	if err := errors.Join(err, credentialsErr, policyErr); err != nil {
 		return nil, err
@@ -151,8 +147,7 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC().Truncate(time.Second)
-	credentials, lifetime, err := s.credentials.retrieve(ctx, now, u.Lifetime)
+	credentials, now, lifetime, err := s.credentials.retrieve(ctx, u.Lifetime)
 	if err != nil {
 		return nil, err
 	}
@@ -240,8 +235,7 @@ func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC().Truncate(time.Second)
-	credentials, lifetime, err := s.credentials.retrieve(ctx, now, u.Lifetime)
+	credentials, now, lifetime, err := s.credentials.retrieve(ctx, u.Lifetime)
 	if err != nil {
 		return nil, err
 	}

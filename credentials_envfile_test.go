@@ -1,0 +1,478 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+)
+
+// logs holds what was logged.
+type logs struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+// newLogs returns a logger and what it logs, in which no secret may be by the end of the test.
+func newLogs(t *testing.T) (*slog.Logger, *logs) {
+	l := &logs{}
+	t.Cleanup(func() { require.NotContains(t, l.buffer.String(), "value-") })
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})), l
+}
+
+// take returns the messages since the last call, with errors.
+func (l *logs) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var messages []string
+	for line := range strings.Lines(l.buffer.String()) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), " ")
+		level, line, _ := strings.Cut(line, " ")
+		message, rest, _ := strings.Cut(strings.TrimPrefix(line, "msg="), " path=")
+		message = strings.TrimPrefix(level, "level=") + " " + strings.Trim(message, `"`)
+		if _, fault, ok := strings.Cut(rest, " error="); ok {
+			message += ": " + strings.Trim(fault, `"`)
+		}
+		messages = append(messages, message)
+	}
+	if strings.Contains(l.buffer.String(), "value-") {
+		panic("a secret was logged")
+	}
+	l.buffer.Reset()
+	return messages
+}
+
+// envLines returns the content of a file with the nth credentials, which end at expires, if that is not zero.
+func envLines(n int, expires time.Time) string {
+	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
+	if !expires.IsZero() {
+		lines += "EXPIRATION=" + expires.Format(time.RFC3339) + "\n"
+	}
+	return lines
+}
+
+var writes atomic.Int64
+
+// writeFile gives each file a time of its own: in a bubble hours pass within a tick of the file system's clock.
+func writeFile(t testing.TB, path, content string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(writes.Add(1), 0)))
+}
+
+func replaceFile(t testing.TB, path, content string) {
+	t.Helper()
+	writeFile(t, path+".new", content)
+	require.NoError(t, os.Rename(path+".new", path))
+}
+
+// token returns the session token that a provider has, or its error, in which no secret may be.
+func token(t *testing.T, provider aws.CredentialsProvider) string {
+	t.Helper()
+	c, err := provider.Retrieve(t.Context())
+	if err != nil {
+		require.NotContains(t, err.Error(), "value-")
+		require.Zero(t, c)
+		return err.Error()
+	}
+	n := strings.TrimPrefix(c.SessionToken, "token-value-")
+	require.Equal(t, aws.Credentials{
+		AccessKeyID: "id-value-" + n, SecretAccessKey: "secret-value-" + n, SessionToken: "token-value-" + n,
+		Source: "EnvFile", CanExpire: !c.Expires.IsZero(), Expires: c.Expires,
+	}, c)
+	return n
+}
+
+// TestEnvFileReplaced: new credentials are found however the file is replaced, at the second look that sees them.
+func TestEnvFileReplaced(t *testing.T) {
+	for name, replace := range map[string]func(t *testing.T, path, content string){
+		"by rename": func(t *testing.T, path, content string) { replaceFile(t, path, content) },
+		"in place":  func(t *testing.T, path, content string) { writeFile(t, path, content) },
+		"in place, longer": func(t *testing.T, path, content string) {
+			writeFile(t, path, content+"OTHER=1\n")
+		},
+		"by rename, as old and as long": func(t *testing.T, path, content string) {
+			before, err := os.Stat(path)
+			require.NoError(t, err)
+			writeFile(t, path+".new", content)
+			require.NoError(t, os.Chtimes(path+".new", time.Time{}, before.ModTime()))
+			require.NoError(t, os.Rename(path+".new", path))
+		},
+		"in place, older": func(t *testing.T, path, content string) {
+			before, err := os.Stat(path)
+			require.NoError(t, err)
+			writeFile(t, path, content)
+			require.NoError(t, os.Chtimes(path, time.Time{}, before.ModTime().Add(-time.Hour)))
+		},
+		"removed and made again": func(t *testing.T, path, content string) {
+			require.NoError(t, os.Remove(path))
+			writeFile(t, path, content)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				logger, logged := newLogs(t)
+				path := filepath.Join(t.TempDir(), "awsenv.list")
+				ends := time.Now().Add(12 * time.Hour)
+				writeFile(t, path, envLines(0, ends))
+				provider := presign.EnvFile(path, logger)
+				for n := range 5 {
+					require.Equal(t, fmt.Sprintf("%04d", n), token(t, provider))
+					time.Sleep(10 * time.Second)
+					replace(t, path, envLines(n+1, ends))
+					require.Equal(t, fmt.Sprintf("%04d", n), token(t, provider))
+					time.Sleep(999 * time.Millisecond)
+					require.Equal(t, fmt.Sprintf("%04d", n), token(t, provider))
+					time.Sleep(time.Millisecond)
+				}
+				require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 4), logged.take())
+			})
+		})
+	}
+}
+
+// TestEnvFileInKubernetes: a secret's volume has the file as a link into a folder that is itself a link, which is
+// turned.
+func TestEnvFileInKubernetes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		volume := t.TempDir()
+		turn := func(n int) {
+			data := fmt.Sprintf("..2026_%d", n)
+			require.NoError(t, os.Mkdir(filepath.Join(volume, data), 0o755))
+			writeFile(t, filepath.Join(volume, data, "awsenv.list"), envLines(n, time.Time{}))
+			require.NoError(t, os.Symlink(data, filepath.Join(volume, "..data_tmp")))
+			require.NoError(t, os.Rename(filepath.Join(volume, "..data_tmp"), filepath.Join(volume, "..data")))
+			require.NoError(t, os.RemoveAll(filepath.Join(volume, fmt.Sprintf("..2026_%d", n-1))))
+		}
+		turn(0)
+		require.NoError(t, os.Symlink("..data/awsenv.list", filepath.Join(volume, "awsenv.list")))
+		provider := presign.EnvFile(filepath.Join(volume, "awsenv.list"), logger)
+		for n := range 5 {
+			require.Equal(t, fmt.Sprintf("%04d", n), token(t, provider))
+			time.Sleep(time.Minute)
+			turn(n + 1)
+			token(t, provider)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// TestEnvFileTornWrite: what is seen at one look only is never used, even if it could be.
+func TestEnvFileTornWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		writeFile(t, path, envLines(0, time.Time{}))
+		provider := presign.EnvFile(path, logger)
+		require.Equal(t, "0000", token(t, provider))
+		logged.take()
+		content := envLines(1, time.Time{})
+		for i := range len(content) {
+			time.Sleep(time.Second)
+			writeFile(t, path, content[:i])
+			require.Equal(t, "0000", token(t, provider), "with %q", content[:i])
+		}
+		time.Sleep(time.Second)
+		writeFile(t, path, content)
+		require.Equal(t, "0000", token(t, provider))
+		time.Sleep(time.Second)
+		require.Equal(t, "0001", token(t, provider))
+		require.Equal(t, []string{"INFO credentials file was read again"}, logged.take())
+	})
+}
+
+// TestEnvFileCoarseClock: a rewrite that a stat does not show is found where the file system's clock may hide it, and
+// elsewhere a stat is all that a look takes.
+func TestEnvFileCoarseClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		made := time.Now()
+		rewrite := func(n int) {
+			writeFile(t, path, envLines(n, time.Time{}))
+			require.NoError(t, os.Chtimes(path, time.Time{}, made))
+		}
+		rewrite(0)
+		provider := presign.EnvFile(path, logger)
+		require.Equal(t, "0000", token(t, provider))
+		rewrite(1)
+		for range 2 {
+			require.Equal(t, "0000", token(t, provider))
+			time.Sleep(time.Second)
+			token(t, provider)
+		}
+		require.Equal(t, "0001", token(t, provider))
+		rewrite(2)
+		time.Sleep(time.Minute)
+		require.Equal(t, "0001", token(t, provider), "the file was read without need")
+	})
+}
+
+// TestEnvFileCoarseClockSeldom is the same where looks are far apart.
+func TestEnvFileCoarseClockSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		made := time.Now()
+		provider := presign.EnvFile(path, logger)
+		for n, want := range []string{"0000", "0000", "0001"} {
+			writeFile(t, path, envLines(min(n, 1), time.Time{}))
+			require.NoError(t, os.Chtimes(path, time.Time{}, made))
+			require.Equal(t, want, token(t, provider))
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// TestEnvFileSpoilt: whatever becomes of the file, the last good credentials stay, and each fault is told once.
+func TestEnvFileSpoilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		good := envLines(0, time.Now().Add(12*time.Hour))
+		writeFile(t, path, good)
+		provider := presign.EnvFile(path, logger)
+		for fault, spoil := range map[string]func(){
+			"no such file or directory": func() { require.NoError(t, os.Remove(path)) },
+			"it is not a regular file": func() {
+				require.NoError(t, os.Remove(path))
+				require.NoError(t, os.Mkdir(path, 0o700))
+			},
+			"it has more than 65536 bytes":                        func() { writeFile(t, path, good+strings.Repeat("# more\n", 10_000)) },
+			"line 3: the value of SECRET has no closing quote":    func() { writeFile(t, path, strings.Replace(good, "0'", "0", 1)) },
+			"ACCESS (line 2) and ACCESS (line 7) have different":  func() { writeFile(t, path, good+envLines(1, time.Time{})) },
+			"it has no ACCESS or AWS_ACCESS_KEY_ID and no SECRET": func() { writeFile(t, path, "") },
+			"its credentials have expired":                        func() { writeFile(t, path, envLines(1, time.Now().Add(20*time.Second))) },
+		} {
+			for range 2 {
+				require.Equal(t, "0000", token(t, provider))
+				require.Empty(t, logged.take())
+				spoil()
+				time.Sleep(time.Second)
+				require.Equal(t, "0000", token(t, provider))
+				require.Empty(t, logged.take(), "it may be half written")
+				for range 10 {
+					time.Sleep(time.Second)
+					require.Equal(t, "0000", token(t, provider))
+				}
+				warnings := logged.take()
+				require.Len(t, warnings, 1)
+				require.Contains(t, warnings[0], "WARN credentials file is not usable; the last good credentials stay: "+fault)
+
+				require.NoError(t, os.RemoveAll(path))
+				writeFile(t, path, good)
+				for range 3 {
+					require.Equal(t, "0000", token(t, provider))
+					time.Sleep(time.Second)
+				}
+				require.Equal(t, []string{"INFO credentials file was read again"}, logged.take())
+			}
+		}
+		for i := range 10 {
+			writeFile(t, path, "ACCESS=id-value-0000\n"+strings.Repeat("\n", i))
+			for range 3 {
+				time.Sleep(time.Second)
+				require.Equal(t, "0000", token(t, provider))
+			}
+		}
+		require.Len(t, logged.take(), 1, "other content is no other fault")
+	})
+}
+
+// TestEnvFileNeverGood: the error says what is wrong, and goes away within a second of that.
+func TestEnvFileNeverGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		provider := presign.EnvFile(path, logger)
+		require.Equal(t, fmt.Sprintf("credentials file %q: no such file or directory", path), token(t, provider))
+		_, err := provider.Retrieve(t.Context())
+		require.ErrorIs(t, err, os.ErrNotExist)
+		_, err = left(t, signerWith(t, provider, time.Hour))
+		require.ErrorIs(t, err, os.ErrNotExist)
+
+		writeFile(t, path, "ACCESS=id-value\nSECRET=secret-value-x'y z\n")
+		time.Sleep(time.Second)
+		require.Equal(t, fmt.Sprintf("credentials file %q: line 2: the value of SECRET has a space in it; put it in quotes", path),
+			token(t, provider))
+		writeFile(t, path, envLines(1, time.Now().Add(time.Hour)))
+		time.Sleep(999 * time.Millisecond)
+		require.Contains(t, token(t, provider), "line 2", "one look a second is enough")
+		time.Sleep(time.Millisecond)
+		require.Equal(t, "0001", token(t, provider))
+	})
+}
+
+// TestEnvFileExpiry: a grant lives as long as the file says, and where the old credentials no longer work, new ones are
+// used at once.
+func TestEnvFileExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		writeFile(t, path, envLines(0, time.Now().Add(10*time.Minute)))
+		provider := presign.EnvFile(path, logger)
+		signer := signerWith(t, provider, time.Hour)
+		got, err := left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, 10*time.Minute, got)
+		time.Sleep(9*time.Minute + 30*time.Second)
+		got, err = left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, 30*time.Second, got)
+		for _, wait := range []time.Duration{time.Second, time.Hour} {
+			time.Sleep(wait)
+			_, err = left(t, signer)
+			require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
+			require.Equal(t, "0000", token(t, provider))
+		}
+		require.Empty(t, logged.take())
+
+		writeFile(t, path, envLines(1, time.Now().Add(2*time.Hour)))
+		time.Sleep(time.Second)
+		got, err = left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, got)
+	})
+}
+
+// TestEnvFileWarnings: once of a file that others can read, and once of a token without an expiry.
+func TestEnvFileWarnings(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no mode")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const exposed, endless, again = "WARN credentials file can be read by others; its mode should be 0600",
+			"WARN credentials file has a session token but no EXPIRATION; what they sign may die earlier than it says",
+			"INFO credentials file was read again"
+		logger, logged := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		provider := presign.EnvFile(path, logger)
+		for n, c := range []struct {
+			mode os.FileMode
+			want []string
+		}{{0o640, []string{exposed, endless}}, {0o604, []string{again}}, {0o600, []string{again}}, {0o644, []string{exposed, again}}} {
+			writeFile(t, path, envLines(n, time.Time{}))
+			require.NoError(t, os.Chmod(path, c.mode))
+			for range 10 {
+				time.Sleep(time.Second)
+				token(t, provider)
+			}
+			require.Equal(t, c.want, logged.take())
+		}
+		writeFile(t, path, "ACCESS=id\nSECRET=s\n")
+		require.NoError(t, os.Chmod(path, 0o600))
+		_, err := presign.EnvFile(path, logger).Retrieve(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, logged.take(), "credentials of a user have no expiry")
+	})
+}
+
+func TestEnvFileDefaultLogger(t *testing.T) {
+	logger, logged := newLogs(t)
+	before := slog.Default()
+	slog.SetDefault(logger)
+	t.Cleanup(func() { slog.SetDefault(before) })
+	path := filepath.Join(t.TempDir(), "awsenv.list")
+	writeFile(t, path, envLines(0, time.Time{}))
+	require.Equal(t, "0000", token(t, presign.EnvFile(path, nil)))
+	require.Len(t, logged.take(), 1)
+}
+
+// TestEnvFileUnderLoad: no grant fails or mixes credentials while the file is replaced, in whichever way.
+func TestEnvFileUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		path := filepath.Join(t.TempDir(), "awsenv.list")
+		writeFile(t, path, envLines(0, time.Now().Add(time.Hour)))
+		signer := signerWith(t, presign.EnvFile(path, logger), 15*time.Minute)
+		var (
+			wg   sync.WaitGroup
+			done atomic.Bool
+			seen sync.Map
+		)
+		for i := range 4 {
+			wg.Go(func() {
+				for ; !done.Load(); time.Sleep(100*time.Millisecond + time.Duration(i)*time.Microsecond) {
+					grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
+					require.NoError(t, err)
+					q := query(t, grant)
+					n := strings.TrimPrefix(q.Get("X-Amz-Security-Token"), "token-value-")
+					require.Len(t, n, 4)
+					require.True(t, strings.HasPrefix(q.Get("X-Amz-Credential"), "id-value-"+n+"/"))
+					require.Equal(t, "900", q.Get("X-Amz-Expires"))
+					seen.Store(n, true)
+				}
+			})
+		}
+		for n := 1; n <= 200; n++ {
+			time.Sleep(4 * time.Second)
+			content := envLines(n, time.Now().Add(time.Hour))
+			switch n % 4 {
+			case 0:
+				replaceFile(t, path, content)
+			case 1:
+				writeFile(t, path, content)
+			case 2:
+				require.NoError(t, os.Remove(path))
+				time.Sleep(500 * time.Millisecond)
+				writeFile(t, path, content)
+			case 3:
+				writeFile(t, path, content[:30+n/4])
+				time.Sleep(500 * time.Millisecond)
+				writeFile(t, path, content)
+			}
+		}
+		time.Sleep(4 * time.Second)
+		done.Store(true)
+		wg.Wait()
+		for n := range 201 {
+			_, ok := seen.Load(fmt.Sprintf("%04d", n))
+			require.True(t, ok, "credentials %d were never used", n)
+		}
+		require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 200), logged.take())
+	})
+}
+
+func BenchmarkEnvFile(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "awsenv.list")
+	writeFile(b, path, envLines(0, time.Now().Add(time.Hour)))
+	benchmarkPut(b, presign.EnvFile(path, slog.New(slog.DiscardHandler)))
+}
+
+func BenchmarkStatic(b *testing.B) {
+	benchmarkPut(b, credentials.NewStaticCredentialsProvider("id-value-0000", "secret-value-0000", "token-value-0000"))
+}
+
+func benchmarkPut(b *testing.B, provider aws.CredentialsProvider) {
+	signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = provider }), "bucket", images())
+	require.NoError(b, err)
+	for b.Loop() {
+		if _, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

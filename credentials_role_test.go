@@ -1,0 +1,347 @@
+package presign_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+)
+
+const roleARN = "arn:aws:iam::123456789012:role/uploads"
+
+// roles gives out sessions as long as they are asked for, each with a token of its own.
+type roles struct {
+	mu    sync.Mutex
+	delay time.Duration
+	err   error
+	busy  bool
+	asked []*sts.AssumeRoleInput
+	at    []time.Time
+	skew  time.Duration // of its clock
+}
+
+func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+	r.mu.Lock()
+	if r.busy {
+		r.mu.Unlock()
+		panic("asked twice at once")
+	}
+	r.asked, r.at, r.busy = append(r.asked, in), append(r.at, time.Now()), true
+	n, delay, err := len(r.asked), r.delay, r.err
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.busy = false
+	}()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &sts.AssumeRoleOutput{Credentials: &types.Credentials{
+		AccessKeyId: aws.String("id"), SecretAccessKey: aws.String("secret-value-"),
+		SessionToken: aws.String(fmt.Sprintf("token-value-%04d", n)),
+		Expiration:   aws.Time(time.Now().Add(r.skew + time.Duration(*in.DurationSeconds)*time.Second)),
+	}}, nil
+}
+
+func (r *roles) set(delay time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delay, r.err = delay, err
+}
+
+func (r *roles) calls() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.asked)
+}
+
+func TestAssumeRoleAsks(t *testing.T) {
+	logger, _ := newLogs(t)
+	r := &roles{}
+	_, err := presign.AssumeRole(r, roleARN, logger).Retrieve(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, roleARN, *r.asked[0].RoleArn)
+	require.EqualValues(t, 3600, *r.asked[0].DurationSeconds)
+
+	_, err = presign.AssumeRole(r, roleARN, logger, func(o *stscreds.AssumeRoleOptions) {
+		o.Duration, o.RoleSessionName, o.ExternalID, o.Policy = 12*time.Hour, "avatars", aws.String("example"), aws.String("{}")
+	}).Retrieve(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 12*3600, *r.asked[1].DurationSeconds)
+	require.Equal(t, "avatars", *r.asked[1].RoleSessionName)
+	require.Equal(t, "example", *r.asked[1].ExternalId)
+	require.Equal(t, "{}", *r.asked[1].Policy)
+
+	_, err = presign.AssumeRole(nil, roleARN, logger).Retrieve(t.Context())
+	require.EqualError(t, err, "assuming the role "+roleARN+": there is no client for STS")
+}
+
+// TestAssumeRoleRenewsInTime: a session is renewed after half of its time, and no grant but the first waits for that.
+func TestAssumeRoleRenewsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		r := &roles{delay: 20 * time.Second}
+		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), 29*time.Minute)
+		_, err := left(t, signer)
+		require.NoError(t, err)
+		for range 24 * 60 {
+			began := time.Now()
+			got, err := left(t, signer)
+			require.NoError(t, err)
+			require.Equal(t, 29*time.Minute, got)
+			require.Equal(t, began, time.Now(), "a grant waited")
+			time.Sleep(time.Minute)
+		}
+		require.InDelta(t, 24*2, r.calls(), 2)
+		require.Empty(t, logged.take())
+	})
+}
+
+// TestAssumeRoleOutlivesFailure: while STS fails it is not asked too often, the last session is used until its end, the
+// error is told after that, and grants come back with STS.
+func TestAssumeRoleOutlivesFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		r := &roles{}
+		provider := presign.AssumeRole(r, roleARN, logger)
+		signer := signerWith(t, provider, 15*time.Minute)
+		_, err := left(t, signer)
+		require.NoError(t, err)
+		broken := errors.New("no route to STS")
+		r.set(2*time.Second, broken)
+		for elapsed := time.Duration(0); elapsed <= time.Hour-30*time.Second; elapsed += time.Second {
+			began := time.Now()
+			got, err := left(t, signer)
+			require.NoError(t, err, "after %v", elapsed)
+			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
+			require.Equal(t, began, time.Now(), "a grant waited")
+			time.Sleep(time.Second)
+		}
+		require.InDelta(t, 30*60/32, r.calls(), 4)
+		warnings := logged.take()
+		require.InDelta(t, r.calls()-1, len(warnings), 1)
+		require.Contains(t, warnings[0], "WARN role not assumed")
+
+		_, err = left(t, signer)
+		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
+		_, err = provider.Retrieve(t.Context())
+		require.NoError(t, err, "for other uses the session is good until its end")
+		time.Sleep(30 * time.Second)
+		before := r.calls()
+		for range 60 {
+			_, err = left(t, signer)
+			require.ErrorIs(t, err, broken)
+			time.Sleep(time.Second)
+		}
+		require.InDelta(t, 120/7, r.calls()-before, 9)
+		for i := range r.at[1:] {
+			require.GreaterOrEqual(t, r.at[i+1].Sub(r.at[i]), 5*time.Second)
+		}
+
+		logged.take()
+		r.set(0, nil)
+		time.Sleep(5 * time.Second)
+		got, err := left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, 15*time.Minute, got)
+		require.Len(t, logged.take(), 1)
+	})
+}
+
+// TestAssumeRoleOnce: many callers at once ask STS once, for the first session and for each further one.
+func TestAssumeRoleOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		r := &roles{delay: time.Second}
+		provider := presign.AssumeRole(r, roleARN, logger)
+		many := func() {
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					_, err := provider.Retrieve(context.Background())
+					require.NoError(t, err)
+				})
+			}
+			wg.Wait()
+		}
+		for n, wait := range []time.Duration{0, 30 * time.Minute, time.Hour - 20*time.Second, 3 * time.Hour} {
+			time.Sleep(wait)
+			many()
+			synctest.Wait()
+			time.Sleep(2 * time.Second)
+			require.Equal(t, n+1, r.calls())
+		}
+		c, err := provider.Retrieve(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "token-value-0004", c.SessionToken)
+	})
+}
+
+// TestAssumeRoleCallerLeaves: a caller waits no longer than its context says, and does not take the attempt with it.
+func TestAssumeRoleCallerLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		r := &roles{delay: 10 * time.Second}
+		provider := presign.AssumeRole(r, roleARN, logger)
+		signer := signerWith(t, provider, time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(began))
+		c, err := provider.Retrieve(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "token-value-0001", c.SessionToken)
+		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, 1, r.calls())
+
+		// Nor when it leaves before a renewal in the background.
+		time.Sleep(40 * time.Minute)
+		ctx, cancel = context.WithCancel(t.Context())
+		_, err = provider.Retrieve(ctx)
+		require.NoError(t, err)
+		cancel()
+		time.Sleep(11 * time.Second)
+		c, err = provider.Retrieve(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "token-value-0002", c.SessionToken)
+		require.Empty(t, logged.take())
+	})
+}
+
+// TestAssumeRoleHanging: an attempt that takes for ever ends, and leaves nothing running.
+func TestAssumeRoleHanging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := newLogs(t)
+		r := &roles{delay: time.Hour}
+		provider := presign.AssumeRole(r, roleARN, logger)
+		began := time.Now()
+		_, err := provider.Retrieve(context.Background())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 30*time.Second, time.Since(began))
+		require.Len(t, logged.take(), 1)
+		r.set(0, nil)
+		time.Sleep(5 * time.Second)
+		_, err = provider.Retrieve(context.Background())
+		require.NoError(t, err)
+	})
+}
+
+// TestAssumeRoleWrongClock: sessions that end before they begin are an error, not a reason to ask without end.
+func TestAssumeRoleWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		r := &roles{skew: -2 * time.Hour}
+		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), time.Minute)
+		for range 100 {
+			_, err := left(t, signer)
+			require.ErrorContains(t, err, "is this machine's clock right?")
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 2, r.calls())
+	})
+}
+
+// TestOwnProvidersUncached: a cache would hide when they renew what they have.
+func TestOwnProvidersUncached(t *testing.T) {
+	logger, _ := newLogs(t)
+	for name, provider := range map[string]aws.CredentialsProvider{
+		"EnvFile":    presign.EnvFile("awsenv.list", logger),
+		"AssumeRole": presign.AssumeRole(&roles{}, roleARN, logger),
+	} {
+		sign := func(provider aws.CredentialsProvider) error {
+			_, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = provider }), "bucket", images())
+			return err
+		}
+		require.NoError(t, sign(provider))
+		cache := aws.NewCredentialsCache(provider)
+		for _, cached := range []aws.CredentialsProvider{cache, aws.NewCredentialsCache(cache)} {
+			require.EqualError(t, sign(cached), "presign: the client's credentials are "+name+" inside an aws.CredentialsCache "+
+				"(config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; "+
+				"give the provider itself to s3.Options.Credentials")
+		}
+	}
+}
+
+func ExampleEnvFile() {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "awsenv.list")
+	lines := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=IQoJb3JpZ2luX2VjEXAMPLE\n" +
+		"EXPIRATION=" + time.Now().Add(10*time.Minute).Format(time.RFC3339) + "\n"
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		panic(err)
+	}
+
+	client := s3.New(s3.Options{
+		Region:      "eu-central-1",
+		Credentials: presign.EnvFile(path, slog.Default()),
+	})
+	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Lifetime: time.Hour,
+	})
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "photo.jpg", Size: 81234})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(time.Until(grant.Expires).Round(time.Minute), "of the hour: no longer than the credentials")
+	// Output: 10m0s of the hour: no longer than the credentials
+}
+
+func ExampleAssumeRole() {
+	var cfg aws.Config // of config.LoadDefaultConfig
+
+	// Whatever the role may do, what signs may only put objects under the policy's prefix.
+	const onlyUploads = `{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/uploads/*"}]}`
+	role := presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),
+		func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = "avatars"
+			o.ExternalID = aws.String("example")
+			o.Policy = aws.String(onlyUploads)
+		})
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Region = "eu-central-1"
+		o.Credentials = role
+	})
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	fmt.Println(err)
+
+	client = s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Region = "eu-central-1"
+		o.Credentials = aws.NewCredentialsCache(role)
+	})
+	_, err = presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// presign: the client's credentials are AssumeRole inside an aws.CredentialsCache (config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; give the provider itself to s3.Options.Credentials
+}
