@@ -59,10 +59,9 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	}
 	o := handlerOptions{logger: slog.Default()}
 	for _, opt := range opts {
-		opt(&o)
-	}
-	if o.logger == nil {
-		faults = append(faults, errors.New("presign: WithLogger has no logger; slog.DiscardHandler makes one that logs nothing"))
+		if err := opt(&o); err != nil {
+			faults = append(faults, fmt.Errorf("presign: %w", err))
+		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -84,20 +83,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	body := newBody(w, r)
 	owner, err := h.authenticate(r)
-	if len(owner) > maxOwnerSize {
+	switch {
+	case err != nil:
+		h.fail(w, r, &refusal{http.StatusUnauthorized, err})
+		return
+	case owner == "":
+		h.fail(w, r, &refusal{http.StatusUnauthorized, errors.New("presign: authenticate named no owner")})
+		return
+	case len(owner) > maxOwnerSize:
 		h.fail(w, r, fmt.Errorf("presign: authenticate named an owner of %d bytes; at most %d are taken", len(owner), maxOwnerSize))
 		return
 	}
-	if err != nil || owner == "" {
-		if err == nil {
-			err = errors.New("presign: authenticate named no owner")
-		}
-		h.fail(w, r, &refusal{http.StatusUnauthorized, err})
-		return
-	}
-	grant, err := h.grant(r, owner)
+	grant, err := h.grant(r, body, owner)
 	if err != nil {
 		h.fail(w, r, err)
 		return
@@ -106,32 +105,60 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // grant is POST /.
-func (h *Handler) grant(r *http.Request, owner string) (*Grant, error) {
-	request, err := h.decode(r)
+func (h *Handler) grant(r *http.Request, body *body, owner string) (*Grant, error) {
+	request, err := h.decode(r, body)
 	if err != nil {
 		return nil, err
 	}
 	u, method, err := request.upload()
 	u.Owner = owner
-	u, policyErr := h.signer.admit(u)
+	u, policyErr := h.signer.rules.admit(u, h.signer.rules.Metadata)
 	if err := errors.Join(err, policyErr); err != nil {
 		return nil, err
 	}
+	u.MaxSize = max(u.MinSize, min(u.MaxSize, maxRequestSize))
 	if h.authorize != nil {
-		if err := h.authorize(r, &u); err != nil {
-			return nil, &refusal{http.StatusForbidden, err}
-		}
-		// Zero would leave both to the Policy, and code that computes what is left of a quota means none.
-		if u.MaxSize == 0 || u.Lifetime == 0 {
-			return nil, &Violation{Field: "size", Detail: "is more than what is left to upload"}
+		if u, err = h.authorized(r, u); err != nil {
+			return nil, err
 		}
 	}
+
 	ctx, cancel := context.WithTimeout(r.Context(), backendTime)
 	defer cancel()
-	if method == http.MethodPut || method == "" && u.Size != 0 {
-		return h.signer.Put(ctx, u)
+	sign := h.signer.post
+	switch {
+	case method == http.MethodPut || method == "" && u.Size != 0:
+		sign = h.signer.put
+	case method == "" && h.signer.rules.formless != "":
+		return nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
 	}
-	return h.signer.Post(ctx, u)
+	grant, err := sign(ctx, u, nil)
+	for _, v := range collect[*Violation](err) {
+		if v.Field == "key" || v.Field == "redirect" {
+			return nil, fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
+		}
+	}
+	return grant, err
+}
+
+// authorized returns the upload as WithAuthorize wants it.
+func (h *Handler) authorized(r *http.Request, u Upload) (Upload, error) {
+	asked := u
+	if u.Metadata == nil {
+		u.Metadata = make(map[string]string)
+	}
+	if err := h.authorize(r, &u); err != nil {
+		return u, &refusal{http.StatusForbidden, err}
+	}
+	u.Owner = asked.Owner
+	// Zero leaves a bound to the Policy, or a size unknown; code that computes what is left of a quota means none.
+	switch {
+	case u.MaxSize == 0 || u.Size == 0 && asked.Size != 0:
+		return u, &Violation{Field: "size", Detail: "is more than what is left to upload"}
+	case u.Lifetime == 0:
+		return u, &Violation{Field: "expires_in", Detail: "is more than the time that is left to upload"}
+	}
+	return u, nil
 }
 
 // grantRequest is what a client may say of an upload. It has no key, owner or redirect.
@@ -150,7 +177,40 @@ func (q *grantRequest) members() map[string]any {
 	}
 }
 
-func (h *Handler) decode(r *http.Request) (*grantRequest, error) {
+// body is what a request carries. It stays whole although authenticate reads it, for a token or for a signature.
+type body struct {
+	io.ReadCloser
+	read bytes.Buffer
+	form url.Values // what came before has parsed of it
+}
+
+// newBody puts itself in the place of r's body.
+func newBody(w http.ResponseWriter, r *http.Request) *body {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	b := &body{ReadCloser: http.MaxBytesReader(w, r.Body, maxBody), form: r.PostForm}
+	r.Body = b
+	return b
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.read.Write(p[:n])
+	return n, err
+}
+
+func (b *body) bytes() ([]byte, error) {
+	_, err := io.Copy(io.Discard, b)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
+	} else if err != nil {
+		return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body did not arrive whole."}
+	}
+	return b.read.Bytes(), nil
+}
+
+func (h *Handler) decode(r *http.Request, b *body) (*grantRequest, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	urlencoded := mediaType == "application/x-www-form-urlencoded"
 	if err != nil || !urlencoded && mediaType != "application/json" {
@@ -161,27 +221,20 @@ func (h *Handler) decode(r *http.Request) (*grantRequest, error) {
 			return nil, &refusal{http.StatusForbidden, err}
 		}
 	}
-	q, form := new(grantRequest), r.PostForm // which authenticate may have read already, for a token in it
-	var body []byte
-	if !urlencoded || form == nil {
-		body, err = io.ReadAll(r.Body)
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
-		} else if err != nil {
-			return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body did not arrive whole."}
-		}
+	text, err := b.bytes()
+	if err != nil {
+		return nil, err
 	}
+	q := new(grantRequest)
 	if !urlencoded {
-		err = strict.Object(body, q.members())
+		err = strict.Object(text, q.members())
+	} else if form, parseErr := url.ParseQuery(string(text)); parseErr != nil {
+		err = &strict.Error{Detail: "the body is not urlencoded"}
 	} else {
-		if form == nil {
-			form, err = url.ParseQuery(string(body))
+		if len(form) == 0 {
+			form = b.form // a service that looks for its token there, before the handler, leaves nothing else
 		}
-		if err != nil {
-			err = &strict.Error{Detail: "the body is not urlencoded"}
-		} else {
-			err = strict.Form(form, q.members())
-		}
+		err = strict.Form(form, q.members())
 	}
 	if err != nil {
 		return nil, malformed(err)
@@ -221,7 +274,7 @@ func (q *grantRequest) upload() (Upload, string, error) {
 	switch q.method {
 	case "", http.MethodPut, http.MethodPost:
 	default:
-		violate("method", "is %q; it is \"PUT\" or \"POST\"", excerpt(q.method))
+		violate("method", "is \"%s\"; it is \"PUT\" or \"POST\"", excerpt(q.method))
 	}
 	return u, q.method, errors.Join(violations...)
 }
@@ -335,6 +388,9 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 		return &Problem{Status: http.StatusInternalServerError}
 	}
 	if violations := collect[*Violation](err); len(violations) > 0 {
+		if refused := (*refusal)(nil); errors.As(err, &refused) {
+			h.log(r, slog.LevelInfo, err) // what else it joins is not told
+		}
 		p := &Problem{Status: http.StatusUnprocessableEntity}
 		for _, v := range violations {
 			p.Errors = append(p.Errors, *v)
@@ -346,6 +402,8 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 	case errors.As(err, &refused):
 		h.log(r, slog.LevelInfo, err)
 		return &Problem{Status: refused.status}
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return &Problem{Status: http.StatusServiceUnavailable} // which nobody waits for
 	case errors.Is(err, context.DeadlineExceeded):
 		h.log(r, slog.LevelError, err)
 		return &Problem{Status: http.StatusGatewayTimeout, RetryAfter: retryAfter}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -101,6 +102,12 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) prob
 func TestNewHandlerRefuses(t *testing.T) {
 	_, err := presign.NewHandler(nil, nil, presign.WithLogger(nil))
 	require.EqualError(t, err, "presign: the handler has no signer\npresign: the handler has no authentication; anyone could upload\npresign: WithLogger has no logger; slog.DiscardHandler makes one that logs nothing")
+
+	allow := presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil })
+	_, err = presign.NewHandler(newSigner(t, images()), user, presign.WithAuthorize(nil))
+	require.ErrorContains(t, err, "presign: WithAuthorize has no function")
+	_, err = presign.NewHandler(newSigner(t, images()), user, allow, allow)
+	require.EqualError(t, err, "presign: WithAuthorize is there twice; one function decides")
 }
 
 func TestGrant(t *testing.T) {
@@ -381,6 +388,8 @@ func TestAuthenticate(t *testing.T) {
 		"long owner":    {strings.Repeat("o", 129), nil, 500},
 		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
 		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
+		"long problem":  {"", &presign.Problem{Status: 600}, 500},
+		"long stranger": {strings.Repeat("o", 129), secret, 401},
 		"no problem":    {"", &presign.Problem{Status: 200}, 500},
 		"null problem":  {"", &presign.Problem{}, 500},
 		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 422},
@@ -422,13 +431,84 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestAuthenticateReadsForm: a function that looks for its token in the form does not take the form away.
-func TestAuthenticateReadsForm(t *testing.T) {
-	handler, err := presign.NewHandler(newSigner(t, images()), func(r *http.Request) (string, error) { return r.FormValue("filename"), nil })
+// TestAuthenticateReadsBody: a function that looks for its token in the body, or signs it, does not take it away; nor
+// does it make decoding less strict.
+func TestAuthenticateReadsBody(t *testing.T) {
+	for name, authenticate := range map[string]func(*http.Request) (string, error){
+		"not":       func(r *http.Request) (string, error) { return "alice", nil },
+		"whole":     func(r *http.Request) (string, error) { _, err := io.ReadAll(r.Body); return "alice", err },
+		"partly":    func(r *http.Request) (string, error) { _, err := r.Body.Read(make([]byte, 3)); return "alice", err },
+		"as a form": func(r *http.Request) (string, error) { r.FormValue("token"); return "alice", nil },
+		"and closes": func(r *http.Request) (string, error) {
+			_, err := io.ReadAll(r.Body)
+			r.Body.Close()
+			return "alice", err
+		},
+	} {
+		handler, err := presign.NewHandler(newSigner(t, images()), authenticate)
+		require.NoError(t, err)
+		for _, c := range []struct {
+			request *http.Request
+			status  int
+		}{
+			{formRequest("filename=a.png&size=10"), 201}, {jsonRequest(`{"filename": "a.png", "size": 10}`), 201},
+			{formRequest("filename=a.png&size=10&size=%zz"), 400}, {formRequest("filename=a.png&size=10;x"), 400}, {formRequest("filename=a.png&filename=b.png"), 400},
+		} {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, c.request)
+			require.Equal(t, c.status, w.Code, "%s: %s", name, w.Body)
+		}
+	}
+	// What was parsed before the handler was reached is gone but for its result.
+	s := newService(t, images())
+	r := formRequest("filename=a.png&size=10")
+	require.NoError(t, r.ParseForm())
+	require.Equal(t, 201, s.do(r).Code)
+
+	r = jsonRequest("")
+	r.Body = nil // as adapters may leave it
+	requireProblem(t, s.do(r), 400)
+}
+
+// TestClientCannotSetServiceMetadata: a name that only WithAuthorize sets is not one that a client may send.
+func TestClientCannotSetServiceMetadata(t *testing.T) {
+	s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil }))
+	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a.png", "size": 10, "metadata": {"approved-by": "root"}}`)), 422)
+	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
+}
+
+// TestAnswersAreShort: no request makes an answer much longer than itself.
+func TestAnswersAreShort(t *testing.T) {
+	var metadata strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&metadata, `,"%d":""`, i)
+	}
+	s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"a", "b"} }))
+	w := s.do(jsonRequest(`{"filename": "a.png", "metadata": {` + metadata.String()[1:] + `}}`))
+	require.Less(t, w.Body.Len(), 1000)
+	requireProblem(t, w, 422)
+}
+
+// TestNoForms: at a store without forms, what is missing is the size.
+func TestNoForms(t *testing.T) {
+	signer := newSigner(t, images(), presign.WithoutForms())
+	handler, err := presign.NewHandler(signer, user)
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, formRequest("filename=a.png&size=10"))
-	require.Equal(t, 201, w.Code, w.Body)
+	handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png"}`))
+	p := requireProblem(t, w, 422)
+	require.Equal(t, []presign.Violation{{Field: "size", Detail: "is required, since there are PUTs alone: this store takes none"}}, p.Errors)
+}
+
+// TestLargeFiles: what WithAuthorize sees as the greatest size is what a form admits.
+func TestLargeFiles(t *testing.T) {
+	var seen int64
+	s := newService(t, with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		seen = u.MaxSize
+		return nil
+	}))
+	require.Equal(t, 201, s.do(jsonRequest(`{"filename": "a.png"}`)).Code)
+	require.EqualValues(t, 5<<30, seen)
 }
 
 func TestAuthorizeSees(t *testing.T) {
@@ -441,6 +521,8 @@ func TestAuthorizeSees(t *testing.T) {
 		s := newService(t, images(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			calls++
 			require.Equal(t, "alice", r.Header.Get("X-User"))
+			require.NotNil(t, u.Metadata, "a name can be added at once")
+			u.Metadata = nil
 			require.Equal(t, want, *u)
 			return nil
 		}))
@@ -466,7 +548,8 @@ func TestAuthorizeDecides(t *testing.T) {
 		"prefix":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
 		"key":               {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
 		"key in a form":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
-		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 422, `"key"`},
+		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
+		"key of a path":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
 		"narrower":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
 		"wider":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 422, `"max_size"`},
 		"quota":             {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
@@ -474,13 +557,16 @@ func TestAuthorizeDecides(t *testing.T) {
 		"quota overdrawn":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"max_size"`},
 		"shorter":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
 		"longer":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 422, `"expires_in"`},
-		"no time left":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"size"`},
+		"no time left":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"expires_in"`},
+		"quota by size":     {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.Size = min(u.Size, 0); return nil }, 422, `"size"`},
+		"another owner":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = "bob"; return nil }, 201, `"PUT"`},
 		"metadata":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
 		"foreign metadata":  {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 422, `"metadata[presign]"`},
 		"type of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 422, `"type"`},
 		"size of its own":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 201, `"PUT"`},
 		"name of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 201, `/x.png"`},
-		"redirect, no form": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 422, `"redirect"`},
+		"redirect, no form": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 500, `"Internal Server Error"`},
+		"metadata added":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["approved-by"] = "root"; return nil }, 201, `"x-amz-meta-approved-by":"root"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }))
@@ -563,6 +649,68 @@ func TestInternalError(t *testing.T) {
 	require.Equal(t, "Internal Server Error", p.Message)
 	require.Contains(t, log.String(), "20480")
 	require.NotContains(t, log.String(), "ttt")
+}
+
+// TestWaitIsBounded: a grant waits for credentials, but not for ever.
+func TestWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			<-ctx.Done()
+			return aws.Credentials{}, ctx.Err()
+		})
+		signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = hang }), "bucket", images())
+		require.NoError(t, err)
+		handler, err := presign.NewHandler(signer, user, presign.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		started := time.Now()
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png", "size": 10}`))
+		requireProblem(t, w, 504)
+		require.Equal(t, 10*time.Second, time.Since(started))
+
+		// A client that went away is no error of the service's.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w = httptest.NewRecorder()
+		handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png", "size": 10}`).WithContext(ctx))
+		requireProblem(t, w, 503)
+	})
+}
+
+// TestSecretsStayInside: the secret key is in no answer, error or log record, whatever fails; token and signature are in
+// a grant's own answer alone.
+func TestSecretsStayInside(t *testing.T) {
+	const secret, token = "SecretSecretSecretSecretSecret", "TokenTokenTokenToken"
+	credentials := aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: secret, SessionToken: token}
+	var log bytes.Buffer
+	for _, fail := range []func() error{
+		func() error { return nil },
+		func() error { return errors.New("STS is down") },
+		func() error { credentials.SessionToken = strings.Repeat(token, 500); return nil },
+		func() error { credentials.AccessKeyID = ""; return nil },
+		func() error { credentials.CanExpire, credentials.Expires = true, time.Now(); return nil },
+	} {
+		err := fail()
+		client := newClient(func(o *s3.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, err })
+		})
+		signer, err := presign.NewSigner(client, "bucket", images())
+		require.NoError(t, err)
+		handler, err := presign.NewHandler(signer, user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+		require.NoError(t, err)
+		for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`, `{"filename": "a/b"}`, `{`} {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, jsonRequest(body))
+			require.NotContains(t, w.Body.String(), secret)
+			if w.Code != 201 {
+				require.NotContains(t, w.Body.String(), token)
+			}
+		}
+	}
+	require.NotEmpty(t, log.String())
+	require.NotContains(t, log.String(), secret)
+	require.NotContains(t, log.String(), token)
+	require.NotContains(t, log.String(), "Signature")
 }
 
 func TestProblemIsAnError(t *testing.T) {

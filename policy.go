@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -23,13 +24,14 @@ import (
 
 // The limits of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
 const (
-	maxRequestSize  = 5 << 30            // of one PUT or form
-	maxObjectSize   = 10_000 * (5 << 30) // in parts
-	maxKeySize      = 1024               // bytes of UTF-8
-	maxMetadataSize = 2 << 10            // names and values together
-	maxLifetime     = 7 * 24 * time.Hour // of a signature
-	maxOwnerSize    = 128                // bytes; a limit of ours
-	defaultLifetime = 15 * time.Minute
+	maxRequestSize   = 5 << 30            // of one PUT or form
+	maxObjectSize    = 10_000 * (5 << 30) // in parts
+	maxKeySize       = 1024               // bytes of UTF-8
+	maxMetadataSize  = 2 << 10            // names and values together
+	maxMetadataNames = 20                 // a limit of ours, unless the Policy has more
+	maxLifetime      = 7 * 24 * time.Hour // of a signature
+	maxOwnerSize     = 128                // bytes; a limit of ours
+	defaultLifetime  = 15 * time.Minute
 )
 
 // Policy is the rules of one kind of upload. Its zero value is refused: Prefix, Types and MaxSize are required.
@@ -58,7 +60,8 @@ type Policy struct {
 	// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
 	Checksum types.ChecksumAlgorithm
 
-	// Metadata names the user metadata, without "x-amz-meta-", that a client may set. The name "presign" is taken.
+	// Metadata names the user metadata, without "x-amz-meta-", that a client may set. WithAuthorize may set others. The
+	// name "presign" is taken.
 	Metadata []string
 
 	// Headers are set and signed on every object: Cache-Control, Content-Disposition ("inline", or "attachment", the
@@ -137,7 +140,8 @@ type rules struct {
 
 // newRules checks a policy, reporting all faults at once.
 func newRules(p Policy) (*rules, error) {
-	p.Types, p.Metadata, p.Headers = slices.Clone(p.Types), slices.Clone(p.Metadata), maps.Clone(p.Headers)
+	p.Types, p.Headers = slices.Clone(p.Types), maps.Clone(p.Headers)
+	p.Metadata = append([]string{}, p.Metadata...)
 	r := &rules{Policy: p, disposition: "attachment"}
 	var faults []error
 	fault := func(field, format string, args ...any) {
@@ -270,8 +274,9 @@ func (r *rules) checksumHeader() string {
 }
 
 // admit holds an upload against the rules and fills in what they decide: file name, type, size bounds, lifetime. All
-// violations come joined. What was admitted once is admitted again, unchanged.
-func (r *rules) admit(u Upload) (Upload, error) {
+// violations come joined. What was admitted once is admitted again, unchanged. Metadata must be of the names given, if
+// there are any.
+func (r *rules) admit(u Upload, names []string) (Upload, error) {
 	var violations []error
 	violate := func(field, format string, args ...any) {
 		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
@@ -282,7 +287,8 @@ func (r *rules) admit(u Upload) (Upload, error) {
 			violate("key", "is %q; it begins with %q", u.Key, r.Prefix)
 		} else if err := checkKey(u.Key); err != nil {
 			violate("key", "%v", err)
-		} else if u.Filename == "" {
+		}
+		if u.Filename == "" {
 			u.Filename = u.Key[strings.LastIndexByte(u.Key, '/')+1:]
 		}
 	}
@@ -331,7 +337,7 @@ func (r *rules) admit(u Upload) (Upload, error) {
 		violate("checksum", "is required: the file's %s digest of %d bytes in base64", r.Checksum, r.digest)
 	}
 
-	metadata, err := r.admitMetadata(u.Metadata)
+	metadata, err := admitMetadata(u.Metadata, names)
 	if err != nil {
 		violations = append(violations, err)
 	}
@@ -366,16 +372,23 @@ func (r *rules) admitType(name, declared string) (string, error) {
 		return violation("is %q, which is never granted", declared)
 	}
 
-	byExtension := mediatype.ByExtension(strings.TrimRight(name, ". ")) // as systems that drop these read it
-	candidates := append([]string{declared}, byExtension...)
-	switch {
-	case len(byExtension) == 0:
-	case declared != unknown && !slices.ContainsFunc(byExtension, func(t string) bool { return mediatype.Same(t, declared) }):
-		return violation("is %q, but the file's name says %q", declared, byExtension[0])
-	case declared == unknown && slices.Contains(r.Types, unknown):
-		candidates = append(byExtension[:len(byExtension):len(byExtension)], unknown)
-	case declared == unknown:
-		candidates = byExtension
+	// The policy's own name of what was declared comes first, then the name's extension decides.
+	candidates := []string{declared}
+	if i := slices.IndexFunc(r.Types, func(pattern string) bool { return mediatype.Same(pattern, declared) }); i >= 0 && !slices.Contains(r.Types, declared) {
+		candidates[0] = r.Types[i]
+	}
+	if byExtension := mediatype.ByExtension(strings.TrimRight(name, ". ")); len(byExtension) > 0 { // as systems that drop these read it
+		switch {
+		case !mediatype.Same(declared, unknown):
+			if !slices.ContainsFunc(byExtension, func(t string) bool { return mediatype.Same(t, declared) }) {
+				return violation("is %q, but the file's name says %q", declared, byExtension[0])
+			}
+			candidates = append(candidates, byExtension...)
+		case slices.Contains(r.Types, candidates[0]):
+			candidates = append(byExtension[:len(byExtension):len(byExtension)], candidates[0])
+		default:
+			candidates = byExtension
+		}
 	}
 	for _, t := range candidates {
 		for _, pattern := range r.Types {
@@ -384,18 +397,16 @@ func (r *rules) admitType(name, declared string) (string, error) {
 			}
 		}
 	}
-	for _, pattern := range r.Types {
-		if mediatype.Same(pattern, declared) {
-			return pattern, nil
-		}
-	}
 	return violation("is %q; allowed: %s", candidates[0], strings.Join(r.Types, ", "))
 }
 
 // admitMetadata returns the metadata with names in lower case, as S3 keeps them.
-func (r *rules) admitMetadata(metadata map[string]string) (map[string]string, error) {
+func admitMetadata(metadata map[string]string, names []string) (map[string]string, error) {
 	if len(metadata) == 0 {
 		return nil, nil
+	}
+	if most := max(len(names), maxMetadataNames); len(metadata) > most {
+		return nil, &Violation{Field: "metadata", Detail: fmt.Sprintf("has %d names; at most %d are taken", len(metadata), most)}
 	}
 	var violations []error
 	violate := func(name, format string, args ...any) {
@@ -407,8 +418,10 @@ func (r *rules) admitMetadata(metadata map[string]string) (map[string]string, er
 		size += len(name) + len(value)
 		_, twice := admitted[lower]
 		switch {
-		case !slices.Contains(r.Metadata, lower):
-			violate(name, "is not among the names that are taken (%s)", strings.Join(r.Metadata, ", "))
+		case names != nil && !slices.Contains(names, lower):
+			violate(name, "is not among the names that are taken")
+		case !isName(lower) || lower == "presign":
+			violate(name, "is not a name that metadata can have")
 		case twice:
 			violate(name, "is there in another letter case, too")
 		case value == "" || !isPrintable(value):
@@ -437,7 +450,7 @@ func checkKey(key string) error {
 		return fmt.Errorf("is %q; it does not begin with a slash", key)
 	case strings.Contains(key, "//"):
 		return fmt.Errorf("is %q; it has no doubled slash", key)
-	case strings.ContainsFunc(key, func(c rune) bool { return c < ' ' || c == 0x7f || c == '\\' }):
+	case strings.ContainsFunc(key, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\\' }):
 		return fmt.Errorf("is %q; it has no control character and no backslash", key)
 	}
 	for segment := range strings.SplitSeq(key, "/") {

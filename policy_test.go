@@ -139,11 +139,16 @@ func TestPolicyIsCopied(t *testing.T) {
 }
 
 // TestShape: literals have to name their fields, and policies and grants cannot be compared, so that fields can be
-// added.
+// added; what is immutable shows no field.
 func TestShape(t *testing.T) {
 	require.False(t, reflect.TypeFor[presign.Policy]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Upload]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Grant]().Comparable())
+	for _, opaque := range []reflect.Type{reflect.TypeFor[presign.Signer](), reflect.TypeFor[presign.Handler]()} {
+		for i := range opaque.NumField() {
+			require.False(t, opaque.Field(i).IsExported() || opaque.Field(i).Anonymous, "%v.%s could be changed", opaque, opaque.Field(i).Name)
+		}
+	}
 	_, named := reflect.TypeFor[presign.Policy]().FieldByName("_")
 	require.True(t, named, "an unkeyed Policy would compile")
 }
@@ -196,9 +201,9 @@ func TestUploadRefused(t *testing.T) {
 		{upload{Filename: "a.png", Lifetime: time.Second - 1}, []string{"expires_in is 0.999999999 seconds; it is between 1 and 3600"}},
 		{upload{Filename: "a.png", Checksum: "AAAAAA=="}, []string{"checksum is not taken here"}},
 
-		{upload{Filename: "a.png", Metadata: map[string]string{"colour": "red"}}, []string{"metadata[colour] is not among the names that are taken (color, b)"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"presign": "x"}}, []string{"metadata[presign] is not among the names that are taken (color, b)"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"a\r\nb": "x"}}, []string{`metadata[a\r\nb] is not among the names that are taken (color, b)`}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"colour": "red"}}, []string{"metadata[colour] is not among the names that are taken"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"presign": "x"}}, []string{"metadata[presign] is not among the names that are taken"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"a\r\nb": "x"}}, []string{`metadata[a\r\nb] is not among the names that are taken`}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": ""}}, []string{"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": " red", "b": "é"}}, []string{
 			"metadata[b] is not printable ASCII without outer spaces; leave it out if it is empty",
@@ -207,15 +212,22 @@ func TestUploadRefused(t *testing.T) {
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red", "Color": "blue"}}, []string{"metadata[color] is there in another letter case, too"}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2044)}}, []string{"metadata has 2049 bytes; at most 2048 are taken"}},
 
+		{upload{Filename: "a.png", Metadata: many(21)}, []string{"metadata has 21 names; at most 20 are taken"}},
+
+		{upload{Filename: "a.png", Key: "uploads/a\u202eb"}, []string{`key is "uploads/a\u202eb"; it has no control character and no backslash`}},
+		{upload{Filename: "a.png", Key: "uploads/a\u0085"}, []string{`key is "uploads/a\u0085"; it has no control character and no backslash`}},
+		{upload{Filename: "a.png", Key: "uploads/a\x7f"}, []string{`key is "uploads/a\x7f"; it has no control character and no backslash`}},
 		{upload{Filename: "a.png", Key: "other/a.png"}, []string{`key is "other/a.png"; it begins with "uploads/"`}},
 		{upload{Filename: "a.png", Key: "uploads"}, []string{`key is "uploads"; it begins with "uploads/"`}},
 		{upload{Filename: "a.png", Key: "uploads/../a.png"}, []string{`key is "uploads/../a.png"; it has no dot segment`}},
 		{upload{Filename: "a.png", Key: "uploads//"}, []string{`key is "uploads//"; it has no doubled slash`}},
 		{upload{Key: "uploads/u1/"}, []string{"filename is required"}},
+		{upload{Key: "uploads//a.png"}, []string{`key is "uploads//a.png"; it has no doubled slash`}},
 		{upload{Filename: "a.png", Key: "uploads/" + strings.Repeat("k", 1000) + "/"}, []string{"filename makes a key of 1041 bytes; S3 takes 1024"}},
 		{upload{Filename: "a.png", Owner: strings.Repeat("o", 129)}, []string{"owner has 129 bytes; at most 128 are taken"}},
 		{upload{Filename: "a.png", Redirect: "/done"}, []string{"redirect is not an absolute URL of https or http, which S3 would ignore"}},
 		{upload{Filename: "a.png", Redirect: "javascript:alert(1)"}, []string{"redirect is not an absolute URL of https or http, which S3 would ignore"}},
+		{upload{Filename: "a.png", Redirect: "https://a.example/é"}, []string{"redirect has a dollar sign or a character that is not printable ASCII; escape it"}},
 		{upload{Filename: "a.png", Redirect: "https://a.example/${filename}"}, []string{"redirect has a dollar sign or a character that is not printable ASCII; escape it"}},
 
 		{upload{Filename: "a/b.exe", Type: "x", Size: 5, Lifetime: 2 * time.Hour, Checksum: "x"}, []string{
@@ -235,6 +247,14 @@ func TestUploadRefused(t *testing.T) {
 		_, err = signer.Put(context.Background(), c.upload)
 		require.Error(t, err, "%+v", c.upload)
 	}
+}
+
+func many(n int) map[string]string {
+	metadata := make(map[string]string, n)
+	for i := range n {
+		metadata[fmt.Sprint("name", i)] = "x"
+	}
+	return metadata
 }
 
 // TestChecksum: a policy that names an algorithm requires a digest of that algorithm in its one spelling.
@@ -285,6 +305,10 @@ func TestTypes(t *testing.T) {
 		{[]string{"*/*"}, "a.unheard-of", "", "application/octet-stream"},
 		{[]string{"application/octet-stream"}, "a.png", "", "application/octet-stream"},
 		{[]string{"application/octet-stream"}, "a.html", "application/octet-stream", "application/octet-stream"},
+		{[]string{"binary/octet-stream"}, "a.png", "", "binary/octet-stream"},
+		{[]string{"binary/octet-stream"}, "a.png", "binary/octet-stream", "binary/octet-stream"},
+		{[]string{"image/*"}, "a.png", "binary/octet-stream", "image/png"},
+		{[]string{"image/jpg", "image/jpeg"}, "a.jpg", "image/jpeg", "image/jpeg"},
 		{[]string{"text/html", "*/*"}, "a.html", "", "text/html"},
 		{[]string{"image/svg+xml"}, "a.svg", "", "image/svg+xml"},
 		{[]string{"IMAGE/PNG"}, "a.png", "", "image/png"},

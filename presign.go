@@ -25,6 +25,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -32,6 +33,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/endpoint"
@@ -43,7 +45,7 @@ import (
 // Signer grants uploads to one bucket under one Policy. It is immutable and safe for concurrent use. Signing makes no
 // request, unless the credentials have to be renewed.
 type Signer struct {
-	*rules
+	rules       *rules
 	bucket      string
 	endpoint    endpoint.Endpoint
 	keys        *sigv4.Keys
@@ -52,34 +54,39 @@ type Signer struct {
 
 // NewSigner returns a Signer that signs with the credentials of client, for its region and endpoint and as its options
 // say (path style, dual stack, FIPS, accelerate). The credentials need s3:PutObject on the objects under policy.Prefix
-// and nothing else. Bucket is a bucket's name, or the ARN or alias of an access point; then there are no forms.
+// and nothing else. Bucket is a bucket's name, or the ARN or alias of an access point; for these there are no forms.
 //
 // NewSigner makes no request. It reports all faults at once, joined, among them what cannot work at all: an empty
 // region, anonymous credentials, EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express, multi-Region access
 // points, S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
 	var o signerOptions
+	var faults []error
 	for _, opt := range opts {
-		opt(&o)
+		if err := opt(&o); err != nil {
+			faults = append(faults, fmt.Errorf("presign: %w", err))
+		}
 	}
-	rules, policyErr := newRules(policy)
+	rules, err := newRules(policy)
+	faults = append(faults, err)
 	resolved, err := endpoint.Resolve(client, bucket, o.publicEndpoint)
 	if err != nil {
-		err = fmt.Errorf("presign: %w", err)
+		faults = append(faults, fmt.Errorf("presign: %w", err))
 	}
-	var credentialsErr error
 	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, keys: sigv4.NewKeys(resolved.Region)}
 	if client != nil {
-		s.credentials, credentialsErr = newCredentialSource(client.Options().Credentials)
+		if s.credentials, err = newCredentialSource(client.Options().Credentials); err != nil {
+			faults = append(faults, err)
+		}
 	}
-	if err := errors.Join(err, credentialsErr, policyErr); err != nil {
+	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
 	switch {
 	case o.withoutForms:
-		s.formless = "this store takes none"
+		s.rules.formless = "this store takes none"
 	case resolved.NoForms != "":
-		s.formless = resolved.NoForms
+		s.rules.formless = resolved.NoForms
 	}
 	return s, nil
 }
@@ -88,7 +95,8 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 // asked until it expires: whoever holds it can upload, as often as its kind allows until then.
 //
 // A Grant marshals to the JSON that the Handler answers with, where "expires_in" beside "expires_at" counts the seconds
-// that are left when it is marshalled, for clients whose clock is wrong.
+// that are left when it is marshalled, for clients whose clock is wrong. A struct that embeds a Grant marshals like it,
+// without members of its own.
 type Grant struct {
 	// Method is "PUT" or "POST".
 	Method string `json:"method"`
@@ -120,8 +128,14 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 	}{members(g), max(0, int64(time.Until(g.Expires)/time.Second))})
 }
 
+// LogValue leaves out all that is secret, so that a Grant can be logged.
+func (g Grant) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("method", g.Method), slog.String("key", g.Key), slog.Time("expires_at", g.Expires))
+}
+
 // Put grants one PUT request of exactly upload.Size bytes, which is required. S3 refuses any other key, size, type,
-// name, metadata or checksum, and unless Policy.Replace is set, a second upload.
+// name, metadata or checksum. Unless Policy.Replace is set, it also refuses the request while there is an object with
+// this key: once the object is deleted or moved away, the grant can be used again until it expires.
 //
 // It returns Violations, joined, where the Policy does not admit the upload, and ErrCredentialsExpiring. What the
 // Policy does not set, a client may add: a Content-Encoding, Content-Language, Cache-Control or Expires header, since
@@ -129,39 +143,40 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
-	u, err := s.admit(upload)
-	var refused error
+	return s.put(ctx, upload, s.rules.Metadata)
+}
+
+// put is Put for metadata of these names alone, or of any if there are none.
+func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
+	var refused []error
+	refuse := func(field, format string, args ...any) {
+		refused = append(refused, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+	}
+	u, err := s.rules.admit(upload, metadata)
 	switch {
 	case upload.Size == 0:
-		refused = &Violation{Field: "size", Detail: "is required for a PUT"}
+		refuse("size", "is required for a PUT")
 	case upload.Size > maxRequestSize:
-		refused = &Violation{Field: "size", Detail: fmt.Sprintf("is %d bytes; a PUT takes at most %d", upload.Size, int64(maxRequestSize))}
+		refuse("size", "is %d bytes; a PUT takes at most %d", upload.Size, int64(maxRequestSize))
 	}
 	if upload.Redirect != "" {
-		refused = errors.Join(refused, &Violation{Field: "redirect", Detail: "is for forms only"})
+		refuse("redirect", "is for forms only")
 	}
-	if err := errors.Join(err, refused); err != nil {
-		return nil, err
-	}
-	key, err := s.key(u)
-	if err != nil {
-		return nil, err
-	}
-	credentials, now, lifetime, err := s.credentials.retrieve(ctx, u.Lifetime)
+	d, err := s.draft(ctx, u, append(refused, err))
 	if err != nil {
 		return nil, err
 	}
 
-	headers := append(make([]sigv4.Pair, 0, 8+len(s.headers)+len(u.Metadata)), s.headers...)
+	headers := append(make([]sigv4.Pair, 0, 8+len(s.rules.headers)+len(u.Metadata)), s.rules.headers...)
 	headers = append(headers,
-		sigv4.Pair{Name: "content-disposition", Value: filename.Disposition(s.disposition, u.Filename)},
+		sigv4.Pair{Name: "content-disposition", Value: d.disposition},
 		sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)},
 		sigv4.Pair{Name: "content-type", Value: u.Type})
-	if !s.Replace {
+	if !s.rules.Replace {
 		headers = append(headers, sigv4.Pair{Name: "if-none-match", Value: "*"})
 	}
-	if s.Checksum != "" {
-		headers = append(headers, sigv4.Pair{Name: s.checksumHeader(), Value: u.Checksum})
+	if s.rules.Checksum != "" {
+		headers = append(headers, sigv4.Pair{Name: s.rules.checksumHeader(), Value: u.Checksum})
 	}
 	for name, value := range u.Metadata {
 		headers = append(headers, sigv4.Pair{Name: "x-amz-meta-" + name, Value: value})
@@ -169,15 +184,16 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 
 	request := sigv4.Request{
-		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Path: string(sigv4.AppendPath([]byte(s.endpoint.Base), key)),
-		Headers: headers, Token: credentials.SessionToken, Expires: int(lifetime / time.Second),
+		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host,
+		Path:    string(sigv4.AppendPath([]byte(s.endpoint.Base), d.key)),
+		Headers: headers, Token: d.credentials.SessionToken, Expires: int(d.lifetime / time.Second),
 	}
 	grant := &Grant{
 		Method:  http.MethodPut,
-		URL:     s.keys.Key(credentials.AccessKeyID, credentials.SecretAccessKey, now).Presign(&request, now),
+		URL:     d.signing.Presign(&request, d.now),
 		Headers: make(map[string]string, len(headers)),
-		Key:     key,
-		Expires: now.Add(lifetime.Truncate(time.Second)),
+		Key:     d.key,
+		Expires: d.expires,
 	}
 	for _, h := range headers {
 		switch {
@@ -202,15 +218,20 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
 func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
-	u, err := s.admit(upload)
+	return s.post(ctx, upload, s.rules.Metadata)
+}
+
+// post is Post for metadata of these names alone, or of any if there are none.
+func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
 	var refused []error
 	refuse := func(field, format string, args ...any) {
 		refused = append(refused, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
 	}
-	if s.formless != "" {
-		refuse("method", "cannot be POST: %s", s.formless)
+	u, err := s.rules.admit(upload, metadata)
+	if s.rules.formless != "" {
+		refuse("method", "cannot be POST: %s", s.rules.formless)
 	}
-	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.Replace {
+	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.rules.Replace {
 		refuse("method", "cannot be POST: the service chose the key, and a form would overwrite what is there")
 	}
 	switch {
@@ -228,28 +249,20 @@ func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 	if strings.ContainsFunc(u.Redirect, func(c rune) bool { return c <= ' ' || c > '~' || c == '$' }) {
 		refuse("redirect", "has a dollar sign or a character that is not printable ASCII; escape it")
 	}
-	if err := errors.Join(append([]error{err}, refused...)...); err != nil {
-		return nil, err
-	}
-	key, err := s.key(u)
+	d, err := s.draft(ctx, u, append([]error{err}, refused...))
 	if err != nil {
 		return nil, err
 	}
-	credentials, now, lifetime, err := s.credentials.retrieve(ctx, u.Lifetime)
-	if err != nil {
-		return nil, err
-	}
-	signing := s.keys.Key(credentials.AccessKeyID, credentials.SecretAccessKey, now)
 
-	fields := append(make([]postpolicy.Field, 0, 12+len(s.fields)+len(u.Metadata)),
-		postpolicy.Field{Name: "key", Value: key},
+	fields := append(make([]postpolicy.Field, 0, 12+len(s.rules.fields)+len(u.Metadata)),
+		postpolicy.Field{Name: "key", Value: d.key},
 		postpolicy.Field{Name: "Content-Type", Value: u.Type},
-		postpolicy.Field{Name: "Content-Disposition", Value: filename.Disposition(s.disposition, u.Filename)})
-	fields = append(fields, s.fields...)
-	if s.Checksum != "" {
+		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition})
+	fields = append(fields, s.rules.fields...)
+	if s.rules.Checksum != "" {
 		fields = append(fields,
-			postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.Checksum)},
-			postpolicy.Field{Name: s.checksumHeader(), Value: u.Checksum})
+			postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.rules.Checksum)},
+			postpolicy.Field{Name: s.rules.checksumHeader(), Value: u.Checksum})
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.Metadata)) {
 		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
@@ -259,21 +272,46 @@ func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 	}
 	fields = append(fields,
 		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
-		postpolicy.Field{Name: "x-amz-credential", Value: signing.Credential},
-		postpolicy.Field{Name: "x-amz-date", Value: now.Format(sigv4.DateFormat)})
-	if credentials.SessionToken != "" {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: credentials.SessionToken})
+		postpolicy.Field{Name: "x-amz-credential", Value: d.signing.Credential},
+		postpolicy.Field{Name: "x-amz-date", Value: d.now.Format(sigv4.DateFormat)})
+	if d.credentials.SessionToken != "" {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: d.credentials.SessionToken})
 	}
 
-	expires := now.Add(lifetime.Truncate(time.Second))
 	form := postpolicy.Form{
-		Bucket: s.bucket, Expires: expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
+		Bucket: s.bucket, Expires: d.expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
 	}
-	signed, err := form.Sign(signing.Sign)
+	signed, err := form.Sign(d.signing.Sign)
 	if err != nil {
 		return nil, fmt.Errorf("presign: %w", err)
 	}
-	return &Grant{Method: http.MethodPost, URL: s.endpoint.Bucket(), Fields: signed, Key: key, Expires: expires}, nil
+	return &Grant{Method: http.MethodPost, URL: s.endpoint.Bucket(), Fields: signed, Key: d.key, Expires: d.expires}, nil
+}
+
+// draft is what a form and a PUT have in common.
+type draft struct {
+	key, disposition string
+	credentials      aws.Credentials
+	signing          *sigv4.Key
+	now, expires     time.Time
+	lifetime         time.Duration
+}
+
+// draft begins the grant of an upload that was admitted, if nothing speaks against it.
+func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, err error) {
+	if err := errors.Join(faults...); err != nil {
+		return d, err
+	}
+	if d.key, err = s.key(u); err != nil {
+		return d, err
+	}
+	if d.credentials, d.now, d.lifetime, err = s.credentials.retrieve(ctx, u.Lifetime); err != nil {
+		return d, err
+	}
+	d.disposition = filename.Disposition(s.rules.disposition, u.Filename)
+	d.signing = s.keys.Key(d.credentials.AccessKeyID, d.credentials.SecretAccessKey, d.now)
+	d.expires = d.now.Add(d.lifetime.Truncate(time.Second))
+	return d, nil
 }
 
 // key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
@@ -283,7 +321,7 @@ func (s *Signer) key(u Upload) (string, error) {
 	}
 	prefix := u.Key
 	if prefix == "" {
-		prefix = s.Prefix
+		prefix = s.rules.Prefix
 	}
 	key := prefix + rand.Text() + "/" + filename.Safe(u.Filename)
 	if len(key) > maxKeySize {

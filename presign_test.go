@@ -1,9 +1,11 @@
 package presign_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"net/url"
 	"regexp"
@@ -251,6 +253,43 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeysCannotBeGuessed: one grant's key tells nothing of another's.
+func TestKeysCannotBeGuessed(t *testing.T) {
+	signer := newSigner(t, images())
+	same, compared := 0, 0
+	var last string
+	for range 200 {
+		grant, err := signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		random := strings.Split(grant.Key, "/")[1]
+		require.Len(t, random, 26, "130 bits")
+		for i := range last {
+			compared++
+			if last[i] == random[i] {
+				same++
+			}
+		}
+		last = random
+	}
+	require.InDelta(t, 1.0/32, float64(same)/float64(compared), 0.02)
+}
+
+// TestGrantCanBeLogged: what is secret of it stays out of the log.
+func TestGrantCanBeLogged(t *testing.T) {
+	signer := newSigner(t, images())
+	for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
+		grant, err := sign(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
+		require.NoError(t, err)
+		var log bytes.Buffer
+		slog.New(slog.NewTextHandler(&log, nil)).Info("granted", "grant", grant)
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("granted", "grant", *grant)
+		require.Contains(t, log.String(), grant.Key)
+		require.NotContains(t, log.String(), "Signature")
+		require.NotContains(t, log.String(), "signature")
+		require.NotContains(t, log.String(), "AKIA")
+	}
+}
+
 // TestEndpoints: a grant goes where the client of the SDK goes, and is signed for that region.
 func TestEndpoints(t *testing.T) {
 	for _, c := range []struct {
@@ -272,6 +311,8 @@ func TestEndpoints(t *testing.T) {
 		{"China", "bucket", func(o *s3.Options) { o.Region = "cn-north-1" }, nil, "https://bucket.s3.cn-north-1.amazonaws.com.cn/uploads/k.png", "https://bucket.s3.cn-north-1.amazonaws.com.cn", "cn-north-1"},
 		{"access point", "arn:aws:s3:eu-central-1:123456789012:accesspoint/photos", func(o *s3.Options) {}, nil, "https://photos-123456789012.s3-accesspoint.eu-central-1.amazonaws.com/uploads/k.png", "", "eu-central-1"},
 		{"access point elsewhere", "arn:aws:s3:us-west-2:123456789012:accesspoint/photos", func(o *s3.Options) { o.UseARNRegion = true }, nil, "https://photos-123456789012.s3-accesspoint.us-west-2.amazonaws.com/uploads/k.png", "", "us-west-2"},
+		{"access point's alias", "photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias", func(o *s3.Options) {}, nil, "https://photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias.s3.eu-central-1.amazonaws.com/uploads/k.png", "", "eu-central-1"},
+		{"upper case", "bucket", func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String("https://S3.Example.COM"), true }, nil, "https://s3.example.com/bucket/uploads/k.png", "https://s3.example.com/bucket", "eu-central-1"},
 		{"MinIO", "bucket", func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String("http://127.0.0.1:9000"), true }, nil, "http://127.0.0.1:9000/bucket/uploads/k.png", "http://127.0.0.1:9000/bucket", "eu-central-1"},
 		{"MinIO behind a path", "bucket", func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String("https://example.com/s3/"), true }, nil, "https://example.com/s3/bucket/uploads/k.png", "https://example.com/s3/bucket", "eu-central-1"},
 		{"default port", "bucket", func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String("https://example.com:443"), true }, nil, "https://example.com/bucket/uploads/k.png", "https://example.com/bucket", "eu-central-1"},
@@ -325,13 +366,22 @@ func TestEndpointsRefused(t *testing.T) {
 		{"Outposts", "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/photos", func(o *s3.Options) {}, nil},
 		{"Object Lambda", "arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/photos", func(o *s3.Options) {}, nil},
 		{"has no endpoint", "arn:aws:s3:us-west-2:123456789012:accesspoint/photos", func(o *s3.Options) {}, nil},
+		{`"a/b" is not the name of a bucket`, "a/b", func(o *s3.Options) {}, nil},
+		{"takes no uploads", "photos--ol-s3", func(o *s3.Options) {}, nil},
+		{"takes no uploads", "data--table-s3", func(o *s3.Options) {}, nil},
+		{"takes no uploads", "mfzwi23gnjvgw.mrap", func(o *s3.Options) {}, nil},
 		{"has no endpoint", "bucket", func(o *s3.Options) { o.BaseEndpoint = aws.String("https://example.com/?a=b") }, nil},
 		{`the public endpoint "files.example.com" is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("files.example.com")}},
 		{`is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("ftp://files.example.com")}},
 		{`is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://files.example.com?a=b")}},
+		{"WithPublicEndpoint has no URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("")}},
+		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://user:hunter2@files.example.com")}},
+		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://files.example.com#a")}},
+		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://hunter2:%zz@files.example.com")}},
 	} {
 		signer, err := presign.NewSigner(newClient(c.option), c.bucket, images(), c.opts...)
 		require.Nil(t, signer)
+		require.NotContains(t, err.Error(), "hunter2")
 		require.ErrorContains(t, err, c.want)
 		require.True(t, strings.HasPrefix(err.Error(), "presign: "), err)
 	}

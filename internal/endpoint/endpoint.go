@@ -42,14 +42,23 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		return Endpoint{}, errors.New("the client is nil")
 	case bucket == "":
 		return Endpoint{}, errors.New("the bucket's name is empty")
+	case !strings.HasPrefix(bucket, "arn:") && strings.ContainsFunc(bucket, notInName):
+		return Endpoint{}, fmt.Errorf("%q is not the name of a bucket", bucket)
+	case !strings.HasPrefix(bucket, "arn:") && (strings.HasSuffix(bucket, "--ol-s3") ||
+		strings.HasSuffix(bucket, "--table-s3") || strings.HasSuffix(bucket, ".mrap")):
+		return Endpoint{}, fmt.Errorf("the bucket %s takes no uploads that can be presigned", bucket)
 	case strings.HasSuffix(bucket, "--x-s3"):
 		return Endpoint{}, fmt.Errorf("the bucket %s is a directory bucket of S3 Express, whose sessions end after five minutes; it is not supported", bucket)
 	case client.Options().Region == "":
 		return Endpoint{}, errors.New("the client has no region")
 	}
 	if public != "" {
-		if u, err := url.Parse(public); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return Endpoint{}, fmt.Errorf("the public endpoint %q is not a URL such as https://s3.example.com", public)
+		u, err := url.Parse(public)
+		if err != nil {
+			return Endpoint{}, errors.New("the public endpoint is not a URL such as https://s3.example.com")
+		}
+		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			return Endpoint{}, fmt.Errorf("the public endpoint %q is not a URL such as https://s3.example.com", u.Redacted())
 		}
 	}
 
@@ -77,14 +86,19 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if !ok || !strings.HasSuffix(base, "/") {
 		return Endpoint{}, fmt.Errorf("the endpoint of the bucket %s does not put keys at the end of its path", bucket)
 	}
-	e := Endpoint{Scheme: signed.url.Scheme, Host: withoutDefaultPort(signed.url), Region: signed.region, Base: base}
+	e := Endpoint{Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)), Region: signed.region, Base: base}
 	switch host := signed.url.Hostname(); {
 	case within(host, "r2.cloudflarestorage.com"), within(host, "backblazeb2.com"):
 		e.NoForms = "the provider behind " + host + " takes none"
-	case strings.HasPrefix(bucket, "arn:"):
-		e.NoForms = "S3 does not document them for the ARN of an access point"
+	case strings.HasPrefix(bucket, "arn:"), strings.HasSuffix(bucket, "-s3alias"):
+		e.NoForms = "S3 does not document them for access points"
 	}
 	return e, nil
+}
+
+// notInName reports what no store takes in the name of a bucket.
+func notInName(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_:", c))
 }
 
 func within(host, domain string) bool {

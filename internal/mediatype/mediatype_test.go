@@ -302,7 +302,7 @@ func TestTable(t *testing.T) {
 			require.Empty(t, rowOf[extension], "%s is in another row: %s", extension, line)
 			rowOf[extension] = line
 			longest = max(longest, len(extension))
-			require.Regexp(t, "^[a-z0-9]+$", extension)
+			require.Regexp(t, "^[a-z0-9-]+$", extension)
 			require.Equal(t, types, ByExtension("x."+extension))
 			require.Equal(t, types, ByExtension("X."+strings.ToUpper(extension)))
 		}

@@ -6,7 +6,7 @@ import (
 )
 
 // maxExtension is the length of the longest extension in the table.
-const maxExtension = 12
+const maxExtension = 17
 
 // table has a row for each family of extensions:
 //
@@ -235,9 +235,9 @@ diff patch        | text/x-diff text/x-patch | text/plain
 plist             | application/x-plist | text/plain
 
 # Active: browsers run these
-html htm shtml shtm ehtml | text/html | application/xhtml+xml
+html htm shtml shtm ehtml html5 stm | text/html | application/xhtml+xml
 xhtml xht xhtm    | application/xhtml+xml | text/html application/xml text/xml
-xml               | application/xml text/xml
+xml ps1xml        | application/xml text/xml
 xsl xslt xbl      | application/xslt+xml text/xsl | application/xml text/xml
 xsd               | application/xml
 dtd               | application/xml-dtd | application/xml text/xml
@@ -269,7 +269,7 @@ wasm              | application/wasm
 swf               | application/x-shockwave-flash application/vnd.adobe.flash.movie application/futuresplash
 hta               | application/hta text/hta
 htc               | text/x-component
-vbs vbe           | text/vbscript text/vbs
+vbs vbe vb jse ws wsf wsh wsc sct | text/vbscript text/vbs
 mht mhtml         | multipart/related application/x-mimearchive | message/rfc822
 eml               | message/rfc822
 webarchive        | application/x-webarchive
@@ -286,10 +286,12 @@ go                | text/x-go | text/plain
 rs                | text/rust text/x-rust | text/plain
 py pyw            | text/x-python text/x-python-script text/x-script.python application/x-python text/x-python3 | text/plain
 rb                | text/x-ruby application/x-ruby text/ruby-script text/x-ruby-script | text/plain
-php               | application/x-httpd-php application/x-php text/x-php text/php text/x-php-script | text/plain
+php php5 phtml phar | application/x-httpd-php application/x-php text/x-php text/php text/x-php-script | text/plain
 pl pm             | text/x-perl application/x-perl text/x-perl-script | text/plain
 lua               | text/x-lua application/x-lua | text/plain
 sh bash zsh       | application/x-sh text/x-sh application/x-shellscript text/x-shellscript text/x-script.sh | text/plain
+asp aspx          | application/x-asp text/asp text/x-asp | text/plain
+jsp               | application/x-jsp text/x-jsp | text/plain
 bat cmd           | application/x-bat application/bat text/x-bat | application/x-msdos-program text/plain
 ps1 psm1 psd1     | application/x-powershell text/x-powershell | text/plain
 c                 | text/x-c text/x-csrc | text/x-c++src text/plain
@@ -424,7 +426,11 @@ pkpass            | application/vnd.apple.pkpass
 exe dll com scr sys cpl | application/vnd.microsoft.portable-executable application/x-msdownload application/x-msdos-program application/x-ms-dos-executable application/x-dosexec application/x-exe
 msi msp           | application/x-msi application/x-ms-installer | application/x-msdownload
 msix appx         | application/msix application/appx application/vnd.ms-appx
-lnk               | application/x-ms-shortcut
+lnk pif scf appref-ms library-ms search-ms settingcontent-ms diagcab | application/x-ms-shortcut
+url webloc        | application/internet-shortcut application/x-mswinurl application/x-url
+msc gadget hlp xll application theme inf iqy | application/x-ms-application
+slk               | application/x-sylk text/x-sylk
+command terminal workflow | application/x-apple-script
 reg               | text/x-ms-regedit | text/plain
 class             | application/java-vm application/x-java application/x-java-class application/x-java-vm application/java-byte-code application/x-java-applet
 pyc               | application/x-python-code application/x-python-bytecode
