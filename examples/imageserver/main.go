@@ -1,0 +1,160 @@
+// Imageserver keeps the HTTP API of the server that this library replaces, so that its clients go on as they are: they
+// ask for a form, and post it with the file to S3.
+//
+//	POST /upload_image   file_name=me.png&expiration=600&content_size_max=500000
+//	200                  {"success": true, "post_url": "https://…", "data": {"key": "images/me.png", …}}
+//
+// ANYONE WHO REACHES IT CAN UPLOAD IMAGES, AND REPLACE THOSE OF OTHERS. The API has no authentication, it lets the
+// client choose the name in the key, and it is open to pages of every origin, also to those in a browser on this
+// machine. Put it behind something that knows its clients, or better: mount presign.NewHandler in a service that does,
+// as examples/mount shows.
+//
+// It signs with the credentials in a file, which examples/sessioncreds writes and renews:
+//
+//	go run ./imageserver -bucket my-bucket -region eu-central-1 -credentials awsenv.list
+//
+// With -local it needs neither a bucket nor credentials: it starts an S3 server, and writes such a file for it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "imageserver:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("imageserver", flag.ExitOnError)
+	addr := flags.String("addr", "127.0.0.1:5001", "`address` of the service")
+	exposed := flags.Bool("insecure-without-authentication", false,
+		"allow an -addr that other machines reach, where anyone can upload and replace images")
+	local := flags.Bool("local", false, "start an S3 server and upload to that")
+	bucket := flags.String("bucket", "", "`name` of the bucket")
+	region := flags.String("region", os.Getenv("AWS_REGION"), "the bucket's `region`")
+	endpoint := flags.String("endpoint", "", "`URL` of an S3 server other than AWS")
+	credentials := flags.String("credentials", "awsenv.list",
+		"`file` of ACCESS, SECRET, TOKEN and EXPIRATION; read again when it changes")
+	_ = flags.Parse(args) // or it exits
+
+	if *local == (*bucket != "") {
+		return errors.New("either -bucket or -local is needed")
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		switch {
+		case *local:
+			return fmt.Errorf("-local is for this machine only, and %s is not", *addr)
+		case !*exposed:
+			return fmt.Errorf("other machines reach %s, and there is no authentication: anyone could upload and replace "+
+				"images. If that is wanted, say -insecure-without-authentication", *addr)
+		}
+	}
+
+	ended := make(chan error, 2)
+	options := s3.Options{Region: *region}
+	if *endpoint != "" {
+		options.BaseEndpoint, options.UsePathStyle = endpoint, true // a bucket's own host name needs DNS for it
+	}
+	if *local {
+		server, err := store.Start(context.WithoutCancel(ctx), "") // the service stops first
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		go func() { ended <- server.Wait() }()
+		dir, err := os.MkdirTemp("", "imageserver-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		options = server.Client().Options()
+		*bucket, *credentials = "images", filepath.Join(dir, "awsenv.list")
+		if err := prepare(ctx, server, *bucket, *credentials); err != nil {
+			return err
+		}
+	}
+	options.Credentials = presign.EnvFile(*credentials, slog.Default())
+	service, err := newService(ctx, s3.New(options), *bucket)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           service,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	go func() { ended <- server.Serve(listener) }()
+	fmt.Fprintf(stdout, banner, *bucket, *credentials, listener.Addr())
+
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := server.Shutdown(closing); err != nil {
+		return server.Close() // someone is still reading
+	}
+	return nil
+}
+
+const banner = `WARNING: no authentication. Anyone who reaches this can upload and replace images, and so can any web
+page in a browser that reaches it.
+
+Bucket       %s
+Credentials  %s
+
+curl -d file_name=me.png http://%s/upload_image
+
+Ctrl-C stops.
+`
+
+// prepare makes the bucket of -local, and its file of credentials.
+func prepare(ctx context.Context, server *store.Server, bucket, credentials string) error {
+	if err := server.CreateBucket(ctx, bucket, "*"); err != nil {
+		return err
+	}
+	return writeSession(server, credentials)
+}
+
+// writeSession writes credentials that last as long as those of a role can.
+func writeSession(server *store.Server, path string) error {
+	c, err := server.SessionCredentials(12 * time.Hour)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
+		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)), 0o600)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/jub0bs/cors"
+
+	"github.com/s3presign/presign"
+)
+
+// The original's rules.
+const (
+	minSize, maxSize = 1_000, 10_000_000
+	lifetime         = 1000 // seconds, unless the client says otherwise
+	maxLifetime      = 7 * 24 * 60 * 60
+)
+
+var extensions = []string{".jpg", ".jpeg", ".png"}
+
+// fields says which field of a request the library means, by its own name for it.
+var fields = map[string]string{
+	"key": "file_name", "filename": "file_name", "type": "file_name",
+	"min_size": "content_size_min", "max_size": "content_size_max", "expires_in": "expiration",
+}
+
+// faults holds what is wrong with each field of a request.
+type faults map[string][]string
+
+// service is the API.
+type service struct{ signer *presign.Signer }
+
+// newService returns the API with its CORS rules. It signs once, so that what is missing is told before a client asks.
+func newService(ctx context.Context, client *s3.Client, bucket string) (http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, presign.Policy{
+		Prefix:   "images/",
+		Types:    []string{"image/jpeg", "image/png"},
+		MinSize:  minSize,
+		MaxSize:  maxSize,
+		Lifetime: maxLifetime * time.Second,
+		Headers:  map[string]string{"Content-Disposition": "inline"}, // a link to an image showed it
+		Replace:  true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := signer.Post(ctx, presign.Upload{Key: "images/probe.png"}); err != nil {
+		return nil, err
+	}
+	open, err := cors.NewMiddleware(cors.Config{Origins: []string{"*"}, RequestHeaders: []string{"*"}})
+	if err != nil {
+		return nil, err
+	}
+	s := &service{signer}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /upload_image", s.uploadImage)
+	mux.HandleFunc("/upload_image", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		fail(w, http.StatusMethodNotAllowed)
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusNotFound) })
+	return open.Wrap(mux), nil
+}
+
+func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
+	const maxBody = 64 << 10
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := parseForm(r, maxBody); err != nil {
+		status := http.StatusBadRequest
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			status = http.StatusRequestEntityTooLarge
+		}
+		fail(w, status)
+		return
+	}
+	upload, wrong := parse(r)
+	if len(wrong) > 0 {
+		answer(w, http.StatusUnprocessableEntity, wrong)
+		return
+	}
+	grant, err := s.signer.Post(r.Context(), upload)
+	if wrong.add(err) {
+		answer(w, http.StatusUnprocessableEntity, wrong)
+		return
+	}
+	if err != nil { // of the credentials: they cannot be had, or end too soon
+		slog.ErrorContext(r.Context(), "no form was signed", slog.Any("error", err))
+		w.Header().Set("Retry-After", "30")
+		fail(w, http.StatusServiceUnavailable)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
+}
+
+// parseForm takes both kinds of form, as the original did.
+func parseForm(r *http.Request, maxMemory int64) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	if err := r.ParseMultipartForm(maxMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		return err
+	}
+	return nil
+}
+
+// parse reads a request by the original's rules. What else makes a name unfit for a key is left to the library.
+func parse(r *http.Request) (presign.Upload, faults) {
+	wrong := faults{}
+	name := r.PostForm.Get("file_name")
+	switch {
+	case name == "":
+		wrong["file_name"] = []string{"Missing data for required field."}
+	case !slices.Contains(extensions, strings.ToLower(path.Ext(name))):
+		wrong["file_name"] = []string{"Must end in one of: " + strings.Join(extensions, ", ") + "."}
+	}
+	number := func(field string, value, least, most int64) int64 {
+		if r.PostForm.Has(field) {
+			n, err := strconv.ParseInt(r.PostForm.Get(field), 10, 64)
+			switch value = n; {
+			case err != nil:
+				wrong[field] = []string{"Not a valid integer."}
+			case n < least || n > most:
+				wrong[field] = []string{fmt.Sprintf("Must be between %d and %d.", least, most)}
+			}
+		}
+		return value
+	}
+	return presign.Upload{
+		Key:      "images/" + name,
+		MinSize:  number("content_size_min", minSize, minSize, maxSize),
+		MaxSize:  number("content_size_max", maxSize, minSize, maxSize),
+		Lifetime: time.Duration(number("expiration", lifetime, 1, maxLifetime)) * time.Second,
+	}, wrong
+}
+
+// add adds the violations that err is or joins. It reports whether there were any.
+func (f faults) add(err error) bool {
+	if v, ok := err.(*presign.Violation); ok {
+		field, ok := fields[v.Field]
+		if !ok {
+			field = v.Field
+		}
+		f[field] = append(f[field], v.Detail)
+	} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			f.add(err)
+		}
+	}
+	return len(f) > 0
+}
+
+func fail(w http.ResponseWriter, status int) {
+	answer(w, status, map[string]any{"success": false, "message": http.StatusText(status)})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // it fails if the client is gone
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"image"
+	"image/png"
+	"strings"
+)
+
+// curl returns commands that log in, and upload an avatar and a document.
+//
+// A grant is JSON, and curl reads options from its standard input: tr puts each member on a line of its own, and sed
+// makes options of the URL and of the headers.
+func curl(origin, user, password string) string {
+	put := func(path, parameters, content string) string {
+		return "curl -fsS -b cookies.txt " + origin + path + " " + parameters +
+			` | tr '{,}' '\n\n\n' | sed -n 's/^"url":/url=/p;/^"headers"/,/^$/s/^"\([^"]*\)":"/header="\1: /p'` +
+			" | curl -sS -K - -X PUT --data-binary '" + content + `' -w 'S3 answered %{http_code}\n'`
+	}
+	var avatar bytes.Buffer
+	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1))) // never fails on a Buffer
+	const document = "hello, S3"
+	digest := sha256.Sum256([]byte(document))
+	return strings.Join([]string{
+		"curl -fsS -c cookies.txt -d user=" + user + " -d password=" + password + " " + origin + "/login",
+		"echo " + base64.StdEncoding.EncodeToString(avatar.Bytes()) + " | base64 -d > me.png",
+		put("/avatars/", fmt.Sprintf("-d filename=me.png -d size=%d", avatar.Len()), "@me.png"),
+		put("/documents/", fmt.Sprintf("-d filename=hello.txt -d size=%d --data-urlencode checksum=%s",
+			len(document), base64.StdEncoding.EncodeToString(digest[:])), document),
+	}, "\n\n")
+}

@@ -1,0 +1,252 @@
+// Mount is a service as many are, with users and cookie sessions, that lets its users upload an avatar and documents.
+//
+//	go run -C examples ./mount
+//
+// It starts an S3 server, makes up two users, and prints curl commands to log in and upload with. With -bucket the
+// files go to a bucket of yours instead, with the credentials, region and endpoint of the AWS configuration.
+//
+//	POST /login       user and password, as a form; the answer sets the cookie
+//	POST /logout
+//	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's last one
+//	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, of the declared SHA-256
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/jub0bs/cors"
+	"golang.org/x/time/rate"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "mount:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("mount", flag.ExitOnError)
+	addr := flags.String("addr", "127.0.0.1:8081", "`address` of the service")
+	page := flags.String("origin", "http://127.0.0.1:3000",
+		"`origin` of the web pages that use the service; of the same site, or browsers keep the cookie back")
+	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
+	_ = flags.Parse(args) // or it exits
+
+	var client *s3.Client
+	ended := make(chan error, 2)
+	if *bucket == "" {
+		*bucket = "mount"
+		server, err := store.Start(context.WithoutCancel(ctx), "") // the service stops first
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		if err := server.CreateBucket(ctx, *bucket, *page); err != nil {
+			return err
+		}
+		go func() { ended <- server.Wait() }()
+		client = server.Client()
+	} else {
+		cfg, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return err
+		}
+		client = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	}
+	users := accounts{"alice": newAccount(), "bob": newAccount()}
+	handler, err := newService(client, *bucket, users, *page)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	// Grants are small and fast. Slow clients would only keep connections open.
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	go func() { ended <- server.Serve(listener) }()
+	fmt.Fprintf(stdout, "Log in as alice, and upload:\n\n%s\n\nBob's password is %s.\n\nCtrl-C stops.\n",
+		curl("http://"+listener.Addr().String(), "alice", users["alice"].password), users["bob"].password)
+
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	if err := server.Shutdown(closing); err != nil {
+		return server.Close() // someone is still reading
+	}
+	return nil
+}
+
+// newService returns the whole service.
+func newService(client *s3.Client, bucket string, users accounts, page string) (http.Handler, error) {
+	sessions := scs.New() // in memory; it has stores for databases
+	// A service behind HTTPS sets sessions.Cookie.Secure. This one speaks plain HTTP.
+	logger := slog.Default()
+
+	// Both handlers ask this who it is, before they look at anything else.
+	authenticate := func(r *http.Request) (string, error) {
+		user := sessions.GetString(r.Context(), "user")
+		account, ok := users[user]
+		if !ok {
+			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
+		}
+		if wait := account.wait(); wait > 0 {
+			return "", &presign.Problem{Status: http.StatusTooManyRequests, Detail: "Wait a moment.", RetryAfter: wait}
+		}
+		return user, nil
+	}
+
+	avatarSigner, err := presign.NewSigner(client, bucket, presign.Policy{
+		Prefix:  "avatars/",
+		Types:   []string{"image/png", "image/jpeg"},
+		MaxSize: 1 << 20,
+		Headers: map[string]string{
+			"Content-Disposition": "inline",
+			"Cache-Control":       "no-cache", // a new one shows at once
+		},
+		Replace: true,
+	}, presign.WithoutForms())
+	if err != nil {
+		return nil, err
+	}
+	avatars, err := presign.NewHandler(avatarSigner, authenticate,
+		presign.WithLogger(logger.With("uploads", "avatars")),
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = "avatars/" + u.Owner // no slash at its end: the object itself
+			return nil
+		}))
+	if err != nil {
+		return nil, err
+	}
+
+	documentSigner, err := presign.NewSigner(client, bucket, presign.Policy{
+		Prefix: "documents/",
+		Types: []string{
+			"application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+			"text/plain", "text/csv",
+		},
+		MaxSize:  50 << 20,
+		Checksum: types.ChecksumAlgorithmSha256,
+	})
+	if err != nil {
+		return nil, err
+	}
+	documents, err := presign.NewHandler(documentSigner, authenticate,
+		presign.WithLogger(logger.With("uploads", "documents")),
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = "documents/" + u.Owner + "/" // a random part and the file's name follow
+			return nil
+		}))
+	if err != nil {
+		return nil, err
+	}
+
+	// Logging in is a plain form, which pages of any site could post. To /avatars/ and /documents/ they cannot: JSON
+	// needs the leave of CORS, and other forms from elsewhere are refused by the handlers.
+	sameSite := http.NewCrossOriginProtection()
+	if err := sameSite.AddTrustedOrigin(page); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /login", sameSite.Handler(login(sessions, users)))
+	mux.Handle("POST /logout", sameSite.Handler(logout(sessions)))
+	mux.Handle("/avatars/", http.StripPrefix("/avatars", avatars))
+	mux.Handle("/documents/", http.StripPrefix("/documents", documents))
+
+	pages, err := cors.NewMiddleware(cors.Config{
+		Origins:         []string{page},
+		Credentialed:    true, // the cookie
+		RequestHeaders:  []string{"Content-Type"},
+		ResponseHeaders: []string{"Retry-After"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pages.Wrap(sessions.LoadAndSave(mux)), nil
+}
+
+// accounts stands for the users that a service has. Their names are part of keys: letters and digits.
+type accounts map[string]*account
+
+type account struct {
+	password string // a real one is kept as a hash
+	limiter  *rate.Limiter
+}
+
+func newAccount() *account {
+	return &account{rand.Text(), rate.NewLimiter(rate.Every(time.Second), 10)}
+}
+
+// wait returns how long the user has to wait: not at all for ten uploads, then a second for each.
+func (a *account) wait() time.Duration {
+	r := a.limiter.Reserve()
+	wait := r.Delay()
+	if wait > 0 {
+		r.Cancel() // they come again
+	}
+	return wait
+}
+
+func login(sessions *scs.SessionManager, users accounts) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+		user := r.PostFormValue("user")
+		account, ok := users[user]
+		if !ok || subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")), []byte(account.password)) != 1 {
+			http.Error(w, "No such user, or another password.", http.StatusUnauthorized)
+			return
+		}
+		if err := sessions.RenewToken(r.Context()); err != nil { // against session fixation
+			slog.ErrorContext(r.Context(), "no session", slog.Any("error", err))
+			http.Error(w, "Try again later.", http.StatusInternalServerError)
+			return
+		}
+		sessions.Put(r.Context(), "user", user)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func logout(sessions *scs.SessionManager) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := sessions.Destroy(r.Context()); err != nil {
+			slog.ErrorContext(r.Context(), "session not ended", slog.Any("error", err))
+			http.Error(w, "Try again later.", http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

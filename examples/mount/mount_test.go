@@ -1,0 +1,389 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"image"
+	"image/png"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+const page = "http://127.0.0.1:3000"
+
+// client is a browser's: it keeps cookies.
+type client struct {
+	http.Client
+	t      *testing.T
+	origin string
+}
+
+func (p *program) client(t *testing.T) *client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return &client{http.Client{Jar: jar}, t, p.origin}
+}
+
+// loggedIn returns a client with a session of a user.
+func (p *program) loggedIn(t *testing.T, user string) *client {
+	t.Helper()
+	c := p.client(t)
+	res, _ := c.post("/login", "application/x-www-form-urlencoded", "user="+user+"&password="+p.passwords[user])
+	require.Equal(t, 204, res.StatusCode)
+	return c
+}
+
+func (c *client) post(path, contentType, body string) (*http.Response, string) {
+	c.t.Helper()
+	return c.request("POST", c.origin+path, http.Header{"Content-Type": {contentType}, "Origin": {page}}, []byte(body))
+}
+
+func (c *client) request(method, url string, header http.Header, body []byte) (*http.Response, string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, url, bytes.NewReader(body))
+	require.NoError(c.t, err)
+	req.Header = header
+	res, err := c.Do(req)
+	require.NoError(c.t, err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	require.NoError(c.t, err)
+	return res, string(answer)
+}
+
+// ask asks for a grant, and reports the problem if there is none.
+func (c *client) ask(path string, members map[string]any) (*presign.Grant, int, string) {
+	c.t.Helper()
+	body, err := json.Marshal(members)
+	require.NoError(c.t, err)
+	res, answer := c.post(path, "application/json", string(body))
+	if res.StatusCode != 201 {
+		require.Equal(c.t, "application/problem+json", res.Header.Get("Content-Type"))
+		return nil, res.StatusCode, answer
+	}
+	grant := new(presign.Grant)
+	require.NoError(c.t, json.Unmarshal([]byte(answer), grant))
+	return grant, 201, answer
+}
+
+func (c *client) put(grant *presign.Grant, content []byte) int {
+	c.t.Helper()
+	require.Equal(c.t, "PUT", grant.Method)
+	header := http.Header{"Origin": {page}}
+	for name, value := range grant.Headers {
+		header.Set(name, value)
+	}
+	res, _ := c.request("PUT", grant.URL, header, content)
+	if res.StatusCode == 200 {
+		require.Equal(c.t, page, res.Header.Get("Access-Control-Allow-Origin"))
+	}
+	return res.StatusCode
+}
+
+func avatar(t *testing.T, side int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	require.NoError(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, side, side))))
+	return b.Bytes()
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func TestAvatars(t *testing.T) {
+	server, p := startOnStore(t)
+	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
+	for _, side := range []int{10, 20} { // the second replaces the first
+		content := avatar(t, side)
+		grant, status, answer := alice.ask("/avatars/", map[string]any{
+			"filename": "me.png", "type": "image/png", "size": len(content),
+		})
+		require.Equal(t, 201, status, answer)
+		require.Equal(t, "avatars/alice", grant.Key)
+		require.Equal(t, 200, alice.put(grant, content))
+		require.Equal(t, content, stored(t, server, "avatars/alice"))
+	}
+	grant, _, _ := bob.ask("/avatars/", map[string]any{"filename": "me.jpg", "size": 10})
+	require.Equal(t, "avatars/bob", grant.Key)
+
+	for _, members := range []map[string]any{
+		{"filename": "me.png"}, // a form
+		{"filename": "me.png", "size": 1, "method": "POST"},
+		{"filename": "me.png", "size": 1<<20 + 1},
+		{"filename": "me.gif", "size": 1},
+		{"filename": "me.svg", "size": 1},
+	} {
+		_, status, answer := alice.ask("/avatars/", members)
+		require.Equal(t, 422, status, answer)
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	server, p := startOnStore(t)
+	alice := p.loggedIn(t, "alice")
+	for _, name := range []string{"report.pdf", "letter.docx", "notes.txt", "table.csv"} {
+		content := []byte("content of " + name)
+		grant, status, answer := alice.ask("/documents/", map[string]any{
+			"filename": name, "size": len(content), "checksum": digest(content),
+		})
+		require.Equal(t, 201, status, answer)
+		require.Regexp(t, `^documents/alice/[A-Z2-7]{26}/`+regexp.QuoteMeta(name)+"$", grant.Key)
+		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)), "another checksum")
+		require.Equal(t, 200, alice.put(grant, content))
+		require.Equal(t, 412, alice.put(grant, content), "again")
+		require.Equal(t, content, stored(t, server, grant.Key))
+	}
+	for _, members := range []map[string]any{
+		{"filename": "report.pdf", "size": 1},
+		{"filename": "report.pdf", "size": 50<<20 + 1, "checksum": digest(nil)},
+		{"filename": "program.exe", "size": 1, "checksum": digest(nil)},
+		{"filename": "page.html", "size": 1, "checksum": digest(nil)},
+	} {
+		_, status, answer := alice.ask("/documents/", members)
+		require.Equal(t, 422, status, answer)
+	}
+}
+
+// TestPrefixes: whatever Alice says, she gets nowhere but under her own prefix.
+func TestPrefixes(t *testing.T) {
+	_, p := startOnStore(t)
+	alice := p.loggedIn(t, "alice")
+	content := []byte("hers")
+	for status, more := range map[int][]map[string]any{
+		400: {{"key": "documents/bob/a.txt"}, {"owner": "bob"}, {"prefix": "documents/bob/"}},
+		422: {{"filename": "../bob/a.txt"}, {"filename": `..\bob\a.txt`}, {"metadata": map[string]string{"owner": "bob"}}},
+	} {
+		for _, members := range more {
+			request := map[string]any{"filename": "a.txt", "size": len(content), "checksum": digest(content)}
+			for name, value := range members {
+				request[name] = value
+			}
+			_, got, answer := alice.ask("/documents/", request)
+			require.Equal(t, status, got, answer)
+		}
+	}
+	grant, _, _ := alice.ask("/documents/", map[string]any{
+		"filename": "a.txt", "size": len(content), "checksum": digest(content),
+	})
+	require.True(t, strings.HasPrefix(grant.Key, "documents/alice/"))
+	grant.URL = strings.Replace(grant.URL, "/documents/alice/", "/documents/bob/", 1)
+	require.Equal(t, 403, alice.put(grant, content))
+	grant, _, _ = alice.ask("/avatars/", map[string]any{"filename": "a.png", "size": len(content)})
+	grant.URL = strings.Replace(grant.URL, "/avatars/alice", "/avatars/bob", 1)
+	require.Equal(t, 403, alice.put(grant, content))
+}
+
+func TestSessions(t *testing.T) {
+	_, p := startOnStore(t)
+	c := p.client(t)
+	ask := func() int {
+		_, status, _ := c.ask("/avatars/", map[string]any{"filename": "me.png", "size": 1})
+		return status
+	}
+	require.Equal(t, 401, ask())
+	for _, wrong := range []string{
+		"", "user=alice", "user=alice&password=", "user=alice&password=x", "user=eve&password=x",
+		"user=alice&password=" + p.passwords["bob"],
+	} {
+		res, _ := c.post("/login", "application/x-www-form-urlencoded", wrong)
+		require.Equal(t, 401, res.StatusCode, wrong)
+	}
+	require.Equal(t, 401, ask())
+
+	// Another site can log nobody in.
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {"https://evil.example"}}
+	res, _ := c.request("POST", p.origin+"/login", form, []byte("user=alice&password="+p.passwords["alice"]))
+	require.Equal(t, 403, res.StatusCode)
+
+	c = p.loggedIn(t, "alice")
+	require.Equal(t, 201, ask())
+	form.Set("Sec-Fetch-Site", "cross-site")
+	res, _ = c.request("POST", p.origin+"/avatars/", form, []byte("filename=me.png&size=1"))
+	require.Equal(t, 403, res.StatusCode)
+	res, _ = c.post("/logout", "", "")
+	require.Equal(t, 204, res.StatusCode)
+	require.Equal(t, 401, ask())
+	require.Equal(t, 401, func() int {
+		_, status, _ := p.client(t).ask("/documents/", nil)
+		return status
+	}())
+
+	res, _ = c.request("GET", p.origin+"/documents/", nil, nil)
+	require.Equal(t, 405, res.StatusCode)
+	res, _ = c.request("GET", p.origin+"/login", nil, nil)
+	require.Equal(t, 405, res.StatusCode)
+}
+
+// TestRateLimit: one user's haste does not slow down another.
+func TestRateLimit(t *testing.T) {
+	_, p := startOnStore(t)
+	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
+	const body = `{"filename": "me.png", "size": 1}`
+	granted := 0
+	for {
+		res, answer := alice.post("/avatars/", "application/json", body)
+		if res.StatusCode == 201 {
+			granted++
+			require.Less(t, granted, 50)
+			continue
+		}
+		require.Equal(t, 429, res.StatusCode)
+		seconds, err := strconv.Atoi(res.Header.Get("Retry-After"))
+		require.NoError(t, err)
+		require.Equal(t, 1, seconds)
+		require.Equal(t, "retry-after", res.Header.Get("Access-Control-Expose-Headers"))
+		require.Contains(t, answer, "Wait a moment.")
+		break
+	}
+	require.GreaterOrEqual(t, granted, 10)
+	for range 5 {
+		res, _ := alice.post("/documents/", "application/json", body)
+		require.Equal(t, 429, res.StatusCode, "the limit is for both kinds together")
+		require.Equal(t, "1", res.Header.Get("Retry-After"), "asking again makes the wait no longer")
+	}
+	res, _ := bob.post("/avatars/", "application/json", body)
+	require.Equal(t, 201, res.StatusCode)
+}
+
+func TestPreflight(t *testing.T) {
+	_, p := startOnStore(t)
+	c := p.client(t)
+	for origin, allowed := range map[string]bool{page: true, "https://evil.example": false} {
+		for _, path := range []string{"/avatars/", "/documents/", "/login"} {
+			res, _ := c.request("OPTIONS", p.origin+path, http.Header{
+				"Origin": {origin}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"},
+			}, nil)
+			if !allowed {
+				require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
+				continue
+			}
+			require.Less(t, res.StatusCode, 300)
+			require.Equal(t, page, res.Header.Get("Access-Control-Allow-Origin"))
+			require.Equal(t, "true", res.Header.Get("Access-Control-Allow-Credentials"))
+			require.Equal(t, "content-type", res.Header.Get("Access-Control-Allow-Headers"))
+		}
+	}
+}
+
+// TestCurl runs the program without arguments but its address, and pastes what it prints.
+func TestCurl(t *testing.T) {
+	for _, name := range []string{"curl", "sh", "base64"} {
+		if _, err := exec.LookPath(name); err != nil {
+			require.NotEqual(t, "true", os.Getenv("CI"), "no %s", name)
+			t.Skipf("skipped: no %s on this machine", name)
+		}
+	}
+	p := start(t)
+	dir := t.TempDir()
+	var outcomes []string
+	for _, line := range regexp.MustCompile(`(?m)^(curl|echo) .*`).FindAllString(p.printed, -1) {
+		command := exec.CommandContext(t.Context(), "sh", "-c", line)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		require.NoError(t, err, "%s: %s", line, out)
+		outcomes = append(outcomes, string(out))
+	}
+	require.Equal(t, []string{"", "", "S3 answered 200\n", "S3 answered 200\n"}, outcomes)
+}
+
+func TestRefusedArguments(t *testing.T) {
+	for want, args := range map[string][]string{
+		"none":                    {"-addr", "127.0.0.1:none"},
+		"http://app.example.com":  {"-origin", "http://app.example.com"}, // a cookie over plain HTTP
+		"app.example.com/uploads": {"-origin", "https://app.example.com/uploads"},
+	} {
+		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
+	}
+}
+
+// program is the demo while it runs.
+type program struct {
+	origin    string
+	printed   string
+	passwords map[string]string
+}
+
+// startOnStore runs the program on a bucket of a server that the test can look into.
+func startOnStore(t *testing.T) (*store.Server, *program) {
+	t.Helper()
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	require.NoError(t, server.CreateBucket(t.Context(), "bucket", page))
+	c, err := server.Client().Options().Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": c.AccessKeyID, "AWS_SECRET_ACCESS_KEY": c.SecretAccessKey, "AWS_SESSION_TOKEN": "",
+		"AWS_REGION": server.Region, "AWS_ENDPOINT_URL": server.URL,
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		t.Setenv(name, value)
+	}
+	return server, start(t, "-bucket", "bucket")
+}
+
+// start runs the program until the test ends.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
+		_ = w.CloseWithError(err)
+		ended <- err
+	}()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	var printed bytes.Buffer
+	for chunk := make([]byte, 4096); !bytes.Contains(printed.Bytes(), []byte("Ctrl-C stops.\n")); {
+		n, err := stdout.Read(chunk)
+		printed.Write(chunk[:n])
+		require.NoError(t, err)
+	}
+	find := func(pattern string) string {
+		t.Helper()
+		found := regexp.MustCompile(pattern).FindStringSubmatch(printed.String())
+		require.NotNil(t, found, pattern)
+		return found[1]
+	}
+	return &program{
+		origin:    find(`(http://127\.0\.0\.1:\d+)/login`),
+		printed:   printed.String(),
+		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`), "bob": find(`Bob's password is (\w+)`)},
+	}
+}
+
+func stored(t *testing.T, server *store.Server, key string) []byte {
+	t.Helper()
+	out, err := server.Client().GetObject(t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String("bucket"), Key: aws.String(key),
+	})
+	require.NoError(t, err)
+	defer out.Body.Close()
+	content, err := io.ReadAll(out.Body)
+	require.NoError(t, err)
+	return content
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+)
+
+// keeper keeps credentials in a file.
+type keeper struct {
+	assume func(context.Context) (*types.Credentials, error)
+	file   string
+	stdout io.Writer
+
+	expires time.Time // of what the file holds
+}
+
+// keep renews the credentials at half of their time until ctx ends.
+func (k *keeper) keep(ctx context.Context) {
+	const minRetry, maxRetry = 5 * time.Second, time.Minute
+	retry := minRetry
+	wait := k.halfLife()
+	for sleep(ctx, wait) {
+		err := k.renew(ctx)
+		if err == nil {
+			retry, wait = minRetry, k.halfLife()
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		fmt.Fprintf(k.stdout, "Not renewed; %s stays as it is, good until %s. Trying again in %v. %v\n",
+			k.file, clock(k.expires), retry, err)
+		retry, wait = min(2*retry, maxRetry), retry
+	}
+	fmt.Fprintf(k.stdout, "Stopped; %s is good until %s.\n", k.file, clock(k.expires))
+}
+
+// renew replaces the file once.
+func (k *keeper) renew(ctx context.Context) error {
+	c, err := k.assume(ctx)
+	if err != nil {
+		return err
+	}
+	content := fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
+		*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken, c.Expiration.UTC().Format(time.RFC3339))
+	if err := replace(k.file, content); err != nil {
+		return err
+	}
+	k.expires = *c.Expiration
+	fmt.Fprintf(k.stdout, "Wrote %s, good until %s.\n", k.file, clock(k.expires))
+	return nil
+}
+
+// halfLife returns half of what is left, and a moment if nothing is.
+func (k *keeper) halfLife() time.Duration {
+	return max(time.Until(k.expires)/2, 5*time.Second)
+}
+
+// sleep waits by the clock on the wall, for a timer stops while a machine sleeps and credentials do not. It reports
+// whether it waited to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	for end := time.Now().Round(0).Add(d); time.Until(end) > 0; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(min(time.Until(end), time.Minute)):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func clock(t time.Time) string {
+	return t.Local().Format(time.RFC3339)
+}
+
+// replace writes a file that only its owner can read. Whoever reads it meanwhile sees the old content or the new.
+func replace(path string, content []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(file.Name())
+		}
+	}()
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	return err
+}

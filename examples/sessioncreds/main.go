@@ -1,0 +1,107 @@
+// Sessioncreds assumes an IAM role and writes the credentials of the session to a file, for presign.EnvFile and for
+// containers:
+//
+//	go run ./sessioncreds -role arn:aws:iam::123456789012:role/uploads
+//
+// The file, awsenv.list, has lines of ACCESS, SECRET, TOKEN and EXPIRATION. It is replaced as a whole, and only its
+// owner can read it. With -keep the program goes on, and replaces it after half of each session's time. It prints no
+// credential.
+//
+// Who assumes the role is found as AWS tools find it: environment variables, shared files, SSO, the role of a container
+// or machine. The role's ARN may also stand in a file iamroles.txt.
+//
+// A service that can reach STS itself needs neither this program nor a file: see presign.AssumeRole.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "sessioncreds:", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the file once, or until ctx ends.
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	flags := flag.NewFlagSet("sessioncreds", flag.ExitOnError)
+	role := flags.String("role", "", "`ARN` of the role; if empty, it is read from -roles")
+	roles := flags.String("roles", "iamroles.txt", "`file` with the role's ARN; lines that begin with # are comments")
+	var s session
+	flags.DurationVar(&s.duration, "duration", time.Hour,
+		"how long a session lasts, 15m to 12h; more than 1h only if the role's MaxSessionDuration was raised")
+	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, as CloudTrail shows it")
+	flags.StringVar(&s.externalID, "external-id", "", "`id` that the role's trust policy asks for, if it does")
+	file := flags.String("out", "awsenv.list", "`file` to write")
+	keep := flags.Bool("keep", false, "go on, and renew the credentials at half of their time")
+	region := flags.String("region", "", "`region` of STS, if AWS_REGION does not tell")
+	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS, if AWS_ENDPOINT_URL_STS does not tell")
+	_ = flags.Parse(args) // or it exits
+
+	var err error
+	if s.roleARN = *role; s.roleARN == "" {
+		if s.roleARN, err = readRole(*roles); err != nil {
+			return err
+		}
+	}
+	if a, err := arn.Parse(s.roleARN); err != nil || a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/") {
+		return fmt.Errorf("%q is not the ARN of a role, such as arn:aws:iam::123456789012:role/uploads", s.roleARN)
+	}
+	if s.duration < 15*time.Minute || s.duration > 12*time.Hour {
+		return fmt.Errorf("-duration is %v; STS takes 15m to 12h", s.duration)
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(*region))
+	if err != nil {
+		return err
+	}
+	if cfg.Region == "" {
+		return errors.New("no region is set; use -region or AWS_REGION")
+	}
+	s.client = sts.NewFromConfig(cfg, func(o *sts.Options) {
+		if *endpoint != "" {
+			o.BaseEndpoint = endpoint
+		}
+	})
+
+	k := keeper{assume: s.assume, file: *file, stdout: stdout}
+	if err := k.renew(ctx); err != nil || !*keep {
+		return err
+	}
+	k.keep(ctx)
+	return nil
+}
+
+// readRole returns the one role that a file names.
+func readRole(path string) (string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("no -role, and %w", err)
+	}
+	var roles []string
+	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) {
+		if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
+			roles = append(roles, strings.TrimSpace(line))
+		}
+	}
+	if len(roles) != 1 {
+		return "", fmt.Errorf("%s names %d roles; say with -role which one", path, len(roles))
+	}
+	return roles[0], nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go"
+)
+
+// session is what to ask STS for.
+type session struct {
+	client              *sts.Client
+	roleARN, externalID string
+	name                string
+	duration            time.Duration
+}
+
+func (s *session) assume(ctx context.Context) (*types.Credentials, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	input := &sts.AssumeRoleInput{
+		RoleArn:         &s.roleARN,
+		RoleSessionName: &s.name,
+		DurationSeconds: aws.Int32(int32(s.duration / time.Second)),
+	}
+	if s.externalID != "" {
+		input.ExternalId = &s.externalID
+	}
+	out, err := s.client.AssumeRole(ctx, input)
+	if err != nil {
+		return nil, fmt.Errorf("assuming %s: %w", s.roleARN, explain(err))
+	}
+	c := out.Credentials
+	if c == nil || c.AccessKeyId == nil || c.SecretAccessKey == nil || c.SessionToken == nil || c.Expiration == nil {
+		return nil, fmt.Errorf("assuming %s: STS gave no credentials, or only a part", s.roleARN)
+	}
+	return c, nil
+}
+
+// explain adds what to do about the refusals that STS documents.
+//
+// See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
+func explain(err error) error {
+	refused, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return err
+	}
+	// What follows the first line can be the request that STS saw, with the caller's own token.
+	message, _, _ := strings.Cut(refused.ErrorMessage(), "\n")
+	advice := ""
+	switch {
+	case strings.Contains(message, "role chaining"):
+		advice = "; who is in a role already gets at most -duration 1h, whatever the roles allow"
+	case strings.Contains(message, "MaxSessionDuration"):
+		advice = "; ask for a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
+	case refused.ErrorCode() == "AccessDenied":
+		advice = "; the role's trust policy must admit who asks (with the -external-id that it wants, if any), " +
+			"and the asker's own policy must allow sts:AssumeRole"
+	case refused.ErrorCode() == "RegionDisabledException":
+		advice = "; STS is not active in that -region for this account"
+	}
+	return fmt.Errorf("STS answered %s: %s%s", refused.ErrorCode(), message, advice)
+}
