@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -19,9 +20,11 @@ import (
 )
 
 const (
-	maxBody     = 64 << 10         // bytes of a request
-	backendTime = 10 * time.Second // for what a request waits for: the credentials
-	retryAfter  = 30 * time.Second // when they fail
+	maxBody      = 64 << 10         // bytes of a request
+	backendTime  = 10 * time.Second // for what a grant waits for: the credentials
+	completeTime = 5 * time.Minute  // for a completion, which may copy gigabytes
+	hookTime     = 30 * time.Second
+	retryAfter   = 30 * time.Second // when the credentials or the store fail
 )
 
 // Handler is a Signer's HTTP API. Its routes are relative to where it is mounted:
@@ -34,11 +37,15 @@ const (
 // what method asks for. A service that mounts it says in its own way who may come from where (CORS), how often, and how
 // slowly; urlencoded requests are taken from the same origin only ([http.CrossOriginProtection]).
 //
+// POST /complete verifies an upload, publishes it and calls the hooks. The request is JSON, {"key": …}; the answer is the
+// [Object]. It is for the owner of the grant alone: for others there is nothing.
+//
 // Every error is a [Problem]. Handler never redirects. It is immutable and safe for concurrent use.
 type Handler struct {
 	signer       *Signer
 	authenticate func(*http.Request) (owner string, err error)
 	authorize    func(*http.Request, *Upload) error
+	onComplete   []func(context.Context, *Object) error
 	logger       *slog.Logger
 	crossOrigin  http.CrossOriginProtection
 }
@@ -66,15 +73,24 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, logger: o.logger}, nil
+	if signer.fleeting {
+		o.logger.Warn("presign: without WithSecret, uploads that are under way cannot be completed after a restart, nor by another replica")
+	}
+	return &Handler{
+		signer: signer, authenticate: authenticate, authorize: o.authorize, onComplete: o.onComplete, logger: o.logger,
+	}, nil
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	serve := map[string]func(*http.Request, *body, string) (int, any, error){
+		"":         h.grant,
+		"complete": h.complete,
+	}[strings.Trim(r.URL.Path, "/")]
 	switch {
-	case strings.Trim(r.URL.Path, "/") != "":
+	case serve == nil:
 		h.fail(w, r, &Problem{Status: http.StatusNotFound})
 		return
 	case r.Method != http.MethodPost:
@@ -96,30 +112,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, fmt.Errorf("presign: authenticate named an owner of %d bytes; at most %d are taken", len(owner), maxOwnerSize))
 		return
 	}
-	grant, err := h.grant(r, body, owner)
+	status, answer, err := serve(r, body, owner)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	h.write(w, r, http.StatusCreated, "application/json", grant)
+	h.write(w, r, status, "application/json", answer)
 }
 
 // grant is POST /.
-func (h *Handler) grant(r *http.Request, body *body, owner string) (*Grant, error) {
-	request, err := h.decode(r, body)
-	if err != nil {
-		return nil, err
+func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, error) {
+	request := new(grantRequest)
+	if err := h.decode(r, body, request.members(), true); err != nil {
+		return 0, nil, err
 	}
 	u, method, err := request.upload()
 	u.Owner = owner
 	u, policyErr := h.signer.rules.admit(u, h.signer.rules.Metadata)
 	if err := errors.Join(err, policyErr); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	u.MaxSize = max(u.MinSize, min(u.MaxSize, maxRequestSize))
 	if h.authorize != nil {
 		if u, err = h.authorized(r, u); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 	}
 
@@ -130,15 +146,15 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (*Grant, erro
 	case method == http.MethodPut || method == "" && u.Size != 0:
 		sign = h.signer.put
 	case method == "" && h.signer.rules.formless != "":
-		return nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
+		return 0, nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
 	}
 	grant, err := sign(ctx, u, nil)
 	for _, v := range collect[*Violation](err) {
 		if v.Field == "key" || v.Field == "redirect" {
-			return nil, fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
+			return 0, nil, fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
 		}
 	}
-	return grant, err
+	return http.StatusCreated, grant, err
 }
 
 // authorized returns the upload as WithAuthorize wants it.
@@ -159,6 +175,34 @@ func (h *Handler) authorized(r *http.Request, u Upload) (Upload, error) {
 		return u, &Violation{Field: "expires_in", Detail: "is more than the time that is left to upload"}
 	}
 	return u, nil
+}
+
+// complete is POST /complete.
+func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any, error) {
+	var key string
+	if err := h.decode(r, body, map[string]any{"key": &key}, false); err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
+	defer cancel()
+	object, err := h.signer.complete(ctx, key, func(grantee string) bool { return grantee == owner })
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, hook := range h.onComplete {
+		if err := runHook(r, hook, *object); err != nil {
+			return 0, nil, &refusal{http.StatusInternalServerError, err}
+		}
+	}
+	return http.StatusOK, object, nil
+}
+
+// runHook gives a hook its time, whether the client waits or not.
+func runHook(r *http.Request, hook func(context.Context, *Object) error, object Object) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hookTime)
+	defer cancel()
+	object.Metadata = maps.Clone(object.Metadata)
+	return hook(ctx, &object)
 }
 
 // grantRequest is what a client may say of an upload. It has no key, owner or redirect.
@@ -210,36 +254,40 @@ func (b *body) bytes() ([]byte, error) {
 	return b.read.Bytes(), nil
 }
 
-func (h *Handler) decode(r *http.Request, b *body) (*grantRequest, error) {
+// decode reads a body into members.
+func (h *Handler) decode(r *http.Request, b *body, members map[string]any, takesForms bool) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	urlencoded := mediaType == "application/x-www-form-urlencoded"
+	urlencoded := takesForms && mediaType == "application/x-www-form-urlencoded"
 	if err != nil || !urlencoded && mediaType != "application/json" {
-		return nil, &Problem{Status: http.StatusUnsupportedMediaType, Detail: "The body is taken as application/json or application/x-www-form-urlencoded."}
+		detail := "The body is taken as application/json."
+		if takesForms {
+			detail = "The body is taken as application/json or application/x-www-form-urlencoded."
+		}
+		return &Problem{Status: http.StatusUnsupportedMediaType, Detail: detail}
 	}
 	if urlencoded {
 		if err := h.crossOrigin.Check(r); err != nil {
-			return nil, &refusal{http.StatusForbidden, err}
+			return &refusal{http.StatusForbidden, err}
 		}
 	}
 	text, err := b.bytes()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	q := new(grantRequest)
 	if !urlencoded {
-		err = strict.Object(text, q.members())
+		err = strict.Object(text, members)
 	} else if form, parseErr := url.ParseQuery(string(text)); parseErr != nil {
 		err = &strict.Error{Detail: "the body is not urlencoded"}
 	} else {
 		if len(form) == 0 {
 			form = b.form // a service that looks for its token there, before the handler, leaves nothing else
 		}
-		err = strict.Form(form, q.members())
+		err = strict.Form(form, members)
 	}
 	if err != nil {
-		return nil, malformed(err)
+		return malformed(err)
 	}
-	return q, nil
+	return nil
 }
 
 // upload returns what the client asks for, and the method. An explicit zero is not the same as nothing said: it would
@@ -400,8 +448,18 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
-		h.log(r, slog.LevelInfo, err)
+		level := slog.LevelInfo
+		if refused.status >= 500 {
+			level = slog.LevelError
+		}
+		h.log(r, level, err)
 		return &Problem{Status: refused.status}
+	case errors.Is(err, ErrNotUploaded):
+		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
+	case errors.Is(err, ErrChanged):
+		return &Problem{Status: http.StatusConflict, Detail: "The object changed while it was looked at. Try again."}
+	case errors.Is(err, ErrExpired):
+		return &Problem{Status: http.StatusGone, Detail: "It is too late to complete this upload."}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return &Problem{Status: http.StatusServiceUnavailable} // which nobody waits for
 	case errors.Is(err, context.DeadlineExceeded):
@@ -410,13 +468,16 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 	case errors.Is(err, ErrCredentialsExpiring), errors.Is(err, errRetrieving):
 		h.log(r, slog.LevelError, err)
 		return &Problem{Status: http.StatusServiceUnavailable, RetryAfter: retryAfter}
+	case errors.Is(err, errStore):
+		h.log(r, slog.LevelError, err)
+		return &Problem{Status: http.StatusBadGateway, RetryAfter: retryAfter}
 	}
 	h.log(r, slog.LevelError, err)
 	return &Problem{Status: http.StatusInternalServerError}
 }
 
 func (h *Handler) log(r *http.Request, level slog.Level, err error) {
-	h.logger.LogAttrs(r.Context(), level, "upload not granted", slog.Any("error", err))
+	h.logger.LogAttrs(r.Context(), level, "presign: request not served", slog.Any("error", err))
 }
 
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, mediaType string, v any) {

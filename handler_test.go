@@ -30,6 +30,9 @@ func user(r *http.Request) (string, error) {
 	return "", errors.New("no session")
 }
 
+// secret seals in these tests.
+var secret = bytes.Repeat([]byte("0123456789abcdef"), 2)
+
 // service is a Handler under test, with what it signed and logged.
 type service struct {
 	*presign.Handler
@@ -48,7 +51,7 @@ func newService(t *testing.T, policy presign.Policy, opts ...presign.HandlerOpti
 			return provider.Retrieve(ctx)
 		})
 	})
-	signer, err := presign.NewSigner(client, "bucket", policy)
+	signer, err := presign.NewSigner(client, "bucket", policy, presign.WithSecret(secret))
 	require.NoError(t, err)
 	opts = append([]presign.HandlerOption{presign.WithLogger(slog.New(slog.NewTextHandler(&s.log, nil)))}, opts...)
 	s.Handler, err = presign.NewHandler(signer, user, opts...)
@@ -376,20 +379,20 @@ func TestBodyCutOff(t *testing.T) {
 }
 
 func TestAuthenticate(t *testing.T) {
-	secret := errors.New("the session of alice has expired in the database at 10.0.0.1")
+	untold := errors.New("the session of alice has expired in the database at 10.0.0.1")
 	for name, c := range map[string]struct {
 		owner  string
 		err    error
 		status int
 	}{
-		"error":         {"", secret, 401},
-		"owner, error":  {"alice", secret, 401},
+		"error":         {"", untold, 401},
+		"owner, error":  {"alice", untold, 401},
 		"nobody":        {"", nil, 401},
 		"long owner":    {strings.Repeat("o", 129), nil, 500},
 		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
 		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
 		"long problem":  {"", &presign.Problem{Status: 600}, 500},
-		"long stranger": {strings.Repeat("o", 129), secret, 401},
+		"long stranger": {strings.Repeat("o", 129), untold, 401},
 		"no problem":    {"", &presign.Problem{Status: 200}, 500},
 		"null problem":  {"", &presign.Problem{}, 500},
 		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 422},
@@ -680,8 +683,8 @@ func TestWaitIsBounded(t *testing.T) {
 // TestSecretsStayInside: the secret key is in no answer, error or log record, whatever fails; token and signature are in
 // a grant's own answer alone.
 func TestSecretsStayInside(t *testing.T) {
-	const secret, token = "SecretSecretSecretSecretSecret", "TokenTokenTokenToken"
-	credentials := aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: secret, SessionToken: token}
+	const key, token = "SecretSecretSecretSecretSecret", "TokenTokenTokenToken"
+	credentials := aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: key, SessionToken: token}
 	var log bytes.Buffer
 	for _, fail := range []func() error{
 		func() error { return nil },
@@ -701,14 +704,14 @@ func TestSecretsStayInside(t *testing.T) {
 		for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`, `{"filename": "a/b"}`, `{`} {
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, jsonRequest(body))
-			require.NotContains(t, w.Body.String(), secret)
+			require.NotContains(t, w.Body.String(), key)
 			if w.Code != 201 {
 				require.NotContains(t, w.Body.String(), token)
 			}
 		}
 	}
 	require.NotEmpty(t, log.String())
-	require.NotContains(t, log.String(), secret)
+	require.NotContains(t, log.String(), key)
 	require.NotContains(t, log.String(), token)
 	require.NotContains(t, log.String(), "Signature")
 }

@@ -1,17 +1,47 @@
 package presign
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // SignerOption changes how a Signer behaves. Options are given to NewSigner.
 type SignerOption func(*signerOptions) error
 
 type signerOptions struct {
+	store          *s3.Client
+	secrets        [][]byte
 	publicEndpoint string
 	withoutForms   bool
+}
+
+// WithStore has Complete read, copy and delete with a client of its own. The client of NewSigner then signs and does
+// nothing else, and its credentials need s3:PutObject under Policy.Prefix alone. Away from AWS that matters: several
+// stores obey an unsigned x-amz-copy-source on a presigned PUT, by which a grant reads what its signer may read.
+// Without WithStore the client of NewSigner does both.
+func WithStore(client *s3.Client) SignerOption {
+	return func(o *signerOptions) error {
+		if client == nil {
+			return errors.New("WithStore has no client")
+		}
+		o.store = client
+		return nil
+	}
+}
+
+// WithSecret sets the keys that seal grants into the objects they are for: 32 random bytes or more each, the same in every
+// replica. The first seals and all open, so that a key is replaced in three steps: (old, new), (new, old), (new).
+// Without WithSecret a random one is made: what is uploading when the process ends can then never be completed, and no
+// other replica can complete it.
+func WithSecret(keys ...[]byte) SignerOption {
+	return func(o *signerOptions) error {
+		o.secrets = append([][]byte{}, keys...)
+		return nil
+	}
 }
 
 // WithPublicEndpoint signs for the endpoint that clients reach, where the service itself uses another one: in a cluster,
@@ -61,6 +91,21 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 	}
 }
 
+// WithOnComplete has hook called for each upload that was completed, before the client is told, with what the store now
+// holds. It is called at least once for each, perhaps again, perhaps for one upload in several replicas at once:
+// Object.GrantID is the same then. The context outlives the request, for 30 seconds. An error is logged, the client gets
+// 500 (or what a *Problem says, or 422 for a *Violation) and may complete the upload again. Several hooks are called in
+// the order in which they were given, until one fails.
+func WithOnComplete(hook func(context.Context, *Object) error) HandlerOption {
+	return func(o *handlerOptions) error {
+		if hook == nil {
+			return errors.New("WithOnComplete has no function")
+		}
+		o.onComplete = append(o.onComplete, hook)
+		return nil
+	}
+}
+
 // WithLogger sets where the Handler logs what it does not tell clients; slog.Default() without it. No log record holds
 // a credential, a signature or a presigned URL.
 func WithLogger(logger *slog.Logger) HandlerOption {
@@ -74,6 +119,7 @@ func WithLogger(logger *slog.Logger) HandlerOption {
 }
 
 type handlerOptions struct {
-	authorize func(*http.Request, *Upload) error
-	logger    *slog.Logger
+	authorize  func(*http.Request, *Upload) error
+	onComplete []func(context.Context, *Object) error
+	logger     *slog.Logger
 }

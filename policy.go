@@ -20,6 +20,7 @@ import (
 	"github.com/s3presign/presign/internal/objectheader"
 	"github.com/s3presign/presign/internal/postpolicy"
 	"github.com/s3presign/presign/internal/sigv4"
+	"github.com/s3presign/presign/internal/stamp"
 )
 
 // The limits of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
@@ -40,6 +41,10 @@ const (
 type Policy struct {
 	// Prefix begins the key of every object, and ends in "/". No grant reaches outside it.
 	Prefix string
+
+	// FinalPrefix is where Complete publishes what it has verified, under the rest of its key; it ends in "/" and lies
+	// outside Prefix. No grant ever reaches it. If it is empty, uploads stay where they are.
+	FinalPrefix string
 
 	// Types holds the media types that may be uploaded: "image/png", "image/*", or "*/*" for any. Types that browsers
 	// run or that frame others (HTML, SVG, XML, JavaScript, CSS, multipart and their kin) are admitted only where they
@@ -132,6 +137,7 @@ func (v *Violation) Error() string {
 type rules struct {
 	Policy
 	disposition string             // "attachment" or "inline"
+	stamped     []stamp.Header     // those of Policy.Headers that S3 tells of an object
 	headers     []sigv4.Pair       // Policy.Headers as a PUT signs them
 	fields      []postpolicy.Field // Policy.Headers as a form holds them
 	digest      int                // bytes of a checksum, 0 without
@@ -148,15 +154,21 @@ func newRules(p Policy) (*rules, error) {
 		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
 	}
 
-	switch {
-	case !strings.HasSuffix(p.Prefix, "/"):
-		fault("Prefix", "is %q; it is required and ends in \"/\"", p.Prefix)
-	case strings.Contains(p.Prefix, "$"):
-		fault("Prefix", "is %q; a dollar sign has a meaning of its own in POST policies", p.Prefix)
-	default:
-		if err := checkKey(p.Prefix); err != nil {
-			fault("Prefix", "%w", err)
+	for _, prefix := range []struct{ field, value string }{{"Prefix", p.Prefix}, {"FinalPrefix", p.FinalPrefix}} {
+		switch {
+		case prefix.field == "FinalPrefix" && prefix.value == "":
+		case !strings.HasSuffix(prefix.value, "/"):
+			fault(prefix.field, "is %q; it is required and ends in \"/\"", prefix.value)
+		case strings.Contains(prefix.value, "$"):
+			fault(prefix.field, "is %q; a dollar sign has a meaning of its own in POST policies", prefix.value)
+		default:
+			if err := checkKey(prefix.value); err != nil {
+				fault(prefix.field, "%w", err)
+			}
 		}
+	}
+	if p.FinalPrefix != "" && (strings.HasPrefix(p.FinalPrefix, p.Prefix) || strings.HasPrefix(p.Prefix, p.FinalPrefix)) {
+		fault("FinalPrefix", "is %q; grants for %q would reach it", p.FinalPrefix, p.Prefix)
 	}
 
 	if len(p.Types) == 0 {
@@ -218,6 +230,12 @@ func newRules(p Policy) (*rules, error) {
 		}
 	}
 	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	r.stamped = []stamp.Header{{Name: "content-disposition", Value: r.disposition}}
+	for _, h := range r.headers {
+		if slices.Contains(observed, h.Name) {
+			r.stamped = append(r.stamped, stamp.Header(h))
+		}
+	}
 	return r, errors.Join(faults...)
 }
 

@@ -38,7 +38,9 @@ import (
 
 	"github.com/s3presign/presign/internal/endpoint"
 	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/postpolicy"
+	"github.com/s3presign/presign/internal/seal"
 	"github.com/s3presign/presign/internal/sigv4"
 )
 
@@ -50,6 +52,9 @@ type Signer struct {
 	endpoint    endpoint.Endpoint
 	keys        *sigv4.Keys
 	credentials *credentialSource
+	store       objectstore.Store
+	seal        *seal.Keyring
+	fleeting    bool // the seal's secret ends with the process
 }
 
 // NewSigner returns a Signer that signs with the credentials of client, for its region and endpoint and as its options
@@ -60,7 +65,7 @@ type Signer struct {
 // region, anonymous credentials, EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express, multi-Region access
 // points, S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
-	var o signerOptions
+	o := signerOptions{store: client}
 	var faults []error
 	for _, opt := range opts {
 		if err := opt(&o); err != nil {
@@ -78,6 +83,14 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 		if s.credentials, err = newCredentialSource(client.Options().Credentials); err != nil {
 			faults = append(faults, err)
 		}
+	}
+	s.store = objectstore.Store{Client: o.store, Bucket: bucket}
+	if s.fleeting = o.secrets == nil; s.fleeting {
+		o.secrets = [][]byte{[]byte(rand.Text() + rand.Text())}
+	}
+	s.seal, err = seal.New(o.secrets, "1", resolved.Host, bucket, policy.Prefix, policy.FinalPrefix)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("presign: WithSecret: %w", err))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -171,7 +184,8 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 	headers = append(headers,
 		sigv4.Pair{Name: "content-disposition", Value: d.disposition},
 		sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)},
-		sigv4.Pair{Name: "content-type", Value: u.Type})
+		sigv4.Pair{Name: "content-type", Value: u.Type},
+		sigv4.Pair{Name: "x-amz-meta-" + stampName, Value: d.stamp})
 	if !s.rules.Replace {
 		headers = append(headers, sigv4.Pair{Name: "if-none-match", Value: "*"})
 	}
@@ -211,7 +225,7 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 // bytes if that is known. S3 refuses any other key, type, name, metadata, checksum or field.
 //
 // A form can be used again until it expires, and S3 then replaces the object: it has no If-None-Match. So a key that the
-// service chose needs Policy.Replace; a key with a random part is harmless, since only the holder of the form knows it.
+// service chose needs Policy.Replace or Policy.FinalPrefix; a key with a random part is harmless, since only the holder of the form knows it.
 //
 // It returns Violations, joined, where the Policy does not admit the upload or a form cannot enforce it, and
 // ErrCredentialsExpiring. No form is granted that takes more bytes before the file than the 20,480 that S3 reads.
@@ -231,7 +245,7 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	if s.rules.formless != "" {
 		refuse("method", "cannot be POST: %s", s.rules.formless)
 	}
-	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.rules.Replace {
+	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.rules.Replace && s.rules.FinalPrefix == "" {
 		refuse("method", "cannot be POST: the service chose the key, and a form would overwrite what is there")
 	}
 	switch {
@@ -257,7 +271,8 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	fields := append(make([]postpolicy.Field, 0, 12+len(s.rules.fields)+len(u.Metadata)),
 		postpolicy.Field{Name: "key", Value: d.key},
 		postpolicy.Field{Name: "Content-Type", Value: u.Type},
-		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition})
+		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition},
+		postpolicy.Field{Name: "x-amz-meta-" + stampName, Value: d.stamp})
 	fields = append(fields, s.rules.fields...)
 	if s.rules.Checksum != "" {
 		fields = append(fields,
@@ -291,6 +306,7 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 // draft is what a form and a PUT have in common.
 type draft struct {
 	key, disposition string
+	stamp            string
 	credentials      aws.Credentials
 	signing          *sigv4.Key
 	now, expires     time.Time
@@ -311,21 +327,21 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 	d.disposition = filename.Disposition(s.rules.disposition, u.Filename)
 	d.signing = s.keys.Key(d.credentials.AccessKeyID, d.credentials.SecretAccessKey, d.now)
 	d.expires = d.now.Add(d.lifetime.Truncate(time.Second))
-	return d, nil
+	d.stamp, err = s.stamp(u, d.key, d.now)
+	return d, err
 }
 
 // key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
 func (s *Signer) key(u Upload) (string, error) {
-	if u.Key != "" && !strings.HasSuffix(u.Key, "/") {
-		return u.Key, nil
+	key := u.Key
+	if key == "" {
+		key = s.rules.Prefix
 	}
-	prefix := u.Key
-	if prefix == "" {
-		prefix = s.rules.Prefix
+	if strings.HasSuffix(key, "/") {
+		key += rand.Text() + "/" + filename.Safe(u.Filename)
 	}
-	key := prefix + rand.Text() + "/" + filename.Safe(u.Filename)
-	if len(key) > maxKeySize {
-		return "", &Violation{Field: "filename", Detail: fmt.Sprintf("makes a key of %d bytes; S3 takes %d", len(key), maxKeySize)}
+	if longest := max(len(key), len(s.finalKey(key))); longest > maxKeySize {
+		return "", &Violation{Field: "filename", Detail: fmt.Sprintf("makes a key of %d bytes; S3 takes %d", longest, maxKeySize)}
 	}
 	return key, nil
 }

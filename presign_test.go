@@ -106,9 +106,11 @@ func TestPutSigns(t *testing.T) {
 			grant, err := newSigner(t, c.policy).Put(context.Background(), c.upload)
 			require.NoError(t, err)
 			require.Equal(t, "PUT", grant.Method)
+			require.NotEmpty(t, grant.Headers["x-amz-meta-presign"])
+			delete(grant.Headers, "x-amz-meta-presign")
 			require.Equal(t, c.want, grant.Headers)
 			require.Nil(t, grant.Fields)
-			signed := []string{"content-length", "host"}
+			signed := []string{"content-length", "host", "x-amz-meta-presign"}
 			for name := range c.want {
 				signed = append(signed, strings.ToLower(name))
 			}
@@ -152,6 +154,7 @@ func TestPostSigns(t *testing.T) {
 			require.Nil(t, grant.Headers)
 			require.Equal(t, "https://bucket.s3.eu-central-1.amazonaws.com", grant.URL)
 			require.Equal(t, grant.Key, grant.Fields["key"])
+			require.NotEmpty(t, grant.Fields["x-amz-meta-presign"])
 
 			exact, minSize, maxSize := conditions(t, grant)
 			require.Equal(t, "bucket", exact["bucket"])
@@ -163,7 +166,7 @@ func TestPostSigns(t *testing.T) {
 			require.Equal(t, []int64{c.minSize, c.maxSize}, []int64{minSize, maxSize})
 
 			maps.DeleteFunc(fields, func(name, _ string) bool {
-				return slices.Contains([]string{"key", "x-amz-algorithm", "x-amz-credential", "x-amz-date"}, name)
+				return slices.Contains([]string{"key", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-meta-presign"}, name)
 			})
 			if c.want != nil {
 				require.Equal(t, c.want, fields)

@@ -147,7 +147,8 @@ func (target Target) requireStored(t *testing.T, grant *presign.Grant, body []by
 	for name, value := range upload.Metadata {
 		require.Equal(t, value, object.Metadata[name])
 	}
-	require.Len(t, object.Metadata, len(upload.Metadata))
+	require.Equal(t, headers["x-amz-meta-presign"], object.Metadata["presign"])
+	require.Len(t, object.Metadata, 1+len(upload.Metadata))
 	if _, tagged := policy.Headers["x-amz-tagging"]; tagged {
 		tags, err := target.Client.GetObjectTagging(context.Background(), &s3.GetObjectTaggingInput{Bucket: &target.Bucket, Key: &grant.Key})
 		require.NoError(t, err)

@@ -36,15 +36,6 @@ type listedPrefix struct{ Prefix string }
 // listObjects answers ListObjectsV2. A continuation token is the last key or common prefix of the page before.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
-	for name := range r.query {
-		switch name {
-		case "list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "x-id":
-		default:
-			if !strings.HasPrefix(name, "X-Amz-") {
-				return notImplemented("the query parameter " + name)
-			}
-		}
-	}
 	l := listing{
 		Name: r.bucket, Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"), MaxKeys: 1000,
 		StartAfter: r.query.Get("start-after"), ContinuationToken: r.query.Get("continuation-token"),
@@ -56,8 +47,13 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		}
 		l.MaxKeys = min(n, 1000)
 	}
+	objects := make(map[string]*Object)
 	s.mu.RLock()
-	objects := maps.Clone(s.buckets[r.bucket])
+	for key := range s.buckets[r.bucket] {
+		if o := s.buckets[r.bucket].current(key); o != nil {
+			objects[key] = o
+		}
+	}
 	s.mu.RUnlock()
 	after, last := max(l.StartAfter, l.ContinuationToken), ""
 	for _, key := range slices.Sorted(maps.Keys(objects)) {
@@ -87,7 +83,7 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		l.Contents = append(l.Contents, listedObject{
 			Key: key, LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: len(o.Body),
 			StorageClass:      cmp.Or(o.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
-			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: "FULL_OBJECT",
+			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType,
 		})
 	}
 	if l.IsTruncated {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -32,10 +33,20 @@ type Object struct {
 	Metadata          map[string]string // by name in lower case, without x-amz-meta-
 	Tags              map[string]string
 	ChecksumAlgorithm string // as in types.ChecksumAlgorithm
-	Checksum          string // in base64
+	ChecksumType      string // as in types.ChecksumType
+	Checksum          string // in base64; of a composite one with the number of parts
 	ETag              string // in quotes; not an MD5 if encrypted with KMS
+	VersionID         string // empty without versioning
+	DeleteMarker      bool   // which has no more than a version ID and a time
 	LastModified      time.Time
 }
+
+const (
+	fullObject = "FULL_OBJECT"
+	composite  = "COMPOSITE"
+)
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 // systemHeaders are stored and returned as they came.
 var systemHeaders = []string{
@@ -147,19 +158,31 @@ func (o *Object) fill(body []byte, headers map[string]string, algorithms ...stri
 	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body, headers, algorithms); err != nil {
 		return err
 	}
-	digest := md5.Sum(body)
+	o.ChecksumType = fullObject
+	o.Body, o.ETag, o.LastModified = body, o.etag(md5.Sum(body), ""), now()
+	return nil
+}
+
+// etag makes an ETag of a digest, or of chance for an object that is encrypted with KMS.
+func (o *Object) etag(digest [md5.Size]byte, suffix string) string {
 	if strings.HasPrefix(o.Header.Get("X-Amz-Server-Side-Encryption"), "aws:kms") {
 		_, _ = rand.Read(digest[:]) // never fails
 	}
-	o.Body, o.ETag = body, `"`+hex.EncodeToString(digest[:])+`"`
-	o.LastModified = time.Now().UTC().Truncate(time.Second)
-	return nil
+	return `"` + hex.EncodeToString(digest[:]) + suffix + `"`
 }
 
 // describe sets the headers with which S3 answers a request that stored the object.
 func (o *Object) describe(header http.Header) {
 	header.Set("Etag", o.ETag)
 	o.setChecksum(header)
+	o.describeStorage(header)
+}
+
+// describeStorage sets what every answer tells about a stored object.
+func (o *Object) describeStorage(header http.Header) {
+	if o.VersionID != "" {
+		header.Set("X-Amz-Version-Id", o.VersionID)
+	}
 	for name, values := range o.Header {
 		if strings.HasPrefix(name, "X-Amz-Server-Side-Encryption") {
 			header[name] = values
@@ -169,7 +192,7 @@ func (o *Object) describe(header http.Header) {
 
 func (o *Object) setChecksum(header http.Header) {
 	header.Set("X-Amz-Checksum-"+o.ChecksumAlgorithm, o.Checksum)
-	header.Set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	header.Set("X-Amz-Checksum-Type", o.ChecksumType)
 }
 
 // checkKey refuses what no object can be named.
@@ -202,10 +225,10 @@ func checkKey(key string) error {
 func (s *Server) store(bucket, key string, o *Object, condition func(*Object) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := condition(s.buckets[bucket][key]); err != nil {
+	if err := condition(s.buckets[bucket].current(key)); err != nil {
 		return err
 	}
-	s.buckets[bucket][key] = o
+	s.add(bucket, key, o)
 	return nil
 }
 
@@ -214,47 +237,23 @@ func always(*Object) error { return nil }
 // putObject stores the body of the request.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func (s *Server) putObject(w http.ResponseWriter, r *request) error {
-	headers := make(map[string]string)
-	for name, values := range r.Header {
-		headers[strings.ToLower(name)] = strings.Join(values, ",")
-	}
-	for name := range headers {
-		switch {
-		case strings.HasPrefix(name, "x-amz-object-lock-"):
-			return invalidRequest("Bucket is missing Object Lock Configuration")
-		case name == "x-amz-trailer", name == "x-amz-decoded-content-length", name == "x-amz-write-offset-bytes",
-			name == "x-amz-expected-bucket-owner", strings.HasPrefix(name, "x-amz-copy-source"):
-			return notImplemented("the header " + name)
-		}
+	headers := r.headers()
+	if err := checkWriteHeaders(headers, "if-match", "if-none-match"); err != nil {
+		return err
 	}
 	condition, err := writeCondition(headers, r.key)
 	if err != nil {
 		return err
 	}
-	o, err := newObject(headers)
+	o, err := newTaggedObject(headers)
 	if err != nil {
 		return err
 	}
-	if tagging, ok := headers["x-amz-tagging"]; ok {
-		if o.Tags, err = parseTaggingHeader(tagging); err != nil {
-			return err
-		}
-	}
-	if r.Header.Get("Content-Length") == "" {
-		return missingLength()
-	}
-	if r.ContentLength > maxObjectSize {
-		return tooLarge(r.ContentLength, maxObjectSize)
-	}
-	body, err := r.readBody()
+	body, err := r.readPayload(maxObjectSize)
 	if err != nil {
 		return err
 	}
-	if err := checkPayload(r.payloadHash(), body); err != nil {
-		return err
-	}
-	err = o.fill(body, headers, "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5")
-	if err != nil {
+	if err := o.fill(body, headers, slices.Collect(maps.Keys(checksums))...); err != nil {
 		return err
 	}
 	if err := s.store(r.bucket, r.key, o, condition); err != nil {
@@ -264,6 +263,53 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// special are headers of writes that only the operations that name them take.
+var special = []string{
+	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive", "x-amz-mp-object-size", "x-amz-trailer",
+	"x-amz-decoded-content-length", "x-amz-write-offset-bytes", "x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner",
+}
+
+// checkWriteHeaders refuses headers that a write cannot have, or that this server does not know there.
+func checkWriteHeaders(headers map[string]string, known ...string) error {
+	for name := range headers {
+		switch {
+		case strings.HasPrefix(name, "x-amz-object-lock-"):
+			return invalidRequest("Bucket is missing Object Lock Configuration")
+		case slices.Contains(known, name):
+		case slices.Contains(special, name), strings.HasPrefix(name, "x-amz-copy-source"):
+			return notImplemented("the header " + name)
+		}
+	}
+	return nil
+}
+
+// newTaggedObject makes an object without a body of headers that may hold tags.
+func newTaggedObject(headers map[string]string) (*Object, error) {
+	o, err := newObject(headers)
+	if err != nil {
+		return nil, err
+	}
+	if tagging, ok := headers["x-amz-tagging"]; ok {
+		o.Tags, err = parseTaggingHeader(tagging)
+	}
+	return o, err
+}
+
+// readPayload reads a body that is as long as it says, no longer than limit, and as it was signed.
+func (r *request) readPayload(limit int64) ([]byte, error) {
+	if r.Header.Get("Content-Length") == "" {
+		return nil, missingLength()
+	}
+	if r.ContentLength > limit {
+		return nil, tooLarge(r.ContentLength, limit)
+	}
+	body, err := r.readBody()
+	if err != nil {
+		return nil, err
+	}
+	return body, checkPayload(r.payloadHash(), body)
 }
 
 // readBody reads exactly as many bytes as were declared.
@@ -346,14 +392,12 @@ var overrides = map[string]string{
 // getObject answers GetObject and HeadObject.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 func (s *Server) getObject(w http.ResponseWriter, r *request) error {
-	for _, name := range []string{"If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"} {
-		if r.Header.Get(name) != "" {
-			return notImplemented("the header " + name)
-		}
+	if err := r.refuseHeaders("If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"); err != nil {
+		return err
 	}
-	o, ok := s.Object(r.bucket, r.key)
-	if !ok {
-		return noSuchKey(r.key)
+	o, err := s.find(r, w.Header())
+	if err != nil {
+		return err
 	}
 	if match := r.Header.Get("If-Match"); match != "" && !o.matches(match) {
 		return preconditionFailed("If-Match")
@@ -417,18 +461,4 @@ func parseRange(header string, size int) (first, last int, ok bool) {
 		return int(start), min(int(end), size-1), true
 	}
 	return 0, 0, false
-}
-
-// deleteObject deletes an object, or nothing.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
-func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
-	match := r.Header.Get("If-Match")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if o, ok := s.buckets[r.bucket][r.key]; match != "" && (!ok || !o.matches(match)) {
-		return preconditionFailed("If-Match")
-	}
-	delete(s.buckets[r.bucket], r.key)
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }

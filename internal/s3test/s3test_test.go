@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -294,24 +295,54 @@ func TestNotImplemented(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"ListBuckets":  func() error { _, err := c.ListBuckets(ctx, nil); return err },
 		"CreateBucket": func() error { _, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}); return err },
-		"CreateMultipartUpload": func() error {
-			_, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+		"CopyObject from an expected owner": func() error {
+			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), ExpectedSourceBucketOwner: aws.String("111122223333"),
+			})
 			return err
 		},
-		"UploadPart": func() error {
-			_, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: key, PartNumber: aws.Int32(1)})
+		"CopyObject if modified": func() error {
+			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), CopySourceIfModifiedSince: aws.Time(time.Now()),
+			})
 			return err
 		},
-		"CopyObject": func() error {
-			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: key, CopySource: aws.String("bucket/key")})
+		"CopyObject of an access point": func() error {
+			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: bucket, Key: key, CopySource: aws.String("arn:aws:s3:us-east-1:111122223333:accesspoint/a/object/key"),
+			})
 			return err
 		},
-		"GetObject of a version": func() error {
-			_, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, VersionId: key})
+		"CopyObject with a type beside the source's": func() error {
+			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), ContentType: aws.String("text/plain"),
+			})
 			return err
 		},
-		"DeleteObject of a version": func() error {
-			_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: key})
+		"CopyObject with tags beside the source's": func() error {
+			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), Tagging: aws.String("a=b"),
+			})
+			return err
+		},
+		"GetObject of a part": func() error {
+			_, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, PartNumber: aws.Int32(1)})
+			return err
+		},
+		"ListObjectVersions": func() error {
+			_, err := c.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: bucket})
+			return err
+		},
+		"ListMultipartUploads with a delimiter": func() error {
+			_, err := c.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: bucket, Delimiter: aws.String("/")})
+			return err
+		},
+		"PutObjectTagging": func() error {
+			_, err := c.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: key, Tagging: &types.Tagging{TagSet: []types.Tag{}}})
+			return err
+		},
+		"DeleteObject of a version that matches": func() error {
+			_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("null"), IfMatch: aws.String("*")})
 			return err
 		},
 		"DeleteObjects": func() error {

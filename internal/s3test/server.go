@@ -4,19 +4,25 @@
 // lenient: it verifies signatures, POST policies, signed headers, checksums and conditions. It shares no code with what
 // it tests: signatures are recomputed by the signer of the AWS SDK.
 //
-// It knows PutObject, POST Object, GetObject, HeadObject, DeleteObject and ListObjectsV2 on buckets without versions,
-// lifecycle, CORS or public access, whose owner enforces ownership (so ACLs are disabled). Everything else is answered
-// with 501 NotImplemented, so that no test passes because a header was silently ignored. Where S3 is known or thought
+// It knows PutObject, POST Object, CopyObject, GetObject, HeadObject, DeleteObject, GetObjectTagging, ListObjectsV2 and
+// multipart uploads, on buckets with or without versioning but without lifecycle, CORS or public access, whose owner
+// enforces ownership (so ACLs are disabled). Everything else is answered with 501 NotImplemented, so that no test passes
+// because a header was silently ignored. [Server.Fail] makes it fail as networks and S3 do. Where S3 is known or thought
 // to behave otherwise:
 //
 //   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type are
-//     answered with 501.
+//     answered with 501; so are headers on a copy that S3 ignores because it takes the source's, conditions on the time,
+//     and an If-Match on a version.
 //   - A signature that covers a content-length of 0, user-agent, x-amzn-trace-id, expect or transfer-encoding never
 //     verifies, since the SDK's signer cannot compute it.
 //   - Duplicate form fields are refused; S3 joins their values with a comma.
 //   - Policies must be strict JSON, with operators in lower case; S3 also takes the escapes \$ and \v.
 //   - A form dated more than 15 minutes ahead or 7 days ago is refused, whatever its policy's expiration.
-//   - Concurrent conditional writes are never answered with 409 ConditionalRequestConflict.
+//   - Of conflicts between conditional writes, only that of a multipart upload with a delete is answered, with 409
+//     ConditionalRequestConflict.
+//   - A multipart upload that is completed again in the same way succeeds again while its object is there, but fails
+//     with If-None-Match; S3 may also answer NoSuchUpload. A part without a checksum is refused where the upload's
+//     checksum is made of those of its parts; where it is of the whole object, the server computes it.
 package s3test
 
 import (
@@ -53,11 +59,15 @@ type Server struct {
 	URL string
 
 	region, host string
+	versioned    bool
+	maxCopySize  int64 // of one request
 	client       *http.Client
 
 	mu      sync.RWMutex
-	keys    map[string]aws.Credentials    // by access key ID
-	buckets map[string]map[string]*Object // by bucket and key; an Object never changes
+	keys    map[string]aws.Credentials  // by access key ID
+	buckets map[string]bucket           // by name; an Object in one never changes
+	uploads map[string]*multipartUpload // by ID
+	fault   func(operation string, r *http.Request) Fault
 }
 
 // Option changes what New and Start make.
@@ -76,9 +86,9 @@ func WithHost(host string) Option {
 // WithBuckets makes these buckets instead of DefaultBucket.
 func WithBuckets(names ...string) Option {
 	return func(s *Server) {
-		s.buckets = make(map[string]map[string]*Object)
+		s.buckets = make(map[string]bucket)
 		for _, name := range names {
-			s.buckets[name] = make(map[string]*Object)
+			s.buckets[name] = make(bucket)
 		}
 	}
 }
@@ -114,7 +124,10 @@ func Start(t testing.TB, opts ...Option) *Server {
 }
 
 func newServer(host string, opts []Option) *Server {
-	s := &Server{region: DefaultRegion, host: host, keys: make(map[string]aws.Credentials)}
+	s := &Server{
+		region: DefaultRegion, host: host, maxCopySize: maxObjectSize,
+		keys: make(map[string]aws.Credentials), uploads: make(map[string]*multipartUpload),
+	}
 	WithBuckets(DefaultBucket)(s)
 	for _, opt := range opts {
 		opt(s)
@@ -156,8 +169,8 @@ func (s *Server) AddCredentials(creds aws.Credentials) {
 func (s *Server) Object(bucket, key string) (Object, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	o, ok := s.buckets[bucket][key]
-	if !ok {
+	o := s.buckets[bucket].current(key)
+	if o == nil {
 		return Object{}, false
 	}
 	return *o, true
@@ -167,7 +180,8 @@ func (s *Server) Object(bucket, key string) (Object, bool) {
 func (s *Server) Objects(bucket string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.Sorted(maps.Keys(s.buckets[bucket]))
+	keys := slices.Sorted(maps.Keys(s.buckets[bucket]))
+	return slices.DeleteFunc(keys, func(key string) bool { return s.buckets[bucket].current(key) == nil })
 }
 
 // request is an HTTP request together with what it addresses.
@@ -187,6 +201,90 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// handler performs an operation whose request is authentic.
+type handler func(*Server, http.ResponseWriter, *request) error
+
+// operations are all but the form, by S3's names, with the parameters of the query that each takes.
+var operations = map[string]struct {
+	perform    handler
+	parameters []string
+}{
+	"PutObject":        {(*Server).putObject, nil},
+	"CopyObject":       {(*Server).copyObject, nil},
+	"GetObject":        {(*Server).getObject, append(slices.Collect(maps.Keys(overrides)), "versionId")},
+	"HeadObject":       {(*Server).getObject, append(slices.Collect(maps.Keys(overrides)), "versionId")},
+	"DeleteObject":     {(*Server).deleteObject, []string{"versionId"}},
+	"GetObjectTagging": {(*Server).getObjectTagging, []string{"tagging", "versionId"}},
+	"ListObjectsV2": {(*Server).listObjects, []string{
+		"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token",
+	}},
+
+	"CreateMultipartUpload":   {(*Server).createUpload, []string{"uploads"}},
+	"UploadPart":              {(*Server).uploadPart, []string{"partNumber", "uploadId"}},
+	"UploadPartCopy":          {(*Server).copyPart, []string{"partNumber", "uploadId"}},
+	"ListParts":               {(*Server).listParts, []string{"uploadId", "max-parts", "part-number-marker"}},
+	"CompleteMultipartUpload": {(*Server).completeUpload, []string{"uploadId"}},
+	"AbortMultipartUpload":    {(*Server).abortUpload, []string{"uploadId"}},
+	"ListMultipartUploads": {(*Server).listUploads, []string{
+		"uploads", "prefix", "key-marker", "upload-id-marker", "max-uploads",
+	}},
+}
+
+// operation returns the name of what is asked for, empty if the server does not know it.
+func (r *request) operation() string {
+	bucketOnly, copies := r.key == "", r.Header.Get("X-Amz-Copy-Source") != ""
+	upload, part := r.query.Has("uploadId"), r.query.Has("partNumber")
+	switch r.Method {
+	case http.MethodPut:
+		switch {
+		case bucketOnly:
+		case (upload || part) && copies:
+			return "UploadPartCopy"
+		case upload || part:
+			return "UploadPart"
+		case copies:
+			return "CopyObject"
+		default:
+			return "PutObject"
+		}
+	case http.MethodGet:
+		switch {
+		case bucketOnly && r.query.Get("list-type") == "2":
+			return "ListObjectsV2"
+		case bucketOnly && r.query.Has("uploads"):
+			return "ListMultipartUploads"
+		case bucketOnly:
+		case upload:
+			return "ListParts"
+		case r.query.Has("tagging"):
+			return "GetObjectTagging"
+		default:
+			return "GetObject"
+		}
+	case http.MethodHead:
+		if !bucketOnly {
+			return "HeadObject"
+		}
+	case http.MethodDelete:
+		switch {
+		case bucketOnly:
+		case upload:
+			return "AbortMultipartUpload"
+		default:
+			return "DeleteObject"
+		}
+	case http.MethodPost:
+		switch {
+		case bucketOnly:
+		case r.query.Has("uploads"):
+			return "CreateMultipartUpload"
+		case upload:
+			return "CompleteMultipartUpload"
+		}
+	}
+	return ""
+}
+
 func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
 	r, err := s.address(httpRequest)
 	if err != nil {
@@ -195,7 +293,7 @@ func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
 	form := r.Method == http.MethodPost && r.bucket != "" && r.key == "" && len(r.query) == 0 &&
 		r.Header.Get("Authorization") == ""
 	if form {
-		return s.postForm(w, r)
+		return s.suffer("PostObject", w, r, (*Server).postForm)
 	}
 	if err := s.authenticate(r); err != nil {
 		return err
@@ -206,30 +304,18 @@ func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
 	if _, ok := s.buckets[r.bucket]; !ok {
 		return noSuchBucket(r.bucket)
 	}
-	if r.key == "" {
-		if r.Method == http.MethodGet && r.query.Get("list-type") == "2" {
-			return s.listObjects(w, r)
-		}
+	name := r.operation()
+	operation, ok := operations[name]
+	if !ok {
 		return notImplemented("this operation")
 	}
 	if err := checkKey(r.key); err != nil {
 		return err
 	}
-	if r.Method == http.MethodGet && r.query.Has("tagging") {
-		return s.getObjectTagging(w, r)
-	}
-	if err := r.refuseUnknownQuery(); err != nil {
+	if err := r.refuseUnknownQuery(operation.parameters); err != nil {
 		return err
 	}
-	switch r.Method {
-	case http.MethodPut:
-		return s.putObject(w, r)
-	case http.MethodGet, http.MethodHead:
-		return s.getObject(w, r)
-	case http.MethodDelete:
-		return s.deleteObject(w, r)
-	}
-	return notImplemented("this operation")
+	return s.suffer(name, w, r, operation.perform)
 }
 
 // address finds bucket and key in either style of addressing.
@@ -254,12 +340,30 @@ func (s *Server) address(r *http.Request) (*request, error) {
 }
 
 // refuseUnknownQuery refuses subresources and options that would change the meaning of the request.
-func (r *request) refuseUnknownQuery() error {
+func (r *request) refuseUnknownQuery(known []string) error {
 	for name := range r.query {
-		known := name == "x-id" || strings.HasPrefix(strings.ToLower(name), "x-amz-") || overrides[name] != ""
-		if !known {
+		if name != "x-id" && !strings.HasPrefix(strings.ToLower(name), "x-amz-") && !slices.Contains(known, name) {
 			return notImplemented("the query parameter " + name)
 		}
 	}
 	return nil
+}
+
+// refuseHeaders refuses headers that an operation has but the server does not know.
+func (r *request) refuseHeaders(names ...string) error {
+	for _, name := range names {
+		if r.Header.Get(name) != "" {
+			return notImplemented("the header " + name)
+		}
+	}
+	return nil
+}
+
+// headers returns the headers with their names in lower case.
+func (r *request) headers() map[string]string {
+	headers := make(map[string]string)
+	for name, values := range r.Header {
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	return headers
 }

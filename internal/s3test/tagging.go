@@ -79,9 +79,9 @@ func notInTag(c rune) bool {
 // getObjectTagging answers GetObjectTagging.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html
 func (s *Server) getObjectTagging(w http.ResponseWriter, r *request) error {
-	o, ok := s.Object(r.bucket, r.key)
-	if !ok {
-		return noSuchKey(r.key)
+	o, err := s.find(r, w.Header())
+	if err != nil {
+		return err
 	}
 	var tagging struct {
 		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ Tagging"`

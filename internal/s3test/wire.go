@@ -3,8 +3,10 @@ package s3test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,7 +17,7 @@ import (
 type wire struct{ server *Server }
 
 // RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w wire) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	if req.Body != nil {
 		defer req.Body.Close()
 	}
@@ -41,6 +43,15 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "https" {
 		received.TLS = &tls.ConnectionState{}
 	}
+	defer func() {
+		switch aborted := recover(); aborted {
+		case nil:
+		case http.ErrAbortHandler: // which would have ended the connection
+			err = cmp.Or(req.Context().Err(), io.ErrUnexpectedEOF)
+		default:
+			panic(aborted)
+		}
+	}()
 	recorder := httptest.NewRecorder()
 	w.server.ServeHTTP(recorder, received.WithContext(req.Context()))
 	resp := recorder.Result()

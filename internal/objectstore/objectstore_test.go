@@ -1,0 +1,268 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+const (
+	bucket = s3test.DefaultBucket
+	source = "in/ü +%41?&#=/日本.txt"
+	target = "out/ü +%41?&#=/日本.txt"
+)
+
+func store(server *s3test.Server) objectstore.Store {
+	return objectstore.Store{Client: server.S3(), Bucket: bucket}
+}
+
+// put uploads an object as a client of this library does, and returns what the store says about it.
+func put(t *testing.T, server *s3test.Server, input s3.PutObjectInput, body string) *objectstore.Object {
+	t.Helper()
+	input.Bucket, input.Body = aws.String(bucket), strings.NewReader(body)
+	input.Key = cmp.Or(input.Key, aws.String(source))
+	_, err := server.S3().PutObject(context.Background(), &input)
+	require.NoError(t, err)
+	o, err := store(server).Head(context.Background(), *input.Key)
+	require.NoError(t, err)
+	return o
+}
+
+func bodyOf(t *testing.T, server *s3test.Server, key string) string {
+	t.Helper()
+	o, ok := server.Object(bucket, key)
+	require.True(t, ok, key)
+	return string(o.Body)
+}
+
+// on does something in the first request of an operation, and lets it suffer what that returns.
+func on(operation string, do func(*http.Request) s3test.Fault) func(string, *http.Request) s3test.Fault {
+	done := false
+	return func(name string, r *http.Request) s3test.Fault {
+		if done || name != operation {
+			return s3test.None
+		}
+		done = true
+		return do(r)
+	}
+}
+
+// each runs a test without and with versioning.
+func each(t *testing.T, test func(t *testing.T, opts ...s3test.Option)) {
+	t.Helper()
+	t.Run("unversioned", func(t *testing.T) { t.Parallel(); test(t) })
+	t.Run("versioned", func(t *testing.T) { t.Parallel(); test(t, s3test.WithVersioning()) })
+}
+
+func TestHead(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, opts ...s3test.Option) {
+		server := s3test.New(opts...)
+		o := put(t, server, s3.PutObjectInput{
+			ContentType: aws.String("text/plain"), ContentDisposition: aws.String("attachment"), CacheControl: aws.String("no-store"),
+			ContentEncoding: aws.String("gzip"), ContentLanguage: aws.String("de"), WebsiteRedirectLocation: aws.String("/other"),
+			StorageClass: types.StorageClassStandardIa, Tagging: aws.String("a=b"), Metadata: map[string]string{"Stamp": "a  b", "name": "ü"},
+			ChecksumSHA256: aws.String("uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="),
+		}, "hello world")
+		stored, _ := server.Object(bucket, source)
+		require.False(t, o.LastModified.IsZero())
+		require.Equal(t, &objectstore.Object{
+			Key: source, ETag: `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, VersionID: stored.VersionID, Size: 11, LastModified: o.LastModified,
+			Header: http.Header{
+				"Content-Type": {"text/plain"}, "Content-Disposition": {"attachment"}, "Cache-Control": {"no-store"},
+				"Content-Encoding": {"gzip"}, "Content-Language": {"de"}, "X-Amz-Website-Redirect-Location": {"/other"},
+				"X-Amz-Storage-Class": {"STANDARD_IA"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Tagging-Count": {"1"},
+			},
+			Metadata:     map[string]string{"stamp": "a  b", "name": "=?UTF-8?q?=C3=BC?="},
+			Checksums:    map[string]string{"SHA256": "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="},
+			ChecksumType: "FULL_OBJECT",
+		}, o)
+
+		_, err := server.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(source)})
+		require.NoError(t, err)
+		for _, key := range []string{source, "none"} {
+			_, err = store(server).Head(t.Context(), key)
+			require.ErrorIs(t, err, objectstore.ErrNotFound)
+		}
+		for fault, want := range map[s3test.Fault]string{
+			s3test.AccessDenied: "s3:ListBucket", s3test.InternalError: "StatusCode: 500", s3test.Cut: "EOF",
+		} {
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			_, err = store(server).Head(t.Context(), source)
+			require.ErrorContains(t, err, want)
+			require.NotErrorIs(t, err, objectstore.ErrNotFound)
+		}
+	})
+}
+
+func TestBeginning(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, opts ...s3test.Option) {
+		server := s3test.Start(t, opts...) // on the wire, where net/http would decode
+		const gzipped = "\x1f\x8b no gzip at all"
+		o := put(t, server, s3.PutObjectInput{ContentEncoding: aws.String("gzip")}, gzipped)
+		for n, want := range map[int]string{
+			0: "", 1: "\x1f", len(gzipped) - 1: gzipped[:len(gzipped)-1], len(gzipped): gzipped, 4096: gzipped,
+		} {
+			got, err := store(server).Beginning(t.Context(), o, n)
+			require.NoError(t, err)
+			require.Equal(t, want, string(got))
+		}
+		// A store that ignores ranges.
+		server.Fail(func(_ string, r *http.Request) s3test.Fault { r.Header.Del("Range"); return s3test.None })
+		got, err := store(server).Beginning(t.Context(), o, 3)
+		require.NoError(t, err)
+		require.Equal(t, gzipped[:3], string(got))
+
+		server.Fail(nil)
+		empty := put(t, server, s3.PutObjectInput{Key: aws.String("empty")}, "")
+		got, err = store(server).Beginning(t.Context(), empty, 10)
+		require.NoError(t, err)
+		require.Empty(t, got)
+
+		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.SlowDown, s3test.Cut} {
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			_, err := store(server).Beginning(t.Context(), o, 10)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, objectstore.ErrChanged)
+		}
+		_, err = objectstore.Store{Client: s3test.New().S3(), Bucket: "other"}.Beginning(t.Context(), o, 10)
+		require.ErrorContains(t, err, "NoSuchBucket")
+		require.NotErrorIs(t, err, objectstore.ErrChanged)
+	})
+}
+
+func TestBeginningOfAnother(t *testing.T) {
+	t.Parallel()
+	careless := func(_ string, r *http.Request) s3test.Fault {
+		r.Header.Del("If-Match")
+		r.Header.Del("Range")
+		return s3test.None
+	}
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "a careless store": careless} {
+		for _, replacement := range []string{"HELLO WORLD", "hello", "hello world and more"} {
+			server := s3test.New()
+			o := put(t, server, s3.PutObjectInput{}, "hello world")
+			put(t, server, s3.PutObjectInput{}, replacement)
+			server.Fail(fault)
+			_, err := store(server).Beginning(t.Context(), o, 4096)
+			require.ErrorIs(t, err, objectstore.ErrChanged, name)
+			require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source))))
+			_, err = store(server).Beginning(t.Context(), o, 4096)
+			require.ErrorIs(t, err, objectstore.ErrChanged, "gone")
+		}
+	}
+
+	// A version stays what it is, until it is gone.
+	server := s3test.New(s3test.WithVersioning())
+	o := put(t, server, s3.PutObjectInput{}, "hello world")
+	replacement := put(t, server, s3.PutObjectInput{}, "HELLO WORLD")
+	got, err := store(server).Beginning(t.Context(), o, 4096)
+	require.NoError(t, err)
+	require.Equal(t, "hello world", string(got))
+	require.NoError(t, store(server).Delete(t.Context(), o))
+	_, err = store(server).Beginning(t.Context(), o, 4096)
+	require.ErrorIs(t, err, objectstore.ErrChanged)
+
+	// A store that knows nothing of versions has the ETag to tell them apart.
+	o.VersionID = replacement.VersionID
+	server.Fail(careless)
+	_, err = store(server).Beginning(t.Context(), o, 4096)
+	require.ErrorIs(t, err, objectstore.ErrChanged)
+}
+
+// must is for what cannot fail.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	unsupported := func(name string, r *http.Request) s3test.Fault {
+		if name == "DeleteObject" && r.Header.Get("If-Match") != "" {
+			return s3test.NotImplemented
+		}
+		return s3test.None
+	}
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "without If-Match": unsupported} {
+		t.Run(name, func(t *testing.T) {
+			server := s3test.New()
+			o := put(t, server, s3.PutObjectInput{}, "hello")
+			put(t, server, s3.PutObjectInput{}, "other")
+			server.Fail(fault)
+			require.ErrorIs(t, store(server).Delete(t.Context(), o), objectstore.ErrChanged)
+			require.Equal(t, "other", bodyOf(t, server, source))
+			other := must(store(server).Head(t.Context(), source))
+			require.NoError(t, store(server).Delete(t.Context(), other))
+			require.Empty(t, server.Objects(bucket))
+			require.NoError(t, store(server).Delete(t.Context(), other), "again")
+		})
+	}
+	t.Run("a version", func(t *testing.T) {
+		server := s3test.New(s3test.WithVersioning())
+		o := put(t, server, s3.PutObjectInput{}, "hello")
+		put(t, server, s3.PutObjectInput{}, "other")
+		require.NoError(t, store(server).Delete(t.Context(), o))
+		require.NoError(t, store(server).Delete(t.Context(), o), "again")
+		require.Len(t, server.Versions(bucket, source), 1)
+		require.Equal(t, "other", bodyOf(t, server, source))
+		require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source))))
+		require.Empty(t, server.Versions(bucket, source), "no delete marker either")
+	})
+	t.Run("faults", func(t *testing.T) {
+		server := s3test.New()
+		o := put(t, server, s3.PutObjectInput{}, "hello")
+		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.InternalError, s3test.SlowDown, s3test.Cut, s3test.CutAfter} {
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			require.Error(t, store(server).Delete(t.Context(), o))
+		}
+		require.Empty(t, server.Objects(bucket))
+		server.Fail(nil)
+		require.NoError(t, store(server).Delete(t.Context(), o))
+		require.Error(t, objectstore.Store{Client: server.S3(), Bucket: "other"}.Delete(t.Context(), o))
+	})
+}
+
+// TestErrorsHoldNoSecrets makes S3 answer with all that it echoes.
+func TestErrorsHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	server := s3test.New()
+	o := put(t, server, s3.PutObjectInput{}, "hello")
+	server.AddCredentials(aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "right", SessionToken: "the-token"})
+	client := server.S3(func(o *s3.Options) {
+		o.Credentials = credentials.NewStaticCredentialsProvider("ASIAEXAMPLE", "the-secret", "the-token")
+	})
+	s := objectstore.Store{Client: client, Bucket: bucket}
+	_, headErr := s.Head(t.Context(), source)
+	_, beginningErr := s.Beginning(t.Context(), o, 10)
+	_, copyErr := s.Copy(t.Context(), o, target, true, nil, nil)
+	for _, err := range []error{headErr, beginningErr, copyErr, s.Delete(t.Context(), o)} {
+		require.Error(t, err)
+		for _, secret := range []string{"the-token", "the-secret", "AWS4-HMAC", "host;", "Credential="} {
+			require.NotContains(t, err.Error(), secret)
+		}
+	}
+	require.ErrorContains(t, beginningErr, "SignatureDoesNotMatch")
+}
+
+// large returns a body that takes n parts of the least size.
+func large(n int) string {
+	return string(bytes.Repeat([]byte("0123456789abcdef"), (n-1)*partSize/16)) + "the last part"
+}
+
+const partSize = 5 << 20

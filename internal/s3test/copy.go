@@ -1,0 +1,280 @@
+package s3test
+
+import (
+	"cmp"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// copyResult answers CopyObject and UploadPartCopy.
+type copyResult struct {
+	XMLName      xml.Name
+	ETag         string
+	LastModified string
+	ChecksumType string `xml:",omitempty"`
+	Checksum     []element
+}
+
+// checksumElements returns the XML of a checksum, or nothing of none.
+func checksumElements(algorithm, value string) []element {
+	if algorithm == "" {
+		return nil
+	}
+	return []element{{XMLName: xml.Name{Local: "Checksum" + algorithm}, Value: value}}
+}
+
+// copyObject makes an object of another.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
+	headers := r.headers()
+	if err := checkWriteHeaders(headers, "if-match", "if-none-match", "x-amz-copy-source", "x-amz-copy-source-if-match",
+		"x-amz-copy-source-if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive"); err != nil {
+		return err
+	}
+	condition, err := writeCondition(headers, r.key)
+	if err != nil {
+		return err
+	}
+	o, err := newTaggedObject(headers)
+	if err != nil {
+		return err
+	}
+	if body, err := r.readPayload(maxObjectSize); err != nil {
+		return err
+	} else if len(body) > 0 {
+		return notImplemented("the body of a copy")
+	}
+	from, err := s.copySource(w.Header(), headers)
+	if err != nil {
+		return err
+	}
+	if err := o.inherit(from, headers); err != nil {
+		return err
+	}
+	if s.isCurrent(r.bucket, r.key, from) && !changes(headers) {
+		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
+			"object's metadata, storage class, website redirect location or encryption attributes.")
+	}
+	if int64(len(from.Body)) > s.maxCopySize {
+		return sourceTooLarge(s.maxCopySize)
+	}
+	algorithm, err := declaredAlgorithm(headers["x-amz-checksum-algorithm"])
+	if err != nil {
+		return err
+	}
+	// What follows from the body alone is as if it had been uploaded.
+	if err := o.fill(from.Body, nil); err != nil {
+		return err
+	}
+	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm)
+	o.Checksum = sum(o.ChecksumAlgorithm, o.Body)
+	if err := s.store(r.bucket, r.key, o, condition); err != nil {
+		return err
+	}
+	o.describeStorage(w.Header())
+	writeXML(w, http.StatusOK, copyResult{
+		XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: o.ETag, LastModified: o.LastModified.Format(time.RFC3339),
+		ChecksumType: o.ChecksumType, Checksum: checksumElements(o.ChecksumAlgorithm, o.Checksum),
+	})
+	return nil
+}
+
+// copySource returns the object to copy, if the conditions on it are met, and sets the header that names its version.
+func (s *Server) copySource(header http.Header, headers map[string]string) (*Object, error) {
+	bucket, key, version, err := parseCopySource(headers["x-amz-copy-source"])
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.buckets[bucket]; !ok {
+		return nil, noSuchBucket(bucket)
+	}
+	if err := checkVersionID(version); err != nil {
+		return nil, err
+	}
+	o, err := s.lookup(bucket, key, version)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.DeleteMarker && version == "":
+		return nil, noSuchKey(key)
+	case o.DeleteMarker:
+		return nil, invalidRequest("The source of a copy request may not specifically refer to a delete marker by version id.")
+	}
+	if match, ok := headers["x-amz-copy-source-if-match"]; ok && !o.matches(match) {
+		return nil, preconditionFailed("x-amz-copy-source-If-Match")
+	}
+	if none, ok := headers["x-amz-copy-source-if-none-match"]; ok && o.matches(none) {
+		return nil, preconditionFailed("x-amz-copy-source-If-None-Match")
+	}
+	if o.VersionID != "" {
+		header.Set("X-Amz-Copy-Source-Version-Id", o.VersionID)
+	}
+	return o, nil
+}
+
+// parseCopySource parses bucket/key?versionId=id, which is escaped like the values of a query: a plus is a space.
+func parseCopySource(header string) (bucket, key, version string, err error) {
+	path, query, hasQuery := strings.Cut(header, "?")
+	malformed := invalidArgument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+		"x-amz-copy-source", "x-amz-copy-source")
+	if strings.ContainsFunc(header, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return "", "", "", invalidArgument("Copy Source must be URL-encoded", "x-amz-copy-source", "x-amz-copy-source")
+	}
+	if path, err = url.QueryUnescape(path); err != nil {
+		return "", "", "", malformed
+	}
+	if strings.HasPrefix(path, "arn:") {
+		return "", "", "", notImplemented("a copy source by ARN")
+	}
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if bucket == "" || key == "" {
+		return "", "", "", malformed
+	}
+	if hasQuery {
+		id, ok := strings.CutPrefix(query, "versionId=")
+		if version, err = url.QueryUnescape(id); !ok || err != nil || version == "" {
+			return "", "", "", invalidArgument("Unsupported copy source parameter.", "x-amz-copy-source", "x-amz-copy-source")
+		}
+	}
+	return bucket, key, version, checkKey(key)
+}
+
+// inherit takes over what the directives say. S3 ignores what the request says beside COPY; the server does not know it.
+func (o *Object) inherit(from *Object, headers map[string]string) error {
+	switch directive := headers["x-amz-metadata-directive"]; directive {
+	case "REPLACE":
+	case "", "COPY":
+		for name := range headers {
+			if strings.HasPrefix(name, "x-amz-meta-") || slices.Contains(copiedHeaders, http.CanonicalHeaderKey(name)) {
+				return notImplemented("the header " + name + " of a copy with the source's metadata")
+			}
+		}
+		o.Metadata = from.Metadata
+		for _, name := range copiedHeaders {
+			if values, ok := from.Header[name]; ok {
+				o.Header[name] = values
+			}
+		}
+	default:
+		return invalidArgument("Unknown metadata directive.", "x-amz-metadata-directive", directive)
+	}
+	switch directive := headers["x-amz-tagging-directive"]; directive {
+	case "REPLACE":
+	case "", "COPY":
+		if _, ok := headers["x-amz-tagging"]; ok {
+			return notImplemented("the header x-amz-tagging of a copy with the source's tags")
+		}
+		o.Tags = from.Tags
+	default:
+		return invalidArgument("Unknown tagging directive.", "x-amz-tagging-directive", directive)
+	}
+	return nil
+}
+
+// copiedHeaders belong to what the metadata directive is about.
+var copiedHeaders = []string{
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
+}
+
+// changes reports whether a copy may be its own source.
+func changes(headers map[string]string) bool {
+	if headers["x-amz-metadata-directive"] == "REPLACE" {
+		return true
+	}
+	for name := range headers {
+		if name == "x-amz-storage-class" || name == "x-amz-website-redirect-location" ||
+			strings.HasPrefix(name, "x-amz-server-side-encryption") {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) isCurrent(bucket, key string, o *Object) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.buckets[bucket].current(key) == o
+}
+
+// declaredAlgorithm returns the algorithm of which S3 is to compute a checksum by itself, empty for none.
+func declaredAlgorithm(name string) (string, error) {
+	algorithm := strings.ToUpper(name)
+	switch {
+	case strings.HasPrefix(algorithm, "XXHASH"):
+		return "", notImplemented("the checksum algorithm " + algorithm)
+	case name != "" && checksums[algorithm] == nil:
+		return "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid types: " +
+			"[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+	}
+	return algorithm, nil
+}
+
+func sourceTooLarge(limit int64) error {
+	return invalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: " +
+		strconv.FormatInt(limit, 10))
+}
+
+// minRangedSize is what a source must exceed for a part to be copied of a range of it.
+const minRangedSize = 5 << 20
+
+// copyPart makes a part of an object, or of a range of it.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
+	headers := r.headers()
+	if err := checkWriteHeaders(headers, "x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
+		"x-amz-copy-source-range"); err != nil {
+		return err
+	}
+	number, u, err := s.addressPart(r)
+	if err != nil {
+		return err
+	}
+	if body, err := r.readPayload(maxObjectSize); err != nil {
+		return err
+	} else if len(body) > 0 {
+		return notImplemented("the body of a copy")
+	}
+	from, err := s.copySource(w.Header(), headers)
+	if err != nil {
+		return err
+	}
+	body := from.Body
+	if header, ok := headers["x-amz-copy-source-range"]; ok {
+		var first, last int
+		if n, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last); n != 2 || err != nil || header != fmt.Sprintf("bytes=%d-%d", first, last) ||
+			first < 0 || first > last {
+			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are "+
+				"the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", header)
+		}
+		if last >= len(body) {
+			return invalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", len(body)),
+				"x-amz-copy-source-range", header)
+		}
+		if len(body) <= minRangedSize {
+			return invalidRequest("The specified copy source is not supported as a byte-range copy source")
+		}
+		body = body[first : last+1]
+	}
+	if int64(len(body)) > s.maxCopySize {
+		return sourceTooLarge(s.maxCopySize)
+	}
+	p := u.newPart(number, body)
+	if u.algorithm != "" {
+		p.algorithm, p.checksum = u.algorithm, sum(u.algorithm, body)
+	}
+	if err := s.storePart(u, p); err != nil {
+		return err
+	}
+	u.object.describeStorage(w.Header())
+	writeXML(w, http.StatusOK, copyResult{
+		XMLName: xml.Name{Local: "CopyPartResult"}, ETag: p.etag, LastModified: p.modified.Format(time.RFC3339),
+		Checksum: checksumElements(p.algorithm, p.checksum),
+	})
+	return nil
+}

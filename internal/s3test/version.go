@@ -1,0 +1,156 @@
+package s3test
+
+import (
+	"cmp"
+	"crypto/rand"
+	"net/http"
+	"slices"
+)
+
+// bucket holds the versions of its objects by key, the oldest first. Without versioning a key has one at most.
+type bucket map[string][]*Object
+
+// current returns the version that a request without a version ID finds, nil if that is none or a delete marker.
+func (b bucket) current(key string) *Object {
+	versions := b[key]
+	if len(versions) == 0 || versions[len(versions)-1].DeleteMarker {
+		return nil
+	}
+	return versions[len(versions)-1]
+}
+
+// WithVersioning enables versioning in all buckets, from their beginning: no version has the ID "null".
+func WithVersioning() Option {
+	return func(s *Server) { s.versioned = true }
+}
+
+// Versions returns all versions under the key, delete markers among them, the newest first. Their slices and maps must
+// not be changed.
+func (s *Server) Versions(bucket, key string) []Object {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var versions []Object
+	for _, o := range slices.Backward(s.buckets[bucket][key]) {
+		versions = append(versions, *o)
+	}
+	return versions
+}
+
+// add makes an object that nobody has seen yet the current version. The caller holds the lock.
+func (s *Server) add(bucket, key string, o *Object) {
+	if !s.versioned {
+		s.buckets[bucket][key] = []*Object{o}
+		return
+	}
+	o.VersionID = (rand.Text() + rand.Text())[:versionIDLength]
+	s.buckets[bucket][key] = append(s.buckets[bucket][key], o)
+}
+
+const versionIDLength = 32
+
+// version returns the version ID of the query, empty if there is none.
+func (r *request) version() (string, error) {
+	id := r.query.Get("versionId")
+	if r.query.Has("versionId") && id == "" {
+		return "", invalidArgument("Version id cannot be the empty string", "versionId", "")
+	}
+	return id, checkVersionID(id)
+}
+
+func checkVersionID(id string) error {
+	if id != "" && id != "null" && len(id) != versionIDLength {
+		return invalidArgument("Invalid version id specified", "versionId", id)
+	}
+	return nil
+}
+
+// find returns the object that the request addresses. What S3 says about a delete marker, it says in header.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
+func (s *Server) find(r *request, header http.Header) (*Object, error) {
+	version, err := r.version()
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.lookup(r.bucket, r.key, version)
+	if err != nil {
+		return nil, err
+	}
+	if o.VersionID != "" {
+		header.Set("X-Amz-Version-Id", o.VersionID)
+	}
+	if !o.DeleteMarker {
+		return o, nil
+	}
+	header.Set("X-Amz-Delete-Marker", "true")
+	if version == "" {
+		return nil, noSuchKey(r.key)
+	}
+	header.Set("Allow", http.MethodDelete)
+	return nil, fail(http.StatusMethodNotAllowed, "MethodNotAllowed",
+		"The specified method is not allowed against this resource.", "Method", r.Method, "ResourceType", "DeleteMarker")
+}
+
+// lookup returns a version, which may be a delete marker; without an ID the newest.
+func (s *Server) lookup(bucket, key, version string) (*Object, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	versions := s.buckets[bucket][key]
+	for _, o := range slices.Backward(versions) {
+		if version == "" || version == cmp.Or(o.VersionID, "null") {
+			return o, nil
+		}
+	}
+	if version == "" {
+		return nil, noSuchKey(key)
+	}
+	return nil, fail(http.StatusNotFound, "NoSuchVersion", "The specified version does not exist.",
+		"Key", key, "VersionId", version)
+}
+
+// deleteObject deletes an object, or nothing. With versioning it adds a delete marker, and deletes for good only what
+// has the ID that the request names.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
+	version, err := r.version()
+	if err != nil {
+		return err
+	}
+	match := r.Header.Get("If-Match")
+	if match != "" && version != "" {
+		return notImplemented("If-Match on a version") // S3 evaluates it against the current one
+	}
+	if err := r.refuseHeaders("x-amz-expected-bucket-owner", "x-amz-mfa", "x-amz-if-match-size",
+		"x-amz-if-match-last-modified-time", "x-amz-bypass-governance-retention"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.buckets[r.bucket]
+	current := b.current(r.key)
+	if match != "" && (current == nil || !current.matches(match)) {
+		return preconditionFailed("If-Match")
+	}
+	switch {
+	case version != "":
+		w.Header().Set("X-Amz-Version-Id", version)
+		b[r.key] = slices.DeleteFunc(slices.Clone(b[r.key]), func(o *Object) bool {
+			found := version == cmp.Or(o.VersionID, "null")
+			if found && o.DeleteMarker {
+				w.Header().Set("X-Amz-Delete-Marker", "true")
+			}
+			return found
+		})
+	case s.versioned:
+		marker := &Object{DeleteMarker: true, LastModified: now()}
+		s.add(r.bucket, r.key, marker)
+		w.Header().Set("X-Amz-Version-Id", marker.VersionID)
+		w.Header().Set("X-Amz-Delete-Marker", "true")
+	default:
+		delete(b, r.key)
+	}
+	if current != nil && b.current(r.key) != current {
+		s.conflict(r.bucket, r.key)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

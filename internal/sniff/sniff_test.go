@@ -1,0 +1,178 @@
+package sniff
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gabriel-vasile/mimetype"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/mediatype"
+)
+
+func TestLegitimate(t *testing.T) {
+	for _, c := range legitimate {
+		for granted := range strings.FieldsSeq(c.granted) {
+			t.Run(c.name+" as "+granted, func(t *testing.T) {
+				detected, err := Check(c.data, granted)
+				require.NoError(t, err)
+				require.NotContains(t, detected, ";")
+			})
+		}
+	}
+	require.Greater(t, len(legitimate), 60)
+}
+
+func TestMismatches(t *testing.T) {
+	for _, c := range mismatches {
+		t.Run(c.name+" as "+c.granted, func(t *testing.T) {
+			detected, err := Check(c.data, c.granted)
+			require.Error(t, err)
+			require.Equal(t, c.detected, detected)
+			if detected == "" {
+				require.EqualError(t, err, "does not look like "+c.granted)
+			} else {
+				require.EqualError(t, err, "looks like "+detected)
+			}
+		})
+	}
+	require.Greater(t, len(mismatches), 40)
+}
+
+func TestMarkup(t *testing.T) {
+	for _, c := range markups {
+		t.Run(c.name, func(t *testing.T) {
+			for _, granted := range notMarkup {
+				detected, err := Check(c.data, granted)
+				require.EqualError(t, err, "looks like "+detected, granted)
+				require.Equal(t, c.detected, detected, granted)
+			}
+			for granted := range strings.FieldsSeq("text/plain text/csv text/markdown text/html application/xml") {
+				_, err := Check(c.data, granted)
+				require.NoError(t, err, granted)
+			}
+		})
+	}
+
+	// What only resembles markup is judged as the text or data that it is.
+	for _, s := range []string{
+		"<3 you", "< html>", "<john@example.com> hello", "<john> hello", "<", "<!", "<?", "</", "<<<<<<< HEAD\n",
+		"<stata_dta><header>", "<?php echo 1;", "x <html>", "\x01<html>", "&lt;html>", "+ADw-script+AD4-", "",
+	} {
+		_, err := Check([]byte(s), "application/octet-stream")
+		require.NoError(t, err, "%q", s)
+	}
+}
+
+func TestHead(t *testing.T) {
+	// Nothing behind the first bytes is looked at.
+	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...), "application/octet-stream")
+	require.NoError(t, err)
+	require.Equal(t, "text/plain", detected)
+
+	_, err = Check(pngFile, "image")
+	require.ErrorContains(t, err, "not a media type")
+
+	detected, err = Check(pngFile, "Image/PNG; x=y")
+	require.NoError(t, err)
+	require.Equal(t, "image/png", detected)
+}
+
+func TestTable(t *testing.T) {
+	bases := func(types []string) {
+		for _, b := range types {
+			m := mimetype.Lookup(b)
+			require.NotNil(t, m, b)
+			require.Equal(t, b, m.String(), "the alias of a base")
+			if b != htmlType && b != xmlType {
+				require.Equal(t, b, base(m), "what is built on another base")
+			}
+		}
+	}
+	for line := range strings.Lines(table) {
+		row := strings.Split(line, "|")
+		if len(row) == 1 {
+			require.True(t, strings.TrimSpace(line) == "" || line[0] == '#', line)
+			continue
+		}
+		require.LessOrEqual(t, len(row), 3, line)
+		bases(strings.Fields(row[0]))
+		for entry := range strings.FieldsSeq(strings.Join(row[1:], " ")) {
+			if strings.Contains(entry, "/") {
+				continue
+			}
+			require.NotEmpty(t, mediatype.ByExtension("."+entry), entry)
+			require.Equal(t, 1, strings.Count(strings.ReplaceAll(table, "\n", " "), " "+entry+" "), entry)
+		}
+	}
+	bases(media.bases)
+	bases(general.bases)
+	bases(prose.bases)
+	for _, m := range missed {
+		require.NotNil(t, mimetype.Lookup(m.typ), m.typ)
+	}
+
+	// A type of text is never held to a signature, but for the one that is none.
+	for typ, form := range forms {
+		if strings.HasPrefix(typ, "text/") && typ != "text/pdf" {
+			require.False(t, form.signed, typ)
+		}
+	}
+}
+
+// whatwg is what browsers take for HTML or XML if they know no type, and SVG.
+//
+// See https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
+var whatwg = regexp.MustCompile(`(?i)^(\xef\xbb\xbf)?[\t\n\f\r ]*<(!--|\?xml|` +
+	`(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[ >])`)
+
+func FuzzCheck(f *testing.F) {
+	for _, c := range legitimate {
+		f.Add(c.data, strings.Fields(c.granted)[0])
+	}
+	for _, c := range markups {
+		f.Add(c.data, "application/octet-stream")
+	}
+	for _, c := range mismatches {
+		f.Add(c.data, c.granted)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, granted string) {
+		detected, err := Check(data, granted)
+		if _, parseErr := mediatype.Parse(granted); parseErr != nil {
+			require.EqualError(t, err, parseErr.Error())
+			return
+		}
+		if err != nil && detected != "" {
+			require.EqualError(t, err, "looks like "+detected)
+		}
+		again, _ := Check(data, granted)
+		require.Equal(t, detected, again)
+
+		if whatwg.Match(data[:min(len(data), Head)]) {
+			for _, granted := range notMarkup {
+				_, err := Check(data, granted)
+				require.Error(t, err, granted)
+			}
+		}
+	})
+}
+
+func BenchmarkCheck(b *testing.B) {
+	for _, c := range []struct {
+		granted string
+		file
+	}{
+		{"image/png", file{"png", join(pngFile, noise)}},
+		{"application/json", file{"json", []byte(`{"a":"` + strings.Repeat("x", 5000))}},
+		{"application/octet-stream", file{"noise", noise}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Check(c.data, c.granted)
+			}
+		})
+	}
+}

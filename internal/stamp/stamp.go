@@ -1,0 +1,97 @@
+// Package stamp writes a grant in so few bytes that the object it was made for can carry it.
+package stamp
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// Stamp is what completion has to know of a grant.
+type Stamp struct {
+	ID       [16]byte // the grant's number
+	Owner    string
+	Filename string
+	Type     string
+	MinSize  int64
+	MaxSize  int64
+	Checksum string    // algorithm and digest in base64, "SHA256 …", or empty
+	Until    time.Time // completion is possible until then; in seconds
+
+	// Headers are those of the granted ones that S3 tells of an object, as they were granted.
+	Headers []Header
+
+	// Metadata is a digest of the granted metadata.
+	Metadata [16]byte
+}
+
+// Header is a header with its name in lower case.
+type Header struct{ Name, Value string }
+
+// Append appends s in binary.
+func (s *Stamp) Append(b []byte) []byte {
+	b = append(b, s.ID[:]...)
+	b = append(b, s.Metadata[:]...)
+	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
+	b = binary.AppendUvarint(b, uint64(s.MinSize))
+	b = binary.AppendUvarint(b, uint64(s.MaxSize))
+	for _, text := range []string{s.Owner, s.Filename, s.Type, s.Checksum} {
+		b = appendText(b, text)
+	}
+	for _, h := range s.Headers {
+		b = appendText(b, h.Name)
+		b = appendText(b, h.Value)
+	}
+	return b
+}
+
+func appendText(b []byte, text string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text...)
+}
+
+// Parse is the inverse of Append.
+func Parse(b []byte) (*Stamp, error) {
+	r := reader{rest: b}
+	s := new(Stamp)
+	copy(s.ID[:], r.take(uint64(len(s.ID))))
+	copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
+	s.Until = time.Unix(int64(r.number()), 0).UTC()
+	s.MinSize, s.MaxSize = int64(r.number()), int64(r.number())
+	s.Owner, s.Filename, s.Type, s.Checksum = r.text(), r.text(), r.text(), r.text()
+	for len(r.rest) > 0 && !r.bad {
+		s.Headers = append(s.Headers, Header{r.text(), r.text()})
+	}
+	if r.bad || s.MinSize < 0 || s.MaxSize < 0 {
+		return nil, errors.New("stamp: it ends too early or has a number out of range")
+	}
+	return s, nil
+}
+
+// reader takes a stamp apart; bad is set once that fails.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	taken := r.rest[:n]
+	r.rest = r.rest[n:]
+	return taken
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *reader) text() string { return string(r.take(r.number())) }

@@ -1,0 +1,52 @@
+package stamp_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/stamp"
+)
+
+var full = stamp.Stamp{
+	ID: [16]byte{1, 2, 3}, Owner: "alice", Filename: "日本.png", Type: "image/png", MinSize: 1, MaxSize: 1 << 45,
+	Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Until: time.Unix(1700000000, 0).UTC(),
+	Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: ""}}, Metadata: [16]byte{15: 9},
+}
+
+func TestRoundTrip(t *testing.T) {
+	for _, s := range []stamp.Stamp{full, {Until: time.Unix(0, 0).UTC()}} {
+		got, err := stamp.Parse(s.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, &s, got)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	whole := full.Append(nil)
+	// Without its last header a stamp is whole again; every other beginning of it is none.
+	withoutLast, withoutBoth := full, full
+	withoutLast.Headers, withoutBoth.Headers = full.Headers[:1], nil
+	for n := range whole {
+		if n == len(withoutLast.Append(nil)) || n == len(withoutBoth.Append(nil)) {
+			continue
+		}
+		_, err := stamp.Parse(whole[:n])
+		require.Error(t, err, "%d bytes", n)
+	}
+}
+
+// FuzzParse: what is taken says what its bytes say.
+func FuzzParse(f *testing.F) {
+	f.Add(full.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := stamp.Parse(b)
+		if err != nil {
+			return
+		}
+		again, err := stamp.Parse(s.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, s, again)
+	})
+}

@@ -1,0 +1,599 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf16"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+// png is as much of a picture as its first bytes.
+var png = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
+
+// final is a policy that publishes.
+func final() presign.Policy {
+	return presign.Policy{
+		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/*", "text/*"}, MaxSize: 1 << 20,
+		Metadata: []string{"color"}, Headers: map[string]string{"Cache-Control": "no-store"},
+	}
+}
+
+// direct is the same without publishing.
+func direct() presign.Policy {
+	p := final()
+	p.FinalPrefix = ""
+	return p
+}
+
+// shop is a Signer with the store behind it.
+type shop struct {
+	*presign.Signer
+	store *s3test.Server
+}
+
+func open(t *testing.T, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
+	t.Helper()
+	opts = append([]presign.SignerOption{presign.WithSecret(secret)}, opts...)
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, opts...)
+	require.NoError(t, err)
+	return shop{signer, store}
+}
+
+// upload uploads a file, honestly unless cheat says otherwise, and returns the key.
+func (s shop) upload(t *testing.T, u presign.Upload, form bool, body []byte, cheat func(*conformance.Attempt)) *presign.Grant {
+	t.Helper()
+	if !form {
+		u.Size = int64(len(body))
+	}
+	sign := s.Put
+	if form {
+		sign = s.Post
+	}
+	grant, err := sign(context.Background(), u)
+	require.NoError(t, err)
+	s.send(t, grant, body, cheat)
+	return grant
+}
+
+func (s shop) send(t *testing.T, grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) {
+	t.Helper()
+	attempt := conformance.New(grant, "file", body)
+	if cheat != nil {
+		cheat(attempt)
+	}
+	answer, err := attempt.Send(s.store.HTTPClient())
+	require.NoError(t, err)
+	require.True(t, answer.Accepted(), "%v", answer)
+}
+
+// put stores an object past all grants.
+func (s shop) put(t *testing.T, key, body string, change func(*s3.PutObjectInput)) {
+	t.Helper()
+	input := &s3.PutObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key, Body: strings.NewReader(body)}
+	if change != nil {
+		change(input)
+	}
+	_, err := s.store.S3().PutObject(context.Background(), input)
+	require.NoError(t, err)
+}
+
+func (s shop) keys() []string { return s.store.Objects(s3test.DefaultBucket) }
+
+func finalKey(key string) string { return "published/" + strings.TrimPrefix(key, "incoming/") }
+
+func TestComplete(t *testing.T) {
+	for _, form := range []bool{false, true} {
+		for _, policy := range []presign.Policy{direct(), final()} {
+			t.Run(fmt.Sprint("form ", form, ", final ", policy.FinalPrefix), func(t *testing.T) {
+				policy.Checksum = types.ChecksumAlgorithmSha256
+				s := open(t, s3test.New(), policy)
+				sum := sha256sum(png)
+				grant := s.upload(t, presign.Upload{Filename: "日本 1.png", Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice"}, form, png, nil)
+				for range 3 { // as often as it is called
+					object, err := s.Complete(context.Background(), grant.Key)
+					require.NoError(t, err)
+					key := grant.Key
+					if policy.FinalPrefix != "" {
+						key = finalKey(grant.Key)
+					}
+					stored, ok := s.store.Object(s3test.DefaultBucket, key)
+					require.True(t, ok)
+					require.Len(t, object.GrantID, 32)
+					require.Equal(t, &presign.Object{
+						Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(png)), ETag: stored.ETag,
+						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: object.GrantID,
+					}, object)
+					require.Equal(t, []string{key}, s.keys(), "the upload is gone")
+					require.Equal(t, png, stored.Body)
+					require.Equal(t, "image/png", stored.Header.Get("Content-Type"))
+					require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
+					require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
+				}
+			})
+		}
+	}
+}
+
+// TestCompleteIsNotFound: what is not there, or is of no grant for that key, is not uploaded.
+func TestCompleteIsNotFound(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, direct())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+	stored, _ := store.Object(s3test.DefaultBucket, grant.Key)
+	stamp := stored.Metadata["presign"]
+
+	copyOf := func(input *s3.PutObjectInput) {
+		input.Metadata = map[string]string{"presign": stamp}
+		input.ContentType = aws.String("image/png")
+	}
+	s.put(t, "incoming/older.png", string(png), nil)
+	s.put(t, "incoming/copied.png", string(png), copyOf)
+	s.put(t, "elsewhere/a.png", string(png), copyOf)
+	s.put(t, "incoming/garbage.png", string(png), func(input *s3.PutObjectInput) { input.Metadata = map[string]string{"presign": "A"} })
+	for _, key := range []string{
+		"", "/", "incoming", "incoming/", "incoming/none.png", "incoming/older.png", "incoming/copied.png", "incoming/garbage.png", "elsewhere/a.png",
+		"incoming/../elsewhere/a.png", "incoming//a", "\x00", grant.Key + "/", strings.ToUpper(grant.Key),
+	} {
+		_, err := s.Complete(context.Background(), key)
+		require.ErrorIs(t, err, presign.ErrNotUploaded, "%q", key)
+	}
+	require.Len(t, s.keys(), 5, "nothing that is not ours was deleted")
+
+	// The same object, seen by a Signer of another secret, policy or bucket.
+	for name, other := range map[string]shop{
+		"secret": open(t, store, direct(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
+		"final":  open(t, store, final()),
+		"prefix": open(t, store, func() presign.Policy {
+			p := direct()
+			p.Prefix = grant.Key[:strings.LastIndex(grant.Key, "/")+1]
+			return p
+		}()),
+	} {
+		_, err := other.Complete(context.Background(), grant.Key)
+		require.ErrorIs(t, err, presign.ErrNotUploaded, name)
+	}
+	_, err := s.Complete(context.Background(), grant.Key)
+	require.NoError(t, err)
+}
+
+// TestRotation: (old), (old, new), (new, old), (new).
+func TestRotation(t *testing.T) {
+	store := s3test.New()
+	older, newer := secret, bytes.Repeat([]byte("fedcba9876543210"), 2)
+	keyrings := [][][]byte{{older}, {older, newer}, {newer, older}, {newer}}
+	for i, sealing := range keyrings {
+		grant := open(t, store, direct(), presign.WithSecret(sealing...)).upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+		for j, opening := range keyrings {
+			_, err := open(t, store, direct(), presign.WithSecret(opening...)).Complete(context.Background(), grant.Key)
+			if opens := slices.ContainsFunc(opening, func(k []byte) bool { return bytes.Equal(k, sealing[0]) }); opens {
+				require.NoError(t, err, "sealed in step %d, opened in step %d", i, j)
+			} else {
+				require.ErrorIs(t, err, presign.ErrNotUploaded)
+			}
+		}
+	}
+	for _, bad := range [][][]byte{{}, {nil}, {make([]byte, 31)}, {secret, []byte("short")}} {
+		_, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, direct(), presign.WithSecret(bad...))
+		require.ErrorContains(t, err, "presign: WithSecret: ")
+		require.NotContains(t, err.Error(), "short\"")
+	}
+}
+
+// TestMutatedStamps: whatever is done to a stamp, it is none.
+func TestMutatedStamps(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, direct())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+	stamp := grant.Headers["x-amz-meta-presign"]
+	other := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil).Headers["x-amz-meta-presign"]
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 2000 {
+		mutated := []byte(stamp)
+		switch i % 5 {
+		case 0:
+			at := random.IntN(len(mutated))
+			for was := mutated[at]; mutated[at] == was; {
+				mutated[at] = alphabet[random.IntN(len(alphabet))]
+			}
+		case 1:
+			mutated = mutated[:random.IntN(len(mutated))]
+		case 2:
+			mutated = append(mutated, alphabet[random.IntN(len(alphabet))])
+		case 3:
+			at := 1 + random.IntN(len(mutated)-1)
+			mutated = append(mutated[:at:at], other[min(at, len(other)):]...)
+		case 4:
+			at := random.IntN(len(mutated))
+			mutated = slices.Delete(mutated, at, at+1)
+		}
+		if string(mutated) == stamp {
+			continue
+		}
+		s.put(t, grant.Key, string(png), func(input *s3.PutObjectInput) {
+			input.ContentType = aws.String("image/png")
+			if len(mutated) > 0 {
+				input.Metadata = map[string]string{"presign": string(mutated)}
+			}
+		})
+		_, err := s.Complete(context.Background(), grant.Key)
+		require.EqualError(t, err, "presign: not uploaded: the object is of no grant for this key", "%s", mutated)
+	}
+}
+
+// TestCompleteLooksAtTheBytes: active content in the clothes of an image is granted, stored, and refused.
+func TestCompleteLooksAtTheBytes(t *testing.T) {
+	utf16le := func(s string) string {
+		b := []byte{0xff, 0xfe}
+		for _, unit := range utf16.Encode([]rune(s)) {
+			b = append(b, byte(unit), byte(unit>>8))
+		}
+		return string(b)
+	}
+	const html, svg = "<html><script>alert(1)</script></html>", `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`
+	for body, detected := range map[string]string{
+		html: "text/html", "\ufeff" + html: "text/html", "<!-- a -->" + html: "text/html", " \r\n\t" + html: "text/html", utf16le(html): "text/html",
+		svg: "image/svg+xml", "\ufeff" + svg: "image/svg+xml", "<!-- a -->" + svg: "image/svg+xml", "\n\n" + svg: "image/svg+xml",
+		`<?xml version="1.0"?>` + svg: "image/svg+xml", utf16le(svg): "image/svg+xml",
+		"%PDF-1.4 ": "application/pdf", "MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff": "",
+	} {
+		for _, policy := range []presign.Policy{direct(), final()} {
+			s := open(t, s3test.New(), policy)
+			grant := s.upload(t, presign.Upload{Filename: "photo.png", Type: "image/png"}, true, []byte(body), nil)
+			_, err := s.Complete(context.Background(), grant.Key)
+			found := violations(t, err)
+			require.Len(t, found, 1)
+			require.Contains(t, found[0], `type is "image/png", but the file looks like `+detected)
+			require.Empty(t, s.keys(), "what was refused is deleted")
+			_, err = s.Complete(context.Background(), grant.Key)
+			require.ErrorIs(t, err, presign.ErrNotUploaded)
+		}
+	}
+	// For text it is text, whatever it says.
+	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"}, {"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
+		s := open(t, s3test.New(), final())
+		grant := s.upload(t, presign.Upload{Filename: file.name}, false, []byte(file.body), nil)
+		_, err := s.Complete(context.Background(), grant.Key)
+		require.NoError(t, err, file.name)
+	}
+}
+
+// TestCompleteRefusesWhatWasNotGranted: what a store let pass, or what cannot be signed, does not come through.
+func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
+	for field, c := range map[string]struct {
+		policy func(*presign.Policy)
+		change func(*s3.PutObjectInput)
+		body   []byte
+	}{
+		"content-encoding":                {nil, func(i *s3.PutObjectInput) { i.ContentEncoding = aws.String("gzip") }, png},
+		"content-language":                {nil, func(i *s3.PutObjectInput) { i.ContentLanguage = aws.String("de") }, png},
+		"cache-control":                   {nil, func(i *s3.PutObjectInput) { i.CacheControl = aws.String("public") }, png},
+		"content-disposition":             {nil, func(i *s3.PutObjectInput) { i.ContentDisposition = aws.String("inline") }, png},
+		"expires":                         {nil, func(i *s3.PutObjectInput) { i.Expires = aws.Time(time.Unix(0, 0)) }, png},
+		"x-amz-website-redirect-location": {nil, func(i *s3.PutObjectInput) { i.WebsiteRedirectLocation = aws.String("https://evil.example") }, png},
+		"x-amz-storage-class":             {nil, func(i *s3.PutObjectInput) { i.StorageClass = types.StorageClassReducedRedundancy }, png},
+		"metadata":                        {nil, func(i *s3.PutObjectInput) { i.Metadata["role"] = "admin" }, png},
+		"type":                            {nil, func(i *s3.PutObjectInput) { i.ContentType = aws.String("text/html") }, png},
+		"size":                            {nil, func(i *s3.PutObjectInput) { i.Body = bytes.NewReader(append(png, 0)) }, png},
+		"checksum":                        {func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, nil, png},
+	} {
+		t.Run(field, func(t *testing.T) {
+			policy := final()
+			if c.policy != nil {
+				c.policy(&policy)
+			}
+			s := open(t, s3test.New(), policy)
+			u := presign.Upload{Filename: "a.png", Size: int64(len(png))}
+			if policy.Checksum != "" {
+				u.Checksum = sha256sum(png)
+			}
+			grant, err := s.Put(context.Background(), u)
+			require.NoError(t, err)
+			s.put(t, grant.Key, string(png), func(input *s3.PutObjectInput) {
+				input.ContentType = aws.String("image/png")
+				input.CacheControl = aws.String("no-store")
+				input.Metadata = map[string]string{"presign": grant.Headers["x-amz-meta-presign"]}
+				if c.change != nil {
+					c.change(input)
+				}
+			})
+			_, err = s.Complete(context.Background(), grant.Key)
+			found := violations(t, err)
+			require.Len(t, found, 1, found)
+			require.True(t, strings.HasPrefix(found[0], field+" "), found[0])
+			require.Empty(t, s.keys())
+		})
+	}
+}
+
+// TestUnsignedHeadersOverTheWire: a client can add them to a PUT; completion is where that ends.
+func TestUnsignedHeadersOverTheWire(t *testing.T) {
+	s := open(t, s3test.New(), final())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
+	_, err := s.Complete(context.Background(), grant.Key)
+	require.Equal(t, []string{`content-encoding is "gzip"; granted was ""`}, violations(t, err))
+}
+
+// TestClocks: a grant's time and the time to complete are two.
+func TestClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), direct())
+		grant := s.upload(t, presign.Upload{Filename: "a.png", Lifetime: time.Minute}, false, png, nil)
+		time.Sleep(24*time.Hour + time.Minute)
+		_, err := s.Complete(context.Background(), grant.Key)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		_, err = s.Complete(context.Background(), grant.Key)
+		require.ErrorIs(t, err, presign.ErrExpired)
+	})
+}
+
+// TestReplay: what was published stays, whatever else is uploaded with its grant.
+func TestReplay(t *testing.T) {
+	for _, form := range []bool{true, false} {
+		s := open(t, s3test.New(), final())
+		grant := s.upload(t, presign.Upload{Filename: "a.png"}, form, png, nil)
+		first, err := s.Complete(context.Background(), grant.Key)
+		require.NoError(t, err)
+		other := bytes.Clone(png)
+		other[len(other)-1] = 1
+		s.send(t, grant, other, nil)
+		again, err := s.Complete(context.Background(), grant.Key)
+		require.NoError(t, err)
+		require.Equal(t, first, again)
+		stored, _ := s.store.Object(s3test.DefaultBucket, first.Key)
+		require.Equal(t, png, stored.Body)
+		require.Equal(t, []string{first.Key}, s.keys(), "nor does the replay stay")
+	}
+}
+
+// TestFixedKeys: under a key that the service chose, the published object is replaced where the policy says so only.
+func TestFixedKeys(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		policy := final()
+		policy.Replace = replace
+		s := open(t, s3test.New(), policy)
+		u := presign.Upload{Key: "incoming/avatar.png"}
+		s.upload(t, u, true, png, nil)
+		first, err := s.Complete(context.Background(), "incoming/avatar.png")
+		require.NoError(t, err)
+		other := bytes.Clone(png)
+		other[len(other)-1] = 1
+		s.upload(t, u, true, other, nil)
+		second, err := s.Complete(context.Background(), "incoming/avatar.png")
+		stored, _ := s.store.Object(s3test.DefaultBucket, "published/avatar.png")
+		if replace {
+			require.NoError(t, err)
+			require.NotEqual(t, first.GrantID, second.GrantID)
+			require.Equal(t, other, stored.Body)
+		} else {
+			require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, png, stored.Body)
+		}
+		require.Equal(t, []string{"published/avatar.png"}, s.keys())
+	}
+}
+
+// TestReplicas: two that complete at once publish once, and both succeed.
+func TestReplicas(t *testing.T) {
+	for range 20 {
+		store := s3test.New()
+		one, two := open(t, store, final()), open(t, store, final())
+		grant := one.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
+		var objects [8]*presign.Object
+		var wg sync.WaitGroup
+		for i := range objects {
+			s := []shop{one, two}[i%2]
+			wg.Go(func() {
+				var err error
+				// One that looks while the other publishes and deletes may find that it changed.
+				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged) || errors.Is(err, presign.ErrNotUploaded); {
+					objects[i], err = s.Complete(context.Background(), grant.Key)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, object := range objects {
+			require.Equal(t, objects[0], object)
+		}
+		require.Equal(t, []string{finalKey(grant.Key)}, one.keys())
+	}
+}
+
+func TestFinalPrefixRefused(t *testing.T) {
+	for want, prefix := range map[string]string{
+		`FinalPrefix is "a"; it is required and ends in "/"`:       "a",
+		`FinalPrefix is "/"; it does not begin with a slash`:       "/",
+		`FinalPrefix is "$a/"; a dollar sign`:                      "$a/",
+		`FinalPrefix is "uploads/"; grants for "uploads/" would`:   "uploads/",
+		`FinalPrefix is "uploads/a/"; grants for "uploads/" would`: "uploads/a/",
+		`FinalPrefix is "u/../"; it has no dot segment`:            "u/../",
+	} {
+		_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.FinalPrefix = prefix }))
+		require.ErrorContains(t, err, "presign: Policy."+want)
+	}
+	_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Prefix, p.FinalPrefix = "a/b/", "a/" }))
+	require.ErrorContains(t, err, "grants for")
+	_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(nil))
+	require.ErrorContains(t, err, "presign: WithStore has no client")
+	signer := newSigner(t, with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
+	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a-long-name-of-a-file.png", Size: 10})
+	require.Contains(t, violations(t, err)[0], "filename makes a key of")
+}
+
+// TestMetadataLeavesRoomForStamp: both together are what S3 takes.
+func TestMetadataLeavesRoomForStamp(t *testing.T) {
+	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"a"} }))
+	for size := 1500; size < 2048; size++ {
+		grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"a": strings.Repeat("x", size)}})
+		if err != nil {
+			require.Contains(t, violations(t, err)[0], "of the grant itself; S3 takes 2048")
+			require.Greater(t, size, 1700)
+			return
+		}
+		require.LessOrEqual(t, len("a")+size+len("presign")+len(grant.Headers["x-amz-meta-presign"]), 2048)
+	}
+	t.Fatal("never refused")
+}
+
+// TestWithStore: the one client only signs, the other does the rest.
+func TestWithStore(t *testing.T) {
+	store := s3test.New()
+	deaf := newClient(func(o *s3.Options) {
+		*o = store.S3().Options()
+		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("the signing client made a request")
+		})
+		o.RetryMaxAttempts = 1
+	})
+	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3()))
+	require.NoError(t, err)
+	s := shop{signer, store}
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+	_, err = s.Complete(context.Background(), grant.Key)
+	require.NoError(t, err)
+
+	without, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret))
+	require.NoError(t, err)
+	_, err = without.Complete(context.Background(), grant.Key)
+	require.ErrorContains(t, err, "presign: the store failed")
+}
+
+type httpClient func(*http.Request) (*http.Response, error)
+
+func (c httpClient) Do(r *http.Request) (*http.Response, error) { return c(r) }
+
+func completeRequest(owner, body string) *http.Request {
+	r := httptest.NewRequest("POST", "/complete", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-User", owner)
+	return r
+}
+
+// TestHandlerCompletes: for the owner, with the hooks, each time.
+func TestHandlerCompletes(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, final())
+	var seen []presign.Object
+	var hookErr error
+	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+		deadline, ok := ctx.Deadline()
+		require.True(t, ok)
+		require.Less(t, time.Until(deadline), 31*time.Second)
+		require.NoError(t, ctx.Err())
+		seen = append(seen, *o)
+		o.Metadata["color"] = "changed by a hook"
+		return hookErr
+	}))
+	require.NoError(t, err)
+	do := func(r *http.Request) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w
+	}
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice", Metadata: map[string]string{"color": "red"}}, false, png, nil)
+	body := `{"key": "` + grant.Key + `"}`
+
+	requireProblem(t, do(completeRequest("bob", body)), 404)
+	require.Empty(t, seen)
+	require.Equal(t, []string{grant.Key}, s.keys(), "bob moved nothing")
+
+	hookErr = errors.New("the database at 10.0.0.1 is down")
+	p := requireProblem(t, do(completeRequest("alice", body)), 500)
+	require.NotContains(t, p.Message, "10.0.0.1")
+	hookErr = &presign.Problem{Status: 507, Detail: "Full."}
+	requireProblem(t, do(completeRequest("alice", body)), 507)
+	hookErr = nil
+	requireProblem(t, do(completeRequest("bob", body)), 404)
+	ctx, cancel := context.WithCancel(context.Background())
+	w := do(completeRequest("alice", body).WithContext(ctx))
+	cancel()
+	require.Equal(t, 200, w.Code, w.Body)
+	require.Len(t, seen, 3)
+	require.Equal(t, seen[0].GrantID, seen[2].GrantID)
+
+	var got map[string]any
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
+	require.Equal(t, []string{"detected", "etag", "filename", "grant_id", "key", "metadata", "owner", "size", "type"}, slices.Sorted(maps.Keys(got)))
+	require.Equal(t, finalKey(grant.Key), got["key"])
+	require.Equal(t, map[string]any{"color": "red"}, got["metadata"])
+	require.Equal(t, "alice", got["owner"])
+
+	for body, status := range map[string]int{
+		``: 400, `{}`: 404, `{"key": 5}`: 400, `{"key": "a", "key": "b"}`: 400, `{"Key": "a"}`: 400, `{"key": "a", "id": "b"}`: 400, `{"key": "../a"}`: 404, `{"key": "published/a"}`: 404,
+	} {
+		requireProblem(t, do(completeRequest("alice", body)), status)
+	}
+	requireProblem(t, do(completeRequest("", body)), 401)
+	r := completeRequest("alice", "key=a")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	requireProblem(t, do(r), 415)
+	r = completeRequest("alice", body)
+	r.Method = "GET"
+	requireProblem(t, do(r), 405)
+}
+
+// TestHandlerCompletionFails: each way has its status, and the hook is not called.
+func TestHandlerCompletionFails(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, final())
+	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(context.Context, *presign.Object) error {
+		t.Error("the hook was called")
+		return nil
+	}))
+	require.NoError(t, err)
+	do := func(key string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+key+`"}`))
+		return w
+	}
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, []byte("<html><script>alert(1)</script>"), nil)
+	p := requireProblem(t, do(grant.Key), 422)
+	require.Equal(t, `type is "image/png", but the file looks like text/html`, p.Message)
+	require.Empty(t, s.keys())
+
+	down := newClient(func(o *s3.Options) {
+		*o = store.S3().Options()
+		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused by 10.0.0.1") })
+		o.RetryMaxAttempts = 1
+	})
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(down))
+	require.NoError(t, err)
+	handler, err = presign.NewHandler(signer, user)
+	require.NoError(t, err)
+	w := do("incoming/a.png")
+	require.Equal(t, "30", w.Header().Get("Retry-After"))
+	require.NotContains(t, w.Body.String(), "10.0.0.1")
+	requireProblem(t, w, 502)
+}
+
+func sha256sum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
