@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/s3test"
 )
 
 // exampleClient stands for s3.NewFromConfig(cfg).
@@ -157,6 +159,85 @@ func ExampleSigner_Post() {
 	}
 	fmt.Println(grant.Method, grant.URL, grant.Fields["success_action_redirect"])
 	// Output: POST https://bucket.s3.eu-central-1.amazonaws.com https://example.com/profile
+}
+
+// An S3 event (ObjectCreated, by SQS, SNS or Lambda) names the key, and the object carries its grant: that is all that
+// completion takes. The same upload may be completed by the client as well.
+func ExampleSigner_Complete_event() {
+	store := s3test.New() // stands for S3
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket,
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	complete := func(ctx context.Context, event []byte) error {
+		var notification struct {
+			Records []struct {
+				S3 struct{ Object struct{ Key string } }
+			}
+		}
+		if err := json.Unmarshal(event, &notification); err != nil {
+			return err
+		}
+		for _, record := range notification.Records {
+			key, err := url.QueryUnescape(record.S3.Object.Key) // events have it escaped
+			if err != nil {
+				return err
+			}
+			object, err := signer.Complete(ctx, key)
+			var violation *presign.Violation
+			switch {
+			case errors.Is(err, presign.ErrNotUploaded), errors.As(err, &violation):
+				fmt.Println("nothing to keep:", err) // for good: it is no use to try again
+			case err != nil:
+				return err // the queue tries again
+			default:
+				fmt.Println(object.Owner, "uploaded", object.Filename, "of", object.Size, "bytes")
+			}
+		}
+		return nil
+	}
+
+	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "to do.txt", Size: 5, Owner: "alice"})
+	if err != nil {
+		panic(err)
+	}
+	r, err := http.NewRequest(grant.Method, grant.URL, strings.NewReader("hello"))
+	if err != nil {
+		panic(err)
+	}
+	for name, value := range grant.Headers {
+		r.Header.Set(name, value)
+	}
+	answer, err := store.HTTPClient().Do(r)
+	if err != nil {
+		panic(err)
+	}
+	defer answer.Body.Close()
+
+	event := `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "` + url.QueryEscape(grant.Key) + `"}}}]}`
+	if err := complete(context.Background(), []byte(event)); err != nil {
+		panic(err)
+	}
+	// Output: alice uploaded to do.txt of 5 bytes
+}
+
+// The hook is called at least once for each upload; what it writes, it writes once.
+func ExampleWithOnComplete() {
+	signer, err := presign.NewSigner(exampleClient, "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	photos := make(map[string]presign.Object) // a table, with a unique key
+	_, err = presign.NewHandler(signer, sessionUser, presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+		photos[o.GrantID] = *o
+		return nil
+	}))
+	fmt.Println(err)
+	// Output: <nil>
 }
 
 // Violations come all at once.

@@ -21,7 +21,7 @@ import (
 
 const (
 	maxBody      = 64 << 10         // bytes of a request
-	backendTime  = 10 * time.Second // for what a grant waits for: the credentials
+	backendTime  = 10 * time.Second // for one answer of the credentials or the store
 	completeTime = 5 * time.Minute  // for a completion, which may copy gigabytes
 	hookTime     = 30 * time.Second
 	retryAfter   = 30 * time.Second // when the credentials or the store fail

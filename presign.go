@@ -15,7 +15,8 @@
 //	…
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
-// A service with a transport of its own calls [Signer.Put] and [Signer.Post], which is all that the Handler does.
+// A service with a transport of its own calls [Signer.Put], [Signer.Post] and [Signer.Complete], which is all that the
+// Handler does. Completion tells the service what was uploaded: it holds what the store has against what was granted.
 //
 // A [Policy] that a kind of request cannot enforce is an error for that kind, never silently weaker.
 package presign

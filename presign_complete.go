@@ -67,7 +67,8 @@ type Object struct {
 // can ever reach the copy. Without, the holder of a form, or of any grant under Policy.Replace, can replace the object
 // until the grant ends: readers should then ask for the VersionID or the ETag that they got here.
 //
-// Beside Violations it returns ErrNotUploaded, ErrExpired and ErrChanged, wrapped, and what the store failed with.
+// Beside Violations it returns ErrNotUploaded, ErrExpired and ErrChanged, wrapped, and what the store failed with. Whatever
+// it fails with, it can be called again. Each request to the store is given 10 seconds, a copy as long as ctx lasts.
 func (s *Signer) Complete(ctx context.Context, key string) (*Object, error) {
 	return s.complete(ctx, key, func(string) bool { return true })
 }
@@ -77,7 +78,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 	if !strings.HasPrefix(key, s.rules.Prefix) || strings.HasSuffix(key, "/") || checkKey(key) != nil {
 		return nil, fmt.Errorf("%w: no grant is for this key", ErrNotUploaded)
 	}
-	uploaded, err := s.store.Head(ctx, key)
+	uploaded, err := s.head(ctx, key)
 	if errors.Is(err, objectstore.ErrNotFound) && s.rules.FinalPrefix != "" {
 		return s.published(ctx, key, mine)
 	} else if err != nil {
@@ -122,7 +123,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 
 // published returns what was published of the upload under key.
 func (s *Signer) published(ctx context.Context, key string, mine func(owner string) bool) (*Object, error) {
-	final, err := s.store.Head(ctx, s.finalKey(key))
+	final, err := s.head(ctx, s.finalKey(key))
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -130,11 +131,11 @@ func (s *Signer) published(ctx context.Context, key string, mine func(owner stri
 	if err != nil || !mine(granted.Owner) {
 		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
 	}
-	head, err := s.store.Beginning(ctx, final, sniff.Head)
+	beginning, err := s.beginning(ctx, final)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, err
 	}
-	detected, _ := sniff.Check(head, granted.Type) // which agreed when it was published
+	detected, _ := sniff.Check(beginning, granted.Type) // which agreed when it was published
 	return object(final, granted, detected), nil
 }
 
@@ -152,7 +153,7 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 		return final, storeError(err)
 	}
 	// Another replica may have been faster.
-	final, err = s.store.Head(ctx, s.finalKey(uploaded.Key))
+	final, err = s.head(ctx, s.finalKey(uploaded.Key))
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -166,10 +167,25 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 // discard deletes an upload that is published or refused. What took its place meanwhile was uploaded with the same grant
 // and is nobody's loss: it is refused, or not taken for the upload, when it is completed.
 func (s *Signer) discard(ctx context.Context, uploaded *objectstore.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, backendTime)
+	defer cancel()
 	if err := s.store.Delete(ctx, uploaded); !errors.Is(err, objectstore.ErrChanged) {
 		return storeError(err)
 	}
 	return nil
+}
+
+func (s *Signer) head(ctx context.Context, key string) (*objectstore.Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, backendTime)
+	defer cancel()
+	return s.store.Head(ctx, key)
+}
+
+func (s *Signer) beginning(ctx context.Context, o *objectstore.Object) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, backendTime)
+	defer cancel()
+	beginning, err := s.store.Beginning(ctx, o, sniff.Head)
+	return beginning, storeError(err)
 }
 
 func (s *Signer) finalKey(key string) string {
@@ -208,11 +224,11 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 			violate("checksum", "is %q; granted was %q", excerpt(got), digest)
 		}
 	}
-	head, err := s.store.Beginning(ctx, o, sniff.Head)
+	beginning, err := s.beginning(ctx, o)
 	if err != nil {
-		return "", errors.Join(append(violations, storeError(err))...)
+		return "", err
 	}
-	detected, err = sniff.Check(head, granted.Type)
+	detected, err = sniff.Check(beginning, granted.Type)
 	if err != nil {
 		violate("type", "is %q, but the file %v", granted.Type, err)
 	}

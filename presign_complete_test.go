@@ -597,3 +597,72 @@ func sha256sum(b []byte) string {
 	sum := sha256.Sum256(b)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
+
+// TestCompleteSurvivesFaults: whichever request to the store fails, in whichever way, before or after it took effect,
+// nothing is lost and nothing half-done stays: to complete again is enough. So it is if the process dies there.
+func TestCompleteSurvivesFaults(t *testing.T) {
+	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+		for failing := 0; ; failing++ {
+			store := s3test.New()
+			once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
+			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3(once)))
+			require.NoError(t, err)
+			s := shop{signer, store}
+			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+
+			requests, failed := 0, ""
+			store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+				requests++
+				if requests-1 == failing {
+					failed = operation
+					return fault
+				}
+				return s3test.None
+			})
+			_, err = s.Complete(t.Context(), grant.Key)
+			store.Fail(nil)
+			if failed == "" {
+				require.NoError(t, err)
+				require.Greater(t, failing, 5, "a completion makes more requests than these")
+				break
+			}
+			if err != nil {
+				require.NotErrorIs(t, err, presign.ErrNotUploaded, "fault %d of %s", fault, failed)
+				require.Nil(t, firstViolation(err), "fault %d of %s", fault, failed)
+			}
+			object, err := s.Complete(t.Context(), grant.Key)
+			require.NoError(t, err, "after fault %d of %s, request %d", fault, failed, failing)
+			stored, ok := store.Object(s3test.DefaultBucket, object.Key)
+			require.True(t, ok)
+			require.Equal(t, png, stored.Body)
+			require.Equal(t, []string{finalKey(grant.Key)}, s.keys(), "after fault %d of %s", fault, failed)
+		}
+	}
+}
+
+func firstViolation(err error) *presign.Violation {
+	var v *presign.Violation
+	errors.As(err, &v)
+	return v
+}
+
+// TestStoreHangs: a store that never answers costs ten seconds, or what the caller has.
+func TestStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := s3test.New()
+		s := open(t, store, final())
+		handler, err := presign.NewHandler(s.Signer, user)
+		require.NoError(t, err)
+		grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+		store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
+		for _, limit := range []time.Duration{time.Second, time.Hour} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			w := httptest.NewRecorder()
+			started := time.Now()
+			handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+			require.Equal(t, min(limit, 10*time.Second), time.Since(started))
+			requireProblem(t, w, 504)
+		}
+	})
+}
