@@ -1,6 +1,7 @@
 package presign
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -103,7 +104,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 		}
 	}
 
-	detected, err := s.verify(ctx, uploaded, granted)
+	beginning, detected, err := s.verify(ctx, uploaded, granted)
 	if len(collect[*Violation](err)) > 0 {
 		return nil, errors.Join(err, s.discard(ctx, uploaded))
 	} else if err != nil {
@@ -111,7 +112,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 	}
 	final := uploaded
 	if s.rules.FinalPrefix != "" {
-		if final, err = s.publish(ctx, uploaded, granted); err != nil {
+		if final, err = s.publish(ctx, uploaded, granted, beginning); err != nil {
 			return nil, err
 		}
 		if err := s.discard(ctx, uploaded); err != nil {
@@ -139,8 +140,8 @@ func (s *Signer) published(ctx context.Context, key string, mine func(owner stri
 	return object(final, granted, detected), nil
 }
 
-// publish copies what was verified to where no client can reach it.
-func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp) (*objectstore.Object, error) {
+// publish copies what was verified, and begins like that, to where no client can reach it.
+func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, beginning []byte) (*objectstore.Object, error) {
 	header := map[string]string{
 		"Content-Type":        granted.Type,
 		"Content-Disposition": filename.Disposition(s.rules.disposition, granted.Filename),
@@ -149,8 +150,16 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 		header[h.Name] = h.Value
 	}
 	final, err := s.store.Copy(ctx, uploaded, s.finalKey(uploaded.Key), s.rules.Replace, header, uploaded.Metadata)
+	if err == nil {
+		// The upload may have been replaced before it was copied by one with the same ETag: an MD5 can be made to collide.
+		copied, err := s.beginning(ctx, final)
+		if err == nil && !bytes.Equal(copied, beginning) {
+			err = errors.Join(ErrChanged, s.discard(ctx, final))
+		}
+		return final, err
+	}
 	if !errors.Is(err, objectstore.ErrExists) {
-		return final, storeError(err)
+		return nil, storeError(err)
 	}
 	// Another replica may have been faster.
 	final, err = s.head(ctx, s.finalKey(uploaded.Key))
@@ -192,8 +201,8 @@ func (s *Signer) finalKey(key string) string {
 	return s.rules.FinalPrefix + strings.TrimPrefix(key, s.rules.Prefix)
 }
 
-// verify holds an object against its grant, and returns what its bytes look like.
-func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *stamp.Stamp) (detected string, err error) {
+// verify holds an object against its grant, and returns its first bytes and what they look like.
+func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *stamp.Stamp) (beginning []byte, detected string, err error) {
 	var violations []error
 	violate := func(field, format string, args ...any) {
 		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
@@ -224,15 +233,14 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 			violate("checksum", "is %q; granted was %q", excerpt(got), digest)
 		}
 	}
-	beginning, err := s.beginning(ctx, o)
-	if err != nil {
-		return "", err
+	if beginning, err = s.beginning(ctx, o); err != nil {
+		return nil, "", err
 	}
 	detected, err = sniff.Check(beginning, granted.Type)
 	if err != nil {
 		violate("type", "is %q, but the file %v", granted.Type, err)
 	}
-	return detected, errors.Join(violations...)
+	return beginning, detected, errors.Join(violations...)
 }
 
 // observed are the headers that S3 tells of an object and that change what it is to those who read it.
