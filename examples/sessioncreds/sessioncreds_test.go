@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/ceph"
 )
 
 // marker makes the test binary the program.
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(ceph.Main(m))
 }
 
 const role = "arn:aws:iam::123456789012:role/uploads"

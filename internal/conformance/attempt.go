@@ -23,6 +23,7 @@ type Attempt struct {
 	Header      http.Header
 	Fields      []Field // of a form, in order, the file behind them
 	Body        []byte  // the file
+	Bucket      string  // that it goes to, set by the matrix
 
 	// Length stands in for the Content-Length of a PUT: 0 is the body's own, -1 is none (chunked).
 	Length int64

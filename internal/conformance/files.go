@@ -70,7 +70,7 @@ func (target Target) RunFiles(t *testing.T) {
 				answer, err := New(grant, f.Name, f.Body).Send(target.HTTP)
 				require.NoError(t, err)
 				require.True(t, answer.Accepted(), "%s: %v", grant.Method, answer)
-				target.requireStored(t, grant, f.Body, policy, upload)
+				target.requireStored(t, grant, granted(grant, f.Body, policy, upload))
 			}
 		})
 	}

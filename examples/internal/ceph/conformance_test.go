@@ -1,0 +1,45 @@
+package ceph_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/ceph"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+// newBucket creates a bucket.
+func newBucket(t *testing.T, server *ceph.Server, name string) {
+	t.Helper()
+	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name})
+	require.NoError(t, err)
+}
+
+// stsClient returns a client of root for STS.
+func stsClient(server *ceph.Server) *sts.Client {
+	return sts.New(sts.Options{
+		BaseEndpoint: &server.STSURL,
+		Region:       ceph.Region,
+		Credentials:  credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	})
+}
+
+// TestConformance holds Ceph to the matrix of uploads that pass and that are refused.
+func TestConformance(t *testing.T) {
+	server := ceph.Shared(t)
+	newBucket(t, server, "matrix")
+	session, err := presign.AssumeRole(stsClient(server), server.RoleARN, nil).Retrieve(t.Context())
+	require.NoError(t, err)
+	target := conformance.Target{
+		Name: "ceph", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient,
+		Session: session, SessionURL: server.STSURL,
+	}
+	t.Run("matrix", target.Run)
+	t.Run("files", target.RunFiles)
+}
