@@ -136,7 +136,11 @@ func (s *Signer) published(ctx context.Context, key string, mine func(owner stri
 	if err != nil {
 		return nil, err
 	}
-	detected, _ := sniff.Check(beginning, granted.Type) // which agreed when it was published
+	detected, err := sniff.Check(beginning, granted.Type)
+	if err != nil {
+		// It agreed when it was published. Unless the process died between copy and check, at a store that ignores conditions.
+		return nil, &Violation{Field: "type", Detail: fmt.Sprintf("is %q, but the file %v", granted.Type, err)}
+	}
 	return object(final, granted, detected), nil
 }
 
@@ -150,27 +154,27 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 		header[h.Name] = h.Value
 	}
 	final, err := s.store.Copy(ctx, uploaded, s.finalKey(uploaded.Key), s.rules.Replace, header, uploaded.Metadata)
-	if err == nil {
+	if errors.Is(err, objectstore.ErrExists) {
+		// Another replica may have been faster, and what was uploaded meanwhile be something else.
+		if other, openErr := s.openStamp(final, uploaded.Key); openErr == nil && other.ID == granted.ID {
+			return final, nil
+		}
+		taken := &Violation{Field: "key", Detail: "is taken by another object, which this upload may not replace"}
+		return nil, errors.Join(taken, s.discard(ctx, uploaded))
+	} else if err != nil {
+		return nil, storeError(err)
+	}
+	if final.Made {
 		// The upload may have been replaced before it was copied by one with the same ETag: an MD5 can be made to collide.
 		copied, err := s.beginning(ctx, final)
 		if err == nil && !bytes.Equal(copied, beginning) {
 			err = errors.Join(ErrChanged, s.discard(ctx, final))
 		}
-		return final, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	if !errors.Is(err, objectstore.ErrExists) {
-		return nil, storeError(err)
-	}
-	// Another replica may have been faster.
-	final, err = s.head(ctx, s.finalKey(uploaded.Key))
-	if err != nil {
-		return nil, storeError(err)
-	}
-	if other, err := s.openStamp(final, uploaded.Key); err == nil && other.ID == granted.ID {
-		return final, nil
-	}
-	taken := &Violation{Field: "key", Detail: "is taken by another object, which this upload may not replace"}
-	return nil, errors.Join(taken, s.discard(ctx, uploaded))
+	return final, nil
 }
 
 // discard deletes an upload that is published or refused. What took its place meanwhile was uploaded with the same grant

@@ -37,12 +37,14 @@ const (
 //
 // Copy can be repeated, whatever became of it before, and run twice at once: if the key already holds an object with
 // these metadata and headers and the source's bytes, it returns that. So metadata should tell uploads apart. Any other
-// object there is ErrExists unless replace is set; it is returned beside the error. ErrNotFound and ErrChanged are about
-// the source, ErrChanged also about a copy that came out wrong, which is deleted if it is certainly this one.
+// object there is ErrExists unless replace is set; it is returned beside the error. ErrNotFound and ErrChanged are
+// about the source, ErrChanged also about a copy that came out wrong, which is deleted if it is certainly this one.
 //
-// Stores that ignore the conditions of a copy, as some do, are found out by looking, before and after. What remains there
-// is that one of two different objects that are copied to the same key at once may be lost.
-func (s Store) Copy(ctx context.Context, from *Object, to string, replace bool, header, metadata map[string]string) (*Object, error) {
+// Stores that ignore the conditions of a copy, as some do, are found out by looking, before and after. What remains
+// there is that one of two different objects that are copied to the same key at once may be lost.
+func (s Store) Copy(
+	ctx context.Context, from *Object, to string, replace bool, header, metadata map[string]string,
+) (*Object, error) {
 	c := copying{Store: s, from: from, to: to, replace: replace, header: header, metadata: metadata}
 	there, err := s.Head(ctx, to)
 	switch {
@@ -85,7 +87,8 @@ func (c copying) failure(err error) error {
 func (c copying) whole(ctx context.Context) (*Object, error) {
 	out, err := c.Client.CopyObject(ctx, &s3.CopyObjectInput{
 		Bucket: &c.Bucket, Key: &c.to, CopySource: c.source(), CopySourceIfMatch: &c.from.ETag, IfNoneMatch: c.once(),
-		Metadata: c.metadata, MetadataDirective: types.MetadataDirectiveReplace, TaggingDirective: types.TaggingDirectiveReplace,
+		Metadata: c.metadata, MetadataDirective: types.MetadataDirectiveReplace,
+		TaggingDirective: types.TaggingDirectiveReplace,
 	}, setHeaders(c.header))
 	if err != nil {
 		return nil, err
@@ -183,7 +186,9 @@ func (c copying) everyRequest() map[string]string {
 }
 
 // copyParts copies all parts, some at a time. When one fails, the others are given up.
-func (c copying) copyParts(ctx context.Context, created *s3.CreateMultipartUploadOutput) ([]types.CompletedPart, error) {
+func (c copying) copyParts(
+	ctx context.Context, created *s3.CreateMultipartUploadOutput,
+) ([]types.CompletedPart, error) {
 	size := max(cmp.Or(c.PartSize, defaultPartSize), (c.from.Size+maxParts-1)/maxParts)
 	n := int32((c.from.Size + size - 1) / size)
 	completed := make([]types.CompletedPart, n)
@@ -208,10 +213,13 @@ func (c copying) copyParts(ctx context.Context, created *s3.CreateMultipartUploa
 	return completed, context.Cause(ctx)
 }
 
-func (c copying) copyPart(ctx context.Context, created *s3.CreateMultipartUploadOutput, number int32, first, last int64) (types.CompletedPart, error) {
+func (c copying) copyPart(
+	ctx context.Context, created *s3.CreateMultipartUploadOutput, number int32, first, last int64,
+) (types.CompletedPart, error) {
 	out, err := c.Client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, PartNumber: &number,
-		CopySource: c.source(), CopySourceIfMatch: &c.from.ETag, CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", first, last)),
+		CopySource: c.source(), CopySourceIfMatch: &c.from.ETag,
+		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", first, last)),
 	}, setHeaders(c.everyRequest()))
 	if err != nil {
 		return types.CompletedPart{}, err
@@ -222,16 +230,17 @@ func (c copying) copyPart(ctx context.Context, created *s3.CreateMultipartUpload
 	part := types.CompletedPart{PartNumber: &number, ETag: out.CopyPartResult.ETag}
 	if created.ChecksumAlgorithm != "" { // otherwise S3 refuses them
 		sums := out.CopyPartResult
-		part.ChecksumCRC32, part.ChecksumCRC32C, part.ChecksumCRC64NVME = sums.ChecksumCRC32, sums.ChecksumCRC32C, sums.ChecksumCRC64NVME
-		part.ChecksumSHA1, part.ChecksumSHA256, part.ChecksumSHA512 = sums.ChecksumSHA1, sums.ChecksumSHA256, sums.ChecksumSHA512
-		part.ChecksumXXHASH64, part.ChecksumXXHASH3, part.ChecksumXXHASH128 = sums.ChecksumXXHASH64, sums.ChecksumXXHASH3, sums.ChecksumXXHASH128
-		part.ChecksumMD5 = sums.ChecksumMD5
+		part.ChecksumCRC32, part.ChecksumCRC32C = sums.ChecksumCRC32, sums.ChecksumCRC32C
+		part.ChecksumCRC64NVME, part.ChecksumMD5 = sums.ChecksumCRC64NVME, sums.ChecksumMD5
+		part.ChecksumSHA1, part.ChecksumSHA256 = sums.ChecksumSHA1, sums.ChecksumSHA256
+		part.ChecksumSHA512, part.ChecksumXXHASH64 = sums.ChecksumSHA512, sums.ChecksumXXHASH64
+		part.ChecksumXXHASH3, part.ChecksumXXHASH128 = sums.ChecksumXXHASH3, sums.ChecksumXXHASH128
 	}
 	return part, nil
 }
 
-// explain finds out what a copy came to that failed. It may have been made nevertheless, before the connection ended or by
-// another replica. S3's error does not say which of its conditions did not hold.
+// explain finds out what a copy came to that failed. It may have been made nevertheless, before the connection ended or
+// by another replica. S3's error does not say which of its conditions did not hold.
 func (c copying) explain(ctx context.Context, failed error) (*Object, error) {
 	there, err := c.Head(ctx, c.to)
 	if err == nil && c.is(there) {
@@ -268,10 +277,11 @@ func (c copying) verify(ctx context.Context, made *Object) (*Object, error) {
 		}
 		same = err == nil
 	}
+	there.Made = ours
 	if same && described {
 		return there, nil
 	}
-	err = fmt.Errorf("%w: the copy is not of that object", ErrChanged)
+	err = fmt.Errorf("%w: the copy is not what was asked for", ErrChanged)
 	if ours {
 		err = errors.Join(err, c.Delete(ctx, there))
 	}
@@ -323,12 +333,13 @@ func (o *Object) compare(other *Object) (same, known bool) {
 	return same, same || o.hasMD5() && other.hasMD5()
 }
 
-// whole returns the checksum of all bytes, if there is one. Stores that tell no type write that of parts with their number.
+// whole returns the checksum of all bytes, if there is one. That of parts is written with their number.
 func (o *Object) whole(algorithm string) string {
-	if sum := o.Checksums[algorithm]; o.ChecksumType != string(types.ChecksumTypeComposite) && !strings.Contains(sum, "-") {
-		return sum
+	sum := o.Checksums[algorithm]
+	if o.ChecksumType == string(types.ChecksumTypeComposite) || strings.Contains(sum, "-") {
+		return ""
 	}
-	return ""
+	return sum
 }
 
 // hasMD5 reports whether the ETag is the MD5 of the bytes: not after an upload by parts, nor with a key of KMS or the
@@ -340,17 +351,19 @@ func (o *Object) hasMD5() bool {
 		o.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == ""
 }
 
-// keptChecksum returns the algorithm to ask for in a copy by parts, and the checksum if that of the copy will be the same.
+// keptChecksum returns the algorithm to ask for in a copy by parts, and the checksum if that of the copy will be the
+// same.
 //
-// It asks for none where S3 takes CRC64NVME by itself. versitygw 1.8 takes the checksum of a source for that of any range
-// of it, if it is asked for the algorithm.
+// For CRC64NVME, which S3 takes by itself, it asks for none: versitygw 1.8, asked for the algorithm of the source, takes
+// the checksum of the source for that of any range of it.
 func (o *Object) keptChecksum() (algorithm, sum string) {
 	if o.ChecksumType == "" { // such a store may not know what to ask for
 		return "", ""
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(o.Checksums)) {
 		whole := o.whole(algorithm)
-		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) { // S3 has no others of the whole by parts
+		// By parts, S3 has no other checksums of the whole than these.
+		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) {
 			return algorithm, whole
 		}
 	}

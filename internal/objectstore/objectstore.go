@@ -1,11 +1,11 @@
 // Package objectstore does to a bucket what completing an upload takes: look at an object, read its beginning, copy it
 // and delete it, each time that very object and no other that took its key meanwhile.
 //
-// S3 is asked to hold to that by conditions and version IDs. Since stores differ in which of these they obey, the answers
-// are checked as well.
+// S3 is asked to hold to that by conditions and version IDs. Since stores differ in which of these they obey, the
+// answers are checked as well.
 //
-// The errors hold what the SDK's do: operation, key, request ID, and S3's code and message, but no more of the answer. An
-// S3 client's retries are left as they are.
+// The errors hold what the SDK's do: operation, key, request ID, and S3's code and message, but no more of the answer.
+// The client's retries are left as they are.
 package objectstore
 
 import (
@@ -37,8 +37,8 @@ var (
 
 // Store is a bucket. It is safe for concurrent use.
 //
-// With versioning, the client needs s3:GetObjectVersion and s3:DeleteObjectVersion beside s3:GetObject, s3:PutObject and
-// s3:DeleteObject; without s3:ListBucket, S3 does not say that an object is not there.
+// With versioning, the client needs s3:GetObjectVersion and s3:DeleteObjectVersion beside s3:GetObject, s3:PutObject
+// and s3:DeleteObject; without s3:ListBucket, S3 does not say that an object is not there.
 type Store struct {
 	Client *s3.Client
 	Bucket string
@@ -66,6 +66,10 @@ type Object struct {
 	// checksums), or empty if the store does not say.
 	Checksums    map[string]string
 	ChecksumType string
+
+	// Made is set on what Copy returns if that call made it, rather than found it there. Only then may it be taken back:
+	// what was there may be of other bytes with the same MD5 and CRC, which whoever uploaded can bring about.
+	Made bool
 }
 
 // Head returns the object under a key.
@@ -170,8 +174,8 @@ func (s Store) Beginning(ctx context.Context, o *Object, n int) ([]byte, error) 
 	return beginning, nil
 }
 
-// Delete deletes that object: the version, for good, or without versioning whatever is under the key if it has the ETag.
-// An object that is not there is not an error, one that took its place is ErrChanged.
+// Delete deletes that object: the version, for good, or without versioning whatever is under the key if it has the
+// ETag. An object that is not there is not an error, one that took its place is ErrChanged.
 func (s Store) Delete(ctx context.Context, o *Object) error {
 	input := &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &o.Key}
 	if o.pinned() {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,12 +50,11 @@ func bodyOf(t *testing.T, server *s3test.Server, key string) string {
 
 // on does something in the first request of an operation, and lets it suffer what that returns.
 func on(operation string, do func(*http.Request) s3test.Fault) func(string, *http.Request) s3test.Fault {
-	done := false
+	var done atomic.Bool
 	return func(name string, r *http.Request) s3test.Fault {
-		if done || name != operation {
+		if name != operation || done.Swap(true) {
 			return s3test.None
 		}
-		done = true
 		return do(r)
 	}
 }

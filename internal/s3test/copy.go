@@ -58,8 +58,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if s.isCurrent(r.bucket, r.key, from) && !changes(headers) {
-		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without changing the " +
-			"object's metadata, storage class, website redirect location or encryption attributes.")
+		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without " +
+			"changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	if int64(len(from.Body)) > s.maxCopySize {
 		return sourceTooLarge(s.maxCopySize)
@@ -104,7 +104,8 @@ func (s *Server) copySource(header http.Header, headers map[string]string) (*Obj
 	case o.DeleteMarker && version == "":
 		return nil, noSuchKey(key)
 	case o.DeleteMarker:
-		return nil, invalidRequest("The source of a copy request may not specifically refer to a delete marker by version id.")
+		return nil, invalidRequest("The source of a copy request may not specifically refer to a delete marker by " +
+			"version id.")
 	}
 	if match, ok := headers["x-amz-copy-source-if-match"]; ok && !o.matches(match) {
 		return nil, preconditionFailed("x-amz-copy-source-If-Match")
@@ -145,7 +146,7 @@ func parseCopySource(header string) (bucket, key, version string, err error) {
 	return bucket, key, version, checkKey(key)
 }
 
-// inherit takes over what the directives say. S3 ignores what the request says beside COPY; the server does not know it.
+// inherit takes over what the directives say. S3 ignores what the request says beside COPY, and the server refuses it.
 func (o *Object) inherit(from *Object, headers map[string]string) error {
 	switch directive := headers["x-amz-metadata-directive"]; directive {
 	case "REPLACE":
@@ -209,8 +210,8 @@ func declaredAlgorithm(name string) (string, error) {
 	case strings.HasPrefix(algorithm, "XXHASH"):
 		return "", notImplemented("the checksum algorithm " + algorithm)
 	case name != "" && checksums[algorithm] == nil:
-		return "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid types: " +
-			"[CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid " +
+			"types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
 	}
 	return algorithm, nil
 }
@@ -227,8 +228,8 @@ const minRangedSize = 5 << 20
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
-	if err := checkWriteHeaders(headers, "x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
-		"x-amz-copy-source-range"); err != nil {
+	if err := checkWriteHeaders(headers, "x-amz-copy-source", "x-amz-copy-source-if-match",
+		"x-amz-copy-source-if-none-match", "x-amz-copy-source-range"); err != nil {
 		return err
 	}
 	number, u, err := s.addressPart(r)
@@ -247,10 +248,10 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	body := from.Body
 	if header, ok := headers["x-amz-copy-source-range"]; ok {
 		var first, last int
-		if n, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last); n != 2 || err != nil || header != fmt.Sprintf("bytes=%d-%d", first, last) ||
-			first < 0 || first > last {
-			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are "+
-				"the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", header)
+		_, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last)
+		if err != nil || header != fmt.Sprintf("bytes=%d-%d", first, last) || first > last {
+			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and "+
+				"last are the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", header)
 		}
 		if last >= len(body) {
 			return invalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", len(body)),

@@ -69,6 +69,10 @@ func notImplemented(what string) error {
 	return fail(http.StatusNotImplemented, "NotImplemented", "s3test does not implement "+what+".")
 }
 
+func internalError() error {
+	return fail(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.")
+}
+
 func tooLarge(size, limit int64) error {
 	return fail(http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size",
 		"ProposedSize", strconv.FormatInt(size, 10), "MaxSizeAllowed", strconv.FormatInt(limit, 10))

@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 )
@@ -23,7 +24,7 @@ const (
 
 // Fail makes the server ask what goes wrong with each request, once it has verified the signature. The operation is
 // named as S3 names it, a form PostObject. The function may be called concurrently, may itself use the server, and may
-// change the request's header: a store that ignores a condition is one that does not get to see it. Nil ends all faults.
+// change the request's header: a store that ignores a condition is one that does not see it. Nil ends all faults.
 func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,13 +48,14 @@ func (s *Server) suffer(name string, w http.ResponseWriter, r *request, perform 
 	case NotImplemented:
 		return notImplemented("what it was told not to")
 	case InternalError:
-		return fail(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.")
+		return internalError()
 	case SlowDown:
 		return fail(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 	case CutAfter, HangAfter:
 		_ = perform(s, httptest.NewRecorder(), r) // nobody sees the answer
 	}
 	if fault == Hang || fault == HangAfter {
+		_, _ = io.Copy(io.Discard, r.Body) // or net/http would not notice that the client has gone
 		<-r.Context().Done()
 	}
 	panic(http.ErrAbortHandler)

@@ -56,8 +56,8 @@ func (u *multipartUpload) newPart(number int, body []byte) *part {
 
 func noSuchUpload(id string) error {
 	return fail(http.StatusNotFound, "NoSuchUpload",
-		"The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
-		"UploadId", id)
+		"The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or "+
+			"completed.", "UploadId", id)
 }
 
 // upload returns the upload that the request names, completed ones too. The caller holds the lock.
@@ -199,8 +199,8 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 		if declared {
 			actual = strings.ToLower(algorithm)
 		}
-		return invalidRequest(fmt.Sprintf("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-			strings.ToLower(u.algorithm), actual))
+		return invalidRequest(fmt.Sprintf("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "+
+			"Type: %s", strings.ToLower(u.algorithm), actual))
 	default:
 		p.algorithm, p.checksum = u.algorithm, sum(u.algorithm, body)
 	}
@@ -236,7 +236,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	marker := 0
 	if text := r.query.Get("part-number-marker"); text != "" {
 		if marker, err = strconv.Atoi(text); err != nil || marker < 0 {
-			return invalidArgument("Argument part-number-marker must be an integer between 0 and 2147483647", "part-number-marker", text)
+			return invalidArgument("Argument part-number-marker must be an integer between 0 and 2147483647",
+				"part-number-marker", text)
 		}
 	}
 	s.mu.RLock()
@@ -391,7 +392,8 @@ func (s *Server) completeUpload(w http.ResponseWriter, r *request) error {
 		ChecksumType string
 		Checksum     []element
 	}{
-		Location: s.URL + "/" + r.bucket + "/" + httpbinding.EscapePath(r.key, true), Bucket: r.bucket, Key: r.key, ETag: o.ETag,
+		Location: s.URL + "/" + r.bucket + "/" + httpbinding.EscapePath(r.key, true),
+		Bucket:   r.bucket, Key: r.key, ETag: o.ETag,
 		ChecksumType: o.ChecksumType, Checksum: checksumElements(o.ChecksumAlgorithm, o.Checksum),
 	})
 	return nil
@@ -444,12 +446,13 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 			return nil, err
 		}
 		if u.checksumType == composite && entry.PartNumber != i+1 {
-			return nil, fail(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.")
+			return nil, internalError()
 		}
 		if i < len(listed)-1 && len(p.body) < minPartSize {
-			return nil, fail(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
-				"ETag", entry.ETag, "PartNumber", strconv.Itoa(entry.PartNumber), "MinSizeAllowed", strconv.Itoa(minPartSize),
-				"ProposedSize", strconv.Itoa(len(p.body)))
+			return nil, fail(http.StatusBadRequest, "EntityTooSmall",
+				"Your proposed upload is smaller than the minimum allowed size",
+				"ETag", entry.ETag, "PartNumber", strconv.Itoa(entry.PartNumber),
+				"MinSizeAllowed", strconv.Itoa(minPartSize), "ProposedSize", strconv.Itoa(len(p.body)))
 		}
 		o.Body = append(o.Body, p.body...)
 		digests = append(digests, p.digest[:]...)
@@ -464,8 +467,8 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 			return nil, invalidRequest("Value for x-amz-mp-object-size header is invalid.")
 		}
 		if n != int64(len(o.Body)) {
-			return nil, invalidRequest(fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match what was "+
-				"computed: %d", n, len(o.Body)))
+			return nil, invalidRequest(fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match "+
+				"what was computed: %d", n, len(o.Body)))
 		}
 	}
 	suffix := "-" + strconv.Itoa(len(listed))
@@ -481,12 +484,12 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 }
 
 func (u *multipartUpload) invalidPart(entry listedPart) error {
-	return fail(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part may not have "+
-		"been uploaded, or the specified entity tag may not match the part's entity tag.",
+	return fail(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part "+
+		"may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
 		"UploadId", u.id, "PartNumber", strconv.Itoa(entry.PartNumber), "ETag", entry.ETag)
 }
 
-// checkPartChecksum holds what the list says of a part against it. Where Create declared no algorithm, it may say nothing.
+// checkPartChecksum holds what the list says of a part against it. Where Create declared no algorithm, that is nothing.
 func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 	if u.algorithm == "" {
 		if len(entry.Checksums) > 0 {
@@ -500,13 +503,13 @@ func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 			return u.invalidPart(entry)
 		}
 		if sum.Value != p.checksum {
-			return fail(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified for part %d did not match what we received.",
-				algorithm, entry.PartNumber))
+			return fail(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified for part %d did not match "+
+				"what we received.", algorithm, entry.PartNumber))
 		}
 	}
 	if u.checksumType == composite && len(entry.Checksums) == 0 {
-		return invalidRequest(fmt.Sprintf("The upload was created using a %s checksum. The complete request must include the checksum "+
-			"for each part. It was missing for part %d in the request.", algorithm, entry.PartNumber))
+		return invalidRequest(fmt.Sprintf("The upload was created using a %s checksum. The complete request must "+
+			"include the checksum for each part. It was missing for part %d in the request.", algorithm, entry.PartNumber))
 	}
 	return nil
 }
@@ -516,8 +519,8 @@ func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) error {
 	declared, hasType := headers["x-amz-checksum-type"]
 	if hasType && declared != u.checksumType {
-		return invalidRequest(fmt.Sprintf("The upload was created using the %s checksum mode. The complete request must use the "+
-			"same checksum mode.", cmp.Or(u.checksumType, "null")))
+		return invalidRequest(fmt.Sprintf("The upload was created using the %s checksum mode. The complete request must "+
+			"use the same checksum mode.", cmp.Or(u.checksumType, "null")))
 	}
 	for name, value := range headers {
 		algorithm, ok := strings.CutPrefix(name, "x-amz-checksum-")
@@ -528,7 +531,8 @@ func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) er
 			return notImplemented("the header " + name + " of an upload with another algorithm")
 		}
 		if value != o.Checksum || u.checksumType == fullObject && !hasType {
-			return fail(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified did not match the calculated checksum.", algorithm))
+			return fail(http.StatusBadRequest, "BadDigest",
+				fmt.Sprintf("The %s you specified did not match the calculated checksum.", algorithm))
 		}
 	}
 	return nil
@@ -572,7 +576,9 @@ func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
 		return u.completed != nil || u.bucket != r.bucket || !strings.HasPrefix(u.key, list.Prefix) || !after
 	})
 	s.mu.RUnlock()
-	slices.SortFunc(uploads, func(a, b *multipartUpload) int { return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(uploads, func(a, b *multipartUpload) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id))
+	})
 	if len(uploads) > limit {
 		uploads, list.IsTruncated = uploads[:limit], limit > 0
 	}

@@ -267,8 +267,9 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 
 // special are headers of writes that only the operations that name them take.
 var special = []string{
-	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive", "x-amz-mp-object-size", "x-amz-trailer",
-	"x-amz-decoded-content-length", "x-amz-write-offset-bytes", "x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner",
+	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive", "x-amz-mp-object-size",
+	"x-amz-trailer", "x-amz-decoded-content-length", "x-amz-write-offset-bytes", "x-amz-expected-bucket-owner",
+	"x-amz-source-expected-bucket-owner",
 }
 
 // checkWriteHeaders refuses headers that a write cannot have, or that this server does not know there.

@@ -6,13 +6,13 @@
 //
 // It knows PutObject, POST Object, CopyObject, GetObject, HeadObject, DeleteObject, GetObjectTagging, ListObjectsV2 and
 // multipart uploads, on buckets with or without versioning but without lifecycle, CORS or public access, whose owner
-// enforces ownership (so ACLs are disabled). Everything else is answered with 501 NotImplemented, so that no test passes
-// because a header was silently ignored. [Server.Fail] makes it fail as networks and S3 do. Where S3 is known or thought
-// to behave otherwise:
+// enforces ownership (so ACLs are disabled). Everything else is answered with 501 NotImplemented, so that no test
+// passes because a header was silently ignored. [Server.Fail] makes it fail as networks and S3 do. Where S3 is known or
+// thought to behave otherwise:
 //
 //   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type are
-//     answered with 501; so are headers on a copy that S3 ignores because it takes the source's, conditions on the time,
-//     and an If-Match on a version.
+//     answered with 501; so are headers on a copy that S3 ignores because it takes the source's, conditions on the
+//     time, and an If-Match on a version.
 //   - A signature that covers a content-length of 0, user-agent, x-amzn-trace-id, expect or transfer-encoding never
 //     verifies, since the SDK's signer cannot compute it.
 //   - Duplicate form fields are refused; S3 joins their values with a comma.

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -124,7 +125,7 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 			return err
 		}
 		var addr string
-		if addr, err = freeAddr(); err != nil {
+		if addr, err = g.address(); err != nil {
 			return err
 		}
 		served := false
@@ -170,13 +171,26 @@ func readable(be backend.Backend) fiber.Handler {
 	}
 }
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// address returns the address that Dir was served on before, or a free one. What was granted before a restart, or is
+// under way, is for that address.
+func (g *gateway) address() (string, error) {
+	file, addr := filepath.Join(g.Dir, "address"), "127.0.0.1:0"
+	if before, err := os.ReadFile(file); err == nil {
+		addr = string(before)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	addr = l.Addr().String()
+	return addr, errors.Join(l.Close(), os.WriteFile(file, []byte(addr), 0o600))
 }
+
+// copyLimit is the largest object that one request copies, as at AWS. versitygw copies none without it.
+const copyLimit = 5 << 30
 
 // backend keeps objects as files, and what S3 knows about them in extended attributes or, where the file system has
 // none, in files beside them.
@@ -192,7 +206,7 @@ func (g *gateway) backend() (backend.Backend, error) {
 	// A directory that began with one kind stays with it.
 	_, statErr := os.Stat(attributes)
 	if statErr != nil && xattrs(dir) {
-		return posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{})
+		return posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: copyLimit})
 	}
 	if err := os.MkdirAll(attributes, 0o700); err != nil {
 		return nil, err
@@ -201,7 +215,7 @@ func (g *gateway) backend() (backend.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return posix.New(objects, sidecar, posix.PosixOpts{SideCarDir: attributes})
+	return posix.New(objects, sidecar, posix.PosixOpts{SideCarDir: attributes, CopyObjectThreshold: copyLimit})
 }
 
 // xattrs reports whether files in dir can have extended attributes.
