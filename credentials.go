@@ -172,8 +172,8 @@ func (p *envFile) Retrieve(context.Context) (aws.Credentials, error) {
 //			func(o *stscreds.AssumeRoleOptions) {
 //				o.RoleSessionName = "avatars"        // as CloudTrail shows it
 //				o.ExternalID = aws.String("example") // if the role's trust policy asks for one
-//				o.Policy = aws.String(`{"Version": "2012-10-17", "Statement": [{
-//					"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/uploads/*"}]}`)
+//				o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+//					`"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/uploads/*"}]}`)
 //			})
 //	})
 //

@@ -63,6 +63,7 @@ type Object struct {
 // It holds size, type, file name, metadata, headers and checksum, as the store tells them, against what was granted, and
 // the first bytes against the type. What differs comes as Violations, joined, after the upload was deleted. What the
 // bytes look like is a guess: a file can be two things at once, and nothing is said of what follows its beginning.
+// A header that the store has lost is no breach (several lose Content-Disposition with a form); a copy has it again.
 //
 // With FinalPrefix the verified version is copied to the same key under FinalPrefix, and the upload deleted. No client
 // can ever reach the copy. Without, the holder of a form, or of any grant under Policy.Replace, can replace the object
