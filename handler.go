@@ -435,15 +435,11 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 		h.log(r, slog.LevelError, fmt.Errorf("presign: a Problem has the status %d: %w", p.Status, err))
 		return &Problem{Status: http.StatusInternalServerError}
 	}
-	if violations := collect[*Violation](err); len(violations) > 0 {
+	if violations := Violations(err); len(violations) > 0 {
 		if refused := (*refusal)(nil); errors.As(err, &refused) {
 			h.log(r, slog.LevelInfo, err) // what else it joins is not told
 		}
-		p := &Problem{Status: http.StatusUnprocessableEntity}
-		for _, v := range violations {
-			p.Errors = append(p.Errors, *v)
-		}
-		return p
+		return &Problem{Status: http.StatusUnprocessableEntity, Errors: violations}
 	}
 	var refused *refusal
 	switch {

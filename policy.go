@@ -119,7 +119,7 @@ type Upload struct {
 	Redirect string
 }
 
-// Violation is one breach of a Policy. Several come joined; see errors.Join. As an error it is a *Violation.
+// Violation is one breach of a Policy. As an error it is a *Violation; several come joined, and Violations takes them apart.
 type Violation struct {
 	// Field is the member of a request to the Handler that is at fault: "filename", "type", "size", "min_size",
 	// "max_size", "expires_in", "checksum", "metadata[name]", "method"; or "key", "owner" or "redirect".
@@ -131,6 +131,15 @@ type Violation struct {
 
 func (v *Violation) Error() string {
 	return "presign: " + v.Field + " " + v.Detail
+}
+
+// Violations returns the violations that err is, wraps or joins, in their order; none if there are none.
+func Violations(err error) []Violation {
+	var found []Violation
+	for _, v := range collect[*Violation](err) {
+		found = append(found, *v)
+	}
+	return found
 }
 
 // rules is a Policy that was found to be sound, with what follows from it.

@@ -329,6 +329,13 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+func TestViolations(t *testing.T) {
+	one, two := &presign.Violation{Field: "a", Detail: "b"}, &presign.Violation{Field: "c", Detail: "d"}
+	require.Equal(t, []presign.Violation{*one, *two}, presign.Violations(fmt.Errorf("wrapped: %w", errors.Join(one, errors.New("else"), errors.Join(two)))))
+	require.Empty(t, presign.Violations(errors.New("else")))
+	require.Empty(t, presign.Violations(nil))
+}
+
 func TestViolationIsTyped(t *testing.T) {
 	_, err := newSigner(t, images()).Put(context.Background(), presign.Upload{Filename: "a.png"})
 	v := new(presign.Violation)

@@ -331,6 +331,20 @@ func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
 	}
 }
 
+// TestBrowsersOwnHeaders: what browsers add by themselves is no cheat. A copy does not have it.
+func TestBrowsersOwnHeaders(t *testing.T) {
+	for _, value := range []string{"max-age=0", "no-cache"} {
+		policy := final()
+		policy.Headers = nil
+		s := open(t, s3test.New(), policy)
+		grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Cache-Control", value) })
+		object, err := s.Complete(context.Background(), grant.Key)
+		require.NoError(t, err)
+		stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
+		require.Empty(t, stored.Header.Get("Cache-Control"))
+	}
+}
+
 // TestUnsignedHeadersOverTheWire: a client can add them to a PUT; completion is where that ends.
 func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	s := open(t, s3test.New(), final())

@@ -145,16 +145,12 @@ func parse(r *http.Request) (presign.Upload, faults) {
 
 // add adds the violations that err is or joins. It reports whether there were any.
 func (f faults) add(err error) bool {
-	if v, ok := err.(*presign.Violation); ok {
+	for _, v := range presign.Violations(err) {
 		field, ok := fields[v.Field]
 		if !ok {
 			field = v.Field
 		}
 		f[field] = append(f[field], v.Detail)
-	} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, err := range joined.Unwrap() {
-			f.add(err)
-		}
 	}
 	return len(f) > 0
 }

@@ -32,6 +32,9 @@ var policy = presign.Policy{
 	MinSize:  1,
 	MaxSize:  100 << 20,
 	Lifetime: 15 * time.Minute,
+	// Unless it is signed, Chromium adds one of its own to a PUT of a page that was reloaded, or whose cache is off. S3
+	// keeps it, and no completion takes what was not granted.
+	Headers: map[string]string{"Cache-Control": "no-cache"},
 }
 
 func main() {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -18,58 +16,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/program"
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// program is a running quickstart.
-type program struct {
-	origin  string
-	printed string
-	stop    func() error
-}
-
 // start runs the program until the test ends.
-func start(t *testing.T, args ...string) *program {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	stdout, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
-		_ = w.CloseWithError(err)
-		ended <- err
-	}()
-	var printed bytes.Buffer
-	for chunk := make([]byte, 4096); !bytes.Contains(printed.Bytes(), []byte("Ctrl-C stops.\n")); {
-		n, err := stdout.Read(chunk)
-		printed.Write(chunk[:n])
-		require.NoError(t, err)
-	}
-	p := &program{
-		origin:  regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(printed.String()),
-		printed: printed.String(),
-	}
-	p.stop = func() error {
-		cancel()
-		err := <-ended
-		ended <- err
-		return err
-	}
-	t.Cleanup(func() { require.NoError(t, p.stop()) })
-	return p
-}
+func start(t *testing.T, args ...string) *program.Program { return program.Start(t, run, args...) }
 
 // commands returns the lines to paste.
-func (p *program) commands() []string {
-	return regexp.MustCompile(`(?m)^curl .*`).FindAllString(p.printed, -1)
+func commands(p *program.Program) []string {
+	return regexp.MustCompile(`(?m)^curl .*`).FindAllString(p.Printed, -1)
 }
 
 // paste runs a printed line as a shell does.
 func paste(t *testing.T, line string) (string, error) {
 	t.Helper()
-	for _, program := range []string{"curl", "sh"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing(t, program)
+	for _, name := range []string{"curl", "sh"} {
+		if _, err := exec.LookPath(name); err != nil {
+			browser.Missing(t, name)
 		}
 	}
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
@@ -79,10 +44,10 @@ func paste(t *testing.T, line string) (string, error) {
 func TestCurl(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "-dir", dir)
-	commands := p.commands()
-	require.Len(t, commands, 2)
+	lines := commands(p)
+	require.Len(t, lines, 2)
 	for i, want := range []string{"S3 answered 200\n", "S3 answered 204\n"} {
-		out, err := paste(t, commands[i])
+		out, err := paste(t, lines[i])
 		require.NoError(t, err, out)
 		require.Equal(t, want, out)
 		require.Len(t, objects(t, dir), i+1)
@@ -94,7 +59,7 @@ func TestCurl(t *testing.T) {
 		require.Equal(t, "hello, S3", string(content))
 	}
 
-	stranger := regexp.MustCompile(`Bearer \w+`).ReplaceAllString(commands[0], "Bearer x")
+	stranger := regexp.MustCompile(`Bearer \w+`).ReplaceAllString(lines[0], "Bearer x")
 	out, err := paste(t, stranger)
 	require.Error(t, err)
 	require.Contains(t, out, "401")
@@ -102,7 +67,7 @@ func TestCurl(t *testing.T) {
 
 func TestService(t *testing.T) {
 	p := start(t)
-	res := request(t, "GET", p.origin+"/", nil, "")
+	res := request(t, "GET", p.Origin+"/", nil, "")
 	require.Equal(t, 200, res.StatusCode)
 	require.Contains(t, res.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self';")
 	require.Len(t, res.Cookies(), 1)
@@ -112,27 +77,27 @@ func TestService(t *testing.T) {
 	require.Contains(t, body(t, res), "1 byte to 100 MiB")
 
 	for _, file := range []string{"app.js", "cheat.js", "upload.js", "style.css", "icon.svg"} {
-		require.Equal(t, 200, request(t, "GET", p.origin+"/"+file, nil, "").StatusCode, file)
+		require.Equal(t, 200, request(t, "GET", p.Origin+"/"+file, nil, "").StatusCode, file)
 	}
-	require.Equal(t, 404, request(t, "GET", p.origin+"/main.go", nil, "").StatusCode)
-	require.Equal(t, 421, request(t, "GET", p.origin+"/", http.Header{"Host": {"evil.example"}}, "").StatusCode)
+	require.Equal(t, 404, request(t, "GET", p.Origin+"/main.go", nil, "").StatusCode)
+	require.Equal(t, 421, request(t, "GET", p.Origin+"/", http.Header{"Host": {"evil.example"}}, "").StatusCode)
 
 	const ask = `{"filename":"a.png","size":5}`
 	asking := http.Header{"Content-Type": {"application/json"}}
-	res = request(t, "POST", p.origin+"/uploads/", asking, ask)
+	res = request(t, "POST", p.Origin+"/uploads/", asking, ask)
 	require.Equal(t, 401, res.StatusCode)
 	require.Contains(t, body(t, res), "Reload the page")
 	asking.Set("Cookie", cookie.Name+"="+cookie.Value)
-	res = request(t, "POST", p.origin+"/uploads/", asking, ask)
+	res = request(t, "POST", p.Origin+"/uploads/", asking, ask)
 	require.Equal(t, 201, res.StatusCode)
 	var grant presign.Grant
 	require.NoError(t, json.Unmarshal([]byte(body(t, res)), &grant))
 	require.Equal(t, "PUT", grant.Method)
 	asking.Set("Authorization", "Bearer x")
-	require.Equal(t, 401, request(t, "POST", p.origin+"/uploads/", asking, ask).StatusCode)
+	require.Equal(t, 401, request(t, "POST", p.Origin+"/uploads/", asking, ask).StatusCode)
 
-	require.NoError(t, p.stop())
-	_, err := http.Get(p.origin)
+	require.NoError(t, p.Stop())
+	_, err := http.Get(p.Origin)
 	require.Error(t, err)
 	_, err = http.Get(grant.URL)
 	require.Error(t, err)
@@ -151,15 +116,15 @@ func TestOtherBucket(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 
-	upload := func(p *program) {
-		for _, command := range p.commands() {
+	upload := func(p *program.Program) {
+		for _, command := range commands(p) {
 			out, err := paste(t, command)
 			require.NoError(t, err, out)
 			require.Contains(t, out, "S3 answered 20")
 		}
 	}
 	p := start(t, "-bucket", "elsewhere", "-endpoint", server.URL, "-region", server.Region)
-	require.Contains(t, p.printed, "aws s3api put-bucket-cors --bucket elsewhere")
+	require.Contains(t, p.Printed, "aws s3api put-bucket-cors --bucket elsewhere")
 	upload(p)
 	t.Setenv("AWS_REGION", server.Region)
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
@@ -170,8 +135,8 @@ func TestOtherBucket(t *testing.T) {
 
 	// The page of a store without forms.
 	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com", "-region", "auto")
-	require.Len(t, p.commands(), 1)
-	html := body(t, request(t, "GET", p.origin+"/", nil, ""))
+	require.Len(t, commands(p), 1)
+	html := body(t, request(t, "GET", p.Origin+"/", nil, ""))
 	require.Contains(t, html, `value="POST" disabled`)
 	require.Contains(t, html, "takes none")
 }
@@ -197,15 +162,6 @@ func TestHumanUnits(t *testing.T) {
 	for n, want := range map[int64]string{1: "1 byte", 1000: "1000 bytes", 1536: "1.5 KiB", 100 << 20: "100 MiB", 5 << 30: "5 GiB"} {
 		require.Equal(t, want, humanBytes(n))
 	}
-}
-
-// missing skips a test for want of a program, but not in CI.
-func missing(t *testing.T, program string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("no %s", program)
-	}
-	t.Skipf("skipped: no %s on this machine", program)
 }
 
 func request(t *testing.T, method, url string, header http.Header, content string) *http.Response {

@@ -49,8 +49,8 @@ type Server struct {
 	replies *json.Decoder
 }
 
-// Start runs an S3 server in a child process until ctx ends or Close is called, with its data in dir. An empty dir is a
-// temporary directory, removed at the end.
+// Start runs an S3 server in a child process until ctx ends or Close is called, with its data in dir, at the address
+// that it had there before if that is free. An empty dir is a temporary directory, removed at the end.
 func Start(ctx context.Context, dir string) (*Server, error) {
 	s := &Server{
 		Region: region,

@@ -155,11 +155,21 @@ func TestDirectoryIsKept(t *testing.T) {
 		require.NoError(t, put(t, s.Client(), "k", "kept"))
 		require.NoError(t, s.Close())
 
+		before := s.URL
 		s = start(t, dir)
+		require.Equal(t, before, s.URL)
 		require.NoError(t, s.CreateBucket(t.Context(), "uploads", "http://127.0.0.1:8080"))
 		require.NoError(t, put(t, s.Client(), "other", "other"))
 		require.Equal(t, "kept", get(t, s.Client(), "k"))
 		require.NoError(t, s.Close())
+
+		taken, err := net.Listen("tcp", strings.TrimPrefix(before, "http://"))
+		require.NoError(t, err)
+		s = start(t, dir)
+		require.NotEqual(t, before, s.URL)
+		require.Equal(t, "kept", get(t, s.Client(), "k"))
+		require.NoError(t, s.Close())
+		require.NoError(t, taken.Close())
 	}
 }
 

@@ -1,5 +1,5 @@
 import { cheat, cheats } from "./cheat.js";
-import { Refusal, upload } from "./upload.js";
+import { UploadError, upload } from "./upload.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const { endpoint, bucket } = $("main").dataset;
@@ -37,7 +37,7 @@ async function transfer(li, file, signal) {
   conclude(li, "asking", "Asking for a grant");
   try {
     const stored = await upload(file, {
-      endpoint, method: method(), signal,
+      endpoint, signal, grant: { method: method() },
       ongrant: (grant) => {
         $("pre", li).textContent = JSON.stringify(grant, null, 2);
         $("details", li).hidden = false;
@@ -47,23 +47,32 @@ async function transfer(li, file, signal) {
         progress.value = fraction;
         conclude(li, "sending", `${Math.floor(100 * fraction)} %`);
       },
+      onsent: () => {
+        progress.value = 1;
+        conclude(li, "verifying", "Verifying");
+      },
     });
-    progress.value = 1;
-    conclude(li, "stored", "Stored");
-    describe($(".stored", li), { Key: stored.key, Size: `${stored.size.toLocaleString("en")} ${stored.size === 1 ? "byte" : "bytes"}`, ETag: stored.etag });
+    conclude(li, "stored", "Stored and verified");
+    describe($(".stored", li), {
+      Key: stored.key,
+      Size: `${stored.size.toLocaleString("en")} ${stored.size === 1 ? "byte" : "bytes"}`,
+      "Looks like": stored.detected,
+      ETag: stored.etag,
+    });
     announce(`${file.name} is stored.`);
   } catch (error) {
     if (error.name === "AbortError") conclude(li, "cancelled", "Cancelled");
-    else if (error instanceof Refusal) conclude(li, "refused", explain(error));
-    else conclude(li, "failed", `The service is out of reach. ${error.message}`);
+    else if (error instanceof UploadError) conclude(li, "refused", explain(error, li.dataset.outcome === "verifying"));
+    else conclude(li, "failed", error.message);
     announce(`${file.name}: ${$(".outcome", li).textContent}`);
   }
 }
 
 /** Returns what a refusal means, for people. */
-function explain({ by, status, code, message, errors }) {
+function explain({ by, status, code, message, errors }, sent) {
   if (by === "service") {
-    return `The service grants no upload: ${errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message}`;
+    const reasons = errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message;
+    return `${sent ? "The service does not take what was stored" : "The service grants no upload"}: ${reasons}`;
   }
   return status ? `S3 refused it: ${status} ${code}. ${message}` : message;
 }

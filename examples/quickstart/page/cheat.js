@@ -1,6 +1,6 @@
 // Attempts to upload something other than what was granted, none of which a store should take.
 
-import { describe, requestGrant, send } from "./upload.js";
+import { requestGrant, send } from "./upload.js";
 
 const file = new File(["This note is all that was granted.\n"], "note.txt", { type: "text/plain" });
 
@@ -108,7 +108,7 @@ export function cheats(method) {
 }
 
 /**
- * Gets a grant, changes it and uploads. It resolves if the store takes it, and throws its Refusal if not.
+ * Gets a grant, changes it and uploads. It resolves if the store takes it, and throws its UploadError if not.
  *
  * @param {object} attempt
  * @param {object} options
@@ -119,7 +119,7 @@ export function cheats(method) {
  * @param {(grant: object) => void} options.onsend called with the changed grant
  */
 export async function cheat(attempt, { endpoint, bucket, method, wait, onsend }) {
-  const request = () => requestGrant(endpoint, { ...describe(file), method, ...attempt.ask });
+  const request = () => requestGrant(endpoint, file, { method, ...attempt.ask });
   const store = async (grant) => send(grant ?? await request(), file);
   const grant = await request();
   const other = await attempt.tamper(grant, { wait, store, bucket });

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+
+	"github.com/s3presign/presign"
+)
+
+// picture is what the service knows of an object.
+type picture struct {
+	ID    string    `json:"id"` // of the grant
+	Name  string    `json:"name"`
+	Type  string    `json:"type"`
+	Size  int64     `json:"size"`
+	Added time.Time `json:"added"`
+	key   string
+}
+
+// album keeps the pictures of all users.
+type album struct{ *sql.DB }
+
+func openAlbum(ctx context.Context, file string) (album, error) {
+	db, err := sql.Open("sqlite3", file)
+	if err != nil {
+		return album{}, err
+	}
+	db.SetMaxOpenConns(1) // SQLite writes one at a time anyway
+	_, err = db.ExecContext(ctx, `
+		CREATE TABLE IF NOT EXISTS pictures (
+			number   INTEGER PRIMARY KEY,
+			id       TEXT NOT NULL UNIQUE,
+			owner    TEXT NOT NULL,
+			key      TEXT NOT NULL,
+			name     TEXT NOT NULL,
+			type     TEXT NOT NULL,
+			size     INTEGER NOT NULL,
+			checksum TEXT NOT NULL,
+			added    INTEGER NOT NULL
+		) STRICT;
+		CREATE INDEX IF NOT EXISTS by_owner ON pictures (owner, number);`)
+	return album{db}, err
+}
+
+// add notes an upload that was completed. It may be told of the same one again, and by several completions at once.
+func (a album) add(ctx context.Context, o *presign.Object) error {
+	_, err := a.ExecContext(ctx, `
+		INSERT INTO pictures (id, owner, key, name, type, size, checksum, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO NOTHING`,
+		o.GrantID, o.Owner, o.Key, o.Filename, o.Type, o.Size, o.Checksum, time.Now().UnixMilli())
+	return err
+}
+
+// list returns an owner's pictures, newest first.
+func (a album) list(ctx context.Context, owner string) ([]picture, error) {
+	return a.query(ctx, `owner = ? ORDER BY number DESC LIMIT 500`, owner)
+}
+
+// find returns a picture, if it is the owner's; else sql.ErrNoRows.
+func (a album) find(ctx context.Context, owner, id string) (picture, error) {
+	found, err := a.query(ctx, `owner = ? AND id = ?`, owner, id)
+	switch {
+	case err != nil:
+		return picture{}, err
+	case len(found) == 0:
+		return picture{}, sql.ErrNoRows
+	}
+	return found[0], nil
+}
+
+func (a album) query(ctx context.Context, where string, args ...any) ([]picture, error) {
+	rows, err := a.QueryContext(ctx, `SELECT id, name, type, size, added, key FROM pictures WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := []picture{}
+	for rows.Next() {
+		var p picture
+		var added int64
+		if err := rows.Scan(&p.ID, &p.Name, &p.Type, &p.Size, &added, &p.key); err != nil {
+			return nil, err
+		}
+		p.Added = time.UnixMilli(added).UTC()
+		found = append(found, p)
+	}
+	return found, rows.Err()
+}
+
+func (a album) remove(ctx context.Context, id string) error {
+	_, err := a.ExecContext(ctx, `DELETE FROM pictures WHERE id = ?`, id)
+	return err
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/program"
+)
+
+// gallery is the page of one who is logged in.
+type gallery struct {
+	*browser.Page
+	t *testing.T
+}
+
+func (g gallery) with(t *testing.T) gallery { return gallery{g.With(t), t} }
+
+func (g gallery) logIn(user string) {
+	g.Do(chromedp.Click(fmt.Sprintf(`button[value=%s]`, user)), chromedp.WaitVisible(".drop"), browser.Until(`document.querySelector(".empty").hidden === document.querySelectorAll(".picture").length > 0`))
+}
+
+func (g gallery) logOut() {
+	g.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
+}
+
+// file is one that is dragged into the page.
+type file struct {
+	Name, Type string
+	Content    []byte // base64 in JSON
+}
+
+func (g gallery) drop(files ...file) {
+	g.t.Helper()
+	list, err := json.Marshal(files)
+	require.NoError(g.t, err)
+	browser.Evaluate[chromedp.Void](g.Page, `{
+		const data = new DataTransfer();
+		for (const { Name, Type, Content } of `+string(list)+`) {
+			data.items.add(new File([Uint8Array.from(atob(Content), (c) => c.charCodeAt(0))], Name, { type: Type }));
+		}
+		document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+	}`)
+}
+
+// shows waits until there are n pictures, all of them loaded, and nothing under way.
+func (g gallery) shows(n int) {
+	g.t.Helper()
+	g.Do(browser.Until(fmt.Sprintf(`!document.querySelector(".upload:not([data-outcome])")
+		&& document.querySelectorAll(".picture").length === %d
+		&& [...document.querySelectorAll(".picture img")].every((i) => i.complete && i.naturalWidth > 0)`, n)))
+}
+
+// ended waits until n uploads have ended other than in a picture.
+func (g gallery) ended(outcome string, n int) {
+	g.t.Helper()
+	g.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(".upload[data-outcome=%s]").length === %d`, outcome, n)))
+}
+
+// dismiss clears away what ended.
+func (g gallery) dismiss() {
+	g.Do(chromedp.Click(".upload[data-outcome] .cancel"), browser.Until(`!document.querySelector(".upload")`))
+}
+
+// module evaluates a script with what upload.js exports.
+func module[T any](g gallery, script string) T {
+	g.t.Helper()
+	return browser.Evaluate[T](g.Page, `(async () => {
+		const { upload, complete, sha256, UploadError } = await import("/upload.js");
+		`+script+`
+	})()`, chromedp.EvalAwaitPromise)
+}
+
+// landscape is a made-up picture that is worth looking at.
+func landscape(t *testing.T, seed int, width, height int) []byte {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(seed), 1))
+	m := image.NewRGBA(image.Rect(0, 0, width, height))
+	horizon, sun := height*(2+r.IntN(2))/6, r.IntN(width)
+	hue := [3]int{90 + r.IntN(120), 80 + r.IntN(90), 70 + r.IntN(120)}
+	for y := range height {
+		for x := range width {
+			dx, dy := x-sun, y-horizon/2
+			shade := 60 + 120*y/height
+			if y < horizon {
+				shade = 230 - 70*y/max(1, horizon)
+			}
+			if dx*dx+dy*dy < height*height/90 {
+				shade = 255
+			}
+			o := m.PixOffset(x, y)
+			for c := range 3 {
+				v := shade*(hue[c]+90)/255 + r.IntN(10)
+				m.Pix[o+c] = uint8(min(255, max(0, v)))
+			}
+			m.Pix[o+3] = 255
+		}
+	}
+	var b strings.Builder
+	require.NoError(t, jpeg.Encode(&b, m, &jpeg.Options{Quality: 92}))
+	return []byte(b.String())
+}
+
+// TestBrowser is what alice and bob do with the page in a headless Chromium. Pictures of it go into the directory that
+// the environment variable SCREENSHOTS names.
+func TestBrowser(t *testing.T) {
+	dir := t.TempDir()
+	p := program.Start(t, run, "-dir", dir)
+	g := gallery{browser.Open(t), t}
+	album, err := openAlbum(context.Background(), filepath.Join(dir, "pictures.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, album.Close()) })
+	rows := func(owner string) []picture {
+		t.Helper()
+		found, err := album.list(context.Background(), owner)
+		require.NoError(t, err)
+		return found
+	}
+	shoot := func(name string) {
+		g.Shoot("gallery-"+name, 1280)
+		g.Shoot("gallery-"+name, 390)
+	}
+
+	g.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".login"))
+	shoot("login")
+	g.logIn("alice")
+	shoot("empty")
+
+	// Several at once, with progress.
+	g.Throttle(300 << 10)
+	var dropped []file
+	for i, name := range []string{"Morning at the lake.jpg", "湖.jpg", "evening, with a name that is longer than the frame around the picture.jpg", "hill.jpg"} {
+		dropped = append(dropped, file{name, "image/jpeg", landscape(t, i, 900+100*i, 700)})
+	}
+	dropped = append(dropped, file{"chart.png", "image/png", browser.Picture(t, 1, png.Encode)})
+	g.drop(dropped...)
+	g.Do(browser.Until(`[...document.querySelectorAll(".upload progress")].some(({ value }) => value > 0.3 && value < 1)`))
+	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`), "not all at once")
+	shoot("sending")
+	g.Throttle(-1)
+	g.shows(len(dropped))
+	require.Len(t, rows("alice"), len(dropped))
+	require.Len(t, objects(t, dir, "pictures/alice"), len(dropped))
+	require.Empty(t, objects(t, dir, "incoming"))
+	shoot("pictures")
+	g.Do(chromedp.Reload())
+	g.shows(len(dropped))
+
+	t.Run("other than it claims to be", func(t *testing.T) {
+		g := g.with(t)
+		g.drop(
+			file{"holiday.png", "image/png", []byte("<!doctype html><title>Log in</title><script>alert(1)</script>")},
+			file{"drawing.gif", "image/gif", []byte("\ufeff \n<!-- a comment -->\n<svg xmlns='http://www.w3.org/2000/svg'/>")},
+			file{"page.html", "text/html", []byte("<p>")},
+		)
+		g.ended("refused", 3)
+		outcome := func(i int) string { return g.Text(fmt.Sprintf(`document.querySelectorAll(".upload .outcome")[%d]`, i)) }
+		require.Equal(t, `Deleted: it is not what it claims to be. Its type is "image/png", but the file looks like text/html.`, outcome(0))
+		require.Equal(t, `Deleted: it is not what it claims to be. Its type is "image/gif", but the file looks like image/svg+xml.`, outcome(1))
+		require.Contains(t, outcome(2), `Its type is "text/html"`)
+		require.Empty(t, objects(t, dir, "incoming"))
+		require.Len(t, objects(t, dir, "pictures"), len(dropped))
+		require.Len(t, rows("alice"), len(dropped), "the hook was not called")
+		g.Shoot("gallery-refused", 1280)
+		g.Shoot("gallery-refused", 390)
+		for range 3 {
+			g.Do(chromedp.Click(".upload .cancel"))
+		}
+		require.Zero(t, g.Count(".upload"))
+	})
+
+	t.Run("cancelled", func(t *testing.T) {
+		g := g.with(t)
+		path := filepath.Join(t.TempDir(), "large.jpg") // than what a connection buffers
+		require.NoError(t, os.WriteFile(path, append(landscape(t, 9, 600, 600), make([]byte, 12<<20)...), 0o600))
+		g.Throttle(1 << 20)
+		g.Do(chromedp.SetUploadFiles("#files", []string{path}))
+		g.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`), chromedp.Click(".upload .cancel"))
+		g.ended("cancelled", 1)
+		g.Throttle(-1)
+		require.Empty(t, objects(t, dir, "incoming"))
+		require.Len(t, rows("alice"), len(dropped))
+		g.dismiss()
+	})
+
+	pictures := len(dropped)
+	t.Run("an expired grant", func(t *testing.T) {
+		g := g.with(t)
+		// The first grant is for a second, and kept until S3 does not take it any more.
+		browser.Evaluate[chromedp.Void](g.Page, `{
+			const { fetch } = window;
+			window.grants = 0;
+			window.fetch = async (url, options) => {
+				if (url !== "/uploads/" || window.grants++) return fetch(url, options);
+				const answer = await fetch(url, { ...options, body: JSON.stringify({ ...JSON.parse(options.body), expires_in: 1 }) });
+				await new Promise((resolve) => setTimeout(resolve, 2100));
+				return answer;
+			};
+		}`)
+		g.drop(file{"late.jpg", "image/jpeg", landscape(t, 10, 600, 600)})
+		pictures++
+		g.shows(pictures)
+		require.Equal(t, 2, browser.Evaluate[int](g.Page, `window.grants`))
+		require.Equal(t, "late.jpg", rows("alice")[0].Name)
+		g.Do(chromedp.Reload())
+		g.shows(pictures)
+	})
+
+	t.Run("a lost answer", func(t *testing.T) {
+		g := g.with(t)
+		// The service is busy once, and the answer to the first PUT, which is stored, never arrives.
+		browser.Evaluate[chromedp.Void](g.Page, `{
+			const { fetch } = window;
+			let busy = true;
+			window.fetch = async (...request) => {
+				if (!busy) return fetch(...request);
+				busy = false;
+				return new Response("{}", { status: 503, headers: { "Retry-After": "1" } });
+			};
+			const { send } = XMLHttpRequest.prototype;
+			window.answers = [];
+			XMLHttpRequest.prototype.send = function (body) {
+				const { onload, onerror } = this;
+				this.onload = () => (window.answers.push(this.status) === 1 ? onerror : onload)();
+				send.call(this, body);
+			};
+		}`)
+		g.drop(file{"twice.jpg", "image/jpeg", landscape(t, 11, 600, 800)})
+		pictures++
+		g.shows(pictures)
+		require.Equal(t, []int{200, 412}, browser.Evaluate[[]int](g.Page, `window.answers`))
+		require.Len(t, objects(t, dir, "pictures"), pictures)
+		require.Empty(t, objects(t, dir, "incoming"))
+		g.Do(chromedp.Reload())
+		g.shows(pictures)
+	})
+
+	t.Run("without the browser's cache", func(t *testing.T) {
+		g := g.with(t)
+		// Chromium then adds Cache-Control to what it sends, but where a page has set it.
+		browser.Call(g.Page, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+		g.drop(file{"uncached.jpg", "image/jpeg", landscape(t, 13, 700, 500)})
+		pictures++
+		g.shows(pictures)
+		browser.Call(g.Page, network.SetCacheDisabled, network.SetCacheDisabledParams{})
+	})
+
+	t.Run("deleted", func(t *testing.T) {
+		g := g.with(t)
+		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"))
+		g.Shoot("gallery-delete", 390)
+		g.Do(chromedp.Click(`dialog button[value=""]`), chromedp.WaitNotPresent("dialog"))
+		g.shows(pictures)
+		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"), chromedp.Click("dialog .danger"))
+		pictures--
+		g.shows(pictures)
+		require.Len(t, rows("alice"), pictures)
+		require.Len(t, objects(t, dir, "pictures"), pictures)
+	})
+
+	t.Run("another user", func(t *testing.T) {
+		g := g.with(t)
+		key := module[string](g, fmt.Sprintf(`
+			const content = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0));
+			const file = new File([content], "mine.jpg", { type: "image/jpeg" });
+			const { key } = await upload(file, { endpoint: "/uploads/", grant: { checksum: await sha256(file) }, complete: false });
+			return key;`, base64.StdEncoding.EncodeToString(landscape(t, 12, 500, 400))))
+		require.Equal(t, []string{key}, objects(t, dir, "incoming"))
+		id := rows("alice")[0].ID
+
+		g.logOut()
+		g.logIn("bob")
+		g.shows(0)
+		const ask = `return complete("/uploads/", %q).then(() => 200, (error) => error instanceof UploadError ? error.status : 0);`
+		require.Equal(t, 404, module[int](g, fmt.Sprintf(ask, key)))
+		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
+		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
+		require.Equal(t, []string{key}, objects(t, dir, "incoming"))
+		g.drop(file{"bobs.png", "image/png", browser.Picture(t, 2, png.Encode)})
+		g.shows(1)
+		require.Len(t, rows("bob"), 1)
+		require.Len(t, rows("alice"), pictures)
+
+		g.logOut()
+		g.logIn("alice")
+		require.Equal(t, 200, module[int](g, fmt.Sprintf(ask, key)))
+		g.Do(chromedp.Reload())
+		g.shows(pictures + 1)
+		require.Equal(t, "mine.jpg", g.Text(`document.querySelector(".picture b")`))
+	})
+}

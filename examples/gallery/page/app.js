@@ -1,0 +1,187 @@
+import { sha256, upload, UploadError } from "./upload.js";
+
+const atOnce = 3; // uploads; a browser keeps few connections to one host
+const $ = (selector, root = document) => root.querySelector(selector);
+const announce = (text) => { $("#status").textContent = text; };
+
+/** Returns a copy of what is in a template. */
+function item(template) {
+  return $(`#${template}`).content.cloneNode(true).firstElementChild;
+}
+
+// Uploading.
+
+const waiting = [];
+let sending = 0;
+
+function add(file) {
+  const li = item("upload");
+  const controller = new AbortController();
+  $(".file", li).textContent = file.name;
+  $("progress", li).setAttribute("aria-label", `Progress of ${file.name}`);
+  const button = $(".cancel", li);
+  button.setAttribute("aria-label", `Cancel ${file.name}`);
+  button.onclick = () => {
+    if (li.dataset.state === "ended") return dismiss(li);
+    controller.abort();
+    if (!waiting.some((entry) => entry.li === li)) return; // it ends by itself
+    waiting.splice(waiting.findIndex((entry) => entry.li === li), 1);
+    end(li, "cancelled", "Cancelled");
+  };
+  preview($(".preview", li), file);
+  say(li, "waiting", "Waiting");
+  $(".uploads").append(li);
+  waiting.push({ li, file, signal: controller.signal });
+  next();
+}
+
+async function next() {
+  if (sending >= atOnce || !waiting.length) return;
+  const { li, file, signal } = waiting.shift();
+  sending++;
+  await transfer(li, file, signal);
+  sending--;
+  next();
+}
+
+async function transfer(li, file, signal) {
+  const progress = $("progress", li);
+  try {
+    say(li, "hashing", "Computing its checksum");
+    const checksum = await sha256(file);
+    const picture = await upload(file, {
+      endpoint: "/uploads/", signal, grant: { checksum },
+      ongrant: () => say(li, "sending", "Sending"),
+      onprogress: (fraction) => {
+        progress.value = fraction;
+        say(li, "sending", `${Math.floor(100 * fraction)} %`);
+      },
+      onsent: () => {
+        progress.value = 1;
+        say(li, "verifying", "Verifying");
+      },
+    });
+    await list();
+    li.remove();
+    announce(`${picture.filename} is in your gallery.`);
+  } catch (error) {
+    if (error.name === "AbortError") end(li, "cancelled", "Cancelled");
+    else end(li, "refused", explain(error, li.dataset.state === "verifying"));
+  }
+}
+
+/** Returns what went wrong, for people. Of a field the service tells what is there and what should be. */
+function explain(error, stored) {
+  if (!(error instanceof UploadError)) return error.message;
+  const { by, status, code, message, errors } = error;
+  if (by === "store") return status ? `The store refused it: ${code}. ${message}` : message;
+  if (status === 401) return "You are logged out. Reload the page.";
+  if (!errors.length) return message;
+  const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`).join(" ");
+  return stored ? `Deleted: it is not what it claims to be. ${faults}` : faults;
+}
+
+function say(li, state, text) {
+  li.dataset.state = state;
+  $(".outcome", li).textContent = text;
+}
+
+function end(li, outcome, text) {
+  li.dataset.outcome = outcome;
+  say(li, "ended", text);
+  const file = $(".file", li).textContent;
+  $(".cancel", li).textContent = "Dismiss";
+  $(".cancel", li).setAttribute("aria-label", `Dismiss ${file}`);
+  announce(`${file}: ${text}`);
+}
+
+function dismiss(li) {
+  const other = li.nextElementSibling ?? li.previousElementSibling;
+  li.remove();
+  (other ? $("button", other) : $("#files")).focus();
+}
+
+function preview(root, file) {
+  const image = new Image();
+  image.alt = "";
+  image.onerror = image.onload = ({ type }) => {
+    URL.revokeObjectURL(image.src);
+    if (type === "error") image.remove();
+  };
+  image.src = URL.createObjectURL(file);
+  root.append(image);
+}
+
+$("#files").onchange = (event) => {
+  for (const file of event.target.files) add(file);
+  event.target.value = "";
+};
+document.ondragover = (event) => {
+  event.preventDefault();
+  $(".drop").classList.add("over");
+};
+document.ondragleave = (event) => {
+  if (!event.relatedTarget) $(".drop").classList.remove("over");
+};
+document.ondrop = (event) => {
+  event.preventDefault();
+  $(".drop").classList.remove("over");
+  for (const file of event.dataTransfer.files) add(file);
+};
+
+// Pictures.
+
+let listings = 0;
+
+/** Shows what the service has of this user. Those that are shown already stay, with what they have loaded. */
+async function list() {
+  const listing = ++listings;
+  const response = await fetch("/pictures").catch(() => undefined);
+  const pictures = response?.ok && await response.json();
+  if (listing !== listings) return; // a later one knows more
+  if (!pictures) return announce("The pictures cannot be shown. Reload the page.");
+  const shown = new Map([...document.querySelectorAll(".picture")].map((li) => [li.dataset.id, li]));
+  $(".pictures").replaceChildren(...pictures.map((picture) => shown.get(picture.id) ?? show(picture)));
+  $(".empty").hidden = pictures.length > 0;
+}
+
+function show({ id, name, size, added }) {
+  const li = item("picture");
+  const url = `/pictures/${id}`;
+  li.dataset.id = id;
+  $("a", li).href = url;
+  Object.assign($("img", li), { src: url, alt: name });
+  $("b", li).textContent = name;
+  $("small", li).textContent = `${bytes(size)}, ${new Date(added).toLocaleDateString("en", { day: "numeric", month: "short" })}`;
+  const button = $(".delete", li);
+  button.setAttribute("aria-label", `Delete ${name}`);
+  button.onclick = async () => {
+    if (!await confirmed(name)) return;
+    const response = await fetch(url, { method: "DELETE" }).catch(() => undefined);
+    announce(response?.ok ? `${name} is deleted.` : `${name} could not be deleted.`);
+    await list();
+    ($(".picture .delete") ?? $("#files")).focus();
+  };
+  return li;
+}
+
+/** Asks in a dialog of its own, to which no other's late close event comes. */
+function confirmed(name) {
+  const dialog = item("delete");
+  $("p", dialog).textContent = name;
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "delete");
+    };
+  });
+}
+
+function bytes(n) {
+  if (n < 1024) return `${n} ${n === 1 ? "byte" : "bytes"}`;
+  return n < 2 ** 20 ? `${(n / 2 ** 10).toPrecision(3)} KiB` : `${(n / 2 ** 20).toPrecision(3)} MiB`;
+}
+
+list();

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"database/sql"
+	"embed"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/site"
+	"github.com/s3presign/presign/examples/internal/uploadjs"
+)
+
+// policy is what may be uploaded. Uploads land under one prefix, where whoever has a grant can reach them, and those
+// that were verified are published under the other.
+var policy = presign.Policy{
+	Prefix:      "incoming/",
+	FinalPrefix: "pictures/",
+	Types:       []string{"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"},
+	MaxSize:     20 << 20,
+	Checksum:    types.ChecksumAlgorithmSha256,
+	Headers: map[string]string{
+		"Content-Disposition": "inline",
+		// Unless it is signed, Chromium adds one of its own to a PUT of a page that was reloaded or that follows a form.
+		"Cache-Control": "private, max-age=31536000, immutable",
+	},
+}
+
+// viewTime is how long the URL of a picture is good for.
+const viewTime = time.Minute
+
+//go:embed page
+var files embed.FS
+
+var templates = template.Must(template.ParseFS(files, "page/*.html"))
+
+// pagePolicy is the Content-Security-Policy of the pages: they send files to the store, and show pictures from there.
+func pagePolicy(store string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " + store + "; " +
+		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+}
+
+// service is the gallery.
+type service struct {
+	*site.Site
+	album     album
+	client    *s3.Client
+	presigner *s3.PresignClient
+}
+
+func newService(client *s3.Client, here *site.Site, album album, secret []byte) (http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret))
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := presign.NewHandler(signer, here.Authenticate,
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
+			return nil
+		}),
+		presign.WithOnComplete(album.add))
+	if err != nil {
+		return nil, err
+	}
+	static, err := fs.Sub(files, "page")
+	if err != nil {
+		return nil, err
+	}
+	s := &service{here, album, client, s3.NewPresignClient(client)}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	mux.HandleFunc("GET /pictures", s.list)
+	mux.HandleFunc("GET /pictures/{id}", s.show)
+	mux.HandleFunc("DELETE /pictures/{id}", s.remove)
+	mux.HandleFunc("POST /login", here.LogIn)
+	mux.HandleFunc("POST /logout", here.LogOut)
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
+	for _, file := range []string{"app.js", "style.css", "icon.svg"} {
+		mux.HandleFunc("GET /"+file, func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, static, file)
+		})
+	}
+	return mux, nil
+}
+
+func (s *service) page(w http.ResponseWriter, r *http.Request) {
+	name, data := "login.html", any(site.Users)
+	if user := s.User(r); user != "" {
+		name, data = "gallery.html", struct {
+			User string
+			presign.Policy
+		}{user, policy}
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store") // it is another one after logging out
+	if err := templates.ExecuteTemplate(w, name, data); err != nil {
+		site.Fail(w, r, err)
+	}
+}
+
+func (s *service) list(w http.ResponseWriter, r *http.Request) {
+	user, err := s.Authenticate(r)
+	if err != nil {
+		http.Error(w, "Log in first.", http.StatusUnauthorized)
+		return
+	}
+	pictures, err := s.album.list(r.Context(), user)
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(pictures)
+}
+
+// find returns the picture that a request names, or answers.
+func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
+	p, err := s.album.find(r.Context(), s.User(r), r.PathValue("id"))
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // or it is another's, or nobody is logged in
+		http.NotFound(w, r)
+	case err != nil:
+		site.Fail(w, r, err)
+	}
+	return p, err == nil
+}
+
+// show sends the browser to the store. The URL is made when it is used, and so it can be short-lived.
+func (s *service) show(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	get, err := s.presigner.PresignGetObject(r.Context(), &s3.GetObjectInput{
+		Bucket: aws.String(bucket),
+		Key:    aws.String(p.key),
+	}, s3.WithPresignExpires(viewTime))
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, get.URL, http.StatusSeeOther)
+}
+
+// remove deletes the object first: what is left if it fails between the two can be deleted again.
+func (s *service) remove(w http.ResponseWriter, r *http.Request) {
+	p, ok := s.find(w, r)
+	if !ok {
+		return
+	}
+	_, err := s.client.DeleteObject(r.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(p.key)})
+	if err == nil {
+		err = s.album.remove(r.Context(), p.ID)
+	}
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"image/png"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/program"
+)
+
+// objects returns the keys under a prefix.
+func objects(t *testing.T, dir, prefix string) []string {
+	t.Helper()
+	return program.Objects(t, filepath.Join(dir, "s3"), bucket, prefix)
+}
+
+// form is the page in a browser that runs no scripts.
+type form struct {
+	*browser.Page
+	t *testing.T
+}
+
+func (f form) with(t *testing.T) form { return form{f.With(t), t} }
+
+func (f form) logIn(user string) {
+	f.Do(chromedp.Click(fmt.Sprintf(`button[value=%s]`, user)), chromedp.WaitVisible(".upload"))
+}
+
+func (f form) logOut() {
+	f.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
+}
+
+// send uploads a file as a kind, and waits for where that leads.
+func (f form) send(kind, name, content string) {
+	f.t.Helper()
+	f.choose(kind)
+	f.submit(name, content)
+	f.Do(chromedp.WaitVisible(".said"))
+}
+
+func (f form) choose(kind string) {
+	f.Do(chromedp.Click(fmt.Sprintf(`nav a[href="/?kind=%s"]`, kind)),
+		chromedp.WaitVisible(fmt.Sprintf(`nav a[href="/?kind=%s"][aria-current]`, kind)), chromedp.WaitNotPresent(".said"))
+}
+
+func (f form) submit(name, content string) {
+	f.t.Helper()
+	path := filepath.Join(f.t.TempDir(), name)
+	require.NoError(f.t, os.WriteFile(path, []byte(content), 0o600))
+	f.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Click(".main"))
+}
+
+func (f form) said() string { return f.Text(`document.querySelector(".said")`) }
+
+// TestBrowser is what alice and bob do in a headless Chromium that runs no scripts. Pictures of the pages go into the
+// directory that the environment variable SCREENSHOTS names.
+func TestBrowser(t *testing.T) {
+	dir := t.TempDir()
+	p := program.Start(t, run, "-dir", dir)
+	f := form{browser.Open(t), t}
+	shoot := func(name string) {
+		f.Shoot("htmlform-"+name, 1280)
+		f.Shoot("htmlform-"+name, 390)
+	}
+	browser.Call(f.Page, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	f.Do(chromedp.Navigate("data:text/html,<body><noscript>none</noscript><script>document.title='some'</script>"))
+	require.Equal(t, "none", f.Text(`document.querySelector("noscript")`))
+	require.Empty(t, browser.Run(f.Page, chromedp.Title()))
+
+	f.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".login"))
+	shoot("login")
+	f.logIn("alice")
+	shoot("empty")
+
+	picture := string(browser.Picture(t, 1, png.Encode))
+	f.send("png", "holiday.png", picture)
+	require.Equal(t, "Your file is here, and it is what it should be: image/png, 4.44 KiB.", f.said())
+	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()), "nothing of the query is left")
+	require.Empty(t, objects(t, dir, "incoming"))
+	require.Len(t, objects(t, dir, "files/alice"), 1)
+	f.send("pdf", "report.pdf", "%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n")
+	f.send("text", "notes.txt", "<h1>Notes</h1> on a file that is text, whatever it looks like")
+	require.Equal(t, 3, f.Count("tbody tr"))
+	shoot("files")
+
+	t.Run("other than it claims to be", func(t *testing.T) {
+		f := f.with(t)
+		f.send("png", "holiday.png", "<!doctype html><title>Log in</title><script>alert(1)</script>")
+		require.Equal(t, `Your file was deleted, since it is not what it should be. Its type is "image/png", but the file looks like text/html.`, f.said())
+		require.Equal(t, 1, f.Count(".said.bad"))
+		require.Empty(t, objects(t, dir, "incoming"))
+		require.Equal(t, 3, f.Count("tbody tr"))
+		f.Shoot("htmlform-refused", 1280)
+		f.Shoot("htmlform-refused", 390)
+	})
+
+	t.Run("refused by the store", func(t *testing.T) {
+		f := f.with(t)
+		f.choose("text")
+		f.submit("empty.txt", "")
+		f.Do(chromedp.WaitNotPresent(".upload"))
+		require.NotContains(t, browser.Run(f.Page, chromedp.Location()), p.Origin)
+		require.Contains(t, f.Text(`document.documentElement`), "EntityTooSmall")
+		f.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".upload"))
+		require.Empty(t, objects(t, dir, "incoming"))
+	})
+
+	t.Run("the same form again", func(t *testing.T) {
+		f := f.with(t)
+		f.choose("png")
+		fields := browser.Evaluate[string](f.Page, `document.querySelector(".upload").outerHTML`)
+		f.submit("first.png", picture)
+		f.Do(chromedp.WaitVisible(".said"))
+		published := objects(t, dir, "files/alice")
+		require.Len(t, published, 4)
+		// As from the browser's history.
+		browser.Evaluate[chromedp.Void](f.Page, fmt.Sprintf(`{
+			document.querySelector(".said").remove();
+			document.querySelector(".upload").outerHTML = %q;
+		}`, fields))
+		f.submit("second.png", string(browser.Picture(t, 2, png.Encode)))
+		f.Do(chromedp.WaitVisible(".said"))
+		require.Contains(t, f.said(), "This form had been used before.")
+		require.Equal(t, published, objects(t, dir, "files/alice"))
+		require.Empty(t, objects(t, dir, "incoming"))
+		for _, key := range published {
+			content, err := os.ReadFile(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(key)))
+			require.NoError(t, err)
+			require.NotEqual(t, string(browser.Picture(t, 2, png.Encode)), string(content))
+		}
+	})
+
+	t.Run("a forged landing", func(t *testing.T) {
+		f := f.with(t)
+		pending := loggedIn(t, p.Origin, "alice").leave(picture)
+		before := objects(t, dir, "")
+		require.Contains(t, before, pending)
+		f.logOut()
+		f.logIn("bob")
+		f.Do(chromedp.Navigate(p.Origin+"/done?bucket=htmlform&etag=x&key="+url.QueryEscape(pending)), chromedp.WaitVisible(".said"))
+		require.Equal(t, "There is no such upload of yours.", f.said())
+		require.Zero(t, f.Count("tbody tr"))
+		require.Equal(t, before, objects(t, dir, ""))
+	})
+}
+
+// visitor is a browser without a page: it keeps cookies. It follows no redirects.
+type visitor struct {
+	http.Client
+	t      *testing.T
+	origin string
+}
+
+func loggedIn(t *testing.T, origin, user string) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	v := &visitor{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, t, origin}
+	res, _ := v.do("POST", origin+"/login", "application/x-www-form-urlencoded", "user="+user)
+	require.Equal(t, 303, res.StatusCode)
+	return v
+}
+
+func (v *visitor) do(method, url, contentType, body string) (*http.Response, string) {
+	v.t.Helper()
+	req, err := http.NewRequestWithContext(v.t.Context(), method, url, strings.NewReader(body))
+	require.NoError(v.t, err)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := v.Do(req)
+	require.NoError(v.t, err)
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	require.NoError(v.t, err)
+	return res, string(answer)
+}
+
+// get returns the page that a landing leads to.
+func (v *visitor) get(path string) string {
+	v.t.Helper()
+	res, page := v.do("GET", v.origin+path, "", "")
+	if res.StatusCode == 303 {
+		require.Regexp(v.t, `^/(\?kind=\w+)?$`, res.Header.Get("Location"))
+		res, page = v.do("GET", v.origin+res.Header.Get("Location"), "", "")
+	}
+	require.Equal(v.t, 200, res.StatusCode)
+	return page
+}
+
+// leave uploads with a form for a PNG and does not come back to complete it. It returns the key.
+func (v *visitor) leave(content string) string {
+	v.t.Helper()
+	page := v.get("/?kind=png")
+	action := regexp.MustCompile(`action="(http[^"]+)" enctype`).FindStringSubmatch(page)
+	require.NotNil(v.t, action)
+	var body strings.Builder
+	form := multipart.NewWriter(&body)
+	var key string
+	for _, field := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`).FindAllStringSubmatch(page, -1) {
+		value := html.UnescapeString(field[2])
+		require.NoError(v.t, form.WriteField(field[1], value))
+		if field[1] == "key" {
+			key = value
+		}
+	}
+	file, err := form.CreateFormFile("file", "holiday.png")
+	require.NoError(v.t, err)
+	_, _ = io.WriteString(file, content)
+	require.NoError(v.t, form.Close())
+	res, _ := v.do("POST", action[1], form.FormDataContentType(), body.String())
+	require.Equal(v.t, 303, res.StatusCode)
+	require.True(v.t, strings.HasPrefix(res.Header.Get("Location"), v.origin+"/done?"), res.Header.Get("Location"))
+	return key
+}
+
+// TestForgedLanding: what a query says completes nothing that is not the user's own upload.
+func TestForgedLanding(t *testing.T) {
+	dir := t.TempDir()
+	p := program.Start(t, run, "-dir", dir)
+	alice, bob := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob")
+	nobody := &visitor{http.Client{CheckRedirect: alice.CheckRedirect}, t, p.Origin}
+	picture := string(browser.Picture(t, 1, png.Encode))
+	pending := alice.leave(picture)
+	for _, key := range []string{
+		pending, "", "/", "x", "incoming/", "incoming/bob/", "incoming/bob/../alice/" + strings.TrimPrefix(pending, "incoming/alice/"),
+		"incoming/bob/none/upload.png", "files/alice/none/upload.png", strings.ReplaceAll(pending, "alice", "bob"), "\xff",
+	} {
+		page := bob.get("/done?key=" + url.QueryEscape(key))
+		require.Contains(t, page, "There is no such upload of yours.", key)
+		require.Equal(t, []string{pending}, objects(t, dir, ""))
+	}
+	require.Contains(t, nobody.get("/done?key="+url.QueryEscape(pending)), "Whose files?")
+	require.Equal(t, []string{pending}, objects(t, dir, ""))
+
+	landing := "/done?bucket=another&etag=%22x%22&key=" + url.QueryEscape(pending)
+	require.Contains(t, alice.get(landing), "Your file is here")
+	require.Contains(t, alice.get(landing), "This form had been used before")
+	require.NotContains(t, alice.get("/"), "class=\"said")
+	require.Len(t, objects(t, dir, "files/alice"), 1)
+	require.Empty(t, objects(t, dir, "incoming"))
+
+	path := regexp.MustCompile(`/files/\w+`).FindString(alice.get("/"))
+	res, _ := alice.do("GET", p.Origin+path, "", "")
+	require.Equal(t, 303, res.StatusCode)
+	res, content := alice.do("GET", res.Header.Get("Location"), "", "")
+	require.Equal(t, 200, res.StatusCode)
+	require.Equal(t, "attachment; filename*=UTF-8''upload.png", res.Header.Get("Content-Disposition"))
+	require.Equal(t, picture, content)
+	for _, stranger := range []*visitor{bob, nobody} {
+		res, _ = stranger.do("GET", p.Origin+path, "", "")
+		require.Equal(t, 404, res.StatusCode)
+	}
+}

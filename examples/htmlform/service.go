@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/site"
+)
+
+// policy is what may be uploaded. A form that has expired, or a file that is too large, gets the browser an answer of S3
+// itself: a page of XML, to which nothing can be done. So the forms live long, the page renews itself when its form
+// ends, and says what such a page means. That a form can be used again until then changes no file: FinalPrefix.
+var policy = presign.Policy{
+	Prefix:      "incoming/",
+	FinalPrefix: "files/",
+	Types:       []string{"image/jpeg", "image/png", "application/pdf", "text/plain"},
+	MaxSize:     20 << 20,
+	Lifetime:    time.Hour,
+}
+
+// viewTime is how long the URL of a file is good for.
+const viewTime = time.Minute
+
+// kind is what a user chooses before the file. A grant is for one type, and what the file is, or how it is called,
+// nobody can know when the page is made: the files have the names of their kinds.
+type kind struct{ ID, Name, Type, Filename string }
+
+var kinds = []kind{
+	{"jpeg", "JPEG picture", "image/jpeg", "upload.jpg"},
+	{"png", "PNG picture", "image/png", "upload.png"},
+	{"pdf", "PDF document", "application/pdf", "upload.pdf"},
+	{"text", "Plain text", "text/plain", "upload.txt"},
+}
+
+// kindOf returns the kind of the files that have a name; the first one if none has.
+func kindOf(filename string) kind {
+	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Filename == filename }))]
+}
+
+//go:embed page
+var files embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"bytes": bytes}).ParseFS(files, "page/*.html"))
+
+// pagePolicy is the Content-Security-Policy of the pages: no scripts, and forms go to the store and back.
+func pagePolicy(store string) string {
+	return "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
+		"form-action 'self' " + store + "; frame-ancestors 'none'"
+}
+
+type service struct {
+	*site.Site
+	signer    *presign.Signer
+	client    *s3.Client
+	presigner *s3.PresignClient
+}
+
+func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret))
+	if err != nil {
+		return nil, err
+	}
+	s := &service{here, signer, client, s3.NewPresignClient(client)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /done", s.done)
+	mux.HandleFunc("GET /files/{id}", s.show)
+	mux.HandleFunc("POST /login", here.LogIn)
+	mux.HandleFunc("POST /logout", here.LogOut)
+	for _, name := range []string{"style.css", "icon.svg"} {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, files, "page/"+name)
+		})
+	}
+	return mux, nil
+}
+
+// page has a form for one file of one kind.
+func (s *service) page(w http.ResponseWriter, r *http.Request) {
+	user := s.User(r)
+	if user == "" {
+		render(w, r, "login.html", site.Users)
+		return
+	}
+	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
+	grant, err := s.signer.Post(r.Context(), presign.Upload{
+		Key:      folder(user),
+		Filename: chosen.Filename,
+		Type:     chosen.Type,
+		Owner:    user,
+		Redirect: "http://" + r.Host + "/done", // the site serves no other hosts than its own
+	})
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	list, err := s.list(r.Context(), user)
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	render(w, r, "page.html", struct {
+		User    string
+		Kinds   []kind
+		Chosen  kind
+		MaxSize int64
+		Grant   *presign.Grant
+		Renew   int // seconds
+		Bad     bool
+		Said    string
+		Files   []file
+	}{
+		user, kinds, chosen, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second),
+		s.Sessions.PopBool(r.Context(), "bad"), s.Sessions.PopString(r.Context(), "said"), list,
+	})
+}
+
+// folder is where the uploads of a user land. Nobody else is granted a key there.
+func folder(user string) string { return policy.Prefix + user + "/" }
+
+// done completes an upload. Anyone can make up a query, and send a user here by a link: S3 has signed nothing of it. So
+// bucket and etag are not looked at, and the key is taken only for where to look, in the folder of the user who is
+// logged in. Complete tells what is there, whether it was granted, and to whom.
+func (s *service) done(w http.ResponseWriter, r *http.Request) {
+	user, key := s.User(r), r.FormValue("key")
+	if user == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	// Complete publishes or deletes what it finds, and tells only then whose it was.
+	object, err := (*presign.Object)(nil), presign.ErrNotUploaded
+	if strings.HasPrefix(key, folder(user)) {
+		object, err = s.signer.Complete(r.Context(), key)
+	}
+	if err == nil && object.Owner != user {
+		err = presign.ErrNotUploaded
+	}
+	said, known := explain(err), true
+	switch faults := violations(err); {
+	case err == nil && s.repeated(r.Context(), object.GrantID):
+		said, err = "This form had been used before. The file that came first was kept, and no other.", presign.ErrNotUploaded
+	case err == nil:
+		said = fmt.Sprintf("Your file is here, and it is what it should be: %s, %s.", object.Type, bytes(object.Size))
+	case len(faults) > 0:
+		said = "Your file was deleted, since it is not what it should be. " + strings.Join(faults, " ")
+	default:
+		known = said != ""
+	}
+	if !known {
+		slog.ErrorContext(r.Context(), "upload not completed", slog.Any("error", err))
+		w.Header().Set("Retry-After", "30")
+		http.Error(w, "Your file arrived and could not be looked at. Reload this page to try again.", http.StatusServiceUnavailable)
+		return
+	}
+	s.Sessions.Put(r.Context(), "said", said)
+	s.Sessions.Put(r.Context(), "bad", err != nil)
+	http.Redirect(w, r, "/?kind="+kindOf(path.Base(key)).ID, http.StatusSeeOther) // a page that can be reloaded
+}
+
+// explain says in plain words what an upload failed with for good, and else nothing.
+func explain(err error) string {
+	switch {
+	case errors.Is(err, presign.ErrNotUploaded):
+		return "There is no such upload of yours."
+	case errors.Is(err, presign.ErrExpired):
+		return "That upload is too old. Send the file again."
+	}
+	return ""
+}
+
+// repeated reports whether this session has seen an upload completed before. Who goes back in the browser sends
+// another file with the same form, and would be told that it is here.
+func (s *service) repeated(ctx context.Context, grantID string) bool {
+	seen, _ := s.Sessions.Get(ctx, "completed").([]string)
+	if slices.Contains(seen, grantID) {
+		return true
+	}
+	s.Sessions.Put(ctx, "completed", append(seen[max(0, len(seen)-50):], grantID))
+	return false
+}
+
+// violations returns, as sentences, the breaches that err joins.
+func violations(err error) (faults []string) {
+	for _, v := range presign.Violations(err) {
+		faults = append(faults, fmt.Sprintf("Its %s %s.", v.Field, v.Detail))
+	}
+	return faults
+}
+
+// file is one that was published.
+type file struct {
+	ID, Kind string
+	Size     int64
+	Added    time.Time
+	key      string
+}
+
+// list returns a user's files, newest first. What lies under FinalPrefix was verified, so that the bucket itself can
+// tell, without a database.
+func (s *service) list(ctx context.Context, user string) ([]file, error) {
+	found, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket),
+		Prefix: aws.String(policy.FinalPrefix + user + "/"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var list []file
+	for _, o := range found.Contents {
+		folder, name := path.Split(*o.Key)
+		list = append(list, file{path.Base(folder), kindOf(name).Name, *o.Size, *o.LastModified, *o.Key})
+	}
+	slices.SortStableFunc(list, func(a, b file) int { return cmp.Or(b.Added.Compare(a.Added), cmp.Compare(a.ID, b.ID)) })
+	return list, nil
+}
+
+// show sends the browser to the store, for a file of the user's own.
+func (s *service) show(w http.ResponseWriter, r *http.Request) {
+	user := s.User(r)
+	if user == "" {
+		http.NotFound(w, r)
+		return
+	}
+	list, err := s.list(r.Context(), user)
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	i := slices.IndexFunc(list, func(f file) bool { return f.ID == r.PathValue("id") })
+	if i < 0 {
+		http.NotFound(w, r)
+		return
+	}
+	get, err := s.presigner.PresignGetObject(r.Context(), &s3.GetObjectInput{
+		Bucket: aws.String(bucket),
+		Key:    aws.String(list[i].key),
+	}, s3.WithPresignExpires(viewTime))
+	if err != nil {
+		site.Fail(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, get.URL, http.StatusSeeOther)
+}
+
+func render(w http.ResponseWriter, r *http.Request, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store") // each has a form of its own
+	if err := templates.ExecuteTemplate(w, name, data); err != nil {
+		site.Fail(w, r, err)
+	}
+}
+
+func bytes(n int64) string {
+	switch {
+	case n == 1:
+		return "1 byte"
+	case n < 1<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
+}

@@ -1,0 +1,183 @@
+// Package browser drives a headless Chromium for the tests of the demos' pages.
+package browser
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+)
+
+// Page is a page in a headless Chromium.
+type Page struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// Open starts a Chromium until the test ends, with a window of 1280 pixels. What its page throws or reports fails the
+// test, but for the network's complaints. Without a Chromium the test is skipped.
+func Open(t *testing.T) *Page {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, _ = exec.LookPath(name); path != "" {
+			break
+		}
+	}
+	if path == "" {
+		Missing(t, "Chromium")
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+	}
+	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage"} {
+		options = append(options, chromedp.Flag(name, true))
+	}
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's own does not work as root
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits, so that the profile can be removed
+
+	var mu sync.Mutex
+	var faults []string
+	require.NoError(t, chromedp.Listen(ctx, func(event any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch event := event.(type) {
+		case *runtime.EventExceptionThrown:
+			faults = append(faults, fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
+		case *log.EventEntryAdded:
+			if event.Entry.Source != log.EntrySourceNetwork { // where it reports every 403
+				faults = append(faults, event.Entry.Text)
+			}
+		}
+	}))
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		require.Empty(t, faults)
+	})
+	p := &Page{t, ctx}
+	p.Do(chromedp.EmulateViewport(1280, 900))
+	return p
+}
+
+// With returns the page for a test of its own.
+func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx} }
+
+// Do takes steps.
+func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	require.NoError(p.t, chromedp.Do(p.ctx, steps...))
+}
+
+// Run takes a step that returns something.
+func Run[T any](p *Page, step chromedp.Action[T]) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, step)
+	require.NoError(p.t, err)
+	return v
+}
+
+// Evaluate returns what a script does.
+func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption) T {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](script, options...))
+	require.NoError(p.t, err, script)
+	return v
+}
+
+// Call sends a command of the DevTools protocol.
+func Call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	r, err := chromedp.Call(p.ctx, command, params)
+	require.NoError(p.t, err)
+	return r
+}
+
+// Until waits until an expression is true.
+func Until(expression string) chromedp.Action[chromedp.Void] {
+	return chromedp.Poll[chromedp.Void](expression)
+}
+
+// Text returns the text of the element that a script finds.
+func (p *Page) Text(element string) string {
+	p.t.Helper()
+	return Evaluate[string](p, element+`.textContent`)
+}
+
+// Count returns how many elements a selector finds.
+func (p *Page) Count(selector string) int {
+	p.t.Helper()
+	return Evaluate[int](p, fmt.Sprintf(`document.querySelectorAll(%q).length`, selector))
+}
+
+// Throttle limits what the page sends, in bytes per second; -1 ends that.
+func (p *Page) Throttle(rate float64) {
+	p.t.Helper()
+	Call(p, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+		MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: rate}},
+	})
+}
+
+// Shoot takes a picture of the whole page in a window of that width, into the directory that the environment variable
+// SCREENSHOTS names, if it does.
+func (p *Page) Shoot(name string, width int64) {
+	p.t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	p.Do(chromedp.EmulateViewport(width, 900))
+	wide := Evaluate[bool](p, `document.documentElement.scrollWidth > innerWidth`)
+	picture := Run(p, chromedp.FullScreenshot(100))
+	p.Do(chromedp.EmulateViewport(1280, 900))
+	require.False(p.t, wide, "%s is wider than its window", name)
+	require.NoError(p.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600))
+}
+
+// Picture returns a picture in the format of encode, each seed's its own.
+func Picture(t *testing.T, seed int, encode func(io.Writer, image.Image) error) []byte {
+	t.Helper()
+	m := image.NewRGBA(image.Rect(0, 0, 320, 240))
+	for i := range m.Pix {
+		x, y := i/4%320, i/4/320
+		m.Set(x, y, color.RGBA{uint8(x + 40*seed), uint8(y + 90*seed), uint8(x * y / 300), 255})
+	}
+	var b bytes.Buffer
+	require.NoError(t, encode(&b, m))
+	require.True(t, strings.HasPrefix(http.DetectContentType(b.Bytes()), "image/"))
+	return b.Bytes()
+}
+
+// Missing skips a test for want of a program, but not in CI.
+func Missing(t *testing.T, program string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("no %s", program)
+	}
+	t.Skipf("skipped: no %s on this machine", program)
+}

@@ -1,0 +1,68 @@
+// Package program runs a demo's main for its tests.
+package program
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Program is a running demo.
+type Program struct {
+	Origin  string // of its page
+	Printed string
+	Stop    func() error // returns what run did
+}
+
+// Start has run serve on a free port until the test ends, and waits until it has printed all that it prints.
+func Start(t *testing.T, run func(context.Context, []string, io.Writer) error, args ...string) *Program {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
+		_ = w.CloseWithError(err)
+		ended <- err
+	}()
+	var printed bytes.Buffer
+	for chunk := make([]byte, 4096); !bytes.Contains(printed.Bytes(), []byte("Ctrl-C stops.\n")); {
+		n, err := stdout.Read(chunk)
+		printed.Write(chunk[:n])
+		require.NoError(t, err)
+	}
+	p := &Program{
+		Origin:  regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(printed.String()),
+		Printed: printed.String(),
+	}
+	p.Stop = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	t.Cleanup(func() { require.NoError(t, p.Stop()) })
+	return p
+}
+
+// Objects returns the keys under a prefix that a store with its data in dir keeps.
+func Objects(t *testing.T, dir, bucket, prefix string) []string {
+	t.Helper()
+	var found []string
+	root := filepath.Join(dir, "objects", bucket)
+	err := filepath.WalkDir(filepath.Join(root, prefix), func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			key, _ := filepath.Rel(root, path)
+			found = append(found, filepath.ToSlash(key))
+		}
+		return nil // the prefix may not be there yet
+	})
+	require.NoError(t, err)
+	return found
+}
