@@ -281,7 +281,7 @@ func (p *assumedRole) renew(ctx context.Context) <-chan struct{} {
 
 // assume makes one attempt, of which there is never more than one at a time: stscreds does not bear it.
 func (p *assumedRole) assume(ctx context.Context, last *session) *session {
-	credentials, err := p.provider.Retrieve(ctx)
+	credentials, err := p.retrieve(ctx)
 	credentials.Expires = credentials.Expires.Round(0) // by no clock but the calendar's
 	now, s := time.Now(), &session{credentials: credentials}
 	switch {
@@ -302,6 +302,16 @@ func (p *assumedRole) assume(ctx context.Context, last *session) *session {
 	p.logger.WarnContext(ctx, "role not assumed", slog.String("role", p.roleARN), slog.Any("error", err),
 		slog.Duration("left", last.remaining(now).Truncate(time.Second)), slog.Duration("retry_in", wait))
 	return &session{last.credentials, fmt.Errorf("assuming the role %s: %w", p.roleARN, err), now.Add(wait)}
+}
+
+// retrieve makes an error of a panic, which here would end the program: a client that is a nil pointer, say.
+func (p *assumedRole) retrieve(ctx context.Context) (c aws.Credentials, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the client for STS, or one of the options, panicked: %v", r)
+		}
+	}()
+	return p.provider.Retrieve(ctx)
 }
 
 // noSTS stands in for a client that is missing.

@@ -345,3 +345,10 @@ func ExampleAssumeRole() {
 	// <nil>
 	// presign: the client's credentials are AssumeRole inside an aws.CredentialsCache (config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; give the provider itself to s3.Options.Credentials
 }
+
+// TestAssumeRoleNilPointer: a client that is a nil pointer is an error, and not the end of the program.
+func TestAssumeRoleNilPointer(t *testing.T) {
+	var client *sts.Client
+	_, err := presign.AssumeRole(client, "arn:aws:iam::123456789012:role/uploads", slog.New(slog.DiscardHandler)).Retrieve(t.Context())
+	require.ErrorContains(t, err, "panicked")
+}

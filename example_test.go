@@ -188,7 +188,7 @@ func ExampleSigner_Complete_event() {
 			object, err := signer.Complete(ctx, key)
 			var violation *presign.Violation
 			switch {
-			case errors.Is(err, presign.ErrNotUploaded), errors.As(err, &violation):
+			case errors.Is(err, presign.ErrNotUploaded), errors.Is(err, presign.ErrExpired), errors.As(err, &violation):
 				fmt.Println("nothing to keep:", err) // for good: it is no use to try again
 			case err != nil:
 				return err // the queue tries again

@@ -185,24 +185,22 @@ func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any,
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
 	defer cancel()
-	object, err := h.signer.complete(ctx, key, func(grantee string) bool { return grantee == owner })
-	if err != nil {
-		return 0, nil, err
-	}
-	for _, hook := range h.onComplete {
-		if err := runHook(r, hook, *object); err != nil {
-			return 0, nil, &refusal{http.StatusInternalServerError, err}
-		}
-	}
-	return http.StatusOK, object, nil
+	object, err := h.signer.complete(ctx, key, func(grantee string) bool { return grantee == owner }, h.runHooks)
+	return http.StatusOK, object, err
 }
 
-// runHook gives a hook its time, whether the client waits or not.
-func runHook(r *http.Request, hook func(context.Context, *Object) error, object Object) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hookTime)
-	defer cancel()
-	object.Metadata = maps.Clone(object.Metadata)
-	return hook(ctx, &object)
+// runHooks gives each hook its time, whether the client waits or not.
+func (h *Handler) runHooks(ctx context.Context, object *Object) error {
+	for _, hook := range h.onComplete {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTime)
+		defer cancel()
+		o := *object
+		o.Metadata = maps.Clone(object.Metadata)
+		if err := hook(ctx, &o); err != nil {
+			return &refusal{http.StatusInternalServerError, err}
+		}
+	}
+	return nil
 }
 
 // grantRequest is what a client may say of an upload. It has no key, owner or redirect.
@@ -438,6 +436,8 @@ func (h *Handler) problem(r *http.Request, err error) *Problem {
 	if violations := Violations(err); len(violations) > 0 {
 		if refused := (*refusal)(nil); errors.As(err, &refused) {
 			h.log(r, slog.LevelInfo, err) // what else it joins is not told
+		} else if errors.Is(err, errStore) {
+			h.log(r, slog.LevelError, err) // what was refused could not be deleted
 		}
 		return &Problem{Status: http.StatusUnprocessableEntity, Errors: violations}
 	}

@@ -37,6 +37,10 @@ func WithStore(client *s3.Client) SignerOption {
 // replica. The first seals and all open, so that a key is replaced in three steps: (old, new), (new, old), (new).
 // Without WithSecret a random one is made: what is uploading when the process ends can then never be completed, and no
 // other replica can complete it.
+//
+// The seal is bound to the endpoint's host, the bucket, Policy.Prefix and Policy.FinalPrefix as well: whoever completes
+// needs a Signer with the same, WithPublicEndpoint included. Signers with different policies share no prefixes, best; where
+// they do, what one granted completes at the other only if the other's Policy admits it, too.
 func WithSecret(keys ...[]byte) SignerOption {
 	return func(o *signerOptions) error {
 		o.secrets = append([][]byte{}, keys...)
@@ -94,8 +98,9 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 // WithOnComplete has hook called for each upload that was completed, before the client is told, with what the store now
 // holds. It is called at least once for each, perhaps again, perhaps for one upload in several replicas at once:
 // Object.GrantID is the same then. The context outlives the request, for 30 seconds. An error is logged, the client gets
-// 500 (or what a *Problem says, or 422 for a *Violation) and may complete the upload again. Several hooks are called in
-// the order in which they were given, until one fails.
+// 500 (or what a *Problem says, or 422 for a *Violation) and may complete the upload again; what was published stays, and
+// so does the upload, until a lifecycle rule removes it. Several hooks are called in the order in which they were given,
+// until one fails. Signer.Complete calls none.
 func WithOnComplete(hook func(context.Context, *Object) error) HandlerOption {
 	return func(o *handlerOptions) error {
 		if hook == nil {

@@ -32,6 +32,7 @@ const (
 	maxMetadataNames = 20                 // a limit of ours, unless the Policy has more
 	maxLifetime      = 7 * 24 * time.Hour // of a signature
 	maxOwnerSize     = 128                // bytes; a limit of ours
+	maxStampedSize   = 256                // of Headers that S3 tells of an object; a limit of ours
 	defaultLifetime  = 15 * time.Minute
 )
 
@@ -108,7 +109,8 @@ type Upload struct {
 	// an algorithm.
 	Checksum string
 
-	// Metadata is stored with the object as x-amz-meta- headers: printable ASCII, up to 2 KB in all.
+	// Metadata is stored with the object as x-amz-meta- headers: printable ASCII, up to 2 KB together with the grant, which
+	// is there too and takes 200 to 1,000 bytes.
 	Metadata map[string]string
 
 	// Owner is who authenticated, up to 128 bytes. The Handler sets it.
@@ -226,7 +228,7 @@ func newRules(p Policy) (*rules, error) {
 			fault("Metadata", "has %q; names are made of letters, digits, \"-\", \"_\" and \".\"", name)
 		case strings.HasPrefix(r.Metadata[i], "x-amz-meta-"):
 			fault("Metadata", "has %q; leave out x-amz-meta-", name)
-		case r.Metadata[i] == "presign":
+		case r.Metadata[i] == stampName:
 			fault("Metadata", "has %q, which is taken", name)
 		case slices.Contains(r.Metadata[:i], r.Metadata[i]):
 			fault("Metadata", "has %q twice", name)
@@ -240,10 +242,15 @@ func newRules(p Policy) (*rules, error) {
 	}
 	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 	r.stamped = []stamp.Header{{Name: "content-disposition", Value: r.disposition}}
+	size := 0
 	for _, h := range r.headers {
 		if slices.Contains(observed, h.Name) {
 			r.stamped = append(r.stamped, stamp.Header(h))
+			size += len(h.Value)
 		}
+	}
+	if size > maxStampedSize {
+		fault("Headers", "has %d bytes in what each object's metadata repeats, sealed (%s); at most %d fit", size, strings.Join(observed, ", "), maxStampedSize)
 	}
 	return r, errors.Join(faults...)
 }
@@ -447,7 +454,7 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 		switch {
 		case names != nil && !slices.Contains(names, lower):
 			violate(name, "is not among the names that are taken")
-		case !isName(lower) || lower == "presign":
+		case !isName(lower) || lower == stampName:
 			violate(name, "is not a name that metadata can have")
 		case twice:
 			violate(name, "is there in another letter case, too")

@@ -86,6 +86,13 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 		}
 	}
 	s.store = objectstore.Store{Client: o.store, Bucket: bucket}
+	if o.store != nil && o.store != client {
+		_, err := endpoint.Resolve(o.store, bucket, "")
+		_, credentialsErr := newCredentialSource(o.store.Options().Credentials)
+		if err := errors.Join(err, credentialsErr); err != nil {
+			faults = append(faults, fmt.Errorf("presign: WithStore: %w", err))
+		}
+	}
 	if s.fleeting = o.secrets == nil; s.fleeting {
 		o.secrets = [][]byte{[]byte(rand.Text() + rand.Text())}
 	}

@@ -1,7 +1,6 @@
 package presign
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -39,6 +38,8 @@ const (
 	completionTime = 24 * time.Hour // from the end of a grant
 	stampName      = "presign"      // of the metadata that holds the stamp
 	stampPurpose   = "stamp"
+
+	publishedPurpose = "published stamp"
 )
 
 // Object is what the store holds, after it was held against its grant.
@@ -58,124 +59,174 @@ type Object struct {
 
 // Complete verifies what was uploaded under the key of a grant, and publishes it if Policy.FinalPrefix is set. The
 // object carries its grant, sealed, so that nothing else is needed: Complete works in any replica that has the same
-// secret (WithSecret), from a page, a queue, or an S3 event, and as often as it is called.
+// secret (WithSecret), from a page, a queue, or an S3 event, and as often as it is called. Hooks (WithOnComplete) are
+// the Handler's; Complete calls none.
 //
-// It holds size, type, file name, metadata, headers and checksum, as the store tells them, against what was granted, and
-// the first bytes against the type. What differs comes as Violations, joined, after the upload was deleted. What the
-// bytes look like is a guess: a file can be two things at once, and nothing is said of what follows its beginning.
-// A header that the store has lost is no breach (several lose Content-Disposition with a form); a copy has it again.
+// It holds size, type, file name, metadata, headers and checksum, as the store tells them, against what was granted and
+// what the Policy still admits, and the first bytes against the type, unless the Policy sets a Content-Encoding. What
+// differs comes as Violations, joined, after the upload was deleted. What the bytes look like is a guess: a file can be
+// two things at once, and nothing is said of what follows its beginning. A header that the store has lost is no breach
+// (several lose Content-Disposition with a form); a copy has it again.
 //
-// With FinalPrefix the verified version is copied to the same key under FinalPrefix, and the upload deleted. No client
-// can ever reach the copy. Without, the holder of a form, or of any grant under Policy.Replace, can replace the object
-// until the grant ends: readers should then ask for the VersionID or the ETag that they got here.
+// With FinalPrefix the verified version is copied to the same key under FinalPrefix, and the upload deleted, or left to a
+// lifecycle rule if that fails. No grant reaches the copy; under Policy.Replace an upload that was granted later replaces
+// it. Without FinalPrefix, the holder of a form, or of any grant under Policy.Replace, can replace the object until the
+// grant ends: readers should then ask for the VersionID or the ETag that they got here.
 //
 // Beside Violations it returns ErrNotUploaded, ErrExpired and ErrChanged, wrapped, and what the store failed with. Whatever
-// it fails with, it can be called again. Each request to the store is given 10 seconds, a copy as long as ctx lasts.
+// it fails with, it can be called again. Each request to the store is given 10 seconds. What was verified is published
+// even if ctx ends meanwhile; a copy is given 5 minutes.
 func (s *Signer) Complete(ctx context.Context, key string) (*Object, error) {
-	return s.complete(ctx, key, func(string) bool { return true })
+	return s.complete(ctx, key, func(string) bool { return true }, func(context.Context, *Object) error { return nil })
 }
 
-// complete is Complete for those owners that mine admits; to others there is nothing.
-func (s *Signer) complete(ctx context.Context, key string, mine func(owner string) bool) (*Object, error) {
+// complete is Complete for those owners that mine admits; to others there is nothing. It calls hook before it deletes
+// what was uploaded, so that until the hook has succeeded there is something to complete for whoever looks.
+func (s *Signer) complete(ctx context.Context, key string, mine func(owner string) bool, hook func(context.Context, *Object) error) (*Object, error) {
 	if !strings.HasPrefix(key, s.rules.Prefix) || strings.HasSuffix(key, "/") || checkKey(key) != nil {
 		return nil, fmt.Errorf("%w: no grant is for this key", ErrNotUploaded)
 	}
-	uploaded, err := s.head(ctx, key)
-	if errors.Is(err, objectstore.ErrNotFound) && s.rules.FinalPrefix != "" {
-		return s.published(ctx, key, mine)
-	} else if err != nil {
-		return nil, storeError(err)
+	published, err := s.published(ctx, key)
+	if err != nil {
+		return nil, err
 	}
-	granted, err := s.openStamp(uploaded, key)
-	if err != nil || !mine(granted.Owner) {
-		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+	uploaded, granted, err := s.uploaded(ctx, key)
+	if err != nil && !errors.Is(err, ErrNotUploaded) {
+		return nil, err
 	}
-	if time.Now().After(granted.Until) {
-		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
-	}
-	if s.rules.FinalPrefix != "" {
-		// What was published of this grant stays, whatever was uploaded with it afterwards.
-		if object, err := s.published(ctx, key, mine); err == nil && object.GrantID == hex.EncodeToString(granted.ID[:]) {
-			if err := s.discard(ctx, uploaded); err != nil {
-				return nil, err
-			}
-			return object, nil
-		} else if err != nil && !errors.Is(err, ErrNotUploaded) {
-			return nil, err
+	// What was published of a grant stays, whatever was uploaded with it afterwards.
+	if published != nil && (granted == nil || granted.ID == published.granted.ID) {
+		if !mine(published.granted.Owner) {
+			return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
 		}
+		return s.finish(ctx, published.object(), uploaded, granted, hook)
+	}
+	switch {
+	case granted == nil:
+		return nil, err
+	case !mine(granted.Owner):
+		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+	case time.Now().After(granted.Until):
+		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
+	case published != nil && !granted.Issued.After(published.granted.Issued):
+		taken := &Violation{Field: "key", Detail: "is taken by an object that was granted later"}
+		return nil, errors.Join(taken, s.discard(ctx, uploaded))
 	}
 
 	beginning, detected, err := s.verify(ctx, uploaded, granted)
-	if len(collect[*Violation](err)) > 0 {
+	if len(Violations(err)) > 0 {
 		return nil, errors.Join(err, s.discard(ctx, uploaded))
 	} else if err != nil {
 		return nil, err
 	}
-	final := uploaded
-	if s.rules.FinalPrefix != "" {
-		if final, err = s.publish(ctx, uploaded, granted, beginning); err != nil {
-			return nil, err
-		}
-		if err := s.discard(ctx, uploaded); err != nil {
-			return nil, err
-		}
+	if s.rules.FinalPrefix == "" {
+		return s.finish(ctx, object(uploaded, granted, detected), nil, nil, hook)
 	}
-	return object(final, granted, detected), nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTime)
+	defer cancel()
+	final, err := s.publish(ctx, uploaded, granted, beginning, detected)
+	if err != nil {
+		return nil, err
+	}
+	return s.finish(ctx, final, uploaded, granted, hook)
 }
 
-// published returns what was published of the upload under key.
-func (s *Signer) published(ctx context.Context, key string, mine func(owner string) bool) (*Object, error) {
-	final, err := s.head(ctx, s.finalKey(key))
+// finish calls the hook and deletes the upload. That failing leaves it to a lifecycle rule: it can do no more.
+func (s *Signer) finish(ctx context.Context, o *Object, uploaded *objectstore.Object, granted *stamp.Stamp, hook func(context.Context, *Object) error) (*Object, error) {
+	if err := hook(ctx, o); err != nil {
+		return nil, err
+	}
+	if granted != nil {
+		_ = s.discard(ctx, uploaded)
+	}
+	return o, nil
+}
+
+// uploaded returns what lies under key, with its grant.
+func (s *Signer) uploaded(ctx context.Context, key string) (*objectstore.Object, *stamp.Stamp, error) {
+	o, err := s.head(ctx, key)
 	if err != nil {
+		return nil, nil, storeError(err)
+	}
+	payload, err := s.seal.Open(stampPurpose, o.Metadata[stampName], key)
+	if err != nil {
+		return o, nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+	}
+	granted, err := stamp.Parse(payload)
+	if err != nil {
+		return o, nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+	}
+	return o, granted, nil
+}
+
+// publication is a copy that was verified.
+type publication struct {
+	*objectstore.Object
+	granted *stamp.Published
+}
+
+func (p *publication) object() *Object { return object(p.Object, &p.granted.Stamp, p.granted.Detected) }
+
+// published returns what was published of the uploads under key; nil if nothing was. A copy that is not what was verified
+// (at a store that ignores conditions, a process may have died between copy and check) is deleted.
+func (s *Signer) published(ctx context.Context, key string) (*publication, error) {
+	if s.rules.FinalPrefix == "" {
+		return nil, nil
+	}
+	final, err := s.head(ctx, s.finalKey(key))
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
 		return nil, storeError(err)
 	}
-	granted, err := s.openStamp(final, key)
-	if err != nil || !mine(granted.Owner) {
-		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+	payload, err := s.seal.Open(publishedPurpose, final.Metadata[stampName], key)
+	if err != nil {
+		return nil, nil // it is none of ours
+	}
+	granted, err := stamp.ParsePublished(payload)
+	if err != nil {
+		return nil, nil
 	}
 	beginning, err := s.beginning(ctx, final)
 	if err != nil {
 		return nil, err
 	}
-	detected, err := sniff.Check(beginning, granted.Type)
-	if err != nil {
-		// It agreed when it was published. Unless the process died between copy and check, at a store that ignores conditions.
-		return nil, &Violation{Field: "type", Detail: fmt.Sprintf("is %q, but the file %v", granted.Type, err)}
+	if final.Size != granted.Size || digest(beginning) != granted.Beginning {
+		return nil, s.discard(ctx, final)
 	}
-	return object(final, granted, detected), nil
+	return &publication{final, granted}, nil
 }
 
-// publish copies what was verified, and begins like that, to where no client can reach it.
-func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, beginning []byte) (*objectstore.Object, error) {
-	header := map[string]string{
-		"Content-Type":        granted.Type,
-		"Content-Disposition": filename.Disposition(s.rules.disposition, granted.Filename),
-	}
+// publish copies what was verified to where no client can reach it.
+func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, beginning []byte, detected string) (*Object, error) {
+	header := map[string]string{"Content-Type": granted.Type}
 	for _, h := range s.rules.headers {
 		header[h.Name] = h.Value
 	}
-	final, err := s.store.Copy(ctx, uploaded, s.finalKey(uploaded.Key), s.rules.Replace, header, uploaded.Metadata)
-	if errors.Is(err, objectstore.ErrExists) {
-		// Another replica may have been faster, and what was uploaded meanwhile be something else.
-		if other, openErr := s.openStamp(final, uploaded.Key); openErr == nil && other.ID == granted.ID {
-			return final, nil
-		}
-		taken := &Violation{Field: "key", Detail: "is taken by another object, which this upload may not replace"}
-		return nil, errors.Join(taken, s.discard(ctx, uploaded))
-	} else if err != nil {
+	for _, h := range granted.Headers {
+		header[h.Name] = grantedHeader(granted, h.Name)
+	}
+	published := stamp.Published{Stamp: *granted, Size: uploaded.Size, Beginning: digest(beginning), Detected: detected}
+	metadata := maps.Clone(uploaded.Metadata)
+	metadata[stampName] = s.seal.Seal(publishedPurpose, published.Append(make([]byte, 0, 512)), uploaded.Key)
+
+	final, err := s.store.Copy(ctx, uploaded, s.finalKey(uploaded.Key), granted.Replace && s.rules.Replace, header, metadata)
+	if err != nil && !errors.Is(err, objectstore.ErrExists) {
 		return nil, storeError(err)
 	}
-	if final.Made {
-		// The upload may have been replaced before it was copied by one with the same ETag: an MD5 can be made to collide.
-		copied, err := s.beginning(ctx, final)
-		if err == nil && !bytes.Equal(copied, beginning) {
-			err = errors.Join(ErrChanged, s.discard(ctx, final))
-		}
-		if err != nil {
-			return nil, err
-		}
+	taken := err != nil
+	// What lies there is held against what was verified. It may be another replica's copy, or one of an upload that took
+	// this one's place and has the same ETag: an MD5 can be made to collide.
+	switch there, err := s.published(ctx, uploaded.Key); {
+	case err != nil:
+		return nil, err
+	case there != nil && there.granted.ID == granted.ID:
+		return there.object(), nil
+	case !taken:
+		return nil, fmt.Errorf("%w: the copy of %q came out as another object", ErrChanged, final.Key)
 	}
-	return final, nil
+	err = &Violation{Field: "key", Detail: "is taken by another object, which this upload may not replace"}
+	return nil, errors.Join(err, s.discard(ctx, uploaded))
 }
 
 // discard deletes an upload that is published or refused. What took its place meanwhile was uploaded with the same grant
@@ -206,17 +257,23 @@ func (s *Signer) finalKey(key string) string {
 	return s.rules.FinalPrefix + strings.TrimPrefix(key, s.rules.Prefix)
 }
 
-// verify holds an object against its grant, and returns its first bytes and what they look like.
+// verify holds an object against its grant and the grant against the rules, which may have changed, or may be those of
+// another Signer with the same prefixes. It returns the first bytes and what they look like.
 func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *stamp.Stamp) (beginning []byte, detected string, err error) {
 	var violations []error
 	violate := func(field, format string, args ...any) {
 		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
 	}
-	if o.Size < granted.MinSize || o.Size > granted.MaxSize {
-		violate("size", "is %d bytes; granted were %d to %d", o.Size, granted.MinSize, granted.MaxSize)
+	if least, most := max(granted.MinSize, s.rules.MinSize), min(granted.MaxSize, s.rules.MaxSize); o.Size < least || o.Size > most {
+		violate("size", "is %d bytes; granted were %d to %d", o.Size, least, most)
 	}
 	if t, err := mediatype.Parse(o.Header.Get("Content-Type")); err != nil || t != granted.Type {
 		violate("type", "is %q; granted was %q", excerpt(o.Header.Get("Content-Type")), granted.Type)
+	} else if !slices.ContainsFunc(s.rules.Types, func(pattern string) bool { return mediatype.Match(pattern, t) }) {
+		violate("type", "is %q; allowed: %s", t, strings.Join(s.rules.Types, ", "))
+	}
+	if algorithm, _, _ := strings.Cut(granted.Checksum, " "); s.rules.Checksum != "" && algorithm != string(s.rules.Checksum) {
+		violate("checksum", "is required: the file's %s digest", s.rules.Checksum)
 	}
 	// The absence of a header cannot be signed. What S3 tells of an object that was not granted, a client has added.
 	for _, name := range observed {
@@ -232,21 +289,22 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 	if metadataDigest(o.Metadata) != granted.Metadata {
 		violate("metadata", "is not what was granted")
 	}
-	if algorithm, digest, ok := strings.Cut(granted.Checksum, " "); ok {
+	if algorithm, sum, ok := strings.Cut(granted.Checksum, " "); ok {
 		switch got := o.Checksums[algorithm]; got {
-		case digest:
+		case sum:
 		case "":
 			violate("checksum", "was not confirmed: the store tells no %s of the object", algorithm)
 		default:
-			violate("checksum", "is %q; granted was %q", excerpt(got), digest)
+			violate("checksum", "is %q; granted was %q", excerpt(got), sum)
 		}
 	}
 	if beginning, err = s.beginning(ctx, o); err != nil {
 		return nil, "", err
 	}
-	detected, err = sniff.Check(beginning, granted.Type)
-	if err != nil {
-		violate("type", "is %q, but the file %v", granted.Type, err)
+	if encoding := grantedHeader(granted, "content-encoding"); encoding == "" || encoding == "identity" {
+		if detected, err = sniff.Check(beginning, granted.Type); err != nil {
+			violate("type", "is %q, but the file %v", granted.Type, err)
+		}
 	}
 	return beginning, detected, errors.Join(violations...)
 }
@@ -273,7 +331,8 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 func (s *Signer) stamp(u Upload, key string, now time.Time) (string, error) {
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Until: now.Add(u.Lifetime + completionTime), Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
+		Issued: time.Now(), Until: now.Add(u.Lifetime + completionTime), Replace: s.rules.Replace,
+		Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
 	}
 	rand.Read(granted.ID[:]) // never fails
 	if s.rules.Checksum != "" {
@@ -291,22 +350,18 @@ func (s *Signer) stamp(u Upload, key string, now time.Time) (string, error) {
 	return sealed, nil
 }
 
-func (s *Signer) openStamp(o *objectstore.Object, key string) (*stamp.Stamp, error) {
-	payload, err := s.seal.Open(stampPurpose, o.Metadata[stampName], key)
-	if err != nil {
-		return nil, err
-	}
-	return stamp.Parse(payload)
-}
-
 // metadataDigest is of all metadata but the stamp.
-func metadataDigest(metadata map[string]string) (digest [16]byte) {
+func metadataDigest(metadata map[string]string) [16]byte {
 	var b []byte
 	for _, name := range slices.Sorted(maps.Keys(metadata)) {
 		if name != stampName {
 			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 		}
 	}
+	return digest(b)
+}
+
+func digest(b []byte) [16]byte {
 	sum := sha256.Sum256(b)
 	return [16]byte(sum[:16])
 }

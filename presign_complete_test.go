@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -285,6 +286,8 @@ func TestCompleteLooksAtTheBytes(t *testing.T) {
 
 // TestCompleteRefusesWhatWasNotGranted: what a store let pass, or what cannot be signed, does not come through.
 func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
+	other := bytes.Clone(png)
+	other[len(other)-1] = 1
 	for field, c := range map[string]struct {
 		policy func(*presign.Policy)
 		change func(*s3.PutObjectInput)
@@ -299,8 +302,12 @@ func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
 		"x-amz-storage-class":             {nil, func(i *s3.PutObjectInput) { i.StorageClass = types.StorageClassReducedRedundancy }, png},
 		"metadata":                        {nil, func(i *s3.PutObjectInput) { i.Metadata["role"] = "admin" }, png},
 		"type":                            {nil, func(i *s3.PutObjectInput) { i.ContentType = aws.String("text/html") }, png},
-		"size":                            {nil, func(i *s3.PutObjectInput) { i.Body = bytes.NewReader(append(png, 0)) }, png},
-		"checksum":                        {func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, nil, png},
+		"checksum of other bytes": {func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, func(i *s3.PutObjectInput) {
+			i.ChecksumSHA256 = aws.String(sha256sum(other))
+			i.Body = bytes.NewReader(other)
+		}, png},
+		"size":     {nil, func(i *s3.PutObjectInput) { i.Body = bytes.NewReader(append(png, 0)) }, png},
+		"checksum": {func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, nil, png},
 	} {
 		t.Run(field, func(t *testing.T) {
 			policy := final()
@@ -325,7 +332,7 @@ func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
 			_, err = s.Complete(context.Background(), grant.Key)
 			found := violations(t, err)
 			require.Len(t, found, 1, found)
-			require.True(t, strings.HasPrefix(found[0], field+" "), found[0])
+			require.True(t, strings.HasPrefix(found[0], strings.Fields(field)[0]+" "), found[0])
 			require.Empty(t, s.keys())
 		})
 	}
@@ -413,6 +420,230 @@ func TestFixedKeys(t *testing.T) {
 	}
 }
 
+// TestOtherPolicy: what one Signer granted completes at another with the same prefixes only as the other admits it, and
+// replaces nothing that its own grant may not.
+func TestOtherPolicy(t *testing.T) {
+	store := s3test.New()
+	pictures := final()
+	pages := final()
+	pages.Types, pages.MaxSize, pages.Replace = []string{"text/html", "image/png"}, 5<<20, true
+	small := final()
+	small.MaxSize = 50
+	large := final()
+	large.MinSize = 500
+	checked := final()
+	checked.Checksum = types.ChecksumAlgorithmSha256
+	html := []byte("<html></html>")
+	for name, c := range map[string]struct {
+		granted, completing presign.Policy
+		file                string
+		body                []byte
+		field               string
+	}{
+		"type": {pages, pictures, "a.html", html, "type"}, "size": {pictures, small, "a.png", png, "size"},
+		"least size": {pictures, large, "a.png", png, "size"}, "checksum": {pictures, checked, "a.png", png, "checksum"},
+	} {
+		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file}, false, c.body, nil)
+		_, err := open(t, store, c.completing).Complete(context.Background(), grant.Key)
+		found := presign.Violations(err)
+		require.Len(t, found, 1, name)
+		require.Equal(t, c.field, found[0].Field, name)
+		require.Empty(t, store.Objects(s3test.DefaultBucket))
+	}
+
+	s := open(t, store, pictures)
+	s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, png, nil)
+	first, err := s.Complete(context.Background(), "incoming/a.png")
+	require.NoError(t, err)
+	s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, append(png, 1), nil)
+	_, err = open(t, store, pages).Complete(context.Background(), "incoming/a.png")
+	require.Contains(t, violations(t, err)[0], "key is taken")
+	stored, _ := store.Object(s3test.DefaultBucket, first.Key)
+	require.Equal(t, png, stored.Body)
+}
+
+// TestOlderGrant: under Replace, a form that was granted earlier does not replace what was published of a later grant.
+func TestOlderGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := final()
+		policy.Replace = true
+		s := open(t, s3test.New(), policy)
+		older := s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, png, nil)
+		_, err := s.Complete(context.Background(), older.Key)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, append(png, 2), nil)
+		newer, err := s.Complete(context.Background(), older.Key)
+		require.NoError(t, err)
+		s.send(t, older, append(png, 3), nil)
+		_, err = s.Complete(context.Background(), older.Key)
+		require.Equal(t, []string{"key is taken by an object that was granted later"}, violations(t, err))
+		stored, _ := s.store.Object(s3test.DefaultBucket, newer.Key)
+		require.Equal(t, append(png, 2), stored.Body)
+		require.Equal(t, []string{newer.Key}, s.keys())
+	})
+}
+
+// TestTornCopy: at a store that ignores conditions, an upload is swapped while it is copied, and the process dies before it
+// looks. The next one finds the copy out.
+func TestTornCopy(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, final())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
+	evil := append([]byte("<script>alert(1)</script>"), png[25:]...)
+	copied := false
+	store.Fail(func(operation string, r *http.Request) s3test.Fault {
+		r.Header.Del("X-Amz-Copy-Source-If-Match")
+		switch {
+		case operation == "CopyObject":
+			s.send(t, grant, evil, nil)
+			copied = true
+		case copied:
+			return s3test.AccessDenied
+		}
+		return s3test.None
+	})
+	_, err := s.Complete(context.Background(), grant.Key)
+	require.Error(t, err)
+	require.Contains(t, s.keys(), finalKey(grant.Key), "the copy is there")
+	store.Fail(nil)
+	_, err = s.Complete(context.Background(), grant.Key)
+	require.Contains(t, violations(t, err)[0], "looks like text/html")
+	require.Empty(t, s.keys())
+}
+
+// TestForeignObject: what somebody else puts under the key of an upload that was published changes nothing.
+func TestForeignObject(t *testing.T) {
+	s := open(t, s3test.New(), final())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
+	first, err := s.Complete(context.Background(), grant.Key)
+	require.NoError(t, err)
+	s.put(t, grant.Key, "something else", nil)
+	again, err := s.Complete(context.Background(), grant.Key)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Len(t, s.keys(), 2, "what is not ours stays")
+}
+
+// TestDeniedDelete: what cannot be deleted is left to a lifecycle rule if it was published, and told if it was refused.
+func TestDeniedDelete(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, final())
+	var log bytes.Buffer
+	hooked := 0
+	handler, err := presign.NewHandler(s.Signer, user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+		presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked++; return nil }))
+	require.NoError(t, err)
+	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if operation == "DeleteObject" {
+			return s3test.AccessDenied
+		}
+		return s3test.None
+	})
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
+	require.Equal(t, 200, w.Code, w.Body)
+	require.Equal(t, 1, hooked)
+	require.Empty(t, log.String())
+
+	grant = s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, true, []byte("<html></html>"), nil)
+	w = httptest.NewRecorder()
+	handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
+	requireProblem(t, w, 422)
+	require.Equal(t, 1, hooked)
+	require.Contains(t, log.String(), "AccessDenied")
+}
+
+// TestClientGone: once a file is found good it is published and the hook is called, whether or not the client waits.
+func TestClientGone(t *testing.T) {
+	store := s3test.New()
+	s := open(t, store, final())
+	ctx, cancel := context.WithCancel(t.Context())
+	hooked := 0
+	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(ctx context.Context, _ *presign.Object) error {
+		hooked++
+		return ctx.Err()
+	}))
+	require.NoError(t, err)
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if operation == "CopyObject" {
+			cancel()
+		}
+		return s3test.None
+	})
+	handler.ServeHTTP(httptest.NewRecorder(), completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+	require.Equal(t, 1, hooked)
+	require.Equal(t, []string{finalKey(grant.Key)}, s.keys())
+}
+
+// TestEncodedContent: where the policy sets an encoding, the bytes are not the type's.
+func TestEncodedContent(t *testing.T) {
+	policy := final()
+	policy.Types, policy.Headers = []string{"text/css"}, map[string]string{"Content-Encoding": "gzip"}
+	s := open(t, s3test.New(), policy)
+	grant := s.upload(t, presign.Upload{Filename: "a.css"}, true, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), nil)
+	_, err := s.Complete(context.Background(), grant.Key)
+	require.NoError(t, err)
+}
+
+// TestStatuses: too late is 410, changed is 409.
+func TestStatuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := s3test.New()
+		s := open(t, store, final())
+		handler, err := presign.NewHandler(s.Signer, user)
+		require.NoError(t, err)
+		do := func(key string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+key+`"}`))
+			return w
+		}
+		grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+		store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			if operation == "GetObject" {
+				s.send(t, grant, append(png, 1), nil)
+			}
+			return s3test.None
+		})
+		requireProblem(t, do(grant.Key), 409)
+		store.Fail(nil)
+		requireProblem(t, func() *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, completeRequest("ALICE", `{"key": "`+grant.Key+`"}`))
+			return w
+		}(), 404)
+		time.Sleep(25 * time.Hour)
+		requireProblem(t, do(grant.Key), 410)
+	})
+}
+
+// TestFleetingSecret is warned of once, by the handler.
+func TestFleetingSecret(t *testing.T) {
+	var log bytes.Buffer
+	_, err := presign.NewHandler(newSigner(t, images()), user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(log.String(), "WithSecret"))
+}
+
+// TestSealIsBound to where the object is: the same key in another bucket, or at another endpoint, is another object.
+func TestSealIsBound(t *testing.T) {
+	store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
+	s := open(t, store, direct())
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+	_, err := store.S3().CopyObject(t.Context(), &s3.CopyObjectInput{
+		Bucket: aws.String("other"), Key: &grant.Key, CopySource: aws.String(s3test.DefaultBucket + "/" + grant.Key),
+	})
+	require.NoError(t, err)
+	for bucket, opts := range map[string][]presign.SignerOption{"other": nil, s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")}} {
+		signer, err := presign.NewSigner(store.S3(), bucket, direct(), append(opts, presign.WithSecret(secret))...)
+		require.NoError(t, err)
+		_, err = signer.Complete(t.Context(), grant.Key)
+		require.ErrorIs(t, err, presign.ErrNotUploaded, bucket)
+	}
+}
+
 // TestReplicas: two that complete at once publish once, and both succeed.
 func TestReplicas(t *testing.T) {
 	for range 20 {
@@ -458,6 +689,12 @@ func TestFinalPrefixRefused(t *testing.T) {
 	require.ErrorContains(t, err, "grants for")
 	_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(nil))
 	require.ErrorContains(t, err, "presign: WithStore has no client")
+	for _, store := range []*s3.Client{s3.New(s3.Options{}), newClient(func(o *s3.Options) { o.Credentials = aws.NewCredentialsCache(presign.EnvFile("a", nil)) })} {
+		_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(store))
+		require.ErrorContains(t, err, "presign: WithStore: ")
+	}
+	_, err = presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": strings.Repeat("x", 257)} }))
+	require.ErrorContains(t, err, "presign: Policy.Headers has 257 bytes in what each object's metadata repeats")
 	signer := newSigner(t, with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
 	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a-long-name-of-a-file.png", Size: 10})
 	require.Contains(t, violations(t, err)[0], "filename makes a key of")

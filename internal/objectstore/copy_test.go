@@ -393,10 +393,10 @@ func TestCopyFaults(t *testing.T) {
 	}
 	for _, m := range manners {
 		for name, fault := range faults {
+			if m.name == "parts" && (name == "denied" || name == "503" || name == "cut") {
+				continue // each is the same to it as 500, and costs its time
+			}
 			t.Run(m.name+", "+name, func(t *testing.T) {
-				if m.name == "parts" && (name == "denied" || name == "503" || name == "cut") {
-					t.Skip("as 500")
-				}
 				t.Parallel()
 				for i := 1; ; i++ {
 					var requests int32

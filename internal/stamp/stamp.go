@@ -16,7 +16,9 @@ type Stamp struct {
 	MinSize  int64
 	MaxSize  int64
 	Checksum string    // algorithm and digest in base64, "SHA256 …", or empty
+	Issued   time.Time // in milliseconds
 	Until    time.Time // completion is possible until then; in seconds
+	Replace  bool      // whether it may replace an object
 
 	// Headers are those of the granted ones that S3 tells of an object, as they were granted.
 	Headers []Header
@@ -28,10 +30,47 @@ type Stamp struct {
 // Header is a header with its name in lower case.
 type Header struct{ Name, Value string }
 
+// Published is the stamp of a copy that was verified. It holds what was seen of the file, since a store might have copied
+// another one.
+type Published struct {
+	Stamp
+	Size      int64
+	Beginning [16]byte // a digest of the file's first bytes
+	Detected  string   // what they look like
+}
+
+// Append appends p in binary.
+func (p *Published) Append(b []byte) []byte {
+	b = append(b, p.Beginning[:]...)
+	b = binary.AppendUvarint(b, uint64(p.Size))
+	b = appendText(b, p.Detected)
+	return p.Stamp.Append(b)
+}
+
+// ParsePublished is the inverse of Append.
+func ParsePublished(b []byte) (*Published, error) {
+	r := reader{rest: b}
+	p := new(Published)
+	copy(p.Beginning[:], r.take(uint64(len(p.Beginning))))
+	p.Size, p.Detected = int64(r.number()), r.text()
+	s, err := Parse(r.rest)
+	if err != nil || p.Size < 0 {
+		return nil, errMalformed
+	}
+	p.Stamp = *s
+	return p, nil
+}
+
 // Append appends s in binary.
 func (s *Stamp) Append(b []byte) []byte {
 	b = append(b, s.ID[:]...)
 	b = append(b, s.Metadata[:]...)
+	replace := byte(0)
+	if s.Replace {
+		replace = 1
+	}
+	b = append(b, replace)
+	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMilli()))
 	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
 	b = binary.AppendUvarint(b, uint64(s.MinSize))
 	b = binary.AppendUvarint(b, uint64(s.MaxSize))
@@ -56,6 +95,8 @@ func Parse(b []byte) (*Stamp, error) {
 	s := new(Stamp)
 	copy(s.ID[:], r.take(uint64(len(s.ID))))
 	copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
+	s.Replace = string(r.take(1)) == "\x01"
+	s.Issued = time.UnixMilli(int64(r.number())).UTC()
 	s.Until = time.Unix(int64(r.number()), 0).UTC()
 	s.MinSize, s.MaxSize = int64(r.number()), int64(r.number())
 	s.Owner, s.Filename, s.Type, s.Checksum = r.text(), r.text(), r.text(), r.text()
@@ -63,10 +104,12 @@ func Parse(b []byte) (*Stamp, error) {
 		s.Headers = append(s.Headers, Header{r.text(), r.text()})
 	}
 	if r.bad || s.MinSize < 0 || s.MaxSize < 0 {
-		return nil, errors.New("stamp: it ends too early or has a number out of range")
+		return nil, errMalformed
 	}
 	return s, nil
 }
+
+var errMalformed = errors.New("stamp: it ends too early or has a number out of range")
 
 // reader takes a stamp apart; bad is set once that fails.
 type reader struct {
