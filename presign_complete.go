@@ -108,7 +108,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
 	case time.Now().After(granted.Until):
 		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
-	case published != nil && !granted.Issued.After(published.granted.Issued):
+	case published != nil && granted.Issued.Before(published.granted.Issued):
 		taken := &Violation{Field: "key", Detail: "is taken by an object that was granted later"}
 		return nil, errors.Join(taken, s.discard(ctx, uploaded))
 	}

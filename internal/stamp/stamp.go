@@ -16,7 +16,7 @@ type Stamp struct {
 	MinSize  int64
 	MaxSize  int64
 	Checksum string    // algorithm and digest in base64, "SHA256 …", or empty
-	Issued   time.Time // in milliseconds
+	Issued   time.Time // in microseconds
 	Until    time.Time // completion is possible until then; in seconds
 	Replace  bool      // whether it may replace an object
 
@@ -70,7 +70,7 @@ func (s *Stamp) Append(b []byte) []byte {
 		replace = 1
 	}
 	b = append(b, replace)
-	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMilli()))
+	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMicro()))
 	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
 	b = binary.AppendUvarint(b, uint64(s.MinSize))
 	b = binary.AppendUvarint(b, uint64(s.MaxSize))
@@ -96,7 +96,7 @@ func Parse(b []byte) (*Stamp, error) {
 	copy(s.ID[:], r.take(uint64(len(s.ID))))
 	copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
 	s.Replace = string(r.take(1)) == "\x01"
-	s.Issued = time.UnixMilli(int64(r.number())).UTC()
+	s.Issued = time.UnixMicro(int64(r.number())).UTC()
 	s.Until = time.Unix(int64(r.number()), 0).UTC()
 	s.MinSize, s.MaxSize = int64(r.number()), int64(r.number())
 	s.Owner, s.Filename, s.Type, s.Checksum = r.text(), r.text(), r.text(), r.text()

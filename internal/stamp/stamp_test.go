@@ -11,12 +11,12 @@ import (
 
 var full = stamp.Stamp{
 	ID: [16]byte{1, 2, 3}, Owner: "alice", Filename: "日本.png", Type: "image/png", MinSize: 1, MaxSize: 1 << 45,
-	Issued: time.UnixMilli(1699999999123).UTC(), Replace: true, Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Until: time.Unix(1700000000, 0).UTC(),
+	Issued: time.UnixMicro(1699999999123456).UTC(), Replace: true, Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Until: time.Unix(1700000000, 0).UTC(),
 	Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: ""}}, Metadata: [16]byte{15: 9},
 }
 
 func TestRoundTrip(t *testing.T) {
-	for _, s := range []stamp.Stamp{full, {Issued: time.UnixMilli(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
+	for _, s := range []stamp.Stamp{full, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
 		got, err := stamp.Parse(s.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, &s, got)
