@@ -151,13 +151,13 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 		// Nothing is lost if it fails: a lifecycle rule for incomplete uploads is needed anyway.
 		_, _ = c.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId,
-		}, setHeaders(c.everyRequest()))
+		}, setHeaders(everyRequest(c.header)))
 	}()
 	completed, err := c.copyParts(ctx, created)
 	if err != nil {
 		return nil, err
 	}
-	header := c.everyRequest()
+	header := everyRequest(c.header)
 	complete := &s3.CompleteMultipartUploadInput{
 		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, IfNoneMatch: c.once(), MpuObjectSize: &c.from.Size,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
@@ -171,18 +171,6 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 		return nil, err
 	}
 	return &Object{Key: c.to, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
-}
-
-// everyRequest returns those of the headers that all requests of a multipart upload have.
-func (c copying) everyRequest() map[string]string {
-	header := make(map[string]string)
-	for name, value := range c.header {
-		switch strings.ToLower(name) {
-		case "x-amz-expected-bucket-owner", "x-amz-request-payer":
-			header[name] = value
-		}
-	}
-	return header
 }
 
 // copyParts copies all parts, some at a time. When one fails, the others are given up.
@@ -220,7 +208,7 @@ func (c copying) copyPart(
 		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, PartNumber: &number,
 		CopySource: c.source(), CopySourceIfMatch: &c.from.ETag,
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", first, last)),
-	}, setHeaders(c.everyRequest()))
+	}, setHeaders(everyRequest(c.header)))
 	if err != nil {
 		return types.CompletedPart{}, err
 	}

@@ -1,5 +1,6 @@
 // Package objectstore does to a bucket what completing an upload takes: look at an object, read its beginning, copy it
-// and delete it, each time that very object and no other that took its key meanwhile.
+// and delete it, each time that very object and no other that took its key meanwhile; and begin, list, complete and abort
+// multipart uploads.
 //
 // S3 is asked to hold to that by conditions and version IDs. Since stores differ in which of these they obey, the
 // answers are checked as well.

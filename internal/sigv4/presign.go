@@ -14,8 +14,8 @@ type Request struct {
 	Host   string // as clients send it: without the scheme's own port
 	Path   string // escaped by AppendPath
 
-	// Query holds parameters besides the signature's own, sorted by name. Names are made of letters and begin in lower
-	// case, so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
+	// Query holds parameters besides the signature's own, sorted by name. Names need no escaping and begin in lower case,
+	// so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
 	Query []Pair
 
 	// Headers holds the headers that are signed besides Host, with names in lower case, sorted, none twice.

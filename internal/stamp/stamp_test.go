@@ -61,3 +61,32 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, s, again)
 	})
 }
+
+var multipart = stamp.Multipart{
+	Key: "incoming/日本.png", UploadID: "2~abc", PartSize: 5 << 20, Expires: time.Unix(1700000000, 0).UTC(), Lifetime: 15 * time.Minute, Stamp: full,
+}
+
+func TestMultipartRoundTrip(t *testing.T) {
+	got, err := stamp.ParseMultipart(multipart.Append(nil))
+	require.NoError(t, err)
+	require.Equal(t, &multipart, got)
+	whole := multipart.Append(nil)
+	for n := range len(whole) - len(full.Append(nil)) {
+		_, err := stamp.ParseMultipart(whole[:n])
+		require.Error(t, err, "%d bytes", n)
+	}
+}
+
+// FuzzParseMultipart: what is taken says what its bytes say.
+func FuzzParseMultipart(f *testing.F) {
+	f.Add(multipart.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := stamp.ParseMultipart(b)
+		if err != nil {
+			return
+		}
+		again, err := stamp.ParseMultipart(m.Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, m, again)
+	})
+}

@@ -1,0 +1,117 @@
+package companion_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/companion"
+)
+
+func TestMetadata(t *testing.T) {
+	got, err := companion.Metadata(json.RawMessage(`{"name": "日本.png", "type": "image/png", "relativePath": null, "size": 20971520,
+		"public": true, "empty": "", "tags": ["a"], "nested": {"a": "b"}}`))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"name": "日本.png", "type": "image/png", "size": "20971520", "public": "true"}, got)
+	for _, nothing := range []string{"", "null", "{}"} {
+		got, err := companion.Metadata(json.RawMessage(nothing))
+		require.NoError(t, err)
+		require.Empty(t, got)
+	}
+	for _, bad := range []string{`[]`, `"a"`, `5`, `true`} {
+		_, err := companion.Metadata(json.RawMessage(bad))
+		require.EqualError(t, err, "must be an object", bad)
+	}
+}
+
+// TestParts: Uppy 6 sends ETags bare, Uppy 5 quoted, Uppy 4 the headers of the store's answer beside.
+func TestParts(t *testing.T) {
+	got, err := companion.Parts(json.RawMessage(`[
+		{"PartNumber": 2, "ETag": "\"b\"", "etag": "other", "content-length": "0", "partnumber": 7},
+		{"PartNumber": 1, "ETag": "a"}]`))
+	require.NoError(t, err)
+	require.Equal(t, []companion.Part{{1, "a"}, {2, `"b"`}}, got)
+	for bad, want := range map[string]string{
+		``: "must be an array of objects", `null`: "must be an array of objects", `{}`: "must be an array of objects", `[1]`: "must be an array of objects",
+		`[{}]`: "PartNumber from 1 to 10000", `[null]`: "PartNumber", `[{"PartNumber": "1", "ETag": "a"}]`: "PartNumber", `[{"partNumber": 1, "ETag": "a"}]`: "PartNumber",
+		`[{"PartNumber": 0, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 10001, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 1.5, "ETag": "a"}]`: "PartNumber",
+		`[{"PartNumber": 1, "ETag": ""}]`: "ETag", `[{"PartNumber": 1, "etag": "a"}]`: "ETag", `[{"PartNumber": 1, "ETag": 5}]`: "ETag",
+		`[{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "b"}]`: "part 1 twice",
+		"[" + strings.Repeat("{},", 10_000) + "{}]":                        "at most 10000",
+	} {
+		_, err := companion.Parts(json.RawMessage(bad))
+		require.ErrorContains(t, err, want, "%.50s", bad)
+	}
+}
+
+func TestPartNumbers(t *testing.T) {
+	got, err := companion.PartNumbers("1,2,10000")
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2, 10000}, got)
+	for _, bad := range []string{"", ",", "1,", "0", "10001", "-1", "+1", "01", "1, 2", "a", "1.0", "99999999999999999999", strings.Repeat("1,", 100) + "1"} {
+		_, err := companion.PartNumbers(bad)
+		require.Error(t, err, bad)
+	}
+}
+
+// FuzzParts: what is taken is in order and within the limits, and reads the same when it is written again.
+func FuzzParts(f *testing.F) {
+	f.Add(`[{"PartNumber": 2, "ETag": "\"b\""}, {"PartNumber": 1, "ETag": "a", "x": {}}]`)
+	f.Add(`[{"PartNumber": 1e0, "ETag": "\u0061"}]`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if !json.Valid([]byte(s)) || s != strings.TrimSpace(s) {
+			return
+		}
+		parts, err := companion.Parts(json.RawMessage(s))
+		if err != nil {
+			return
+		}
+		var again []string
+		last := 0
+		for _, p := range parts {
+			require.Greater(t, p.Number, last)
+			require.LessOrEqual(t, p.Number, 10_000)
+			require.NotEmpty(t, p.ETag)
+			last = p.Number
+			etag, err := json.Marshal(p.ETag)
+			require.NoError(t, err)
+			again = append(again, fmt.Sprintf(`{"PartNumber":%d,"ETag":%s}`, p.Number, etag))
+		}
+		slices.Reverse(again)
+		twice, err := companion.Parts(json.RawMessage("[" + strings.Join(again, ",") + "]"))
+		require.NoError(t, err)
+		require.Equal(t, parts, twice)
+	})
+}
+
+// FuzzMetadata: what is taken are strings, none of them empty.
+func FuzzMetadata(f *testing.F) {
+	f.Add(`{"name": "a", "relativePath": null, "size": 5, "x": [1], "y": false}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if !json.Valid([]byte(s)) || s != strings.TrimSpace(s) {
+			return
+		}
+		metadata, err := companion.Metadata(json.RawMessage(s))
+		if err != nil {
+			return
+		}
+		for _, value := range metadata {
+			require.NotEmpty(t, value)
+		}
+	})
+}
+
+// FuzzPartNumbers: what is taken is the list, written again.
+func FuzzPartNumbers(f *testing.F) {
+	f.Add("1,2,10000")
+	f.Fuzz(func(t *testing.T, s string) {
+		numbers, err := companion.PartNumbers(s)
+		if err == nil {
+			require.Equal(t, s, strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ","))
+		}
+	})
+}

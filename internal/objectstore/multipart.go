@@ -1,0 +1,210 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// Errors that the methods about multipart uploads wrap.
+var (
+	ErrNoUpload  = errors.New("the multipart upload is not there")
+	ErrDead      = errors.New("the multipart upload can never be completed")
+	ErrBadDigest = errors.New("the checksum is not that of the parts")
+)
+
+const (
+	abortAttempts = 5
+	abortPause    = 200 * time.Millisecond // before the first repetition, then twice as long each time
+)
+
+// Upload is a multipart upload.
+type Upload struct {
+	Key, ID string
+
+	// Header holds the headers of its object. Those that S3 wants on every request about it are sent with each.
+	Header map[string]string
+}
+
+// Part is a part that has arrived.
+type Part struct {
+	Number         int
+	Size           int64
+	ETag, Checksum string // the checksum is empty unless the upload was created for its algorithm
+}
+
+// Whole is the checksum of all bytes of an object, in base64. S3 has it of a multipart upload for CRCs alone.
+type Whole struct{ Algorithm, Value string }
+
+// CreateUpload begins a multipart upload of an object with these metadata and headers, as on a PUT.
+func (s Store) CreateUpload(
+	ctx context.Context, key string, header, metadata map[string]string, algorithm string,
+) (*Upload, error) {
+	input := &s3.CreateMultipartUploadInput{Bucket: &s.Bucket, Key: &key, Metadata: metadata}
+	if algorithm != "" {
+		input.ChecksumAlgorithm, input.ChecksumType = types.ChecksumAlgorithm(algorithm), types.ChecksumTypeFullObject
+	}
+	out, err := s.Client.CreateMultipartUpload(ctx, input, setHeaders(header))
+	if err == nil && aws.ToString(out.UploadId) == "" {
+		err = errors.New("the store does not tell the upload's ID")
+	}
+	if err != nil {
+		return nil, failure("begin the upload of", key, err)
+	}
+	return &Upload{Key: key, ID: *out.UploadId, Header: header}, nil
+}
+
+// Parts returns the parts behind number after that have arrived, in order, as many as the store tells at once. Those
+// behind next follow, unless it is 0.
+func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
+	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
+	if after > 0 {
+		input.PartNumberMarker = aws.String(strconv.Itoa(after))
+	}
+	out, err := s.Client.ListParts(ctx, input, setHeaders(everyRequest(u.Header)))
+	if err != nil {
+		return nil, 0, u.failure("list", err)
+	}
+	for _, p := range out.Parts {
+		number := int(aws.ToInt32(p.PartNumber))
+		if number <= after {
+			return nil, 0, u.failure("list", errors.New("the store does not list parts in order"))
+		}
+		after = number
+		parts = append(parts, Part{
+			Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Checksum: partChecksum(p, algorithm),
+		})
+	}
+	if aws.ToBool(out.IsTruncated) && len(parts) > 0 {
+		next = after
+	}
+	return parts, next, nil
+}
+
+func partChecksum(p types.Part, algorithm string) string {
+	return aws.ToString(map[string]*string{
+		"CRC32": p.ChecksumCRC32, "CRC32C": p.ChecksumCRC32C, "CRC64NVME": p.ChecksumCRC64NVME,
+	}[algorithm])
+}
+
+// CompleteUpload makes an object of these parts, which have that many bytes together and that checksum, if it is not
+// nil. ErrExists: there is an object and replace is not set. ErrDead: there was one meanwhile. ErrChanged: a part has
+// changed. After any error but these the object may be there nevertheless; ErrNoUpload is what S3 says then of the next
+// attempt.
+func (s Store) CompleteUpload(
+	ctx context.Context, u *Upload, parts []Part, size int64, whole *Whole, replace bool,
+) error {
+	input := &s3.CompleteMultipartUploadInput{
+		Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, MpuObjectSize: &size,
+		MultipartUpload: &types.CompletedMultipartUpload{},
+	}
+	for _, p := range parts {
+		part := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: &p.ETag}
+		if whole != nil { // S3 does not ask for these beside that of the whole, versitygw 1.8 does
+			switch sum := optional(p.Checksum); whole.Algorithm {
+			case "CRC32":
+				part.ChecksumCRC32 = sum
+			case "CRC32C":
+				part.ChecksumCRC32C = sum
+			case "CRC64NVME":
+				part.ChecksumCRC64NVME = sum
+			}
+		}
+		input.MultipartUpload.Parts = append(input.MultipartUpload.Parts, part)
+	}
+	if !replace {
+		input.IfNoneMatch = aws.String("*")
+	}
+	header := everyRequest(u.Header)
+	if whole != nil {
+		input.ChecksumType = types.ChecksumTypeFullObject
+		header["x-amz-checksum-"+strings.ToLower(whole.Algorithm)] = whole.Value
+	}
+	_, err := s.Client.CompleteMultipartUpload(ctx, input, setHeaders(header))
+	if err == nil {
+		return nil
+	}
+	switch code(err) {
+	case "PreconditionFailed":
+		err = fmt.Errorf("%w: %w", ErrExists, err)
+	case "ConditionalRequestConflict":
+		err = fmt.Errorf("%w: %w", ErrDead, err)
+	case "InvalidPart":
+		err = fmt.Errorf("%w: %w", ErrChanged, err)
+	case "BadDigest", "XAmzContentChecksumMismatch":
+		err = fmt.Errorf("%w: %w", ErrBadDigest, err)
+	}
+	return u.failure("complete", err)
+}
+
+// AbortUpload aborts an upload, again until nothing of it is left: a part that is on its way meanwhile arrives. An
+// upload that is not there is not an error.
+func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
+	for attempt := range abortAttempts {
+		if attempt > 0 {
+			select {
+			case <-ctx.Done():
+				return u.failure("abort", ctx.Err())
+			case <-time.After(abortPause << (attempt - 1)):
+			}
+		}
+		_, err := s.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+			Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID,
+		}, setHeaders(everyRequest(u.Header)))
+		if err = u.failure("abort", err); err != nil && !errors.Is(err, ErrNoUpload) {
+			return err
+		}
+		if _, _, err := s.Parts(ctx, u, 0, ""); errors.Is(err, ErrNoUpload) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return u.failure("abort", fmt.Errorf("the store still lists it after %d attempts", abortAttempts))
+}
+
+// AbortUploads aborts all uploads to a key.
+func (s Store) AbortUploads(ctx context.Context, key string, header map[string]string) error {
+	out, err := s.Client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: &key},
+		setHeaders(everyRequest(header)))
+	if err != nil {
+		return failure("list the uploads to", key, err)
+	}
+	for _, u := range out.Uploads {
+		if aws.ToString(u.Key) == key {
+			err = errors.Join(err, s.AbortUpload(ctx, &Upload{Key: key, ID: aws.ToString(u.UploadId), Header: header}))
+		}
+	}
+	return err
+}
+
+// failure says of which upload the error is, if there is one, and whether it is there at all.
+func (u *Upload) failure(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if code(err) == "NoSuchUpload" || status(err) == http.StatusNotFound && code(err) != "NoSuchBucket" {
+		err = fmt.Errorf("%w: %w", ErrNoUpload, err)
+	}
+	return failure(what+" the upload of", u.Key, err)
+}
+
+// everyRequest returns those of an object's headers that all requests of a multipart upload have.
+func everyRequest(header map[string]string) map[string]string {
+	every := make(map[string]string)
+	for name, value := range header {
+		if slices.Contains([]string{"x-amz-expected-bucket-owner", "x-amz-request-payer"}, strings.ToLower(name)) {
+			every[name] = value
+		}
+	}
+	return every
+}

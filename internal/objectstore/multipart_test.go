@@ -1,0 +1,120 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+func begin(t *testing.T, server *s3test.Server, algorithm string) *objectstore.Upload {
+	t.Helper()
+	u, err := store(server).CreateUpload(context.Background(), target,
+		map[string]string{"Content-Type": "text/plain", "cache-control": "no-store", "x-amz-tagging": "a=b"}, map[string]string{"presign": "stamp"}, algorithm)
+	require.NoError(t, err)
+	return u
+}
+
+func uploadPart(t *testing.T, server *s3test.Server, u *objectstore.Upload, number int32, body []byte) {
+	t.Helper()
+	_, err := server.S3().UploadPart(context.Background(), &s3.UploadPartInput{
+		Bucket: aws.String(bucket), Key: &u.Key, UploadId: &u.ID, PartNumber: &number, Body: bytes.NewReader(body),
+	})
+	require.NoError(t, err)
+}
+
+func list(t *testing.T, server *s3test.Server, u *objectstore.Upload) []objectstore.Part {
+	t.Helper()
+	parts, next, err := store(server).Parts(context.Background(), u, 0, "CRC32")
+	require.NoError(t, err)
+	require.Zero(t, next)
+	return parts
+}
+
+func TestUpload(t *testing.T) {
+	for _, whole := range []*objectstore.Whole{nil, {Algorithm: "CRC32", Value: "6Le+Qw=="}} { // of "a"
+		server := s3test.New()
+		algorithm := ""
+		if whole != nil {
+			algorithm = whole.Algorithm
+		}
+		u := begin(t, server, algorithm)
+		uploadPart(t, server, u, 1, []byte("a"))
+		parts := list(t, server, u)
+		require.Equal(t, []objectstore.Part{{Number: 1, Size: 1, ETag: parts[0].ETag, Checksum: parts[0].Checksum}}, parts)
+		require.Equal(t, whole != nil, parts[0].Checksum != "")
+		complete := func(parts []objectstore.Part, size int64, whole *objectstore.Whole) error {
+			return store(server).CompleteUpload(context.Background(), u, parts, size, whole, false)
+		}
+		require.ErrorContains(t, complete(parts, 2, whole), "x-amz-mp-object-size")
+		require.ErrorIs(t, complete([]objectstore.Part{{Number: 1, ETag: "other"}}, 1, whole), objectstore.ErrChanged)
+		if whole != nil {
+			require.ErrorIs(t, complete(parts, 1, &objectstore.Whole{Algorithm: "CRC32", Value: "AAAAAA=="}), objectstore.ErrBadDigest)
+		}
+		require.NoError(t, complete(parts, 1, whole))
+		o, err := store(server).Head(context.Background(), target)
+		require.NoError(t, err)
+		require.Equal(t, "text/plain", o.Header.Get("Content-Type"))
+		require.Equal(t, "no-store", o.Header.Get("Cache-Control"))
+		require.Equal(t, map[string]string{"presign": "stamp"}, o.Metadata)
+		require.Equal(t, "a", bodyOf(t, server, target))
+		_, _, err = store(server).Parts(context.Background(), u, 0, "")
+		require.ErrorIs(t, err, objectstore.ErrNoUpload)
+		require.NoError(t, store(server).AbortUpload(context.Background(), u))
+
+		u = begin(t, server, algorithm)
+		uploadPart(t, server, u, 1, []byte("a"))
+		require.ErrorIs(t, complete(list(t, server, u), 1, whole), objectstore.ErrExists)
+		require.NoError(t, store(server).CompleteUpload(context.Background(), u, list(t, server, u), 1, whole, true))
+	}
+}
+
+// TestAbortUploads: all to that key, and none to another.
+func TestAbortUploads(t *testing.T) {
+	server := s3test.New()
+	one, two := begin(t, server, ""), begin(t, server, "")
+	other, err := store(server).CreateUpload(context.Background(), target+"x", nil, nil, "")
+	require.NoError(t, err)
+	require.NoError(t, store(server).AbortUploads(context.Background(), target, nil))
+	for _, u := range []*objectstore.Upload{one, two} {
+		_, _, err := store(server).Parts(context.Background(), u, 0, "")
+		require.ErrorIs(t, err, objectstore.ErrNoUpload)
+	}
+	require.Empty(t, list(t, server, other))
+}
+
+// TestAbortGivesUp: a store that does not abort is told of, and not for long.
+func TestAbortGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New()
+		u := begin(t, server, "")
+		s := store(server)
+		s.Client = server.S3(func(o *s3.Options) {
+			o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.Method == http.MethodDelete {
+					return &http.Response{StatusCode: 204, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+				}
+				return server.HTTPClient().Do(r)
+			})}
+		})
+		started := time.Now()
+		require.ErrorContains(t, s.AbortUpload(context.Background(), u), "still lists it after 5 attempts")
+		require.Equal(t, 3*time.Second, time.Since(started))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, s.AbortUpload(ctx, u), context.DeadlineExceeded)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

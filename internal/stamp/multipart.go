@@ -1,0 +1,47 @@
+package stamp
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+)
+
+// Multipart is what has to be known of a multipart upload that is under way.
+type Multipart struct {
+	Key      string
+	UploadID string // the store's
+	PartSize int64
+	Expires  time.Time     // of the upload; in seconds
+	Lifetime time.Duration // of the URL of a part; in seconds
+	Stamp    Stamp         // of the object that it becomes
+}
+
+// Append appends m in binary.
+func (m *Multipart) Append(b []byte) []byte {
+	b = appendText(b, m.Key)
+	b = appendText(b, m.UploadID)
+	b = binary.AppendUvarint(b, uint64(m.PartSize))
+	b = binary.AppendUvarint(b, uint64(m.Expires.Unix()))
+	b = binary.AppendUvarint(b, uint64(m.Lifetime/time.Second))
+	return m.Stamp.Append(b)
+}
+
+// ParseMultipart is the inverse of Append.
+func ParseMultipart(b []byte) (*Multipart, error) {
+	r := reader{rest: b}
+	m := &Multipart{Key: r.text(), UploadID: r.text(), PartSize: int64(r.number())}
+	m.Expires = time.Unix(int64(r.number()), 0).UTC()
+	lifetime := r.number()
+	if r.bad || m.PartSize < 1 || lifetime > uint64(maxLifetime/time.Second) {
+		return nil, errors.New("stamp: it ends too early or has a number out of range")
+	}
+	m.Lifetime = time.Duration(lifetime) * time.Second
+	s, err := Parse(r.rest)
+	if err != nil {
+		return nil, err
+	}
+	m.Stamp = *s
+	return m, nil
+}
+
+const maxLifetime = 7 * 24 * time.Hour // of a signature
