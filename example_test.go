@@ -161,6 +161,38 @@ func ExampleSigner_Post() {
 	// Output: POST https://bucket.s3.eu-central-1.amazonaws.com https://example.com/profile
 }
 
+// A large file is uploaded in parts, each by a URL of its own, in any order and several at once. What goes on elsewhere, or
+// after a restart, takes the ID and nothing else.
+func ExampleSigner_StartMultipart() {
+	store := s3test.New() // stands for S3
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket,
+		presign.Policy{Prefix: "films/", Types: []string{"video/*"}, MaxSize: 100 << 30},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	started, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "film.mp4", Size: 40 << 30})
+	if err != nil {
+		panic(err)
+	}
+	upload, err := signer.ResumeMultipart(started.ID)
+	if err != nil {
+		panic(err)
+	}
+	urls, err := upload.SignParts(context.Background(), 1, 8192)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(upload.PartSize, len(urls))
+
+	// Complete makes an object of what has arrived, if that is what was granted.
+	_, err = upload.Complete(context.Background(), nil)
+	fmt.Println(err)
+	// Output:
+	// 5242880 8192
+	// presign: size is 0 bytes; granted were 42949672960 to 42949672960
+}
+
 // An S3 event (ObjectCreated, by SQS, SNS or Lambda) names the key, and the object carries its grant: that is all that
 // completion takes. The same upload may be completed by the client as well.
 func ExampleSigner_Complete_event() {

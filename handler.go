@@ -3,7 +3,6 @@ package presign
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,15 +11,17 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/s3presign/presign/internal/stamp"
 	"github.com/s3presign/presign/internal/strict"
 )
 
 const (
 	maxBody      = 64 << 10         // bytes of a request
+	maxPartsBody = 1 << 20          // bytes of one that lists the parts of an upload
 	backendTime  = 10 * time.Second // for one answer of the credentials or the store
 	completeTime = 5 * time.Minute  // for a completion, which may copy gigabytes
 	hookTime     = 30 * time.Second
@@ -39,6 +40,14 @@ const (
 //
 // POST /complete verifies an upload, publishes it and calls the hooks. The request is JSON, {"key": …}; the answer is the
 // [Object]. It is for the owner of the grant alone: for others there is nothing.
+//
+// The routes under /s3/ speak the protocol of Companion, so that Uppy's AwsS3 plugin uploads with the mount as its
+// endpoint: small files by form, large ones in parts. The uploadId that Uppy gets is [Multipart.ID], and is for its
+// owner alone. Of the file's metadata the names that the Policy lists are kept and others dropped. An app that adds
+// size (and partSize, if it sets Uppy's getChunkSize) has each part signed for its exact length, and one that adds
+// checksum satisfies Policy.Checksum. When Uppy has uploaded a file, the app says so: POST /complete with the key that
+// Uppy reports. An upload in parts was completed before, and its hooks were called; this answers, and calls them, once
+// more.
 //
 // Every error is a [Problem]. Handler never redirects. It is immutable and safe for concurrent use.
 type Handler struct {
@@ -85,21 +94,19 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	serve := map[string]func(*http.Request, *body, string) (int, any, error){
-		"":         h.grant,
-		"complete": h.complete,
-	}[strings.Trim(r.URL.Path, "/")]
+	route := h.route(strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' }))
+	operation := route[r.Method]
 	switch {
-	case serve == nil:
+	case route == nil:
 		h.fail(w, r, &Problem{Status: http.StatusNotFound})
 		return
-	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
+	case operation.serve == nil:
+		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(route)), ", "))
 		h.fail(w, r, &Problem{Status: http.StatusMethodNotAllowed})
 		return
 	}
 
-	body := newBody(w, r)
+	body := newBody(w, r, operation.maxBody)
 	owner, err := h.authenticate(r)
 	switch {
 	case err != nil:
@@ -112,12 +119,33 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, fmt.Errorf("presign: authenticate named an owner of %d bytes; at most %d are taken", len(owner), maxOwnerSize))
 		return
 	}
-	status, answer, err := serve(r, body, owner)
+	status, answer, err := operation.serve(r, body, owner)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	h.write(w, r, status, "application/json", answer)
+}
+
+// route is what one path does, by method.
+type route map[string]operation
+
+type operation struct {
+	maxBody int64 // bytes
+	serve   func(r *http.Request, body *body, owner string) (status int, answer any, err error)
+}
+
+// route returns that of a path, by its segments, or nil.
+func (h *Handler) route(path []string) route {
+	switch {
+	case len(path) == 0:
+		return route{http.MethodPost: {maxBody, h.grant}}
+	case len(path) == 1 && path[0] == "complete":
+		return route{http.MethodPost: {maxBody, h.complete}}
+	case path[0] == "s3":
+		return h.companionRoute(path[1:])
+	}
+	return nil
 }
 
 // grant is POST /.
@@ -128,15 +156,8 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, er
 	}
 	u, method, err := request.upload()
 	u.Owner = owner
-	u, policyErr := h.signer.rules.admit(u, h.signer.rules.Metadata)
-	if err := errors.Join(err, policyErr); err != nil {
+	if u, err = h.admitted(r, u, err, maxRequestSize); err != nil {
 		return 0, nil, err
-	}
-	u.MaxSize = max(u.MinSize, min(u.MaxSize, maxRequestSize))
-	if h.authorize != nil {
-		if u, err = h.authorized(r, u); err != nil {
-			return 0, nil, err
-		}
 	}
 
 	ctx, cancel := context.WithTimeout(r.Context(), backendTime)
@@ -149,12 +170,30 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, er
 		return 0, nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
 	}
 	grant, err := sign(ctx, u, nil)
+	return http.StatusCreated, grant, ownFault(err)
+}
+
+// admitted returns an upload as the Policy and WithAuthorize admit it, in one request that takes at most limit bytes.
+func (h *Handler) admitted(r *http.Request, u Upload, fault error, limit int64) (Upload, error) {
+	u, err := h.signer.rules.admit(u, h.signer.rules.Metadata)
+	if err := errors.Join(fault, err); err != nil {
+		return u, err
+	}
+	u.MaxSize = max(u.MinSize, min(u.MaxSize, limit))
+	if h.authorize == nil {
+		return u, nil
+	}
+	return h.authorized(r, u)
+}
+
+// ownFault returns err, unless it is a fault of what only the service can set.
+func ownFault(err error) error {
 	for _, v := range collect[*Violation](err) {
 		if v.Field == "key" || v.Field == "redirect" {
-			return 0, nil, fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
+			return fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
 		}
 	}
-	return http.StatusCreated, grant, err
+	return err
 }
 
 // authorized returns the upload as WithAuthorize wants it.
@@ -185,7 +224,8 @@ func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any,
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
 	defer cancel()
-	object, err := h.signer.complete(ctx, key, func(grantee string) bool { return grantee == owner }, h.runHooks)
+	mine := func(granted *stamp.Stamp) bool { return granted.Owner == owner }
+	object, err := h.signer.complete(ctx, key, mine, h.runHooks)
 	return http.StatusOK, object, err
 }
 
@@ -227,11 +267,11 @@ type body struct {
 }
 
 // newBody puts itself in the place of r's body.
-func newBody(w http.ResponseWriter, r *http.Request) *body {
+func newBody(w http.ResponseWriter, r *http.Request, limit int64) *body {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	b := &body{ReadCloser: http.MaxBytesReader(w, r.Body, maxBody), form: r.PostForm}
+	b := &body{ReadCloser: http.MaxBytesReader(w, r.Body, limit), form: r.PostForm}
 	r.Body = b
 	return b
 }
@@ -336,163 +376,4 @@ func malformed(err error) *Problem {
 		}
 	}
 	return p
-}
-
-// collect returns the errors of one type that err is, wraps or joins.
-func collect[E error](err error) (found []E) {
-	if e, ok := err.(E); ok {
-		return []E{e}
-	}
-	switch err := err.(type) {
-	case interface{ Unwrap() error }:
-		return collect[E](err.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, err := range err.Unwrap() {
-			found = append(found, collect[E](err)...)
-		}
-	}
-	return found
-}
-
-// Problem is an answer of the Handler that is not a success. It marshals to application/problem+json with a member
-// "message" besides, which holds the text that upload clients show. Functions that the Handler calls may return one to
-// choose its answer.
-//
-// See https://www.rfc-editor.org/rfc/rfc9457.
-type Problem struct {
-	Type   string // a URI reference; "about:blank" if empty
-	Title  string // the status text if empty
-	Status int    // an HTTP status from 400 to 599
-	Detail string // what the client may read of this occurrence
-	Errors []Violation
-
-	// RetryAfter asks the client to come back later. It goes into the Retry-After header, in seconds, rounded up.
-	RetryAfter time.Duration
-}
-
-func (p *Problem) Error() string {
-	return "presign: " + strconv.Itoa(p.Status) + " " + p.message()
-}
-
-func (p *Problem) title() string {
-	if p.Title != "" {
-		return p.Title
-	}
-	return http.StatusText(p.Status)
-}
-
-func (p *Problem) message() string {
-	switch {
-	case p.Detail != "":
-		return p.Detail
-	case len(p.Errors) > 0:
-		return p.Errors[0].Field + " " + p.Errors[0].Detail
-	}
-	return p.title()
-}
-
-// MarshalJSON returns the wire form.
-func (p Problem) MarshalJSON() ([]byte, error) {
-	problemType := p.Type
-	if problemType == "" {
-		problemType = "about:blank"
-	}
-	return marshal(struct {
-		Type    string      `json:"type"`
-		Title   string      `json:"title"`
-		Status  int         `json:"status"`
-		Detail  string      `json:"detail,omitempty"`
-		Errors  []Violation `json:"errors,omitempty"`
-		Message string      `json:"message"`
-	}{problemType, p.title(), p.Status, p.Detail, p.Errors, p.message()})
-}
-
-// refusal is an error of the service's own code: status is the answer if the error does not say which.
-type refusal struct {
-	status int
-	err    error
-}
-
-func (e *refusal) Error() string { return e.err.Error() }
-func (e *refusal) Unwrap() error { return e.err }
-
-// fail answers with the problem that err is, or stands for.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := h.problem(r, err)
-	if p.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((p.RetryAfter+time.Second-1)/time.Second), 10))
-	}
-	h.write(w, r, p.Status, "application/problem+json", p)
-}
-
-func (h *Handler) problem(r *http.Request, err error) *Problem {
-	if p := (*Problem)(nil); errors.As(err, &p) {
-		if p.Status >= 400 && p.Status <= 599 {
-			return p
-		}
-		h.log(r, slog.LevelError, fmt.Errorf("presign: a Problem has the status %d: %w", p.Status, err))
-		return &Problem{Status: http.StatusInternalServerError}
-	}
-	if violations := Violations(err); len(violations) > 0 {
-		if refused := (*refusal)(nil); errors.As(err, &refused) {
-			h.log(r, slog.LevelInfo, err) // what else it joins is not told
-		} else if errors.Is(err, errStore) {
-			h.log(r, slog.LevelError, err) // what was refused could not be deleted
-		}
-		return &Problem{Status: http.StatusUnprocessableEntity, Errors: violations}
-	}
-	var refused *refusal
-	switch {
-	case errors.As(err, &refused):
-		level := slog.LevelInfo
-		if refused.status >= 500 {
-			level = slog.LevelError
-		}
-		h.log(r, level, err)
-		return &Problem{Status: refused.status}
-	case errors.Is(err, ErrNotUploaded):
-		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
-	case errors.Is(err, ErrChanged):
-		return &Problem{Status: http.StatusConflict, Detail: "The object changed while it was looked at. Try again."}
-	case errors.Is(err, ErrExpired):
-		return &Problem{Status: http.StatusGone, Detail: "It is too late to complete this upload."}
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		return &Problem{Status: http.StatusServiceUnavailable} // which nobody waits for
-	case errors.Is(err, context.DeadlineExceeded):
-		h.log(r, slog.LevelError, err)
-		return &Problem{Status: http.StatusGatewayTimeout, RetryAfter: retryAfter}
-	case errors.Is(err, ErrCredentialsExpiring), errors.Is(err, errRetrieving):
-		h.log(r, slog.LevelError, err)
-		return &Problem{Status: http.StatusServiceUnavailable, RetryAfter: retryAfter}
-	case errors.Is(err, errStore):
-		h.log(r, slog.LevelError, err)
-		return &Problem{Status: http.StatusBadGateway, RetryAfter: retryAfter}
-	}
-	h.log(r, slog.LevelError, err)
-	return &Problem{Status: http.StatusInternalServerError}
-}
-
-func (h *Handler) log(r *http.Request, level slog.Level, err error) {
-	h.logger.LogAttrs(r.Context(), level, "presign: request not served", slog.Any("error", err))
-}
-
-func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, mediaType string, v any) {
-	body, err := marshal(v)
-	if err != nil {
-		h.log(r, slog.LevelError, err)
-		status, mediaType, body = http.StatusInternalServerError, "application/problem+json", []byte(`{"status":500}`)
-	}
-	w.Header().Set("Content-Type", mediaType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// marshal leaves "&" as it is, which every URL of a grant has.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

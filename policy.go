@@ -61,7 +61,8 @@ type Policy struct {
 	Lifetime time.Duration
 
 	// Checksum is an algorithm by which every upload must declare its checksum, and which S3 must find correct before it
-	// stores the object; none if empty. Forms take CRC32, CRC32C, SHA1 and SHA256 only.
+	// stores the object; none if empty. Forms take CRC32, CRC32C, SHA1 and SHA256 only, uploads in parts CRC32, CRC32C and
+	// CRC64NVME.
 	//
 	// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
 	Checksum types.ChecksumAlgorithm
@@ -124,7 +125,8 @@ type Upload struct {
 // Violation is one breach of a Policy. As an error it is a *Violation; several come joined, and Violations takes them apart.
 type Violation struct {
 	// Field is the member of a request to the Handler that is at fault: "filename", "type", "size", "min_size",
-	// "max_size", "expires_in", "checksum", "metadata[name]", "method"; or "key", "owner" or "redirect".
+	// "max_size", "expires_in", "checksum", "metadata[name]", "method"; "part", "parts" or "partSize" of a Multipart; or
+	// "key", "owner" or "redirect".
 	Field string `json:"field"`
 
 	// Detail says what was seen and what would be right. It may be shown to the client.
@@ -133,6 +135,10 @@ type Violation struct {
 
 func (v *Violation) Error() string {
 	return "presign: " + v.Field + " " + v.Detail
+}
+
+func violation(field, format string, args ...any) *Violation {
+	return &Violation{Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
 // Violations returns the violations that err is, wraps or joins, in their order; none if there are none.

@@ -57,6 +57,8 @@ func violations(t *testing.T, err error) []string {
 			for _, err := range e.Unwrap() {
 				visit(err)
 			}
+		case interface{ Unwrap() error }:
+			visit(e.Unwrap())
 		default:
 			t.Fatalf("not a violation: %v", err)
 		}

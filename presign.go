@@ -15,8 +15,9 @@
 //	…
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
-// A service with a transport of its own calls [Signer.Put], [Signer.Post] and [Signer.Complete], which is all that the
-// Handler does. Completion tells the service what was uploaded: it holds what the store has against what was granted.
+// A service with a transport of its own calls [Signer.Put], [Signer.Post], [Signer.StartMultipart] and [Signer.Complete],
+// which is all that the Handler does. Completion tells the service what was uploaded: it holds what the store has against
+// what was granted.
 //
 // A [Policy] that a kind of request cannot enforce is an error for that kind, never silently weaker.
 package presign
@@ -335,7 +336,7 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 	d.disposition = filename.Disposition(s.rules.disposition, u.Filename)
 	d.signing = s.keys.Key(d.credentials.AccessKeyID, d.credentials.SecretAccessKey, d.now)
 	d.expires = d.now.Add(d.lifetime.Truncate(time.Second))
-	d.stamp, err = s.stamp(u, d.key, d.now)
+	d.stamp, err = s.sealStamp(s.granted(u, d.now.Add(u.Lifetime)), d.key, u.Metadata)
 	return d, err
 }
 

@@ -19,13 +19,16 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// What Complete returns beside Violations. They are wrapped in errors that tell more.
+// What Complete returns beside Violations, and what is done to a Multipart. They are wrapped in errors that tell more.
 var (
 	// ErrNotUploaded: there is no object with this key, or none that a grant of this Signer made.
 	ErrNotUploaded = errors.New("presign: not uploaded")
 
-	// ErrExpired: the upload was not completed within 24 hours of its grant's end.
+	// ErrExpired: the upload was not completed within 24 hours of its grant's end, or a Multipart within its 7 days.
 	ErrExpired = errors.New("presign: too late to complete")
+
+	// ErrInvalidID: this is not the ID of a Multipart of this Signer.
+	ErrInvalidID = errors.New("presign: not the ID of a multipart upload")
 
 	// ErrChanged: the object was replaced while it was looked at. Try again.
 	ErrChanged = errors.New("presign: the object changed meanwhile")
@@ -77,12 +80,16 @@ type Object struct {
 // it fails with, it can be called again. Each request to the store is given 10 seconds. What was verified is published
 // even if ctx ends meanwhile; a copy is given 5 minutes.
 func (s *Signer) Complete(ctx context.Context, key string) (*Object, error) {
-	return s.complete(ctx, key, func(string) bool { return true }, func(context.Context, *Object) error { return nil })
+	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true }, noHook)
 }
 
-// complete is Complete for those owners that mine admits; to others there is nothing. It calls hook before it deletes
+func noHook(context.Context, *Object) error { return nil }
+
+// complete is Complete for those grants that mine admits; of others there is nothing. It calls hook before it deletes
 // what was uploaded, so that until the hook has succeeded there is something to complete for whoever looks.
-func (s *Signer) complete(ctx context.Context, key string, mine func(owner string) bool, hook func(context.Context, *Object) error) (*Object, error) {
+func (s *Signer) complete(
+	ctx context.Context, key string, mine func(*stamp.Stamp) bool, hook func(context.Context, *Object) error,
+) (*Object, error) {
 	if !strings.HasPrefix(key, s.rules.Prefix) || strings.HasSuffix(key, "/") || checkKey(key) != nil {
 		return nil, fmt.Errorf("%w: no grant is for this key", ErrNotUploaded)
 	}
@@ -96,7 +103,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 	}
 	// What was published of a grant stays, whatever was uploaded with it afterwards.
 	if published != nil && (granted == nil || granted.ID == published.granted.ID) {
-		if !mine(published.granted.Owner) {
+		if !mine(&published.granted.Stamp) {
 			return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
 		}
 		return s.finish(ctx, published.object(), uploaded, granted, hook)
@@ -104,7 +111,7 @@ func (s *Signer) complete(ctx context.Context, key string, mine func(owner strin
 	switch {
 	case granted == nil:
 		return nil, err
-	case !mine(granted.Owner):
+	case !mine(granted):
 		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
 	case time.Now().After(granted.Until):
 		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
@@ -327,20 +334,25 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 	return ""
 }
 
-// stamp returns the sealed grant that an object carries in its metadata.
-func (s *Signer) stamp(u Upload, key string, now time.Time) (string, error) {
-	granted := stamp.Stamp{
+// granted returns what completion has to know of a grant that ends then.
+func (s *Signer) granted(u Upload, ends time.Time) *stamp.Stamp {
+	granted := &stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Issued: time.Now(), Until: now.Add(u.Lifetime + completionTime), Replace: s.rules.Replace,
+		Issued: time.Now(), Until: ends.Add(completionTime), Replace: s.rules.Replace,
 		Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
 	}
 	rand.Read(granted.ID[:]) // never fails
 	if s.rules.Checksum != "" {
 		granted.Checksum = string(s.rules.Checksum) + " " + u.Checksum
 	}
+	return granted
+}
+
+// sealStamp returns a grant as the object carries it beside this metadata.
+func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string]string) (string, error) {
 	sealed := s.seal.Seal(stampPurpose, granted.Append(make([]byte, 0, 512)), key)
 	size := len(stampName) + len(sealed)
-	for name, value := range u.Metadata {
+	for name, value := range metadata {
 		size += len(name) + len(value)
 	}
 	if size > maxMetadataSize {
@@ -381,6 +393,8 @@ func storeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, objectstore.ErrNoUpload):
+		return fmt.Errorf("%w: there is no such multipart upload; it was completed or aborted", ErrNotUploaded)
 	case errors.Is(err, objectstore.ErrNotFound):
 		return fmt.Errorf("%w: there is no object with this key", ErrNotUploaded)
 	case errors.Is(err, objectstore.ErrChanged):

@@ -1,0 +1,522 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+// uppy does what Uppy does, by the sources of its versions 5 and 6.
+type uppy struct {
+	shop
+	handler http.Handler
+	user    string
+	version int
+	log     *bytes.Buffer
+}
+
+func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption) uppy {
+	t.Helper()
+	s := open(t, s3test.New(), policy)
+	log := new(bytes.Buffer)
+	opts = append([]presign.HandlerOption{presign.WithLogger(slog.New(slog.NewTextHandler(log, nil)))}, opts...)
+	handler, err := presign.NewHandler(s.Signer, user, opts...)
+	require.NoError(t, err)
+	return uppy{shop: s, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6, log: log}
+}
+
+// ask sends a request to the handler. The option endpoint of Uppy 6 keeps the slash that it may end in.
+func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
+	endpoint := "/uploads"
+	if u.version == 6 {
+		endpoint = "/uploads/"
+	}
+	r := httptest.NewRequest(method, endpoint+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.Header.Set("X-User", u.user)
+	w := httptest.NewRecorder()
+	u.handler.ServeHTTP(w, r)
+	return w
+}
+
+// get decodes a successful answer.
+func (u uppy) get(t *testing.T, method, path, body string, answer any) {
+	t.Helper()
+	w := u.ask(method, path, body)
+	require.Equal(t, 200, w.Code, w.Body)
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), answer), w.Body)
+}
+
+// started is an upload in parts as Uppy knows it.
+type started struct {
+	UploadID, Key string
+	PartSize      int64
+}
+
+func (u uppy) start(t *testing.T, name string, meta map[string]any) (s started) {
+	t.Helper()
+	metadata := map[string]any{"name": name, "type": "image/png", "relativePath": nil}
+	for name, value := range meta {
+		metadata[name] = value
+	}
+	body, err := json.Marshal(map[string]any{"filename": name, "type": "image/png", "metadata": metadata})
+	require.NoError(t, err)
+	u.get(t, "POST", "/s3/multipart", string(body), &s)
+	require.NotEmpty(t, s.UploadID)
+	require.NotEmpty(t, s.Key)
+	return s
+}
+
+// path is that of an upload with its key.
+func (u uppy) path(s started, rest, query string) string {
+	if u.version == 6 {
+		return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + url.QueryEscape(s.Key)
+	}
+	// encodeURIComponent leaves spaces to %20.
+	return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + strings.ReplaceAll(url.QueryEscape(s.Key), "+", "%20")
+}
+
+func (u uppy) sign(t *testing.T, s started, number int) string {
+	t.Helper()
+	var answer struct {
+		URL     string
+		Expires *int
+	}
+	u.get(t, "GET", u.path(s, "/"+strconv.Itoa(number), ""), "", &answer)
+	require.Nil(t, answer.Expires)
+	return answer.URL
+}
+
+// complete says what was uploaded, with ETags as the version writes them.
+func (u uppy) completion(etags []string) string {
+	var parts []map[string]any
+	for i, etag := range etags {
+		part := map[string]any{"PartNumber": i + 1, "ETag": etag}
+		switch u.version {
+		case 6:
+			part["ETag"] = strings.Trim(etag, `"`)
+		case 4:
+			part["etag"], part["content-length"] = "another", "0"
+		}
+		parts = append(parts, part)
+	}
+	body, _ := json.Marshal(map[string]any{"parts": parts})
+	return string(body)
+}
+
+type completed struct{ Location, Key string }
+
+func TestUppyParts(t *testing.T) {
+	for _, version := range []int{4, 5, 6} {
+		for name, meta := range map[string]map[string]any{
+			"without a size":                {},
+			"with a size":                   {"size": len(large)},
+			"with a size as text":           {"size": strconv.Itoa(len(large))},
+			"with a size that is none":      {"size": "XL"},
+			"with a part size of its own":   {"size": len(large), "partSize": 6 << 20},
+			"with names that are not taken": {"color": "red", "größe": "日本", "nested": map[string]any{"a": 1}, "flag": true},
+		} {
+			if version != 6 && name != "without a size" && name != "with a size as text" { // Uppy 5 sends strings alone
+				continue
+			}
+			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
+				var asked []presign.Upload
+				var told []presign.Object
+				u := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+					asked = append(asked, *u)
+					u.Redirect = "https://example.com/done"
+					return nil
+				}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+					told = append(told, *o)
+					return nil
+				}))
+				u.version = version
+				s := u.start(t, "日本 +1.png", meta)
+				size := int64(partSize)
+				if meta["partSize"] != nil {
+					size = 6 << 20
+				}
+				require.Equal(t, size, s.PartSize)
+				var etags []string
+				for i, piece := range slices.Collect(slices.Chunk(large, int(size))) {
+					signed := u.sign(t, s, i+1)
+					require.Equal(t, asked[0].Size != 0, strings.Contains(signed, "content-length"))
+					etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
+				}
+				// The page is loaded again, and Uppy goes on.
+				var list []map[string]any
+				u.get(t, "GET", u.path(s, "", ""), "", &list)
+				require.Len(t, list, len(etags))
+				require.Equal(t, map[string]any{"PartNumber": 1.0, "Size": float64(size), "ETag": etags[0]}, list[0])
+				var done completed
+				for range 2 {
+					u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), &done)
+				}
+				location, err := url.Parse(done.Location)
+				require.NoError(t, err)
+				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key), location.Scheme+"://"+location.Host+location.Path)
+				// An app that completes whatever Uppy reports, in parts or not, finds it complete.
+				require.Equal(t, s.Key, done.Key)
+				var object presign.Object
+				u.get(t, "POST", "/complete", `{"key": "`+done.Key+`"}`, &object)
+				require.Equal(t, finalKey(s.Key), object.Key)
+				stored, _ := u.store.Object(s3test.DefaultBucket, object.Key)
+				require.True(t, bytes.Equal(large, stored.Body))
+
+				require.Len(t, asked, 1, "authorized once")
+				require.Equal(t, "alice", asked[0].Owner)
+				require.Len(t, told, 3)
+				require.Equal(t, told[0], told[1])
+				if meta["color"] != nil {
+					require.Equal(t, map[string]string{"color": "red"}, told[0].Metadata)
+				} else {
+					require.Empty(t, told[0].Metadata)
+				}
+				require.Empty(t, u.log.String())
+			})
+		}
+	}
+}
+
+// TestUppyForm: small files go by form, and the app completes them.
+func TestUppyForm(t *testing.T) {
+	policy := final()
+	for _, size := range []string{"", "&metadata%5Bsize%5D=" + strconv.Itoa(len(png))} {
+		u := newUppy(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+			u.Redirect = "https://example.com/done"
+			return nil
+		}))
+		var answer map[string]any
+		u.get(t, "GET", "/s3/params?filename=a+1.png&type=image%2Fpng&metadata%5Bname%5D=%E6%97%A5&metadata%5BrelativePath%5D=&metadata%5Bcolor%5D=red"+size, "", &answer)
+		require.Equal(t, "POST", answer["method"])
+		require.NotContains(t, answer, "expires")
+		grant := presign.Grant{Method: "POST", URL: answer["url"].(string), Fields: map[string]string{}}
+		for name, value := range answer["fields"].(map[string]any) {
+			grant.Fields[name] = value.(string)
+		}
+		require.NotContains(t, grant.Fields, "success_action_redirect")
+		require.Equal(t, "red", grant.Fields["x-amz-meta-color"])
+		require.NotContains(t, grant.Fields["key"], "$")
+		got, err := conformance.New(&grant, "a 1.png", append(png, 0)).Send(u.store.HTTPClient())
+		require.NoError(t, err)
+		require.Equal(t, size == "", got.Accepted())
+		u.send(t, &grant, png, nil)
+		w := u.ask("POST", "/complete", `{"key": "`+grant.Fields["key"]+`"}`)
+		require.Equal(t, 200, w.Code, w.Body)
+	}
+	u := newUppy(t, policy)
+	for query, status := range map[string]int{
+		"": 422, "?filename=a.png&size=5": 400, "?filename=a.png&filename=b.png": 400, "?filename=a.png&metadata[a]=1&metadata[a]=2": 400, "?filename=%ff": 400, "?a=%zz": 400,
+		"?filename=a.html": 422, "?filename=a.png&metadata[size]=0": 422, "?filename=a.png&metadata[size]=1048577": 422, "?filename=a.png&metadata[size]=-1": 422,
+	} {
+		requireProblem(t, u.ask("GET", "/s3/params"+query, ""), status)
+	}
+}
+
+// TestUppyChecksum: an app puts it where it puts the size.
+func TestUppyChecksum(t *testing.T) {
+	policy := inParts()
+	policy.Checksum = types.ChecksumAlgorithmCrc32c
+	u := newUppy(t, policy)
+	requireProblem(t, u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": ""}`), 422)
+	s := u.start(t, "a.png", map[string]any{"size": len(large), "checksum": crc(large)})
+	var etags []string
+	for i, piece := range pieces(large) {
+		etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, i+1)}, piece))
+	}
+	u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), new(completed))
+
+	policy.Checksum = types.ChecksumAlgorithmSha256
+	u = newUppy(t, policy)
+	p := requireProblem(t, u.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"checksum": "`+sha256sum(large)+`"}}`), 422)
+	require.Contains(t, p.Message, "method cannot be multipart")
+}
+
+func TestUppyCancel(t *testing.T) {
+	u := newUppy(t, inParts())
+	s := u.start(t, "a.png", nil)
+	signed := u.sign(t, s, 1)
+	u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, large[:partSize])
+	for range 2 {
+		w := u.ask("DELETE", u.path(s, "", ""), "")
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, "{}", w.Body.String())
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	}
+	require.Empty(t, u.uploads(t))
+	require.Equal(t, 404, u.tryPart(t, &presign.Grant{Method: "PUT", URL: signed}, png).StatusCode)
+	requireProblem(t, u.ask("GET", u.path(s, "", ""), ""), 404)
+	requireProblem(t, u.ask("GET", u.path(s, "/1", ""), ""), 404)
+	requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), u.completion([]string{"a"})), 404)
+}
+
+func TestUppyBatch(t *testing.T) {
+	policy := inParts()
+	policy.MaxSize = 200 * partSize
+	u := newUppy(t, policy)
+	s := u.start(t, "a.png", map[string]any{"size": 200 * partSize})
+	var answer struct{ PresignedURLs map[string]string }
+	u.get(t, "GET", u.path(s, "/batch", "partNumbers=1,200&"), "", &answer)
+	require.Len(t, answer.PresignedURLs, 2)
+	require.Contains(t, answer.PresignedURLs["200"], "&partNumber=200&")
+	hundred := strings.TrimSuffix(strings.Repeat("1,", 100), ",")
+	u.get(t, "GET", u.path(s, "/batch", "partNumbers="+hundred+"&"), "", &answer)
+	for query, status := range map[string]int{"": 400, "partNumbers=&": 400, "partNumbers=0&": 400, "partNumbers=1,a&": 400, "partNumbers=" + hundred + ",1&": 400, "partNumbers=201&": 422} {
+		requireProblem(t, u.ask("GET", u.path(s, "/batch", query), ""), status)
+	}
+}
+
+// TestUppyTooLarge: without a size, what arrives is looked at.
+func TestUppyTooLarge(t *testing.T) {
+	u := newUppy(t, inParts())
+	s := u.start(t, "a.png", nil)
+	u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, make([]byte, 4*partSize+1))
+	p := requireProblem(t, u.ask("GET", u.path(s, "/2", ""), ""), 413)
+	require.Equal(t, "size is 20971521 bytes; granted were 1 to 20971520", p.Message)
+	require.Empty(t, u.uploads(t))
+
+	s = u.start(t, "a.png", nil)
+	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, make([]byte, 4*partSize+1))
+	requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), u.completion([]string{etag})), 422)
+	require.Empty(t, u.uploads(t))
+	require.Empty(t, u.keys())
+}
+
+// TestOtherUploads: with an ID of its own, a client can do nothing to another's upload, nor to another of its own, by any
+// mix of IDs and keys; and to it nobody tells that there is one.
+func TestOtherUploads(t *testing.T) {
+	alice := newUppy(t, inParts())
+	bob := alice
+	bob.user = "bob"
+	hers, his, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
+	etag := alice.putPart(t, &presign.Grant{Method: "PUT", URL: alice.sign(t, hers, 1)}, png)
+	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, his, 1)}, png)
+	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, second, 1)}, png)
+
+	storeID := func(signed string) string {
+		u, err := url.Parse(signed)
+		require.NoError(t, err)
+		return u.Query().Get("uploadId")
+	}
+	grant := alice.upload(t, presign.Upload{Filename: "a.png", Owner: "bob"}, true, png, nil)
+	ids := []string{hers.UploadID, his.UploadID, second.UploadID, storeID(alice.sign(t, hers, 1)), storeID(bob.sign(t, his, 1)),
+		grant.Fields["x-amz-meta-presign"], his.UploadID[:100] + hers.UploadID[100:], "A", ".", "..", strings.Repeat("A", 10_000)}
+	keys := []string{hers.Key, his.Key, second.Key, grant.Key, finalKey(hers.Key), "", strings.ToUpper(his.Key), his.Key + "&key=" + hers.Key}
+	var told string
+	for _, id := range ids {
+		for _, key := range keys {
+			if id == his.UploadID && key == his.Key || id == second.UploadID && key == second.Key {
+				continue
+			}
+			for _, c := range []struct{ method, rest, body string }{
+				{"GET", "", ""}, {"GET", "/1", ""}, {"GET", "/batch", ""}, {"POST", "/complete", bob.completion([]string{etag})}, {"DELETE", "", ""},
+			} {
+				query := "?partNumbers=1&key=" + strings.ReplaceAll(url.QueryEscape(key), "%26key%3D", "&key=")
+				w := bob.ask(c.method, "/s3/multipart/"+strings.ReplaceAll(id, ".", "%2E")+c.rest+query, c.body)
+				text := w.Body.String()
+				p := requireProblem(t, w, 404)
+				if told == "" && p.Detail != "" {
+					told = text
+				}
+				require.Equal(t, told, text)
+			}
+		}
+	}
+	requireProblem(t, bob.ask("GET", "/s3/multipart/"+his.UploadID, ""), 404)
+	require.ElementsMatch(t, []string{hers.Key, his.Key, second.Key}, alice.uploads(t))
+	require.Equal(t, []string{grant.Key}, alice.keys())
+
+	// An ID and a key that fit are for a part URL of that very upload.
+	_, err := alice.ResumeMultipart(his.UploadID)
+	require.NoError(t, err)
+	swapped := strings.Replace(bob.sign(t, his, 1), storeID(bob.sign(t, his, 1)), storeID(alice.sign(t, hers, 1)), 1)
+	require.Equal(t, 403, alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
+	alice.get(t, "POST", alice.path(hers, "/complete", ""), alice.completion([]string{etag}), new(completed))
+}
+
+// TestCompanionRoutes: what is there, for whom, and how.
+func TestCompanionRoutes(t *testing.T) {
+	u := newUppy(t, inParts())
+	s := u.start(t, "a.png", nil)
+	mine, key := "/s3/multipart/"+s.UploadID, "?key="+url.QueryEscape(s.Key)
+	for path, allow := range map[string]string{
+		"/s3/params": "GET", "/s3/multipart": "POST", mine: "DELETE, GET", mine + "/1": "GET", mine + "/10000": "GET", mine + "/batch": "GET", mine + "/complete": "POST",
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+			w := u.ask(method, path, "")
+			if slices.Contains(strings.Split(allow, ", "), method) {
+				require.NotEqual(t, 405, w.Code)
+				continue
+			}
+			require.Equal(t, allow, w.Header().Get("Allow"))
+			requireProblem(t, w, 405)
+		}
+	}
+	for _, path := range []string{
+		"/s3", "/s3/", "/s3/sts", "/s3/params/a", "/s3/multipart/a/b", "/s3/multipart/a/0", "/s3/multipart/a/10001", "/s3/multipart/a/01", "/s3/multipart/a/-1",
+		"/s3/multipart/a/1/b", "/s3/multipart/a/complete/b", "/S3/params", "/s3/other",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			requireProblem(t, u.ask(method, path, ""), 404)
+		}
+	}
+	stranger := u
+	stranger.user = ""
+	for _, c := range [][2]string{{"GET", "/s3/params?a=%zz"}, {"POST", "/s3/multipart"}, {"GET", mine + key}, {"DELETE", mine + key}, {"GET", mine + "/1" + key}, {"GET", mine + "/batch" + key}, {"POST", mine + "/complete" + key}} {
+		requireProblem(t, stranger.ask(c[0], c[1], "not JSON"), 401)
+	}
+
+	encoded := "/s3//multipart/%" + fmt.Sprintf("%X", s.UploadID[0]) + s.UploadID[1:]
+	for _, path := range []string{mine, "//" + strings.TrimPrefix(mine, "/"), mine + "/", encoded} {
+		u.get(t, "GET", path+key, "", new([]any))
+	}
+	for _, mode := range []string{"navigate", "no-cors", "cors", "same-origin"} {
+		for _, path := range []string{"/s3/params?filename=a.png", mine + key, mine + "/1" + key, mine + "/batch" + key + "&partNumbers=1"} {
+			r := httptest.NewRequest("GET", "/uploads"+path, nil)
+			r.Header.Set("X-User", "alice")
+			r.Header.Set("Sec-Fetch-Mode", mode)
+			w := httptest.NewRecorder()
+			u.handler.ServeHTTP(w, r)
+			if mode == "navigate" || mode == "no-cors" {
+				requireProblem(t, w, 403)
+			} else {
+				require.Equal(t, 200, w.Code, "%s %s: %s", mode, path, w.Body)
+			}
+		}
+	}
+}
+
+// TestCompanionBodies: JSON alone, of the size that it can have.
+func TestCompanionBodies(t *testing.T) {
+	policy := inParts()
+	u := newUppy(t, policy)
+	for body, status := range map[string]int{
+		``: 415, `{`: 400, `[]`: 400, `{}`: 422, `{"filename": 5}`: 400, `{"filename": "a.png", "type": null}`: 400, `{"filename": "a.png", "key": "incoming/b.png"}`: 400,
+		`{"filename": "a.png", "metadata": []}`: 400, `{"filename": "a.png", "metadata": {"a": 1, "a": 2}}`: 400, `{"filename": "a.png", "filename": "b.png"}`: 400,
+		`{"filename": "a.html"}`: 422, `{"filename": "a.png", "metadata": {"size": 0}}`: 422, `{"filename": "a.png", "metadata": {"size": 20971521}}`: 422,
+		`{"filename": "a.png", "metadata": {"size": 20971520, "partSize": 1000}}`: 422, `{"filename": "a.png", "metadata": {"partSize": 5368709121}}`: 422,
+		`{"filename": "a.png", "metadata": {"color": "日"}}`:                    422,
+		`{"filename": "a.png", "type": "` + strings.Repeat("a", 64<<10) + `"}`: 413,
+		`{"filename": "a.png", "metadata": null}`:                              200,
+	} {
+		w := u.ask("POST", "/s3/multipart", body)
+		if status == 200 {
+			require.Equal(t, 200, w.Code)
+			continue
+		}
+		requireProblem(t, w, status)
+	}
+	s := u.start(t, "a.png", nil)
+	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
+	for body, status := range map[string]int{
+		``: 415, `{}`: 400, `[]`: 400, `{"parts": null}`: 400, `{"parts": {}}`: 400, `{"parts": [1]}`: 400, `{"parts": [{}]}`: 400, `{"parts": [], "key": "a"}`: 400,
+		`{"parts": [{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "a"}]}`: 400, `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`: 422, `{"parts": [{"PartNumber": 2, "ETag": "a"}]}`: 422,
+		`{"parts": "` + strings.Repeat("a", 1<<20) + `"}`: 413,
+	} {
+		requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), body), status)
+	}
+	require.Contains(t, u.uploads(t), s.Key)
+	r := httptest.NewRequest("POST", "/uploads"+u.path(s, "/complete", ""), strings.NewReader(u.completion([]string{etag})))
+	r.Header.Set("X-User", "alice")
+	r.Header.Set("Content-Type", "text/plain")
+	w := httptest.NewRecorder()
+	u.handler.ServeHTTP(w, r)
+	requireProblem(t, w, 415)
+
+	// Nearly a megabyte of a part.
+	body := `{"parts": [{"PartNumber": 1, "ETag": "` + strings.Trim(etag, `"`) + `", "x": "` + strings.Repeat("a", 1<<20-200) + `"}]}`
+	u.get(t, "POST", u.path(s, "/complete", ""), body, new(completed))
+}
+
+// TestCompanionFails: each way has its status, and tells nothing of the store.
+func TestCompanionFails(t *testing.T) {
+	hook := errors.New("the database at 10.0.0.1 is down")
+	u := newUppy(t, inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hook }))
+	s := u.start(t, "a.png", nil)
+	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
+	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
+	for _, c := range [][3]string{
+		{"POST", "/s3/multipart", `{"filename": "a.png"}`}, {"GET", u.path(s, "", ""), ""}, {"GET", u.path(s, "/1", ""), ""}, {"DELETE", u.path(s, "", ""), ""},
+		{"POST", u.path(s, "/complete", ""), u.completion([]string{etag})},
+	} {
+		w := u.ask(c[0], c[1], c[2])
+		require.Equal(t, "30", w.Header().Get("Retry-After"))
+		require.NotContains(t, w.Body.String(), "InternalError")
+		requireProblem(t, w, 502)
+	}
+	require.NotContains(t, u.log.String(), "X-Amz-Signature")
+	u.store.Fail(nil)
+	requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), u.completion([]string{etag})), 500)
+	hook = nil
+	u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}), new(completed))
+
+	refusing := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		if u.Size == 0 {
+			return &presign.Violation{Field: "size", Detail: "is required"}
+		}
+		u.Key = "elsewhere/"
+		return nil
+	}))
+	requireProblem(t, refusing.ask("POST", "/s3/multipart", `{"filename": "a.png"}`), 422)
+	requireProblem(t, refusing.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"size": 5}}`), 500)
+	require.Empty(t, refusing.uploads(t))
+
+	policy := inParts()
+	policy.FinalPrefix = ""
+	fixed := newUppy(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		u.Key = "incoming/a.png"
+		return nil
+	}))
+	s = fixed.start(t, "a.png", nil)
+	etag = fixed.putPart(t, &presign.Grant{Method: "PUT", URL: fixed.sign(t, s, 1)}, png)
+	fixed.put(t, s.Key, "older", nil)
+	require.NoError(t, deleteObject(fixed.store, s.Key))
+	p := requireProblem(t, fixed.ask("POST", fixed.path(s, "/complete", ""), fixed.completion([]string{etag})), 409)
+	require.Contains(t, p.Detail, "Begin again")
+	require.Empty(t, fixed.uploads(t))
+}
+
+func deleteObject(store *s3test.Server, key string) error {
+	_, err := store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key})
+	return err
+}
+
+// TestCompanionClocks: an upload is known for 7 days.
+func TestCompanionClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUppy(t, inParts())
+		s := u.start(t, "a.png", nil)
+		time.Sleep(7*24*time.Hour - time.Second)
+		u.sign(t, s, 1)
+		time.Sleep(2 * time.Second)
+		requireProblem(t, u.ask("GET", u.path(s, "/1", ""), ""), 410)
+		bob := u
+		bob.user = "bob"
+		requireProblem(t, bob.ask("GET", u.path(s, "/1", ""), ""), 404)
+	})
+}

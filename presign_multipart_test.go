@@ -1,0 +1,738 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+const partSize = 5 << 20
+
+// large is a picture of three parts.
+var large = append(bytes.Clone(png), make([]byte, 2*partSize+1000-len(png))...)
+
+// inParts is a policy that publishes files of up to four parts.
+func inParts() presign.Policy {
+	p := final()
+	p.MaxSize = 4 * partSize
+	return p
+}
+
+// pieces cuts a file as clients do.
+func pieces(file []byte) (list [][]byte) {
+	for piece := range slices.Chunk(file, partSize) {
+		list = append(list, piece)
+	}
+	return list
+}
+
+// putPart sends a part and returns its ETag.
+func (s shop) putPart(t *testing.T, grant *presign.Grant, body []byte) string {
+	t.Helper()
+	answer := s.tryPart(t, grant, body)
+	require.Equal(t, 200, answer.StatusCode)
+	return answer.Header.Get("ETag")
+}
+
+func (s shop) tryPart(t *testing.T, grant *presign.Grant, body []byte) *http.Response {
+	t.Helper()
+	r, err := http.NewRequest(grant.Method, grant.URL, bytes.NewReader(body))
+	require.NoError(t, err)
+	for name, value := range grant.Headers {
+		r.Header.Set(name, value)
+	}
+	answer, err := s.store.HTTPClient().Do(r)
+	require.NoError(t, err)
+	answer.Body.Close()
+	return answer
+}
+
+// putAll sends a file in parts.
+func (s shop) putAll(t *testing.T, m *presign.Multipart, file []byte) (sent []presign.Part) {
+	t.Helper()
+	for i, piece := range pieces(file) {
+		grant, err := m.SignPart(context.Background(), presign.Part{Number: i + 1})
+		require.NoError(t, err)
+		sent = append(sent, presign.Part{Number: i + 1, ETag: s.putPart(t, grant, piece)})
+	}
+	return sent
+}
+
+// uploads returns the keys of the uploads that are under way.
+func (s shop) uploads(t *testing.T) (keys []string) {
+	t.Helper()
+	out, err := s.store.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+	require.NoError(t, err)
+	for _, u := range out.Uploads {
+		keys = append(keys, aws.ToString(u.Key))
+	}
+	return keys
+}
+
+func crc(b []byte) string {
+	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+}
+
+func TestMultipart(t *testing.T) {
+	for _, finalPrefix := range []string{"", "published/"} {
+		for _, sized := range []bool{true, false} {
+			for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
+				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ", algorithm), func(t *testing.T) {
+					policy := inParts()
+					policy.FinalPrefix, policy.Checksum = finalPrefix, algorithm
+					s := open(t, s3test.New(), policy)
+					u := presign.Upload{Filename: "日本 1.png", Metadata: map[string]string{"color": "red"}, Owner: "alice"}
+					if sized {
+						u.Size = int64(len(large))
+					}
+					if algorithm != "" {
+						u.Checksum = crc(large)
+					}
+					m, err := s.StartMultipart(context.Background(), u)
+					require.NoError(t, err)
+					require.EqualValues(t, partSize, m.PartSize)
+					require.InDelta(t, (7 * 24 * time.Hour).Seconds(), time.Until(m.Expires).Seconds(), 5)
+					require.Regexp(t, "^incoming/[A-Z2-7]{26}/-?日本-1.png$", m.Key)
+
+					var sent []presign.Part
+					for i, piece := range pieces(large) {
+						part := presign.Part{Number: i + 1}
+						if algorithm != "" {
+							part.Checksum = crc(piece)
+						}
+						if i == 1 { // a service that has restarted, or another replica
+							again := open(t, s.store, policy)
+							id := m.ID
+							m, err = again.ResumeMultipart(id)
+							require.NoError(t, err)
+							require.Equal(t, id, m.ID)
+						}
+						grant, err := m.SignPart(context.Background(), part)
+						require.NoError(t, err)
+						require.Equal(t, "PUT", grant.Method)
+						require.Equal(t, m.Key, grant.Key)
+						require.InDelta(t, (15 * time.Minute).Seconds(), time.Until(grant.Expires).Seconds(), 5)
+						require.Equal(t, algorithm != "", len(grant.Headers) == 1)
+						signed, err := url.Parse(grant.URL)
+						require.NoError(t, err)
+						require.Equal(t, sized, strings.Contains(signed.Query().Get("X-Amz-SignedHeaders"), "content-length"))
+						require.NotContains(t, grant.URL, "content-type")
+						sent = append(sent, presign.Part{Number: part.Number, ETag: s.putPart(t, grant, piece), Size: int64(len(piece)), Checksum: part.Checksum})
+					}
+					list, err := m.ListParts(context.Background())
+					require.NoError(t, err)
+					require.Equal(t, sent, list)
+
+					slices.Reverse(sent)
+					for _, parts := range [][]presign.Part{sent, nil, sent} { // as often as it is called
+						object, err := m.Complete(context.Background(), parts)
+						require.NoError(t, err)
+						key := m.Key
+						if finalPrefix != "" {
+							key = finalKey(key)
+						}
+						require.Equal(t, []string{key}, s.keys())
+						stored, _ := s.store.Object(s3test.DefaultBucket, key)
+						require.True(t, bytes.Equal(large, stored.Body))
+						require.Equal(t, &presign.Object{
+							Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(large)), ETag: stored.ETag,
+							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice", GrantID: object.GrantID,
+						}, object)
+						require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
+						require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
+					}
+					require.Empty(t, s.uploads(t))
+					object, err := s.Complete(context.Background(), m.Key)
+					require.NoError(t, err, "like any other upload")
+					require.Equal(t, "alice", object.Owner)
+					_, err = m.ListParts(context.Background())
+					require.ErrorIs(t, err, presign.ErrNotUploaded)
+					require.NoError(t, m.Abort(context.Background()), "it has ended")
+					require.Len(t, s.keys(), 1)
+				})
+			}
+		}
+	}
+}
+
+// TestPartSizes: those of Uppy, for all sizes that S3 takes; and 10,000 parts are signed at once, without a request.
+func TestPartSizes(t *testing.T) {
+	const most = 10_000 * (5 << 30)
+	policy := inParts()
+	policy.MaxSize = most
+	s := open(t, s3test.New(), policy)
+	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20, 10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: size})
+		require.NoError(t, err)
+		require.Equal(t, max(partSize, (size+9999)/10_000), m.PartSize)
+		count := int((size + m.PartSize - 1) / m.PartSize)
+		require.LessOrEqual(t, count, 10_000)
+		s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			t.Error("a request: " + operation)
+			return s3test.None
+		})
+		if size == most {
+			urls, err := m.SignParts(context.Background(), 1, count)
+			require.NoError(t, err)
+			require.Len(t, urls, 10_000)
+			for i, signed := range urls {
+				if !strings.Contains(signed, "&partNumber="+strconv.Itoa(i+1)+"&uploadId=") {
+					t.Fatal(signed)
+				}
+			}
+		}
+		_, err = m.SignParts(context.Background(), count, count+1)
+		require.Error(t, err)
+		for _, number := range []int{-1, 0, count + 1, 10_001, 1 << 40} {
+			_, err := m.SignPart(context.Background(), presign.Part{Number: number})
+			require.Contains(t, violations(t, err)[0], "part is ")
+		}
+		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize})
+		require.NoError(t, err)
+		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize + 1})
+		require.Contains(t, violations(t, err)[0], "size is ")
+		s.store.Fail(nil)
+	}
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	require.EqualValues(t, 5<<30, m.PartSize, "of the largest file that may come")
+	_, err = s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: most + 1})
+	require.Contains(t, violations(t, err)[0], "size is ")
+}
+
+// TestPartLengthIsSigned: a part of known size has no other.
+func TestPartLengthIsSigned(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: int64(len(large))})
+	require.NoError(t, err)
+	for i, piece := range pieces(large) {
+		grant, err := m.SignPart(context.Background(), presign.Part{Number: i + 1})
+		require.NoError(t, err)
+		require.Equal(t, 403, s.tryPart(t, grant, append(bytes.Clone(piece), 0)).StatusCode)
+		require.Equal(t, 403, s.tryPart(t, grant, piece[:len(piece)-1]).StatusCode)
+	}
+	list, err := m.ListParts(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestStartMultipartRefuses(t *testing.T) {
+	for want, c := range map[string]struct {
+		policy func(*presign.Policy)
+		upload presign.Upload
+	}{
+		"method cannot be multipart: S3 has no SHA256 checksum of a whole file in parts": {
+			func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, presign.Upload{Filename: "a.png", Checksum: sha256sum(large)}},
+		"redirect is for forms only":  {nil, presign.Upload{Filename: "a.png", Redirect: "https://example.com"}},
+		"key is \"elsewhere/a.png\";": {nil, presign.Upload{Key: "elsewhere/a.png"}},
+		"type is \"text/html\"":       {nil, presign.Upload{Filename: "a.html"}},
+		"metadata has ":               {nil, presign.Upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)}}},
+		"size is 20971521 bytes; at":  {nil, presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
+	} {
+		policy := inParts()
+		if c.policy != nil {
+			c.policy(&policy)
+		}
+		s := open(t, s3test.New(), policy)
+		_, err := s.StartMultipart(context.Background(), c.upload)
+		require.Contains(t, violations(t, err)[0], want)
+		require.Empty(t, s.uploads(t), want)
+	}
+}
+
+// TestMultipartOutOfBounds: one byte over the limit, or under it, and there is neither an object nor an upload.
+func TestMultipartOutOfBounds(t *testing.T) {
+	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
+	size := int64(len(file))
+	for name, u := range map[string]presign.Upload{
+		"over":                    {Filename: "a.png", MaxSize: size - 1},
+		"under":                   {Filename: "a.png", MinSize: size + 1},
+		"less than the file":      {Filename: "a.png", Size: size + partSize},
+		"less than the last part": {Filename: "a.png", Size: size + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, s3test.New(), inParts())
+			m, err := s.StartMultipart(context.Background(), u)
+			require.NoError(t, err)
+			body := file
+			if u.Size != 0 { // whose parts cannot have another size
+				body = file[:2*partSize]
+			}
+			sent := s.putAll(t, m, body)
+			_, err = m.Complete(context.Background(), sent)
+			require.Contains(t, violations(t, err)[0], fmt.Sprintf("size is %d bytes; granted were ", len(body)))
+			require.Empty(t, s.keys())
+			require.Empty(t, s.uploads(t))
+			_, err = m.Complete(context.Background(), sent)
+			require.ErrorIs(t, err, presign.ErrNotUploaded)
+			_, err = s.Complete(context.Background(), m.Key)
+			require.ErrorIs(t, err, presign.ErrNotUploaded)
+		})
+	}
+}
+
+// TestSigningLooks: an upload that has too much is aborted when its next part is signed, whatever its number; a client
+// cannot get all URLs before it has uploaded anything.
+func TestSigningLooks(t *testing.T) {
+	for _, next := range []int{1, 3, 4} {
+		policy := inParts()
+		policy.MaxSize = 3*partSize + 1
+		s := open(t, s3test.New(), policy)
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		_, err = m.SignPart(context.Background(), presign.Part{Number: 5})
+		require.Contains(t, violations(t, err)[0], "part is 5; this upload has parts from 1 to 4")
+		_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Size: policy.MaxSize + 1})
+		require.Contains(t, violations(t, err)[0], "size is ")
+		grant, err := m.SignPart(context.Background(), presign.Part{Number: 2})
+		require.NoError(t, err)
+		s.putPart(t, grant, make([]byte, policy.MaxSize))
+		_, err = m.SignParts(context.Background(), 1, 4)
+		require.NoError(t, err, "as much as it may have")
+		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
+		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
+		require.Equal(t, []string{fmt.Sprintf("size is %d bytes; granted were 1 to %d", policy.MaxSize+1, policy.MaxSize)}, violations(t, err))
+		require.Empty(t, s.uploads(t))
+		require.Equal(t, 404, s.tryPart(t, grant, png).StatusCode)
+		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
+		require.ErrorIs(t, err, presign.ErrNotUploaded)
+	}
+
+	policy := inParts()
+	policy.MaxSize = 200 * partSize
+	s := open(t, s3test.New(), policy)
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	_, err = m.SignParts(context.Background(), 1, 101)
+	require.Contains(t, violations(t, err)[0], "part is 101, and 0 have arrived; at most 100 are signed ahead")
+	urls, err := m.SignParts(context.Background(), 1, 100)
+	require.NoError(t, err)
+	s.putPart(t, &presign.Grant{Method: "PUT", URL: urls[0]}, png)
+	_, err = m.SignPart(context.Background(), presign.Part{Number: 101})
+	require.NoError(t, err)
+}
+
+// TestManyParts: lists have pages.
+func TestManyParts(t *testing.T) {
+	policy := inParts()
+	policy.MaxSize = 20_000 * partSize
+	s := open(t, s3test.New(), policy)
+	const n = 1200
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", MinSize: n})
+	require.NoError(t, err)
+	for first := 1; first <= n; first += 100 {
+		urls, err := m.SignParts(context.Background(), first, first+99)
+		require.NoError(t, err)
+		for _, signed := range urls {
+			s.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, []byte{1})
+		}
+	}
+	list, err := m.ListParts(context.Background())
+	require.NoError(t, err)
+	require.Len(t, list, n)
+	_, err = m.Complete(context.Background(), nil)
+	require.Equal(t, []string{"parts has 1 bytes in part 1; all but the last have 5242880 or more"}, violations(t, err), "all were counted")
+	_, err = m.Complete(context.Background(), list[:n-1])
+	require.Equal(t, []string{"size is 1199 bytes; granted were 1200 to 104857600000"}, violations(t, err)[:1])
+	require.Empty(t, s.uploads(t))
+}
+
+// TestCompleteNamesParts: what the client names has to have arrived like that, and to be whole; it may then try again.
+func TestCompleteNamesParts(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	sent := s.putAll(t, m, large)
+	for want, parts := range map[string][]presign.Part{
+		"parts has part 3, which has not arrived like that": {sent[0], sent[1], {Number: 3, ETag: sent[1].ETag}},
+		"parts has part 4, which has not arrived like that": {sent[0], sent[1], sent[2], {Number: 4}},
+		"parts has part 2, which has not arrived like that": {sent[0], {Number: 2, Size: 1}},
+		"parts has part 3 in place of part 2":               {sent[0], sent[2]},
+		"parts has part 2 in place of part 3":               {sent[0], sent[1], sent[1]},
+		"parts has part 2 in place of part 1":               {sent[1]},
+	} {
+		_, err := m.Complete(context.Background(), parts)
+		require.Equal(t, []string{want}, violations(t, err))
+		require.Len(t, s.uploads(t), 1)
+	}
+	for i := range sent {
+		sent[i].ETag = strings.Trim(sent[i].ETag, `"`)
+	}
+	object, err := m.Complete(context.Background(), sent[:2])
+	require.NoError(t, err)
+	require.EqualValues(t, 2*partSize, object.Size, "what else has arrived is not in it")
+}
+
+// TestMultipartChecksum: what does not have the checksum that was declared is no object, but can be mended.
+func TestMultipartChecksum(t *testing.T) {
+	policy := inParts()
+	policy.Checksum = types.ChecksumAlgorithmCrc32c
+	s := open(t, s3test.New(), policy)
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: int64(len(large)), Checksum: crc(large)})
+	require.NoError(t, err)
+	wrong := bytes.Clone(large)
+	wrong[len(wrong)-1] = 1
+	s.putAll(t, m, wrong)
+	_, err = m.Complete(context.Background(), nil)
+	require.Equal(t, []string{"checksum is not that of the parts that have arrived"}, violations(t, err))
+	require.Empty(t, s.keys())
+	grant, err := m.SignPart(context.Background(), presign.Part{Number: 3, Checksum: crc(pieces(large)[2])})
+	require.NoError(t, err)
+	require.Equal(t, 400, s.tryPart(t, grant, pieces(wrong)[2]).StatusCode)
+	s.putPart(t, grant, pieces(large)[2])
+	_, err = m.Complete(context.Background(), nil)
+	require.NoError(t, err)
+
+	for _, bad := range []string{"AAAA", "not base64", sha256sum(large), crc(large) + "\n"} {
+		_, err := m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: bad})
+		require.Contains(t, violations(t, err)[0], "checksum is not the part's CRC32C digest of 4 bytes in base64")
+	}
+	m, err = open(t, s.store, inParts()).StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: crc(large)})
+	require.Equal(t, []string{"checksum is not taken here"}, violations(t, err))
+}
+
+// TestMultipartIsVerified: like any other upload.
+func TestMultipartIsVerified(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	s.putAll(t, m, []byte("<html><script>alert(1)</script></html>"))
+	_, err = m.Complete(context.Background(), nil)
+	require.Contains(t, violations(t, err)[0], `type is "image/png", but the file looks like text/html`)
+	require.Empty(t, s.keys())
+	require.Empty(t, s.uploads(t))
+}
+
+// TestMultipartTaken: under a key that the service chose, an object is replaced where the policy says so only.
+func TestMultipartTaken(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		policy := inParts()
+		policy.Replace, policy.FinalPrefix = replace, ""
+		s := open(t, s3test.New(), policy)
+		start := func() *presign.Multipart {
+			m, err := s.StartMultipart(context.Background(), presign.Upload{Key: "incoming/a.png"})
+			require.NoError(t, err)
+			s.putAll(t, m, png)
+			return m
+		}
+		first, second := start(), start()
+		one, err := first.Complete(context.Background(), nil)
+		require.NoError(t, err)
+		two, err := second.Complete(context.Background(), nil)
+		if replace {
+			require.NoError(t, err)
+			require.NotEqual(t, one.GrantID, two.GrantID)
+			_, err = first.Complete(context.Background(), nil)
+			require.ErrorIs(t, err, presign.ErrNotUploaded, "the other upload's object is not this one's")
+			continue
+		}
+		require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+		require.Empty(t, s.uploads(t))
+		again, err := first.Complete(context.Background(), nil)
+		require.NoError(t, err)
+		require.Equal(t, one, again)
+
+		third := start()
+		_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
+		require.NoError(t, err)
+		_, err = third.Complete(context.Background(), nil)
+		require.ErrorIs(t, err, presign.ErrChanged)
+		require.ErrorContains(t, err, "has to begin again")
+		require.Empty(t, s.uploads(t))
+		require.Empty(t, s.keys())
+	}
+}
+
+func TestMultipartIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), inParts())
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice"})
+		require.NoError(t, err)
+		sent := s.putAll(t, m, large)
+		grant, err := m.SignPart(context.Background(), presign.Part{Number: 1})
+		require.NoError(t, err)
+		signed, err := url.Parse(grant.URL)
+		require.NoError(t, err)
+		stored, err := s.store.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+		require.NoError(t, err)
+		require.Equal(t, aws.ToString(stored.Uploads[0].UploadId), signed.Query().Get("uploadId"))
+		object := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+		stamp := object.Headers["x-amz-meta-presign"]
+		for _, bad := range []string{"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A", m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n"} {
+			_, err := s.ResumeMultipart(bad)
+			require.ErrorIs(t, err, presign.ErrInvalidID, "%q", bad)
+		}
+		for name, other := range map[string]shop{
+			"secret": open(t, s.store, inParts(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
+			"final": open(t, s.store, func() presign.Policy {
+				p := inParts()
+				p.FinalPrefix = ""
+				return p
+			}()),
+		} {
+			_, err := other.ResumeMultipart(m.ID)
+			require.ErrorIs(t, err, presign.ErrInvalidID, name)
+		}
+
+		text, err := json.Marshal(m)
+		require.NoError(t, err)
+		require.JSONEq(t, fmt.Sprintf(`{"id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
+		var log bytes.Buffer
+		slog.New(slog.NewTextHandler(&log, nil)).Info("started", "upload", m)
+		require.NotContains(t, log.String(), m.ID)
+
+		time.Sleep(7*24*time.Hour - time.Minute)
+		again, err := s.ResumeMultipart(m.ID)
+		require.NoError(t, err)
+		_, err = again.SignPart(context.Background(), presign.Part{Number: 1})
+		require.NoError(t, err)
+		time.Sleep(2 * time.Minute)
+		_, err = s.ResumeMultipart(m.ID)
+		require.ErrorIs(t, err, presign.ErrExpired)
+		_, err = m.SignPart(context.Background(), presign.Part{Number: 1})
+		require.ErrorIs(t, err, presign.ErrExpired)
+		_, err = m.ListParts(context.Background())
+		require.ErrorIs(t, err, presign.ErrExpired)
+		_, err = m.Complete(context.Background(), sent)
+		require.ErrorIs(t, err, presign.ErrExpired)
+		require.NoError(t, m.Abort(context.Background()))
+		require.Empty(t, s.uploads(t))
+	})
+}
+
+// TestAbortRepeats: a part that arrives while an upload is aborted does not stay.
+func TestAbortRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), inParts())
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		s.putAll(t, m, large)
+		aborted := 0
+		// A store that answers an abort and does not act is one that does not get to see it.
+		client := s.store.S3(func(o *s3.Options) {
+			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
+				if r.Method == http.MethodDelete {
+					if aborted++; aborted < 3 {
+						return &http.Response{StatusCode: 204, Body: http.NoBody, Header: http.Header{}}, nil
+					}
+				}
+				return s.store.HTTPClient().Do(r)
+			})
+		})
+		m, err = open(t, s.store, inParts(), presign.WithStore(client)).ResumeMultipart(m.ID)
+		require.NoError(t, err)
+		require.NoError(t, m.Abort(context.Background()))
+		require.Equal(t, 3, aborted)
+		require.Empty(t, s.uploads(t))
+	})
+}
+
+// TestMultipartStore: the signing client makes no request, the store's client signs nothing.
+func TestMultipartStore(t *testing.T) {
+	store := s3test.New()
+	store.AddCredentials(aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"})
+	deaf := newClient(func(o *s3.Options) {
+		*o = store.S3().Options()
+		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("the signing client made a request")
+		})
+	})
+	other := store.S3(func(o *s3.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"}, nil
+		})
+	})
+	policy := inParts()
+	policy.Headers["x-amz-request-payer"] = "requester"
+	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
+	require.NoError(t, err)
+	s := shop{signer, store}
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	urls, err := m.SignParts(context.Background(), 1, 3)
+	require.NoError(t, err)
+	for i, piece := range pieces(large) {
+		require.Contains(t, urls[i], "Credential="+s3test.AccessKeyID)
+		require.Contains(t, urls[i], "&x-amz-request-payer=requester")
+		s.putPart(t, &presign.Grant{Method: "PUT", URL: urls[i]}, piece)
+	}
+	store.Fail(func(_ string, r *http.Request) s3test.Fault {
+		if !strings.Contains(r.Header.Get("Authorization"), "AKIASTORE") {
+			t.Error("signed by another client")
+		}
+		return s3test.None
+	})
+	_, err = m.Complete(context.Background(), nil)
+	require.NoError(t, err)
+}
+
+// TestMultipartReplicas: those that complete at once all succeed.
+func TestMultipartReplicas(t *testing.T) {
+	for range 5 {
+		store := s3test.New()
+		one, two := open(t, store, inParts()), open(t, store, inParts())
+		m, err := one.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		one.putAll(t, m, png)
+		other, err := two.ResumeMultipart(m.ID)
+		require.NoError(t, err)
+		var objects [6]*presign.Object
+		var wg sync.WaitGroup
+		for i := range objects {
+			m := []*presign.Multipart{m, other}[i%2]
+			wg.Go(func() {
+				var err error
+				// One that looks while the other publishes and deletes may find that it changed.
+				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged) || errors.Is(err, presign.ErrNotUploaded); {
+					objects[i], err = m.Complete(context.Background(), nil)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, object := range objects {
+			require.Equal(t, objects[0], object)
+		}
+		require.Equal(t, []string{finalKey(m.Key)}, one.keys())
+	}
+}
+
+// TestMultipartSurvivesFaults: whichever request to the store fails, in whichever way, before or after it took effect, each
+// step can be repeated; in the end there is the object, and no upload.
+func TestMultipartSurvivesFaults(t *testing.T) {
+	for _, end := range []string{"complete", "abort", "too large"} {
+		for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+			for failing := 0; ; failing++ {
+				store := s3test.New()
+				once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+				signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
+				require.NoError(t, err)
+				s := shop{signer, store}
+				requests, failed := 0, ""
+				store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+					if operation == "UploadPart" {
+						return s3test.None
+					}
+					if requests++; requests-1 == failing {
+						failed = operation
+						return fault
+					}
+					return s3test.None
+				})
+				about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed, failing) }
+				again := func(step func() error) error {
+					err := step()
+					if err == nil {
+						return nil
+					}
+					if failed != "" && firstViolation(err) == nil {
+						require.NotErrorIs(t, err, presign.ErrNotUploaded, about())
+						require.ErrorContains(t, err, "presign: the store failed", about())
+					}
+					return step()
+				}
+				u := presign.Upload{Filename: "a.png"}
+				if end == "too large" {
+					u.MaxSize = int64(len(png)) - 1
+				}
+				var m *presign.Multipart
+				require.NoError(t, again(func() (err error) {
+					m, err = s.StartMultipart(t.Context(), u)
+					return err
+				}), about())
+				var grant *presign.Grant
+				require.NoError(t, again(func() (err error) {
+					grant, err = m.SignPart(t.Context(), presign.Part{Number: 1})
+					return err
+				}), about())
+				s.putPart(t, grant, png)
+				switch end {
+				case "abort":
+					require.NoError(t, again(func() error { return m.Abort(t.Context()) }), about())
+				case "complete":
+					var object *presign.Object
+					require.NoError(t, again(func() (err error) {
+						object, err = m.Complete(t.Context(), nil)
+						return err
+					}), about())
+					stored, ok := store.Object(s3test.DefaultBucket, object.Key)
+					require.True(t, ok)
+					require.True(t, bytes.Equal(png, stored.Body))
+				case "too large":
+					for range 2 { // after the first it may be there still
+						_, err := m.Complete(t.Context(), nil)
+						require.Error(t, err)
+					}
+				}
+				store.Fail(nil)
+				require.Empty(t, s.uploads(t), about())
+				if end == "complete" {
+					_, err := m.Complete(t.Context(), nil) // an upload that could not be deleted is, by the next
+					require.NoError(t, err, about())
+					require.Equal(t, []string{finalKey(m.Key)}, s.keys(), about())
+				} else {
+					require.Empty(t, s.keys(), about())
+				}
+				if failed == "" {
+					require.Greater(t, failing, 3)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestMultipartHangs: a store that never answers costs ten seconds for each step, or what the caller has.
+func TestMultipartHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), inParts())
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
+		for _, limit := range []time.Duration{time.Second, time.Hour} {
+			for _, step := range []func(context.Context) error{
+				func(ctx context.Context) error { _, err := m.SignPart(ctx, presign.Part{Number: 1}); return err },
+				func(ctx context.Context) error { _, err := m.ListParts(ctx); return err },
+				func(ctx context.Context) error { _, err := m.Complete(ctx, nil); return err },
+				m.Abort,
+			} {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				started := time.Now()
+				require.ErrorIs(t, step(ctx), context.DeadlineExceeded)
+				require.Equal(t, min(limit, 10*time.Second), time.Since(started))
+				cancel()
+			}
+		}
+		started := time.Now()
+		_, err = s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 10*time.Second, time.Since(started))
+	})
+}
