@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,12 +19,15 @@ import (
 type Case struct {
 	Name string
 	Form bool                  // or a PUT
+	Part bool                  // or the PUT of the only part of a multipart upload
+	Bare bool                  // without a checksum of its own, as stock clients send it
 	With func(*presign.Policy) // what the case needs beside the matrix's own policy
 	Ask  func(*presign.Upload) // and beside its own upload
 
 	Session bool           // temporary credentials sign
 	Expired bool           // the grant is used after its time
 	Twice   bool           // it was used once, honestly
+	Ended   string         // then the multipart upload was completed or aborted: "complete", "abort"
 	Do      func(*Attempt) // what a cheat does
 
 	Want Answer // of AWS
@@ -36,6 +41,8 @@ type Deviation struct {
 	Reason string
 	// Stored makes, of what was granted, what the server holds after an upload that it took.
 	Stored func(*Object)
+	// Refused is what the service says on completing an upload in parts that the server took.
+	Refused string
 }
 
 // butForms holds the servers that are known to store every form otherwise, with the reason.
@@ -68,6 +75,13 @@ func tagging(p *presign.Policy)     { p.Headers = map[string]string{"x-amz-taggi
 func checksum(p *presign.Policy)    { p.Checksum = types.ChecksumAlgorithmSha256 }
 func setChecksum(u *presign.Upload) { u.Checksum = digest(Body) }
 func replace(p *presign.Policy)     { p.Replace = true }
+func crc32c(p *presign.Policy)      { p.Checksum = types.ChecksumAlgorithmCrc32c }
+func setCRC32C(u *presign.Upload)   { u.Checksum = digestCRC32C(Body) }
+
+func digestCRC32C(body []byte) string {
+	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
+}
 
 func set(name, value string) func(*Attempt) { return func(a *Attempt) { a.Set(name, value) } }
 func drop(name string) func(*Attempt)       { return func(a *Attempt) { a.Drop(name) } }
@@ -263,6 +277,8 @@ func Cases() []Case {
 		}, Want: Answer{400, "InvalidToken"}, But: wrongToken},
 	)
 
+	cases = append(cases, partCases()...)
+
 	// Whatever was not signed stays out.
 	for _, h := range []struct {
 		Field
@@ -292,6 +308,70 @@ func Cases() []Case {
 			c.But = ceph(Answer{400, "InvalidArgument"}, "looks up the class before the policy, and has no such class")
 		}
 		cases = append(cases, c)
+	}
+	return cases
+}
+
+// partCases are about the URLs of parts.
+func partCases() []Case {
+	noUpload := Answer{404, "NoSuchUpload"}
+	unconfirmed := map[string]Deviation{"ceph": {Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}}
+	cases := []Case{
+		{Name: "part", Part: true, Want: stored},
+		{Name: "part of a file of unknown size", Part: true, Ask: func(u *presign.Upload) { u.Size = 0 }, Do: file(longer), Want: stored},
+		{Name: "part with a checksum", Part: true, With: crc32c, Ask: setCRC32C, Want: stored, But: unconfirmed},
+		{Name: "part of a file with a checksum", Part: true, Bare: true, With: crc32c, Ask: setCRC32C, Want: stored, But: unconfirmed},
+		{Name: "part of a file with metadata", Part: true, With: metadata, Ask: setMetadata, Want: stored},
+		{Name: "part of a file with a header of the policy", Part: true, With: headers, Want: stored},
+		{Name: "part of a file with tags", Part: true, With: tagging, Want: stored, But: ceph(stored, "drops the tags of a multipart upload", func(o *Object) { clear(o.Tags) })},
+		{Name: "part again", Part: true, Twice: true, Do: file(other), Want: stored},
+		{Name: "part with a type of its own", Part: true, Do: add("Content-Type", "text/html"), Want: stored},
+		{Name: "part with an encoding", Part: true, Do: add("Content-Encoding", "gzip"), Want: stored},
+		{Name: "part of one byte more", Part: true, Do: file(longer), Want: mismatch},
+		{Name: "part of one byte less", Part: true, Do: file(shorter), Want: mismatch},
+		{Name: "part of nothing", Part: true, Do: file(nil), Want: mismatch},
+		{Name: "part with another number", Part: true, Do: query(func(q url.Values) { q.Set("partNumber", "2") }), Want: mismatch},
+		{Name: "part without a number", Part: true, Do: query(func(q url.Values) { q.Del("partNumber") }), Want: mismatch, But: map[string]Deviation{
+			"versitygw": {Answer: Answer{405, "MethodNotAllowed"}, Reason: "looks for the operation before it verifies the signature"},
+		}},
+		{Name: "part of another upload", Part: true, Do: query(func(q url.Values) { q.Set("uploadId", otherByte(q.Get("uploadId"))) }), Want: mismatch},
+		{Name: "part turned into an object", Part: true, Do: query(func(q url.Values) {
+			q.Del("uploadId")
+			q.Del("partNumber")
+		}), Want: mismatch},
+		{Name: "part under another key", Part: true, Do: func(a *Attempt) { a.URL = strings.Replace(a.URL, "a-file.txt", evilKey, 1) }, Want: mismatch},
+		{Name: "part of other bytes than the checksum's", Part: true, With: crc32c, Ask: setCRC32C, Do: file(other), Want: badDigest, But: unconfirmed},
+		{Name: "part of other bytes with their checksum", Part: true, With: crc32c, Ask: setCRC32C, Do: func(a *Attempt) {
+			a.Body = other
+			a.Set("x-amz-checksum-crc32c", digestCRC32C(other))
+		}, Want: mismatch},
+		{Name: "part without its checksum", Part: true, With: crc32c, Ask: setCRC32C, Do: drop("x-amz-checksum-crc32c"), Want: mismatch},
+		{Name: "part too late", Part: true, Expired: true, Want: denied},
+		{Name: "part with a longer life", Part: true, Do: query(func(q url.Values) { q.Set("X-Amz-Expires", "604800") }), Want: mismatch},
+		{Name: "part without a signature", Part: true, Do: query(func(q url.Values) { q.Del("X-Amz-Signature") }), Want: Answer{400, "AuthorizationQueryParametersError"}, But: ceph(denied, "takes it for an anonymous request")},
+		{Name: "part turned into a list of parts", Part: true, Do: method(http.MethodGet), Want: mismatch},
+		{Name: "part turned into an abort", Part: true, Do: method(http.MethodDelete), Want: mismatch},
+		{Name: "part turned into a completion", Part: true, Do: method(http.MethodPost), Want: mismatch},
+		{Name: "part after the upload was completed", Part: true, Twice: true, Ended: "complete", Do: file(other), Want: noUpload},
+		{Name: "part after the upload was aborted", Part: true, Twice: true, Ended: "abort", Want: noUpload},
+		{Name: "part with a session token", Part: true, Session: true, Want: stored},
+		{Name: "part with another session token", Part: true, Session: true, Do: query(func(q url.Values) {
+			q.Set("X-Amz-Security-Token", otherByte(q.Get("X-Amz-Security-Token")))
+		}), Want: Answer{400, "InvalidToken"}, But: ceph(denied, withSTS)},
+		{Name: "part with x-amz-copy-source added", Part: true, Do: func(a *Attempt) { a.Add("x-amz-copy-source", a.Bucket+"/"+private) }, Want: denied, But: ceph(Answer{400, "RequestTimeout"}, unsigned+", and then waits for a body")},
+	}
+	for _, c := range []struct {
+		Field
+		but map[string]Deviation
+	}{
+		{Field{"x-amz-copy-source-range", "bytes=0-4"}, ceph(stored, unsigned)},
+		{Field{"x-amz-acl", "public-read"}, ceph(stored, unsigned)},
+		{Field{"x-amz-meta-foo", "bar"}, ceph(stored, unsigned)},
+		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned)},
+		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and has no such class")},
+		{Field{"x-amz-checksum-sha256", digest(Body)}, ceph(stored, noChecksums)},
+	} {
+		cases = append(cases, Case{Name: "part with " + c.Name + " added", Part: true, Do: add(c.Name, c.Value), Want: denied, But: c.but})
 	}
 	return cases
 }

@@ -7,10 +7,13 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
@@ -55,7 +58,7 @@ func Files() []File {
 	}
 }
 
-// RunFiles uploads real files to a server by PUT and by form, and reads each back byte for byte; then files that are
+// RunFiles uploads real files to a server by PUT, by form and in parts, and reads each back byte for byte; then files that are
 // just within and just outside of the bounds of a policy.
 func (target Target) RunFiles(t *testing.T) {
 	policy := presign.Policy{Prefix: "files/", Types: []string{"image/*", "application/pdf", "application/octet-stream"}, MaxSize: 64 << 20}
@@ -72,6 +75,7 @@ func (target Target) RunFiles(t *testing.T) {
 				require.True(t, answer.Accepted(), "%s: %v", grant.Method, answer)
 				target.requireStored(t, grant, granted(grant, f.Body, policy, upload))
 			}
+			target.uploadParts(t, signer, f, upload)
 		})
 	}
 
@@ -100,4 +104,28 @@ func (target Target) RunFiles(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, stored, answer, "PUT of %d bytes", size)
 	}
+}
+
+// uploadParts uploads a file in parts, and has the service complete it.
+func (target Target) uploadParts(t *testing.T, signer *presign.Signer, f File, upload presign.Upload) {
+	m, err := signer.StartMultipart(t.Context(), upload)
+	require.NoError(t, err)
+	number := 0
+	for piece := range slices.Chunk(f.Body, int(m.PartSize)) {
+		number++
+		grant, err := m.SignPart(t.Context(), presign.Part{Number: number})
+		require.NoError(t, err)
+		answer, err := New(grant, f.Name, piece).Send(target.HTTP)
+		require.NoError(t, err)
+		require.Equal(t, stored, answer, "part %d", number)
+	}
+	object, err := m.Complete(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, f.Name, object.Filename)
+	stored, err := target.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Bucket, Key: &object.Key})
+	require.NoError(t, err)
+	defer stored.Body.Close()
+	got, err := io.ReadAll(stored.Body)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(f.Body, got), "the store gives back other bytes")
 }

@@ -80,7 +80,7 @@ func (target Target) run(t *testing.T, c Case) {
 			}
 		})
 	}
-	signer, err := presign.NewSigner(signing, target.Bucket, policy)
+	signer, err := presign.NewSigner(signing, target.Bucket, policy, presign.WithStore(target.Client))
 	require.NoError(t, err)
 	upload := presign.Upload{Filename: fileName}
 	if !c.Form {
@@ -89,7 +89,16 @@ func (target Target) run(t *testing.T, c Case) {
 	if c.Ask != nil {
 		c.Ask(&upload)
 	}
-	grant := target.grant(t, signer, c, upload)
+	if c.Part {
+		target.runPart(t, c, signer, policy, upload)
+		return
+	}
+	grant := target.grant(t, c, func() (*presign.Grant, error) {
+		if c.Form {
+			return signer.Post(context.Background(), upload)
+		}
+		return signer.Put(context.Background(), upload)
+	})
 
 	honest := New(grant, fileName, Body)
 	if c.Twice {
@@ -102,16 +111,7 @@ func (target Target) run(t *testing.T, c Case) {
 	if c.Do != nil {
 		c.Do(attempt)
 	}
-	got, err := attempt.Send(target.HTTP)
-	require.NoError(t, err)
-
-	want := c.Want
-	deviation, ok := c.But[target.Name]
-	if ok {
-		require.NotEmpty(t, deviation.Reason)
-		want = deviation.Answer
-	}
-	require.Equal(t, want.String(), got.String())
+	got, deviation := target.attempt(t, c, attempt)
 
 	switch {
 	case got.Accepted():
@@ -129,19 +129,91 @@ func (target Target) run(t *testing.T, c Case) {
 	require.False(t, target.exists(t, strings.Replace(grant.Key, "a-file.txt", evilKey, 1)), "something was stored under a key that was never granted")
 }
 
-// grant signs; what is to be too late it signs long ago.
-func (target Target) grant(t *testing.T, signer *presign.Signer, c Case, upload presign.Upload) (grant *presign.Grant) {
-	sign := signer.Put
-	if c.Form {
-		sign = signer.Post
+// runPart uploads the only part of a file. What is accepted is completed, and then what was granted.
+func (target Target) runPart(t *testing.T, c Case, signer *presign.Signer, policy presign.Policy, upload presign.Upload) {
+	m, err := signer.StartMultipart(t.Context(), upload)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, m.Abort(context.Background())) }()
+	part := presign.Part{Number: 1, Checksum: upload.Checksum}
+	if c.Bare {
+		part.Checksum = ""
 	}
+	grant := target.grant(t, c, func() (*presign.Grant, error) { return m.SignPart(context.Background(), part) })
+	if c.Twice {
+		answer, err := New(grant, fileName, Body).Send(target.HTTP)
+		require.NoError(t, err)
+		require.True(t, answer.Accepted(), "the honest upload: %v", answer)
+	}
+	switch c.Ended {
+	case "complete":
+		_, err := m.Complete(t.Context(), nil)
+		require.NoError(t, err)
+	case "abort":
+		require.NoError(t, m.Abort(t.Context()))
+	}
+	attempt := New(grant, fileName, Body)
+	attempt.Bucket = target.Bucket
+	if c.Do != nil {
+		c.Do(attempt)
+	}
+	got, deviation := target.attempt(t, c, attempt)
+	require.False(t, target.exists(t, evilKey), "something was stored under a key that was never granted")
+	if c.Ended != "" {
+		require.Equal(t, c.Ended == "complete", target.exists(t, grant.Key))
+		return
+	}
+	require.False(t, target.exists(t, grant.Key), "there is an object before its upload is completed")
+	arrived, err := m.ListParts(t.Context())
+	require.NoError(t, err, "the upload is as it was")
+	if !got.Accepted() {
+		require.Empty(t, arrived, "a refused part was stored")
+		return
+	}
+	require.Len(t, arrived, 1)
+	object, err := m.Complete(t.Context(), nil)
+	if deviation.Refused != "" {
+		require.ErrorContains(t, err, deviation.Refused)
+		require.False(t, target.exists(t, grant.Key), "what was refused is there")
+		return
+	}
+	require.NoError(t, err)
+	head, err := target.Client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &target.Bucket, Key: &object.Key})
+	require.NoError(t, err)
+	require.Empty(t, aws.ToString(head.ContentEncoding))
+	want := granted(&presign.Grant{Headers: map[string]string{ // which no client sees
+		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
+		"Cache-Control": policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
+	}}, attempt.Body, policy, upload)
+	if deviation.Stored != nil {
+		deviation.Stored(&want)
+	}
+	target.requireStored(t, grant, want)
+}
+
+// attempt makes an attempt and requires the answer that the server is known for.
+func (target Target) attempt(t *testing.T, c Case, attempt *Attempt) (Answer, Deviation) {
+	t.Helper()
+	got, err := attempt.Send(target.HTTP)
+	require.NoError(t, err)
+	want := c.Want
+	deviation, ok := c.But[target.Name]
+	if ok {
+		require.NotEmpty(t, deviation.Reason)
+		want = deviation.Answer
+	}
+	require.Equal(t, want.String(), got.String())
+	return got, deviation
+}
+
+// grant signs; what is to be too late it signs long ago.
+func (target Target) grant(t *testing.T, c Case, sign func() (*presign.Grant, error)) (grant *presign.Grant) {
 	var err error
 	if c.Expired {
 		synctest.Test(t, func(t *testing.T) {
-			grant, err = sign(context.Background(), upload)
+			grant, err = sign()
 		})
 	} else {
-		grant, err = sign(context.Background(), upload)
+		grant, err = sign()
 	}
 	require.NoError(t, err)
 	if c.Expired {
