@@ -98,7 +98,13 @@ func (s *Signer) complete(
 		return nil, err
 	}
 	uploaded, granted, err := s.uploaded(ctx, key)
-	if err != nil && !errors.Is(err, ErrNotUploaded) {
+	if errors.Is(err, ErrNotUploaded) && published == nil {
+		// Another replica may have published it, and deleted the upload, between the two looks.
+		var again error
+		if published, again = s.published(ctx, key); again != nil {
+			return nil, again
+		}
+	} else if err != nil && !errors.Is(err, ErrNotUploaded) {
 		return nil, err
 	}
 	// What was published of a grant stays, whatever was uploaded with it afterwards.
@@ -218,22 +224,21 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 	metadata[stampName] = s.seal.Seal(publishedPurpose, published.Append(make([]byte, 0, 512)), uploaded.Key)
 
 	final, err := s.store.Copy(ctx, uploaded, s.finalKey(uploaded.Key), granted.Replace && s.rules.Replace, header, metadata)
-	if err != nil && !errors.Is(err, objectstore.ErrExists) {
-		return nil, storeError(err)
-	}
-	taken := err != nil
-	// What lies there is held against what was verified. It may be another replica's copy, or one of an upload that took
-	// this one's place and has the same ETag: an MD5 can be made to collide.
-	switch there, err := s.published(ctx, uploaded.Key); {
-	case err != nil:
-		return nil, err
+	// What lies there is held against what was verified. It may be the copy of another replica, which has deleted the upload
+	// already, or one of an upload that took this one's place and has the same ETag: an MD5 can be made to collide.
+	there, lookErr := s.published(ctx, uploaded.Key)
+	switch {
 	case there != nil && there.granted.ID == granted.ID:
 		return there.object(), nil
-	case !taken:
-		return nil, fmt.Errorf("%w: the copy of %q came out as another object", ErrChanged, final.Key)
+	case err != nil && !errors.Is(err, objectstore.ErrExists):
+		return nil, storeError(err)
+	case lookErr != nil:
+		return nil, lookErr
+	case err != nil:
+		taken := violation("key", "is taken by another object, which this upload may not replace")
+		return nil, errors.Join(taken, s.discard(ctx, uploaded))
 	}
-	err = &Violation{Field: "key", Detail: "is taken by another object, which this upload may not replace"}
-	return nil, errors.Join(err, s.discard(ctx, uploaded))
+	return nil, fmt.Errorf("%w: the copy of %q came out as another object", ErrChanged, final.Key)
 }
 
 // discard deletes an upload that is published or refused. What took its place meanwhile was uploaded with the same grant

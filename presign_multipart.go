@@ -286,13 +286,7 @@ func (m *Multipart) complete(
 
 // completed completes what the upload became, if it did. An object of another grant is not it.
 func (m *Multipart) completed(ctx context.Context, hook func(context.Context, *Object) error) (*Object, error) {
-	mine := func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }
-	object, err := m.signer.complete(ctx, m.Key, mine, hook)
-	if errors.Is(err, ErrNotUploaded) {
-		// Another replica may have published it and deleted the upload after the one was looked for, before the other was.
-		object, err = m.signer.complete(ctx, m.Key, mine, hook)
-	}
-	return object, err
+	return m.signer.complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }, hook)
 }
 
 // choose returns the parts that the client names, as they have arrived.
