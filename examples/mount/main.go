@@ -9,6 +9,8 @@
 //	POST /logout
 //	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's last one
 //	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, of the declared SHA-256
+//
+// and POST …/complete below either, by which a client says that it has uploaded.
 package main
 
 import (
@@ -90,7 +92,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second,
+		WriteTimeout:      6 * time.Minute, // a completion may take five
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -130,6 +132,10 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		return user, nil
 	}
 
+	secret := []byte(os.Getenv("UPLOAD_SECRET"))
+	if len(secret) == 0 {
+		secret = []byte(rand.Text() + rand.Text()) // a service with a restart or a second replica ahead of it has one
+	}
 	avatarSigner, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix:  "avatars/",
 		Types:   []string{"image/png", "image/jpeg"},
@@ -139,7 +145,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 			"Cache-Control":       "no-cache", // a new one shows at once
 		},
 		Replace: true,
-	}, presign.WithoutForms())
+	}, presign.WithoutForms(), presign.WithSecret(secret))
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +167,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		},
 		MaxSize:  50 << 20,
 		Checksum: types.ChecksumAlgorithmSha256,
-	})
+	}, presign.WithSecret(secret))
 	if err != nil {
 		return nil, err
 	}
