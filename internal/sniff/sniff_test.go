@@ -10,47 +10,48 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/mediatype"
+	"github.com/s3presign/presign/internal/sniff/corpus"
 )
 
 func TestLegitimate(t *testing.T) {
-	for _, c := range legitimate {
-		for granted := range strings.FieldsSeq(c.granted) {
-			t.Run(c.name+" as "+granted, func(t *testing.T) {
-				detected, err := Check(c.data, granted)
+	for _, c := range corpus.Legitimate {
+		for granted := range strings.FieldsSeq(c.Granted) {
+			t.Run(c.Name+" as "+granted, func(t *testing.T) {
+				detected, err := Check(c.Data, granted)
 				require.NoError(t, err)
 				require.NotContains(t, detected, ";")
 			})
 		}
 	}
-	require.Greater(t, len(legitimate), 60)
+	require.Greater(t, len(corpus.Legitimate), 60)
 }
 
 func TestMismatches(t *testing.T) {
-	for _, c := range mismatches {
-		t.Run(c.name+" as "+c.granted, func(t *testing.T) {
-			detected, err := Check(c.data, c.granted)
+	for _, c := range corpus.Mismatches {
+		t.Run(c.Name+" as "+c.Granted, func(t *testing.T) {
+			detected, err := Check(c.Data, c.Granted)
 			require.Error(t, err)
-			require.Equal(t, c.detected, detected)
+			require.Equal(t, c.Detected, detected)
 			if detected == "" {
-				require.EqualError(t, err, "does not look like "+c.granted)
+				require.EqualError(t, err, "does not look like "+c.Granted)
 			} else {
 				require.EqualError(t, err, "looks like "+detected)
 			}
 		})
 	}
-	require.Greater(t, len(mismatches), 40)
+	require.Greater(t, len(corpus.Mismatches), 40)
 }
 
 func TestMarkup(t *testing.T) {
-	for _, c := range markups {
-		t.Run(c.name, func(t *testing.T) {
-			for _, granted := range notMarkup {
-				detected, err := Check(c.data, granted)
+	for _, c := range corpus.Markups {
+		t.Run(c.Name, func(t *testing.T) {
+			for _, granted := range corpus.NotMarkup {
+				detected, err := Check(c.Data, granted)
 				require.EqualError(t, err, "looks like "+detected, granted)
-				require.Equal(t, c.detected, detected, granted)
+				require.Equal(t, c.Detected, detected, granted)
 			}
 			for granted := range strings.FieldsSeq("text/plain text/csv text/markdown text/html application/xml") {
-				_, err := Check(c.data, granted)
+				_, err := Check(c.Data, granted)
 				require.NoError(t, err, granted)
 			}
 		})
@@ -72,10 +73,10 @@ func TestHead(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "text/plain", detected)
 
-	_, err = Check(pngFile, "image")
+	_, err = Check(corpus.PNG, "image")
 	require.ErrorContains(t, err, "not a media type")
 
-	detected, err = Check(pngFile, "Image/PNG; x=y")
+	detected, err = Check(corpus.PNG, "Image/PNG; x=y")
 	require.NoError(t, err)
 	require.Equal(t, "image/png", detected)
 }
@@ -129,14 +130,14 @@ var whatwg = regexp.MustCompile(`(?i)^(\xef\xbb\xbf)?[\t\n\f\r ]*<(!--|\?xml|` +
 	`(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[ >])`)
 
 func FuzzCheck(f *testing.F) {
-	for _, c := range legitimate {
-		f.Add(c.data, strings.Fields(c.granted)[0])
+	for _, c := range corpus.Legitimate {
+		f.Add(c.Data, strings.Fields(c.Granted)[0])
 	}
-	for _, c := range markups {
-		f.Add(c.data, "application/octet-stream")
+	for _, c := range corpus.Markups {
+		f.Add(c.Data, "application/octet-stream")
 	}
-	for _, c := range mismatches {
-		f.Add(c.data, c.granted)
+	for _, c := range corpus.Mismatches {
+		f.Add(c.Data, c.Granted)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, granted string) {
 		detected, err := Check(data, granted)
@@ -151,7 +152,7 @@ func FuzzCheck(f *testing.F) {
 		require.Equal(t, detected, again)
 
 		if whatwg.Match(data[:min(len(data), Head)]) {
-			for _, granted := range notMarkup {
+			for _, granted := range corpus.NotMarkup {
 				_, err := Check(data, granted)
 				require.Error(t, err, granted)
 			}
@@ -161,17 +162,17 @@ func FuzzCheck(f *testing.F) {
 
 func BenchmarkCheck(b *testing.B) {
 	for _, c := range []struct {
-		granted string
-		file
+		Granted string
+		corpus.File
 	}{
-		{"image/png", file{"png", join(pngFile, noise)}},
-		{"application/json", file{"json", []byte(`{"a":"` + strings.Repeat("x", 5000))}},
-		{"application/octet-stream", file{"noise", noise}},
+		{"image/png", corpus.File{Name: "png", Data: corpus.Join(corpus.PNG, corpus.Noise)}},
+		{"application/json", corpus.File{Name: "json", Data: []byte(`{"a":"` + strings.Repeat("x", 5000))}},
+		{"application/octet-stream", corpus.File{Name: "noise", Data: corpus.Noise}},
 	} {
-		b.Run(c.name, func(b *testing.B) {
+		b.Run(c.Name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Check(c.data, c.granted)
+				Check(c.Data, c.Granted)
 			}
 		})
 	}
