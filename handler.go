@@ -334,7 +334,7 @@ func (q *grantRequest) upload() (Upload, string, error) {
 	u := Upload{Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata}
 	var violations []error
 	violate := func(field, format string, args ...any) {
-		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+		violations = append(violations, violation(field, format, args...))
 	}
 	for _, size := range []struct {
 		field string

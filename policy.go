@@ -319,7 +319,7 @@ func (r *rules) checksumHeader() string {
 func (r *rules) admit(u Upload, names []string) (Upload, error) {
 	var violations []error
 	violate := func(field, format string, args ...any) {
-		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+		violations = append(violations, violation(field, format, args...))
 	}
 
 	if u.Key != "" {

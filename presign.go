@@ -172,7 +172,7 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
 	var refused []error
 	refuse := func(field, format string, args ...any) {
-		refused = append(refused, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+		refused = append(refused, violation(field, format, args...))
 	}
 	u, err := s.rules.admit(upload, metadata)
 	switch {
@@ -248,7 +248,7 @@ func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
 	var refused []error
 	refuse := func(field, format string, args ...any) {
-		refused = append(refused, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+		refused = append(refused, violation(field, format, args...))
 	}
 	u, err := s.rules.admit(upload, metadata)
 	if s.rules.formless != "" {
@@ -350,7 +350,7 @@ func (s *Signer) key(u Upload) (string, error) {
 		key += rand.Text() + "/" + filename.Safe(u.Filename)
 	}
 	if longest := max(len(key), len(s.finalKey(key))); longest > maxKeySize {
-		return "", &Violation{Field: "filename", Detail: fmt.Sprintf("makes a key of %d bytes; S3 takes %d", longest, maxKeySize)}
+		return "", violation("filename", "makes a key of %d bytes; S3 takes %d", longest, maxKeySize)
 	}
 	return key, nil
 }

@@ -34,6 +34,9 @@ var (
 	ErrChanged = errors.New("presign: the object changed meanwhile")
 )
 
+// errNoGrant is said of all that is not the caller's, so that it tells nothing of it.
+var errNoGrant = fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+
 // errStore marks what the store failed with.
 var errStore = errors.New("presign: the store failed")
 
@@ -110,7 +113,7 @@ func (s *Signer) complete(
 	// What was published of a grant stays, whatever was uploaded with it afterwards.
 	if published != nil && (granted == nil || granted.ID == published.granted.ID) {
 		if !mine(&published.granted.Stamp) {
-			return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+			return nil, errNoGrant
 		}
 		return s.finish(ctx, published.object(), uploaded, granted, hook)
 	}
@@ -118,11 +121,11 @@ func (s *Signer) complete(
 	case granted == nil:
 		return nil, err
 	case !mine(granted):
-		return nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+		return nil, errNoGrant
 	case time.Now().After(granted.Until):
 		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
 	case published != nil && granted.Issued.Before(published.granted.Issued):
-		taken := &Violation{Field: "key", Detail: "is taken by an object that was granted later"}
+		taken := violation("key", "is taken by an object that was granted later")
 		return nil, errors.Join(taken, s.discard(ctx, uploaded))
 	}
 
@@ -163,11 +166,11 @@ func (s *Signer) uploaded(ctx context.Context, key string) (*objectstore.Object,
 	}
 	payload, err := s.seal.Open(stampPurpose, o.Metadata[stampName], key)
 	if err != nil {
-		return o, nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+		return o, nil, errNoGrant
 	}
 	granted, err := stamp.Parse(payload)
 	if err != nil {
-		return o, nil, fmt.Errorf("%w: the object is of no grant for this key", ErrNotUploaded)
+		return o, nil, errNoGrant
 	}
 	return o, granted, nil
 }
@@ -274,7 +277,7 @@ func (s *Signer) finalKey(key string) string {
 func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *stamp.Stamp) (beginning []byte, detected string, err error) {
 	var violations []error
 	violate := func(field, format string, args ...any) {
-		violations = append(violations, &Violation{Field: field, Detail: fmt.Sprintf(format, args...)})
+		violations = append(violations, violation(field, format, args...))
 	}
 	if least, most := max(granted.MinSize, s.rules.MinSize), min(granted.MaxSize, s.rules.MaxSize); o.Size < least || o.Size > most {
 		violate("size", "is %d bytes; granted were %d to %d", o.Size, least, most)
