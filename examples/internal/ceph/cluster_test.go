@@ -75,7 +75,7 @@ func TestDaemonDies(t *testing.T) {
 	c := &cluster{dir: t.TempDir(), fail: fail}
 	defer c.stop()
 	c.spawn("sh", "-c", "exec sleep 60")
-	c.spawn("sh", "-c", "seq 50; echo the reason >&2; exit 3")
+	c.spawn("sh", "-c", "i=0; while [ $((i+=1)) -le 50 ]; do echo $i; done; echo the reason >&2; exit 3")
 	require.NoError(t, c.err)
 	<-ctx.Done()
 	said := context.Cause(ctx).Error()
