@@ -60,17 +60,17 @@ func newCredentialSource(provider aws.CredentialsProvider) (*credentialSource, e
 	return &credentialSource{provider: provider, cache: cache}, nil
 }
 
-// retrieve returns credentials, the time to sign at, and how long the credentials last from then on, at most limit.
-// They last longer than limit if there are any such to be had.
+// retrieve returns credentials, the time when it did, and how long they last from then on, at most limit. They last
+// longer than limit if there are any such to be had.
 func (s *credentialSource) retrieve(ctx context.Context, limit time.Duration) (
 	c aws.Credentials, now time.Time, lifetime time.Duration, err error,
 ) {
-	now = signingTime()
-	c, err = s.current(ctx, now)
+	c, err = s.current(ctx)
+	now = time.Now() // getting them may have taken a while
 	if err == nil && s.cache != nil && c.CanExpire && c.Expires.Sub(now) < limit {
 		c = s.renew(ctx, now, c)
+		now = time.Now()
 	}
-	now = signingTime() // getting them may have taken a while
 	switch {
 	case err != nil:
 		return aws.Credentials{}, now, 0, fmt.Errorf("%w: %w", errRetrieving, err)
@@ -79,19 +79,20 @@ func (s *credentialSource) retrieve(ctx context.Context, limit time.Duration) (
 	case !c.CanExpire:
 		return c, now, limit, nil
 	}
-	remaining := c.Expires.Sub(now)
+	remaining := c.Expires.Sub(signed(now))
 	if remaining < minRemaining {
 		return aws.Credentials{}, now, 0, ErrCredentialsExpiring
 	}
 	return c, now, min(remaining, limit), nil
 }
 
-func signingTime() time.Time {
-	return time.Now().UTC().Truncate(time.Second)
+// signed returns now as signatures have it, in whole seconds.
+func signed(now time.Time) time.Time {
+	return now.UTC().Truncate(time.Second)
 }
 
-func (s *credentialSource) current(ctx context.Context, now time.Time) (aws.Credentials, error) {
-	if good := s.good.Load(); good != nil && good.Expires.After(now) {
+func (s *credentialSource) current(ctx context.Context) (aws.Credentials, error) {
+	if good := s.good.Load(); good != nil && good.Expires.After(time.Now()) {
 		return *good, nil
 	}
 	return s.provider.Retrieve(ctx)

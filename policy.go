@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -153,19 +154,23 @@ func Violations(err error) []Violation {
 // rules is a Policy that was found to be sound, with what follows from it.
 type rules struct {
 	Policy
+	exact       []string           // those of Policy.Types that are no patterns
 	disposition string             // "attachment" or "inline"
 	stamped     []stamp.Header     // those of Policy.Headers that S3 tells of an object
 	headers     []sigv4.Pair       // Policy.Headers as a PUT signs them
 	fields      []postpolicy.Field // Policy.Headers as a form holds them
 	digest      int                // bytes of a checksum, 0 without
-	formless    string             // why there are no forms, if there are none
+
+	checksumHeader string            // of Policy.Checksum
+	clientHeaders  map[string]string // Policy.Headers as a client sends them
+	formless       string            // why there are no forms, if there are none
 }
 
 // newRules checks a policy, reporting all faults at once.
 func newRules(p Policy) (*rules, error) {
 	p.Types, p.Headers = slices.Clone(p.Types), maps.Clone(p.Headers)
 	p.Metadata = append([]string{}, p.Metadata...)
-	r := &rules{Policy: p, disposition: "attachment"}
+	r := &rules{Policy: p, disposition: "attachment", checksumHeader: "x-amz-checksum-" + strings.ToLower(string(p.Checksum))}
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
@@ -196,7 +201,9 @@ func newRules(p Policy) (*rules, error) {
 		if err != nil {
 			fault("Types", "has %q: %w", t, err)
 		}
-		r.Types[i] = pattern
+		if r.Types[i] = pattern; !strings.HasSuffix(pattern, "/*") {
+			r.exact = append(r.exact, pattern)
+		}
 	}
 
 	if p.MinSize == 0 {
@@ -245,6 +252,14 @@ func newRules(p Policy) (*rules, error) {
 		if err := r.addHeader(name, p.Headers[name]); err != nil {
 			fault("Headers", "has %q: %w", name, err)
 		}
+	}
+	r.clientHeaders = make(map[string]string, len(r.headers)+5)
+	for _, h := range r.headers {
+		name := h.Name
+		if !strings.HasPrefix(name, "x-amz-") {
+			name = http.CanonicalHeaderKey(name)
+		}
+		r.clientHeaders[name] = h.Value
 	}
 	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 	r.stamped = []stamp.Header{{Name: "content-disposition", Value: r.disposition}}
@@ -307,10 +322,6 @@ var digests = map[types.ChecksumAlgorithm]int{
 // formChecksums holds the algorithms that S3 documents for forms.
 var formChecksums = []types.ChecksumAlgorithm{
 	types.ChecksumAlgorithmCrc32, types.ChecksumAlgorithmCrc32c, types.ChecksumAlgorithmSha1, types.ChecksumAlgorithmSha256,
-}
-
-func (r *rules) checksumHeader() string {
-	return "x-amz-checksum-" + strings.ToLower(string(r.Checksum))
 }
 
 // admit holds an upload against the rules and fills in what they decide: file name, type, size bounds, lifetime. All
@@ -413,9 +424,11 @@ func (r *rules) admitType(name, declared string) (string, error) {
 	}
 
 	// The policy's own name of what was declared comes first, then the name's extension decides.
-	candidates := []string{declared}
-	if i := slices.IndexFunc(r.Types, func(pattern string) bool { return mediatype.Same(pattern, declared) }); i >= 0 && !slices.Contains(r.Types, declared) {
-		candidates[0] = r.Types[i]
+	candidates := append(make([]string, 0, 16), declared)
+	if !slices.Contains(r.Types, declared) {
+		if i := slices.IndexFunc(r.exact, func(t string) bool { return mediatype.Same(t, declared) }); i >= 0 {
+			candidates[0] = r.exact[i]
+		}
 	}
 	if byExtension := mediatype.ByExtension(strings.TrimRight(name, ". ")); len(byExtension) > 0 { // as systems that drop these read it
 		switch {

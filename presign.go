@@ -23,6 +23,7 @@
 package presign
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,9 +34,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/endpoint"
@@ -52,8 +53,10 @@ type Signer struct {
 	rules       *rules
 	bucket      string
 	endpoint    endpoint.Endpoint
+	formURL     string
 	keys        *sigv4.Keys
 	credentials *credentialSource
+	forms       atomic.Pointer[commonForm] // of the key that signed last
 	store       objectstore.Store
 	seal        *seal.Keyring
 	fleeting    bool // the seal's secret ends with the process
@@ -80,7 +83,7 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	if err != nil {
 		faults = append(faults, fmt.Errorf("presign: %w", err))
 	}
-	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, keys: sigv4.NewKeys(resolved.Region)}
+	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, formURL: resolved.Bucket(), keys: sigv4.NewKeys(resolved.Region)}
 	if client != nil {
 		if s.credentials, err = newCredentialSource(client.Options().Credentials); err != nil {
 			faults = append(faults, err)
@@ -170,9 +173,9 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 
 // put is Put for metadata of these names alone, or of any if there are none.
 func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
-	var refused []error
+	var faults []error
 	refuse := func(field, format string, args ...any) {
-		refused = append(refused, violation(field, format, args...))
+		faults = append(faults, violation(field, format, args...))
 	}
 	u, err := s.rules.admit(upload, metadata)
 	switch {
@@ -184,50 +187,40 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 	if upload.Redirect != "" {
 		refuse("redirect", "is for forms only")
 	}
-	d, err := s.draft(ctx, u, append(refused, err))
+	if err != nil {
+		faults = append(faults, err)
+	}
+	d, err := s.draft(ctx, u, faults)
 	if err != nil {
 		return nil, err
 	}
 
-	headers := append(make([]sigv4.Pair, 0, 8+len(s.rules.headers)+len(u.Metadata)), s.rules.headers...)
-	headers = append(headers,
-		sigv4.Pair{Name: "content-disposition", Value: d.disposition},
-		sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)},
-		sigv4.Pair{Name: "content-type", Value: u.Type},
-		sigv4.Pair{Name: "x-amz-meta-" + stampName, Value: d.stamp})
+	signed := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
+	headers := maps.Clone(s.rules.clientHeaders)
+	sign := func(name, canonical, value string) {
+		signed = append(signed, sigv4.Pair{Name: name, Value: value})
+		headers[canonical] = value
+	}
+	sign("content-disposition", "Content-Disposition", d.disposition)
+	signed = append(signed, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)})
+	sign("content-type", "Content-Type", u.Type)
 	if !s.rules.Replace {
-		headers = append(headers, sigv4.Pair{Name: "if-none-match", Value: "*"})
+		sign("if-none-match", "If-None-Match", "*")
 	}
 	if s.rules.Checksum != "" {
-		headers = append(headers, sigv4.Pair{Name: s.rules.checksumHeader(), Value: u.Checksum})
+		sign(s.rules.checksumHeader, s.rules.checksumHeader, u.Checksum)
 	}
+	sign(stampHeader, stampHeader, d.stamp)
 	for name, value := range u.Metadata {
-		headers = append(headers, sigv4.Pair{Name: "x-amz-meta-" + name, Value: value})
+		sign("x-amz-meta-"+name, "x-amz-meta-"+name, value)
 	}
-	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(signed, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 
-	request := sigv4.Request{
-		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host,
-		Path:    string(sigv4.AppendPath([]byte(s.endpoint.Base), d.key)),
-		Headers: headers, Token: d.credentials.SessionToken, Expires: int(d.lifetime / time.Second),
-	}
-	grant := &Grant{
-		Method:  http.MethodPut,
-		URL:     d.signing.Presign(&request, d.now),
-		Headers: make(map[string]string, len(headers)),
-		Key:     d.key,
-		Expires: d.expires,
-	}
-	for _, h := range headers {
-		switch {
-		case h.Name == "content-length":
-		case strings.HasPrefix(h.Name, "x-amz-"):
-			grant.Headers[h.Name] = h.Value
-		default:
-			grant.Headers[http.CanonicalHeaderKey(h.Name)] = h.Value
-		}
-	}
-	return grant, nil
+	url := d.signing.Presign(&sigv4.Request{
+		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: d.key,
+		Headers: signed, Expires: int(d.lifetime / time.Second),
+	}, d.now)
+	return &Grant{Method: http.MethodPut, URL: url, Headers: headers, Key: d.key, Expires: d.expires}, nil
 }
 
 // Post grants an HTML form, which S3 admits for files from upload.MinSize to upload.MaxSize bytes, or of upload.Size
@@ -246,11 +239,14 @@ func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 
 // post is Post for metadata of these names alone, or of any if there are none.
 func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
-	var refused []error
+	var faults []error
 	refuse := func(field, format string, args ...any) {
-		refused = append(refused, violation(field, format, args...))
+		faults = append(faults, violation(field, format, args...))
 	}
 	u, err := s.rules.admit(upload, metadata)
+	if err != nil {
+		faults = append(faults, err)
+	}
 	if s.rules.formless != "" {
 		refuse("method", "cannot be POST: %s", s.rules.formless)
 	}
@@ -272,53 +268,80 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	if strings.ContainsFunc(u.Redirect, func(c rune) bool { return c <= ' ' || c > '~' || c == '$' }) {
 		refuse("redirect", "has a dollar sign or a character that is not printable ASCII; escape it")
 	}
-	d, err := s.draft(ctx, u, append([]error{err}, refused...))
+	d, err := s.draft(ctx, u, faults)
 	if err != nil {
 		return nil, err
 	}
+	common, err := s.commonForm(d.signing)
+	if err != nil {
+		return nil, fmt.Errorf("presign: %w", err)
+	}
 
-	fields := append(make([]postpolicy.Field, 0, 12+len(s.rules.fields)+len(u.Metadata)),
+	fields := append(make([]postpolicy.Field, 0, 24),
 		postpolicy.Field{Name: "key", Value: d.key},
 		postpolicy.Field{Name: "Content-Type", Value: u.Type},
 		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition},
-		postpolicy.Field{Name: "x-amz-meta-" + stampName, Value: d.stamp})
-	fields = append(fields, s.rules.fields...)
+		postpolicy.Field{Name: stampHeader, Value: d.stamp},
+		postpolicy.Field{Name: "x-amz-date", Value: d.now.Format(sigv4.DateFormat)})
 	if s.rules.Checksum != "" {
-		fields = append(fields,
-			postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.rules.Checksum)},
-			postpolicy.Field{Name: s.rules.checksumHeader(), Value: u.Checksum})
+		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
-	for _, name := range slices.Sorted(maps.Keys(u.Metadata)) {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
+	for name, value := range u.Metadata {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: value})
 	}
 	if u.Redirect != "" {
 		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: u.Redirect})
 	}
-	fields = append(fields,
-		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
-		postpolicy.Field{Name: "x-amz-credential", Value: d.signing.Credential},
-		postpolicy.Field{Name: "x-amz-date", Value: d.now.Format(sigv4.DateFormat)})
-	if d.credentials.SessionToken != "" {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: d.credentials.SessionToken})
-	}
-
 	form := postpolicy.Form{
-		Bucket: s.bucket, Expires: d.expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
+		Common: common.Common, Expires: d.expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
 	}
-	signed, err := form.Sign(d.signing.Sign)
+	signed, err := form.Sign(common.sign)
 	if err != nil {
 		return nil, fmt.Errorf("presign: %w", err)
 	}
-	return &Grant{Method: http.MethodPost, URL: s.endpoint.Bucket(), Fields: signed, Key: d.key, Expires: d.expires}, nil
+	return &Grant{Method: http.MethodPost, URL: s.formURL, Fields: signed, Key: d.key, Expires: d.expires}, nil
+}
+
+// commonForm is what the forms that one key signs have in common. It is much of each: a session token above all.
+type commonForm struct {
+	*postpolicy.Common
+	key       *sigv4.Key
+	beginning sigv4.Beginning // of what is signed
+}
+
+func (c *commonForm) sign(policy string) string {
+	return c.key.SignBehind(c.beginning, policy[len(c.Policy):])
+}
+
+// commonForm returns that of a key. It keeps the last one, as s.keys keeps the key.
+func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
+	if c := s.forms.Load(); c != nil && c.key == key {
+		return c, nil
+	}
+	fields := append(slices.Clone(s.rules.fields),
+		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
+		postpolicy.Field{Name: "x-amz-credential", Value: key.Credential})
+	if s.rules.Checksum != "" {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.rules.Checksum)})
+	}
+	if key.Token != "" {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: key.Token})
+	}
+	common, err := postpolicy.NewCommon(s.bucket, fields)
+	if err != nil {
+		return nil, err
+	}
+	c := &commonForm{Common: common, key: key, beginning: key.Beginning(common.Policy)}
+	s.forms.Store(c)
+	return c, nil
 }
 
 // draft is what a form and a PUT have in common.
 type draft struct {
 	key, disposition string
 	stamp            string
-	credentials      aws.Credentials
 	signing          *sigv4.Key
-	now, expires     time.Time
+	now, expires     time.Time // in whole seconds
 	lifetime         time.Duration
 }
 
@@ -330,26 +353,39 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 	if d.key, err = s.key(u); err != nil {
 		return d, err
 	}
-	if d.credentials, d.now, d.lifetime, err = s.credentials.retrieve(ctx, u.Lifetime); err != nil {
+	var now time.Time
+	if d.signing, now, d.lifetime, err = s.signingKey(ctx, u.Lifetime); err != nil {
 		return d, err
 	}
 	d.disposition = filename.Disposition(s.rules.disposition, u.Filename)
-	d.signing = s.keys.Key(d.credentials.AccessKeyID, d.credentials.SecretAccessKey, d.now)
-	d.expires = d.now.Add(d.lifetime.Truncate(time.Second))
-	d.stamp, err = s.sealStamp(s.granted(u, d.now.Add(u.Lifetime)), d.key, u.Metadata)
+	d.now = signed(now)
+	d.expires = d.now.Add(d.lifetime)
+	granted := s.granted(u, now, d.now.Add(u.Lifetime))
+	d.stamp, err = s.sealStamp(&granted, d.key, u.Metadata)
 	return d, err
+}
+
+// signingKey returns what signs, the time when it does, and for how long from then on, in whole seconds and at most limit.
+func (s *Signer) signingKey(ctx context.Context, limit time.Duration) (*sigv4.Key, time.Time, time.Duration, error) {
+	c, now, lifetime, err := s.credentials.retrieve(ctx, limit)
+	if err != nil {
+		return nil, now, 0, err
+	}
+	key := s.keys.Key(sigv4.Credential{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Token: c.SessionToken}, now)
+	return key, now, lifetime.Truncate(time.Second), nil
 }
 
 // key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
 func (s *Signer) key(u Upload) (string, error) {
-	key := u.Key
-	if key == "" {
-		key = s.rules.Prefix
-	}
+	key := cmp.Or(u.Key, s.rules.Prefix)
 	if strings.HasSuffix(key, "/") {
-		key += rand.Text() + "/" + filename.Safe(u.Filename)
+		key = key + rand.Text() + "/" + filename.Safe(u.Filename)
 	}
-	if longest := max(len(key), len(s.finalKey(key))); longest > maxKeySize {
+	longest := len(key)
+	if s.rules.FinalPrefix != "" {
+		longest += max(0, len(s.rules.FinalPrefix)-len(s.rules.Prefix))
+	}
+	if longest > maxKeySize {
 		return "", violation("filename", "makes a key of %d bytes; S3 takes %d", longest, maxKeySize)
 	}
 	return key, nil

@@ -43,6 +43,7 @@ var errStore = errors.New("presign: the store failed")
 const (
 	completionTime = 24 * time.Hour // from the end of a grant
 	stampName      = "presign"      // of the metadata that holds the stamp
+	stampHeader    = "x-amz-meta-" + stampName
 	stampPurpose   = "stamp"
 
 	publishedPurpose = "published stamp"
@@ -342,11 +343,11 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 	return ""
 }
 
-// granted returns what completion has to know of a grant that ends then.
-func (s *Signer) granted(u Upload, ends time.Time) *stamp.Stamp {
-	granted := &stamp.Stamp{
+// granted returns what completion has to know of a grant that is made now and ends then.
+func (s *Signer) granted(u Upload, now, ends time.Time) stamp.Stamp {
+	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Issued: time.Now(), Until: ends.Add(completionTime), Replace: s.rules.Replace,
+		Issued: now, Until: ends.Add(completionTime), Replace: s.rules.Replace,
 		Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
 	}
 	rand.Read(granted.ID[:]) // never fails
@@ -372,11 +373,16 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 
 // metadataDigest is of all metadata but the stamp.
 func metadataDigest(metadata map[string]string) [16]byte {
-	var b []byte
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+	names := make([]string, 0, len(metadata))
+	for name := range metadata {
 		if name != stampName {
-			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	var b []byte
+	for _, name := range names {
+		b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 	}
 	return digest(b)
 }

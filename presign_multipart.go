@@ -108,9 +108,10 @@ func (s *Signer) startMultipart(
 	if err != nil {
 		return nil, err
 	}
-	expires := signingTime().Add(multipartTime)
-	granted := s.granted(u, expires)
-	sealed, err := s.sealStamp(granted, key, u.Metadata)
+	now := time.Now()
+	expires := signed(now).Add(multipartTime)
+	granted := s.granted(u, now, expires)
+	sealed, err := s.sealStamp(&granted, key, u.Metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +133,10 @@ func (s *Signer) startMultipart(
 		return nil, err
 	}
 	m := &Multipart{
-		Key: key, PartSize: partSize, Expires: expires, signer: s, store: begun, lifetime: u.Lifetime, granted: granted,
+		Key: key, PartSize: partSize, Expires: expires, signer: s, store: begun, lifetime: u.Lifetime, granted: &granted,
 	}
 	payload := (&stamp.Multipart{
-		Key: key, UploadID: begun.ID, PartSize: partSize, Expires: expires, Lifetime: u.Lifetime, Stamp: *granted,
+		Key: key, UploadID: begun.ID, PartSize: partSize, Expires: expires, Lifetime: u.Lifetime, Stamp: granted,
 	}).Append(nil)
 	if len(payload) > seal.MaxPayload {
 		err := fmt.Errorf("%w: its ID of an upload has %d bytes", errStore, len(begun.ID))

@@ -92,16 +92,14 @@ func (m *Multipart) sign(ctx context.Context, wanted []Part) ([]*Grant, error) {
 		}
 	}
 	s := m.signer
-	credentials, now, lifetime, err := s.credentials.retrieve(ctx, m.lifetime)
+	key, now, lifetime, err := s.signingKey(ctx, m.lifetime)
 	if err != nil {
 		return nil, err
 	}
-	lifetime = lifetime.Truncate(time.Second)
-	key := s.keys.Key(credentials.AccessKeyID, credentials.SecretAccessKey, now)
+	now = signed(now)
 	request := sigv4.Request{
-		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host,
-		Path:  string(sigv4.AppendPath([]byte(s.endpoint.Base), m.Key)),
-		Token: credentials.SessionToken, Expires: int(lifetime / time.Second),
+		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: m.Key,
+		Expires: int(lifetime / time.Second),
 	}
 	grants := make([]*Grant, len(wanted))
 	for i, part := range wanted {
@@ -112,7 +110,7 @@ func (m *Multipart) sign(ctx context.Context, wanted []Part) ([]*Grant, error) {
 			request.Headers = append(request.Headers, sigv4.Pair{Name: "content-length", Value: length})
 		}
 		if part.Checksum != "" {
-			name := "x-amz-checksum-" + strings.ToLower(m.algorithm())
+			name := s.rules.checksumHeader
 			request.Headers = append(request.Headers, sigv4.Pair{Name: name, Value: part.Checksum})
 			grant.Headers = map[string]string{name: part.Checksum}
 		}

@@ -438,7 +438,7 @@ func TestLifetime(t *testing.T) {
 			require.Equal(t, "20000101T000000Z", form.Fields["x-amz-date"])
 			document, err := base64.StdEncoding.DecodeString(form.Fields["policy"])
 			require.NoError(t, err)
-			require.Contains(t, string(document), `{"expiration":"`+form.Expires.UTC().Format("2006-01-02T15:04:05.000Z")+`"`)
+			require.Contains(t, string(document), `"expiration":"`+form.Expires.UTC().Format("2006-01-02T15:04:05.000Z")+`"}`)
 		}
 	})
 }

@@ -18,6 +18,9 @@ const maxLength = 255
 //
 // See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1.
 func Parse(s string) (string, error) {
+	if settled(s) {
+		return s, nil
+	}
 	if len(s) > maxLength {
 		return "", fmt.Errorf("a media type of %d bytes is too long: %d are enough", len(s), maxLength)
 	}
@@ -39,6 +42,20 @@ func Parse(s string) (string, error) {
 		return "", fmt.Errorf("%.40q has a parameter that is not name=value", s)
 	}
 	return strings.ToLower(name), nil
+}
+
+// settled reports whether s is as Parse returns it, which most that is asked about is.
+func settled(s string) bool {
+	slash := strings.IndexByte(s, '/')
+	if slash <= 0 || slash == len(s)-1 || len(s) > maxLength {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !tokenByte[c] && i != slash || 'A' <= c && c <= 'Z' || c == '*' {
+			return false
+		}
+	}
+	return true
 }
 
 // wellFormed reports whether s is a row of parameters, each behind its semicolon.
@@ -92,15 +109,20 @@ func quotedLength(s string) int {
 
 func token(s string) bool {
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
-		default:
+		if !tokenByte[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// tokenByte marks what a token is made of (RFC 9110, section 5.6.2).
+var tokenByte = func() (set [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") {
+		set[c] = true
+	}
+	return set
+}()
 
 // ParsePattern returns in lower case what a policy may name: a type ("image/png"), all types of a kind ("image/*") or
 // all ("*/*"). It refuses patterns that could admit nothing.
@@ -130,14 +152,14 @@ func ParsePattern(s string) (string, error) {
 // nothing admits a type that is never granted.
 func Match(pattern, typ string) bool {
 	typ, err := Parse(typ)
-	if err != nil || Never(typ) {
+	if err != nil || never(typ) {
 		return false
 	}
 	if pattern == typ {
 		return true
 	}
 	kind, all := strings.CutSuffix(pattern, "/*")
-	return all && !Active(typ) && (kind == "*" || kind == typ[:strings.IndexByte(typ, '/')])
+	return all && !active(typ) && (kind == "*" || kind == typ[:strings.IndexByte(typ, '/')])
 }
 
 // Never reports whether a type is one of those for which a browser guesses from the bytes what the file is, HTML
@@ -146,9 +168,11 @@ func Match(pattern, typ string) bool {
 // See https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource.
 func Never(typ string) bool {
 	typ, err := Parse(typ)
-	if err != nil {
-		return true
-	}
+	return err != nil || never(typ)
+}
+
+// never is Never for what Parse returned.
+func never(typ string) bool {
 	switch typ {
 	case "unknown/unknown", "application/unknown",
 		"application/x-unknown-content-type", "application/x-vnd.mozilla.guess-from-ext": // Firefox's own
@@ -161,7 +185,12 @@ func Never(typ string) bool {
 // serves it. Types for which a browser guesses are active.
 func Active(typ string) bool {
 	typ, err := Parse(typ)
-	if err != nil || Never(typ) {
+	return err != nil || active(typ)
+}
+
+// active is Active for what Parse returned.
+func active(typ string) bool {
+	if never(typ) {
 		return true
 	}
 	switch typ {
@@ -217,6 +246,9 @@ func Same(a, b string) bool {
 	if errA != nil || errB != nil {
 		return false
 	}
+	if a == b {
+		return true
+	}
 	format, known := formats[a]
-	return a == b || known && format == formats[b]
+	return known && format == formats[b]
 }

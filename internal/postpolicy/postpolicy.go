@@ -17,141 +17,183 @@ import (
 // MaxFormSize is how many bytes of a form S3 takes before the file: fields and boundaries together.
 const MaxFormSize = 20480
 
-// Form is an upload form before it is signed.
-type Form struct {
-	Bucket           string
-	Expires          time.Time // truncated to milliseconds
-	MinSize, MaxSize int64     // of the file in bytes, inclusive
-
-	// Fields holds every field but policy, signature and file. Each becomes a condition that admits its value alone.
-	Fields []Field
-}
-
 // Field is a form field. Names are compared without regard to case, values with it.
 type Field struct{ Name, Value string }
 
-// Sign returns the complete form: Fields, the policy, and the signature that sign makes of the policy in base64. It
-// refuses fields that S3 would misread or that a browser cannot send unchanged, and forms above MaxFormSize.
-func (f *Form) Sign(sign func(policy []byte) string) (map[string]string, error) {
-	if err := f.check(); err != nil {
+// Common is what many forms have in common: the bucket and some fields, such as those of a session, which are long. Its
+// part of the policy comes first and is written once. It is immutable and safe for concurrent use.
+type Common struct {
+	// Policy is how the policies of these forms begin, in base64.
+	Policy string
+
+	fields []Field
+	size   int // of the fields in a form
+}
+
+// NewCommon returns what forms for a bucket have in common. It refuses what Form.Sign refuses.
+func NewCommon(bucket string, fields []Field) (*Common, error) {
+	b, plain := appendString([]byte(`{"conditions":[{"bucket":`), bucket)
+	if bucket == "" || !plain {
+		return nil, fmt.Errorf("a form cannot name the bucket %q", bucket)
+	}
+	b, err := appendConditions(append(b, '}'), fields, nil)
+	if err != nil {
 		return nil, err
 	}
-	document := f.appendDocument(make([]byte, 0, 2048))
-	policy := base64.StdEncoding.AppendEncode(make([]byte, 0, base64.StdEncoding.EncodedLen(len(document))), document)
+	b = append(b, ',')
+	for len(b)%3 != 0 { // so that its base64 is a part of the whole policy's
+		b = append(b, ' ')
+	}
+	c := &Common{Policy: base64.StdEncoding.EncodeToString(b), fields: fields}
+	for _, field := range fields {
+		c.size += fieldSize(field.Name, field.Value)
+	}
+	return c, nil
+}
 
-	form := make(map[string]string, len(f.Fields)+2)
-	for _, field := range f.Fields {
+// Form is an upload form before it is signed.
+type Form struct {
+	*Common
+	Expires          time.Time // truncated to milliseconds
+	MinSize, MaxSize int64     // of the file in bytes, inclusive
+
+	// Fields holds every other field but policy, signature and file. Each becomes a condition that admits its value alone.
+	Fields []Field
+}
+
+// Sign returns the complete form: all fields, the policy, and the signature that sign makes of the policy in base64. It
+// refuses fields that S3 would misread or that a browser cannot send unchanged, and forms above MaxFormSize.
+func (f *Form) Sign(sign func(policy string) string) (map[string]string, error) {
+	document, err := f.appendDocument(make([]byte, 0, 2048))
+	if err != nil {
+		return nil, err
+	}
+	b := append(make([]byte, 0, 4096), f.Policy...)
+	policy := string(base64.StdEncoding.AppendEncode(b, document))
+
+	form := make(map[string]string, len(f.fields)+len(f.Fields)+2)
+	form["policy"], form["x-amz-signature"] = policy, sign(policy)
+	size := fileSize + f.size + fieldSize("policy", policy) + fieldSize("x-amz-signature", form["x-amz-signature"])
+	for _, field := range f.fields {
 		form[field.Name] = field.Value
 	}
-	form["policy"] = string(policy)
-	form["x-amz-signature"] = sign(policy)
-	if size := formSize(form); size > MaxFormSize {
+	for _, field := range f.Fields {
+		form[field.Name] = field.Value
+		size += fieldSize(field.Name, field.Value)
+	}
+	if size > MaxFormSize {
 		return nil, fmt.Errorf("the form takes up to %d bytes before the file; S3 takes %d", size, MaxFormSize)
 	}
 	return form, nil
 }
 
-func (f *Form) check() error {
+// appendDocument appends what follows f.Policy.
+func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	if f.MinSize < 0 || f.MinSize > f.MaxSize {
-		return fmt.Errorf("a size range from %d to %d admits no file", f.MinSize, f.MaxSize)
+		return nil, fmt.Errorf("a size range from %d to %d admits no file", f.MinSize, f.MaxSize)
 	}
-	if f.Bucket == "" || !plain(f.Bucket) {
-		return fmt.Errorf("a form cannot name the bucket %q", f.Bucket)
-	}
-	for i, field := range f.Fields {
-		switch name := field.Name; {
-		case name == "" || !plain(name):
-			return fmt.Errorf("a form cannot hold a field with the name %q", name)
-		case reserved(name):
-			return fmt.Errorf("the form field %q has no condition of its own", name)
-		case !plain(field.Value):
-			// The value itself may be secret.
-			return fmt.Errorf("the value of the form field %q has a dollar sign, a control character or invalid UTF-8", name)
-		}
-		for _, earlier := range f.Fields[:i] {
-			if len(earlier.Name) == len(field.Name) && strings.EqualFold(earlier.Name, field.Name) {
-				return fmt.Errorf("the form has two fields %q", field.Name)
-			}
-		}
-	}
-	return nil
-}
-
-// plain reports whether s arrives at S3 as it stands. A dollar sign begins an escape or a variable there, and has
-// failed exact conditions (https://github.com/boto/boto3/issues/4514); browsers rewrite line breaks.
-func plain(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' || s[i] == 0x7f || s[i] == '$' {
-			return false
-		}
-	}
-	return utf8.ValidString(s)
-}
-
-// reserved reports the fields that S3 exempts from conditions, and bucket, which is a condition without a field.
-func reserved(name string) bool {
-	switch name = strings.ToLower(name); name {
-	case "policy", "file", "x-amz-signature", "bucket":
-		return true
-	}
-	return strings.HasPrefix(name, "x-ignore-")
-}
-
-func (f *Form) appendDocument(b []byte) []byte {
-	b = append(b, `{"expiration":"`...)
-	b = f.Expires.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
-	b = append(b, `","conditions":[{"bucket":`...)
-	b = appendString(b, f.Bucket)
-	b = append(b, `},["content-length-range",`...)
+	b = append(b, `["content-length-range",`...)
 	b = strconv.AppendInt(b, f.MinSize, 10)
 	b = append(b, ',')
 	b = strconv.AppendInt(b, f.MaxSize, 10)
 	b = append(b, ']')
-	for _, field := range f.Fields {
-		// Several stores take XML, as tagging holds, only in a condition of this form.
-		if list := strings.EqualFold(field.Name, "tagging"); list {
-			b = append(b, `,["eq",`...)
-			b = appendString(b, "$"+field.Name)
-			b = append(b, ',')
-			b = appendString(b, field.Value)
-			b = append(b, ']')
-			continue
+	b, err := appendConditions(b, f.Fields, f.fields)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, `],"expiration":"`...)
+	b = f.Expires.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	return append(b, `"}`...), nil
+}
+
+// appendConditions appends a condition for each field, behind a comma. Earlier are the fields that come before these.
+func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
+	for i, field := range fields {
+		if has(earlier, field.Name) || has(fields[:i], field.Name) {
+			return nil, fmt.Errorf("the form has two fields %q", field.Name)
 		}
-		b = append(b, ",{"...)
-		b = appendString(b, field.Name)
-		b = append(b, ':')
-		b = appendString(b, field.Value)
-		b = append(b, '}')
+		if reserved(field.Name) {
+			return nil, fmt.Errorf("the form field %q has no condition of its own", field.Name)
+		}
+		var plainName, plainValue bool
+		// Several stores take XML, as tagging holds, only in a condition of this form.
+		if strings.EqualFold(field.Name, "tagging") {
+			b = append(b, `,["eq",`...)
+			b, _ = appendString(b, "$"+field.Name)
+			plainName = true
+			b = append(b, ',')
+			b, plainValue = appendString(b, field.Value)
+			b = append(b, ']')
+		} else {
+			b = append(b, `,{`...)
+			b, plainName = appendString(b, field.Name)
+			b = append(b, ':')
+			b, plainValue = appendString(b, field.Value)
+			b = append(b, '}')
+		}
+		if field.Name == "" || !plainName {
+			return nil, fmt.Errorf("a form cannot hold a field with the name %q", field.Name)
+		}
+		if !plainValue {
+			// The value itself may be secret.
+			return nil, fmt.Errorf("the value of the form field %q has a dollar sign, a control character or invalid UTF-8", field.Name)
+		}
 	}
-	return append(b, "]}"...)
+	return b, nil
 }
 
-// formSize bounds the bytes that a client sends before the file's own: RFC 2046 allows boundaries of 70 characters, and
-// the file's part has a name of up to 255 bytes, three times as long where the client escapes it.
-func formSize(form map[string]string) int {
-	const (
-		boundary    = len("\r\n--") + 70 + len("\r\n")
-		field       = boundary + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")
-		contentType = len("Content-Type: \r\n") + 255
-		file        = field + len("file") + len("; filename=\"\"") + 3*255 + contentType
-	)
-	size := file
-	for name, value := range form {
-		size += field + len(name) + len(value)
+func has(fields []Field, name string) bool {
+	for _, field := range fields {
+		if len(field.Name) == len(name) && strings.EqualFold(field.Name, name) {
+			return true
+		}
 	}
-	return size
+	return false
 }
 
-// appendString appends s as a JSON string, as encoding/json writes it.
-func appendString(b []byte, s string) []byte {
+// reserved reports the fields that S3 exempts from conditions, and bucket, which is a condition without a field.
+func reserved(name string) bool {
+	for _, r := range []string{"policy", "file", "x-amz-signature", "bucket"} {
+		if len(name) == len(r) && strings.EqualFold(name, r) {
+			return true
+		}
+	}
+	const ignored = "x-ignore-"
+	return len(name) >= len(ignored) && strings.EqualFold(name[:len(ignored)], ignored)
+}
+
+// What a client sends before the file's own bytes, at most: RFC 2046 allows boundaries of 70 characters, and the file's
+// part has a name of up to 255 bytes, three times as long where the client escapes it.
+const (
+	boundarySize = len("\r\n--") + 70 + len("\r\n")
+	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")
+	fileSize     = aroundField + len("file") + len("; filename=\"\"") + 3*255 + len("Content-Type: \r\n") + 255
+)
+
+func fieldSize(name, value string) int { return aroundField + len(name) + len(value) }
+
+// appendString appends s as a JSON string, as encoding/json writes it. It reports whether s arrives at S3 as it stands: a
+// dollar sign begins an escape or a variable there, and has failed exact conditions
+// (https://github.com/boto/boto3/issues/4514); browsers rewrite line breaks.
+func appendString(b []byte, s string) (_ []byte, plain bool) {
 	const lowerhex = "0123456789abcdef"
+	plain = true
 	b = append(b, '"')
+	written := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			switch {
+		if asItIs[c] {
+			i++
+			continue
+		}
+		b = append(b, s[written:i]...)
+		size := 1
+		switch {
+		case c >= utf8.RuneSelf:
+			var r rune
+			switch r, size = utf8.DecodeRuneInString(s[i:]); {
 			case r == utf8.RuneError && size == 1:
+				plain = false
 				b = append(b, `\ufffd`...)
 			case r == '\u2028' || r == '\u2029':
 				b = append(b, `\u202`...)
@@ -159,33 +201,42 @@ func appendString(b []byte, s string) []byte {
 			default:
 				b = append(b, s[i:i+size]...)
 			}
-			i += size
-			continue
-		}
-		switch i++; c {
-		case '"', '\\':
+		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
-		case '\b':
-			b = append(b, `\b`...)
-		case '\f':
-			b = append(b, `\f`...)
-		case '\n':
-			b = append(b, `\n`...)
-		case '\r':
-			b = append(b, `\r`...)
-		case '\t':
-			b = append(b, `\t`...)
-		case '<', '>', '&':
+		case c == '<' || c == '>' || c == '&':
 			b = append(b, `\u00`...)
 			b = append(b, lowerhex[c>>4], lowerhex[c&15])
 		default:
-			if c < ' ' {
+			plain = false
+			switch c {
+			case '$', 0x7f:
+				b = append(b, c)
+			case '\b':
+				b = append(b, `\b`...)
+			case '\f':
+				b = append(b, `\f`...)
+			case '\n':
+				b = append(b, `\n`...)
+			case '\r':
+				b = append(b, `\r`...)
+			case '\t':
+				b = append(b, `\t`...)
+			default:
 				b = append(b, `\u00`...)
 				b = append(b, lowerhex[c>>4], lowerhex[c&15])
-			} else {
-				b = append(b, c)
 			}
 		}
+		i += size
+		written = i
 	}
-	return append(b, '"')
+	b = append(b, s[written:]...)
+	return append(b, '"'), plain
 }
+
+// asItIs marks the bytes that a policy and a form hold alike.
+var asItIs = func() (set [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		set[c] = !strings.ContainsRune(`"\<>&$`, c)
+	}
+	return set
+}()

@@ -1,86 +1,121 @@
 package postpolicy
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"mime/multipart"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
 
 var expires = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
-func sign([]byte) string { return strings.Repeat("0", 64) }
+func sign(string) string { return strings.Repeat("0", 64) }
 
-func form(fields ...Field) *Form {
-	return &Form{Bucket: "bucket", Expires: expires, MinSize: 1, MaxSize: 10, Fields: fields}
+// form has the first of its fields in common with others.
+func form(fields ...Field) (*Form, error) {
+	common, err := NewCommon("bucket", fields[:1])
+	return &Form{Common: common, Expires: expires, MinSize: 1, MaxSize: 10, Fields: fields[1:]}, err
 }
 
 func TestGolden(t *testing.T) {
-	fields, err := form(Field{"key", `u/"a" <b>&ü`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"}).Sign(func(policy []byte) string {
+	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"})
+	require.NoError(t, err)
+	fields, err := form.Sign(func(policy string) string {
+		require.True(t, strings.HasPrefix(policy, form.Policy))
 		return "signature of " + strconv.Itoa(len(policy)) + " bytes"
 	})
 	require.NoError(t, err)
 	document, err := base64.StdEncoding.DecodeString(fields["policy"])
 	require.NoError(t, err)
-	require.Equal(t, `{"expiration":"2026-12-01T12:00:00.000Z","conditions":[{"bucket":"bucket"},["content-length-range",1,10],`+
-		`{"key":"u/\"a\" \u003cb\u003e\u0026ü"},{"Content-Type":"image/png"},["eq","$tagging","\u003cTagging/\u003e"]]}`, string(document))
+	require.Equal(t, `{"conditions":[{"bucket":"bucket"},{"key":"u/\"a\" \u003cb\u003e\u0026ü!"},  ["content-length-range",1,10],`+
+		`{"Content-Type":"image/png"},["eq","$tagging","\u003cTagging/\u003e"]],"expiration":"2026-12-01T12:00:00.000Z"}`, string(document))
 	require.Equal(t, map[string]string{
-		"key": `u/"a" <b>&ü`, "Content-Type": "image/png", "tagging": "<Tagging/>",
-		"policy": fields["policy"], "x-amz-signature": "signature of 288 bytes",
+		"key": `u/"a" <b>&ü!`, "Content-Type": "image/png", "tagging": "<Tagging/>",
+		"policy": fields["policy"], "x-amz-signature": "signature of 292 bytes",
 	}, fields)
 }
 
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct {
-		form Form
-		want string
+		bucket  string
+		minSize int64
+		fields  []Field
+		want    string
 	}{
-		"no bucket":           {Form{MaxSize: 1}, `bucket ""`},
-		"bucket with dollar":  {Form{Bucket: "$b", MaxSize: 1}, `bucket "$b"`},
-		"range upside down":   {Form{Bucket: "b", MinSize: 2, MaxSize: 1}, "from 2 to 1"},
-		"range below nothing": {Form{Bucket: "b", MinSize: -1, MaxSize: 1}, "from -1 to 1"},
-		"nameless field":      {*form(Field{"", "v"}), `name ""`},
-		"variable as name":    {*form(Field{"$key", "v"}), `name "$key"`},
-		"name with break":     {*form(Field{"a\r\nb", "v"}), `name "a\r\nb"`},
-		"signature":           {*form(Field{"X-Amz-Signature", "v"}), "no condition"},
-		"policy":              {*form(Field{"Policy", "v"}), "no condition"},
-		"file":                {*form(Field{"FILE", "v"}), "no condition"},
-		"bucket as field":     {*form(Field{"bucket", "v"}), "no condition"},
-		"ignored":             {*form(Field{"X-Ignore-Me", "v"}), "no condition"},
-		"dollar":              {*form(Field{"key", "u/${filename}"}), "dollar sign"},
-		"line break":          {*form(Field{"key", "a\nb"}), "control character"},
-		"NUL":                 {*form(Field{"key", "a\x00b"}), "control character"},
-		"invalid UTF-8":       {*form(Field{"key", "a\xff"}), "invalid UTF-8"},
-		"twice":               {*form(Field{"key", "a"}, Field{"Key", "b"}), `two fields "Key"`},
+		"no bucket":           {bucket: "", want: `bucket ""`},
+		"bucket with dollar":  {bucket: "$b", want: `bucket "$b"`},
+		"range upside down":   {bucket: "b", minSize: 11, want: "from 11 to 10"},
+		"range below nothing": {bucket: "b", minSize: -1, want: "from -1 to 10"},
+		"nameless field":      {bucket: "b", fields: []Field{{"", "v"}}, want: `name ""`},
+		"variable as name":    {bucket: "b", fields: []Field{{"$key", "v"}}, want: `name "$key"`},
+		"name with break":     {bucket: "b", fields: []Field{{"a\r\nb", "v"}}, want: `name "a\r\nb"`},
+		"signature":           {bucket: "b", fields: []Field{{"X-Amz-Signature", "v"}}, want: "no condition"},
+		"policy":              {bucket: "b", fields: []Field{{"Policy", "v"}}, want: "no condition"},
+		"file":                {bucket: "b", fields: []Field{{"FILE", "v"}}, want: "no condition"},
+		"bucket as field":     {bucket: "b", fields: []Field{{"bucket", "v"}}, want: "no condition"},
+		"ignored":             {bucket: "b", fields: []Field{{"X-Ignore-Me", "v"}}, want: "no condition"},
+		"dollar":              {bucket: "b", fields: []Field{{"key", "u/${filename}"}}, want: "dollar sign"},
+		"line break":          {bucket: "b", fields: []Field{{"key", "a\nb"}}, want: "control character"},
+		"NUL":                 {bucket: "b", fields: []Field{{"key", "a\x00b"}}, want: "control character"},
+		"DEL":                 {bucket: "b", fields: []Field{{"key", "a\x7fb"}}, want: "control character"},
+		"invalid UTF-8":       {bucket: "b", fields: []Field{{"key", "a\xff"}}, want: "invalid UTF-8"},
+		"tags with a dollar":  {bucket: "b", fields: []Field{{"tagging", "$"}}, want: "dollar sign"},
+		"twice":               {bucket: "b", fields: []Field{{"key", "a"}, {"Key", "b"}}, want: `two fields "Key"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.form.Sign(sign)
-			require.ErrorContains(t, err, c.want)
-			require.NotContains(t, err.Error(), "${filename}", "values may be secret")
+			for common := range len(c.fields) + 1 {
+				whole, err := NewCommon(c.bucket, c.fields[:common])
+				if err == nil {
+					_, err = (&Form{Common: whole, MinSize: c.minSize, MaxSize: 10, Fields: c.fields[common:]}).Sign(sign)
+				}
+				require.ErrorContains(t, err, c.want)
+				require.NotContains(t, err.Error(), "${filename}", "values may be secret")
+			}
 		})
 	}
 }
 
 // TestFormSize finds the largest session token that a form takes, which counts twice: in the policy and as a field.
 func TestFormSize(t *testing.T) {
-	tokenForm := func(n int) *Form { return form(Field{"x-amz-security-token", strings.Repeat("t", n)}) }
+	signed := func(n int) (map[string]string, error) {
+		form, err := form(Field{"x-amz-security-token", strings.Repeat("t", n)}, Field{"key", "a"})
+		require.NoError(t, err)
+		return form.Sign(sign)
+	}
 	largest := 0
 	for n := 0; n < MaxFormSize; n++ {
-		if _, err := tokenForm(n).Sign(sign); err != nil {
+		if _, err := signed(n); err != nil {
 			require.ErrorContains(t, err, "S3 takes 20480")
 			break
 		}
 		largest = n
 	}
 	require.Greater(t, largest, 7500)
-	fields, err := tokenForm(largest).Sign(sign)
+	fields, err := signed(largest)
 	require.NoError(t, err)
-	require.Less(t, 2*largest, len(fields["policy"])+len(fields["x-amz-security-token"]))
-	require.LessOrEqual(t, formSize(fields), MaxFormSize)
+
+	// What a client with the longest boundary and file name sends before the file.
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	require.NoError(t, w.SetBoundary(strings.Repeat("b", 70)))
+	for name, value := range fields {
+		require.NoError(t, w.WriteField(name, value))
+	}
+	_, err = w.CreatePart(textproto.MIMEHeader{
+		"Content-Disposition": {`form-data; name="file"; filename="` + strings.Repeat("%22", 255) + `"`},
+		"Content-Type":        {strings.Repeat("t", 255)},
+	})
+	require.NoError(t, err)
+	require.LessOrEqual(t, body.Len(), MaxFormSize)
+	require.Greater(t, body.Len(), MaxFormSize-20)
 }
 
 // FuzzRoundTrip: whatever is signed, decoding gives back exactly the conditions that were put in, and the form holds
@@ -90,7 +125,12 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add("b", "key", "\u2028 \u00ff </script>", "Content-Type", `\`, int64(7), int64(7))
 	f.Add("b", "tagging", "<Tagging/>", "a", "\t", int64(7), int64(6))
 	f.Fuzz(func(t *testing.T, bucket, name1, value1, name2, value2 string, minSize, maxSize int64) {
-		form := &Form{Bucket: bucket, Expires: expires, MinSize: minSize, MaxSize: maxSize, Fields: []Field{{name1, value1}, {name2, value2}}}
+		first, second := Field{name1, value1}, Field{name2, value2}
+		common, err := NewCommon(bucket, []Field{first})
+		if err != nil {
+			return
+		}
+		form := &Form{Common: common, Expires: expires, MinSize: minSize, MaxSize: maxSize, Fields: []Field{second}}
 		fields, err := form.Sign(sign)
 		if err != nil {
 			return
@@ -118,8 +158,9 @@ func FuzzRoundTrip(f *testing.F) {
 		require.True(t, expires.Equal(got.Expiration))
 		require.Equal(t, []any{
 			map[string]any{"bucket": bucket},
+			condition(first),
 			[]any{"content-length-range", json.Number(strconv.FormatInt(minSize, 10)), json.Number(strconv.FormatInt(maxSize, 10))},
-			condition(form.Fields[0]), condition(form.Fields[1]),
+			condition(second),
 		}, got.Conditions)
 	})
 }
@@ -132,6 +173,8 @@ func FuzzString(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		want, err := json.Marshal(s)
 		require.NoError(t, err)
-		require.Equal(t, string(want), string(appendString(nil, s)))
+		got, plain := appendString(nil, s)
+		require.Equal(t, string(want), string(got))
+		require.Equal(t, utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f || c == '$' }), plain)
 	})
 }

@@ -1,8 +1,8 @@
 // Package seal turns short payloads into URL-safe text that only a holder of the secret can make or read.
 //
 // The text is a version character and the unpadded base64url form of XAES-256-GCM: a nonce of 24 random bytes, the
-// encrypted payload, a tag of 16 bytes. Nonces of that size may be random for as long as a secret lives: of 2⁸⁰ texts
-// two have the same with a probability of 2⁻³².
+// encrypted payload, a tag of 16 bytes. The nonce's first half makes a key of its own, which seals up to 2¹⁶ texts before
+// there is another. So of 2⁴⁸ texts two have the same nonce with a probability of 2⁻³³.
 //
 // See https://c2sp.org/XAES-256-GCM.
 package seal
@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 const (
@@ -34,6 +35,7 @@ const (
 	keySize   = 32
 	nonceSize = saltSize + 12 // what derives the key of one message, and that message's GCM nonce
 	saltSize  = 12
+	saltTexts = 1 << 16 // that are sealed with one salt
 	tagSize   = 16
 	overhead  = nonceSize + tagSize
 )
@@ -44,9 +46,10 @@ var ErrInvalid = errors.New("seal: the text was not sealed here for this purpose
 // encoding refuses stray bits behind the last byte, so that two texts never hold the same seal.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Keyring seals with its first secret and opens with each. It is immutable and safe for concurrent use.
+// Keyring seals with its first secret and opens with each. It is safe for concurrent use.
 type Keyring struct {
-	keys []*key
+	keys    []*key
+	sealing atomic.Pointer[sealer]
 }
 
 // New returns the keyring of secrets of at least MinSecret random bytes each. What one keyring seals opens only in
@@ -83,15 +86,37 @@ func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 	if len(payload) > MaxPayload {
 		panic(fmt.Sprintf("seal: a payload of %d bytes; at most %d are sealed", len(payload), MaxPayload))
 	}
+	s := k.sealer()
 	// One buffer holds the sealed bytes, then the text, then the associated data.
 	sealed := overhead + len(payload)
 	text := len(version) + encoding.EncodedLen(sealed)
-	b := make([]byte, saltSize, sealed+text+stringsLen(purpose, bind))
-	rand.Read(b) // never fails
+	b := append(make([]byte, 0, sealed+text+stringsLen(purpose, bind)), s.salt[:]...)
 	aad := appendStrings(b[sealed+text:sealed+text], purpose, bind)
-	b = k.keys[0].aead(b).Seal(b, nil, payload, aad)
-	b = encoding.AppendEncode(append(b, version...), b)
+	// The payload is copied, since what an interface gets cannot stay on the caller's stack.
+	plain := append(b, payload...)[saltSize:]
+	s.aead.Seal(plain[:0], nil, plain, aad)
+	b = encoding.AppendEncode(append(b[:sealed], version...), b[:sealed])
 	return string(b[sealed:])
+}
+
+// sealer seals texts that have the first part of their nonce in common.
+type sealer struct {
+	salt [saltSize]byte
+	aead cipher.AEAD
+	used atomic.Int64
+}
+
+// sealer returns one that has not sealed too much yet.
+func (k *Keyring) sealer() *sealer {
+	s := k.sealing.Load()
+	if s == nil || s.used.Add(1) > saltTexts {
+		s = new(sealer)
+		rand.Read(s.salt[:]) // never fails
+		s.aead = k.keys[0].aead(s.salt[:])
+		s.used.Store(1)
+		k.sealing.Store(s)
+	}
+	return s
 }
 
 // Open returns the payload of a sealed text, or ErrInvalid.
@@ -134,8 +159,8 @@ func newKey(b []byte) *key {
 	return k
 }
 
-// aead returns the cipher of the one message whose nonce begins with salt. It makes up the rest of the nonce and puts
-// it before what it seals. Its key is the CMAC of two counter blocks, NIST SP 800-108.
+// aead returns the cipher of the messages whose nonces begin with salt. It makes up the rest of each nonce and puts it
+// before what it seals. Its key is the CMAC of two counter blocks, NIST SP 800-108.
 func (k *key) aead(salt []byte) cipher.AEAD {
 	derived := make([]byte, keySize)
 	for i := range byte(2) {

@@ -58,6 +58,19 @@ func TestSealsDiffer(t *testing.T) {
 	require.Len(t, seen, 10_000)
 }
 
+// TestSaltIsReplaced: one salt's key does not seal for ever.
+func TestSaltIsReplaced(t *testing.T) {
+	k, texts := keyring(t, secret(1)), map[string]int{}
+	for range 2*saltTexts + 1 {
+		sealed := k.Seal("stamp", nil)
+		texts[sealed[:len(version)+saltSize/3*4]]++
+	}
+	require.Len(t, texts, 3)
+	for _, count := range texts {
+		require.LessOrEqual(t, count, saltTexts)
+	}
+}
+
 func TestSecrets(t *testing.T) {
 	for want, secrets := range map[string][][]byte{
 		"seal: there is no secret":                                                 nil,

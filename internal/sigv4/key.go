@@ -9,9 +9,6 @@ package sigv4
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
-	"hash"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -27,6 +24,12 @@ const (
 	terminator = "aws4_request"
 )
 
+// Credential is what signs.
+type Credential struct {
+	ID, Secret string
+	Token      string // of a session, or empty
+}
+
 // Keys derives the signing keys of one region. A key depends on the credential and the day; the last one is kept, since
 // a service signs with one credential at a time. Keys is safe for concurrent use.
 type Keys struct {
@@ -39,48 +42,52 @@ func NewKeys(region string) *Keys {
 	return &Keys{region: region}
 }
 
-// Key returns the signing key of a credential for the UTC day of now. A credential whose secret alone has changed gets
-// a new key.
-func (k *Keys) Key(id, secret string, now time.Time) *Key {
-	year, month, day := now.UTC().Date()
-	date := civilDay{year, month, day}
-	if key := k.last.Load(); key != nil && key.date == date && key.id == id && key.secret == secret {
+// Key returns the signing key of a credential for the UTC day of now, a time after 1970. A credential of which anything
+// has changed, be it the secret alone, gets a new key.
+func (k *Keys) Key(c Credential, now time.Time) *Key {
+	day := now.Unix() / secondsADay
+	if key := k.last.Load(); key != nil && key.day == day && key.credential == c {
 		return key
 	}
-	key := newKey(k.region, id, secret, now.UTC(), date)
+	key := newKey(k.region, c, now.UTC(), day)
 	k.last.Store(key)
 	return key
 }
 
-type civilDay struct {
-	year  int
-	month time.Month
-	day   int
-}
+const secondsADay = 24 * 60 * 60
 
-// Key signs for one credential, day, and region. It is safe for concurrent use.
+// Key signs for one credential, day, and region. It is immutable and safe for concurrent use.
 type Key struct {
 	// Credential is what requests name beside the signature: access key id, day, region, service.
 	Credential string
 
-	id, secret string
-	date       civilDay
+	// Token is that of the session, or empty.
+	Token string
+
+	credential Credential
+	day        int64 // since 1970
 	scope      string
-	signers    sync.Pool // of *signer
+	query      []byte // of each presigned URL, up to its date
+	token      []byte // the parameter behind its expiry, if there is one
+
+	inner, outer state // of HMAC with this key, before anything is written
 }
 
-func newKey(region, id, secret string, now time.Time, date civilDay) *Key {
-	day := now.Format("20060102")
-	signing := []byte("AWS4" + secret)
-	for _, s := range []string{day, region, service, terminator} {
+func newKey(region string, c Credential, now time.Time, day int64) *Key {
+	date := now.Format("20060102")
+	signing := []byte("AWS4" + c.Secret)
+	for _, s := range []string{date, region, service, terminator} {
 		mac := hmac.New(sha256.New, signing)
 		mac.Write([]byte(s))
 		signing = mac.Sum(nil)
 	}
-	scope := day + "/" + region + "/" + service + "/" + terminator
-	key := &Key{Credential: id + "/" + scope, id: id, secret: secret, date: date, scope: scope}
-	key.signers.New = func() any {
-		return &signer{mac: hmac.New(sha256.New, signing)}
+	scope := date + "/" + region + "/" + service + "/" + terminator
+	key := &Key{Credential: c.ID + "/" + scope, Token: c.Token, credential: c, day: day, scope: scope}
+	key.inner, key.outer = hmacStates(signing)
+	key.query = append(key.query, "X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
+	key.query = append(appendEscaped(key.query, key.Credential, false), "&X-Amz-Date="...)
+	if c.Token != "" {
+		key.token = appendEscaped([]byte("&X-Amz-Security-Token="), c.Token, false)
 	}
 	return key
 }
@@ -88,22 +95,27 @@ func newKey(region, id, secret string, now time.Time, date civilDay) *Key {
 // Sign returns the signature of a string to sign, in hexadecimal. For a POST form that string is the policy in base64.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
-func (k *Key) Sign(stringToSign []byte) string {
-	s := k.signers.Get().(*signer)
-	defer k.signers.Put(s)
+func (k *Key) Sign(stringToSign string) string {
+	return k.SignBehind(Beginning{k.inner}, stringToSign)
+}
+
+// Beginning is how strings to sign begin, hashed already, for one Key.
+type Beginning struct{ state state }
+
+// Beginning hashes what many strings to sign begin with.
+func (k *Key) Beginning(s string) Beginning {
+	h := newHasher()
+	defer h.free()
+	h.resume(k.inner)
+	h.digest.Write([]byte(s))
+	return Beginning{h.state()}
+}
+
+// SignBehind returns the signature of a string to sign that begins like that and ends in rest.
+func (k *Key) SignBehind(beginning Beginning, rest string) string {
+	h := newHasher()
+	defer h.free()
+	h.buf = append(h.buf[:0], rest...)
 	var sum [2 * sha256.Size]byte
-	return string(s.appendSignature(sum[:0], stringToSign))
-}
-
-// signer holds what one signature needs and the next can use again: an HMAC that keeps its keyed state, and a buffer.
-type signer struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
-	buf []byte
-}
-
-func (s *signer) appendSignature(dst, stringToSign []byte) []byte {
-	s.mac.Reset()
-	s.mac.Write(stringToSign)
-	return hex.AppendEncode(dst, s.mac.Sum(s.sum[:0]))
+	return string(h.appendSignature(sum[:0], k, beginning.state, h.buf))
 }

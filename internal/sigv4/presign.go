@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -12,7 +13,8 @@ type Request struct {
 	Method string
 	Scheme string // "https"
 	Host   string // as clients send it: without the scheme's own port
-	Path   string // escaped by AppendPath
+	Base   string // the escaped path before the key, with both its slashes
+	Key    string // of the object, not escaped
 
 	// Query holds parameters besides the signature's own, sorted by name. Names need no escaping and begin in lower case,
 	// so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
@@ -21,8 +23,7 @@ type Request struct {
 	// Headers holds the headers that are signed besides Host, with names in lower case, sorted, none twice.
 	Headers []Pair
 
-	Token   string // of temporary credentials, or empty
-	Expires int    // seconds from the time of signing
+	Expires int // seconds from the time of signing
 }
 
 // Pair is a name with its value.
@@ -33,60 +34,93 @@ type Pair struct{ Name, Value string }
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (k *Key) Presign(r *Request, now time.Time) string {
-	s := k.signers.Get().(*signer)
-	defer k.signers.Put(s)
-	now = now.UTC()
+	h := newHasher()
+	defer h.free()
+	date := now.UTC().AppendFormat(h.date[:0], DateFormat)
 
 	// The canonical request comes first in the buffer; the URL is put together behind it from the same bytes.
-	b := append(s.buf[:0], r.Method...)
-	b = append(b, '\n')
-	b = append(b, r.Path...)
-	b = append(b, '\n')
-	query := len(b)
-	b = k.appendQuery(b, r, now)
+	b, query := k.appendBeginning(h.buf[:0], r, date)
+	b = appendQuery(b, r.Query)
 	endQuery := len(b)
-	b = append(b, '\n')
-	b = appendHeaders(b, r)
-	b = append(b, "\n\n"...)
-	b = appendHeaderNames(b, r, ";")
-	b = append(b, "\nUNSIGNED-PAYLOAD"...)
+	b = appendHeaders(b, r.Host, r.Headers)
 	digest := sha256.Sum256(b)
 
 	toSign := len(b)
-	b = append(b, Algorithm+"\n"...)
-	b = now.AppendFormat(b, DateFormat)
-	b = append(b, '\n')
-	b = append(b, k.scope...)
-	b = append(b, '\n')
+	b = k.appendScope(b, date)
 	b = hex.AppendEncode(b, digest[:])
 
 	url := len(b)
-	b = append(b, r.Scheme...)
-	b = append(b, "://"...)
-	b = append(b, r.Host...)
-	b = append(b, r.Path...)
-	b = append(b, '?')
-	b = append(b, b[query:endQuery]...)
+	b = appendURL(b, r, b[:endQuery], query)
 	b = append(b, "&X-Amz-Signature="...)
-	b = s.appendSignature(b, b[toSign:url])
-	s.buf = b
+	b = h.appendSignature(b, k, k.inner, b[toSign:url])
+	h.buf = b
 	return string(b[url:])
 }
 
-func (k *Key) appendQuery(b []byte, r *Request, now time.Time) []byte {
-	b = append(b, "X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
-	b = appendEscaped(b, k.Credential, false)
-	b = append(b, "&X-Amz-Date="...)
-	b = now.AppendFormat(b, DateFormat)
+// Series signs URLs that differ in the parameters of their query and in the values of their headers alone, as those of
+// the parts of an upload do. It is immutable and safe for concurrent use.
+type Series struct {
+	key     *Key
+	host    string
+	url     []byte    // up to the first parameter
+	request state     // the canonical request up to there
+	signed  Beginning // of the string to sign
+}
+
+// Series returns that of all URLs like the one that admits r, signed at now.
+func (k *Key) Series(r *Request, now time.Time) *Series {
+	date := now.UTC().AppendFormat(nil, DateFormat)
+	b, query := k.appendBeginning(nil, r, date)
+	h := newHasher()
+	defer h.free()
+	h.digest.Reset()
+	h.digest.Write(b)
+	return &Series{
+		key: k, host: r.Host, url: appendURL(nil, r, b, query), request: h.state(), signed: k.Beginning(string(k.appendScope(nil, date))),
+	}
+}
+
+// Presign is Key.Presign with these parameters, and with headers of the names that the Series was made with.
+func (s *Series) Presign(query, headers []Pair) string {
+	h := newHasher()
+	defer h.free()
+	b := appendQuery(h.buf[:0], query)
+	endQuery := len(b)
+	b = appendHeaders(b, s.host, headers)
+	h.resume(s.request)
+	h.digest.Write(b)
+
+	digest := len(b)
+	b = hex.AppendEncode(b, h.digest.Sum(h.sum[:0]))
+	url := len(b)
+	b = append(b, s.url...)
+	b = append(b, b[:endQuery]...)
+	b = append(b, "&X-Amz-Signature="...)
+	b = h.appendSignature(b, s.key, s.signed.state, b[digest:url])
+	h.buf = b
+	return string(b[url:])
+}
+
+// appendBeginning writes the canonical request up to the first parameter that is not the signature's own. It returns
+// where the query begins.
+func (k *Key) appendBeginning(b []byte, r *Request, date []byte) (_ []byte, query int) {
+	b = append(b, r.Method...)
+	b = append(b, '\n')
+	b = append(b, r.Base...)
+	b = AppendPath(b, r.Key)
+	b = append(b, '\n')
+	query = len(b)
+	b = append(b, k.query...)
+	b = append(b, date...)
 	b = append(b, "&X-Amz-Expires="...)
 	b = strconv.AppendInt(b, int64(r.Expires), 10)
-	if r.Token != "" {
-		b = append(b, "&X-Amz-Security-Token="...)
-		b = appendEscaped(b, r.Token, false)
-	}
+	b = append(b, k.token...)
 	b = append(b, "&X-Amz-SignedHeaders="...)
-	b = appendHeaderNames(b, r, "%3B")
-	for _, p := range r.Query {
+	return appendNames(b, r.Headers, "%3B"), query
+}
+
+func appendQuery(b []byte, query []Pair) []byte {
+	for _, p := range query {
 		b = append(b, '&')
 		b = append(b, p.Name...)
 		b = append(b, '=')
@@ -95,59 +129,82 @@ func (k *Key) appendQuery(b []byte, r *Request, now time.Time) []byte {
 	return b
 }
 
-// appendHeaders writes the canonical headers without the line break that ends the last one.
-func appendHeaders(b []byte, r *Request) []byte {
-	start := len(b)
-	r.eachHeader(func(h Pair) {
-		if len(b) > start {
-			b = append(b, '\n')
-		}
+// appendHeaders writes the rest of the canonical request.
+func appendHeaders(b []byte, host string, headers []Pair) []byte {
+	b = append(b, '\n')
+	before := beforeHost(headers)
+	for _, h := range headers[:before] {
+		b = appendHeader(b, h)
+	}
+	b = appendHeader(b, Pair{"host", host})
+	for _, h := range headers[before:] {
+		b = appendHeader(b, h)
+	}
+	b = append(b, '\n')
+	b = appendNames(b, headers, ";")
+	return append(b, "\nUNSIGNED-PAYLOAD"...)
+}
+
+func appendHeader(b []byte, h Pair) []byte {
+	b = append(b, h.Name...)
+	b = append(b, ':')
+	b = appendValue(b, h.Value)
+	return append(b, '\n')
+}
+
+// appendNames writes the names of headers, Host in its place among them.
+func appendNames(b []byte, headers []Pair, separator string) []byte {
+	before := beforeHost(headers)
+	for _, h := range headers[:before] {
 		b = append(b, h.Name...)
-		b = append(b, ':')
-		b = appendValue(b, h.Value)
-	})
+		b = append(b, separator...)
+	}
+	b = append(b, "host"...)
+	for _, h := range headers[before:] {
+		b = append(b, separator...)
+		b = append(b, h.Name...)
+	}
 	return b
 }
 
-func appendHeaderNames(b []byte, r *Request, separator string) []byte {
-	start := len(b)
-	r.eachHeader(func(h Pair) {
-		if len(b) > start {
-			b = append(b, separator...)
-		}
-		b = append(b, h.Name...)
-	})
-	return b
-}
-
-// eachHeader visits the signed headers in order, Host in its place among them.
-func (r *Request) eachHeader(visit func(Pair)) {
-	host := Pair{"host", r.Host}
-	for _, h := range r.Headers {
-		if host.Name != "" && h.Name > host.Name {
-			visit(host)
-			host.Name = ""
-		}
-		visit(h)
+// beforeHost returns how many headers come before Host.
+func beforeHost(headers []Pair) (n int) {
+	for n < len(headers) && headers[n].Name < "host" {
+		n++
 	}
-	if host.Name != "" {
-		visit(host)
-	}
+	return n
 }
 
 // appendValue writes a header's canonical value: without outer spaces, each run of inner ones as a single space.
 func appendValue(b []byte, v string) []byte {
-	start := len(b)
-	for i := 0; i < len(v); i++ {
-		if v[i] == ' ' && (len(b) == start || b[len(b)-1] == ' ') {
-			continue
+	v = strings.Trim(v, " ")
+	for {
+		run := strings.Index(v, "  ")
+		if run < 0 {
+			return append(b, v...)
 		}
-		b = append(b, v[i])
+		b = append(b, v[:run+1]...)
+		v = strings.TrimLeft(v[run:], " ")
 	}
-	if len(b) > start && b[len(b)-1] == ' ' {
-		b = b[:len(b)-1]
-	}
-	return b
+}
+
+// appendScope writes the string to sign up to the hash of the canonical request.
+func (k *Key) appendScope(b, date []byte) []byte {
+	b = append(b, Algorithm+"\n"...)
+	b = append(b, date...)
+	b = append(b, '\n')
+	b = append(b, k.scope...)
+	return append(b, '\n')
+}
+
+// appendURL makes a URL of the beginning of a canonical request, with the query that begins there.
+func appendURL(b []byte, r *Request, canonical []byte, query int) []byte {
+	b = append(b, r.Scheme...)
+	b = append(b, "://"...)
+	b = append(b, r.Host...)
+	b = append(b, canonical[len(r.Method)+1:query-1]...)
+	b = append(b, '?')
+	return append(b, canonical[query:]...)
 }
 
 // AppendPath appends the path of an object key as S3 signs it: every byte but the unreserved ones and the slash is
@@ -158,14 +215,15 @@ func AppendPath(dst []byte, key string) []byte {
 
 func appendEscaped(b []byte, s string, path bool) []byte {
 	const upperhex = "0123456789ABCDEF"
+	plain := 0 // where what needs no escaping begins
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; unreserved[c] || path && c == '/' {
-			b = append(b, c)
-		} else {
+		if c := s[i]; !unreserved[c] && !(path && c == '/') {
+			b = append(b, s[plain:i]...)
 			b = append(b, '%', upperhex[c>>4], upperhex[c&15])
+			plain = i + 1
 		}
 	}
-	return b
+	return append(b, s[plain:]...)
 }
 
 // unreserved marks the bytes that stay as they are (RFC 3986, section 2.3).

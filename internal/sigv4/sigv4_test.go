@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -50,7 +49,7 @@ func TestVectors(t *testing.T) {
 			case "presigned-url":
 				at, err := time.Parse(sigv4.DateFormat, v.Date)
 				require.NoError(t, err)
-				r := sigv4.Request{Method: v.Method, Scheme: "https", Path: v.Path, Token: v.SessionToken, Expires: v.Expires}
+				r := sigv4.Request{Method: v.Method, Scheme: "https", Base: v.Path, Expires: v.Expires}
 				for name, value := range v.SignedHeaders {
 					if name == "host" {
 						r.Host = value
@@ -62,7 +61,7 @@ func TestVectors(t *testing.T) {
 				for _, q := range v.ExtraQuery {
 					r.Query = append(r.Query, sigv4.Pair{Name: q[0], Value: q[1]})
 				}
-				got := sigv4.NewKeys(v.Region).Key(exampleID, exampleSecret, at).Presign(&r, at)
+				got := sigv4.NewKeys(v.Region).Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: v.SessionToken}, at).Presign(&r, at)
 				require.Equal(t, v.URL, got)
 				require.Contains(t, got, v.Signature)
 			case "post-policy":
@@ -71,7 +70,7 @@ func TestVectors(t *testing.T) {
 				if strings.Contains(v.Name, "2013") {
 					at = time.Date(2013, 8, 6, 0, 0, 0, 0, time.UTC)
 				}
-				got := sigv4.NewKeys("us-east-1").Key(exampleID, exampleSecret, at).Sign([]byte(v.PolicyB64))
+				got := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret}, at).Sign(v.PolicyB64)
 				require.Equal(t, v.Signature, got)
 			default:
 				t.Fatalf("vector of unknown kind %q", v.Kind)
@@ -83,7 +82,7 @@ func TestVectors(t *testing.T) {
 // sdkPresign signs r with the SDK's signer, the oracle of these tests.
 func sdkPresign(t *testing.T, creds aws.Credentials, region string, r *sigv4.Request, at time.Time) string {
 	t.Helper()
-	u := r.Scheme + "://" + r.Host + r.Path + "?X-Amz-Expires=" + strconv.Itoa(r.Expires)
+	u := r.Scheme + "://" + r.Host + string(sigv4.AppendPath([]byte(r.Base), r.Key)) + "?X-Amz-Expires=" + strconv.Itoa(r.Expires)
 	for _, q := range r.Query {
 		u += "&" + q.Name + "=" + string(sigv4.AppendPath(nil, q.Value))
 	}
@@ -117,8 +116,8 @@ func FuzzPresign(f *testing.F) {
 		}
 		at := time.Unix(unix, 0)
 		r := &sigv4.Request{
-			Method: "PUT", Scheme: "https", Host: "bucket.s3.example.com:8443", Path: string(sigv4.AppendPath([]byte("/"), key)),
-			Token: token, Expires: expires,
+			Method: "PUT", Scheme: "https", Host: "bucket.s3.example.com:8443", Base: "/", Key: key,
+			Expires: expires,
 		}
 		if length > 0 { // the SDK leaves a length of zero unsigned
 			r.Headers = append(r.Headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(length, 10)})
@@ -128,8 +127,10 @@ func FuzzPresign(f *testing.F) {
 			r.Query = []sigv4.Pair{{Name: "partNumber", Value: "7"}, {Name: "uploadId", Value: upload}}
 		}
 		creds := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: token}
-		got := sigv4.NewKeys(region).Key(id, secret, at).Presign(r, at)
-		require.Equal(t, sdkPresign(t, creds, region, r, at), got)
+		signing := sigv4.NewKeys(region).Key(sigv4.Credential{ID: id, Secret: secret, Token: token}, at)
+		want := sdkPresign(t, creds, region, r, at)
+		require.Equal(t, want, signing.Presign(r, at))
+		require.Equal(t, want, signing.Series(r, at).Presign(r.Query, r.Headers))
 	})
 }
 
@@ -141,9 +142,9 @@ func TestPresignSignsHostInOrder(t *testing.T) {
 		{{Name: "z", Value: "1"}},
 		{{Name: "a", Value: "1"}, {Name: "z", Value: "2"}},
 	} {
-		r := &sigv4.Request{Method: "GET", Scheme: "http", Host: "h", Path: "/", Headers: headers, Expires: 60}
+		r := &sigv4.Request{Method: "GET", Scheme: "http", Host: "h", Base: "/", Headers: headers, Expires: 60}
 		creds := aws.Credentials{AccessKeyID: exampleID, SecretAccessKey: exampleSecret}
-		got := sigv4.NewKeys("r").Key(exampleID, exampleSecret, at).Presign(r, at)
+		got := sigv4.NewKeys("r").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret}, at).Presign(r, at)
 		require.Equal(t, sdkPresign(t, creds, "r", r, at), got)
 	}
 }
@@ -152,19 +153,24 @@ func TestKeysFollowDayAndCredential(t *testing.T) {
 	keys := sigv4.NewKeys("us-east-1")
 	evening := time.Date(2026, 12, 31, 23, 59, 59, 999, time.UTC)
 
-	key := keys.Key("id", "secret", evening)
+	key := keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening)
 	require.Equal(t, "id/20261231/us-east-1/s3/aws4_request", key.Credential)
-	require.Same(t, key, keys.Key("id", "secret", evening.Add(-time.Hour)), "one day, one key")
-	require.Same(t, key, keys.Key("id", "secret", evening.In(time.FixedZone("", 14*3600))), "the day is that of UTC")
+	require.Same(t, key, keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.Add(-time.Hour)), "one day, one key")
+	require.Same(t, key, keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.In(time.FixedZone("", 14*3600))), "the day is that of UTC")
 
-	next := keys.Key("id", "secret", evening.Add(time.Second))
+	next := keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.Add(time.Second))
 	require.Equal(t, "id/20270101/us-east-1/s3/aws4_request", next.Credential)
-	require.NotEqual(t, key.Sign([]byte("x")), next.Sign([]byte("x")))
+	require.NotEqual(t, key.Sign("x"), next.Sign("x"))
 
-	rotated := keys.Key("id", "other secret", evening)
+	rotated := keys.Key(sigv4.Credential{ID: "id", Secret: "other secret"}, evening)
 	require.Equal(t, key.Credential, rotated.Credential)
-	require.NotEqual(t, key.Sign([]byte("x")), rotated.Sign([]byte("x")), "the secret alone changed")
-	require.Equal(t, key.Sign([]byte("x")), keys.Key("id", "secret", evening).Sign([]byte("x")))
+	require.NotEqual(t, key.Sign("x"), rotated.Sign("x"), "the secret alone changed")
+	withToken := keys.Key(sigv4.Credential{ID: "id", Secret: "secret", Token: "token"}, evening)
+	require.Equal(t, key.Sign("x"), withToken.Sign("x"))
+	request := &sigv4.Request{Method: "PUT", Scheme: "https", Host: "h", Base: "/", Expires: 60}
+	require.NotContains(t, key.Presign(request, evening), "Security-Token")
+	require.Contains(t, withToken.Presign(request, evening), "&X-Amz-Security-Token=token&", "the token alone changed")
+	require.Equal(t, key.Sign("x"), keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening).Sign("x"))
 }
 
 // TestKeysConcurrently signs with two credentials on both sides of midnight at once.
@@ -172,21 +178,32 @@ func TestKeysConcurrently(t *testing.T) {
 	keys := sigv4.NewKeys("us-east-1")
 	midnight := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
 	request := func(i int) *sigv4.Request {
-		return &sigv4.Request{Method: "PUT", Scheme: "https", Host: "h", Path: fmt.Sprintf("/%d", i), Expires: 60}
+		return &sigv4.Request{Method: "PUT", Scheme: "https", Host: "h", Base: "/", Key: strconv.Itoa(i), Expires: 60}
 	}
 	var wg sync.WaitGroup
 	for i := range 64 {
 		secret, at := "secret"+strconv.Itoa(i%2), midnight.Add(time.Duration(i%4/2*2-1)*time.Nanosecond)
-		want := sigv4.NewKeys("us-east-1").Key("id", secret, at).Presign(request(i), at)
+		want := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: "id", Secret: secret}, at).Presign(request(i), at)
 		wg.Go(func() {
 			for range 50 {
-				if got := keys.Key("id", secret, at).Presign(request(i), at); got != want {
+				if got := keys.Key(sigv4.Credential{ID: "id", Secret: secret}, at).Presign(request(i), at); got != want {
 					t.Errorf("got %s, want %s", got, want)
 				}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// TestSignBehind: where a string is cut makes no difference, nor which of both signs.
+func TestSignBehind(t *testing.T) {
+	key := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret}, time.Unix(1700000000, 0))
+	other := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: exampleID, Secret: "other"}, time.Unix(1700000000, 0))
+	text := strings.Repeat("0123456789", 20)
+	for cut := range len(text) {
+		require.Equal(t, key.Sign(text), key.SignBehind(key.Beginning(text[:cut]), text[cut:]))
+	}
+	require.NotEqual(t, key.Sign(text), other.SignBehind(key.Beginning(text), ""))
 }
 
 func TestAppendPath(t *testing.T) {

@@ -1,0 +1,82 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"hash"
+	"sync"
+)
+
+// state is SHA-256 in the middle of a message, as package crypto/sha256 marshals it. What many messages begin with is
+// hashed once.
+type state []byte
+
+// hmacStates returns the two hashes of HMAC-SHA256, each of which begins with the padded key.
+//
+// See https://www.rfc-editor.org/rfc/rfc2104#section-2.
+func hmacStates(key []byte) (inner, outer state) {
+	padded := func(pad byte) state {
+		var block [sha256.BlockSize]byte
+		copy(block[:], key) // which is never longer
+		for i := range block {
+			block[i] ^= pad
+		}
+		h := newHasher()
+		defer h.free()
+		h.digest.Reset()
+		h.digest.Write(block[:])
+		return h.state()
+	}
+	return padded(0x36), padded(0x5c)
+}
+
+// hasher holds what one signature needs and the next can use again.
+type hasher struct {
+	digest interface {
+		hash.Hash
+		encoding.BinaryAppender
+		encoding.BinaryUnmarshaler
+	}
+	date [len(DateFormat)]byte
+	sum  [sha256.Size]byte
+	buf  []byte
+}
+
+var hashers = sync.Pool{New: func() any {
+	h := new(hasher)
+	h.digest = sha256.New().(interface {
+		hash.Hash
+		encoding.BinaryAppender
+		encoding.BinaryUnmarshaler
+	})
+	return h
+}}
+
+func newHasher() *hasher { return hashers.Get().(*hasher) }
+
+func (h *hasher) free() { hashers.Put(h) }
+
+func (h *hasher) state() state {
+	b, err := h.digest.AppendBinary(nil)
+	if err != nil {
+		panic(err) // SHA-256 has no such error
+	}
+	return b
+}
+
+func (h *hasher) resume(s state) {
+	if err := h.digest.UnmarshalBinary(s); err != nil {
+		panic(err) // it is one of ours
+	}
+}
+
+// appendSignature appends the HMAC, in hexadecimal, of a message that was hashed up to begun and ends in rest.
+func (h *hasher) appendSignature(dst []byte, k *Key, begun state, rest []byte) []byte {
+	h.resume(begun)
+	h.digest.Write(rest)
+	sum := h.digest.Sum(h.sum[:0])
+	h.resume(k.outer)
+	h.digest.Write(sum)
+	return hex.AppendEncode(dst, h.digest.Sum(h.sum[:0]))
+}
