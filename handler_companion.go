@@ -209,10 +209,10 @@ func signNumbers(m *Multipart, r *http.Request, numbers []int) (map[string]strin
 	for i, number := range numbers {
 		wanted[i].Number = number
 	}
-	grants, err := m.sign(ctx, wanted)
-	urls := make(map[string]string, len(grants))
-	for i, grant := range grants {
-		urls[strconv.Itoa(numbers[i])] = grant.URL
+	signed, _, err := m.sign(ctx, wanted)
+	urls := make(map[string]string, len(signed))
+	for i, url := range signed {
+		urls[strconv.Itoa(numbers[i])] = url
 	}
 	return urls, err
 }

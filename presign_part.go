@@ -44,11 +44,15 @@ func (p Part) is(arrived objectstore.Part) bool {
 // It makes no request if the size of the file is known. Otherwise it looks at what has arrived; if that is more than
 // the upload may have, it aborts the upload and returns a Violation. Nor does it then sign more than 100 parts ahead.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
-	grants, err := m.sign(ctx, []Part{part})
+	urls, expires, err := m.sign(ctx, []Part{part})
 	if err != nil {
 		return nil, err
 	}
-	return grants[0], nil
+	grant := &Grant{Method: http.MethodPut, URL: urls[0], Key: m.Key, Expires: expires}
+	if part.Checksum != "" {
+		grant.Headers = map[string]string{m.signer.rules.checksumHeader: part.Checksum}
+	}
+	return grant, nil
 }
 
 // SignParts returns the URLs of the parts from first to last, like SignPart. They take a PUT without any header but
@@ -62,17 +66,14 @@ func (m *Multipart) SignParts(ctx context.Context, first, last int) ([]string, e
 	for number := first; number <= last; number++ {
 		wanted = append(wanted, Part{Number: number})
 	}
-	grants, err := m.sign(ctx, wanted)
-	urls := make([]string, len(grants))
-	for i, grant := range grants {
-		urls[i] = grant.URL
-	}
+	urls, _, err := m.sign(ctx, wanted)
 	return urls, err
 }
 
-func (m *Multipart) sign(ctx context.Context, wanted []Part) ([]*Grant, error) {
+// sign returns the URLs of parts, and when they expire.
+func (m *Multipart) sign(ctx context.Context, wanted []Part) (urls []string, expires time.Time, err error) {
 	if err := m.alive(); err != nil {
-		return nil, err
+		return nil, expires, err
 	}
 	last := 0
 	var violations []error
@@ -84,53 +85,60 @@ func (m *Multipart) sign(ctx context.Context, wanted []Part) ([]*Grant, error) {
 		last = max(last, part.Number)
 	}
 	if err := errors.Join(violations...); err != nil {
-		return nil, err
+		return nil, expires, err
 	}
 	if !m.sized() {
 		if err := m.look(ctx, last); err != nil {
-			return nil, err
+			return nil, expires, err
 		}
 	}
 	s := m.signer
 	key, now, lifetime, err := s.signingKey(ctx, m.lifetime)
 	if err != nil {
-		return nil, err
+		return nil, expires, err
 	}
 	now = signed(now)
 	request := sigv4.Request{
 		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: m.Key,
 		Expires: int(lifetime / time.Second),
 	}
-	grants := make([]*Grant, len(wanted))
+	const partNumber = "&partNumber="
+	query, behind := []byte(partNumber), m.query()
+	urls = make([]string, len(wanted))
+	var series *sigv4.Series // which goes on for as long as parts differ in their numbers alone
 	for i, part := range wanted {
-		grant := &Grant{Method: http.MethodPut, Key: m.Key, Expires: now.Add(lifetime)}
-		request.Headers = nil
-		if part.Size != 0 {
-			length := strconv.FormatInt(part.Size, 10)
-			request.Headers = append(request.Headers, sigv4.Pair{Name: "content-length", Value: length})
+		if i == 0 || part.Size != wanted[i-1].Size || part.Checksum != wanted[i-1].Checksum {
+			request.Headers = s.partHeaders(part)
+			series = key.Series(&request, now)
 		}
-		if part.Checksum != "" {
-			name := s.rules.checksumHeader
-			request.Headers = append(request.Headers, sigv4.Pair{Name: name, Value: part.Checksum})
-			grant.Headers = map[string]string{name: part.Checksum}
-		}
-		request.Query = m.query(part.Number)
-		grant.URL = key.Presign(&request, now)
-		grants[i] = grant
+		query = strconv.AppendInt(query[:len(partNumber)], int64(part.Number), 10)
+		query = append(query, behind...)
+		urls[i] = series.Presign(query, request.Headers)
 	}
-	return grants, nil
+	return urls, now.Add(lifetime), nil
 }
 
-// query returns the parameters of a part's URL. Who pays goes there too, since clients such as Uppy send a part without
-// any header.
-func (m *Multipart) query(number int) []sigv4.Pair {
-	query := []sigv4.Pair{{Name: "partNumber", Value: strconv.Itoa(number)}, {Name: "uploadId", Value: m.store.ID}}
+// partHeaders returns those that are signed of a part.
+func (s *Signer) partHeaders(part Part) (headers []sigv4.Pair) {
+	if part.Size != 0 {
+		headers = append(headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(part.Size, 10)})
+	}
+	if part.Checksum != "" {
+		headers = append(headers, sigv4.Pair{Name: s.rules.checksumHeader, Value: part.Checksum})
+	}
+	return headers
+}
+
+// query returns the parameters of a part's URL behind its number. Who pays goes there too, since clients such as Uppy
+// send a part without any header.
+func (m *Multipart) query() []byte {
+	query := []sigv4.Pair{{Name: "uploadId", Value: m.store.ID}}
 	for _, h := range m.signer.rules.headers {
 		if h.Name == "x-amz-request-payer" {
 			query = append(query, h)
 		}
 	}
-	return query
+	return sigv4.AppendQuery(nil, query)
 }
 
 // admitPart returns the size that a part has to have, or 0 if that is not known.

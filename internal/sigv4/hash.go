@@ -58,7 +58,7 @@ func newHasher() *hasher { return hashers.Get().(*hasher) }
 func (h *hasher) free() { hashers.Put(h) }
 
 func (h *hasher) state() state {
-	b, err := h.digest.AppendBinary(nil)
+	b, err := h.digest.AppendBinary(make([]byte, 0, 128))
 	if err != nil {
 		panic(err) // SHA-256 has no such error
 	}
@@ -69,6 +69,13 @@ func (h *hasher) resume(s state) {
 	if err := h.digest.UnmarshalBinary(s); err != nil {
 		panic(err) // it is one of ours
 	}
+}
+
+// beginning hashes what strings begin with that k signs.
+func (h *hasher) beginning(k *Key, b []byte) Beginning {
+	h.resume(k.inner)
+	h.digest.Write(b)
+	return Beginning{h.state()}
 }
 
 // appendSignature appends the HMAC, in hexadecimal, of a message that was hashed up to begun and ends in rest.

@@ -106,9 +106,8 @@ type Beginning struct{ state state }
 func (k *Key) Beginning(s string) Beginning {
 	h := newHasher()
 	defer h.free()
-	h.resume(k.inner)
-	h.digest.Write([]byte(s))
-	return Beginning{h.state()}
+	h.buf = append(h.buf[:0], s...)
+	return h.beginning(k, h.buf)
 }
 
 // SignBehind returns the signature of a string to sign that begins like that and ends in rest.

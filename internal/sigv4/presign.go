@@ -40,7 +40,7 @@ func (k *Key) Presign(r *Request, now time.Time) string {
 
 	// The canonical request comes first in the buffer; the URL is put together behind it from the same bytes.
 	b, query := k.appendBeginning(h.buf[:0], r, date)
-	b = appendQuery(b, r.Query)
+	b = AppendQuery(b, r.Query)
 	endQuery := len(b)
 	b = appendHeaders(b, r.Host, r.Headers)
 	digest := sha256.Sum256(b)
@@ -69,23 +69,24 @@ type Series struct {
 
 // Series returns that of all URLs like the one that admits r, signed at now.
 func (k *Key) Series(r *Request, now time.Time) *Series {
-	date := now.UTC().AppendFormat(nil, DateFormat)
-	b, query := k.appendBeginning(nil, r, date)
 	h := newHasher()
 	defer h.free()
+	date := now.UTC().AppendFormat(h.date[:0], DateFormat)
+	b, query := k.appendBeginning(h.buf[:0], r, date)
 	h.digest.Reset()
 	h.digest.Write(b)
-	return &Series{
-		key: k, host: r.Host, url: appendURL(nil, r, b, query), request: h.state(), signed: k.Beginning(string(k.appendScope(nil, date))),
-	}
+	s := &Series{key: k, host: r.Host, url: appendURL(make([]byte, 0, len(b)+len(r.Scheme)+len(r.Host)), r, b, query), request: h.state()}
+	h.buf = k.appendScope(b[:0], date)
+	s.signed = h.beginning(k, h.buf)
+	return s
 }
 
-// Presign is Key.Presign with these parameters, and with headers of the names that the Series was made with.
-func (s *Series) Presign(query, headers []Pair) string {
+// Presign is Key.Presign with these parameters, as AppendQuery writes them, and with headers of the names that the
+// Series was made with.
+func (s *Series) Presign(query []byte, headers []Pair) string {
 	h := newHasher()
 	defer h.free()
-	b := appendQuery(h.buf[:0], query)
-	endQuery := len(b)
+	b := append(h.buf[:0], query...)
 	b = appendHeaders(b, s.host, headers)
 	h.resume(s.request)
 	h.digest.Write(b)
@@ -94,7 +95,7 @@ func (s *Series) Presign(query, headers []Pair) string {
 	b = hex.AppendEncode(b, h.digest.Sum(h.sum[:0]))
 	url := len(b)
 	b = append(b, s.url...)
-	b = append(b, b[:endQuery]...)
+	b = append(b, query...)
 	b = append(b, "&X-Amz-Signature="...)
 	b = h.appendSignature(b, s.key, s.signed.state, b[digest:url])
 	h.buf = b
@@ -119,7 +120,8 @@ func (k *Key) appendBeginning(b []byte, r *Request, date []byte) (_ []byte, quer
 	return appendNames(b, r.Headers, "%3B"), query
 }
 
-func appendQuery(b []byte, query []Pair) []byte {
+// AppendQuery appends parameters as URLs have them, each behind an ampersand.
+func AppendQuery(b []byte, query []Pair) []byte {
 	for _, p := range query {
 		b = append(b, '&')
 		b = append(b, p.Name...)
