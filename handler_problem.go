@@ -173,8 +173,11 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, medi
 	w.Write(body)
 }
 
-// marshal leaves "&" as it is, which every URL of a grant has.
+// marshal returns JSON with "&" as it is, which every URL of a grant has.
 func marshal(v any) ([]byte, error) {
+	if m, ok := v.(json.Marshaler); ok {
+		return m.MarshalJSON() // which an Encoder would read once more
+	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

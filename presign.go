@@ -41,6 +41,7 @@ import (
 
 	"github.com/s3presign/presign/internal/endpoint"
 	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/jsonstring"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/postpolicy"
 	"github.com/s3presign/presign/internal/seal"
@@ -146,11 +147,35 @@ type Grant struct {
 
 // MarshalJSON returns the wire form.
 func (g Grant) MarshalJSON() ([]byte, error) {
-	type members Grant
-	return marshal(struct {
-		members
-		ExpiresIn int64 `json:"expires_in"`
-	}{members(g), max(0, int64(time.Until(g.Expires)/time.Second))})
+	b := make([]byte, 0, 4096)
+	text := func(before, s string) {
+		b = append(b, before...)
+		b, _ = jsonstring.Append(b, s)
+	}
+	members := func(name string, members map[string]string) {
+		for i, member := range slices.Sorted(maps.Keys(members)) {
+			if i == 0 {
+				text(",", name)
+				text(":{", member)
+			} else {
+				text(",", member)
+			}
+			text(":", members[member])
+		}
+		if len(members) > 0 {
+			b = append(b, '}')
+		}
+	}
+	text(`{"method":`, g.Method)
+	text(`,"url":`, g.URL)
+	members("headers", g.Headers)
+	members("fields", g.Fields)
+	text(`,"key":`, g.Key)
+	b = append(b, `,"expires_at":"`...)
+	b = g.Expires.AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","expires_in":`...)
+	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
+	return append(b, '}'), nil
 }
 
 // LogValue leaves out all that is secret, so that a Grant can be logged.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/s3presign/presign/internal/jsonstring"
 )
 
 // MaxFormSize is how many bytes of a form S3 takes before the file: fields and boundaries together.
@@ -172,71 +174,13 @@ const (
 
 func fieldSize(name, value string) int { return aroundField + len(name) + len(value) }
 
-// appendString appends s as a JSON string, as encoding/json writes it. It reports whether s arrives at S3 as it stands: a
-// dollar sign begins an escape or a variable there, and has failed exact conditions
-// (https://github.com/boto/boto3/issues/4514); browsers rewrite line breaks.
+// appendString appends s as a JSON string. It reports whether s arrives at S3 as it stands: a dollar sign begins an escape
+// or a variable there, and has failed exact conditions (https://github.com/boto/boto3/issues/4514); browsers rewrite line
+// breaks.
 func appendString(b []byte, s string) (_ []byte, plain bool) {
-	const lowerhex = "0123456789abcdef"
-	plain = true
-	b = append(b, '"')
-	written := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if asItIs[c] {
-			i++
-			continue
-		}
-		b = append(b, s[written:i]...)
-		size := 1
-		switch {
-		case c >= utf8.RuneSelf:
-			var r rune
-			switch r, size = utf8.DecodeRuneInString(s[i:]); {
-			case r == utf8.RuneError && size == 1:
-				plain = false
-				b = append(b, `\ufffd`...)
-			case r == '\u2028' || r == '\u2029':
-				b = append(b, `\u202`...)
-				b = append(b, lowerhex[r&15])
-			default:
-				b = append(b, s[i:i+size]...)
-			}
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '<' || c == '>' || c == '&':
-			b = append(b, `\u00`...)
-			b = append(b, lowerhex[c>>4], lowerhex[c&15])
-		default:
-			plain = false
-			switch c {
-			case '$', 0x7f:
-				b = append(b, c)
-			case '\b':
-				b = append(b, `\b`...)
-			case '\f':
-				b = append(b, `\f`...)
-			case '\n':
-				b = append(b, `\n`...)
-			case '\r':
-				b = append(b, `\r`...)
-			case '\t':
-				b = append(b, `\t`...)
-			default:
-				b = append(b, `\u00`...)
-				b = append(b, lowerhex[c>>4], lowerhex[c&15])
-			}
-		}
-		i += size
-		written = i
+	b, ascii := jsonstring.Append(b, s)
+	if strings.IndexByte(s, '$') >= 0 {
+		return b, false
 	}
-	b = append(b, s[written:]...)
-	return append(b, '"'), plain
+	return b, ascii || utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
-
-// asItIs marks the bytes that a policy and a form hold alike.
-var asItIs = func() (set [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		set[c] = !strings.ContainsRune(`"\<>&$`, c)
-	}
-	return set
-}()

@@ -1,0 +1,28 @@
+package jsonstring_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/jsonstring"
+)
+
+// FuzzAppend holds every string against encoding/json.
+func FuzzAppend(f *testing.F) {
+	for _, s := range []string{"", "a", "a\"b\\c", "\x00\x1f\x7f\b\f\n\r\t", "<>&'", "\u2027\u2028\u2029\u202a", "\xff\xc0\x80", "日本\U0001F600", "\ufffd"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var want bytes.Buffer
+		encoder := json.NewEncoder(&want)
+		encoder.SetEscapeHTML(false)
+		require.NoError(t, encoder.Encode(s))
+		got, asItIs := jsonstring.Append([]byte("before "), s)
+		require.Equal(t, "before "+strings.TrimSuffix(want.String(), "\n"), string(got))
+		require.Equal(t, !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }), asItIs)
+	})
+}
