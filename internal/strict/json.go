@@ -54,27 +54,30 @@ func Object(body []byte, fields map[string]any) error {
 		return errors.Join(fault)
 	}
 	d := decoder{}
-	d.members(body, "", func(name string, value json.RawMessage) {
-		field := shown(name)
+	d.members(trim(body), "", func(name string, value json.RawMessage) {
 		switch target := fields[name].(type) {
 		case nil:
-			d.fault(field, "is not known here: "+known(name, fields))
+			d.fault(shown(name), "is not known here: "+known(name, fields))
 		case *string:
-			if s, ok := d.string(field, value); ok {
+			if s, ok := text(value); ok {
 				*target = s
+			} else {
+				d.fault(name, notText(value))
 			}
 		case **string:
-			if s, ok := d.string(field, value); ok {
+			if s, ok := text(value); ok {
 				*target = &s
+			} else {
+				d.fault(name, notText(value))
 			}
 		case **int64:
-			d.number(field, value, target)
+			d.number(name, value, target)
 		case *map[string]string:
-			if strings, ok := d.strings(field, value); ok {
+			if strings, ok := d.strings(name, value); ok {
 				*target = strings
 			}
 		case *json.RawMessage:
-			d.duplicates(value, field)
+			d.duplicates(value, name)
 			*target = value
 		default:
 			panic(fmt.Sprintf("strict: the field %q goes to a %T", name, target))
@@ -88,44 +91,106 @@ func check(body []byte) *Error {
 	if !utf8.Valid(body) {
 		return &Error{Detail: "the body is not UTF-8"}
 	}
+	value := trim(body)
+	switch {
+	case !json.Valid(body):
+		return malformed(body)
+	case value[0] != '{':
+		return &Error{Detail: "the body must be a JSON object, not " + kind(value)}
+	case loneSurrogate(value):
+		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
+	case tooDeep(value):
+		return &Error{Detail: fmt.Sprintf("the body is nested deeper than %d levels", maxDepth)}
+	}
+	return nil
+}
+
+// malformed says why a body is not JSON.
+func malformed(body []byte) *Error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	var value json.RawMessage
+	var syntax *json.SyntaxError
 	switch err := d.Decode(&value); {
 	case errors.Is(err, io.EOF):
 		return &Error{Detail: "the body is empty: it must be a JSON object"}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Detail: "the body ends in the middle of its JSON"}
+	case errors.As(err, &syntax):
+		return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
 	case err != nil:
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
-		}
 		return &Error{Detail: "the body is not JSON"}
 	case value[0] != '{':
 		return &Error{Detail: "the body must be a JSON object, not " + kind(value)}
-	case len(bytes.Trim(body[d.InputOffset():], " \t\r\n")) > 0:
-		return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", d.InputOffset())}
-	case loneSurrogate(value):
-		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
 	}
+	return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", d.InputOffset())}
+}
 
-	d = json.NewDecoder(bytes.NewReader(value))
-	d.UseNumber() // a number that no float64 holds is an error else, here
-	for depth := 0; ; {
-		switch t, err := d.Token(); {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return &Error{Detail: "the body is not JSON"}
-		case t == json.Delim('{'), t == json.Delim('['):
+// tooDeep reports whether valid JSON has more than maxDepth arrays and objects in one another.
+func tooDeep(value []byte) bool {
+	depth := 0
+	for len(value) > 0 {
+		switch value[0] {
+		case '"':
+			value = value[end(value):]
+			continue
+		case '{', '[':
 			if depth++; depth > maxDepth {
-				return &Error{Detail: fmt.Sprintf("the body is nested deeper than %d levels", maxDepth)}
+				return true
 			}
-		case t == json.Delim('}'), t == json.Delim(']'):
+		case '}', ']':
 			depth--
 		}
+		value = value[1:]
 	}
+	return false
 }
+
+// end returns the length of the value that b begins with. All of b is the rest of valid JSON.
+func end(b []byte) int {
+	switch b[0] {
+	case '"':
+		i := 1
+		for b[i] != '"' {
+			if b[i] == '\\' {
+				i++
+			}
+			i++
+		}
+		return i + 1
+	case '{', '[':
+		for i, depth := 0, 0; ; {
+			switch b[i] {
+			case '"':
+				i += end(b[i:])
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+			i++
+		}
+	}
+	if i := bytes.IndexAny(b, ",:]} \t\r\n"); i >= 0 {
+		return i
+	}
+	return len(b)
+}
+
+// next takes the next value from the rest of an array or object, and reports whether there is one.
+func next(rest *[]byte) (value json.RawMessage, ok bool) {
+	b := bytes.TrimLeft(*rest, ",: \t\r\n")
+	if b[0] == ']' || b[0] == '}' {
+		return nil, false
+	}
+	n := end(b)
+	*rest = b[n:]
+	return json.RawMessage(b[:n:n]), true
+}
+
+func trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
 
 // loneSurrogate reports whether valid JSON has an escape for half a surrogate pair, which encoding/json replaces.
 func loneSurrogate(value []byte) bool {
@@ -171,15 +236,15 @@ func (d *decoder) fault(field, detail string) {
 
 // members calls f with each member of an object, with its name unescaped. Of members with one name it calls it with the
 // first. The name of the object itself is within, empty at the top.
-func (d *decoder) members(object json.RawMessage, within string, f func(name string, value json.RawMessage)) {
-	tokens := json.NewDecoder(bytes.NewReader(object))
-	tokens.Token() // the brace
+func (d *decoder) members(object []byte, within string, f func(name string, value json.RawMessage)) {
 	seen := map[string]bool{}
-	for tokens.More() {
-		t, _ := tokens.Token()
-		name := t.(string)
-		var value json.RawMessage
-		tokens.Decode(&value)
+	for rest := object[1:]; ; {
+		quoted, ok := next(&rest)
+		if !ok {
+			return
+		}
+		value, _ := next(&rest)
+		name, _ := text(quoted)
 		if seen[name] {
 			d.fault(nested(within, name), "is there more than once: it must be there once")
 			continue
@@ -195,24 +260,30 @@ func (d *decoder) duplicates(value json.RawMessage, within string) {
 	case '{':
 		d.members(value, within, func(name string, value json.RawMessage) { d.duplicates(value, nested(within, name)) })
 	case '[':
-		tokens := json.NewDecoder(bytes.NewReader(value))
-		tokens.Token() // the bracket
-		for i := 0; tokens.More(); i++ {
-			var element json.RawMessage
-			tokens.Decode(&element)
+		rest := []byte(value[1:])
+		for i := 0; ; i++ {
+			element, ok := next(&rest)
+			if !ok {
+				return
+			}
 			d.duplicates(element, nested(within, strconv.Itoa(i)))
 		}
 	}
 }
 
-func (d *decoder) string(field string, value json.RawMessage) (s string, ok bool) {
+// text returns the string that a value is.
+func text(value json.RawMessage) (s string, ok bool) {
 	if value[0] != '"' {
-		d.fault(field, "must be a string, not "+kind(value))
 		return "", false
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), true
 	}
 	err := json.Unmarshal(value, &s)
 	return s, err == nil
 }
+
+func notText(value json.RawMessage) string { return "must be a string, not " + kind(value) }
 
 func (d *decoder) number(field string, value json.RawMessage, target **int64) {
 	if what := kind(value); what != "a number" {
@@ -242,8 +313,10 @@ func (d *decoder) strings(field string, value json.RawMessage) (map[string]strin
 	}
 	values := map[string]string{}
 	d.members(value, field, func(name string, value json.RawMessage) {
-		if s, ok := d.string(nested(field, name), value); ok {
+		if s, ok := text(value); ok {
 			values[name] = s
+		} else {
+			d.fault(nested(field, name), notText(value))
 		}
 	})
 	return values, true
