@@ -154,12 +154,12 @@ func Violations(err error) []Violation {
 // rules is a Policy that was found to be sound, with what follows from it.
 type rules struct {
 	Policy
-	exact       []string           // those of Policy.Types that are no patterns
-	disposition string             // "attachment" or "inline"
-	stamped     []stamp.Header     // those of Policy.Headers that S3 tells of an object
-	headers     []sigv4.Pair       // Policy.Headers as a PUT signs them
-	fields      []postpolicy.Field // Policy.Headers as a form holds them
-	digest      int                // bytes of a checksum, 0 without
+	exact   []string           // those of Policy.Types that are no patterns
+	inline  bool               // Content-Disposition
+	stamped []stamp.Header     // the others of Policy.Headers that S3 tells of an object
+	headers []sigv4.Pair       // Policy.Headers as a PUT signs them
+	fields  []postpolicy.Field // Policy.Headers as a form holds them
+	digest  int                // bytes of a checksum, 0 without
 
 	checksumHeader string            // of Policy.Checksum
 	clientHeaders  map[string]string // Policy.Headers as a client sends them
@@ -170,7 +170,7 @@ type rules struct {
 func newRules(p Policy) (*rules, error) {
 	p.Types, p.Headers = slices.Clone(p.Types), maps.Clone(p.Headers)
 	p.Metadata = append([]string{}, p.Metadata...)
-	r := &rules{Policy: p, disposition: "attachment", checksumHeader: "x-amz-checksum-" + strings.ToLower(string(p.Checksum))}
+	r := &rules{Policy: p, checksumHeader: "x-amz-checksum-" + strings.ToLower(string(p.Checksum))}
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
@@ -262,7 +262,6 @@ func newRules(p Policy) (*rules, error) {
 		r.clientHeaders[name] = h.Value
 	}
 	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
-	r.stamped = []stamp.Header{{Name: "content-disposition", Value: r.disposition}}
 	size := 0
 	for _, h := range r.headers {
 		if slices.Contains(observed, h.Name) {
@@ -281,7 +280,7 @@ func (r *rules) addHeader(name, value string) error {
 		if value != "attachment" && value != "inline" {
 			return fmt.Errorf(`its value is %q; it is "attachment" or "inline", and the file name is added`, value)
 		}
-		r.disposition = value
+		r.inline = value == "inline"
 		return nil
 	}
 	if value == "" || !isPrintable(value) {

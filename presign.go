@@ -147,13 +147,19 @@ type Grant struct {
 
 // MarshalJSON returns the wire form.
 func (g Grant) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 0, 4096)
+	size := 256 + len(g.URL) + len(g.Key)
+	for _, members := range []map[string]string{g.Headers, g.Fields} {
+		for name, value := range members {
+			size += len(name) + len(value) + 8
+		}
+	}
+	b := make([]byte, 0, size)
 	text := func(before, s string) {
 		b = append(b, before...)
 		b, _ = jsonstring.Append(b, s)
 	}
 	members := func(name string, members map[string]string) {
-		for i, member := range slices.Sorted(maps.Keys(members)) {
+		for i, member := range sorted(members) {
 			if i == 0 {
 				text(",", name)
 				text(":{", member)
@@ -176,6 +182,16 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 	b = append(b, `","expires_in":`...)
 	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
 	return append(b, '}'), nil
+}
+
+// sorted returns the names in m, in order.
+func sorted(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // LogValue leaves out all that is secret, so that a Grant can be logged.
@@ -307,7 +323,7 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 		postpolicy.Field{Name: "Content-Type", Value: u.Type},
 		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition},
 		postpolicy.Field{Name: stampHeader, Value: d.stamp},
-		postpolicy.Field{Name: "x-amz-date", Value: d.now.Format(sigv4.DateFormat)})
+		postpolicy.Field{Name: "x-amz-date", Value: string(sigv4.AppendDate(make([]byte, 0, 16), d.now))})
 	if s.rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
@@ -382,12 +398,19 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 	if d.signing, now, d.lifetime, err = s.signingKey(ctx, u.Lifetime); err != nil {
 		return d, err
 	}
-	d.disposition = filename.Disposition(s.rules.disposition, u.Filename)
+	d.disposition = disposition(s.rules.inline, u.Filename)
 	d.now = signed(now)
 	d.expires = d.now.Add(d.lifetime)
 	granted := s.granted(u, now, d.now.Add(u.Lifetime))
 	d.stamp, err = s.sealStamp(&granted, d.key, u.Metadata)
 	return d, err
+}
+
+func disposition(inline bool, name string) string {
+	if inline {
+		return filename.Disposition("inline", name)
+	}
+	return filename.Disposition("attachment", name)
 }
 
 // signingKey returns what signs, the time when it does, and for how long from then on, in whole seconds and at most limit.

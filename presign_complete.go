@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/s3presign/presign/internal/filename"
 	"github.com/s3presign/presign/internal/mediatype"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/sniff"
@@ -221,8 +220,9 @@ func (s *Signer) publish(ctx context.Context, uploaded *objectstore.Object, gran
 		header[h.Name] = h.Value
 	}
 	for _, h := range granted.Headers {
-		header[h.Name] = grantedHeader(granted, h.Name)
+		header[h.Name] = h.Value
 	}
+	header["content-disposition"] = disposition(granted.Inline, granted.Filename)
 	published := stamp.Published{Stamp: *granted, Size: uploaded.Size, Beginning: digest(beginning), Detected: detected}
 	metadata := maps.Clone(uploaded.Metadata)
 	metadata[stampName] = s.seal.Seal(publishedPurpose, published.Append(make([]byte, 0, 512)), uploaded.Key)
@@ -332,11 +332,11 @@ var observed = []string{
 }
 
 func grantedHeader(granted *stamp.Stamp, name string) string {
+	if name == "content-disposition" {
+		return disposition(granted.Inline, granted.Filename)
+	}
 	for _, h := range granted.Headers {
 		if h.Name == name {
-			if name == "content-disposition" {
-				return filename.Disposition(h.Value, granted.Filename)
-			}
 			return h.Value
 		}
 	}
@@ -347,7 +347,7 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 func (s *Signer) granted(u Upload, now, ends time.Time) stamp.Stamp {
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Issued: now, Until: ends.Add(completionTime), Replace: s.rules.Replace,
+		Issued: now, Until: ends.Add(completionTime), Replace: s.rules.Replace, Inline: s.rules.inline,
 		Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
 	}
 	rand.Read(granted.ID[:]) // never fails
@@ -371,18 +371,16 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 	return sealed, nil
 }
 
-// metadataDigest is of all metadata but the stamp.
-func metadataDigest(metadata map[string]string) [16]byte {
-	names := make([]string, 0, len(metadata))
-	for name := range metadata {
+// metadataDigest is of all metadata but the stamp, and zero if there is none.
+func metadataDigest(metadata map[string]string) (none [16]byte) {
+	var b []byte
+	for _, name := range sorted(metadata) {
 		if name != stampName {
-			names = append(names, name)
+			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 		}
 	}
-	slices.Sort(names)
-	var b []byte
-	for _, name := range names {
-		b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
+	if len(b) == 0 {
+		return none
 	}
 	return digest(b)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/s3presign/presign/internal/filename"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/seal"
 	"github.com/s3presign/presign/internal/stamp"
@@ -118,7 +117,7 @@ func (s *Signer) startMultipart(
 
 	header := map[string]string{
 		"Content-Type":        u.Type,
-		"Content-Disposition": filename.Disposition(s.rules.disposition, u.Filename),
+		"Content-Disposition": disposition(s.rules.inline, u.Filename),
 	}
 	for _, h := range s.rules.headers {
 		header[h.Name] = h.Value

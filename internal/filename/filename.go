@@ -47,7 +47,9 @@ func Check(name string) error {
 func Safe(name string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {
-		case r == '.' || r == '_' || r == '-' || unicode.In(r, unicode.L, unicode.M, unicode.Nd):
+		case 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
+			return r
+		case r > unicode.MaxASCII && unicode.In(r, unicode.L, unicode.M, unicode.Nd):
 			return r
 		case r == '$':
 			return '_'
@@ -82,15 +84,18 @@ func cut(s string, n int) string {
 // See https://www.rfc-editor.org/rfc/rfc6266 and https://www.rfc-editor.org/rfc/rfc8187#section-3.2.1.
 func Disposition(kind, name string) string {
 	const upperhex = "0123456789ABCDEF"
-	b := make([]byte, 0, len(kind)+len("; filename*=UTF-8''")+3*len(name))
-	b = append(b, kind...)
-	b = append(b, "; filename*=UTF-8''"...)
+	var b strings.Builder
+	b.Grow(len(kind) + len("; filename*=UTF-8''") + 3*len(name))
+	b.WriteString(kind)
+	b.WriteString("; filename*=UTF-8''")
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#&+-.^_`|~", c) >= 0 {
-			b = append(b, c)
+			b.WriteByte(c)
 		} else {
-			b = append(b, '%', upperhex[c>>4], upperhex[c&15])
+			b.WriteByte('%')
+			b.WriteByte(upperhex[c>>4])
+			b.WriteByte(upperhex[c&15])
 		}
 	}
-	return string(b)
+	return b.String()
 }

@@ -38,7 +38,7 @@ type hasher struct {
 		encoding.BinaryAppender
 		encoding.BinaryUnmarshaler
 	}
-	date [len(DateFormat)]byte
+	date [dateSize]byte
 	sum  [sha256.Size]byte
 	buf  []byte
 }

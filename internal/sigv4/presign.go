@@ -36,7 +36,7 @@ type Pair struct{ Name, Value string }
 func (k *Key) Presign(r *Request, now time.Time) string {
 	h := newHasher()
 	defer h.free()
-	date := now.UTC().AppendFormat(h.date[:0], DateFormat)
+	date := AppendDate(h.date[:0], now)
 
 	// The canonical request comes first in the buffer; the URL is put together behind it from the same bytes.
 	b, query := k.appendBeginning(h.buf[:0], r, date)
@@ -71,7 +71,7 @@ type Series struct {
 func (k *Key) Series(r *Request, now time.Time) *Series {
 	h := newHasher()
 	defer h.free()
-	date := now.UTC().AppendFormat(h.date[:0], DateFormat)
+	date := AppendDate(h.date[:0], now)
 	b, query := k.appendBeginning(h.buf[:0], r, date)
 	h.digest.Reset()
 	h.digest.Write(b)

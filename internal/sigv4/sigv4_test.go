@@ -47,7 +47,7 @@ func TestVectors(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			switch v.Kind {
 			case "presigned-url":
-				at, err := time.Parse(sigv4.DateFormat, v.Date)
+				at, err := time.Parse("20060102T150405Z", v.Date)
 				require.NoError(t, err)
 				r := sigv4.Request{Method: v.Method, Scheme: "https", Base: v.Path, Expires: v.Expires}
 				for name, value := range v.SignedHeaders {

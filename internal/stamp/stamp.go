@@ -19,11 +19,12 @@ type Stamp struct {
 	Issued   time.Time // in microseconds
 	Until    time.Time // completion is possible until then; in seconds
 	Replace  bool      // whether it may replace an object
+	Inline   bool      // whether browsers may show it, rather than save it
 
 	// Headers are those of the granted ones that S3 tells of an object, as they were granted.
 	Headers []Header
 
-	// Metadata is a digest of the granted metadata.
+	// Metadata is a digest of the granted metadata; zero if there is none.
 	Metadata [16]byte
 }
 
@@ -64,12 +65,16 @@ func ParsePublished(b []byte) (*Published, error) {
 // Append appends s in binary.
 func (s *Stamp) Append(b []byte) []byte {
 	b = append(b, s.ID[:]...)
-	b = append(b, s.Metadata[:]...)
-	replace := byte(0)
-	if s.Replace {
-		replace = 1
+	flags := byte(0)
+	for i, set := range []bool{s.Replace, s.Inline, s.Metadata != [16]byte{}} {
+		if set {
+			flags |= 1 << i
+		}
 	}
-	b = append(b, replace)
+	b = append(b, flags)
+	if s.Metadata != [16]byte{} {
+		b = append(b, s.Metadata[:]...)
+	}
 	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMicro()))
 	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
 	b = binary.AppendUvarint(b, uint64(s.MinSize))
@@ -94,8 +99,12 @@ func Parse(b []byte) (*Stamp, error) {
 	r := reader{rest: b}
 	s := new(Stamp)
 	copy(s.ID[:], r.take(uint64(len(s.ID))))
-	copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
-	s.Replace = string(r.take(1)) == "\x01"
+	flags := r.number()
+	s.Replace, s.Inline = flags&1 != 0, flags&2 != 0
+	r.bad = r.bad || flags > 7
+	if flags&4 != 0 {
+		copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
+	}
 	s.Issued = time.UnixMicro(int64(r.number())).UTC()
 	s.Until = time.Unix(int64(r.number()), 0).UTC()
 	s.MinSize, s.MaxSize = int64(r.number()), int64(r.number())

@@ -16,7 +16,10 @@ var full = stamp.Stamp{
 }
 
 func TestRoundTrip(t *testing.T) {
-	for _, s := range []stamp.Stamp{full, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
+	inline, replaced := full, full
+	inline.Replace, inline.Inline = false, true
+	replaced.Metadata = [16]byte{}
+	for _, s := range []stamp.Stamp{full, inline, replaced, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
 		got, err := stamp.Parse(s.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, &s, got)
@@ -36,6 +39,10 @@ func TestPublishedRoundTrip(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	whole := full.Append(nil)
+	unknown := append([]byte{}, whole...)
+	unknown[len(full.ID)] |= 8
+	_, err := stamp.Parse(unknown)
+	require.Error(t, err, "a flag of a later version")
 	// Without its last header a stamp is whole again; every other beginning of it is none.
 	withoutLast, withoutBoth := full, full
 	withoutLast.Headers, withoutBoth.Headers = full.Headers[:1], nil
