@@ -56,7 +56,7 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 // Form is an upload form before it is signed.
 type Form struct {
 	*Common
-	Expires          time.Time // truncated to milliseconds
+	Expires          time.Time // truncated to seconds
 	MinSize, MaxSize int64     // of the file in bytes, inclusive
 
 	// Fields holds every other field but policy, signature and file. Each becomes a condition that admits its value alone.
@@ -104,8 +104,8 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = append(b, `],"expiration":"`...)
-	b = f.Expires.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
-	return append(b, `"}`...), nil
+	b = f.Expires.UTC().AppendFormat(b, time.RFC3339) // for which package time has a fast path
+	return append(b[:len(b)-len("Z")], `.000Z"}`...), nil
 }
 
 // appendConditions appends a condition for each field, behind a comma. Earlier are the fields that come before these.
