@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
@@ -455,24 +453,4 @@ func TestEnvFileUnderLoad(t *testing.T) {
 		}
 		require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 200), logged.take())
 	})
-}
-
-func BenchmarkEnvFile(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "awsenv.list")
-	writeFile(b, path, envLines(0, time.Now().Add(time.Hour)))
-	benchmarkPut(b, presign.EnvFile(path, slog.New(slog.DiscardHandler)))
-}
-
-func BenchmarkStatic(b *testing.B) {
-	benchmarkPut(b, credentials.NewStaticCredentialsProvider("id-value-0000", "secret-value-0000", "token-value-0000"))
-}
-
-func benchmarkPut(b *testing.B, provider aws.CredentialsProvider) {
-	signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = provider }), "bucket", images())
-	require.NoError(b, err)
-	for b.Loop() {
-		if _, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10}); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -329,9 +328,7 @@ func BenchmarkCredentials(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "awsenv.list")
 	file := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=" + sessionToken(400) +
 		"\nEXPIRATION=" + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + "\n"
-	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	writeFile(b, path, file)
 	for by, client := range map[string]*s3.Client{
 		"static": withToken(400),
 		"file": newClient(func(o *s3.Options) {

@@ -1,0 +1,25 @@
+//go:build !race
+
+package sigv4_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/sigv4"
+)
+
+// TestAllocations: a signature allocates the text that it returns. The race detector allocates more.
+func TestAllocations(t *testing.T) {
+	key := sigv4.NewKeys("eu-central-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: sessionToken(400)}, benchmarkTime)
+	request := benchmarkRequest()
+	series := key.Series(request, benchmarkTime)
+	for name, sign := range map[string]func(){
+		"URL":         func() { key.Presign(request, benchmarkTime) },
+		"form":        func() { key.Sign("eyJ") },
+		"one of many": func() { series.Presign([]byte("&partNumber=1"), request.Headers) },
+	} {
+		require.LessOrEqual(t, testing.AllocsPerRun(100, sign), 1.0, name)
+	}
+}
