@@ -10,6 +10,12 @@ func Append(b []byte, s string) (_ []byte, asItIs bool) {
 	b = append(b, '"')
 	written := 0
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && allUnescaped(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if unescaped[c] {
 			i++
@@ -50,6 +56,21 @@ func Append(b []byte, s string) (_ []byte, asItIs bool) {
 	asItIs = written == 0
 	b = append(b, s[written:]...)
 	return append(b, '"'), asItIs
+}
+
+// allUnescaped reports whether all of eight bytes are unescaped, looking at them at once, since most strings are long and
+// need no escape.
+//
+// See https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord.
+func allUnescaped(s string) bool {
+	_ = s[7]
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	quote, backslash, del := w^'"'*ones, w^'\\'*ones, w^0x7f*ones // zero where there is one
+	found := (quote-ones)&^quote | (backslash-ones)&^backslash | (del-ones)&^del
+	control := (w - ' '*ones) &^ w
+	return (w|found|control)&tops == 0
 }
 
 // unescaped marks printable ASCII that JSON holds as it is.

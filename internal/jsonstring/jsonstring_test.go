@@ -26,3 +26,20 @@ func FuzzAppend(f *testing.F) {
 		require.Equal(t, !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }), asItIs)
 	})
 }
+
+// TestEveryByte puts each byte into each place of a longer text.
+func TestEveryByte(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte("abcdefghijklmnopqrst")
+			text[at] = byte(c)
+			var want bytes.Buffer
+			encoder := json.NewEncoder(&want)
+			encoder.SetEscapeHTML(false)
+			require.NoError(t, encoder.Encode(string(text)))
+			got, asItIs := jsonstring.Append(nil, string(text))
+			require.Equal(t, strings.TrimSuffix(want.String(), "\n"), string(got))
+			require.Equal(t, c >= ' ' && c <= '~' && c != '"' && c != '\\', asItIs, "%q", text)
+		}
+	}
+}
