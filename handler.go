@@ -95,17 +95,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	route := h.route(strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' }))
-	operation := route[r.Method]
+	i := slices.IndexFunc(route, func(o operation) bool { return o.method == r.Method })
 	switch {
 	case route == nil:
 		h.fail(w, r, &Problem{Status: http.StatusNotFound})
 		return
-	case operation.serve == nil:
-		w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(route)), ", "))
+	case i < 0:
+		methods := make([]string, len(route))
+		for i, o := range route {
+			methods[i] = o.method
+		}
+		w.Header().Set("Allow", strings.Join(methods, ", "))
 		h.fail(w, r, &Problem{Status: http.StatusMethodNotAllowed})
 		return
 	}
 
+	operation := route[i]
 	body := newBody(w, r, operation.maxBody)
 	owner, err := h.authenticate(r)
 	switch {
@@ -127,21 +132,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.write(w, r, status, "application/json", answer)
 }
 
-// route is what one path does, by method.
-type route map[string]operation
-
+// operation is what one path does for one method.
 type operation struct {
+	method  string
 	maxBody int64 // bytes
 	serve   func(r *http.Request, body *body, owner string) (status int, answer any, err error)
 }
 
-// route returns that of a path, by its segments, or nil.
-func (h *Handler) route(path []string) route {
+// route returns the operations of a path, by its segments, or nil.
+func (h *Handler) route(path []string) []operation {
 	switch {
 	case len(path) == 0:
-		return route{http.MethodPost: {maxBody, h.grant}}
+		return []operation{{http.MethodPost, maxBody, h.grant}}
 	case len(path) == 1 && path[0] == "complete":
-		return route{http.MethodPost: {maxBody, h.complete}}
+		return []operation{{http.MethodPost, maxBody, h.complete}}
 	case path[0] == "s3":
 		return h.companionRoute(path[1:])
 	}

@@ -23,30 +23,30 @@ import (
 // not.
 //
 // See https://uppy.io/docs/aws-s3/.
-func (h *Handler) companionRoute(path []string) route {
+func (h *Handler) companionRoute(path []string) []operation {
 	switch {
 	case len(path) == 1 && path[0] == "params":
-		return route{http.MethodGet: {maxBody, h.params}}
+		return []operation{{http.MethodGet, maxBody, h.params}}
 	case len(path) == 0 || path[0] != "multipart":
 		return nil
 	case len(path) == 1:
-		return route{http.MethodPost: {maxBody, h.startMultipart}}
+		return []operation{{http.MethodPost, maxBody, h.startMultipart}}
 	case len(path) == 2:
-		return route{
-			http.MethodGet:    h.onMultipart(path[1], listParts),
-			http.MethodDelete: h.onMultipart(path[1], abortMultipart),
+		return []operation{
+			h.onMultipart(http.MethodDelete, path[1], abortMultipart),
+			h.onMultipart(http.MethodGet, path[1], listParts),
 		}
 	case len(path) != 3:
 		return nil
 	case path[2] == "batch":
-		return route{http.MethodGet: h.onMultipart(path[1], signBatch)}
+		return []operation{h.onMultipart(http.MethodGet, path[1], signBatch)}
 	case path[2] == "complete":
-		completing := h.onMultipart(path[1], h.completeMultipart)
+		completing := h.onMultipart(http.MethodPost, path[1], h.completeMultipart)
 		completing.maxBody = maxPartsBody
-		return route{http.MethodPost: completing}
+		return []operation{completing}
 	}
 	if number, ok := companion.PartNumber(path[2]); ok {
-		return route{http.MethodGet: h.onMultipart(path[1], func(m *Multipart, r *http.Request, _ *body) (any, error) {
+		return []operation{h.onMultipart(http.MethodGet, path[1], func(m *Multipart, r *http.Request, _ *body) (any, error) {
 			return signNumber(m, r, number)
 		})}
 	}
@@ -146,8 +146,8 @@ func (h *Handler) companionUpload(r *http.Request, q *companionRequest, owner st
 
 // onMultipart has the owner of an upload do something to it. The key comes along in every request, and has to be the
 // one that is sealed into the ID.
-func (h *Handler) onMultipart(id string, do func(*Multipart, *http.Request, *body) (any, error)) operation {
-	return operation{maxBody, func(r *http.Request, body *body, owner string) (int, any, error) {
+func (h *Handler) onMultipart(method, id string, do func(*Multipart, *http.Request, *body) (any, error)) operation {
+	return operation{method, maxBody, func(r *http.Request, body *body, owner string) (int, any, error) {
 		if r.Method == http.MethodGet {
 			if err := fetched(r); err != nil {
 				return 0, nil, err

@@ -159,16 +159,16 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 		b, _ = jsonstring.Append(b, s)
 	}
 	members := func(name string, members map[string]string) {
-		for i, member := range sorted(members) {
-			if i == 0 {
+		before := ":{"
+		for member, value := range members {
+			if before == ":{" {
 				text(",", name)
-				text(":{", member)
-			} else {
-				text(",", member)
 			}
-			text(":", members[member])
+			text(before, member)
+			text(":", value)
+			before = ","
 		}
-		if len(members) > 0 {
+		if before == "," {
 			b = append(b, '}')
 		}
 	}
@@ -182,16 +182,6 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 	b = append(b, `","expires_in":`...)
 	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
 	return append(b, '}'), nil
-}
-
-// sorted returns the names in m, in order.
-func sorted(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // LogValue leaves out all that is secret, so that a Grant can be logged.
