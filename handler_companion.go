@@ -71,7 +71,7 @@ func (h *Handler) params(r *http.Request, _ *body, owner string) (int, any, erro
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), backendTime)
+	ctx, cancel := patient(r.Context())
 	defer cancel()
 	grant, err := h.signer.post(ctx, u, nil)
 	if err != nil {
@@ -203,7 +203,7 @@ func signBatch(m *Multipart, r *http.Request, _ *body) (any, error) {
 }
 
 func signNumbers(m *Multipart, r *http.Request, numbers []int) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), backendTime)
+	ctx, cancel := patient(r.Context())
 	defer cancel()
 	wanted := make([]Part, len(numbers))
 	for i, number := range numbers {
