@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // formFields holds the headers that S3 documents for PutObject and that are safe in the hands of a client, with the form
@@ -54,6 +56,8 @@ func FormField(name, value string) (field, formValue string, err error) {
 	return field, value, err
 }
 
+func isNotGraphic(r rune) bool { return !unicode.IsGraphic(r) }
+
 // tagSet turns tags as the header writes them ("a=b&c=d") into the XML that the form field takes.
 func tagSet(header string) (string, error) {
 	tags, err := url.ParseQuery(header)
@@ -65,6 +69,9 @@ func tagSet(header string) (string, error) {
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if key == "" || len(tags[key]) != 1 {
 			return "", fmt.Errorf("it has the tag %q %d times; each has a name and one value", key, len(tags[key]))
+		}
+		if text := key + tags[key][0]; !utf8.ValidString(text) || strings.ContainsFunc(text, isNotGraphic) {
+			return "", fmt.Errorf("it has the tag %q with a character that does not print, which XML cannot hold", key)
 		}
 		b.WriteString("<Tag><Key>")
 		xml.EscapeText(&b, []byte(key)) // a strings.Builder never fails

@@ -1,7 +1,10 @@
 package objectheader_test
 
 import (
+	"encoding/xml"
+	"net/url"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,8 +36,40 @@ func TestFormFieldRefuses(t *testing.T) {
 		_, _, err := objectheader.FormField(name, "v")
 		require.ErrorContains(t, err, "not a header that a service can set", name)
 	}
-	for value, want := range map[string]string{"a=1&a=2": `the tag "a" 2 times`, "=1": `the tag "" 1 times`, "a;b": "not of the form", "a=%zz": "not of the form"} {
+	for value, want := range map[string]string{"a=1&a=2": `the tag "a" 2 times`, "=1": `the tag "" 1 times`, "a;b": "not of the form", "a=%zz": "not of the form",
+		"a=%00": "does not print", "a=%FF": "does not print", "%0D=b": "does not print", "a=%EF%BF%BE": "does not print",
+	} {
 		_, _, err := objectheader.FormField("x-amz-tagging", value)
 		require.ErrorContains(t, err, want, value)
 	}
+}
+
+// FuzzFormField: what a form's XML says of tags is what the header says; every other value stays as it is.
+func FuzzFormField(f *testing.F) {
+	for _, value := range []string{"a=b&c=d", "b=2+3&a=%3C1%3E", "a=%00", "a=\xff", "a=1&a=2", "a=]]>", "%EF%BF%BE=x", "a=%0D%0A"} {
+		f.Add("X-Amz-Tagging", value)
+	}
+	f.Add("Cache-Control", "no-store")
+	f.Add("x-amz-meta-a", "b")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		field, formValue, err := objectheader.FormField(name, value)
+		switch {
+		case err != nil:
+			require.True(t, utf8.ValidString(err.Error()))
+			return
+		case field != "tagging":
+			require.Equal(t, value, formValue)
+			return
+		}
+		want, err := url.ParseQuery(value)
+		require.NoError(t, err)
+		var document struct {
+			Tags []struct{ Key, Value string } `xml:"TagSet>Tag"`
+		}
+		require.NoError(t, xml.Unmarshal([]byte(formValue), &document), formValue)
+		require.Len(t, document.Tags, len(want))
+		for _, tag := range document.Tags {
+			require.Equal(t, want[tag.Key], []string{tag.Value})
+		}
+	})
 }
