@@ -1,0 +1,54 @@
+package endpoint_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/endpoint"
+)
+
+// FuzzResolve: what an endpoint is made of makes the URL of a bucket that a client reads as it was meant, with room for a
+// key behind it; no error shows what may be a password.
+func FuzzResolve(f *testing.F) {
+	f.Add("bucket", "eu-central-1", "", "", false)
+	f.Add("my.bucket", "us-east-1", "https://s3.example.com:8443/a%2Fb/", "", true)
+	f.Add("bucket", "auto", "http://[::1]:80", "https://files.example.com/s3?a=b", true)
+	f.Add("bucket", "us-west-2", "http://minio:9000", "https://user:hunter2@example.com", false)
+	f.Add("arn:aws:s3:us-west-2:123456789012:accesspoint/photos", "us-west-2", "", "", false)
+	f.Add("bucket--euc1-az1--x-s3", "eu-central-1", "", "HTTPS://EXAMPLE.com:443", false)
+	f.Add("b", "r", "", "https://a b.example", true)
+	f.Fuzz(func(t *testing.T, bucket, region, base, public string, pathStyle bool) {
+		client := s3.New(s3.Options{
+			Region: region, UsePathStyle: pathStyle, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		}, func(o *s3.Options) {
+			if base != "" {
+				o.BaseEndpoint = &base
+			}
+		})
+		e, err := endpoint.Resolve(client, bucket, public)
+		if err != nil {
+			require.Zero(t, e)
+			if public, parseErr := url.Parse(public); parseErr == nil {
+				if password, ok := public.User.Password(); ok && len(password) > 3 && !strings.Contains(bucket+base, password) {
+					require.NotContains(t, err.Error(), password)
+				}
+			}
+			return
+		}
+		require.NotEmpty(t, e.Region)
+		require.Regexp(t, "^/(.*/)?$", e.Base)
+		u, err := url.Parse(e.Scheme + "://" + e.Host + e.Base + "key")
+		require.NoError(t, err)
+		require.Contains(t, []string{"http", "https"}, u.Scheme)
+		require.Equal(t, e.Host, u.Host)
+		require.Equal(t, e.Base+"key", u.EscapedPath())
+		require.Empty(t, u.RawQuery+u.Fragment)
+		require.Nil(t, u.User)
+		require.Equal(t, e.Bucket()+"/key", u.String())
+	})
+}
