@@ -684,3 +684,51 @@ func TestMetadataEncoding(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"name": "=?UTF-8?q?=C3=A9=0D=0AX-Amz-Meta-Evil:_1?="}, head.Metadata)
 }
+
+// FuzzPolicy: whatever document is signed, a form is taken only if encoding/json finds in it a condition for each field, and
+// nothing that the form does not meet.
+func FuzzPolicy(f *testing.F) {
+	const others = `["starts-with","$x-amz-date",""],{"x-amz-algorithm":"AWS4-HMAC-SHA256"},["starts-with","$X-Amz-Credential","AKIA"]`
+	for _, policy := range []string{
+		`{"expiration":"2999-01-01T00:00:00Z","conditions":[{"bucket":"bucket"},{"key":"u/a"},["content-length-range",1,100],` + others + `]}`,
+		`{"expiration":"2999-01-01T00:00:00Z","conditions":[{"bucket":"bucket"},["starts-with","$key","u/"],["content-length-range","1",5],` + others + `]}`,
+		`{"expiration":"2999-01-01T00:00:00Z","conditions":[{"bucket":"bucket"},{"key":"b","key":"u/a"},` + others + `]}`,
+		`{"Expiration":"2999-01-01T00:00:00.000Z","conditions":[{"acl":"private"},{"key":null}]}`, `{}`, `[]`, "", "\xff",
+	} {
+		f.Add(policy)
+	}
+	s := New()
+	f.Fuzz(func(t *testing.T, policy string) {
+		if policy == "" {
+			return // which stands for another one in a testForm
+		}
+		form := newForm("u/a")
+		form.policy = policy
+		a := send(t, s, form.request(t, s))
+		if a.status != 204 {
+			require.Contains(t, []int{400, 403}, a.status, a.body)
+			require.NotEmpty(t, a.code())
+			return
+		}
+		var document struct{ Conditions []any }
+		require.NoError(t, json.Unmarshal([]byte(policy), &document))
+		covered := make(map[string]bool)
+		for _, c := range document.Conditions {
+			switch c := c.(type) {
+			case map[string]any:
+				for name, value := range c {
+					covered[strings.ToLower(name)] = true
+					if strings.EqualFold(name, "key") {
+						require.Equal(t, "u/a", value)
+					}
+				}
+			case []any:
+				name, _ := c[1].(string)
+				covered[strings.ToLower(strings.TrimPrefix(name, "$"))] = true
+			}
+		}
+		for _, name := range []string{"bucket", "key", "x-amz-date", "x-amz-algorithm", "x-amz-credential"} {
+			require.True(t, covered[name], "%s: %s", name, policy)
+		}
+	})
+}
