@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,6 +29,7 @@ import (
 // uppy does what Uppy does, by the sources of its versions 5 and 6.
 type uppy struct {
 	shop
+	t       testing.TB
 	handler http.Handler
 	user    string
 	version int
@@ -40,10 +40,10 @@ func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption)
 	t.Helper()
 	s := open(t, s3test.New(), policy)
 	log := new(bytes.Buffer)
-	opts = append([]presign.HandlerOption{presign.WithLogger(slog.New(slog.NewTextHandler(log, nil)))}, opts...)
+	opts = append([]presign.HandlerOption{presign.WithLogger(newLog(t, log))}, opts...)
 	handler, err := presign.NewHandler(s.Signer, user, opts...)
 	require.NoError(t, err)
-	return uppy{shop: s, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6, log: log}
+	return uppy{shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6, log: log}
 }
 
 // ask sends a request to the handler. The option endpoint of Uppy 6 keeps the slash that it may end in.
@@ -57,9 +57,7 @@ func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("X-User", u.user)
-	w := httptest.NewRecorder()
-	u.handler.ServeHTTP(w, r)
-	return w
+	return serve(u.t, u.handler, r)
 }
 
 // get decodes a successful answer.
@@ -400,8 +398,7 @@ func TestCompanionRoutes(t *testing.T) {
 			r := httptest.NewRequest("GET", "/uploads"+path, nil)
 			r.Header.Set("X-User", "alice")
 			r.Header.Set("Sec-Fetch-Mode", mode)
-			w := httptest.NewRecorder()
-			u.handler.ServeHTTP(w, r)
+			w := serve(t, u.handler, r)
 			if mode == "navigate" || mode == "no-cors" {
 				requireProblem(t, w, 403)
 			} else {
@@ -444,8 +441,7 @@ func TestCompanionBodies(t *testing.T) {
 	r := httptest.NewRequest("POST", "/uploads"+u.path(s, "/complete", ""), strings.NewReader(u.completion([]string{etag})))
 	r.Header.Set("X-User", "alice")
 	r.Header.Set("Content-Type", "text/plain")
-	w := httptest.NewRecorder()
-	u.handler.ServeHTTP(w, r)
+	w := serve(t, u.handler, r)
 	requireProblem(t, w, 415)
 
 	// Nearly a megabyte of a part.

@@ -46,6 +46,7 @@ func with(change func(*presign.Policy)) presign.Policy {
 // violations returns "field detail" for each violation that err joins, and fails on any other error.
 func violations(t *testing.T, err error) []string {
 	t.Helper()
+	_ = told(t, err)
 	var found []string
 	var visit func(error)
 	visit = func(err error) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -59,8 +58,9 @@ type shop struct {
 
 func open(t *testing.T, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
 	t.Helper()
-	opts = append([]presign.SignerOption{presign.WithSecret(secret)}, opts...)
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, opts...)
+	store.AddCredentials(session)
+	opts = append([]presign.SignerOption{presign.WithSecret(secret), presign.WithStore(store.S3())}, opts...)
+	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, opts...)
 	require.NoError(t, err)
 	return shop{signer, store}
 }
@@ -531,7 +531,7 @@ func TestDeniedDelete(t *testing.T) {
 	s := open(t, store, final())
 	var log bytes.Buffer
 	hooked := 0
-	handler, err := presign.NewHandler(s.Signer, user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+	handler, err := presign.NewHandler(s.Signer, user, presign.WithLogger(newLog(t, &log)),
 		presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked++; return nil }))
 	require.NoError(t, err)
 	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -541,15 +541,13 @@ func TestDeniedDelete(t *testing.T) {
 		return s3test.None
 	})
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
+	w := serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
 	require.Equal(t, 200, w.Code, w.Body)
 	require.Equal(t, 1, hooked)
 	require.Empty(t, log.String())
 
 	grant = s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, true, []byte("<html></html>"), nil)
-	w = httptest.NewRecorder()
-	handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
+	w = serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
 	requireProblem(t, w, 422)
 	require.Equal(t, 1, hooked)
 	require.Contains(t, log.String(), "AccessDenied")
@@ -596,8 +594,7 @@ func TestStatuses(t *testing.T) {
 		handler, err := presign.NewHandler(s.Signer, user)
 		require.NoError(t, err)
 		do := func(key string) *httptest.ResponseRecorder {
-			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+key+`"}`))
+			w := serve(t, handler, completeRequest("alice", `{"key": "`+key+`"}`))
 			return w
 		}
 		grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
@@ -610,8 +607,7 @@ func TestStatuses(t *testing.T) {
 		requireProblem(t, do(grant.Key), 409)
 		store.Fail(nil)
 		requireProblem(t, func() *httptest.ResponseRecorder {
-			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, completeRequest("ALICE", `{"key": "`+grant.Key+`"}`))
+			w := serve(t, handler, completeRequest("ALICE", `{"key": "`+grant.Key+`"}`))
 			return w
 		}(), 404)
 		time.Sleep(25 * time.Hour)
@@ -622,7 +618,7 @@ func TestStatuses(t *testing.T) {
 // TestFleetingSecret is warned of once, by the handler.
 func TestFleetingSecret(t *testing.T) {
 	var log bytes.Buffer
-	_, err := presign.NewHandler(newSigner(t, images()), user, presign.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	_, err := presign.NewHandler(newSigner(t, images()), user, presign.WithLogger(newLog(t, &log)))
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(log.String(), "WithSecret"))
 }
@@ -766,8 +762,7 @@ func TestHandlerCompletes(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	do := func(r *http.Request) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
+		w := serve(t, handler, r)
 		return w
 	}
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice", Metadata: map[string]string{"color": "red"}}, false, png, nil)
@@ -822,8 +817,7 @@ func TestHandlerCompletionFails(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	do := func(key string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+key+`"}`))
+		w := serve(t, handler, completeRequest("alice", `{"key": "`+key+`"}`))
 		return w
 	}
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, []byte("<html><script>alert(1)</script>"), nil)
@@ -951,9 +945,8 @@ func TestStoreHangs(t *testing.T) {
 		for _, limit := range []time.Duration{time.Second, time.Hour} {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
-			w := httptest.NewRecorder()
 			started := time.Now()
-			handler.ServeHTTP(w, completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+			w := serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
 			require.Equal(t, min(limit, 10*time.Second), time.Since(started))
 			requireProblem(t, w, 504)
 		}
