@@ -56,7 +56,7 @@ type shop struct {
 	store *s3test.Server
 }
 
-func open(t *testing.T, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
+func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
 	t.Helper()
 	store.AddCredentials(session)
 	opts = append([]presign.SignerOption{presign.WithSecret(secret), presign.WithStore(store.S3())}, opts...)
