@@ -28,6 +28,9 @@ const (
 	maxParts         = 10000
 	parallelParts    = 4
 
+	// lookTime is for one look at an object, however long a copy may take.
+	lookTime = 10 * time.Second
+
 	// settleTime is how long a copy may take to be looked at, or taken back, after whoever asked for it may be gone.
 	settleTime = 30 * time.Second
 )
@@ -93,12 +96,14 @@ func (c copying) whole(ctx context.Context) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &Object{Key: c.to, VersionID: aws.ToString(out.VersionId)}
-	if out.CopyObjectResult != nil {
-		made.ETag = aws.ToString(out.CopyObjectResult.ETag)
+	if out.CopyObjectResult == nil || aws.ToString(out.CopyObjectResult.ETag) == "" {
+		return nil, errNoCopy
 	}
-	return made, nil
+	return &Object{Key: c.to, VersionID: aws.ToString(out.VersionId), ETag: *out.CopyObjectResult.ETag}, nil
 }
+
+// errNoCopy is about an answer that is not S3's: a proxy's, say.
+var errNoCopy = errors.New("the store does not tell of the copy")
 
 // source returns the x-amz-copy-source.
 func (c copying) source() *string {
@@ -169,6 +174,9 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 	out, err := c.Client.CompleteMultipartUpload(ctx, complete, setHeaders(header))
 	if err != nil {
 		return nil, err
+	}
+	if aws.ToString(out.Key) == "" {
+		return nil, errNoCopy
 	}
 	return &Object{Key: c.to, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
 }

@@ -71,6 +71,9 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 		input.PartNumberMarker = aws.String(strconv.Itoa(after))
 	}
 	out, err := s.Client.ListParts(ctx, input, setHeaders(everyRequest(u.Header)))
+	if err == nil && aws.ToString(out.UploadId) != u.ID {
+		err = errors.New("the store answers with no list of its parts")
+	}
 	if err != nil {
 		return nil, 0, u.failure("list", err)
 	}
@@ -129,7 +132,10 @@ func (s Store) CompleteUpload(
 		input.ChecksumType = types.ChecksumTypeFullObject
 		header["x-amz-checksum-"+strings.ToLower(whole.Algorithm)] = whole.Value
 	}
-	_, err := s.Client.CompleteMultipartUpload(ctx, input, setHeaders(header))
+	out, err := s.Client.CompleteMultipartUpload(ctx, input, setHeaders(header))
+	if err == nil && aws.ToString(out.Key) == "" { // Ceph 16.2 does not tell the ETag
+		err = errors.New("the store does not tell the key of what it became")
+	}
 	if err == nil {
 		return nil
 	}

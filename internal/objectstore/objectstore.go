@@ -73,12 +73,14 @@ type Object struct {
 	Made bool
 }
 
-// Head returns the object under a key.
+// Head returns the object under a key. It waits no longer than 10 seconds.
 func (s Store) Head(ctx context.Context, key string) (*Object, error) {
 	return s.head(ctx, key, "")
 }
 
 func (s Store) head(ctx context.Context, key, version string) (*Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	out, err := s.Client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &s.Bucket, Key: &key, VersionId: optional(version), ChecksumMode: types.ChecksumModeEnabled,
 	})
@@ -158,6 +160,9 @@ func (s Store) Beginning(ctx context.Context, o *Object, n int) ([]byte, error) 
 		return nil, failure("read", o.Key, err)
 	}
 	defer out.Body.Close()
+	if aws.ToString(out.ETag) == "" {
+		return nil, failure("read", o.Key, errors.New("the store does not tell its ETag"))
+	}
 	size := aws.ToInt64(out.ContentLength)
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		if size, err = strconv.ParseInt(total, 10, 64); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -266,3 +267,46 @@ func large(n int) string {
 }
 
 const partSize = 5 << 20
+
+// TestNoAnswer: a success that is not S3's, but a proxy's, is a failure and says nothing of what is there.
+func TestNoAnswer(t *testing.T) {
+	for _, body := range []string{"", "<html>Please log in</html>", "Please log in"} {
+		server := s3test.New()
+		from := put(t, server, s3.PutObjectInput{}, "hello world")
+		u := begin(t, server, "")
+		proxied := func(but string) objectstore.Store { // for all but HEADs, or them alone
+			limit := int64(0)
+			if but == "parts" {
+				limit = 1
+			}
+			return objectstore.Store{Bucket: bucket, CopyLimit: limit, Client: server.S3(func(o *s3.Options) {
+				o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					begins := r.URL.Query().Has("uploads") || r.URL.Query().Get("x-id") == "UploadPartCopy"
+					if r.Method == http.MethodHead && but != "HEAD" || begins && but == "parts" {
+						return server.HTTPClient().Transport.RoundTrip(r)
+					}
+					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+				})}
+			})}
+		}
+		ctx := t.Context()
+		_, headErr := proxied("HEAD").Head(ctx, source)
+		_, readErr := proxied("").Beginning(ctx, from, 5)
+		_, _, listErr := proxied("").Parts(ctx, u, 0, "")
+		_, beginErr := proxied("").CreateUpload(ctx, target, nil, nil, "")
+		_, copyErr := proxied("").Copy(ctx, from, target, false, nil, nil)
+		_, partsErr := proxied("parts").Copy(ctx, from, target, false, nil, nil)
+		for name, err := range map[string]error{
+			"head": headErr, "read": readErr, "list": listErr, "begin": beginErr, "copy": copyErr, "copy by parts": partsErr,
+			"complete": proxied("").CompleteUpload(ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
+			"abort":    proxied("").AbortUpload(ctx, u),
+		} {
+			require.Error(t, err, "%s: %q", name, body)
+			for _, is := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest} {
+				require.NotErrorIs(t, err, is, "%s: %q", name, body)
+			}
+			require.NotContains(t, err.Error(), "log in")
+		}
+		require.Empty(t, list(t, server, u), "it is still there")
+	}
+}
