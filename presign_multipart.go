@@ -26,6 +26,7 @@ const (
 
 const (
 	multipartTime    = 7 * 24 * time.Hour // from beginning to completion
+	takeBackTime     = 2 * time.Second    // of backendTime, for what may have begun though the store did not say so
 	multipartPurpose = "multipart"
 )
 
@@ -151,7 +152,7 @@ func (s *Signer) begin(
 	ctx context.Context, key string, header, metadata map[string]string, random bool,
 ) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(backendTime)
-	bounded, cancel := context.WithDeadline(ctx, deadline)
+	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-takeBackTime))
 	defer cancel()
 	begun, err := s.store.CreateUpload(bounded, key, header, metadata, string(s.rules.Checksum))
 	if err != nil && random {
