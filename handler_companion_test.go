@@ -38,7 +38,11 @@ type uppy struct {
 
 func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption) uppy {
 	t.Helper()
-	s := open(t, s3test.New(), policy)
+	return mount(t, open(t, s3test.New(), policy), opts...)
+}
+
+func mount(t testing.TB, s shop, opts ...presign.HandlerOption) uppy {
+	t.Helper()
 	log := new(bytes.Buffer)
 	opts = append([]presign.HandlerOption{presign.WithLogger(newLog(t, log))}, opts...)
 	handler, err := presign.NewHandler(s.Signer, user, opts...)
@@ -48,6 +52,10 @@ func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption)
 
 // ask sends a request to the handler. The option endpoint of Uppy 6 keeps the slash that it may end in.
 func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
+	return serve(u.t, u.handler, u.request(method, path, body))
+}
+
+func (u uppy) request(method, path, body string) *http.Request {
 	endpoint := "/uploads"
 	if u.version == 6 {
 		endpoint = "/uploads/"
@@ -57,7 +65,7 @@ func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("X-User", u.user)
-	return serve(u.t, u.handler, r)
+	return r
 }
 
 // get decodes a successful answer.
