@@ -265,7 +265,8 @@ func (m *Multipart) complete(
 	if algorithm, digest, ok := strings.Cut(m.granted.Checksum, " "); ok {
 		whole = &objectstore.Whole{Algorithm: algorithm, Value: digest}
 	}
-	err = m.signer.store.CompleteUpload(ctx, m.store, chosen, size, whole, m.signer.rules.Replace)
+	replace := m.granted.Replace && m.signer.rules.Replace
+	err = m.signer.store.CompleteUpload(ctx, m.store, chosen, size, whole, replace)
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
 		return m.completed(ctx, hook)

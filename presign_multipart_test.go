@@ -468,6 +468,23 @@ func TestMultipartTaken(t *testing.T) {
 	}
 }
 
+// TestMultipartOtherPolicy: an upload that was granted without Replace replaces nothing at a Signer that may.
+func TestMultipartOtherPolicy(t *testing.T) {
+	once, replacing := inParts(), inParts()
+	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
+	s := open(t, s3test.New(), once)
+	s.upload(t, presign.Upload{Key: "incoming/a.png"}, false, png, nil)
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	require.NoError(t, err)
+	s.putAll(t, m, append(bytes.Clone(png), 1))
+	m, err = open(t, s.store, replacing).ResumeMultipart(m.ID)
+	require.NoError(t, err)
+	_, err = m.Complete(t.Context(), nil)
+	require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
+	require.Equal(t, png, stored.Body)
+}
+
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
