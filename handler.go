@@ -98,7 +98,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route := h.route(strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' }))
 	i := slices.IndexFunc(route, func(o operation) bool { return o.method == r.Method })
 	switch {
-	case route == nil:
+	// What looks at paths before, a mux or a proxy, takes an encoded slash for a part of a name.
+	case route == nil, strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F"):
 		h.fail(w, r, &Problem{Status: http.StatusNotFound})
 		return
 	case i < 0:

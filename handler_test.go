@@ -314,7 +314,7 @@ func TestMounted(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for path, status := range map[string]int{"/uploads": 201, "/uploads/": 201, "/uploads/x": 404, "/uploads/%2F": 201, "/uploads/%2e%2e": 404} {
+	for path, status := range map[string]int{"/uploads": 201, "/uploads/": 201, "/uploads/x": 404, "/uploads/%2F": 404, "/uploads/s3%2fparams": 404, "/uploads/%2e%2e": 404} {
 		r, err := http.NewRequest("POST", server.URL+path, strings.NewReader(`{"filename": "a.png", "size": 10}`))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
