@@ -313,58 +313,6 @@ func TestUppyTooLarge(t *testing.T) {
 	require.Empty(t, u.keys())
 }
 
-// TestOtherUploads: with an ID of its own, a client can do nothing to another's upload, nor to another of its own, by any
-// mix of IDs and keys; and to it nobody tells that there is one.
-func TestOtherUploads(t *testing.T) {
-	alice := newUppy(t, inParts())
-	bob := alice
-	bob.user = "bob"
-	hers, his, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
-	etag := alice.putPart(t, &presign.Grant{Method: "PUT", URL: alice.sign(t, hers, 1)}, png)
-	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, his, 1)}, png)
-	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, second, 1)}, png)
-
-	storeID := func(signed string) string {
-		u, err := url.Parse(signed)
-		require.NoError(t, err)
-		return u.Query().Get("uploadId")
-	}
-	grant := alice.upload(t, presign.Upload{Filename: "a.png", Owner: "bob"}, true, png, nil)
-	ids := []string{hers.UploadID, his.UploadID, second.UploadID, storeID(alice.sign(t, hers, 1)), storeID(bob.sign(t, his, 1)),
-		grant.Fields["x-amz-meta-presign"], his.UploadID[:100] + hers.UploadID[100:], "A", ".", "..", strings.Repeat("A", 10_000)}
-	keys := []string{hers.Key, his.Key, second.Key, grant.Key, finalKey(hers.Key), "", strings.ToUpper(his.Key), his.Key + "&key=" + hers.Key}
-	var told string
-	for _, id := range ids {
-		for _, key := range keys {
-			if id == his.UploadID && key == his.Key || id == second.UploadID && key == second.Key {
-				continue
-			}
-			for _, c := range []struct{ method, rest, body string }{
-				{"GET", "", ""}, {"GET", "/1", ""}, {"GET", "/batch", ""}, {"POST", "/complete", bob.completion([]string{etag})}, {"DELETE", "", ""},
-			} {
-				query := "?partNumbers=1&key=" + strings.ReplaceAll(url.QueryEscape(key), "%26key%3D", "&key=")
-				w := bob.ask(c.method, "/s3/multipart/"+strings.ReplaceAll(id, ".", "%2E")+c.rest+query, c.body)
-				text := w.Body.String()
-				p := requireProblem(t, w, 404)
-				if told == "" && p.Detail != "" {
-					told = text
-				}
-				require.Equal(t, told, text)
-			}
-		}
-	}
-	requireProblem(t, bob.ask("GET", "/s3/multipart/"+his.UploadID, ""), 404)
-	require.ElementsMatch(t, []string{hers.Key, his.Key, second.Key}, alice.uploads(t))
-	require.Equal(t, []string{grant.Key}, alice.keys())
-
-	// An ID and a key that fit are for a part URL of that very upload.
-	_, err := alice.ResumeMultipart(his.UploadID)
-	require.NoError(t, err)
-	swapped := strings.Replace(bob.sign(t, his, 1), storeID(bob.sign(t, his, 1)), storeID(alice.sign(t, hers, 1)), 1)
-	require.Equal(t, 403, alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
-	alice.get(t, "POST", alice.path(hers, "/complete", ""), alice.completion([]string{etag}), new(completed))
-}
-
 // TestCompanionRoutes: what is there, for whom, and how.
 func TestCompanionRoutes(t *testing.T) {
 	u := newUppy(t, inParts())
@@ -400,19 +348,6 @@ func TestCompanionRoutes(t *testing.T) {
 	encoded := "/s3//multipart/%" + fmt.Sprintf("%X", s.UploadID[0]) + s.UploadID[1:]
 	for _, path := range []string{mine, "//" + strings.TrimPrefix(mine, "/"), mine + "/", encoded} {
 		u.get(t, "GET", path+key, "", new([]any))
-	}
-	for _, mode := range []string{"navigate", "no-cors", "cors", "same-origin"} {
-		for _, path := range []string{"/s3/params?filename=a.png", mine + key, mine + "/1" + key, mine + "/batch" + key + "&partNumbers=1"} {
-			r := httptest.NewRequest("GET", "/uploads"+path, nil)
-			r.Header.Set("X-User", "alice")
-			r.Header.Set("Sec-Fetch-Mode", mode)
-			w := serve(t, u.handler, r)
-			if mode == "navigate" || mode == "no-cors" {
-				requireProblem(t, w, 403)
-			} else {
-				require.Equal(t, 200, w.Code, "%s %s: %s", mode, path, w.Body)
-			}
-		}
 	}
 }
 

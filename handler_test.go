@@ -154,92 +154,6 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// TestHostileRequests: each is answered with a problem that names what is at fault, and nothing is signed.
-func TestHostileRequests(t *testing.T) {
-	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
-	for _, c := range []struct {
-		body   string
-		status int
-		field  string
-	}{
-		{``, 400, ""}, {`{`, 400, ""}, {`[]`, 400, ""}, {`null`, 400, ""}, {`"a"`, 400, ""}, {`{} {}`, 400, ""}, {`{"filename": "a.png"}x`, 400, ""},
-		{deep, 400, ""}, {strings.Repeat("[", 60000), 400, ""},
-		{`{"filename": "` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
-		{`{"filename": "a.png", "filename": "b.png"}`, 400, "filename"},
-		{`{"size": 10, "filename": "a.png", "si\u007ae": 20}`, 400, "size"},
-		{`{"filename": "a.png", "Size": 10}`, 400, "Size"},
-		{`{"FILENAME": "a.png"}`, 400, "FILENAME"},
-		{`{"filename": "a.png", "key": "uploads/other.png"}`, 400, "key"},
-		{`{"filename": "a.png", "owner": "root"}`, 400, "owner"},
-		{`{"filename": "a.png", "redirect": "https://evil.example"}`, 400, "redirect"},
-		{`{"filename": "a.png", "__proto__": {}}`, 400, "__proto__"},
-		{`{"filename": 5}`, 400, "filename"}, {`{"filename": null}`, 400, "filename"}, {`{"filename": ["a.png"]}`, 400, "filename"}, {`{"filename": {}}`, 400, "filename"},
-		{`{"filename": "a.png", "size": "10"}`, 400, "size"}, {`{"filename": "a.png", "size": null}`, 400, "size"}, {`{"filename": "a.png", "size": true}`, 400, "size"},
-		{`{"filename": "a.png", "size": 10.5}`, 400, "size"}, {`{"filename": "a.png", "size": 1e2}`, 400, "size"}, {`{"filename": "a.png", "size": -0}`, 400, "size"},
-		{`{"filename": "a.png", "size": 9223372036854775808}`, 400, "size"}, {`{"filename": "a.png", "size": 1e400}`, 400, "size"},
-		{`{"filename": "a.png", "size": 010}`, 400, ""}, {`{"filename": "a.png", "size": NaN}`, 400, ""}, {`{"filename": "a.png", "size": 0x10}`, 400, ""},
-		{`{"filename": "a.png", "metadata": ["color"]}`, 400, "metadata"}, {`{"filename": "a.png", "metadata": {"color": 5}}`, 400, "metadata[color]"},
-		{`{"filename": "a.png", "metadata": {"color": "a", "color": "b"}}`, 400, "metadata[color]"},
-		{"{\"filename\": \"a\xff.png\"}", 400, ""}, {`{"filename": "a\ud800.png"}`, 400, ""}, {`{"filename": "\udc00\ud800.png"}`, 400, ""}, {"\xef\xbb\xbf{}", 400, ""},
-
-		{`{}`, 422, "filename"}, {`{"filename": ""}`, 422, "filename"},
-		{`{"filename": "../a.png"}`, 422, "filename"}, {`{"filename": "a/b.png"}`, 422, "filename"}, {`{"filename": "a\\b.png"}`, 422, "filename"}, {`{"filename": ".."}`, 422, "filename"},
-		{`{"filename": "a\u0000.png"}`, 422, "filename"}, {`{"filename": "a\r\nb.png"}`, 422, "filename"}, {`{"filename": "a\u0085.png"}`, 422, "filename"},
-		{`{"filename": "gpj.\u202eexe"}`, 422, "filename"}, {`{"filename": "\u2067a.png"}`, 422, "filename"},
-		{`{"filename": "` + strings.Repeat("a", 300) + `"}`, 422, "filename"},
-		{`{"filename": "a.png", "size": 0}`, 422, "size"}, {`{"filename": "a.png", "size": -1}`, 422, "size"},
-		{`{"filename": "a.png", "size": -9223372036854775808}`, 422, "size"}, {`{"filename": "a.png", "size": 9223372036854775807}`, 422, "size"}, {`{"filename": "a.png", "size": 1001}`, 422, "size"},
-		{`{"filename": "a.png", "min_size": 0}`, 422, "min_size"}, {`{"filename": "a.png", "max_size": 0}`, 422, "max_size"}, {`{"filename": "a.png", "max_size": 9223372036854775807}`, 422, "max_size"},
-		{`{"filename": "a.png", "expires_in": 0}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": -1}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": 901}`, 422, "expires_in"}, {`{"filename": "a.png", "expires_in": 9223372036854775807}`, 422, "expires_in"},
-		{`{"filename": "a.png", "type": "text/html"}`, 422, "type"}, {`{"filename": "a.html", "type": "text/html"}`, 422, "type"}, {`{"filename": "a", "type": "image/jpegz;text/html"}`, 422, "type"},
-		{`{"filename": "a.png", "type": "image/png,text/html"}`, 422, "type"}, {`{"filename": "a.pdf", "type": "image/png"}`, 422, "type"}, {`{"filename": "a", "type": "image/png\r\nx-amz-acl: public-read"}`, 422, "type"},
-		{`{"filename": "a.png", "method": "put"}`, 422, "method"}, {`{"filename": "a.png", "method": "DELETE"}`, 422, "method"}, {`{"filename": "a.png", "method": "PUT"}`, 422, "size"},
-		{`{"filename": "a.png", "checksum": "AAAA"}`, 422, "checksum"}, {`{"filename": "a.png", "metadata": {"x": "y"}}`, 422, "metadata[x]"}, {`{"filename": "a.png", "metadata": {"color": "a\r\nb"}}`, 422, "metadata[color]"},
-	} {
-		s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"color"} }))
-		p := requireProblem(t, s.do(jsonRequest(c.body)), c.status)
-		shown := c.body
-		if len(shown) > 100 {
-			shown = shown[:100]
-		}
-		if c.field == "" {
-			require.Empty(t, p.Errors, shown)
-			require.NotEmpty(t, p.Detail, shown)
-		} else {
-			require.NotEmpty(t, p.Errors, shown)
-			require.Equal(t, c.field, p.Errors[0].Field, shown)
-			require.NotEmpty(t, p.Errors[0].Detail, shown)
-		}
-		require.NotContains(t, p.Message, "\r", shown)
-		require.Less(t, len(p.Message), 500, shown)
-		require.Zero(t, s.signed, shown)
-	}
-}
-
-func TestHostileForms(t *testing.T) {
-	for _, c := range []struct {
-		body   string
-		status int
-		field  string
-	}{
-		{"", 422, "filename"}, {"filename=a.png&filename=b.png", 400, "filename"}, {"filename=a.png&Size=10", 400, "Size"},
-		{"filename=a.png&key=uploads/b.png", 400, "key"}, {"filename=a.png&metadata=x", 400, "metadata"}, {"filename=a.png&size[a]=10", 400, "size[a]"},
-		{"filename=a.png&metadata[color]=a&metadata[color]=b", 400, "metadata[color]"}, {"filename=a.png&metadata[]=a", 422, "metadata[]"},
-		{"filename=a.png&size=", 400, "size"}, {"filename=a.png&size=+10", 400, "size"}, {"filename=a.png&size=%2B10", 400, "size"}, {"filename=a.png&size=1_0", 400, "size"},
-		{"filename=a.png&size=0x10", 400, "size"}, {"filename=a.png&size=10.0", 400, "size"}, {"filename=a.png&size=99999999999999999999", 400, "size"},
-		{"filename=a.png&size=0", 422, "size"}, {"filename=a.png&size=-1", 422, "size"}, {"filename=%ff", 400, "filename"}, {"filename=a%00", 422, "filename"},
-		{"filename=%zz", 400, ""}, {"filename=a;size=10", 400, ""}, {strings.Repeat("a", 65<<10), 413, ""},
-	} {
-		s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"color"} }))
-		p := requireProblem(t, s.do(formRequest(c.body)), c.status)
-		if c.field != "" {
-			require.NotEmpty(t, p.Errors, c.body)
-			require.Equal(t, c.field, p.Errors[0].Field, c.body)
-		}
-		require.Zero(t, s.signed, c.body)
-	}
-}
-
 // TestAllFaultsAtOnce: a client need not mend one fault to hear of the next.
 func TestAllFaultsAtOnce(t *testing.T) {
 	s := newService(t, images())
@@ -253,27 +167,6 @@ func TestAllFaultsAtOnce(t *testing.T) {
 
 	p = requireProblem(t, s.do(jsonRequest(`{"filename": 1, "size": "x", "Method": "GET"}`)), 400)
 	require.Len(t, p.Errors, 3)
-}
-
-// TestHarmlessNames: names that look like attacks elsewhere are granted under a safe key.
-func TestHarmlessNames(t *testing.T) {
-	for name, key := range map[string]string{
-		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png", "a$$b.png": "a__b.png", "a b.png": "a-b.png",
-		"'; DROP TABLE x; --.png": "---DROP-TABLE-x----.png", "<script>.png": "-script-.png", "a%2F..%2Fb.png": "a-2F..-2Fb.png", "日本.png": "日本.png",
-	} {
-		s := newService(t, images())
-		body, err := json.Marshal(map[string]any{"filename": name, "method": "POST"})
-		require.NoError(t, err)
-		w := s.do(jsonRequest(string(body)))
-		require.Equal(t, http.StatusCreated, w.Code, w.Body)
-		var grant presign.Grant
-		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &grant))
-		_, got, _ := strings.Cut(strings.TrimPrefix(grant.Key, "uploads/"), "/")
-		require.Equal(t, key, got)
-		for field, value := range grant.Fields {
-			require.NotContains(t, value, "$", field)
-		}
-	}
 }
 
 func TestRoutes(t *testing.T) {
@@ -324,56 +217,6 @@ func TestMounted(t *testing.T) {
 		w.Body.Close()
 		require.Equal(t, status, w.StatusCode, path)
 	}
-}
-
-func TestMediaTypes(t *testing.T) {
-	for contentType, status := range map[string]int{
-		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201, "application/x-www-form-urlencoded; charset=utf-8": 400,
-		"": 415, "text/plain": 415, "multipart/form-data; boundary=x": 415, "application/jsonp": 415, "application/problem+json": 415, "text/json": 415, "application/json, text/plain": 415, ";": 415,
-	} {
-		s := newService(t, images())
-		r := jsonRequest(`{"filename": "a.png", "size": 10}`)
-		r.Header.Set("Content-Type", contentType)
-		if w := s.do(r); status == 201 {
-			require.Equal(t, 201, w.Code, contentType)
-		} else {
-			requireProblem(t, w, status)
-		}
-	}
-}
-
-// TestCrossSite: a page elsewhere cannot have its visitors' browsers ask with their cookies. For JSON browsers ask
-// first (CORS); urlencoded bodies they send at once.
-func TestCrossSite(t *testing.T) {
-	for _, c := range []struct {
-		header, value string
-		status        int
-	}{
-		{"Sec-Fetch-Site", "cross-site", 403}, {"Sec-Fetch-Site", "same-site", 403}, {"Sec-Fetch-Site", "same-origin", 201}, {"Sec-Fetch-Site", "none", 201},
-		{"Origin", "https://evil.example", 403}, {"Origin", "http://example.com", 201}, {"Origin", "null", 403},
-	} {
-		s := newService(t, images())
-		r := formRequest("filename=a.png&size=10")
-		r.Header.Set(c.header, c.value)
-		if w := s.do(r); c.status == 201 {
-			require.Equal(t, 201, w.Code, c)
-		} else {
-			requireProblem(t, w, c.status)
-			require.Zero(t, s.signed)
-		}
-	}
-}
-
-// failingBody fails when it is read.
-type failingBody struct{ err error }
-
-func (b failingBody) Read([]byte) (int, error) { return 0, b.err }
-
-func TestBodyCutOff(t *testing.T) {
-	s := newService(t, images())
-	r := jsonRequest("")
-	r.Body = io.NopCloser(failingBody{io.ErrUnexpectedEOF})
-	requireProblem(t, s.do(r), 400)
 }
 
 func TestAuthenticate(t *testing.T) {
