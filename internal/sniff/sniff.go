@@ -20,7 +20,8 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// Head is how many bytes of a file Check reads.
+// Head is how many bytes of a file Check reads. It is for good: a published object carries a digest of as many, and one that
+// does not fit is deleted.
 const Head = 4 << 10
 
 const (
