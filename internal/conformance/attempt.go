@@ -4,13 +4,16 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -23,8 +26,13 @@ type Attempt struct {
 	Header      http.Header
 	Fields      []Field // of a form, in order, the file behind them
 	Body        []byte  // the file
-	Bucket      string  // that it goes to, set by the matrix
 
+	// What a cheat may want to know: the bucket, the key of the grant, one beside it that no grant is for, and the key of
+	// an object that is for nobody. The matrix sets them.
+	Bucket, Key, Evil, Private string
+
+	// Host stands in for the host of the URL in the request; the connection goes to the URL's.
+	Host string
 	// Length stands in for the Content-Length of a PUT: 0 is the body's own, -1 is none (chunked).
 	Length int64
 	// FileHeader is the header of a form's file part.
@@ -102,7 +110,7 @@ func (a *Attempt) index(name string) int {
 	return i
 }
 
-// Request returns the HTTP request.
+// Request returns the HTTP request. A form's own Content-Type gives way to one in Header.
 func (a *Attempt) Request() (*http.Request, error) {
 	body, length, contentType := a.Body, a.Length, ""
 	if a.Method == http.MethodPost && a.Fields != nil {
@@ -125,9 +133,12 @@ func (a *Attempt) Request() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(r.Header, a.Header)
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
+	}
+	maps.Copy(r.Header, a.Header)
+	if a.Host != "" {
+		r.Host = a.Host
 	}
 	switch {
 	case length > 0:
@@ -151,15 +162,21 @@ func (a Answer) String() string {
 // Accepted reports whether the server took the upload.
 func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
 
-// Send makes the attempt.
+// Send makes the attempt. It follows no redirect: that of a form leads nowhere here.
 func (a *Attempt) Send(client *http.Client) (Answer, error) {
+	return a.send(context.Background(), client)
+}
+
+func (a *Attempt) send(ctx context.Context, client *http.Client) (Answer, error) {
 	r, err := a.Request()
 	if err != nil {
 		return Answer{}, err
 	}
-	response, err := client.Do(r)
+	stay := *client
+	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	response, err := stay.Do(r.WithContext(ctx))
 	if err != nil {
-		return Answer{}, err
+		return Answer{}, withoutURL(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
@@ -174,4 +191,12 @@ func (a *Attempt) Send(client *http.Client) (Answer, error) {
 		}
 	}
 	return answer, nil
+}
+
+// withoutURL takes the URL out of an error of net/http, for it is a grant.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
 }

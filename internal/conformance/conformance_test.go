@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/conformance/conformancetest"
 	"github.com/s3presign/presign/internal/s3test"
 )
 
@@ -21,6 +23,24 @@ func TestS3Test(t *testing.T) {
 	target := conformance.Target{
 		Name: "s3test", Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Session: session,
 	}
-	t.Run("matrix", target.Run)
-	t.Run("files", target.RunFiles)
+	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
+}
+
+// TestCases holds the matrix itself to some order.
+func TestCases(t *testing.T) {
+	cases := conformance.Cases()
+	require.Greater(t, len(cases), 120)
+	names, proven := make(map[string]bool), make(map[conformance.Constraint]bool)
+	for _, c := range cases {
+		require.False(t, names[c.Name], "%s is there twice", c.Name)
+		names[c.Name], proven[c.Constraint] = true, true
+		require.NotZero(t, c.Want.Status, c.Name)
+		require.Equal(t, c.Kind == conformance.Completion, c.Call != nil, c.Name)
+		for server, deviation := range c.But {
+			require.NotEmpty(t, deviation.Reason, "%s at %s", c.Name, server)
+			require.NotZero(t, deviation.Answer.Status, "%s at %s", c.Name, server)
+		}
+	}
+	t.Logf("%d cases prove %d constraints", len(cases), len(proven))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/ceph"
 	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/conformance/conformancetest"
 )
 
 // newBucket creates a bucket.
@@ -40,6 +41,6 @@ func TestConformance(t *testing.T) {
 		Name: "ceph", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient,
 		Session: session, SessionURL: server.STSURL,
 	}
-	t.Run("matrix", target.Run)
-	t.Run("files", target.RunFiles)
+	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/s3presign/presign/examples/internal/store"
 	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/conformance/conformancetest"
 )
 
 // TestConformance holds the embedded store, a real S3 server, to the matrix of uploads that pass and that are refused.
@@ -22,6 +23,6 @@ func TestConformance(t *testing.T) {
 	target := conformance.Target{
 		Name: "versitygw", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient, Session: session,
 	}
-	t.Run("matrix", target.Run)
-	t.Run("files", target.RunFiles)
+	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 }

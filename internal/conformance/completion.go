@@ -1,0 +1,206 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign/internal/objectstore"
+)
+
+// call asks the store for one thing, with the headers that completing an upload has. Answer is what came of that; err is
+// why it did not come so far.
+type call func(context.Context, service) (answer, err error)
+
+// service is what a case may touch.
+type service struct {
+	objectstore.Store
+	From, To string // keys of its own
+}
+
+// put puts an object and returns its ETag.
+func (s service) put(ctx context.Context, key string, body []byte) (etag string, err error) {
+	out, err := s.Client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.Bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("text/plain"),
+	})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+// begin begins an upload in parts, with CRC32C checksums or none, and uploads these.
+func (s service) begin(ctx context.Context, algorithm string, bodies ...[]byte) (u *objectstore.Upload, arrived []objectstore.Part, err error) {
+	u, err = s.CreateUpload(ctx, s.To, map[string]string{"Content-Type": "text/plain"}, nil, algorithm)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, body := range bodies {
+		input := &s3.UploadPartInput{
+			Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, PartNumber: aws.Int32(int32(i + 1)), Body: bytes.NewReader(body),
+		}
+		if algorithm != "" {
+			input.ChecksumCRC32C = aws.String(digestCRC32C(body))
+		}
+		if _, err := s.Client.UploadPart(ctx, input); err != nil {
+			return nil, nil, err
+		}
+	}
+	arrived, _, err = s.Parts(ctx, u, 0, algorithm)
+	return u, arrived, err
+}
+
+// complete returns a call that completes an upload of Body, which changes what it says of it.
+func complete(algorithm string, exists bool, change func(c *completing)) call {
+	return func(ctx context.Context, s service) (answer, err error) {
+		u, arrived, err := s.begin(ctx, algorithm, Body)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
+		if exists {
+			if _, err := s.put(ctx, s.To, other); err != nil {
+				return nil, err
+			}
+		}
+		c := completing{parts: arrived, size: int64(len(Body))}
+		if algorithm != "" {
+			c.whole = &objectstore.Whole{Algorithm: algorithm, Value: digestCRC32C(Body)}
+		}
+		change(&c)
+		return s.CompleteUpload(ctx, u, c.parts, c.size, c.whole, c.replace), nil
+	}
+}
+
+type completing struct {
+	parts   []objectstore.Part
+	size    int64
+	whole   *objectstore.Whole
+	replace bool
+}
+
+// copies returns a call that copies From to To, as it was when its ETag was taken.
+func copies(exists bool, change func(*s3.CopyObjectInput)) call {
+	return func(ctx context.Context, s service) (answer, err error) {
+		etag, err := s.put(ctx, s.From, Body)
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			if _, err := s.put(ctx, s.To, other); err != nil {
+				return nil, err
+			}
+		}
+		input := &s3.CopyObjectInput{
+			Bucket: &s.Bucket, Key: &s.To, CopySource: aws.String(s.Bucket + "/" + s.From), CopySourceIfMatch: &etag,
+			IfNoneMatch: aws.String("*"), MetadataDirective: types.MetadataDirectiveReplace, ContentType: aws.String("text/plain"),
+		}
+		change(input)
+		_, answer = s.Client.CopyObject(ctx, input)
+		return answer, nil
+	}
+}
+
+const otherETag = `"00000000000000000000000000000000"`
+
+// completions are about what the service itself asks of its store.
+func completions() []proof {
+	refused := Answer{400, "InvalidRequest"}
+	const ignored = "ignores the conditions of copies and completions"
+	return []proof{
+		{ObjectSize, []Case{
+			{Name: "completion of as many bytes as said", Call: complete("", false, func(*completing) {}), Want: stored},
+			{Name: "completion of a byte less than said", Call: complete("", false, func(c *completing) { c.size++ }), Want: refused,
+				But: ceph(stored, "does not know x-amz-mp-object-size")},
+			{Name: "completion of a byte more than said", Call: complete("", false, func(c *completing) { c.size-- }), Want: refused,
+				But: ceph(stored, "does not know x-amz-mp-object-size")},
+		}},
+		{PartList, []Case{
+			{Name: "completion with a part that has changed", Call: complete("", false, func(c *completing) { c.parts[0].ETag = otherETag }),
+				Want: Answer{400, "InvalidPart"}},
+			{Name: "completion with a part that is not there", Call: complete("", false, func(c *completing) {
+				c.parts[0].Number = 2
+			}), Want: Answer{400, "InvalidPart"}},
+			{Name: "completion with a small part before the last", Call: func(ctx context.Context, s service) (answer, err error) {
+				u, arrived, err := s.begin(ctx, "", Body, Body)
+				if err != nil {
+					return nil, err
+				}
+				defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
+				return s.CompleteUpload(ctx, u, arrived, int64(2*len(Body)), nil, false), nil
+			}, Want: tooSmall},
+			{Name: "completion after an abort", Call: func(ctx context.Context, s service) (answer, err error) {
+				u, arrived, err := s.begin(ctx, "", Body)
+				if err != nil {
+					return nil, err
+				}
+				if err := s.AbortUpload(ctx, u); err != nil {
+					return nil, err
+				}
+				return s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, false), nil
+			}, Want: noUpload, But: ceph(Answer{500, "InternalError"}, "fails, in place of saying that there is none")},
+		}},
+		{Checksum, []Case{
+			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completing) {}), Want: stored},
+			{Name: "completion with another checksum of the whole", Call: complete("CRC32C", false, func(c *completing) {
+				c.whole.Value = digestCRC32C(other)
+			}), Want: badDigest, But: ceph(stored, noChecksums)},
+		}},
+		{OnceComplete, []Case{
+			{Name: "completion over an object", Call: complete("", true, func(*completing) {}), Want: precondition, But: ceph(stored, ignored)},
+			{Name: "completion over an object that it may replace", Call: complete("", true, func(c *completing) { c.replace = true }), Want: stored},
+		}},
+		{OnceCopy, []Case{
+			{Name: "copy", Call: copies(false, func(*s3.CopyObjectInput) {}), Want: stored},
+			{Name: "copy over an object", Call: copies(true, func(*s3.CopyObjectInput) {}), Want: precondition,
+				But: and(ceph(stored, ignored), versity(stored, "ignores If-None-Match on a copy"))},
+			{Name: "copy over an object that it may replace", Call: copies(true, func(c *s3.CopyObjectInput) { c.IfNoneMatch = nil }), Want: stored},
+		}},
+		{PinnedCopy, []Case{
+			{Name: "copy of an object that has changed", Call: copies(false, func(c *s3.CopyObjectInput) {
+				c.CopySourceIfMatch = aws.String(otherETag)
+			}), Want: precondition, But: ceph(stored, ignored)},
+			{Name: "copy of a part of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+				if _, err := s.put(ctx, s.From, Body); err != nil {
+					return nil, err
+				}
+				u, _, err := s.begin(ctx, "")
+				if err != nil {
+					return nil, err
+				}
+				defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
+				_, answer = s.Client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
+					Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, PartNumber: aws.Int32(1),
+					CopySource: aws.String(s.Bucket + "/" + s.From), CopySourceIfMatch: aws.String(otherETag),
+				})
+				return answer, nil
+			}, Want: precondition, But: ceph(stored, ignored)},
+		}},
+		{PinnedRead, []Case{
+			{Name: "read of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+				if _, err := s.put(ctx, s.From, Body); err != nil {
+					return nil, err
+				}
+				out, answer := s.Client.GetObject(ctx, &s3.GetObjectInput{
+					Bucket: &s.Bucket, Key: &s.From, IfMatch: aws.String(otherETag), Range: aws.String("bytes=0-3"),
+				}, func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired })
+				if answer == nil {
+					_ = out.Body.Close()
+				}
+				return answer, nil
+			}, Want: precondition},
+		}},
+		{PinnedDelete, []Case{
+			{Name: "delete of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+				if _, err := s.put(ctx, s.From, Body); err != nil {
+					return nil, err
+				}
+				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: aws.String(otherETag)})
+				return answer, nil
+			}, Want: precondition, But: ceph(stored, "ignores the condition of a delete")},
+		}},
+	}
+}

@@ -1,0 +1,74 @@
+package conformance
+
+// Constraint is something that a grant holds its holder to, or that a service holds a store to.
+type Constraint string
+
+// The constraints. Those of one name are proven for each Kind by itself.
+const (
+	Honest       Constraint = "an honest upload"
+	Key          Constraint = "exact key"
+	Type         Constraint = "type"
+	FileName     Constraint = "file name"
+	Size         Constraint = "exact size"
+	SizeRange    Constraint = "size range"
+	Checksum     Constraint = "checksum"
+	Metadata     Constraint = "metadata"
+	Headers      Constraint = "headers of the policy"
+	Redirect     Constraint = "redirect"
+	ExtraFields  Constraint = "no further field"
+	Unsigned     Constraint = "no unsigned x-amz-* header"
+	CopySource   Constraint = "no unsigned x-amz-copy-source"
+	OtherHeaders Constraint = "unsigned headers that S3 admits"
+	WriteOnce    Constraint = "write once"
+	Expiry       Constraint = "expiry"
+	Signature    Constraint = "signature"
+	Policy       Constraint = "signature and policy"
+	Method       Constraint = "method"
+	Session      Constraint = "session token"
+	PartNumber   Constraint = "part number and upload"
+	Ended        Constraint = "no part after the end"
+	ObjectSize   Constraint = "object size (x-amz-mp-object-size)"
+	PartList     Constraint = "parts as they arrived"
+	OnceComplete Constraint = "write once on completion"
+	OnceCopy     Constraint = "write once on copy"
+	PinnedCopy   Constraint = "pinned copy (x-amz-copy-source-if-match)"
+	PinnedRead   Constraint = "pinned read (If-Match)"
+	PinnedDelete Constraint = "pinned delete (If-Match)"
+)
+
+// Promised reports whether the library says that a store enforces this. What it does not promise, AWS admits as well, or
+// the library does without.
+func (c Constraint) Promised() bool { return c != OtherHeaders && c != PinnedDelete }
+
+// Kind is the kind of request that a case is about.
+type Kind string
+
+// The kinds.
+const (
+	PUT        Kind = "PUT"
+	Form       Kind = "form"
+	PartURL    Kind = "part"       // the PUT of the only part of a multipart upload
+	Completion Kind = "completion" // what a service asks of its store with credentials of its own
+)
+
+// Cases returns the matrix, by kind and constraint.
+func Cases() (all []Case) {
+	for _, kind := range []struct {
+		Kind
+		proofs []proof
+	}{{PUT, puts()}, {Form, forms()}, {PartURL, parts()}, {Completion, completions()}} {
+		for _, p := range kind.proofs {
+			for _, c := range p.cases {
+				c.Kind, c.Constraint = kind.Kind, p.Constraint
+				all = append(all, c)
+			}
+		}
+	}
+	return all
+}
+
+// proof holds the cases that show whether a constraint is enforced.
+type proof struct {
+	Constraint
+	cases []Case
+}
