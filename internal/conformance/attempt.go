@@ -145,6 +145,7 @@ func (a *Attempt) Request() (*http.Request, error) {
 		r.ContentLength = length
 	case length < 0:
 		r.ContentLength, r.Body = -1, io.NopCloser(bytes.NewReader(body))
+		r.Close = true // a server may answer before it has read to the end, and then takes the rest for a request
 	}
 	return r, nil
 }

@@ -14,11 +14,12 @@ const (
 	Checksum     Constraint = "checksum"
 	Metadata     Constraint = "metadata"
 	Headers      Constraint = "headers of the policy"
+	Tags         Constraint = "tags"
 	Redirect     Constraint = "redirect"
 	ExtraFields  Constraint = "no further field"
 	Unsigned     Constraint = "no unsigned x-amz-* header"
 	CopySource   Constraint = "no unsigned x-amz-copy-source"
-	OtherHeaders Constraint = "unsigned headers that S3 admits"
+	OtherHeaders Constraint = "headers that need no signature"
 	WriteOnce    Constraint = "write once"
 	Expiry       Constraint = "expiry"
 	Signature    Constraint = "signature"
@@ -27,18 +28,14 @@ const (
 	Session      Constraint = "session token"
 	PartNumber   Constraint = "part number and upload"
 	Ended        Constraint = "no part after the end"
-	ObjectSize   Constraint = "object size (x-amz-mp-object-size)"
+	ObjectSize   Constraint = "object size" // x-amz-mp-object-size
 	PartList     Constraint = "parts as they arrived"
 	OnceComplete Constraint = "write once on completion"
 	OnceCopy     Constraint = "write once on copy"
-	PinnedCopy   Constraint = "pinned copy (x-amz-copy-source-if-match)"
-	PinnedRead   Constraint = "pinned read (If-Match)"
-	PinnedDelete Constraint = "pinned delete (If-Match)"
+	PinnedCopy   Constraint = "pinned copy"   // x-amz-copy-source-if-match
+	PinnedRead   Constraint = "pinned read"   // If-Match
+	PinnedDelete Constraint = "pinned delete" // If-Match
 )
-
-// Promised reports whether the library says that a store enforces this. What it does not promise, AWS admits as well, or
-// the library does without.
-func (c Constraint) Promised() bool { return c != OtherHeaders && c != PinnedDelete }
 
 // Kind is the kind of request that a case is about.
 type Kind string

@@ -58,6 +58,8 @@ func parts() []proof {
 		{Headers, []Case{
 			{Name: "part of a file with metadata", With: metadata, Ask: setMetadata, Want: stored},
 			{Name: "part of a file with a header of the policy", With: headers, Want: stored},
+		}},
+		{Tags, []Case{
 			{Name: "part of a file with tags", With: tagging, Want: stored, But: ceph(stored, "drops the tags of a multipart upload", func(o *Object) { clear(o.Tags) })},
 		}},
 		{Unsigned, unsignedParts()},

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/ceph"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	// Nothing of whoever runs the tests: no profile, no endpoint, no credentials.
+	for _, name := range os.Environ() {
+		if name, _, _ = strings.Cut(name, "="); strings.HasPrefix(name, "AWS_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	os.Exit(ceph.Main(m))
+}
+
+// visit runs the doctor with the credentials and returns what it printed. Nothing of it is a secret.
+func visit(t *testing.T, creds aws.Credentials, want int, args ...string) string {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", creds.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey)
+	t.Setenv("AWS_SESSION_TOKEN", creds.SessionToken)
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	var printed bytes.Buffer
+	code, err := run(t.Context(), args, &printed)
+	require.NoError(t, err)
+	require.Equal(t, want, code, printed.String())
+	requireNoSecret(t, printed.String(), creds)
+	return printed.String()
+}
+
+func requireNoSecret(t *testing.T, printed string, creds aws.Credentials) {
+	t.Helper()
+	for _, secret := range []string{creds.SecretAccessKey, creds.SessionToken} {
+		if secret != "" {
+			require.NotContains(t, printed, secret)
+		}
+	}
+	require.NotRegexp(t, regexp.MustCompile(`(?i)x-amz-(signature|credential|security-token)=|[0-9a-f]{64}|presign": "`), printed)
+}
+
+func report(t *testing.T, printed string) *Report {
+	t.Helper()
+	r := new(Report)
+	decoder := json.NewDecoder(strings.NewReader(printed))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(r))
+	return r
+}
+
+// requireNothing finds a bucket empty, of parts too.
+func requireNothing(t *testing.T, client *s3.Client, bucket string) {
+	t.Helper()
+	objects, err := client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: &bucket})
+	require.NoError(t, err)
+	require.Empty(t, objects.Contents)
+	uploads, err := client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: &bucket})
+	require.NoError(t, err)
+	require.Empty(t, uploads.Uploads)
+}
+
+func startStore(t *testing.T, bucket string) (*store.Server, aws.Credentials) {
+	t.Helper()
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), bucket))
+	creds, err := server.SessionCredentials(time.Hour)
+	require.NoError(t, err)
+	return server, creds
+}
+
+func rowsOf(r *Report, verdicts ...Verdict) (rows []string) {
+	for _, c := range r.Constraints {
+		for _, v := range verdicts {
+			if c.Verdict == v {
+				rows = append(rows, c.Kind+": "+c.Constraint)
+			}
+		}
+	}
+	return rows
+}
+
+func states(r *Report) map[string]State {
+	found := make(map[string]State)
+	for _, f := range r.Around {
+		found[f.What] = f.State
+	}
+	return found
+}
+
+// TestWithoutFlags runs on the embedded store, where all is well.
+func TestWithoutFlags(t *testing.T) {
+	printed := visit(t, aws.Credentials{}, healthy)
+	require.Contains(t, printed, "all that the library promises is enforced here")
+	require.NotContains(t, printed, "\x1b")
+	for line := range strings.Lines(printed) {
+		if !strings.Contains(line, "aws s3api") && !strings.Contains(line, `"Action"`) {
+			require.LessOrEqual(t, len([]rune(line)), 101, line)
+		}
+	}
+}
+
+// TestEmbeddedStore examines a bucket by its name, with temporary credentials, and leaves nothing there.
+func TestEmbeddedStore(t *testing.T) {
+	server, creds := startStore(t, "mine")
+	printed := visit(t, creds, healthy, "-bucket", "mine", "-endpoint", server.URL, "-region", server.Region, "-json",
+		"-origin", "https://shop.example")
+	requireNothing(t, server.Client(), "mine")
+	r := report(t, printed)
+	require.True(t, r.Enforced)
+	require.Equal(t, "mine", r.Bucket)
+	require.Equal(t, strings.TrimPrefix(server.URL, "http://"), r.Endpoint)
+	require.True(t, strings.HasPrefix(r.Prefix, "incoming/doctor-"))
+	require.Empty(t, rowsOf(r, NotEnforced, NotOffered, NotTried, Unproven))
+	require.Equal(t, []string{"completion: write once on copy"}, rowsOf(r, MadeGood))
+	require.Equal(t, []string{"PUT: headers that need no signature"}, rowsOf(r, Admitted))
+	cases := 0
+	for _, c := range r.Constraints {
+		require.NotEmpty(t, c.Answers, c.Constraint)
+		cases += len(c.Cases)
+	}
+	require.Greater(t, cases, 120)
+	// The bucket has no CORS rules.
+	require.Equal(t, Missing, states(r)["CORS: PUT"])
+	require.Equal(t, Missing, states(r)["CORS: ETag exposed"])
+	require.Equal(t, []string{"https://shop.example"}, r.Paste.CORS.CORSRules[0].AllowedOrigins)
+	require.Equal(t, "arn:aws:s3:::mine/incoming/*", r.Paste.SigningRole.Statement[0].Resource)
+}
+
+// TestNothingVerified meets a server that says yes to everything.
+func TestNothingVerified(t *testing.T) {
+	yes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	defer yes.Close()
+	creds := aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secretsecretsecret"}
+	printed := visit(t, creds, notEnforced, "-bucket", "any", "-endpoint", yes.URL, "-region", "eu-central-1", "-json")
+	r := report(t, printed)
+	require.False(t, r.Enforced)
+	require.Empty(t, rowsOf(r, Enforced))
+	require.Contains(t, rowsOf(r, NotEnforced), "PUT: exact key")
+	require.Contains(t, rowsOf(r, NotEnforced), "form: no further field")
+}
+
+// TestUnreachable is another exit status than a store that enforces nothing.
+func TestUnreachable(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secretsecretsecret")
+	for name, args := range map[string][]string{
+		"unreachable": {"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"},
+		"usage":       {"-endpoint", gone.URL},
+		"prefix":      {"-prefix", "/incoming"},
+		"argument":    {"incoming"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var printed bytes.Buffer
+			code, err := run(t.Context(), args, &printed)
+			require.Equal(t, notFoundOut, code)
+			require.Error(t, err)
+			requireNoSecret(t, err.Error(), aws.Credentials{SecretAccessKey: "secretsecretsecret"})
+			require.NotContains(t, err.Error(), "?X-Amz")
+			require.Empty(t, printed.String())
+		})
+	}
+	code, err := run(t.Context(), []string{"-help"}, new(bytes.Buffer))
+	require.NoError(t, err)
+	require.Equal(t, healthy, code)
+}
+
+// TestInterrupted stops in the middle and cleans up.
+func TestInterrupted(t *testing.T) {
+	server, creds := startStore(t, "mine")
+	t.Setenv("AWS_ACCESS_KEY_ID", creds.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", creds.SecretAccessKey)
+	t.Setenv("AWS_SESSION_TOKEN", creds.SessionToken)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	type outcome struct {
+		code int
+		err  error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		code, err := run(ctx, []string{"-bucket", "mine", "-endpoint", server.URL, "-region", server.Region}, new(bytes.Buffer))
+		ended <- outcome{code, err}
+	}()
+	client := server.Client()
+	for found := 0; found < 5; {
+		list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("mine")})
+		require.NoError(t, err)
+		found = len(list.Contents)
+		require.Empty(t, ended, "it ended before it could be interrupted")
+	}
+	cancel()
+	out := <-ended
+	require.Equal(t, notFoundOut, out.code)
+	require.ErrorContains(t, out.err, "interrupted")
+	requireNothing(t, client, "mine")
+}
+
+// TestCeph finds what Ceph 16.2 does not enforce, and what is missing around a bucket until it is there.
+func TestCeph(t *testing.T) {
+	server := ceph.Shared(t)
+	bucket := "doctor"
+	client := server.Client()
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	require.NoError(t, err)
+	creds := aws.Credentials{AccessKeyID: server.AccessKey, SecretAccessKey: server.SecretKey}
+	flags := []string{"-bucket", bucket, "-endpoint", server.URL, "-region", ceph.Region, "-origin", "https://shop.example"}
+
+	r := report(t, visit(t, creds, notEnforced, append(flags, "-json")...))
+	requireNothing(t, client, bucket)
+	require.Equal(t, []string{
+		"PUT: checksum", "PUT: tags", "PUT: no unsigned x-amz-* header", "PUT: no unsigned x-amz-copy-source",
+		"form: checksum",
+		"part: checksum", "part: tags", "part: no unsigned x-amz-* header", "part: no unsigned x-amz-copy-source",
+		"completion: checksum", "completion: write once on completion",
+	}, rowsOf(r, NotEnforced))
+	require.Equal(t, []string{
+		"completion: object size", "completion: write once on copy", "completion: pinned copy", "completion: pinned delete",
+	}, rowsOf(r, MadeGood))
+	for _, c := range r.Constraints {
+		if c.Verdict == NotEnforced || c.Verdict == MadeGood {
+			require.NotEmpty(t, c.Instead, c.Constraint)
+			require.NotEmpty(t, c.Broken, c.Constraint)
+		}
+	}
+	require.Equal(t, Wrong, states(r)["role that signs"], "it can read by copy-source")
+	for _, what := range []string{"CORS: PUT", "CORS: form with progress", "CORS: ETag exposed", "lifecycle: uploads expire", "lifecycle: parts expire"} {
+		require.Equal(t, Missing, states(r)[what], what)
+	}
+
+	// What it prints to paste mends that.
+	var cors types.CORSConfiguration
+	var lifecycle types.BucketLifecycleConfiguration
+	require.NoError(t, json.Unmarshal(encode(t, r.Paste.CORS), &cors))
+	require.NoError(t, json.Unmarshal(encode(t, r.Paste.Lifecycle), &lifecycle))
+	_, err = client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{Bucket: &bucket, CORSConfiguration: &cors})
+	require.NoError(t, err)
+	_, err = client.PutBucketLifecycleConfiguration(t.Context(), &s3.PutBucketLifecycleConfigurationInput{
+		Bucket: &bucket, LifecycleConfiguration: &lifecycle,
+	})
+	require.NoError(t, err)
+	printed := visit(t, creds, notEnforced, append(flags, "-json")...)
+	r = report(t, printed)
+	for _, what := range []string{"clocks", "CORS: PUT", "CORS: form with progress", "CORS: ETag exposed", "lifecycle: uploads expire", "lifecycle: parts expire"} {
+		require.Equal(t, Good, states(r)[what], "%s\n%s", what, printed)
+	}
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	encoded, err := json.Marshal(v)
+	require.NoError(t, err)
+	return encoded
+}
+
+// TestTwoRoles looks at what each of two roles may do, at a store that has roles.
+func TestTwoRoles(t *testing.T) {
+	server := ceph.Shared(t)
+	bucket := "roles"
+	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	require.NoError(t, err)
+	root := sts.New(sts.Options{
+		BaseEndpoint: &server.STSURL, Region: ceph.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	})
+	client := func(document any) *s3.Client {
+		out, err := root.AssumeRole(t.Context(), &sts.AssumeRoleInput{
+			RoleArn: &server.RoleARN, RoleSessionName: aws.String("doctor"), Policy: aws.String(string(encode(t, document))),
+		})
+		require.NoError(t, err)
+		return server.Client(func(o *s3.Options) {
+			o.BaseEndpoint = &server.STSURL
+			o.Credentials = credentials.NewStaticCredentialsProvider(
+				*out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+		})
+	}
+	p := &patient{bucket: bucket, prefix: "incoming/", final: "files/", own: "doctor-roles/", http: newHTTPClient()}
+	paste := p.paste()
+	p.signing, p.store = client(paste.SigningRole), client(paste.StoreRole)
+	r, err := p.examine(t.Context())
+	require.NoError(t, err)
+	requireNothing(t, server.Client(), bucket)
+	found := states(r)
+	for _, what := range []string{"role that signs", "role of the store: files", "role of the store: parts", "role of the store: absence"} {
+		require.Equal(t, Good, found[what], "%s: %v", what, r.Around)
+	}
+	// A role that reads nothing gives nothing away by copy-source.
+	require.NotContains(t, rowsOf(r, NotEnforced), "PUT: no unsigned x-amz-copy-source")
+
+	everything := Document{"2012-10-17", []Statement{{"Allow", []string{"s3:*"}, "arn:aws:s3:::*"}}}
+	p.signing, p.store = client(everything), client(everything)
+	r, err = p.examine(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Wrong, states(r)["role that signs"])
+}
+
+// TestReadme holds the README's table to what the doctor finds of the two stores.
+func TestReadme(t *testing.T) {
+	server := ceph.Shared(t)
+	bucket := "readme"
+	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	require.NoError(t, err)
+	session, err := presign.AssumeRole(sts.New(sts.Options{
+		BaseEndpoint: &server.STSURL, Region: ceph.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	}), server.RoleARN, nil).Retrieve(t.Context())
+	require.NoError(t, err)
+	second := &patient{
+		signing: server.Client(), bucket: bucket, prefix: "incoming/", final: "files/", own: "doctor-readme/", http: newHTTPClient(),
+		session: session, sessionURL: server.STSURL,
+	}
+	second.store = second.signing
+	ofCeph, err := second.examine(t.Context())
+	require.NoError(t, err)
+
+	first, err := location{prefix: "incoming/", final: "files/"}.open(t.Context())
+	require.NoError(t, err)
+	embedded, err := first.examine(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, first.close())
+
+	want := markdown(column{"embedded store", embedded.Constraints}, column{"Ceph radosgw 16.2", ofCeph.Constraints})
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, after, ok := strings.Cut(string(readme), "<!-- doctor -->\n")
+	require.True(t, ok, "the README has no table; it is\n%s", want)
+	table, _, ok := strings.Cut(after, "<!-- /doctor -->")
+	require.True(t, ok)
+	require.Equal(t, want, table, "the README's table is to be\n%s", want)
+}

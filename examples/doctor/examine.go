@@ -1,0 +1,265 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+const (
+	atOnce      = 8 // cases
+	cleanupTime = time.Minute
+	longestSkew = time.Minute // that is waited for
+)
+
+// examine finds out all that a Report tells. Whatever becomes of it, nothing is left of what it put.
+func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
+	clock, err := p.clock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the store does not answer: %w", err)
+	}
+	defer func() {
+		// Requests that were cut off may still arrive.
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		if cleanErr := p.clean(cleaning); cleanErr != nil {
+			err = errors.Join(err, fmt.Errorf("something may be left under %s and %s: %w", p.uploads(), p.published(), cleanErr))
+		}
+	}()
+	target := conformance.Target{
+		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
+		Session: p.session, SessionURL: p.sessionURL, Behind: min(max(clock.behind, 0), longestSkew),
+	}
+	if err := target.Prepare(ctx); err != nil {
+		return nil, fmt.Errorf("the role of the store cannot put an object under %s: %w", p.prefix, err)
+	}
+	results, err := runAll(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{
+		Bucket: p.bucket, Endpoint: clock.host, Region: p.signing.Options().Region, Prefix: p.uploads(),
+		Enforced: true, Constraints: judge(results), Paste: p.paste(),
+	}
+	for _, c := range r.Constraints {
+		r.Enforced = r.Enforced && c.Verdict != NotEnforced && c.Verdict != Unproven
+	}
+	r.Around, err = p.around(ctx, clock, r.Constraints)
+	return r, err
+}
+
+// runAll runs the matrix, some cases at a time.
+func runAll(ctx context.Context, target conformance.Target) ([]conformance.Result, error) {
+	cases := conformance.Cases()
+	results := make([]conformance.Result, len(cases))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range atOnce {
+		workers.Go(func() {
+			for i := range next {
+				if cases[i].Session && !target.Session.HasKeys() {
+					results[i] = conformance.Result{Case: cases[i], Err: errNoSession}
+					continue
+				}
+				results[i] = target.Run(ctx, cases[i])
+			}
+		})
+	}
+	for i := range cases {
+		if ctx.Err() == nil {
+			next <- i
+		}
+	}
+	close(next)
+	workers.Wait()
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted; what it had put is removed")
+	}
+	return results, nil
+}
+
+var errNoSession = errors.New("the credentials have no session token, and there is no -role")
+
+// judge sorts results by kind and constraint, in the order of the matrix.
+func judge(results []conformance.Result) (rows []Constraint) {
+	of := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
+	for len(results) > 0 {
+		n := 1
+		for n < len(results) && of(results[n]) == of(results[0]) {
+			n++
+		}
+		rows = append(rows, verdict(results[:n]))
+		results = results[n:]
+	}
+	return rows
+}
+
+// verdict says what the cases of one constraint show.
+func verdict(results []conformance.Result) Constraint {
+	first := results[0].Case
+	c := Constraint{Kind: string(first.Kind), Constraint: string(first.Constraint), Verdict: Enforced}
+	var refusals, acceptances, honest answers
+	var lost []string
+	tried, refusedHonest := 0, 0
+	for _, r := range results {
+		tried++
+		cheat := !r.Case.Want.Accepted()
+		shown := Case{Name: r.Case.Name, AWS: r.Case.Want.String(), Refused: cheat, Unverified: r.Case.Unverified, Broken: r.Broken}
+		switch {
+		case errors.Is(r.Err, errNoSession):
+			tried--
+		case r.Err != nil:
+			shown.Error = plain(r.Err).Error()
+			c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
+		default:
+			shown.Answer = r.Answer.String()
+			switch {
+			case r.Case.Do == nil && r.Case.Call == nil && !cheat && !r.Answer.Accepted():
+				refusedHonest++
+				honest.add(shown.Answer)
+			case r.Broken != "":
+				acceptances.add(shown.Answer)
+				c.Broken = append(c.Broken, r.Case.Name+": "+r.Broken)
+			case cheat && !r.Answer.Accepted():
+				refusals.add(shown.Answer)
+			case !cheat:
+				honest.add(shown.Answer)
+			}
+			for _, name := range r.Lost {
+				if !slices.Contains(lost, name) && r.Case.Do == nil {
+					lost = append(lost, name)
+				}
+			}
+		}
+		c.Cases = append(c.Cases, shown)
+	}
+	advice := adviceFor(first.Kind, first.Constraint)
+	switch {
+	case tried == 0:
+		c.Verdict, c.Note = NotTried, errNoSession.Error()
+	case refusedHonest > 0 && len(c.Broken) == 0:
+		c.Verdict, c.Note, c.Instead = NotOffered, "an honest upload is refused", advice.lacking
+		c.Answers = honest
+		return c
+	case len(c.Broken) > 0:
+		c.Verdict, c.Instead = cmp.Or(advice.verdict, NotEnforced), advice.instead
+	case len(c.Unknown) > 0:
+		c.Verdict = Unproven
+	case first.Constraint == conformance.OtherHeaders && len(honest) > 0:
+		c.Verdict, c.Note = Admitted, "as at AWS: completion refuses what was not granted, but for the Cache-Control of browsers"
+	}
+	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned && c.Verdict == Enforced && len(honest) > 0 {
+		c.Note = "the headers of a form's request are ignored"
+	}
+	if len(lost) > 0 {
+		c.Note = "stored without " + strings.Join(lost, ", ") + "; a published copy has it again"
+	}
+	switch {
+	case len(acceptances) > 0:
+		c.Answers = acceptances
+	case len(refusals) > 0:
+		c.Answers = refusals
+	default:
+		c.Answers = honest
+	}
+	return c
+}
+
+// answers are different ones, in the order of the cases.
+type answers []string
+
+func (a *answers) add(answer string) {
+	if !slices.Contains(*a, answer) {
+		*a = append(*a, answer)
+	}
+}
+
+// clean removes all that lies under the doctor's own prefixes, until nothing does.
+func (p *patient) clean(ctx context.Context) error {
+	var err error
+	for range 3 {
+		left := 0
+		err = nil
+		for _, prefix := range []string{p.uploads(), p.published(), p.own} {
+			n, cleanErr := p.remove(ctx, prefix)
+			left, err = left+n, errors.Join(err, cleanErr)
+		}
+		if left == 0 && err == nil {
+			return nil
+		}
+	}
+	return cmp.Or(err, errors.New("it comes again"))
+}
+
+// remove removes what lies under a prefix and returns how much that was.
+func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) {
+	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{Bucket: &p.bucket, Prefix: &prefix})
+	for uploads.HasMorePages() {
+		page, err := uploads.NextPage(ctx)
+		if err != nil {
+			return n, err
+		}
+		for _, u := range page.Uploads {
+			n++
+			if _, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+				Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId,
+			}); err != nil && code(err) != "NoSuchUpload" {
+				return n, err
+			}
+		}
+	}
+	versions, versioned := p.versions(ctx, prefix)
+	if !versioned {
+		versions = nil
+		objects := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &prefix})
+		for objects.HasMorePages() {
+			page, err := objects.NextPage(ctx)
+			if err != nil {
+				return n, err
+			}
+			for _, o := range page.Contents {
+				versions = append(versions, types.ObjectIdentifier{Key: o.Key})
+			}
+		}
+	}
+	for _, v := range versions {
+		n++
+		if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: v.Key, VersionId: v.VersionId}); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// versions returns all versions and delete markers under a prefix, if the bucket has any and tells them.
+func (p *patient) versions(ctx context.Context, prefix string) (all []types.ObjectIdentifier, versioned bool) {
+	list := s3.NewListObjectVersionsPaginator(p.store, &s3.ListObjectVersionsInput{Bucket: &p.bucket, Prefix: &prefix})
+	for list.HasMorePages() {
+		page, err := list.NextPage(ctx)
+		if err != nil {
+			return nil, false
+		}
+		for _, v := range page.Versions {
+			all = append(all, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
+		}
+		for _, v := range page.DeleteMarkers {
+			all = append(all, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
+		}
+	}
+	versioned = slices.ContainsFunc(all, func(v types.ObjectIdentifier) bool {
+		id := aws.ToString(v.VersionId)
+		return id != "" && id != "null"
+	})
+	return all, versioned
+}

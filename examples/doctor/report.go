@@ -1,0 +1,84 @@
+package main
+
+// Report is what -json prints.
+type Report struct {
+	Bucket   string `json:"bucket"`
+	Endpoint string `json:"endpoint"` // the host that grants are for
+	Region   string `json:"region"`
+	Prefix   string `json:"prefix"` // the doctor's own, of which nothing is left
+
+	// Enforced: all that the library promises. The exit status is 1 if not.
+	Enforced    bool         `json:"enforced"`
+	Constraints []Constraint `json:"constraints"`
+	Around      []Finding    `json:"around"`
+	Paste       Paste        `json:"paste"`
+}
+
+// Constraint is what the store makes of one constraint for one kind of request.
+type Constraint struct {
+	Kind       string  `json:"kind"` // PUT, form, part, completion
+	Constraint string  `json:"constraint"`
+	Verdict    Verdict `json:"verdict"`
+
+	// Answers are status and code of the store to what was tried, to the plainest attempt first: its refusals, if it
+	// refused what it had to, or else what it answered to that which it should have refused.
+	Answers []string `json:"answers"`
+	Broken  []string `json:"broken,omitempty"`  // the cases in which the constraint was not kept, and how
+	Unknown []string `json:"unknown,omitempty"` // those that could not be tried, and why
+	Note    string   `json:"note,omitempty"`
+	Instead string   `json:"instead,omitempty"` // what to do where the store does not enforce it
+	Cases   []Case   `json:"cases"`
+}
+
+// Verdict is one of these.
+type Verdict string
+
+// The verdicts.
+const (
+	Enforced    Verdict = "enforced"
+	NotEnforced Verdict = "not enforced"
+	MadeGood    Verdict = "by the library" // the store does not, but completion looks
+	Admitted    Verdict = "admitted"       // by AWS too; nothing is promised
+	NotOffered  Verdict = "not offered"    // the store takes no such upload, not even an honest one
+	NotTried    Verdict = "not tried"      // for lack of something
+	Unproven    Verdict = "unproven"       // the store did not answer as a store does
+)
+
+// Case is one thing that was tried.
+type Case struct {
+	Name    string `json:"name"`
+	AWS     string `json:"aws"`              // status and code that AWS documents
+	Refused bool   `json:"refused"`          // by AWS
+	Answer  string `json:"answer,omitempty"` // this store's
+	Broken  string `json:"broken,omitempty"` // how the constraint was not kept
+	Error   string `json:"error,omitempty"`  // why it could not be tried
+	// Unverified says what of AWS's answer is not documented.
+	Unverified string `json:"unverified,omitempty"`
+}
+
+// Finding is about what a bucket needs beside the enforcement of grants.
+type Finding struct {
+	What   string `json:"what"`
+	State  State  `json:"state"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// State is one of these.
+type State string
+
+// The states.
+const (
+	Good    State = "good"
+	Missing State = "missing"
+	Wrong   State = "wrong"
+	Unknown State = "unknown"
+	Info    State = "info"
+)
+
+// Paste holds what to give the bucket and the roles, as the AWS CLI takes it.
+type Paste struct {
+	CORS        CORS      `json:"cors"`
+	Lifecycle   Lifecycle `json:"lifecycle"`
+	SigningRole Document  `json:"signing_role"`
+	StoreRole   Document  `json:"store_role"`
+}
