@@ -22,6 +22,7 @@ import (
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/ceph"
 	"github.com/s3presign/presign/examples/internal/store"
+	"github.com/s3presign/presign/internal/conformance"
 )
 
 func TestMain(m *testing.M) {
@@ -311,11 +312,42 @@ func TestTwoRoles(t *testing.T) {
 	// A role that reads nothing gives nothing away by copy-source.
 	require.NotContains(t, rowsOf(r, NotEnforced), "PUT: no unsigned x-amz-copy-source")
 
-	everything := Document{"2012-10-17", []Statement{{"Allow", []string{"s3:*"}, "arn:aws:s3:::*"}}}
-	p.signing, p.store = client(everything), client(everything)
-	r, err = p.examine(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, Wrong, states(r)["role that signs"])
+	p.signing = client(Document{"2012-10-17", []Statement{{"Allow", []string{"s3:*"}, "arn:aws:s3:::*"}}})
+	require.Equal(t, []Finding{{
+		"role that signs", Wrong, "may read objects, list the bucket, delete objects, put objects elsewhere, put objects where the " +
+			"published ones are; it needs s3:PutObject under incoming/ and nothing else",
+	}}, p.signingRole(t.Context(), nil))
+	require.NoError(t, p.clean(t.Context()))
+
+	p.signing = client(Document{"2012-10-17", []Statement{{"Allow", []string{"s3:PutObject"}, "arn:aws:s3:::roles/elsewhere/*"}}})
+	_, err = p.examine(t.Context())
+	require.ErrorContains(t, err, "the role that signs needs s3:PutObject under incoming/")
+	requireNothing(t, server.Client(), bucket)
+}
+
+// TestNotOffered is not held against a store that takes no forms.
+func TestNotOffered(t *testing.T) {
+	honest := conformance.Case{Kind: conformance.Form, Constraint: conformance.Honest, Want: conformance.Answer{Status: 204}}
+	cheat := conformance.Case{Kind: conformance.Form, Constraint: conformance.Key, Want: conformance.Answer{Status: 403}, Do: func(*conformance.Attempt) {}}
+	for name, results := range map[string][]conformance.Result{
+		"the store refuses": {
+			{Case: honest, Answer: conformance.Answer{Status: 501, Code: "NotImplemented"}, Broken: "an honest upload was refused"},
+			{Case: cheat, Answer: conformance.Answer{Status: 501, Code: "NotImplemented"}},
+		},
+		"the library knows": {
+			{Case: honest, Err: &presign.Violation{Field: "method", Detail: "cannot be POST"}},
+			{Case: cheat, Err: &presign.Violation{Field: "method", Detail: "cannot be POST"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows := judge(results)
+			require.Len(t, rows, 2)
+			for _, row := range rows {
+				require.Equal(t, NotOffered, row.Verdict)
+			}
+			require.Contains(t, rows[0].Instead, "WithoutForms()")
+		})
+	}
 }
 
 // TestReadme holds the README's table to what the doctor finds of the two stores.

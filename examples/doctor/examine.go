@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/conformance"
 )
 
@@ -43,6 +44,13 @@ func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 	}
 	if err := target.Prepare(ctx); err != nil {
 		return nil, fmt.Errorf("the role of the store cannot put an object under %s: %w", p.prefix, err)
+	}
+	plainest := target.Run(ctx, conformance.Cases()[0])
+	switch {
+	case plainest.Err != nil:
+		return nil, plainest.Err
+	case !plainest.Answer.Accepted():
+		return nil, fmt.Errorf("the store answers an honest PUT with %v; the role that signs needs s3:PutObject under %s", plainest.Answer, p.prefix)
 	}
 	results, err := runAll(ctx, target)
 	if err != nil {
@@ -102,6 +110,17 @@ func judge(results []conformance.Result) (rows []Constraint) {
 		rows = append(rows, verdict(results[:n]))
 		results = results[n:]
 	}
+	// Where not even an honest upload is taken, nothing is shown by what is refused.
+	for _, honest := range rows {
+		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered {
+			continue
+		}
+		for i, c := range rows {
+			if c.Kind == honest.Kind && c.Constraint != honest.Constraint {
+				rows[i] = Constraint{Kind: c.Kind, Constraint: c.Constraint, Verdict: NotOffered, Answers: honest.Answers, Cases: c.Cases}
+			}
+		}
+	}
 	return rows
 }
 
@@ -119,6 +138,9 @@ func verdict(results []conformance.Result) Constraint {
 		switch {
 		case errors.Is(r.Err, errNoSession):
 			tried--
+		case len(presign.Violations(r.Err)) > 0: // the library itself grants no such thing here
+			refusedHonest++
+			shown.Error = r.Err.Error()
 		case r.Err != nil:
 			shown.Error = plain(r.Err).Error()
 			c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
@@ -133,12 +155,12 @@ func verdict(results []conformance.Result) Constraint {
 				c.Broken = append(c.Broken, r.Case.Name+": "+r.Broken)
 			case cheat && !r.Answer.Accepted():
 				refusals.add(shown.Answer)
-			case !cheat:
+			case !cheat && r.Answer.Accepted():
 				honest.add(shown.Answer)
 			}
-			for _, name := range r.Lost {
-				if !slices.Contains(lost, name) && r.Case.Do == nil {
-					lost = append(lost, name)
+			if r.Case.Do == nil && r.Broken == "" {
+				for _, name := range r.Lost {
+					(*answers)(&lost).add(name)
 				}
 			}
 		}
@@ -162,7 +184,7 @@ func verdict(results []conformance.Result) Constraint {
 	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned && c.Verdict == Enforced && len(honest) > 0 {
 		c.Note = "the headers of a form's request are ignored"
 	}
-	if len(lost) > 0 {
+	if len(lost) > 0 && (first.Constraint == conformance.Honest || first.Constraint == conformance.Headers) {
 		c.Note = "stored without " + strings.Join(lost, ", ") + "; a published copy has it again"
 	}
 	switch {

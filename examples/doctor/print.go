@@ -92,8 +92,8 @@ func (p *printer) constraint(c Constraint) {
 	answers := p.fit(c.Answers, p.width-4-constraintWidth-1-verdictWidth-1)
 	p.line("  %s %s %s %s", p.color(m.color, m.sign), pad(c.Constraint, constraintWidth),
 		p.color(m.color, pad(string(c.Verdict), verdictWidth)), answers)
-	if len(c.Broken) > 0 && c.Verdict != Admitted {
-		p.text("      ", strings.Join(c.Broken, "; "))
+	if c.Verdict != Admitted {
+		p.broken(c.Cases)
 	}
 	for _, unknown := range c.Unknown {
 		p.text("      ", unknown)
@@ -103,6 +103,21 @@ func (p *printer) constraint(c Constraint) {
 	}
 	if c.Instead != "" {
 		p.text("    → ", c.Instead)
+	}
+}
+
+// broken names the cases in which a constraint was not kept, by what happened.
+func (p *printer) broken(cases []Case) {
+	var reasons answers
+	names := make(map[string][]string)
+	for _, c := range cases {
+		if c.Broken != "" {
+			reasons.add(c.Broken)
+			names[c.Broken] = append(names[c.Broken], c.Name)
+		}
+	}
+	for _, reason := range reasons {
+		p.text("      ", reason+": "+strings.Join(names[reason], ", "))
 	}
 }
 
