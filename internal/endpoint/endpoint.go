@@ -68,6 +68,7 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		o.Presigner = &signed
 		o.ClientOptions = append(o.ClientOptions, func(o *s3.Options) {
 			o.Credentials = credentials.NewStaticCredentialsProvider("none", "none", "")
+			o.ExpressCredentials = nil // the client's own would be given to this one, for good
 			o.HTTPClient = offline{}
 			o.RetryMaxAttempts = 1
 			if public != "" {

@@ -1,10 +1,15 @@
 package endpoint_test
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
@@ -51,4 +56,38 @@ func FuzzResolve(f *testing.F) {
 		require.Nil(t, u.User)
 		require.Equal(t, e.Bucket()+"/key", u.String())
 	})
+}
+
+// counter is an HTTP client that counts and fails.
+type counter struct{ requests atomic.Int32 }
+
+func (c *counter) Do(*http.Request) (*http.Response, error) {
+	c.requests.Add(1)
+	return nil, errors.New("counted")
+}
+
+// TestClientStaysAsItIs: services have one client for all they do, S3 Express among it, and make Signers as they need them.
+func TestClientStaysAsItIs(t *testing.T) {
+	wire := new(counter)
+	client := s3.New(s3.Options{
+		Region: "us-east-1", HTTPClient: wire, Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""),
+	})
+	var callers sync.WaitGroup // which must not meet in the client
+	for range 8 {
+		callers.Go(func() {
+			_, err := endpoint.Resolve(client, "bucket", "")
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	require.Zero(t, wire.requests.Load())
+
+	_, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{
+		Bucket: aws.String("bucket--use1-az4--x-s3"), Key: aws.String("k"),
+	})
+	require.ErrorContains(t, err, "counted")
+	require.EqualValues(t, 1, wire.requests.Load(), "its session is asked for by another client")
 }
