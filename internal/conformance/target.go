@@ -191,6 +191,7 @@ func (t run) upload(ctx context.Context) error {
 	if t.c.Session {
 		signing = s3.New(signing.Options(), func(o *s3.Options) {
 			o.Credentials = credentials.StaticCredentialsProvider{Value: t.Session}
+			o.ExpressCredentials = nil // which the SDK would otherwise change under the other client
 			if t.SessionURL != "" {
 				o.BaseEndpoint = &t.SessionURL
 			}
