@@ -229,13 +229,22 @@ func markdown(columns ...column) string {
 	return b.String()
 }
 
-// documented returns the answer of AWS to the first case of a constraint that it refuses, by kind.
+// documented returns the answer of AWS to the first case of a constraint that it refuses, by kind, with a dagger if it is
+// inferred in all of them.
 func documented(rows []Constraint, constraint string) string {
 	return byKind(rows, constraint, func(row Constraint) string {
 		for _, c := range row.Cases {
 			if c.Refused && c.Unverified == "" {
 				return c.AWS
 			}
+		}
+		for _, c := range row.Cases {
+			if c.Refused {
+				return c.AWS + "†"
+			}
+		}
+		if row.Cases[0].Unverified != "" {
+			return row.Cases[0].AWS + "†"
 		}
 		return row.Cases[0].AWS
 	})

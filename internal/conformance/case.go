@@ -36,10 +36,10 @@ type Case struct {
 	Want Answer // of AWS
 	// Stored makes, of what was granted, what AWS holds after an upload that it took, where that is not the same.
 	Stored func(*Object)
-	// Unverified says what of Want no source of AWS states, so that the case rests on an inference. What must not be
-	// stored is nevertheless certain.
+	// Unverified says what of Want no source of AWS states, so that it rests on an inference.
 	Unverified string
-	// Harmless: AWS refuses this, but a server that takes it, and stores what was granted, gives nothing away.
+	// Harmless: AWS refuses this, or so it seems, but a server that takes it and stores what was granted gives nothing
+	// away. Of two files, say, either is the holder's choice.
 	Harmless bool
 	// But holds the servers that are known to answer otherwise, with the reason.
 	But map[string]Deviation
@@ -300,4 +300,13 @@ const (
 	joined      = "takes one of the fields, or both, and holds them against the policy"
 	preData     = "knows no limit of what comes before the file"
 	fieldsAfter = "holds fields behind the file against the policy, too"
+)
+
+// What is not verified of AWS in several cases.
+const (
+	lengths  = "that another length is answered like another signature, from which it follows"
+	decoded  = "that the path is decoded before the signature is made of it"
+	bucket   = "that the signature is looked at before the bucket"
+	repeated = "whether a field that is there twice is refused, or its values are joined by a comma, as the user guide has it"
+	inHeader = "that the headers of a form's request mean nothing"
 )

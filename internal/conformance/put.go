@@ -19,7 +19,7 @@ func puts() []proof {
 				a.Header = lower
 			}, Want: stored},
 			{Name: "PUT with the MD5 of its bytes added", Do: add("Content-MD5", digestMD5(Body)), Want: stored},
-			{Name: "PUT with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored},
+			{Name: "PUT with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header means nothing"},
 		}},
 		{Key, []Case{
 			{Name: "PUT under another key", Do: path(safeName, evilName), Want: mismatch},
@@ -29,18 +29,18 @@ func puts() []proof {
 			{Name: "PUT under the key with a space behind it", Do: path("?", "%20?"), Want: mismatch},
 			{Name: "PUT under the key with a zero byte behind it", Do: path("?", "%00?"), Want: mismatch,
 				But: ceph(Answer{Status: 400}, "has no such key")},
-			{Name: "PUT out of its folder", Do: path(safeName, "../"+evilName), Want: mismatch},
-			{Name: "PUT out of its folder, escaped", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch},
-			{Name: "PUT out of its folder and back", Do: path(safeName, "x/../"+safeName), Want: mismatch},
+			{Name: "PUT out of its folder", Do: path(safeName, "../"+evilName), Want: mismatch, Unverified: "which of the errors that has"},
+			{Name: "PUT out of its folder, escaped", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors that has"},
+			{Name: "PUT out of its folder and back", Do: path(safeName, "x/../"+safeName), Want: mismatch, Unverified: "which of the errors that has", Harmless: true},
 			{Name: "PUT under the key with a slash escaped", Do: path("/"+safeName, "%2F"+safeName), Want: stored,
-				Unverified: "that the path is decoded before the signature is made of it"},
+				Unverified: decoded},
 			{Name: "PUT under the key with a letter escaped", Do: path(safeName, "%61-file.txt"), Want: stored,
-				Unverified: "that the path is decoded before the signature is made of it"},
+				Unverified: decoded},
 			{Name: "PUT into another bucket", Do: otherBucket, Want: mismatch,
-				Unverified: "that the signature is looked at before the bucket"},
+				Unverified: bucket},
 			{Name: "PUT in the other style of addressing", Do: otherStyle, Want: mismatch},
 			{Name: "PUT at another host", Do: func(a *Attempt) { a.Host = "other.example" }, Want: mismatch,
-				Unverified: "that the signature is looked at before the host's bucket"},
+				Unverified: "that the signature is looked at before the host's bucket", Harmless: true},
 		}},
 		{Type, []Case{
 			{Name: "PUT of another type", Do: set("Content-Type", "text/html"), Want: mismatch},
@@ -54,9 +54,9 @@ func puts() []proof {
 			{Name: "PUT without a name", Do: drop("Content-Disposition"), Want: mismatch},
 		}},
 		{Size, []Case{
-			{Name: "PUT of one byte more", Do: file(longer), Want: mismatch},
-			{Name: "PUT of one byte less", Do: file(shorter), Want: mismatch},
-			{Name: "PUT of nothing", Do: file(nil), Want: mismatch},
+			{Name: "PUT of one byte more", Do: file(longer), Want: mismatch, Unverified: lengths},
+			{Name: "PUT of one byte less", Do: file(shorter), Want: mismatch, Unverified: lengths},
+			{Name: "PUT of nothing", Do: file(nil), Want: mismatch, Unverified: lengths},
 			{Name: "PUT without a length", Do: chunked, Want: mismatch,
 				Unverified: "that the answer is not 411 MissingContentLength"},
 		}},
@@ -165,7 +165,7 @@ func puts() []proof {
 				token := a.url().Query().Get("X-Amz-Security-Token")
 				without("X-Amz-Security-Token")(a)
 				a.Add("x-amz-security-token", token)
-			}, Want: unknown, Unverified: "that a token in a header counts for nothing", But: noToken()},
+			}, Want: unknown, Unverified: "that a token in a header counts for nothing", Harmless: true, But: noToken()},
 		}},
 	}
 }

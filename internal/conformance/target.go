@@ -381,7 +381,7 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (body []byte, er
 		return nil, err
 	}
 	switch accepted := t.r.Answer.Accepted(); {
-	case accepted && !t.c.Want.Accepted() && t.c.Unverified == "" && !t.c.Harmless:
+	case accepted && !t.c.Want.Accepted() && !t.c.Harmless:
 		t.r.broken("it was taken")
 	case !accepted && t.c.Want.Accepted() && t.c.Do == nil:
 		t.r.broken("an honest upload was refused")
@@ -433,7 +433,7 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 	}
 	lost, differs := granted.differences(is)
 	t.r.Lost = lost
-	if t.c.Unverified != "" || t.c.Harmless { // of two files, say, either is the holder's choice
+	if t.c.Harmless {
 		differs = slices.DeleteFunc(differs, func(name string) bool { return name == bytesDiffer })
 	}
 	if i := slices.IndexFunc(lost, vital); i >= 0 && t.c.Do == nil {
