@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -226,55 +227,75 @@ func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
 
 // lifecycle looks whether what is never completed is removed.
 func (p *patient) lifecycle(ctx context.Context) []Finding {
-	expiry := Finding{What: "lifecycle: uploads expire", State: Missing, Detail: "no rule removes what is never completed under " + p.prefix}
-	abort := Finding{What: "lifecycle: parts expire", State: Missing, Detail: "no rule aborts what is never completed in parts"}
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
-	if err != nil && code(err) != "NoSuchLifecycleConfiguration" {
-		detail := "the store does not tell its rules: " + answer(err)
-		return []Finding{{expiry.What, Unknown, detail}, {abort.What, Unknown, detail}}
+	switch {
+	case err == nil:
+		return p.expiries(out.Rules)
+	case code(err) == "NoSuchLifecycleConfiguration":
+		return p.expiries(nil)
 	}
-	var rules []types.LifecycleRule
-	if err == nil {
-		rules = out.Rules
+	return []Finding{{"lifecycle", Unknown, "the store does not tell its rules: " + answer(err)}}
+}
+
+// needDays is how long an upload can be completed: 7 days, and one behind them.
+const needDays = 8
+
+// expiries says what rules make of uploads, of parts and of what was published.
+func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
+	uploads := Finding{What: "lifecycle: uploads expire", State: Info,
+		Detail: "without a FinalPrefix completed files stay where they are, and no rule can tell them apart"}
+	kept := cmp.Or(p.final, p.prefix)
+	if p.final != "" {
+		uploads = expires(uploads.What, "nothing removes what is never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
 	}
-	published := Finding{}
-	for _, rule := range rules {
-		prefix, all := scope(rule)
-		if rule.Status != types.ExpirationStatusEnabled || !all {
-			continue
-		}
-		if rule.Expiration != nil && aws.ToInt32(rule.Expiration.Days) > 0 {
-			n := *rule.Expiration.Days
-			switch {
-			case !strings.HasPrefix(p.prefix, prefix):
-			case n < keepDays-2:
-				expiry.State, expiry.Detail = Wrong, fmt.Sprintf("after %d days, while uploads can be completed for 8", n)
-			case expiry.State == Missing:
-				expiry.State, expiry.Detail = Good, fmt.Sprintf("after %d days", n)
-			}
-			if p.final != "" && strings.HasPrefix(p.final, prefix) || p.final == "" && strings.HasPrefix(p.prefix, prefix) {
-				published = Finding{"lifecycle: published files", Wrong, fmt.Sprintf("the rule %q removes them after %d days", aws.ToString(rule.ID), n)}
-			}
-		}
-		if a := rule.AbortIncompleteMultipartUpload; a != nil && aws.ToInt32(a.DaysAfterInitiation) > 0 {
-			n := *a.DaysAfterInitiation
-			switch {
-			case !strings.HasPrefix(p.prefix, prefix) || !strings.HasPrefix(p.final, prefix):
-			case n < keepDays-2:
-				abort.State, abort.Detail = Wrong, fmt.Sprintf("after %d days, while uploads can be completed for 8", n)
-			case abort.State == Missing:
-				abort.State, abort.Detail = Good, fmt.Sprintf("after %d days", n)
-			}
-		}
+	days := firstDays(rules, p.prefix, aborts)
+	if inCopies := firstDays(rules, kept, aborts); inCopies == 0 || days != 0 && inCopies < days {
+		days = inCopies
 	}
-	if p.final == "" {
-		expiry = Finding{expiry.What, Info, "without a FinalPrefix completed files stay where they are, and no rule can tell them apart"}
-	}
-	found := []Finding{expiry, abort}
-	if published.What != "" {
-		found = append(found, published)
+	found := []Finding{uploads, expires("lifecycle: parts expire", "nothing aborts what is never completed in parts", days)}
+	if n := firstDays(rules, kept, expiration); n != 0 {
+		found = append(found, Finding{"lifecycle: published files", Wrong, fmt.Sprintf("they are removed from %s after %d days", kept, n)})
 	}
 	return found
+}
+
+func expires(what, missing string, days int32) Finding {
+	switch {
+	case days == 0:
+		return Finding{what, Missing, missing}
+	case days < needDays:
+		return Finding{what, Wrong, fmt.Sprintf("after %d days, while uploads can be completed for %d", days, needDays)}
+	}
+	return Finding{what, Good, fmt.Sprintf("after %d days", days)}
+}
+
+// firstDays returns after how many days the first of the rules does something to all that is under a prefix, or 0 if
+// none does.
+func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
+	for _, rule := range rules {
+		of, all := scope(rule)
+		if rule.Status != types.ExpirationStatusEnabled || !all || !strings.HasPrefix(prefix, of) {
+			continue
+		}
+		if n := aws.ToInt32(days(rule)); n > 0 && (first == 0 || n < first) {
+			first = n
+		}
+	}
+	return first
+}
+
+func expiration(rule types.LifecycleRule) *int32 {
+	if rule.Expiration == nil {
+		return nil
+	}
+	return rule.Expiration.Days
+}
+
+func aborts(rule types.LifecycleRule) *int32 {
+	if rule.AbortIncompleteMultipartUpload == nil {
+		return nil
+	}
+	return rule.AbortIncompleteMultipartUpload.DaysAfterInitiation
 }
 
 // scope returns the prefix of what a rule is for, and whether it is for all of that.
@@ -317,10 +338,12 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 		return []Finding{f}
 	}
 	const what = "role that signs"
-	never := aws.String(`"00000000000000000000000000000000"`)
 	private, none := p.uploads()+"private", p.uploads()+"none"
 	put := func(key string) error {
-		_, err := p.signing.PutObject(ctx, &s3.PutObjectInput{Bucket: &p.bucket, Key: &key, IfMatch: never, Body: bytes.NewReader(nil)})
+		// Rights come before digests, and this is not that of the body.
+		_, err := p.signing.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(conformance.Body), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA=="),
+		})
 		return err
 	}
 	var may, unknown []string

@@ -23,6 +23,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/ceph"
 	"github.com/s3presign/presign/examples/internal/store"
 	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/s3test"
 )
 
 func TestMain(m *testing.M) {
@@ -264,11 +265,133 @@ func TestCeph(t *testing.T) {
 		Bucket: &bucket, LifecycleConfiguration: &lifecycle,
 	})
 	require.NoError(t, err)
+	_, err = client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: &bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	require.NoError(t, err)
 	printed := visit(t, creds, notEnforced, append(flags, "-json")...)
+	versions, err := client.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &bucket})
+	require.NoError(t, err)
+	require.Empty(t, versions.Versions)
+	require.Empty(t, versions.DeleteMarkers)
 	r = report(t, printed)
 	for _, what := range []string{"clocks", "CORS: PUT", "CORS: form with progress", "CORS: ETag exposed", "lifecycle: uploads expire", "lifecycle: parts expire"} {
 		require.Equal(t, Good, states(r)[what], "%s\n%s", what, printed)
 	}
+}
+
+// TestStrict examines the model of AWS, which has no lifecycle, CORS or versions to tell of.
+func TestStrict(t *testing.T) {
+	server := s3test.Start(t)
+	client := server.S3(func(o *s3.Options) { o.UsePathStyle = false })
+	p := &patient{
+		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-strict/",
+		http: server.HTTPClient(), origin: "https://shop.example",
+	}
+	r, err := p.examine(t.Context())
+	require.NoError(t, err)
+	require.True(t, r.Enforced)
+	require.Empty(t, rowsOf(r, NotEnforced, MadeGood, NotOffered, Unproven))
+	require.Equal(t, Unknown, states(r)["lifecycle"])
+	require.Equal(t, Unknown, states(r)["versioning"])
+	require.Equal(t, Missing, states(r)["CORS: PUT"])
+	require.Empty(t, server.Objects(s3test.DefaultBucket))
+}
+
+func TestClocks(t *testing.T) {
+	for _, c := range []struct {
+		clock clock
+		want  State
+		says  string
+	}{
+		{clock{}, Unknown, "no date"},
+		{clock{dated: true}, Good, "agree"},
+		{clock{dated: true, behind: 20 * time.Second}, Wrong, "20s ahead: grants live longer"},
+		{clock{dated: true, behind: -time.Hour}, Wrong, "1h0m0s behind: grants end"},
+	} {
+		f := skew(c.clock)
+		require.Equal(t, c.want, f.State)
+		require.Contains(t, f.Detail, c.says)
+	}
+}
+
+func TestLifecycle(t *testing.T) {
+	rule := func(prefix string, expiry, abort int32, change ...func(*types.LifecycleRule)) types.LifecycleRule {
+		r := types.LifecycleRule{Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix}}
+		if expiry > 0 {
+			r.Expiration = &types.LifecycleExpiration{Days: &expiry}
+		}
+		if abort > 0 {
+			r.AbortIncompleteMultipartUpload = &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: &abort}
+		}
+		for _, c := range change {
+			c(&r)
+		}
+		return r
+	}
+	p := &patient{prefix: "incoming/", final: "files/"}
+	for name, c := range map[string]struct {
+		rules                    []types.LifecycleRule
+		uploads, parts, finished State
+	}{
+		"none":                {nil, Missing, Missing, ""},
+		"the README's":        {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
+		"by prefix":           {[]types.LifecycleRule{rule("incoming/", 10, 9), rule("files/", 0, 9)}, Good, Good, ""},
+		"too soon":            {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
+		"the sooner counts":   {[]types.LifecycleRule{rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30)}, Wrong, Wrong, ""},
+		"copies forgotten":    {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
+		"for all":             {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
+		"of another prefix":   {[]types.LifecycleRule{rule("incoming/a/", 10, 10), rule("other/", 10, 10)}, Missing, Missing, ""},
+		"disabled":            {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Status = types.ExpirationStatusDisabled })}, Missing, Missing, ""},
+		"for some sizes only": {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Filter.ObjectSizeGreaterThan = aws.Int64(1) })}, Missing, Missing, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := states(&Report{Around: p.expiries(c.rules)})
+			require.Equal(t, c.uploads, found["lifecycle: uploads expire"])
+			require.Equal(t, c.parts, found["lifecycle: parts expire"])
+			require.Equal(t, c.finished, found["lifecycle: published files"])
+		})
+	}
+	p.final = ""
+	require.Equal(t, Info, p.expiries(nil)[0].State)
+}
+
+// TestJSON holds the names of a Report, which others read.
+func TestJSON(t *testing.T) {
+	p := &patient{bucket: "mine", prefix: "incoming/"}
+	require.JSONEq(t, `{
+		"bucket": "mine", "endpoint": "s3.example", "region": "eu-central-1", "prefix": "incoming/doctor-x/", "enforced": false,
+		"constraints": [{
+			"kind": "PUT", "constraint": "type", "verdict": "not enforced", "answers": ["200"], "broken": ["PUT of another type: it was taken"],
+			"unknown": ["u"], "note": "n", "instead": "i",
+			"cases": [{"name": "PUT of another type", "aws": "403 AccessDenied", "refused": true, "answer": "200", "broken": "it was taken",
+				"error": "e", "unverified": "v"}]
+		}],
+		"around": [{"what": "clocks", "state": "good", "detail": "d"}],
+		"paste": {
+			"cors": {"CORSRules": [{"AllowedOrigins": ["https://app.example.com"], "AllowedMethods": ["PUT", "POST"],
+				"AllowedHeaders": ["*"], "ExposeHeaders": ["ETag", "Location", "x-amz-version-id"], "MaxAgeSeconds": 3000}]},
+			"lifecycle": {"Rules": [{"ID": "parts", "Status": "Enabled", "Filter": {"Prefix": ""},
+				"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 10}}]},
+			"signing_role": {"Version": "2012-10-17", "Statement": [
+				{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "arn:aws:s3:::mine/incoming/*"}]},
+			"store_role": {"Version": "2012-10-17", "Statement": [
+				{"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"], "Resource": "arn:aws:s3:::mine/incoming/*"},
+				{"Effect": "Allow", "Action": ["s3:PutObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"], "Resource": "arn:aws:s3:::mine/incoming/*"},
+				{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"], "Resource": "arn:aws:s3:::mine"}]}
+		}
+	}`, string(encode(t, Report{
+		Bucket: "mine", Endpoint: "s3.example", Region: "eu-central-1", Prefix: "incoming/doctor-x/",
+		Constraints: []Constraint{{
+			Kind: "PUT", Constraint: "type", Verdict: NotEnforced, Answers: []string{"200"}, Broken: []string{"PUT of another type: it was taken"},
+			Unknown: []string{"u"}, Note: "n", Instead: "i",
+			Cases: []Case{{
+				Name: "PUT of another type", AWS: "403 AccessDenied", Refused: true, Answer: "200", Broken: "it was taken", Error: "e", Unverified: "v",
+			}},
+		}},
+		Around: []Finding{{"clocks", Good, "d"}},
+		Paste:  p.paste(),
+	})))
 }
 
 func encode(t *testing.T, v any) []byte {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/conformance"
@@ -14,17 +15,24 @@ import (
 
 // TestS3Test holds the project's own strict server to the matrix, so that it can stand in for S3.
 func TestS3Test(t *testing.T) {
-	server := s3test.New()
 	session := aws.Credentials{
 		AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token//+==",
 		CanExpire: true, Expires: time.Now().Add(time.Hour),
 	}
-	server.AddCredentials(session)
-	target := conformance.Target{
-		Name: "s3test", Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Session: session,
+	for name, pathStyle := range map[string]bool{"path style": true, "virtual host": false} {
+		t.Run(name, func(t *testing.T) {
+			server := s3test.New()
+			server.AddCredentials(session)
+			target := conformance.Target{
+				Name: "s3test", Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Session: session,
+				Client: server.S3(func(o *s3.Options) { o.UsePathStyle = pathStyle }),
+			}
+			t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+			if pathStyle {
+				t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
+			}
+		})
 	}
-	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
-	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 }
 
 // TestCases holds the matrix itself to some order.
