@@ -16,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/conformance"
@@ -231,10 +229,12 @@ func (p *patient) lifecycle(ctx context.Context) []Finding {
 	switch {
 	case err == nil:
 		return p.expiries(out.Rules)
-	case code(err) == "NoSuchLifecycleConfiguration":
+	}
+	answer, text := said(err)
+	if answer.Code == "NoSuchLifecycleConfiguration" {
 		return p.expiries(nil)
 	}
-	return []Finding{{"lifecycle", Unknown, "the store does not tell its rules: " + answer(err)}}
+	return []Finding{{"lifecycle", Unknown, "the store does not tell its rules: " + text}}
 }
 
 // needDays is how long an upload can be completed: 7 days, and one behind them.
@@ -315,7 +315,8 @@ func (p *patient) versioning(ctx context.Context) Finding {
 	out, err := p.store.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &p.bucket})
 	switch {
 	case err != nil:
-		f.State, f.Detail = Unknown, "the store does not tell: "+answer(err)
+		_, text := said(err)
+		f.State, f.Detail = Unknown, "the store does not tell: "+text
 	case out.Status == types.BucketVersioningStatusEnabled:
 		f.Detail = "on: completion pins versions; the lifecycle rule needs NoncurrentVersionExpiration"
 	case out.Status == types.BucketVersioningStatusSuspended:
@@ -346,10 +347,9 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 		})
 		return err
 	}
-	var may, unknown []string
-	for _, try := range []struct {
+	tries := []struct {
 		what string
-		err  error
+		do   func() error
 	}{
 		{"read objects", func() error {
 			out, err := p.signing.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.bucket, Key: &private})
@@ -357,32 +357,29 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 				_ = out.Body.Close()
 			}
 			return err
-		}()},
+		}},
 		{"list the bucket", func() error {
 			_, err := p.signing.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &none})
 			return err
-		}()},
+		}},
 		{"delete objects", func() error {
 			_, err := p.signing.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &none})
 			return err
-		}()},
-		{"put objects elsewhere", put(p.own + "elsewhere")},
-		{"put objects where the published ones are", func() error {
-			if p.final == "" {
-				return &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}}
-			}
-			return put(p.published() + "none")
-		}()},
-	} {
-		switch status(try.err) {
-		case http.StatusForbidden, http.StatusUnauthorized:
-		case 0:
-			if try.err != nil {
-				unknown = append(unknown, try.what)
-				continue
-			}
-			fallthrough
-		default: // done, or refused for another reason than rights
+		}},
+		{"put objects elsewhere", func() error { return put(p.own + "elsewhere") }},
+	}
+	if p.final != "" {
+		tries = append(tries, struct {
+			what string
+			do   func() error
+		}{"put objects where the published ones are", func() error { return put(p.published() + "none") }})
+	}
+	var may, unknown []string
+	for _, try := range tries {
+		switch answer, err := conformance.AnswerOf(try.do()); {
+		case err != nil:
+			unknown = append(unknown, try.what)
+		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
 			may = append(may, try.what)
 		}
 	}
@@ -415,7 +412,8 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 				return err
 			}
 			if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
-				return fmt.Errorf("delete %q: %s", object.Key, answer(err))
+				_, text := said(err)
+				return fmt.Errorf("delete %q: %s", object.Key, text)
 			}
 			return nil
 		}},
@@ -441,10 +439,11 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 		}},
 		{"role of the store: absence", "is told when there is no object", func() error {
 			_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
-			if status(err) == http.StatusNotFound {
+			answer, text := said(err)
+			if answer.Status == http.StatusNotFound {
 				return nil
 			}
-			return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket", answer(err))
+			return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket", text)
 		}},
 	} {
 		f := Finding{try.what, Good, try.good}
@@ -467,29 +466,11 @@ func (p *patient) send(grant *presign.Grant) error {
 	return err
 }
 
-// status returns the status of the answer that is the error, or 0 if there was none.
-func status(err error) int {
-	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
-		return response.HTTPStatusCode()
+// said returns status and code of a store's answer to the SDK, or what else went wrong.
+func said(err error) (conformance.Answer, string) {
+	answer, err := conformance.AnswerOf(err)
+	if err != nil {
+		return answer, plain(err).Error()
 	}
-	return 0
-}
-
-// code returns S3's error code.
-func code(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
-	}
-	return ""
-}
-
-// answer returns status and code, or what else went wrong.
-func answer(err error) string {
-	if n := status(err); n != 0 {
-		return strings.TrimSpace(fmt.Sprint(n, " ", code(err)))
-	}
-	if err == nil {
-		return "200"
-	}
-	return plain(err).Error()
+	return answer, answer.String()
 }

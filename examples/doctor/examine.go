@@ -236,8 +236,10 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 			n++
 			if _, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 				Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId,
-			}); err != nil && code(err) != "NoSuchUpload" {
-				return n, err
+			}); err != nil {
+				if answer, _ := said(err); answer.Code != "NoSuchUpload" {
+					return n, err
+				}
 			}
 		}
 	}

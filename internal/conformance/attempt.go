@@ -17,6 +17,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
 	"github.com/s3presign/presign"
 )
 
@@ -162,6 +165,22 @@ func (a Answer) String() string {
 
 // Accepted reports whether the server took the upload.
 func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
+
+// AnswerOf returns what a store answered to the SDK, 200 if that was no error, or the error if there was no answer.
+func AnswerOf(err error) (Answer, error) {
+	if err == nil {
+		return stored, nil
+	}
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok {
+		return Answer{}, err
+	}
+	answer := Answer{Status: response.HTTPStatusCode()}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		answer.Code = api.ErrorCode()
+	}
+	return answer, nil
+}
 
 // Send makes the attempt. It follows no redirect: that of a form leads nowhere here.
 func (a *Attempt) Send(client *http.Client) (Answer, error) {

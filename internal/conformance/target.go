@@ -17,8 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/objectstore"
@@ -143,7 +141,7 @@ func (t run) call(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.r.Answer, err = answerOf(said); err != nil {
+	if t.r.Answer, err = AnswerOf(said); err != nil {
 		return err
 	}
 	switch {
@@ -153,22 +151,6 @@ func (t run) call(ctx context.Context) error {
 		t.r.broken("it was refused")
 	}
 	return nil
-}
-
-// answerOf returns what a store answered to the SDK.
-func answerOf(err error) (Answer, error) {
-	if err == nil {
-		return stored, nil
-	}
-	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
-	if !ok {
-		return Answer{}, err
-	}
-	answer := Answer{Status: response.HTTPStatusCode()}
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		answer.Code = api.ErrorCode()
-	}
-	return answer, nil
 }
 
 // upload makes the request that the case is about.
@@ -495,7 +477,7 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 	}
 	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &t.Bucket, Key: &key})
 	if err != nil {
-		if answer, err := answerOf(err); err != nil || answer.Status != http.StatusForbidden && answer.Status != http.StatusNotImplemented {
+		if answer, err := AnswerOf(err); err != nil || answer.Status != http.StatusForbidden && answer.Status != http.StatusNotImplemented {
 			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, answer))
 		}
 		return o, nil
