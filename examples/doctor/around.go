@@ -303,7 +303,8 @@ func scope(rule types.LifecycleRule) (prefix string, all bool) {
 	f := rule.Filter
 	switch {
 	case f == nil:
-		return aws.ToString(rule.Prefix), true //nolint:staticcheck // of old rules
+		//lint:ignore SA1019 rules that are older than filters have it
+		return aws.ToString(rule.Prefix), true
 	case f.And != nil, f.Tag != nil, f.ObjectSizeGreaterThan != nil, f.ObjectSizeLessThan != nil:
 		return "", false
 	}
