@@ -39,7 +39,7 @@ var advices = map[conformance.Constraint]advice{
 	},
 	conformance.Unsigned: {
 		instead: "WithStore and two roles, and a bucket that knows no ACLs. Completion refuses metadata, redirects and storage " +
-			"classes that were not granted, and a published copy has no tags.",
+			"classes that were not granted; tags it does not see, so rely on none.",
 	},
 	conformance.CopySource: {
 		instead: "WithStore: let a role sign that may put objects under the prefix and read nothing.",
