@@ -193,6 +193,42 @@ func ExampleSigner_StartMultipart() {
 	// presign: size is 0 bytes; granted were 42949672960 to 42949672960
 }
 
+// A client in Go uploads with what the service has answered, be it a PUT or a form.
+func ExampleGrant_Request() {
+	store := s3test.New() // stands for S3
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, presign.Policy{Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	handler, err := presign.NewHandler(signer, sessionUser)
+	if err != nil {
+		panic(err)
+	}
+	service := http.StripPrefix("/uploads", handler)
+
+	file := strings.NewReader("hello") // or an *os.File
+	for _, method := range []string{"PUT", "POST"} {
+		answer := ask(service, `{"filename": "hello.txt", "size": 5, "method": "`+method+`"}`)
+		var grant presign.Grant
+		if err := json.Unmarshal(answer.Body.Bytes(), &grant); err != nil {
+			panic(err)
+		}
+		r, err := grant.Request(context.Background(), file, file.Size())
+		if err != nil {
+			panic(err)
+		}
+		uploaded, err := store.HTTPClient().Do(r)
+		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
+			panic(urlErr.Err) // without the URL, which is a secret
+		}
+		uploaded.Body.Close()
+		fmt.Println(method, uploaded.StatusCode)
+	}
+	// Output:
+	// PUT 200
+	// POST 204
+}
+
 // An S3 event (ObjectCreated, by SQS, SNS or Lambda) names the key, and the object carries its grant: that is all that
 // completion takes. The same upload may be completed by the client as well.
 func ExampleSigner_Complete_event() {
@@ -235,12 +271,9 @@ func ExampleSigner_Complete_event() {
 	if err != nil {
 		panic(err)
 	}
-	r, err := http.NewRequest(grant.Method, grant.URL, strings.NewReader("hello"))
+	r, err := grant.Request(context.Background(), strings.NewReader("hello"), 5)
 	if err != nil {
 		panic(err)
-	}
-	for name, value := range grant.Headers {
-		r.Header.Set(name, value)
 	}
 	answer, err := store.HTTPClient().Do(r)
 	if err != nil {

@@ -58,11 +58,8 @@ func (s shop) putPart(t *testing.T, grant *presign.Grant, body []byte) string {
 
 func (s shop) tryPart(t *testing.T, grant *presign.Grant, body []byte) *http.Response {
 	t.Helper()
-	r, err := http.NewRequest(grant.Method, grant.URL, bytes.NewReader(body))
+	r, err := grant.Request(context.Background(), bytes.NewReader(body), int64(len(body)))
 	require.NoError(t, err)
-	for name, value := range grant.Headers {
-		r.Header.Set(name, value)
-	}
 	answer, err := s.store.HTTPClient().Do(r)
 	require.NoError(t, err)
 	answer.Body.Close()

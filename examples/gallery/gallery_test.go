@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"mime/multipart"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -83,25 +82,12 @@ func (v *visitor) ask(method, name string, content []byte) *presign.Grant {
 // use uploads with a grant.
 func (v *visitor) use(grant *presign.Grant, content []byte) int {
 	v.t.Helper()
-	header := http.Header{}
-	if grant.Method == "POST" {
-		var body bytes.Buffer
-		form := multipart.NewWriter(&body)
-		for name, value := range grant.Fields {
-			require.NoError(v.t, form.WriteField(name, value))
-		}
-		file, err := form.CreateFormFile("file", "x")
-		require.NoError(v.t, err)
-		_, _ = file.Write(content)
-		require.NoError(v.t, form.Close())
-		header.Set("Content-Type", form.FormDataContentType())
-		content = body.Bytes()
-	}
-	for name, value := range grant.Headers {
-		header.Set(name, value)
-	}
-	status, _ := v.send(grant.Method, grant.URL, header, content)
-	return status
+	r, err := grant.Request(v.t.Context(), bytes.NewReader(content), int64(len(content)))
+	require.NoError(v.t, err)
+	res, err := v.Do(r)
+	require.NoError(v.t, err)
+	require.NoError(v.t, res.Body.Close())
+	return res.StatusCode
 }
 
 func (v *visitor) complete(key string) (*presign.Object, int) {
