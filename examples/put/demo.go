@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/site"
+	"github.com/s3presign/presign/examples/internal/store"
+	uploads "github.com/s3presign/presign/examples/put/internal/service"
+)
+
+const bucket = "put"
+
+// demo is a service to upload to, with its store.
+type demo struct {
+	url   string // of the grants
+	about string // the bucket
+	user  string // and password
+	dir   string
+
+	server    *http.Server
+	store     *store.Server
+	temporary bool // remove dir at the end
+}
+
+// startDemo starts them, with their data in a directory, or in a temporary one.
+func startDemo(ctx context.Context, addr, dir string) (d *demo, err error) {
+	d = &demo{dir: dir, temporary: dir == ""}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if d.temporary {
+		if d.dir, err = os.MkdirTemp("", "put-"); err != nil {
+			return nil, err
+		}
+	} else if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil { // the service stops first
+		return nil, err
+	}
+	if err := d.store.CreateBucket(ctx, bucket); err != nil {
+		return nil, err
+	}
+	secret, err := site.Secret(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	password := rand.Text()
+	handler, err := uploads.New(d.store.Client(), bucket, uploads.Policy, map[string]string{"alice": password}, presign.WithSecret(secret))
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	d.server = uploads.NewServer(handler)
+	go func() { _ = d.server.Serve(listener) }() // until close
+	d.url = "http://" + listener.Addr().String() + "/uploads"
+	d.about = fmt.Sprintf("%s on versitygw at %s, started for this", bucket, d.store.URL)
+	d.user = "alice:" + password
+	return d, nil
+}
+
+// close stops them.
+func (d *demo) close() (err error) {
+	if d.server != nil {
+		err = d.server.Close()
+	}
+	if d.store != nil {
+		err = errors.Join(err, d.store.Close())
+	}
+	if d.temporary && d.dir != "" {
+		err = errors.Join(err, os.RemoveAll(d.dir))
+	}
+	return err
+}
+
+// list prints what the store has.
+func (d *demo) list(ctx context.Context, out io.Writer) error {
+	fmt.Fprintf(out, "\nThe bucket has:\n")
+	pages := s3.NewListObjectsV2Paginator(d.store.Client(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, o := range page.Contents {
+			fmt.Fprintf(out, "%12d  %s\n", aws.ToInt64(o.Size), aws.ToString(o.Key))
+		}
+	}
+	return nil
+}
+
+// makeUp writes two files, one to go in one request and one in parts, and returns their paths.
+func makeUp(dir string) ([]string, error) {
+	small, large := filepath.Join(dir, "small.txt"), filepath.Join(dir, "large.bin")
+	if err := os.WriteFile(small, []byte("hello, S3\n"), 0o600); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(large)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.CopyN(f, rand.Reader, 64<<20)
+	return []string{small, large}, errors.Join(err, f.Close())
+}

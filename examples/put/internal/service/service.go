@@ -1,0 +1,49 @@
+// Package service is what put uploads to where there is no other: people with passwords upload files of any kind.
+package service
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+)
+
+// Policy is what may be uploaded, if nothing else is asked for.
+var Policy = presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 1 << 40}
+
+// New returns the service, with the grants below /uploads/. Users have their passwords, by name.
+func New(client *s3.Client, bucket string, policy presign.Policy, users map[string]string, opts ...presign.SignerOption) (http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, policy, opts...)
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
+		user, password, _ := r.BasicAuth()
+		want, known := users[user]
+		if subtle.ConstantTimeCompare([]byte(password), []byte(want)) != 1 || !known {
+			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "No such user, or another password."}
+		}
+		return user, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	return mux, nil
+}
+
+// NewServer returns a server for it. Grants are small and fast, but a completion may take five minutes.
+func NewServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      6 * time.Minute,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress tells how much of a file has been sent: as a bar on a terminal, else by a line for each tenth. It is safe
+// for concurrent use.
+type progress struct {
+	mu    sync.Mutex
+	name  string
+	size  int64
+	sent  int64
+	tenth int64 // that was told last
+	bar   *progressbar.ProgressBar
+	out   io.Writer
+}
+
+func newProgress(out io.Writer, name string, size int64) *progress {
+	p := &progress{name: name, size: size, out: out}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions64(size,
+			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name), progressbar.OptionShowBytes(true),
+			progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true), progressbar.OptionFullWidth(),
+			progressbar.OptionThrottle(100e6))
+	}
+	return p
+}
+
+// add counts bytes that were sent, or were sent in vain if they are less than none. What is sent has not arrived: all of
+// it is told by finish alone.
+func (p *progress) add(bytes int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent += bytes
+	if p.bar != nil {
+		_ = p.bar.Set64(min(p.sent, p.size-1))
+		return
+	}
+	if tenth := p.sent * 10 / p.size; tenth > p.tenth && tenth < 10 {
+		p.tenth = tenth
+		fmt.Fprintf(p.out, "%s  %d %% of %d bytes\n", p.name, tenth*10, p.size)
+	}
+}
+
+func (p *progress) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		fmt.Fprintln(p.out)
+		return
+	}
+	fmt.Fprintf(p.out, "%s  100 %% of %d bytes\n", p.name, p.size)
+}
+
+// stop leaves the bar where it is.
+func (p *progress) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Exit()
+		fmt.Fprintln(p.out)
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/s3presign/presign"
+)
+
+const (
+	answerTime   = 30 * time.Second // that the service has for an answer
+	completeTime = 6 * time.Minute  // for one that copies what was uploaded
+)
+
+// service is a presign.Handler, as its clients see it.
+type service struct {
+	url      string      // of the mount, without a slash at its end
+	header   http.Header // of every request: who asks
+	client   *http.Client
+	patience patience
+}
+
+// upload is one in parts.
+type upload struct {
+	UploadID string `json:"uploadId"`
+	Key      string `json:"key"`
+	PartSize int64  `json:"partSize"`
+}
+
+// part is one that has arrived.
+type part struct {
+	PartNumber int
+	Size       int64 `json:",omitzero"`
+	ETag       string
+}
+
+// request is what the service is told of a file.
+type request struct {
+	Filename string `json:"filename"`
+	Type     string `json:"type,omitempty"`
+	Size     int64  `json:"size"`
+	Checksum string `json:"checksum,omitempty"`
+}
+
+// grant asks for a grant for a file that goes in one request.
+func (s *service) grant(ctx context.Context, q request) (*presign.Grant, error) {
+	grant := new(presign.Grant)
+	return grant, s.call(ctx, http.MethodPost, "/", q, grant)
+}
+
+// complete says that a file is uploaded, and returns what it has become.
+func (s *service) complete(ctx context.Context, key string) (*presign.Object, error) {
+	object := new(presign.Object)
+	return object, s.call(ctx, http.MethodPost, "/complete", map[string]string{"key": key}, object)
+}
+
+// start begins an upload in parts. The protocol has the size, and the checksum, in the metadata.
+func (s *service) start(ctx context.Context, q request) (*upload, error) {
+	metadata := map[string]string{"size": strconv.FormatInt(q.Size, 10)}
+	if q.Checksum != "" {
+		metadata["checksum"] = q.Checksum
+	}
+	started := new(upload)
+	err := s.call(ctx, http.MethodPost, "/s3/multipart",
+		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started)
+	if err == nil && started.PartSize < 1 {
+		err = fmt.Errorf("the service's answer: parts of %d bytes", started.PartSize)
+	}
+	return started, err
+}
+
+// sign returns the URLs of up to 100 parts.
+func (s *service) sign(ctx context.Context, u *upload, numbers []int) (map[int]string, error) {
+	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers), " ", ","), "[]")
+	var answer struct {
+		PresignedURLs map[int]string `json:"presignedUrls"`
+	}
+	err := s.call(ctx, http.MethodGet, u.path("/batch")+"&partNumbers="+list, nil, &answer)
+	return answer.PresignedURLs, err
+}
+
+// list returns the parts that have arrived.
+func (s *service) list(ctx context.Context, u *upload) (arrived []part, err error) {
+	err = s.call(ctx, http.MethodGet, u.path(""), nil, &arrived)
+	return arrived, err
+}
+
+// join makes one object of all parts.
+func (s *service) join(ctx context.Context, u *upload, parts []part) error {
+	return s.call(ctx, http.MethodPost, u.path("/complete"), map[string]any{"parts": parts}, nil)
+}
+
+func (s *service) abort(ctx context.Context, u *upload) error {
+	return s.call(ctx, http.MethodDelete, u.path(""), nil, nil)
+}
+
+func (u *upload) path(rest string) string {
+	return "/s3/multipart/" + url.PathEscape(u.UploadID) + rest + "?key=" + url.QueryEscape(u.Key)
+}
+
+// call makes a request, again as long as the service cannot be reached, or says that it is no fault of the request.
+// Its errors are a *presign.Problem where the service has answered.
+func (s *service) call(ctx context.Context, method, path string, body, answer any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	completes := strings.Contains(path, "/complete")
+	return s.patience.retry(ctx, func(int) error {
+		err := s.try(ctx, method, path, text, completes, answer)
+		problem := (*presign.Problem)(nil)
+		if !errors.As(err, &problem) {
+			return err
+		}
+		switch status := problem.Status; {
+		case status == http.StatusConflict && completes: // what was uploaded changed while it was looked at
+		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
+		default:
+			return final(err)
+		}
+		return later(err, problem.RetryAfter)
+	})
+}
+
+func (s *service) try(ctx context.Context, method, path string, body []byte, completes bool, answer any) error {
+	limit := answerTime
+	if completes {
+		limit = completeTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		return final(err)
+	}
+	for name, values := range s.header {
+		r.Header[name] = values
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	w, err := s.client.Do(r)
+	if err != nil {
+		return withoutURL("the service", err) // which has the upload's ID in it
+	}
+	defer w.Body.Close()
+	text, err := io.ReadAll(w.Body)
+	if err != nil {
+		return fmt.Errorf("the service's answer: %w", err)
+	}
+	if w.StatusCode >= 300 {
+		problem := new(presign.Problem)
+		_ = json.Unmarshal(text, problem) // or a proxy has answered
+		problem.Status = w.StatusCode
+		seconds, _ := strconv.Atoi(w.Header.Get("Retry-After"))
+		problem.RetryAfter = time.Duration(seconds) * time.Second
+		return problem
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return final(fmt.Errorf("the service's answer: %w", err))
+	}
+	return nil
+}
+
+// gone reports whether the service says that there is no such upload, or not any more.
+func gone(err error) bool {
+	problem := (*presign.Problem)(nil)
+	return errors.As(err, &problem) && (problem.Status == http.StatusNotFound || problem.Status == http.StatusGone)
+}
+
+// withoutURL returns an error of http.Client without the URL, which is nobody else's business.
+func withoutURL(who string, err error) error {
+	if withURL := (*url.Error)(nil); errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	return fmt.Errorf("%s: %w", who, err)
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/s3presign/presign"
+)
+
+const (
+	singleSize = 16 << 20 // bytes of the largest file that goes in one request
+	tolerance  = 3        // tries of what the store refuses, each with a fresh grant
+)
+
+// uploader uploads files with grants of a service.
+type uploader struct {
+	service   *service
+	store     *http.Client
+	patience  patience
+	parallel  int    // parts at once
+	single    int64  // bytes of the largest file that goes in one request
+	mediaType string // of the files; by their names if empty
+	algorithm string // of a checksum that the service asks for
+	states    string // the directory of what outlives the process
+	out       io.Writer
+}
+
+// newClient returns a client for so many requests at once, which follows no redirect: neither who asks nor a grant is
+// for another host.
+func newClient(requests int) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = requests
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// file is one that is uploaded.
+type file struct {
+	*os.File
+	info     os.FileInfo
+	progress *progress
+}
+
+// put uploads a file, or what is missing of it, and returns what it has become.
+func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error) {
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	info, err := opened.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", path)
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty, which nobody grants", path)
+	}
+	about := request{Filename: filepath.Base(path), Type: u.mediaType, Size: info.Size()}
+	if about.Checksum, err = checksum(u.algorithm, interruptible(ctx, opened)); err != nil {
+		return nil, err
+	}
+	f := &file{opened, info, newProgress(u.out, about.Filename, about.Size)}
+	upload := u.parts
+	if about.Size <= u.single || u.algorithm == "sha256" { // which S3 does not have of a file in parts
+		upload = u.whole
+	}
+	object, err := upload(ctx, f, about)
+	switch {
+	case err != nil:
+		f.progress.stop()
+		return nil, err
+	case object.Size != about.Size:
+		return nil, fmt.Errorf("%s has %d bytes, and %d are stored", path, about.Size, object.Size)
+	}
+	f.progress.finish()
+	return object, nil
+}
+
+// whole uploads a file in one request.
+func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.Object, error) {
+	var grant *presign.Grant
+	unclear := false // whether the store may have taken the file without saying so
+	err := u.patience.retry(ctx, func(try int) (err error) {
+		if grant == nil || time.Now().After(grant.Expires) {
+			if grant, err = u.service.grant(ctx, about); err != nil {
+				return final(err)
+			}
+			unclear = false
+		}
+		_, err = u.send(ctx, grant, f, 0, about.Size)
+		answer := (*refusal)(nil)
+		switch {
+		case err == nil, errors.As(err, &answer) && answer.status == http.StatusPreconditionFailed && unclear:
+			return nil
+		case answer == nil, answer.status >= 500:
+			unclear = true
+			return err
+		case try >= tolerance:
+			return final(err)
+		}
+		grant = nil
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return u.service.complete(ctx, grant.Key)
+}
+
+// sent is what was sent, and what the store has of it.
+type sent struct {
+	etag string
+	md5  string // as an ETag would be
+}
+
+// matches reports whether the ETag is the MD5.
+func (s sent) matches() bool { return strings.Trim(s.etag, `"`) == s.md5 }
+
+// send uploads a section of a file.
+func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offset, size int64) (sent, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	errStalled := fmt.Errorf("the store: nothing was sent for %s", u.patience.stall)
+	stalled := time.AfterFunc(u.patience.stall, func() { cancel(errStalled) })
+	defer stalled.Stop()
+	m := &meter{ReaderAt: f, next: offset, md5: md5.New(), sent: func(n int64) {
+		stalled.Reset(u.patience.stall)
+		f.progress.add(n)
+	}}
+	etag, err := u.try(ctx, grant, io.NewSectionReader(m, offset, size), size)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sent = func(int64) {} // the transport may still be reading
+	if err == nil {
+		return sent{etag, hex.EncodeToString(m.md5.Sum(nil))}, nil
+	}
+	f.progress.add(offset - m.next)
+	if context.Cause(ctx) == errStalled {
+		err = errStalled
+	}
+	return sent{}, err
+}
+
+func (u *uploader) try(ctx context.Context, grant *presign.Grant, body io.Reader, size int64) (etag string, err error) {
+	r, err := grant.Request(ctx, body, size)
+	if err != nil {
+		return "", final(err)
+	}
+	answer, err := u.store.Do(r)
+	if err != nil {
+		return "", withoutURL("the store", err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
+	if answer.StatusCode >= 300 {
+		refused := &refusal{status: answer.StatusCode}
+		_ = xml.Unmarshal(text, refused) // or a proxy has answered
+		return "", refused
+	} else if err != nil {
+		return "", fmt.Errorf("the store's answer: %w", err)
+	}
+	return answer.Header.Get("ETag"), nil
+}
+
+// refusal is an answer of the store that is no success.
+type refusal struct {
+	status  int
+	Code    string
+	Message string
+}
+
+func (r *refusal) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the store answered %d %s %s", r.status, r.Code, r.Message))
+}
+
+// meter counts what is read of a file for the first time, from next on, and computes its MD5. A request that is sent
+// again reads it again.
+type meter struct {
+	io.ReaderAt
+	mu   sync.Mutex
+	next int64
+	md5  hash.Hash
+	sent func(n int64)
+}
+
+func (m *meter) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := m.ReaderAt.ReadAt(p, offset)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fresh := offset + int64(n) - m.next; fresh > 0 && offset <= m.next {
+		m.md5.Write(p[int64(n)-fresh : n])
+		m.next += fresh
+		m.sent(fresh)
+	}
+	return n, err
+}
+
+// interruptible reads until ctx ends.
+func interruptible(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if err := context.Cause(ctx); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
