@@ -35,45 +35,47 @@ type demo struct {
 }
 
 // startDemo starts them, with their data in a directory, or in a temporary one.
-func startDemo(ctx context.Context, addr, dir string) (d *demo, err error) {
-	d = &demo{dir: dir, temporary: dir == ""}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.close())
-		}
-	}()
+func startDemo(ctx context.Context, addr, dir string) (*demo, error) {
+	d := &demo{dir: dir, temporary: dir == ""}
+	if err := d.start(ctx, addr); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *demo) start(ctx context.Context, addr string) (err error) {
 	if d.temporary {
 		if d.dir, err = os.MkdirTemp("", "put-"); err != nil {
-			return nil, err
+			return err
 		}
-	} else if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return err
 	}
 	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil { // the service stops first
-		return nil, err
+		return err
 	}
 	if err := d.store.CreateBucket(ctx, bucket); err != nil {
-		return nil, err
+		return err
 	}
 	secret, err := site.Secret(d.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	password := rand.Text()
 	handler, err := uploads.New(d.store.Client(), bucket, uploads.Policy, map[string]string{"alice": password}, presign.WithSecret(secret))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.server = uploads.NewServer(handler)
 	go func() { _ = d.server.Serve(listener) }() // until close
 	d.url = "http://" + listener.Addr().String() + "/uploads"
 	d.about = fmt.Sprintf("%s on versitygw at %s, started for this", bucket, d.store.URL)
 	d.user = "alice:" + password
-	return d, nil
+	return nil
 }
 
 // close stops them.

@@ -1,0 +1,518 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/store"
+	uploads "github.com/s3presign/presign/examples/put/internal/service"
+)
+
+// clientMarker makes the test binary put itself, so that it can be killed.
+const clientMarker = "PRESIGN_EXAMPLES_PUT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(clientMarker) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const partSize = 5 << 20
+
+var (
+	secret = []byte("a secret of 32 bytes, or of more")
+	users  = map[string]string{"alice": "her password", "bob": "his password"}
+)
+
+// place is a store with a bucket, and a service of it.
+type place struct {
+	*store.Server
+	url string // of the grants
+}
+
+func newStore(t *testing.T) *store.Server {
+	t.Helper()
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), bucket))
+	return server
+}
+
+func newPlace(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) *place {
+	t.Helper()
+	server := newStore(t)
+	handler, err := uploads.New(server.Client(), bucket, policy, users, append(opts, presign.WithSecret(secret))...)
+	require.NoError(t, err)
+	listener := httptest.NewServer(handler)
+	t.Cleanup(listener.Close)
+	return &place{server, listener.URL + "/uploads"}
+}
+
+// as returns an uploader of a user, who is in a hurry.
+func (p *place) as(t *testing.T, user string) *uploader {
+	t.Helper()
+	r := http.Request{Header: make(http.Header)}
+	r.SetBasicAuth(user, users[user])
+	hasty := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
+	return &uploader{
+		service: &service{url: p.url, header: r.Header, client: newClient(4), patience: hasty},
+		store:   newClient(4), patience: hasty, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
+	}
+}
+
+// keys returns those of all objects.
+func (p *place) keys(t *testing.T) []string {
+	t.Helper()
+	keys := []string{}
+	pages := s3.NewListObjectsV2Paginator(p.Client(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, o := range page.Contents {
+			keys = append(keys, aws.ToString(o.Key))
+		}
+	}
+	return keys
+}
+
+// uploads returns the multipart uploads that are under way.
+func (p *place) uploads(t *testing.T) []types.MultipartUpload {
+	t.Helper()
+	out, err := p.Client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	require.NoError(t, err)
+	return out.Uploads
+}
+
+// arrived returns the numbers of the parts that have arrived of the only upload that is under way.
+func (p *place) arrived(t *testing.T) (numbers []int) {
+	t.Helper()
+	under := p.uploads(t)
+	require.Len(t, under, 1)
+	out, err := p.Client().ListParts(t.Context(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: under[0].Key, UploadId: under[0].UploadId})
+	require.NoError(t, err)
+	for _, part := range out.Parts {
+		numbers = append(numbers, int(aws.ToInt32(part.PartNumber)))
+	}
+	return numbers
+}
+
+// requireStored holds the only object against a file, and removes it.
+func (p *place) requireStored(t *testing.T, path string, object *presign.Object, about ...any) {
+	t.Helper()
+	require.Equal(t, []string{object.Key}, p.keys(t), about...)
+	out, err := p.Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	require.NoError(t, err, about...)
+	defer out.Body.Close()
+	got, err := io.ReadAll(out.Body)
+	require.NoError(t, err, about...)
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got), about...)
+	_, err = p.Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	require.NoError(t, err)
+}
+
+// newFile writes a file of so many bytes, each time others.
+func newFile(t *testing.T, name string, size int64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{byte(rand.Uint32())}), size)
+	require.NoError(t, errors.Join(err, f.Close()))
+	return path
+}
+
+// noted returns how many uploads are noted as under way.
+func (u *uploader) noted(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir(u.states)
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	return len(entries)
+}
+
+// roundTripper is a function between a client and its transport.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// meddle has f see what a client sends.
+func meddle(client *http.Client, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) {
+	next := client.Transport
+	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })
+}
+
+// TestDemo runs what the package documentation says.
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &out))
+	printed := out.String()
+	require.Regexp(t, `(?s)^Service  http://127\.0\.0\.1:\d+/uploads\nBucket   put on versitygw at http://127\.0\.0\.1:\d+, started for this\n\n`+
+		`small\.txt  100 % of 10 bytes\nsmall\.txt  is stored as files/\w{26}/small\.txt \(text/plain, 10 bytes, ETag "[0-9a-f]+"\)\n`+
+		`large\.bin  10 % of 67108864 bytes\n.*large\.bin  100 % of 67108864 bytes\n`+
+		`large\.bin  is stored as files/\w{26}/large\.bin \(application/octet-stream, 67108864 bytes, ETag ".*"\)\n\n`+
+		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
+}
+
+// TestDemoGoesOn: with -dir, what was interrupted in one run is completed in the next.
+func TestDemoGoesOn(t *testing.T) {
+	dir, path := t.TempDir(), newFile(t, "film.bin", 10*partSize)
+	addr := httptest.NewServer(nil).Listener.Addr().String() // taken until the end: the demo says so
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", addr, "-dir", dir, path}, io.Discard), "address already in use")
+
+	free := httptest.NewServer(nil)
+	free.Close()
+	args := []string{"-addr", free.Listener.Addr().String(), "-dir", dir, "-parallel", "1", path}
+	ctx, interrupt := context.WithCancel(t.Context())
+	out := &watched{when: "film.bin  50 %", then: interrupt}
+	require.EqualError(t, run(ctx, args, out), "interrupted; the same command goes on, and with -abort it gives up")
+	require.NotContains(t, out.String(), "60 %")
+	out = &watched{}
+	require.NoError(t, run(t.Context(), args, out))
+	require.Regexp(t, `film\.bin  [45] parts have arrived, of 10\n`, out.String())
+	require.Contains(t, out.String(), "film.bin  is stored as files/")
+	require.ErrorIs(t, run(t.Context(), append([]string{"-abort"}, args...), io.Discard), errNone)
+}
+
+// watched is output that something follows from.
+type watched struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	when string
+	then func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.when != "" && strings.Contains(string(p), w.when) {
+		w.then()
+	}
+	return w.text.Write(p)
+}
+
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+// TestSizes: what is stored is the file, wherever its size is.
+func TestSizes(t *testing.T) {
+	for _, finalPrefix := range []string{"", "files/"} {
+		policy := uploads.Policy
+		policy.FinalPrefix = finalPrefix
+		p := newPlace(t, policy)
+		u := p.as(t, "alice")
+		for _, size := range []int64{1, 2<<20 - 1, partSize, partSize + 1, 2 * partSize, 6*partSize - 1} {
+			path := newFile(t, "a b.bin", size)
+			object, err := u.put(t.Context(), path)
+			require.NoError(t, err)
+			require.Equal(t, size, object.Size)
+			require.Equal(t, "a b.bin", object.Filename)
+			require.Equal(t, "alice", object.Owner)
+			p.requireStored(t, path, object)
+			require.Empty(t, p.uploads(t))
+			require.Zero(t, u.noted(t))
+		}
+	}
+}
+
+// TestChecksum: the service's policy asks for one of the file.
+func TestChecksum(t *testing.T) {
+	for name, algorithm := range map[string]types.ChecksumAlgorithm{
+		"sha256": "SHA256", "crc32": "CRC32", "crc32c": "CRC32C", "crc64nvme": "CRC64NVME",
+	} {
+		policy := uploads.Policy
+		policy.Checksum = algorithm
+		p := newPlace(t, policy)
+		for _, size := range []int64{1000, 3*partSize + 1} {
+			path := newFile(t, "a.bin", size)
+			u := p.as(t, "alice")
+			_, err := u.put(t.Context(), path)
+			require.ErrorContains(t, err, "checksum is required", name)
+			u.algorithm = name
+			object, err := u.put(t.Context(), path)
+			require.NoError(t, err, "%s %d", name, size)
+			require.NotEmpty(t, object.Checksum)
+			p.requireStored(t, path, object)
+		}
+	}
+}
+
+// TestFreshGrants: what the store refuses, since the grant has expired perhaps, is sent again with another one, and
+// not forever.
+func TestFreshGrants(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	for _, size := range []int64{1000, 4*partSize + 1} {
+		for _, spoiled := range []int{1, tolerance} {
+			u := p.as(t, "alice")
+			var mu sync.Mutex
+			tries := make(map[string]int) // by part
+			meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				number := r.URL.Query().Get("partNumber")
+				if tries[number]++; tries[number] <= spoiled {
+					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
+				}
+				return next.RoundTrip(r)
+			})
+			path := newFile(t, "a.bin", size)
+			object, err := u.put(t.Context(), path)
+			if spoiled == tolerance {
+				require.ErrorContains(t, err, "the store answered 403 SignatureDoesNotMatch")
+				require.Empty(t, p.keys(t))
+				continue
+			}
+			require.NoError(t, err)
+			p.requireStored(t, path, object)
+			for number, n := range tries {
+				require.Equal(t, 2, n, number)
+			}
+		}
+	}
+}
+
+// TestAbort gives an upload up that was interrupted.
+func TestAbort(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := p.interrupted(t, u, "a.bin")
+	require.Len(t, p.uploads(t), 1)
+	require.Equal(t, 1, u.noted(t))
+	require.NoError(t, u.abort(t.Context(), path))
+	require.Empty(t, p.uploads(t))
+	require.Zero(t, u.noted(t))
+	require.ErrorIs(t, u.abort(t.Context(), path), errNone)
+}
+
+// interrupted uploads some parts of a file, and is interrupted.
+func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
+	t.Helper()
+	path := newFile(t, name, 6*partSize)
+	ctx, interrupt := context.WithCancel(t.Context())
+	transport := u.store.Transport
+	var mu sync.Mutex
+	sent := 0
+	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock() // one after the other
+		if sent == 3 {
+			interrupt()
+			return nil, ctx.Err()
+		}
+		sent++
+		return next.RoundTrip(r)
+	})
+	_, err := u.put(ctx, path)
+	require.ErrorIs(t, err, context.Canceled)
+	u.store.Transport = transport
+	require.Len(t, p.arrived(t), 3)
+	return path
+}
+
+// counted returns a function that tells the numbers of the parts that u has sent since, in order.
+func (u *uploader) counted() func() []int {
+	var mu sync.Mutex
+	var numbers []int
+	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		mu.Lock()
+		var number int
+		_, _ = fmt.Sscan(r.URL.Query().Get("partNumber"), &number)
+		numbers = append(numbers, number)
+		mu.Unlock()
+		return next.RoundTrip(r)
+	})
+	return func() []int {
+		mu.Lock()
+		defer mu.Unlock()
+		slices.Sort(numbers)
+		return numbers
+	}
+}
+
+// TestChangedFile: of a file that has changed since, what differs is sent again; all of it, if its size differs or the
+// store does not tell.
+func TestChangedFile(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	write := func(offset int64) func(*testing.T, *os.File) {
+		return func(t *testing.T, f *os.File) {
+			_, err := f.WriteAt([]byte("other bytes"), offset)
+			require.NoError(t, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*testing.T, *os.File)
+		md5    bool
+		again  func(arrived []int) int // how many parts are sent
+	}{
+		"not at all":           {func(*testing.T, *os.File) {}, true, func(arrived []int) int { return 6 - len(arrived) }},
+		"not at all, no MD5":   {func(*testing.T, *os.File) {}, false, func(arrived []int) int { return 6 - len(arrived) }},
+		"in one part":          {nil, true, func(arrived []int) int { return 6 - len(arrived) + 1 }},
+		"in one part, no MD5":  {nil, false, func([]int) int { return 6 }},
+		"in size":              {func(t *testing.T, f *os.File) { require.NoError(t, f.Truncate(5*partSize+1)) }, true, func([]int) int { return 6 }},
+		"in size, to one part": {func(t *testing.T, f *os.File) { require.NoError(t, f.Truncate(partSize+1)) }, true, func([]int) int { return 2 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := p.as(t, "alice")
+			path := p.interrupted(t, u, "a.bin")
+			arrived := p.arrived(t)
+			s, err := loadState(u.states, u.service.url, path)
+			require.NoError(t, err)
+			require.True(t, s.MD5)
+			s.MD5 = c.md5
+			require.NoError(t, s.save())
+			change := c.change
+			if change == nil {
+				change = write(int64(arrived[0]-1) * partSize)
+			}
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			require.NoError(t, err)
+			change(t, f)
+			require.NoError(t, f.Close())
+			if !strings.HasPrefix(name, "not at all") { // whatever the clock of the file system
+				require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified.Add(time.Second)))
+			}
+			numbers := u.counted()
+			object, err := u.put(t.Context(), path)
+			require.NoError(t, err)
+			require.Len(t, numbers(), c.again(arrived))
+			p.requireStored(t, path, object)
+			require.Empty(t, p.uploads(t))
+		})
+	}
+
+	// And one that changes while it is uploaded is not taken for uploaded.
+	u := p.as(t, "alice")
+	path := newFile(t, "a.bin", 2*partSize)
+	once := sync.OnceFunc(func() { require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))) })
+	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		once()
+		return next.RoundTrip(r)
+	})
+	_, err := u.put(t.Context(), path)
+	require.ErrorContains(t, err, "changed while it was uploaded")
+	require.Empty(t, p.keys(t))
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	p.requireStored(t, path, object)
+}
+
+// TestLostUpload: what somebody else has aborted begins anew, and what was completed is not uploaded again.
+func TestLostUpload(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := p.interrupted(t, u, "a.bin")
+	s, err := loadState(u.states, u.service.url, path)
+	require.NoError(t, err)
+	require.NoError(t, u.service.abort(t.Context(), &s.upload))
+	numbers := u.counted()
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6}, numbers())
+	p.requireStored(t, path, object)
+
+	path = newFile(t, "a.bin", 2*partSize)
+	completed := false
+	meddle(u.service.client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if completed {
+			return nil, context.Canceled // as of one who was killed
+		}
+		completed = strings.HasSuffix(r.URL.Path, "/complete")
+		return next.RoundTrip(r)
+	})
+	_, err = u.put(t.Context(), path)
+	require.Error(t, err)
+	require.Equal(t, 1, u.noted(t))
+	u.service.client = newClient(1)
+	numbers = u.counted()
+	object, err = u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.Empty(t, numbers())
+	p.requireStored(t, path, object)
+	require.Zero(t, u.noted(t))
+}
+
+func TestRefused(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	empty := newFile(t, "a.bin", 0)
+	_, err := u.put(t.Context(), empty)
+	require.ErrorContains(t, err, "is empty")
+	_, err = u.put(t.Context(), filepath.Dir(empty))
+	require.ErrorContains(t, err, "is no file")
+	_, err = u.put(t.Context(), filepath.Join(empty, "none"))
+	require.Error(t, err)
+	for _, size := range []int64{10, 2 * partSize} {
+		_, err = u.put(t.Context(), newFile(t, "a.html", size))
+		require.ErrorContains(t, err, `422 type is "text/html"`)
+	}
+	u = p.as(t, "eve")
+	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
+	require.EqualError(t, err, "presign: 401 No such user, or another password.")
+	require.Empty(t, p.keys(t))
+}
+
+func TestArguments(t *testing.T) {
+	t.Setenv("PUT_USER", "")
+	for want, args := range map[string][]string{
+		"-parallel 0: it is between": {"-parallel", "0"},
+		"no file is named":           {"-url", "http://127.0.0.1/uploads"},
+		"-dir is for the S3 server":  {"-url", "http://127.0.0.1/uploads", "-dir", "x", "y"},
+		"-checksum md5: it is one of crc32, crc32c, crc64nvme, sha256": {"-checksum", "md5"},
+		"-user is a name, a colon and a password":                      {"-url", "http://127.0.0.1/uploads", "-user", "alice", "x"},
+	} {
+		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
+	}
+}
+
+// TestUser: who asks is said by a flag, by the environment, or by any header.
+func TestUser(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	path := newFile(t, "a.thing", 10)
+	r := http.Request{Header: make(http.Header)}
+	r.SetBasicAuth("alice", users["alice"])
+	for _, c := range []struct {
+		environment string
+		args        []string
+	}{
+		{"", []string{"-user", "alice:" + users["alice"]}},
+		{"alice:" + users["alice"], nil},
+		{"", []string{"-header", "Authorization: " + r.Header.Get("Authorization"), "-header", "X-Other: a:b"}},
+	} {
+		t.Setenv("PUT_USER", c.environment)
+		var out bytes.Buffer
+		args := append([]string{"-url", p.url + "/", "-state", t.TempDir(), "-type", "application/x-thing"}, append(c.args, path)...)
+		require.NoError(t, run(t.Context(), args, &out))
+		key := regexp.MustCompile(`is stored as (\S+) \(application/x-thing, 10 bytes`).FindStringSubmatch(out.String())
+		require.Len(t, key, 2, out.String())
+		p.requireStored(t, path, &presign.Object{Key: key[1]})
+	}
+}
