@@ -102,7 +102,7 @@ func TestMemory(t *testing.T) {
 	const size, limit = 2 << 30, 64 << 20
 	server := newStore(t)
 	s := startStandalone(t, buildStandalone(t), "127.0.0.1:0", server)
-	p := &place{server, "http://" + s.addr + "/uploads"}
+	p := at(server, "http://"+s.addr)
 	path := filepath.Join(t.TempDir(), "sparse.bin")
 	f, err := os.Create(path)
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestMemory(t *testing.T) {
 	require.EqualValues(t, size, object.Size)
 	require.Equal(t, []string{object.Key}, p.keys(t))
 	require.Empty(t, p.uploads(t))
-	stored, err := server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	stored, err := p.client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
 	require.NoError(t, err)
 	require.EqualValues(t, size, aws.ToInt64(stored.ContentLength))
 	require.Equal(t, `"a981130cf2b7e09f4686dc273cf7187e"`, aws.ToString(stored.ETag), "the MD5 of 2 GiB of zeros, which versitygw has of a copy")
@@ -131,7 +131,7 @@ func TestServiceKilled(t *testing.T) {
 	server := newStore(t)
 	program := buildStandalone(t)
 	s := startStandalone(t, program, "127.0.0.1:0", server)
-	p := &place{server, "http://" + s.addr + "/uploads"}
+	p := at(server, "http://"+s.addr)
 	u := p.as(t, "alice")
 	u.parallel = 1
 	var mu sync.Mutex

@@ -50,7 +50,9 @@ var (
 // place is a store with a bucket, and a service of it.
 type place struct {
 	*store.Server
-	url string // of the grants
+	client *s3.Client // one: each has connections of its own
+	url    string     // of the grants
+	http   *http.Client
 }
 
 func newStore(t *testing.T) *store.Server {
@@ -69,7 +71,12 @@ func newPlace(t *testing.T, policy presign.Policy, opts ...presign.SignerOption)
 	require.NoError(t, err)
 	listener := httptest.NewServer(handler)
 	t.Cleanup(listener.Close)
-	return &place{server, listener.URL + "/uploads"}
+	return at(server, listener.URL)
+}
+
+// at returns the place of a service.
+func at(server *store.Server, origin string) *place {
+	return &place{server, server.Client(), origin + "/uploads", newClient(10)}
 }
 
 // as returns an uploader of a user, who is in a hurry.
@@ -78,9 +85,10 @@ func (p *place) as(t *testing.T, user string) *uploader {
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth(user, users[user])
 	hasty := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
+	toService, toStore := *p.http, *p.http // to meddle with
 	return &uploader{
-		service: &service{url: p.url, header: r.Header, client: newClient(4), patience: hasty},
-		store:   newClient(4), patience: hasty, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
+		service: &service{url: p.url, header: r.Header, client: &toService, patience: hasty},
+		store:   &toStore, patience: hasty, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
 	}
 }
 
@@ -88,7 +96,7 @@ func (p *place) as(t *testing.T, user string) *uploader {
 func (p *place) keys(t *testing.T) []string {
 	t.Helper()
 	keys := []string{}
-	pages := s3.NewListObjectsV2Paginator(p.Client(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	pages := s3.NewListObjectsV2Paginator(p.client, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
@@ -102,7 +110,7 @@ func (p *place) keys(t *testing.T) []string {
 // uploads returns the multipart uploads that are under way.
 func (p *place) uploads(t *testing.T) []types.MultipartUpload {
 	t.Helper()
-	out, err := p.Client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	out, err := p.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	require.NoError(t, err)
 	return out.Uploads
 }
@@ -112,7 +120,7 @@ func (p *place) arrived(t *testing.T) (numbers []int) {
 	t.Helper()
 	under := p.uploads(t)
 	require.Len(t, under, 1)
-	out, err := p.Client().ListParts(t.Context(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: under[0].Key, UploadId: under[0].UploadId})
+	out, err := p.client.ListParts(t.Context(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: under[0].Key, UploadId: under[0].UploadId})
 	require.NoError(t, err)
 	for _, part := range out.Parts {
 		numbers = append(numbers, int(aws.ToInt32(part.PartNumber)))
@@ -124,7 +132,7 @@ func (p *place) arrived(t *testing.T) (numbers []int) {
 func (p *place) requireStored(t *testing.T, path string, object *presign.Object, about ...any) {
 	t.Helper()
 	require.Equal(t, []string{object.Key}, p.keys(t), about...)
-	out, err := p.Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
 	require.NoError(t, err, about...)
 	defer out.Body.Close()
 	got, err := io.ReadAll(out.Body)
@@ -132,7 +140,7 @@ func (p *place) requireStored(t *testing.T, path string, object *presign.Object,
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, got), about...)
-	_, err = p.Client().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
 	require.NoError(t, err)
 }
 
@@ -451,7 +459,7 @@ func TestLostUpload(t *testing.T) {
 	_, err = u.put(t.Context(), path)
 	require.Error(t, err)
 	require.Equal(t, 1, u.noted(t))
-	u.service.client = newClient(1)
+	u.service.client = p.http
 	numbers = u.counted()
 	object, err = u.put(t.Context(), path)
 	require.NoError(t, err)

@@ -68,7 +68,9 @@ func (s *state) remove() error {
 }
 
 // of reports whether the upload is of the file as it is now, as far as its size and time tell.
-func (s *state) of(info os.FileInfo) bool { return s.Size == info.Size() && s.Modified.Equal(info.ModTime()) }
+func (s *state) of(info os.FileInfo) bool {
+	return s.Size == info.Size() && s.Modified.Equal(info.ModTime())
+}
 
 // count returns how many parts there are.
 func (s *state) count() int { return int((s.Size + s.PartSize - 1) / s.PartSize) }

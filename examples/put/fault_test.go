@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	uploads "github.com/s3presign/presign/examples/put/internal/service"
+)
+
+// fault is what goes wrong with a request on its way.
+type fault struct {
+	name   string
+	arrive bool // the request takes effect nevertheless
+	half   bool // half of its body arrives
+	answer func(answer *http.Response) (*http.Response, error)
+}
+
+var faults = []fault{
+	{name: "500", answer: func(*http.Response) (*http.Response, error) {
+		const body = `<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>`
+		return &http.Response{StatusCode: 500, Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+	}},
+	{name: "timeout", answer: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
+	{name: "timeout after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
+	{name: "cut", half: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
+	{name: "cut after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
+	{name: "cut in the answer", arrive: true, answer: func(answer *http.Response) (*http.Response, error) {
+		text, _ := io.ReadAll(answer.Body)
+		half := bytes.NewReader(text[:len(text)/2])
+		answer.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })))
+		return answer, nil
+	}},
+}
+
+// line is a network on which requests fail: one of them, or all from that one on.
+type line struct {
+	mu       sync.Mutex
+	fault    fault
+	from, to int    // which requests fail
+	count    int    // how many there were
+	failed   string // the last that failed
+}
+
+// again puts the line in order, but for these requests.
+func (l *line) again(f fault, from, to int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fault, l.from, l.to, l.count, l.failed = f, from, to, 0, ""
+}
+
+func (l *line) carry(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	l.mu.Lock()
+	number, f := l.count, l.fault
+	l.count++
+	fails := number >= l.from && number < l.to
+	if fails {
+		l.failed = r.Method + " " + r.URL.Path
+	}
+	l.mu.Unlock()
+	if !fails {
+		return next.RoundTrip(r)
+	}
+	if f.half && r.Body != nil && r.ContentLength > 0 {
+		sent, body := r.ContentLength/2, r.Body
+		r = r.Clone(r.Context())
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(body, sent), readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })), body}
+		if answer, err := next.RoundTrip(r); err == nil {
+			_ = answer.Body.Close()
+		}
+		return f.answer(nil)
+	}
+	if !f.arrive {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return f.answer(nil)
+	}
+	answer, err := next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	return f.answer(answer)
+}
+
+// httpClient is what an s3.Client makes requests with.
+type httpClient func(*http.Request) (*http.Response, error)
+
+func (c httpClient) Do(r *http.Request) (*http.Response, error) { return c(r) }
+
+// newFaultyPlace returns a service that reaches its store over a line, and does not try anything again by itself.
+func newFaultyPlace(t *testing.T, l *line) *place {
+	t.Helper()
+	server := newStore(t)
+	client := server.Client(func(o *s3.Options) {
+		o.RetryMaxAttempts = 1
+		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) { return l.carry(r, http.DefaultTransport) })
+	})
+	handler, err := uploads.New(client, bucket, uploads.Policy, users, presign.WithSecret(secret))
+	require.NoError(t, err)
+	listener := httptest.NewServer(handler)
+	t.Cleanup(listener.Close)
+	return at(server, listener.URL)
+}
+
+// quiet keeps the service's log of what fails on purpose out of the way.
+func quiet(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { slog.SetDefault(before) })
+}
+
+// sizes are those of a file that goes in one request, and of one that goes in two parts.
+var sizes = map[string]int64{"one request": 1000, "parts": partSize + 1000}
+
+// TestStoreFailsService: whichever request of the service to the store fails, in whichever way, the client does not
+// notice; and there is the object, and neither an upload nor anything else of it.
+func TestStoreFailsService(t *testing.T) {
+	quiet(t)
+	l := new(line)
+	p := newFaultyPlace(t, l)
+	requests := make(map[string]int)
+	for kind, size := range sizes {
+		path := newFile(t, "a.bin", size)
+		for _, f := range faults {
+			for failing := 0; ; failing++ {
+				l.again(f, failing, failing+1)
+				u := p.as(t, "alice")
+				object, err := u.put(t.Context(), path)
+				about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
+				require.NoError(t, err, about)
+				require.Zero(t, u.noted(t), about)
+				if strings.HasPrefix(l.failed, "DELETE ") { // what could not be deleted is by the next that completes it
+					_, err := u.service.complete(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
+					require.NoError(t, err, about)
+				}
+				require.Equal(t, []string{object.Key}, p.keys(t), about)
+				objects, under := p.clear(t, path, about)
+				require.Equal(t, []int{1, 0}, []int{objects, under}, about)
+				if l.failed == "" {
+					requests[kind] = failing
+					break
+				}
+			}
+		}
+	}
+	t.Log("requests of the service to the store, each of which has failed in each way:", requests)
+	require.Greater(t, requests["one request"], 5)
+	require.Greater(t, requests["parts"], requests["one request"]+2)
+}
+
+// TestStoreFailsClient: whichever request of the client fails, to the service or to the store.
+func TestStoreFailsClient(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	for kind, size := range sizes {
+		path := newFile(t, "a.bin", size)
+		for _, f := range faults {
+			for failing := 0; ; failing++ {
+				l := new(line)
+				l.again(f, failing, failing+1)
+				u := p.as(t, "alice")
+				u.parallel = 1 // the same order each time
+				meddle(u.store, l.carry)
+				meddle(u.service.client, l.carry)
+				object, err := u.put(t.Context(), path)
+				about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
+				require.NoError(t, err, about)
+				require.Zero(t, u.noted(t), about)
+				require.Contains(t, p.keys(t), object.Key, about)
+				objects, under := p.clear(t, path, about)
+				require.Equal(t, 1, objects, about)
+				if !f.arrive || failing > 0 { // else one began, and nobody was told of it
+					require.Zero(t, under, about)
+				}
+				if l.failed == "" {
+					require.Greater(t, failing, 2)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestOutage: from some request on everything fails, until the client gives up. Whatever there is then is the whole file,
+// and when all is well again, the same command completes the upload.
+func TestOutage(t *testing.T) {
+	quiet(t)
+	for _, side := range []string{"service", "client"} {
+		l := new(line)
+		p := newFaultyPlace(t, l)
+		if side == "client" {
+			p = newPlace(t, uploads.Policy)
+		}
+		for kind, size := range sizes {
+			path := newFile(t, "a.bin", size)
+			for _, f := range faults {
+				for failing := 0; ; failing++ {
+					l.again(f, failing, math.MaxInt)
+					u := p.as(t, "alice")
+					u.parallel, u.patience.tries, u.service.patience.tries = 1, 2, 2
+					if side == "client" {
+						meddle(u.store, l.carry)
+						meddle(u.service.client, l.carry)
+					}
+					_, err := u.put(t.Context(), path)
+					about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, l.failed)
+					if l.failed == "" {
+						require.NoError(t, err)
+						p.clear(t, path, about)
+						break
+					}
+					l.again(f, 0, 0)
+					if err != nil { // else it was published, and nothing but the upload could not be deleted
+						object, err := u.put(t.Context(), path)
+						require.NoError(t, err, about)
+						require.Contains(t, p.keys(t), object.Key, about)
+						require.Zero(t, u.noted(t), about)
+					}
+					objects, under := p.clear(t, path, about)
+					if kind == "parts" && err != nil {
+						require.Equal(t, 1, objects, about)
+					}
+					if failing > 0 || !f.arrive { // else it began, and nobody was told of it
+						require.Zero(t, under, about)
+					}
+				}
+			}
+		}
+	}
+}
+
+// clear holds all objects against the file, and removes them, and the uploads that are under way. A lifecycle rule would.
+func (p *place) clear(t *testing.T, path, about string) (objects, under int) {
+	t.Helper()
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, key := range p.keys(t) {
+		out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+		require.NoError(t, err, about)
+		got, err := io.ReadAll(out.Body)
+		require.NoError(t, errors.Join(err, out.Body.Close()), about)
+		require.True(t, bytes.Equal(want, got), about)
+		_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
+		require.NoError(t, err)
+		objects++
+	}
+	for _, upload := range p.uploads(t) {
+		_, err := p.client.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{
+			Bucket: aws.String(bucket), Key: upload.Key, UploadId: upload.UploadId,
+		})
+		require.NoError(t, err)
+		under++
+	}
+	return objects, under
+}
