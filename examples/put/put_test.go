@@ -308,6 +308,46 @@ func TestFreshGrants(t *testing.T) {
 	}
 }
 
+// TestStall: what does not get on is given up and sent again.
+func TestStall(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	u.patience.stall = time.Millisecond
+	stalled := false
+	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if !stalled {
+			stalled = true
+			<-r.Context().Done()
+			u.patience.stall = time.Minute
+			return nil, r.Context().Err()
+		}
+		return next.RoundTrip(r)
+	})
+	path := newFile(t, "a.bin", 1000)
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.True(t, stalled)
+	p.requireStored(t, path, object)
+}
+
+// TestErrorsKeepSecrets: neither a grant's URL nor an upload's ID is in what is printed, whatever fails.
+func TestErrorsKeepSecrets(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	for _, size := range []int64{1000, 2 * partSize} {
+		u := p.as(t, "alice")
+		u.patience.tries, u.service.patience.tries = 1, 1
+		cut := func(*http.Request, http.RoundTripper) (*http.Response, error) { return nil, errors.New("cut") }
+		meddle(u.store, cut)
+		path := newFile(t, "a.bin", size)
+		_, err := u.put(t.Context(), path)
+		require.ErrorContains(t, err, "the store: cut")
+		require.NotContains(t, err.Error(), "http")
+		meddle(u.service.client, cut)
+		_, err = u.put(t.Context(), path)
+		require.EqualError(t, err, "the service: cut")
+	}
+}
+
 // TestAbort gives an upload up that was interrupted.
 func TestAbort(t *testing.T) {
 	p := newPlace(t, uploads.Policy)

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	uploads "github.com/s3presign/presign/examples/put/internal/service"
+)
+
+// problem returns what the service has refused something with.
+func problem(t *testing.T, err error) *presign.Problem {
+	t.Helper()
+	p := (*presign.Problem)(nil)
+	require.True(t, errors.As(err, &p), err)
+	return p
+}
+
+// partURL returns that of a part.
+func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
+	t.Helper()
+	urls, err := u.service.sign(t.Context(), up, []int{number})
+	require.NoError(t, err)
+	return urls[number]
+}
+
+// sendTo sends a part, and returns its ETag and the store's refusal.
+func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, refused *refusal) {
+	t.Helper()
+	etag, err := u.try(t.Context(), &presign.Grant{Method: http.MethodPut, URL: signed}, bytes.NewReader(body), int64(len(body)))
+	if !errors.As(err, &refused) {
+		require.NoError(t, err)
+	}
+	return etag, refused
+}
+
+// TestOthers: with a valid ID of his own, a client can do nothing to another's upload, by whatever mix of IDs and keys.
+func TestOthers(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	alice, bob := p.as(t, "alice"), p.as(t, "bob")
+	begin := func(u *uploader) (*upload, []byte, string) {
+		path := newFile(t, "a.bin", 1000)
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: int64(len(content))})
+		require.NoError(t, err)
+		etag, refused := u.sendTo(t, u.partURL(t, up, 1), content)
+		require.Nil(t, refused)
+		return up, content, etag
+	}
+	hers, content, etag := begin(alice)
+	his, _, _ := begin(bob)
+	second, _, _ := begin(bob)
+	storeID := func(signed string) string {
+		u, err := url.Parse(signed)
+		require.NoError(t, err)
+		return u.Query().Get("uploadId")
+	}
+	herURL, hisURL := alice.partURL(t, hers, 1), bob.partURL(t, his, 1)
+	ids := []string{
+		hers.UploadID, his.UploadID, second.UploadID, storeID(herURL), storeID(hisURL),
+		his.UploadID[:len(his.UploadID)/2] + hers.UploadID[len(his.UploadID)/2:], "A", strings.Repeat("A", 5000),
+	}
+	keys := []string{hers.Key, his.Key, second.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), "", his.Key + "/" + hers.Key}
+	said := make(map[string]bool)
+	for _, id := range ids {
+		for _, key := range keys {
+			if id == his.UploadID && key == his.Key || id == second.UploadID && key == second.Key {
+				continue
+			}
+			mixed := &upload{UploadID: id, Key: key}
+			_, signErr := bob.service.sign(t.Context(), mixed, []int{1})
+			_, listErr := bob.service.list(t.Context(), mixed)
+			oneErr := bob.service.call(t.Context(), http.MethodGet, mixed.path("/1"), nil, nil)
+			joinErr := bob.service.join(t.Context(), mixed, []part{{PartNumber: 1, ETag: etag}})
+			abortErr := bob.service.abort(t.Context(), mixed)
+			for _, err := range []error{signErr, listErr, oneErr, joinErr, abortErr} {
+				require.Equal(t, 404, problem(t, err).Status)
+				said[err.Error()] = true
+			}
+		}
+	}
+	require.Len(t, said, 1, "whether there is another's upload is not told")
+	// Two keys at once, of which another part of a service might read the other.
+	for _, query := range []string{"key=" + url.QueryEscape(his.Key) + "&key=" + url.QueryEscape(hers.Key), ""} {
+		err := bob.service.call(t.Context(), http.MethodGet, "/s3/multipart/"+his.UploadID+"?"+query, nil, nil)
+		require.Equal(t, 404, problem(t, err).Status)
+	}
+	_, err := bob.service.complete(t.Context(), hers.Key)
+	require.Equal(t, 404, problem(t, err).Status)
+
+	// Nor does the store take his part for her upload, or under her key.
+	for _, mixed := range []string{
+		strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1),
+		strings.Replace(hisURL, his.Key, hers.Key, 1),
+		strings.Replace(strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1), his.Key, hers.Key, 1),
+	} {
+		require.NotEqual(t, hisURL, mixed)
+		_, refused := bob.sendTo(t, mixed, content)
+		require.NotNil(t, refused)
+		require.Equal(t, 403, refused.status)
+	}
+	require.Len(t, p.uploads(t), 3)
+	require.Empty(t, p.keys(t))
+
+	// All that was hers is.
+	require.NoError(t, alice.service.join(t.Context(), hers, []part{{PartNumber: 1, ETag: etag}}))
+	object, err := alice.service.complete(t.Context(), hers.Key)
+	require.NoError(t, err)
+	require.Equal(t, "alice", object.Owner)
+	_, err = bob.service.complete(t.Context(), hers.Key)
+	require.Equal(t, 404, problem(t, err).Status, "completed, it is hers as well")
+	require.Equal(t, []string{object.Key}, p.keys(t))
+}
+
+// TestOneByteOver: parts that are a byte more than the service takes together become no object, and nothing is left of them.
+func TestOneByteOver(t *testing.T) {
+	for _, finalPrefix := range []string{"", "files/"} {
+		policy := uploads.Policy
+		policy.FinalPrefix, policy.MaxSize = finalPrefix, 2*partSize
+		p := newPlace(t, policy)
+		u := p.as(t, "alice")
+		part1, part2 := make([]byte, partSize), make([]byte, partSize+1)
+		zeros := filepath.Join(t.TempDir(), "zeros")
+		require.NoError(t, os.WriteFile(zeros, make([]byte, policy.MaxSize), 0o600))
+
+		_, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: policy.MaxSize + 1})
+		require.Equal(t, 422, problem(t, err).Status, "if the size is told")
+		require.Empty(t, p.uploads(t))
+
+		// It is not told.
+		for _, last := range [][]byte{part1, part2} {
+			up := new(upload)
+			require.NoError(t, u.service.call(t.Context(), http.MethodPost, "/s3/multipart", map[string]string{"filename": "a.bin"}, up))
+			var list []part
+			for i, body := range [][]byte{part1, last} {
+				etag, refused := u.sendTo(t, u.partURL(t, up, i+1), body)
+				require.Nil(t, refused)
+				list = append(list, part{PartNumber: i + 1, ETag: etag})
+			}
+			err = u.service.join(t.Context(), up, list)
+			if len(last) == partSize {
+				require.NoError(t, err)
+				object, err := u.service.complete(t.Context(), up.Key)
+				require.NoError(t, err)
+				require.Equal(t, policy.MaxSize, object.Size)
+				p.clear(t, zeros, "")
+				continue
+			}
+			require.Equal(t, 422, problem(t, err).Status)
+			require.ErrorContains(t, err, "size is 10485761 bytes; granted were 1 to 10485760")
+			require.Empty(t, p.keys(t))
+			require.Empty(t, p.uploads(t))
+			_, err = u.service.complete(t.Context(), up.Key)
+			require.Equal(t, 404, problem(t, err).Status)
+			require.Equal(t, 404, problem(t, u.service.join(t.Context(), up, list)).Status, "nor later")
+		}
+
+		// A lie is told.
+		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: policy.MaxSize})
+		require.NoError(t, err)
+		_, refused := u.sendTo(t, u.partURL(t, up, 2), part2)
+		require.NotNil(t, refused)
+		require.Equal(t, 403, refused.status)
+		require.NoError(t, u.service.abort(t.Context(), up))
+		require.Empty(t, p.keys(t))
+		require.Empty(t, p.uploads(t))
+	}
+}
