@@ -165,9 +165,9 @@ func TestOneByteOver(t *testing.T) {
 		}
 
 		// A lie is told.
-		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: policy.MaxSize})
+		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: partSize + 1000})
 		require.NoError(t, err)
-		_, refused := u.sendTo(t, u.partURL(t, up, 2), part2)
+		_, refused := u.sendTo(t, u.partURL(t, up, 2), make([]byte, 1001))
 		require.NotNil(t, refused)
 		require.Equal(t, 403, refused.status)
 		require.NoError(t, u.service.abort(t.Context(), up))

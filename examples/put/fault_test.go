@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -130,8 +131,35 @@ func quiet(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(before) })
 }
 
-// sizes are those of a file that goes in one request, and of one that goes in two parts.
-var sizes = map[string]int64{"one request": 1000, "parts": partSize + 1000}
+// kinds are the ways that a file goes: each of them suffers the faults with these names, or all. What parts are made of
+// is 5 MiB at least, which takes its time.
+var kinds = []struct {
+	name         string
+	size, single int64
+	faults       []string
+}{
+	{"one request", 1000, partSize, nil},
+	{"one part", 1000, 0, nil},
+	{"two parts", partSize + 1000, partSize, []string{"500", "cut after"}},
+}
+
+// each calls f for all kinds and faults.
+func each(t *testing.T, f func(kind string, u func(*place) *uploader, path string, fault fault)) {
+	t.Helper()
+	for _, kind := range kinds {
+		path := newFile(t, "a.bin", kind.size)
+		for _, fault := range faults {
+			if kind.faults != nil && !slices.Contains(kind.faults, fault.name) {
+				continue
+			}
+			f(kind.name, func(p *place) *uploader {
+				u := p.as(t, "alice")
+				u.parallel, u.single = 1, kind.single // the same order each time
+				return u
+			}, path, fault)
+		}
+	}
+}
 
 // TestStoreFailsService: whichever request of the service to the store fails, in whichever way, the client does not
 // notice; and there is the object, and neither an upload nor anything else of it.
@@ -140,65 +168,59 @@ func TestStoreFailsService(t *testing.T) {
 	l := new(line)
 	p := newFaultyPlace(t, l)
 	requests := make(map[string]int)
-	for kind, size := range sizes {
-		path := newFile(t, "a.bin", size)
-		for _, f := range faults {
-			for failing := 0; ; failing++ {
-				l.again(f, failing, failing+1)
-				u := p.as(t, "alice")
-				object, err := u.put(t.Context(), path)
-				about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
+	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+		for failing := 0; ; failing++ {
+			l.again(f, failing, failing+1)
+			u := alice(p)
+			object, err := u.put(t.Context(), path)
+			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
+			require.NoError(t, err, about)
+			require.Zero(t, u.noted(t), about)
+			if strings.HasPrefix(l.failed, "DELETE ") { // what could not be deleted is by the next that completes it
+				_, err := u.service.complete(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
-				require.Zero(t, u.noted(t), about)
-				if strings.HasPrefix(l.failed, "DELETE ") { // what could not be deleted is by the next that completes it
-					_, err := u.service.complete(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
-					require.NoError(t, err, about)
-				}
-				require.Equal(t, []string{object.Key}, p.keys(t), about)
-				objects, under := p.clear(t, path, about)
-				require.Equal(t, []int{1, 0}, []int{objects, under}, about)
-				if l.failed == "" {
-					requests[kind] = failing
-					break
-				}
+			}
+			require.Equal(t, []string{object.Key}, p.keys(t), about)
+			objects, under := p.clear(t, path, about)
+			require.Equal(t, []int{1, 0}, []int{objects, under}, about)
+			if l.failed == "" {
+				requests[kind] = failing
+				break
 			}
 		}
-	}
+	})
 	t.Log("requests of the service to the store, each of which has failed in each way:", requests)
 	require.Greater(t, requests["one request"], 5)
-	require.Greater(t, requests["parts"], requests["one request"]+2)
+	require.Greater(t, requests["one part"], requests["one request"]+2)
+	require.Equal(t, requests["one part"], requests["two parts"])
 }
 
 // TestStoreFailsClient: whichever request of the client fails, to the service or to the store.
 func TestStoreFailsClient(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	for kind, size := range sizes {
-		path := newFile(t, "a.bin", size)
-		for _, f := range faults {
-			for failing := 0; ; failing++ {
-				l := new(line)
-				l.again(f, failing, failing+1)
-				u := p.as(t, "alice")
-				u.parallel = 1 // the same order each time
-				meddle(u.store, l.carry)
-				meddle(u.service.client, l.carry)
-				object, err := u.put(t.Context(), path)
-				about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
-				require.NoError(t, err, about)
-				require.Zero(t, u.noted(t), about)
-				require.Contains(t, p.keys(t), object.Key, about)
-				objects, under := p.clear(t, path, about)
-				require.Equal(t, 1, objects, about)
-				if !f.arrive || failing > 0 { // else one began, and nobody was told of it
-					require.Zero(t, under, about)
-				}
-				if l.failed == "" {
-					require.Greater(t, failing, 2)
-					break
-				}
+	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+		for failing := 0; ; failing++ {
+			l := new(line)
+			l.again(f, failing, failing+1)
+			u := alice(p)
+			meddle(u.store, l.carry)
+			meddle(u.service.client, l.carry)
+			object, err := u.put(t.Context(), path)
+			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
+			require.NoError(t, err, about)
+			require.Zero(t, u.noted(t), about)
+			require.Contains(t, p.keys(t), object.Key, about)
+			objects, under := p.clear(t, path, about)
+			require.Equal(t, 1, objects, about)
+			if !f.arrive || failing > 0 { // else one began, and nobody was told of it
+				require.Zero(t, under, about)
+			}
+			if l.failed == "" {
+				require.Greater(t, failing, 2)
+				break
 			}
 		}
-	}
+	})
 }
 
 // TestOutage: from some request on everything fails, until the client gives up. Whatever there is then is the whole file,
@@ -211,41 +233,38 @@ func TestOutage(t *testing.T) {
 		if side == "client" {
 			p = newPlace(t, uploads.Policy)
 		}
-		for kind, size := range sizes {
-			path := newFile(t, "a.bin", size)
-			for _, f := range faults {
-				for failing := 0; ; failing++ {
-					l.again(f, failing, math.MaxInt)
-					u := p.as(t, "alice")
-					u.parallel, u.patience.tries, u.service.patience.tries = 1, 2, 2
-					if side == "client" {
-						meddle(u.store, l.carry)
-						meddle(u.service.client, l.carry)
-					}
-					_, err := u.put(t.Context(), path)
-					about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, l.failed)
-					if l.failed == "" {
-						require.NoError(t, err)
-						p.clear(t, path, about)
-						break
-					}
-					l.again(f, 0, 0)
-					if err != nil { // else it was published, and nothing but the upload could not be deleted
-						object, err := u.put(t.Context(), path)
-						require.NoError(t, err, about)
-						require.Contains(t, p.keys(t), object.Key, about)
-						require.Zero(t, u.noted(t), about)
-					}
-					objects, under := p.clear(t, path, about)
-					if kind == "parts" && err != nil {
-						require.Equal(t, 1, objects, about)
-					}
-					if failing > 0 || !f.arrive { // else it began, and nobody was told of it
-						require.Zero(t, under, about)
-					}
+		each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+			for failing := 0; ; failing++ {
+				l.again(f, failing, math.MaxInt)
+				u := alice(p)
+				u.patience.tries, u.service.patience.tries = 2, 2
+				if side == "client" {
+					meddle(u.store, l.carry)
+					meddle(u.service.client, l.carry)
+				}
+				_, err := u.put(t.Context(), path)
+				about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, l.failed)
+				if l.failed == "" {
+					require.NoError(t, err)
+					p.clear(t, path, about)
+					break
+				}
+				l.again(f, 0, 0)
+				if err != nil { // else it was published, and nothing but the upload could not be deleted
+					object, err := u.put(t.Context(), path)
+					require.NoError(t, err, about)
+					require.Contains(t, p.keys(t), object.Key, about)
+					require.Zero(t, u.noted(t), about)
+				}
+				objects, under := p.clear(t, path, about)
+				if kind != "one request" && err != nil {
+					require.Equal(t, 1, objects, about)
+				}
+				if failing > 0 || !f.arrive { // else it began, and nobody was told of it
+					require.Zero(t, under, about)
 				}
 			}
-		}
+		})
 	}
 }
 
