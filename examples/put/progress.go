@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -25,16 +26,20 @@ type progress struct {
 func newProgress(out io.Writer, name string, size int64) *progress {
 	p := &progress{name: name, size: size, out: out}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bar = progressbar.NewOptions64(size,
-			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name), progressbar.OptionShowBytes(true),
-			progressbar.OptionUseIECUnits(true), progressbar.OptionShowTotalBytes(true), progressbar.OptionFullWidth(),
-			progressbar.OptionThrottle(100e6))
+		p.bar = newBar(out, name, size)
 	}
 	return p
 }
 
-// add counts bytes that were sent, or were sent in vain if they are less than none. What is sent has not arrived: all of
-// it is told by finish alone.
+func newBar(out io.Writer, name string, size int64) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name), progressbar.OptionShowBytes(true),
+		progressbar.OptionShowCount(), progressbar.OptionUseIECUnits(true), progressbar.OptionFullWidth(),
+		progressbar.OptionThrottle(100*time.Millisecond))
+}
+
+// add counts bytes that were sent; less than none were sent in vain. What is sent has not arrived yet: that all has, finish
+// alone tells.
 func (p *progress) add(bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

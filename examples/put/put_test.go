@@ -57,7 +57,7 @@ type place struct {
 
 func newStore(t *testing.T) *store.Server {
 	t.Helper()
-	server, err := store.Start(t.Context(), "")
+	server, err := store.Start(t.Context(), t.TempDir()) // which is removed when the server has ended
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
@@ -188,15 +188,42 @@ func TestDemo(t *testing.T) {
 		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
 }
 
+// TestProgress: what was sent in vain is taken back, and that all has arrived is said when it has.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, "a.bin", 1000)
+	for _, n := range []int64{99, 1, 250, -250, 250, 650} {
+		p.add(n)
+	}
+	p.stop()
+	require.Equal(t, "a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\n", out.String())
+	p.finish()
+	require.Equal(t, "a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\na.bin  100 % of 1000 bytes\n", out.String())
+
+	p = newProgress(&out, "a.bin", 1000)
+	p.bar = newBar(&out, "a.bin", 1000) // as on a terminal
+	for _, c := range []struct{ n, told int64 }{{600, 600}, {-200, 400}, {600, 999}, {-100, 900}} {
+		p.add(c.n)
+		require.Equal(t, c.told, p.bar.State().CurrentNum)
+		require.False(t, p.bar.IsFinished())
+	}
+	p.finish()
+	require.True(t, p.bar.IsFinished())
+	require.Contains(t, out.String(), "100%")
+	p = newProgress(&out, "a.bin", 1000)
+	p.bar = newBar(&out, "a.bin", 1000)
+	p.add(600)
+	p.stop()
+	require.EqualValues(t, 600, p.bar.State().CurrentNum)
+}
+
 // TestDemoGoesOn: with -dir, what was interrupted in one run is completed in the next.
 func TestDemoGoesOn(t *testing.T) {
 	dir, path := t.TempDir(), newFile(t, "film.bin", 10*partSize)
-	addr := httptest.NewServer(nil).Listener.Addr().String() // taken until the end: the demo says so
-	require.ErrorContains(t, run(t.Context(), []string{"-addr", addr, "-dir", dir, path}, io.Discard), "address already in use")
-
-	free := httptest.NewServer(nil)
-	free.Close()
-	args := []string{"-addr", free.Listener.Addr().String(), "-dir", dir, "-parallel", "1", path}
+	taken := httptest.NewServer(nil)
+	args := []string{"-addr", taken.Listener.Addr().String(), "-dir", dir, "-parallel", "1", path}
+	require.ErrorContains(t, run(t.Context(), args, io.Discard), "listen tcp")
+	taken.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	out := &watched{when: "film.bin  50 %", then: interrupt}
 	require.EqualError(t, run(ctx, args, out), "interrupted; the same command goes on, and with -abort it gives up")
