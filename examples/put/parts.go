@@ -33,7 +33,7 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	}
 	var arrived map[int]part
 	if s.UploadID != "" {
-		if arrived, err = u.arrived(ctx, f, s); gone(err) {
+		if arrived, err = u.arrived(ctx, f, about, s); gone(err) {
 			// It may have been complete before the state was removed.
 			object, err := u.service.complete(ctx, s.Key)
 			if err == nil && s.of(f.info) {
@@ -51,7 +51,7 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 		if err != nil {
 			return nil, err
 		}
-		s.upload, s.Size, s.Modified, s.MD5 = *begun, about.Size, f.info.ModTime(), false
+		s.upload, s.request, s.Modified, s.MD5 = *begun, about, f.info.ModTime(), false
 		if err := s.save(); err != nil {
 			return nil, errors.Join(err, u.service.abort(ctx, begun))
 		}
@@ -78,15 +78,15 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 }
 
 // arrived returns what has arrived of an upload that was interrupted, and is still what the file has: by MD5 where the
-// ETags are that, else by the file's size and time. It returns nothing if the file has changed too much to go on, and
-// gives the upload up.
-func (u *uploader) arrived(ctx context.Context, f *file, s *state) (map[int]part, error) {
+// ETags are that, else by the file's time. It returns nothing, and gives the upload up, if what it began with was another
+// size, type or checksum, which are fixed.
+func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state) (map[int]part, error) {
 	list, err := u.service.list(ctx, &s.upload)
 	if err != nil {
 		return nil, err
 	}
-	if s.Size != f.info.Size() || !s.MD5 && !s.of(f.info) {
-		fmt.Fprintf(u.out, "%s has changed, and is uploaded anew\n", f.Name())
+	if s.request != about || !s.MD5 && !s.of(f.info) {
+		fmt.Fprintf(u.out, "%s has changed, and is uploaded anew\n", about.Filename)
 		if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {
 			return nil, err
 		}
@@ -110,7 +110,7 @@ func (u *uploader) arrived(ctx context.Context, f *file, s *state) (map[int]part
 		arrived[p.PartNumber] = part{PartNumber: p.PartNumber, ETag: p.ETag}
 		f.progress.add(size)
 	}
-	fmt.Fprintf(u.out, "%s  %d parts have arrived, of %d\n", f.Name(), len(arrived), s.count())
+	fmt.Fprintf(u.out, "%s  %d parts have arrived, of %d\n", about.Filename, len(arrived), s.count())
 	return arrived, nil
 }
 

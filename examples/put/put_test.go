@@ -479,7 +479,25 @@ func TestChangedFile(t *testing.T) {
 		})
 	}
 
-	// And one that changes while it is uploaded is not taken for uploaded.
+	// With a checksum of the whole file, which was told when the upload began, nothing can be kept.
+	policy := uploads.Policy
+	policy.Checksum = types.ChecksumAlgorithmCrc32c
+	p = newPlace(t, policy)
+	u := p.as(t, "alice")
+	u.algorithm = "crc32c"
+	path := p.interrupted(t, u, "a.bin")
+	require.NoError(t, os.WriteFile(path, make([]byte, 4*partSize), 0o600))
+	numbers := u.counted()
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.Len(t, numbers(), 4)
+	p.requireStored(t, path, object)
+	require.Empty(t, p.uploads(t))
+}
+
+// TestChangesMeanwhile: a file that changes while it is uploaded is not taken for uploaded.
+func TestChangesMeanwhile(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
 	once := sync.OnceFunc(func() { require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))) })

@@ -15,8 +15,8 @@ import (
 // state is what outlives the process of an upload in parts. Which parts have arrived, the store knows.
 type state struct {
 	upload
-	Size     int64     `json:"size"`     // of the file, when the upload began
-	Modified time.Time `json:"modified"` // likewise
+	request            // what it began with
+	Modified time.Time `json:"modified"` // the file's time then
 
 	// MD5 says that the ETag of a part is the MD5 of its bytes, which it is not where the store encrypts them.
 	MD5 bool `json:"md5"`
