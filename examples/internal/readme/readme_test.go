@@ -1,4 +1,3 @@
-// Package readme holds the README to its word: its Go blocks compile, and its mounts route.
 package readme
 
 import (
@@ -17,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const root = "../../.."
+
 // imports holds what the README's fragments use; each gets the lines whose package it names.
 var imports = map[string]string{
 	"aws": "github.com/aws/aws-sdk-go-v2/aws", "config": "github.com/aws/aws-sdk-go-v2/config",
@@ -33,21 +34,6 @@ var imports = map[string]string{
 const given = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, signer *presign.Signer,
 	uploads *presign.Handler, authenticate func(*http.Request) (string, error), quota func(context.Context, string) (int64, error),
 	mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
-
-var fences = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
-
-func blocks(t *testing.T, language string) []string {
-	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
-	require.NoError(t, err)
-	var found []string
-	for _, m := range fences.FindAllStringSubmatch(string(readme), -1) {
-		if m[1] == language {
-			found = append(found, m[2])
-		}
-	}
-	return found
-}
 
 // program makes a block a file of its own.
 func program(block string) string {
@@ -77,7 +63,7 @@ func program(block string) string {
 
 // TestBlocksCompile builds every Go block, in files that exist for the compiler alone.
 func TestBlocksCompile(t *testing.T) {
-	found := blocks(t, "go")
+	found := Blocks(t, root, "go")
 	require.Greater(t, len(found), 10)
 	module, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -105,7 +91,7 @@ func TestBlocksCompile(t *testing.T) {
 
 // TestBlocksAreFormatted: what people paste is gofmt's.
 func TestBlocksAreFormatted(t *testing.T) {
-	for _, block := range blocks(t, "go") {
+	for _, block := range Blocks(t, root, "go") {
 		formatted, err := format.Source([]byte(block))
 		require.NoError(t, err, block)
 		require.Equal(t, block, string(formatted))
@@ -113,7 +99,7 @@ func TestBlocksAreFormatted(t *testing.T) {
 }
 
 func TestJSONIsValid(t *testing.T) {
-	found := blocks(t, "json")
+	found := Blocks(t, root, "json")
 	require.NotEmpty(t, found)
 	for _, block := range found {
 		require.True(t, json.Valid([]byte(block)), block)
