@@ -1,0 +1,417 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/relay"
+	"github.com/s3presign/presign/examples/internal/site"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+const mib = 1 << 20
+
+// demo is the demo, with a relay before its store.
+type demo struct {
+	t      *testing.T
+	origin string
+	relay  *relay.Relay
+	client *s3.Client // past the relay
+
+	mu     sync.Mutex
+	begun  int   // uploads in parts
+	listed []int // what the store had of each upload in parts when it was to be completed: the number of parts
+}
+
+// start has the demo serve with Uppy 6, which is its own, or with Uppy 5. For that one option has another name.
+func start(t *testing.T, uppy int) *demo {
+	t.Helper()
+	here, err := site.Listen("127.0.0.1:0", "uppy")
+	require.NoError(t, err)
+	server, err := store.Start(context.Background(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), bucket, here.Origins()...))
+	d := &demo{t: t, origin: here.Origins()[0], relay: relay.Start(t, server.URL), client: server.Client()}
+
+	service, err := newService(server.Client(func(o *s3.Options) { o.BaseEndpoint = &d.relay.URL }), here, []byte(rand.Text()+rand.Text()))
+	require.NoError(t, err)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == "POST" && r.URL.Path == "/uploads/s3/multipart":
+			d.mu.Lock()
+			d.begun++
+			d.mu.Unlock()
+		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/complete") && strings.Contains(r.URL.Path, "/s3/"):
+			parts := 0
+			for _, upload := range d.uploads() {
+				parts += d.parts(upload)
+			}
+			d.mu.Lock()
+			d.listed = append(d.listed, parts)
+			d.mu.Unlock()
+		case uppy == 5 && (r.URL.Path == "/uppy.js" || r.URL.Path == "/uppy.css"):
+			http.ServeFile(w, r, filepath.Join("testdata", r.URL.Path))
+			return
+		case uppy == 5 && r.URL.Path == "/app.js":
+			recorded := httptest.NewRecorder()
+			service.ServeHTTP(recorded, r)
+			script := recorded.Body.String()
+			require.Contains(t, script, "companionEndpoint:")
+			w.Header().Set("Content-Type", "text/javascript")
+			_, _ = io.WriteString(w, strings.Replace(script, "companionEndpoint:", "endpoint:", 1))
+			return
+		}
+		service.ServeHTTP(w, r)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- here.Serve(ctx, handler, pagePolicy(d.relay.URL), server.Wait) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-served)
+	})
+	return d
+}
+
+// counted returns how many uploads in parts were begun, and of how many parts those were that were completed, since it
+// was last called.
+func (d *demo) counted() (begun int, parts []int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	begun, parts = d.begun, d.listed
+	d.begun, d.listed = 0, nil
+	return begun, parts
+}
+
+// uploads returns those in parts that the store has.
+func (d *demo) uploads() []types.MultipartUpload {
+	listed, err := d.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	if err != nil {
+		d.t.Error(err)
+		return nil
+	}
+	return listed.Uploads
+}
+
+// parts returns how many the store has of an upload.
+func (d *demo) parts(upload types.MultipartUpload) int {
+	listed, err := d.client.ListParts(context.Background(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: upload.Key, UploadId: upload.UploadId})
+	if err != nil {
+		d.t.Error(err)
+		return 0
+	}
+	return len(listed.Parts)
+}
+
+// objects returns the keys that the store has.
+func (d *demo) objects() []string {
+	listed, err := d.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	if err != nil {
+		d.t.Error(err)
+		return nil
+	}
+	var keys []string
+	for _, object := range listed.Contents {
+		keys = append(keys, *object.Key)
+	}
+	return keys
+}
+
+// remove deletes what was published of a file.
+func (d *demo) remove(name string) {
+	for _, key := range d.objects() {
+		if strings.HasSuffix(key, "/"+name) {
+			_, err := d.client.DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
+			require.NoError(d.t, err)
+		}
+	}
+}
+
+// file is a file on the machine of the browser.
+type file struct {
+	name, mediaType, path, sum string
+	size                       int64
+}
+
+// newFile writes a file that begins like one of its type and goes on at random.
+func newFile(t *testing.T, dir, name, mediaType, magic string, size int64) file {
+	t.Helper()
+	f := file{name: name, mediaType: mediaType, path: filepath.Join(dir, name), size: size}
+	out, err := os.Create(f.path)
+	require.NoError(t, err)
+	hash := sha256.New()
+	content := io.MultiReader(strings.NewReader(magic), mathrand.NewChaCha8(sha256.Sum256([]byte(name))))
+	_, err = io.CopyN(io.MultiWriter(out, hash), content, size)
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
+	f.sum = hex.EncodeToString(hash.Sum(nil))
+	return f
+}
+
+// published checks that the store has a file, byte by byte, under a key that ends in its name.
+func (d *demo) published(t *testing.T, f file) {
+	t.Helper()
+	var key string
+	for _, have := range d.objects() {
+		require.True(t, strings.HasPrefix(have, "files/alice/"), have)
+		if strings.HasSuffix(have, "/"+f.name) {
+			require.Empty(t, key, "twice")
+			key = have
+		}
+	}
+	require.NotEmpty(t, key, f.name)
+	object, err := d.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+	require.NoError(t, err)
+	defer object.Body.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, object.Body)
+	require.NoError(t, err)
+	require.Equal(t, f.size, n)
+	require.Equal(t, f.sum, hex.EncodeToString(hash.Sum(nil)))
+	require.Equal(t, f.mediaType, aws.ToString(object.ContentType))
+	require.Equal(t, "attachment; filename*=UTF-8''"+f.name, aws.ToString(object.ContentDisposition))
+}
+
+// dashboard is the page of one who is logged in.
+type dashboard struct {
+	*browser.Page
+	t *testing.T
+}
+
+func (d dashboard) add(files ...file) {
+	d.t.Helper()
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, f.path)
+	}
+	d.Do(chromedp.SetUploadFiles(".uppy-Dashboard-input", paths), chromedp.WaitVisible(".uppy-StatusBar-actionBtn--upload"))
+}
+
+// press clicks what may move under a mouse meanwhile.
+func (d dashboard) press(selector string) {
+	d.t.Helper()
+	d.Do(chromedp.WaitVisible(selector))
+	browser.Evaluate[chromedp.Void](d.Page, fmt.Sprintf(`document.querySelector(%q).click()`, selector))
+}
+
+const (
+	upload = ".uppy-StatusBar-actionBtn--upload" // also goes on with what was restored
+	pause  = `.uppy-StatusBar [title="Pause"]`
+	resume = `.uppy-StatusBar [title="Resume"]`
+	cancel = `.uppy-StatusBar [title="Cancel"]`
+)
+
+// until waits as long as large files take on a slow machine.
+func (d dashboard) until(expression string) {
+	d.t.Helper()
+	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(time.Minute)))
+}
+
+// outcomes waits until the service has said something of so many files, and returns what the page shows of one.
+func (d dashboard) outcomes(n int, name string) string {
+	d.t.Helper()
+	d.until(fmt.Sprintf(`document.querySelectorAll(".outcomes li").length === %d`, n))
+	return d.Text(fmt.Sprintf(`[...document.querySelectorAll(".outcomes li")].find((li) => li.querySelector("b").textContent === %q)`, name))
+}
+
+// clear makes room for other files.
+func (d dashboard) clear() {
+	d.press(".uppy-StatusBar-actionBtn--done")
+	d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+}
+
+// holdParts keeps parts from that number on back until release; those whose client goes away meanwhile never arrive. Its
+// wait waits until some are held and all before them have arrived, and gone until none is held any more.
+func (d *demo) holdParts(from int) (wait, gone, release func()) {
+	var mu sync.Mutex
+	held := 0
+	open := make(chan struct{})
+	d.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
+		if part < from {
+			return true
+		}
+		content, err := io.ReadAll(r.Body) // without which nobody notices that the client has gone
+		if err != nil {
+			return false
+		}
+		r.Body = io.NopCloser(bytes.NewReader(content))
+		mu.Lock()
+		held++
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			held--
+			mu.Unlock()
+		}()
+		select {
+		case <-open:
+			return true
+		case <-r.Context().Done():
+			return false
+		}
+	})
+	holding := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return held
+	}
+	wait = func() {
+		require.Eventually(d.t, func() bool {
+			uploads := d.uploads()
+			return len(uploads) == 1 && d.parts(uploads[0]) == from-1 && holding() > 0
+		}, time.Minute, 20*time.Millisecond)
+	}
+	gone = func() {
+		require.Eventually(d.t, func() bool { return holding() == 0 }, time.Minute, 20*time.Millisecond)
+	}
+	release = sync.OnceFunc(func() {
+		d.relay.Disturb(nil)
+		close(open)
+	})
+	d.t.Cleanup(release)
+	return wait, gone, release
+}
+
+// upTo returns the numbers of n parts.
+func upTo(n int) []int {
+	var numbers []int
+	for i := range n {
+		numbers = append(numbers, i+1)
+	}
+	return numbers
+}
+
+// TestBrowser uploads with real Uppy, of both major versions that there are, in a headless Chromium.
+func TestBrowser(t *testing.T) {
+	dir := t.TempDir()
+	files := []file{
+		newFile(t, dir, "notes.txt", "text/plain", strings.Repeat("A kibibyte of notes. ", 49)[:1024], 1024),
+		newFile(t, dir, "scan.pdf", "application/pdf", "%PDF-1.7\n", 20*mib),
+		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41", 300*mib),
+		newFile(t, dir, "interrupted.pdf", "application/pdf", "%PDF-1.7\n", 101*mib),
+	}
+	for _, version := range []int{6, 5} {
+		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) { testBrowser(t, version, files) })
+	}
+}
+
+func testBrowser(t *testing.T, version int, files []file) {
+	demo := start(t, version)
+	d := dashboard{browser.Open(t), t}
+	shoot := func(name string) {
+		for _, width := range []int64{1280, 390} {
+			d.Shoot(fmt.Sprintf("uppy%d-%s", version, name), width)
+		}
+	}
+	d.Do(chromedp.Navigate(demo.origin), chromedp.WaitVisible(".login"))
+	shoot("login")
+	d.Do(chromedp.Click(`button[value=alice]`), chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+	shoot("empty")
+
+	// Small and large, several at once.
+	d.add(files[:3]...)
+	shoot("chosen")
+	d.press(upload)
+	require.Contains(t, d.outcomes(3, "film.mp4"), "video/mp4")
+	for _, f := range files[:3] {
+		demo.published(t, f)
+	}
+	begun, completed := demo.counted()
+	require.Equal(t, 1, begun, "the others go in one request each")
+	require.Equal(t, []int{60}, completed)
+	require.Equal(t, upTo(60), demo.relay.Arrived())
+	shoot("stored")
+	d.clear()
+
+	// Paused in the middle, with parts on the way.
+	f := files[3]
+	demo.remove(f.name)
+	wait, gone, release := demo.holdParts(5)
+	d.add(f)
+	d.press(upload)
+	wait()
+	d.press(pause)
+	gone()
+	release()
+	require.Equal(t, upTo(4), demo.relay.Arrived())
+	shoot("paused")
+	d.press(resume)
+	require.Contains(t, d.outcomes(4, f.name), "101 MiB")
+	demo.published(t, f)
+	begun, completed = demo.counted()
+	require.Equal(t, 1, begun)
+	require.Equal(t, []int{21}, completed)
+	require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
+	d.clear()
+
+	// The page is loaded again in the middle, and has the file from the browser's database.
+	demo.remove(f.name)
+	wait, gone, release = demo.holdParts(5)
+	d.add(f)
+	d.press(upload)
+	wait()
+	d.until(kept)
+	shoot("sending")
+	d.Do(chromedp.Reload())
+	gone()
+	release()
+	require.Equal(t, upTo(4), demo.relay.Arrived())
+	d.Do(chromedp.WaitVisible(upload))
+	shoot("restored")
+	d.press(upload)
+	require.Contains(t, d.outcomes(1, f.name), "101 MiB")
+	demo.published(t, f)
+	begun, completed = demo.counted()
+	require.Equal(t, 1, begun, "the same upload")
+	require.Equal(t, []int{21}, completed)
+	require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
+	d.clear()
+
+	// Cancelled in the middle.
+	demo.remove(f.name)
+	before := demo.objects()
+	wait, gone, _ = demo.holdParts(5)
+	d.add(f)
+	d.press(upload)
+	wait()
+	d.press(cancel)
+	gone()
+	require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, time.Minute, 20*time.Millisecond)
+	require.Equal(t, before, demo.objects())
+	d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+}
+
+// kept is whether the browser's database has a file, and what goes on with its upload.
+const kept = `(async () => {
+	const answer = (request) => new Promise((resolve, reject) => {
+		request.onsuccess = () => resolve(request.result);
+		request.onerror = () => reject(request.error);
+	});
+	const database = await answer(indexedDB.open("uppy-blobs"));
+	const all = (name) => database.objectStoreNames.contains(name) ? answer(database.transaction(name).objectStore(name).getAll()) : [];
+	const [files, states] = await Promise.all([all("files"), all("metadata")]);
+	database.close();
+	return files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes("uploadId");
+})()`

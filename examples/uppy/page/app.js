@@ -1,0 +1,53 @@
+import { AwsS3, Dashboard, GoldenRetriever, Uppy } from "./uppy.js";
+
+const { user, maxSize } = document.body.dataset;
+const largest = Number(maxSize);
+const $ = (selector, root = document) => root.querySelector(selector);
+
+// What an interrupted upload leaves in the browser is kept under the instance's name: each user sees their own.
+const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: largest } })
+  .use(Dashboard, {
+    target: "#uppy", inline: true, width: "100%", height: "26rem", theme: "auto", proudlyDisplayPoweredByUppy: false,
+    note: `Any file of up to ${bytes(largest)}, but nothing that browsers run`,
+  })
+  .use(AwsS3, { companionEndpoint: "/uploads" })
+  // A page that is loaded again has lost its files, unless the browser keeps a copy of them. By default it does of those
+  // of up to 10 MiB, which are sent in one request and have nothing to resume.
+  .use(GoldenRetriever, { indexedDB: { maxFileSize: largest, maxTotalSize: 2 * largest } });
+
+// Uppy does not tell the service how large a file is, but for this.
+uppy.on("file-added", (file) => uppy.setFileMeta(file.id, { size: file.size }));
+
+uppy.on("upload-success", async (file, { body }) => {
+  try {
+    const { filename, size, type, detected, key } = await complete(body.key);
+    add("stored", { filename, size: bytes(size), type, detected, sent: body.key, key });
+  } catch (error) {
+    add("refused", { filename: file.name, message: error.message });
+  }
+});
+
+/** Returns what the service says of an upload that has arrived. */
+async function complete(key) {
+  const response = await fetch("/uploads/complete", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.message);
+  return answer;
+}
+
+/** Puts what is in a template in front of the list, with these texts. */
+function add(template, texts) {
+  const item = $(`#${template}`).content.cloneNode(true);
+  for (const [name, text] of Object.entries(texts)) $(`.${name}`, item).textContent = text || "no known format";
+  $(".outcomes").prepend(item);
+}
+
+function bytes(n) {
+  for (const unit of ["bytes", "KiB", "MiB"]) {
+    if (n < 1024) return `${Number(n.toPrecision(3))} ${unit}`;
+    n /= 1024;
+  }
+  return `${Number(n.toPrecision(3))} GiB`;
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/site"
+)
+
+// policy is what may be uploaded: any file that no browser runs.
+var policy = presign.Policy{
+	Prefix:      "incoming/",
+	FinalPrefix: "files/",
+	Types:       []string{"*/*"},
+	MaxSize:     2 << 30,
+}
+
+//go:embed page
+var files embed.FS
+
+var templates = template.Must(template.ParseFS(files, "page/*.html"))
+
+// pagePolicy is the Content-Security-Policy of the pages. The Dashboard needs no more than previews (blob:) and the
+// pictures in its stylesheet (data:).
+func pagePolicy(store string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
+		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+}
+
+func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret))
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := presign.NewHandler(signer, here.Authenticate,
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
+			return nil
+		}))
+	if err != nil {
+		return nil, err
+	}
+	static, err := fs.Sub(files, "page")
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	mux.HandleFunc("POST /login", here.LogIn)
+	mux.HandleFunc("POST /logout", here.LogOut)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		name, data := "login.html", any(site.Users)
+		if user := here.User(r); user != "" {
+			name, data = "uppy.html", struct {
+				User string
+				presign.Policy
+			}{user, policy}
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store") // it is another one after logging out
+		if err := templates.ExecuteTemplate(w, name, data); err != nil {
+			site.Fail(w, r, err)
+		}
+	})
+	for _, file := range []string{"app.js", "style.css", "icon.svg", "uppy.js", "uppy.css", "uppy.LICENSES.txt"} {
+		mux.HandleFunc("GET /"+file, func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFileFS(w, r, static, file)
+		})
+	}
+	return mux, nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
+)
+
+// abortsAtOnce is how many uploads are aborted at the same time.
+const abortsAtOnce = 8
+
+// sweeper aborts uploads in parts that were begun and never ended, where the store has no lifecycle rule that does, or
+// acts on it days later. What it aborts is lost to a client that is still at it: give it more time than any upload
+// takes, a pause included.
+type sweeper struct {
+	client         *s3.Client
+	bucket, prefix string
+	age            time.Duration
+	logger         *slog.Logger
+}
+
+// sweepEach sweeps at intervals until ctx ends.
+func (s sweeper) sweepEach(ctx context.Context, interval time.Duration) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := s.sweep(ctx); err != nil {
+				s.logger.ErrorContext(ctx, "orphans not listed", slog.Any("error", err))
+			}
+		}
+	}
+}
+
+// sweep lists all uploads in parts under the prefix, aborts those that are older, and returns how many it aborted. One
+// that cannot be aborted is logged, and met again by the next sweep.
+func (s sweeper) sweep(ctx context.Context) (int, error) {
+	oldest := time.Now().Add(-s.age)
+	var aborted atomic.Int64
+	var aborts errgroup.Group
+	aborts.SetLimit(abortsAtOnce)
+	defer aborts.Wait()
+	page := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &s.prefix}
+	for {
+		found, err := s.client.ListMultipartUploads(ctx, page)
+		if err != nil {
+			return int(aborted.Load()), err
+		}
+		for _, upload := range found.Uploads {
+			if upload.Initiated == nil || !upload.Initiated.Before(oldest) {
+				continue
+			}
+			aborts.Go(func() error {
+				if s.abort(ctx, upload) {
+					aborted.Add(1)
+				}
+				return nil
+			})
+		}
+		if !aws.ToBool(found.IsTruncated) {
+			break
+		}
+		page.KeyMarker, page.UploadIdMarker = found.NextKeyMarker, found.NextUploadIdMarker
+	}
+	_ = aborts.Wait()
+	return int(aborted.Load()), nil
+}
+
+// abort reports whether an upload has ended by it.
+func (s sweeper) abort(ctx context.Context, upload types.MultipartUpload) bool {
+	about := s.logger.With(slog.String("key", aws.ToString(upload.Key)), slog.Time("initiated", *upload.Initiated))
+	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+		Bucket: &s.bucket, Key: upload.Key, UploadId: upload.UploadId,
+	})
+	if err != nil {
+		about.ErrorContext(ctx, "orphan not aborted", slog.Any("error", err))
+		return false
+	}
+	about.InfoContext(ctx, "orphan aborted")
+	return true
+}
