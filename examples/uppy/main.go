@@ -81,8 +81,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	go orphans.sweepEach(ctx, time.Hour)
+	can, err := orphans.leaveToStore(ctx)
+	if err != nil {
+		return err
+	}
+	rules := "the store has no lifecycle rules"
+	if can {
+		rules = "the store deletes what is left after ten days"
+	}
 	fmt.Fprintf(stdout, "Page     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n"+
-		"Orphans  %d aborted, older than %s\n\nCtrl-C stops.\n",
-		here.Origins()[0], bucket, server.URL, *dir, aborted, *age)
+		"Orphans  %d aborted, older than %s; %s\n\nCtrl-C stops.\n",
+		here.Origins()[0], bucket, server.URL, *dir, aborted, *age, rules)
 	return here.Serve(ctx, handler, pagePolicy(server.URL), server.Wait)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -23,6 +25,29 @@ type sweeper struct {
 	bucket, prefix string
 	age            time.Duration
 	logger         *slog.Logger
+}
+
+// leaveToStore has the store itself delete what is left, after ten days: uploads that were never completed, and those in
+// parts that were never ended. It reports whether the store can.
+func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
+	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
+	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
+		Bucket: &s.bucket,
+		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{
+			{
+				ID: aws.String("uploads"), Status: types.ExpirationStatusEnabled, Filter: filter,
+				Expiration: &types.LifecycleExpiration{Days: days},
+			},
+			{
+				ID: aws.String("parts"), Status: types.ExpirationStatusEnabled, Filter: filter,
+				AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: days},
+			},
+		}},
+	})
+	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "NotImplemented" {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // sweepEach sweeps at intervals until ctx ends.
@@ -48,11 +73,11 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 	var aborted atomic.Int64
 	var aborts errgroup.Group
 	aborts.SetLimit(abortsAtOnce)
-	defer aborts.Wait()
 	page := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &s.prefix}
 	for {
 		found, err := s.client.ListMultipartUploads(ctx, page)
 		if err != nil {
+			_ = aborts.Wait()
 			return int(aborted.Load()), err
 		}
 		for _, upload := range found.Uploads {
@@ -66,21 +91,27 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 				return nil
 			})
 		}
-		if !aws.ToBool(found.IsTruncated) {
+		// Without NextUploadIdMarker, which versitygw 1.8 refuses; Ceph then repeats the last of the page before. If one key
+		// fills a page, the rest is for the next sweep.
+		next := aws.ToString(found.NextKeyMarker)
+		if !aws.ToBool(found.IsTruncated) || next <= aws.ToString(page.KeyMarker) {
 			break
 		}
-		page.KeyMarker, page.UploadIdMarker = found.NextKeyMarker, found.NextUploadIdMarker
+		page.KeyMarker = &next
 	}
 	_ = aborts.Wait()
 	return int(aborted.Load()), nil
 }
 
-// abort reports whether an upload has ended by it.
+// abort reports whether it has ended an upload.
 func (s sweeper) abort(ctx context.Context, upload types.MultipartUpload) bool {
 	about := s.logger.With(slog.String("key", aws.ToString(upload.Key)), slog.Time("initiated", *upload.Initiated))
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: &s.bucket, Key: upload.Key, UploadId: upload.UploadId,
 	})
+	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "NoSuchUpload" {
+		return false // it has ended meanwhile
+	}
 	if err != nil {
 		about.ErrorContext(ctx, "orphan not aborted", slog.Any("error", err))
 		return false
