@@ -229,8 +229,8 @@ func (d dashboard) until(expression string) {
 	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(time.Minute)))
 }
 
-// outcomes waits until the service has said something of so many files, and returns what the page shows of one.
-func (d dashboard) outcomes(n int, name string) string {
+// outcome waits until the service has said something of so many files, and returns what the page shows of one.
+func (d dashboard) outcome(n int, name string) string {
 	d.t.Helper()
 	d.until(fmt.Sprintf(`document.querySelectorAll(".outcomes li").length === %d`, n))
 	return d.Text(fmt.Sprintf(`[...document.querySelectorAll(".outcomes li")].find((li) => li.querySelector("b").textContent === %q)`, name))
@@ -303,115 +303,147 @@ func upTo(n int) []int {
 	return numbers
 }
 
-// TestBrowser uploads with real Uppy, of both major versions that there are, in a headless Chromium.
-func TestBrowser(t *testing.T) {
+// withUppy opens the page in a headless Chromium for each of the two major versions that people use. Pictures of it go
+// into the directory that the environment variable SCREENSHOTS names.
+func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, shoot func(name string))) {
+	for _, version := range []int{6, 5} {
+		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) {
+			demo := start(t, version)
+			d := dashboard{browser.Open(t), t}
+			shoot := func(name string) {
+				for _, width := range []int64{1280, 390} {
+					d.Shoot(fmt.Sprintf("uppy%d-%s", version, name), width)
+				}
+			}
+			d.Do(chromedp.Navigate(demo.origin), chromedp.WaitVisible(".login"))
+			shoot("login")
+			d.Do(chromedp.Click(`button[value=alice]`), chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+			test(t, demo, d, shoot)
+		})
+	}
+}
+
+// TestUploads uploads small and large files, several at once.
+func TestUploads(t *testing.T) {
 	dir := t.TempDir()
 	files := []file{
 		newFile(t, dir, "notes.txt", "text/plain", strings.Repeat("A kibibyte of notes. ", 49)[:1024], 1024),
 		newFile(t, dir, "scan.pdf", "application/pdf", "%PDF-1.7\n", 20*mib),
 		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41", 300*mib),
-		newFile(t, dir, "interrupted.pdf", "application/pdf", "%PDF-1.7\n", 101*mib),
 	}
-	for _, version := range []int{6, 5} {
-		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) { testBrowser(t, version, files) })
-	}
-}
-
-func testBrowser(t *testing.T, version int, files []file) {
-	demo := start(t, version)
-	d := dashboard{browser.Open(t), t}
-	shoot := func(name string) {
-		for _, width := range []int64{1280, 390} {
-			d.Shoot(fmt.Sprintf("uppy%d-%s", version, name), width)
+	lie := newFile(t, dir, "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
+	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
+		shoot("empty")
+		d.add(files...)
+		shoot("chosen")
+		d.press(upload)
+		require.Contains(t, d.outcome(3, "film.mp4"), "video/mp4")
+		for _, f := range files {
+			demo.published(t, f)
 		}
-	}
-	d.Do(chromedp.Navigate(demo.origin), chromedp.WaitVisible(".login"))
-	shoot("login")
-	d.Do(chromedp.Click(`button[value=alice]`), chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
-	shoot("empty")
+		begun, completed := demo.counted()
+		require.Equal(t, 1, begun, "the others go in one request each")
+		require.Equal(t, []int{60}, completed)
+		require.Equal(t, upTo(60), demo.relay.Arrived())
+		d.clear()
 
-	// Small and large, several at once.
-	d.add(files[:3]...)
-	shoot("chosen")
-	d.press(upload)
-	require.Contains(t, d.outcomes(3, "film.mp4"), "video/mp4")
-	for _, f := range files[:3] {
-		demo.published(t, f)
-	}
-	begun, completed := demo.counted()
-	require.Equal(t, 1, begun, "the others go in one request each")
-	require.Equal(t, []int{60}, completed)
-	require.Equal(t, upTo(60), demo.relay.Arrived())
-	shoot("stored")
-	d.clear()
-
-	// Paused in the middle, with parts on the way.
-	f := files[3]
-	demo.remove(f.name)
-	wait, gone, release := demo.holdParts(5)
-	d.add(f)
-	d.press(upload)
-	wait()
-	d.press(pause)
-	gone()
-	release()
-	require.Equal(t, upTo(4), demo.relay.Arrived())
-	shoot("paused")
-	d.press(resume)
-	require.Contains(t, d.outcomes(4, f.name), "101 MiB")
-	demo.published(t, f)
-	begun, completed = demo.counted()
-	require.Equal(t, 1, begun)
-	require.Equal(t, []int{21}, completed)
-	require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
-	d.clear()
-
-	// The page is loaded again in the middle, and has the file from the browser's database.
-	demo.remove(f.name)
-	wait, gone, release = demo.holdParts(5)
-	d.add(f)
-	d.press(upload)
-	wait()
-	d.until(kept)
-	shoot("sending")
-	d.Do(chromedp.Reload())
-	gone()
-	release()
-	require.Equal(t, upTo(4), demo.relay.Arrived())
-	d.Do(chromedp.WaitVisible(upload))
-	shoot("restored")
-	d.press(upload)
-	require.Contains(t, d.outcomes(1, f.name), "101 MiB")
-	demo.published(t, f)
-	begun, completed = demo.counted()
-	require.Equal(t, 1, begun, "the same upload")
-	require.Equal(t, []int{21}, completed)
-	require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
-	d.clear()
-
-	// Cancelled in the middle.
-	demo.remove(f.name)
-	before := demo.objects()
-	wait, gone, _ = demo.holdParts(5)
-	d.add(f)
-	d.press(upload)
-	wait()
-	d.press(cancel)
-	gone()
-	require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, time.Minute, 20*time.Millisecond)
-	require.Equal(t, before, demo.objects())
-	d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+		d.add(lie)
+		d.press(upload)
+		require.Contains(t, d.outcome(4, "holiday.png"), `type is "image/png", but the file looks like text/html`)
+		require.Len(t, demo.objects(), 3)
+		shoot("stored")
+	})
 }
 
-// kept is whether the browser's database has a file, and what goes on with its upload.
-const kept = `(async () => {
+// TestInterrupted ends an upload in the middle, with parts on the way, in three ways.
+func TestInterrupted(t *testing.T) {
+	f := newFile(t, t.TempDir(), "plan.pdf", "application/pdf", "%PDF-1.7\n", 101*mib)
+	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
+		// completes checks that the upload has gone on, rather than begun again.
+		completes := func() {
+			t.Helper()
+			require.Contains(t, d.outcome(1, f.name), "101 MiB")
+			demo.published(t, f)
+			begun, completed := demo.counted()
+			require.Equal(t, 1, begun)
+			require.Equal(t, []int{21}, completed)
+			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
+			d.clear()
+			demo.remove(f.name)
+		}
+
+		// Paused.
+		wait, gone, release := demo.holdParts(5)
+		d.add(f)
+		d.press(upload)
+		wait()
+		d.press(pause)
+		gone()
+		release()
+		require.Equal(t, upTo(4), demo.relay.Arrived())
+		shoot("paused")
+		d.press(resume)
+		completes()
+
+		// The page is loaded again, and has the file from the browser's database, or from the user once more.
+		for _, from := range []string{"database", "user"} {
+			wait, gone, release = demo.holdParts(5)
+			d.add(f)
+			d.press(upload)
+			wait()
+			d.until(kept)
+			shoot("sending")
+			if from == "user" {
+				browser.Evaluate[chromedp.Void](d.Page, forget, chromedp.EvalAwaitPromise)
+			}
+			d.Do(chromedp.Reload())
+			gone()
+			release()
+			require.Equal(t, upTo(4), demo.relay.Arrived())
+			d.Do(chromedp.WaitVisible(upload))
+			shoot("restored-from-" + from)
+			if from == "user" {
+				require.True(t, browser.Evaluate[bool](d.Page, fmt.Sprintf(`document.querySelector(%q).disabled`, upload)))
+				d.press(".uppy-DashboardContent-addMore")
+				d.add(f)
+				d.until(fmt.Sprintf(`!document.querySelector(%q).disabled`, upload))
+			}
+			d.press(upload)
+			completes()
+		}
+
+		// Cancelled.
+		wait, gone, _ = demo.holdParts(5)
+		d.add(f)
+		d.press(upload)
+		wait()
+		d.press(cancel)
+		gone()
+		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, time.Minute, 20*time.Millisecond)
+		require.Empty(t, demo.objects())
+		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+	})
+}
+
+// database opens the browser's.
+const database = `
 	const answer = (request) => new Promise((resolve, reject) => {
 		request.onsuccess = () => resolve(request.result);
 		request.onerror = () => reject(request.error);
 	});
 	const database = await answer(indexedDB.open("uppy-blobs"));
+`
+
+// kept is whether the browser's database has a file, and what goes on with its upload.
+const kept = `(async () => {` + database + `
 	const all = (name) => database.objectStoreNames.contains(name) ? answer(database.transaction(name).objectStore(name).getAll()) : [];
 	const [files, states] = await Promise.all([all("files"), all("metadata")]);
 	database.close();
 	return files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes("uploadId");
+})()`
+
+// forget has the database lose the file, as when it had no room for it.
+const forget = `(async () => {` + database + `
+	await answer(database.transaction("files", "readwrite").objectStore("files").clear());
+	database.close();
 })()`

@@ -12,7 +12,8 @@ const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: l
   })
   .use(AwsS3, { companionEndpoint: "/uploads" })
   // A page that is loaded again has lost its files, unless the browser keeps a copy of them. By default it does of those
-  // of up to 10 MiB, which are sent in one request and have nothing to resume.
+  // of up to 10 MiB, which are sent in one request and have nothing to resume. Of what it has no copy, Uppy asks the user
+  // to choose the file again, and then goes on as well.
   .use(GoldenRetriever, { indexedDB: { maxFileSize: largest, maxTotalSize: 2 * largest } });
 
 // Uppy does not tell the service how large a file is, but for this.
@@ -23,7 +24,8 @@ uppy.on("upload-success", async (file, { body }) => {
     const { filename, size, type, detected, key } = await complete(body.key);
     add("stored", { filename, size: bytes(size), type, detected, sent: body.key, key });
   } catch (error) {
-    add("refused", { filename: file.name, message: error.message });
+    add("refused", { filename: file.name, message: `Refused: ${error.message}` });
+    uppy.info({ message: `${file.name} was refused`, details: error.message }, "error");
   }
 });
 
