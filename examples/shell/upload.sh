@@ -189,4 +189,4 @@ else
 fi
 ask POST /complete "{\"key\":\"$key\"}"
 [ "$status" = 200 ] || refused
-cat "$work/answer"
+printf '%s\n' "$(cat "$work/answer")"

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -19,6 +20,9 @@ var policy = presign.Policy{
 	Types:       []string{"*/*"},
 	MaxSize:     2 << 30,
 }
+
+// answerTime is how long the service may take to answer. A completion copies a file, at which the store takes its time.
+const answerTime = 5 * time.Minute
 
 //go:embed page
 var files embed.FS
@@ -50,7 +54,13 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	mux.HandleFunc("/uploads/", func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
+			site.Fail(w, r, err)
+			return
+		}
+		http.StripPrefix("/uploads", uploads).ServeHTTP(w, r)
+	})
 	mux.HandleFunc("POST /login", here.LogIn)
 	mux.HandleFunc("POST /logout", here.LogOut)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
