@@ -32,6 +32,7 @@ var imports = map[string]string{
 
 // given is what the fragments find around them.
 const given = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, signer *presign.Signer,
+	grant *presign.Grant, file *os.File, size int64,
 	uploads *presign.Handler, authenticate func(*http.Request) (string, error), quota func(context.Context, string) (int64, error),
 	mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
 
