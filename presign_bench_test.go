@@ -268,7 +268,7 @@ func BenchmarkHandler(b *testing.B) {
 			return w.Body.Bytes()
 		}
 		answer := slices.Clone(serve(handler))
-		b.Run("grant="+grant+"/by=handler", func(b *testing.B) {
+		b.Run("grant="+grant+"/by=signer", func(b *testing.B) {
 			loop(b, func() error { serve(handler); return nil })
 		})
 		b.Run("grant="+grant+"/by=floor", func(b *testing.B) {
