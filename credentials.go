@@ -60,7 +60,7 @@ func newCredentialSource(provider aws.CredentialsProvider) (*credentialSource, e
 	return &credentialSource{provider: provider, cache: cache}, nil
 }
 
-// retrieve returns credentials, the time when it did, and how long they last from then on, at most limit. They last
+// retrieve returns credentials, the time when it did, and how long they last from that whole second on, at most limit. They last
 // longer than limit if there are any such to be had.
 func (s *credentialSource) retrieve(ctx context.Context, limit time.Duration) (
 	c aws.Credentials, now time.Time, lifetime time.Duration, err error,
@@ -79,15 +79,15 @@ func (s *credentialSource) retrieve(ctx context.Context, limit time.Duration) (
 	case !c.CanExpire:
 		return c, now, limit, nil
 	}
-	remaining := c.Expires.Sub(signed(now))
+	remaining := c.Expires.Sub(wholeSecond(now))
 	if remaining < minRemaining {
 		return aws.Credentials{}, now, 0, ErrCredentialsExpiring
 	}
 	return c, now, min(remaining, limit), nil
 }
 
-// signed returns now as signatures have it, in whole seconds.
-func signed(now time.Time) time.Time {
+// wholeSecond returns now as signatures have it.
+func wholeSecond(now time.Time) time.Time {
 	return now.UTC().Truncate(time.Second)
 }
 

@@ -180,7 +180,7 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, er
 }
 
 // patient returns a context that ends backendTime after someone began to wait for it. Most providers have their
-// credentials at hand, so that nobody does, and a timer would cost each grant half as much as its signature.
+// credentials at hand, so that nobody does, and a timer for each grant would cost a good part of its signature.
 func patient(ctx context.Context) (_ context.Context, end func()) {
 	p := &patience{Context: ctx}
 	return p, p.end
@@ -204,9 +204,16 @@ func (p *patience) Err() error                  { return p.wait().Err() }
 
 // end releases the timer, if there is one.
 func (p *patience) end() {
-	p.once.Do(func() { p.timed, p.cancel = p.Context, func() {} })
+	p.once.Do(func() { p.timed, p.cancel = ended, func() {} })
 	p.cancel()
 }
+
+// ended is for who begins to wait when nobody is waited for any more.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // admitted returns an upload as the Policy and WithAuthorize admit it, in one request that takes at most limit bytes.
 func (h *Handler) admitted(r *http.Request, u Upload, fault error, limit int64) (Upload, error) {

@@ -552,3 +552,24 @@ func TestProblemIsAnError(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`, string(text))
 }
+
+// TestProviderKeepsContext: what a provider does behind the back of a request ends with it.
+func TestProviderKeepsContext(t *testing.T) {
+	var kept context.Context
+	static := newClient().Options().Credentials
+	client := newClient(func(o *s3.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			kept = ctx
+			return static.Retrieve(ctx)
+		})
+	})
+	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret))
+	require.NoError(t, err)
+	handler, err := presign.NewHandler(signer, user)
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png", "size": 10}`))
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	<-kept.Done()
+	require.ErrorIs(t, kept.Err(), context.Canceled)
+}

@@ -156,7 +156,7 @@ type rules struct {
 	Policy
 	exact   []string           // those of Policy.Types that are no patterns
 	inline  bool               // Content-Disposition
-	stamped []stamp.Header     // the others of Policy.Headers that S3 tells of an object
+	stamped []stamp.Header     // those of Policy.Headers, but Content-Disposition, that S3 tells of an object
 	headers []sigv4.Pair       // Policy.Headers as a PUT signs them
 	fields  []postpolicy.Field // Policy.Headers as a form holds them
 	digest  int                // bytes of a checksum, 0 without
@@ -170,7 +170,7 @@ type rules struct {
 func newRules(p Policy) (*rules, error) {
 	p.Types, p.Headers = slices.Clone(p.Types), maps.Clone(p.Headers)
 	p.Metadata = append([]string{}, p.Metadata...)
-	r := &rules{Policy: p, checksumHeader: "x-amz-checksum-" + strings.ToLower(string(p.Checksum))}
+	r := &rules{Policy: p, checksumHeader: checksumHeader(string(p.Checksum))}
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
@@ -303,6 +303,8 @@ func (r *rules) addHeader(name, value string) error {
 	}
 	return nil
 }
+
+func checksumHeader(algorithm string) string { return "x-amz-checksum-" + strings.ToLower(algorithm) }
 
 // digests holds the size in bytes of the checksum of each algorithm that S3 takes.
 var digests = map[types.ChecksumAlgorithm]int{
@@ -465,7 +467,7 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
 	}
 	admitted, size := make(map[string]string, len(metadata)), 0
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+	for _, name := range sorted(metadata) {
 		value, lower := metadata[name], strings.ToLower(name)
 		size += len(name) + len(value)
 		_, twice := admitted[lower]

@@ -101,7 +101,8 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	if s.fleeting = o.secrets == nil; s.fleeting {
 		o.secrets = [][]byte{[]byte(rand.Text() + rand.Text())}
 	}
-	s.seal, err = seal.New(o.secrets, "1", resolved.Host, bucket, policy.Prefix, policy.FinalPrefix)
+	// Another format of what is sealed, the stamps, needs another number: an old one could read as a new one.
+	s.seal, err = seal.New(o.secrets, "2", resolved.Host, bucket, policy.Prefix, policy.FinalPrefix)
 	if err != nil {
 		faults = append(faults, fmt.Errorf("presign: WithSecret: %w", err))
 	}
@@ -158,30 +159,42 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 		b = append(b, before...)
 		b, _ = jsonstring.Append(b, s)
 	}
-	members := func(name string, members map[string]string) {
+	object := func(name string, members map[string]string) {
+		if len(members) == 0 {
+			return
+		}
+		text(",", name)
 		before := ":{"
-		for member, value := range members {
-			if before == ":{" {
-				text(",", name)
-			}
-			text(before, member)
-			text(":", value)
+		for _, name := range sorted(members) {
+			text(before, name)
+			text(":", members[name])
 			before = ","
 		}
-		if before == "," {
-			b = append(b, '}')
-		}
+		b = append(b, '}')
 	}
 	text(`{"method":`, g.Method)
 	text(`,"url":`, g.URL)
-	members("headers", g.Headers)
-	members("fields", g.Fields)
+	object("headers", g.Headers)
+	object("fields", g.Fields)
 	text(`,"key":`, g.Key)
-	b = append(b, `,"expires_at":"`...)
-	b = g.Expires.AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","expires_in":`...)
+	expires, err := g.Expires.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("presign: the grant's Expires: %w", err)
+	}
+	b = append(append(b, `,"expires_at":`...), expires...)
+	b = append(b, `,"expires_in":`...)
 	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
 	return append(b, '}'), nil
+}
+
+// sorted returns the names in m in order.
+func sorted(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // LogValue leaves out all that is secret, so that a Grant can be logged.
@@ -226,14 +239,14 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 		return nil, err
 	}
 
-	signed := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
-	headers := maps.Clone(s.rules.clientHeaders)
-	sign := func(name, canonical, value string) {
-		signed = append(signed, sigv4.Pair{Name: name, Value: value})
-		headers[canonical] = value
+	headers := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
+	sent := maps.Clone(s.rules.clientHeaders)
+	sign := func(name, as, value string) {
+		headers = append(headers, sigv4.Pair{Name: name, Value: value})
+		sent[as] = value
 	}
 	sign("content-disposition", "Content-Disposition", d.disposition)
-	signed = append(signed, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)})
+	headers = append(headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)})
 	sign("content-type", "Content-Type", u.Type)
 	if !s.rules.Replace {
 		sign("if-none-match", "If-None-Match", "*")
@@ -245,13 +258,13 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 	for name, value := range u.Metadata {
 		sign("x-amz-meta-"+name, "x-amz-meta-"+name, value)
 	}
-	slices.SortFunc(signed, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 
 	url := d.signing.Presign(&sigv4.Request{
 		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: d.key,
-		Headers: signed, Expires: int(d.lifetime / time.Second),
+		Headers: headers, Expires: int(d.lifetime / time.Second),
 	}, d.now)
-	return &Grant{Method: http.MethodPut, URL: url, Headers: headers, Key: d.key, Expires: d.expires}, nil
+	return &Grant{Method: http.MethodPut, URL: url, Headers: sent, Key: d.key, Expires: d.expires}, nil
 }
 
 // Post grants an HTML form, which S3 admits for files from upload.MinSize to upload.MaxSize bytes, or of upload.Size
@@ -317,8 +330,8 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	if s.rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
-	for name, value := range u.Metadata {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: value})
+	for _, name := range sorted(u.Metadata) {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
 	}
 	if u.Redirect != "" {
 		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: u.Redirect})
@@ -326,11 +339,11 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	form := postpolicy.Form{
 		Common: common.Common, Expires: d.expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
 	}
-	signed, err := form.Sign(common.sign)
+	complete, err := form.Sign(common.sign)
 	if err != nil {
 		return nil, fmt.Errorf("presign: %w", err)
 	}
-	return &Grant{Method: http.MethodPost, URL: s.formURL, Fields: signed, Key: d.key, Expires: d.expires}, nil
+	return &Grant{Method: http.MethodPost, URL: s.formURL, Fields: complete, Key: d.key, Expires: d.expires}, nil
 }
 
 // commonForm is what the forms that one key signs have in common. It is much of each: a session token above all.
@@ -341,7 +354,7 @@ type commonForm struct {
 }
 
 func (c *commonForm) sign(policy string) string {
-	return c.key.SignBehind(c.beginning, policy[len(c.Policy):])
+	return c.key.SignBehind(c.beginning, policy[len(c.PolicyBeginning):])
 }
 
 // commonForm returns that of a key. It keeps the last one, as s.keys keeps the key.
@@ -362,7 +375,7 @@ func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &commonForm{Common: common, key: key, beginning: key.Beginning(common.Policy)}
+	c := &commonForm{Common: common, key: key, beginning: key.Beginning(common.PolicyBeginning)}
 	s.forms.Store(c)
 	return c, nil
 }
@@ -389,7 +402,7 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 		return d, err
 	}
 	d.disposition = disposition(s.rules.inline, u.Filename)
-	d.now = signed(now)
+	d.now = wholeSecond(now)
 	d.expires = d.now.Add(d.lifetime)
 	granted := s.granted(u, now, d.now.Add(u.Lifetime))
 	d.stamp, err = s.sealStamp(&granted, d.key, u.Metadata)

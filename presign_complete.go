@@ -374,18 +374,13 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 // metadataDigest is of all metadata but the stamp, and zero if there is none.
 func metadataDigest(metadata map[string]string) (none [16]byte) {
 	var b []byte
-	names := make([]string, 0, len(metadata))
-	for name := range metadata {
+	for _, name := range sorted(metadata) {
 		if name != stampName {
-			names = append(names, name)
+			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 		}
 	}
-	if len(names) == 0 {
+	if len(b) == 0 {
 		return none
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 	}
 	return digest(b)
 }

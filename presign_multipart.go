@@ -109,7 +109,7 @@ func (s *Signer) startMultipart(
 		return nil, err
 	}
 	now := time.Now()
-	expires := signed(now).Add(multipartTime)
+	expires := wholeSecond(now).Add(multipartTime)
 	granted := s.granted(u, now, expires)
 	sealed, err := s.sealStamp(&granted, key, u.Metadata)
 	if err != nil {

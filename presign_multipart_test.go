@@ -750,3 +750,20 @@ func TestMultipartHangs(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(started))
 	})
 }
+
+// TestPartOfAnotherPolicy: an upload goes on with the algorithm that it began with.
+func TestPartOfAnotherPolicy(t *testing.T) {
+	store, policy, sum := s3test.New(), inParts(), base64.StdEncoding.EncodeToString(make([]byte, 4))
+	policy.Checksum = types.ChecksumAlgorithmCrc32
+	m, err := open(t, store, policy).StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Size: 3 * partSize, Checksum: sum})
+	require.NoError(t, err)
+	for _, now := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc64nvme} {
+		policy.Checksum = now
+		resumed, err := open(t, store, policy).ResumeMultipart(m.ID)
+		require.NoError(t, err)
+		grant, err := resumed.SignPart(t.Context(), presign.Part{Number: 1, Checksum: sum})
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{"x-amz-checksum-crc32": sum}, grant.Headers)
+		require.Contains(t, signedHeaders(t, grant), "x-amz-checksum-crc32")
+	}
+}

@@ -50,7 +50,7 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	}
 	grant := &Grant{Method: http.MethodPut, URL: urls[0], Key: m.Key, Expires: expires}
 	if part.Checksum != "" {
-		grant.Headers = map[string]string{m.signer.rules.checksumHeader: part.Checksum}
+		grant.Headers = map[string]string{m.checksumHeader(): part.Checksum}
 	}
 	return grant, nil
 }
@@ -97,7 +97,7 @@ func (m *Multipart) sign(ctx context.Context, wanted []Part) (urls []string, exp
 	if err != nil {
 		return nil, expires, err
 	}
-	now = signed(now)
+	now = wholeSecond(now)
 	request := sigv4.Request{
 		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: m.Key,
 		Expires: int(lifetime / time.Second),
@@ -108,23 +108,23 @@ func (m *Multipart) sign(ctx context.Context, wanted []Part) (urls []string, exp
 	var series *sigv4.Series // which goes on for as long as parts differ in their numbers alone
 	for i, part := range wanted {
 		if i == 0 || part.Size != wanted[i-1].Size || part.Checksum != wanted[i-1].Checksum {
-			request.Headers = s.partHeaders(part)
+			request.Headers = m.headers(part)
 			series = key.Series(&request, now)
 		}
 		query = strconv.AppendInt(query[:len(partNumber)], int64(part.Number), 10)
 		query = append(query, behind...)
-		urls[i] = series.Presign(query, request.Headers)
+		urls[i] = series.Presign(query)
 	}
 	return urls, now.Add(lifetime), nil
 }
 
-// partHeaders returns those that are signed of a part.
-func (s *Signer) partHeaders(part Part) (headers []sigv4.Pair) {
+// headers returns those that are signed of a part.
+func (m *Multipart) headers(part Part) (headers []sigv4.Pair) {
 	if part.Size != 0 {
 		headers = append(headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(part.Size, 10)})
 	}
 	if part.Checksum != "" {
-		headers = append(headers, sigv4.Pair{Name: s.rules.checksumHeader, Value: part.Checksum})
+		headers = append(headers, sigv4.Pair{Name: m.checksumHeader(), Value: part.Checksum})
 	}
 	return headers
 }
@@ -179,6 +179,9 @@ func (m *Multipart) algorithm() string {
 	algorithm, _, _ := strings.Cut(m.granted.Checksum, " ")
 	return algorithm
 }
+
+// checksumHeader is of the algorithm that the upload began with, whatever the Policy has become.
+func (m *Multipart) checksumHeader() string { return checksumHeader(m.algorithm()) }
 
 // divided returns a / b, rounded up.
 func divided(a, b int64) int64 { return (a + b - 1) / b }

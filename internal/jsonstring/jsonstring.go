@@ -3,7 +3,7 @@ package jsonstring
 
 import "unicode/utf8"
 
-// Append appends s as a JSON string, as encoding/json writes it without SetEscapeHTML: bytes that are not UTF-8 become
+// Append appends s as a JSON string, as encoding/json writes it with SetEscapeHTML(false): bytes that are not UTF-8 become
 // U+FFFD. It reports whether s is printable ASCII that needs no escape.
 func Append(b []byte, s string) (_ []byte, asItIs bool) {
 	const lowerhex = "0123456789abcdef"

@@ -25,8 +25,8 @@ type Field struct{ Name, Value string }
 // Common is what many forms have in common: the bucket and some fields, such as those of a session, which are long. Its
 // part of the policy comes first and is written once. It is immutable and safe for concurrent use.
 type Common struct {
-	// Policy is how the policies of these forms begin, in base64.
-	Policy string
+	// PolicyBeginning is how the policies of these forms begin, in base64.
+	PolicyBeginning string
 
 	fields []Field
 	size   int // of the fields in a form
@@ -46,7 +46,7 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 	for len(b)%3 != 0 { // so that its base64 is a part of the whole policy's
 		b = append(b, ' ')
 	}
-	c := &Common{Policy: base64.StdEncoding.EncodeToString(b), fields: fields}
+	c := &Common{PolicyBeginning: base64.StdEncoding.EncodeToString(b), fields: fields}
 	for _, field := range fields {
 		c.size += fieldSize(field.Name, field.Value)
 	}
@@ -55,7 +55,7 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 
 // Form is an upload form before it is signed.
 type Form struct {
-	*Common
+	Common           *Common
 	Expires          time.Time // truncated to seconds
 	MinSize, MaxSize int64     // of the file in bytes, inclusive
 
@@ -70,13 +70,13 @@ func (f *Form) Sign(sign func(policy string) string) (map[string]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	b := append(make([]byte, 0, 4096), f.Policy...)
+	b := append(make([]byte, 0, 4096), f.Common.PolicyBeginning...)
 	policy := string(base64.StdEncoding.AppendEncode(b, document))
 
-	form := make(map[string]string, len(f.fields)+len(f.Fields)+2)
+	form := make(map[string]string, len(f.Common.fields)+len(f.Fields)+2)
 	form["policy"], form["x-amz-signature"] = policy, sign(policy)
-	size := fileSize + f.size + fieldSize("policy", policy) + fieldSize("x-amz-signature", form["x-amz-signature"])
-	for _, field := range f.fields {
+	size := fileSize + f.Common.size + fieldSize("policy", policy) + fieldSize("x-amz-signature", form["x-amz-signature"])
+	for _, field := range f.Common.fields {
 		form[field.Name] = field.Value
 	}
 	for _, field := range f.Fields {
@@ -89,7 +89,7 @@ func (f *Form) Sign(sign func(policy string) string) (map[string]string, error) 
 	return form, nil
 }
 
-// appendDocument appends what follows f.Policy.
+// appendDocument appends what follows f.Common.PolicyBeginning.
 func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	if f.MinSize < 0 || f.MinSize > f.MaxSize {
 		return nil, fmt.Errorf("a size range from %d to %d admits no file", f.MinSize, f.MaxSize)
@@ -99,7 +99,7 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	b = append(b, ',')
 	b = strconv.AppendInt(b, f.MaxSize, 10)
 	b = append(b, ']')
-	b, err := appendConditions(b, f.Fields, f.fields)
+	b, err := appendConditions(b, f.Fields, f.Common.fields)
 	if err != nil {
 		return nil, err
 	}

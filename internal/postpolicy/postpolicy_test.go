@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"})
 	require.NoError(t, err)
 	fields, err := form.Sign(func(policy string) string {
-		require.True(t, strings.HasPrefix(policy, form.Policy))
+		require.True(t, strings.HasPrefix(policy, form.Common.PolicyBeginning))
 		return "signature of " + strconv.Itoa(len(policy)) + " bytes"
 	})
 	require.NoError(t, err)

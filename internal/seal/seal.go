@@ -2,7 +2,8 @@
 //
 // The text is a version character and the unpadded base64url form of XAES-256-GCM: a nonce of 24 random bytes, the
 // encrypted payload, a tag of 16 bytes. The nonce's first half makes a key of its own, which seals up to 2¹⁶ texts before
-// there is another. So of 2⁴⁸ texts two have the same nonce with a probability of 2⁻³³.
+// there is another. So of 2⁴⁸ texts two have the same nonce with a probability of 2⁻³³ at most. Who sees several texts sees
+// which of them one process has sealed at about one time.
 //
 // See https://c2sp.org/XAES-256-GCM.
 package seal

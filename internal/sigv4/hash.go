@@ -31,27 +31,22 @@ func hmacStates(key []byte) (inner, outer state) {
 	return padded(0x36), padded(0x5c)
 }
 
-// hasher holds what one signature needs and the next can use again.
-type hasher struct {
-	digest interface {
-		hash.Hash
-		encoding.BinaryAppender
-		encoding.BinaryUnmarshaler
-	}
-	date [dateSize]byte
-	sum  [sha256.Size]byte
-	buf  []byte
+// digest is what package crypto/sha256 makes.
+type digest interface {
+	hash.Hash
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
 }
 
-var hashers = sync.Pool{New: func() any {
-	h := new(hasher)
-	h.digest = sha256.New().(interface {
-		hash.Hash
-		encoding.BinaryAppender
-		encoding.BinaryUnmarshaler
-	})
-	return h
-}}
+// hasher holds what one signature needs and the next can use again.
+type hasher struct {
+	digest digest
+	date   [dateSize]byte
+	sum    [sha256.Size]byte
+	buf    []byte
+}
+
+var hashers = sync.Pool{New: func() any { return &hasher{digest: sha256.New().(digest)} }}
 
 func newHasher() *hasher { return hashers.Get().(*hasher) }
 

@@ -22,7 +22,7 @@ const (
 	terminator = "aws4_request"
 )
 
-// AppendDate appends a time as X-Amz-Date has it, in UTC and in whole seconds. It is five times as fast as a layout.
+// AppendDate appends a time as X-Amz-Date has it, in UTC and in whole seconds. It is faster than a layout.
 func AppendDate(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
@@ -76,11 +76,11 @@ type Key struct {
 	// Token is that of the session, or empty.
 	Token string
 
-	credential Credential
-	day        int64 // since 1970
-	scope      string
-	query      []byte // of each presigned URL, up to its date
-	token      []byte // the parameter behind its expiry, if there is one
+	credential     Credential
+	day            int64 // since 1970
+	scope          string
+	queryBeginning []byte // of each presigned URL, up to its date
+	tokenQuery     []byte // the parameter behind its expiry, if there is one
 
 	inner, outer state // of HMAC with this key, before anything is written
 }
@@ -96,19 +96,12 @@ func newKey(region string, c Credential, now time.Time, day int64) *Key {
 	scope := date + "/" + region + "/" + service + "/" + terminator
 	key := &Key{Credential: c.ID + "/" + scope, Token: c.Token, credential: c, day: day, scope: scope}
 	key.inner, key.outer = hmacStates(signing)
-	key.query = append(key.query, "X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
-	key.query = append(appendEscaped(key.query, key.Credential, false), "&X-Amz-Date="...)
+	key.queryBeginning = append(key.queryBeginning, "X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
+	key.queryBeginning = append(appendEscaped(key.queryBeginning, key.Credential, false), "&X-Amz-Date="...)
 	if c.Token != "" {
-		key.token = appendEscaped([]byte("&X-Amz-Security-Token="), c.Token, false)
+		key.tokenQuery = appendEscaped([]byte("&X-Amz-Security-Token="), c.Token, false)
 	}
 	return key
-}
-
-// Sign returns the signature of a string to sign, in hexadecimal. For a POST form that string is the policy in base64.
-//
-// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
-func (k *Key) Sign(stringToSign string) string {
-	return k.SignBehind(Beginning{k.inner}, stringToSign)
 }
 
 // Beginning is how strings to sign begin, hashed already, for one Key.
@@ -122,7 +115,10 @@ func (k *Key) Beginning(s string) Beginning {
 	return h.beginning(k, h.buf)
 }
 
-// SignBehind returns the signature of a string to sign that begins like that and ends in rest.
+// SignBehind returns the signature, in hexadecimal, of a string to sign that begins like that and ends in rest. For a POST
+// form that string is the policy in base64.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
 func (k *Key) SignBehind(beginning Beginning, rest string) string {
 	h := newHasher()
 	defer h.free()

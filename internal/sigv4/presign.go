@@ -16,10 +16,6 @@ type Request struct {
 	Base   string // the escaped path before the key, with both its slashes
 	Key    string // of the object, not escaped
 
-	// Query holds parameters besides the signature's own, sorted by name. Names need no escaping and begin in lower case,
-	// so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
-	Query []Pair
-
 	// Headers holds the headers that are signed besides Host, with names in lower case, sorted, none twice.
 	Headers []Pair
 
@@ -40,9 +36,8 @@ func (k *Key) Presign(r *Request, now time.Time) string {
 
 	// The canonical request comes first in the buffer; the URL is put together behind it from the same bytes.
 	b, query := k.appendBeginning(h.buf[:0], r, date)
-	b = AppendQuery(b, r.Query)
 	endQuery := len(b)
-	b = appendHeaders(b, r.Host, r.Headers)
+	b = appendEnd(b, r)
 	digest := sha256.Sum256(b)
 
 	toSign := len(b)
@@ -57,17 +52,17 @@ func (k *Key) Presign(r *Request, now time.Time) string {
 	return string(b[url:])
 }
 
-// Series signs URLs that differ in the parameters of their query and in the values of their headers alone, as those of
-// the parts of an upload do. It is immutable and safe for concurrent use.
+// Series signs URLs that differ in further parameters of their query alone, as those of the parts of an upload do. It is
+// immutable and safe for concurrent use.
 type Series struct {
 	key     *Key
-	host    string
-	url     []byte    // up to the first parameter
+	url     []byte    // up to the further parameters
 	request state     // the canonical request up to there
+	end     []byte    // of the canonical request, behind them
 	signed  Beginning // of the string to sign
 }
 
-// Series returns that of all URLs like the one that admits r, signed at now.
+// Series returns that of all URLs that admit r with further parameters, signed at now.
 func (k *Key) Series(r *Request, now time.Time) *Series {
 	h := newHasher()
 	defer h.free()
@@ -75,19 +70,21 @@ func (k *Key) Series(r *Request, now time.Time) *Series {
 	b, query := k.appendBeginning(h.buf[:0], r, date)
 	h.digest.Reset()
 	h.digest.Write(b)
-	s := &Series{key: k, host: r.Host, url: appendURL(make([]byte, 0, len(b)+len(r.Scheme)+len(r.Host)), r, b, query), request: h.state()}
+	s := &Series{
+		key: k, url: appendURL(make([]byte, 0, len(b)+len(r.Scheme)+len(r.Host)), r, b, query),
+		request: h.state(), end: appendEnd(make([]byte, 0, 256), r),
+	}
 	h.buf = k.appendScope(b[:0], date)
 	s.signed = h.beginning(k, h.buf)
 	return s
 }
 
-// Presign is Key.Presign with these parameters, as AppendQuery writes them, and with headers of the names that the
-// Series was made with.
-func (s *Series) Presign(query []byte, headers []Pair) string {
+// Presign returns the URL with these parameters, as AppendQuery writes them: sorted by name, with names that begin in
+// lower case, so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
+func (s *Series) Presign(query []byte) string {
 	h := newHasher()
 	defer h.free()
-	b := append(h.buf[:0], query...)
-	b = appendHeaders(b, s.host, headers)
+	b := append(append(h.buf[:0], query...), s.end...)
 	h.resume(s.request)
 	h.digest.Write(b)
 
@@ -111,16 +108,16 @@ func (k *Key) appendBeginning(b []byte, r *Request, date []byte) (_ []byte, quer
 	b = AppendPath(b, r.Key)
 	b = append(b, '\n')
 	query = len(b)
-	b = append(b, k.query...)
+	b = append(b, k.queryBeginning...)
 	b = append(b, date...)
 	b = append(b, "&X-Amz-Expires="...)
 	b = strconv.AppendInt(b, int64(r.Expires), 10)
-	b = append(b, k.token...)
+	b = append(b, k.tokenQuery...)
 	b = append(b, "&X-Amz-SignedHeaders="...)
 	return appendNames(b, r.Headers, "%3B"), query
 }
 
-// AppendQuery appends parameters as URLs have them, each behind an ampersand.
+// AppendQuery appends parameters as URLs have them, each behind an ampersand. Names need no escaping.
 func AppendQuery(b []byte, query []Pair) []byte {
 	for _, p := range query {
 		b = append(b, '&')
@@ -131,19 +128,19 @@ func AppendQuery(b []byte, query []Pair) []byte {
 	return b
 }
 
-// appendHeaders writes the rest of the canonical request.
-func appendHeaders(b []byte, host string, headers []Pair) []byte {
+// appendEnd writes the canonical request from behind the query on.
+func appendEnd(b []byte, r *Request) []byte {
 	b = append(b, '\n')
-	before := beforeHost(headers)
-	for _, h := range headers[:before] {
+	before := beforeHost(r.Headers)
+	for _, h := range r.Headers[:before] {
 		b = appendHeader(b, h)
 	}
-	b = appendHeader(b, Pair{"host", host})
-	for _, h := range headers[before:] {
+	b = appendHeader(b, Pair{"host", r.Host})
+	for _, h := range r.Headers[before:] {
 		b = appendHeader(b, h)
 	}
 	b = append(b, '\n')
-	b = appendNames(b, headers, ";")
+	b = appendNames(b, r.Headers, ";")
 	return append(b, "\nUNSIGNED-PAYLOAD"...)
 }
 

@@ -62,14 +62,24 @@ func ParsePublished(b []byte) (*Published, error) {
 	return p, nil
 }
 
+const (
+	replaceFlag = 1 << iota
+	inlineFlag
+	metadataFlag // there is a digest of metadata
+)
+
 // Append appends s in binary.
 func (s *Stamp) Append(b []byte) []byte {
 	b = append(b, s.ID[:]...)
 	flags := byte(0)
-	for i, set := range []bool{s.Replace, s.Inline, s.Metadata != [16]byte{}} {
-		if set {
-			flags |= 1 << i
-		}
+	if s.Replace {
+		flags |= replaceFlag
+	}
+	if s.Inline {
+		flags |= inlineFlag
+	}
+	if s.Metadata != [16]byte{} {
+		flags |= metadataFlag
 	}
 	b = append(b, flags)
 	if s.Metadata != [16]byte{} {
@@ -99,10 +109,13 @@ func Parse(b []byte) (*Stamp, error) {
 	r := reader{rest: b}
 	s := new(Stamp)
 	copy(s.ID[:], r.take(uint64(len(s.ID))))
-	flags := r.number()
-	s.Replace, s.Inline = flags&1 != 0, flags&2 != 0
-	r.bad = r.bad || flags > 7
-	if flags&4 != 0 {
+	var flags byte
+	if b := r.take(1); len(b) == 1 {
+		flags = b[0]
+	}
+	r.bad = r.bad || flags&^(replaceFlag|inlineFlag|metadataFlag) != 0
+	s.Replace, s.Inline = flags&replaceFlag != 0, flags&inlineFlag != 0
+	if flags&metadataFlag != 0 {
 		copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
 	}
 	s.Issued = time.UnixMicro(int64(r.number())).UTC()

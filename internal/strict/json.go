@@ -258,7 +258,11 @@ func (d *decoder) members(object []byte, within string, f func(name string, valu
 func (d *decoder) duplicates(value json.RawMessage, within string) {
 	switch value[0] {
 	case '{':
-		d.members(value, within, func(name string, value json.RawMessage) { d.duplicates(value, nested(within, name)) })
+		d.members(value, within, func(name string, value json.RawMessage) {
+			if hasMembers(value) {
+				d.duplicates(value, nested(within, name))
+			}
+		})
 	case '[':
 		rest := []byte(value[1:])
 		for i := 0; ; i++ {
@@ -266,10 +270,14 @@ func (d *decoder) duplicates(value json.RawMessage, within string) {
 			if !ok {
 				return
 			}
-			d.duplicates(element, nested(within, strconv.Itoa(i)))
+			if hasMembers(element) {
+				d.duplicates(element, nested(within, strconv.Itoa(i)))
+			}
 		}
 	}
 }
+
+func hasMembers(value json.RawMessage) bool { return value[0] == '{' || value[0] == '[' }
 
 // text returns the string that a value is.
 func text(value json.RawMessage) (s string, ok bool) {
