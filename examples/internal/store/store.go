@@ -29,6 +29,9 @@ import (
 // region is not us-east-1, which signers are prone to fall back to.
 const region = "eu-central-1"
 
+// tokenSize is the length of a session token in bytes. Those of STS have as many, or more.
+const tokenSize = 400
+
 // Server is a running S3 server with one root account. It is safe for concurrent use.
 type Server struct {
 	URL    string // of the S3 API: http://127.0.0.1 and a port
@@ -170,10 +173,13 @@ func CORSRule(origins ...string) types.CORSRule {
 }
 
 // SessionCredentials returns new temporary credentials with the rights of root. A request signed with them needs their
-// session token, as with STS.
+// session token of 400 bytes, as with STS.
 func (s *Server) SessionCredentials(lifetime time.Duration) (aws.Credentials, error) {
 	c := newCredentials("ASIA") // by this prefix versitygw knows a temporary key
-	c.SessionToken = rand.Text() + rand.Text()
+	for len(c.SessionToken) < tokenSize {
+		c.SessionToken += rand.Text()
+	}
+	c.SessionToken = c.SessionToken[:tokenSize]
 	c.CanExpire, c.Expires = true, time.Now().Add(lifetime)
 	_, err := s.call(request{Session: &session{
 		AccessKey: c.AccessKeyID,
