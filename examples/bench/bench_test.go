@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+// TestTable has every figure of every contender printed. What they are is for no test to judge.
+func TestTable(t *testing.T) {
+	var printed strings.Builder
+	require.NoError(t, run(t.Context(), []string{"-quick"}, &printed))
+	t.Log("\n" + printed.String())
+
+	const one, three, four = "1000", "1110", "1111" // of the contenders have a figure
+	figures := map[string]string{
+		"PUT: time": three, "form: time": three, "part, of 10,000: time": three,
+		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
+		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: time spent waiting for locks": one,
+		"PUT by 100 Signers in turn: time": one, "PUT, new credentials every 1,000: time": one, "PUT, credentials of EnvFile: time": one,
+	}
+	for _, kind := range []string{"PUT", "form"} {
+		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000", "core that asks, busy"} {
+			figures[kind+" over HTTP: "+figure] = four
+		}
+	}
+	compared := regexp.MustCompile(`^$|^[\d.]+ × [^,]+(, [\d.]+ × [^,]+)*$`)
+	lines := strings.Split(printed.String(), "\n")
+	for _, line := range lines[2 : 2+len(figures)] {
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		require.Len(t, cells, 2+len(contenders), line)
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		want, known := figures[cells[0]]
+		require.True(t, known, line)
+		delete(figures, cells[0])
+		for i, cell := range cells[1 : 1+len(contenders)] {
+			if want[i] == '0' {
+				require.Empty(t, cell, line)
+				continue
+			}
+			figure, err := strconv.ParseFloat(strings.Fields(cell)[0], 64)
+			require.NoError(t, err, line)
+			if !strings.Contains(line, "locks") { // for which nothing may have waited
+				require.Positive(t, figure, line)
+			}
+		}
+		require.Regexp(t, compared, cells[1+len(contenders)], line)
+	}
+	require.Empty(t, figures)
+	require.Contains(t, printed.String(), " cores, go1.")
+}
+
+// TestSameGrants: what is compared is the same. A real store admits of each contender's grants the upload that was asked
+// for, and refuses others.
+func TestSameGrants(t *testing.T) {
+	b, err := open(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.close()) })
+	site, body := b.site(), bytes.Repeat([]byte("."), int(document.Size))
+
+	signer, err := site.signer(nil)
+	require.NoError(t, err)
+	minioGo, err := site.minioGo()
+	require.NoError(t, err)
+	by := func(grant func(*upload) (*grant, error)) func() (*presign.Grant, error) {
+		return func() (*presign.Grant, error) {
+			g, err := grant(newUpload(http.MethodPut))
+			if err != nil {
+				return nil, err
+			}
+			return &presign.Grant{Method: g.Method, URL: g.URL, Headers: g.Headers, Fields: g.Fields, Key: g.Key, Expires: g.Expires}, nil
+		}
+	}
+	type sign = func() (*presign.Grant, error)
+	signs := map[string]sign{
+		"presign PUT":  func() (*presign.Grant, error) { return signer.Put(t.Context(), document) },
+		"presign form": func() (*presign.Grant, error) { return signer.Post(t.Context(), document) },
+	}
+	rivals := map[string]rival{theSDK: site.sdk(), theMinIO: minioGo}
+	for name, rival := range rivals {
+		signs[name+" PUT"] = by(func(u *upload) (*grant, error) { return rival.put(t.Context(), u) })
+		signs[name+" form"] = by(func(u *upload) (*grant, error) { return rival.form(t.Context(), u) })
+	}
+	for name, sign := range signs {
+		t.Run(name, func(t *testing.T) {
+			send := func(grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) conformance.Answer {
+				attempt := conformance.New(grant, document.Filename, body)
+				cheat(attempt)
+				answer, err := attempt.Send(http.DefaultClient)
+				require.NoError(t, err)
+				return answer
+			}
+			grant, err := sign()
+			require.NoError(t, err)
+			honest := func(*conformance.Attempt) {}
+			require.False(t, send(grant, body[1:], honest).Accepted(), "another size")
+			for _, header := range []string{"Content-Type", "Content-Disposition", "x-amz-meta-project"} {
+				answer := send(grant, body, func(a *conformance.Attempt) { a.Set(header, "text/html") })
+				require.False(t, answer.Accepted(), header)
+			}
+			require.True(t, send(grant, body, honest).Accepted())
+			stored, err := b.server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucketName), Key: &grant.Key})
+			require.NoError(t, err)
+			require.Equal(t, document.Size, *stored.ContentLength)
+			require.Equal(t, document.Type, *stored.ContentType)
+			require.Equal(t, "apollo", stored.Metadata["project"])
+			if grant.Method == http.MethodPut {
+				require.Equal(t, 412, send(grant, body, honest).Status)
+			}
+		})
+	}
+
+	begun, err := signer.StartMultipart(t.Context(), film)
+	require.NoError(t, err)
+	created, err := b.server.Client().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{
+		Bucket: aws.String(bucketName), Key: aws.String(begun.Key),
+	})
+	require.NoError(t, err)
+	urls := make(map[string]string)
+	ours, err := begun.SignParts(t.Context(), 1, partCount)
+	require.NoError(t, err)
+	urls["presign part"] = ours[partCount-1]
+	for name, rival := range rivals {
+		urls[name+" part"], err = rival.part(t.Context(), begun.Key, *created.UploadId, partCount)
+		require.NoError(t, err)
+	}
+	for name, url := range urls {
+		t.Run(name, func(t *testing.T) {
+			put := func(size int) int {
+				answer, err := (&conformance.Attempt{Method: http.MethodPut, URL: url, Body: make([]byte, size)}).Send(http.DefaultClient)
+				require.NoError(t, err)
+				return answer.Status
+			}
+			require.Equal(t, 403, put(1))
+			require.Equal(t, 200, put(partSize))
+		})
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// connections are how many are open to a service, with one request at a time on each.
+const connections = 8
+
+// load is one prepared request, again and again. It knows as much of HTTP as the services answer with, so that one core
+// asks for more than another can answer.
+type load struct {
+	conns   []*connection
+	request []byte
+}
+
+type connection struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+// newLoad connects to a service.
+func newLoad(addr, path string, body []byte) (*load, error) {
+	l := &load{request: fmt.Appendf(nil,
+		"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, addr, len(body), body)}
+	for range connections {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		l.conns = append(l.conns, &connection{c, bufio.NewReaderSize(c, 16<<10)})
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// run makes n requests, each after the last answer on its connection, and returns how long that took, and each of them,
+// the fastest first.
+func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err error) {
+	latencies = make([]time.Duration, n)
+	begun := time.Now()
+	var all errgroup.Group
+	for i, c := range l.conns {
+		own := latencies[n*i/len(l.conns) : n*(i+1)/len(l.conns)]
+		all.Go(func() error {
+			for j := range own {
+				asked := time.Now()
+				if err := c.ask(l.request); err != nil {
+					return err
+				}
+				own[j] = time.Since(asked)
+			}
+			return nil
+		})
+	}
+	err = all.Wait()
+	took = time.Since(begun)
+	slices.Sort(latencies)
+	return took, latencies, err
+}
+
+// ask makes one request, which has to be granted.
+func (c *connection) ask(request []byte) error {
+	if _, err := c.Write(request); err != nil {
+		return err
+	}
+	status, err := c.line()
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 201 ")) {
+		return fmt.Errorf("bench: a service answered %s", status)
+	}
+	length := -1
+	for {
+		header, err := c.line()
+		if err != nil {
+			return err
+		}
+		if len(header) == 0 {
+			break
+		}
+		if value, found := bytes.CutPrefix(header, []byte("Content-Length: ")); found {
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 1 {
+		return errors.New("bench: a service answered without a Content-Length")
+	}
+	_, err = c.answers.Discard(length)
+	return err
+}
+
+func (c *connection) line() ([]byte, error) {
+	line, err := c.answers.ReadSlice('\n')
+	return bytes.TrimSuffix(line, []byte("\r\n")), err
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/s3presign/presign"
+)
+
+// scaling measures what a grant by Signer.Put costs under other circumstances.
+func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file, err := b.envFile(dir)
+	if err != nil {
+		return nil, err
+	}
+	site := b.site()
+	many := make([]*presign.Signer, e.signers)
+	for i := range many {
+		if many[i], err = site.signer(nil); err != nil {
+			return nil, err
+		}
+		if _, err = many[i].Put(ctx, document); err != nil { // which derives its key
+			return nil, err
+		}
+	}
+	renewed, err := site.signer(&rotating{first: site.Credentials})
+	if err != nil {
+		return nil, err
+	}
+	fromFile, err := site.signer(presign.EnvFile(file, nil))
+	if err != nil {
+		return nil, err
+	}
+	by := func(signer *presign.Signer) func() error {
+		return func() error { _, err := signer.Put(ctx, document); return err }
+	}
+	next := -1
+	inTurn := func() error {
+		next = (next + 1) % len(many)
+		_, err := many[next].Put(ctx, document)
+		return err
+	}
+
+	const oneCore = "one core"
+	rates, locks := make(series), make(series)
+	others := []struct {
+		what, words string
+		call        func() error
+		times       series
+	}{
+		{fmt.Sprintf("PUT by %d Signers in turn: time", e.signers), "that of one Signer", inTurn, make(series)},
+		{"PUT, new credentials every 1,000: time", "that of static ones", by(renewed), make(series)},
+		{"PUT, credentials of EnvFile: time", "that of static ones", by(fromFile), make(series)},
+	}
+	turns := []func() error{
+		func() error {
+			rate, err := speed(1, e.slice, by(many[0]))
+			rates.add(oneCore, rate)
+			for _, other := range others {
+				other.times.add(oneCore, 1/rate)
+			}
+			return err
+		},
+		func() error {
+			begun, waited := time.Now(), lockWait()
+			rate, err := speed(2, e.slice, by(many[0]))
+			rates.add(ours, rate)
+			locks.add(ours, (lockWait()-waited)/(2*time.Since(begun).Seconds()))
+			return err
+		},
+	}
+	for _, other := range others {
+		turns = append(turns, func() error {
+			rate, err := speed(1, e.slice, other.call)
+			other.times.add(ours, 1/rate)
+			return err
+		})
+	}
+	rows := table{
+		{"PUT on 2 cores: grants a second", count, rates, []ratio{{ours, oneCore, "one core's"}}},
+		{"PUT on 2 cores: time spent waiting for locks", percent, locks, nil},
+	}
+	for _, other := range others {
+		rows = append(rows, row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
+	}
+	return rows, takeTurns(ctx, e.rounds, turns)
+}
+
+// envFile writes the credentials to a file as EnvFile reads it.
+func (b *bucket) envFile(dir string) (string, error) {
+	c, path := b.credentials, filepath.Join(dir, "awsenv.list")
+	return path, os.WriteFile(path, fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
+		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)), 0o600)
+}
+
+// rotating has other credentials for every 1,000 grants.
+type rotating struct {
+	first  aws.Credentials
+	grants atomic.Int64
+	last   atomic.Pointer[aws.Credentials]
+}
+
+// Retrieve implements aws.CredentialsProvider.
+func (r *rotating) Retrieve(context.Context) (aws.Credentials, error) {
+	if r.grants.Add(1)%1000 == 1 {
+		c := r.first
+		c.SecretAccessKey = rand.Text() + rand.Text()
+		r.last.Store(&c)
+	}
+	return *r.last.Load(), nil
+}
+
+// lockWait returns the seconds for which goroutines have waited for locks.
+func lockWait() float64 {
+	sample := []metrics.Sample{{Name: "/sync/mutex/wait/total:seconds"}}
+	metrics.Read(sample)
+	return sample[0].Value.Float64()
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+
+	"github.com/s3presign/presign"
+)
+
+// serving measures the libraries as services over HTTP.
+func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) {
+	services := make(map[string]*process)
+	defer func() {
+		for _, p := range services {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
+	for _, name := range contenders { // of which the bare one is last, and answers what ours did
+		p, err := start(ctx, name, set)
+		if err != nil {
+			return nil, err
+		}
+		services[name] = p
+		for _, kind := range kinds {
+			body, err := p.ask(kind.name, kind.method)
+			if err == nil && name != bare {
+				err = useAnswer(body)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("bench: %s, %s: %w", name, kind.name, err)
+			}
+			if name == ours {
+				set.Bytes[kind.name] = body
+			}
+		}
+	}
+
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the requests come from one core, too
+	var turns []func() error
+	for _, kind := range kinds {
+		s := &served{make(series), make(series), make(series), make(series), make(series)}
+		for _, name := range contenders {
+			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method))
+			if err != nil {
+				return nil, err
+			}
+			defer load.close()
+			if _, _, err := load.run(max(connections, e.requests/4)); err != nil { // to warm up
+				return nil, err
+			}
+			turns = append(turns, func() error { return s.measure(name, services[name], load, e.requests) })
+		}
+		rows = append(rows, s.rows(kind.words)...)
+	}
+	return rows, takeTurns(ctx, e.rounds, turns)
+}
+
+// question is what a service is asked for.
+func question(method string) []byte {
+	body, _ := json.Marshal(newUpload(method)) // which has nothing that could fail
+	return body
+}
+
+// ask returns the answer of a service.
+func (p *process) ask(kind, method string) ([]byte, error) {
+	response, err := http.Post("http://"+p.addr+"/"+kind+"/", "application/json", bytes.NewReader(question(method)))
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("%s: %s", response.Status, body)
+	}
+	return body, err
+}
+
+// useAnswer uploads with the grant that a service answered.
+func useAnswer(body []byte) error {
+	var granted presign.Grant
+	if err := json.Unmarshal(body, &granted); err != nil {
+		return err
+	}
+	return use(&granted, bytes.Repeat([]byte("%PDF "), int(document.Size))[:document.Size])
+}
+
+// served is what services did for one kind of grant.
+type served struct{ rate, p50, p99, cpu, asking series }
+
+// measure asks a service n times.
+func (s *served) measure(name string, p *process, l *load, n int) error {
+	runtime.GC() // else it comes in the middle
+	before, err := p.cpuTime()
+	if err != nil {
+		return err
+	}
+	askingBefore, err := cpuTime()
+	if err != nil {
+		return err
+	}
+	took, latencies, err := l.run(n)
+	if err != nil {
+		return err
+	}
+	askingAfter, err := cpuTime()
+	if err != nil {
+		return err
+	}
+	after, err := p.cpuTime()
+	if err != nil {
+		return err
+	}
+	s.rate.add(name, float64(n)/took.Seconds())
+	s.p50.add(name, latencies[n/2].Seconds())
+	s.p99.add(name, latencies[n*99/100].Seconds())
+	s.cpu.add(name, (after-before).Seconds()/float64(n)*10_000)
+	s.asking.add(name, float64(askingAfter-askingBefore)/float64(took))
+	return nil
+}
+
+func (s *served) rows(kind string) []row {
+	return []row{
+		{kind + " over HTTP: grants a second", count, s.rate, []ratio{
+			{ours, theSDK, "the SDK's"}, {ours, theMinIO, "minio-go's"}, {ours, bare, "net/http's"},
+		}},
+		{kind + " over HTTP: p50", milliseconds, s.p50, nil},
+		{kind + " over HTTP: p99", milliseconds, s.p99, nil},
+		{kind + " over HTTP: CPU for 10,000", seconds, s.cpu, []ratio{{ours, bare, "net/http's"}, {ours, theSDK, "the SDK's"}}},
+		{kind + " over HTTP: core that asks, busy", percent, s.asking, nil},
+	}
+}
