@@ -1,0 +1,110 @@
+// Load has a service of this library and a real S3 server do all they can at once, and looks for what breaks: uploads by
+// PUT, by form and in parts, each completed, read back and held against what was sent; and grants that nobody uses. The
+// credentials that sign are replaced by others all the while.
+//
+//	go run -C examples ./load -for 60s
+//
+// It ends with a table, and with an error if a request failed, an object was not what was sent, something stayed in the
+// bucket, memory grew, or a goroutine was left behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+// visitors are how many do what at once.
+var visitors = []struct {
+	number int
+	visit  func(*visitor, context.Context) error
+}{{4, (*visitor).put}, {4, (*visitor).form}, {2, (*visitor).parts}, {2, (*visitor).ask}}
+
+// run puts the load on and prints what came of it.
+func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	flags := flag.NewFlagSet("load", flag.ExitOnError)
+	lasts := flags.Duration("for", 10*time.Second, "how `long`")
+	_ = flags.Parse(args) // or it exits
+
+	before, goroutines := goleak.IgnoreCurrent(), runtime.NumGoroutine()
+	s, err := open(ctx, *lasts/12)
+	if err != nil {
+		return err
+	}
+	result, err := s.load(ctx, *lasts)
+	if err := errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	if err := goleak.Find(before); err != nil {
+		return fmt.Errorf("left behind: %w", err)
+	}
+	fmt.Fprintf(stdout, "%s; %d goroutines before, %d after\n", result, goroutines, runtime.NumGoroutine())
+	return nil
+}
+
+// load sends visitors for a time. A sixth of it is for all that is there from then on: connections, buffers, caches.
+func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error) {
+	var all []*visitor
+	visit := func(lasts time.Duration) (heap uint64, err error) {
+		end := time.Now().Add(lasts)
+		group, ctx := errgroup.WithContext(ctx)
+		for _, v := range all {
+			group.Go(func() error { return v.stay(ctx, end) })
+		}
+		err = group.Wait()
+		return heapSize(), err
+	}
+	for _, kind := range visitors {
+		for range kind.number {
+			all = append(all, newVisitor(s, kind.visit))
+		}
+	}
+	warm, err := visit(lasts / 6)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range all {
+		v.figures.reset()
+	}
+	begun := time.Now()
+	end, err := visit(lasts - lasts/6)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{
+		took: time.Since(begun), warm: warm, end: end, sessions: s.sessions.signed(),
+		goroutines: runtime.NumGoroutine(), figures: newFigures(),
+	}
+	for _, v := range all {
+		r.figures.merge(v.figures)
+	}
+	return r, errors.Join(r.flat(), s.empty(ctx))
+}
+
+// heapSize returns the bytes that are in use.
+func heapSize() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools kept goes at the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+const bucket = "load"
+
+// policy takes any text.
+var policy = presign.Policy{
+	Prefix:      "incoming/",
+	FinalPrefix: "files/",
+	Types:       []string{"text/plain"},
+	MaxSize:     64 << 20,
+	Lifetime:    time.Minute,
+	Checksum:    types.ChecksumAlgorithmCrc32c,
+}
+
+// service is what bears the load: a service that grants, and the store that it grants uploads to.
+type service struct {
+	url       string
+	server    *http.Server
+	ended     chan error // what it ended with
+	client    *http.Client
+	store     *store.Server
+	objects   *s3.Client
+	sessions  *sessions
+	completed atomic.Int64 // hooks that were called
+}
+
+// open starts a service whose credentials are others at that interval.
+func open(ctx context.Context, renewal time.Duration) (*service, error) {
+	server, err := store.Start(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &service{store: server, ended: make(chan error, 1), sessions: &sessions{server: server, every: renewal}}
+	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute}
+	s.objects = server.Client(func(o *s3.Options) { o.HTTPClient = s.client })
+	err = server.CreateBucket(ctx, bucket)
+	if err == nil {
+		err = s.serve()
+	}
+	if err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return s, nil
+}
+
+func (s *service) serve() error {
+	signs := s.store.Client(func(o *s3.Options) { o.Credentials, o.HTTPClient = s.sessions, s.client })
+	signer, err := presign.NewSigner(signs, bucket, policy,
+		presign.WithStore(s.objects), presign.WithSecret([]byte(strings.Repeat("secret, ", 4))))
+	if err != nil {
+		return err
+	}
+	handler, err := presign.NewHandler(signer,
+		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }, // a service asks for more
+		presign.WithOnComplete(func(context.Context, *presign.Object) error {
+			s.completed.Add(1)
+			return nil
+		}))
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s.url = "http://" + listener.Addr().String() + "/uploads"
+	s.server = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
+	go func() { s.ended <- s.server.Serve(listener) }()
+	return nil
+}
+
+// empty reports what is left in the bucket, of which visitors have deleted everything.
+func (s *service) empty(ctx context.Context) error {
+	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	if err != nil {
+		return err
+	}
+	uploads, err := s.objects.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	if err != nil {
+		return err
+	}
+	if len(objects.Contents)+len(uploads.Uploads) > 0 {
+		return fmt.Errorf("%d objects and %d uploads in parts stayed in the bucket", len(objects.Contents), len(uploads.Uploads))
+	}
+	return nil
+}
+
+// close ends all that open has begun.
+func (s *service) close() error {
+	s.client.CloseIdleConnections()
+	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := s.server.Shutdown(closing)
+	if ended := <-s.ended; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
+	return errors.Join(err, s.store.Close())
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+const (
+	filename = "notes.txt"
+	fileSize = 16 << 10      // of what goes in one request
+	filmSize = 5<<20 + 1<<10 // of what goes in parts: one of 5 MiB, and the rest
+)
+
+// visitor does one thing again and again, and holds each answer against what it should be.
+type visitor struct {
+	service *service
+	name    string
+	visit   func(*visitor, context.Context) error
+	text    []byte // the last file
+	figures figures
+}
+
+func newVisitor(s *service, visit func(*visitor, context.Context) error) *visitor {
+	return &visitor{service: s, name: rand.Text(), visit: visit, figures: newFigures()}
+}
+
+// stay visits until end, or until something is wrong.
+func (v *visitor) stay(ctx context.Context, end time.Time) error {
+	for time.Now().Before(end) {
+		if err := v.visit(v, ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file returns one of so many bytes that has never been uploaded. The last one is gone.
+func (v *visitor) file(size int) []byte {
+	if v.text == nil {
+		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"), size/45+1)[:size]
+	}
+	for _, end := range [][]byte{v.text, v.text[size-26:]} {
+		copy(end, rand.Text())
+	}
+	return v.text
+}
+
+// ask asks for a PUT and a form and uses neither.
+func (v *visitor) ask(ctx context.Context) error {
+	for _, method := range []string{http.MethodPut, http.MethodPost} {
+		if _, err := v.grant(ctx, method, v.file(fileSize)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *visitor) put(ctx context.Context) error  { return v.upload(ctx, http.MethodPut) }
+func (v *visitor) form(ctx context.Context) error { return v.upload(ctx, http.MethodPost) }
+
+// upload uploads a file in one request.
+func (v *visitor) upload(ctx context.Context, method string) error {
+	file := v.file(fileSize)
+	grant, err := v.grant(ctx, method, file)
+	if err != nil {
+		return err
+	}
+	request, err := conformance.New(grant, filename, file).Request()
+	if err != nil {
+		return err
+	}
+	if err := v.send(ctx, kinds[method].use, request, nil); err != nil {
+		return err
+	}
+	return v.complete(ctx, grant.Key, file)
+}
+
+// grant asks for one.
+func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presign.Grant, error) {
+	grant := new(presign.Grant)
+	err := v.call(ctx, kinds[method].ask, http.MethodPost, "/", map[string]any{
+		"filename": filename, "size": len(file), "checksum": checksum(file), "method": method,
+	}, grant)
+	if err == nil && (grant.Method != method || !strings.HasPrefix(grant.Key, policy.Prefix)) {
+		err = fmt.Errorf("%s: granted was a %s of %s", method, grant.Method, grant.Key)
+	}
+	return grant, err
+}
+
+// parts uploads a file in two parts, as Uppy does.
+func (v *visitor) parts(ctx context.Context) error {
+	file := v.file(filmSize)
+	var begun struct {
+		UploadID string `json:"uploadId"`
+		Key      string
+		PartSize int
+	}
+	err := v.call(ctx, begin, http.MethodPost, "/s3/multipart", map[string]any{
+		"filename": filename, "type": "text/plain",
+		"metadata": map[string]string{"size": fmt.Sprint(len(file)), "checksum": checksum(file)},
+	}, &begun)
+	if err != nil {
+		return err
+	}
+	path, key := "/s3/multipart/"+url.PathEscape(begun.UploadID), "?key="+url.QueryEscape(begun.Key)
+	type part struct {
+		PartNumber int
+		ETag       string
+	}
+	var sent []part
+	for i := 0; i*begun.PartSize < len(file); i++ {
+		var signed struct{ URL string }
+		if err := v.call(ctx, signPart, http.MethodGet, fmt.Sprint(path, "/", i+1, key), nil, &signed); err != nil {
+			return err
+		}
+		body := file[i*begun.PartSize : min((i+1)*begun.PartSize, len(file))]
+		request, err := http.NewRequest(http.MethodPut, signed.URL, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		p := part{PartNumber: i + 1}
+		if err := v.send(ctx, putPart, request, func(r *http.Response) error {
+			p.ETag = r.Header.Get("ETag")
+			return nil
+		}); err != nil {
+			return err
+		}
+		sent = append(sent, p)
+	}
+	if err := v.call(ctx, join, http.MethodPost, path+"/complete"+key, map[string]any{"parts": sent}, &begun); err != nil {
+		return err
+	}
+	return v.complete(ctx, begun.Key, file)
+}
+
+// complete completes an upload, and has it read back and deleted.
+func (v *visitor) complete(ctx context.Context, key string, file []byte) error {
+	var object presign.Object
+	if err := v.call(ctx, complete, http.MethodPost, "/complete", map[string]string{"key": key}, &object); err != nil {
+		return err
+	}
+	if want := policy.FinalPrefix + strings.TrimPrefix(key, policy.Prefix); object.Key != want ||
+		object.Size != int64(len(file)) || object.Checksum != checksum(file) || object.Owner != v.name {
+		return fmt.Errorf("completed was %s of %s, %d bytes, instead of %s of %s, %d bytes",
+			object.Key, object.Owner, object.Size, want, v.name, len(file))
+	}
+	return v.figures.time(readBack, func() error { return v.read(ctx, object.Key, file) })
+}
+
+func (v *visitor) read(ctx context.Context, key string, want []byte) error {
+	objects := v.service.objects
+	stored, err := objects.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+	if err != nil {
+		return err
+	}
+	defer stored.Body.Close()
+	if same, err := holds(stored.Body, want); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s is not what was sent", key))
+	}
+	_, err = objects.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
+	return err
+}
+
+// holds reports whether a stream is these bytes and no more.
+func holds(r io.Reader, want []byte) (bool, error) {
+	for chunk := make([]byte, 32<<10); ; {
+		n, err := r.Read(chunk)
+		if n > len(want) || !bytes.Equal(chunk[:n], want[:n]) {
+			return false, nil
+		}
+		want = want[n:]
+		if errors.Is(err, io.EOF) {
+			return len(want) == 0, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+}
+
+// call makes a request of the service, and reads the answer.
+func (v *visitor) call(ctx context.Context, kind, method, path string, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequest(method, v.service.url+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User", v.name)
+	return v.send(ctx, kind, request, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(answer) })
+}
+
+// send makes a request, which has to succeed, and has take look at the answer.
+func (v *visitor) send(ctx context.Context, kind string, request *http.Request, take func(*http.Response) error) error {
+	err := v.figures.time(kind, func() error {
+		response, err := v.service.client.Do(request.WithContext(ctx))
+		if err != nil {
+			return errors.Unwrap(err) // what wraps it tells the URL
+		}
+		defer response.Body.Close()
+		defer io.Copy(io.Discard, response.Body) // or the connection is lost
+		if response.StatusCode/100 != 2 {
+			why, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
+			return fmt.Errorf("%s: %s", response.Status, why)
+		}
+		if take != nil {
+			return take(response)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", kind, err)
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(file []byte) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(file, castagnoli)))
+}
