@@ -54,11 +54,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err := errors.Join(err, s.close()); err != nil {
 		return err
 	}
-	if err := goleak.Find(before); err != nil {
-		return fmt.Errorf("left behind: %w", err)
-	}
+	left := goleak.Find(before)
 	fmt.Fprintf(stdout, "%s; %d goroutines before, %d after\n", result, goroutines, runtime.NumGoroutine())
-	return nil
+	return errors.Join(result.flat(), left)
 }
 
 // load sends visitors for a time. A sixth of it is for all that is there from then on: connections, buffers, caches.
@@ -97,7 +95,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	for _, v := range all {
 		r.figures.merge(v.figures)
 	}
-	return r, errors.Join(r.flat(), s.empty(ctx))
+	return r, s.empty(ctx)
 }
 
 // heapSize returns the bytes that are in use.

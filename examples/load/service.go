@@ -48,10 +48,16 @@ func open(ctx context.Context, renewal time.Duration) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{store: server, ended: make(chan error, 1), sessions: &sessions{server: server, every: renewal}}
+	s := &service{store: server, ended: make(chan error, 1)}
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute}
 	s.objects = server.Client(func(o *s3.Options) { o.HTTPClient = s.client })
-	err = server.CreateBucket(ctx, bucket)
+	s.sessions, err = newSessions(server, renewal)
+	if err == nil {
+		err = server.CreateBucket(ctx, bucket)
+	}
+	if err == nil {
+		err = s.keepFolders(ctx)
+	}
 	if err == nil {
 		err = s.serve()
 	}
@@ -91,7 +97,20 @@ func (s *service) serve() error {
 	return nil
 }
 
-// empty reports what is left in the bucket, of which visitors have deleted everything.
+// folders are those of the policy. To this store they are directories, which go with the last file in them, just when
+// the next one may be on its way there; those that were uploaded stay.
+var folders = []string{policy.Prefix, policy.FinalPrefix}
+
+func (s *service) keepFolders(ctx context.Context) error {
+	for _, folder := range folders {
+		if _, err := s.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &folder}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty reports what is left in the folders, of which visitors have deleted everything.
 func (s *service) empty(ctx context.Context) error {
 	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
@@ -101,8 +120,9 @@ func (s *service) empty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(objects.Contents)+len(uploads.Uploads) > 0 {
-		return fmt.Errorf("%d objects and %d uploads in parts stayed in the bucket", len(objects.Contents), len(uploads.Uploads))
+	left := len(objects.Contents) - len(folders)
+	if left != 0 || len(uploads.Uploads) > 0 {
+		return fmt.Errorf("%d objects and %d uploads in parts stayed in the bucket", left, len(uploads.Uploads))
 	}
 	return nil
 }

@@ -21,27 +21,35 @@ type sessions struct {
 	renewing sync.Mutex
 }
 
+func newSessions(server *store.Server, every time.Duration) (*sessions, error) {
+	s := &sessions{server: server, every: every}
+	return s, s.renew()
+}
+
 type session struct {
 	credentials aws.Credentials
 	until       time.Time // when others are due
 }
 
-// Retrieve implements aws.CredentialsProvider.
+// Retrieve implements aws.CredentialsProvider. While one caller gets new credentials, others sign on with the old ones.
 func (s *sessions) Retrieve(context.Context) (aws.Credentials, error) {
-	if last := s.last.Load(); last != nil && time.Now().Before(last.until) {
+	last := s.last.Load()
+	if time.Now().Before(last.until) || !s.renewing.TryLock() {
 		return last.credentials, nil
 	}
-	s.renewing.Lock()
 	defer s.renewing.Unlock()
-	if last := s.last.Load(); last != nil && time.Now().Before(last.until) {
-		return last.credentials, nil
-	}
+	err := s.renew()
+	return s.last.Load().credentials, err
+}
+
+func (s *sessions) renew() error {
 	credentials, err := s.server.SessionCredentials(time.Hour)
-	if err == nil {
-		s.last.Store(&session{credentials, time.Now().Add(s.every)})
-		s.number.Add(1)
+	if err != nil {
+		return err
 	}
-	return credentials, err
+	s.last.Store(&session{credentials, time.Now().Add(s.every)})
+	s.number.Add(1)
+	return nil
 }
 
 // signed returns how many there were.
