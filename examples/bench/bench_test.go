@@ -24,10 +24,10 @@ func TestTable(t *testing.T) {
 
 	const one, three, four = "1000", "1110", "1111" // of the contenders have a figure
 	figures := map[string]string{
-		"PUT: time": three, "form: time": three, "part, of 10,000: time": three,
+		"PUT: CPU time": three, "form: CPU time": three, "part, of 10,000: CPU time": three,
 		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
 		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: time spent waiting for locks": one,
-		"PUT by 100 Signers in turn: time": one, "PUT, new credentials every 1,000: time": one, "PUT, credentials of EnvFile: time": one,
+		"PUT by 100 Signers in turn: CPU time": one, "PUT, new credentials every 1,000: CPU time": one, "PUT, credentials of EnvFile: CPU time": one,
 	}
 	for _, kind := range []string{"PUT", "form"} {
 		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000", "core that asks, busy"} {
@@ -70,7 +70,7 @@ func TestSameGrants(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, b.close()) })
 	site, body := b.site(), bytes.Repeat([]byte("."), int(document.Size))
 
-	signer, err := site.signer(nil)
+	signer, err := newSigner(site.client(nil))
 	require.NoError(t, err)
 	minioGo, err := site.minioGo()
 	require.NoError(t, err)

@@ -8,11 +8,12 @@
 // This library does more for it: it holds what is asked against a policy, and seals the grant into the upload.
 //
 // Contenders take turns, since a machine is never quite quiet: what is printed is the median of all rounds, and a ratio
-// is the median of each round's. Each grant is first used on a real S3 server.
+// is the median of each round's.
 //
 // Over HTTP each service is a process of one core (GOMAXPROCS=1), and the requests come from another one by 8 connections
 // that are kept alive, the next request after the last answer. All services read JSON, know the user already, and
-// answer with JSON. CPU is the server process's own, of user and system.
+// answer with JSON; what they grant is first used on a real S3 server. CPU is the server process's own, of user and
+// system.
 package main
 
 import (
@@ -37,21 +38,23 @@ func main() {
 
 // effort is how much is measured.
 type effort struct {
-	rounds   int
-	slice    time.Duration // of one contender in one round, in process
-	requests int           // to one contender in one round, over HTTP
+	slices   int // in process, of each contender
+	slice    time.Duration
+	rounds   int // over HTTP
+	requests int // to each contender in each of them
 	signers  int
 }
 
-var quick = effort{rounds: 2, slice: 5 * time.Millisecond, requests: 200, signers: 100}
+var quick = effort{slices: 2, slice: 5 * time.Millisecond, rounds: 2, requests: 200, signers: 100}
 
 // run measures and prints.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	e := effort{signers: 10_000}
-	flags.IntVar(&e.rounds, "rounds", 12, "in each of which all contenders are measured once")
-	flags.DurationVar(&e.slice, "slice", 150*time.Millisecond, "`time` for one contender in one round, in process")
-	flags.IntVar(&e.requests, "requests", 8000, "to one contender in one round, over HTTP")
+	flags.IntVar(&e.slices, "slices", 120, "in each of which all contenders are measured once, in process")
+	flags.DurationVar(&e.slice, "slice", 15*time.Millisecond, "`time` for one contender")
+	flags.IntVar(&e.rounds, "rounds", 12, "in each of which all services are measured once, over HTTP")
+	flags.IntVar(&e.requests, "requests", 8000, "to one service")
 	inHaste := flags.Bool("quick", false, "see that it works; the figures mean nothing")
 	_ = flags.Parse(args) // or it exits
 	if *inHaste {
@@ -66,6 +69,19 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s\n\n%s; medians of %d rounds\n", rows, machine(), e.rounds)
+	fmt.Fprintf(stdout, "%s\n\n%s; medians of %d slices of %v, and over HTTP of %d rounds of %d requests\n",
+		rows, machine(), e.slices, e.slice, e.rounds, e.requests)
 	return nil
+}
+
+// measure returns the whole table.
+func (b *bucket) measure(ctx context.Context, e effort) (all table, err error) {
+	for _, measure := range []func(context.Context, effort) (table, error){b.signing, b.serving, b.scaling} {
+		rows, err := measure(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rows...)
+	}
+	return all, nil
 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
 )
@@ -12,14 +12,13 @@ import (
 // secret seals. That of a service is random.
 var secret = []byte(strings.Repeat("secret, ", 4))
 
-// signer returns a Signer of this library.
-func (s site) signer(provider aws.CredentialsProvider) (*presign.Signer, error) {
-	return presign.NewSigner(s.client(provider), bucketName, policy, presign.WithSecret(secret))
+func newSigner(client *s3.Client) (*presign.Signer, error) {
+	return presign.NewSigner(client, bucketName, policy, presign.WithSecret(secret))
 }
 
 // handler returns the service of this library.
 func (s site) handler() (http.Handler, error) {
-	signer, err := s.signer(nil)
+	signer, err := newSigner(s.client(nil))
 	if err != nil {
 		return nil, err
 	}

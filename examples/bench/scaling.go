@@ -27,20 +27,20 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		return nil, err
 	}
 	site := b.site()
-	many := make([]*presign.Signer, e.signers)
+	client, many := site.client(nil), make([]*presign.Signer, e.signers)
 	for i := range many {
-		if many[i], err = site.signer(nil); err != nil {
+		if many[i], err = newSigner(client); err != nil {
 			return nil, err
 		}
 		if _, err = many[i].Put(ctx, document); err != nil { // which derives its key
 			return nil, err
 		}
 	}
-	renewed, err := site.signer(&rotating{first: site.Credentials})
+	renewed, err := newSigner(site.client(&rotating{first: site.Credentials}))
 	if err != nil {
 		return nil, err
 	}
-	fromFile, err := site.signer(presign.EnvFile(file, nil))
+	fromFile, err := newSigner(site.client(presign.EnvFile(file, nil)))
 	if err != nil {
 		return nil, err
 	}
@@ -61,22 +61,22 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		call        func() error
 		times       series
 	}{
-		{fmt.Sprintf("PUT by %d Signers in turn: time", e.signers), "that of one Signer", inTurn, make(series)},
-		{"PUT, new credentials every 1,000: time", "that of static ones", by(renewed), make(series)},
-		{"PUT, credentials of EnvFile: time", "that of static ones", by(fromFile), make(series)},
+		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "that of one Signer", inTurn, make(series)},
+		{"PUT, new credentials every 1,000: CPU time", "that of static ones", by(renewed), make(series)},
+		{"PUT, credentials of EnvFile: CPU time", "that of static ones", by(fromFile), make(series)},
 	}
 	turns := []func() error{
 		func() error {
-			rate, err := speed(1, e.slice, by(many[0]))
+			rate, cpu, err := speed(1, e.slice, by(many[0]))
 			rates.add(oneCore, rate)
 			for _, other := range others {
-				other.times.add(oneCore, 1/rate)
+				other.times.add(oneCore, cpu)
 			}
 			return err
 		},
 		func() error {
 			begun, waited := time.Now(), lockWait()
-			rate, err := speed(2, e.slice, by(many[0]))
+			rate, _, err := speed(2, e.slice, by(many[0]))
 			rates.add(ours, rate)
 			locks.add(ours, (lockWait()-waited)/(2*time.Since(begun).Seconds()))
 			return err
@@ -84,8 +84,8 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	}
 	for _, other := range others {
 		turns = append(turns, func() error {
-			rate, err := speed(1, e.slice, other.call)
-			other.times.add(ours, 1/rate)
+			_, cpu, err := speed(1, e.slice, other.call)
+			other.times.add(ours, cpu)
 			return err
 		})
 	}
@@ -96,7 +96,7 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	for _, other := range others {
 		rows = append(rows, row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
 	}
-	return rows, takeTurns(ctx, e.rounds, turns)
+	return rows, takeTurns(ctx, e.slices, turns)
 }
 
 // envFile writes the credentials to a file as EnvFile reads it.

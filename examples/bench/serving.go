@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"time"
 
 	"github.com/s3presign/presign"
 )
@@ -97,11 +98,7 @@ type served struct{ rate, p50, p99, cpu, asking series }
 // measure asks a service n times.
 func (s *served) measure(name string, p *process, l *load, n int) error {
 	runtime.GC() // else it comes in the middle
-	before, err := p.cpuTime()
-	if err != nil {
-		return err
-	}
-	askingBefore, err := cpuTime()
+	cpu, asking, err := usage(p)
 	if err != nil {
 		return err
 	}
@@ -109,20 +106,24 @@ func (s *served) measure(name string, p *process, l *load, n int) error {
 	if err != nil {
 		return err
 	}
-	askingAfter, err := cpuTime()
-	if err != nil {
-		return err
-	}
-	after, err := p.cpuTime()
+	cpuAfter, askingAfter, err := usage(p)
 	if err != nil {
 		return err
 	}
 	s.rate.add(name, float64(n)/took.Seconds())
 	s.p50.add(name, latencies[n/2].Seconds())
 	s.p99.add(name, latencies[n*99/100].Seconds())
-	s.cpu.add(name, (after-before).Seconds()/float64(n)*10_000)
-	s.asking.add(name, float64(askingAfter-askingBefore)/float64(took))
+	s.cpu.add(name, (cpuAfter-cpu).Seconds()/float64(n)*10_000)
+	s.asking.add(name, float64(askingAfter-asking)/float64(took))
 	return nil
+}
+
+// usage returns the CPU time that a service has used, and this process.
+func usage(p *process) (service, own time.Duration, err error) {
+	if service, err = p.cpuTime(); err == nil {
+		own, err = cpuTime()
+	}
+	return service, own, err
 }
 
 func (s *served) rows(kind string) []row {

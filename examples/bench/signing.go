@@ -31,17 +31,17 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 		var turns []func() error
 		for _, t := range kind.tasks {
 			turns = append(turns, func() error {
-				calls, err := speed(1, e.slice, t.call)
-				times.add(t.contender, 1/(calls*float64(t.grants)))
+				_, cpu, err := speed(1, e.slice, t.call)
+				times.add(t.contender, cpu/float64(t.grants))
 				return err
 			})
 			allocations.add(t.contender, testing.AllocsPerRun(5, func() { _ = t.call() })/float64(t.grants))
 		}
-		if err := takeTurns(ctx, e.rounds, turns); err != nil {
+		if err := takeTurns(ctx, e.slices, turns); err != nil {
 			return nil, err
 		}
 		rows = append(rows,
-			row{kind.what + ": time", microseconds, times, []ratio{
+			row{kind.what + ": CPU time", microseconds, times, []ratio{
 				{theSDK, ours, "as fast as the SDK"}, {theMinIO, ours, "as minio-go"},
 			}},
 			row{kind.what + ": allocations", count, allocations, nil})
@@ -52,7 +52,7 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 // tasks returns how each contender grants.
 func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err error) {
 	site := b.site()
-	signer, err := site.signer(nil)
+	signer, err := newSigner(site.client(nil))
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -8,10 +8,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// speed returns how often a second f runs on that many cores, by what it does in slice.
-func speed(cores int, slice time.Duration, f func() error) (float64, error) {
+// speed has f run on that many cores for a slice of time, and returns how often a second it ran, and the CPU time that
+// each took: others on the machine make it run less often, but not longer.
+func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 	runtime.GC() // of what others left
+	before, err := cpuTime()
+	if err != nil {
+		return 0, 0, err
+	}
 	var calls atomic.Int64
 	var all errgroup.Group
 	begun := time.Now()
@@ -30,6 +35,11 @@ func speed(cores int, slice time.Duration, f func() error) (float64, error) {
 			return nil
 		})
 	}
-	err := all.Wait()
-	return float64(calls.Load()) / time.Since(begun).Seconds(), err
+	if err := all.Wait(); err != nil {
+		return 0, 0, err
+	}
+	took := time.Since(begun)
+	after, err := cpuTime()
+	n := float64(calls.Load())
+	return n / took.Seconds(), (after - before).Seconds() / n, err
 }
