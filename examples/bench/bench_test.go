@@ -26,7 +26,7 @@ func TestTable(t *testing.T) {
 	figures := map[string]string{
 		"PUT: CPU time": three, "form: CPU time": three, "part, of 10,000: CPU time": three,
 		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
-		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: time spent waiting for locks": one,
+		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: CPU time": one, "PUT on 2 cores: time spent waiting for locks": one,
 		"PUT by 100 Signers in turn: CPU time": one, "PUT, new credentials every 1,000: CPU time": one, "PUT, credentials of EnvFile: CPU time": one,
 	}
 	for _, kind := range []string{"PUT", "form"} {

@@ -55,7 +55,7 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	}
 
 	const oneCore = "one core"
-	rates, locks := make(series), make(series)
+	rates, times, locks := make(series), make(series), make(series)
 	others := []struct {
 		what, words string
 		call        func() error
@@ -69,6 +69,7 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		func() error {
 			rate, cpu, err := speed(1, e.slice, by(many[0]))
 			rates.add(oneCore, rate)
+			times.add(oneCore, cpu)
 			for _, other := range others {
 				other.times.add(oneCore, cpu)
 			}
@@ -76,8 +77,9 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		},
 		func() error {
 			begun, waited := time.Now(), lockWait()
-			rate, _, err := speed(2, e.slice, by(many[0]))
+			rate, cpu, err := speed(2, e.slice, by(many[0]))
 			rates.add(ours, rate)
+			times.add(ours, cpu)
 			locks.add(ours, (lockWait()-waited)/(2*time.Since(begun).Seconds()))
 			return err
 		},
@@ -91,6 +93,7 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	}
 	rows := table{
 		{"PUT on 2 cores: grants a second", count, rates, []ratio{{ours, oneCore, "one core's"}}},
+		{"PUT on 2 cores: CPU time", microseconds, times, []ratio{{ours, oneCore, "one core's"}}},
 		{"PUT on 2 cores: time spent waiting for locks", percent, locks, nil},
 	}
 	for _, other := range others {
