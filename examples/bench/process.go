@@ -60,8 +60,7 @@ func serve(name string, in io.Reader, out io.Writer) error {
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		IdleTimeout: 10 * time.Minute, // others have their turns
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { _ = server.Serve(listener) }() // until it is closed
 	if err := replies.Encode(listener.Addr().String()); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	for _, v := range all {
 		v.figures.reset()
 	}
-	begun := time.Now()
+	begun, completed := time.Now(), s.completed.Load()
 	end, err := visit(lasts - lasts/6)
 	if err != nil {
 		return nil, err
@@ -94,6 +94,10 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	}
 	for _, v := range all {
 		r.figures.merge(v.figures)
+	}
+	completed = s.completed.Load() - completed
+	if completions := r.figures[complete].TotalCount() + r.figures[join].TotalCount(); completed < completions {
+		return nil, fmt.Errorf("of %d completions, the service heard of %d", completions, completed)
 	}
 	return r, s.empty(ctx)
 }
