@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -251,6 +252,12 @@ func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *ht
 			}
 		}
 	}
+	d.requireLeft(t, u)
+}
+
+// requireLeft looks at what is in the bucket, and under way.
+func (d deed) requireLeft(t *testing.T, u uppy) {
+	t.Helper()
 	left := make([]string, 0, 1)
 	for range u.uploads(t) {
 		left = append(left, "upload")
@@ -334,32 +341,46 @@ func TestStoreStaysDown(t *testing.T) {
 	}
 }
 
-// TestClientLeaves: when the client is gone, or its time is up, the store is asked nothing more but what takes back or
-// publishes; and nothing goes on running, or the bubble would not end.
+// TestClientLeaves: when the client is gone, before a request to the store took effect or after, the store is asked nothing more but
+// what takes back or publishes; and nothing goes on running, or the bubble would not end.
 func TestClientLeaves(t *testing.T) {
 	for _, d := range deeds {
-		for leaving, met := 0, true; met; leaving++ {
-			synctest.Test(t, func(t *testing.T) {
-				u, n, request := d.begin(t)
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				n.failing = leaving
-				n.fault = func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
-					cancel()
-					if err := r.Context().Err(); err != nil {
-						return nil, err
+		for _, late := range []bool{false, true} {
+			for leaving, met := 0, true; met; leaving++ {
+				synctest.Test(t, func(t *testing.T) {
+					u, n, request := d.begin(t)
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					n.failing = leaving
+					n.fault = func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+						answered, err := (*http.Response)(nil), error(nil)
+						if late {
+							answered, err = forward()
+						}
+						cancel()
+						synctest.Wait() // not every context hears at once
+						if r.Context().Err() != nil {
+							return nil, r.Context().Err()
+						}
+						require.Contains(t, d.goesOn, operation(r), "%s goes on", d.name)
+						if late {
+							return answered, err
+						}
+						return forward()
 					}
-					return forward()
-				}
-				w := serve(t, u.handler, request().WithContext(ctx))
-				if met = n.failed != ""; met {
-					for _, after := range n.seen[leaving+1:] {
-						require.Contains(t, d.goesOn, after, "%s, left at %s", d.name, n.failed)
+					w := serve(t, u.handler, request().WithContext(ctx))
+					if met = n.failed != ""; met {
+						for _, after := range n.seen[leaving+1:] {
+							require.Contains(t, d.goesOn, after, "%s, left at %s", d.name, n.failed)
+						}
+						if d.goesOn != nil && slices.Contains([]string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}, n.failed) {
+							d.requireLeft(t, u)
+						}
 					}
-				}
-				n.fault = nil
-				d.end(t, u, request, w)
-			})
+					n.fault = nil
+					d.end(t, u, request, w)
+				})
+			}
 		}
 	}
 }
