@@ -190,7 +190,7 @@ func ExampleSigner_StartMultipart() {
 	fmt.Println(err)
 	// Output:
 	// 5242880 8192
-	// presign: size is 0 bytes; granted were 42949672960 to 42949672960
+	// presign: size is 0 bytes; granted were 42949672960
 }
 
 // A client in Go uploads with what the service has answered, be it a PUT or a form.

@@ -21,6 +21,7 @@ import (
 )
 
 const (
+	sizeMissing  = "is %d bytes; at least 1 is required (leave it out if it is unknown)"
 	maxBody      = 64 << 10         // bytes of a request
 	maxPartsBody = 1 << 20          // bytes of one that lists the parts of an upload
 	backendTime  = 10 * time.Second // for one answer of the credentials or the store
@@ -75,8 +76,10 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		faults = append(faults, errors.New("presign: the handler has no authentication; anyone could upload"))
 	}
 	o := handlerOptions{logger: slog.Default()}
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
+	for i, opt := range opts {
+		if opt == nil {
+			faults = append(faults, fmt.Errorf("presign: option %d is nil", i+1))
+		} else if err := opt(&o); err != nil {
 			faults = append(faults, fmt.Errorf("presign: %w", err))
 		}
 	}
@@ -100,7 +103,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	// What looks at paths before, a mux or a proxy, takes an encoded slash for a part of a name.
 	case route == nil, strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F"):
-		h.fail(w, r, &Problem{Status: http.StatusNotFound})
+		h.fail(w, r, &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"})
 		return
 	case i < 0:
 		methods := make([]string, len(route))
@@ -354,6 +357,9 @@ func (h *Handler) decode(r *http.Request, b *body, members map[string]any, takes
 	if err != nil {
 		return err
 	}
+	if urlencoded && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // curl -d says that it is, whatever it sends
+		return &Problem{Status: http.StatusUnsupportedMediaType, Detail: "The body looks like JSON; send it with Content-Type: application/json."}
+	}
 	if !urlencoded {
 		err = strict.Object(text, members)
 	} else if form, parseErr := url.ParseQuery(string(text)); parseErr != nil {
@@ -387,7 +393,7 @@ func (q *grantRequest) upload() (Upload, string, error) {
 			continue
 		}
 		if *size.from <= 0 {
-			violate(size.field, "is %d bytes; leave it out if it is unknown", *size.from)
+			violate(size.field, sizeMissing, *size.from)
 			continue
 		}
 		*size.to = *size.from
@@ -409,7 +415,7 @@ func (q *grantRequest) upload() (Upload, string, error) {
 
 // malformed is the answer to a body that could not be read.
 func malformed(err error) *Problem {
-	p := &Problem{Status: http.StatusBadRequest, Detail: "The request was not understood."}
+	p := &Problem{Status: http.StatusBadRequest}
 	for _, e := range collect[*strict.Error](err) {
 		if e.Field == "" {
 			p.Detail = "The request was not understood: " + e.Detail + "."

@@ -237,7 +237,7 @@ func TestHostileForms(t *testing.T) {
 		{"an escape that is none", "filename=%zz", 400, ""},
 		{"semicolons", "filename=a;size=10", 400, ""},
 		{"more than 64 KiB", strings.Repeat("a", 65<<10), 413, ""},
-		{"JSON", `{"filename": "a.png", "size": 10}`, 400, "{\\\"filename\\\": \\\"a.png\\\", \\\"size\\\": 10}"},
+		{"JSON", `{"filename": "a.png", "size": 10}`, 415, ""},
 	} {
 		t.Run(a.name, func(t *testing.T) { a.refused(t, formRequest) })
 	}
@@ -264,7 +264,7 @@ func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201, // nothing hostile
 
-		"application/x-www-form-urlencoded": 400, "application/x-www-form-urlencoded; charset=utf-8": 400, // JSON as a form
+		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415, // JSON as a form
 		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415, "text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
 		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415, "application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
 		"application/json, text/plain": 415, "application/json,application/json": 415, "application/ json": 415, "application/json; charset": 415,

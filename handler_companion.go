@@ -123,7 +123,7 @@ func (h *Handler) companionUpload(r *http.Request, q *companionRequest, owner st
 		switch {
 		case err != nil: // it is about something else
 		case n <= 0:
-			violations = append(violations, violation(size.name, "is %d bytes; leave it out if it is unknown", n))
+			violations = append(violations, violation(size.name, sizeMissing, n))
 		default:
 			*size.to = n
 		}

@@ -34,16 +34,17 @@ func collect[E error](err error) (found []E) {
 //
 // See https://www.rfc-editor.org/rfc/rfc9457.
 type Problem struct {
-	Type   string // a URI reference; "about:blank" if empty
-	Title  string // the status text if empty
-	Status int    // an HTTP status from 400 to 599
-	Detail string // what the client may read of this occurrence
-	Errors []Violation
+	Type   string      // a URI reference; "about:blank" if empty
+	Title  string      // the status text if empty
+	Status int         // an HTTP status from 400 to 599
+	Detail string      // what the client may read of this occurrence
+	Errors []Violation // what is at fault; the first stands for Detail in "message" if that is empty
 
 	// RetryAfter asks the client to come back later. It goes into the Retry-After header, in seconds, rounded up.
 	RetryAfter time.Duration
 }
 
+// Error returns the status and what the client may read.
 func (p *Problem) Error() string {
 	return "presign: " + strconv.Itoa(p.Status) + " " + p.message()
 }

@@ -41,7 +41,8 @@ func WithStore(client *s3.Client) SignerOption {
 //
 // The seal is bound to the endpoint's host, the bucket, Policy.Prefix and Policy.FinalPrefix as well: whoever completes
 // needs a Signer with the same, WithPublicEndpoint included. Signers with different policies share no prefixes, best; where
-// they do, what one granted completes at the other only if the other's Policy admits it, too.
+// they do, what one granted completes at the other only if the other's Policy admits it, too, and is deleted there if it
+// does not.
 func WithSecret(keys ...[]byte) SignerOption {
 	return func(o *signerOptions) error {
 		o.secrets = append([][]byte{}, keys...)
@@ -78,8 +79,10 @@ type HandlerOption func(*handlerOptions) error
 // WithAuthorize has authorize decide each upload, after authentication and before anything is signed. It gets the
 // upload as the Policy admits it, with Owner set, Type settled, and MinSize and MaxSize the bounds that will hold, both
 // equal to Size if that is known. It may refuse, set Key, narrow sizes and lifetime (to zero is to refuse), or add metadata
-// of any name; its result is held against the Policy again. What it puts into Key has to be fit for one segment: an owner
-// such as "a/b" would be another one's folder (url.PathEscape helps). It runs once for each grant, concurrently for several.
+// of any name; its result is held against the Policy again, and Owner stays as it was. A Key that ends in "/" is a folder,
+// to which a random part and the name are added; one that does not is the object's own, the same for every file. What is
+// put into Key has to be fit for one segment: an owner such as "a/b" would be another one's folder (url.PathEscape helps).
+// It runs once for each grant, concurrently for several.
 //
 // A *Problem is answered as it is, a *Violation (also several, joined) with 422. Any other error is logged and answered
 // with 403, without its text.

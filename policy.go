@@ -134,6 +134,7 @@ type Violation struct {
 	Detail string `json:"detail"`
 }
 
+// Error returns the field and the detail.
 func (v *Violation) Error() string {
 	return "presign: " + v.Field + " " + v.Detail
 }
@@ -228,7 +229,7 @@ func newRules(p Policy) (*rules, error) {
 
 	if p.Checksum != "" {
 		if size, ok := digests[p.Checksum]; !ok {
-			fault("Checksum", "is %q, which is no algorithm of S3", p.Checksum)
+			fault("Checksum", "is %q; S3 has %s", p.Checksum, algorithms())
 		} else if r.digest = size; !slices.Contains(formChecksums, p.Checksum) {
 			r.formless = fmt.Sprintf("S3 takes no %s checksum in a form", p.Checksum)
 		}
@@ -302,6 +303,15 @@ func (r *rules) addHeader(name, value string) error {
 		r.formless = fmt.Sprintf("a form cannot hold the dollar sign in the header %s", name)
 	}
 	return nil
+}
+
+func algorithms() string {
+	var names []string
+	for algorithm := range digests {
+		names = append(names, string(algorithm))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 func checksumHeader(algorithm string) string { return "x-amz-checksum-" + strings.ToLower(algorithm) }
@@ -451,7 +461,11 @@ func (r *rules) admitType(name, declared string) (string, error) {
 			}
 		}
 	}
-	return violation("is %q; allowed: %s", candidates[0], strings.Join(r.Types, ", "))
+	hint, kind := "", candidates[0][:strings.IndexByte(candidates[0], '/')]
+	if mediatype.Active(candidates[0]) && (slices.Contains(r.Types, "*/*") || slices.Contains(r.Types, kind+"/*")) {
+		hint = "; browsers run it, so that it has to be named in full"
+	}
+	return violation("is %q; allowed: %s%s", candidates[0], strings.Join(r.Types, ", "), hint)
 }
 
 // admitMetadata returns the metadata with names in lower case, as S3 keeps them.

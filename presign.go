@@ -73,8 +73,10 @@ type Signer struct {
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
 	o := signerOptions{store: client}
 	var faults []error
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
+	for i, opt := range opts {
+		if opt == nil {
+			faults = append(faults, fmt.Errorf("presign: option %d is nil", i+1))
+		} else if err := opt(&o); err != nil {
 			faults = append(faults, fmt.Errorf("presign: %w", err))
 		}
 	}
@@ -197,7 +199,11 @@ func sorted(m map[string]string) []string {
 	return names
 }
 
-// LogValue leaves out all that is secret, so that a Grant can be logged.
+// String leaves out all that is secret, so that a Grant can be printed.
+func (g Grant) String() string { return g.LogValue().String() }
+
+// LogValue leaves out all that is secret, so that a Grant can be logged: by itself, since what marshals to JSON with a Grant
+// in it, as slog's JSON handler does with a struct, has it whole.
 func (g Grant) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("method", g.Method), slog.String("key", g.Key), slog.Time("expires_at", g.Expires))
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,17 +51,17 @@ const (
 
 // Object is what the store holds, after it was held against its grant.
 type Object struct {
-	Key       string            `json:"key"` // under Policy.FinalPrefix if there is one
-	Filename  string            `json:"filename"`
-	Type      string            `json:"type"`               // as granted
-	Detected  string            `json:"detected,omitempty"` // what the bytes look like, if they look like something
-	Size      int64             `json:"size"`
-	ETag      string            `json:"etag"`
-	VersionID string            `json:"version_id,omitempty"`
-	Checksum  string            `json:"checksum,omitempty"` // of Policy.Checksum's algorithm, in base64, confirmed by the store
-	Metadata  map[string]string `json:"metadata,omitempty"`
-	Owner     string            `json:"owner"`    // for whom it was granted
-	GrantID   string            `json:"grant_id"` // the same at each completion of one upload, another for each grant
+	Key       string            `json:"key"`                  // under Policy.FinalPrefix if there is one
+	Filename  string            `json:"filename"`             // as granted, without a path
+	Type      string            `json:"type"`                 // as granted
+	Detected  string            `json:"detected,omitempty"`   // what the bytes look like, if they look like something
+	Size      int64             `json:"size"`                 // in bytes
+	ETag      string            `json:"etag"`                 // in its quotes
+	VersionID string            `json:"version_id,omitempty"` // if the bucket has versions
+	Checksum  string            `json:"checksum,omitempty"`   // of Policy.Checksum's algorithm, in base64, confirmed by the store
+	Metadata  map[string]string `json:"metadata,omitempty"`   // but the grant's own
+	Owner     string            `json:"owner"`                // for whom it was granted
+	GrantID   string            `json:"grant_id"`             // the same at each completion of one upload, another for each grant
 }
 
 // Complete verifies what was uploaded under the key of a grant, and publishes it if Policy.FinalPrefix is set. The
@@ -281,7 +282,7 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 		violations = append(violations, violation(field, format, args...))
 	}
 	if least, most := max(granted.MinSize, s.rules.MinSize), min(granted.MaxSize, s.rules.MaxSize); o.Size < least || o.Size > most {
-		violate("size", "is %d bytes; granted were %d to %d", o.Size, least, most)
+		violate("size", "is %d bytes; granted were %s", o.Size, span(least, most))
 	}
 	if t, err := mediatype.Parse(o.Header.Get("Content-Type")); err != nil || t != granted.Type {
 		violate("type", "is %q; granted was %q", excerpt(o.Header.Get("Content-Type")), granted.Type)
@@ -323,6 +324,14 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 		}
 	}
 	return beginning, detected, errors.Join(violations...)
+}
+
+// span names a range of sizes.
+func span(least, most int64) string {
+	if least == most {
+		return strconv.FormatInt(least, 10)
+	}
+	return fmt.Sprintf("%d to %d", least, most)
 }
 
 // observed are the headers that S3 tells of an object and that change what it is to those who read it.

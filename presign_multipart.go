@@ -195,11 +195,17 @@ func (s *Signer) openMultipart(id string) (*Multipart, error) {
 }
 
 func (m *Multipart) alive() error {
+	if m.signer == nil {
+		return fmt.Errorf("%w: it comes from no Signer; ResumeMultipart takes its ID", ErrInvalidID)
+	}
 	if time.Now().After(m.Expires) {
 		return fmt.Errorf("%w: that was possible until %s", ErrExpired, m.Expires.Format(time.RFC3339))
 	}
 	return nil
 }
+
+// String leaves out the ID, so that a Multipart can be printed.
+func (m Multipart) String() string { return m.LogValue().String() }
 
 // LogValue leaves out the ID, so that a Multipart can be logged.
 func (m Multipart) LogValue() slog.Value {
@@ -209,6 +215,9 @@ func (m Multipart) LogValue() slog.Value {
 // Abort ends the upload and deletes what has arrived of it. Parts that are on their way meanwhile are deleted too, as
 // far as they arrive within a few seconds. An upload that has ended already is not an error; what it became stays.
 func (m *Multipart) Abort(ctx context.Context) error {
+	if m.signer == nil {
+		return m.alive()
+	}
 	ctx, cancel := context.WithTimeout(ctx, backendTime)
 	defer cancel()
 	return storeError(m.signer.store.AbortUpload(ctx, m.store))
@@ -226,10 +235,11 @@ func (m *Multipart) giveUp(ctx context.Context) error {
 // and returns a Violation; no object appears. It does so too if the key is taken and Policy.Replace not set. Violations
 // of the parts themselves, or of the checksum, leave the upload as it is: the client can send a part again.
 //
-// Beside Violations it returns ErrNotUploaded (it was aborted, or refused), ErrExpired, and what the store failed with.
-// Whatever it fails with, it can be called again: an upload that is complete already is found by its grant. ErrChanged
-// says that a part was replaced meanwhile, and to try again; or, if the key's former object was deleted meanwhile, that
-// the upload is lost and has to begin again. S3 takes minutes for many parts: the request lasts as long as ctx.
+// Beside Violations it returns ErrNotUploaded (it was aborted, or refused; or another call completes it, and the store has
+// not ended that within three seconds), ErrExpired, and what the store failed with. Whatever it fails with, it can be called
+// again: an upload that is complete already is found by its grant. ErrChanged says that a part was replaced meanwhile, or
+// that another call completes the upload, and to try again; or, if the key's former object was deleted meanwhile, that the
+// upload is lost and has to begin again. S3 takes minutes for many parts: the request lasts as long as ctx.
 func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	return m.complete(ctx, parts, noHook)
 }
@@ -243,7 +253,7 @@ func (m *Multipart) complete(
 	}
 	arrived, err := m.arrived(ctx)
 	if errors.Is(err, objectstore.ErrNoUpload) {
-		return m.completed(ctx, hook)
+		return m.awaited(ctx, hook)
 	} else if err != nil {
 		return nil, storeError(err)
 	}
@@ -269,7 +279,12 @@ func (m *Multipart) complete(
 	err = m.signer.store.CompleteUpload(ctx, m.store, chosen, size, whole, replace)
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
-		return m.completed(ctx, hook)
+		object, err := m.completed(ctx, hook)
+		if errors.Is(err, ErrNotUploaded) {
+			// Its parts were there a moment ago. Some stores say of an upload that another request completes that it is complete.
+			return nil, fmt.Errorf("%w: the upload has ended, and there is no object yet", ErrChanged)
+		}
+		return object, err
 	case errors.Is(err, objectstore.ErrExists):
 		// What is there may be this upload: the SDK repeats a request whose answer was lost.
 		object, err := m.completed(ctx, hook)
@@ -284,6 +299,22 @@ func (m *Multipart) complete(
 		return nil, violation("checksum", "is not that of the parts that have arrived")
 	}
 	return nil, storeError(err)
+}
+
+// awaited is completed for an upload of which it is not known when it ended: while one request completes it, stores may tell
+// another that there is none, before there is the object.
+func (m *Multipart) awaited(ctx context.Context, hook func(context.Context, *Object) error) (*Object, error) {
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		object, err := m.completed(ctx, hook)
+		if !errors.Is(err, ErrNotUploaded) || wait > 1600*time.Millisecond {
+			return object, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // completed completes what the upload became, if it did. An object of another grant is not it.

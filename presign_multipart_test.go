@@ -97,7 +97,7 @@ func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
 			for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
-				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ", algorithm), func(t *testing.T) {
+				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ", algorithm), inBubble(func(t *testing.T) {
 					policy := inParts()
 					policy.FinalPrefix, policy.Checksum = finalPrefix, algorithm
 					s := open(t, s3test.New(), policy)
@@ -169,7 +169,7 @@ func TestMultipart(t *testing.T) {
 					require.ErrorIs(t, err, presign.ErrNotUploaded)
 					require.NoError(t, m.Abort(context.Background()), "it has ended")
 					require.Len(t, s.keys(), 1)
-				})
+				}))
 			}
 		}
 	}
@@ -260,6 +260,11 @@ func TestStartMultipartRefuses(t *testing.T) {
 	}
 }
 
+// inBubble has a test wait for nothing.
+func inBubble(test func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
 // TestMultipartOutOfBounds: one byte over the limit, or under it, and there is neither an object nor an upload.
 func TestMultipartOutOfBounds(t *testing.T) {
 	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
@@ -270,7 +275,7 @@ func TestMultipartOutOfBounds(t *testing.T) {
 		"less than the file":      {Filename: "a.png", Size: size + partSize},
 		"less than the last part": {Filename: "a.png", Size: size + 1},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, inBubble(func(t *testing.T) {
 			s := open(t, s3test.New(), inParts())
 			m, err := s.StartMultipart(context.Background(), u)
 			require.NoError(t, err)
@@ -287,7 +292,7 @@ func TestMultipartOutOfBounds(t *testing.T) {
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 			_, err = s.Complete(context.Background(), m.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
-		})
+		}))
 	}
 }
 
@@ -427,42 +432,44 @@ func TestMultipartIsVerified(t *testing.T) {
 
 // TestMultipartTaken: under a key that the service chose, an object is replaced where the policy says so only.
 func TestMultipartTaken(t *testing.T) {
-	for _, replace := range []bool{false, true} {
-		policy := inParts()
-		policy.Replace, policy.FinalPrefix = replace, ""
-		s := open(t, s3test.New(), policy)
-		start := func() *presign.Multipart {
-			m, err := s.StartMultipart(context.Background(), presign.Upload{Key: "incoming/a.png"})
+	inBubble(func(t *testing.T) {
+		for _, replace := range []bool{false, true} {
+			policy := inParts()
+			policy.Replace, policy.FinalPrefix = replace, ""
+			s := open(t, s3test.New(), policy)
+			start := func() *presign.Multipart {
+				m, err := s.StartMultipart(context.Background(), presign.Upload{Key: "incoming/a.png"})
+				require.NoError(t, err)
+				s.putAll(t, m, png)
+				return m
+			}
+			first, second := start(), start()
+			one, err := first.Complete(context.Background(), nil)
 			require.NoError(t, err)
-			s.putAll(t, m, png)
-			return m
-		}
-		first, second := start(), start()
-		one, err := first.Complete(context.Background(), nil)
-		require.NoError(t, err)
-		two, err := second.Complete(context.Background(), nil)
-		if replace {
+			two, err := second.Complete(context.Background(), nil)
+			if replace {
+				require.NoError(t, err)
+				require.NotEqual(t, one.GrantID, two.GrantID)
+				_, err = first.Complete(context.Background(), nil)
+				require.ErrorIs(t, err, presign.ErrNotUploaded, "the other upload's object is not this one's")
+				continue
+			}
+			require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Empty(t, s.uploads(t))
+			again, err := first.Complete(context.Background(), nil)
 			require.NoError(t, err)
-			require.NotEqual(t, one.GrantID, two.GrantID)
-			_, err = first.Complete(context.Background(), nil)
-			require.ErrorIs(t, err, presign.ErrNotUploaded, "the other upload's object is not this one's")
-			continue
-		}
-		require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
-		require.Empty(t, s.uploads(t))
-		again, err := first.Complete(context.Background(), nil)
-		require.NoError(t, err)
-		require.Equal(t, one, again)
+			require.Equal(t, one, again)
 
-		third := start()
-		_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
-		require.NoError(t, err)
-		_, err = third.Complete(context.Background(), nil)
-		require.ErrorIs(t, err, presign.ErrChanged)
-		require.ErrorContains(t, err, "has to begin again")
-		require.Empty(t, s.uploads(t))
-		require.Empty(t, s.keys())
-	}
+			third := start()
+			_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
+			require.NoError(t, err)
+			_, err = third.Complete(context.Background(), nil)
+			require.ErrorIs(t, err, presign.ErrChanged)
+			require.ErrorContains(t, err, "has to begin again")
+			require.Empty(t, s.uploads(t))
+			require.Empty(t, s.keys())
+		}
+	})(t)
 }
 
 // TestMultipartOtherPolicy: an upload that was granted without Replace replaces nothing at a Signer that may.
@@ -622,7 +629,7 @@ func TestMultipartReplicas(t *testing.T) {
 			wg.Go(func() {
 				var err error
 				// One that looks while the other publishes and deletes may find that it changed.
-				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged) || errors.Is(err, presign.ErrNotUploaded); {
+				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
 					objects[i], err = m.Complete(context.Background(), nil)
 				}
 				if err != nil {
@@ -641,86 +648,88 @@ func TestMultipartReplicas(t *testing.T) {
 // TestMultipartSurvivesFaults: whichever request to the store fails, in whichever way, before or after it took effect, each
 // step can be repeated; in the end there is the object, and no upload.
 func TestMultipartSurvivesFaults(t *testing.T) {
-	for _, end := range []string{"complete", "abort", "too large"} {
-		for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
-			for failing := 0; ; failing++ {
-				store := s3test.New()
-				once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
-				signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
-				require.NoError(t, err)
-				s := shop{signer, store}
-				requests, failed := 0, ""
-				store.Fail(func(operation string, _ *http.Request) s3test.Fault {
-					if operation == "UploadPart" {
+	inBubble(func(t *testing.T) {
+		for _, end := range []string{"complete", "abort", "too large"} {
+			for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+				for failing := 0; ; failing++ {
+					store := s3test.New()
+					once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
+					require.NoError(t, err)
+					s := shop{signer, store}
+					requests, failed := 0, ""
+					store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+						if operation == "UploadPart" {
+							return s3test.None
+						}
+						if requests++; requests-1 == failing {
+							failed = operation
+							return fault
+						}
 						return s3test.None
+					})
+					about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed, failing) }
+					again := func(step func() error) error {
+						err := step()
+						if err == nil {
+							return nil
+						}
+						if failed != "" && firstViolation(err) == nil {
+							require.NotErrorIs(t, err, presign.ErrNotUploaded, about())
+							require.ErrorContains(t, err, "presign: the store failed", about())
+						}
+						return step()
 					}
-					if requests++; requests-1 == failing {
-						failed = operation
-						return fault
+					u := presign.Upload{Filename: "a.png"}
+					if end == "too large" {
+						u.MaxSize = int64(len(png)) - 1
 					}
-					return s3test.None
-				})
-				about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed, failing) }
-				again := func(step func() error) error {
-					err := step()
-					if err == nil {
-						return nil
-					}
-					if failed != "" && firstViolation(err) == nil {
-						require.NotErrorIs(t, err, presign.ErrNotUploaded, about())
-						require.ErrorContains(t, err, "presign: the store failed", about())
-					}
-					return step()
-				}
-				u := presign.Upload{Filename: "a.png"}
-				if end == "too large" {
-					u.MaxSize = int64(len(png)) - 1
-				}
-				var m *presign.Multipart
-				require.NoError(t, again(func() (err error) {
-					m, err = s.StartMultipart(t.Context(), u)
-					return err
-				}), about())
-				var grant *presign.Grant
-				require.NoError(t, again(func() (err error) {
-					grant, err = m.SignPart(t.Context(), presign.Part{Number: 1})
-					return err
-				}), about())
-				s.putPart(t, grant, png)
-				switch end {
-				case "abort":
-					require.NoError(t, again(func() error { return m.Abort(t.Context()) }), about())
-				case "complete":
-					var object *presign.Object
+					var m *presign.Multipart
 					require.NoError(t, again(func() (err error) {
-						object, err = m.Complete(t.Context(), nil)
+						m, err = s.StartMultipart(t.Context(), u)
 						return err
 					}), about())
-					stored, ok := store.Object(s3test.DefaultBucket, object.Key)
-					require.True(t, ok)
-					require.True(t, bytes.Equal(png, stored.Body))
-				case "too large":
-					for range 2 { // after the first it may be there still
-						_, err := m.Complete(t.Context(), nil)
-						require.Error(t, err)
+					var grant *presign.Grant
+					require.NoError(t, again(func() (err error) {
+						grant, err = m.SignPart(t.Context(), presign.Part{Number: 1})
+						return err
+					}), about())
+					s.putPart(t, grant, png)
+					switch end {
+					case "abort":
+						require.NoError(t, again(func() error { return m.Abort(t.Context()) }), about())
+					case "complete":
+						var object *presign.Object
+						require.NoError(t, again(func() (err error) {
+							object, err = m.Complete(t.Context(), nil)
+							return err
+						}), about())
+						stored, ok := store.Object(s3test.DefaultBucket, object.Key)
+						require.True(t, ok)
+						require.True(t, bytes.Equal(png, stored.Body))
+					case "too large":
+						for range 2 { // after the first it may be there still
+							_, err := m.Complete(t.Context(), nil)
+							require.Error(t, err)
+						}
 					}
-				}
-				store.Fail(nil)
-				require.Empty(t, s.uploads(t), about())
-				if end == "complete" {
-					_, err := m.Complete(t.Context(), nil) // an upload that could not be deleted is, by the next
-					require.NoError(t, err, about())
-					require.Equal(t, []string{finalKey(m.Key)}, s.keys(), about())
-				} else {
-					require.Empty(t, s.keys(), about())
-				}
-				if failed == "" {
-					require.Greater(t, failing, 3)
-					break
+					store.Fail(nil)
+					require.Empty(t, s.uploads(t), about())
+					if end == "complete" {
+						_, err := m.Complete(t.Context(), nil) // an upload that could not be deleted is, by the next
+						require.NoError(t, err, about())
+						require.Equal(t, []string{finalKey(m.Key)}, s.keys(), about())
+					} else {
+						require.Empty(t, s.keys(), about())
+					}
+					if failed == "" {
+						require.Greater(t, failing, 3)
+						break
+					}
 				}
 			}
 		}
-	}
+	})(t)
 }
 
 // TestMultipartHangs: a store that never answers costs ten seconds for each step, or what the caller has.

@@ -25,9 +25,9 @@ func (o overflow) Unwrap() error { return o.Violation }
 
 // Part is one part of a Multipart.
 type Part struct {
-	Number   int    `json:"number"` // from 1 to 10,000
-	Size     int64  `json:"size"`   // in bytes; 0 is unknown
-	ETag     string `json:"etag,omitempty"`
+	Number   int    `json:"number"`             // from 1 to 10,000
+	Size     int64  `json:"size"`               // in bytes; 0 is unknown
+	ETag     string `json:"etag,omitempty"`     // as the store answered, with or without its quotes
 	Checksum string `json:"checksum,omitempty"` // of this part alone, by Policy.Checksum's algorithm, in base64
 }
 
@@ -55,11 +55,12 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	return grant, nil
 }
 
-// SignParts returns the URLs of the parts from first to last, like SignPart. They take a PUT without any header but
+// SignParts returns the URLs of the parts from first to last, both included, like SignPart: up to 10,000 at once if the size
+// of the file is known, else up to 100 beyond those that have arrived. They take a PUT without any header but
 // Content-Length.
 func (m *Multipart) SignParts(ctx context.Context, first, last int) ([]string, error) {
 	if first < 1 || last > maxParts || first > last {
-		return nil, violation("part", "is from %d to %d; an upload has parts from 1 to at most %d",
+		return nil, violation("part", "is from %d to %d; an upload has parts from 1 to at most %d, and the first comes first",
 			first, last, maxParts)
 	}
 	wanted := make([]Part, 0, last-first+1)
@@ -204,7 +205,7 @@ func (m *Multipart) look(ctx context.Context, last int) error {
 }
 
 func (m *Multipart) sizeViolation(size int64) *Violation {
-	return violation("size", "is %d bytes; granted were %d to %d", size, m.granted.MinSize, m.granted.MaxSize)
+	return violation("size", "is %d bytes; granted were %s", size, span(m.granted.MinSize, m.granted.MaxSize))
 }
 
 // arrived returns all parts that the store has, in order.

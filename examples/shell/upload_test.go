@@ -236,7 +236,7 @@ func TestRefused(t *testing.T) {
 		{"page.html", 10, login, `type is "text/html"; allowed: */*`},
 		{"a.png", 10, append(login, "-t", "application/pdf"), `type is "application/pdf", but the file's name says "image/png"`},
 		{"too large.bin", 31 * mib, login, `size is 32505856 bytes; at most 31457280 are allowed`},
-		{"empty.bin", 0, login, `size is 0 bytes; leave it out if it is unknown`},
+		{"empty.bin", 0, login, `size is 0 bytes; at least 1 is required (leave it out if it is unknown)`},
 		{"a\\b.bin", 10, login, `filename contains a path separator '\\'; send the name alone`},
 		{"a\tb.bin", 10, login, `The request was not understood: the body is not JSON from byte 15 on.`},
 		{"a\nb.bin", 10, login, `the file's name has two lines`},
