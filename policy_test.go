@@ -94,7 +94,7 @@ func TestPolicyRefused(t *testing.T) {
 		`Lifetime is -1s; it is between 1s and 7 days`:        func(p *presign.Policy) { p.Lifetime = -time.Second },
 		`Lifetime is 999ms; it is between 1s and 7 days`:      func(p *presign.Policy) { p.Lifetime = 999 * time.Millisecond },
 		`Lifetime is 168h0m0.000000001s`:                      func(p *presign.Policy) { p.Lifetime = 7*24*time.Hour + 1 },
-		`Checksum is "sha256"; S3 has CRC32, `:         func(p *presign.Policy) { p.Checksum = "sha256" },
+		`Checksum is "sha256"; S3 has CRC32, `:                func(p *presign.Policy) { p.Checksum = "sha256" },
 		`Metadata has "a b"`:                                  func(p *presign.Policy) { p.Metadata = []string{"a b"} },
 		`Metadata has ""`:                                     func(p *presign.Policy) { p.Metadata = []string{""} },
 		`Metadata has "x-amz-meta-a"; leave out x-amz-meta-`:  func(p *presign.Policy) { p.Metadata = []string{"x-amz-meta-a"} },
