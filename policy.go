@@ -481,7 +481,7 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
 	}
 	admitted, size := make(map[string]string, len(metadata)), 0
-	for _, name := range sorted(metadata) {
+	for _, name := range sorted(nil, metadata) {
 		value, lower := metadata[name], strings.ToLower(name)
 		size += len(name) + len(value)
 		_, twice := admitted[lower]

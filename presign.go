@@ -167,7 +167,7 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 		}
 		text(",", name)
 		before := ":{"
-		for _, name := range sorted(members) {
+		for _, name := range sorted(make([]string, 0, 24), members) {
 			text(before, name)
 			text(":", members[name])
 			before = ","
@@ -189,9 +189,8 @@ func (g Grant) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// sorted returns the names in m in order.
-func sorted(m map[string]string) []string {
-	names := make([]string, 0, len(m))
+// sorted appends the names in m to names, in order.
+func sorted(names []string, m map[string]string) []string {
 	for name := range m {
 		names = append(names, name)
 	}
@@ -336,7 +335,7 @@ func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*G
 	if s.rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
-	for _, name := range sorted(u.Metadata) {
+	for _, name := range sorted(nil, u.Metadata) {
 		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
 	}
 	if u.Redirect != "" {
