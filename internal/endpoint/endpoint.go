@@ -88,6 +88,10 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("the endpoint of the bucket %s does not put keys at the end of its path", bucket)
 	}
 	e := Endpoint{Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)), Region: signed.region, Base: base}
+	if strings.ContainsFunc(e.Host, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		// Clients send such a name in another form than the one that is signed.
+		return Endpoint{}, fmt.Errorf("the endpoint's host %q is not ASCII; write it as xn--…", e.Host)
+	}
 	switch host := signed.url.Hostname(); {
 	case within(host, "r2.cloudflarestorage.com"), within(host, "backblazeb2.com"):
 		e.NoForms = "the provider behind " + host + " takes none"
