@@ -28,7 +28,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,7 +40,6 @@ import (
 
 	"github.com/s3presign/presign/internal/endpoint"
 	"github.com/s3presign/presign/internal/filename"
-	"github.com/s3presign/presign/internal/jsonstring"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/postpolicy"
 	"github.com/s3presign/presign/internal/seal"
@@ -118,93 +116,6 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 		s.rules.formless = resolved.NoForms
 	}
 	return s, nil
-}
-
-// Grant is an upload that was granted: everything a client needs for it, and nothing else. It is a secret of the one who
-// asked until it expires: whoever holds it can upload, as often as its kind allows until then.
-//
-// A Grant marshals to the JSON that the Handler answers with, where "expires_in" beside "expires_at" counts the seconds
-// that are left when it is marshalled, for clients whose clock is wrong. A struct that embeds a Grant marshals like it,
-// without members of its own.
-type Grant struct {
-	// Method is "PUT" or "POST".
-	Method string `json:"method"`
-
-	// URL is where the request goes.
-	URL string `json:"url"`
-
-	// Headers of a PUT are sent exactly as they are here. Host and Content-Length are signed too, but clients set them
-	// by themselves, and browsers let nobody else.
-	Headers map[string]string `json:"headers,omitempty"`
-
-	// Fields of a POST go, exactly as they are here, before the file into a multipart/form-data body. The file comes
-	// last and its field has the name "file".
-	Fields map[string]string `json:"fields,omitempty"`
-
-	// Key is the key of the object.
-	Key string `json:"key"`
-
-	// Expires is when the last upload can begin. It is never later than the end of the credentials that signed.
-	Expires time.Time `json:"expires_at"`
-}
-
-// MarshalJSON returns the wire form.
-func (g Grant) MarshalJSON() ([]byte, error) {
-	size := 256 + len(g.URL) + len(g.Key)
-	for _, members := range []map[string]string{g.Headers, g.Fields} {
-		for name, value := range members {
-			size += len(name) + len(value) + 8
-		}
-	}
-	b := make([]byte, 0, size)
-	text := func(before, s string) {
-		b = append(b, before...)
-		b, _ = jsonstring.Append(b, s)
-	}
-	object := func(name string, members map[string]string) {
-		if len(members) == 0 {
-			return
-		}
-		text(",", name)
-		before := ":{"
-		for _, name := range sorted(make([]string, 0, 24), members) {
-			text(before, name)
-			text(":", members[name])
-			before = ","
-		}
-		b = append(b, '}')
-	}
-	text(`{"method":`, g.Method)
-	text(`,"url":`, g.URL)
-	object("headers", g.Headers)
-	object("fields", g.Fields)
-	text(`,"key":`, g.Key)
-	expires, err := g.Expires.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("presign: the grant's Expires: %w", err)
-	}
-	b = append(append(b, `,"expires_at":`...), expires...)
-	b = append(b, `,"expires_in":`...)
-	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
-	return append(b, '}'), nil
-}
-
-// sorted appends the names in m to names, in order.
-func sorted(names []string, m map[string]string) []string {
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// String leaves out all that is secret, so that a Grant can be printed.
-func (g Grant) String() string { return g.LogValue().String() }
-
-// LogValue leaves out all that is secret, so that a Grant can be logged: by itself, since what marshals to JSON with a Grant
-// in it, as slog's JSON handler does with a struct, has it whole.
-func (g Grant) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("method", g.Method), slog.String("key", g.Key), slog.Time("expires_at", g.Expires))
 }
 
 // Put grants one PUT request of exactly upload.Size bytes, which is required. S3 refuses any other key, size, type,
