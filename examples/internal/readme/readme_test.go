@@ -1,10 +1,12 @@
 package readme
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"go/format"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,28 +68,64 @@ func program(block string) string {
 func TestBlocksCompile(t *testing.T) {
 	found := Blocks(t, root, "go")
 	require.Greater(t, len(found), 10)
+	sources := make(map[string]string)
+	var packages []string
+	for i, block := range found {
+		name := fmt.Sprintf("block%d", i)
+		sources[name+"/block.go"] = program(block)
+		packages = append(packages, "./internal/readme/"+name)
+	}
+	overlaid(t, sources, "build", packages...)
+}
+
+// overlaid runs a command of go, with sources that exist for the compiler alone in packages below this one.
+func overlaid(t *testing.T, sources map[string]string, verb string, args ...string) {
+	t.Helper()
 	module, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	var packages []string
-	for i, block := range found {
-		source := program(block)
+	for name, source := range sources {
 		_, err := format.Source([]byte(source))
 		require.NoError(t, err, source)
-		file := filepath.Join(t.TempDir(), "block.go")
+		file := filepath.Join(t.TempDir(), filepath.Base(name))
 		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
-		name := fmt.Sprintf("block%d", i)
-		overlay.Replace[filepath.Join(module, "internal", "readme", name, "block.go")] = file
-		packages = append(packages, "./internal/readme/"+name)
+		overlay.Replace[filepath.Join(module, "internal", "readme", filepath.FromSlash(name))] = file
 	}
 	text, err := json.Marshal(overlay)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "overlay.json")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
-	command := exec.Command("go", append([]string{"build", "-overlay", file}, packages...)...)
+	command := exec.Command("go", append([]string{verb, "-overlay", file}, args...)...)
 	command.Dir = module
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
+}
+
+//go:embed testdata/upload_test.go.txt
+var uploadTest string
+
+// TestStartS3 uploads to the server that the README's block starts, and publishes.
+func TestStartS3(t *testing.T) {
+	var block string
+	for _, b := range Blocks(t, root, "go") {
+		if strings.HasPrefix(b, "func startS3(") {
+			block = b
+		}
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0") // the printed one may be taken here
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	require.Contains(t, block, `"127.0.0.1:7070"`)
+	block = strings.Replace(block, "127.0.0.1:7070", free.Addr().String(), 1)
+	binary := filepath.Join(t.TempDir(), "upload.test")
+	overlaid(t, map[string]string{"upload/start_test.go": program(block), "upload/upload_test.go": uploadTest},
+		"test", "-c", "-vet=off", "-o", binary, // vet would look for a directory
+		"./internal/readme/upload")
+	command := exec.Command(binary, "-test.timeout", "1m", "-test.v")
+	command.Dir = t.TempDir()
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Contains(t, string(output), "--- PASS: TestUpload")
 }
 
 // TestBlocksAreFormatted: what people paste is gofmt's.
