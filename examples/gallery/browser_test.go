@@ -139,6 +139,14 @@ func TestBrowser(t *testing.T) {
 	shoot("login")
 	g.logIn("alice")
 	shoot("empty")
+	g.Do(chromedp.EmulateViewport(390, 900))
+	lines := browser.Evaluate[[]int](g.Page, `["h1", ".who b", ".who button"].map((selector) => {
+		const text = document.createRange();
+		text.selectNodeContents(document.querySelector(selector));
+		return text.getClientRects().length;
+	})`)
+	require.Equal(t, []int{1, 1, 1}, lines, "nothing of the header is broken on a phone")
+	g.Do(chromedp.EmulateViewport(1280, 900))
 
 	// Several at once, with progress.
 	g.Throttle(300 << 10)
