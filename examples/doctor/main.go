@@ -20,12 +20,12 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/term"
+
+	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
 const (
@@ -35,9 +35,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	code, err := run(ctx, os.Args[1:], os.Stdout)
+	code, err := run(interrupt.Context(), os.Args[1:], os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "doctor:", err)
 	}

@@ -16,10 +16,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
+	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
 )
@@ -27,9 +26,7 @@ import (
 const bucket = "htmlform"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "htmlform:", err)
 		os.Exit(1)
 	}

@@ -24,8 +24,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -36,13 +34,12 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mount:", err)
 		os.Exit(1)
 	}

@@ -20,16 +20,14 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "put:", err)
 		os.Exit(1)
 	}

@@ -16,13 +16,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
 // policy is what may be uploaded here. The page reads it too.
@@ -38,9 +37,7 @@ var policy = presign.Policy{
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,64 @@
+package interrupt
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// marker makes the test binary a program that ends with its context, and is told a second time that the terminal is gone.
+const marker = "PRESIGN_EXAMPLES_INTERRUPT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(marker) == "" {
+		os.Exit(m.Run())
+	}
+	ctx := Context()
+	fmt.Println("started")
+	<-ctx.Done()
+	self, _ := os.FindProcess(os.Getpid())
+	if err := self.Signal(syscall.SIGHUP); err != nil {
+		panic(err)
+	}
+	fmt.Println(context.Cause(ctx))
+}
+
+func TestContext(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("skipped: no such signals on Windows")
+	}
+	const plain, nohup = `exec "$0"`, `trap "" HUP; exec "$0"`
+	for name, c := range map[string]struct {
+		shell string
+		sent  []os.Signal
+		said  string
+	}{
+		"Ctrl-C":               {plain, []os.Signal{os.Interrupt}, "interrupt signal received"},
+		"kill":                 {plain, []os.Signal{syscall.SIGTERM}, "terminated signal received"},
+		"the terminal is gone": {plain, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
+		"nohup":                {nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := exec.Command("sh", "-c", c.shell, os.Args[0])
+			program.Env = append(os.Environ(), marker+"=1")
+			stdout, err := program.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, program.Start())
+			lines := bufio.NewScanner(stdout)
+			require.True(t, lines.Scan())
+			for _, s := range c.sent {
+				require.NoError(t, program.Process.Signal(s))
+			}
+			require.True(t, lines.Scan(), "it has ended at once")
+			require.Equal(t, c.said, lines.Text())
+			require.NoError(t, program.Wait())
+		})
+	}
+}
