@@ -351,7 +351,13 @@ func TestUploads(t *testing.T) {
 		d.press(upload)
 		require.Contains(t, d.outcome(4, "holiday.png"), `type is "image/png", but the file looks like text/html`)
 		require.Len(t, demo.objects(), 3)
+		d.Do(chromedp.WaitVisible(".uppy-StatusBar.is-error"), chromedp.WaitVisible(".uppy-Dashboard-Item.is-error"))
+		require.Zero(t, d.Count(".uppy-Dashboard-Item.is-complete, .uppy-StatusBar.is-complete"))
+		require.Contains(t, d.Text(`document.querySelector(".uppy-StatusBar")`), "0 of 1 file uploaded")
+		require.NotContains(t, d.Text(`document.querySelector(".uppy-Dashboard")`), "Upload complete")
 		shoot("stored")
+		d.press(".uppy-StatusBar-actionBtn--retry")
+		require.Contains(t, d.outcome(5, "holiday.png"), "looks like text/html", "once more, under another key")
 	})
 }
 

@@ -19,15 +19,30 @@ const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: l
 // Uppy does not tell the service how large a file is, but for this.
 uppy.on("file-added", (file) => uppy.setFileMeta(file.id, { size: file.size }));
 
-uppy.on("upload-success", async (file, { body }) => {
-  try {
-    const { filename, size, type, detected, key } = await complete(body.key);
-    add("stored", { filename, size: bytes(size), type, detected, sent: body.key, key });
-  } catch (error) {
-    add("refused", { filename: file.name, message: `Refused: ${error.message}` });
-    uppy.info({ message: `${file.name} was refused`, details: error.message }, "error");
-  }
-});
+// The service is told of each file as soon as it has arrived, and nothing counts as uploaded before it has answered.
+uppy.on("upload-success", (file, { body }) => { settle(file, body.key); });
+uppy.addPostProcessor((ids) => Promise.all(
+  ids.map((id) => uppy.getFile(id)).filter((file) => file?.response).map((file) => settle(file, file.response.body.key)),
+));
+
+const settled = new Map();
+
+/** Completes an upload, once, and shows what came of it. */
+function settle(file, key) {
+  if (!settled.has(key)) settled.set(key, complete(key).then(
+    ({ filename, size, type, detected, key: published }) => {
+      add("stored", { filename, size: bytes(size), type, detected, sent: key, key: published });
+    },
+    (error) => {
+      add("refused", { filename: file.name, message: `Refused: ${error.message}` });
+      const failed = uppy.getFile(file.id);
+      if (!failed) return; // its user has removed it meanwhile
+      uppy.setFileState(file.id, { progress: { ...failed.progress, uploadComplete: false, postprocess: undefined } });
+      uppy.emit("upload-error", failed, error);
+    },
+  ));
+  return settled.get(key);
+}
 
 /** Returns what the service says of an upload that has arrived. */
 async function complete(key) {
