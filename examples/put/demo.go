@@ -68,7 +68,7 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return err
+		return fmt.Errorf("-addr: %w", err)
 	}
 	d.server = uploads.NewServer(handler)
 	go func() { _ = d.server.Serve(listener) }() // until close

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,12 +53,23 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	algorithm := flags.String("checksum", "", "`algorithm` of the checksum that the service asks for: sha256, crc32, crc32c or crc64nvme")
 	abort := flags.Bool("abort", false, "give up the uploads of the files that are under way")
 	states := flags.String("state", "", "`directory` in which to note what is under way; one in the user's cache if empty")
-	addr := flags.String("addr", "127.0.0.1:8084", "`address` of the service that put starts")
+	addr := flags.String("addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is a free one")
 	dir := flags.String("dir", "", "`directory` of the S3 server that put starts; a temporary one if empty")
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "Usage: put [flags] [file ...]\n")
+		flags.PrintDefaults()
+	}
 	_ = flags.Parse(args) // or it exits
 
 	files := flags.Args()
-	switch {
+	for _, file := range files {
+		if strings.HasPrefix(file, "-") {
+			return fmt.Errorf("%s comes after a file, and flags come before files (a file of that name is ./%[1]s)", file)
+		}
+	}
+	switch where, err := url.Parse(*mount); {
+	case *mount != "" && (err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
+		return errors.New("-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads")
 	case *parallel < 1 || *parallel > 100:
 		return fmt.Errorf("-parallel %d: it is between 1 and 100", *parallel)
 	case *mount != "" && len(files) == 0:
@@ -102,7 +114,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 
 	u := &uploader{
 		service: &service{
-			url: strings.TrimRight(*mount, "/"), header: header, client: newClient(*parallel), patience: usual,
+			url: strings.TrimRight(*mount, "/"), header: header, client: newClient(*parallel), patience: usual, notes: os.Stderr,
 		},
 		store: newClient(*parallel), patience: usual, parallel: *parallel, single: singleSize,
 		mediaType: *mediaType, algorithm: *algorithm, states: *states, out: stdout,

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -233,6 +234,52 @@ func TestDemoGoesOn(t *testing.T) {
 	require.Regexp(t, `film\.bin  [45] parts have arrived, of 10\n`, out.String())
 	require.Contains(t, out.String(), "film.bin  is stored as files/")
 	require.ErrorIs(t, run(t.Context(), append([]string{"-abort"}, args...), io.Discard), errNone)
+}
+
+// TestUsage: what is no use is refused before anything is started, and says what would be right.
+func TestUsage(t *testing.T) {
+	path := newFile(t, "a.bin", 10)
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a flag after a file": {[]string{path, "-url", elsewhere.URL}, "-url comes after a file, and flags come before files (a file of that name is ./-url)"},
+		"no scheme":           {[]string{"-url", strings.TrimPrefix(elsewhere.URL, "http://") + "/uploads", path}, "-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads"},
+		"no host":             {[]string{"-url", "https:///uploads", path}, "-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads"},
+		"no file":             {[]string{"-url", elsewhere.URL}, "no file is named"},
+		"not mounted there": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
+			path + ": presign: 404 Not Found; is -url " + elsewhere.URL + "/elsewhere where the handler is mounted?"},
+		"address": {[]string{"-addr", elsewhere.Listener.Addr().String(), path},
+			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.EqualError(t, run(t.Context(), c.args, &out), c.want)
+			require.Empty(t, out.String())
+		})
+	}
+	help := exec.Command(os.Args[0], "-help")
+	help.Env = append(os.Environ(), clientMarker+"=1")
+	output, err := help.CombinedOutput()
+	require.NoError(t, err)
+	require.Contains(t, string(output), "Usage: put [flags] [file ...]\n  -abort\n")
+}
+
+// TestSilence: that nobody answers is said once, and nothing of it is secret.
+func TestSilence(t *testing.T) {
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	p := &place{url: gone.URL + "/uploads", http: newClient(1)}
+	u := p.as(t, "alice")
+	var notes bytes.Buffer
+	u.service.notes = &notes
+	for range 2 {
+		_, err := u.service.complete(t.Context(), "incoming/secret/a.bin")
+		require.ErrorContains(t, err, "connection refused")
+	}
+	require.Equal(t, "put: the service does not answer (dial tcp "+gone.Listener.Addr().String()+": connect: connection refused); trying again\n", notes.String())
 }
 
 // watched is output that something follows from.

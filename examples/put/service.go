@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/s3presign/presign"
@@ -27,6 +28,8 @@ type service struct {
 	header   http.Header // of every request: who asks
 	client   *http.Client
 	patience patience
+	notes    io.Writer // of what keeps the user waiting; nowhere if nil
+	silent   sync.Once // it has been said that the service does not answer
 }
 
 // upload is one in parts.
@@ -54,7 +57,15 @@ type request struct {
 // grant asks for a grant for a file that goes in one request.
 func (s *service) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	grant := new(presign.Grant)
-	return grant, s.call(ctx, http.MethodPost, "/", q, grant)
+	return grant, s.mounted(s.call(ctx, http.MethodPost, "/", q, grant))
+}
+
+// mounted says of a 404 what is likely: no handler answers so to who asks for a grant.
+func (s *service) mounted(err error) error {
+	if where, _ := url.Parse(s.url); where != nil && gone(err) {
+		return fmt.Errorf("%w; is -url %s where the handler is mounted?", err, where.Redacted())
+	}
+	return err
 }
 
 // complete says that a file is uploaded, and returns what it has become.
@@ -70,8 +81,8 @@ func (s *service) start(ctx context.Context, q request) (*upload, error) {
 		metadata["checksum"] = q.Checksum
 	}
 	started := new(upload)
-	err := s.call(ctx, http.MethodPost, "/s3/multipart",
-		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started)
+	err := s.mounted(s.call(ctx, http.MethodPost, "/s3/multipart",
+		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started))
 	if err == nil && started.PartSize < 1 {
 		err = fmt.Errorf("the service's answer: parts of %d bytes", started.PartSize)
 	}
@@ -139,9 +150,9 @@ func (s *service) try(ctx context.Context, method, path string, body []byte, com
 	if completes {
 		limit = completeTime
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(limited, method, s.url+path, bytes.NewReader(body))
 	if err != nil {
 		return final(err)
 	}
@@ -153,7 +164,13 @@ func (s *service) try(ctx context.Context, method, path string, body []byte, com
 	}
 	w, err := s.client.Do(r)
 	if err != nil {
-		return withoutURL("the service", err) // which has the upload's ID in it
+		err = withoutURL("the service", err) // which has the upload's ID in it
+		if s.notes != nil && ctx.Err() == nil {
+			s.silent.Do(func() {
+				fmt.Fprintf(s.notes, "put: the service does not answer (%v); trying again\n", errors.Unwrap(err))
+			})
+		}
+		return err
 	}
 	defer w.Body.Close()
 	text, err := io.ReadAll(w.Body)

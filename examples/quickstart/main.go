@@ -133,9 +133,12 @@ const defaultAddr = "127.0.0.1:8080"
 func listen(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil && addr == defaultAddr {
-		return net.Listen("tcp", "127.0.0.1:0")
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
 	}
-	return listener, err
+	if err != nil {
+		return nil, fmt.Errorf("-addr: %w", err)
+	}
+	return listener, nil
 }
 
 func port(l net.Listener) string {

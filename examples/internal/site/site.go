@@ -36,7 +36,7 @@ type Site struct {
 func Listen(addr, name string) (*Site, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-addr: %w", err)
 	}
 	bound, ok := listener.Addr().(*net.TCPAddr)
 	if !ok || !bound.IP.IsLoopback() {

@@ -1,0 +1,30 @@
+package program
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAddresses: all demos can run at once, each where its documentation says.
+func TestAddresses(t *testing.T) {
+	mains, err := filepath.Glob("../../*/main.go")
+	require.NoError(t, err)
+	of := make(map[string]string)
+	for _, main := range mains {
+		source, err := os.ReadFile(main)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |defaultAddr = )"([^"]+)"`).FindAllSubmatch(source, -1) {
+			address := string(m[1])
+			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
+			if address != "127.0.0.1:0" {
+				require.Empty(t, of[address], "%s is also that of %s", address, main)
+				of[address] = main
+			}
+		}
+	}
+	require.Len(t, of, 6)
+}
