@@ -32,17 +32,18 @@ type clock struct {
 // largestSkew is what passes for the same time: dates have seconds, and answers take a moment.
 const largestSkew = 3 * time.Second
 
-// policy is that of the service for which the doctor looks, under the doctor's own prefixes.
-func (p *patient) policy() presign.Policy {
-	policy := presign.Policy{Prefix: p.uploads(), Types: []string{"text/plain"}, MaxSize: 1 << 20}
-	if p.final != "" {
-		policy.FinalPrefix = p.published()
-	}
-	return policy
+// policy is that of the service for which the doctor looks.
+func policy(prefix, final string) presign.Policy {
+	return presign.Policy{Prefix: prefix, FinalPrefix: final, Types: []string{"text/plain"}, MaxSize: 1 << 20}
 }
 
+// signer is one under the doctor's own prefixes.
 func (p *patient) signer() (*presign.Signer, error) {
-	return presign.NewSigner(p.signing, p.bucket, p.policy(), presign.WithStore(p.store))
+	final := ""
+	if p.final != "" {
+		final = p.published()
+	}
+	return presign.NewSigner(p.signing, p.bucket, policy(p.uploads(), final), presign.WithStore(p.store))
 }
 
 // clock asks for the bucket without credentials: any answer will do.
@@ -64,7 +65,7 @@ func (p *patient) clock(ctx context.Context) (c clock, err error) {
 	asked := time.Now()
 	response, err := p.request(ctx, http.MethodHead, c.bucket, nil)
 	if err != nil {
-		return c, err
+		return c, fmt.Errorf("the store does not answer: %w", err)
 	}
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		middle := asked.Add(time.Since(asked) / 2)

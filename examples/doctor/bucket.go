@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -33,10 +34,10 @@ func (l location) check() error {
 	if l.bucket == "" && (l.endpoint != "" || l.region != "" || l.profile != "" || l.storeProfile != "" || l.role != "") {
 		faults = append(faults, errors.New("without -bucket there is nothing to say about where it is and whose it is"))
 	}
-	for name, prefix := range map[string]string{"-prefix": l.prefix, "-final": l.final} {
-		if strings.HasPrefix(prefix, "/") || prefix != "" && !strings.HasSuffix(prefix, "/") || name == "-prefix" && prefix == "" {
-			faults = append(faults, fmt.Errorf("%s is %q; it ends in a slash and does not begin with one", name, prefix))
-		}
+	// The library knows what it takes. Where the bucket is, and with whose credentials, is no matter of that.
+	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("none", "none", "")})
+	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final)); err != nil {
+		faults = append(faults, fmt.Errorf("-bucket, -prefix and -final: %w", err))
 	}
 	if o, err := url.Parse(l.origin); l.origin != "" && (err != nil || o.Host == "" || l.origin != o.Scheme+"://"+o.Host) {
 		faults = append(faults, fmt.Errorf("-origin is %q; an origin is scheme and host, such as https://app.example.com", l.origin))

@@ -170,17 +170,24 @@ func TestUnreachable(t *testing.T) {
 	gone.Close()
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secretsecretsecret")
-	for name, args := range map[string][]string{
-		"unreachable": {"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"},
-		"usage":       {"-endpoint", gone.URL},
-		"prefix":      {"-prefix", "/incoming"},
-		"argument":    {"incoming"},
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unreachable": {[]string{"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"}, "the store does not answer: dial tcp"},
+		"usage":       {[]string{"-endpoint", gone.URL}, "without -bucket"},
+		"prefix":      {[]string{"-prefix", "/incoming/"}, `Policy.Prefix is "/incoming/"`},
+		"within":      {[]string{"-prefix", "x/", "-final", "x/y/"}, `-prefix and -final: presign: Policy.FinalPrefix is "x/y/"; grants for "x/" would reach it`},
+		"the same":    {[]string{"-final", "incoming/"}, `-prefix and -final: presign: Policy.FinalPrefix is "incoming/"`},
+		"no end":      {[]string{"-final", "files"}, `Policy.FinalPrefix is "files"`},
+		"two formats": {[]string{"-json", "-markdown"}, "-json or -markdown, not both"},
+		"argument":    {[]string{"incoming"}, `"incoming" is none`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var printed bytes.Buffer
-			code, err := run(t.Context(), args, &printed)
+			code, err := run(t.Context(), c.args, &printed)
 			require.Equal(t, notFoundOut, code)
-			require.Error(t, err)
+			require.ErrorContains(t, err, c.says)
 			requireNoSecret(t, err.Error(), aws.Credentials{SecretAccessKey: "secretsecretsecret"})
 			require.NotContains(t, err.Error(), "?X-Amz")
 			require.Empty(t, printed.String())
@@ -189,6 +196,36 @@ func TestUnreachable(t *testing.T) {
 	code, err := run(t.Context(), []string{"-help"}, new(bytes.Buffer))
 	require.NoError(t, err)
 	require.Equal(t, healthy, code)
+}
+
+// TestNothingPut: where not even the first object is put, what is wrong is said, once, and nothing of what may be left.
+func TestNothingPut(t *testing.T) {
+	server, creds := startStore(t, "mine")
+	wrong := creds
+	wrong.SecretAccessKey += "x"
+	unknown := creds
+	unknown.AccessKeyID += "X"
+	const names = "the store does not take the credentials, which -profile names, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (403 "
+	for name, c := range map[string]struct {
+		creds  aws.Credentials
+		bucket string
+		says   string
+	}{
+		"bucket": {creds, "yours", `the store has no bucket "yours", which -bucket names (404 NoSuchBucket)`},
+		"key":    {unknown, "mine", names + "InvalidAccessKeyId)"},
+		"secret": {wrong, "mine", names + "SignatureDoesNotMatch)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_ACCESS_KEY_ID", c.creds.AccessKeyID)
+			t.Setenv("AWS_SECRET_ACCESS_KEY", c.creds.SecretAccessKey)
+			t.Setenv("AWS_SESSION_TOKEN", c.creds.SessionToken)
+			var printed bytes.Buffer
+			code, err := run(t.Context(), []string{"-bucket", c.bucket, "-endpoint", server.URL, "-region", server.Region}, &printed)
+			require.Equal(t, notFoundOut, code)
+			require.EqualError(t, err, c.says)
+			require.Empty(t, printed.String())
+		})
+	}
 }
 
 // TestInterrupted stops in the middle and cleans up.

@@ -28,7 +28,19 @@ const (
 func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 	clock, err := p.clock(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the store does not answer: %w", err)
+		return nil, err
+	}
+	target := conformance.Target{
+		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
+		Session: p.session, SessionURL: p.sessionURL, Behind: min(max(clock.behind, 0), longestSkew),
+	}
+	put := target.Prepare(ctx)
+	if answer, err := conformance.AnswerOf(put); put != nil && err == nil && answer.Status < 500 { // so that nothing is left
+		flag := "-profile"
+		if p.store != p.signing {
+			flag = "-store-profile"
+		}
+		return nil, p.refused(answer, flag, "the role of the store cannot put an object under "+p.prefix)
 	}
 	defer func() {
 		// Requests that were cut off may still arrive.
@@ -38,19 +50,15 @@ func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 			err = errors.Join(err, fmt.Errorf("something may be left under %s and %s: %w", p.uploads(), p.published(), cleanErr))
 		}
 	}()
-	target := conformance.Target{
-		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
-		Session: p.session, SessionURL: p.sessionURL, Behind: min(max(clock.behind, 0), longestSkew),
-	}
-	if err := target.Prepare(ctx); err != nil {
-		return nil, fmt.Errorf("the role of the store cannot put an object under %s: %w", p.prefix, err)
+	if put != nil {
+		return nil, fmt.Errorf("the role of the store cannot put an object under %s: %w", p.prefix, put)
 	}
 	plainest := target.Run(ctx, conformance.Cases()[0])
 	switch {
 	case plainest.Err != nil:
 		return nil, plainest.Err
 	case !plainest.Answer.Accepted():
-		return nil, fmt.Errorf("the store answers an honest PUT with %v; the role that signs needs s3:PutObject under %s", plainest.Answer, p.prefix)
+		return nil, p.refused(plainest.Answer, "-profile", "the role that signs needs s3:PutObject under "+p.prefix)
 	}
 	results, err := runAll(ctx, target)
 	if err != nil {
@@ -65,6 +73,17 @@ func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 	}
 	r.Around, err = p.around(ctx, clock, r.Constraints)
 	return r, err
+}
+
+// refused says what the refusal of the plainest request is about. The flag names whose credentials made it.
+func (p *patient) refused(answer conformance.Answer, flag, otherwise string) error {
+	switch answer.Code {
+	case "NoSuchBucket":
+		return fmt.Errorf("the store has no bucket %q, which -bucket names (%v)", p.bucket, answer)
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken":
+		return fmt.Errorf("the store does not take the credentials, which %s names, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%v)", flag, answer)
+	}
+	return fmt.Errorf("the store answers an honest PUT with %v; %s", answer, otherwise)
 }
 
 // runAll runs the matrix, some cases at a time.
@@ -215,7 +234,7 @@ func (p *patient) clean(ctx context.Context) error {
 		err = nil
 		for _, prefix := range []string{p.uploads(), p.published(), p.own} {
 			n, cleanErr := p.remove(ctx, prefix)
-			left, err = left+n, errors.Join(err, cleanErr)
+			left, err = left+n, cmp.Or(err, cleanErr) // where several fail, they fail alike
 		}
 		if left == 0 && err == nil {
 			return nil

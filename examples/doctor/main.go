@@ -7,8 +7,8 @@
 // Credentials come from the AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and
 // AWS_ENDPOINT_URL, or the shared files, where -profile names the role that signs and -store-profile that of WithStore.
 //
-// The exit status is 0 if all that the library promises is enforced, 1 if not, and 2 if that could not be found out. No
-// output holds a credential, a signature or a presigned URL.
+// The exit status is 0 if all that the library promises is enforced, 1 if not, and 2 if that could not be found out (go run
+// makes 1 of both). No output holds a credential, a signature or a presigned URL.
 package main
 
 import (
@@ -67,6 +67,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (code int, err er
 		return healthy, nil
 	case err != nil:
 		return notFoundOut, nil // flags has said why
+	}
+	if *asJSON && *asMarkdown {
+		return notFoundOut, errors.New("-json or -markdown, not both")
 	}
 	if err := errors.Join(where.check(), rest(flags.Args())); err != nil {
 		return notFoundOut, err
