@@ -20,10 +20,9 @@ type signerOptions struct {
 }
 
 // WithStore has a client of its own do all that is not signing: read, copy and delete in Complete, and begin, list, complete
-// and abort uploads in parts. The client of NewSigner then signs and does
-// nothing else, and its credentials need s3:PutObject under Policy.Prefix alone. Away from AWS that matters: several
-// stores obey an unsigned x-amz-copy-source on a presigned PUT, by which a grant reads what its signer may read.
-// Without WithStore the client of NewSigner does both.
+// and abort uploads in parts. The client of NewSigner then signs and does nothing else, and its credentials need
+// s3:PutObject under Policy.Prefix alone. Away from AWS that matters: several stores obey an unsigned x-amz-copy-source on
+// a presigned PUT, by which a grant reads what its signer may read. Without WithStore the client of NewSigner does both.
 func WithStore(client *s3.Client) SignerOption {
 	return func(o *signerOptions) error {
 		if client == nil {
