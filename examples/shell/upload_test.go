@@ -233,7 +233,7 @@ func TestRefused(t *testing.T) {
 		arguments []string
 		says      string
 	}{
-		{"page.html", 10, login, `type is "text/html"; allowed: */*`},
+		{"page.html", 10, login, `type is "text/html"; allowed: */*; browsers run it, so that it has to be named in full`},
 		{"a.png", 10, append(login, "-t", "application/pdf"), `type is "application/pdf", but the file's name says "image/png"`},
 		{"too large.bin", 31 * mib, login, `size is 32505856 bytes; at most 31457280 are allowed`},
 		{"empty.bin", 0, login, `size is 0 bytes; at least 1 is required (leave it out if it is unknown)`},

@@ -159,7 +159,7 @@ func TestReadmeWithHeader(t *testing.T) {
 		{ name: "medium.bin", type: "application/octet-stream", data: new Blob(Array(20).fill(new Uint8Array(1 << 20))) },
 		{ name: "page.html", type: "text/html", data: new Blob(["<p>"]) },
 	]`, `authorization: "Bearer " + token`)
-	require.Equal(t, []string{`type is "text/html"; allowed: */*`}, got.Errors, "the service's own words")
+	require.Equal(t, []string{`type is "text/html"; allowed: */*; browsers run it, so that it has to be named in full`}, got.Errors, "the service's own words")
 	require.Len(t, got.Told, 2)
 	sizes := map[string]int64{}
 	for _, object := range got.Told {
