@@ -1,4 +1,5 @@
-// Package shell holds upload.sh, which uploads files of any size from a shell.
+//go:build unix
+
 package shell
 
 import (

@@ -1,0 +1,2 @@
+// Package shell holds upload.sh, which uploads files of any size from a shell.
+package shell
