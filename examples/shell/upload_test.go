@@ -10,12 +10,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -34,25 +37,131 @@ const (
 	mib    = 1 << 20
 )
 
-// service is one that uploads go to, with a relay before its store.
-type service struct {
-	t      *testing.T
-	url    string
-	relay  *relay.Relay
-	client *s3.Client
-}
-
-func start(t *testing.T) *service {
-	t.Helper()
+// inShells runs a test with upload.sh in the system's shell, and in bash as it is where it is that.
+func inShells(t *testing.T, test func(t *testing.T, s *script)) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		browser.Missing(t, "curl")
 	}
+	for _, command := range [][]string{{"sh"}, {"bash", "--posix"}} {
+		t.Run(command[0], func(t *testing.T) {
+			if _, err := exec.LookPath(command[0]); err != nil {
+				browser.Missing(t, command[0])
+			}
+			t.Parallel()
+			test(t, newScript(t, append(command, "./upload.sh")))
+		})
+	}
+}
+
+// script is upload.sh for somebody who has used it before.
+type script struct {
+	t       *testing.T
+	command []string
+	home    string
+	states  string // where it notes what it goes on with
+	bin     string // of programs that come before the system's
+	env     []string
+}
+
+func newScript(t *testing.T, command []string) *script {
+	t.Helper()
+	home, bin := t.TempDir(), t.TempDir()
+	// A request that reads this arrives nowhere.
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".curlrc"), []byte("proxy = \"http://127.0.0.1:1\"\n"), 0o600))
+	s := &script{t: t, command: command, home: home, states: filepath.Join(home, ".local/state/presign-upload"), bin: bin}
+	s.env = append(os.Environ(), "HOME="+home, "CURL_HOME="+home, "XDG_STATE_HOME=", "UPLOAD_USER=", "PATH="+bin+":"+os.Getenv("PATH"))
+	s.program("sleep", `echo "$1" >>"$0.slept"`)
+	return s
+}
+
+// program has the script find this one first.
+func (s *script) program(name, text string) {
+	require.NoError(s.t, os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
+}
+
+// slept returns for how many seconds it would have slept since the last call.
+func (s *script) slept() []string {
+	path := filepath.Join(s.bin, "sleep.slept")
+	slept, err := os.ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(s.t, err)
+		require.NoError(s.t, os.Remove(path))
+	}
+	return strings.Fields(string(slept))
+}
+
+// state returns the path of the one file that it goes on with.
+func (s *script) state() string {
+	entries, err := os.ReadDir(s.states)
+	require.NoError(s.t, err)
+	require.Len(s.t, entries, 1)
+	return filepath.Join(s.states, entries[0].Name())
+}
+
+// running is a script that was begun.
+type running struct {
+	*exec.Cmd
+	temporary      string
+	stdout, stderr bytes.Buffer
+}
+
+func (s *script) begin(arguments ...string) *running {
+	s.t.Helper()
+	command := append(slices.Clone(s.command), arguments...)
+	r := &running{Cmd: exec.Command(command[0], command[1:]...), temporary: s.t.TempDir()}
+	r.Env = append(slices.Clone(s.env), "TMPDIR="+r.temporary)
+	r.Stdout, r.Stderr = &r.stdout, &r.stderr
+	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl can be killed with it
+	require.NoError(s.t, r.Start())
+	s.t.Cleanup(func() { _ = syscall.Kill(-r.Process.Pid, syscall.SIGKILL) })
+	return r
+}
+
+// run runs the script to its end, at which it leaves nothing that it does not need any more.
+func (s *script) run(arguments ...string) (exit int, stdout, stderr string) {
+	s.t.Helper()
+	r := s.begin(arguments...)
+	if err := r.Wait(); err != nil {
+		require.ErrorAs(s.t, err, new(*exec.ExitError))
+	}
+	s.clean(r)
+	return r.ProcessState.ExitCode(), r.stdout.String(), r.stderr.String()
+}
+
+func (s *script) clean(r *running) {
+	s.t.Helper()
+	left, err := os.ReadDir(r.temporary)
+	require.NoError(s.t, err)
+	require.Empty(s.t, left)
+}
+
+// fails runs the script where it is to fail, and returns why.
+func (s *script) fails(arguments ...string) string {
+	s.t.Helper()
+	exit, stdout, stderr := s.run(arguments...)
+	require.Equal(s.t, 1, exit, stderr)
+	require.Empty(s.t, stdout)
+	return stderr
+}
+
+// service is one that uploads go to, with a relay before its store.
+type service struct {
+	*script
+	url     string
+	relay   *relay.Relay
+	client  *s3.Client
+	disturb func(w http.ResponseWriter, r *http.Request) (pass bool) // before the service sees a request
+}
+
+func (s *script) service() *service {
+	t := s.t
+	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
-	s := &service{t: t, relay: relay.Start(t, server.URL), client: server.Client()}
-	client := server.Client(func(o *s3.Options) { o.BaseEndpoint = &s.relay.URL })
+	v := &service{script: s, relay: relay.Start(t, server.URL), client: server.Client()}
+	client := server.Client(func(o *s3.Options) { o.BaseEndpoint = &v.relay.URL })
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 30 * mib,
 	}, presign.WithSecret([]byte(rand.Text()+rand.Text())))
@@ -69,10 +178,20 @@ func start(t *testing.T) *service {
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
-	web := httptest.NewServer(mux)
-	t.Cleanup(web.Close)
-	s.url = web.URL + "/uploads/"
-	return s
+	v.url = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if v.disturb == nil || v.disturb(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}) + "/uploads/"
+	return v
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) (url string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections)
+	return server.URL
 }
 
 // write makes a file that no two names have alike.
@@ -87,21 +206,16 @@ func write(t *testing.T, name string, size int64) string {
 	return path
 }
 
-func upload(arguments ...string) (cmd *exec.Cmd, stdout, stderr *bytes.Buffer) {
-	cmd = exec.Command("./upload.sh", arguments...)
-	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl can be killed with it
-	return cmd, stdout, stderr
-}
+// alice is who uploads.
+var alice = []string{"-u", `alice:"secret\`}
 
 // uploads runs the script to its end and checks what the store has then.
 func (s *service) uploads(path string, arguments ...string) (*presign.Object, string) {
 	s.t.Helper()
-	cmd, stdout, stderr := upload(append(arguments, s.url, path)...)
-	require.NoError(s.t, cmd.Run(), stderr)
+	exit, stdout, stderr := s.run(append(arguments, s.url, path)...)
+	require.Zero(s.t, exit, stderr)
 	object := new(presign.Object)
-	require.NoError(s.t, json.Unmarshal(stdout.Bytes(), object), stdout)
+	require.NoError(s.t, json.Unmarshal([]byte(stdout), object), stdout)
 	require.Equal(s.t, filepath.Base(path), object.Filename)
 	require.Equal(s.t, "alice", object.Owner)
 	got, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
@@ -112,8 +226,14 @@ func (s *service) uploads(path string, arguments ...string) (*presign.Object, st
 	content, err := os.ReadFile(path)
 	require.NoError(s.t, err)
 	require.True(s.t, bytes.Equal(content, stored))
-	require.NoFileExists(s.t, path+".upload")
-	return object, stderr.String()
+	if entries, err := os.ReadDir(s.states); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(s.t, err)
+		require.Empty(s.t, entries)
+	}
+	beside, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(s.t, err)
+	require.Len(s.t, beside, 1)
+	return object, stderr
 }
 
 // empty is whether the store has nothing at all.
@@ -126,76 +246,97 @@ func (s *service) empty() bool {
 }
 
 func TestSmall(t *testing.T) {
-	s := start(t)
-	for name, login := range map[string][]string{
-		"a.bin": {"-u", `alice:"secret\`},
-		`it's "quoted" & größer, 100% of 湖.bin`: {"-b", "session=alice's"},
-		"-T": {"-H", "Authorization: Bearer alice's", "-t", "application/pdf"},
-	} {
-		object, _ := s.uploads(write(t, name, 1000), login...)
-		if name == "-T" {
-			require.Equal(t, "application/pdf", object.Type)
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		for name, login := range map[string][]string{
+			"a.bin": alice,
+			`it's "quoted" & größer, 100% of 湖.bin`: {"-b", "session=alice's"},
+			"-T": {"-H", "Authorization: Bearer alice's", "-t", "application/pdf"},
+		} {
+			object, _ := s.uploads(write(t, name, 1000), login...)
+			if name == "-T" {
+				require.Equal(t, "application/pdf", object.Type)
+			}
 		}
-	}
-	require.Empty(t, s.relay.Arrived(), "no parts")
+		require.Empty(t, s.relay.Arrived(), "no parts")
+	})
 }
 
 // TestParts has the store fail at two parts, which are sent again.
 func TestParts(t *testing.T) {
-	s := start(t)
-	tries := map[int]int{}
-	s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
-		tries[part]++ // one at a time
-		switch {
-		case part == 2 && tries[part] == 1:
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return false
-		case part == 3 && tries[part] == 1:
-			_, _ = io.CopyN(io.Discard, r.Body, mib)
-			panic(http.ErrAbortHandler) // the connection is cut
-		case part == 4 && tries[part] == 1:
-			w.WriteHeader(http.StatusForbidden) // as when its URL has expired
-			return false
-		}
-		return true
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		tries := map[int]int{}
+		s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
+			tries[part]++ // one at a time
+			switch {
+			case part == 2 && tries[part] == 1:
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return false
+			case part == 3 && tries[part] == 1:
+				_, _ = io.CopyN(io.Discard, r.Body, mib)
+				panic(http.ErrAbortHandler) // the connection is cut
+			case part == 4 && tries[part] == 1:
+				w.WriteHeader(http.StatusForbidden) // as when its URL has expired
+				return false
+			}
+			return true
+		})
+		object, stderr := s.uploads(write(t, `a "large" größer 100% & file.bin`, 17*mib+1), alice...)
+		require.Equal(t, int64(17*mib+1), object.Size)
+		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
+		require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
+		require.Equal(t, "25 %, part 1 of 4\n50 %, part 2 of 4\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
+		require.Equal(t, []string{"1", "1"}, s.slept())
 	})
-	object, stderr := s.uploads(write(t, `a "large" größer 100% & file.bin`, 17*mib+1), "-u", `alice:"secret\`)
-	require.Equal(t, int64(17*mib+1), object.Size)
-	require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
-	require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
-	require.Equal(t, "25 %, part 1 of 4\n50 %, part 2 of 4\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
 }
 
 // TestKilled goes on with what had arrived when the script was killed.
 func TestKilled(t *testing.T) {
-	s := start(t)
-	path := write(t, "a large file.bin", 20*mib)
-	state := s.killed(path)
-	require.Equal(t, []int{1, 2}, s.relay.Arrived())
-	object, _ := s.uploads(path, "-u", `alice:"secret\`)
-	require.Equal(t, []int{3, 4}, s.relay.Arrived())
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		path := write(t, "a large file", 20*mib)
+		s.interrupted(path, syscall.SIGKILL)
+		require.Equal(t, []int{1, 2}, s.relay.Arrived())
+		kept := s.state()
+		state, err := os.ReadFile(kept)
+		require.NoError(t, err)
+		object, _ := s.uploads(path, alice...)
+		require.Equal(t, []int{3, 4}, s.relay.Arrived())
 
-	// Killed once more, when all is done but for the file that it goes on with.
-	require.NoError(t, os.WriteFile(path+".upload", state, 0o600))
-	again, _ := s.uploads(path, "-u", `alice:"secret\`)
-	require.Equal(t, object, again)
-	require.Empty(t, s.relay.Arrived())
+		// Killed once more, when all is done but for the file that it goes on with.
+		require.NoError(t, os.WriteFile(kept, state, 0o600))
+		again, _ := s.uploads(path, alice...)
+		require.Equal(t, object, again)
+		require.Empty(t, s.relay.Arrived())
 
-	// Killed, and the file is another one then.
-	s.killed(path)
-	s.relay.Arrived()
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = f.WriteString("and more")
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
-	object, _ = s.uploads(path, "-u", `alice:"secret\`)
-	require.Equal(t, int64(20*mib+8), object.Size)
-	require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
+		// Ended, and the file is another one then.
+		s.clean(s.interrupted(path, syscall.SIGTERM))
+		s.relay.Arrived()
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		require.NoError(t, err)
+		_, err = f.WriteString("and more")
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		object, _ = s.uploads(path, alice...)
+		require.Equal(t, int64(20*mib+8), object.Size)
+		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
+
+		// Ended, and the file is to be of another type then.
+		s.interrupted(path, syscall.SIGTERM)
+		s.relay.Arrived()
+		object, _ = s.uploads(path, append(alice, "-t", "application/pdf")...)
+		require.Equal(t, "application/pdf", object.Type)
+		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
+
+		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+		require.NoError(t, err)
+		require.Empty(t, uploads.Uploads, "what is not gone on with is aborted")
+	})
 }
 
-// killed kills the script while its third part is under way, and returns what it would go on with.
-func (s *service) killed(path string) []byte {
+// interrupted ends the script while its third part is under way.
+func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	s.t.Helper()
 	third := make(chan struct{})
 	s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
@@ -207,54 +348,51 @@ func (s *service) killed(path string) []byte {
 		<-r.Context().Done()
 		return false
 	})
-	cmd, _, stderr := upload("-u", `alice:"secret\`, s.url, path)
-	require.NoError(s.t, cmd.Start())
+	r := s.begin(append(alice, s.url, path)...)
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	go func() { ended <- r.Wait() }()
 	select {
 	case <-third:
 	case err := <-ended:
-		require.FailNow(s.t, "ended", "%v: %s", err, stderr)
+		require.FailNow(s.t, "ended", "%v: %s", err, &r.stderr)
 	}
-	require.NoError(s.t, syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL))
+	require.NoError(s.t, syscall.Kill(-r.Process.Pid, signal))
 	require.Error(s.t, <-ended)
 	s.relay.Disturb(nil)
-	state, err := os.ReadFile(path + ".upload")
-	require.NoError(s.t, err)
-	return state
+	return r
 }
 
 // TestRefused: the script says what the service says, and leaves nothing.
 func TestRefused(t *testing.T) {
-	s := start(t)
-	login := []string{"-u", `alice:"secret\`}
-	for _, test := range []struct {
-		name      string
-		size      int64
-		arguments []string
-		says      string
-	}{
-		{"page.html", 10, login, `type is "text/html"; allowed: */*; browsers run it, so that it has to be named in full`},
-		{"a.png", 10, append(login, "-t", "application/pdf"), `type is "application/pdf", but the file's name says "image/png"`},
-		{"too large.bin", 31 * mib, login, `size is 32505856 bytes; at most 31457280 are allowed`},
-		{"empty.bin", 0, login, `size is 0 bytes; at least 1 is required (leave it out if it is unknown)`},
-		{"a\\b.bin", 10, login, `filename contains a path separator '\\'; send the name alone`},
-		{"a\tb.bin", 10, login, `The request was not understood: the body is not JSON from byte 15 on.`},
-		{"a\nb.bin", 10, login, `the file's name has two lines`},
-		{"a.bin", 10, []string{"-u", "alice:wrong"}, `Nobody we know.`},
-		{"large.bin", 20 * mib, nil, `Nobody we know.`},
-		{"a.pdf", 10, append(login, "-t", "image/png"), `type is "image/png", but the file's name says "application/pdf"`},
-		{"not a picture.png", 100, login, `type is "image/png", but the file does not look like image/png`},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			path := write(t, test.name, test.size)
-			cmd, stdout, stderr := upload(append(test.arguments, s.url, path)...)
-			var exit *exec.ExitError
-			require.True(t, errors.As(cmd.Run(), &exit))
-			require.Equal(t, 1, exit.ExitCode())
-			require.Empty(t, stdout.String())
-			require.Equal(t, "upload.sh: "+test.says+"\n", stderr.String())
-			require.True(t, s.empty())
-		})
-	}
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		for _, test := range []struct {
+			name      string
+			size      int64
+			arguments []string
+			says      string
+		}{
+			{"page.html", 10, alice, `type is "text/html"; allowed: */*; browsers run it, so that it has to be named in full`},
+			{"a.png", 10, append(alice, "-t", "application/pdf"), `type is "application/pdf", but the file's name says "image/png"`},
+			{"too large.bin", 31 * mib, alice, `size is 32505856 bytes; at most 31457280 are allowed`},
+			{"empty.bin", 0, alice, `size is 0 bytes; at least 1 is required (leave it out if it is unknown)`},
+			{"a\\b.bin", 10, alice, `filename contains a path separator '\\'; send the name alone`},
+			{"a\tb.bin", 10, alice, `The request was not understood: the body is not JSON from byte 15 on.`},
+			{"a\nb.bin", 10, alice, `the file's name has two lines`},
+			{"a.bin", 10, append(alice, "-t", "text/plain\nurl = x"), `an argument has two lines`},
+			{"a.bin", 10, []string{"-u", "alice:a\nurl = x"}, `an argument has two lines`},
+			{"a.bin", 10, []string{"-b", "a=b\nurl = x"}, `an argument has two lines`},
+			{"a.bin", 10, []string{"-H", "A: b\nurl = x"}, `an argument has two lines`},
+			{"a.bin", 10, []string{"-u", "alice:wrong"}, `Nobody we know.`},
+			{"large.bin", 20 * mib, nil, `Nobody we know.`},
+			{"a.pdf", 10, append(alice, "-t", "image/png"), `type is "image/png", but the file's name says "application/pdf"`},
+			{"not a picture.png", 100, alice, `type is "image/png", but the file does not look like image/png`},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				stderr := s.fails(append(test.arguments, s.url, write(t, test.name, test.size))...)
+				require.Equal(t, "upload.sh: "+test.says+"\n", stderr)
+				require.True(t, s.empty())
+			})
+		}
+	})
 }
