@@ -1,0 +1,383 @@
+//go:build unix
+
+package shell
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// answers is a service, or a store, that answers requests by method and path; with nothing to all others.
+func answers(t *testing.T, texts map[string]string) (url string) {
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodPost && r.URL.Path == "/" {
+			w.WriteHeader(http.StatusCreated)
+		}
+		_, _ = io.WriteString(w, texts[r.Method+" "+r.URL.Path])
+	})
+}
+
+// TestHostileService has a service do all it can to write, or to read, other files than the one that is uploaded.
+func TestHostileService(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		victim := filepath.Join(t.TempDir(), "victim")
+		store := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(w, "payload")
+		})
+		small, large := write(t, "a.bin", 1000), write(t, "large.bin", 17*mib)
+		options := func(member, first string) string {
+			output := "output = " + victim
+			lines := []string{first, output, "url = " + store + "/payload", output, "#"}
+			for i, line := range lines {
+				lines[i] = fmt.Sprintf("%q:%q", member, line)
+			}
+			return strings.Join(lines, "\n")
+		}
+		const notUnderstood, noURL = "the service's answer is not understood", "the service's answer has no URL of a store"
+		begun := func(id, key, partSize string) map[string]string {
+			return map[string]string{
+				"POST /s3/multipart":     fmt.Sprintf(`{"uploadId":"%s",%s,"partSize":%s}`, id, key, partSize),
+				"GET /s3/multipart/id/1": fmt.Sprintf(`{"url":%q}`, store),
+			}
+		}
+		grant := func(text string) map[string]string { return map[string]string{"POST /": text} }
+		for name, test := range map[string]struct {
+			file  string
+			texts map[string]string
+			says  string // if it fails
+		}{
+			"lines of a key":       {small, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
+			"lines of a URL":       {small, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
+			"lines of a large key": {large, begun("id", options("key", "a"), "9000000000"), ""},
+			"a file to write":      {small, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
+			"no URL":               {small, grant(`{"key":"a"}`), noURL},
+			"another protocol":     {small, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
+			"an escape in a URL":   {small, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
+			"a path for an ID":     {large, begun("../../x", `"key":"a"`, "5242880"), notUnderstood},
+			"no ID":                {large, begun("", `"key":"a"`, "5242880"), notUnderstood},
+			"no key":               {large, begun("id", `"key":""`, "5242880"), notUnderstood},
+			"an escape in a key":   {large, begun("id", `"key":"a\n"`, "5242880"), notUnderstood},
+			"parts of nothing":     {large, begun("id", `"key":"a"`, "0"), notUnderstood},
+			"octal parts":          {large, begun("id", `"key":"a"`, "05242880"), notUnderstood},
+			"too many parts":       {large, begun("id", `"key":"a"`, "1000"), notUnderstood},
+			"enormous parts":       {large, begun("id", `"key":"a"`, "18446744073709551617"), notUnderstood},
+			"no part size":         {large, begun("id", `"key":"a"`, `"x"`), notUnderstood},
+		} {
+			t.Run(name, func(t *testing.T) {
+				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
+				exit, _, stderr := s.run(answers(t, test.texts), test.file)
+				if test.says != "" {
+					require.Equal(t, 1, exit)
+					require.Equal(t, "upload.sh: "+test.says+"\n", stderr)
+				} else {
+					require.Zero(t, exit, stderr)
+				}
+				content, err := os.ReadFile(victim)
+				require.NoError(t, err)
+				require.Equal(t, "victim", string(content))
+			})
+		}
+	})
+}
+
+// TestHostileHeaders: of a grant's headers, those reach the store that are nothing else.
+func TestHostileHeaders(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		secret := write(t, "secret: a", 10)
+		for headers, want := range map[string]string{
+			`{"X-A":"a, \"b\" \\ c","X-B":"b"}`:                            `a, "b" \ c`,
+			"{\"X-A\":\"a\r\nX-B: b\"}":                                    "aX-B: b",
+			`{"X-A":"a\r\nX-B: b"}`:                                        "",
+			`{"X-A":"a","@` + strings.TrimSuffix(secret, ": a") + `":"a"}`: "",
+			`{"X-A":"a","x\"\noutput":"a"}`:                                "",
+		} {
+			got := make(chan http.Header, 1)
+			store := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header })
+			exit, _, stderr := s.run(answers(t, map[string]string{
+				"POST /": fmt.Sprintf(`{"key":"a","headers":%s,"url":%q}`, headers, store), "POST /complete": "{}",
+			}), write(t, "a.bin", 10))
+			require.Zero(t, exit, stderr)
+			header := <-got
+			require.Equal(t, want, header.Get("X-A"), headers)
+			require.Equal(t, strings.Contains(headers, `"X-B"`), header.Get("X-B") != "", headers)
+		}
+	})
+}
+
+// TestRedirected: neither the password nor the file goes where an answer points.
+func TestRedirected(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		// Somebody has asked for it, for other requests.
+		require.NoError(t, os.WriteFile(filepath.Join(s.home, ".curlrc"), []byte("location-trusted\n"), 0o600))
+		var elsewhere atomic.Int32
+		target := serve(t, func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
+		redirects := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+		})
+		path := write(t, "a.bin", 10)
+		require.Equal(t, "upload.sh: the service answers 307\n", s.fails("-u", "alice:secret", redirects, path))
+		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects)})
+		require.Contains(t, s.fails("-u", "alice:secret", service, path), "the store answers 307")
+		require.Zero(t, elsewhere.Load())
+	})
+}
+
+// TestTerminal: nothing that others say does anything to a terminal.
+func TestTerminal(t *testing.T) {
+	const escape = "a\x1b]0;b\x07\u009b31mc\x7fd"
+	inShells(t, func(t *testing.T, s *script) {
+		path := write(t, "a.bin", 10)
+		says := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"message":"`+escape+`"}`)
+		})
+		require.Equal(t, "upload.sh: a]0;b31mcd\n", s.fails(says, path))
+
+		store := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, "<Message>"+escape+"</Message>")
+		})
+		stderr := s.fails(answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store)}), path)
+		require.Equal(t, "upload.sh: the store answers 403: a]0;b31mcd\n", stderr)
+
+		store = answers(t, nil)
+		exit, stdout, _ := s.run(answers(t, map[string]string{
+			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store), "POST /complete": "{\"größer\":\"" + escape + "\"}\n",
+		}), path)
+		require.Zero(t, exit)
+		require.Equal(t, "{\"größer\":\"a]0;b31mcd\"}\n", stdout)
+	})
+}
+
+// TestUnreachable: a store that does not answer is said to be that.
+func TestUnreachable(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
+		stderr := s.fails(service, write(t, "a.bin", 10))
+		require.Regexp(t, `^upload.sh: the store answers 000: curl: .*\n$`, stderr)
+		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())
+	})
+}
+
+// TestHostileState: what a run goes on with is its own, and nothing that it finds there is run or written to.
+func TestHostileState(t *testing.T) {
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		path := write(t, "large.bin", 17*mib)
+		s.interrupted(path, syscall.SIGTERM)
+		kept := s.state()
+		for name, mode := range map[string]os.FileMode{kept: 0o600, s.states: 0o700} {
+			info, err := os.Stat(name)
+			require.NoError(t, err)
+			require.Equal(t, mode, info.Mode().Perm())
+		}
+		state, err := os.ReadFile(kept)
+		require.NoError(t, err)
+		lines := strings.Split(string(state), "\n")
+		require.Len(t, lines, 5)
+
+		victim := filepath.Join(t.TempDir(), "victim")
+		for line, texts := range map[int][]string{
+			1: {"", "../x"},
+			2: {`a"`, `a\`},
+			3: {"0", "1", "x", "attempts[$(touch " + victim + ")]", "99999999999999999999"},
+		} {
+			for _, text := range texts {
+				changed := append([]string{}, lines...)
+				changed[line] = text
+				require.NoError(t, os.WriteFile(kept, []byte(strings.Join(changed, "\n")), 0o600))
+				var asked []string
+				s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+					asked = append(asked, r.Method+" "+r.URL.Path)
+					w.WriteHeader(http.StatusForbidden)
+					return false
+				}
+				s.fails(append(alice, s.url, path)...)
+				require.Equal(t, []string{"POST /uploads/s3/multipart"}, asked, "%s: begun anew", text)
+				require.NoFileExists(t, victim)
+			}
+		}
+
+		s.disturb = nil
+		require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
+		require.NoError(t, os.Remove(kept))
+		require.NoError(t, os.Symlink(victim, kept))
+		s.uploads(path, alice...)
+		content, err := os.ReadFile(victim)
+		require.NoError(t, err)
+		require.Equal(t, "victim", string(content))
+	})
+}
+
+// TestChanged: no upload is of two versions of a file.
+func TestChanged(t *testing.T) {
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		const says = "upload.sh: the file changed while it was uploaded; run this again\n"
+		change := func(path string) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.WriteAt([]byte("other bytes, as many of them"), 6*mib)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+			before := time.Now().Add(-time.Hour) // it may be an older version that is put there
+			require.NoError(t, os.Chtimes(path, before, before))
+		}
+		for _, test := range []struct {
+			size int64
+			part int // at which it changes; 0 is the grant
+		}{{7 * mib, 0}, {17 * mib, 1}, {17 * mib, 4}} {
+			path := write(t, "a.bin", test.size)
+			var once atomic.Bool
+			s.relay.Disturb(func(_ http.ResponseWriter, _ *http.Request, part int) bool {
+				if part == test.part && once.CompareAndSwap(false, true) {
+					change(path)
+				}
+				return true
+			})
+			s.disturb = func(_ http.ResponseWriter, r *http.Request) bool {
+				if test.part == 0 && r.URL.Path == "/uploads/" && once.CompareAndSwap(false, true) {
+					change(path)
+				}
+				return true
+			}
+			stderr := s.fails(append(alice, s.url, path)...)
+			require.True(t, strings.HasSuffix(stderr, says), stderr)
+			require.Len(t, s.relay.Arrived(), test.part, "none after that")
+			s.uploads(path, alice...)
+			s.relay.Arrived()
+		}
+	})
+}
+
+// TestSecrets: no process has an argument that tells who asks.
+func TestSecrets(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: there is no list of processes under /proc on this system")
+	}
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		header := filepath.Join(t.TempDir(), "header")
+		for _, test := range []struct {
+			user, header, line string // each with a secret in the place of %s
+			seen               bool   // what is an argument is, so that this test sees something
+		}{
+			{user: "alice:%s"},
+			{header: "@" + header, line: "Authorization: Bearer %s"},
+			{header: "Authorization: Bearer %s", seen: true},
+		} {
+			secret := rand.Text()
+			with := func(text string) string { return strings.ReplaceAll(text, "%s", secret) }
+			require.NoError(t, os.WriteFile(header, []byte(with(test.line)), 0o600))
+			s.env = append(s.env, "UPLOAD_USER="+with(test.user))
+			var arguments []string
+			if test.header != "" {
+				arguments = []string{"-H", with(test.header)}
+			}
+			var seen atomic.Bool
+			s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+				_, password, _ := r.BasicAuth()
+				lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+				if password != secret && r.Header.Get("Authorization") != "Bearer "+secret || err != nil || len(lines) < 3 {
+					w.WriteHeader(http.StatusTeapot)
+					return false
+				}
+				for _, line := range lines {
+					if text, _ := os.ReadFile(line); strings.Contains(string(text), secret) {
+						seen.Store(true)
+					}
+				}
+				r.Header.Set("Authorization", "Bearer alice's")
+				return true
+			}
+			s.uploads(write(t, "a.bin", 10), arguments...)
+			require.Equal(t, test.seen, seen.Load(), test)
+		}
+	})
+}
+
+// TestStalled: a service, or a store, that says nothing is asked again. Time is faster for this curl than for others.
+func TestStalled(t *testing.T) {
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		script.program("curl", `for a; do shift; case $a in 60 | 360) a=2 ;; esac; set -- "$@" "$a"; done
+PATH=${PATH#*:} exec curl "$@"`)
+		var stalled atomic.Int32
+		stall := func(r *http.Request) bool {
+			_, _ = io.Copy(io.Discard, r.Body)
+			stalled.Add(1)
+			<-r.Context().Done()
+			return false
+		}
+		s.disturb = func(_ http.ResponseWriter, r *http.Request) bool { return stalled.Load() > 0 || stall(r) }
+		s.relay.Disturb(func(_ http.ResponseWriter, r *http.Request, part int) bool { return stalled.Load() > 1 || stall(r) })
+		s.uploads(write(t, "large.bin", 17*mib), alice...)
+		require.Equal(t, int32(2), stalled.Load())
+	})
+}
+
+// TestCompletion has the first requests to complete an upload fail in the ways in which it may be complete nevertheless.
+func TestCompletion(t *testing.T) {
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		path := write(t, "large.bin", 17*mib)
+		for _, test := range []struct {
+			path     string // of the requests that fail
+			statuses []int
+			slept    string
+		}{
+			{"/complete", []int{409, 409}, "1 2"},
+			{"/complete", []int{504, 404}, "1 10"},
+			{"/uploads/complete", []int{504, 404}, "1 10"},
+		} {
+			statuses := test.statuses
+			s.disturb = func(w http.ResponseWriter, r *http.Request) bool { // one at a time
+				if !strings.HasSuffix(r.URL.Path, test.path) || len(statuses) == 0 {
+					return true
+				}
+				w.WriteHeader(statuses[0])
+				statuses = statuses[1:]
+				return false
+			}
+			s.uploads(path, alice...)
+			require.Empty(t, statuses)
+			require.Equal(t, strings.Fields(test.slept), s.slept())
+		}
+
+		// The file arrives once, whatever the service fails at afterwards.
+		for _, failing := range []string{"/complete", "/uploads/complete"} {
+			s.relay.Arrived()
+			s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, failing) {
+					w.WriteHeader(http.StatusBadGateway)
+				}
+				return !strings.HasSuffix(r.URL.Path, failing)
+			}
+			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
+			if failing == "/uploads/complete" { // nor does it begin anew while it cannot tell
+				require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
+			}
+			s.disturb = nil
+			s.uploads(path, alice...)
+			require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
+		}
+	})
+}
