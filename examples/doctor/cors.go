@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+// preflighted are the headers that a page sends with a PUT.
+const preflighted = "content-disposition,content-type,if-none-match,x-amz-checksum-sha256,x-amz-meta-presign"
+
+// cors asks what a browser would ask for a page of the origin.
+func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []Finding {
+	if p.origin == "" {
+		return []Finding{{"CORS", Unknown, "say for pages of which -origin"}}
+	}
+	var found []Finding
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "cors.txt", Size: int64(len(conformance.Body))})
+	if err != nil {
+		return []Finding{{"CORS", Unknown, plain(err).Error()}}
+	}
+	for _, ask := range []struct{ what, method, headers, url string }{
+		{"CORS: PUT", http.MethodPut, preflighted, grant.URL},
+		{"CORS: form with progress", http.MethodPost, "", c.bucket},
+	} {
+		f := Finding{What: ask.what, State: Good, Detail: "pages of " + p.origin + " may"}
+		if detail := p.preflight(ctx, ask.method, ask.headers, ask.url); detail != "" {
+			f.State, f.Detail = Missing, detail
+		}
+		found = append(found, f)
+	}
+	return append(found, p.exposed(ctx, grant))
+}
+
+// preflight returns why a browser would not go on.
+func (p *patient) preflight(ctx context.Context, method, headers, url string) string {
+	header := http.Header{"Origin": {p.origin}, "Access-Control-Request-Method": {method}}
+	if headers != "" {
+		header.Set("Access-Control-Request-Headers", headers)
+	}
+	response, err := p.request(ctx, http.MethodOptions, url, header)
+	if err != nil {
+		return plain(err).Error()
+	}
+	allowed := response.Header.Get("Access-Control-Allow-Headers")
+	switch {
+	case response.StatusCode/100 != 2:
+		return fmt.Sprintf("the preflight is answered with %d", response.StatusCode)
+	case !p.allowsOrigin(response):
+		return "the preflight does not allow the origin"
+	case !slices.Contains(list(response.Header.Get("Access-Control-Allow-Methods")), strings.ToLower(method)):
+		return "the preflight does not allow the method"
+	case allowed == "*":
+		return ""
+	}
+	var refused []string
+	for _, name := range list(headers) {
+		if !slices.Contains(list(allowed), name) {
+			refused = append(refused, name)
+		}
+	}
+	if len(refused) > 0 {
+		return "the preflight does not allow the headers " + strings.Join(refused, ", ")
+	}
+	return ""
+}
+
+func (p *patient) allowsOrigin(response *http.Response) bool {
+	allowed := response.Header.Get("Access-Control-Allow-Origin")
+	return allowed == "*" || allowed == p.origin
+}
+
+// list returns the items of a header, in lower case.
+func list(header string) (items []string) {
+	for item := range strings.SplitSeq(header, ",") {
+		if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// exposed uploads from a page, as far as a store can tell, and looks which headers the page may read.
+func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
+	f := Finding{What: "CORS: ETag exposed", State: Good, Detail: "uploads in parts need it"}
+	attempt := conformance.New(grant, "cors.txt", conformance.Body)
+	attempt.Header.Set("Origin", p.origin)
+	request, err := attempt.Request()
+	if err != nil {
+		f.State, f.Detail = Unknown, plain(err).Error()
+		return f
+	}
+	response, err := p.http.Do(request.WithContext(ctx))
+	if err != nil {
+		f.State, f.Detail = Unknown, plain(err).Error()
+		return f
+	}
+	_ = response.Body.Close()
+	exposed := list(strings.Join(response.Header.Values("Access-Control-Expose-Headers"), ","))
+	switch {
+	case response.StatusCode/100 != 2:
+		f.State, f.Detail = Unknown, fmt.Sprintf("the upload is answered with %d", response.StatusCode)
+	case !p.allowsOrigin(response):
+		f.State, f.Detail = Missing, "the answer to an upload does not allow the origin"
+	case !slices.Contains(exposed, "etag"):
+		f.State, f.Detail = Missing, "the answer to an upload does not expose ETag, which uploads in parts need"
+	}
+	return f
+}

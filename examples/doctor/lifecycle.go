@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// lifecycle looks whether what is never completed is removed.
+func (p *patient) lifecycle(ctx context.Context) []Finding {
+	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
+	switch {
+	case err == nil:
+		return p.expiries(out.Rules)
+	}
+	answer, text := said(err)
+	if answer.Code == "NoSuchLifecycleConfiguration" {
+		return p.expiries(nil)
+	}
+	return []Finding{{"lifecycle", Unknown, "the store does not tell its rules: " + text}}
+}
+
+// needDays is how long an upload can be completed: 7 days, and one behind them.
+const needDays = 8
+
+// expiries says what rules make of uploads, of parts and of what was published.
+func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
+	uploads := Finding{What: "lifecycle: uploads expire", State: Info,
+		Detail: "without a FinalPrefix completed files stay where they are, and no rule can tell them apart"}
+	kept := cmp.Or(p.final, p.prefix)
+	if p.final != "" {
+		uploads = expires(uploads.What, "nothing removes what is never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
+	}
+	days := firstDays(rules, p.prefix, aborts)
+	if inCopies := firstDays(rules, kept, aborts); inCopies == 0 || days != 0 && inCopies < days {
+		days = inCopies
+	}
+	found := []Finding{uploads, expires("lifecycle: parts expire", "nothing aborts what is never completed in parts", days)}
+	if n := firstDays(rules, kept, expiration); n != 0 {
+		found = append(found, Finding{"lifecycle: published files", Wrong, fmt.Sprintf("they are removed from %s after %d days", kept, n)})
+	}
+	return found
+}
+
+func expires(what, missing string, days int32) Finding {
+	switch {
+	case days == 0:
+		return Finding{what, Missing, missing}
+	case days < needDays:
+		return Finding{what, Wrong, fmt.Sprintf("after %d days, while uploads can be completed for %d", days, needDays)}
+	}
+	return Finding{what, Good, fmt.Sprintf("after %d days", days)}
+}
+
+// firstDays returns after how many days the first of the rules does something to all that is under a prefix, or 0 if
+// none does.
+func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
+	for _, rule := range rules {
+		of, all := scope(rule)
+		if rule.Status != types.ExpirationStatusEnabled || !all || !strings.HasPrefix(prefix, of) {
+			continue
+		}
+		if n := aws.ToInt32(days(rule)); n > 0 && (first == 0 || n < first) {
+			first = n
+		}
+	}
+	return first
+}
+
+func expiration(rule types.LifecycleRule) *int32 {
+	if rule.Expiration == nil {
+		return nil
+	}
+	return rule.Expiration.Days
+}
+
+func aborts(rule types.LifecycleRule) *int32 {
+	if rule.AbortIncompleteMultipartUpload == nil {
+		return nil
+	}
+	return rule.AbortIncompleteMultipartUpload.DaysAfterInitiation
+}
+
+// scope returns the prefix of what a rule is for, and whether it is for all of that.
+func scope(rule types.LifecycleRule) (prefix string, all bool) {
+	f := rule.Filter
+	switch {
+	case f == nil:
+		//lint:ignore SA1019 rules that are older than filters have it
+		return aws.ToString(rule.Prefix), true
+	case f.And != nil, f.Tag != nil, f.ObjectSizeGreaterThan != nil, f.ObjectSizeLessThan != nil:
+		return "", false
+	}
+	return aws.ToString(f.Prefix), true
+}
+
+func (p *patient) versioning(ctx context.Context) Finding {
+	f := Finding{What: "versioning", State: Info}
+	out, err := p.store.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &p.bucket})
+	switch {
+	case err != nil:
+		_, text := said(err)
+		f.State, f.Detail = Unknown, "the store does not tell: "+text
+	case out.Status == types.BucketVersioningStatusEnabled:
+		f.Detail = "on: completion pins versions; the lifecycle rule needs NoncurrentVersionExpiration"
+	case out.Status == types.BucketVersioningStatusSuspended:
+		f.Detail = "suspended: completion pins ETags"
+	default:
+		f.Detail = "off: completion pins ETags"
+	}
+	return f
+}

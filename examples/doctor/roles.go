@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/conformance"
+)
+
+// signingRole looks what the role that signs may do beside uploading. It asks for what cannot succeed, or does no harm.
+func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []Finding {
+	if p.signing == p.store {
+		f := Finding{"role that signs", Info, "it completes uploads as well, which is safe at this store"}
+		for _, c := range constraints {
+			if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
+				f = Finding{f.What, Wrong, "it completes uploads as well, so that a grant reads what it may read: give -store-profile another"}
+			}
+		}
+		return []Finding{f}
+	}
+	const what = "role that signs"
+	private, none := p.uploads()+"private", p.uploads()+"none"
+	put := func(key string) error {
+		// Rights come before digests, and this is not that of the body.
+		_, err := p.signing.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(conformance.Body), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA=="),
+		})
+		return err
+	}
+	tries := []struct {
+		what string
+		do   func() error
+	}{
+		{"read objects", func() error {
+			out, err := p.signing.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.bucket, Key: &private})
+			if err == nil {
+				_ = out.Body.Close()
+			}
+			return err
+		}},
+		{"list the bucket", func() error {
+			_, err := p.signing.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &none})
+			return err
+		}},
+		{"delete objects", func() error {
+			_, err := p.signing.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &none})
+			return err
+		}},
+		{"put objects elsewhere", func() error { return put(p.own + "elsewhere") }},
+	}
+	if p.final != "" {
+		tries = append(tries, struct {
+			what string
+			do   func() error
+		}{"put objects where the published ones are", func() error { return put(p.published() + "none") }})
+	}
+	var may, unknown []string
+	for _, try := range tries {
+		switch answer, err := conformance.AnswerOf(try.do()); {
+		case err != nil:
+			unknown = append(unknown, try.what)
+		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
+			may = append(may, try.what)
+		}
+	}
+	switch {
+	case len(may) > 0:
+		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else"}}
+	case len(unknown) > 0:
+		return []Finding{{what, Unknown, "no answer to whether it may " + strings.Join(unknown, ", ")}}
+	}
+	return []Finding{{what, Good, "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
+}
+
+// storeRole completes uploads, which is what that role is for.
+func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Finding {
+	var found []Finding
+	for _, try := range []struct {
+		what, good string
+		do         func() error
+	}{
+		{"role of the store: files", "completes and publishes what was uploaded", func() error {
+			grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
+			if err != nil {
+				return err
+			}
+			if err := p.send(grant); err != nil {
+				return err
+			}
+			object, err := signer.Complete(ctx, grant.Key)
+			if err != nil {
+				return err
+			}
+			if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
+				_, text := said(err)
+				return fmt.Errorf("delete %q: %s", object.Key, text)
+			}
+			return nil
+		}},
+		{"role of the store: parts", "begins, lists, completes and aborts uploads in parts", func() error {
+			m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
+			if err != nil {
+				return err
+			}
+			grant, err := m.SignPart(ctx, presign.Part{Number: 1})
+			if err == nil {
+				err = p.send(grant)
+			}
+			if err == nil {
+				_, err = m.Complete(ctx, nil)
+			}
+			if err != nil {
+				return errors.Join(err, m.Abort(context.WithoutCancel(ctx)))
+			}
+			if m, err = signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: 1}); err != nil {
+				return err
+			}
+			return m.Abort(ctx)
+		}},
+		{"role of the store: absence", "is told when there is no object", func() error {
+			_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
+			answer, text := said(err)
+			if answer.Status == http.StatusNotFound {
+				return nil
+			}
+			return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket", text)
+		}},
+	} {
+		f := Finding{try.what, Good, try.good}
+		if err := try.do(); err != nil {
+			f.State, f.Detail = Wrong, oneLine(plain(err).Error())
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// send uploads honestly.
+func (p *patient) send(grant *presign.Grant) error {
+	got, err := conformance.New(grant, "role.txt", conformance.Body).Send(p.http)
+	if err == nil && !got.Accepted() {
+		err = fmt.Errorf("the upload is answered with %v", got)
+	}
+	return err
+}
