@@ -143,7 +143,7 @@ func TestEmbeddedStore(t *testing.T) {
 		require.NotEmpty(t, c.Answers, c.Constraint)
 		cases += len(c.Cases)
 	}
-	require.Greater(t, cases, 120)
+	require.Greater(t, cases, 280)
 	// The bucket has no CORS rules.
 	require.Equal(t, Missing, states(r)["CORS: PUT"])
 	require.Equal(t, Missing, states(r)["CORS: ETag exposed"])

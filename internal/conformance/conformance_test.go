@@ -38,7 +38,7 @@ func TestS3Test(t *testing.T) {
 // TestCases holds the matrix itself to some order.
 func TestCases(t *testing.T) {
 	cases := conformance.Cases()
-	require.Greater(t, len(cases), 120)
+	require.Greater(t, len(cases), 280)
 	unverified := 0
 	names, proven := make(map[string]bool), make(map[conformance.Constraint]bool)
 	for _, c := range cases {
