@@ -14,8 +14,7 @@ import (
 // lifecycle looks whether what is never completed is removed.
 func (p *patient) lifecycle(ctx context.Context) []Finding {
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
-	switch {
-	case err == nil:
+	if err == nil {
 		return p.expiries(out.Rules)
 	}
 	answer, text := said(err)

@@ -119,7 +119,7 @@ func plain(err error) error {
 	return err
 }
 
-// width returns how many columns a line may have, and whether colors show.
+// terminal returns how many columns a line may have, and whether colors show.
 func terminal(w io.Writer) (width int, colors bool) {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
