@@ -18,9 +18,10 @@ type clock struct {
 	bucket string // its URL, for forms
 	dated  bool
 	behind time.Duration // the store's clock, of ours
+	within time.Duration // how much that may be off, either way: half of the time that the answer took
 }
 
-// largestSkew is what passes for the same time: dates have seconds, and answers take a moment.
+// largestSkew is what passes for the same time, beside what the answer took: dates have seconds.
 const largestSkew = 3 * time.Second
 
 // clock asks for the bucket without credentials: any answer will do.
@@ -45,22 +46,22 @@ func (p *patient) clock(ctx context.Context) (c clock, err error) {
 		return c, fmt.Errorf("the store does not answer: %w", err)
 	}
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		middle := asked.Add(time.Since(asked) / 2)
+		c.within = time.Since(asked) / 2
 		// A date names the second that has begun.
-		c.dated, c.behind = true, middle.Sub(date.Add(500*time.Millisecond)).Round(time.Second)
+		c.dated, c.behind = true, asked.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
 	}
 	return c, nil
 }
 
 func skew(c clock) Finding {
 	f := Finding{What: "clocks", State: Good, Detail: "the store's and this machine's agree"}
-	switch ahead := -c.behind; {
+	switch ahead, most := -c.behind, largestSkew+c.within; {
 	case !c.dated:
 		f.State, f.Detail = Unknown, "the store's answer has no date"
-	case c.behind > largestSkew:
+	case c.behind > most:
 		f.State = Wrong
 		f.Detail = fmt.Sprintf("this machine's is %v ahead: grants live longer than they say, and from 15 minutes on none is taken", c.behind)
-	case ahead > largestSkew:
+	case ahead > most:
 		f.State, f.Detail = Wrong, fmt.Sprintf("this machine's is %v behind: grants end that much earlier than they say", ahead)
 	}
 	return f

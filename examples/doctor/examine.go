@@ -32,7 +32,7 @@ func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 	}
 	target := conformance.Target{
 		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
-		Session: p.session, SessionURL: p.sessionURL, Behind: min(max(clock.behind, 0), longestSkew),
+		Session: p.session, SessionURL: p.sessionURL, Behind: min(max(clock.behind+clock.within, 0), longestSkew),
 	}
 	put := target.Prepare(ctx)
 	if answer, err := conformance.AnswerOf(put); put != nil && err == nil && answer.Status < 500 { // so that nothing is left

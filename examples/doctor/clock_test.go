@@ -1,0 +1,53 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// TestSlowAnswer: how long an answer takes is not held against the store's clock.
+func TestSlowAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after, ahead time.Duration // of the moment that the answer's date names
+		want                 State
+	}{
+		"at once":                 {0, 0, 0, Good},
+		"asked slowly":            {20 * time.Second, 0, 0, Good},
+		"answered slowly":         {0, 20 * time.Second, 0, Good},
+		"slow, and a little off":  {10 * time.Second, 10 * time.Second, 12 * time.Second, Good},
+		"slow, and too far ahead": {10 * time.Second, 10 * time.Second, 20 * time.Second, Wrong},
+		"off":                     {0, 0, 5 * time.Second, Wrong},
+		"behind":                  {0, 0, -5 * time.Second, Wrong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := s3test.New().S3()
+				p := &patient{
+					signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-slow/",
+					http: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
+						time.Sleep(c.before)
+						answer := httptest.NewRecorder()
+						answer.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
+						time.Sleep(c.after)
+						return answer.Result(), nil
+					})},
+				}
+				clock, err := p.clock(t.Context())
+				require.NoError(t, err)
+				found := skew(clock)
+				require.Equal(t, c.want, found.State, found.Detail)
+			})
+		})
+	}
+}
