@@ -92,8 +92,12 @@ func (l location) open(ctx context.Context) (*patient, error) {
 	return p, nil
 }
 
+// newHTTPClient returns a client that follows no redirect: the URL of a grant would go along as Referer.
 func newHTTPClient() *http.Client {
-	return &http.Client{Timeout: time.Minute}
+	return &http.Client{
+		Timeout:       time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // client returns a client with the credentials of a profile.
