@@ -110,13 +110,23 @@ func rest(args []string) error {
 	return nil
 }
 
-// plain returns an error without the address that a request went to.
-func plain(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		before, _, _ := strings.Cut(err.Error(), e.Error())
-		return errors.New(before + e.Err.Error())
+// plain returns an error without the addresses that requests went to.
+func plain(err error) error { return errors.New(withoutURLs(err.Error(), err)) }
+
+// withoutURLs takes what net/http says of URLs out of the text of an error.
+func withoutURLs(text string, err error) string {
+	if e, ok := err.(*url.Error); ok {
+		text = strings.ReplaceAll(text, e.Error(), e.Err.Error())
 	}
-	return err
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		text = withoutURLs(text, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			text = withoutURLs(text, err)
+		}
+	}
+	return text
 }
 
 // terminal returns how many columns a line may have, and whether colors show.
