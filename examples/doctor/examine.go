@@ -10,17 +10,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/conformance"
 )
 
 const (
 	atOnce      = 8 // cases
-	cleanupTime = time.Minute
+	cleanupTime = 5 * time.Minute
 	longestSkew = time.Minute // that is waited for
 )
 
@@ -52,6 +48,9 @@ func (p *patient) examine(ctx context.Context) (_ *Report, err error) {
 	}()
 	if put != nil {
 		return nil, fmt.Errorf("the role of the store cannot put an object under %s: %w", p.prefix, put)
+	}
+	if err := p.removable(ctx, target.Private()); err != nil {
+		return nil, err
 	}
 	plainest := target.Run(ctx, conformance.Cases()[0])
 	switch {
@@ -224,85 +223,4 @@ func (a *answers) add(answer string) {
 	if !slices.Contains(*a, answer) {
 		*a = append(*a, answer)
 	}
-}
-
-// clean removes all that lies under the doctor's own prefixes, until nothing does.
-func (p *patient) clean(ctx context.Context) error {
-	var err error
-	for range 3 {
-		left := 0
-		err = nil
-		for _, prefix := range []string{p.uploads(), p.published(), p.own} {
-			n, cleanErr := p.remove(ctx, prefix)
-			left, err = left+n, cmp.Or(err, cleanErr) // where several fail, they fail alike
-		}
-		if left == 0 && err == nil {
-			return nil
-		}
-	}
-	return cmp.Or(err, errors.New("it comes again"))
-}
-
-// remove removes what lies under a prefix and returns how much that was.
-func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) {
-	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{Bucket: &p.bucket, Prefix: &prefix})
-	for uploads.HasMorePages() {
-		page, err := uploads.NextPage(ctx)
-		if err != nil {
-			return n, err
-		}
-		for _, u := range page.Uploads {
-			n++
-			if _, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-				Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId,
-			}); err != nil {
-				if answer, _ := said(err); answer.Code != "NoSuchUpload" {
-					return n, err
-				}
-			}
-		}
-	}
-	versions, versioned := p.versions(ctx, prefix)
-	if !versioned {
-		versions = nil
-		objects := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &prefix})
-		for objects.HasMorePages() {
-			page, err := objects.NextPage(ctx)
-			if err != nil {
-				return n, err
-			}
-			for _, o := range page.Contents {
-				versions = append(versions, types.ObjectIdentifier{Key: o.Key})
-			}
-		}
-	}
-	for _, v := range versions {
-		n++
-		if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: v.Key, VersionId: v.VersionId}); err != nil {
-			return n, err
-		}
-	}
-	return n, nil
-}
-
-// versions returns all versions and delete markers under a prefix, if the bucket has any and tells them.
-func (p *patient) versions(ctx context.Context, prefix string) (all []types.ObjectIdentifier, versioned bool) {
-	list := s3.NewListObjectVersionsPaginator(p.store, &s3.ListObjectVersionsInput{Bucket: &p.bucket, Prefix: &prefix})
-	for list.HasMorePages() {
-		page, err := list.NextPage(ctx)
-		if err != nil {
-			return nil, false
-		}
-		for _, v := range page.Versions {
-			all = append(all, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
-		}
-		for _, v := range page.DeleteMarkers {
-			all = append(all, types.ObjectIdentifier{Key: v.Key, VersionId: v.VersionId})
-		}
-	}
-	versioned = slices.ContainsFunc(all, func(v types.ObjectIdentifier) bool {
-		id := aws.ToString(v.VersionId)
-		return id != "" && id != "null"
-	})
-	return all, versioned
 }

@@ -6,6 +6,7 @@
 // and asks the store for what completing uploads takes. Without -bucket it does so with an S3 server of its own.
 // Credentials come from the AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and
 // AWS_ENDPOINT_URL, or the shared files, where -profile names the role that signs and -store-profile that of WithStore.
+// In a bucket that keeps versions the latter needs s3:ListBucketVersions as well, for what is removed.
 //
 // The exit status is 0 if all that the library promises is enforced, 1 if not, and 2 if that could not be found out (go run
 // makes 1 of both). No output holds a credential, a signature or a presigned URL.

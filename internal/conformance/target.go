@@ -76,11 +76,12 @@ var privateBody = []byte("for nobody else\n")
 
 func (t Target) prefix() string { return cmp.Or(t.Prefix, "matrix/") }
 
-func (t Target) private() string { return t.prefix() + "private" }
+// Private is the key of an object that no grant is for. Prepare puts it.
+func (t Target) Private() string { return t.prefix() + "private" }
 
 // Prepare puts what the cases find there. It comes before the first Run.
 func (t Target) Prepare(ctx context.Context) error {
-	key := t.private()
+	key := t.Private()
 	_, err := t.Client.PutObject(ctx, &s3.PutObjectInput{Bucket: &t.Bucket, Key: &key, Body: bytes.NewReader(privateBody)})
 	return err
 }
@@ -354,7 +355,7 @@ func (t run) once(ctx context.Context, honest *Attempt) error {
 // attempt makes the attempt of the case and returns the file that it sent.
 func (t run) attempt(ctx context.Context, grant *presign.Grant) (body []byte, err error) {
 	a := New(grant, fileName, Body)
-	a.Bucket, a.Key, a.Private = t.Bucket, grant.Key, t.private()
+	a.Bucket, a.Key, a.Private = t.Bucket, grant.Key, t.Private()
 	a.Evil = strings.Replace(grant.Key, safeName, evilName, 1)
 	if t.c.Do != nil {
 		t.c.Do(a)

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/ceph"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+func put(t *testing.T, client *s3.Client, bucket, key string) {
+	t.Helper()
+	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("a file")})
+	require.NoError(t, err)
+}
+
+// TestVersionsNotListed: in a bucket that keeps versions which the store does not list, nothing is tried.
+func TestVersionsNotListed(t *testing.T) {
+	server := s3test.New(s3test.WithVersioning())
+	puts := 0
+	server.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if strings.HasPrefix(operation, "P") { // PutObject, PostObject
+			puts++
+		}
+		return s3test.None
+	})
+	client := server.S3()
+	p := &patient{
+		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-versions/",
+		http: server.HTTPClient(),
+	}
+	_, err := p.examine(t.Context())
+	require.ErrorContains(t, err, "s3:ListBucketVersions on the bucket (501 NotImplemented)")
+	require.NotContains(t, err.Error(), "may be left")
+	require.Equal(t, 1, puts)
+	require.Empty(t, server.Versions(p.bucket, p.uploads()+"private"))
+
+	// Versioning that began in the middle is not taken for clean either.
+	put(t, client, p.bucket, p.published()+"a.txt")
+	require.ErrorIs(t, p.clean(t.Context()), errVersionsKept)
+	require.Len(t, server.Versions(p.bucket, p.published()+"a.txt"), 2)
+}
+
+// TestVersioningSuspended: the deletes of a suspended bucket leave markers, which go as well.
+func TestVersioningSuspended(t *testing.T) {
+	client := ceph.Shared(t).Client()
+	p := &patient{store: client, bucket: "suspended", prefix: "incoming/", final: "files/", own: "doctor-suspended/"}
+	_, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &p.bucket})
+	require.NoError(t, err)
+	setVersioning(t, client, p.bucket, types.BucketVersioningStatusEnabled)
+	put(t, client, p.bucket, p.uploads()+"old.txt")
+	setVersioning(t, client, p.bucket, types.BucketVersioningStatusSuspended)
+	put(t, client, p.bucket, p.uploads()+"old.txt")
+	put(t, client, p.bucket, p.uploads()+"new.txt")
+	put(t, client, p.bucket, p.published()+"new.txt")
+	require.NoError(t, p.clean(t.Context()))
+	requireNoVersion(t, client, p.bucket)
+}
+
+// TestPrefixIgnored: what a store names that was not asked for stays.
+func TestPrefixIgnored(t *testing.T) {
+	server, _ := startStore(t, "mine")
+	client := server.Client()
+	p := &patient{bucket: "mine", prefix: "incoming/", final: "files/", own: "doctor-prefix/"}
+	p.store = s3.New(client.Options(), func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("ignore the prefix", func(
+				ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+			) (middleware.InitializeOutput, middleware.Metadata, error) {
+				switch input := in.Parameters.(type) {
+				case *s3.ListObjectsV2Input:
+					input.Prefix = nil
+				case *s3.ListObjectVersionsInput:
+					input.Prefix = nil
+				case *s3.ListMultipartUploadsInput:
+					input.Prefix = nil
+				}
+				return next.HandleInitialize(ctx, in)
+			}), middleware.Before)
+		})
+	})
+	put(t, client, "mine", "files/contract.pdf")
+	const refused = `asked for what lies under incoming/doctor-prefix/, the store names "files/contract.pdf"`
+	require.ErrorContains(t, p.clean(t.Context()), refused)
+	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &p.bucket})
+	require.NoError(t, err)
+	require.Len(t, list.Contents, 1)
+
+	_, err = client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &p.bucket, Key: aws.String("files/contract.pdf")})
+	require.NoError(t, err)
+	_, err = client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &p.bucket, Key: aws.String("files/contract.pdf")})
+	require.NoError(t, err)
+	require.ErrorContains(t, p.clean(t.Context()), refused)
+	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &p.bucket})
+	require.NoError(t, err)
+	require.Len(t, uploads.Uploads, 1)
+}
+
+// TestManyAtOnce deletes so many objects at a time: in the bubble it would be stuck if it deleted one after the other.
+func TestManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New()
+		p := &patient{store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-many/"}
+		for i := range 3 * atOnce {
+			put(t, p.store, p.bucket, p.uploads()+strconv.Itoa(i))
+		}
+		var mu sync.Mutex
+		waiting, together := 0, make(chan struct{})
+		server.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			if operation != "DeleteObject" {
+				return s3test.None
+			}
+			mu.Lock()
+			wait := together
+			if waiting++; waiting == atOnce {
+				close(together)
+				waiting, together = 0, make(chan struct{})
+			}
+			mu.Unlock()
+			<-wait
+			return s3test.None
+		})
+		require.NoError(t, p.clean(t.Context()))
+		require.Empty(t, server.Objects(p.bucket))
+	})
+}
