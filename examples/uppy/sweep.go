@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +30,8 @@ type sweeper struct {
 }
 
 // leaveToStore has the store itself delete what is left, after ten days: uploads that were never completed, and those in
-// parts that were never ended. It reports whether the store can.
+// parts that were never ended. It reports whether the store can. S3 cannot add a rule:
+// these two replace all that the bucket had. If yours has others, put them beside those where you set it up, not here.
 func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
 	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
 	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
@@ -81,6 +84,10 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 			return int(aborted.Load()), err
 		}
 		for _, upload := range found.Uploads {
+			if !strings.HasPrefix(aws.ToString(upload.Key), s.prefix) {
+				_ = aborts.Wait()
+				return int(aborted.Load()), fmt.Errorf("asked for uploads under %s, the store names %q", s.prefix, aws.ToString(upload.Key))
+			}
 			if upload.Initiated == nil || !upload.Initiated.Before(oldest) {
 				continue
 			}

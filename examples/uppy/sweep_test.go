@@ -80,6 +80,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 	var logged bytes.Buffer
 	pages := 0
 	stuck := true
+	ignored := false
 	disturbed := s3.New(client.Options(), func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("disturb", func(
@@ -89,6 +90,9 @@ func testSweep(t *testing.T, client *s3.Client) {
 				case *s3.ListMultipartUploadsInput:
 					pages++
 					input.MaxUploads = aws.Int32(2)
+					if ignored {
+						input.Prefix = nil
+					}
 				case *s3.AbortMultipartUploadInput:
 					if stuck && strings.HasSuffix(*input.Key, "/stuck") {
 						return middleware.InitializeOutput{}, middleware.Metadata{}, errors.New("the store is busy")
@@ -119,6 +123,12 @@ func testSweep(t *testing.T, client *s3.Client) {
 	aborted, err = sweep.sweep(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, aborted)
+	require.Equal(t, []string{other}, left())
+
+	ignored = true
+	aborted, err = sweep.sweep(t.Context())
+	require.EqualError(t, err, `asked for uploads under incoming/, the store names "files/alice/a"`)
+	require.Zero(t, aborted)
 	require.Equal(t, []string{other}, left())
 
 	sweep.bucket = "no-such-bucket"
