@@ -165,6 +165,8 @@ func verdict(results []conformance.Result) Constraint {
 		default:
 			shown.Answer = r.Answer.String()
 			switch {
+			case !r.Answer.Accepted() && !r.Refused() && (!cheat || r.Broken == ""):
+				c.Unknown = append(c.Unknown, r.Case.Name+": it fails with "+shown.Answer+", which does not say that it is refused")
 			case r.Case.Do == nil && r.Case.Call == nil && !cheat && !r.Answer.Accepted():
 				refusedHonest++
 				honest.add(shown.Answer)

@@ -65,7 +65,7 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 	var may, unknown []string
 	for _, try := range tries {
 		switch answer, err := conformance.AnswerOf(try.do()); {
-		case err != nil:
+		case err != nil || answer.Status >= http.StatusInternalServerError:
 			unknown = append(unknown, try.what)
 		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
 			may = append(may, try.what)

@@ -166,7 +166,33 @@ func (a Answer) String() string {
 // Accepted reports whether the server took the upload.
 func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
 
-// AnswerOf returns what a store answered to the SDK, 200 if that was no error, or the error if there was no answer.
+// busy reports whether the answer, of the store or of what stands before it, says only that it cannot deal with requests now.
+func (a Answer) busy() bool {
+	switch a.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return a.Code == "SlowDown"
+}
+
+// refuses reports whether the answer says that the request is refused. Other failures do not show that it would be again.
+func (a Answer) refuses() bool {
+	switch a.Code {
+	case "": // not S3, or the answer to a HEAD
+		return a.Status == http.StatusMethodNotAllowed || a.Status == http.StatusNotImplemented
+	case "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "ExpiredToken":
+		return false
+	}
+	return a.Status/100 == 4 && !a.busy() || a.Status == http.StatusNotImplemented
+}
+
+// busyError is a busy Answer, in place of one that says something.
+type busyError struct{ Answer }
+
+func (e busyError) Error() string { return fmt.Sprintf("the store is busy: it answers %v", e.Answer) }
+
+// AnswerOf returns what a store answered to the SDK, 200 if that was no error, or the error if there was no answer but that
+// it is busy.
 func AnswerOf(err error) (Answer, error) {
 	if err == nil {
 		return stored, nil
@@ -178,6 +204,9 @@ func AnswerOf(err error) (Answer, error) {
 	answer := Answer{Status: response.HTTPStatusCode()}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		answer.Code = api.ErrorCode()
+	}
+	if answer.busy() {
+		return Answer{}, busyError{answer}
 	}
 	return answer, nil
 }

@@ -71,6 +71,21 @@ func (r *Result) unlike(format string, args ...any) {
 	r.Unlike = errors.Join(r.Unlike, fmt.Errorf(format, args...))
 }
 
+// Refused reports whether the server's answer says that it refused the case: by a status and code that S3 has for that, or by
+// those that it, or a server with a reason for it (Case.But), is known to give here.
+func (r Result) Refused() bool {
+	known := func(a Answer) bool { return r.Answer == a && !a.Accepted() }
+	if known(r.Case.Want) || r.Answer.refuses() {
+		return true
+	}
+	for _, d := range r.Case.But {
+		if known(d.Answer) || known(d.Or) {
+			return true
+		}
+	}
+	return false
+}
+
 // privateBody is what lies under a key that no grant is for.
 var privateBody = []byte("for nobody else\n")
 
@@ -101,8 +116,26 @@ func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) e
 	return r.Unlike
 }
 
-// Run runs one case. The error of Err holds no URL.
+// tries is how often a case is run where the server is busy.
+const tries = 3
+
+// Run runs one case, from its beginning up to twice more if the server is busy, a second and two later. The error of Err
+// holds no URL.
 func (t Target) Run(ctx context.Context, c Case) Result {
+	for try := 1; ; try++ {
+		r := t.try(ctx, c)
+		if _, busy := errors.AsType[busyError](r.Err); !busy || try == tries {
+			return r
+		}
+		select {
+		case <-ctx.Done():
+			return r
+		case <-time.After(time.Duration(try) * time.Second):
+		}
+	}
+}
+
+func (t Target) try(ctx context.Context, c Case) Result {
 	r := &Result{Case: c}
 	run := run{Target: t, c: c, r: r, folder: t.prefix() + rand.Text() + "/", want: c.Want}
 	if d, ok := c.But[t.Name]; ok {
@@ -346,6 +379,9 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 // once uploads honestly.
 func (t run) once(ctx context.Context, honest *Attempt) error {
 	answer, err := honest.send(ctx, t.HTTP)
+	if err == nil && answer.busy() {
+		return busyError{answer}
+	}
 	if err == nil && !answer.Accepted() {
 		err = fmt.Errorf("the honest upload before it was refused: %v", answer)
 	}
@@ -360,9 +396,14 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (body []byte, er
 	if t.c.Do != nil {
 		t.c.Do(a)
 	}
-	if t.r.Answer, err = a.send(ctx, t.HTTP); err != nil {
+	answer, err := a.send(ctx, t.HTTP)
+	if err != nil {
 		return nil, err
 	}
+	if answer.busy() {
+		return nil, busyError{answer}
+	}
+	t.r.Answer = answer
 	switch accepted := t.r.Answer.Accepted(); {
 	case accepted && !t.c.Want.Accepted() && !t.c.Harmless:
 		t.r.broken("it was taken")

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+// examineThrough examines a store whose clients meet something before it, which answers what it will not pass on.
+func examineThrough(t *testing.T, before func(*http.Request) (status int, body string)) (r *Report) {
+	server := s3test.New()
+	client := server.S3()
+	p := &patient{
+		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-through/",
+		http: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			status, body := before(r)
+			if status == 0 {
+				return server.HTTPClient().Transport.RoundTrip(r)
+			}
+			answer := httptest.NewRecorder()
+			answer.WriteHeader(status)
+			_, _ = answer.WriteString(body)
+			return answer.Result(), nil
+		})},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		r, err = p.examine(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, server.Objects(p.bucket))
+	})
+	return r
+}
+
+const slowDown = "<Error><Code>SlowDown</Code></Error>"
+
+// TestBusy: a store that is busy for a moment is asked again.
+func TestBusy(t *testing.T) {
+	var began time.Time
+	var passed atomic.Bool
+	var busy atomic.Int64
+	r := examineThrough(t, func(*http.Request) (int, string) {
+		if began.IsZero() {
+			began = time.Now()
+		}
+		// The first case passes a second later, and then those that are run at once another one later.
+		if s := time.Since(began) / time.Second; s == 0 || s == 1 && passed.Swap(true) {
+			busy.Add(1)
+			return http.StatusServiceUnavailable, slowDown
+		}
+		return 0, ""
+	})
+	require.Greater(t, busy.Load(), int64(atOnce))
+	require.True(t, r.Enforced)
+	require.Empty(t, rowsOf(r, NotEnforced, NotOffered, Unproven))
+}
+
+// TestFailuresRefuseNothing: what fails all the time is neither enforced nor not offered.
+func TestFailuresRefuseNothing(t *testing.T) {
+	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
+	otherSize := func(r *http.Request) bool {
+		return r.Method == http.MethodPut && r.ContentLength != int64(len(conformance.Body))
+	}
+	for name, c := range map[string]struct {
+		which  func(*http.Request) bool
+		status int
+		body   string
+		row    string
+	}{
+		"busy":         {otherSize, http.StatusServiceUnavailable, slowDown, "PUT: exact size"},
+		"broken":       {otherSize, http.StatusInternalServerError, "<Error><Code>InternalError</Code></Error>", "PUT: exact size"},
+		"firewall":     {otherSize, http.StatusForbidden, "<html>Blocked</html>", "PUT: exact size"},
+		"busy forms":   {form, http.StatusServiceUnavailable, slowDown, "form: an honest upload"},
+		"broken forms": {form, http.StatusInternalServerError, "", "form: an honest upload"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := examineThrough(t, func(r *http.Request) (int, string) {
+				if c.which(r) {
+					return c.status, c.body
+				}
+				return 0, ""
+			})
+			require.False(t, r.Enforced)
+			require.Empty(t, rowsOf(r, NotOffered))
+			require.Contains(t, rowsOf(r, Unproven), c.row)
+			i := slices.IndexFunc(r.Constraints, func(row Constraint) bool { return row.Kind+": "+row.Constraint == c.row })
+			require.NotEmpty(t, r.Constraints[i].Unknown)
+			require.NotContains(t, strings.Join(r.Constraints[i].Answers, " "), "503")
+			var printed bytes.Buffer
+			require.NoError(t, newPrinter(&printed).report(r))
+			require.Contains(t, printed.String(), "not all that the library promises could be shown to be enforced here")
+		})
+	}
+}
+
+// TestRoleUnknown: a role to which the store only fails is not said to have rights.
+func TestRoleUnknown(t *testing.T) {
+	for name, fault := range map[string]s3test.Fault{"broken": s3test.InternalError, "busy": s3test.SlowDown} {
+		t.Run(name, func(t *testing.T) {
+			server := s3test.New()
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			p := &patient{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
+			require.Equal(t, []Finding{{
+				"role that signs", Unknown, "no answer to whether it may read objects, list the bucket, delete objects, put objects elsewhere",
+			}}, p.signingRole(t.Context(), nil))
+		})
+	}
+}

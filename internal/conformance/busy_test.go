@@ -1,0 +1,120 @@
+package conformance_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/s3test"
+)
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// TestBusy: what a busy server says is no answer to a case, which is run again.
+func TestBusy(t *testing.T) {
+	honest := conformance.Cases()[0]
+	for name, c := range map[string]struct {
+		status, times int
+		interrupted   bool
+		seconds       int
+		refused       bool
+	}{
+		"not":         {http.StatusServiceUnavailable, 0, false, 0, false},
+		"once":        {http.StatusTooManyRequests, 1, false, 1, false},
+		"twice":       {http.StatusBadGateway, 2, false, 3, false},
+		"always":      {http.StatusGatewayTimeout, 9, false, 3, true},
+		"interrupted": {http.StatusServiceUnavailable, 9, true, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := s3test.New()
+				asked := 0
+				target := conformance.Target{Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: &http.Client{
+					Transport: transport(func(r *http.Request) (*http.Response, error) {
+						if asked++; asked > c.times {
+							return server.HTTPClient().Transport.RoundTrip(r)
+						}
+						answer := httptest.NewRecorder()
+						answer.WriteHeader(c.status)
+						return answer.Result(), nil
+					}),
+				}}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.interrupted {
+					cancel()
+				}
+				began := time.Now()
+				result := target.Run(ctx, honest)
+				require.Equal(t, time.Duration(c.seconds)*time.Second, time.Since(began))
+				switch {
+				case c.interrupted:
+					require.Error(t, result.Err)
+				case c.refused:
+					require.ErrorContains(t, result.Err, "the store is busy: it answers 504")
+					require.Equal(t, 3, asked)
+				default:
+					require.NoError(t, result.Err)
+					require.NoError(t, result.Unlike)
+					require.Equal(t, c.times+1, asked)
+				}
+			})
+		})
+	}
+}
+
+// TestBusyStore: the same of what the SDK hears.
+func TestBusyStore(t *testing.T) {
+	server := s3test.New()
+	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.SlowDown })
+	bucket := s3test.DefaultBucket
+	_, err := server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
+	_, err = conformance.AnswerOf(err)
+	require.EqualError(t, err, "the store is busy: it answers 503 SlowDown")
+	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
+	_, err = server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
+	answer, err := conformance.AnswerOf(err)
+	require.NoError(t, err)
+	require.Equal(t, conformance.Answer{Status: 403, Code: "AccessDenied"}, answer)
+}
+
+// TestRefused: not every failure is a refusal.
+func TestRefused(t *testing.T) {
+	for answer, want := range map[conformance.Answer]bool{
+		{Status: 403, Code: "SignatureDoesNotMatch"}: true,
+		{Status: 400, Code: "Unheard"}:               true,
+		{Status: 501, Code: "NotImplemented"}:        true,
+		{Status: 501}:                                true,
+		{Status: 405}:                                true,
+		{Status: 200}:                                false,
+		{Status: 303}:                                false,
+		{Status: 307, Code: "TemporaryRedirect"}:     false,
+		{Status: 403}:                                false, // of a firewall, say
+		{Status: 400}:                                false,
+		{Status: 400, Code: "RequestTimeout"}:        false,
+		{Status: 400, Code: "ExpiredToken"}:          false,
+		{Status: 409, Code: "OperationAborted"}:      false,
+		{Status: 429, Code: "TooManyRequests"}:       false,
+		{Status: 500, Code: "InternalError"}:         false,
+		{Status: 503, Code: "SlowDown"}:              false,
+	} {
+		cheat := conformance.Case{Want: conformance.Answer{Status: 404, Code: "NoSuchUpload"}}
+		require.Equal(t, want, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
+		if answer.Status < 400 {
+			continue
+		}
+		cheat.But = map[string]conformance.Deviation{"some": {Answer: answer, Reason: "is like that"}}
+		require.True(t, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
+		cheat = conformance.Case{Want: answer}
+		require.True(t, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
+	}
+}
