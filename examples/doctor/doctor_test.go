@@ -134,6 +134,10 @@ func states(r *Report) map[string]State {
 func TestWithoutFlags(t *testing.T) {
 	printed := visit(t, aws.Credentials{}, healthy)
 	require.Contains(t, printed, "all that the library promises is enforced here")
+	// To paste them replaces what there is, which has to be said.
+	for _, command := range []string{"put-bucket-cors", "put-bucket-lifecycle-configuration"} {
+		require.Contains(t, printed, ", in place of all rules there are: aws s3api "+command)
+	}
 	require.NotContains(t, printed, "\x1b")
 	for line := range strings.Lines(printed) {
 		if !strings.Contains(line, "aws s3api") && !strings.Contains(line, `"Action"`) {

@@ -170,8 +170,8 @@ func (p *printer) paste(r *Report) {
 		title    string
 		document any
 	}{
-		{"CORS: aws s3api put-bucket-cors --bucket " + r.Bucket + " --cors-configuration file://cors.json", r.Paste.CORS},
-		{"Lifecycle: aws s3api put-bucket-lifecycle-configuration --bucket " + r.Bucket + " --lifecycle-configuration file://lifecycle.json", r.Paste.Lifecycle},
+		{"CORS, in place of all rules there are: aws s3api put-bucket-cors --bucket " + r.Bucket + " --cors-configuration file://cors.json", r.Paste.CORS},
+		{"Lifecycle, in place of all rules there are: aws s3api put-bucket-lifecycle-configuration --bucket " + r.Bucket + " --lifecycle-configuration file://lifecycle.json", r.Paste.Lifecycle},
 		{"IAM, of the role that signs", r.Paste.SigningRole},
 		{"IAM, of the role of the store (WithStore)", r.Paste.StoreRole},
 	} {
