@@ -464,7 +464,9 @@ func TestTwoRoles(t *testing.T) {
 	}
 	setVersioning(t, server.Client(), versioned, types.BucketVersioningStatusEnabled)
 	root := sts.New(sts.Options{
-		BaseEndpoint: &server.STSURL, Region: ceph.Region,
+		// On a busy machine the SDK may close a connection on which the answer comes before it is done with the request.
+		RetryMaxAttempts: 10,
+		BaseEndpoint:     &server.STSURL, Region: ceph.Region,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
 	})
 	client := func(document any) *s3.Client {
