@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"math"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -174,4 +178,100 @@ func TestOneByteOver(t *testing.T) {
 		require.Empty(t, p.keys(t))
 		require.Empty(t, p.uploads(t))
 	}
+}
+
+// TestPartSizes: neither the service nor what is noted of an upload has put make more parts than there can be, or none.
+func TestPartSizes(t *testing.T) {
+	for _, c := range []struct{ partSize, size, count int64 }{
+		{1, 1, 1}, {1, maxParts, maxParts}, {1, maxParts + 1, 0}, {1, 200 << 20, 0}, {math.MaxInt64, 10, 1},
+		{math.MaxInt64, math.MaxInt64, 1}, {math.MaxInt64/maxParts + 1, math.MaxInt64, maxParts}, {math.MaxInt64 / maxParts, math.MaxInt64, 0},
+		{0, 10, 0}, {-1, 10, 0}, {math.MinInt64, 10, 0}, {5, 0, 0}, {5, -1, 0},
+	} {
+		s := &state{upload: upload{PartSize: c.partSize}, request: request{Size: c.size}}
+		err := s.check(c.size)
+		if c.count == 0 {
+			require.ErrorContains(t, err, "there can be 1 to 10000 parts", "%+v", c)
+			continue
+		}
+		require.NoError(t, err, "%+v", c)
+		require.EqualValues(t, c.count, s.count(), "%+v", c)
+		offset, size := s.section(s.count())
+		require.Equal(t, c.size, offset+size, "%+v", c)
+		require.Positive(t, size, "%+v", c)
+	}
+
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := newFile(t, "a.bin", 2*partSize)
+	for _, size := range []string{"1", "0", "-1"} {
+		u := p.as(t, "alice")
+		rewrite(u.service.client, func(r *http.Request, answer string) string {
+			return strings.Replace(answer, `"partSize":5242880`, `"partSize":`+size, 1)
+		})
+		_, err := u.put(t.Context(), path)
+		require.ErrorContains(t, err, "the service asks for parts of "+size+" bytes of a file of 10485760; there can be 1 to 10000 parts")
+		require.Empty(t, p.uploads(t))
+		require.Zero(t, u.noted(t))
+	}
+
+	path = p.interrupted(t, u, "a.bin")
+	s, err := loadState(u.states, u.service.url, path)
+	require.NoError(t, err)
+	s.PartSize = 0
+	require.NoError(t, s.save())
+	_, err = u.put(t.Context(), path)
+	require.ErrorContains(t, err, "parts of 0 bytes of a file of 20971520; there can be 1 to 10000 parts; remove it to begin anew")
+	require.ErrorContains(t, u.abort(t.Context(), path), s.path)
+}
+
+// TestListedParts: of what the service lists, parts that cannot be are nothing to put.
+func TestListedParts(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := p.interrupted(t, u, "a.bin")
+	arrived := p.arrived(t)
+	rewrite(u.service.client, func(r *http.Request, answer string) string {
+		if r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/batch") {
+			return answer
+		}
+		var more strings.Builder
+		for _, number := range []int{math.MinInt64, -1, 0, 5, math.MaxInt64} {
+			fmt.Fprintf(&more, `{"PartNumber":%d,"Size":%d,"ETag":"\"0\""},`, number, partSize)
+		}
+		return strings.Replace(answer, "[", "["+more.String(), 1)
+	})
+	numbers := u.counted()
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.Len(t, numbers(), 4-len(arrived))
+	p.requireStored(t, path, object)
+}
+
+// TestLongAnswer: what a service says without end is not read to it.
+func TestLongAnswer(t *testing.T) {
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for spaces := bytes.Repeat([]byte(" "), 1<<16); ; {
+			if _, err := w.Write(spaces); err != nil {
+				return
+			}
+		}
+	}))
+	defer endless.Close()
+	u := (&place{url: endless.URL, http: newClient(1)}).as(t, "alice")
+	_, err := u.put(t.Context(), newFile(t, "a.bin", 10))
+	require.EqualError(t, err, "the service's answer: it is over 4194304 bytes")
+}
+
+// rewrite changes what a client is answered.
+func rewrite(client *http.Client, change func(r *http.Request, answer string) string) {
+	meddle(client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		w, err := next.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		defer w.Body.Close()
+		answer, err := io.ReadAll(w.Body)
+		w.Body = io.NopCloser(strings.NewReader(change(r, string(answer))))
+		return w, err
+	})
 }

@@ -52,7 +52,10 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 			return nil, err
 		}
 		s.upload, s.request, s.Modified, s.MD5 = *begun, about, f.info.ModTime(), false
-		if err := s.save(); err != nil {
+		if err = s.check(about.Size); err == nil {
+			err = s.save()
+		}
+		if err != nil {
 			return nil, errors.Join(err, u.service.abort(ctx, begun))
 		}
 	}
@@ -94,6 +97,9 @@ func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state
 	}
 	arrived := make(map[int]part)
 	for _, p := range list {
+		if p.PartNumber < 1 || p.PartNumber > s.count() {
+			continue
+		}
 		offset, size := s.section(p.PartNumber)
 		if p.Size != size {
 			continue

@@ -20,7 +20,12 @@ import (
 const (
 	answerTime   = 30 * time.Second // that the service has for an answer
 	completeTime = 6 * time.Minute  // for one that copies what was uploaded
+	answerSize   = 4 << 20          // bytes of an answer: the list of 10,000 parts takes about one and a half
 )
+
+// maxParts is how many S3 takes of an object.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+const maxParts = 10_000
 
 // service is a presign.Handler, as its clients see it.
 type service struct {
@@ -81,12 +86,17 @@ func (s *service) start(ctx context.Context, q request) (*upload, error) {
 		metadata["checksum"] = q.Checksum
 	}
 	started := new(upload)
-	err := s.mounted(s.call(ctx, http.MethodPost, "/s3/multipart",
+	return started, s.mounted(s.call(ctx, http.MethodPost, "/s3/multipart",
 		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started))
-	if err == nil && started.PartSize < 1 {
-		err = fmt.Errorf("the service's answer: parts of %d bytes", started.PartSize)
+}
+
+// check returns an error if a file of that size does not go in the upload's parts. Where it does, count and section
+// cannot overflow.
+func (u *upload) check(size int64) error {
+	if size < 1 || u.PartSize < 1 || (size-1)/u.PartSize >= maxParts {
+		return fmt.Errorf("the service asks for parts of %d bytes of a file of %d; there can be 1 to %d parts", u.PartSize, size, maxParts)
 	}
-	return started, err
+	return nil
 }
 
 // sign returns the URLs of up to 100 parts.
@@ -173,9 +183,11 @@ func (s *service) try(ctx context.Context, method, path string, body []byte, com
 		return err
 	}
 	defer w.Body.Close()
-	text, err := io.ReadAll(w.Body)
+	text, err := io.ReadAll(io.LimitReader(w.Body, answerSize+1))
 	if err != nil {
 		return fmt.Errorf("the service's answer: %w", err)
+	} else if len(text) > answerSize {
+		return final(fmt.Errorf("the service's answer: it is over %d bytes", answerSize))
 	}
 	if w.StatusCode >= 300 {
 		problem := new(presign.Problem)

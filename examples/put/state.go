@@ -38,8 +38,12 @@ func loadState(dir, service, file string) (*state, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.path, err)
+	err = json.Unmarshal(text, s)
+	if err == nil && s.UploadID != "" {
+		err = s.check(s.Size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which notes the upload: %w; remove it to begin anew", s.path, err)
 	}
 	return s, nil
 }
@@ -73,7 +77,7 @@ func (s *state) of(info os.FileInfo) bool {
 }
 
 // count returns how many parts there are.
-func (s *state) count() int { return int((s.Size + s.PartSize - 1) / s.PartSize) }
+func (s *state) count() int { return int((s.Size-1)/s.PartSize) + 1 }
 
 // section returns where a part is in the file, and how large it is.
 func (s *state) section(number int) (offset, size int64) {
