@@ -7,9 +7,10 @@
 // That starts an S3 server and a service to show it, and uploads two files that it makes up, or those that it is given
 // (by absolute paths: -C changes the directory). With -dir, everything is kept there, and a later run goes on with it.
 //
-//	go run -C examples ./put -url https://app.example.com/uploads -header 'Authorization: Bearer …' /home/me/film.mp4
+//	go run -C examples ./put -url https://app.example.com/uploads -header @/home/me/token /home/me/film.mp4
 //
-// uploads to a service of yours: any that mounts a presign.Handler there.
+// uploads to a service of yours: any that mounts a presign.Handler there. The file token has the line "Authorization:
+// Bearer …"; -header 'Authorization: Bearer …' does the same, and shows it to all users of the machine.
 package main
 
 import (
@@ -39,13 +40,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("put", flag.ExitOnError)
 	mount := flags.String("url", "", "`URL` where a service mounts its grants; without it put starts one, and an S3 server")
 	header := make(http.Header)
-	flags.Func("header", "`'Name: value'` of every request to the service; may be repeated", func(line string) error {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok {
-			return errors.New("it has no colon")
-		}
-		header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-		return nil
+	flags.Func("header", "`'Name: value'` of every request to the service; may be repeated; @file for a file of such lines, which says them to nobody else", func(value string) error {
+		return addHeader(header, value)
 	})
 	user := flags.String("user", "", "`name:password` for the service; PUT_USER in the environment says it to nobody else")
 	parallel := flags.Int("parallel", 4, "`number` of parts that are uploaded at once")

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -417,6 +418,43 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
+// TestSave: what is noted follows no link that somebody else has put in its way, is for the user alone, and leaves nothing
+// beside it.
+func TestSave(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("skipped: links and modes are those of Unix")
+	}
+	t.Chdir(t.TempDir())
+	s, err := loadState(".", "https://example.com", "a.bin")
+	require.NoError(t, err)
+	kept := filepath.Join(t.TempDir(), "kept")
+	require.NoError(t, os.WriteFile(kept, []byte("kept"), 0o644))
+	for _, name := range []string{s.path, s.path + ".new"} {
+		require.NoError(t, os.Symlink(kept, name))
+	}
+	s.upload, s.Size = upload{UploadID: "id", PartSize: 10}, 10
+	require.NoError(t, s.save())
+	text, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	require.Equal(t, "kept", string(text))
+	info, err := os.Lstat(s.path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	again, err := loadState(".", "https://example.com", "a.bin")
+	require.NoError(t, err)
+	require.Equal(t, "id", again.UploadID)
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Len(t, entries, 2, "the state, and the link")
+
+	require.NoError(t, os.Remove(s.path))
+	require.NoError(t, os.Mkdir(s.path, 0o700))
+	require.Error(t, s.save())
+	entries, err = os.ReadDir(".")
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+}
+
 // TestAbort gives an upload up that was interrupted.
 func TestAbort(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
@@ -628,12 +666,26 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// TestHeader: the error of a line in a file says where it is, and not what is there.
+func TestHeader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines")
+	require.NoError(t, os.WriteFile(path, []byte("A: 1\n\n the token alone \n"), 0o600))
+	header := make(http.Header)
+	require.EqualError(t, addHeader(header, "@"+path), path+":3: it has no colon")
+	require.ErrorIs(t, addHeader(header, "@"+path+"x"), fs.ErrNotExist)
+	require.EqualError(t, addHeader(header, "the token alone"), "it has no colon")
+	require.NoError(t, addHeader(header, "a:2"))
+	require.Equal(t, http.Header{"A": {"1", "2"}}, header)
+}
+
 // TestUser: who asks is said by a flag, by the environment, or by any header.
 func TestUser(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	path := newFile(t, "a.thing", 10)
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth("alice", users["alice"])
+	lines := filepath.Join(t.TempDir(), "lines")
+	require.NoError(t, os.WriteFile(lines, []byte("\r\nAuthorization: "+r.Header.Get("Authorization")+"\r\n\nX-Other: a:b"), 0o600))
 	for _, c := range []struct {
 		environment string
 		args        []string
@@ -641,11 +693,13 @@ func TestUser(t *testing.T) {
 		{"", []string{"-user", "alice:" + users["alice"]}},
 		{"alice:" + users["alice"], nil},
 		{"", []string{"-header", "Authorization: " + r.Header.Get("Authorization"), "-header", "X-Other: a:b"}},
+		{"", []string{"-header", "@" + lines}},
 	} {
 		t.Setenv("PUT_USER", c.environment)
 		var out bytes.Buffer
 		args := append([]string{"-url", p.url + "/", "-state", t.TempDir(), "-type", "application/x-thing"}, append(c.args, path)...)
 		require.NoError(t, run(t.Context(), args, &out))
+		require.NotContains(t, out.String(), r.Header.Get("Authorization"))
 		key := regexp.MustCompile(`is stored as (\S+) \(application/x-thing, 10 bytes`).FindStringSubmatch(out.String())
 		require.Len(t, key, 2, out.String())
 		p.requireStored(t, path, &presign.Object{Key: key[1]})

@@ -54,14 +54,22 @@ func (s *state) save() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+	dir := filepath.Dir(s.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	next := s.path + ".new"
-	if err := os.WriteFile(next, text, 0o600); err != nil {
+	next, err := os.CreateTemp(dir, filepath.Base(s.path)+".*") // for the user alone, and by no name that others could have taken
+	if err != nil {
 		return err
 	}
-	return os.Rename(next, s.path)
+	_, err = next.Write(text)
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), s.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(next.Name()))
+	}
+	return nil
 }
 
 func (s *state) remove() error {
