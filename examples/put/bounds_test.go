@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	uploads "github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 // problem returns what the service has refused something with.
@@ -205,7 +205,7 @@ func TestPartSizes(t *testing.T) {
 	path := newFile(t, "a.bin", 2*partSize)
 	for _, size := range []string{"1", "0", "-1"} {
 		u := p.as(t, "alice")
-		rewrite(u.service.client, func(r *http.Request, answer string) string {
+		rewrite(u.service.http, func(r *http.Request, answer string) string {
 			return strings.Replace(answer, `"partSize":5242880`, `"partSize":`+size, 1)
 		})
 		_, err := u.put(t.Context(), path)
@@ -230,7 +230,7 @@ func TestListedParts(t *testing.T) {
 	u := p.as(t, "alice")
 	path := p.interrupted(t, u, "a.bin")
 	arrived := p.arrived(t)
-	rewrite(u.service.client, func(r *http.Request, answer string) string {
+	rewrite(u.service.http, func(r *http.Request, answer string) string {
 		if r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/batch") {
 			return answer
 		}

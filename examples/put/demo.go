@@ -17,7 +17,7 @@ import (
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
-	uploads "github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 const bucket = "put"

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	uploads "github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 // fault is what goes wrong with a request on its way.
@@ -204,7 +204,7 @@ func TestStoreFailsClient(t *testing.T) {
 			l.again(f, failing, failing+1)
 			u := alice(p)
 			meddle(u.store, l.carry)
-			meddle(u.service.client, l.carry)
+			meddle(u.service.http, l.carry)
 			object, err := u.put(t.Context(), path)
 			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
 			require.NoError(t, err, about)
@@ -243,7 +243,7 @@ func TestOutage(t *testing.T) {
 				u.patience.tries, u.service.patience.tries = 2, 2
 				if side == "client" {
 					meddle(u.store, l.carry)
-					meddle(u.service.client, l.carry)
+					meddle(u.service.http, l.carry)
 				}
 				_, err := u.put(t.Context(), path)
 				about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, l.failed)

@@ -28,7 +28,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/store"
-	uploads "github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 // standalone is the service in a process of its own.
@@ -146,7 +146,7 @@ func TestServiceKilled(t *testing.T) {
 		}
 		return answer, err
 	})
-	meddle(u.service.client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
 		mu.Lock()
 		defer mu.Unlock()

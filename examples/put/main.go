@@ -109,8 +109,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 
 	u := &uploader{
-		service: &service{
-			url: strings.TrimRight(*mount, "/"), header: header, client: newClient(*parallel), patience: usual, notes: os.Stderr,
+		service: &client{
+			url: strings.TrimRight(*mount, "/"), header: header, http: newClient(*parallel), patience: usual, notes: os.Stderr,
 		},
 		store: newClient(*parallel), patience: usual, parallel: *parallel, single: singleSize,
 		mediaType: *mediaType, algorithm: *algorithm, states: *states, out: stdout,

@@ -28,7 +28,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/store"
-	uploads "github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 // clientMarker makes the test binary put itself, so that it can be killed.
@@ -89,7 +89,7 @@ func (p *place) as(t *testing.T, user string) *uploader {
 	hasty := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
 	toService, toStore := *p.http, *p.http // to meddle with
 	return &uploader{
-		service: &service{url: p.url, header: r.Header, client: &toService, patience: hasty},
+		service: &client{url: p.url, header: r.Header, http: &toService, patience: hasty},
 		store:   &toStore, patience: hasty, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
 	}
 }
@@ -412,7 +412,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		_, err := u.put(t.Context(), path)
 		require.ErrorContains(t, err, "the store: cut")
 		require.NotContains(t, err.Error(), "http")
-		meddle(u.service.client, cut)
+		meddle(u.service.http, cut)
 		_, err = u.put(t.Context(), path)
 		require.EqualError(t, err, "the service: cut")
 	}
@@ -614,7 +614,7 @@ func TestLostUpload(t *testing.T) {
 
 	path = newFile(t, "a.bin", 2*partSize)
 	completed := false
-	meddle(u.service.client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if completed {
 			return nil, context.Canceled // as of one who was killed
 		}
@@ -624,7 +624,7 @@ func TestLostUpload(t *testing.T) {
 	_, err = u.put(t.Context(), path)
 	require.Error(t, err)
 	require.Equal(t, 1, u.noted(t))
-	u.service.client = p.http
+	u.service.http = p.http
 	numbers = u.counted()
 	object, err = u.put(t.Context(), path)
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ const (
 
 // uploader uploads files with grants of a service.
 type uploader struct {
-	service   *service
+	service   *client
 	store     *http.Client
 	patience  patience
 	parallel  int    // parts at once

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/examples/put/internal/service"
+	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 func main() {
@@ -38,7 +38,7 @@ func run(in io.Reader, out io.Writer) error {
 		BaseEndpoint: &config.Endpoint, Region: config.Region, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider(config.AccessKey, config.SecretKey, ""),
 	})
-	handler, err := service.New(client, config.Bucket, config.Policy, config.Users, presign.WithSecret(config.Secret))
+	handler, err := uploads.New(client, config.Bucket, config.Policy, config.Users, presign.WithSecret(config.Secret))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- service.NewServer(handler).Serve(listener) }()
+	go func() { ended <- uploads.NewServer(handler).Serve(listener) }()
 	go func() {
 		_, err := io.Copy(io.Discard, in)
 		ended <- err

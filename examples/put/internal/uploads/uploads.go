@@ -1,5 +1,5 @@
-// Package service is what put uploads to where there is no other: people with passwords upload files of any kind.
-package service
+// Package uploads is what put uploads to where there is no other: people with passwords upload files of any kind.
+package uploads
 
 import (
 	"crypto/subtle"

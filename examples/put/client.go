@@ -27,11 +27,11 @@ const (
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const maxParts = 10_000
 
-// service is a presign.Handler, as its clients see it.
-type service struct {
+// client asks a service, which mounts a presign.Handler, for grants.
+type client struct {
 	url      string      // of the mount, without a slash at its end
 	header   http.Header // of every request: who asks
-	client   *http.Client
+	http     *http.Client
 	patience patience
 	notes    io.Writer // of what keeps the user waiting; nowhere if nil
 	silent   sync.Once // it has been said that the service does not answer
@@ -60,33 +60,33 @@ type request struct {
 }
 
 // grant asks for a grant for a file that goes in one request.
-func (s *service) grant(ctx context.Context, q request) (*presign.Grant, error) {
+func (c *client) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	grant := new(presign.Grant)
-	return grant, s.mounted(s.call(ctx, http.MethodPost, "/", q, grant))
+	return grant, c.mounted(c.call(ctx, http.MethodPost, "/", q, grant))
 }
 
 // mounted says of a 404 what is likely: no handler answers so to who asks for a grant.
-func (s *service) mounted(err error) error {
-	if where, _ := url.Parse(s.url); where != nil && gone(err) {
+func (c *client) mounted(err error) error {
+	if where, _ := url.Parse(c.url); where != nil && gone(err) {
 		return fmt.Errorf("%w; is -url %s where the handler is mounted?", err, where.Redacted())
 	}
 	return err
 }
 
 // complete says that a file is uploaded, and returns what it has become.
-func (s *service) complete(ctx context.Context, key string) (*presign.Object, error) {
+func (c *client) complete(ctx context.Context, key string) (*presign.Object, error) {
 	object := new(presign.Object)
-	return object, s.call(ctx, http.MethodPost, "/complete", map[string]string{"key": key}, object)
+	return object, c.call(ctx, http.MethodPost, "/complete", map[string]string{"key": key}, object)
 }
 
 // start begins an upload in parts. The protocol has the size, and the checksum, in the metadata.
-func (s *service) start(ctx context.Context, q request) (*upload, error) {
+func (c *client) start(ctx context.Context, q request) (*upload, error) {
 	metadata := map[string]string{"size": strconv.FormatInt(q.Size, 10)}
 	if q.Checksum != "" {
 		metadata["checksum"] = q.Checksum
 	}
 	started := new(upload)
-	return started, s.mounted(s.call(ctx, http.MethodPost, "/s3/multipart",
+	return started, c.mounted(c.call(ctx, http.MethodPost, "/s3/multipart",
 		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started))
 }
 
@@ -100,28 +100,28 @@ func (u *upload) check(size int64) error {
 }
 
 // sign returns the URLs of up to 100 parts.
-func (s *service) sign(ctx context.Context, u *upload, numbers []int) (map[int]string, error) {
+func (c *client) sign(ctx context.Context, u *upload, numbers []int) (map[int]string, error) {
 	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers), " ", ","), "[]")
 	var answer struct {
 		PresignedURLs map[int]string `json:"presignedUrls"`
 	}
-	err := s.call(ctx, http.MethodGet, u.path("/batch")+"&partNumbers="+list, nil, &answer)
+	err := c.call(ctx, http.MethodGet, u.path("/batch")+"&partNumbers="+list, nil, &answer)
 	return answer.PresignedURLs, err
 }
 
 // list returns the parts that have arrived.
-func (s *service) list(ctx context.Context, u *upload) (arrived []part, err error) {
-	err = s.call(ctx, http.MethodGet, u.path(""), nil, &arrived)
+func (c *client) list(ctx context.Context, u *upload) (arrived []part, err error) {
+	err = c.call(ctx, http.MethodGet, u.path(""), nil, &arrived)
 	return arrived, err
 }
 
 // join makes one object of all parts.
-func (s *service) join(ctx context.Context, u *upload, parts []part) error {
-	return s.call(ctx, http.MethodPost, u.path("/complete"), map[string]any{"parts": parts}, nil)
+func (c *client) join(ctx context.Context, u *upload, parts []part) error {
+	return c.call(ctx, http.MethodPost, u.path("/complete"), map[string]any{"parts": parts}, nil)
 }
 
-func (s *service) abort(ctx context.Context, u *upload) error {
-	return s.call(ctx, http.MethodDelete, u.path(""), nil, nil)
+func (c *client) abort(ctx context.Context, u *upload) error {
+	return c.call(ctx, http.MethodDelete, u.path(""), nil, nil)
 }
 
 func (u *upload) path(rest string) string {
@@ -130,7 +130,7 @@ func (u *upload) path(rest string) string {
 
 // call makes a request, again as long as the service cannot be reached, or says that it is no fault of the request.
 // Its errors are a *presign.Problem where the service has answered.
-func (s *service) call(ctx context.Context, method, path string, body, answer any) error {
+func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
 	var text []byte
 	if body != nil {
 		var err error
@@ -139,8 +139,8 @@ func (s *service) call(ctx context.Context, method, path string, body, answer an
 		}
 	}
 	completes := strings.Contains(path, "/complete")
-	return s.patience.retry(ctx, func(int) error {
-		err := s.try(ctx, method, path, text, completes, answer)
+	return c.patience.retry(ctx, func(int) error {
+		err := c.try(ctx, method, path, text, completes, answer)
 		problem := (*presign.Problem)(nil)
 		if !errors.As(err, &problem) {
 			return err
@@ -155,29 +155,29 @@ func (s *service) call(ctx context.Context, method, path string, body, answer an
 	})
 }
 
-func (s *service) try(ctx context.Context, method, path string, body []byte, completes bool, answer any) error {
+func (c *client) try(ctx context.Context, method, path string, body []byte, completes bool, answer any) error {
 	limit := answerTime
 	if completes {
 		limit = completeTime
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(limited, method, s.url+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(limited, method, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return final(err)
 	}
-	for name, values := range s.header {
+	for name, values := range c.header {
 		r.Header[name] = values
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	w, err := s.client.Do(r)
+	w, err := c.http.Do(r)
 	if err != nil {
 		err = withoutURL("the service", err) // which has the upload's ID in it
-		if s.notes != nil && ctx.Err() == nil {
-			s.silent.Do(func() {
-				fmt.Fprintf(s.notes, "put: the service does not answer (%v); trying again\n", errors.Unwrap(err))
+		if c.notes != nil && ctx.Err() == nil {
+			c.silent.Do(func() {
+				fmt.Fprintf(c.notes, "put: the service does not answer (%v); trying again\n", errors.Unwrap(err))
 			})
 		}
 		return err
