@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -21,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
-	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
@@ -117,11 +115,7 @@ func newFaultyPlace(t *testing.T, l *line) *place {
 		o.RetryMaxAttempts = 1
 		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) { return l.carry(r, http.DefaultTransport) })
 	})
-	handler, err := uploads.New(client, bucket, uploads.Policy, users, presign.WithSecret(secret))
-	require.NoError(t, err)
-	listener := httptest.NewServer(handler)
-	t.Cleanup(listener.Close)
-	return at(server, listener.URL)
+	return openPlace(t, server, client, uploads.Policy)
 }
 
 // quiet keeps the service's log of what fails on purpose out of the way.

@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +24,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/relay"
 	"github.com/s3presign/presign/examples/internal/store"
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
 // standalone is the service in a process of its own.
 type standalone struct {
-	addr    string
+	url     string
 	process *exec.Cmd
 	stdin   io.Closer
 }
@@ -48,13 +46,13 @@ func buildStandalone(t *testing.T) (program string) {
 	return program
 }
 
-// startStandalone starts it on an address, which may be that of one before.
-func startStandalone(t *testing.T, program, addr string, server *store.Server) *standalone {
+// startStandalone starts it on a free port.
+func startStandalone(t *testing.T, program string, server *store.Server) *standalone {
 	t.Helper()
 	root, err := server.Client().Options().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	config, err := json.Marshal(map[string]any{
-		"Addr": addr, "Endpoint": server.URL, "Region": server.Region, "AccessKey": root.AccessKeyID, "SecretKey": root.SecretAccessKey,
+		"Endpoint": server.URL, "Region": server.Region, "AccessKey": root.AccessKeyID, "SecretKey": root.SecretAccessKey,
 		"Bucket": bucket, "Secret": secret, "Policy": uploads.Policy, "Users": users,
 	})
 	require.NoError(t, err)
@@ -71,7 +69,7 @@ func startStandalone(t *testing.T, program, addr string, server *store.Server) *
 	require.NoError(t, err)
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
-	s.addr = strings.TrimSpace(line)
+	s.url = "http://" + strings.TrimSpace(line)
 	return s
 }
 
@@ -101,8 +99,8 @@ func TestMemory(t *testing.T) {
 	}
 	const size, limit = 2 << 30, 64 << 20
 	server := newStore(t)
-	s := startStandalone(t, buildStandalone(t), "127.0.0.1:0", server)
-	p := at(server, "http://"+s.addr)
+	s := startStandalone(t, buildStandalone(t), server)
+	p := at(server, s.url)
 	path := filepath.Join(t.TempDir(), "sparse.bin")
 	f, err := os.Create(path)
 	require.NoError(t, err)
@@ -130,37 +128,58 @@ func TestMemory(t *testing.T) {
 func TestServiceKilled(t *testing.T) {
 	server := newStore(t)
 	program := buildStandalone(t)
-	s := startStandalone(t, program, "127.0.0.1:0", server)
-	p := at(server, "http://"+s.addr)
+	s := startStandalone(t, program, server)
+	front := relay.Start(t, s.url)
+	p := at(server, front.URL)
 	u := p.as(t, "alice")
 	u.parallel = 1
-	var mu sync.Mutex
-	sent, failed, killed := 0, 0, false
+	// The third part and the third failure wait until the test has done what they are for.
+	third, killed, missed, back := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	sent, failed := 0, 0 // one after the other
 	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
-		mu.Lock()
-		defer mu.Unlock()
 		if sent++; sent == 3 {
-			s.kill()
-			killed = true
+			close(third)
+			<-killed
 		}
 		return answer, err
 	})
 	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil || !killed {
-			return answer, err
+		if err == nil {
+			return answer, nil
 		}
 		if failed++; failed == 3 {
-			startStandalone(t, program, s.addr, server)
+			close(missed)
+			<-back
 		}
 		return nil, err
 	})
 	path := newFile(t, "a.bin", 10*partSize+1)
 	numbers := u.counted()
-	object, err := u.put(t.Context(), path)
+	var object *presign.Object
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		object, err = u.put(t.Context(), path)
+	}()
+	wait := func(event <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-event:
+		case <-done:
+			require.FailNow(t, "put has ended", "%v", err)
+		}
+	}
+	wait(third)
+	front.Lead(t, "") // rather than to whoever gets the port next
+	s.kill()
+	close(killed)
+	wait(missed)
+	front.Lead(t, startStandalone(t, program, server).url)
+	close(back)
+	<-done
 	require.NoError(t, err)
 	require.Equal(t, 3, failed)
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, numbers(), "none was sent twice")
@@ -169,59 +188,27 @@ func TestServiceKilled(t *testing.T) {
 	require.Empty(t, p.uploads(t))
 }
 
-// gate is a proxy before the store that lets some parts through and holds the others back.
-type gate struct {
-	*httptest.Server
-	mu      sync.Mutex
-	passing int   // how many parts go through; negative is all
-	passed  []int // their numbers
-	held    chan int
-	open    chan struct{} // closed to let go of those that are held
-}
-
-// newGate returns a gate that reaches the store as soon as there is one. Signatures are for the gate's name.
-func newGate(t *testing.T, passing int) (g *gate, reach func(target string)) {
-	t.Helper()
-	g = &gate{passing: passing, held: make(chan int, 100), open: make(chan struct{})}
-	var target *url.URL
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = r.In.Host
-	}}
-	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		number, err := strconv.Atoi(r.URL.Query().Get("partNumber"))
-		if err != nil {
-			http.Error(w, "only parts come here", http.StatusBadRequest)
-			return
-		}
-		g.mu.Lock()
-		pass := g.passing != 0
-		if pass {
-			g.passing--
-			g.passed = append(g.passed, number)
-		}
-		g.mu.Unlock()
-		if !pass {
-			g.held <- number
-			<-g.open
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(g.Close)
-	return g, func(to string) {
-		var err error
-		target, err = url.Parse(to)
-		require.NoError(t, err)
-	}
-}
-
 // TestClientKilled: one that is killed and run again sends what was missing, and nothing else.
 func TestClientKilled(t *testing.T) {
 	const all, before, parallel = 12, 4, 3
-	g, reach := newGate(t, before)
-	p := newPlace(t, uploads.Policy, presign.WithPublicEndpoint(g.URL))
-	reach(p.URL)
+	server := newStore(t)
+	front := relay.Start(t, server.URL)
+	p := openPlace(t, server, server.Client(), uploads.Policy, presign.WithPublicEndpoint(front.URL))
+	var mu sync.Mutex
+	passing, held, open := before, make(chan int, all), make(chan struct{})
+	release := sync.OnceFunc(func() { close(open) })
+	t.Cleanup(release)
+	front.Disturb(func(_ http.ResponseWriter, _ *http.Request, part int) bool {
+		mu.Lock()
+		passes := passing > 0
+		passing--
+		mu.Unlock()
+		if !passes {
+			held <- part
+			<-open
+		}
+		return passes
+	})
 	path, states := newFile(t, "a.bin", all*partSize-1000), t.TempDir()
 	client := func() *exec.Cmd {
 		c := exec.CommandContext(t.Context(), os.Args[0], "-url", p.url, "-state", states, "-parallel", strconv.Itoa(parallel), path)
@@ -230,13 +217,13 @@ func TestClientKilled(t *testing.T) {
 	}
 	first := client()
 	require.NoError(t, first.Start())
-	held := make(map[int]bool)
 	for range parallel { // all that it sends at once: what has passed before has arrived
-		held[<-g.held] = true
+		<-held
 	}
 	require.NoError(t, first.Process.Kill())
 	require.Error(t, first.Wait())
-	close(g.open)
+	front.Disturb(nil)
+	release()
 	arrived := p.arrived(t)
 	require.Len(t, arrived, before)
 	entries, err := os.ReadDir(states)
@@ -248,10 +235,7 @@ func TestClientKilled(t *testing.T) {
 		require.Equal(t, os.FileMode(0o600), info.Mode(), "what is in it is nobody else's business")
 	}
 
-	g.mu.Lock()
-	require.ElementsMatch(t, arrived, g.passed)
-	g.passing, g.passed = -1, nil
-	g.mu.Unlock()
+	require.Equal(t, arrived, front.Arrived())
 	var out bytes.Buffer
 	second := client()
 	second.Stdout, second.Stderr = &out, &out
@@ -263,10 +247,7 @@ func TestClientKilled(t *testing.T) {
 			missing = append(missing, number)
 		}
 	}
-	g.mu.Lock()
-	slices.Sort(g.passed)
-	require.Equal(t, missing, g.passed, "each once")
-	g.mu.Unlock()
+	require.Equal(t, missing, front.Arrived(), "each once")
 	key := regexp.MustCompile(`is stored as (\S+) `).FindStringSubmatch(out.String())
 	require.Len(t, key, 2, out.String())
 	p.requireStored(t, path, &presign.Object{Key: key[1]})

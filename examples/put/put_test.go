@@ -69,7 +69,13 @@ func newStore(t *testing.T) *store.Server {
 func newPlace(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) *place {
 	t.Helper()
 	server := newStore(t)
-	handler, err := uploads.New(server.Client(), bucket, policy, users, append(opts, presign.WithSecret(secret))...)
+	return openPlace(t, server, server.Client(), policy, opts...)
+}
+
+// openPlace starts a service of the store, which it reaches by client.
+func openPlace(t *testing.T, server *store.Server, client *s3.Client, policy presign.Policy, opts ...presign.SignerOption) *place {
+	t.Helper()
+	handler, err := uploads.New(client, bucket, policy, users, append(opts, presign.WithSecret(secret))...)
 	require.NoError(t, err)
 	listener := httptest.NewServer(handler)
 	t.Cleanup(listener.Close)
@@ -585,9 +591,11 @@ func TestChangesMeanwhile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
-	once := sync.OnceFunc(func() { require.NoError(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))) })
+	once := sync.OnceValue(func() error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) })
 	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		once()
+		if err := once(); err != nil {
+			return nil, err
+		}
 		return next.RoundTrip(r)
 	})
 	_, err := u.put(t.Context(), path)

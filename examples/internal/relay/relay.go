@@ -1,5 +1,5 @@
-// Package relay stands between clients and a store in tests: it tells which parts of uploads reached the store, and can
-// disturb them.
+// Package relay stands between clients and a server in tests: before a store, it tells which parts of uploads reached it,
+// and can disturb them; before a service, it keeps its address while there is none.
 package relay
 
 import (
@@ -17,11 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Relay passes requests on to a store, as they are: its own host is what their signatures are for.
+// Relay passes requests on to a server, as they are: its own host is what their signatures are for.
 type Relay struct {
 	URL string
 
 	mu      sync.Mutex
+	target  *url.URL
 	disturb Disturbance
 	arrived []int
 }
@@ -29,15 +30,16 @@ type Relay struct {
 // Disturbance deals with the PUT of a part before the store sees it. It reports whether the store shall see it.
 type Disturbance func(w http.ResponseWriter, r *http.Request, part int) bool
 
-// Start passes requests on to the store until the test ends.
-func Start(t *testing.T, store string) *Relay {
+// Start passes requests on to the server with a URL until the test ends.
+func Start(t *testing.T, server string) *Relay {
 	t.Helper()
-	target, err := url.Parse(store)
-	require.NoError(t, err)
 	r := new(Relay)
+	r.Lead(t, server)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			p.Out.URL.Scheme, p.Out.URL.Host = r.target.Scheme, r.target.Host
 		},
 		ModifyResponse: func(res *http.Response) error {
 			if part := number(res.Request); part != 0 && res.StatusCode == http.StatusOK {
@@ -47,9 +49,11 @@ func Start(t *testing.T, store string) *Relay {
 			}
 			return nil
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // of clients that went away
+		// As the server's own connections would: it has gone, or the client has.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     log.New(io.Discard, "", 0),
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		disturb := r.disturb
 		r.mu.Unlock()
@@ -57,10 +61,20 @@ func Start(t *testing.T, store string) *Relay {
 			proxy.ServeHTTP(w, req)
 		}
 	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(server.CloseClientConnections)
-	r.URL = server.URL
+	t.Cleanup(listener.Close)
+	t.Cleanup(listener.CloseClientConnections)
+	r.URL = listener.URL
 	return r
+}
+
+// Lead passes requests on to another server from now on; to none if its URL is empty, and cuts clients off.
+func (r *Relay) Lead(t *testing.T, server string) {
+	t.Helper()
+	target, err := url.Parse(server)
+	require.NoError(t, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.target = target
 }
 
 // number returns which part a request sends, or 0.

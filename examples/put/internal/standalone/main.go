@@ -25,7 +25,7 @@ func main() {
 // run reads a configuration, writes its address, and serves until there is nothing more to read.
 func run(in io.Reader, out io.Writer) error {
 	var config struct {
-		Addr, Endpoint, Region, AccessKey, SecretKey, Bucket string
+		Endpoint, Region, AccessKey, SecretKey, Bucket string
 
 		Secret []byte
 		Policy presign.Policy
@@ -42,7 +42,7 @@ func run(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", config.Addr)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
