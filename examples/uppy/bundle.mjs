@@ -1,8 +1,10 @@
 // Makes uppy.js and uppy.css of the packages that are installed in one directory, in another, and puts their licences
-// beside them.
+// beside them: those of the packages, and those of whose code Uppy's packages have among their own.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
+
+import { named, taken } from "./vendored.mjs";
 
 const [from, to] = process.argv.slice(2).map((path) => resolve(path));
 const { build } = createRequire(join(from, "package.json"))("esbuild");
@@ -20,7 +22,7 @@ const { metafile } = await build({
     `,
   },
   absWorkingDir: from, outfile: join(to, "uppy.js"),
-  bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "none", metafile: true,
+  bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "eof", metafile: true,
 });
 
 const packages = new Set();
@@ -32,7 +34,37 @@ const licences = [...packages].sort().map((path) => {
   const { name, version, license } = JSON.parse(readFileSync(join(from, path, "package.json"), "utf8"));
   return `${name} ${version} (${license})\n\n${licence(join(from, path)).trim().replaceAll(/[ \t]*\r?\n/g, "\n")}\n`;
 });
+for (const [origin, places] of origins([...packages].filter((path) => path.includes("/@uppy/")))) {
+  licences.push(`${origin.replace("@package ", "")}, in ${[...places].sort().join(", ")}\n\n${taken[origin]}\n`);
+}
 writeFileSync(join(to, "uppy.LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
+
+/**
+ * Returns of whom packages have code in their own sources, and in which files, or from which pages. What their comments
+ * say of somebody of whom vendored.mjs says nothing is an error.
+ */
+function origins(paths) {
+  const found = {};
+  for (const [file, comment] of paths.flatMap(comments)) {
+    const links = comment.match(/\b(github|gitlab|codepen|stackoverflow)\.(com|io)\/[^\s),]+\b/g) ?? [];
+    const says = /@licen[cs]e|@source|@package|@copyright|@preserve|copyright|©|\(c\) \d|(taken|adapted|copied) from|borrow/i.test(comment);
+    const of = Object.keys(taken).filter((origin) => comment.includes(origin));
+    const known = [...of, ...named];
+    if (!links.every((link) => known.some((start) => link.startsWith(start))) || says && !known.some((start) => comment.includes(start))) {
+      throw new Error(`of whom, and on what terms? vendored.mjs does not say, but ${file}:\n${comment}`);
+    }
+    for (const origin of of) (found[origin] ??= new Set()).add(origin.endsWith("/") ? links.find((link) => link.startsWith(origin)) : file);
+  }
+  return Object.entries(found).sort();
+}
+
+/** Returns the comments in the sources of a package, each with its file. */
+function comments(path) {
+  const src = join(from, path, "src");
+  return readdirSync(src, { recursive: true }).filter((name) => /(?<!\.test)\.(ts|tsx|scss)$/.test(name)).flatMap((name) =>
+    [...readFileSync(join(src, name), "utf8").matchAll(/\/\*[^]*?\*\/|(?<!:)\/\/.*/g)].map(([comment]) =>
+      [`${path.replace(/^.*node_modules\//, "")}/src/${name}`, comment]));
+}
 
 /** Returns the text of a package's licence, which some have in their README. */
 function licence(path) {
