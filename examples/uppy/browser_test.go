@@ -78,7 +78,9 @@ func start(t *testing.T, uppy int) *demo {
 			recorded := httptest.NewRecorder()
 			service.ServeHTTP(recorded, r)
 			script := recorded.Body.String()
-			require.Contains(t, script, "companionEndpoint:")
+			if !strings.Contains(script, "companionEndpoint:") {
+				t.Errorf("no companionEndpoint in app.js, answered %d", recorded.Code)
+			}
 			w.Header().Set("Content-Type", "text/javascript")
 			_, _ = io.WriteString(w, strings.Replace(script, "companionEndpoint:", "endpoint:", 1))
 			return
@@ -223,10 +225,13 @@ const (
 	cancel = `.uppy-StatusBar [title="Cancel"]`
 )
 
-// until waits as long as large files take on a slow machine.
+// patience is how long large files take on a slow machine, at most.
+const patience = 3 * time.Minute
+
+// until waits until an expression is true.
 func (d dashboard) until(expression string) {
 	d.t.Helper()
-	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(time.Minute)))
+	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
 }
 
 // outcome waits until the service has said something of so many files, and returns what the page shows of one.
@@ -281,10 +286,10 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 		require.Eventually(d.t, func() bool {
 			uploads := d.uploads()
 			return len(uploads) == 1 && d.parts(uploads[0]) == from-1 && holding() > 0
-		}, time.Minute, 20*time.Millisecond)
+		}, patience, 20*time.Millisecond)
 	}
 	gone = func() {
-		require.Eventually(d.t, func() bool { return holding() == 0 }, time.Minute, 20*time.Millisecond)
+		require.Eventually(d.t, func() bool { return holding() == 0 }, patience, 20*time.Millisecond)
 	}
 	release = sync.OnceFunc(func() {
 		d.relay.Disturb(nil)
@@ -397,7 +402,7 @@ func TestInterrupted(t *testing.T) {
 			d.add(f)
 			d.press(upload)
 			wait()
-			d.until(kept)
+			d.until(has(`files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes("uploadId")`))
 			shoot("sending")
 			if from == "user" {
 				browser.Evaluate[chromedp.Void](d.Page, forget, chromedp.EvalAwaitPromise)
@@ -425,9 +430,17 @@ func TestInterrupted(t *testing.T) {
 		wait()
 		d.press(cancel)
 		gone()
-		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, time.Minute, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, patience, 20*time.Millisecond)
 		require.Empty(t, demo.objects())
 		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+
+		// Logged out, with a file that was not sent.
+		d.add(f)
+		d.until(has("files.length === 1"))
+		d.press(`form[action="/logout"] button`)
+		d.Do(chromedp.WaitVisible(".login"))
+		require.Equal(t, 0, browser.Evaluate[int](d.Page, `indexedDB.databases().then((all) => all.length + localStorage.length)`, chromedp.EvalAwaitPromise),
+			"who uses the browser next finds nothing")
 	})
 }
 
@@ -440,13 +453,15 @@ const database = `
 	const database = await answer(indexedDB.open("uppy-blobs"));
 `
 
-// kept is whether the browser's database has a file, and what goes on with its upload.
-const kept = `(async () => {` + database + `
+// has returns an expression of whether what the browser's database has is so: its files, and the states of their uploads.
+func has(so string) string {
+	return `(async () => {` + database + `
 	const all = (name) => database.objectStoreNames.contains(name) ? answer(database.transaction(name).objectStore(name).getAll()) : [];
 	const [files, states] = await Promise.all([all("files"), all("metadata")]);
 	database.close();
-	return files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes("uploadId");
+	return ` + so + `;
 })()`
+}
 
 // forget has the database lose the file, as when it had no room for it.
 const forget = `(async () => {` + database + `

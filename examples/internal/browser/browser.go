@@ -47,6 +47,7 @@ func Open(t *testing.T) *Page {
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.WSURLReadTimeout(time.Minute), // that it has to start
 	}
 	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage"} {
 		options = append(options, chromedp.Flag(name, true))
@@ -54,7 +55,7 @@ func Open(t *testing.T) *Page {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's own does not work as root
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // for all that a test does: some send 300 MiB
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -70,7 +71,8 @@ func Open(t *testing.T) *Page {
 		case *runtime.EventExceptionThrown:
 			faults = append(faults, fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
 		case *log.EventEntryAdded:
-			if event.Entry.Source != log.EntrySourceNetwork { // where it reports every 403
+			// The network reports every 403, and what is cleared for Clear-Site-Data is information.
+			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
 				faults = append(faults, event.Entry.Text)
 			}
 		}

@@ -132,12 +132,13 @@ func (s *Site) LogIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// LogOut ends the session.
+// LogOut ends the session, and has the browser forget what pages have kept in it, for who uses it next.
 func (s *Site) LogOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Sessions.Destroy(r.Context()); err != nil {
 		Fail(w, r, err)
 		return
 	}
+	w.Header().Set("Clear-Site-Data", `"storage"`) // https://www.w3.org/TR/clear-site-data/
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

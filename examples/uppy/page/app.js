@@ -4,7 +4,7 @@ const { user, maxSize } = document.body.dataset;
 const largest = Number(maxSize);
 const $ = (selector, root = document) => root.querySelector(selector);
 
-// What an interrupted upload leaves in the browser is kept under the instance's name: each user sees their own.
+// What an interrupted upload leaves in the browser is kept under the instance's name, until its user logs out.
 const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: largest } })
   .use(Dashboard, {
     target: "#uppy", inline: true, width: "100%", height: "26rem", theme: "auto", proudlyDisplayPoweredByUppy: false,
