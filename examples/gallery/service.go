@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"time"
 
@@ -42,6 +41,11 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
+var login = site.Login{
+	Name: "gallery", Title: "Gallery", Question: "Whose pictures?",
+	Lead: "Two people share this gallery and see nothing of each other.",
+}
+
 // pagePolicy is the Content-Security-Policy of the pages: they send files to the store, and show pictures from there.
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " + store + "; " +
@@ -70,41 +74,20 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 	if err != nil {
 		return nil, err
 	}
-	static, err := fs.Sub(files, "page")
-	if err != nil {
-		return nil, err
-	}
 	s := &service{here, album, client, s3.NewPresignClient(client)}
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.HandleFunc("GET /pictures", s.list)
 	mux.HandleFunc("GET /pictures/{id}", s.show)
 	mux.HandleFunc("DELETE /pictures/{id}", s.remove)
-	mux.HandleFunc("POST /login", here.LogIn)
-	mux.HandleFunc("POST /logout", here.LogOut)
-	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
-	for _, file := range []string{"app.js", "style.css", "icon.svg"} {
-		mux.HandleFunc("GET /"+file, func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFileFS(w, r, static, file)
-		})
-	}
-	return mux, nil
-}
-
-func (s *service) page(w http.ResponseWriter, r *http.Request) {
-	name, data := "login.html", any(site.Users)
-	if user := s.User(r); user != "" {
-		name, data = "gallery.html", struct {
+	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
+		site.Render(w, r, templates, "gallery.html", struct {
 			User string
 			presign.Policy
-		}{user, policy}
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store") // it is another one after logging out
-	if err := templates.ExecuteTemplate(w, name, data); err != nil {
-		site.Fail(w, r, err)
-	}
+		}{user, policy})
+	}))
+	return mux, here.Handle(mux, files)
 }
 
 func (s *service) list(w http.ResponseWriter, r *http.Request) {

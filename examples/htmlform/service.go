@@ -56,6 +56,11 @@ var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{"bytes": bytes}).ParseFS(files, "page/*.html"))
 
+var login = site.Login{
+	Name: "htmlform", Title: "Files", Question: "Whose files?",
+	Lead: "Two people keep files here and see nothing of each other.",
+}
+
 // pagePolicy is the Content-Security-Policy of the pages: no scripts, and forms go to the store and back.
 func pagePolicy(store string) string {
 	return "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
@@ -76,26 +81,14 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	}
 	s := &service{here, signer, client, s3.NewPresignClient(client)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /{$}", here.Front(login, s.page))
 	mux.HandleFunc("GET /done", s.done)
 	mux.HandleFunc("GET /files/{id}", s.show)
-	mux.HandleFunc("POST /login", here.LogIn)
-	mux.HandleFunc("POST /logout", here.LogOut)
-	for _, name := range []string{"style.css", "icon.svg"} {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFileFS(w, r, files, "page/"+name)
-		})
-	}
-	return mux, nil
+	return mux, here.Handle(mux, files)
 }
 
 // page has a form for one file of one kind.
-func (s *service) page(w http.ResponseWriter, r *http.Request) {
-	user := s.User(r)
-	if user == "" {
-		render(w, r, "login.html", site.Users)
-		return
-	}
+func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
 	grant, err := s.signer.Post(r.Context(), presign.Upload{
 		Key:      folder(user),
@@ -113,7 +106,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request) {
 		site.Fail(w, r, err)
 		return
 	}
-	render(w, r, "page.html", struct {
+	site.Render(w, r, templates, "page.html", struct {
 		User    string
 		Kinds   []kind
 		Chosen  kind
@@ -255,14 +248,6 @@ func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, get.URL, http.StatusSeeOther)
-}
-
-func render(w http.ResponseWriter, r *http.Request, name string, data any) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store") // each has a form of its own
-	if err := templates.ExecuteTemplate(w, name, data); err != nil {
-		site.Fail(w, r, err)
-	}
 }
 
 func bytes(n int64) string {

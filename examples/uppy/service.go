@@ -3,7 +3,6 @@ package main
 import (
 	"embed"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"time"
 
@@ -29,6 +28,11 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
+var login = site.Login{
+	Name: "uppy", Title: "Large files", Question: "Whose files?",
+	Lead: "Two people send files here and see nothing of each other.",
+}
+
 // pagePolicy is the Content-Security-Policy of the pages. The Dashboard needs no more than previews (blob:) and the
 // pictures in its stylesheet (data:).
 func pagePolicy(store string) string {
@@ -49,10 +53,6 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	if err != nil {
 		return nil, err
 	}
-	static, err := fs.Sub(files, "page")
-	if err != nil {
-		return nil, err
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/uploads/", func(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
@@ -61,26 +61,11 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 		}
 		http.StripPrefix("/uploads", uploads).ServeHTTP(w, r)
 	})
-	mux.HandleFunc("POST /login", here.LogIn)
-	mux.HandleFunc("POST /logout", here.LogOut)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		name, data := "login.html", any(site.Users)
-		if user := here.User(r); user != "" {
-			name, data = "uppy.html", struct {
-				User string
-				presign.Policy
-			}{user, policy}
-		}
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store") // it is another one after logging out
-		if err := templates.ExecuteTemplate(w, name, data); err != nil {
-			site.Fail(w, r, err)
-		}
-	})
-	for _, file := range []string{"app.js", "style.css", "icon.svg", "uppy.js", "uppy.css", "uppy.LICENSES.txt"} {
-		mux.HandleFunc("GET /"+file, func(w http.ResponseWriter, r *http.Request) {
-			http.ServeFileFS(w, r, static, file)
-		})
-	}
-	return mux, nil
+	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
+		site.Render(w, r, templates, "uppy.html", struct {
+			User string
+			presign.Policy
+		}{user, policy})
+	}))
+	return mux, here.Handle(mux, files)
 }

@@ -1,5 +1,5 @@
 // Package site is what a service with users has already and the demos need: a web server, on this machine only, cookie
-// sessions of two people, and a secret that outlives the process.
+// sessions of two people, a page to log in on, and a secret that outlives the process.
 package site
 
 import (
@@ -116,8 +116,8 @@ func (s *Site) Authenticate(r *http.Request) (owner string, err error) {
 	return owner, err
 }
 
-// LogIn takes a form with a user's name; a service of yours asks for more. It sends the browser to the front page.
-func (s *Site) LogIn(w http.ResponseWriter, r *http.Request) {
+// logIn takes a form with a user's name; a service of yours asks for more. It sends the browser to the front page.
+func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	user := r.PostFormValue("user")
 	if !slices.Contains(Users, user) {
@@ -132,8 +132,8 @@ func (s *Site) LogIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// LogOut ends the session, and has the browser forget what pages have kept in it, for who uses it next.
-func (s *Site) LogOut(w http.ResponseWriter, r *http.Request) {
+// logOut ends the session, and has the browser forget what pages have kept in it, for who uses it next.
+func (s *Site) logOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Sessions.Destroy(r.Context()); err != nil {
 		Fail(w, r, err)
 		return
