@@ -464,7 +464,7 @@ func TestTwoRoles(t *testing.T) {
 	}
 	setVersioning(t, server.Client(), versioned, types.BucketVersioningStatusEnabled)
 	root := sts.New(sts.Options{
-		// On a busy machine the SDK may close a connection on which the answer comes before it is done with the request.
+		// On a busy machine a request was seen to end with a closed connection, three times in a row.
 		RetryMaxAttempts: 10,
 		BaseEndpoint:     &server.STSURL, Region: ceph.Region,
 		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
