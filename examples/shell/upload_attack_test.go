@@ -205,18 +205,18 @@ func TestHostileState(t *testing.T) {
 				changed[line] = text
 				require.NoError(t, os.WriteFile(kept, []byte(strings.Join(changed, "\n")), 0o600))
 				var asked []string
-				s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+				s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 					asked = append(asked, r.Method+" "+r.URL.Path)
 					w.WriteHeader(http.StatusForbidden)
 					return false
-				}
+				})
 				s.fails(append(alice, s.url, path)...)
 				require.Equal(t, []string{"POST /uploads/s3/multipart"}, asked, "%s: begun anew", text)
 				require.NoFileExists(t, victim)
 			}
 		}
 
-		s.disturb = nil
+		s.disturb(nil)
 		require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
 		require.NoError(t, os.Remove(kept))
 		require.NoError(t, os.Symlink(victim, kept))
@@ -253,12 +253,12 @@ func TestChanged(t *testing.T) {
 				}
 				return true
 			})
-			s.disturb = func(_ http.ResponseWriter, r *http.Request) bool {
+			s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
 				if test.part == 0 && r.URL.Path == "/uploads/" && once.CompareAndSwap(false, true) {
 					change(path)
 				}
 				return true
-			}
+			})
 			stderr := s.fails(append(alice, s.url, path)...)
 			require.True(t, strings.HasSuffix(stderr, says), stderr)
 			require.Len(t, s.relay.Arrived(), test.part, "none after that")
@@ -293,7 +293,7 @@ func TestSecrets(t *testing.T) {
 				arguments = []string{"-H", with(test.header)}
 			}
 			var seen atomic.Bool
-			s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+			s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 				_, password, _ := r.BasicAuth()
 				lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 				if password != secret && r.Header.Get("Authorization") != "Bearer "+secret || err != nil || len(lines) < 3 {
@@ -307,7 +307,7 @@ func TestSecrets(t *testing.T) {
 				}
 				r.Header.Set("Authorization", "Bearer alice's")
 				return true
-			}
+			})
 			s.uploads(write(t, "a.bin", 10), arguments...)
 			require.Equal(t, test.seen, seen.Load(), test)
 		}
@@ -327,7 +327,7 @@ PATH=${PATH#*:} exec curl "$@"`)
 			<-r.Context().Done()
 			return false
 		}
-		s.disturb = func(_ http.ResponseWriter, r *http.Request) bool { return stalled.Load() > 0 || stall(r) }
+		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool { return stalled.Load() > 0 || stall(r) })
 		s.relay.Disturb(func(_ http.ResponseWriter, r *http.Request, part int) bool { return stalled.Load() > 1 || stall(r) })
 		s.uploads(write(t, "large.bin", 17*mib), alice...)
 		require.Equal(t, int32(2), stalled.Load())
@@ -349,14 +349,14 @@ func TestCompletion(t *testing.T) {
 			{"/uploads/complete", []int{504, 404}, "1 10"},
 		} {
 			statuses := test.statuses
-			s.disturb = func(w http.ResponseWriter, r *http.Request) bool { // one at a time
+			s.disturb(func(w http.ResponseWriter, r *http.Request) bool { // one at a time
 				if !strings.HasSuffix(r.URL.Path, test.path) || len(statuses) == 0 {
 					return true
 				}
 				w.WriteHeader(statuses[0])
 				statuses = statuses[1:]
 				return false
-			}
+			})
 			s.uploads(path, alice...)
 			require.Empty(t, statuses)
 			require.Equal(t, strings.Fields(test.slept), s.slept())
@@ -365,17 +365,17 @@ func TestCompletion(t *testing.T) {
 		// The file arrives once, whatever the service fails at afterwards.
 		for _, failing := range []string{"/complete", "/uploads/complete"} {
 			s.relay.Arrived()
-			s.disturb = func(w http.ResponseWriter, r *http.Request) bool {
+			s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 				if strings.HasSuffix(r.URL.Path, failing) {
 					w.WriteHeader(http.StatusBadGateway)
 				}
 				return !strings.HasSuffix(r.URL.Path, failing)
-			}
+			})
 			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
 			if failing == "/uploads/complete" { // nor does it begin anew while it cannot tell
 				require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
 			}
-			s.disturb = nil
+			s.disturb(nil)
 			s.uploads(path, alice...)
 			require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 		}

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -147,11 +148,17 @@ func (s *script) fails(arguments ...string) string {
 // service is one that uploads go to, with a relay before its store.
 type service struct {
 	*script
-	url     string
-	relay   *relay.Relay
-	client  *s3.Client
-	disturb func(w http.ResponseWriter, r *http.Request) (pass bool) // before the service sees a request
+	url       string
+	relay     *relay.Relay
+	client    *s3.Client
+	disturbed atomic.Pointer[disturbance]
 }
+
+// disturbance deals with a request before the service sees it. It reports whether the service shall see it.
+type disturbance func(w http.ResponseWriter, r *http.Request) bool
+
+// disturb has f deal with requests from now on.
+func (s *service) disturb(f disturbance) { s.disturbed.Store(&f) }
 
 func (s *script) service() *service {
 	t := s.t
@@ -179,7 +186,7 @@ func (s *script) service() *service {
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	v.url = serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if v.disturb == nil || v.disturb(w, r) {
+		if disturb := v.disturbed.Load(); disturb == nil || *disturb == nil || (*disturb)(w, r) {
 			mux.ServeHTTP(w, r)
 		}
 	}) + "/uploads/"
