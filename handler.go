@@ -221,7 +221,8 @@ func (h *Handler) authorized(r *http.Request, u Upload) (Upload, error) {
 	case u.Lifetime == 0:
 		return u, &Violation{Field: "expires_in", Detail: "is more than the time that is left to upload"}
 	}
-	return u, nil
+	u, err := h.signer.rules.admit(u, nil)
+	return u, ownFault(err)
 }
 
 // complete is POST /complete.

@@ -96,7 +96,7 @@ func (h *Handler) startMultipart(r *http.Request, body *body, owner string) (int
 	if err != nil {
 		return 0, nil, err
 	}
-	m, err := h.signer.startMultipart(r.Context(), u, q.partSize, nil)
+	m, err := h.signer.startMultipart(r.Context(), u, nil, q.partSize)
 	if err != nil {
 		return 0, nil, ownFault(err)
 	}

@@ -128,27 +128,27 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
-	return s.put(ctx, upload, s.rules.Metadata)
+	u, err := s.rules.admit(upload, s.rules.Metadata)
+	return s.put(ctx, u, err)
 }
 
-// put is Put for metadata of these names alone, or of any if there are none.
-func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
+// put is Put for an upload that was admitted, or was not, for that reason.
+func (s *Signer) put(ctx context.Context, u Upload, fault error) (*Grant, error) {
 	var faults []error
 	refuse := func(field, format string, args ...any) {
 		faults = append(faults, violation(field, format, args...))
 	}
-	u, err := s.rules.admit(upload, metadata)
 	switch {
-	case upload.Size == 0:
+	case u.Size == 0:
 		refuse("size", "is required for a PUT")
-	case upload.Size > maxRequestSize:
-		refuse("size", "is %d bytes; a PUT takes at most %d", upload.Size, int64(maxRequestSize))
+	case u.Size > maxRequestSize:
+		refuse("size", "is %d bytes; a PUT takes at most %d", u.Size, int64(maxRequestSize))
 	}
-	if upload.Redirect != "" {
+	if u.Redirect != "" {
 		refuse("redirect", "is for forms only")
 	}
-	if err != nil {
-		faults = append(faults, err)
+	if fault != nil {
+		faults = append(faults, fault)
 	}
 	d, err := s.draft(ctx, u, faults)
 	if err != nil {
@@ -172,7 +172,8 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 	}
 	sign(stampHeader, stampHeader, d.stamp)
 	for name, value := range u.Metadata {
-		sign("x-amz-meta-"+name, "x-amz-meta-"+name, value)
+		header := "x-amz-meta-" + name
+		sign(header, header, value)
 	}
 	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
 
@@ -194,27 +195,27 @@ func (s *Signer) put(ctx context.Context, upload Upload, metadata []string) (*Gr
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
 func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
-	return s.post(ctx, upload, s.rules.Metadata)
+	u, err := s.rules.admit(upload, s.rules.Metadata)
+	return s.post(ctx, u, err)
 }
 
-// post is Post for metadata of these names alone, or of any if there are none.
-func (s *Signer) post(ctx context.Context, upload Upload, metadata []string) (*Grant, error) {
+// post is Post for an upload that was admitted, or was not, for that reason.
+func (s *Signer) post(ctx context.Context, u Upload, fault error) (*Grant, error) {
 	var faults []error
 	refuse := func(field, format string, args ...any) {
 		faults = append(faults, violation(field, format, args...))
 	}
-	u, err := s.rules.admit(upload, metadata)
-	if err != nil {
-		faults = append(faults, err)
+	if fault != nil {
+		faults = append(faults, fault)
 	}
 	if s.rules.formless != "" {
 		refuse("method", "cannot be POST: %s", s.rules.formless)
 	}
-	if upload.Key != "" && !strings.HasSuffix(upload.Key, "/") && !s.rules.Replace && s.rules.FinalPrefix == "" {
+	if u.Key != "" && !strings.HasSuffix(u.Key, "/") && !s.rules.Replace && s.rules.FinalPrefix == "" {
 		refuse("method", "cannot be POST: the service chose the key, and a form would overwrite what is there")
 	}
 	switch {
-	case err != nil:
+	case fault != nil:
 	case strings.Contains(u.Key, "$"):
 		refuse("key", "has a dollar sign, which forms cannot hold")
 	case u.MinSize > maxRequestSize:

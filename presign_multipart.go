@@ -80,25 +80,23 @@ type Multipart struct {
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html.
 func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart, error) {
-	return s.startMultipart(ctx, upload, 0, s.rules.Metadata)
+	u, err := s.rules.admit(upload, s.rules.Metadata)
+	return s.startMultipart(ctx, u, err, 0)
 }
 
-// startMultipart is StartMultipart with parts of that size, if it is not 0, and for metadata of these names alone, or
-// of any if there are none.
-func (s *Signer) startMultipart(
-	ctx context.Context, upload Upload, partSize int64, metadata []string,
-) (*Multipart, error) {
-	u, err := s.rules.admit(upload, metadata)
-	faults := []error{err}
+// startMultipart is StartMultipart for an upload that was admitted, or was not, for that reason, with parts of that size
+// if it is not 0.
+func (s *Signer) startMultipart(ctx context.Context, u Upload, fault error, partSize int64) (*Multipart, error) {
+	faults := []error{fault}
 	if s.rules.Checksum != "" && !slices.Contains(multipartChecksums, s.rules.Checksum) {
 		faults = append(faults, violation("method", "cannot be multipart: S3 has no %s checksum of a whole file in parts", s.rules.Checksum))
 	}
-	if upload.Redirect != "" {
+	if u.Redirect != "" {
 		faults = append(faults, violation("redirect", "is for forms only"))
 	}
 	smallest := max(minPartSize, divided(u.MaxSize, maxParts))
 	partSize = cmp.Or(partSize, smallest)
-	if err == nil && (partSize < smallest || partSize > maxPartSize) {
+	if fault == nil && (partSize < smallest || partSize > maxPartSize) {
 		faults = append(faults, violation("partSize", "is %d bytes; it is between %d and %d", partSize, smallest, int64(maxPartSize)))
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -127,7 +125,7 @@ func (s *Signer) startMultipart(
 	for name, value := range u.Metadata {
 		carried[name] = value
 	}
-	random := upload.Key == "" || strings.HasSuffix(upload.Key, "/")
+	random := u.Key == "" || strings.HasSuffix(u.Key, "/")
 	begun, err := s.begin(ctx, key, header, carried, random)
 	if err != nil {
 		return nil, err
