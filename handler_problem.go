@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -163,22 +164,34 @@ func (h *Handler) log(r *http.Request, level slog.Level, err error) {
 }
 
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, mediaType string, v any) {
-	body, err := marshal(v)
+	buffer := answers.Get().(*[]byte)
+	defer answers.Put(buffer)
+	body, err := appendJSON((*buffer)[:0], v)
 	if err != nil {
 		h.log(r, slog.LevelError, err)
 		status, mediaType, body = http.StatusInternalServerError, "application/problem+json", []byte(`{"status":500}`)
 	}
+	*buffer = body
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	w.Write(body)
 }
 
-// marshal returns JSON with "&" as it is, which every URL of a grant has.
-func marshal(v any) ([]byte, error) {
-	if m, ok := v.(json.Marshaler); ok {
-		return m.MarshalJSON() // which an Encoder would read once more
+// answers are where answers are written before they are sent; a grant takes kilobytes.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendJSON appends v as JSON.
+func appendJSON(b []byte, v any) ([]byte, error) {
+	if grant, ok := v.(*Grant); ok {
+		return grant.appendJSON(b)
 	}
+	body, err := marshal(v)
+	return append(b, body...), err
+}
+
+// marshal returns JSON with "&" as it is, which URLs have.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)

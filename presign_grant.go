@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,14 +48,16 @@ type Grant struct {
 }
 
 // MarshalJSON returns the wire form.
-func (g Grant) MarshalJSON() ([]byte, error) {
+func (g Grant) MarshalJSON() ([]byte, error) { return g.appendJSON(nil) }
+
+func (g *Grant) appendJSON(b []byte) ([]byte, error) {
 	size := 256 + len(g.URL) + len(g.Key)
 	for _, members := range []map[string]string{g.Headers, g.Fields} {
 		for name, value := range members {
 			size += len(name) + len(value) + 8
 		}
 	}
-	b := make([]byte, 0, size)
+	b = slices.Grow(b, size)
 	text := func(before, s string) {
 		b = append(b, before...)
 		b, _ = jsonstring.Append(b, s)
