@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"testing"
@@ -34,6 +35,11 @@ func TestContext(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("skipped: no such signals on Windows")
 	}
+	// What the tests were started to ignore, by nohup or in the background, a child would ignore too; what they handle it
+	// does not inherit.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(handled) })
 	const plain, nohup = `exec "$0"`, `trap "" HUP; exec "$0"`
 	for name, c := range map[string]struct {
 		shell string
@@ -46,7 +52,7 @@ func TestContext(t *testing.T) {
 		"nohup":                {nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			program := exec.Command("sh", "-c", c.shell, os.Args[0])
+			program := exec.CommandContext(t.Context(), "sh", "-c", c.shell, os.Args[0])
 			program.Env = append(os.Environ(), marker+"=1")
 			stdout, err := program.StdoutPipe()
 			require.NoError(t, err)
