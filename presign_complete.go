@@ -382,9 +382,6 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 
 // metadataDigest is of all metadata but the stamp, and zero if there is none.
 func metadataDigest(metadata map[string]string) (none [16]byte) {
-	if len(metadata) == 0 {
-		return none
-	}
 	b := make([]byte, 0, 256)
 	for _, name := range sorted(make([]string, 0, 24), metadata) {
 		if name != stampName {
