@@ -48,7 +48,7 @@ type Case struct {
 // Deviation is how one server differs from AWS.
 type Deviation struct {
 	Answer Answer
-	Or     Answer // another that it gives as well, by chance
+	Or     []Answer // others that it gives as well, by chance
 	Reason string
 	// Stored makes, of what was granted, what the server holds after an upload that it took.
 	Stored func(*Object)
