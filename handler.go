@@ -177,8 +177,8 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, er
 	case method == "" && h.signer.rules.formless != "":
 		return 0, nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
 	}
-	grant, err := sign(ctx, u, nil)
-	return http.StatusCreated, grant, ownFault(err)
+	signed, err := sign(ctx, u, nil)
+	return http.StatusCreated, signed, ownFault(err)
 }
 
 // admitted returns an upload as the Policy and WithAuthorize admit it, in one request that takes at most limit bytes.
@@ -228,7 +228,7 @@ func (h *Handler) authorized(r *http.Request, u Upload) (Upload, error) {
 // complete is POST /complete.
 func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any, error) {
 	var key string
-	if err := h.decode(r, body, map[string]any{"key": &key}, false); err != nil {
+	if err := h.decode(r, body, []strict.Member{{Name: "key", Value: &key}}, false); err != nil {
 		return 0, nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
@@ -260,11 +260,12 @@ type grantRequest struct {
 }
 
 // members names where each member of a request goes.
-func (q *grantRequest) members() map[string]any {
-	return map[string]any{
-		"filename": &q.filename, "type": &q.mediaType, "checksum": &q.checksum, "method": &q.method,
-		"size": &q.size, "min_size": &q.minSize, "max_size": &q.maxSize, "expires_in": &q.expiresIn,
-		"metadata": &q.metadata,
+func (q *grantRequest) members() []strict.Member {
+	return []strict.Member{
+		{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType},
+		{Name: "size", Value: &q.size}, {Name: "min_size", Value: &q.minSize}, {Name: "max_size", Value: &q.maxSize},
+		{Name: "expires_in", Value: &q.expiresIn}, {Name: "checksum", Value: &q.checksum},
+		{Name: "metadata", Value: &q.metadata}, {Name: "method", Value: &q.method},
 	}
 }
 
@@ -302,7 +303,7 @@ func (b *body) bytes() ([]byte, error) {
 }
 
 // decode reads a body into members.
-func (h *Handler) decode(r *http.Request, b *body, members map[string]any, takesForms bool) error {
+func (h *Handler) decode(r *http.Request, b *body, members []strict.Member, takesForms bool) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	urlencoded := takesForms && mediaType == "application/x-www-form-urlencoded"
 	if err != nil || !urlencoded && mediaType != "application/json" {

@@ -63,8 +63,7 @@ func (h *Handler) params(r *http.Request, _ *body, owner string) (int, any, erro
 		return 0, nil, malformed(&strict.Error{Detail: "the query is not urlencoded"})
 	}
 	var q companionRequest
-	members := map[string]any{"filename": &q.filename, "type": &q.mediaType, "metadata": &q.metadata}
-	if err := strict.Form(query, members); err != nil {
+	if err := strict.Form(query, q.members(&q.metadata)); err != nil {
 		return 0, nil, malformed(err)
 	}
 	u, err := h.companionUpload(r, &q, owner, maxRequestSize)
@@ -73,10 +72,11 @@ func (h *Handler) params(r *http.Request, _ *body, owner string) (int, any, erro
 	}
 	ctx, cancel := patient(r.Context())
 	defer cancel()
-	grant, err := h.signer.post(ctx, u, nil)
+	signed, err := h.signer.post(ctx, u, nil)
 	if err != nil {
 		return 0, nil, ownFault(err)
 	}
+	grant := signed.grant()
 	return http.StatusOK, map[string]any{"method": grant.Method, "url": grant.URL, "fields": grant.Fields}, nil
 }
 
@@ -84,8 +84,7 @@ func (h *Handler) params(r *http.Request, _ *body, owner string) (int, any, erro
 func (h *Handler) startMultipart(r *http.Request, body *body, owner string) (int, any, error) {
 	var q companionRequest
 	var metadata json.RawMessage
-	members := map[string]any{"filename": &q.filename, "type": &q.mediaType, "metadata": &metadata}
-	err := h.decode(r, body, members, false)
+	err := h.decode(r, body, q.members(&metadata), false)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -108,6 +107,11 @@ type companionRequest struct {
 	filename, mediaType string
 	metadata            map[string]string
 	partSize            int64
+}
+
+// members names where each member of a request goes; the metadata's form is not always the same.
+func (q *companionRequest) members(metadata any) []strict.Member {
+	return []strict.Member{{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType}, {Name: "metadata", Value: metadata}}
 }
 
 // companionUpload returns what Uppy asks for as it is admitted. The protocol has no size: an app can put that into the
@@ -220,7 +224,7 @@ func signNumbers(m *Multipart, r *http.Request, numbers []int) (map[string]strin
 // completeMultipart is POST /s3/multipart/{id}/complete.
 func (h *Handler) completeMultipart(m *Multipart, r *http.Request, body *body) (any, error) {
 	var array json.RawMessage
-	if err := h.decode(r, body, map[string]any{"parts": &array}, false); err != nil {
+	if err := h.decode(r, body, []strict.Member{{Name: "parts", Value: &array}}, false); err != nil {
 		return nil, err
 	}
 	named, err := companion.Parts(array)

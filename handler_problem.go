@@ -183,8 +183,8 @@ var answers = sync.Pool{New: func() any { return new([]byte) }}
 
 // appendJSON appends v as JSON.
 func appendJSON(b []byte, v any) ([]byte, error) {
-	if grant, ok := v.(*Grant); ok {
-		return grant.appendJSON(b)
+	if signed, ok := v.(*signed); ok {
+		return signed.appendJSON(b)
 	}
 	body, err := marshal(v)
 	return append(b, body...), err

@@ -156,9 +156,9 @@ type rules struct {
 	fields  []postpolicy.Field // Policy.Headers as a form holds them
 	digest  int                // bytes of a checksum, 0 without
 
-	checksumHeader string            // of Policy.Checksum
-	clientHeaders  map[string]string // Policy.Headers as a client sends them
-	formless       string            // why there are no forms, if there are none
+	checksumHeader string       // of Policy.Checksum
+	clientHeaders  []sigv4.Pair // Policy.Headers as a client sends them
+	formless       string       // why there are no forms, if there are none
 }
 
 // newRules checks a policy, reporting all faults at once.
@@ -248,15 +248,13 @@ func newRules(p Policy) (*rules, error) {
 			fault("Headers", "has %q: %w", name, err)
 		}
 	}
-	r.clientHeaders = make(map[string]string, len(r.headers)+5)
-	for _, h := range r.headers {
-		name := h.Name
-		if !strings.HasPrefix(name, "x-amz-") {
-			name = http.CanonicalHeaderKey(name)
-		}
-		r.clientHeaders[name] = h.Value
-	}
 	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	r.clientHeaders = slices.Clone(r.headers)
+	for i, h := range r.clientHeaders {
+		if !strings.HasPrefix(h.Name, "x-amz-") {
+			r.clientHeaders[i].Name = http.CanonicalHeaderKey(h.Name)
+		}
+	}
 	size := 0
 	for _, h := range r.headers {
 		if slices.Contains(observed, h.Name) {

@@ -28,7 +28,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -129,11 +128,12 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 	u, err := s.rules.admit(upload, s.rules.Metadata)
-	return s.put(ctx, u, err)
+	signed, err := s.put(ctx, u, err)
+	return signed.grant(), err
 }
 
 // put is Put for an upload that was admitted, or was not, for that reason.
-func (s *Signer) put(ctx context.Context, u Upload, fault error) (*Grant, error) {
+func (s *Signer) put(ctx context.Context, u Upload, fault error) (*signed, error) {
 	var faults []error
 	refuse := func(field, format string, args ...any) {
 		faults = append(faults, violation(field, format, args...))
@@ -156,10 +156,10 @@ func (s *Signer) put(ctx context.Context, u Upload, fault error) (*Grant, error)
 	}
 
 	headers := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
-	sent := maps.Clone(s.rules.clientHeaders)
+	sent := append(make([]sigv4.Pair, 0, len(headers)+len(u.Metadata)+5), s.rules.clientHeaders...)
 	sign := func(name, as, value string) {
 		headers = append(headers, sigv4.Pair{Name: name, Value: value})
-		sent[as] = value
+		sent = append(sent, sigv4.Pair{Name: as, Value: value})
 	}
 	sign("content-disposition", "Content-Disposition", d.disposition)
 	headers = append(headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)})
@@ -181,7 +181,7 @@ func (s *Signer) put(ctx context.Context, u Upload, fault error) (*Grant, error)
 		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: d.key,
 		Headers: headers, Expires: int(d.lifetime / time.Second),
 	}, d.now)
-	return &Grant{Method: http.MethodPut, URL: url, Headers: sent, Key: d.key, Expires: d.expires}, nil
+	return &signed{Grant{Method: http.MethodPut, URL: url, Key: d.key, Expires: d.expires}, sent, nil}, nil
 }
 
 // Post grants an HTML form, which S3 admits for files from upload.MinSize to upload.MaxSize bytes, or of upload.Size
@@ -196,11 +196,12 @@ func (s *Signer) put(ctx context.Context, u Upload, fault error) (*Grant, error)
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
 func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
 	u, err := s.rules.admit(upload, s.rules.Metadata)
-	return s.post(ctx, u, err)
+	signed, err := s.post(ctx, u, err)
+	return signed.grant(), err
 }
 
 // post is Post for an upload that was admitted, or was not, for that reason.
-func (s *Signer) post(ctx context.Context, u Upload, fault error) (*Grant, error) {
+func (s *Signer) post(ctx context.Context, u Upload, fault error) (*signed, error) {
 	var faults []error
 	refuse := func(field, format string, args ...any) {
 		faults = append(faults, violation(field, format, args...))
@@ -260,7 +261,7 @@ func (s *Signer) post(ctx context.Context, u Upload, fault error) (*Grant, error
 	if err != nil {
 		return nil, fmt.Errorf("presign: %w", err)
 	}
-	return &Grant{Method: http.MethodPost, URL: s.formURL, Fields: complete, Key: d.key, Expires: d.expires}, nil
+	return &signed{Grant{Method: http.MethodPost, URL: s.formURL, Key: d.key, Expires: d.expires}, nil, complete}, nil
 }
 
 // commonForm is what the forms that one key signs have in common. It is much of each: a session token above all.

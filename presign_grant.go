@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/s3presign/presign/internal/jsonstring"
+	"github.com/s3presign/presign/internal/sigv4"
 )
 
 // expectContinueSize is from how many bytes on a request asks before it sends them. The SDK asks from there on, too.
@@ -48,13 +49,49 @@ type Grant struct {
 }
 
 // MarshalJSON returns the wire form.
-func (g Grant) MarshalJSON() ([]byte, error) { return g.appendJSON(nil) }
+func (g Grant) MarshalJSON() ([]byte, error) {
+	return (&signed{g, pairs(g.Headers), pairs(g.Fields)}).appendJSON(nil)
+}
 
-func (g *Grant) appendJSON(b []byte) ([]byte, error) {
+// signed is a Grant as it was signed, with nothing in its maps yet: a map of a form costs as much as its signature, and
+// the Handler needs none.
+type signed struct {
+	Grant
+	headers, fields []sigv4.Pair
+}
+
+// grant returns it for those who want maps.
+func (g *signed) grant() *Grant {
+	if g == nil {
+		return nil
+	}
+	g.Headers, g.Fields = asMap(g.headers), asMap(g.fields)
+	return &g.Grant
+}
+
+func asMap(pairs []sigv4.Pair) map[string]string {
+	if pairs == nil {
+		return nil
+	}
+	m := make(map[string]string, len(pairs))
+	for _, p := range pairs {
+		m[p.Name] = p.Value
+	}
+	return m
+}
+
+func pairs(m map[string]string) (pairs []sigv4.Pair) {
+	for _, name := range sorted(nil, m) {
+		pairs = append(pairs, sigv4.Pair{Name: name, Value: m[name]})
+	}
+	return pairs
+}
+
+func (g *signed) appendJSON(b []byte) ([]byte, error) {
 	size := 256 + len(g.URL) + len(g.Key)
-	for _, members := range []map[string]string{g.Headers, g.Fields} {
-		for name, value := range members {
-			size += len(name) + len(value) + 8
+	for _, members := range [][]sigv4.Pair{g.headers, g.fields} {
+		for _, m := range members {
+			size += len(m.Name) + len(m.Value) + 8
 		}
 	}
 	b = slices.Grow(b, size)
@@ -62,30 +99,29 @@ func (g *Grant) appendJSON(b []byte) ([]byte, error) {
 		b = append(b, before...)
 		b, _ = jsonstring.Append(b, s)
 	}
-	object := func(name string, members map[string]string) {
+	object := func(name string, members []sigv4.Pair) {
 		if len(members) == 0 {
 			return
 		}
 		text(",", name)
 		before := ":{"
-		for _, member := range sorted(make([]string, 0, 24), members) {
-			text(before, member)
-			text(":", members[member])
+		for _, m := range members {
+			text(before, m.Name)
+			text(":", m.Value)
 			before = ","
 		}
 		b = append(b, '}')
 	}
 	text(`{"method":`, g.Method)
 	text(`,"url":`, g.URL)
-	object("headers", g.Headers)
-	object("fields", g.Fields)
+	object("headers", g.headers)
+	object("fields", g.fields)
 	text(`,"key":`, g.Key)
-	expires, err := g.Expires.MarshalJSON()
+	b, err := g.Expires.AppendText(append(b, `,"expires_at":"`...))
 	if err != nil {
 		return nil, fmt.Errorf("presign: the grant's Expires: %w", err)
 	}
-	b = append(append(b, `,"expires_at":`...), expires...)
-	b = append(b, `,"expires_in":`...)
+	b = append(b, `","expires_in":`...)
 	b = strconv.AppendInt(b, max(0, int64(time.Until(g.Expires)/time.Second)), 10)
 	return append(b, '}'), nil
 }

@@ -20,7 +20,7 @@ import (
 const MaxFormSize = 20480
 
 // Field is a form field. Names are compared without regard to case, values with it.
-type Field struct{ Name, Value string }
+type Field = struct{ Name, Value string }
 
 // Common is what many forms have in common: the bucket and some fields, such as those of a session, which are long. Its
 // part of the policy comes first and is written once. It is immutable and safe for concurrent use.
@@ -65,7 +65,7 @@ type Form struct {
 
 // Sign returns the complete form: all fields, the policy, and the signature that sign makes of the policy in base64. It
 // refuses fields that S3 would misread or that a browser cannot send unchanged, and forms above MaxFormSize.
-func (f *Form) Sign(sign func(policy string) string) (map[string]string, error) {
+func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	document, err := f.appendDocument(make([]byte, 0, 2048))
 	if err != nil {
 		return nil, err
@@ -73,16 +73,13 @@ func (f *Form) Sign(sign func(policy string) string) (map[string]string, error) 
 	b := append(make([]byte, 0, 4096), f.Common.PolicyBeginning...)
 	policy := string(base64.StdEncoding.AppendEncode(b, document))
 
-	form := make(map[string]string, len(f.Common.fields)+len(f.Fields)+2)
-	form["policy"], form["x-amz-signature"] = policy, sign(policy)
-	size := fileSize + f.Common.size + fieldSize("policy", policy) + fieldSize("x-amz-signature", form["x-amz-signature"])
-	for _, field := range f.Common.fields {
-		form[field.Name] = field.Value
-	}
-	for _, field := range f.Fields {
-		form[field.Name] = field.Value
+	size := fileSize + f.Common.size
+	form := append(make([]Field, 0, len(f.Fields)+len(f.Common.fields)+2), f.Fields...)
+	form = append(form, Field{"policy", policy}, Field{"x-amz-signature", sign(policy)})
+	for _, field := range form {
 		size += fieldSize(field.Name, field.Value)
 	}
+	form = append(form, f.Common.fields...)
 	if size > MaxFormSize {
 		return nil, fmt.Errorf("the form takes up to %d bytes before the file; S3 takes %d", size, MaxFormSize)
 	}

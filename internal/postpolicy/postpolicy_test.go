@@ -18,6 +18,16 @@ var expires = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 func sign(string) string { return strings.Repeat("0", 64) }
 
+// values returns those of the fields of a form, of which no two have the same name.
+func values(t *testing.T, fields []Field) map[string]string {
+	all := make(map[string]string)
+	for _, field := range fields {
+		require.NotContains(t, all, field.Name)
+		all[field.Name] = field.Value
+	}
+	return all
+}
+
 // form has the first of its fields in common with others.
 func form(fields ...Field) (*Form, error) {
 	common, err := NewCommon("bucket", fields[:1])
@@ -27,11 +37,12 @@ func form(fields ...Field) (*Form, error) {
 func TestGolden(t *testing.T) {
 	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"})
 	require.NoError(t, err)
-	fields, err := form.Sign(func(policy string) string {
+	complete, err := form.Sign(func(policy string) string {
 		require.True(t, strings.HasPrefix(policy, form.Common.PolicyBeginning))
 		return "signature of " + strconv.Itoa(len(policy)) + " bytes"
 	})
 	require.NoError(t, err)
+	fields := values(t, complete)
 	document, err := base64.StdEncoding.DecodeString(fields["policy"])
 	require.NoError(t, err)
 	require.Equal(t, `{"conditions":[{"bucket":"bucket"},{"key":"u/\"a\" <b>&ü!"},  ["content-length-range",1,10],`+
@@ -84,7 +95,7 @@ func TestRefused(t *testing.T) {
 
 // TestFormSize finds the largest session token that a form takes, which counts twice: in the policy and as a field.
 func TestFormSize(t *testing.T) {
-	signed := func(n int) (map[string]string, error) {
+	signed := func(n int) ([]Field, error) {
 		form, err := form(Field{"x-amz-security-token", strings.Repeat("t", n)}, Field{"key", "a"})
 		require.NoError(t, err)
 		return form.Sign(sign)
@@ -105,8 +116,8 @@ func TestFormSize(t *testing.T) {
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	require.NoError(t, w.SetBoundary(strings.Repeat("b", 70)))
-	for name, value := range fields {
-		require.NoError(t, w.WriteField(name, value))
+	for _, field := range fields {
+		require.NoError(t, w.WriteField(field.Name, field.Value))
 	}
 	_, err = w.CreatePart(textproto.MIMEHeader{
 		"Content-Disposition": {`form-data; name="file"; filename="` + strings.Repeat("%22", 255) + `"`},
@@ -130,10 +141,11 @@ func FuzzRoundTrip(f *testing.F) {
 			return
 		}
 		form := &Form{Common: common, Expires: expires, MinSize: minSize, MaxSize: maxSize, Fields: []Field{second}}
-		fields, err := form.Sign(sign)
+		complete, err := form.Sign(sign)
 		if err != nil {
 			return
 		}
+		fields := values(t, complete)
 		document, err := base64.StdEncoding.DecodeString(fields["policy"])
 		require.NoError(t, err)
 		delete(fields, "policy")

@@ -22,8 +22,8 @@ type Request struct {
 	Expires int // seconds from the time of signing
 }
 
-// Pair is a name with its value.
-type Pair struct{ Name, Value string }
+// Pair is a name with its value. It has no methods and is the same type as others of these two.
+type Pair = struct{ Name, Value string }
 
 // Presign returns the URL that admits r, signed at now. The body stays unsigned, as in every presigned URL of S3; a
 // checksum header pins it.

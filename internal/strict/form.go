@@ -11,8 +11,8 @@ import (
 )
 
 // Form is Object for a urlencoded form, with the same errors: an object of strings is made of fields such as
-// "metadata[name]", a whole number is digits. Fields go to a *string, **int64 or *map[string]string.
-func Form(form url.Values, fields map[string]any) error {
+// "metadata[name]", a whole number is digits. Members go to a *string, **int64 or *map[string]string.
+func Form(form url.Values, members []Member) error {
 	d := decoder{}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		field, values := shown(name), form[name]
@@ -29,9 +29,9 @@ func Form(form url.Values, fields map[string]any) error {
 		if open >= 0 && strings.HasSuffix(name, "]") {
 			member, inner = name[:open], name[open+1:len(name)-1]
 		}
-		target := fields[member]
+		target := target(members, member)
 		if object, ok := target.(*map[string]string); ok != (member != name) || target == nil {
-			d.fault(field, "is not known here: "+known(name, fields))
+			d.fault(field, "is not known here: "+known(members, name))
 			continue
 		} else if ok {
 			if *object == nil {
@@ -46,7 +46,7 @@ func Form(form url.Values, fields map[string]any) error {
 		case **int64:
 			d.digits(field, values[0], target)
 		default:
-			panic(fmt.Sprintf("strict: the field %q of a form goes to a %T", name, target))
+			panic(fmt.Sprintf("strict: the member %q of a form goes to a %T", name, target))
 		}
 	}
 	return errors.Join(d.faults...)

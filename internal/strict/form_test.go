@@ -11,7 +11,7 @@ import (
 )
 
 func decodeForm(form url.Values) (name string, size *int64, metadata map[string]string, err error) {
-	err = strict.Form(form, map[string]any{"name": &name, "size": &size, "metadata": &metadata})
+	err = strict.Form(form, []strict.Member{{Name: "name", Value: &name}, {Name: "size", Value: &size}, {Name: "metadata", Value: &metadata}})
 	return name, size, metadata, err
 }
 
@@ -58,7 +58,7 @@ func TestFormRefuses(t *testing.T) {
 		require.True(t, errors.As(err, &fault))
 		require.NotEmpty(t, fault.Field)
 	}
-	require.Panics(t, func() { strict.Form(url.Values{"a": {"b"}}, map[string]any{"a": new(int)}) })
+	require.Panics(t, func() { strict.Form(url.Values{"a": {"b"}}, []strict.Member{{Name: "a", Value: new(int)}}) })
 }
 
 // FuzzForm: what is taken is what was sent, every field of it.

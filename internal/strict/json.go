@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -20,8 +19,12 @@ import (
 )
 
 const (
-	maxDepth  = 16 // of arrays and objects in one another
-	maxFaults = 20 // that are reported of one body
+	maxDepth   = 16  // of arrays and objects in one another
+	maxFaults  = 20  // that are reported of one body
+	maxMembers = 256 // of one object
+
+	blank     = " \t\r\n"
+	separator = ",:" + blank
 )
 
 // Error is a fault of a body.
@@ -37,27 +40,32 @@ func (e *Error) Error() string {
 	return e.Field + ": " + e.Detail
 }
 
-// Object decodes a body that is one JSON object. Each member that it may have is in fields with a pointer to where its
-// value goes, which says what the value must be:
+// Member is one that a body may have. It goes to what Value points to, which says what it must be:
 //
 //	*string, **string   a string
 //	**int64             a whole number
 //	*map[string]string  an object of strings
 //	*json.RawMessage    anything, null included
 //
-// No member is required: what an absent one points to stays as it is, nil with all but *string.
+// None is required: what an absent one points to stays as it is, nil with all but *string.
+type Member struct {
+	Name  string
+	Value any
+}
+
+// Object decodes a body that is one JSON object of these members.
 //
 // The error joins an *Error for each member at fault, up to a limit; the values of the others are set nevertheless, so
 // that they can be judged too. If the body is not one JSON object, a single *Error says so and nothing is set.
-func Object(body []byte, fields map[string]any) error {
+func Object(body []byte, members []Member) error {
 	if fault := check(body); fault != nil {
 		return errors.Join(fault)
 	}
 	d := decoder{}
 	d.members(trim(body), "", func(name string, value json.RawMessage) {
-		switch target := fields[name].(type) {
+		switch target := target(members, name).(type) {
 		case nil:
-			d.fault(shown(name), "is not known here: "+known(name, fields))
+			d.fault(shown(name), "is not known here: "+known(members, name))
 		case *string:
 			if s, ok := text(value); ok {
 				*target = s
@@ -80,10 +88,20 @@ func Object(body []byte, fields map[string]any) error {
 			d.duplicates(value, name)
 			*target = value
 		default:
-			panic(fmt.Sprintf("strict: the field %q goes to a %T", name, target))
+			panic(fmt.Sprintf("strict: the member %q goes to a %T", name, target))
 		}
 	})
 	return errors.Join(d.faults...)
+}
+
+// target returns where the member of that name goes, or nil.
+func target(members []Member, name string) any {
+	for i := range members {
+		if members[i].Name == name {
+			return members[i].Value
+		}
+	}
+	return nil
 }
 
 // check returns what keeps body from being read as one JSON object.
@@ -173,15 +191,20 @@ func end(b []byte) int {
 			i++
 		}
 	}
-	if i := bytes.IndexAny(b, ",:]} \t\r\n"); i >= 0 {
-		return i
+	for i, c := range b {
+		if c == ']' || c == '}' || strings.IndexByte(separator, c) >= 0 {
+			return i
+		}
 	}
 	return len(b)
 }
 
 // next takes the next value from the rest of an array or object, and reports whether there is one.
 func next(rest *[]byte) (value json.RawMessage, ok bool) {
-	b := bytes.TrimLeft(*rest, ",: \t\r\n")
+	b := *rest
+	for strings.IndexByte(separator, b[0]) >= 0 {
+		b = b[1:]
+	}
 	if b[0] == ']' || b[0] == '}' {
 		return nil, false
 	}
@@ -190,7 +213,7 @@ func next(rest *[]byte) (value json.RawMessage, ok bool) {
 	return json.RawMessage(b[:n:n]), true
 }
 
-func trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
+func trim(b []byte) []byte { return bytes.Trim(b, blank) }
 
 // loneSurrogate reports whether valid JSON has an escape for half a surrogate pair, which encoding/json replaces.
 func loneSurrogate(value []byte) bool {
@@ -237,7 +260,7 @@ func (d *decoder) fault(field, detail string) {
 // members calls f with each member of an object, with its name unescaped. Of members with one name it calls it with the
 // first. The name of the object itself is within, empty at the top.
 func (d *decoder) members(object []byte, within string, f func(name string, value json.RawMessage)) {
-	seen := map[string]bool{}
+	seen := make([]string, 0, 16)
 	for rest := object[1:]; ; {
 		quoted, ok := next(&rest)
 		if !ok {
@@ -245,11 +268,15 @@ func (d *decoder) members(object []byte, within string, f func(name string, valu
 		}
 		value, _ := next(&rest)
 		name, _ := text(quoted)
-		if seen[name] {
+		switch {
+		case slices.Contains(seen, name):
 			d.fault(nested(within, name), "is there more than once: it must be there once")
 			continue
+		case len(seen) == maxMembers:
+			d.fault(within, fmt.Sprintf("has more than %d members", maxMembers))
+			return
 		}
-		seen[name] = true
+		seen = append(seen, name)
 		f(name, value)
 	}
 }
@@ -280,13 +307,14 @@ func (d *decoder) duplicates(value json.RawMessage, within string) {
 func hasMembers(value json.RawMessage) bool { return value[0] == '{' || value[0] == '[' }
 
 // text returns the string that a value is.
-func text(value json.RawMessage) (s string, ok bool) {
+func text(value json.RawMessage) (string, bool) {
 	if value[0] != '"' {
 		return "", false
 	}
 	if bytes.IndexByte(value, '\\') < 0 {
 		return string(value[1 : len(value)-1]), true
 	}
+	var s string
 	err := json.Unmarshal(value, &s)
 	return s, err == nil
 }
@@ -348,13 +376,15 @@ func kind(value json.RawMessage) string {
 }
 
 // known says what would have been right instead of a name.
-func known(name string, fields map[string]any) string {
-	names := slices.Sorted(maps.Keys(fields))
-	for _, right := range names {
-		if strings.EqualFold(name, right) {
-			return fmt.Sprintf("write it %q", right)
+func known(members []Member, name string) string {
+	names := make([]string, len(members))
+	for i, member := range members {
+		if strings.EqualFold(name, member.Name) {
+			return fmt.Sprintf("write it %q", member.Name)
 		}
+		names[i] = member.Name
 	}
+	slices.Sort(names)
 	return "the members are " + strings.Join(names, ", ")
 }
 

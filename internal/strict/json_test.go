@@ -23,8 +23,8 @@ type request struct {
 }
 
 func (r *request) decode(body string) error {
-	return Object([]byte(body), map[string]any{
-		"filename": &r.Filename, "type": &r.Type, "size": &r.Size, "metadata": &r.Metadata, "parts": &r.Parts,
+	return Object([]byte(body), []Member{
+		{"filename", &r.Filename}, {"type", &r.Type}, {"size", &r.Size}, {"metadata", &r.Metadata}, {"parts", &r.Parts},
 	})
 }
 
@@ -138,6 +138,13 @@ func TestNotAnObject(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	names := func(n int) string {
+		var members []string
+		for i := range n {
+			members = append(members, fmt.Sprintf(`"%d":""`, i))
+		}
+		return strings.Join(members, ",")
+	}
 	known := "is not known here: the members are filename, metadata, parts, size, type"
 	twice := "is there more than once: it must be there once"
 	for body, want := range map[string][]Error{
@@ -148,6 +155,9 @@ func TestFaults(t *testing.T) {
 		`{"parts":{"a":1,"a":2}}`:                 {{"parts[a]", twice}},
 		`{"parts":[1,{"ETag":1,"ETag":1}]}`:       {{"parts[1][ETag]", twice}},
 		`{"parts":[[{"a":{"b":{"":1,"":1}}}]]}`:   {{`parts[0][0][a][b][""]`, twice}},
+		`{"metadata":{` + names(257) + `}}`:       {{"metadata", "has more than 256 members"}},
+		`{"parts":[{` + names(257) + `}]}`:        {{"parts[0]", "has more than 256 members"}},
+		`{"parts":{` + names(256) + `,"0":0}}`:    {{"parts[0]", twice}},
 		`{"key":"a"}`:                             {{"key", known}},
 		`{"":"a"}`:                                {{`""`, known}},
 		`{"Size":1}`:                              {{"Size", `is not known here: write it "size"`}},
@@ -237,8 +247,8 @@ func TestErrorText(t *testing.T) {
 }
 
 func TestUnknownTarget(t *testing.T) {
-	require.PanicsWithValue(t, `strict: the field "size" goes to a *int64`, func() {
-		_ = Object([]byte(`{"size":1}`), map[string]any{"size": new(int64)})
+	require.PanicsWithValue(t, `strict: the member "size" goes to a *int64`, func() {
+		_ = Object([]byte(`{"size":1}`), []Member{{"size", new(int64)}})
 	})
 }
 
