@@ -293,7 +293,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) bytes() ([]byte, error) {
-	_, err := io.Copy(io.Discard, b)
+	_, err := b.read.ReadFrom(b.ReadCloser)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
 	} else if err != nil {

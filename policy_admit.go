@@ -162,7 +162,7 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
 	}
 	admitted, size := make(map[string]string, len(metadata)), 0
-	for _, name := range sorted(nil, metadata) {
+	for _, name := range sorted(metadata) {
 		value, lower := metadata[name], strings.ToLower(name)
 		size += len(name) + len(value)
 		_, twice := admitted[lower]
@@ -231,8 +231,10 @@ func excerpt(s string) string {
 	return quoted
 }
 
-// sorted appends the names in m to names, in order.
-func sorted(names []string, m map[string]string) []string {
+// sorted returns the names in m, in order. It is inlined where it is called, and up to 24 names then stay on the stack.
+func sorted(m map[string]string) []string { return appendSorted(make([]string, 0, 24), m) }
+
+func appendSorted(names []string, m map[string]string) []string {
 	for name := range m {
 		names = append(names, name)
 	}

@@ -248,7 +248,7 @@ func (s *Signer) post(ctx context.Context, u Upload, fault error) (*signed, erro
 	if s.rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
-	for _, name := range sorted(nil, u.Metadata) {
+	for _, name := range sorted(u.Metadata) {
 		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
 	}
 	if u.Redirect != "" {

@@ -383,7 +383,7 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 // metadataDigest is of all metadata but the stamp, and zero if there is none.
 func metadataDigest(metadata map[string]string) (none [16]byte) {
 	b := make([]byte, 0, 256)
-	for _, name := range sorted(make([]string, 0, 24), metadata) {
+	for _, name := range sorted(metadata) {
 		if name != stampName {
 			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
 		}

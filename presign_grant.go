@@ -81,7 +81,7 @@ func asMap(pairs []sigv4.Pair) map[string]string {
 }
 
 func pairs(m map[string]string) (pairs []sigv4.Pair) {
-	for _, name := range sorted(nil, m) {
+	for _, name := range sorted(m) {
 		pairs = append(pairs, sigv4.Pair{Name: name, Value: m[name]})
 	}
 	return pairs
@@ -201,7 +201,7 @@ func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.R
 func (g Grant) form() (before, behind []byte, contentType string) {
 	var b bytes.Buffer // which never fails
 	w := multipart.NewWriter(&b)
-	for _, name := range sorted(nil, g.Fields) {
+	for _, name := range sorted(g.Fields) {
 		_ = w.WriteField(name, g.Fields[name])
 	}
 	_, _ = w.CreateFormFile("file", "file")

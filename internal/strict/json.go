@@ -62,7 +62,8 @@ func Object(body []byte, members []Member) error {
 		return errors.Join(fault)
 	}
 	d := decoder{}
-	d.members(trim(body), "", func(name string, value json.RawMessage) {
+	object := string(trim(body)) // of which strings without escapes are parts
+	d.members(object, "", func(name, value string) {
 		switch target := target(members, name).(type) {
 		case nil:
 			d.fault(shown(name), "is not known here: "+known(members, name))
@@ -86,7 +87,7 @@ func Object(body []byte, members []Member) error {
 			}
 		case *json.RawMessage:
 			d.duplicates(value, name)
-			*target = value
+			*target = json.RawMessage(value)
 		default:
 			panic(fmt.Sprintf("strict: the member %q goes to a %T", name, target))
 		}
@@ -114,7 +115,7 @@ func check(body []byte) *Error {
 	case !json.Valid(body):
 		return malformed(body)
 	case value[0] != '{':
-		return &Error{Detail: "the body must be a JSON object, not " + kind(value)}
+		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
 	case loneSurrogate(value):
 		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
 	case tooDeep(value):
@@ -138,7 +139,7 @@ func malformed(body []byte) *Error {
 	case err != nil:
 		return &Error{Detail: "the body is not JSON"}
 	case value[0] != '{':
-		return &Error{Detail: "the body must be a JSON object, not " + kind(value)}
+		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
 	}
 	return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", d.InputOffset())}
 }
@@ -146,11 +147,10 @@ func malformed(body []byte) *Error {
 // tooDeep reports whether valid JSON has more than maxDepth arrays and objects in one another.
 func tooDeep(value []byte) bool {
 	depth := 0
-	for len(value) > 0 {
-		switch value[0] {
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
 		case '"':
-			value = value[end(value):]
-			continue
+			i += stringEnd(value[i:]) - 1
 		case '{', '[':
 			if depth++; depth > maxDepth {
 				return true
@@ -158,29 +158,20 @@ func tooDeep(value []byte) bool {
 		case '}', ']':
 			depth--
 		}
-		value = value[1:]
 	}
 	return false
 }
 
-// end returns the length of the value that b begins with. All of b is the rest of valid JSON.
-func end(b []byte) int {
-	switch b[0] {
+// end returns the length of the value that s begins with. All of s is the rest of valid JSON.
+func end(s string) int {
+	switch s[0] {
 	case '"':
-		i := 1
-		for b[i] != '"' {
-			if b[i] == '\\' {
-				i++
-			}
-			i++
-		}
-		return i + 1
+		return stringEnd(s)
 	case '{', '[':
-		for i, depth := 0, 0; ; {
-			switch b[i] {
+		for i, depth := 0, 0; ; i++ {
+			switch s[i] {
 			case '"':
-				i += end(b[i:])
-				continue
+				i += stringEnd(s[i:]) - 1
 			case '{', '[':
 				depth++
 			case '}', ']':
@@ -188,29 +179,39 @@ func end(b []byte) int {
 					return i + 1
 				}
 			}
+		}
+	}
+	i := 0 // in a number or a word, behind which there is more
+	for strings.IndexByte(separator+"]}", s[i]) < 0 {
+		i++
+	}
+	return i
+}
+
+// stringEnd is end for what begins with a string.
+func stringEnd[S string | []byte](s S) int {
+	i := 1
+	for s[i] != '"' {
+		if s[i] == '\\' {
 			i++
 		}
+		i++
 	}
-	for i, c := range b {
-		if c == ']' || c == '}' || strings.IndexByte(separator, c) >= 0 {
-			return i
-		}
-	}
-	return len(b)
+	return i + 1
 }
 
 // next takes the next value from the rest of an array or object, and reports whether there is one.
-func next(rest *[]byte) (value json.RawMessage, ok bool) {
-	b := *rest
-	for strings.IndexByte(separator, b[0]) >= 0 {
-		b = b[1:]
+func next(rest *string) (value string, ok bool) {
+	s := *rest
+	for strings.IndexByte(separator, s[0]) >= 0 {
+		s = s[1:]
 	}
-	if b[0] == ']' || b[0] == '}' {
-		return nil, false
+	if s[0] == ']' || s[0] == '}' {
+		return "", false
 	}
-	n := end(b)
-	*rest = b[n:]
-	return json.RawMessage(b[:n:n]), true
+	n := end(s)
+	*rest = s[n:]
+	return s[:n], true
 }
 
 func trim(b []byte) []byte { return bytes.Trim(b, blank) }
@@ -259,7 +260,7 @@ func (d *decoder) fault(field, detail string) {
 
 // members calls f with each member of an object, with its name unescaped. Of members with one name it calls it with the
 // first. The name of the object itself is within, empty at the top.
-func (d *decoder) members(object []byte, within string, f func(name string, value json.RawMessage)) {
+func (d *decoder) members(object, within string, f func(name, value string)) {
 	seen := make([]string, 0, 16)
 	for rest := object[1:]; ; {
 		quoted, ok := next(&rest)
@@ -282,16 +283,16 @@ func (d *decoder) members(object []byte, within string, f func(name string, valu
 }
 
 // duplicates finds members of one name in whatever a value holds.
-func (d *decoder) duplicates(value json.RawMessage, within string) {
+func (d *decoder) duplicates(value, within string) {
 	switch value[0] {
 	case '{':
-		d.members(value, within, func(name string, value json.RawMessage) {
+		d.members(value, within, func(name, value string) {
 			if hasMembers(value) {
 				d.duplicates(value, nested(within, name))
 			}
 		})
 	case '[':
-		rest := []byte(value[1:])
+		rest := value[1:]
 		for i := 0; ; i++ {
 			element, ok := next(&rest)
 			if !ok {
@@ -304,29 +305,29 @@ func (d *decoder) duplicates(value json.RawMessage, within string) {
 	}
 }
 
-func hasMembers(value json.RawMessage) bool { return value[0] == '{' || value[0] == '[' }
+func hasMembers(value string) bool { return value[0] == '{' || value[0] == '[' }
 
 // text returns the string that a value is.
-func text(value json.RawMessage) (string, bool) {
+func text(value string) (string, bool) {
 	if value[0] != '"' {
 		return "", false
 	}
-	if bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1]), true
+	if strings.IndexByte(value, '\\') < 0 {
+		return value[1 : len(value)-1], true
 	}
 	var s string
-	err := json.Unmarshal(value, &s)
+	err := json.Unmarshal([]byte(value), &s)
 	return s, err == nil
 }
 
-func notText(value json.RawMessage) string { return "must be a string, not " + kind(value) }
+func notText(value string) string { return "must be a string, not " + kind(value[0]) }
 
-func (d *decoder) number(field string, value json.RawMessage, target **int64) {
-	if what := kind(value); what != "a number" {
+func (d *decoder) number(field, value string, target **int64) {
+	if what := kind(value[0]); what != "a number" {
 		d.fault(field, "must be a whole number, not "+what)
 		return
 	}
-	d.digits(field, string(value), target)
+	d.digits(field, value, target)
 }
 
 // digits takes a whole number as JSON and JavaScript write it: no zero or plus in front, no minus zero.
@@ -342,13 +343,13 @@ func (d *decoder) digits(field, s string, target **int64) {
 	}
 }
 
-func (d *decoder) strings(field string, value json.RawMessage) (map[string]string, bool) {
+func (d *decoder) strings(field, value string) (map[string]string, bool) {
 	if value[0] != '{' {
-		d.fault(field, "must be an object of strings, not "+kind(value))
+		d.fault(field, "must be an object of strings, not "+kind(value[0]))
 		return nil, false
 	}
 	values := map[string]string{}
-	d.members(value, field, func(name string, value json.RawMessage) {
+	d.members(value, field, func(name, value string) {
 		if s, ok := text(value); ok {
 			values[name] = s
 		} else {
@@ -358,9 +359,9 @@ func (d *decoder) strings(field string, value json.RawMessage) (map[string]strin
 	return values, true
 }
 
-// kind says what a JSON value is.
-func kind(value json.RawMessage) string {
-	switch value[0] {
+// kind says what a JSON value is that begins like this.
+func kind(first byte) string {
+	switch first {
 	case '{':
 		return "an object"
 	case '[':
