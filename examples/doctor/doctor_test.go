@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -524,6 +526,69 @@ func TestTwoRoles(t *testing.T) {
 			require.Equal(t, Good, state, "%s: %v", what, r.Around)
 		}
 	}
+}
+
+// TestProfiles has the command itself find its roles: two that are named in the shared files, or one that it assumes.
+func TestProfiles(t *testing.T) {
+	server := ceph.Shared(t)
+	bucket := "profiles"
+	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	require.NoError(t, err)
+	root := sts.New(sts.Options{
+		RetryMaxAttempts: 10, BaseEndpoint: &server.STSURL, Region: ceph.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	})
+	var shared strings.Builder
+	secrets := []string{server.SecretKey}
+	paste := (&patient{bucket: bucket, prefix: "incoming/", final: "files/"}).paste()
+	fmt.Fprintf(&shared, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", server.AccessKey, server.SecretKey)
+	for name, document := range map[string]any{"signs": paste.SigningRole, "completes": paste.StoreRole} {
+		out, err := root.AssumeRole(t.Context(), &sts.AssumeRoleInput{
+			RoleArn: &server.RoleARN, RoleSessionName: &name, Policy: aws.String(string(encode(t, document))),
+		})
+		require.NoError(t, err)
+		session := out.Credentials
+		fmt.Fprintf(&shared, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+			name, *session.AccessKeyId, *session.SecretAccessKey, *session.SessionToken)
+		secrets = append(secrets, *session.SecretAccessKey, *session.SessionToken)
+	}
+	file := filepath.Join(t.TempDir(), "credentials")
+	require.NoError(t, os.WriteFile(file, []byte(shared.String()), 0o600))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_ENDPOINT_URL", server.STSURL) // of both services
+	t.Setenv("AWS_REGION", ceph.Region)
+	examine := func(flags ...string) (*Report, error) {
+		var printed bytes.Buffer
+		code, err := run(t.Context(), append(flags, "-bucket", bucket, "-json"), &printed)
+		for _, secret := range secrets {
+			require.NotContains(t, fmt.Sprint(printed.String(), err), secret)
+		}
+		if err != nil {
+			require.Equal(t, notFoundOut, code)
+			return nil, err
+		}
+		requireNothing(t, server.Client(), bucket)
+		return report(t, printed.String()), nil
+	}
+
+	r, err := examine("-profile", "signs", "-store-profile", "completes")
+	require.NoError(t, err)
+	for _, what := range []string{"role that signs", "role of the store: files", "role of the store: parts", "role of the store: absence"} {
+		require.Equal(t, Good, states(r)[what], "%s: %v", what, r.Around)
+	}
+	require.NotContains(t, rowsOf(r, NotTried), "PUT: session token")
+
+	r, err = examine() // by the profile that is the default
+	require.NoError(t, err)
+	require.Contains(t, rowsOf(r, NotTried), "PUT: session token")
+	r, err = examine("-role", server.RoleARN)
+	require.NoError(t, err)
+	require.Contains(t, rowsOf(r, Enforced), "PUT: session token")
+	_, err = examine("-role", server.RoleARN+"-not")
+	require.ErrorContains(t, err, "-role: ")
+	_, err = examine("-profile", "completes", "-store-profile", "signs")
+	require.ErrorContains(t, err, "the role of the store cannot look at an object under incoming/: 403 Forbidden\nsomething may be left under incoming/doctor-")
 }
 
 // TestNotOffered is not held against a store that takes no forms.
