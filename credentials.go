@@ -28,7 +28,7 @@ const (
 	minRemaining  = 30 * time.Second // of credentials that sign
 	renewInterval = 30 * time.Second // between two attempts to renew credentials ahead of time
 	retryInterval = 5 * time.Second  // between two attempts to get any
-	renewTime     = 30 * time.Second // that one attempt may take, unless a caller that waits for it gives up before
+	renewTime     = 30 * time.Second // that one attempt may take, though a caller that waits for it may give up before
 	roleDuration  = time.Hour
 )
 
@@ -104,19 +104,31 @@ func (s *credentialSource) renew(ctx context.Context, now time.Time, c aws.Crede
 	if !s.renewing.TryLock() {
 		return c
 	}
-	defer s.renewing.Unlock()
 	if now.Sub(s.renewed) < renewInterval {
+		s.renewing.Unlock()
 		return c
 	}
 	s.renewed = now
 	s.good.Store(&c) // before the cache forgets them
 	s.cache.Invalidate()
-	fresh, err := s.cache.Retrieve(ctx)
-	if err != nil {
-		return c
+	renewed := make(chan aws.Credentials, 1)
+	go func() { // whether the caller waits or not, since others live by it, too
+		defer s.renewing.Unlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTime)
+		defer cancel()
+		fresh, err := s.cache.Retrieve(ctx)
+		if err != nil {
+			fresh = c
+		} else {
+			s.good.Store(nil)
+		}
+		renewed <- fresh
+	}()
+	select {
+	case c = <-renewed:
+	case <-ctx.Done():
 	}
-	s.good.Store(nil)
-	return fresh
+	return c
 }
 
 // EnvFile returns the credentials in a file, which may be replaced while the service runs: by another program that

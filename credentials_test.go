@@ -168,6 +168,29 @@ func (p *slowProvider) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(p.lifetime)}, nil
 }
 
+// TestCacheRenewedForAll: whoever has credentials renewed and hangs up meanwhile does not keep others from them.
+func TestCacheRenewedForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &slowProvider{lifetime: time.Hour}
+		signer := signerWith(t, aws.NewCredentialsCache(source), 15*time.Minute)
+		_, err := left(t, signer)
+		require.NoError(t, err)
+		time.Sleep(50 * time.Minute)
+
+		hasty, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err = signer.Put(hasty, presign.Upload{Filename: "a.png", Size: 10})
+		require.NoError(t, err, "the old ones are good")
+		require.Equal(t, 100*time.Millisecond, time.Since(began))
+		time.Sleep(time.Second)
+		lifetime, err := left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, 15*time.Minute, lifetime)
+		require.EqualValues(t, 2, source.calls.Load())
+	})
+}
+
 // TestCacheRenewedOnce: many grants at once renew the credentials once.
 func TestCacheRenewedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -196,7 +196,7 @@ func (h *Handler) admitted(r *http.Request, u Upload, fault error, limit int64) 
 
 // ownFault returns err, unless it is a fault of what only the service can set.
 func ownFault(err error) error {
-	for _, v := range collect[*Violation](err) {
+	for _, v := range collect[Violation](err) {
 		if v.Field == "key" || v.Field == "redirect" {
 			return fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
 		}
@@ -269,7 +269,8 @@ func (q *grantRequest) members() []strict.Member {
 	}
 }
 
-// body is what a request carries. It stays whole although authenticate reads it, for a token or for a signature.
+// body is what a request carries. It stays whole although authenticate reads it, for a token or for a signature, and closes
+// it.
 type body struct {
 	io.ReadCloser
 	read bytes.Buffer
@@ -291,6 +292,9 @@ func (b *body) Read(p []byte) (int, error) {
 	b.read.Write(p[:n])
 	return n, err
 }
+
+// Close leaves that to net/http.
+func (b *body) Close() error { return nil }
 
 func (b *body) bytes() ([]byte, error) {
 	_, err := b.read.ReadFrom(b.ReadCloser)
@@ -381,7 +385,7 @@ func (q *grantRequest) upload() (Upload, string, error) {
 // malformed is the answer to a body that could not be read.
 func malformed(err error) *Problem {
 	p := &Problem{Status: http.StatusBadRequest}
-	for _, e := range collect[*strict.Error](err) {
+	for _, e := range collect[strict.Error](err) {
 		if e.Field == "" {
 			p.Detail = "The request was not understood: " + e.Detail + "."
 		} else {

@@ -13,10 +13,14 @@ import (
 	"time"
 )
 
-// collect returns the errors of one type that err is, wraps or joins.
-func collect[E error](err error) (found []E) {
-	if e, ok := err.(E); ok {
-		return []E{e}
+// collect returns the errors of one type that err is, wraps or joins. A nil pointer that a function took for no error is
+// none.
+func collect[E any](err error) (found []*E) {
+	if e, ok := any(err).(*E); ok {
+		if e == nil {
+			return nil
+		}
+		return []*E{e}
 	}
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:
@@ -102,7 +106,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (h *Handler) problem(r *http.Request, err error) *Problem {
-	if p := (*Problem)(nil); errors.As(err, &p) {
+	if p := (*Problem)(nil); errors.As(err, &p) && p != nil {
 		if p.Status >= 400 && p.Status <= 599 {
 			return p
 		}

@@ -287,6 +287,11 @@ func TestAuthenticateReadsBody(t *testing.T) {
 			r.Body.Close()
 			return "alice", err
 		},
+		"partly, and closes": func(r *http.Request) (string, error) {
+			defer r.Body.Close()
+			_, err := r.Body.Read(make([]byte, 3))
+			return "alice", err
+		},
 	} {
 		handler, err := presign.NewHandler(newSigner(t, images()), authenticate)
 		require.NoError(t, err)
@@ -297,6 +302,7 @@ func TestAuthenticateReadsBody(t *testing.T) {
 			{formRequest("filename=a.png&size=10"), 201}, {jsonRequest(`{"filename": "a.png", "size": 10}`), 201},
 			{formRequest("filename=a.png&size=10&size=%zz"), 400}, {formRequest("filename=a.png&size=10;x"), 400}, {formRequest("filename=a.png&filename=b.png"), 400},
 		} {
+			c.request.Body = &closable{Reader: c.request.Body}
 			w := serve(t, handler, c.request)
 			require.Equal(t, c.status, w.Code, "%s: %s", name, w.Body)
 		}
@@ -305,11 +311,30 @@ func TestAuthenticateReadsBody(t *testing.T) {
 	s := newService(t, images())
 	r := formRequest("filename=a.png&size=10")
 	require.NoError(t, r.ParseForm())
+	r.PostForm["token"] = nil // as who has looked for it may leave it
 	require.Equal(t, 201, s.do(r).Code)
 
 	r = jsonRequest("")
 	r.Body = nil // as adapters may leave it
 	requireProblem(t, s.do(r), 400)
+}
+
+// closable is a body that is gone once it is closed, as HTTP/2's is.
+type closable struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closable) Read(p []byte) (int, error) {
+	if c.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return c.Reader.Read(p)
+}
+
+func (c *closable) Close() error {
+	c.closed = true
+	return nil
 }
 
 // TestClientCannotSetServiceMetadata: a name that only WithAuthorize sets is not one that a client may send.
@@ -371,6 +396,41 @@ func TestAuthorizeSees(t *testing.T) {
 		}))
 		require.Equal(t, 201, s.do(jsonRequest(body)).Code)
 		require.Equal(t, 1, calls)
+	}
+}
+
+// TestAuthorizeAddsMetadata: a limit of names is for clients.
+func TestAuthorizeAddsMetadata(t *testing.T) {
+	for _, names := range []int{20, 25} {
+		sent := make(map[string]string)
+		policy := with(func(p *presign.Policy) {
+			for i := range names {
+				name := fmt.Sprintf("name-%d", i)
+				p.Metadata, sent[name] = append(p.Metadata, name), "value"
+			}
+		})
+		body, err := json.Marshal(map[string]any{"filename": "a.png", "metadata": sent})
+		require.NoError(t, err)
+		s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+			u.Metadata["by"] = u.Owner
+			return nil
+		}))
+		w := s.do(jsonRequest(string(body)))
+		require.Equal(t, 201, w.Code, w.Body)
+		require.Contains(t, w.Body.String(), `"x-amz-meta-by":"alice"`)
+	}
+}
+
+// TestNilPointers: what a function returns of a type of this package is an error, even if it was meant as none.
+func TestNilPointers(t *testing.T) {
+	var problem *presign.Problem
+	var violation *presign.Violation
+	for _, err := range []error{problem, violation} {
+		s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return err }))
+		requireProblem(t, s.do(jsonRequest(`{"filename": "a.png"}`)), 403)
+		handler, failed := presign.NewHandler(newSigner(t, images()), func(*http.Request) (string, error) { return "alice", err }, presign.WithLogger(newLog(t, &s.log)))
+		require.NoError(t, failed)
+		requireProblem(t, serve(t, handler, jsonRequest(`{"filename": "a.png"}`)), 401)
 	}
 }
 

@@ -80,7 +80,7 @@ type HandlerOption func(*handlerOptions) error
 // equal to Size if that is known. It may refuse, set Key, narrow sizes and lifetime (to zero is to refuse), or add metadata
 // of any name; its result is held against the Policy again, and Owner stays as it was. A Key that ends in "/" is a folder,
 // to which a random part and the name are added; one that does not is the object's own, the same for every file. What is
-// put into Key has to be fit for one segment: an owner such as "a/b" would be another one's folder (url.PathEscape helps).
+// put into Key has to be fit for one segment: an owner such as "a/b" would be another one's folder (hex.EncodeToString helps).
 // It runs once for each grant, concurrently for several.
 //
 // A *Problem is answered as it is, a *Violation (also several, joined) with 422. Any other error is logged and answered

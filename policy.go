@@ -140,7 +140,7 @@ func violation(field, format string, args ...any) *Violation {
 // Violations returns the violations that err is, wraps or joins, in their order; none if there are none.
 func Violations(err error) []Violation {
 	var found []Violation
-	for _, v := range collect[*Violation](err) {
+	for _, v := range collect[Violation](err) {
 		found = append(found, *v)
 	}
 	return found

@@ -154,7 +154,7 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 	if len(metadata) == 0 {
 		return nil, nil
 	}
-	if most := max(len(names), maxMetadataNames); len(metadata) > most {
+	if most := max(len(names), maxMetadataNames); names != nil && len(metadata) > most {
 		return nil, &Violation{Field: "metadata", Detail: fmt.Sprintf("has %d names; at most %d are taken", len(metadata), most)}
 	}
 	var violations []error

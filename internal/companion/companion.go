@@ -59,7 +59,7 @@ type Part struct {
 // Parts reads the parts of a completion, in any order. Members beside PartNumber and ETag are ignored, in other letter
 // case too: Uppy 4 sends the headers of the store's answer.
 func Parts(array json.RawMessage) ([]Part, error) {
-	var elements []map[string]json.RawMessage
+	var elements []json.RawMessage // which may be many more than are taken
 	if len(array) == 0 || array[0] != '[' || json.Unmarshal(array, &elements) != nil {
 		return nil, errors.New("must be an array of objects")
 	}
@@ -67,7 +67,11 @@ func Parts(array json.RawMessage) ([]Part, error) {
 		return nil, fmt.Errorf("has %d parts; an upload has at most %d", len(elements), maxParts)
 	}
 	parts := make([]Part, len(elements))
-	for i, element := range elements {
+	for i, raw := range elements {
+		var element map[string]json.RawMessage
+		if json.Unmarshal(raw, &element) != nil {
+			return nil, errors.New("must be an array of objects")
+		}
 		number, err := strconv.Atoi(string(element["PartNumber"]))
 		if err != nil || number < 1 || number > maxParts {
 			return nil, fmt.Errorf("must have a PartNumber from 1 to %d in each", maxParts)

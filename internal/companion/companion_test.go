@@ -3,6 +3,7 @@ package companion_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,17 @@ func TestParts(t *testing.T) {
 		_, err := companion.Parts(json.RawMessage(bad))
 		require.ErrorContains(t, err, want, "%.50s", bad)
 	}
+}
+
+// TestPartsMemory: a body of a mebibyte does not become many.
+func TestPartsMemory(t *testing.T) {
+	array := json.RawMessage("[" + strings.Repeat(`{"":0},`, 1<<20/7-1) + `{"":0}]`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := companion.Parts(array)
+	runtime.ReadMemStats(&after)
+	require.ErrorContains(t, err, "at most 10000")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
 }
 
 func TestPartNumbers(t *testing.T) {

@@ -13,10 +13,15 @@ import (
 // Form is Object for a urlencoded form, with the same errors: an object of strings is made of fields such as
 // "metadata[name]", a whole number is digits. Members go to a *string, **int64 or *map[string]string.
 func Form(form url.Values, members []Member) error {
+	if len(form) > maxMembers {
+		return errors.Join(&Error{Detail: fmt.Sprintf("the form has more than %d members", maxMembers)})
+	}
 	d := decoder{}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		field, values := shown(name), form[name]
 		switch {
+		case len(values) == 0: // as a service leaves it that takes something out
+			continue
 		case !utf8.ValidString(name) || !utf8.ValidString(values[0]):
 			d.fault(field, "is not UTF-8")
 			continue

@@ -2,6 +2,7 @@ package strict_test
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"testing"
 
@@ -58,6 +59,12 @@ func TestFormRefuses(t *testing.T) {
 		require.True(t, errors.As(err, &fault))
 		require.NotEmpty(t, fault.Field)
 	}
+	many := make(url.Values)
+	for i := range 257 {
+		many[fmt.Sprint(i)] = []string{""}
+	}
+	require.EqualError(t, strict.Form(many, nil), "the form has more than 256 members")
+	require.NoError(t, strict.Form(url.Values{"a": nil}, nil))
 	require.Panics(t, func() { strict.Form(url.Values{"a": {"b"}}, []strict.Member{{Name: "a", Value: new(int)}}) })
 }
 

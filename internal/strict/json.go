@@ -22,6 +22,7 @@ const (
 	maxDepth   = 16  // of arrays and objects in one another
 	maxFaults  = 20  // that are reported of one body
 	maxMembers = 256 // of one object
+	maxKept    = 512 // bytes of a body that a string of it may keep from being collected
 
 	blank     = " \t\r\n"
 	separator = ",:" + blank
@@ -61,20 +62,21 @@ func Object(body []byte, members []Member) error {
 	if fault := check(body); fault != nil {
 		return errors.Join(fault)
 	}
-	d := decoder{}
 	object := string(trim(body)) // of which strings without escapes are parts
+	d := decoder{copies: len(object) > maxKept}
 	d.members(object, "", func(name, value string) {
 		switch target := target(members, name).(type) {
 		case nil:
 			d.fault(shown(name), "is not known here: "+known(members, name))
 		case *string:
 			if s, ok := text(value); ok {
-				*target = s
+				*target = d.own(s)
 			} else {
 				d.fault(name, notText(value))
 			}
 		case **string:
 			if s, ok := text(value); ok {
+				s = d.own(s)
 				*target = &s
 			} else {
 				d.fault(name, notText(value))
@@ -250,7 +252,18 @@ func unicodeEscape(s []byte) (rune, bool) {
 }
 
 // decoder reads from values that are known to be valid JSON, and collects what is wrong with them.
-type decoder struct{ faults []error }
+type decoder struct {
+	faults []error
+	copies bool // whether strings are copied
+}
+
+// own returns a string that may be kept. It is part of the body if that is small.
+func (d *decoder) own(s string) string {
+	if d.copies {
+		return strings.Clone(s)
+	}
+	return s
+}
 
 func (d *decoder) fault(field, detail string) {
 	if len(d.faults) < maxFaults {
@@ -351,7 +364,7 @@ func (d *decoder) strings(field, value string) (map[string]string, bool) {
 	values := map[string]string{}
 	d.members(value, field, func(name, value string) {
 		if s, ok := text(value); ok {
-			values[name] = s
+			values[d.own(name)] = d.own(s)
 		} else {
 			d.fault(nested(field, name), notText(value))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode"
@@ -73,6 +74,23 @@ func TestAccepted(t *testing.T) {
 		require.NoError(t, got.decode(body), body)
 		require.Equal(t, want, got, body)
 	}
+}
+
+// TestNothingKeepsTheBody: who remembers a name does not keep what came with it, which a client can make long.
+func TestNothingKeepsTheBody(t *testing.T) {
+	const bodies, size = 100, 64 << 10
+	used := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, kept := used(), make([]request, bodies)
+	for i := range kept {
+		require.NoError(t, kept[i].decode(`{"filename":"a.png","type":"image/png","metadata":{"a":"b"},`+strings.Repeat(" ", size)+`"size":1}`))
+	}
+	require.Less(t, used()-before, int64(bodies*size/10))
+	runtime.KeepAlive(kept)
 }
 
 func TestAbsentStays(t *testing.T) {
