@@ -26,7 +26,7 @@ var imports = map[string]string{
 	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
 	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "sts": "github.com/aws/aws-sdk-go-v2/service/sts",
 	"types": "github.com/aws/aws-sdk-go-v2/service/s3/types", "presign": "github.com/s3presign/presign",
-	"context": "context", "http": "net/http", "testing": "testing", "time": "time", "slog": "log/slog", "os": "os", "url": "net/url", "hex": "encoding/hex",
+	"context": "context", "http": "net/http", "testing": "testing", "time": "time", "slog": "log/slog", "os": "os", "hex": "encoding/hex",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
 	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
 	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
