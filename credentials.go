@@ -45,13 +45,13 @@ type credentialSource struct {
 
 func newCredentialSource(provider aws.CredentialsProvider) (*credentialSource, error) {
 	if provider == nil || aws.IsCredentialsProvider(provider, (*aws.AnonymousCredentials)(nil)) {
-		return nil, errors.New("presign: the client has no credentials; anonymous requests cannot be signed")
+		return nil, errors.New("the client has no credentials; anonymous requests cannot be signed")
 	}
 	cache, _ := provider.(*aws.CredentialsCache)
 	if cache != nil {
 		for own, name := range map[aws.CredentialsProvider]string{(*envFile)(nil): "EnvFile", (*assumedRole)(nil): "AssumeRole"} {
 			if cache.IsCredentialsProvider(own) {
-				return nil, fmt.Errorf("presign: the client's credentials are %s inside an aws.CredentialsCache "+
+				return nil, fmt.Errorf("the client's credentials are %s inside an aws.CredentialsCache "+
 					"(config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; "+
 					"give the provider itself to s3.Options.Credentials", name)
 			}

@@ -118,6 +118,22 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 	})
 }
 
+// TestAssumeRoleAfterSleep: a machine that slept finds a session that is too short for a grant, and gets another one.
+func TestAssumeRoleAfterSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logger, _ := newLogs(t)
+		r := &roles{delay: time.Second}
+		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), 15*time.Minute)
+		_, err := left(t, signer)
+		require.NoError(t, err)
+		time.Sleep(time.Hour - 20*time.Second)
+		got, err := left(t, signer)
+		require.NoError(t, err)
+		require.Equal(t, 15*time.Minute, got)
+		require.Equal(t, 2, r.calls())
+	})
+}
+
 // TestAssumeRoleOutlivesFailure: while STS fails it is not asked too often, the last session is used until its end, the
 // error is told after that, and grants come back with STS.
 func TestAssumeRoleOutlivesFailure(t *testing.T) {

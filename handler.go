@@ -198,7 +198,7 @@ func (h *Handler) admitted(r *http.Request, u Upload, fault error, limit int64) 
 func ownFault(err error) error {
 	for _, v := range collect[Violation](err) {
 		if v.Field == "key" || v.Field == "redirect" {
-			return fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %v", v)
+			return fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %s %s", v.Field, v.Detail)
 		}
 	}
 	return err
@@ -242,10 +242,11 @@ func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any,
 func (h *Handler) runHooks(ctx context.Context, object *Object) error {
 	for _, hook := range h.onComplete {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTime)
-		defer cancel()
 		o := *object
 		o.Metadata = maps.Clone(object.Metadata)
-		if err := hook(ctx, &o); err != nil {
+		err := hook(ctx, &o)
+		cancel()
+		if err != nil {
 			return &refusal{http.StatusInternalServerError, err}
 		}
 	}

@@ -376,7 +376,7 @@ func TestLargeFiles(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, 201, s.do(jsonRequest(`{"filename": "a.png"}`)).Code)
-	require.EqualValues(t, 5<<30, seen)
+	require.Equal(t, int64(5<<30), seen)
 }
 
 func TestAuthorizeSees(t *testing.T) {
@@ -452,6 +452,7 @@ func TestAuthorizeDecides(t *testing.T) {
 		"key":               {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
 		"key in a form":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
 		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
+		"key too long":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/" + strings.Repeat("k", 1000) + "/"; return nil }, 500, `"Internal Server Error"`},
 		"key of a path":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
 		"narrower":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
 		"wider":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 422, `"max_size"`},

@@ -105,8 +105,8 @@ type Upload struct {
 	// an algorithm.
 	Checksum string
 
-	// Metadata is stored with the object as x-amz-meta- headers: printable ASCII, up to 2 KB together with the grant, which
-	// is there too and takes 200 to 1,000 bytes.
+	// Metadata is stored with the object as x-amz-meta- headers, under names that Policy.Metadata lists: printable ASCII, up to
+	// 2 KB together with the grant, which is there too and takes 200 to 1,000 bytes. Only WithAuthorize adds other names.
 	Metadata map[string]string
 
 	// Owner is who authenticated, up to 128 bytes. The Handler sets it.

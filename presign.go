@@ -86,7 +86,7 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, formURL: resolved.Bucket(), keys: sigv4.NewKeys(resolved.Region)}
 	if client != nil {
 		if s.credentials, err = newCredentialSource(client.Options().Credentials); err != nil {
-			faults = append(faults, err)
+			faults = append(faults, fmt.Errorf("presign: %w", err))
 		}
 	}
 	s.store = objectstore.Store{Client: o.store, Bucket: bucket}
@@ -346,16 +346,21 @@ func (s *Signer) signingKey(ctx context.Context, limit time.Duration) (*sigv4.Ke
 
 // key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
 func (s *Signer) key(u Upload) (string, error) {
-	key := cmp.Or(u.Key, s.rules.Prefix)
+	key, name := cmp.Or(u.Key, s.rules.Prefix), ""
 	if strings.HasSuffix(key, "/") {
-		key = key + rand.Text() + "/" + filename.Safe(u.Filename)
+		name = filename.Safe(u.Filename)
+		key = key + rand.Text() + "/" + name
 	}
 	longest := len(key)
 	if s.rules.FinalPrefix != "" {
 		longest += max(0, len(s.rules.FinalPrefix)-len(s.rules.Prefix))
 	}
-	if longest > maxKeySize {
-		return "", violation("filename", "makes a key of %d bytes; S3 takes %d", longest, maxKeySize)
+	if longest <= maxKeySize {
+		return key, nil
 	}
-	return key, nil
+	field := "filename"
+	if longest-len(name) >= maxKeySize { // whatever the name
+		field = "key"
+	}
+	return "", violation(field, "makes a key of %d bytes; S3 takes %d", longest, maxKeySize)
 }

@@ -161,7 +161,7 @@ func (s *Signer) finish(ctx context.Context, o *Object, uploaded *objectstore.Ob
 
 // uploaded returns what lies under key, with its grant.
 func (s *Signer) uploaded(ctx context.Context, key string) (*objectstore.Object, *stamp.Stamp, error) {
-	o, err := s.head(ctx, key)
+	o, err := s.store.Head(ctx, key)
 	if err != nil {
 		return nil, nil, storeError(err)
 	}
@@ -190,7 +190,7 @@ func (s *Signer) published(ctx context.Context, key string) (*publication, error
 	if s.rules.FinalPrefix == "" {
 		return nil, nil
 	}
-	final, err := s.head(ctx, s.finalKey(key))
+	final, err := s.store.Head(ctx, s.finalKey(key))
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
@@ -255,12 +255,6 @@ func (s *Signer) discard(ctx context.Context, uploaded *objectstore.Object) erro
 		return storeError(err)
 	}
 	return nil
-}
-
-func (s *Signer) head(ctx context.Context, key string) (*objectstore.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, backendTime)
-	defer cancel()
-	return s.store.Head(ctx, key)
 }
 
 func (s *Signer) beginning(ctx context.Context, o *objectstore.Object) ([]byte, error) {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -203,7 +205,7 @@ func TestPartSizes(t *testing.T) {
 		}
 		_, err = m.SignParts(context.Background(), count, count+1)
 		require.Error(t, err)
-		for _, number := range []int{-1, 0, count + 1, 10_001, 1 << 40} {
+		for _, number := range []int{-1, 0, count + 1, 10_001, math.MaxInt} {
 			_, err := m.SignPart(context.Background(), presign.Part{Number: number})
 			require.Contains(t, violations(t, err)[0], "part is ")
 		}
@@ -215,7 +217,7 @@ func TestPartSizes(t *testing.T) {
 	}
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
 	require.NoError(t, err)
-	require.EqualValues(t, 5<<30, m.PartSize, "of the largest file that may come")
+	require.Equal(t, int64(5<<30), m.PartSize, "of the largest file that may come")
 	_, err = s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: most + 1})
 	require.Contains(t, violations(t, err)[0], "size is ")
 }
@@ -487,6 +489,60 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
 	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
 	require.Equal(t, png, stored.Body)
+
+	// Nor does one that might, once the policy has been changed.
+	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	require.NoError(t, err)
+	s.putAll(t, m, append(bytes.Clone(png), 1))
+	m, err = s.ResumeMultipart(m.ID)
+	require.NoError(t, err)
+	_, err = m.Complete(t.Context(), nil)
+	require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+}
+
+// TestMultipartBeginFails: under a key that the service chose, other uploads may be under way, and go on.
+func TestMultipartBeginFails(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	require.NoError(t, err)
+	s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if operation == "CreateMultipartUpload" {
+			return s3test.CutAfter
+		}
+		return s3test.None
+	})
+	_, err = s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	require.Error(t, err)
+	s.store.Fail(nil)
+	s.putAll(t, m, png)
+	_, err = m.Complete(t.Context(), nil)
+	require.NoError(t, err)
+}
+
+// verbose is a store that calls an upload by a very long name.
+type verbose struct{ http.RoundTripper }
+
+func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := v.RoundTripper.RoundTrip(r)
+	if err != nil || r.Method != http.MethodPost {
+		return response, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	answer = bytes.Replace(answer, []byte("</UploadId>"), []byte(strings.Repeat("i", 4000)+"</UploadId>"), 1)
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
+	return response, err
+}
+
+// TestMultipartLongID: an ID that cannot be sealed is an error.
+func TestMultipartLongID(t *testing.T) {
+	store := s3test.New()
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
+	})))
+	require.NoError(t, err)
+	_, err = signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+	require.ErrorContains(t, err, "its ID of an upload has 4")
 }
 
 func TestMultipartIDs(t *testing.T) {

@@ -22,7 +22,7 @@ var algorithms = map[string]func() hash.Hash{
 	"crc64nvme": func() hash.Hash { return crc64.New(crc64.MakeTable(0x9a6c9329ac4bc9b5)) },
 }
 
-// checkAlgorithm returns an error if an algorithm is not known. None is.
+// checkAlgorithm returns an error if there is no such algorithm. An empty name is fine: it asks for no checksum.
 func checkAlgorithm(name string) error {
 	if _, ok := algorithms[name]; !ok && name != "" {
 		return fmt.Errorf("-checksum %s: it is one of %s", name, strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "))

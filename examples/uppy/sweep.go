@@ -30,8 +30,8 @@ type sweeper struct {
 }
 
 // leaveToStore has the store itself delete what is left, after ten days: uploads that were never completed, and those in
-// parts that were never ended. It reports whether the store can. S3 cannot add a rule:
-// these two replace all that the bucket had. If yours has others, put them beside those where you set it up, not here.
+// parts that were never ended. It reports whether the store can. S3 takes all rules of a bucket at once: these two replace
+// those that it had. If yours has others, set them up together, and not here.
 func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
 	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
 	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -490,6 +491,9 @@ func TestCopyParts(t *testing.T) {
 		if operation == "UploadPartCopy" {
 			ranges.Store(r.URL.Query().Get("partNumber"), r.Header.Get("X-Amz-Copy-Source-Range"))
 			require.Equal(t, from.ETag, r.Header.Get("X-Amz-Copy-Source-If-Match"))
+		}
+		if operation == "CompleteMultipartUpload" {
+			require.Equal(t, strconv.Itoa(len(body)), r.Header.Get("X-Amz-Mp-Object-Size"))
 		}
 		return s3test.None
 	})

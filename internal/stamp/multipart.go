@@ -2,7 +2,6 @@ package stamp
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 )
 
@@ -33,7 +32,7 @@ func ParseMultipart(b []byte) (*Multipart, error) {
 	m.Expires = time.Unix(int64(r.number()), 0).UTC()
 	lifetime := r.number()
 	if r.bad || m.PartSize < 1 || lifetime > uint64(maxLifetime/time.Second) {
-		return nil, errors.New("stamp: it ends too early or has a number out of range")
+		return nil, errMalformed
 	}
 	m.Lifetime = time.Duration(lifetime) * time.Second
 	s, err := Parse(r.rest)

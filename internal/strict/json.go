@@ -348,7 +348,7 @@ func (d *decoder) digits(field, s string, target **int64) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		d.fault(field, fmt.Sprintf("must be a whole number from %d to %d, not %s", math.MinInt64, math.MaxInt64, shown(s)))
+		d.fault(field, fmt.Sprintf("must be a whole number from %d to %d, not %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
 	case err != nil, strconv.FormatInt(n, 10) != s:
 		d.fault(field, "must be a whole number in digits alone, not "+shown(s))
 	default:
