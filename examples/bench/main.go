@@ -24,6 +24,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -55,6 +56,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.IntVar(&e.requests, "requests", 8000, "to one service")
 	inHaste := flags.Bool("quick", false, "see that it works; the figures mean nothing")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 	if *inHaste {
 		e = quick
 	}

@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (code int, err er
 	if *asJSON && *asMarkdown {
 		return notFoundOut, errors.New("-json or -markdown, not both")
 	}
-	if err := errors.Join(where.check(), rest(flags.Args())); err != nil {
+	if err := errors.Join(where.check(), arguments.None(flags)); err != nil {
 		return notFoundOut, err
 	}
 
@@ -102,13 +103,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) (code int, err er
 		return notEnforced, nil
 	}
 	return healthy, nil
-}
-
-func rest(args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("there are only flags, but %q is none", args[0])
-	}
-	return nil
 }
 
 // plain returns an error without the addresses that requests went to.

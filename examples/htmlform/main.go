@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
@@ -38,6 +39,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	addr := flags.String("addr", "127.0.0.1:8083", "`address` of the page and the service")
 	dir := flags.String("dir", "", "`directory` of the files and the secret; a temporary one if empty")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
 	if *dir == "" {
 		if *dir, err = os.MkdirTemp("", "htmlform-"); err != nil {

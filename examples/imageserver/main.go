@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -32,6 +31,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/store"
 )
@@ -56,16 +56,19 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	credentials := flags.String("credentials", "awsenv.list",
 		"`file` of ACCESS, SECRET, TOKEN and EXPIRATION; read again when it changes")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
 	if *local == (*bucket != "") {
 		return errors.New("either -bucket or -local is needed")
 	}
-	listener, err := net.Listen("tcp", *addr)
+	listener, err := arguments.Listen(*addr)
 	if err != nil {
-		return fmt.Errorf("-addr: %w", err)
+		return err
 	}
 	defer listener.Close()
-	if !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+	if !arguments.Local(listener) {
 		switch {
 		case *local:
 			return fmt.Errorf("-local is for this machine only, and %s is not", *addr)

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -42,6 +43,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	lasts := flags.Duration("for", 10*time.Second, "how `long`")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
 	before, goroutines := goleak.IgnoreCurrent(), runtime.NumGoroutine()
 	s, err := open(ctx, *lasts/12)

@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -34,6 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/store"
 )
@@ -53,7 +53,19 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		"`origin` of the web pages that use the service; of the same site, or browsers keep the cookie back")
 	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
+	listen := arguments.Listen
+	if *bucket == "" {
+		listen = arguments.ListenLocally
+	}
+	listener, err := listen(*addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	var client *s3.Client
 	ended := make(chan error, 2)
 	if *bucket == "" {
@@ -79,10 +91,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	handler, err := newService(client, *bucket, users, *page)
 	if err != nil {
 		return err
-	}
-	listener, err := net.Listen("tcp", *addr)
-	if err != nil {
-		return fmt.Errorf("-addr: %w", err)
 	}
 	// Grants are small and fast. Slow clients would only keep connections open.
 	server := &http.Server{

@@ -309,6 +309,7 @@ func TestCurl(t *testing.T) {
 func TestRefusedArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		"none":                    {"-addr", "127.0.0.1:none"},
+		"on this machine only":    {"-addr", "0.0.0.0:0"},
 		"http://app.example.com":  {"-origin", "http://app.example.com"}, // a cookie over plain HTTP
 		"app.example.com/uploads": {"-origin", "https://app.example.com/uploads"},
 	} {

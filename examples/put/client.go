@@ -177,7 +177,7 @@ func (c *client) try(ctx context.Context, method, path string, body []byte, comp
 		err = withoutURL("the service", err) // which has the upload's ID in it
 		if c.notes != nil && ctx.Err() == nil {
 			c.silent.Do(func() {
-				fmt.Fprintf(c.notes, "put: the service does not answer (%v); trying again\n", errors.Unwrap(err))
+				fmt.Fprintf(c.notes, "put: the service does not answer (%v); trying again for up to three minutes\n", errors.Unwrap(err))
 			})
 		}
 		return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
 	"github.com/s3presign/presign/examples/put/internal/uploads"
@@ -66,9 +66,9 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := arguments.ListenLocally(addr)
 	if err != nil {
-		return fmt.Errorf("-addr: %w", err)
+		return err
 	}
 	d.server = uploads.NewServer(handler)
 	go func() { _ = d.server.Serve(listener) }() // until close

@@ -16,7 +16,7 @@ type patience struct {
 	stall          time.Duration // without any progress, after which an upload is given up and tried again
 }
 
-// usual goes on for about two minutes.
+// usual goes on for two to three minutes.
 var usual = patience{tries: 12, first: 250 * time.Millisecond, longest: 30 * time.Second, stall: time.Minute}
 
 // retry does something until it succeeds, fails for good, has been tried often enough, or ctx ends.

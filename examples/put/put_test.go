@@ -259,7 +259,8 @@ func TestUsage(t *testing.T) {
 		"not mounted there": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
 			path + ": presign: 404 Not Found; is -url " + elsewhere.URL + "/elsewhere where the handler is mounted?"},
 		"address": {[]string{"-addr", elsewhere.Listener.Addr().String(), path},
-			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use"},
+			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use; -addr 127.0.0.1:0 is a free one"},
+		"other machines": {[]string{"-addr", "0.0.0.0:0", path}, "-addr 0.0.0.0:0: the S3 server is on this machine only, and so is this"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -286,7 +287,7 @@ func TestSilence(t *testing.T) {
 		_, err := u.service.complete(t.Context(), "incoming/secret/a.bin")
 		require.ErrorContains(t, err, "connection refused")
 	}
-	require.Equal(t, "put: the service does not answer (dial tcp "+gone.Listener.Addr().String()+": connect: connection refused); trying again\n", notes.String())
+	require.Equal(t, "put: the service does not answer (dial tcp "+gone.Listener.Addr().String()+": connect: connection refused); trying again for up to three minutes\n", notes.String())
 }
 
 // watched is output that something follows from.

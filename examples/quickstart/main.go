@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -53,13 +54,16 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS, if AWS_ENDPOINT_URL does not tell")
 	flags.StringVar(&where.dir, "dir", "", "`directory` in which the embedded S3 server keeps its data; a temporary one if empty")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
 	listener, err := listen(*addr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	if !loopback(listener) && where.bucket == "" {
+	if !arguments.Local(listener) && where.bucket == "" {
 		return fmt.Errorf("the embedded S3 server is on this machine only: -addr %s needs a -bucket that others reach", *addr)
 	}
 	hosts := hosts(listener)
@@ -91,7 +95,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.Handle("/", page)
 	var handler http.Handler = mux
-	if loopback(listener) {
+	if arguments.Local(listener) {
 		handler = only(hosts, mux)
 	}
 	server := &http.Server{
@@ -131,14 +135,11 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 const defaultAddr = "127.0.0.1:8080"
 
 func listen(addr string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := arguments.Listen(addr)
 	if err != nil && addr == defaultAddr {
-		listener, err = net.Listen("tcp", "127.0.0.1:0")
+		return arguments.Listen("127.0.0.1:0")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("-addr: %w", err)
-	}
-	return listener, nil
+	return listener, err
 }
 
 func port(l net.Listener) string {
@@ -146,14 +147,9 @@ func port(l net.Listener) string {
 	return port
 }
 
-func loopback(l net.Listener) bool {
-	addr, ok := l.Addr().(*net.TCPAddr)
-	return ok && addr.IP.IsLoopback()
-}
-
 // hosts returns the names under which a browser on this machine finds the service.
 func hosts(l net.Listener) []string {
-	if loopback(l) {
+	if arguments.Local(l) {
 		return []string{l.Addr().String(), "localhost:" + port(l)}
 	}
 	return []string{"localhost:" + port(l)}

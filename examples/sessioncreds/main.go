@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -52,6 +53,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	region := flags.String("region", "", "`region` of STS, if AWS_REGION does not tell")
 	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS, if AWS_ENDPOINT_URL_STS does not tell")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
 
 	var err error
 	if s.roleARN = *role; s.roleARN == "" {

@@ -70,6 +70,7 @@ again() {
 	do
 		attempt=$((attempt + 1))
 		[ "$attempt" -lt "$attempts" ] || return 0
+		[ "$attempt" -gt 1 ] || say "$(case $status in 000) echo "no answer" ;; *) echo "answered $status" ;; esac), trying again"
 		sleep "$((1 << (attempt - 1)))"
 	done
 }
@@ -186,6 +187,7 @@ while getopts u:b:H:t: option; do
 done
 shift $((OPTIND - 1))
 [ $# -eq 2 ] || fail "takes the URL of the service and a file"
+command -v curl >/dev/null || fail "needs curl, which is not installed"
 service=${1%/}
 file=$2
 case $file in /*) ;; *) file=./$file ;; esac

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -172,8 +173,22 @@ func TestUnreachable(t *testing.T) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
 		stderr := s.fails(service, write(t, "a.bin", 10))
-		require.Regexp(t, `^upload.sh: the store answers 000: curl: .*\n$`, stderr)
+		require.Regexp(t, `^no answer, trying again\nupload.sh: the store answers 000: curl: .*\n$`, stderr)
 		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())
+	})
+}
+
+// TestWithoutCurl says so at once.
+func TestWithoutCurl(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		for _, name := range []string{"sed", "grep", "tr", "wc", "mktemp", "stat", "rm", "cat"} {
+			path, err := exec.LookPath(name)
+			require.NoError(t, err)
+			require.NoError(t, os.Symlink(path, filepath.Join(s.bin, name)))
+		}
+		s.env = append(s.env, "PATH="+s.bin)
+		require.Equal(t, "upload.sh: needs curl, which is not installed\n", s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
+		require.Empty(t, s.slept())
 	})
 }
 

@@ -293,7 +293,7 @@ func TestParts(t *testing.T) {
 		require.Equal(t, int64(17*mib+1), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 		require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
-		require.Equal(t, "25 %, part 1 of 4\n50 %, part 2 of 4\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
+		require.Equal(t, "25 %, part 1 of 4\nanswered 503, trying again\n50 %, part 2 of 4\nno answer, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
 		require.Equal(t, []string{"1", "1"}, s.slept())
 	})
 }

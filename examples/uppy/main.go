@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
@@ -44,6 +45,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	dir := flags.String("dir", "", "`directory` of the files and the secret; a temporary one if empty")
 	age := flags.Duration("orphans", 24*time.Hour, "`age` at which uploads in parts that nobody has ended are aborted")
 	_ = flags.Parse(args) // or it exits
+	if err := arguments.None(flags); err != nil {
+		return err
+	}
+	if *age < time.Hour {
+		return fmt.Errorf("-orphans is %v; at least 1h, or uploads that are under way are lost", *age)
+	}
 
 	if *dir == "" {
 		if *dir, err = os.MkdirTemp("", "uppy-"); err != nil {

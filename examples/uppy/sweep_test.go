@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,13 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(ceph.Main(m)) }
+
+// TestOrphansAreOld: what is under way is none.
+func TestOrphansAreOld(t *testing.T) {
+	for _, age := range []string{"0", "-1h", "59m"} {
+		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "at least 1h, or uploads that are under way are lost")
+	}
+}
 
 // TestSweep aborts what is old enough, under the prefix, over all pages, at two stores.
 func TestSweep(t *testing.T) {

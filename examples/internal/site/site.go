@@ -20,6 +20,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/arguments"
 )
 
 // Users may log in. Their names are part of keys: letters and digits.
@@ -34,14 +35,11 @@ type Site struct {
 
 // Listen returns a Site that accepts connections as soon as it serves. Its name is that of its cookie.
 func Listen(addr, name string) (*Site, error) {
-	listener, err := net.Listen("tcp", addr)
+	listener, err := arguments.ListenLocally(addr)
 	if err != nil {
-		return nil, fmt.Errorf("-addr: %w", err)
+		return nil, err
 	}
-	bound, ok := listener.Addr().(*net.TCPAddr)
-	if !ok || !bound.IP.IsLoopback() {
-		return nil, errors.Join(fmt.Errorf("-addr %s: the S3 server is on this machine only, and so is this", addr), listener.Close())
-	}
+	bound := listener.Addr().(*net.TCPAddr)
 	s := &Site{
 		Sessions: scs.New(), // in memory; it has stores for databases
 		listener: listener,

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/gofrs/flock"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
@@ -87,6 +88,11 @@ func serve(in io.Reader, out io.Writer) error {
 	if g.Temporary {
 		defer os.RemoveAll(g.Dir) // the parent may have been killed
 	}
+	lock, err := g.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	root := auth.Account{Access: g.AccessKey, Secret: g.SecretKey, Role: auth.RoleAdmin}
 	iam := &accounts{IAMService: auth.NewIAMServiceSingle(root), root: root, sessions: map[string]session{}}
 
@@ -112,6 +118,21 @@ func serve(in io.Reader, out io.Writer) error {
 	case <-parent:
 		return nil
 	}
+}
+
+// lock has Dir to itself until the lock is closed, or says that another has it.
+func (g *gateway) lock() (*flock.Flock, error) {
+	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	lock := flock.New(filepath.Join(g.Dir, "lock"))
+	_, err := lock.TryLockContext(ctx, 20*time.Millisecond)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%s is in use by another S3 server", g.Dir)
+	}
+	return lock, err
 }
 
 // run listens on a free port of loopback, calls listening with the address and serves.

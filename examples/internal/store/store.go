@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -53,8 +54,16 @@ type Server struct {
 }
 
 // Start runs an S3 server in a child process until ctx ends or Close is called, with its data in dir, at the address
-// that it had there before if that is free. An empty dir is a temporary directory, removed at the end.
+// that it had there before if that is free. An empty dir is a temporary directory, removed at the end. A dir is for one
+// server at a time: it waits 5 seconds for one that is about to end.
 func Start(ctx context.Context, dir string) (*Server, error) {
+	if dir != "" {
+		absolute, err := filepath.Abs(dir) // versitygw works in a directory of its own
+		if err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+		dir = absolute
+	}
 	s := &Server{
 		Region: region,
 		root:   newCredentials("AKIA"),

@@ -173,6 +173,25 @@ func TestDirectoryIsKept(t *testing.T) {
 	}
 }
 
+// TestRelativeDirectory: versitygw changes the working directory of its process.
+func TestRelativeDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := start(t, "data")
+	require.NoError(t, s.CreateBucket(t.Context(), "uploads"))
+	require.NoError(t, put(t, s.Client(), "k", "kept"))
+	require.NoError(t, s.Close())
+	s = start(t, "data")
+	require.Equal(t, "kept", get(t, s.Client(), "k"))
+}
+
+// TestDirectoryIsTaken: two servers would each have an address of their own for the same objects, and remember one.
+func TestDirectoryIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir)
+	_, err := Start(t.Context(), dir)
+	require.ErrorContains(t, err, dir+" is in use by another S3 server")
+}
+
 func TestClose(t *testing.T) {
 	s := start(t, "")
 	require.DirExists(t, s.dir)

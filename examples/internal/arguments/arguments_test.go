@@ -1,0 +1,53 @@
+package arguments
+
+import (
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestNone(t *testing.T) {
+	for want, args := range map[string][]string{
+		"": {"-n", "1"}, `there are only flags, but "true" is none`: {"-b", "true", "-n", "1"}, `there are only flags, but "x" is none`: {"--", "x"},
+	} {
+		flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+		flags.SetOutput(io.Discard)
+		flags.Bool("b", false, "")
+		flags.Int("n", 0, "")
+		require.NoError(t, flags.Parse(args))
+		if err := None(flags); want == "" {
+			require.NoError(t, err)
+		} else {
+			require.EqualError(t, err, want)
+		}
+	}
+}
+
+// TestAll: no demo goes on as if it had not been told the rest.
+func TestAll(t *testing.T) {
+	mains, err := filepath.Glob("../../*/main.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, mains)
+	for _, main := range mains {
+		source, err := os.ReadFile(main)
+		require.NoError(t, err)
+		require.Regexp(t, `arguments\.None\(flags\)|flags\.Args\(\)`, string(source), main)
+	}
+}
+
+func TestListen(t *testing.T) {
+	taken, err := ListenLocally("127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	require.True(t, Local(taken))
+	_, err = Listen(taken.Addr().String())
+	require.ErrorContains(t, err, "address already in use; -addr 127.0.0.1:0 is a free one")
+	_, err = Listen("127.0.0.1:none")
+	require.ErrorContains(t, err, "-addr: ")
+	_, err = ListenLocally("0.0.0.0:0")
+	require.EqualError(t, err, "-addr 0.0.0.0:0: the S3 server is on this machine only, and so is this")
+}
