@@ -248,7 +248,7 @@ func newRules(p Policy) (*rules, error) {
 			fault("Headers", "has %q: %w", name, err)
 		}
 	}
-	slices.SortFunc(r.headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.headers, byName)
 	r.clientHeaders = slices.Clone(r.headers)
 	for i, h := range r.clientHeaders {
 		if !strings.HasPrefix(h.Name, "x-amz-") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/s3presign/presign/internal/filename"
 	"github.com/s3presign/presign/internal/mediatype"
+	"github.com/s3presign/presign/internal/sigv4"
 )
 
 // admit holds an upload against the rules and fills in what they decide: file name, type, size bounds, lifetime. All
@@ -162,8 +163,8 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
 	}
 	admitted, size := make(map[string]string, len(metadata)), 0
-	for _, name := range sorted(metadata) {
-		value, lower := metadata[name], strings.ToLower(name)
+	for _, m := range pairs(metadata) {
+		name, value, lower := m.Name, m.Value, strings.ToLower(m.Name)
 		size += len(name) + len(value)
 		_, twice := admitted[lower]
 		switch {
@@ -231,13 +232,17 @@ func excerpt(s string) string {
 	return quoted
 }
 
-// sorted returns the names in m, in order. It is inlined where it is called, and up to 24 names then stay on the stack.
-func sorted(m map[string]string) []string { return appendSorted(make([]string, 0, 24), m) }
-
-func appendSorted(names []string, m map[string]string) []string {
-	for name := range m {
-		names = append(names, name)
+// pairs returns what is in m, in the order of the names.
+func pairs(m map[string]string) []sigv4.Pair {
+	if len(m) == 0 {
+		return nil
 	}
-	slices.Sort(names)
-	return names
+	pairs := make([]sigv4.Pair, 0, len(m))
+	for name, value := range m {
+		pairs = append(pairs, sigv4.Pair{Name: name, Value: value})
+	}
+	slices.SortFunc(pairs, byName)
+	return pairs
 }
+
+func byName(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) }

@@ -156,7 +156,7 @@ func (s *Signer) put(ctx context.Context, u Upload, fault error) (*signed, error
 	}
 
 	headers := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
-	sent := append(make([]sigv4.Pair, 0, len(headers)+len(u.Metadata)+5), s.rules.clientHeaders...)
+	sent := append(make([]sigv4.Pair, 0, len(headers)+len(d.metadata)+5), s.rules.clientHeaders...)
 	sign := func(name, as, value string) {
 		headers = append(headers, sigv4.Pair{Name: name, Value: value})
 		sent = append(sent, sigv4.Pair{Name: as, Value: value})
@@ -171,11 +171,11 @@ func (s *Signer) put(ctx context.Context, u Upload, fault error) (*signed, error
 		sign(s.rules.checksumHeader, s.rules.checksumHeader, u.Checksum)
 	}
 	sign(stampHeader, stampHeader, d.stamp)
-	for name, value := range u.Metadata {
-		header := "x-amz-meta-" + name
-		sign(header, header, value)
+	for _, m := range d.metadata {
+		header := "x-amz-meta-" + m.Name
+		sign(header, header, m.Value)
 	}
-	slices.SortFunc(headers, func(a, b sigv4.Pair) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(headers, byName)
 
 	url := d.signing.Presign(&sigv4.Request{
 		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: d.key,
@@ -248,8 +248,8 @@ func (s *Signer) post(ctx context.Context, u Upload, fault error) (*signed, erro
 	if s.rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
 	}
-	for _, name := range sorted(u.Metadata) {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + name, Value: u.Metadata[name]})
+	for _, m := range d.metadata {
+		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + m.Name, Value: m.Value})
 	}
 	if u.Redirect != "" {
 		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: u.Redirect})
@@ -302,6 +302,7 @@ func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 type draft struct {
 	key, disposition string
 	stamp            string
+	metadata         []sigv4.Pair // without the stamp
 	signing          *sigv4.Key
 	now, expires     time.Time // in whole seconds
 	lifetime         time.Duration
@@ -322,8 +323,9 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 	d.disposition = disposition(s.rules.inline, u.Filename)
 	d.now = wholeSecond(now)
 	d.expires = d.now.Add(d.lifetime)
-	granted := s.granted(u, now, d.now.Add(u.Lifetime))
-	d.stamp, err = s.sealStamp(&granted, d.key, u.Metadata)
+	d.metadata = pairs(u.Metadata)
+	granted := s.granted(u, d.metadata, now, d.now.Add(u.Lifetime))
+	d.stamp, err = s.sealStamp(&granted, d.key, d.metadata)
 	return d, err
 }
 

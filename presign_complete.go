@@ -15,6 +15,7 @@ import (
 
 	"github.com/s3presign/presign/internal/mediatype"
 	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/sigv4"
 	"github.com/s3presign/presign/internal/sniff"
 	"github.com/s3presign/presign/internal/stamp"
 )
@@ -297,7 +298,7 @@ func (s *Signer) verify(ctx context.Context, o *objectstore.Object, granted *sta
 		}
 		violate(name, "is %q; granted was %q", excerpt(is), was)
 	}
-	if metadataDigest(o.Metadata) != granted.Metadata {
+	if metadataDigest(pairs(o.Metadata)) != granted.Metadata {
 		violate("metadata", "is not what was granted")
 	}
 	if algorithm, sum, ok := strings.Cut(granted.Checksum, " "); ok {
@@ -347,11 +348,11 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 }
 
 // granted returns what completion has to know of a grant that is made now and ends then.
-func (s *Signer) granted(u Upload, now, ends time.Time) stamp.Stamp {
+func (s *Signer) granted(u Upload, metadata []sigv4.Pair, now, ends time.Time) stamp.Stamp {
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
 		Issued: now, Until: ends.Add(completionTime), Replace: s.rules.Replace, Inline: s.rules.inline,
-		Headers: s.rules.stamped, Metadata: metadataDigest(u.Metadata),
+		Headers: s.rules.stamped, Metadata: metadataDigest(metadata),
 	}
 	rand.Read(granted.ID[:]) // never fails
 	if s.rules.Checksum != "" {
@@ -361,11 +362,11 @@ func (s *Signer) granted(u Upload, now, ends time.Time) stamp.Stamp {
 }
 
 // sealStamp returns a grant as the object carries it beside this metadata.
-func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string]string) (string, error) {
+func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata []sigv4.Pair) (string, error) {
 	sealed := s.seal.Seal(stampPurpose, granted.Append(make([]byte, 0, 512)), key)
 	size := len(stampName) + len(sealed)
-	for name, value := range metadata {
-		size += len(name) + len(value)
+	for _, m := range metadata {
+		size += len(m.Name) + len(m.Value)
 	}
 	if size > maxMetadataSize {
 		return "", &Violation{Field: "metadata", Detail: fmt.Sprintf("has %d bytes with the %d of the grant itself; S3 takes %d",
@@ -375,11 +376,11 @@ func (s *Signer) sealStamp(granted *stamp.Stamp, key string, metadata map[string
 }
 
 // metadataDigest is of all metadata but the stamp, and zero if there is none.
-func metadataDigest(metadata map[string]string) (none [16]byte) {
+func metadataDigest(metadata []sigv4.Pair) (none [16]byte) {
 	b := make([]byte, 0, 256)
-	for _, name := range sorted(metadata) {
-		if name != stampName {
-			b = append(append(append(append(b, name...), 0), metadata[name]...), 0)
+	for _, m := range metadata {
+		if m.Name != stampName {
+			b = append(append(append(append(b, m.Name...), 0), m.Value...), 0)
 		}
 	}
 	if len(b) == 0 {

@@ -80,13 +80,6 @@ func asMap(pairs []sigv4.Pair) map[string]string {
 	return m
 }
 
-func pairs(m map[string]string) (pairs []sigv4.Pair) {
-	for _, name := range sorted(m) {
-		pairs = append(pairs, sigv4.Pair{Name: name, Value: m[name]})
-	}
-	return pairs
-}
-
 func (g *signed) appendJSON(b []byte) ([]byte, error) {
 	size := 256 + len(g.URL) + len(g.Key)
 	for _, members := range [][]sigv4.Pair{g.headers, g.fields} {
@@ -201,8 +194,8 @@ func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.R
 func (g Grant) form() (before, behind []byte, contentType string) {
 	var b bytes.Buffer // which never fails
 	w := multipart.NewWriter(&b)
-	for _, name := range sorted(g.Fields) {
-		_ = w.WriteField(name, g.Fields[name])
+	for _, field := range pairs(g.Fields) {
+		_ = w.WriteField(field.Name, field.Value)
 	}
 	_, _ = w.CreateFormFile("file", "file")
 	n := b.Len()

@@ -108,8 +108,9 @@ func (s *Signer) startMultipart(ctx context.Context, u Upload, fault error, part
 	}
 	now := time.Now()
 	expires := wholeSecond(now).Add(multipartTime)
-	granted := s.granted(u, now, expires)
-	sealed, err := s.sealStamp(&granted, key, u.Metadata)
+	metadata := pairs(u.Metadata)
+	granted := s.granted(u, metadata, now, expires)
+	sealed, err := s.sealStamp(&granted, key, metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +123,8 @@ func (s *Signer) startMultipart(ctx context.Context, u Upload, fault error, part
 		header[h.Name] = h.Value
 	}
 	carried := map[string]string{stampName: sealed}
-	for name, value := range u.Metadata {
-		carried[name] = value
+	for _, m := range metadata {
+		carried[m.Name] = m.Value
 	}
 	random := u.Key == "" || strings.HasSuffix(u.Key, "/")
 	begun, err := s.begin(ctx, key, header, carried, random)
