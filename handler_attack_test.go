@@ -196,7 +196,7 @@ func TestHostileRequests(t *testing.T) {
 		{"metadata named like a prototype", `{"filename": "a.png", "metadata": {"__proto__": "y"}}`, 422, "metadata[__proto__]"},
 		{"metadata whose name is a header", `{"filename": "a.png", "metadata": {"color: a\r\nx-amz-acl": "public-read"}}`, 422, `metadata[color: a\r\nx-amz-acl]`},
 		{"metadata with a header behind", `{"filename": "a.png", "metadata": {"color": "a\r\nx-amz-acl: public-read"}}`, 422, "metadata[color]"},
-		{"metadata twice, in other letter case", `{"filename": "a.png", "metadata": {"color": "a", "Color": "b"}}`, 422, "metadata[color]"},
+		{"metadata twice, in other letter case", `{"filename": "a.png", "metadata": {"color": "a", "Color": "b"}}`, 422, "metadata[Color]"},
 		{"metadata beyond ASCII", `{"filename": "a.png", "metadata": {"color": "é"}}`, 422, "metadata[color]"},
 		{"metadata of spaces", `{"filename": "a.png", "metadata": {"color": " "}}`, 422, "metadata[color]"},
 		{"metadata of 2,100 bytes", `{"filename": "a.png", "metadata": {"color": "` + strings.Repeat("a", 2100) + `"}}`, 422, "metadata"},

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -162,21 +163,25 @@ func admitMetadata(metadata map[string]string, names []string) (map[string]strin
 	violate := func(name, format string, args ...any) {
 		violations = append(violations, &Violation{Field: "metadata[" + excerpt(name) + "]", Detail: fmt.Sprintf(format, args...)})
 	}
-	admitted, size := make(map[string]string, len(metadata)), 0
+	admitted, cloned, size := metadata, false, 0
 	for _, m := range pairs(metadata) {
 		name, value, lower := m.Name, m.Value, strings.ToLower(m.Name)
 		size += len(name) + len(value)
-		_, twice := admitted[lower]
+		_, there := admitted[lower]
 		switch {
 		case names != nil && !slices.Contains(names, lower):
 			violate(name, "is not among the names that are taken")
 		case !isName(lower) || lower == stampName:
 			violate(name, "is not a name that metadata can have")
-		case twice:
+		case there && name != lower:
 			violate(name, "is there in another letter case, too")
 		case value == "" || !isPrintable(value):
 			violate(name, "is not printable ASCII without outer spaces; leave it out if it is empty")
-		default:
+		case name != lower:
+			if !cloned {
+				admitted, cloned = maps.Clone(admitted), true
+			}
+			delete(admitted, name)
 			admitted[lower] = value
 		}
 	}

@@ -156,6 +156,18 @@ func TestShape(t *testing.T) {
 	require.True(t, named, "an unkeyed Policy would compile")
 }
 
+// TestMetadataInLowerCase: S3 keeps names so, and the caller's map stays as it is.
+func TestMetadataInLowerCase(t *testing.T) {
+	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"color", "shape"} }))
+	sent := map[string]string{"Color": "red", "shape": "round"}
+	put, err := signer.Put(t.Context(), presign.Upload{Filename: "a.png", Size: 10, Metadata: sent})
+	require.NoError(t, err)
+	require.Equal(t, "red", put.Headers["x-amz-meta-color"])
+	require.Equal(t, "round", put.Headers["x-amz-meta-shape"])
+	require.NotContains(t, put.Headers, "x-amz-meta-Color")
+	require.Equal(t, map[string]string{"Color": "red", "shape": "round"}, sent)
+}
+
 func TestUploadRefused(t *testing.T) {
 	policy := with(func(p *presign.Policy) {
 		p.Metadata, p.Lifetime, p.Replace = []string{"color", "b"}, time.Hour, true
@@ -212,7 +224,8 @@ func TestUploadRefused(t *testing.T) {
 			"metadata[b] is not printable ASCII without outer spaces; leave it out if it is empty",
 			"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red\r\nx-amz-acl: public-read"}}, []string{"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red", "Color": "blue"}}, []string{"metadata[color] is there in another letter case, too"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red", "Color": "blue"}}, []string{"metadata[Color] is there in another letter case, too"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"COLOR": "red", "Color": "blue"}}, []string{"metadata[Color] is there in another letter case, too"}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2044)}}, []string{"metadata has 2049 bytes; at most 2048 are taken"}},
 
 		{upload{Filename: "a.png", Metadata: many(21)}, []string{"metadata has 21 names; at most 20 are taken"}},
