@@ -273,9 +273,9 @@ func (q *grantRequest) members() []strict.Member {
 // body is what a request carries. It stays whole although authenticate reads it, for a token or for a signature, and closes
 // it.
 type body struct {
-	io.ReadCloser
-	read bytes.Buffer
-	form url.Values // what came before has parsed of it
+	arriving io.Reader
+	read     bytes.Buffer
+	form     url.Values // what came before has parsed of it
 }
 
 // newBody puts itself in the place of r's body.
@@ -283,13 +283,13 @@ func newBody(w http.ResponseWriter, r *http.Request, limit int64) *body {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	b := &body{ReadCloser: http.MaxBytesReader(w, r.Body, limit), form: r.PostForm}
+	b := &body{arriving: http.MaxBytesReader(w, r.Body, limit), form: r.PostForm}
 	r.Body = b
 	return b
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.arriving.Read(p)
 	b.read.Write(p[:n])
 	return n, err
 }
@@ -298,7 +298,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return nil }
 
 func (b *body) bytes() ([]byte, error) {
-	_, err := io.Copy(io.Discard, b) // which needs less memory than to read it all into b.read at once
+	_, err := io.Copy(io.Discard, b)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
 	} else if err != nil {
