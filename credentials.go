@@ -125,10 +125,11 @@ func (s *credentialSource) renew(ctx context.Context, now time.Time, c aws.Crede
 		renewed <- fresh
 	}()
 	select {
-	case c = <-renewed:
+	case fresh := <-renewed:
+		return fresh
 	case <-ctx.Done():
+		return c
 	}
-	return c
 }
 
 // EnvFile returns the credentials in a file, which may be replaced while the service runs: by another program that
