@@ -261,6 +261,12 @@ func (m *Multipart) complete(
 		return nil, err
 	}
 	size := sum(chosen)
+	if size < m.granted.MinSize {
+		// Some stores take the parts away one by one after another call has completed the upload.
+		if object, err := m.completed(ctx, hook); !errors.Is(err, ErrNotUploaded) {
+			return object, err
+		}
+	}
 	if size < m.granted.MinSize || size > m.granted.MaxSize {
 		return nil, errors.Join(m.sizeViolation(size), m.giveUp(ctx))
 	}

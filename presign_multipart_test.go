@@ -545,6 +545,38 @@ func TestMultipartLongID(t *testing.T) {
 	require.ErrorContains(t, err, "its ID of an upload has 4")
 }
 
+// emptied is a store that has taken the parts of a completed upload away, and not yet the upload.
+type emptied struct{ http.RoundTripper }
+
+func (e emptied) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := e.RoundTripper.RoundTrip(r)
+	if err != nil || r.Method != http.MethodGet || !r.URL.Query().Has("uploadId") {
+		return response, err
+	}
+	defer response.Body.Close()
+	response.StatusCode, response.ContentLength = http.StatusOK, -1
+	response.Body = io.NopCloser(strings.NewReader(`<ListPartsResult><UploadId>` + r.URL.Query().Get("uploadId") + `</UploadId><IsTruncated>false</IsTruncated></ListPartsResult>`))
+	return response, nil
+}
+
+// TestMultipartCompletedMeanwhile: whoever finds no parts any more hears of the object that they became.
+func TestMultipartCompletedMeanwhile(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+	require.NoError(t, err)
+	s.putAll(t, m, png)
+	object, err := m.Complete(t.Context(), nil)
+	require.NoError(t, err)
+	late := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: emptied{s.store.HTTPClient().Transport}}
+	})))
+	m, err = late.ResumeMultipart(m.ID)
+	require.NoError(t, err)
+	same, err := m.Complete(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, object, same)
+}
+
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
