@@ -230,9 +230,10 @@ func (m *Multipart) giveUp(ctx context.Context) error {
 // Complete makes an object of parts, which the client names by number and, if it knows it, ETag; or of all that have
 // arrived, if parts is empty. It then verifies and publishes the object, and returns it, as Signer.Complete does.
 //
-// What the parts are, it asks the store. If they are not as many bytes as were granted together, it aborts the upload
-// and returns a Violation; no object appears. It does so too if the key is taken and Policy.Replace not set. Violations
-// of the parts themselves, or of the checksum, leave the upload as it is: the client can send a part again.
+// What the parts are, it asks the store. If they are more bytes together than were granted, it aborts the upload and
+// returns a Violation; no object appears. It does so too if the key is taken and Policy.Replace not set. Violations of
+// the parts themselves, or of the checksum, and too few bytes leave the upload as it is: the client can send what is
+// missing, or a part again.
 //
 // Beside Violations it returns ErrNotUploaded (it was aborted, or refused; or another call completes it, and the store has
 // not ended that within three seconds), ErrExpired, and what the store failed with. Whatever it fails with, it can be called
@@ -250,24 +251,18 @@ func (m *Multipart) complete(
 	if err := m.alive(); err != nil {
 		return nil, err
 	}
-	arrived, err := m.arrived(ctx)
+	chosen, err := m.chosen(ctx, parts)
+	if len(Violations(err)) > 0 {
+		// While another call completes the upload, some stores list a part of its parts, and then that there is no such upload.
+		chosen, err = m.chosen(ctx, parts)
+	}
 	if errors.Is(err, objectstore.ErrNoUpload) {
 		return m.awaited(ctx, hook)
 	} else if err != nil {
-		return nil, storeError(err)
-	}
-	chosen, err := choose(parts, arrived)
-	if err != nil {
 		return nil, err
 	}
 	size := sum(chosen)
-	if size < m.granted.MinSize {
-		// Some stores take the parts away one by one after another call has completed the upload.
-		if object, err := m.completed(ctx, hook); !errors.Is(err, ErrNotUploaded) {
-			return object, err
-		}
-	}
-	if size < m.granted.MinSize || size > m.granted.MaxSize {
+	if size > m.granted.MaxSize {
 		return nil, errors.Join(m.sizeViolation(size), m.giveUp(ctx))
 	}
 	for _, p := range chosen[:len(chosen)-1] {
@@ -325,6 +320,24 @@ func (m *Multipart) awaited(ctx context.Context, hook func(context.Context, *Obj
 // completed completes what the upload became, if it did. An object of another grant is not it.
 func (m *Multipart) completed(ctx context.Context, hook func(context.Context, *Object) error) (*Object, error) {
 	return m.signer.complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }, hook)
+}
+
+// chosen returns the parts that the client names, or all, as they have arrived, if they are not too few.
+func (m *Multipart) chosen(ctx context.Context, named []Part) ([]objectstore.Part, error) {
+	arrived, err := m.arrived(ctx)
+	if errors.Is(err, objectstore.ErrNoUpload) {
+		return nil, err
+	} else if err != nil {
+		return nil, storeError(err)
+	}
+	chosen, err := choose(named, arrived)
+	if err != nil {
+		return nil, err
+	}
+	if size := sum(chosen); size < m.granted.MinSize {
+		return nil, m.sizeViolation(size)
+	}
+	return chosen, nil
 }
 
 // choose returns the parts that the client names, as they have arrived.
