@@ -298,7 +298,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return nil }
 
 func (b *body) bytes() ([]byte, error) {
-	_, err := io.Copy(io.Discard, b)
+	_, err := b.read.ReadFrom(b.arriving)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
 	} else if err != nil {

@@ -27,8 +27,8 @@ func TestAllocations(t *testing.T) {
 		most float64
 		do   func() error
 	}{
-		"PUT":          {11, func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
-		"form":         {14, func() error { _, err := signer.Post(t.Context(), form); return err }},
+		"PUT":          {10, func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
+		"form":         {13, func() error { _, err := signer.Post(t.Context(), form); return err }},
 		"part":         {15, func() error { _, err := m.SignPart(t.Context(), presign.Part{Number: 5000}); return err }},
 		"10,000 parts": {10_000 + 20, func() error { _, err := m.SignParts(t.Context(), 1, 10_000); return err }},
 	} {

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -88,10 +89,13 @@ func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 		panic(fmt.Sprintf("seal: a payload of %d bytes; at most %d are sealed", len(payload), MaxPayload))
 	}
 	s := k.sealer()
-	// One buffer holds the sealed bytes, then the text, then the associated data.
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	// It holds the sealed bytes, then the text, then the associated data.
 	sealed := overhead + len(payload)
 	text := len(version) + encoding.EncodedLen(sealed)
-	b := append(make([]byte, 0, sealed+text+stringsLen(purpose, bind)), s.salt[:]...)
+	*buffer = slices.Grow((*buffer)[:0], sealed+text+stringsLen(purpose, bind))
+	b := append(*buffer, s.salt[:]...)
 	aad := appendStrings(b[sealed+text:sealed+text], purpose, bind)
 	// The payload is copied, since what an interface gets cannot stay on the caller's stack.
 	plain := append(b, payload...)[saltSize:]
@@ -99,6 +103,9 @@ func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 	b = encoding.AppendEncode(append(b[:sealed], version...), b[:sealed])
 	return string(b[sealed:])
 }
+
+// buffers are where texts are put together.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // sealer seals texts that have the first part of their nonce in common.
 type sealer struct {
