@@ -465,12 +465,7 @@ func TestTwoRoles(t *testing.T) {
 		require.NoError(t, err)
 	}
 	setVersioning(t, server.Client(), versioned, types.BucketVersioningStatusEnabled)
-	root := sts.New(sts.Options{
-		// On a busy machine a request was seen to end with a closed connection, three times in a row.
-		RetryMaxAttempts: 10,
-		BaseEndpoint:     &server.STSURL, Region: ceph.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	})
+	root := server.STS()
 	client := func(document any) *s3.Client {
 		out, err := root.AssumeRole(t.Context(), &sts.AssumeRoleInput{
 			RoleArn: &server.RoleARN, RoleSessionName: aws.String("doctor"), Policy: aws.String(string(encode(t, document))),
@@ -534,10 +529,7 @@ func TestProfiles(t *testing.T) {
 	bucket := "profiles"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
-	root := sts.New(sts.Options{
-		RetryMaxAttempts: 10, BaseEndpoint: &server.STSURL, Region: ceph.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	})
+	root := server.STS()
 	var shared strings.Builder
 	secrets := []string{server.SecretKey}
 	paste := (&patient{bucket: bucket, prefix: "incoming/", final: "files/"}).paste()
@@ -622,10 +614,7 @@ func TestReadme(t *testing.T) {
 	bucket := "readme"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
-	session, err := presign.AssumeRole(sts.New(sts.Options{
-		BaseEndpoint: &server.STSURL, Region: ceph.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	}), server.RoleARN, nil).Retrieve(t.Context())
+	session, err := presign.AssumeRole(server.STS(), server.RoleARN, nil).Retrieve(t.Context())
 	require.NoError(t, err)
 	second := &patient{
 		signing: server.Client(), bucket: bucket, prefix: "incoming/", final: "files/", own: "doctor-readme/", http: newHTTPClient(),

@@ -21,7 +21,8 @@ func TestCeph(t *testing.T) {
 	server := ceph.Shared(t)
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey, "AWS_SESSION_TOKEN": "",
-		"AWS_REGION": ceph.Region, "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_MAX_ATTEMPTS": "10", // as server.STS() has them
+		"AWS_REGION":       ceph.Region, "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	} {
 		t.Setenv(name, value)
 	}

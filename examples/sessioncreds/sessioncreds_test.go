@@ -203,6 +203,16 @@ func TestReplace(t *testing.T) {
 	}
 	require.NoError(t, write(0))
 	written := make(chan error, 1)
+	seen := make(map[string]bool)
+	read := func() {
+		c, err := presign.EnvFile(file, nil).Retrieve(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, c.AccessKeyID, c.SecretAccessKey)
+		require.Equal(t, c.AccessKeyID, strings.TrimRight(c.SessionToken, "x"))
+		require.False(t, c.Expires.IsZero())
+		seen[c.AccessKeyID] = true
+	}
+	read()
 	go func() {
 		var err error
 		for i := 1; i <= 200 && err == nil; i++ {
@@ -210,7 +220,6 @@ func TestReplace(t *testing.T) {
 		}
 		written <- err
 	}()
-	seen := make(map[string]bool)
 	for done := false; !done; {
 		select {
 		case err := <-written:
@@ -218,12 +227,7 @@ func TestReplace(t *testing.T) {
 			done = true
 		default:
 		}
-		c, err := presign.EnvFile(file, nil).Retrieve(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, c.AccessKeyID, c.SecretAccessKey)
-		require.Equal(t, c.AccessKeyID, strings.TrimRight(c.SessionToken, "x"))
-		require.False(t, c.Expires.IsZero())
-		seen[c.AccessKeyID] = true
+		read()
 	}
 	require.Greater(t, len(seen), 1)
 

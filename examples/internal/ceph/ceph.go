@@ -22,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // Server is a running Ceph. It is safe for concurrent use.
@@ -106,6 +107,18 @@ func (s *Server) Client(optFns ...func(*s3.Options)) *s3.Client {
 		Credentials:  credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
 		UsePathStyle: true,
 	}, optFns...)
+}
+
+// STS returns a client of root for STS.
+func (s *Server) STS() *sts.Client {
+	return sts.New(sts.Options{
+		// An answer may come before the client has noticed that it sent its request to the end; the client then closes the
+		// connection and has no answer. On a busy machine that was seen three times in a row.
+		RetryMaxAttempts: 10,
+		BaseEndpoint:     &s.STSURL,
+		Region:           Region,
+		Credentials:      credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
+	})
 }
 
 var shared struct {

@@ -4,9 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
@@ -22,20 +20,11 @@ func newBucket(t *testing.T, server *ceph.Server, name string) {
 	require.NoError(t, err)
 }
 
-// stsClient returns a client of root for STS.
-func stsClient(server *ceph.Server) *sts.Client {
-	return sts.New(sts.Options{
-		BaseEndpoint: &server.STSURL,
-		Region:       ceph.Region,
-		Credentials:  credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
-	})
-}
-
 // TestConformance holds Ceph to the matrix of uploads that pass and that are refused.
 func TestConformance(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "matrix")
-	session, err := presign.AssumeRole(stsClient(server), server.RoleARN, nil).Retrieve(t.Context())
+	session, err := presign.AssumeRole(server.STS(), server.RoleARN, nil).Retrieve(t.Context())
 	require.NoError(t, err)
 	target := conformance.Target{
 		Name: "ceph", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient,

@@ -99,7 +99,7 @@ func withoutToken(a *conformance.Attempt) {
 func TestAssumeRole(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "role")
-	provider := presign.AssumeRole(stsClient(server), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
 		o.Duration = 15 * time.Minute
 	})
 	session, err := provider.Retrieve(t.Context())
@@ -122,7 +122,7 @@ func TestAssumeRole(t *testing.T) {
 func TestSessionPolicy(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "narrow")
-	provider := presign.AssumeRole(stsClient(server), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
 		o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{` +
 			`"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::narrow/uploads/*"}]}`)
 	})
@@ -158,7 +158,7 @@ func TestSessionEnds(t *testing.T) {
 	t.Parallel() // as it mostly waits
 	server := ceph.Shared(t)
 	newBucket(t, server, "ends")
-	provider := presign.AssumeRole(stsClient(server), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
 		o.Duration = 3 * time.Second
 	})
 	session, err := provider.Retrieve(t.Context())
@@ -193,7 +193,7 @@ func TestEnvFile(t *testing.T) {
 	newBucket(t, server, "file")
 	path := filepath.Join(t.TempDir(), "awsenv.list")
 	write := func() (accessKey string) {
-		c, err := presign.AssumeRole(stsClient(server), server.RoleARN, nil).Retrieve(t.Context())
+		c, err := presign.AssumeRole(server.STS(), server.RoleARN, nil).Retrieve(t.Context())
 		require.NoError(t, err)
 		content := fmt.Sprintf("ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
 			c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/format"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -112,11 +113,17 @@ func TestStartS3(t *testing.T) {
 			block = b
 		}
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0") // the printed one may be taken here
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
+	// The printed one may be taken here, and one that the system proposes may be once the program is built, by a connection.
+	var addr string
+	for {
+		addr = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
+		if free, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, free.Close())
+			break
+		}
+	}
 	require.Contains(t, block, `"127.0.0.1:7070"`)
-	block = strings.Replace(block, "127.0.0.1:7070", free.Addr().String(), 1)
+	block = strings.Replace(block, "127.0.0.1:7070", addr, 1)
 	binary := filepath.Join(t.TempDir(), "upload.test")
 	overlaid(t, map[string]string{"upload/start_test.go": program(block), "upload/upload_test.go": uploadTest},
 		"test", "-c", "-vet=off", "-o", binary, // vet would look for a directory

@@ -239,7 +239,7 @@ func (s *Server) stop() error {
 	_ = s.stdin.Close() // the child ends by itself when it reads to the end
 	select {
 	case <-s.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second): // it may have gigabytes to remove
 		_ = s.child.Process.Kill()
 		<-s.done
 	}

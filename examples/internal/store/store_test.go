@@ -195,9 +195,7 @@ func TestDirectoryIsTaken(t *testing.T) {
 func TestClose(t *testing.T) {
 	s := start(t, "")
 	require.DirExists(t, s.dir)
-	began := time.Now()
-	require.NoError(t, s.Close())
-	require.Less(t, time.Since(began), 3*time.Second)
+	require.NoError(t, s.Close(), "which ends by itself")
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Wait())
 	require.NotNil(t, s.child.ProcessState)
