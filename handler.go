@@ -298,8 +298,8 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return nil }
 
 func (b *body) bytes() ([]byte, error) {
-	_, err := b.read.ReadFrom(b.arriving)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	_, err := io.Copy(io.Discard, b)
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
 	} else if err != nil {
 		return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body did not arrive whole."}
@@ -309,7 +309,10 @@ func (b *body) bytes() ([]byte, error) {
 
 // decode reads a body into members.
 func (h *Handler) decode(r *http.Request, b *body, members []strict.Member, takesForms bool) error {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	mediaType, err := r.Header.Get("Content-Type"), error(nil)
+	if mediaType != "application/json" { // as nearly all say
+		mediaType, _, err = mime.ParseMediaType(mediaType)
+	}
 	urlencoded := takesForms && mediaType == "application/x-www-form-urlencoded"
 	if err != nil || !urlencoded && mediaType != "application/json" {
 		detail := "The body is taken as application/json."
@@ -349,24 +352,23 @@ func (h *Handler) decode(r *http.Request, b *body, members []strict.Member, take
 // upload returns what the client asks for, and the method. An explicit zero is not the same as nothing said: it would
 // pass for unknown.
 func (q *grantRequest) upload() (Upload, string, error) {
-	u := Upload{Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata}
 	var violations []error
 	violate := func(field, format string, args ...any) {
 		violations = append(violations, violation(field, format, args...))
 	}
-	for _, size := range []struct {
-		field string
-		from  *int64
-		to    *int64
-	}{{"size", q.size, &u.Size}, {"min_size", q.minSize, &u.MinSize}, {"max_size", q.maxSize, &u.MaxSize}} {
-		if size.from == nil {
-			continue
+	size := func(field string, bytes *int64) int64 {
+		if bytes == nil {
+			return 0
 		}
-		if *size.from <= 0 {
-			violate(size.field, sizeMissing, *size.from)
-			continue
+		if *bytes <= 0 {
+			violate(field, sizeMissing, *bytes)
+			return 0
 		}
-		*size.to = *size.from
+		return *bytes
+	}
+	u := Upload{
+		Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata,
+		Size: size("size", q.size), MinSize: size("min_size", q.minSize), MaxSize: size("max_size", q.maxSize),
 	}
 	if seconds := q.expiresIn; seconds != nil {
 		if *seconds < 1 || *seconds > int64(maxLifetime/time.Second) {
