@@ -309,7 +309,8 @@ func (b *body) bytes() ([]byte, error) {
 
 // decode reads a body into members.
 func (h *Handler) decode(r *http.Request, b *body, members []strict.Member, takesForms bool) error {
-	mediaType, err := r.Header.Get("Content-Type"), error(nil)
+	var err error
+	mediaType := r.Header.Get("Content-Type")
 	if mediaType != "application/json" { // as nearly all say
 		mediaType, _, err = mime.ParseMediaType(mediaType)
 	}
@@ -356,15 +357,15 @@ func (q *grantRequest) upload() (Upload, string, error) {
 	violate := func(field, format string, args ...any) {
 		violations = append(violations, violation(field, format, args...))
 	}
-	size := func(field string, bytes *int64) int64 {
-		if bytes == nil {
+	size := func(field string, n *int64) int64 {
+		switch {
+		case n == nil:
+			return 0
+		case *n <= 0:
+			violate(field, sizeMissing, *n)
 			return 0
 		}
-		if *bytes <= 0 {
-			violate(field, sizeMissing, *bytes)
-			return 0
-		}
-		return *bytes
+		return *n
 	}
 	u := Upload{
 		Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata,

@@ -253,8 +253,13 @@ func (m *Multipart) complete(
 	}
 	chosen, err := m.chosen(ctx, parts)
 	if len(Violations(err)) > 0 {
-		// While another call completes the upload, some stores list a part of its parts, and then that there is no such upload.
-		chosen, err = m.chosen(ctx, parts)
+		// While another call completes the upload, some stores list some of its parts, and then say that there is no such
+		// upload; others may go on to list what is left, when there is the object.
+		if chosen, err = m.chosen(ctx, parts); len(Violations(err)) > 0 {
+			if object, err := m.completed(ctx, hook); !errors.Is(err, ErrNotUploaded) {
+				return object, err
+			}
+		}
 	}
 	if errors.Is(err, objectstore.ErrNoUpload) {
 		return m.awaited(ctx, hook)
@@ -322,7 +327,8 @@ func (m *Multipart) completed(ctx context.Context, hook func(context.Context, *O
 	return m.signer.complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }, hook)
 }
 
-// chosen returns the parts that the client names, or all, as they have arrived, if they are not too few.
+// chosen returns the parts that the client names, or all, as they have arrived, unless they are fewer bytes than
+// were granted.
 func (m *Multipart) chosen(ctx context.Context, named []Part) ([]objectstore.Part, error) {
 	arrived, err := m.arrived(ctx)
 	if errors.Is(err, objectstore.ErrNoUpload) {

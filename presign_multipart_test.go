@@ -554,48 +554,59 @@ func TestMultipartLongID(t *testing.T) {
 }
 
 // TestMultipartCompletedMeanwhile: whoever is told of some of the parts only, since another call completes the upload, hears
-// of the object that they became.
+// of the object that they became: be that once, or for as long as he asks.
 func TestMultipartCompletedMeanwhile(t *testing.T) {
 	for left := range 3 {
 		for _, size := range []int64{0, int64(len(large))} {
 			for _, named := range []bool{false, true} {
-				s := open(t, s3test.New(), inParts())
-				m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Size: size})
-				require.NoError(t, err)
-				sent := s.putAll(t, m, large)
-				var object *presign.Object
-				lists := 0
-				late := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
-					o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
-						response, err := s.store.HTTPClient().Do(r)
-						if err != nil || r.Method != http.MethodGet || !r.URL.Query().Has("uploadId") {
-							return response, err
-						}
-						if lists++; lists > 1 {
-							return response, nil
-						}
-						all, err := io.ReadAll(response.Body)
-						require.NoError(t, errors.Join(err, response.Body.Close()))
-						listed := regexp.MustCompile("<Part>.*?</Part>").FindAllIndex(all, -1)
-						require.Len(t, listed, 3)
-						some := slices.Delete(all, listed[left][0], listed[2][1])
-						response.Body = io.NopCloser(bytes.NewReader(some))
-						object, err = m.Complete(t.Context(), nil)
-						require.NoError(t, err)
-						return response, nil
+				for _, stays := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%d left, size %d, named %t, stays %t", left, size, named, stays), func(t *testing.T) {
+						testCompletedMeanwhile(t, left, size, named, stays)
 					})
-				})))
-				other, err := late.ResumeMultipart(m.ID)
-				require.NoError(t, err)
-				if !named {
-					sent = nil
 				}
-				same, err := other.Complete(t.Context(), sent)
-				require.NoError(t, err)
-				require.Equal(t, object, same)
 			}
 		}
 	}
+}
+
+func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays bool) {
+	s := open(t, s3test.New(), inParts())
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Size: size})
+	require.NoError(t, err)
+	sent := s.putAll(t, m, large)
+	var object *presign.Object
+	var some []byte
+	late := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
+		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
+			response, err := s.store.HTTPClient().Do(r)
+			if err != nil || r.Method != http.MethodGet || !r.URL.Query().Has("uploadId") {
+				return response, err
+			}
+			switch {
+			case some == nil:
+				some, err = io.ReadAll(response.Body)
+				require.NoError(t, err)
+				listed := regexp.MustCompile("<Part>.*?</Part>").FindAllIndex(some, -1)
+				require.Len(t, listed, 3)
+				some = slices.Delete(some, listed[left][0], listed[2][1])
+				object, err = m.Complete(t.Context(), nil)
+				require.NoError(t, err)
+			case !stays:
+				return response, nil
+			}
+			require.NoError(t, response.Body.Close())
+			response.StatusCode, response.Body = http.StatusOK, io.NopCloser(bytes.NewReader(some))
+			return response, nil
+		})
+	})))
+	other, err := late.ResumeMultipart(m.ID)
+	require.NoError(t, err)
+	if !named {
+		sent = nil
+	}
+	same, err := other.Complete(t.Context(), sent)
+	require.NoError(t, err)
+	require.Equal(t, object, same)
 }
 
 func TestMultipartIDs(t *testing.T) {

@@ -37,19 +37,20 @@ func TestFail(t *testing.T) {
 				{fault: HangAfter, hangs: true, stored: true},
 			} {
 				s := start(t)
-				ctx, cancel := context.WithCancel(t.Context())
-				var asked []string
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				asked := make(chan string, 10)
 				s.Fail(func(operation string, r *http.Request) Fault {
-					asked = append(asked, operation+" "+r.URL.Path)
+					asked <- operation + " " + r.URL.Path
 					if operation != "PutObject" {
 						return None
 					}
 					if test.hangs {
 						go func() { // gives up once it hangs
 							defer cancel()
-							for there := !test.stored; !there; time.Sleep(time.Millisecond) {
+							for there := false; there != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 								_, there = s.Object(DefaultBucket, "key")
 							}
+							time.Sleep(20 * time.Millisecond) // in which nothing is answered
 						}()
 					}
 					return test.fault
@@ -70,7 +71,9 @@ func TestFail(t *testing.T) {
 				}
 				_, err = s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
 				require.Equal(t, test.stored, err == nil, "%d: %v", test.fault, err)
-				require.Equal(t, []string{"PutObject /bucket/key", "HeadObject /bucket/key"}, asked)
+				require.Equal(t, "PutObject /bucket/key", <-asked)
+				require.Equal(t, "HeadObject /bucket/key", <-asked)
+				require.Empty(t, asked)
 				s.Fail(nil)
 				put(t, s, "key", hello)
 			}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -115,13 +116,11 @@ func TestStartS3(t *testing.T) {
 	}
 	// The printed one may be taken here, and one that the system proposes may be once the program is built, by a connection.
 	var addr string
-	for {
+	require.Eventually(t, func() bool {
 		addr = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
-		if free, err := net.Listen("tcp", addr); err == nil {
-			require.NoError(t, free.Close())
-			break
-		}
-	}
+		free, err := net.Listen("tcp", addr)
+		return err == nil && free.Close() == nil
+	}, time.Minute, time.Millisecond)
 	require.Contains(t, block, `"127.0.0.1:7070"`)
 	block = strings.Replace(block, "127.0.0.1:7070", addr, 1)
 	binary := filepath.Join(t.TempDir(), "upload.test")
