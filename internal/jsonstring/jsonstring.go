@@ -6,18 +6,15 @@ import "unicode/utf8"
 // Append appends s as a JSON string, as encoding/json writes it with SetEscapeHTML(false): bytes that are not UTF-8 become
 // U+FFFD. It reports whether s is printable ASCII that needs no escape.
 func Append(b []byte, s string) (_ []byte, asItIs bool) {
+	if unescaped(s) {
+		return append(append(append(b, '"'), s...), '"'), true
+	}
 	const lowerhex = "0123456789abcdef"
 	b = append(b, '"')
 	written := 0
 	for i := 0; i < len(s); {
-		for i+8 <= len(s) && allUnescaped(s[i:i+8]) {
-			i += 8
-		}
-		if i == len(s) {
-			break
-		}
 		c := s[i]
-		if unescaped[c] {
+		if ' ' <= c && c <= '~' && c != '"' && c != '\\' {
 			i++
 			continue
 		}
@@ -53,30 +50,24 @@ func Append(b []byte, s string) (_ []byte, asItIs bool) {
 		i += size
 		written = i
 	}
-	asItIs = written == 0
 	b = append(b, s[written:]...)
-	return append(b, '"'), asItIs
+	return append(b, '"'), false
 }
 
-// allUnescaped reports whether all of eight bytes are unescaped, looking at them at once, since most strings are long and
-// need no escape.
-//
-// See https://graphics.stanford.edu/~seander/bithacks.html#ZeroInWord.
-func allUnescaped(s string) bool {
-	_ = s[7]
-	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+// unescaped reports whether s is printable ASCII that needs no escape. It looks at eight bytes at once, and at all of them
+// before it tells, since nearly every string is.
+func unescaped(s string) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	quote, backslash, del := w^'"'*ones, w^'\\'*ones, w^0x7f*ones // zero where there is one
-	found := (quote-ones)&^quote | (backslash-ones)&^backslash | (del-ones)&^del
-	control := (w - ' '*ones) &^ w
-	return (w|found|control)&tops == 0
-}
-
-// unescaped marks printable ASCII that JSON holds as it is.
-var unescaped = func() (set [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		set[c] = c != '"' && c != '\\'
+	found := uint64(0) // of which a byte's top bit is set where one is not such
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		found |= w | (w + ones) | (w - ' '*ones) | ((w ^ '"'*ones) - ones) | ((w ^ '\\'*ones) - ones)
 	}
-	return set
-}()
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return found&tops == 0
+}
