@@ -168,8 +168,8 @@ func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, er
 		return 0, nil, err
 	}
 
-	ctx, cancel := patient(r.Context())
-	defer cancel()
+	ctx := patient(r.Context())
+	defer ctx.end()
 	sign := h.signer.post
 	switch {
 	case method == http.MethodPut || method == "" && u.Size != 0:

@@ -70,8 +70,8 @@ func (h *Handler) params(r *http.Request, _ *body, owner string) (int, any, erro
 	if err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := patient(r.Context())
-	defer cancel()
+	ctx := patient(r.Context())
+	defer ctx.end()
 	signed, err := h.signer.post(ctx, u, nil)
 	if err != nil {
 		return 0, nil, ownFault(err)
@@ -207,8 +207,8 @@ func signBatch(m *Multipart, r *http.Request, _ *body) (any, error) {
 }
 
 func signNumbers(m *Multipart, r *http.Request, numbers []int) (map[string]string, error) {
-	ctx, cancel := patient(r.Context())
-	defer cancel()
+	ctx := patient(r.Context())
+	defer ctx.end()
 	wanted := make([]Part, len(numbers))
 	for i, number := range numbers {
 		wanted[i].Number = number

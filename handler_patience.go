@@ -8,10 +8,7 @@ import (
 
 // patient returns a context that ends backendTime after someone began to wait for it. Most providers have their
 // credentials at hand, so that nobody does, and a timer for each grant would cost a good part of its signature.
-func patient(ctx context.Context) (_ context.Context, end func()) {
-	p := &patience{Context: ctx}
-	return p, p.end
-}
+func patient(ctx context.Context) *patience { return &patience{Context: ctx} }
 
 type patience struct {
 	context.Context
