@@ -284,9 +284,10 @@ func (m *Multipart) complete(
 	err = m.signer.store.CompleteUpload(ctx, m.store, chosen, size, whole, replace)
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
-		object, err := m.completed(ctx, hook)
+		// Its parts were there a moment ago. Some stores say of an upload that another request completes that it is complete:
+		// the SDK's own, too, when it repeats one whose answer was lost.
+		object, err := m.awaited(ctx, hook)
 		if errors.Is(err, ErrNotUploaded) {
-			// Its parts were there a moment ago. Some stores say of an upload that another request completes that it is complete.
 			return nil, fmt.Errorf("%w: the upload has ended, and there is no object yet", ErrChanged)
 		}
 		return object, err

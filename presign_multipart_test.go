@@ -609,6 +609,39 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	require.Equal(t, object, same)
 }
 
+// TestMultipartAnsweredEarly: a store that says of an upload that it is complete, since another request is about to complete
+// it, is waited for.
+func TestMultipartAnsweredEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), inParts())
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		require.NoError(t, err)
+		s.putAll(t, m, large)
+		early := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
+			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
+				if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
+					return s.store.HTTPClient().Do(r)
+				}
+				go func() {
+					time.Sleep(2 * time.Second)
+					if _, err := m.Complete(t.Context(), nil); err != nil {
+						t.Error(err)
+					}
+				}()
+				return &http.Response{
+					StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+					Body: io.NopCloser(strings.NewReader("<CompleteMultipartUploadResult><Key>" + m.Key + "</Key></CompleteMultipartUploadResult>")),
+				}, nil
+			})
+		})))
+		other, err := early.ResumeMultipart(m.ID)
+		require.NoError(t, err)
+		object, err := other.Complete(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, finalKey(m.Key), object.Key)
+	})
+}
+
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())

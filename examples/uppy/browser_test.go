@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,8 +41,9 @@ type demo struct {
 	client *s3.Client // past the relay
 
 	mu     sync.Mutex
-	begun  int   // uploads in parts
-	listed []int // what the store had of each upload in parts when it was to be completed: the number of parts
+	asked  []string // of the service, and its answers; of paths the last segment, of IDs the beginning
+	begun  int      // uploads in parts
+	listed []int    // what the store had of each upload in parts when it was to be completed: the number of parts
 }
 
 // start has the demo serve with Uppy 6, which is its own, or with Uppy 5. For that one option has another name.
@@ -85,7 +87,11 @@ func start(t *testing.T, uppy int) *demo {
 			_, _ = io.WriteString(w, strings.Replace(script, "companionEndpoint:", "endpoint:", 1))
 			return
 		}
-		service.ServeHTTP(w, r)
+		answer := &answer{w, http.StatusOK}
+		service.ServeHTTP(answer, r)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.asked = append(d.asked, fmt.Sprintf("%s %.12s %d", r.Method, path.Base(r.URL.Path), answer.status))
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -96,6 +102,19 @@ func start(t *testing.T, uppy int) *demo {
 	})
 	return d
 }
+
+// answer tells its status.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // counted returns how many uploads in parts were begun, and of how many parts those were that were completed, since it
 // was last called.
@@ -315,6 +334,11 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) {
 			demo := start(t, version)
 			d := dashboard{browser.Open(t), t}
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("asked of the service: %q\nat the store: %d uploads\nthe page: %s", demo.asked, len(demo.uploads()), d.Text("document.body"))
+				}
+			})
 			shoot := func(name string) {
 				for _, width := range []int64{1280, 390} {
 					d.Shoot(fmt.Sprintf("uppy%d-%s", version, name), width)
