@@ -167,7 +167,7 @@ completes() {
 
 # end ends it with what the service says of the completion.
 end() {
-	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # what was refused would be so again
+	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # else it would be refused again
 	[ "$status" = 200 ] || refused
 	printf '%s\n' "$(printable <"$work/answer")"
 	exit

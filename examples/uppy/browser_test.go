@@ -336,6 +336,8 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 			d := dashboard{browser.Open(t), t}
 			t.Cleanup(func() {
 				if t.Failed() {
+					demo.mu.Lock()
+					defer demo.mu.Unlock()
 					t.Logf("asked of the service: %q\nat the store: %d uploads\nthe page: %s", demo.asked, len(demo.uploads()), d.Text("document.body"))
 				}
 			})
