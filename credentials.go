@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	"github.com/s3presign/presign/internal/envfile"
+	"github.com/s3presign/presign/internal/credential"
 )
 
 // ErrCredentialsExpiring is returned where the credentials have less than 30 seconds left: what they sign dies with
@@ -158,10 +158,10 @@ func (s *credentialSource) renew(ctx context.Context, now time.Time, c aws.Crede
 // is ever part of a log record or an error. The provider is safe for concurrent use and takes no lock between two
 // looks.
 func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
-	return &envFile{envfile.New(path, minRemaining, cmp.Or(logger, slog.Default()))}
+	return &envFile{credential.New(path, minRemaining, cmp.Or(logger, slog.Default()))}
 }
 
-type envFile struct{ file *envfile.File }
+type envFile struct{ file *credential.File }
 
 // Retrieve implements [aws.CredentialsProvider].
 func (p *envFile) Retrieve(context.Context) (aws.Credentials, error) {

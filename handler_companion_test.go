@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // uppy does what Uppy does, by the sources of its versions 5 and 6.

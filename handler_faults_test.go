@@ -25,7 +25,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/objectstore"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // words are the store's own, or those of STS: no client reads them.

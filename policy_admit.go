@@ -13,7 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/objectkey"
 	"github.com/s3presign/presign/internal/mediatype"
 	"github.com/s3presign/presign/internal/sigv4"
 )
@@ -37,7 +37,7 @@ func (r *rules) admit(u Upload, names []string) (Upload, error) {
 			u.Filename = u.Key[strings.LastIndexByte(u.Key, '/')+1:]
 		}
 	}
-	if err := filename.Check(u.Filename); err != nil {
+	if err := objectkey.Check(u.Filename); err != nil {
 		violate("filename", "%v", err)
 	} else if t, err := r.admitType(u.Filename, u.Type); err != nil {
 		violations = append(violations, err)

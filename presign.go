@@ -38,7 +38,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/endpoint"
-	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/objectkey"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/postpolicy"
 	"github.com/s3presign/presign/internal/seal"
@@ -331,9 +331,9 @@ func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, 
 
 func disposition(inline bool, name string) string {
 	if inline {
-		return filename.Disposition("inline", name)
+		return objectkey.Disposition("inline", name)
 	}
-	return filename.Disposition("attachment", name)
+	return objectkey.Disposition("attachment", name)
 }
 
 // signingKey returns what signs, the time when it does, and for how long from then on, in whole seconds and at most limit.
@@ -350,7 +350,7 @@ func (s *Signer) signingKey(ctx context.Context, limit time.Duration) (*sigv4.Ke
 func (s *Signer) key(u Upload) (string, error) {
 	key, name := cmp.Or(u.Key, s.rules.Prefix), ""
 	if strings.HasSuffix(key, "/") {
-		name = filename.Safe(u.Filename)
+		name = objectkey.Safe(u.Filename)
 		key = key + rand.Text() + "/" + name
 	}
 	longest := len(key)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // TestAllocations holds what a grant allocates to what it was when it was last looked at. The race detector allocates

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // scene is a service with two users. Alice has published a picture, uploaded another, and begun one in parts; Bob has a

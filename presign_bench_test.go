@@ -25,7 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // Each benchmark names who does the work in "by", so that benchstat -col /by puts the library beside the SDK's presigner

@@ -28,8 +28,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // png is as much of a picture as its first bytes.

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/companion"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // session signs where a test needs temporary credentials.

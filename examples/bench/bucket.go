@@ -13,7 +13,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 const (

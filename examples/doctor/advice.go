@@ -1,6 +1,6 @@
 package main
 
-import "github.com/s3presign/presign/internal/conformance"
+import "github.com/s3presign/presign/internal/test/conformance"
 
 // advice is what to do where a store does not enforce something.
 type advice struct {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 // policy is that of the service for which the doctor looks.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 type transport func(*http.Request) (*http.Response, error)

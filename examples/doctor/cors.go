@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 // preflighted are the headers that a page sends with a PUT.

@@ -24,8 +24,8 @@ import (
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/ceph"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 func TestMain(m *testing.M) {

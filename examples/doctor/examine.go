@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 // printer prints a Report for people.

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/ceph"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 // TestCeph has a real STS issue the credentials, and a real S3 accept what they sign.

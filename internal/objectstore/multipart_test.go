@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/objectstore"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 func begin(t *testing.T, server *s3test.Server, algorithm string) *objectstore.Upload {

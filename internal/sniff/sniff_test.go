@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/mediatype"
-	"github.com/s3presign/presign/internal/sniff/corpus"
+	"github.com/s3presign/presign/internal/test/corpus"
 )
 
 func TestLegitimate(t *testing.T) {

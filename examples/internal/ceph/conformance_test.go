@@ -9,8 +9,8 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/ceph"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/conformance/conformancetest"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
 // newBucket creates a bucket.

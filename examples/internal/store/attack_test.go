@@ -17,7 +17,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/internal/conformance"
+	"github.com/s3presign/presign/internal/test/conformance"
 )
 
 // TestAttacks: what one user does to another with a grant of their own, or with one that leaked, and what refuses it at a

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/conformance/conformancetest"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
 // TestConformance holds the embedded store, a real S3 server, to the matrix of uploads that pass and that are refused.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/sniff/corpus"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/corpus"
 )
 
 // TestCorpus uploads real files of all kinds to a real store and completes them: legitimate ones pass under the type that

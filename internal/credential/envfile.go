@@ -1,5 +1,5 @@
-// Package envfile reads credentials from a file of NAME=value lines, and reads it again whenever it changes.
-package envfile
+// Package credential reads credentials from a file of NAME=value lines, and reads it again whenever it changes.
+package credential
 
 import (
 	"bytes"

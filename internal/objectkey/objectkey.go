@@ -1,6 +1,6 @@
-// Package filename checks the names of files that clients upload and writes them where they are kept: in object keys
+// Package objectkey checks the names of files that clients upload and writes them where they are kept: in object keys
 // and in Content-Disposition.
-package filename
+package objectkey
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package filename_test
+package objectkey_test
 
 import (
 	"mime"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/s3presign/presign/internal/filename"
+	"github.com/s3presign/presign/internal/objectkey"
 )
 
 func TestCheck(t *testing.T) {
@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 		"a", "photo.jpg", "日本語「引用」 \"quoted\" と 空白.pdf", "${filename}", "a$$b.csv", ".htaccess", "...", "e\u0301.txt", "é.txt",
 		"Rechnung (1) – Müller & Söhne.pdf", "שלום.txt", "👩‍👩‍👧.png", strings.Repeat("a", 255), "a%2Fb", "C:evil.txt", "-rf",
 	} {
-		require.NoError(t, filename.Check(name), name)
+		require.NoError(t, objectkey.Check(name), name)
 	}
 	for name, want := range map[string]string{
 		"":                               "is required",
@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 		strings.Repeat("a", 256):         "has 256 bytes",
 		strings.Repeat("\U0001F600", 64): "has 256 bytes",
 	} {
-		require.ErrorContains(t, filename.Check(name), want, "%q", name)
+		require.ErrorContains(t, objectkey.Check(name), want, "%q", name)
 	}
 }
 
@@ -59,13 +59,13 @@ func TestSafe(t *testing.T) {
 		strings.Repeat("本", 80) + ".pdf":  strings.Repeat("本", 65) + ".pdf",
 		"a." + strings.Repeat("b", 250):   "a." + strings.Repeat("b", 198),
 	} {
-		require.Equal(t, want, filename.Safe(name))
+		require.Equal(t, want, objectkey.Safe(name))
 	}
 }
 
 func TestDisposition(t *testing.T) {
-	require.Equal(t, `attachment; filename*=UTF-8''na%C3%AFve%20%22a%22%20%24%7Bb%7D%25.txt`, filename.Disposition("attachment", `naïve "a" ${b}%.txt`))
-	require.Equal(t, `inline; filename*=UTF-8''a%3Bb%2Cc%27d%2A.png`, filename.Disposition("inline", "a;b,c'd*.png"))
+	require.Equal(t, `attachment; filename*=UTF-8''na%C3%AFve%20%22a%22%20%24%7Bb%7D%25.txt`, objectkey.Disposition("attachment", `naïve "a" ${b}%.txt`))
+	require.Equal(t, `inline; filename*=UTF-8''a%3Bb%2Cc%27d%2A.png`, objectkey.Disposition("inline", "a;b,c'd*.png"))
 }
 
 // FuzzName: a name that is taken becomes a harmless segment with the same extension, and comes back whole from the
@@ -75,10 +75,10 @@ func FuzzName(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		if filename.Check(name) != nil {
+		if objectkey.Check(name) != nil {
 			return
 		}
-		safe := filename.Safe(name)
+		safe := objectkey.Safe(name)
 		require.NotEmpty(t, safe)
 		require.LessOrEqual(t, len(safe), 200)
 		require.True(t, utf8.ValidString(safe))
@@ -86,13 +86,13 @@ func FuzzName(f *testing.F) {
 		require.Equal(t, -1, strings.IndexFunc(safe, func(r rune) bool {
 			return !strings.ContainsRune("._-", r) && !unicode.In(r, unicode.L, unicode.M, unicode.Nd)
 		}), safe)
-		require.NoError(t, filename.Check(safe))
-		require.Equal(t, safe, filename.Safe(safe), "nothing is left to do")
+		require.NoError(t, objectkey.Check(safe))
+		require.Equal(t, safe, objectkey.Safe(safe), "nothing is left to do")
 		if ext := path.Ext(name); len(ext) > 1 && len(ext) < 20 && strings.TrimLeft(name, ".") != ext[1:] && !strings.ContainsFunc(ext, func(r rune) bool { return r != '.' && !unicode.In(r, unicode.L, unicode.M, unicode.Nd) }) {
 			require.Equal(t, ext, path.Ext(safe), safe)
 		}
 
-		header := filename.Disposition("attachment", name)
+		header := objectkey.Disposition("attachment", name)
 		require.Equal(t, -1, strings.IndexFunc(header, func(r rune) bool { return r <= ' ' && r != ' ' || r > '~' || r == '$' }))
 		_, params, err := mime.ParseMediaType(header)
 		require.NoError(t, err)

@@ -8,9 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
-	"github.com/s3presign/presign/internal/conformance"
-	"github.com/s3presign/presign/internal/conformance/conformancetest"
-	"github.com/s3presign/presign/internal/s3test"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // TestS3Test holds the project's own strict server to the matrix, so that it can stand in for S3.
