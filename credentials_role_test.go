@@ -94,7 +94,7 @@ func TestAssumeRoleAsks(t *testing.T) {
 	require.Equal(t, "{}", *r.asked[1].Policy)
 
 	_, err = presign.AssumeRole(nil, roleARN, logger).Retrieve(t.Context())
-	require.EqualError(t, err, "assuming the role "+roleARN+": there is no client for STS")
+	require.EqualError(t, err, "assuming the role "+roleARN+": the client for STS must not be nil")
 }
 
 // TestAssumeRoleRenewsInTime: a session is renewed after half of its time, and no grant but the first waits for that.
@@ -273,7 +273,7 @@ func TestAssumeRoleWrongClock(t *testing.T) {
 		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), time.Minute)
 		for range 100 {
 			_, err := left(t, signer)
-			require.ErrorContains(t, err, "is this machine's clock right?")
+			require.ErrorContains(t, err, "check the clock of this machine")
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.Equal(t, 2, r.calls())
@@ -294,9 +294,9 @@ func TestOwnProvidersUncached(t *testing.T) {
 		require.NoError(t, sign(provider))
 		cache := aws.NewCredentialsCache(provider)
 		for _, cached := range []aws.CredentialsProvider{cache, aws.NewCredentialsCache(cache)} {
-			require.EqualError(t, sign(cached), "presign: the client's credentials are "+name+" inside an aws.CredentialsCache "+
-				"(config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; "+
-				"give the provider itself to s3.Options.Credentials")
+			require.EqualError(t, sign(cached), "presign: the client's credentials must not be "+name+" inside an aws.CredentialsCache "+
+				"(config.LoadDefaultConfig adds one), which hides when they are renewed; "+
+				"set s3.Options.Credentials to the provider itself")
 		}
 	}
 }
@@ -359,7 +359,7 @@ func ExampleAssumeRole() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// presign: the client's credentials are AssumeRole inside an aws.CredentialsCache (config.LoadDefaultConfig puts one around what it is given), which hides when they are renewed; give the provider itself to s3.Options.Credentials
+	// presign: the client's credentials must not be AssumeRole inside an aws.CredentialsCache (config.LoadDefaultConfig adds one), which hides when they are renewed; set s3.Options.Credentials to the provider itself
 }
 
 // TestAssumeRoleNilPointer: a client that is a nil pointer is an error, and not the end of the program.

@@ -94,7 +94,7 @@ func TestCredentialsErrors(t *testing.T) {
 	_, err = left(t, signerWith(t, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "A"}, nil
 	}), time.Hour))
-	require.ErrorContains(t, err, "they lack an access key id or a secret")
+	require.ErrorContains(t, err, "they must have an access key ID and a secret")
 }
 
 // TestCacheIsRenewedInTime: the SDK's cache hands credentials out until their last second; grants get fresh ones before.

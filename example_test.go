@@ -26,11 +26,11 @@ var exampleClient = s3.New(s3.Options{
 	Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", ""),
 })
 
-// sessionUser stands for what a service has to tell who is logged in.
+// sessionUser stands for the authentication of a service.
 func sessionUser(r *http.Request) (string, error) {
 	cookie, err := r.Cookie("session")
 	if err != nil {
-		return "", err
+		return "", nil // not authenticated: 401
 	}
 	return strings.TrimPrefix(cookie.Value, "session-of-"), nil
 }
@@ -69,7 +69,7 @@ func ExampleNewHandler() {
 	fmt.Println(ask(mux, `{"filename": "page.html", "size": 81234}`).Body)
 	// Output:
 	// 201 PUT image/jpeg
-	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"type","detail":"is \"text/html\"; allowed: image/*, application/pdf"}],"message":"type is \"text/html\"; allowed: image/*, application/pdf"}
+	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"type","code":"not_allowed","detail":"must be one of image/*, application/pdf, got \"text/html\"","allowed":["image/*","application/pdf"]}],"message":"type must be one of image/*, application/pdf, got \"text/html\""}
 }
 
 // A function that names everybody lets everybody upload. Authentication is more than reading who a client says it is.
@@ -101,9 +101,7 @@ func ExampleWithAuthorize() {
 	}
 	left := map[string]int64{"alice": 100_000}
 	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-		if left[u.Owner] < u.MaxSize {
-			return &presign.Violation{Field: "size", Detail: fmt.Sprintf("is more than the %d bytes that you have left", left[u.Owner])}
-		}
+		u.MaxSize = min(u.MaxSize, left[u.Owner])
 		u.Key = "users/" + u.Owner + "/"
 		return nil
 	}))
@@ -171,15 +169,15 @@ func ExampleSigner_StartMultipart() {
 	if err != nil {
 		panic(err)
 	}
-	started, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "film.mp4", Size: 40 << 30})
+	started, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
 	if err != nil {
 		panic(err)
 	}
-	upload, err := signer.ResumeMultipart(started.ID)
+	upload, err := signer.ResumeMultipart("user-7", started.ID)
 	if err != nil {
 		panic(err)
 	}
-	urls, err := upload.SignParts(context.Background(), 1, 8192)
+	urls, _, err := upload.SignParts(context.Background(), 1, 8192)
 	if err != nil {
 		panic(err)
 	}
@@ -190,7 +188,7 @@ func ExampleSigner_StartMultipart() {
 	fmt.Println(err)
 	// Output:
 	// 5242880 8192
-	// presign: size is 0 bytes; granted were 42949672960
+	// presign: size must be 42949672960 bytes as granted, got 0
 }
 
 // A client in Go uploads with what the service has answered, be it a PUT or a form.
@@ -253,7 +251,7 @@ func ExampleSigner_Complete_event() {
 			if err != nil {
 				return err
 			}
-			object, err := signer.Complete(ctx, key)
+			object, err := signer.CompleteForAnyOwner(ctx, key)
 			var violation *presign.Violation
 			switch {
 			case errors.Is(err, presign.ErrNotUploaded), errors.Is(err, presign.ErrExpired), errors.As(err, &violation):
@@ -288,19 +286,17 @@ func ExampleSigner_Complete_event() {
 	// Output: alice uploaded to do.txt of 5 bytes
 }
 
-// The hook is called at least once for each upload; what it writes, it writes once.
+// The function is called at least once for each upload. What it writes, it
+// writes once: GrantID is the same each time.
 func ExampleWithOnComplete() {
-	signer, err := presign.NewSigner(exampleClient, "bucket",
+	photos := make(map[string]presign.Object) // a table with a unique key
+	_, err := presign.NewSigner(exampleClient, "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
-		presign.WithSecret([]byte("32 random bytes from your secrets")))
-	if err != nil {
-		panic(err)
-	}
-	photos := make(map[string]presign.Object) // a table, with a unique key
-	_, err = presign.NewHandler(signer, sessionUser, presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
-		photos[o.GrantID] = *o
-		return nil
-	}))
+		presign.WithSecret([]byte("32 random bytes from your secrets")),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+			photos[o.GrantID] = *o
+			return nil
+		}))
 	fmt.Println(err)
 	// Output: <nil>
 }
@@ -317,7 +313,7 @@ func ExampleViolation() {
 	fmt.Println(errors.As(err, &violation), violation.Field)
 	// Output:
 	// presign: filename contains a path separator '/'; send the name alone
-	// presign: size is 2097152 bytes; at most 1048576 are allowed
+	// presign: size must be at most 1048576 bytes, got 2097152
 	// true filename
 }
 
@@ -352,11 +348,10 @@ func ExampleWithPublicEndpoint() {
 }
 
 func ExampleWithLogger() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
-	if err != nil {
-		panic(err)
-	}
-	_, err = presign.NewHandler(signer, sessionUser, presign.WithLogger(slog.Default().With("component", "uploads")))
+	_, err := presign.NewSigner(exampleClient, "bucket",
+		presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")),
+		presign.WithLogger(slog.Default().With("component", "uploads")))
 	fmt.Println(err)
 	// Output: <nil>
 }

@@ -3,264 +3,336 @@ package presign
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/s3presign/presign/internal/stamp"
+	"github.com/s3presign/presign/internal/companion"
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/credential"
+	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/httpbody"
+	"github.com/s3presign/presign/internal/route"
+	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/s3limit"
 	"github.com/s3presign/presign/internal/strict"
 )
 
-const (
-	sizeMissing  = "is %d bytes; at least 1 is required (leave it out if it is unknown)"
-	maxBody      = 64 << 10         // bytes of a request
-	maxPartsBody = 1 << 20          // bytes of one that lists the parts of an upload
-	backendTime  = 10 * time.Second // for one answer of the credentials or the store
-	completeTime = 5 * time.Minute  // for a completion, which may copy gigabytes
-	hookTime     = 30 * time.Second
-	retryAfter   = 30 * time.Second // when the credentials or the store fail
-)
+// retryAfter is when a client should try again after the credentials or the
+// store failed.
+const retryAfter = 30 * time.Second
 
-// Handler is a Signer's HTTP API. Its routes are relative to where it is mounted:
+// A Handler is the HTTP API of a [Signer]. Its routes are relative to where it
+// is mounted:
 //
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
-// POST / grants an upload. The request is JSON or urlencoded, with the members filename, type, size, min_size, max_size,
-// expires_in (seconds), checksum, metadata (an object; metadata[name] if urlencoded) and method ("PUT" or "POST"), of
-// which only filename is required. The answer is a [Grant] with status 201: a PUT if the size is known, else a form, or
-// what method asks for. A service that mounts it says in its own way who may come from where (CORS), how often, and how
-// slowly; urlencoded requests are taken from the same origin only ([http.CrossOriginProtection]).
+// It is immutable and safe for concurrent use. It never redirects. Every error
+// is a [Problem]. The service that mounts it decides in its own way which
+// origins may use it (CORS), how often, and how slowly.
 //
-// POST /complete verifies an upload, publishes it and calls the hooks. The request is JSON, {"key": …}; the answer is the
-// [Object]. It is for the owner of the grant alone: for others there is nothing.
+// # POST /
 //
-// The routes under /s3/ speak the protocol of Companion, so that Uppy's AwsS3 plugin uploads with the mount as its
-// endpoint: small files by form, large ones in parts. The uploadId that Uppy gets is [Multipart.ID], and is for its
-// owner alone. Of the file's metadata the names that the Policy lists are kept and others dropped. An app that adds
-// size (and partSize, if it sets Uppy's getChunkSize) has each part signed for its exact length, and one that adds
-// checksum satisfies Policy.Checksum. When Uppy has uploaded a file, the app says so: POST /complete with the key that
-// Uppy reports. An upload in parts was completed before, and its hooks were called; this answers, and calls them, once
-// more.
+// Grants an upload. The request is JSON or urlencoded, with the members
+// filename, type, size, min_size, max_size, expires_in (seconds), checksum,
+// metadata (an object; metadata[name] if urlencoded) and method ("PUT" or
+// "POST"). Only filename is required. The response is a [Grant] with status 201:
+// a PUT if the size is known, otherwise a form, unless method asks for one of
+// them. Urlencoded requests are accepted from the same origin only
+// ([http.CrossOriginProtection]).
 //
-// Every error is a [Problem]. Handler never redirects. It is immutable and safe for concurrent use.
+// # POST /complete
+//
+// Verifies an upload, publishes it and calls the functions of WithOnComplete.
+// The request is JSON, {"key": …}, and the response is the [Object]. Only the
+// owner of the grant can complete an upload; for others the response is 404.
+//
+// # /s3/…
+//
+// With [WithUppy], these routes speak the protocol of Companion: Uppy's AwsS3
+// plugin uploads small files by form and large ones as multipart uploads. The
+// uploadId that Uppy receives is [Multipart].ID. The names of file metadata that
+// the Policy lists are kept and others dropped. An app that adds size (and
+// partSize, if it sets Uppy's getChunkSize) to the metadata has each part signed
+// for its exact length; one that adds checksum satisfies Policy.Checksum. When
+// Uppy has uploaded a file, the app calls POST /complete with the key that Uppy
+// reports. A multipart upload has been completed before; the call returns the
+// Object and calls the functions of WithOnComplete once more.
 type Handler struct {
 	signer       *Signer
 	authenticate func(*http.Request) (owner string, err error)
 	authorize    func(*http.Request, *Upload) error
-	onComplete   []func(context.Context, *Object) error
-	logger       *slog.Logger
-	crossOrigin  http.CrossOriginProtection
+	companion    *companion.Server // nil without WithUppy
 }
 
-// NewHandler returns the HTTP API of signer. Authenticate is called for every request, before anything of it is looked
-// at but its method and path, and tells who asks: any string of 1 to 128 bytes, which WithAuthorize then sees as
-// Upload.Owner. A *Problem that it returns is answered as it is; any other error, and an empty owner, is logged and
-// answered with 401, without its text.
+// NewHandler returns the HTTP API of signer. It calls authenticate for every
+// request, before it looks at anything but method and path. The result is the
+// owner of uploads, a string of 1 to 128 bytes:
 //
-// It reports all faults at once, joined.
+//	func authenticate(r *http.Request) (owner string, err error) {
+//		user, err := sessions.User(r)
+//		switch {
+//		case errors.Is(err, sessions.ErrNone):
+//			return "", nil // not authenticated: 401
+//		case err != nil:
+//			return "", err // the service has failed: 500, logged as an error
+//		case user.Suspended:
+//			return "", &presign.Problem{Status: http.StatusForbidden, Detail: "Your account is suspended."}
+//		}
+//		return user.ID, nil
+//	}
+//
+// A *[Problem] anywhere in the error's chain decides the response, and the error
+// is logged. The client does not see the text of any other error.
+//
+// NewHandler reports all faults at once, joined.
 func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption) (*Handler, error) {
 	var faults []error
-	if signer == nil {
-		faults = append(faults, errors.New("presign: the handler has no signer"))
+	if signer == nil || signer.rules == nil {
+		faults = append(faults, errZeroSigner)
 	}
 	if authenticate == nil {
-		faults = append(faults, errors.New("presign: the handler has no authentication; anyone could upload"))
+		faults = append(faults, errors.New("presign: authenticate must not be nil; anyone could upload"))
 	}
-	o := handlerOptions{logger: slog.Default()}
-	for i, opt := range opts {
-		if opt == nil {
-			faults = append(faults, fmt.Errorf("presign: option %d is nil", i+1))
-		} else if err := opt(&o); err != nil {
-			faults = append(faults, fmt.Errorf("presign: %w", err))
-		}
-	}
+	var o handlerOptions
+	faults = append(faults, applyOptions(&o, opts)...)
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if signer.fleeting {
-		o.logger.Warn("presign: without WithSecret, uploads that are under way cannot be completed after a restart, nor by another replica")
+	if signer.ephemeral {
+		signer.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
 	}
-	return &Handler{
-		signer: signer, authenticate: authenticate, authorize: o.authorize, onComplete: o.onComplete, logger: o.logger,
-	}, nil
+	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize}
+	if o.uppy {
+		h.companion = &companion.Server{
+			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Hook: signer.hook,
+		}
+	}
+	return h, nil
 }
+
+// String returns what the String method of the Signer returns.
+func (h *Handler) String() string {
+	if h == nil || h.signer == nil {
+		return "presign.Handler()"
+	}
+	return "presign.Handler(" + h.signer.String() + ")"
+}
+
+// Format implements [fmt.Formatter], so that no verb prints a secret.
+func (h *Handler) Format(f fmt.State, _ rune) { io.WriteString(f, h.String()) }
+
+// LogValue returns what String returns.
+func (h *Handler) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	route := h.route(strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' }))
-	i := slices.IndexFunc(route, func(o operation) bool { return o.method == r.Method })
-	switch {
-	// What looks at paths before, a mux or a proxy, takes an encoded slash for a part of a name.
-	case route == nil, strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F"):
-		h.fail(w, r, &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"})
-		return
-	case i < 0:
-		methods := make([]string, len(route))
-		for i, o := range route {
-			methods[i] = o.method
-		}
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		h.fail(w, r, &Problem{Status: http.StatusMethodNotAllowed})
+	c := &route.Call{Request: r}
+	if h == nil || h.signer == nil {
+		writeProblem(w, &Problem{Status: http.StatusInternalServerError})
 		return
 	}
-
-	operation := route[i]
-	body := newBody(w, r, operation.maxBody)
-	owner, err := h.authenticate(r)
-	switch {
-	case err != nil:
-		h.fail(w, r, &refusal{http.StatusUnauthorized, err})
-		return
-	case owner == "":
-		h.fail(w, r, &refusal{http.StatusUnauthorized, errors.New("presign: authenticate named no owner")})
-		return
-	case len(owner) > maxOwnerSize:
-		h.fail(w, r, fmt.Errorf("presign: authenticate named an owner of %d bytes; at most %d are taken", len(owner), maxOwnerSize))
-		return
+	serve, err := h.find(w, c)
+	if err == nil {
+		c.Owner, err = h.owner(r)
 	}
-	status, answer, err := operation.serve(r, body, owner)
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, c, err)
 		return
 	}
-	h.write(w, r, status, "application/json", answer)
+	status, answer, err := serve(c)
+	if err == nil {
+		err = writeAnswer(w, status, answer)
+	}
+	if err != nil {
+		h.fail(w, c, err)
+	}
 }
 
-// operation is what one path does for one method.
-type operation struct {
-	method  string
-	maxBody int64 // bytes
-	serve   func(r *http.Request, body *body, owner string) (status int, answer any, err error)
+// find returns the function for a request and prepares its body.
+func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.Call) (int, any, error), err error) {
+	r := c.Request
+	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
+	routes := h.routes(path)
+	// A mux or proxy that has seen the path before takes an encoded slash for a part of a name.
+	if routes == nil || strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
+		var err error = &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"}
+		if len(path) > 0 && path[0] == "s3" && h.companion == nil {
+			err = fmt.Errorf("the routes for Uppy need the option WithUppy: %w", err)
+		}
+		return nil, err
+	}
+	for _, route := range routes {
+		if route.Method == r.Method {
+			c.Body = httpbody.Replace(w, r, route.MaxBody)
+			return route.Serve, nil
+		}
+	}
+	methods := make([]string, len(routes))
+	for i, route := range routes {
+		methods[i] = route.Method
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return nil, &Problem{Status: http.StatusMethodNotAllowed}
 }
 
-// route returns the operations of a path, by its segments, or nil.
-func (h *Handler) route(path []string) []operation {
+// routes returns the routes of a path, by its segments, or nil.
+func (h *Handler) routes(path []string) []route.Route {
 	switch {
 	case len(path) == 0:
-		return []operation{{http.MethodPost, maxBody, h.grant}}
+		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: h.grant}}
 	case len(path) == 1 && path[0] == "complete":
-		return []operation{{http.MethodPost, maxBody, h.complete}}
-	case path[0] == "s3":
-		return h.companionRoute(path[1:])
+		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: h.complete}}
+	case path[0] == "s3" && h.companion != nil:
+		return h.companion.Routes(path[1:])
 	}
 	return nil
 }
 
-// grant is POST /.
-func (h *Handler) grant(r *http.Request, body *body, owner string) (int, any, error) {
-	request := new(grantRequest)
-	if err := h.decode(r, body, request.members(), true); err != nil {
-		return 0, nil, err
-	}
-	u, method, err := request.upload()
-	u.Owner = owner
-	if u, err = h.admitted(r, u, err, maxRequestSize); err != nil {
-		return 0, nil, err
-	}
-
-	ctx := patient(r.Context())
-	defer ctx.end()
-	sign := h.signer.post
+// owner authenticates a request.
+func (h *Handler) owner(r *http.Request) (string, error) {
+	owner, err := h.authenticate(r)
 	switch {
-	case method == http.MethodPut || method == "" && u.Size != 0:
-		sign = h.signer.put
-	case method == "" && h.signer.rules.formless != "":
-		return 0, nil, &Violation{Field: "size", Detail: "is required, since there are PUTs alone: " + h.signer.rules.formless}
+	case err != nil:
+		return "", newServiceError(r, err)
+	case owner == "":
+		return "", &Problem{Status: http.StatusUnauthorized}
+	case len(owner) > rules.OwnerSize:
+		return "", fmt.Errorf("presign: authenticate must return an owner of at most %d bytes, got %d", rules.OwnerSize, len(owner))
 	}
-	signed, err := sign(ctx, u, nil)
-	return http.StatusCreated, signed, ownFault(err)
+	return owner, nil
 }
 
-// admitted returns an upload as the Policy and WithAuthorize admit it, in one request that takes at most limit bytes.
-func (h *Handler) admitted(r *http.Request, u Upload, fault error, limit int64) (Upload, error) {
-	u, err := h.signer.rules.admit(u, h.signer.rules.Metadata)
-	if err := errors.Join(fault, err); err != nil {
-		return u, err
+// grant serves POST /.
+func (h *Handler) grant(c *route.Call) (int, any, error) {
+	var q grantRequest
+	if err := c.Body.Decode(c.Request, q.members(), true); err != nil {
+		return 0, nil, err
 	}
-	u.MaxSize = max(u.MinSize, min(u.MaxSize, limit))
+	u, invalid := q.upload()
+	u.Owner = c.Owner
+	if u.Method == "" {
+		u.Method = rules.POST
+		if u.Size != 0 {
+			u.Method = rules.PUT
+		} else if invalid != nil {
+			u.Method = "" // The size that would decide may be invalid.
+		} else if h.signer.rules.Formless != "" {
+			invalid = rules.Violate("size", rules.CodeRequired, "must be set, since only PUTs are possible: %s", h.signer.rules.Formless)
+			u.Method = ""
+		}
+	}
+	valid, err := h.accept(c, u, invalid, true)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
+	defer cancel()
+	signed, err := h.signer.grants.Sign(ctx, &valid)
+	c.Key = signed.Key
+	return http.StatusCreated, &signed, err
+}
+
+// acceptScript is accept for clients that are scripts. It drops the redirect,
+// which is for pages without one.
+func (h *Handler) acceptScript(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error) {
+	return h.accept(c, u, invalid, false)
+}
+
+// accept validates what a client asks for and asks the service for approval. If
+// invalid is not nil, the upload is rejected, and accept returns all reasons.
+func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects bool) (rules.Valid, error) {
+	u.GrantID = grant.NewID()
+	c.GrantID = u.GrantID
+	valid, err := h.signer.rules.Validate(u)
+	if err := errors.Join(invalid, err); err != nil {
+		return rules.Valid{}, err
+	}
 	if h.authorize == nil {
-		return u, nil
+		return valid, nil
 	}
-	return h.authorized(r, u)
+	asked := valid.Upload()
+	asked.Deadline = grant.Deadline(&asked, time.Now())
+	approved, err := h.approve(c.Request, &asked)
+	if err != nil {
+		return rules.Valid{}, err
+	}
+	if !redirects {
+		approved.Redirect = ""
+	}
+	c.MetadataAdded = !maps.Equal(asked.Metadata, approved.Metadata)
+	valid, err = h.signer.rules.ValidateFromService(*approved)
+	// The client's own values were valid before.
+	return valid, serviceFault(err, func(v *rules.Violation) bool { return v.Field == "size" || v.Field == "method" })
 }
 
-// ownFault returns err, unless it is a fault of what only the service can set.
-func ownFault(err error) error {
-	for _, v := range collect[Violation](err) {
-		if v.Field == "key" || v.Field == "redirect" {
-			return fmt.Errorf("presign: WithAuthorize made of an upload what cannot be granted: %s %s", v.Field, v.Detail)
+// approve returns the upload as the function of WithAuthorize leaves it.
+func (h *Handler) approve(r *http.Request, asked *rules.Upload) (*rules.Upload, error) {
+	u := publicUpload(asked)
+	u.Metadata = make(map[string]string, len(asked.Metadata))
+	for name, value := range asked.Metadata {
+		u.Metadata[name] = value
+	}
+	if err := h.authorize(r, u); isViolations(err) {
+		return nil, err
+	} else if err != nil {
+		return nil, newServiceError(r, err)
+	}
+	approved := u.internal(u.Method, u.GrantID)
+	approved.Deadline = u.Deadline
+	if violation := rules.CheckRemainder(&approved); violation != nil {
+		return nil, violation
+	}
+	if field := rules.ChangedField(asked, &approved); field != "" {
+		return nil, &serviceError{fmt.Errorf("presign: WithAuthorize must not change or extend Upload.%s", field)}
+	}
+	return &approved, nil
+}
+
+// serviceFault returns err, unless it holds a Violation that is not the
+// client's fault; then it returns a failure of the service.
+func serviceFault(err error, isClients func(*rules.Violation) bool) error {
+	for _, v := range rules.Find[rules.Violation](err) {
+		if !isClients(v) {
+			return &serviceError{fmt.Errorf("presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail)}
 		}
 	}
 	return err
 }
 
-// authorized returns the upload as WithAuthorize wants it.
-func (h *Handler) authorized(r *http.Request, u Upload) (Upload, error) {
-	asked := u
-	if u.Metadata == nil {
-		u.Metadata = make(map[string]string)
-	}
-	if err := h.authorize(r, &u); err != nil {
-		return u, &refusal{http.StatusForbidden, err}
-	}
-	u.Owner = asked.Owner
-	// Zero leaves a bound to the Policy, or a size unknown; code that computes what is left of a quota means none.
-	switch {
-	case u.MaxSize == 0 || u.Size == 0 && asked.Size != 0:
-		return u, &Violation{Field: "size", Detail: "is more than what is left to upload"}
-	case u.Lifetime == 0:
-		return u, &Violation{Field: "expires_in", Detail: "is more than the time that is left to upload"}
-	}
-	u, err := h.signer.rules.admit(u, nil)
-	return u, ownFault(err)
-}
-
-// complete is POST /complete.
-func (h *Handler) complete(r *http.Request, body *body, owner string) (int, any, error) {
+// complete serves POST /complete.
+func (h *Handler) complete(c *route.Call) (int, any, error) {
 	var key string
-	if err := h.decode(r, body, []strict.Member{{Name: "key", Value: &key}}, false); err != nil {
+	if err := c.Body.Decode(c.Request, []strict.Member{{Name: "key", Value: &key}}, false); err != nil {
 		return 0, nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), completeTime)
+	c.Key = key
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.CopyTime)
 	defer cancel()
-	mine := func(granted *stamp.Stamp) bool { return granted.Owner == owner }
-	object, err := h.signer.complete(ctx, key, mine, h.runHooks)
+	object, err := h.signer.Complete(ctx, c.Owner, key)
 	return http.StatusOK, object, err
 }
 
-// runHooks gives each hook its time, whether the client waits or not.
-func (h *Handler) runHooks(ctx context.Context, object *Object) error {
-	for _, hook := range h.onComplete {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTime)
-		o := *object
-		o.Metadata = maps.Clone(object.Metadata)
-		err := hook(ctx, &o)
-		cancel()
-		if err != nil {
-			return &refusal{http.StatusInternalServerError, err}
-		}
-	}
-	return nil
-}
-
-// grantRequest is what a client may say of an upload. It has no key, owner or redirect.
+// A grantRequest is what a client may state of an upload. It has no key, owner
+// or redirect.
 type grantRequest struct {
 	filename, mediaType, checksum, method string
 	size, minSize, maxSize, expiresIn     *int64
 	metadata                              map[string]string
 }
 
-// members names where each member of a request goes.
+// members returns the targets of the members of a request.
 func (q *grantRequest) members() []strict.Member {
 	return []strict.Member{
 		{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType},
@@ -270,131 +342,291 @@ func (q *grantRequest) members() []strict.Member {
 	}
 }
 
-// body is what a request carries. It stays whole although authenticate reads it, for a token or for a signature, and closes
-// it.
-type body struct {
-	arriving io.Reader
-	read     bytes.Buffer
-	form     url.Values // what came before has parsed of it
-}
-
-// newBody puts itself in the place of r's body.
-func newBody(w http.ResponseWriter, r *http.Request, limit int64) *body {
-	if r.Body == nil {
-		r.Body = http.NoBody
-	}
-	b := &body{arriving: http.MaxBytesReader(w, r.Body, limit), form: r.PostForm}
-	r.Body = b
-	return b
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.arriving.Read(p)
-	b.read.Write(p[:n])
-	return n, err
-}
-
-// Close leaves that to net/http.
-func (b *body) Close() error { return nil }
-
-func (b *body) bytes() ([]byte, error) {
-	_, err := io.Copy(io.Discard, b)
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", tooLarge.Limit)}
-	} else if err != nil {
-		return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body did not arrive whole."}
-	}
-	return b.read.Bytes(), nil
-}
-
-// decode reads a body into members.
-func (h *Handler) decode(r *http.Request, b *body, members []strict.Member, takesForms bool) error {
-	var err error
-	mediaType := r.Header.Get("Content-Type")
-	if mediaType != "application/json" { // as nearly all say
-		mediaType, _, err = mime.ParseMediaType(mediaType)
-	}
-	urlencoded := takesForms && mediaType == "application/x-www-form-urlencoded"
-	if err != nil || !urlencoded && mediaType != "application/json" {
-		detail := "The body is taken as application/json."
-		if takesForms {
-			detail = "The body is taken as application/json or application/x-www-form-urlencoded."
-		}
-		return &Problem{Status: http.StatusUnsupportedMediaType, Detail: detail}
-	}
-	if urlencoded {
-		if err := h.crossOrigin.Check(r); err != nil {
-			return &refusal{http.StatusForbidden, err}
-		}
-	}
-	text, err := b.bytes()
-	if err != nil {
-		return err
-	}
-	if urlencoded && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // curl -d says that it is, whatever it sends
-		return &Problem{Status: http.StatusUnsupportedMediaType, Detail: "The body looks like JSON; send it with Content-Type: application/json."}
-	}
-	if !urlencoded {
-		err = strict.Object(text, members)
-	} else if form, parseErr := url.ParseQuery(string(text)); parseErr != nil {
-		err = &strict.Error{Detail: "the body is not urlencoded"}
-	} else {
-		if len(form) == 0 {
-			form = b.form // a service that looks for its token there, before the handler, leaves nothing else
-		}
-		err = strict.Form(form, members)
-	}
-	if err != nil {
-		return malformed(err)
-	}
-	return nil
-}
-
-// upload returns what the client asks for, and the method. An explicit zero is not the same as nothing said: it would
-// pass for unknown.
-func (q *grantRequest) upload() (Upload, string, error) {
+// upload returns what the client asks for, and the violations of values that an
+// Upload cannot hold.
+func (q *grantRequest) upload() (rules.Upload, error) {
 	var violations []error
-	violate := func(field, format string, args ...any) {
-		violations = append(violations, violation(field, format, args...))
-	}
 	size := func(field string, n *int64) int64 {
 		switch {
 		case n == nil:
 			return 0
 		case *n <= 0:
-			violate(field, sizeMissing, *n)
+			violations = append(violations, rules.SizeViolation(field, *n))
 			return 0
 		}
 		return *n
 	}
-	u := Upload{
+	u := rules.Upload{
 		Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata,
 		Size: size("size", q.size), MinSize: size("min_size", q.minSize), MaxSize: size("max_size", q.maxSize),
 	}
 	if seconds := q.expiresIn; seconds != nil {
-		if *seconds < 1 || *seconds > int64(maxLifetime/time.Second) {
-			violate("expires_in", "is %d seconds; it is between 1 and %d", *seconds, int64(maxLifetime/time.Second))
+		if longest := int64(s3limit.Lifetime / time.Second); *seconds < 1 || *seconds > longest {
+			v := rules.Violate("expires_in", rules.CodeInvalid, "must be between 1 and %d seconds, got %d", longest, *seconds)
+			v.Min, v.Max = 1, longest
+			violations = append(violations, v)
 		} else {
 			u.Lifetime = time.Duration(*seconds) * time.Second
 		}
 	}
-	switch q.method {
-	case "", http.MethodPut, http.MethodPost:
-	default:
-		violate("method", "is \"%s\"; it is \"PUT\" or \"POST\"", excerpt(q.method))
+	if methods := []string{rules.PUT, rules.POST}; q.method == "" || slices.Contains(methods, q.method) {
+		u.Method = q.method
+	} else {
+		v := rules.Violate("method", rules.CodeInvalid, `must be "PUT" or "POST", got "%s"`, rules.Excerpt(q.method))
+		v.Allowed = methods
+		violations = append(violations, v)
 	}
-	return u, q.method, errors.Join(violations...)
+	return u, errors.Join(violations...)
 }
 
-// malformed is the answer to a body that could not be read.
-func malformed(err error) *Problem {
-	p := &Problem{Status: http.StatusBadRequest}
-	for _, e := range collect[strict.Error](err) {
-		if e.Field == "" {
-			p.Detail = "The request was not understood: " + e.Detail + "."
-		} else {
-			p.Errors = append(p.Errors, Violation{Field: e.Field, Detail: e.Detail})
+// A Problem is an error response. It marshals to application/problem+json with
+// the members type, title, status, detail, errors, retry_after (seconds) and
+// message, which is a text that upload clients show.
+//
+// Functions that the Handler calls can return a *Problem, also wrapped, to
+// decide the response. A service with its own transport gets the Problem of any
+// error of this package from [ProblemOf].
+//
+// See https://www.rfc-editor.org/rfc/rfc9457.
+type Problem struct {
+	Type   string      // a URI reference; "about:blank" if empty
+	Title  string      // the status text if empty
+	Status int         // an HTTP status from 400 to 599
+	Detail string      // what the client may read of this occurrence
+	Errors []Violation // the faults; the first is the message if Detail is empty
+
+	// RetryAfter is when the client should try again. It becomes the header
+	// Retry-After and the member retry_after, in seconds, rounded up.
+	RetryAfter time.Duration
+
+	_ struct{}
+}
+
+// Error returns the status and what the client may read.
+func (p *Problem) Error() string {
+	return "presign: " + strconv.Itoa(p.Status) + " " + p.message()
+}
+
+func (p *Problem) title() string {
+	if p.Title != "" {
+		return p.Title
+	}
+	return http.StatusText(p.Status)
+}
+
+func (p *Problem) message() string {
+	switch {
+	case p.Detail != "":
+		return p.Detail
+	case len(p.Errors) > 0:
+		return p.Errors[0].Field + " " + p.Errors[0].Detail
+	}
+	return p.title()
+}
+
+func (p *Problem) retrySeconds() int64 {
+	return int64((p.RetryAfter + time.Second - 1) / time.Second)
+}
+
+// MarshalJSON returns the wire form.
+func (p Problem) MarshalJSON() ([]byte, error) {
+	problemType := p.Type
+	if problemType == "" {
+		problemType = "about:blank"
+	}
+	return marshal(struct {
+		Type       string      `json:"type"`
+		Title      string      `json:"title"`
+		Status     int         `json:"status"`
+		Detail     string      `json:"detail,omitempty"`
+		Errors     []Violation `json:"errors,omitempty"`
+		Message    string      `json:"message"`
+		RetryAfter int64       `json:"retry_after,omitempty"`
+	}{problemType, p.title(), p.Status, p.Detail, p.Errors, p.message(), p.retrySeconds()})
+}
+
+// ServeHTTP writes the problem as the response to any request, with its status,
+// Content-Type, Cache-Control: no-store and Retry-After.
+func (p *Problem) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	writeProblem(w, p)
+}
+
+// ProblemOf returns the HTTP response for an error of this package, or nil for
+// nil:
+//
+//	a *Problem in the error's chain       that Problem
+//	violations, also in a RejectedError   422 with Errors
+//	ErrNotUploaded, ErrInvalidID          404
+//	ErrChanged, ErrLost                   409
+//	ErrExpired                            410
+//	a failure of the store                502 with RetryAfter
+//	ErrCredentialsExpiring, and others
+//	  of the credentials                  503 with RetryAfter
+//	context.DeadlineExceeded              504 with RetryAfter
+//	any other error                       500
+//
+// The Problem never contains the text of an error that is not meant for
+// clients.
+func ProblemOf(err error) *Problem {
+	if err == nil {
+		return nil
+	}
+	if problems := rules.Find[Problem](err); len(problems) > 0 {
+		if p := problems[0]; p.Status >= 400 && p.Status <= 599 {
+			return p
 		}
+		return &Problem{Status: http.StatusInternalServerError}
+	}
+	status := func(status int) *Problem { return &Problem{Status: status} }
+	later := func(status int) *Problem { return &Problem{Status: status, RetryAfter: retryAfter} }
+	_, isService := errors.AsType[*serviceError](err)
+	body, isBody := errors.AsType[*httpbody.Error](err)
+	switch {
+	case isService:
+		return status(http.StatusInternalServerError)
+	case isBody:
+		return bodyProblem(body)
+	case isViolations(err):
+		return &Problem{Status: http.StatusUnprocessableEntity, Errors: Violations(err)}
+	case errors.Is(err, ErrNotUploaded):
+		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
+	case errors.Is(err, ErrInvalidID):
+		return &Problem{Status: http.StatusNotFound, Detail: "You have no such upload."}
+	case errors.Is(err, ErrLost):
+		return &Problem{Status: http.StatusConflict, Detail: "The upload cannot be completed any more. Start again."}
+	case errors.Is(err, ErrChanged):
+		return &Problem{Status: http.StatusConflict, Detail: "The object changed during the completion. Try again."}
+	case errors.Is(err, ErrExpired):
+		return &Problem{Status: http.StatusGone, Detail: "It is too late to complete this upload."}
+	case errors.Is(err, context.DeadlineExceeded):
+		return later(http.StatusGatewayTimeout)
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrCredentialsExpiring), errors.Is(err, credential.ErrRetrieve):
+		return later(http.StatusServiceUnavailable)
+	case errors.Is(err, completion.ErrStore):
+		return later(http.StatusBadGateway)
+	}
+	return status(http.StatusInternalServerError)
+}
+
+// bodyProblem returns the Problem for a request that could not be read.
+func bodyProblem(e *httpbody.Error) *Problem {
+	p := &Problem{Status: e.Status, Detail: e.Detail}
+	for _, v := range e.Faults {
+		p.Errors = append(p.Errors, Violation(*v))
 	}
 	return p
+}
+
+// A serviceError is an error of the service's own code. Unless it holds a
+// *Problem, the response is 500, whatever else it wraps.
+type serviceError struct{ err error }
+
+// newServiceError returns the error of a function that was called for r. If the
+// client has left, that is taken for the cause: drivers often hide it.
+func newServiceError(r *http.Request, err error) error {
+	if r.Context().Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Canceled, err)
+	}
+	return &serviceError{err}
+}
+
+func (e *serviceError) Error() string { return e.err.Error() }
+func (e *serviceError) Unwrap() error { return e.err }
+
+// fail writes and logs the response for an error.
+func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
+	// Clients of a Handler cannot set key and redirect, nor all of the metadata.
+	err = publicError(serviceFault(err, func(v *rules.Violation) bool {
+		switch v.Field {
+		case "key":
+			return v.Code == rules.CodeTaken || v.Code == rules.CodeSuperseded
+		case "metadata":
+			return !c.MetadataAdded
+		}
+		return v.Field != "redirect"
+	}))
+	p := ProblemOf(err)
+	h.log(c, p, err)
+	writeProblem(w, p)
+}
+
+// log writes the record of a request that was not served.
+func (h *Handler) log(c *route.Call, p *Problem, err error) {
+	if rejected, ok := errors.AsType[*RejectedError](err); ok {
+		c.GrantID = rejected.Object.GrantID
+	}
+	level := slog.LevelInfo
+	if p.Status >= 500 && (c.Request.Context().Err() == nil || !errors.Is(err, context.Canceled)) {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{slog.Int("status", p.Status)}
+	for _, a := range []struct{ name, value string }{{"owner", c.Owner}, {"key", c.Key}, {"grant_id", c.GrantID}} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.name, a.value))
+		}
+	}
+	if len(p.Errors) > 0 {
+		attrs = append(attrs, slog.String("field", p.Errors[0].Field))
+	}
+	attrs = append(attrs, slog.Any("error", err))
+	h.signer.logger.LogAttrs(c.Request.Context(), level, "presign: request not served", attrs...)
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(p.retrySeconds(), 10))
+	}
+	status := p.Status
+	if status < 400 || status > 599 {
+		status = http.StatusInternalServerError
+	}
+	body, err := marshal(p)
+	if err != nil { // No Problem of this package fails to marshal.
+		body = []byte(`{"status":500}`)
+	}
+	writeBody(w, status, "application/problem+json", body)
+}
+
+// writeAnswer writes a successful response. If it returns an error, it has
+// written nothing.
+func writeAnswer(w http.ResponseWriter, status int, answer any) error {
+	buffer := answers.Get().(*[]byte)
+	defer answers.Put(buffer)
+	body, err := appendJSON((*buffer)[:0], answer)
+	if err != nil {
+		return err
+	}
+	*buffer = body
+	writeBody(w, status, "application/json", body)
+	return nil
+}
+
+func writeBody(w http.ResponseWriter, status int, mediaType string, body []byte) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	w.Write(body)
+}
+
+// answers holds buffers for responses: a grant needs kilobytes.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendJSON appends v as JSON.
+func appendJSON(b []byte, v any) ([]byte, error) {
+	if signed, ok := v.(*grant.Grant); ok {
+		return signed.AppendJSON(b)
+	}
+	body, err := marshal(v)
+	return append(b, body...), err
+}
+
+// marshal returns JSON in which "&" is not escaped: URLs contain it.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

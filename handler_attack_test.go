@@ -374,7 +374,7 @@ func TestHostilePaths(t *testing.T) {
 	handler, err := presign.NewHandler(u.Signer, func(r *http.Request) (string, error) {
 		authenticated = true
 		return user(r)
-	}, presign.WithLogger(newLog(t, io.Discard)))
+	}, presign.WithUppy())
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
@@ -675,7 +675,7 @@ func TestOddOwners(t *testing.T) {
 	}
 	var is string
 	u := newUppy(t, inParts())
-	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return is, nil })
+	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return is, nil }, presign.WithUppy())
 	require.NoError(t, err)
 	u.handler = http.StripPrefix("/uploads", handler)
 	for i, owner := range owners {
@@ -744,7 +744,9 @@ func TestOtherUploads(t *testing.T) {
 	require.Equal(t, []string{grant.Key}, alice.keys())
 
 	// An ID and a key that fit are for a part URL of that very upload.
-	_, err := alice.ResumeMultipart(his.UploadID)
+	_, err := alice.ResumeMultipart("alice", his.UploadID)
+	require.ErrorIs(t, err, presign.ErrInvalidID)
+	_, err = alice.ResumeMultipart("bob", his.UploadID)
 	require.NoError(t, err)
 	swapped := strings.Replace(bob.sign(t, his, 1), storeID(t, bob.sign(t, his, 1)), storeID(t, alice.sign(t, hers, 1)), 1)
 	require.Equal(t, 403, alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
@@ -771,10 +773,11 @@ func FuzzHandler(f *testing.F) {
 	store.AddCredentials(session)
 	policy := inParts()
 	policy.MinSize, policy.MaxSize = 5, 1000
-	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(store.S3()))
+	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(store.S3()),
+		presign.WithLogger(newLog(nil, io.Discard)))
 	require.NoError(f, err)
 	var asked presign.Upload
-	handler, err := presign.NewHandler(signer, user, presign.WithLogger(newLog(nil, io.Discard)),
+	handler, err := presign.NewHandler(signer, user, presign.WithUppy(),
 		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
 	require.NoError(f, err)
 	mine, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
@@ -819,7 +822,7 @@ func FuzzHandler(f *testing.F) {
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer.Grant))
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &struct{ UploadID *string }{&answer.UploadID}))
 		if answer.UploadID != "" {
-			m, err := signer.ResumeMultipart(answer.UploadID)
+			m, err := signer.ResumeMultipart("alice", answer.UploadID)
 			require.NoError(t, err)
 			require.Regexp(t, `^incoming/[A-Z2-7]{26}/[^/$\\]+$`, m.Key)
 			require.NoError(t, m.Abort(context.Background()))

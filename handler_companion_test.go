@@ -33,7 +33,6 @@ type uppy struct {
 	handler http.Handler
 	user    string
 	version int
-	log     *bytes.Buffer
 }
 
 func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption) uppy {
@@ -43,11 +42,10 @@ func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption)
 
 func mount(t testing.TB, s shop, opts ...presign.HandlerOption) uppy {
 	t.Helper()
-	log := new(bytes.Buffer)
-	opts = append([]presign.HandlerOption{presign.WithLogger(newLog(t, log))}, opts...)
+	opts = append([]presign.HandlerOption{presign.WithUppy()}, opts...)
 	handler, err := presign.NewHandler(s.Signer, user, opts...)
 	require.NoError(t, err)
-	return uppy{shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6, log: log}
+	return uppy{shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6}
 }
 
 // ask sends a request to the handler. The option endpoint of Uppy 6 keeps the slash that it may end in.
@@ -153,12 +151,12 @@ func TestUppyParts(t *testing.T) {
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
 				var asked []presign.Upload
 				var told []presign.Object
-				u := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+				u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+					told = append(told, *o)
+					return nil
+				})), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 					asked = append(asked, *u)
 					u.Redirect = "https://example.com/done"
-					return nil
-				}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-					told = append(told, *o)
 					return nil
 				}))
 				u.version = version
@@ -260,7 +258,7 @@ func TestUppyChecksum(t *testing.T) {
 	policy.Checksum = types.ChecksumAlgorithmSha256
 	u = newUppy(t, policy)
 	p := requireProblem(t, u.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"checksum": "`+sha256sum(large)+`"}}`), 422)
-	require.Contains(t, p.Message, "method cannot be multipart")
+	require.Contains(t, p.Message, "method must not be multipart")
 }
 
 func TestUppyCancel(t *testing.T) {
@@ -302,8 +300,8 @@ func TestUppyTooLarge(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
 	u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, make([]byte, 4*partSize+1))
-	p := requireProblem(t, u.ask("GET", u.path(s, "/2", ""), ""), 413)
-	require.Equal(t, "size is 20971521 bytes; granted were 1 to 20971520", p.Message)
+	p := requireProblem(t, u.ask("GET", u.path(s, "/2", ""), ""), 422)
+	require.Equal(t, "size must be from 1 to 20971520 bytes as granted, got 20971521", p.Message)
 	require.Empty(t, u.uploads(t))
 
 	s = u.start(t, "a.png", nil)
@@ -395,7 +393,7 @@ func TestCompanionBodies(t *testing.T) {
 // TestCompanionFails: each way has its status, and tells nothing of the store.
 func TestCompanionFails(t *testing.T) {
 	hook := errors.New("the database at 10.0.0.1 is down")
-	u := newUppy(t, inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hook }))
+	u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hook })))
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
@@ -416,7 +414,7 @@ func TestCompanionFails(t *testing.T) {
 
 	refusing := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		if u.Size == 0 {
-			return &presign.Violation{Field: "size", Detail: "is required"}
+			return &presign.Violation{Field: "size", Code: "required", Detail: "must be set"}
 		}
 		u.Key = "elsewhere/"
 		return nil
@@ -436,7 +434,7 @@ func TestCompanionFails(t *testing.T) {
 	fixed.put(t, s.Key, "older", nil)
 	require.NoError(t, deleteObject(fixed.store, s.Key))
 	p := requireProblem(t, fixed.ask("POST", fixed.path(s, "/complete", ""), fixed.completion([]string{etag})), 409)
-	require.Contains(t, p.Detail, "Begin again")
+	require.Contains(t, p.Detail, "Start again")
 	require.Empty(t, fixed.uploads(t))
 }
 

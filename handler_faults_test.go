@@ -201,7 +201,7 @@ var deeds = []deed{
 	{"list parts", inUpload("GET", "", png), 200, []string{"upload"}, nil},
 	{"sign a part", inUpload("GET", "/1", png), 200, []string{"upload"}, nil},
 	{"sign a batch", inUpload("GET", "/batch", png), 200, []string{"upload"}, nil},
-	{"sign too much", inUpload("GET", "/1", tooMuch), 413, nil, aborting},
+	{"sign too much", inUpload("GET", "/1", tooMuch), 422, nil, aborting},
 	{"complete in parts", inUpload("POST", "/complete", png), 200, []string{"object"}, publishing},
 	{"complete too much", inUpload("POST", "/complete", tooMuch), 422, nil, aborting},
 	{"abort", inUpload("DELETE", "", png), 200, nil, nil},
@@ -246,7 +246,7 @@ func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *ht
 	if d.name == "start in parts" { // those of which the client knows
 		for _, answer := range []*httptest.ResponseRecorder{before, w} {
 			if answer.Code == 200 {
-				m, err := u.ResumeMultipart(decode[started](t, answer).UploadID)
+				m, err := u.ResumeMultipart("alice", decode[started](t, answer).UploadID)
 				require.NoError(t, err)
 				require.NoError(t, m.Abort(t.Context()))
 			}
@@ -467,7 +467,7 @@ func TestSTSFaults(t *testing.T) {
 				signer, err := presign.NewSigner(store.S3(func(o *s3.Options) { o.Credentials = provider(t, client) }), s3test.DefaultBucket, inParts(),
 					presign.WithSecret(secret), presign.WithStore(store.S3()))
 				require.NoError(t, err)
-				u := mount(t, shop{signer, store})
+				u := mount(t, shop{signer, store, new(bytes.Buffer)})
 				begun := u.start(t, "a.png", map[string]any{"size": len(png)})
 				for _, broken := range []bool{true, false} {
 					down.Store(broken)

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,13 +24,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// user authenticates whoever names themselves.
-func user(r *http.Request) (string, error) {
-	if name := r.Header.Get("X-User"); name != "" {
-		return name, nil
-	}
-	return "", errors.New("no session")
-}
+// user authenticates every client that sends a name.
+func user(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil }
 
 // secret seals in these tests.
 var secret = bytes.Repeat([]byte("0123456789abcdef"), 2)
@@ -51,9 +48,8 @@ func newService(t *testing.T, policy presign.Policy, opts ...presign.HandlerOpti
 			return session, nil
 		})
 	})
-	signer, err := presign.NewSigner(client, "bucket", policy, presign.WithSecret(secret))
+	signer, err := presign.NewSigner(client, "bucket", policy, presign.WithSecret(secret), presign.WithLogger(newLog(t, &s.log)))
 	require.NoError(t, err)
-	opts = append([]presign.HandlerOption{presign.WithLogger(newLog(t, &s.log))}, opts...)
 	s.Handler, err = presign.NewHandler(signer, user, opts...)
 	require.NoError(t, err)
 	return s
@@ -81,6 +77,13 @@ type problem struct {
 	Type, Title, Detail, Message string
 	Status                       int
 	Errors                       []presign.Violation
+	RetryAfter                   int64 `json:"retry_after"`
+}
+
+// codes are the documented codes of violations, and ugly, which tests set.
+var codes = []string{
+	"required", "invalid", "too_small", "too_large", "not_allowed", "unsupported", "contradicts_name", "contradicts_content",
+	"contradicts_grant", "taken", "superseded", "missing", "ugly",
 }
 
 // requireProblem checks what every error answer has in common.
@@ -97,18 +100,26 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) prob
 	require.NotEmpty(t, p.Type)
 	require.NotEmpty(t, p.Title)
 	require.NotEmpty(t, p.Message)
+	retryAfter := ""
+	if p.RetryAfter > 0 {
+		retryAfter = strconv.FormatInt(p.RetryAfter, 10)
+	}
+	require.Equal(t, w.Header().Get("Retry-After"), retryAfter)
+	for _, v := range p.Errors {
+		require.Contains(t, codes, v.Code, v)
+	}
 	return p
 }
 
 func TestNewHandlerRefuses(t *testing.T) {
-	_, err := presign.NewHandler(nil, nil, presign.WithLogger(nil))
-	require.EqualError(t, err, "presign: the handler has no signer\npresign: the handler has no authentication; anyone could upload\npresign: WithLogger has no logger; slog.DiscardHandler makes one that logs nothing")
+	_, err := presign.NewHandler(nil, nil, nil)
+	require.EqualError(t, err, "presign: the Signer must come from NewSigner\npresign: authenticate must not be nil; anyone could upload\npresign: option 1 must not be nil")
 
 	allow := presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil })
 	_, err = presign.NewHandler(newSigner(t, images()), user, presign.WithAuthorize(nil))
-	require.ErrorContains(t, err, "presign: WithAuthorize has no function")
+	require.ErrorContains(t, err, "presign: WithAuthorize must have a function")
 	_, err = presign.NewHandler(newSigner(t, images()), user, allow, allow)
-	require.EqualError(t, err, "presign: WithAuthorize is there twice; one function decides")
+	require.EqualError(t, err, "presign: WithAuthorize must be set once")
 }
 
 func TestGrant(t *testing.T) {
@@ -154,15 +165,16 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// TestAllFaultsAtOnce: a client need not mend one fault to hear of the next.
+// TestAllFaultsAtOnce checks that a client receives all faults of a request, and
+// each once.
 func TestAllFaultsAtOnce(t *testing.T) {
 	s := newService(t, images())
 	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`)), 422)
-	var fields []string
+	var found []string
 	for _, v := range p.Errors {
-		fields = append(fields, v.Field)
+		found = append(found, v.Field+" "+v.Code)
 	}
-	require.Equal(t, []string{"size", "expires_in", "method", "filename", "checksum"}, fields)
+	require.Equal(t, []string{"size too_small", "expires_in invalid", "method invalid", "filename invalid", "checksum not_allowed"}, found)
 	require.Equal(t, p.Errors[0].Field+" "+p.Errors[0].Detail, p.Message)
 
 	p = requireProblem(t, s.do(jsonRequest(`{"filename": 1, "size": "x", "Method": "GET"}`)), 400)
@@ -226,24 +238,26 @@ func TestAuthenticate(t *testing.T) {
 		err    error
 		status int
 	}{
-		"error":         {"", untold, 401},
-		"owner, error":  {"alice", untold, 401},
+		"error":         {"", untold, 500},
+		"owner, error":  {"alice", untold, 500},
 		"nobody":        {"", nil, 401},
 		"long owner":    {strings.Repeat("o", 129), nil, 500},
 		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
 		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
 		"long problem":  {"", &presign.Problem{Status: 600}, 500},
-		"long stranger": {strings.Repeat("o", 129), untold, 401},
+		"long stranger": {strings.Repeat("o", 129), untold, 500},
 		"no problem":    {"", &presign.Problem{Status: 200}, 500},
 		"null problem":  {"", &presign.Problem{}, 500},
-		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 422},
+		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 500},
+		"two problems":  {"", errors.Join(untold, &presign.Problem{Status: 403, Detail: "Suspended."}), 403},
+		"its own error": {"", fmt.Errorf("wrapped: %w", presign.ErrNotUploaded), 500},
+		"its deadline":  {"", context.DeadlineExceeded, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, images())
-			signer := newSigner(t, images())
+			signer := newSigner(t, images(), presign.WithSecret(secret), presign.WithLogger(newLog(t, &s.log)))
 			read := false
 			handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return c.owner, c.err },
-				presign.WithLogger(newLog(t, &s.log)),
 				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("authorized"); return nil }))
 			require.NoError(t, err)
 			r := jsonRequest("")
@@ -260,14 +274,30 @@ func TestAuthenticate(t *testing.T) {
 			case "its problem":
 				require.Equal(t, "Suspended", p.Message)
 				require.Equal(t, "https://example.com/suspended", p.Type)
-			case "error", "owner, error":
+			case "error", "owner, error", "two problems":
 				require.NotContains(t, p.Message+p.Detail, "database")
 				require.Contains(t, s.log.String(), "10.0.0.1")
-			case "nobody", "long owner":
+			case "long owner":
 				require.Contains(t, s.log.String(), "owner")
 			}
+			require.Empty(t, p.Errors)
+			level := "INFO"
+			if c.status >= 500 {
+				level = "ERROR"
+			}
+			s.requireRecord(level, c.status)
 		})
 	}
+}
+
+// requireRecord checks that there is one record of a request that was not
+// served, and returns it.
+func (s *service) requireRecord(level string, status int) string {
+	record := s.log.String()
+	require.Equal(s.t, 1, strings.Count(record, "\n"), record)
+	require.Contains(s.t, record, fmt.Sprintf(` level=%s msg="presign: request not served" status=%d`, level, status))
+	require.Contains(s.t, record, " error=")
+	return record
 }
 
 type readFunc func([]byte) (int, error)
@@ -358,14 +388,15 @@ func TestAnswersAreShort(t *testing.T) {
 	}
 }
 
-// TestNoForms: at a store without forms, what is missing is the size.
+// TestNoForms checks the violation of an upload without a size if there are no
+// forms.
 func TestNoForms(t *testing.T) {
 	signer := newSigner(t, images(), presign.WithoutForms())
 	handler, err := presign.NewHandler(signer, user)
 	require.NoError(t, err)
 	w := serve(t, handler, jsonRequest(`{"filename": "a.png"}`))
 	p := requireProblem(t, w, 422)
-	require.Equal(t, []presign.Violation{{Field: "size", Detail: "is required, since there are PUTs alone: this store takes none"}}, p.Errors)
+	require.Equal(t, []presign.Violation{{Field: "size", Code: "required", Detail: "must be set, since only PUTs are possible: the service has set WithoutForms"}}, p.Errors)
 }
 
 // TestLargeFiles: what WithAuthorize sees as the greatest size is what a form admits.
@@ -381,20 +412,26 @@ func TestLargeFiles(t *testing.T) {
 
 func TestAuthorizeSees(t *testing.T) {
 	for body, want := range map[string]presign.Upload{
-		`{"filename": "a.png", "size": 10}`:                       {Filename: "a.png", Type: "image/png", Size: 10, MinSize: 10, MaxSize: 10, Lifetime: 15 * time.Minute, Owner: "alice"},
-		`{"filename": "a.png"}`:                                   {Filename: "a.png", Type: "image/png", MinSize: 10, MaxSize: 1000, Lifetime: 15 * time.Minute, Owner: "alice"},
-		`{"filename": "a.pdf", "max_size": 20, "expires_in": 60}`: {Filename: "a.pdf", Type: "application/pdf", MinSize: 10, MaxSize: 20, Lifetime: time.Minute, Owner: "alice"},
+		`{"filename": "a.png", "size": 10}`:                       {Filename: "a.png", Type: "image/png", Size: 10, MinSize: 10, MaxSize: 10, Lifetime: 15 * time.Minute, Owner: "alice", Method: "PUT"},
+		`{"filename": "a.png"}`:                                   {Filename: "a.png", Type: "image/png", MinSize: 10, MaxSize: 1000, Lifetime: 15 * time.Minute, Owner: "alice", Method: "POST"},
+		`{"filename": "a.pdf", "max_size": 20, "expires_in": 60}`: {Filename: "a.pdf", Type: "application/pdf", MinSize: 10, MaxSize: 20, Lifetime: time.Minute, Owner: "alice", Method: "POST"},
 	} {
-		calls := 0
+		calls, grantID := 0, ""
 		s := newService(t, images(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			calls++
 			require.Equal(t, "alice", r.Header.Get("X-User"))
 			require.NotNil(t, u.Metadata, "a name can be added at once")
-			u.Metadata = nil
-			require.Equal(t, want, *u)
+			seen := *u
+			require.Regexp(t, "^[0-9a-f]{32}$", seen.GrantID)
+			require.WithinDuration(t, time.Now().Add(seen.Lifetime+24*time.Hour), seen.Deadline, 2*time.Second)
+			grantID = seen.GrantID
+			seen.Metadata, seen.GrantID, seen.Deadline = nil, "", time.Time{}
+			require.Equal(t, want, seen)
 			return nil
 		}))
-		require.Equal(t, 201, s.do(jsonRequest(body)).Code)
+		w := s.do(jsonRequest(body))
+		require.Equal(t, 201, w.Code)
+		require.Equal(t, grantID, decode[presign.Grant](t, w).GrantID)
 		require.Equal(t, 1, calls)
 	}
 }
@@ -421,16 +458,18 @@ func TestAuthorizeAddsMetadata(t *testing.T) {
 	}
 }
 
-// TestNilPointers: what a function returns of a type of this package is an error, even if it was meant as none.
+// TestNilPointers checks that a nil pointer of a type of this package is an
+// error of the service.
 func TestNilPointers(t *testing.T) {
 	var problem *presign.Problem
 	var violation *presign.Violation
 	for _, err := range []error{problem, violation} {
 		s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return err }))
-		requireProblem(t, s.do(jsonRequest(`{"filename": "a.png"}`)), 403)
-		handler, failed := presign.NewHandler(newSigner(t, images()), func(*http.Request) (string, error) { return "alice", err }, presign.WithLogger(newLog(t, &s.log)))
+		requireProblem(t, s.do(jsonRequest(`{"filename": "a.png"}`)), 500)
+		s.requireRecord("ERROR", 500)
+		handler, failed := presign.NewHandler(newSigner(t, images(), presign.WithLogger(newLog(t, &s.log))), func(*http.Request) (string, error) { return "alice", err })
 		require.NoError(t, failed)
-		requireProblem(t, serve(t, handler, jsonRequest(`{"filename": "a.png"}`)), 401)
+		requireProblem(t, serve(t, handler, jsonRequest(`{"filename": "a.png"}`)), 500)
 	}
 }
 
@@ -442,35 +481,64 @@ func TestAuthorizeDecides(t *testing.T) {
 		status    int
 		want      string // in the answer
 	}{
-		"refuses":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 403, `"Forbidden"`},
-		"problem":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Problem{Status: 402, Detail: "Pay."} }, 402, `"Pay."`},
-		"violation": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Violation{Field: "filename", Detail: "is taken"} }, 422, `"is taken"`},
+		"refuses": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 500, `"Internal Server Error"`},
+		"problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Problem{Status: 402, Detail: "Pay."} }, 402, `"Pay."`},
+		"violation": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
+			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}
+		}, 422, `"is taken"`},
 		"violations": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
-			return fmt.Errorf("no: %w", errors.Join(&presign.Violation{Field: "filename", Detail: "is taken"}, &presign.Violation{Field: "type", Detail: "is ugly"}))
+			return fmt.Errorf("no: %w", errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}, &presign.Violation{Field: "type", Code: "ugly", Detail: "is ugly"}))
 		}, 422, `"is ugly"`},
-		"prefix":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
-		"key":               {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
-		"key in a form":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
-		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
-		"key too long":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/" + strings.Repeat("k", 1000) + "/"; return nil }, 500, `"Internal Server Error"`},
-		"key of a path":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
-		"narrower":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
-		"wider":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 422, `"max_size"`},
-		"quota":             {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
-		"quota used up":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 0); return nil }, 422, `"size"`},
-		"quota overdrawn":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"max_size"`},
-		"shorter":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
-		"longer":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 422, `"expires_in"`},
-		"no time left":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"expires_in"`},
-		"quota by size":     {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.Size = min(u.Size, 0); return nil }, 422, `"size"`},
-		"another owner":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = "bob"; return nil }, 201, `"PUT"`},
-		"metadata":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
-		"foreign metadata":  {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 422, `"metadata[presign]"`},
-		"type of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 422, `"type"`},
-		"size of its own":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 201, `"PUT"`},
-		"name of its own":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 201, `/x.png"`},
-		"redirect, no form": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 500, `"Internal Server Error"`},
-		"metadata added":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["approved-by"] = "root"; return nil }, 201, `"x-amz-meta-approved-by":"root"`},
+		"prefix":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
+		"key":                {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
+		"key in a form":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
+		"key elsewhere":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
+		"key too long":       {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/" + strings.Repeat("k", 1000) + "/"; return nil }, 500, `"Internal Server Error"`},
+		"key of a path":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
+		"narrower":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
+		"wider":              {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 500, `"Internal Server Error"`},
+		"quota":              {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
+		"quota used up":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 0); return nil }, 422, `"size"`},
+		"quota overdrawn":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"size"`},
+		"shorter":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
+		"longer":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 500, `"Internal Server Error"`},
+		"no time left":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"expires_in"`},
+		"quota by size":      {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.Size = min(u.Size, 0); return nil }, 500, `"Internal Server Error"`},
+		"another owner":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = "bob"; return nil }, 500, `"Internal Server Error"`},
+		"metadata":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
+		"foreign metadata":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 500, `"Internal Server Error"`},
+		"type of its own":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 500, `"Internal Server Error"`},
+		"size of its own":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 500, `"Internal Server Error"`},
+		"name of its own":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 500, `"Internal Server Error"`},
+		"redirect, no form":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 500, `"Internal Server Error"`},
+		"metadata added":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["approved-by"] = "root"; return nil }, 201, `"x-amz-meta-approved-by":"root"`},
+		"no owner":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = ""; return nil }, 500, `"Internal Server Error"`},
+		"wider least":        {`{"filename": "a.png", "min_size": 20}`, func(u *presign.Upload) error { u.MinSize = 15; return nil }, 500, `"Internal Server Error"`},
+		"least size of 0":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 0; return nil }, 500, `"Internal Server Error"`},
+		"higher least":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 20; return nil }, 201, `"fields"`},
+		"crossed bounds":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 5; return nil }, 422, `"size"`},
+		"size known, more":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.MaxSize = 11; return nil }, 500, `"Internal Server Error"`},
+		"time overdrawn":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = -time.Second; return nil }, 422, `"expires_in"`},
+		"half a second":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Second / 2; return nil }, 422, `"expires_in"`},
+		"checksum":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Checksum = "AAAAAA=="; return nil }, 500, `"Internal Server Error"`},
+		"grant ID":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.GrantID = strings.Repeat("0", 32); return nil }, 500, `"Internal Server Error"`},
+		"method":             {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "POST"; return nil }, 500, `"Internal Server Error"`},
+		"method to parts":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "multipart"; return nil }, 500, `"Internal Server Error"`},
+		"later deadline":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(time.Second); return nil }, 500, `"Internal Server Error"`},
+		"earlier deadline":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(-time.Second); return nil }, 500, `"Internal Server Error"`},
+		"no deadline":        {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = time.Time{}; return nil }, 500, `"Internal Server Error"`},
+		"deadline elsewhere": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.In(time.FixedZone("a", 3600)); return nil }, 201, `"PUT"`},
+		"redirect":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 201, `"success_action_redirect"`},
+		"bad redirect":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "/done"; return nil }, 500, `"Internal Server Error"`},
+		"metadata of a form": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata["by"] = "$"; return nil }, 500, `"Internal Server Error"`},
+		"too much metadata":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["by"] = strings.Repeat("x", 2000); return nil }, 500, `"Internal Server Error"`},
+		"violation and more": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
+			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, errors.New("the quota table says no"))
+		}, 500, `"Internal Server Error"`},
+		"violation, problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
+			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, &presign.Problem{Status: 402})
+		}, 402, `"Payment Required"`},
+		"its outage": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return fmt.Errorf("the quota table: %w", presign.ErrNotUploaded) }, 500, `"Internal Server Error"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }))
@@ -478,12 +546,23 @@ func TestAuthorizeDecides(t *testing.T) {
 			require.Equal(t, c.status, w.Code, w.Body)
 			require.Contains(t, w.Body.String(), c.want)
 			require.NotContains(t, w.Body.String(), "quota table")
-			if c.status != 201 {
+			if c.status == 201 {
+				require.Empty(t, s.log.String())
+				return
+			}
+			if name != "too much metadata" { // which the stamp decides
 				require.Zero(t, s.signed)
 			}
-			if name == "refuses" {
-				require.Contains(t, s.log.String(), "quota table")
+			level := "INFO"
+			if c.status >= 500 {
+				level = "ERROR"
+				require.Empty(t, requireProblem(t, w, c.status).Errors, "the client is not blamed")
 			}
+			record := s.requireRecord(level, c.status)
+			require.Contains(t, record, "owner=alice")
+			require.Regexp(t, "grant_id=[0-9a-f]{32}", record)
+			require.Equal(t, c.status == 422, strings.Contains(record, " field="))
+			require.Equal(t, slices.Contains([]string{"refuses", "violation and more", "its outage"}, name), strings.Contains(record, "quota table"))
 		})
 	}
 }
@@ -514,10 +593,10 @@ func TestCredentialsFail(t *testing.T) {
 		}, 504},
 	} {
 		t.Run(name, func(t *testing.T) {
-			signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = c.provider }), "bucket", images())
-			require.NoError(t, err)
 			var log bytes.Buffer
-			handler, err := presign.NewHandler(signer, user, presign.WithLogger(newLog(t, &log)))
+			signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = c.provider }), "bucket", images(), presign.WithLogger(newLog(t, &log)))
+			require.NoError(t, err)
+			handler, err := presign.NewHandler(signer, user)
 			require.NoError(t, err)
 			for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`} {
 				r := jsonRequest(body)
@@ -541,10 +620,10 @@ func TestInternalError(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: strings.Repeat("t", 9000)}, nil
 		})
 	})
-	signer, err := presign.NewSigner(client, "bucket", images())
-	require.NoError(t, err)
 	var log bytes.Buffer
-	handler, err := presign.NewHandler(signer, user, presign.WithLogger(newLog(t, &log)))
+	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithLogger(newLog(t, &log)))
+	require.NoError(t, err)
+	handler, err := presign.NewHandler(signer, user)
 	require.NoError(t, err)
 	w := serve(t, handler, jsonRequest(`{"filename": "a.png"}`))
 	p := requireProblem(t, w, 500)
@@ -560,9 +639,9 @@ func TestWaitIsBounded(t *testing.T) {
 			<-ctx.Done()
 			return aws.Credentials{}, ctx.Err()
 		})
-		signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = hang }), "bucket", images())
+		signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = hang }), "bucket", images(), presign.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
-		handler, err := presign.NewHandler(signer, user, presign.WithLogger(slog.New(slog.DiscardHandler)))
+		handler, err := presign.NewHandler(signer, user)
 		require.NoError(t, err)
 		started := time.Now()
 		w := serve(t, handler, jsonRequest(`{"filename": "a.png", "size": 10}`))
@@ -593,9 +672,9 @@ func TestSecretsStayInside(t *testing.T) {
 		client := newClient(func(o *s3.Options) {
 			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, err })
 		})
-		signer, err := presign.NewSigner(client, "bucket", images())
+		signer, err := presign.NewSigner(client, "bucket", images(), presign.WithLogger(newLog(t, &log)))
 		require.NoError(t, err)
-		handler, err := presign.NewHandler(signer, user, presign.WithLogger(newLog(t, &log)))
+		handler, err := presign.NewHandler(signer, user)
 		require.NoError(t, err)
 		for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`, `{"filename": "a/b"}`, `{`} {
 			serve(t, handler, jsonRequest(body))

@@ -3,13 +3,21 @@ package presign
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign/internal/completion"
 )
 
-// SignerOption changes how a Signer behaves. Options are given to NewSigner.
+// hookTime is the limit for one call of a function of WithOnComplete.
+const hookTime = 30 * time.Second
+
+// A SignerOption changes how a Signer behaves. Options are passed to NewSigner.
 type SignerOption func(*signerOptions) error
 
 type signerOptions struct {
@@ -17,31 +25,75 @@ type signerOptions struct {
 	secrets        [][]byte
 	publicEndpoint string
 	withoutForms   bool
+	logger         *slog.Logger
+	onComplete     []func(context.Context, *Object) error
 }
 
-// WithStore has a client of its own do all that is not signing: read, copy and delete in Complete, and begin, list, complete
-// and abort uploads in parts. The client of NewSigner then signs and does nothing else, and its credentials need
-// s3:PutObject under Policy.Prefix alone. Away from AWS that matters: several stores obey an unsigned x-amz-copy-source on
-// a presigned PUT, by which a grant reads what its signer may read. Without WithStore the client of NewSigner does both.
+// applyOptions applies opts to target and returns the faults of each.
+func applyOptions[T any, O ~func(*T) error](target *T, opts []O) (faults []error) {
+	for i, opt := range opts {
+		if opt == nil {
+			faults = append(faults, fmt.Errorf("presign: option %d must not be nil", i+1))
+		} else if err := opt(target); err != nil {
+			faults = append(faults, fmt.Errorf("presign: %w", err))
+		}
+	}
+	return faults
+}
+
+// hook returns the hook that calls the functions of WithOnComplete, or nil.
+func (o *signerOptions) hook() completion.Hook {
+	functions := o.onComplete
+	if len(functions) == 0 {
+		return nil
+	}
+	return func(ctx context.Context, object *completion.Object) error {
+		for _, f := range functions {
+			// The call outlives the request, since the upload is already published.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTime)
+			o := publicObject(object)
+			o.Metadata = maps.Clone(object.Metadata)
+			err := f(ctx, o)
+			cancel()
+			if err != nil {
+				return &serviceError{err}
+			}
+		}
+		return nil
+	}
+}
+
+// WithStore sets the client used for everything except signing: reading, copying
+// and deleting during completion, and starting, listing, completing and aborting
+// multipart uploads. The client of NewSigner then only signs, and its
+// credentials need s3:PutObject under Policy.Prefix alone.
+//
+// Outside AWS, use two separate roles: several stores honor an unsigned
+// x-amz-copy-source on a presigned PUT, with which a grant reads whatever the
+// role that signed may read. Without WithStore, the client of NewSigner does
+// both.
 func WithStore(client *s3.Client) SignerOption {
 	return func(o *signerOptions) error {
 		if client == nil {
-			return errors.New("WithStore has no client")
+			return errors.New("WithStore must have a client")
 		}
 		o.store = client
 		return nil
 	}
 }
 
-// WithSecret sets the keys that seal grants into the objects they are for: 32 random bytes or more each, the same in every
-// replica. The first seals and all open, so that a key is replaced in three steps: (old, new), (new, old), (new).
-// Without WithSecret a random one is made: what is uploading when the process ends can then never be completed, and no
-// other replica can complete it.
+// WithSecret sets the keys that seal grants into the objects that they are for.
+// Each key must have at least 32 random bytes, and every replica must have the
+// same keys. The first key seals, and all keys open, so a key is replaced in
+// three steps: (old, new), (new, old), (new). Without WithSecret, the Signer
+// makes a random key: uploads that are under way when the process ends can then
+// never be completed, and no other replica can complete them.
 //
-// The seal is bound to the endpoint's host, the bucket, Policy.Prefix and Policy.FinalPrefix as well: whoever completes
-// needs a Signer with the same, WithPublicEndpoint included. Signers with different policies share no prefixes, best; where
-// they do, what one granted completes at the other only if the other's Policy admits it, too, and is deleted there if it
-// does not.
+// The seal is also bound to the endpoint's host, the bucket, Policy.Prefix and
+// Policy.FinalPrefix: only a Signer with the same ones, WithPublicEndpoint
+// included, can complete an upload. Signers with different policies should not
+// share prefixes. If they do, an upload that one has granted is rejected by the
+// other unless its Policy allows it too.
 func WithSecret(keys ...[]byte) SignerOption {
 	return func(o *signerOptions) error {
 		o.secrets = append([][]byte{}, keys...)
@@ -49,22 +101,24 @@ func WithSecret(keys ...[]byte) SignerOption {
 	}
 }
 
-// WithPublicEndpoint signs for the endpoint that clients reach, where the service itself uses another one: in a cluster,
-// say, the service talks to http://minio:9000 and browsers to https://s3.example.com. It is a URL of https or http,
-// perhaps with a path, without the bucket; how the bucket is addressed follows from the client's options
-// (s3.Options.UsePathStyle).
+// WithPublicEndpoint sets the endpoint that clients use, if the service itself
+// uses another one. In a cluster, for example, the service reaches
+// http://minio:9000 and browsers reach https://s3.example.com. The URL must be
+// https or http, and can have a path. It does not name the bucket: the client's
+// options decide how the bucket is addressed (s3.Options.UsePathStyle).
 func WithPublicEndpoint(url string) SignerOption {
 	return func(o *signerOptions) error {
 		if url == "" {
-			return errors.New("WithPublicEndpoint has no URL")
+			return errors.New("WithPublicEndpoint must have a URL")
 		}
 		o.publicEndpoint = url
 		return nil
 	}
 }
 
-// WithoutForms says that the store does not take POST forms. Post then answers with a Violation, and the Handler grants
-// PUTs alone. Cloudflare R2 and Backblaze B2 are known to be such stores by their host names.
+// WithoutForms declares that the store does not support POST forms. Post then
+// returns a violation, and the Handler grants only PUTs and multipart uploads.
+// Cloudflare R2 and Backblaze B2 are recognized by their host names.
 func WithoutForms() SignerOption {
 	return func(o *signerOptions) error {
 		o.withoutForms = true
@@ -72,62 +126,97 @@ func WithoutForms() SignerOption {
 	}
 }
 
-// HandlerOption changes how a Handler behaves. Options are given to NewHandler.
-type HandlerOption func(*handlerOptions) error
-
-// WithAuthorize has authorize decide each upload, after authentication and before anything is signed. It gets the
-// upload as the Policy admits it, with Owner set, Type settled, and MinSize and MaxSize the bounds that will hold, both
-// equal to Size if that is known. It may refuse, set Key, narrow sizes and lifetime (to zero is to refuse), or add metadata
-// of any name; its result is held against the Policy again, and Owner stays as it was. A Key that ends in "/" is a folder,
-// to which a random part and the name are added; one that does not is the object's own, the same for every file. What is
-// put into Key has to be fit for one segment: an owner such as "a/b" would be another one's folder (hex.EncodeToString helps).
-// It runs once for each grant, concurrently for several.
-//
-// A *Problem is answered as it is, a *Violation (also several, joined) with 422. Any other error is logged and answered
-// with 403, without its text.
-func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
-	return func(o *handlerOptions) error {
-		switch {
-		case authorize == nil:
-			return errors.New("WithAuthorize has no function; leave it out if every upload that the Policy admits is granted")
-		case o.authorize != nil:
-			return errors.New("WithAuthorize is there twice; one function decides")
-		}
-		o.authorize = authorize
-		return nil
-	}
-}
-
-// WithOnComplete has hook called for each upload that was completed, before the client is told, with what the store now
-// holds. It is called at least once for each, perhaps again, perhaps for one upload in several replicas at once:
-// Object.GrantID is the same then. The context outlives the request, for 30 seconds. An error is logged, the client gets
-// 500 (or what a *Problem says, or 422 for a *Violation) and may complete the upload again; what was published stays, and
-// so does the upload, until a lifecycle rule removes it. Several hooks are called in the order in which they were given,
-// until one fails. Signer.Complete calls none.
-func WithOnComplete(hook func(context.Context, *Object) error) HandlerOption {
-	return func(o *handlerOptions) error {
-		if hook == nil {
-			return errors.New("WithOnComplete has no function")
-		}
-		o.onComplete = append(o.onComplete, hook)
-		return nil
-	}
-}
-
-// WithLogger sets where the Handler logs what it does not tell clients; slog.Default() without it. No log record holds
-// a credential, a signature or a presigned URL.
-func WithLogger(logger *slog.Logger) HandlerOption {
-	return func(o *handlerOptions) error {
+// WithLogger sets the logger of the Signer and of its Handlers. The default is
+// slog.Default(). There is one record for each request that was not served and
+// for each completion that was rejected, with the attributes owner, key,
+// grant_id, status and field as far as they are known. No record contains a
+// credential, a signature or a presigned URL.
+func WithLogger(logger *slog.Logger) SignerOption {
+	return func(o *signerOptions) error {
 		if logger == nil {
-			return errors.New("WithLogger has no logger; slog.DiscardHandler makes one that logs nothing")
+			return errors.New("WithLogger must have a logger; slog.New(slog.DiscardHandler) logs nothing")
 		}
 		o.logger = logger
 		return nil
 	}
 }
 
+// WithOnComplete sets a function that is called with each completed upload,
+// after it was published and before the client is told. It is called at least
+// once for each, and can be called again, even by several replicas at once:
+// Object.GrantID is the same each time. Its context outlives the request and
+// ends after 30 seconds. Several functions are called in order until one fails.
+//
+// The function does not reject. If it returns an error, what was published
+// stays, the error is logged, and the client receives status 500, or the
+// *[Problem] in the error's chain. The upload can be completed again, which
+// calls the function again.
+func WithOnComplete(f func(context.Context, *Object) error) SignerOption {
+	return func(o *signerOptions) error {
+		if f == nil {
+			return errors.New("WithOnComplete must have a function")
+		}
+		o.onComplete = append(o.onComplete, f)
+		return nil
+	}
+}
+
+// A HandlerOption changes how a Handler behaves. Options are passed to
+// NewHandler.
+type HandlerOption func(*handlerOptions) error
+
 type handlerOptions struct {
-	authorize  func(*http.Request, *Upload) error
-	onComplete []func(context.Context, *Object) error
-	logger     *slog.Logger
+	authorize func(*http.Request, *Upload) error
+	uppy      bool
+	trusted   []string // origins
+}
+
+// WithAuthorize sets a function that approves each upload. It is called once per
+// grant, after authentication and before signing, possibly concurrently.
+//
+// The Upload has been validated against the Policy. Owner, GrantID, Method,
+// Deadline and Type are set. MinSize and MaxSize are the bounds that will be
+// enforced; both equal Size if Size is known. The function can
+//   - return an error to reject the upload,
+//   - set Key,
+//   - lower MaxSize or Lifetime, or raise MinSize; zero or less rejects the
+//     upload,
+//   - set Redirect for a form, or
+//   - add metadata under any name.
+//
+// The result is validated again. If the function changes another field or sets
+// something invalid, the client receives status 500 and the fault is logged.
+//
+// If the error consists of *[Violation]s alone, the client receives them with
+// status 422. A *[Problem] in the error's chain decides the response, and the
+// error is logged. Any other error is a failure of the service: the client
+// receives status 500 without its text, and the error is logged.
+func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
+	return func(o *handlerOptions) error {
+		switch {
+		case authorize == nil:
+			return errors.New("WithAuthorize must have a function; leave the option out to grant every upload that the Policy allows")
+		case o.authorize != nil:
+			return errors.New("WithAuthorize must be set once")
+		}
+		o.authorize = authorize
+		return nil
+	}
+}
+
+// WithUppy adds the routes of Uppy's Companion under /s3/, with which Uppy's
+// AwsS3 plugin uploads with the mount as its endpoint. Pages of trustedOrigins,
+// such as "https://app.example.com", may use them as well as pages of the
+// Handler's own origin.
+func WithUppy(trustedOrigins ...string) HandlerOption {
+	return func(o *handlerOptions) error {
+		var protection http.CrossOriginProtection
+		for _, origin := range trustedOrigins {
+			if err := protection.AddTrustedOrigin(origin); err != nil {
+				return fmt.Errorf(`WithUppy: an origin must have the form "https://app.example.com", got %q`, origin)
+			}
+		}
+		o.uppy, o.trusted = true, append(o.trusted, trustedOrigins...)
+		return nil
+	}
 }

@@ -2,327 +2,315 @@ package presign
 
 import (
 	"errors"
-	"fmt"
-	"maps"
-	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/s3presign/presign/internal/mediatype"
-	"github.com/s3presign/presign/internal/objectheader"
-	"github.com/s3presign/presign/internal/postpolicy"
-	"github.com/s3presign/presign/internal/sigv4"
-	"github.com/s3presign/presign/internal/stamp"
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/rules"
 )
 
-// The limits of S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
-const (
-	maxRequestSize   = 5 << 30            // of one PUT or form
-	maxObjectSize    = 10_000 * (5 << 30) // in parts
-	maxKeySize       = 1024               // bytes of UTF-8
-	maxMetadataSize  = 2 << 10            // names and values together
-	maxMetadataNames = 20                 // a limit of ours, unless the Policy has more
-	maxLifetime      = 7 * 24 * time.Hour // of a signature
-	maxOwnerSize     = 128                // bytes; a limit of ours
-	maxStampedSize   = 256                // of Headers that S3 tells of an object; a limit of ours
-	defaultLifetime  = 15 * time.Minute
-)
-
-// Policy is the rules of one kind of upload. Its zero value is refused: Prefix, Types and MaxSize are required.
+// A Policy describes what may be uploaded. NewSigner rejects the zero value:
+// Prefix, Types and MaxSize are required.
 //
-// A policy is data. NewSigner copies it, so that later changes have no effect.
+// A Policy is data. NewSigner copies it, so later changes have no effect.
+//
+// # Keys
+//
+// Every grant is for one object key under Prefix. Unless the service sets
+// [Upload.Key], the key has a random part that cannot be guessed. Complete
+// copies a verified upload to the same key under FinalPrefix, which no grant
+// reaches. Prefixes end in "/" and must not overlap:
+//
+//	Prefix: "incoming/", FinalPrefix: "files/"   // permitted
+//	Prefix: "uploads/"                           // permitted: uploads stay where they are
+//	Prefix: "uploads"                            // rejected: must end in "/"
+//	Prefix: "a/", FinalPrefix: "a/final/"        // rejected: grants under "a/" would reach it
+//
+// # Types
+//
+// Types holds media types, patterns of one kind, or "*/*":
+//
+//	"image/png"         // this type, under each of its names
+//	"image/*"           // every image type that browsers do not run
+//	"image/svg+xml"     // types that browsers run must be named in full
+//
+// Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
+// CSS, multipart and their kin) match no pattern: a file of such a type runs
+// scripts on the origin that serves it.
 type Policy struct {
-	// Prefix begins the key of every object, and ends in "/". No grant reaches outside it.
+	// Prefix is the beginning of every object key. It must end in "/". No grant
+	// reaches outside it.
 	Prefix string
 
-	// FinalPrefix is where Complete publishes what it has verified, under the rest of its key; it ends in "/" and lies
-	// outside Prefix. No grant ever reaches it. If it is empty, uploads stay where they are.
+	// FinalPrefix is where Complete publishes uploads that it has verified,
+	// under the rest of their key. It must end in "/" and must not overlap
+	// Prefix. No grant reaches it. If it is empty, uploads stay where they are.
 	FinalPrefix string
 
-	// Types holds the media types that may be uploaded: "image/png", "image/*", or "*/*" for any. Types that browsers
-	// run or that frame others (HTML, SVG, XML, JavaScript, CSS, multipart and their kin) are admitted only where they
-	// are named in full.
+	// Types holds the media types that may be uploaded: "image/png",
+	// "image/*", or "*/*" for any.
 	Types []string
 
-	// MinSize and MaxSize bound the size of a file in bytes, inclusive. MinSize is 1 if zero: an empty file is never
-	// granted. MaxSize may be up to 10,000 parts of 5 GiB, but one form or PUT takes at most 5 GiB.
+	// MinSize and MaxSize are the bounds of the size of a file in bytes,
+	// inclusive. MinSize defaults to 1; an empty file is never granted. MaxSize
+	// is required and can be up to 10,000 parts of 5 GiB. One form or PUT takes
+	// at most 5 GiB.
 	MinSize, MaxSize int64
 
-	// Lifetime is how long a URL or form can be used: 15 minutes if zero, at least a second, at most 7 days. S3 looks
-	// at it when the upload begins.
+	// Lifetime is how long a URL or form can be used: 15 minutes by default, at
+	// least a second, at most 7 days. S3 checks it when the upload begins.
 	Lifetime time.Duration
 
-	// Checksum is an algorithm by which every upload must declare its checksum, and which S3 must find correct before it
-	// stores the object; none if empty. Forms take CRC32, CRC32C, SHA1 and SHA256 only, uploads in parts CRC32, CRC32C and
-	// CRC64NVME.
+	// Checksum is the algorithm by which every upload must declare its
+	// checksum. S3 verifies the checksum before it stores the object. If it is
+	// empty, uploads have no checksum. Forms support CRC32, CRC32C, SHA1 and
+	// SHA256; multipart uploads support CRC32, CRC32C and CRC64NVME.
 	//
 	// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
 	Checksum types.ChecksumAlgorithm
 
-	// Metadata names the user metadata, without "x-amz-meta-", that a client may set. WithAuthorize may set others. The
-	// name "presign" is taken.
+	// Metadata holds the names of the user metadata, without "x-amz-meta-",
+	// that a client may set. WithAuthorize can set others. The name "presign"
+	// is reserved for the stamp.
 	Metadata []string
 
-	// Headers are set and signed on every object: Cache-Control, Content-Disposition ("inline", or "attachment", the
-	// default; the file name is added), Content-Encoding, Content-Language, Expires, and S3's own for storage class,
-	// tagging, encryption, object lock and access, by their names on a PUT. Forms do not take all of them.
+	// Headers are set and signed on every object: Cache-Control,
+	// Content-Disposition ("inline", or "attachment", the default; the file
+	// name is added), Content-Encoding, Content-Language, Expires, and the
+	// headers of S3 for storage class, tags, encryption, object lock and
+	// access, by their names on a PUT. Forms do not support all of them.
 	Headers map[string]string
 
-	// Replace lets an upload overwrite an object with the same key. Without it every PUT is conditional
-	// (If-None-Match: *), and a form is granted only for keys that cannot be guessed.
+	// Replace allows an upload to overwrite an object with the same key.
+	// Without it, every PUT is conditional (If-None-Match: *), and a form is
+	// granted only for keys that cannot be guessed.
 	Replace bool
 
 	_ struct{}
 }
 
-// Upload is what a client asks to upload. It may ask for less than the Policy allows; more is a Violation.
+// internal returns the policy for internal/rules.
+func (p *Policy) internal() rules.Policy {
+	return rules.Policy{
+		Prefix: p.Prefix, FinalPrefix: p.FinalPrefix, Types: p.Types, MinSize: p.MinSize, MaxSize: p.MaxSize,
+		Lifetime: p.Lifetime, Checksum: p.Checksum, Metadata: p.Metadata, Headers: p.Headers, Replace: p.Replace,
+	}
+}
+
+// An Upload describes what a client asks to upload. It may ask for less than
+// the Policy allows; more is a [Violation].
 type Upload struct {
-	// Key is set by the service, never by a client. It begins with Policy.Prefix. Ending in "/" it is a prefix of its
-	// own, to which a random part and the file's name are added, as they are to Policy.Prefix if Key is empty.
+	// Key is set by the service, never by a client. It must start with
+	// Policy.Prefix. If it ends in "/", a random part and the file's name are
+	// added, as they are to Policy.Prefix if Key is empty. Otherwise it is the
+	// key of the object, which several uploads may share: whether they replace
+	// it depends on Policy.Replace.
+	//
+	// A string that becomes part of Key must be fit for one segment: an owner
+	// "a/b" would reach the folder of the owner "a". hex.EncodeToString makes
+	// any string fit.
 	Key string
 
-	// Filename is the name of the file, without a path: up to 255 bytes of UTF-8. The key holds it in a safe form, and
-	// Content-Disposition holds it as it is. It may be empty if Key names an object, and is then the end of Key.
+	// Filename is the name of the file without a path, up to 255 bytes of
+	// UTF-8. The key has it in a safe form, and Content-Disposition has it
+	// unchanged. It can be empty if Key names an object, and is then the last
+	// segment of Key.
 	Filename string
 
-	// Type is the file's media type. If it is empty or "application/octet-stream", the name's extension decides; a type
+	// Type is the file's media type. If it is empty or
+	// "application/octet-stream", the extension of the name decides. A type
 	// and an extension that contradict each other are a Violation.
 	Type string
 
-	// Size is the exact size in bytes; 0 is unknown.
+	// Size is the exact size in bytes, or 0 if it is unknown.
 	Size int64
 
-	// MinSize and MaxSize bound the size more narrowly than the Policy does; 0 leaves that to the Policy.
+	// MinSize and MaxSize narrow the bounds of the Policy. 0 keeps a bound.
 	MinSize, MaxSize int64
 
-	// Lifetime is shorter than the Policy's, or 0.
+	// Lifetime shortens the Policy's. 0 keeps it.
 	Lifetime time.Duration
 
-	// Checksum is the digest by Policy.Checksum's algorithm, in base64. It is required if and only if the Policy names
-	// an algorithm.
+	// Checksum is the file's checksum by Policy.Checksum's algorithm, in
+	// base64. It is required if the Policy names an algorithm, and must be
+	// empty otherwise.
 	Checksum string
 
-	// Metadata is stored with the object as x-amz-meta- headers, under names that Policy.Metadata lists: printable ASCII, up to
-	// 2 KB together with the grant, which is there too and takes 200 to 1,000 bytes. Only WithAuthorize adds other names.
+	// Metadata is stored with the object as x-amz-meta- headers, under names
+	// that Policy.Metadata lists. Values are printable ASCII. All of it
+	// together with the stamp, which takes 200 to 1,000 bytes, must fit the
+	// 2 KB of S3. Only WithAuthorize adds other names.
 	Metadata map[string]string
 
-	// Owner is who authenticated, up to 128 bytes. The Handler sets it.
+	// Owner identifies the user for whom the upload is granted, in up to 128
+	// bytes. The Handler sets it to the result of authenticate. Only this
+	// owner can complete the upload.
 	Owner string
 
-	// Redirect is the URL to which a plain HTML form sends the browser after the upload; S3 adds the query parameters
-	// bucket, key and etag, of which none is proof of anything. It is set by the service, and for forms only.
+	// Redirect is the URL to which a plain HTML form sends the browser after
+	// the upload. S3 adds the query parameters bucket, key and etag, none of
+	// which proves anything. The service sets it, and only for forms.
 	Redirect string
+
+	// GrantID identifies the grant from authorization to completion: 32 hex
+	// digits, unique. The library sets it before it calls the function of
+	// WithAuthorize. Put, Post and StartMultipart ignore it.
+	GrantID string
+
+	// Method is "PUT", "POST" (a form) or "multipart". The library sets it
+	// before it calls the function of WithAuthorize. Put, Post and
+	// StartMultipart ignore it.
+	Method string
+
+	// Deadline is a time after which no completion of the upload starts. It is
+	// an upper bound, since the lifetime may still be lowered. The library
+	// sets it before it calls the function of WithAuthorize, which can reserve
+	// a quota until then. Put, Post and StartMultipart ignore it.
+	Deadline time.Time
+
+	_ struct{}
 }
 
-// Violation is one breach of a Policy. As an error it is a *Violation; several come joined, and Violations takes them apart.
+// internal returns the upload for internal/rules, to be granted by a method
+// under a new ID.
+func (u *Upload) internal(method, grantID string) rules.Upload {
+	return rules.Upload{
+		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size, MinSize: u.MinSize, MaxSize: u.MaxSize,
+		Lifetime: u.Lifetime, Checksum: u.Checksum, Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
+		GrantID: grantID, Method: method,
+	}
+}
+
+// publicUpload is the inverse of internal.
+func publicUpload(u *rules.Upload) *Upload {
+	return &Upload{
+		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size, MinSize: u.MinSize, MaxSize: u.MaxSize,
+		Lifetime: u.Lifetime, Checksum: u.Checksum, Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
+		GrantID: u.GrantID, Method: u.Method, Deadline: u.Deadline,
+	}
+}
+
+// A Violation is one way in which an upload breaks a Policy. As an error it is
+// a *Violation. Several violations are joined; [Violations] returns them.
+//
+// # Codes
+//
+// Code is one of these values. Programs can branch on it; a later version can
+// add codes but does not rename them.
+//
+//	required             the field must be set
+//	invalid              the field has no valid value
+//	too_small            the value is less than Min
+//	too_large            the value is more than Max, or than the size limit of the field
+//	not_allowed          the policy does not allow the value; Allowed lists what it allows
+//	unsupported          S3, the store or the method cannot enforce what the policy requires
+//	contradicts_name     the type contradicts the extension of the file's name
+//	contradicts_content  the type or checksum contradicts the bytes
+//	contradicts_grant    the stored object differs from its grant
+//	taken                another object has the key, and the upload may not replace it
+//	superseded           the key holds an object that was granted later
+//	missing              a part of a multipart upload has not arrived
 type Violation struct {
-	// Field is the member of a request to the Handler that is at fault: "filename", "type", "size", "min_size",
-	// "max_size", "expires_in", "checksum", "metadata[name]", "method"; "part", "parts" or "partSize" of a Multipart; or
-	// "key", "owner" or "redirect".
+	// Field names what is at fault, as requests to the Handler name it:
+	// "filename", "type", "size", "min_size", "max_size", "expires_in",
+	// "checksum", "metadata", "metadata[name]" or "method"; "part", "parts" or
+	// "partSize" of a multipart upload; "key", "owner" or "redirect", which
+	// the service sets; or a header of the stored object in lower case.
 	Field string `json:"field"`
 
-	// Detail says what was seen and what would be right. It may be shown to the client.
+	// Code classifies the fault for programs.
+	Code string `json:"code"`
+
+	// Detail states what must hold, then the value. It may be shown to the
+	// client.
 	Detail string `json:"detail"`
+
+	// Min and Max are the bounds that the value must keep, in the unit of the
+	// field (bytes, seconds, numbers of parts). 0 means no bound.
+	Min int64 `json:"min,omitempty"`
+	Max int64 `json:"max,omitempty"`
+
+	// Allowed lists the permitted values, if they are few.
+	Allowed []string `json:"allowed,omitempty"`
 }
 
 // Error returns the field and the detail.
-func (v *Violation) Error() string {
-	return "presign: " + v.Field + " " + v.Detail
-}
+func (v *Violation) Error() string { return "presign: " + v.Field + " " + v.Detail }
 
-func violation(field, format string, args ...any) *Violation {
-	return &Violation{Field: field, Detail: fmt.Sprintf(format, args...)}
-}
-
-// Violations returns the violations that err is, wraps or joins, in their order; none if there are none.
+// Violations returns the violations that err is, wraps or joins, in order. It
+// returns nil if there are none.
 func Violations(err error) []Violation {
 	var found []Violation
-	for _, v := range collect[Violation](err) {
+	for _, v := range rules.Find[Violation](err) {
 		found = append(found, *v)
 	}
 	return found
 }
 
-// rules is a Policy that was found to be sound, with what follows from it.
-type rules struct {
-	Policy
-	exact   []string           // those of Policy.Types that are no patterns
-	inline  bool               // Content-Disposition
-	stamped []stamp.Header     // those of Policy.Headers, but Content-Disposition, that S3 tells of an object
-	headers []sigv4.Pair       // Policy.Headers as a PUT signs them
-	fields  []postpolicy.Field // Policy.Headers as a form holds them
-	digest  int                // bytes of a checksum, 0 without
-
-	checksumHeader string       // of Policy.Checksum
-	clientHeaders  []sigv4.Pair // Policy.Headers as a client sends them
-	formless       string       // why there are no forms, if there are none
-}
-
-// newRules checks a policy, reporting all faults at once.
-func newRules(p Policy) (*rules, error) {
-	p.Types, p.Headers = slices.Clone(p.Types), maps.Clone(p.Headers)
-	p.Metadata = append([]string{}, p.Metadata...)
-	r := &rules{Policy: p, checksumHeader: checksumHeader(string(p.Checksum))}
-	var faults []error
-	fault := func(field, format string, args ...any) {
-		faults = append(faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
-	}
-
-	for _, prefix := range []struct{ field, value string }{{"Prefix", p.Prefix}, {"FinalPrefix", p.FinalPrefix}} {
-		switch {
-		case prefix.field == "FinalPrefix" && prefix.value == "":
-		case !strings.HasSuffix(prefix.value, "/"):
-			fault(prefix.field, "is %q; it is required and ends in \"/\"", prefix.value)
-		case strings.Contains(prefix.value, "$"):
-			fault(prefix.field, "is %q; a dollar sign has a meaning of its own in POST policies", prefix.value)
-		default:
-			if err := checkKey(prefix.value); err != nil {
-				fault(prefix.field, "%w", err)
+// isViolations reports whether err consists of violations alone.
+func isViolations(err error) bool {
+	switch e := err.(type) {
+	case *Violation:
+		return e != nil
+	case interface{ Unwrap() error }:
+		return isViolations(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if !isViolations(err) {
+				return false
 			}
 		}
+		return len(e.Unwrap()) > 0
 	}
-	if p.FinalPrefix != "" && (strings.HasPrefix(p.FinalPrefix, p.Prefix) || strings.HasPrefix(p.Prefix, p.FinalPrefix)) {
-		fault("FinalPrefix", "is %q; grants for %q would reach it", p.FinalPrefix, p.Prefix)
-	}
-
-	if len(p.Types) == 0 {
-		fault("Types", `is empty; name the types that may be uploaded ("*/*" for any)`)
-	}
-	for i, t := range p.Types {
-		pattern, err := mediatype.ParsePattern(t)
-		if err != nil {
-			fault("Types", "has %q: %w", t, err)
-		}
-		if r.Types[i] = pattern; !strings.HasSuffix(pattern, "/*") {
-			r.exact = append(r.exact, pattern)
-		}
-	}
-
-	if p.MinSize == 0 {
-		r.MinSize = 1
-	}
-	switch {
-	case p.MinSize < 0:
-		fault("MinSize", "is %d bytes; it cannot be negative", p.MinSize)
-	case p.MaxSize <= 0:
-		fault("MaxSize", "is %d bytes; it is required", p.MaxSize)
-	case p.MaxSize > maxObjectSize:
-		fault("MaxSize", "is %d bytes; S3 stores at most %d", p.MaxSize, int64(maxObjectSize))
-	case p.MaxSize < p.MinSize:
-		fault("MaxSize", "is %d bytes, less than MinSize, %d", p.MaxSize, p.MinSize)
-	}
-
-	if p.Lifetime == 0 {
-		r.Lifetime = defaultLifetime
-	} else if p.Lifetime < time.Second || p.Lifetime > maxLifetime {
-		fault("Lifetime", "is %v; it is between 1s and 7 days", p.Lifetime)
-	}
-
-	if p.Checksum != "" {
-		if size, ok := digests[p.Checksum]; !ok {
-			fault("Checksum", "is %q; S3 has %s", p.Checksum, algorithms())
-		} else if r.digest = size; !slices.Contains(formChecksums, p.Checksum) {
-			r.formless = fmt.Sprintf("S3 takes no %s checksum in a form", p.Checksum)
-		}
-	}
-
-	for i, name := range p.Metadata {
-		r.Metadata[i] = strings.ToLower(name)
-		switch {
-		case !isName(name):
-			fault("Metadata", "has %q; names are made of letters, digits, \"-\", \"_\" and \".\"", name)
-		case strings.HasPrefix(r.Metadata[i], "x-amz-meta-"):
-			fault("Metadata", "has %q; leave out x-amz-meta-", name)
-		case r.Metadata[i] == stampName:
-			fault("Metadata", "has %q, which is taken", name)
-		case slices.Contains(r.Metadata[:i], r.Metadata[i]):
-			fault("Metadata", "has %q twice", name)
-		}
-	}
-
-	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
-		if err := r.addHeader(name, p.Headers[name]); err != nil {
-			fault("Headers", "has %q: %w", name, err)
-		}
-	}
-	slices.SortFunc(r.headers, byName)
-	r.clientHeaders = slices.Clone(r.headers)
-	for i, h := range r.clientHeaders {
-		if !strings.HasPrefix(h.Name, "x-amz-") {
-			r.clientHeaders[i].Name = http.CanonicalHeaderKey(h.Name)
-		}
-	}
-	size := 0
-	for _, h := range r.headers {
-		if slices.Contains(observed, h.Name) {
-			r.stamped = append(r.stamped, stamp.Header(h))
-			size += len(h.Value)
-		}
-	}
-	if size > maxStampedSize {
-		fault("Headers", "has %d bytes in what each object's metadata repeats, sealed (%s); at most %d fit", size, strings.Join(observed, ", "), maxStampedSize)
-	}
-	return r, errors.Join(faults...)
+	return false
 }
 
-func (r *rules) addHeader(name, value string) error {
-	if strings.EqualFold(name, "Content-Disposition") {
-		if value != "attachment" && value != "inline" {
-			return fmt.Errorf(`its value is %q; it is "attachment" or "inline", and the file name is added`, value)
+// A RejectedError is returned if an upload was rejected and has been deleted.
+// It unwraps to its violations.
+type RejectedError struct {
+	// Object describes the upload as the store had it. Its Key is the key of
+	// the upload, and Detected is empty.
+	Object *Object
+
+	// Violations are the reasons.
+	Violations []Violation
+}
+
+// Error joins the texts of the violations.
+func (e *RejectedError) Error() string { return errors.Join(e.Unwrap()...).Error() }
+
+// Unwrap returns the violations, each as a *Violation.
+func (e *RejectedError) Unwrap() []error {
+	errs := make([]error, len(e.Violations))
+	for i := range e.Violations {
+		errs[i] = &e.Violations[i]
+	}
+	return errs
+}
+
+// publicError returns err with the errors of internal packages replaced by
+// those of this package.
+func publicError(err error) error {
+	if rejection, ok := errors.AsType[*completion.Rejection](err); ok {
+		rejected := &RejectedError{Object: publicObject(rejection.Object)}
+		for _, v := range rejection.Violations {
+			rejected.Violations = append(rejected.Violations, Violation(*v))
 		}
-		r.inline = value == "inline"
-		return nil
+		return rejected
 	}
-	if value == "" || !isPrintable(value) {
-		return errors.New("its value is not printable ASCII without outer spaces")
-	}
-	field, formValue, err := objectheader.FormField(name, value)
-	if err != nil {
+	if len(rules.Find[rules.Violation](err)) == 0 {
 		return err
 	}
-	lower := strings.ToLower(name)
-	if slices.ContainsFunc(r.headers, func(h sigv4.Pair) bool { return h.Name == lower }) {
-		return errors.New("it is there in another letter case, too")
+	switch e := err.(type) {
+	case *rules.Violation:
+		return (*Violation)(e)
+	case interface{ Unwrap() []error }:
+		var errs []error
+		for _, err := range e.Unwrap() {
+			errs = append(errs, publicError(err))
+		}
+		return errors.Join(errs...)
 	}
-	r.headers = append(r.headers, sigv4.Pair{Name: lower, Value: value})
-	switch r.fields = append(r.fields, postpolicy.Field{Name: field, Value: formValue}); {
-	case field == "":
-		r.formless = fmt.Sprintf("S3 documents no form field for the header %s", name)
-	case strings.Contains(formValue, "$"):
-		r.formless = fmt.Sprintf("a form cannot hold the dollar sign in the header %s", name)
-	}
-	return nil
-}
-
-func algorithms() string {
-	var names []string
-	for algorithm := range digests {
-		names = append(names, string(algorithm))
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
-func checksumHeader(algorithm string) string { return "x-amz-checksum-" + strings.ToLower(algorithm) }
-
-// digests holds the size in bytes of the checksum of each algorithm that S3 takes.
-var digests = map[types.ChecksumAlgorithm]int{
-	types.ChecksumAlgorithmCrc32:     4,
-	types.ChecksumAlgorithmCrc32c:    4,
-	types.ChecksumAlgorithmCrc64nvme: 8,
-	types.ChecksumAlgorithmSha1:      20,
-	types.ChecksumAlgorithmSha256:    32,
-	types.ChecksumAlgorithmSha512:    64,
-	types.ChecksumAlgorithmMd5:       16,
-	types.ChecksumAlgorithmXxhash3:   8,
-	types.ChecksumAlgorithmXxhash64:  8,
-	types.ChecksumAlgorithmXxhash128: 16,
-}
-
-// formChecksums holds the algorithms that S3 documents for forms.
-var formChecksums = []types.ChecksumAlgorithm{
-	types.ChecksumAlgorithmCrc32, types.ChecksumAlgorithmCrc32c, types.ChecksumAlgorithmSha1, types.ChecksumAlgorithmSha256,
+	return errors.New(err.Error()) // Engines join violations and never wrap them.
 }

@@ -43,7 +43,8 @@ func with(change func(*presign.Policy)) presign.Policy {
 	return p
 }
 
-// violations returns "field detail" for each violation that err joins, and fails on any other error.
+// violations returns "field code detail" for each violation that err joins. It
+// fails on any other error.
 func violations(t *testing.T, err error) []string {
 	t.Helper()
 	_ = told(t, err)
@@ -53,7 +54,8 @@ func violations(t *testing.T, err error) []string {
 		switch e := err.(type) {
 		case *presign.Violation:
 			require.Equal(t, "presign: "+e.Field+" "+e.Detail, e.Error())
-			found = append(found, e.Field+" "+e.Detail)
+			require.NotEmpty(t, e.Code, e)
+			found = append(found, e.Field+" "+e.Code+" "+e.Detail)
 		case interface{ Unwrap() []error }:
 			for _, err := range e.Unwrap() {
 				visit(err)
@@ -70,44 +72,44 @@ func violations(t *testing.T, err error) []string {
 
 func TestPolicyRefused(t *testing.T) {
 	for want, change := range map[string]func(*presign.Policy){
-		`Prefix is ""; it is required and ends in "/"`:        func(p *presign.Policy) { p.Prefix = "" },
-		`Prefix is "uploads"; it is required and ends in "/"`: func(p *presign.Policy) { p.Prefix = "uploads" },
-		`Prefix is "/a/"; it does not begin with a slash`:     func(p *presign.Policy) { p.Prefix = "/a/" },
-		`Prefix is "/"; it does not begin with a slash`:       func(p *presign.Policy) { p.Prefix = "/" },
-		`Prefix is "a//"; it has no doubled slash`:            func(p *presign.Policy) { p.Prefix = "a//" },
-		`Prefix is "a/../"; it has no dot segment`:            func(p *presign.Policy) { p.Prefix = "a/../" },
-		`Prefix is "./"; it has no dot segment`:               func(p *presign.Policy) { p.Prefix = "./" },
-		`Prefix is "a\\b/"; it has no control`:                func(p *presign.Policy) { p.Prefix = `a\b/` },
-		`Prefix is "a\n/"; it has no control`:                 func(p *presign.Policy) { p.Prefix = "a\n/" },
-		`Prefix is not valid UTF-8`:                           func(p *presign.Policy) { p.Prefix = "\xff/" },
-		`Prefix has 1025 bytes; S3 takes 1024`:                func(p *presign.Policy) { p.Prefix = strings.Repeat("a", 1024) + "/" },
-		`Prefix is "${filename}/"; a dollar sign`:             func(p *presign.Policy) { p.Prefix = "${filename}/" },
-		`Types is empty`:                                      func(p *presign.Policy) { p.Types = nil },
-		`Types has "*/png"`:                                   func(p *presign.Policy) { p.Types = []string{"*/png"} },
-		`Types has ""`:                                        func(p *presign.Policy) { p.Types = []string{"image/png", ""} },
-		`Types has "application/unknown"`:                     func(p *presign.Policy) { p.Types = []string{"application/unknown"} },
-		`MinSize is -1 bytes`:                                 func(p *presign.Policy) { p.MinSize = -1 },
-		`MaxSize is 0 bytes; it is required`:                  func(p *presign.Policy) { p.MaxSize = 0 },
-		`MaxSize is -5 bytes; it is required`:                 func(p *presign.Policy) { p.MaxSize = -5 },
-		`MaxSize is 9 bytes, less than MinSize, 10`:           func(p *presign.Policy) { p.MaxSize = 9 },
-		`MaxSize is 53687091200001 bytes; S3 stores at most`:  func(p *presign.Policy) { p.MaxSize = 10_000*(5<<30) + 1 },
-		`Lifetime is -1s; it is between 1s and 7 days`:        func(p *presign.Policy) { p.Lifetime = -time.Second },
-		`Lifetime is 999ms; it is between 1s and 7 days`:      func(p *presign.Policy) { p.Lifetime = 999 * time.Millisecond },
-		`Lifetime is 168h0m0.000000001s`:                      func(p *presign.Policy) { p.Lifetime = 7*24*time.Hour + 1 },
-		`Checksum is "sha256"; S3 has CRC32, `:                func(p *presign.Policy) { p.Checksum = "sha256" },
-		`Metadata has "a b"`:                                  func(p *presign.Policy) { p.Metadata = []string{"a b"} },
-		`Metadata has ""`:                                     func(p *presign.Policy) { p.Metadata = []string{""} },
-		`Metadata has "x-amz-meta-a"; leave out x-amz-meta-`:  func(p *presign.Policy) { p.Metadata = []string{"x-amz-meta-a"} },
-		`Metadata has "Presign", which is taken`:              func(p *presign.Policy) { p.Metadata = []string{"Presign"} },
-		`Metadata has "A" twice`:                              func(p *presign.Policy) { p.Metadata = []string{"a", "A"} },
-		`Headers has "Host": it is not a header`:              func(p *presign.Policy) { p.Headers = map[string]string{"Host": "a"} },
-		`Headers has "x-amz-copy-source": it is not a header`: func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-copy-source": "a"} },
-		`Headers has "X-Amz-Meta-A": it is not a header`:      func(p *presign.Policy) { p.Headers = map[string]string{"X-Amz-Meta-A": "a"} },
-		`Headers has "cache-control": it is there in another`: func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": "a", "cache-control": "b"} },
-		`Headers has "Expires": its value is not printable`:   func(p *presign.Policy) { p.Headers = map[string]string{"Expires": "a\r\nb"} },
-		`Headers has "Cache-Control": its value is not print`: func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": ""} },
-		`Headers has "Content-Disposition": its value is "in`: func(p *presign.Policy) { p.Headers = map[string]string{"Content-Disposition": `inline; filename="a"`} },
-		`Headers has "x-amz-tagging": it has the tag "a" 2`:   func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-tagging": "a=1&a=2"} },
+		`Prefix must not be empty; set it to a prefix that ends in "/"`:                                   func(p *presign.Policy) { p.Prefix = "" },
+		`Prefix must end in "/", got "uploads"`:                                                           func(p *presign.Policy) { p.Prefix = "uploads" },
+		`Prefix must not start with "/", got "/a/"`:                                                       func(p *presign.Policy) { p.Prefix = "/a/" },
+		`Prefix must not start with "/", got "/"`:                                                         func(p *presign.Policy) { p.Prefix = "/" },
+		`Prefix must not contain "//", got "a//"`:                                                         func(p *presign.Policy) { p.Prefix = "a//" },
+		`Prefix must not contain the segment "..", got "a/../"`:                                           func(p *presign.Policy) { p.Prefix = "a/../" },
+		`Prefix must not contain the segment ".", got "./"`:                                               func(p *presign.Policy) { p.Prefix = "./" },
+		`Prefix must not contain a control character or a backslash, got "a\\b/"`:                         func(p *presign.Policy) { p.Prefix = `a\b/` },
+		`Prefix must not contain a control character or a backslash, got "a\n/"`:                          func(p *presign.Policy) { p.Prefix = "a\n/" },
+		`Prefix must be valid UTF-8`:                                                                      func(p *presign.Policy) { p.Prefix = "\xff/" },
+		`Prefix must have at most 1024 bytes, got 1025`:                                                   func(p *presign.Policy) { p.Prefix = strings.Repeat("a", 1024) + "/" },
+		`Prefix must not contain "$", which POST policies interpret, got "${filename}/"`:                  func(p *presign.Policy) { p.Prefix = "${filename}/" },
+		`Types must name the types that may be uploaded`:                                                  func(p *presign.Policy) { p.Types = nil },
+		`Types must hold media types, got "*/png"`:                                                        func(p *presign.Policy) { p.Types = []string{"*/png"} },
+		`Types must hold media types, got ""`:                                                             func(p *presign.Policy) { p.Types = []string{"image/png", ""} },
+		`Types must hold media types, got "application/unknown"`:                                          func(p *presign.Policy) { p.Types = []string{"application/unknown"} },
+		`MinSize must not be negative, got -1`:                                                            func(p *presign.Policy) { p.MinSize = -1 },
+		`MaxSize must be at least 1 byte, got 0`:                                                          func(p *presign.Policy) { p.MaxSize = 0 },
+		`MaxSize must be at least 1 byte, got -5`:                                                         func(p *presign.Policy) { p.MaxSize = -5 },
+		`MaxSize must not be less than MinSize, 10, got 9`:                                                func(p *presign.Policy) { p.MaxSize = 9 },
+		`MaxSize must be at most 53687091200000 bytes, the largest object of S3, got 53687091200001`:      func(p *presign.Policy) { p.MaxSize = 10_000*(5<<30) + 1 },
+		`Lifetime must be between 1s and 168h0m0s (7 days), got -1s`:                                      func(p *presign.Policy) { p.Lifetime = -time.Second },
+		`Lifetime must be between 1s and 168h0m0s (7 days), got 999ms`:                                    func(p *presign.Policy) { p.Lifetime = 999 * time.Millisecond },
+		`Lifetime must be between 1s and 168h0m0s (7 days), got 168h0m0.000000001s`:                       func(p *presign.Policy) { p.Lifetime = 7*24*time.Hour + 1 },
+		`Checksum must be one of CRC32, `:                                                                 func(p *presign.Policy) { p.Checksum = "sha256" },
+		`Metadata must hold names of letters, digits, "-", "_" and ".", got "a b"`:                        func(p *presign.Policy) { p.Metadata = []string{"a b"} },
+		`Metadata must hold names of letters, digits, "-", "_" and ".", got ""`:                           func(p *presign.Policy) { p.Metadata = []string{""} },
+		`Metadata must hold names without x-amz-meta-, got "x-amz-meta-a"`:                                func(p *presign.Policy) { p.Metadata = []string{"x-amz-meta-a"} },
+		`Metadata must not hold "Presign", the name of the stamp`:                                         func(p *presign.Policy) { p.Metadata = []string{"Presign"} },
+		`Metadata must hold each name once, got "A" twice`:                                                func(p *presign.Policy) { p.Metadata = []string{"a", "A"} },
+		`Headers must not hold "Host": a service can set only `:                                           func(p *presign.Policy) { p.Headers = map[string]string{"Host": "a"} },
+		`Headers must not hold "x-amz-copy-source": a service can set only `:                              func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-copy-source": "a"} },
+		`Headers must not hold "X-Amz-Meta-A": a service can set only `:                                   func(p *presign.Policy) { p.Headers = map[string]string{"X-Amz-Meta-A": "a"} },
+		`Headers must not hold "cache-control": it must appear once, whatever its letter case`:            func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": "a", "cache-control": "b"} },
+		`Headers must not hold "Expires": its value must be printable ASCII`:                              func(p *presign.Policy) { p.Headers = map[string]string{"Expires": "a\r\nb"} },
+		`Headers must not hold "Cache-Control": its value must be printable ASCII`:                        func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": ""} },
+		`Headers must not hold "Content-Disposition": its value must be "attachment" or "inline"`:         func(p *presign.Policy) { p.Headers = map[string]string{"Content-Disposition": `inline; filename="a"`} },
+		`Headers must not hold "x-amz-tagging": each tag must have a name and one value, got "a" 2 times`: func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-tagging": "a=1&a=2"} },
 	} {
 		_, err := presign.NewSigner(newClient(), "bucket", with(change))
 		require.ErrorContains(t, err, "presign: Policy."+want)
@@ -123,7 +125,7 @@ func TestPolicyReportsAllFaults(t *testing.T) {
 	for _, line := range lines {
 		require.True(t, strings.HasPrefix(line, "presign: "), line)
 	}
-	for _, want := range []string{"client is nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize"} {
+	for _, want := range []string{"the client is nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -178,78 +180,78 @@ func TestUploadRefused(t *testing.T) {
 		upload presign.Upload
 		want   []string
 	}{
-		{upload{}, []string{"filename is required"}},
-		{upload{Filename: "../a.png"}, []string{"filename contains a path separator '/'"}},
-		{upload{Filename: "a\x00.png"}, []string{"filename contains the control character U+0000"}},
-		{upload{Filename: "gpj.\u202eexe"}, []string{"filename contains the bidirectional control character U+202E"}},
-		{upload{Filename: "a\xff.png"}, []string{"filename is not valid UTF-8"}},
-		{upload{Filename: strings.Repeat("a", 252) + ".png"}, []string{"filename has 256 bytes; at most 255 are taken"}},
+		{upload{}, []string{"filename required is required"}},
+		{upload{Filename: "../a.png"}, []string{"filename invalid contains a path separator '/'"}},
+		{upload{Filename: "a\x00.png"}, []string{"filename invalid contains the control character U+0000"}},
+		{upload{Filename: "gpj.\u202eexe"}, []string{"filename invalid contains the bidirectional control character U+202E"}},
+		{upload{Filename: "a\xff.png"}, []string{"filename invalid is not valid UTF-8"}},
+		{upload{Filename: strings.Repeat("a", 252) + ".png"}, []string{"filename invalid has 256 bytes; at most 255 are taken"}},
 
-		{upload{Filename: "a"}, []string{`type is "application/octet-stream"; allowed: image/*, application/pdf`}},
-		{upload{Filename: "a.html"}, []string{`type is "text/html"; allowed: image/*, application/pdf`}},
-		{upload{Filename: "a.svg", Type: "image/svg+xml"}, []string{`type is "image/svg+xml"; allowed: image/*, application/pdf`}},
-		{upload{Filename: "a.png", Type: "text/html"}, []string{`type is "text/html", but the file's name says "image/png"`}},
-		{upload{Filename: "a.html", Type: "image/png"}, []string{`type is "image/png", but the file's name says "text/html"`}},
-		{upload{Filename: "a.html. .", Type: "image/png"}, []string{`type is "image/png", but the file's name says "text/html"`}},
-		{upload{Filename: "a.png.html", Type: "image/png"}, []string{`type is "image/png", but the file's name says "text/html"`}},
-		{upload{Filename: "a", Type: "image/jpegz;text/html"}, []string{`type "image/jpegz;text/html" has a parameter that is not name=value`}},
-		{upload{Filename: "a", Type: "image/png,text/html"}, []string{`type "image/png,text/html" is a list: name one media type`}},
-		{upload{Filename: "a", Type: "image/*"}, []string{`type "image/*" is a pattern: name one media type`}},
-		{upload{Filename: "a", Type: "image"}, []string{`type "image" is not a media type: write one as type/subtype`}},
-		{upload{Filename: "a", Type: "unknown/unknown"}, []string{`type is "unknown/unknown", which is never granted`}},
+		{upload{Filename: "a"}, []string{`type not_allowed must be one of image/*, application/pdf, got "application/octet-stream"`}},
+		{upload{Filename: "a.html"}, []string{`type not_allowed must be one of image/*, application/pdf, got "text/html"`}},
+		{upload{Filename: "a.svg", Type: "image/svg+xml"}, []string{`type not_allowed must be one of image/*, application/pdf, got "image/svg+xml"`}},
+		{upload{Filename: "a.png", Type: "text/html"}, []string{`type contradicts_name must match the file's name, which says "image/png", got "text/html"`}},
+		{upload{Filename: "a.html", Type: "image/png"}, []string{`type contradicts_name must match the file's name, which says "text/html", got "image/png"`}},
+		{upload{Filename: "a.html. .", Type: "image/png"}, []string{`type contradicts_name must match the file's name, which says "text/html", got "image/png"`}},
+		{upload{Filename: "a.png.html", Type: "image/png"}, []string{`type contradicts_name must match the file's name, which says "text/html", got "image/png"`}},
+		{upload{Filename: "a", Type: "image/jpegz;text/html"}, []string{`type invalid "image/jpegz;text/html" has a parameter that is not name=value`}},
+		{upload{Filename: "a", Type: "image/png,text/html"}, []string{`type invalid "image/png,text/html" is a list: name one media type`}},
+		{upload{Filename: "a", Type: "image/*"}, []string{`type invalid "image/*" is a pattern: name one media type`}},
+		{upload{Filename: "a", Type: "image"}, []string{`type invalid "image" is not a media type: write one as type/subtype`}},
+		{upload{Filename: "a", Type: "unknown/unknown"}, []string{`type not_allowed must not be "unknown/unknown", which is never granted`}},
 
-		{upload{Filename: "a.png", Size: 9}, []string{"size is 9 bytes; at least 10 are required"}},
-		{upload{Filename: "a.png", Size: 1001}, []string{"size is 1001 bytes; at most 1000 are allowed"}},
-		{upload{Filename: "a.png", Size: -1}, []string{"size is -1 bytes; at least 10 are required"}},
-		{upload{Filename: "a.png", MinSize: 9}, []string{"min_size is 9 bytes; at least 10 are required"}},
-		{upload{Filename: "a.png", MinSize: -1}, []string{"min_size is -1 bytes; at least 10 are required"}},
-		{upload{Filename: "a.png", MinSize: 1001}, []string{"min_size is 1001 bytes; at most 1000 are allowed"}},
-		{upload{Filename: "a.png", MaxSize: 1001}, []string{"max_size is 1001 bytes; at most 1000 are allowed"}},
-		{upload{Filename: "a.png", MaxSize: -1}, []string{"max_size is -1 bytes; at most 1000 are allowed"}},
-		{upload{Filename: "a.png", MaxSize: 5}, []string{"min_size is 10 bytes; at most 5 are allowed"}},
-		{upload{Filename: "a.png", MinSize: 20, MaxSize: 19}, []string{"min_size is 20 bytes; at most 19 are allowed"}},
-		{upload{Filename: "a.png", MaxSize: 20, Size: 21}, []string{"size is 21 bytes; at most 20 are allowed"}},
-		{upload{Filename: "a.png", MinSize: 20, Size: 19}, []string{"size is 19 bytes; at least 20 are required"}},
+		{upload{Filename: "a.png", Size: 9}, []string{"size too_small must be at least 10 bytes, got 9"}},
+		{upload{Filename: "a.png", Size: 1001}, []string{"size too_large must be at most 1000 bytes, got 1001"}},
+		{upload{Filename: "a.png", Size: -1}, []string{"size too_small must be at least 10 bytes, got -1"}},
+		{upload{Filename: "a.png", MinSize: 9}, []string{"min_size too_small must be at least 10 bytes, got 9"}},
+		{upload{Filename: "a.png", MinSize: -1}, []string{"min_size too_small must be at least 10 bytes, got -1"}},
+		{upload{Filename: "a.png", MinSize: 1001}, []string{"min_size too_large must be at most 1000 bytes, got 1001"}},
+		{upload{Filename: "a.png", MaxSize: 1001}, []string{"max_size too_large must be at most 1000 bytes, got 1001"}},
+		{upload{Filename: "a.png", MaxSize: -1}, []string{"max_size too_small must be at least 10 bytes, got -1"}},
+		{upload{Filename: "a.png", MaxSize: 5}, []string{"min_size too_large must be at most 5 bytes, got 10"}},
+		{upload{Filename: "a.png", MinSize: 20, MaxSize: 19}, []string{"min_size too_large must be at most 19 bytes, got 20"}},
+		{upload{Filename: "a.png", MaxSize: 20, Size: 21}, []string{"size too_large must be at most 20 bytes, got 21"}},
+		{upload{Filename: "a.png", MinSize: 20, Size: 19}, []string{"size too_small must be at least 20 bytes, got 19"}},
 
-		{upload{Filename: "a.png", Lifetime: time.Hour + 1}, []string{"expires_in is 3600.000000001 seconds; it is between 1 and 3600"}},
-		{upload{Filename: "a.png", Lifetime: -1}, []string{"expires_in is -1e-09 seconds; it is between 1 and 3600"}},
-		{upload{Filename: "a.png", Lifetime: time.Second - 1}, []string{"expires_in is 0.999999999 seconds; it is between 1 and 3600"}},
-		{upload{Filename: "a.png", Checksum: "AAAAAA=="}, []string{"checksum is not taken here"}},
+		{upload{Filename: "a.png", Lifetime: time.Hour + 1}, []string{"expires_in too_large must be between 1 and 3600 seconds, got 3600.000000001"}},
+		{upload{Filename: "a.png", Lifetime: -1}, []string{"expires_in too_small must be between 1 and 3600 seconds, got -1e-09"}},
+		{upload{Filename: "a.png", Lifetime: time.Second - 1}, []string{"expires_in too_small must be between 1 and 3600 seconds, got 0.999999999"}},
+		{upload{Filename: "a.png", Checksum: "AAAAAA=="}, []string{"checksum not_allowed must not be set: the policy names no algorithm"}},
 
-		{upload{Filename: "a.png", Metadata: map[string]string{"colour": "red"}}, []string{"metadata[colour] is not among the names that are taken"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"presign": "x"}}, []string{"metadata[presign] is not among the names that are taken"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"a\r\nb": "x"}}, []string{`metadata[a\r\nb] is not among the names that are taken`}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"color": ""}}, []string{"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"colour": "red"}}, []string{"metadata[colour] not_allowed must not be set: the policy does not list this name"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"presign": "x"}}, []string{"metadata[presign] not_allowed must not be set: the policy does not list this name"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"a\r\nb": "x"}}, []string{`metadata[a\r\nb] not_allowed must not be set: the policy does not list this name`}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"color": ""}}, []string{"metadata[color] invalid must be printable ASCII without outer spaces; leave it out if it is empty"}},
 		{upload{Filename: "a.png", Metadata: map[string]string{"color": " red", "b": "é"}}, []string{
-			"metadata[b] is not printable ASCII without outer spaces; leave it out if it is empty",
-			"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red\r\nx-amz-acl: public-read"}}, []string{"metadata[color] is not printable ASCII without outer spaces; leave it out if it is empty"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red", "Color": "blue"}}, []string{"metadata[Color] is there in another letter case, too"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"COLOR": "red", "Color": "blue"}}, []string{"metadata[Color] is there in another letter case, too"}},
-		{upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2044)}}, []string{"metadata has 2049 bytes; at most 2048 are taken"}},
+			"metadata[b] invalid must be printable ASCII without outer spaces; leave it out if it is empty",
+			"metadata[color] invalid must be printable ASCII without outer spaces; leave it out if it is empty"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red\r\nx-amz-acl: public-read"}}, []string{"metadata[color] invalid must be printable ASCII without outer spaces; leave it out if it is empty"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"color": "red", "Color": "blue"}}, []string{"metadata[Color] invalid must appear once, whatever its letter case"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"COLOR": "red", "Color": "blue"}}, []string{"metadata[Color] invalid must appear once, whatever its letter case"}},
+		{upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2044)}}, []string{"metadata too_large must have at most 2048 bytes, got 2049"}},
 
-		{upload{Filename: "a.png", Metadata: many(21)}, []string{"metadata has 21 names; at most 20 are taken"}},
+		{upload{Filename: "a.png", Metadata: many(21)}, []string{"metadata too_large must have at most 20 names, got 21"}},
 
-		{upload{Filename: "a.png", Key: "uploads/a\u202eb"}, []string{`key is "uploads/a\u202eb"; it has no control character and no backslash`}},
-		{upload{Filename: "a.png", Key: "uploads/a\u0085"}, []string{`key is "uploads/a\u0085"; it has no control character and no backslash`}},
-		{upload{Filename: "a.png", Key: "uploads/a\x7f"}, []string{`key is "uploads/a\x7f"; it has no control character and no backslash`}},
-		{upload{Filename: "a.png", Key: "other/a.png"}, []string{`key is "other/a.png"; it begins with "uploads/"`}},
-		{upload{Filename: "a.png", Key: "uploads"}, []string{`key is "uploads"; it begins with "uploads/"`}},
-		{upload{Filename: "a.png", Key: "uploads/../a.png"}, []string{`key is "uploads/../a.png"; it has no dot segment`}},
-		{upload{Filename: "a.png", Key: "uploads//"}, []string{`key is "uploads//"; it has no doubled slash`}},
-		{upload{Key: "uploads/u1/"}, []string{"filename is required"}},
-		{upload{Key: "uploads//a.png"}, []string{`key is "uploads//a.png"; it has no doubled slash`}},
-		{upload{Filename: "a.png", Key: "uploads/" + strings.Repeat("k", 1000) + "/"}, []string{"key makes a key of 1041 bytes; S3 takes 1024"}},
-		{upload{Filename: "abcdef.png", Key: "uploads/" + strings.Repeat("k", 980) + "/"}, []string{"filename makes a key of 1026 bytes; S3 takes 1024"}},
-		{upload{Filename: "a.png", Owner: strings.Repeat("o", 129)}, []string{"owner has 129 bytes; at most 128 are taken"}},
-		{upload{Filename: "a.png", Redirect: "/done"}, []string{"redirect is not an absolute URL of https or http, which S3 would ignore"}},
-		{upload{Filename: "a.png", Redirect: "javascript:alert(1)"}, []string{"redirect is not an absolute URL of https or http, which S3 would ignore"}},
-		{upload{Filename: "a.png", Redirect: "https://a.example/é"}, []string{"redirect has a dollar sign or a character that is not printable ASCII; escape it"}},
-		{upload{Filename: "a.png", Redirect: "https://a.example/${filename}"}, []string{"redirect has a dollar sign or a character that is not printable ASCII; escape it"}},
+		{upload{Filename: "a.png", Key: "uploads/a\u202eb"}, []string{`key invalid must not contain a control character or a backslash, got "uploads/a\u202eb"`}},
+		{upload{Filename: "a.png", Key: "uploads/a\u0085"}, []string{`key invalid must not contain a control character or a backslash, got "uploads/a\u0085"`}},
+		{upload{Filename: "a.png", Key: "uploads/a\x7f"}, []string{`key invalid must not contain a control character or a backslash, got "uploads/a\x7f"`}},
+		{upload{Filename: "a.png", Key: "other/a.png"}, []string{`key not_allowed must start with "uploads/", got "other/a.png"`}},
+		{upload{Filename: "a.png", Key: "uploads"}, []string{`key not_allowed must start with "uploads/", got "uploads"`}},
+		{upload{Filename: "a.png", Key: "uploads/../a.png"}, []string{`key invalid must not contain the segment "..", got "uploads/../a.png"`}},
+		{upload{Filename: "a.png", Key: "uploads//"}, []string{`key invalid must not contain "//", got "uploads//"`}},
+		{upload{Key: "uploads/u1/"}, []string{"filename required is required"}},
+		{upload{Key: "uploads//a.png"}, []string{`key invalid must not contain "//", got "uploads//a.png"`}},
+		{upload{Filename: "a.png", Key: "uploads/" + strings.Repeat("k", 1000) + "/"}, []string{"key too_large must make a key of at most 1024 bytes, got 1041"}},
+		{upload{Filename: "abcdef.png", Key: "uploads/" + strings.Repeat("k", 980) + "/"}, []string{"filename too_large must make a key of at most 1024 bytes, got 1026"}},
+		{upload{Filename: "a.png", Owner: strings.Repeat("o", 129)}, []string{"owner too_large must have at most 128 bytes, got 129"}},
+		{upload{Filename: "a.png", Redirect: "/done"}, []string{"redirect invalid must be an absolute URL of https or http; S3 ignores others"}},
+		{upload{Filename: "a.png", Redirect: "javascript:alert(1)"}, []string{"redirect invalid must be an absolute URL of https or http; S3 ignores others"}},
+		{upload{Filename: "a.png", Redirect: "https://a.example/é"}, []string{"redirect invalid must be printable ASCII without a dollar sign; escape other characters"}},
+		{upload{Filename: "a.png", Redirect: "https://a.example/${filename}"}, []string{"redirect invalid must be printable ASCII without a dollar sign; escape other characters"}},
 
 		{upload{Filename: "a/b.exe", Type: "x", Size: 5, Lifetime: 2 * time.Hour, Checksum: "x"}, []string{
-			"filename contains a path separator '/'", "size is 5 bytes; at least 10 are required",
-			"expires_in is 7200 seconds; it is between 1 and 3600", "checksum is not taken here"}},
+			"filename invalid contains a path separator '/'", "size too_small must be at least 10 bytes, got 5",
+			"expires_in too_large must be between 1 and 3600 seconds, got 7200", "checksum not_allowed must not be set: the policy names no algorithm"}},
 	} {
 		grant, err := signer.Post(context.Background(), c.upload)
 		require.Nil(t, grant, "%+v", c.upload)
@@ -291,9 +293,13 @@ func TestChecksum(t *testing.T) {
 		require.Equal(t, digest, grant.Headers["x-amz-checksum-"+strings.ToLower(string(algorithm))])
 
 		for _, wrong := range []string{"", "AAAA", digest[:len(digest)-1], digest + "\n", "\r" + digest, digest + digest, "%%%", strings.Repeat("A", 88)} {
+			code := "invalid"
+			if wrong == "" {
+				code = "required"
+			}
 			upload.Checksum = wrong
 			_, err := signer.Put(context.Background(), upload)
-			require.Contains(t, violations(t, err)[0], fmt.Sprintf("checksum is required: the file's %s digest", algorithm), "%q", wrong)
+			require.Contains(t, violations(t, err)[0], fmt.Sprintf("checksum %s must be the file's %s checksum of ", code, algorithm), "%q", wrong)
 		}
 	}
 	// The same bytes in another spelling: the last character has bits to spare.
@@ -359,5 +365,5 @@ func TestViolationIsTyped(t *testing.T) {
 	require.True(t, errors.As(err, &v))
 	text, err := json.Marshal(v)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"field": "size", "detail": "is required for a PUT"}`, string(text))
+	require.JSONEq(t, `{"field": "size", "code": "required", "detail": "must be set for a PUT, which is signed for its exact size"}`, string(text))
 }

@@ -1,9 +1,14 @@
-// Package presign hands out uploads instead of credentials. A service says who may upload what; a browser, phone or
-// script uploads straight to S3 with a presigned form or URL that admits exactly that: the file's name, its type, its
-// size or a range of sizes, optionally its checksum, for a limited time. S3 enforces it. The secret key never leaves the
-// service, and the bytes of files never pass through it.
+// Package presign hands out uploads instead of credentials. A service decides
+// who may upload what. A browser, phone or script then uploads straight to S3
+// with a presigned URL or form that admits exactly that file: its name, type,
+// size or size range, optionally its checksum, for a limited time. S3 enforces
+// it. The secret key never leaves the service, and file bytes never pass
+// through it.
 //
-// Most services want a [Handler], made of a [Signer] and a function that tells who is asking:
+// # Which function do I want
+//
+// Most services want a [Handler], made from a [Signer] and a function that
+// authenticates requests:
 //
 //	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
 //		Prefix:  "uploads/",
@@ -15,354 +20,623 @@
 //	…
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
-// A service with a transport of its own calls [Signer.Put], [Signer.Post], [Signer.StartMultipart] and [Signer.Complete],
-// which is all that the Handler does. Completion tells the service what was uploaded: it holds what the store has against
-// what was granted.
+// A service with a transport of its own calls the Signer:
 //
-// A [Policy] that a kind of request cannot enforce is an error for that kind, never silently weaker.
+//   - [Signer.Put] grants one PUT of a known size, [Signer.Post] an HTML form,
+//     [Signer.StartMultipart] a multipart upload.
+//   - [Signer.Complete] verifies what a user has uploaded.
+//     [Signer.CompleteForAnyOwner] does the same for jobs of the service.
+//   - [ProblemOf] returns the HTTP response for any error of this package.
+//
+// A constraint of the [Policy] that a kind of request cannot enforce is an
+// error for that kind. It is never weakened silently.
 package presign
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/credential"
 	"github.com/s3presign/presign/internal/endpoint"
-	"github.com/s3presign/presign/internal/objectkey"
+	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/objectstore"
-	"github.com/s3presign/presign/internal/postpolicy"
-	"github.com/s3presign/presign/internal/seal"
+	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/sigv4"
+	"github.com/s3presign/presign/internal/stamp"
 )
 
-// Signer grants uploads to one bucket under one Policy. It is immutable and safe for concurrent use. Signing makes no
-// request, unless the credentials have to be renewed.
+// Errors that this package wraps, beside violations. Test for them with
+// errors.Is.
+var (
+	// ErrNotUploaded is returned if no object has this key, or none with a
+	// grant of this Signer and owner.
+	ErrNotUploaded = completion.ErrNotUploaded
+
+	// ErrExpired is returned if an upload is completed more than 24 hours after
+	// the end of its grant, or a multipart upload after its 7 days.
+	ErrExpired = completion.ErrExpired
+
+	// ErrInvalidID is returned if an ID does not belong to a multipart upload
+	// of this Signer and owner.
+	ErrInvalidID = multipart.ErrInvalidID
+
+	// ErrChanged is returned if the object was replaced, or another request
+	// completed it, during the completion. Try again.
+	ErrChanged = completion.ErrChanged
+
+	// ErrLost is returned if the upload can never be completed. Start again.
+	ErrLost = completion.ErrLost
+
+	// ErrCredentialsExpiring is returned if the credentials that sign expire in
+	// less than 30 seconds. What they sign expires with them, whatever its own
+	// lifetime.
+	ErrCredentialsExpiring = credential.ErrExpiring
+)
+
+var (
+	errZeroSigner = errors.New("presign: the Signer must come from NewSigner")
+	errNoOwner    = errors.New("presign: the owner must not be empty; CompleteForAnyOwner completes uploads of any owner")
+)
+
+// A Signer grants and completes uploads to one bucket under one [Policy]. It is
+// immutable and safe for concurrent use. Signing makes no request, unless the
+// credentials must be renewed. The zero Signer returns errors.
 type Signer struct {
-	rules       *rules
-	bucket      string
-	endpoint    endpoint.Endpoint
-	formURL     string
-	keys        *sigv4.Keys
-	credentials *credentialSource
-	forms       atomic.Pointer[commonForm] // of the key that signed last
-	store       objectstore.Store
-	seal        *seal.Keyring
-	fleeting    bool // the seal's secret ends with the process
+	name        string // for String
+	rules       *rules.Rules
+	grants      *grant.Signer
+	completions *completion.Engine
+	multiparts  *multipart.Engine
+	hook        completion.Hook
+	logger      *slog.Logger
+	ephemeral   bool // the secret ends with the process
 }
 
-// NewSigner returns a Signer that signs with the credentials of client, for its region and endpoint and as its options
-// say (path style, dual stack, FIPS, accelerate). The credentials need s3:PutObject on the objects under policy.Prefix
-// and nothing else. Bucket is a bucket's name, or the ARN or alias of an access point; for these there are no forms.
+// NewSigner returns a Signer that signs with the credentials, region and
+// endpoint of client and follows its options (path style, dual stack, FIPS,
+// accelerate). The credentials need s3:PutObject on the objects under
+// policy.Prefix and nothing else; without [WithStore] they also complete
+// uploads. Bucket is the name of a bucket, or the ARN or alias of an access
+// point, for which there are no forms.
 //
-// NewSigner makes no request. It reports all faults at once, joined, among them what cannot work at all: an empty
-// region, anonymous credentials, EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express, multi-Region access
-// points, S3 on Outposts.
+// NewSigner makes no request. It reports all faults at once, joined, including
+// configurations that cannot work: an empty region, anonymous credentials,
+// EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express,
+// multi-Region access points, S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
-	o := signerOptions{store: client}
-	var faults []error
-	for i, opt := range opts {
-		if opt == nil {
-			faults = append(faults, fmt.Errorf("presign: option %d is nil", i+1))
-		} else if err := opt(&o); err != nil {
-			faults = append(faults, fmt.Errorf("presign: %w", err))
-		}
-	}
-	rules, err := newRules(policy)
+	o := signerOptions{store: client, logger: slog.Default()}
+	faults := applyOptions(&o, opts)
+	compiled, err := rules.Compile(policy.internal())
 	faults = append(faults, err)
 	resolved, err := endpoint.Resolve(client, bucket, o.publicEndpoint)
 	if err != nil {
 		faults = append(faults, fmt.Errorf("presign: %w", err))
 	}
-	s := &Signer{rules: rules, bucket: bucket, endpoint: resolved, formURL: resolved.Bucket(), keys: sigv4.NewKeys(resolved.Region)}
+	var credentials *credential.Source
 	if client != nil {
-		if s.credentials, err = newCredentialSource(client.Options().Credentials); err != nil {
+		if credentials, err = credential.NewSource(client.Options().Credentials); err != nil {
 			faults = append(faults, fmt.Errorf("presign: %w", err))
 		}
 	}
-	s.store = objectstore.Store{Client: o.store, Bucket: bucket}
 	if o.store != nil && o.store != client {
 		_, err := endpoint.Resolve(o.store, bucket, "")
-		_, credentialsErr := newCredentialSource(o.store.Options().Credentials)
+		_, credentialsErr := credential.NewSource(o.store.Options().Credentials)
 		if err := errors.Join(err, credentialsErr); err != nil {
 			faults = append(faults, fmt.Errorf("presign: WithStore: %w", err))
 		}
 	}
-	if s.fleeting = o.secrets == nil; s.fleeting {
+	random := o.secrets == nil
+	if random {
 		o.secrets = [][]byte{[]byte(rand.Text() + rand.Text())}
 	}
-	// Another format of what is sealed, the stamps, needs another number: an old one could read as a new one.
-	s.seal, err = seal.New(o.secrets, "2", resolved.Host, bucket, policy.Prefix, policy.FinalPrefix)
+	stamps, err := stamp.NewSealer(o.secrets, resolved.Host, bucket, policy.Prefix, policy.FinalPrefix)
 	if err != nil {
 		faults = append(faults, fmt.Errorf("presign: WithSecret: %w", err))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	switch {
-	case o.withoutForms:
-		s.rules.formless = "this store takes none"
-	case resolved.NoForms != "":
-		s.rules.formless = resolved.NoForms
-	}
+	s := newSigner(o, compiled, resolved, bucket, credentials, stamps)
+	s.ephemeral = random
 	return s, nil
 }
 
-// Put grants one PUT request of exactly upload.Size bytes, which is required. S3 refuses any other key, size, type,
-// name, metadata or checksum. Unless Policy.Replace is set, it also refuses the request while there is an object with
-// this key: once the object is deleted or moved away, the grant can be used again until it expires.
+// newSigner connects the engines.
+func newSigner(
+	o signerOptions, compiled *rules.Rules, resolved endpoint.Endpoint, bucket string, credentials *credential.Source, stamps *stamp.Sealer,
+) *Signer {
+	compiled = compiled.WithoutForms(resolved.NoForms)
+	if o.withoutForms {
+		compiled = compiled.WithoutForms("the service has set WithoutForms")
+	}
+	store := objectstore.Store{Client: o.store, Bucket: bucket}
+	s := &Signer{
+		name:   fmt.Sprintf("presign.Signer(%s/%s)", bucket, compiled.Prefix),
+		rules:  compiled,
+		logger: o.logger,
+		grants: &grant.Signer{
+			Rules: compiled, Endpoint: resolved, FormURL: resolved.Bucket(), Bucket: bucket, Credentials: credentials, Stamps: stamps,
+			Keys: sigv4.NewKeys(resolved.Region),
+		},
+		completions: &completion.Engine{Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger},
+		hook:        o.hook(),
+	}
+	s.multiparts = &multipart.Engine{Rules: compiled, Grants: s.grants, Stamps: stamps, Store: store, Completion: s.completions}
+	return s
+}
+
+// Put grants one PUT request of exactly upload.Size bytes, which is required.
+// S3 rejects any other key, size, type, name, metadata or checksum. Unless
+// Policy.Replace is set, S3 also rejects the request while an object has this
+// key: once the object is deleted or moved, the grant can be used again until
+// it expires.
 //
-// It returns Violations, joined, where the Policy does not admit the upload, and ErrCredentialsExpiring. What the
-// Policy does not set, a client may add: a Content-Encoding, Content-Language, Cache-Control or Expires header, since
-// the absence of a header cannot be signed.
+// It returns violations, joined, if the Policy does not allow the upload, and
+// ErrCredentialsExpiring. A client can add a Content-Encoding,
+// Content-Language, Cache-Control or Expires header that the Policy does not
+// set, since the absence of a header cannot be signed. Complete rejects such
+// uploads.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
-	u, err := s.rules.admit(upload, s.rules.Metadata)
-	signed, err := s.put(ctx, u, err)
-	return signed.grant(), err
+	return s.sign(ctx, &upload, rules.PUT)
 }
 
-// put is Put for an upload that was admitted, or was not, for that reason.
-func (s *Signer) put(ctx context.Context, u Upload, fault error) (*signed, error) {
-	var faults []error
-	refuse := func(field, format string, args ...any) {
-		faults = append(faults, violation(field, format, args...))
-	}
-	switch {
-	case u.Size == 0:
-		refuse("size", "is required for a PUT")
-	case u.Size > maxRequestSize:
-		refuse("size", "is %d bytes; a PUT takes at most %d", u.Size, int64(maxRequestSize))
-	}
-	if u.Redirect != "" {
-		refuse("redirect", "is for forms only")
-	}
-	if fault != nil {
-		faults = append(faults, fault)
-	}
-	d, err := s.draft(ctx, u, faults)
-	if err != nil {
-		return nil, err
-	}
-
-	headers := append(make([]sigv4.Pair, 0, 24), s.rules.headers...)
-	sent := append(make([]sigv4.Pair, 0, len(headers)+len(d.metadata)+5), s.rules.clientHeaders...)
-	sign := func(name, as, value string) {
-		headers = append(headers, sigv4.Pair{Name: name, Value: value})
-		sent = append(sent, sigv4.Pair{Name: as, Value: value})
-	}
-	sign("content-disposition", "Content-Disposition", d.disposition)
-	headers = append(headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(u.Size, 10)})
-	sign("content-type", "Content-Type", u.Type)
-	if !s.rules.Replace {
-		sign("if-none-match", "If-None-Match", "*")
-	}
-	if s.rules.Checksum != "" {
-		sign(s.rules.checksumHeader, s.rules.checksumHeader, u.Checksum)
-	}
-	sign(stampHeader, stampHeader, d.stamp)
-	for _, m := range d.metadata {
-		header := "x-amz-meta-" + m.Name
-		sign(header, header, m.Value)
-	}
-	slices.SortFunc(headers, byName)
-
-	url := d.signing.Presign(&sigv4.Request{
-		Method: http.MethodPut, Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Base: s.endpoint.Base, Key: d.key,
-		Headers: headers, Expires: int(d.lifetime / time.Second),
-	}, d.now)
-	return &signed{Grant{Method: http.MethodPut, URL: url, Key: d.key, Expires: d.expires}, sent, nil}, nil
-}
-
-// Post grants an HTML form, which S3 admits for files from upload.MinSize to upload.MaxSize bytes, or of upload.Size
-// bytes if that is known. S3 refuses any other key, type, name, metadata, checksum or field.
+// Post grants an HTML form, with which S3 accepts files from upload.MinSize to
+// upload.MaxSize bytes, or of upload.Size bytes if that is known. S3 rejects any
+// other key, type, name, metadata, checksum or field.
 //
-// A form can be used again until it expires, and S3 then replaces the object: it has no If-None-Match. So a key that the
-// service chose needs Policy.Replace or Policy.FinalPrefix; a key with a random part is harmless, since only the holder of the form knows it.
+// A form can be used again until it expires, and S3 then replaces the object,
+// since forms have no If-None-Match. So a key that the service chose requires
+// Policy.Replace or Policy.FinalPrefix. A key with a random part does not,
+// because only the holder of the form knows it.
 //
-// It returns Violations, joined, where the Policy does not admit the upload or a form cannot enforce it, and
-// ErrCredentialsExpiring. No form is granted that takes more bytes before the file than the 20,480 that S3 reads.
+// It returns violations, joined, if the Policy does not allow the upload or a
+// form cannot enforce it, and ErrCredentialsExpiring. It returns an error for a
+// form with more than the 20,480 bytes that S3 reads before the file.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
 func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
-	u, err := s.rules.admit(upload, s.rules.Metadata)
-	signed, err := s.post(ctx, u, err)
-	return signed.grant(), err
+	return s.sign(ctx, &upload, rules.POST)
 }
 
-// post is Post for an upload that was admitted, or was not, for that reason.
-func (s *Signer) post(ctx context.Context, u Upload, fault error) (*signed, error) {
-	var faults []error
-	refuse := func(field, format string, args ...any) {
-		faults = append(faults, violation(field, format, args...))
+func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Grant, error) {
+	if s == nil || s.rules == nil {
+		return nil, errZeroSigner
 	}
-	if fault != nil {
-		faults = append(faults, fault)
+	valid, err := s.rules.Validate(upload.internal(method, grant.NewID()))
+	if err != nil {
+		return nil, publicError(err)
 	}
-	if s.rules.formless != "" {
-		refuse("method", "cannot be POST: %s", s.rules.formless)
+	signed, err := s.grants.Sign(ctx, &valid)
+	if err != nil {
+		return nil, publicError(err)
 	}
-	if u.Key != "" && !strings.HasSuffix(u.Key, "/") && !s.rules.Replace && s.rules.FinalPrefix == "" {
-		refuse("method", "cannot be POST: the service chose the key, and a form would overwrite what is there")
-	}
+	return publicGrant(&signed), nil
+}
+
+// StartMultipart starts a multipart upload, for files up to 48.8 TiB. It makes
+// one request to the store, with the client of WithStore. Most services do not
+// call it; the Handler does.
+//
+// upload.Owner is required: the upload can be resumed and completed by this
+// owner only. If upload.Size is known, each part is signed for its exact size.
+// PartSize is then 5 MiB, or a 10,000th of the size if that is more. If the size
+// is unknown, a part can have up to 5 GiB, and the total is checked when parts
+// are signed and when they are completed. A client can then leave more bytes
+// than Policy.MaxSize with the store until the upload is aborted. Every bucket
+// needs a lifecycle rule for incomplete multipart uploads.
+//
+// It returns violations, joined, if the Policy does not allow the upload, and
+// the errors of the store. If the Policy has a Checksum, it must be CRC32,
+// CRC32C or CRC64NVME: S3 computes no other checksum of a whole multipart
+// upload.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html.
+func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart, error) {
 	switch {
-	case fault != nil:
-	case strings.Contains(u.Key, "$"):
-		refuse("key", "has a dollar sign, which forms cannot hold")
-	case u.MinSize > maxRequestSize:
-		refuse("size", "is at least %d bytes; a form takes at most %d", u.MinSize, int64(maxRequestSize))
+	case s == nil || s.rules == nil:
+		return nil, errZeroSigner
+	case upload.Owner == "":
+		return nil, errors.New("presign: Upload.Owner must be set for a multipart upload")
 	}
-	for name, value := range u.Metadata {
-		if strings.Contains(value, "$") {
-			refuse("metadata["+name+"]", "has a dollar sign, which forms cannot hold")
-		}
+	valid, err := s.rules.Validate(upload.internal(rules.Multipart, grant.NewID()))
+	if err != nil {
+		return nil, publicError(err)
 	}
-	if strings.ContainsFunc(u.Redirect, func(c rune) bool { return c <= ' ' || c > '~' || c == '$' }) {
-		refuse("redirect", "has a dollar sign or a character that is not printable ASCII; escape it")
+	m, err := s.multiparts.Start(ctx, valid, 0)
+	if err != nil {
+		return nil, publicError(err)
 	}
-	d, err := s.draft(ctx, u, faults)
+	return s.publicMultipart(m), nil
+}
+
+// ResumeMultipart returns the multipart upload with this ID if it was started
+// for this owner. It makes no request. Any Signer for the same bucket and
+// Policy, with the same secret (WithSecret), resumes it. Most services do not
+// call it; the Handler does.
+//
+// It returns ErrInvalidID for IDs of other owners, and ErrExpired after
+// Multipart.Expires. An empty owner is an error.
+func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
+	switch {
+	case s == nil || s.rules == nil:
+		return nil, errZeroSigner
+	case owner == "":
+		return nil, errNoOwner
+	}
+	m, err := s.multiparts.Resume(owner, id)
 	if err != nil {
 		return nil, err
 	}
-	common, err := s.commonForm(d.signing)
+	return s.publicMultipart(m), nil
+}
+
+// Complete verifies the upload that owner has made under the key of a grant,
+// and publishes it if Policy.FinalPrefix is set. The object carries its grant,
+// sealed, so Complete needs nothing else: it works in any replica that has the
+// same secret (WithSecret), and can be called again.
+//
+// It compares size, type, file name, metadata, headers and checksum, as the
+// store returns them, with the grant and with the Policy. It compares the first
+// 4 KiB with the type, unless the Policy sets a Content-Encoding. An upload that
+// differs is deleted, and Complete returns a *[RejectedError]. The type of the
+// bytes is a guess: a file can be two things at once, and Complete does not
+// read beyond its beginning. A header that the store has lost is not a fault
+// (several lose Content-Disposition with a form); a published copy has it again.
+//
+// With FinalPrefix, the verified version is copied to the same key under
+// FinalPrefix. Then the functions of WithOnComplete are called, and the upload
+// is deleted; if the deletion fails, a lifecycle rule removes it. No grant
+// reaches the copy. Under Policy.Replace, an upload that was granted later
+// replaces it. Without FinalPrefix, the holder of a form, or of any grant under
+// Policy.Replace, can replace the object until the grant ends, so readers should
+// ask for the VersionID or ETag of the Object.
+//
+// For other owners' uploads it returns ErrNotUploaded. It also returns
+// ErrExpired, ErrChanged, and errors of the store; after any error it can be
+// called again. An empty owner is an error. Each request to the store has 10
+// seconds. A verified upload is published even if ctx ends; a copy has 5
+// minutes.
+func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, error) {
+	if owner == "" {
+		return nil, errNoOwner
+	}
+	return s.complete(ctx, key, func(granted *stamp.Stamp) bool { return granted.Owner == owner })
+}
+
+// CompleteForAnyOwner is Complete for jobs of the service, such as workers that
+// read the store's events. It must never be called with a key that a client
+// sent, because it completes the uploads of all users, and uploads that were
+// granted without an owner.
+func (s *Signer) CompleteForAnyOwner(ctx context.Context, key string) (*Object, error) {
+	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true })
+}
+
+func (s *Signer) complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Object, error) {
+	if s == nil || s.rules == nil {
+		return nil, errZeroSigner
+	}
+	object, err := s.completions.Complete(ctx, key, claim, s.hook)
 	if err != nil {
-		return nil, fmt.Errorf("presign: %w", err)
+		return nil, publicError(err)
 	}
-
-	fields := append(make([]postpolicy.Field, 0, 24),
-		postpolicy.Field{Name: "key", Value: d.key},
-		postpolicy.Field{Name: "Content-Type", Value: u.Type},
-		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition},
-		postpolicy.Field{Name: stampHeader, Value: d.stamp},
-		postpolicy.Field{Name: "x-amz-date", Value: string(sigv4.AppendDate(make([]byte, 0, 16), d.now))})
-	if s.rules.Checksum != "" {
-		fields = append(fields, postpolicy.Field{Name: s.rules.checksumHeader, Value: u.Checksum})
-	}
-	for _, m := range d.metadata {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + m.Name, Value: m.Value})
-	}
-	if u.Redirect != "" {
-		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: u.Redirect})
-	}
-	form := postpolicy.Form{
-		Common: common.Common, Expires: d.expires, MinSize: u.MinSize, MaxSize: min(u.MaxSize, maxRequestSize), Fields: fields,
-	}
-	complete, err := form.Sign(common.sign)
-	if err != nil {
-		return nil, fmt.Errorf("presign: %w", err)
-	}
-	return &signed{Grant{Method: http.MethodPost, URL: s.formURL, Key: d.key, Expires: d.expires}, nil, complete}, nil
+	return publicObject(object), nil
 }
 
-// commonForm is what the forms that one key signs have in common. It is much of each: a session token above all.
-type commonForm struct {
-	*postpolicy.Common
-	key       *sigv4.Key
-	beginning sigv4.Beginning // of what is signed
+// String returns the bucket and the prefix.
+func (s *Signer) String() string {
+	if s == nil || s.rules == nil {
+		return "presign.Signer()"
+	}
+	return s.name
 }
 
-func (c *commonForm) sign(policy string) string {
-	return c.key.SignBehind(c.beginning, policy[len(c.PolicyBeginning):])
+// Format implements [fmt.Formatter], so that no verb prints a secret.
+func (s *Signer) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue returns what String returns.
+func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// A Grant is a signed upload: what a client needs for it, and nothing else. It
+// is a secret until it expires: whoever holds it can make the upload.
+//
+// A Grant marshals to the JSON that the Handler returns. Every other form of
+// printing and logging leaves out its URL, headers and fields. There are two
+// exceptions: a struct that holds a Grant reveals them if it is marshaled to
+// JSON, as slog's JSON handler does, and package fmt prints unexported fields
+// of a struct without calling their methods.
+type Grant struct {
+	// GrantID identifies the grant: 32 hex digits, the same in Upload, Object
+	// and every log record. It is not a secret.
+	GrantID string `json:"grant_id"`
+
+	// Method is "PUT" or "POST".
+	Method string `json:"method"`
+
+	// URL is the target of the request.
+	URL string `json:"url"`
+
+	// Headers must be sent with a PUT exactly as they are here. Host and
+	// Content-Length are signed too, but clients set them by themselves, and
+	// browsers do not allow otherwise.
+	Headers map[string]string `json:"headers,omitempty"`
+
+	// Fields must be sent with a POST exactly as they are here, before the
+	// file, in a multipart/form-data body. The file comes last, in a field with
+	// the name "file".
+	Fields map[string]string `json:"fields,omitempty"`
+
+	// Key is the key of the object. POST /complete and Signer.Complete take it.
+	Key string `json:"key"`
+
+	// Expires is the time until which an upload can begin. It is never later
+	// than the end of the credentials that signed.
+	Expires time.Time `json:"expires_at"`
+
+	// ExpiresIn is the number of seconds from signing to Expires, for clients
+	// with a wrong clock.
+	ExpiresIn int `json:"expires_in"`
 }
 
-// commonForm returns that of a key. It keeps the last one, as s.keys keeps the key.
-func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
-	if c := s.forms.Load(); c != nil && c.key == key {
-		return c, nil
+func publicGrant(g *grant.Grant) *Grant {
+	return &Grant{
+		GrantID: g.ID, Method: g.Method, URL: g.URL, Headers: pairMap(g.Headers), Fields: pairMap(g.Fields),
+		Key: g.Key, Expires: g.Expires, ExpiresIn: g.ExpiresIn,
 	}
-	fields := append(slices.Clone(s.rules.fields),
-		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
-		postpolicy.Field{Name: "x-amz-credential", Value: key.Credential})
-	if s.rules.Checksum != "" {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.rules.Checksum)})
+}
+
+func pairMap(pairs []rules.Pair) map[string]string {
+	if pairs == nil {
+		return nil
 	}
-	if key.Token != "" {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: key.Token})
+	m := make(map[string]string, len(pairs))
+	for _, p := range pairs {
+		m[p.Name] = p.Value
 	}
-	common, err := postpolicy.NewCommon(s.bucket, fields)
+	return m
+}
+
+// String returns the method, key, ID and expiry, and no secret.
+func (g Grant) String() string { return g.LogValue().String() }
+
+// Format implements [fmt.Formatter], so that no verb prints a secret.
+func (g Grant) Format(f fmt.State, _ rune) { io.WriteString(f, g.String()) }
+
+// LogValue returns the method, key, ID and expiry, and no secret.
+func (g Grant) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("method", g.Method), slog.String("key", g.Key),
+		slog.String("grant_id", g.GrantID), slog.Time("expires_at", g.Expires))
+}
+
+// Request returns the HTTP request that uploads the next size bytes of file,
+// for clients in Go. The Grant comes from a Signer or a Multipart, or is decoded
+// from the Handler's JSON; for the URL of a part, use &Grant{Method: "PUT", URL:
+// …}. S3 answers 200 or 204, with the ETag, if it has stored the file.
+//
+// The request fails if the file has fewer than size bytes. If the file has more,
+// the rest is not read. The file is read while the request is sent, and is not
+// closed. If it is an io.ReaderAt and an io.Seeker, as *os.File and
+// *io.SectionReader are, its offset does not change, and the request has a
+// GetBody, so that http.Transport can send it again on another connection. From
+// 2 MiB on, the request expects "100-continue": S3 then rejects it before the
+// file is sent.
+//
+// The URL is a secret, and the text of the *url.Error that http.Client returns
+// contains it; the text of its Err does not. A grant is for one host, so the
+// client's CheckRedirect should return http.ErrUseLastResponse. The request has
+// a Referer of its own, so that a client that follows a redirect does not reveal
+// the URL.
+func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.Request, error) {
+	return (&grant.Grant{Method: g.Method, URL: g.URL, Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields)}).
+		NewRequest(ctx, file, size)
+}
+
+// A Multipart is a multipart upload of one file. Each part is a PUT of its own;
+// parts can be sent in any order, several at once, and again until the upload is
+// completed. A Multipart is safe for concurrent use.
+//
+// Key, type, metadata and headers were fixed when the upload started. The client
+// has a URL for each part and nothing else, so it can only send bytes; Complete
+// decides what happens to them.
+//
+// A Multipart comes from StartMultipart or ResumeMultipart. Its exported fields
+// must not be changed.
+type Multipart struct {
+	// ID identifies the upload. It is sealed and holds the store's own ID.
+	// Together with the owner it is enough to sign, list, complete and abort.
+	ID string `json:"id"`
+
+	// GrantID identifies the grant, as in Grant.
+	GrantID string `json:"grant_id"`
+
+	// Owner is the user for whom the upload was started.
+	Owner string `json:"-"`
+
+	// Key is the key of the object that the upload becomes.
+	Key string `json:"key"`
+
+	// PartSize is the size in bytes of all parts except the last. If the size
+	// of the file is unknown, PartSize is a proposal that suffices for the
+	// largest permitted file.
+	PartSize int64 `json:"part_size"`
+
+	// Expires is the time until which the upload can be completed: 7 days from
+	// its start.
+	Expires time.Time `json:"expires_at"`
+
+	upload *multipart.Upload
+	hook   completion.Hook
+}
+
+func (s *Signer) publicMultipart(m *multipart.Upload) *Multipart {
+	return &Multipart{
+		ID: m.ID, GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, PartSize: m.PartSize, Expires: m.Expires,
+		upload: m, hook: s.hook,
+	}
+}
+
+var errZeroMultipart = fmt.Errorf("%w: a Multipart must come from StartMultipart or ResumeMultipart", ErrInvalidID)
+
+// String returns the key, grant ID and expiry, and no secret.
+func (m Multipart) String() string { return m.LogValue().String() }
+
+// Format implements [fmt.Formatter], so that no verb prints a secret.
+func (m Multipart) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
+
+// LogValue returns the key, grant ID and expiry, and no secret.
+func (m Multipart) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("key", m.Key), slog.String("grant_id", m.GrantID), slog.Time("expires_at", m.Expires))
+}
+
+// A Part is one part of a multipart upload.
+type Part struct {
+	Number   int    `json:"number"`             // from 1 to 10,000
+	Size     int64  `json:"size"`               // in bytes; 0 is unknown
+	ETag     string `json:"etag,omitempty"`     // as the store returned it, with or without quotes
+	Checksum string `json:"checksum,omitempty"` // of this part alone, by Policy.Checksum's algorithm, in base64
+
+	_ struct{}
+}
+
+func internalParts(parts []Part) []multipart.Part {
+	converted := make([]multipart.Part, len(parts))
+	for i, p := range parts {
+		converted[i] = multipart.Part{Number: p.Number, Size: p.Size, ETag: p.ETag, Checksum: p.Checksum}
+	}
+	return converted
+}
+
+// SignPart grants one PUT of a part: of part.Size bytes, or of the size that
+// follows from the size of the file, and of part.Checksum if it is set.
+// Complete takes the ETag that the store returns for the part.
+//
+// It makes no request if the size of the file is known. Otherwise it checks what
+// has arrived. If that exceeds the granted size, it aborts the upload and
+// returns a violation. It does not sign more than 100 parts beyond those that
+// have arrived.
+func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
+	urls, expires, err := m.sign(ctx, []Part{part})
 	if err != nil {
 		return nil, err
 	}
-	c := &commonForm{Common: common, key: key, beginning: key.Beginning(common.PolicyBeginning)}
-	s.forms.Store(c)
-	return c, nil
+	g := &Grant{GrantID: m.GrantID, Method: http.MethodPut, URL: urls[0], Key: m.Key, Expires: expires,
+		ExpiresIn: secondsUntil(expires)}
+	if part.Checksum != "" {
+		g.Headers = map[string]string{m.upload.ChecksumHeader(): part.Checksum}
+	}
+	return g, nil
 }
 
-// draft is what a form and a PUT have in common.
-type draft struct {
-	key, disposition string
-	stamp            string
-	metadata         []sigv4.Pair // without the stamp
-	signing          *sigv4.Key
-	now, expires     time.Time // in whole seconds
-	lifetime         time.Duration
+// SignParts returns the URLs of the parts from first to last, inclusive, and the
+// time at which they expire: up to 10,000 at once if the size of the file is
+// known, otherwise up to 100 beyond those that have arrived. They take a PUT
+// without any header except Content-Length.
+func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
+	numbers, violation := multipart.Numbers(first, last)
+	if violation != nil {
+		return nil, expires, (*Violation)(violation)
+	}
+	if m == nil || m.upload == nil {
+		return nil, expires, errZeroMultipart
+	}
+	urls, expires, err = m.upload.Sign(ctx, numbers)
+	return urls, expires, publicError(err)
 }
 
-// draft begins the grant of an upload that was admitted, if nothing speaks against it.
-func (s *Signer) draft(ctx context.Context, u Upload, faults []error) (d draft, err error) {
-	if err := errors.Join(faults...); err != nil {
-		return d, err
+func (m *Multipart) sign(ctx context.Context, parts []Part) ([]string, time.Time, error) {
+	if m == nil || m.upload == nil {
+		return nil, time.Time{}, errZeroMultipart
 	}
-	if d.key, err = s.key(u); err != nil {
-		return d, err
-	}
-	var now time.Time
-	if d.signing, now, d.lifetime, err = s.signingKey(ctx, u.Lifetime); err != nil {
-		return d, err
-	}
-	d.disposition = disposition(s.rules.inline, u.Filename)
-	d.now = wholeSecond(now)
-	d.expires = d.now.Add(d.lifetime)
-	d.metadata = pairs(u.Metadata)
-	granted := s.granted(u, d.metadata, now, d.now.Add(u.Lifetime))
-	d.stamp, err = s.sealStamp(&granted, d.key, d.metadata)
-	return d, err
+	urls, expires, err := m.upload.Sign(ctx, internalParts(parts))
+	return urls, expires, publicError(err)
 }
 
-func disposition(inline bool, name string) string {
-	if inline {
-		return objectkey.Disposition("inline", name)
-	}
-	return objectkey.Disposition("attachment", name)
-}
+func secondsUntil(t time.Time) int { return max(0, int(time.Until(t)/time.Second)) }
 
-// signingKey returns what signs, the time when it does, and for how long from then on, in whole seconds and at most limit.
-func (s *Signer) signingKey(ctx context.Context, limit time.Duration) (*sigv4.Key, time.Time, time.Duration, error) {
-	c, now, lifetime, err := s.credentials.retrieve(ctx, limit)
+// ListParts returns the parts that the store has, by number.
+func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
+	if m == nil || m.upload == nil {
+		return nil, errZeroMultipart
+	}
+	stored, err := m.upload.List(ctx)
 	if err != nil {
-		return nil, now, 0, err
+		return nil, publicError(err)
 	}
-	key := s.keys.Key(sigv4.Credential{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Token: c.SessionToken}, now)
-	return key, now, lifetime.Truncate(time.Second), nil
+	parts := make([]Part, len(stored))
+	for i, p := range stored {
+		parts[i] = Part{Number: p.Number, Size: p.Size, ETag: p.ETag, Checksum: p.Checksum}
+	}
+	return parts, nil
 }
 
-// key returns the key of an admitted upload. Unless the service named the object, it has a part that nobody can guess.
-func (s *Signer) key(u Upload) (string, error) {
-	key, name := cmp.Or(u.Key, s.rules.Prefix), ""
-	if strings.HasSuffix(key, "/") {
-		name = objectkey.Safe(u.Filename)
-		key = key + rand.Text() + "/" + name
+// Complete makes an object of the parts, which the client names by number and,
+// if it knows it, ETag; or of all parts that have arrived if parts is empty. It
+// then verifies and publishes the object and returns it, as Signer.Complete
+// does.
+//
+// It compares the parts with the store's list. If they have more bytes than were
+// granted, it aborts the upload and returns a violation; no object appears. The
+// same happens if another object has the key and Policy.Replace is not set.
+// Violations of the parts themselves or of the checksum, and too few bytes, do
+// not abort the upload: the client can send what is missing, or a part again.
+//
+// It returns ErrNotUploaded if the upload was aborted or rejected, or another
+// request is completing it and has not finished within three seconds. It returns
+// ErrChanged if a part was replaced or another request completes the upload, and
+// ErrLost if the object that had the key was deleted during the upload. It also
+// returns ErrExpired and errors of the store. After any error except ErrLost it
+// can be called again: an upload that is already complete is found by its grant.
+// S3 needs minutes for many parts, so the request lasts as long as ctx.
+func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
+	if m == nil || m.upload == nil {
+		return nil, errZeroMultipart
 	}
-	longest := len(key)
-	if s.rules.FinalPrefix != "" {
-		longest += max(0, len(s.rules.FinalPrefix)-len(s.rules.Prefix))
+	object, err := m.upload.Complete(ctx, internalParts(parts), m.hook)
+	if err != nil {
+		return nil, publicError(err)
 	}
-	if longest <= maxKeySize {
-		return key, nil
+	return publicObject(object), nil
+}
+
+// Abort ends the upload and deletes its parts. It also deletes parts that arrive
+// within a few seconds. It returns nil if the upload has already ended; an
+// object that the upload became stays.
+func (m *Multipart) Abort(ctx context.Context) error {
+	if m == nil || m.upload == nil {
+		return errZeroMultipart
 	}
-	field := "filename"
-	if longest-len(name) >= maxKeySize { // whatever the name
-		field = "key"
-	}
-	return "", violation(field, "makes a key of %d bytes; S3 takes %d", longest, maxKeySize)
+	return m.upload.Abort(ctx)
+}
+
+// An Object is a completed upload: what the store holds, after it was compared
+// with its grant.
+type Object struct {
+	Key       string            `json:"key"`                  // under Policy.FinalPrefix if that is set
+	Filename  string            `json:"filename"`             // as granted, without a path
+	Type      string            `json:"type"`                 // as granted
+	Detected  string            `json:"detected,omitempty"`   // the type that the bytes look like, if any
+	Size      int64             `json:"size"`                 // in bytes
+	ETag      string            `json:"etag"`                 // with its quotes
+	VersionID string            `json:"version_id,omitempty"` // if the bucket has versions
+	Checksum  string            `json:"checksum,omitempty"`   // by Policy.Checksum's algorithm, in base64, verified by the store
+	Metadata  map[string]string `json:"metadata,omitempty"`   // without the stamp
+	Owner     string            `json:"owner"`                // the user for whom the upload was granted
+	GrantID   string            `json:"grant_id"`             // the same at each completion of one upload
+	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
+}
+
+func publicObject(o *completion.Object) *Object {
+	object := Object(*o)
+	return &object
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestAllocations holds what a grant allocates to what it was when it was last looked at. The race detector allocates
-// more.
+// TestAllocations checks that a grant allocates no more than when it was last
+// measured. The race detector allocates more. A PUT, a form and a part have one
+// allocation more than before grants had IDs.
 func TestAllocations(t *testing.T) {
 	policy := benchmarkPolicy()
 	policy.MaxSize = 10_000 * 5 << 20
@@ -27,10 +28,10 @@ func TestAllocations(t *testing.T) {
 		most float64
 		do   func() error
 	}{
-		"PUT":          {10, func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
-		"form":         {13, func() error { _, err := signer.Post(t.Context(), form); return err }},
-		"part":         {15, func() error { _, err := m.SignPart(t.Context(), presign.Part{Number: 5000}); return err }},
-		"10,000 parts": {10_000 + 20, func() error { _, err := m.SignParts(t.Context(), 1, 10_000); return err }},
+		"PUT":          {11, func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
+		"form":         {14, func() error { _, err := signer.Post(t.Context(), form); return err }},
+		"part":         {16, func() error { _, err := m.SignPart(t.Context(), presign.Part{Number: 5000}); return err }},
+		"10,000 parts": {10_000 + 20, func() error { _, _, err := m.SignParts(t.Context(), 1, 10_000); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.LessOrEqual(t, testing.AllocsPerRun(20, func() {

@@ -54,15 +54,19 @@ func direct() presign.Policy {
 type shop struct {
 	*presign.Signer
 	store *s3test.Server
+	log   *bytes.Buffer
 }
 
 func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
 	t.Helper()
 	store.AddCredentials(session)
-	opts = append([]presign.SignerOption{presign.WithSecret(secret), presign.WithStore(store.S3())}, opts...)
+	log := new(bytes.Buffer)
+	opts = append([]presign.SignerOption{
+		presign.WithSecret(secret), presign.WithStore(store.S3()), presign.WithLogger(newLog(t, log)),
+	}, opts...)
 	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, opts...)
 	require.NoError(t, err)
-	return shop{signer, store}
+	return shop{signer, store, log}
 }
 
 // upload uploads a file, honestly unless cheat says otherwise, and returns the key.
@@ -116,7 +120,7 @@ func TestComplete(t *testing.T) {
 				sum := sha256sum(png)
 				grant := s.upload(t, presign.Upload{Filename: "日本 1.png", Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice"}, form, png, nil)
 				for range 3 { // as often as it is called
-					object, err := s.Complete(context.Background(), grant.Key)
+					object, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 					require.NoError(t, err)
 					key := grant.Key
 					if policy.FinalPrefix != "" {
@@ -124,11 +128,12 @@ func TestComplete(t *testing.T) {
 					}
 					stored, ok := s.store.Object(s3test.DefaultBucket, key)
 					require.True(t, ok)
-					require.Len(t, object.GrantID, 32)
+					require.Regexp(t, "^[0-9a-f]{32}$", object.GrantID)
 					require.Equal(t, &presign.Object{
 						Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(png)), ETag: stored.ETag,
-						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: object.GrantID,
+						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: grant.GrantID, Granted: object.Granted,
 					}, object)
+					require.WithinDuration(t, grant.Expires.Add(-15*time.Minute), object.Granted, time.Second)
 					require.Equal(t, []string{key}, s.keys(), "the upload is gone")
 					require.Equal(t, png, stored.Body)
 					require.Equal(t, "image/png", stored.Header.Get("Content-Type"))
@@ -160,7 +165,7 @@ func TestCompleteIsNotFound(t *testing.T) {
 		"", "/", "incoming", "incoming/", "incoming/none.png", "incoming/older.png", "incoming/copied.png", "incoming/garbage.png", "elsewhere/a.png",
 		"incoming/../elsewhere/a.png", "incoming//a", "\x00", grant.Key + "/", strings.ToUpper(grant.Key),
 	} {
-		_, err := s.Complete(context.Background(), key)
+		_, err := s.CompleteForAnyOwner(context.Background(), key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, "%q", key)
 	}
 	require.Len(t, s.keys(), 5, "nothing that is not ours was deleted")
@@ -175,10 +180,10 @@ func TestCompleteIsNotFound(t *testing.T) {
 			return p
 		}()),
 	} {
-		_, err := other.Complete(context.Background(), grant.Key)
+		_, err := other.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, name)
 	}
-	_, err := s.Complete(context.Background(), grant.Key)
+	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 }
 
@@ -190,7 +195,7 @@ func TestRotation(t *testing.T) {
 	for i, sealing := range keyrings {
 		grant := open(t, store, direct(), presign.WithSecret(sealing...)).upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 		for j, opening := range keyrings {
-			_, err := open(t, store, direct(), presign.WithSecret(opening...)).Complete(context.Background(), grant.Key)
+			_, err := open(t, store, direct(), presign.WithSecret(opening...)).CompleteForAnyOwner(context.Background(), grant.Key)
 			if opens := slices.ContainsFunc(opening, func(k []byte) bool { return bytes.Equal(k, sealing[0]) }); opens {
 				require.NoError(t, err, "sealed in step %d, opened in step %d", i, j)
 			} else {
@@ -242,8 +247,8 @@ func TestMutatedStamps(t *testing.T) {
 				input.Metadata = map[string]string{"presign": string(mutated)}
 			}
 		})
-		_, err := s.Complete(context.Background(), grant.Key)
-		require.EqualError(t, err, "presign: not uploaded: the object is of no grant for this key", "%s", mutated)
+		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+		require.EqualError(t, err, "presign: not uploaded: the object has no grant for this key", "%s", mutated)
 	}
 }
 
@@ -266,12 +271,12 @@ func TestCompleteLooksAtTheBytes(t *testing.T) {
 		for _, policy := range []presign.Policy{direct(), final()} {
 			s := open(t, s3test.New(), policy)
 			grant := s.upload(t, presign.Upload{Filename: "photo.png", Type: "image/png"}, true, []byte(body), nil)
-			_, err := s.Complete(context.Background(), grant.Key)
+			_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 			found := violations(t, err)
 			require.Len(t, found, 1)
-			require.Contains(t, found[0], `type is "image/png", but the file looks like `+detected)
+			require.Contains(t, found[0], `type contradicts_content must match the content, got "image/png" for a file that looks like `+detected)
 			require.Empty(t, s.keys(), "what was refused is deleted")
-			_, err = s.Complete(context.Background(), grant.Key)
+			_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 		}
 	}
@@ -279,7 +284,7 @@ func TestCompleteLooksAtTheBytes(t *testing.T) {
 	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"}, {"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
 		s := open(t, s3test.New(), final())
 		grant := s.upload(t, presign.Upload{Filename: file.name}, false, []byte(file.body), nil)
-		_, err := s.Complete(context.Background(), grant.Key)
+		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err, file.name)
 	}
 }
@@ -329,10 +334,17 @@ func TestCompleteRefusesWhatWasNotGranted(t *testing.T) {
 					c.change(input)
 				}
 			})
-			_, err = s.Complete(context.Background(), grant.Key)
+			_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 			found := violations(t, err)
 			require.Len(t, found, 1, found)
-			require.True(t, strings.HasPrefix(found[0], strings.Fields(field)[0]+" "), found[0])
+			name, code := strings.Fields(field)[0], "contradicts_grant"
+			switch field {
+			case "size":
+				code = "too_large"
+			case "checksum":
+				code = "unsupported"
+			}
+			require.True(t, strings.HasPrefix(found[0], name+" "+code+" "), found[0])
 			require.Empty(t, s.keys())
 		})
 	}
@@ -345,7 +357,7 @@ func TestBrowsersOwnHeaders(t *testing.T) {
 		policy.Headers = nil
 		s := open(t, s3test.New(), policy)
 		grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Cache-Control", value) })
-		object, err := s.Complete(context.Background(), grant.Key)
+		object, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
 		stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
 		require.Empty(t, stored.Header.Get("Cache-Control"))
@@ -356,8 +368,8 @@ func TestBrowsersOwnHeaders(t *testing.T) {
 func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
-	_, err := s.Complete(context.Background(), grant.Key)
-	require.Equal(t, []string{`content-encoding is "gzip"; granted was ""`}, violations(t, err))
+	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+	require.Equal(t, []string{`content-encoding contradicts_grant must be "" as granted, got "gzip"`}, violations(t, err))
 }
 
 // TestClocks: a grant's time and the time to complete are two.
@@ -366,10 +378,10 @@ func TestClocks(t *testing.T) {
 		s := open(t, s3test.New(), direct())
 		grant := s.upload(t, presign.Upload{Filename: "a.png", Lifetime: time.Minute}, false, png, nil)
 		time.Sleep(24*time.Hour + time.Minute)
-		_, err := s.Complete(context.Background(), grant.Key)
+		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Second)
-		_, err = s.Complete(context.Background(), grant.Key)
+		_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrExpired)
 	})
 }
@@ -379,12 +391,12 @@ func TestReplay(t *testing.T) {
 	for _, form := range []bool{true, false} {
 		s := open(t, s3test.New(), final())
 		grant := s.upload(t, presign.Upload{Filename: "a.png"}, form, png, nil)
-		first, err := s.Complete(context.Background(), grant.Key)
+		first, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
 		other := bytes.Clone(png)
 		other[len(other)-1] = 1
 		s.send(t, grant, other, nil)
-		again, err := s.Complete(context.Background(), grant.Key)
+		again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		stored, _ := s.store.Object(s3test.DefaultBucket, first.Key)
@@ -401,19 +413,19 @@ func TestFixedKeys(t *testing.T) {
 		s := open(t, s3test.New(), policy)
 		u := presign.Upload{Key: "incoming/avatar.png"}
 		s.upload(t, u, true, png, nil)
-		first, err := s.Complete(context.Background(), "incoming/avatar.png")
+		first, err := s.CompleteForAnyOwner(context.Background(), "incoming/avatar.png")
 		require.NoError(t, err)
 		other := bytes.Clone(png)
 		other[len(other)-1] = 1
 		s.upload(t, u, true, other, nil)
-		second, err := s.Complete(context.Background(), "incoming/avatar.png")
+		second, err := s.CompleteForAnyOwner(context.Background(), "incoming/avatar.png")
 		stored, _ := s.store.Object(s3test.DefaultBucket, "published/avatar.png")
 		if replace {
 			require.NoError(t, err)
 			require.NotEqual(t, first.GrantID, second.GrantID)
 			require.Equal(t, other, stored.Body)
 		} else {
-			require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 			require.Equal(t, png, stored.Body)
 		}
 		require.Equal(t, []string{"published/avatar.png"}, s.keys())
@@ -438,26 +450,26 @@ func TestOtherPolicy(t *testing.T) {
 		granted, completing presign.Policy
 		file                string
 		body                []byte
-		field               string
+		field, code         string
 	}{
-		"type": {pages, pictures, "a.html", html, "type"}, "size": {pictures, small, "a.png", png, "size"},
-		"least size": {pictures, large, "a.png", png, "size"}, "checksum": {pictures, checked, "a.png", png, "checksum"},
+		"type": {pages, pictures, "a.html", html, "type", "not_allowed"}, "size": {pictures, small, "a.png", png, "size", "too_large"},
+		"least size": {pictures, large, "a.png", png, "size", "too_small"}, "checksum": {pictures, checked, "a.png", png, "checksum", "required"},
 	} {
 		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file}, false, c.body, nil)
-		_, err := open(t, store, c.completing).Complete(context.Background(), grant.Key)
+		_, err := open(t, store, c.completing).CompleteForAnyOwner(context.Background(), grant.Key)
 		found := presign.Violations(err)
 		require.Len(t, found, 1, name)
-		require.Equal(t, c.field, found[0].Field, name)
+		require.Equal(t, []string{c.field, c.code}, []string{found[0].Field, found[0].Code}, name)
 		require.Empty(t, store.Objects(s3test.DefaultBucket))
 	}
 
 	s := open(t, store, pictures)
 	s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, png, nil)
-	first, err := s.Complete(context.Background(), "incoming/a.png")
+	first, err := s.CompleteForAnyOwner(context.Background(), "incoming/a.png")
 	require.NoError(t, err)
 	s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, append(png, 1), nil)
-	_, err = open(t, store, pages).Complete(context.Background(), "incoming/a.png")
-	require.Contains(t, violations(t, err)[0], "key is taken")
+	_, err = open(t, store, pages).CompleteForAnyOwner(context.Background(), "incoming/a.png")
+	require.Contains(t, violations(t, err)[0], "key taken must not be taken")
 	stored, _ := store.Object(s3test.DefaultBucket, first.Key)
 	require.Equal(t, png, stored.Body)
 }
@@ -469,15 +481,15 @@ func TestOlderGrant(t *testing.T) {
 		policy.Replace = true
 		s := open(t, s3test.New(), policy)
 		older := s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, png, nil)
-		_, err := s.Complete(context.Background(), older.Key)
+		_, err := s.CompleteForAnyOwner(context.Background(), older.Key)
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		s.upload(t, presign.Upload{Key: "incoming/a.png"}, true, append(png, 2), nil)
-		newer, err := s.Complete(context.Background(), older.Key)
+		newer, err := s.CompleteForAnyOwner(context.Background(), older.Key)
 		require.NoError(t, err)
 		s.send(t, older, append(png, 3), nil)
-		_, err = s.Complete(context.Background(), older.Key)
-		require.Equal(t, []string{"key is taken by an object that was granted later"}, violations(t, err))
+		_, err = s.CompleteForAnyOwner(context.Background(), older.Key)
+		require.Equal(t, []string{"key superseded must not hold an object that was granted later"}, violations(t, err))
 		stored, _ := s.store.Object(s3test.DefaultBucket, newer.Key)
 		require.Equal(t, append(png, 2), stored.Body)
 		require.Equal(t, []string{newer.Key}, s.keys())
@@ -503,12 +515,12 @@ func TestTornCopy(t *testing.T) {
 		}
 		return s3test.None
 	})
-	_, err := s.Complete(context.Background(), grant.Key)
+	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.Error(t, err)
 	require.Contains(t, s.keys(), finalKey(grant.Key), "the copy is there")
 	store.Fail(nil)
-	_, err = s.Complete(context.Background(), grant.Key)
-	require.Contains(t, violations(t, err)[0], "looks like text/html")
+	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
+	require.Contains(t, violations(t, err)[0], "type contradicts_content must match the content")
 	require.Empty(t, s.keys())
 }
 
@@ -516,10 +528,10 @@ func TestTornCopy(t *testing.T) {
 func TestForeignObject(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
-	first, err := s.Complete(context.Background(), grant.Key)
+	first, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 	s.put(t, grant.Key, "something else", nil)
-	again, err := s.Complete(context.Background(), grant.Key)
+	again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	require.Len(t, s.keys(), 2, "what is not ours stays")
@@ -528,11 +540,10 @@ func TestForeignObject(t *testing.T) {
 // TestDeniedDelete: what cannot be deleted is left to a lifecycle rule if it was published, and told if it was refused.
 func TestDeniedDelete(t *testing.T) {
 	store := s3test.New()
-	s := open(t, store, final())
-	var log bytes.Buffer
 	hooked := 0
-	handler, err := presign.NewHandler(s.Signer, user, presign.WithLogger(newLog(t, &log)),
-		presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked++; return nil }))
+	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked++; return nil }))
+	log := s.log
+	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
 		if operation == "DeleteObject" {
@@ -548,21 +559,86 @@ func TestDeniedDelete(t *testing.T) {
 
 	grant = s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, true, []byte("<html></html>"), nil)
 	w = serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
-	requireProblem(t, w, 422)
+	requireProblem(t, w, 502)
 	require.Equal(t, 1, hooked)
 	require.Contains(t, log.String(), "AccessDenied")
+	require.Contains(t, log.String(), "level=ERROR")
+
+	_, err = s.Complete(t.Context(), "alice", grant.Key)
+	require.ErrorContains(t, told(t, err), "presign: the store failed")
+	require.Empty(t, presign.Violations(err))
+	require.False(t, errors.As(err, new(*presign.RejectedError)), "the upload still exists")
+	store.Fail(nil)
+	_, err = s.Complete(t.Context(), "alice", grant.Key)
+	var rejected *presign.RejectedError
+	require.ErrorAs(t, err, &rejected)
+	require.Equal(t, []string{grant.Key, grant.GrantID, "alice", "b.png"},
+		[]string{rejected.Object.Key, rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Filename})
+	require.Equal(t, presign.Violations(err), rejected.Violations)
+	require.Equal(t, 1, hooked)
+}
+
+// TestOtherOwnersThroughDirectCalls checks that a service without the Handler
+// keeps users apart, with the same requests as for a key that does not exist.
+func TestOtherOwnersThroughDirectCalls(t *testing.T) {
+	for _, policy := range []presign.Policy{inParts(), direct()} {
+		s := open(t, s3test.New(), policy)
+		uploaded := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+		ownerless := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
+		done := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+		object, err := s.Complete(t.Context(), "alice", done.Key)
+		require.NoError(t, err)
+		require.Equal(t, done.GrantID, object.GrantID)
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
+		require.NoError(t, err)
+		s.putAll(t, m, png)
+		before, under := s.keys(), s.uploads(t)
+
+		var operations []string
+		s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			operations = append(operations, operation)
+			return s3test.None
+		})
+		for _, owner := range []string{"bob", "Alice", "alice ", "\x00"} {
+			for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key, "incoming/none.png"} {
+				_, err := s.Complete(t.Context(), owner, key)
+				require.ErrorIs(t, told(t, err), presign.ErrNotUploaded, "%q %s", owner, key)
+			}
+			_, err := s.ResumeMultipart(owner, m.ID)
+			require.ErrorIs(t, told(t, err), presign.ErrInvalidID)
+		}
+		for _, operation := range operations {
+			require.Contains(t, []string{"HeadObject", "GetObject"}, operation)
+		}
+		operations = nil
+		for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, ""} {
+			_, err := s.Complete(t.Context(), "", key)
+			require.ErrorContains(t, told(t, err), "presign: the owner must not be empty")
+			require.NotErrorIs(t, err, presign.ErrNotUploaded)
+		}
+		_, err = s.ResumeMultipart("", m.ID)
+		require.ErrorContains(t, told(t, err), "presign: the owner must not be empty")
+		require.Empty(t, operations, "no request was made")
+		s.store.Fail(nil)
+		require.Equal(t, before, s.keys())
+		require.Equal(t, under, s.uploads(t))
+
+		completed, err := s.CompleteForAnyOwner(t.Context(), ownerless.Key)
+		require.NoError(t, err)
+		require.Empty(t, completed.Owner)
+	}
 }
 
 // TestClientGone: once a file is found good it is published and the hook is called, whether or not the client waits.
 func TestClientGone(t *testing.T) {
 	store := s3test.New()
-	s := open(t, store, final())
 	ctx, cancel := context.WithCancel(t.Context())
 	hooked := 0
-	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(ctx context.Context, _ *presign.Object) error {
+	s := open(t, store, final(), presign.WithOnComplete(func(ctx context.Context, _ *presign.Object) error {
 		hooked++
 		return ctx.Err()
 	}))
+	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -582,7 +658,7 @@ func TestEncodedContent(t *testing.T) {
 	policy.Types, policy.Headers = []string{"text/css"}, map[string]string{"Content-Encoding": "gzip"}
 	s := open(t, s3test.New(), policy)
 	grant := s.upload(t, presign.Upload{Filename: "a.css"}, true, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), nil)
-	_, err := s.Complete(context.Background(), grant.Key)
+	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 }
 
@@ -615,10 +691,10 @@ func TestStatuses(t *testing.T) {
 	})
 }
 
-// TestFleetingSecret is warned of once, by the handler.
-func TestFleetingSecret(t *testing.T) {
+// TestSignerWarnsOfRandomSecret checks that the warning is logged once.
+func TestSignerWarnsOfRandomSecret(t *testing.T) {
 	var log bytes.Buffer
-	_, err := presign.NewHandler(newSigner(t, images()), user, presign.WithLogger(newLog(t, &log)))
+	_, err := presign.NewHandler(newSigner(t, images(), presign.WithLogger(newLog(t, &log))), user)
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(log.String(), "WithSecret"))
 }
@@ -635,7 +711,7 @@ func TestSealIsBound(t *testing.T) {
 	for bucket, opts := range map[string][]presign.SignerOption{"other": nil, s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")}} {
 		signer, err := presign.NewSigner(store.S3(), bucket, direct(), append(opts, presign.WithSecret(secret))...)
 		require.NoError(t, err)
-		_, err = signer.Complete(t.Context(), grant.Key)
+		_, err = signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, bucket)
 	}
 }
@@ -654,7 +730,7 @@ func TestReplicas(t *testing.T) {
 				var err error
 				// One that looks while the other publishes and deletes may find that it changed.
 				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
-					objects[i], err = s.Complete(context.Background(), grant.Key)
+					objects[i], err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 				}
 				if err != nil {
 					t.Error(err)
@@ -671,29 +747,29 @@ func TestReplicas(t *testing.T) {
 
 func TestFinalPrefixRefused(t *testing.T) {
 	for want, prefix := range map[string]string{
-		`FinalPrefix is "a"; it is required and ends in "/"`:       "a",
-		`FinalPrefix is "/"; it does not begin with a slash`:       "/",
-		`FinalPrefix is "$a/"; a dollar sign`:                      "$a/",
-		`FinalPrefix is "uploads/"; grants for "uploads/" would`:   "uploads/",
-		`FinalPrefix is "uploads/a/"; grants for "uploads/" would`: "uploads/a/",
-		`FinalPrefix is "u/../"; it has no dot segment`:            "u/../",
+		`FinalPrefix must end in "/", got "a"`:                                                 "a",
+		`FinalPrefix must not start with "/", got "/"`:                                         "/",
+		`FinalPrefix must not contain "$", which POST policies interpret, got "$a/"`:           "$a/",
+		`FinalPrefix must not overlap Prefix "uploads/", where grants apply, got "uploads/"`:   "uploads/",
+		`FinalPrefix must not overlap Prefix "uploads/", where grants apply, got "uploads/a/"`: "uploads/a/",
+		`FinalPrefix must not contain the segment "..", got "u/../"`:                           "u/../",
 	} {
 		_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.FinalPrefix = prefix }))
 		require.ErrorContains(t, err, "presign: Policy."+want)
 	}
 	_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Prefix, p.FinalPrefix = "a/b/", "a/" }))
-	require.ErrorContains(t, err, "grants for")
+	require.ErrorContains(t, err, "must not overlap")
 	_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(nil))
-	require.ErrorContains(t, err, "presign: WithStore has no client")
+	require.ErrorContains(t, err, "presign: WithStore must have a client")
 	for _, store := range []*s3.Client{s3.New(s3.Options{}), newClient(func(o *s3.Options) { o.Credentials = aws.NewCredentialsCache(presign.EnvFile("a", nil)) })} {
 		_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(store))
 		require.ErrorContains(t, err, "presign: WithStore: ")
 	}
 	_, err = presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": strings.Repeat("x", 257)} }))
-	require.ErrorContains(t, err, "presign: Policy.Headers has 257 bytes in what each object's metadata repeats")
+	require.ErrorContains(t, err, "presign: Policy.Headers must have at most 256 bytes in the headers that every stamp repeats")
 	signer := newSigner(t, with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
 	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a-long-name-of-a-file.png", Size: 10})
-	require.Contains(t, violations(t, err)[0], "filename makes a key of")
+	require.Contains(t, violations(t, err)[0], "filename too_large must make a key of at most 1024 bytes, got ")
 }
 
 // TestMetadataLeavesRoomForStamp: both together are what S3 takes.
@@ -702,7 +778,7 @@ func TestMetadataLeavesRoomForStamp(t *testing.T) {
 	for size := 1500; size < 2048; size++ {
 		grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"a": strings.Repeat("x", size)}})
 		if err != nil {
-			require.Contains(t, violations(t, err)[0], "of the grant itself; S3 takes 2048")
+			require.Contains(t, violations(t, err)[0], "metadata too_large must have at most ")
 			require.Greater(t, size, 1700)
 			return
 		}
@@ -723,14 +799,14 @@ func TestWithStore(t *testing.T) {
 	})
 	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3()))
 	require.NoError(t, err)
-	s := shop{signer, store}
+	s := shop{signer, store, new(bytes.Buffer)}
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
-	_, err = s.Complete(context.Background(), grant.Key)
+	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 
 	without, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret))
 	require.NoError(t, err)
-	_, err = without.Complete(context.Background(), grant.Key)
+	_, err = without.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.ErrorContains(t, err, "presign: the store failed")
 }
 
@@ -748,10 +824,9 @@ func completeRequest(owner, body string) *http.Request {
 // TestHandlerCompletes: for the owner, with the hooks, each time.
 func TestHandlerCompletes(t *testing.T) {
 	store := s3test.New()
-	s := open(t, store, final())
 	var seen []presign.Object
 	var hookErr error
-	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+	s := open(t, store, final(), presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 		deadline, ok := ctx.Deadline()
 		require.True(t, ok)
 		require.Less(t, time.Until(deadline), 31*time.Second)
@@ -760,6 +835,7 @@ func TestHandlerCompletes(t *testing.T) {
 		o.Metadata["color"] = "changed by a hook"
 		return hookErr
 	}))
+	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	do := func(r *http.Request) *httptest.ResponseRecorder {
 		w := serve(t, handler, r)
@@ -788,7 +864,7 @@ func TestHandlerCompletes(t *testing.T) {
 
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
-	require.Equal(t, []string{"detected", "etag", "filename", "grant_id", "key", "metadata", "owner", "size", "type"}, slices.Sorted(maps.Keys(got)))
+	require.Equal(t, []string{"detected", "etag", "filename", "grant_id", "granted_at", "key", "metadata", "owner", "size", "type"}, slices.Sorted(maps.Keys(got)))
 	require.Equal(t, finalKey(grant.Key), got["key"])
 	require.Equal(t, map[string]any{"color": "red"}, got["metadata"])
 	require.Equal(t, "alice", got["owner"])
@@ -810,11 +886,11 @@ func TestHandlerCompletes(t *testing.T) {
 // TestHandlerCompletionFails: each way has its status, and the hook is not called.
 func TestHandlerCompletionFails(t *testing.T) {
 	store := s3test.New()
-	s := open(t, store, final())
-	handler, err := presign.NewHandler(s.Signer, user, presign.WithOnComplete(func(context.Context, *presign.Object) error {
+	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
 		t.Error("the hook was called")
 		return nil
 	}))
+	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	do := func(key string) *httptest.ResponseRecorder {
 		w := serve(t, handler, completeRequest("alice", `{"key": "`+key+`"}`))
@@ -822,7 +898,7 @@ func TestHandlerCompletionFails(t *testing.T) {
 	}
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, []byte("<html><script>alert(1)</script>"), nil)
 	p := requireProblem(t, do(grant.Key), 422)
-	require.Equal(t, `type is "image/png", but the file looks like text/html`, p.Message)
+	require.Equal(t, `type must match the content, got "image/png" for a file that looks like text/html`, p.Message)
 	require.Empty(t, s.keys())
 
 	down := newClient(func(o *s3.Options) {
@@ -854,7 +930,7 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 			once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
 			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3(once)))
 			require.NoError(t, err)
-			s := shop{signer, store}
+			s := shop{signer, store, new(bytes.Buffer)}
 			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 
 			requests, failed := 0, ""
@@ -866,7 +942,7 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 				}
 				return s3test.None
 			})
-			_, err = s.Complete(t.Context(), grant.Key)
+			_, err = s.CompleteForAnyOwner(t.Context(), grant.Key)
 			store.Fail(nil)
 			if failed == "" {
 				require.NoError(t, err)
@@ -877,7 +953,7 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 				require.NotErrorIs(t, err, presign.ErrNotUploaded, "fault %d of %s", fault, failed)
 				require.Nil(t, firstViolation(err), "fault %d of %s", fault, failed)
 			}
-			object, err := s.Complete(t.Context(), grant.Key)
+			object, err := s.CompleteForAnyOwner(t.Context(), grant.Key)
 			require.NoError(t, err, "after fault %d of %s, request %d", fault, failed, failing)
 			stored, ok := store.Object(s3test.DefaultBucket, object.Key)
 			require.True(t, ok)
@@ -910,7 +986,7 @@ func TestCollidingETag(t *testing.T) {
 	})
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(same))
 	require.NoError(t, err)
-	s := shop{signer, store}
+	s := shop{signer, store, new(bytes.Buffer)}
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
 	evil := append([]byte("<script>alert(1)</script>"), png[25:]...)
 	store.Fail(func(operation string, r *http.Request) s3test.Fault {
@@ -921,7 +997,7 @@ func TestCollidingETag(t *testing.T) {
 		}
 		return s3test.None
 	})
-	_, err = s.Complete(context.Background(), grant.Key)
+	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.ErrorIs(t, err, presign.ErrChanged)
 	_, published := store.Object(s3test.DefaultBucket, finalKey(grant.Key))
 	require.False(t, published)

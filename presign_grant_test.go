@@ -34,7 +34,7 @@ func (s shop) do(t *testing.T, r *http.Request, err error) int {
 // grants are one of each kind for a file.
 func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	t.Helper()
-	u := presign.Upload{Filename: "a.png", Size: size, Metadata: map[string]string{"color": `"red"; =?`}}
+	u := presign.Upload{Owner: "alice", Filename: "a.png", Size: size, Metadata: map[string]string{"color": `"red"; =?`}}
 	put, err := s.Put(t.Context(), u)
 	require.NoError(t, err)
 	form, err := s.Post(t.Context(), u)
@@ -88,7 +88,7 @@ func TestRequest(t *testing.T) {
 					stored, ok := server.Object(s3test.DefaultBucket, grant.Key)
 					require.True(t, ok)
 					require.True(t, bytes.Equal(content, stored.Body), "%s %s", kind, from)
-					_, err = s.Complete(t.Context(), grant.Key)
+					_, err = s.CompleteForAnyOwner(t.Context(), grant.Key)
 					require.NoError(t, err)
 				}
 			}
@@ -167,16 +167,16 @@ func TestRequestRefuses(t *testing.T) {
 		file  io.Reader
 		size  int64
 	}{
-		"the grant's method is \"\"":          {presign.Grant{URL: secretURL}, bytes.NewReader(png), 1},
-		"the grant's method is \"GET\"":       {presign.Grant{Method: "GET", URL: secretURL}, bytes.NewReader(png), 1},
-		"the grant is a form without fields":  {presign.Grant{Method: "POST", URL: secretURL}, bytes.NewReader(png), 1},
-		"there is no file":                    {good, nil, 1},
-		"the file has 0 bytes":                {good, bytes.NewReader(nil), 0},
-		"the file has -1 bytes":               {good, bytes.NewReader(png), -1},
-		"URL is none of https or http":        {presign.Grant{Method: "PUT"}, bytes.NewReader(png), 1},
-		"the grant's URL is none of ":         {presign.Grant{Method: "PUT", URL: secretURL + "\n"}, bytes.NewReader(png), 1},
-		"presign: the grant's URL is none":    {presign.Grant{Method: "PUT", URL: "ftp" + strings.TrimPrefix(secretURL, "https")}, bytes.NewReader(png), 1},
-		"presign: the grant's URL is none of": {presign.Grant{Method: "PUT", URL: strings.TrimPrefix(secretURL, "https://s3.test")}, bytes.NewReader(png), 1},
+		`the grant's method must be "PUT" or "POST", got ""`:    {presign.Grant{URL: secretURL}, bytes.NewReader(png), 1},
+		`the grant's method must be "PUT" or "POST", got "GET"`: {presign.Grant{Method: "GET", URL: secretURL}, bytes.NewReader(png), 1},
+		"the grant of a form must have fields":                  {presign.Grant{Method: "POST", URL: secretURL}, bytes.NewReader(png), 1},
+		"the file must not be nil":                              {good, nil, 1},
+		"must be at least 1 byte, got 0":                        {good, bytes.NewReader(nil), 0},
+		"must be at least 1 byte, got -1":                       {good, bytes.NewReader(png), -1},
+		"URL must be an https or http URL":                      {presign.Grant{Method: "PUT"}, bytes.NewReader(png), 1},
+		"the grant's URL must be ":                              {presign.Grant{Method: "PUT", URL: secretURL + "\n"}, bytes.NewReader(png), 1},
+		"presign: the grant's URL must":                         {presign.Grant{Method: "PUT", URL: "ftp" + strings.TrimPrefix(secretURL, "https")}, bytes.NewReader(png), 1},
+		"presign: the grant's URL must be":                      {presign.Grant{Method: "PUT", URL: strings.TrimPrefix(secretURL, "https://s3.test")}, bytes.NewReader(png), 1},
 	} {
 		_, err := c.grant.Request(context.Background(), c.file, c.size)
 		require.ErrorContains(t, err, want)

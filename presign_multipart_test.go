@@ -126,7 +126,7 @@ func TestMultipart(t *testing.T) {
 						if i == 1 { // a service that has restarted, or another replica
 							again := open(t, s.store, policy)
 							id := m.ID
-							m, err = again.ResumeMultipart(id)
+							m, err = again.ResumeMultipart("alice", id)
 							require.NoError(t, err)
 							require.Equal(t, id, m.ID)
 						}
@@ -159,13 +159,14 @@ func TestMultipart(t *testing.T) {
 						require.True(t, bytes.Equal(large, stored.Body))
 						require.Equal(t, &presign.Object{
 							Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(large)), ETag: stored.ETag,
-							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice", GrantID: object.GrantID,
+							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice", GrantID: m.GrantID, Granted: object.Granted,
 						}, object)
+						require.WithinDuration(t, m.Expires.Add(-7*24*time.Hour), object.Granted, time.Second)
 						require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
 						require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
 					}
 					require.Empty(t, s.uploads(t))
-					object, err := s.Complete(context.Background(), m.Key)
+					object, err := s.CompleteForAnyOwner(context.Background(), m.Key)
 					require.NoError(t, err, "like any other upload")
 					require.Equal(t, "alice", object.Owner)
 					_, err = m.ListParts(context.Background())
@@ -185,7 +186,7 @@ func TestPartSizes(t *testing.T) {
 	policy.MaxSize = most
 	s := open(t, s3test.New(), policy)
 	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20, 10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: size})
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 		require.NoError(t, err)
 		require.Equal(t, max(partSize, (size+9999)/10_000), m.PartSize)
 		count := int((size + m.PartSize - 1) / m.PartSize)
@@ -195,7 +196,7 @@ func TestPartSizes(t *testing.T) {
 			return s3test.None
 		})
 		if size == most {
-			urls, err := m.SignParts(context.Background(), 1, count)
+			urls, _, err := m.SignParts(context.Background(), 1, count)
 			require.NoError(t, err)
 			require.Len(t, urls, 10_000)
 			for i, signed := range urls {
@@ -204,29 +205,29 @@ func TestPartSizes(t *testing.T) {
 				}
 			}
 		}
-		_, err = m.SignParts(context.Background(), count, count+1)
+		_, _, err = m.SignParts(context.Background(), count, count+1)
 		require.Error(t, err)
 		for _, number := range []int{-1, 0, count + 1, 10_001, math.MaxInt} {
 			_, err := m.SignPart(context.Background(), presign.Part{Number: number})
-			require.Contains(t, violations(t, err)[0], "part is ")
+			require.Contains(t, violations(t, err)[0], "part invalid must be between 1 and ")
 		}
 		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize})
 		require.NoError(t, err)
 		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize + 1})
-		require.Contains(t, violations(t, err)[0], "size is ")
+		require.Contains(t, violations(t, err)[0], "size invalid must be ")
 		s.store.Fail(nil)
 	}
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	require.Equal(t, int64(5<<30), m.PartSize, "of the largest file that may come")
-	_, err = s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: most + 1})
-	require.Contains(t, violations(t, err)[0], "size is ")
+	_, err = s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: most + 1})
+	require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 }
 
 // TestPartLengthIsSigned: a part of known size has no other.
 func TestPartLengthIsSigned(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: int64(len(large))})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large))})
 	require.NoError(t, err)
 	for i, piece := range pieces(large) {
 		grant, err := m.SignPart(context.Background(), presign.Part{Number: i + 1})
@@ -244,19 +245,20 @@ func TestStartMultipartRefuses(t *testing.T) {
 		policy func(*presign.Policy)
 		upload presign.Upload
 	}{
-		"method cannot be multipart: S3 has no SHA256 checksum of a whole file in parts": {
+		"method unsupported must not be multipart: S3 computes no SHA256 checksum of a whole multipart upload": {
 			func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, presign.Upload{Filename: "a.png", Checksum: sha256sum(large)}},
-		"redirect is for forms only":  {nil, presign.Upload{Filename: "a.png", Redirect: "https://example.com"}},
-		"key is \"elsewhere/a.png\";": {nil, presign.Upload{Key: "elsewhere/a.png"}},
-		"type is \"text/html\"":       {nil, presign.Upload{Filename: "a.html"}},
-		"metadata has ":               {nil, presign.Upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)}}},
-		"size is 20971521 bytes; at":  {nil, presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
+		"redirect not_allowed must not be set: only forms redirect":          {nil, presign.Upload{Filename: "a.png", Redirect: "https://example.com"}},
+		`key not_allowed must start with "incoming/", got "elsewhere/a.png"`: {nil, presign.Upload{Key: "elsewhere/a.png"}},
+		"type not_allowed must be one of ":                                   {nil, presign.Upload{Filename: "a.html"}},
+		"metadata too_large must have at most ":                              {nil, presign.Upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)}}},
+		"size too_large must be at most 20971520 bytes, got 20971521":        {nil, presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
 	} {
 		policy := inParts()
 		if c.policy != nil {
 			c.policy(&policy)
 		}
 		s := open(t, s3test.New(), policy)
+		c.upload.Owner = "alice"
 		_, err := s.StartMultipart(context.Background(), c.upload)
 		require.Contains(t, violations(t, err)[0], want)
 		require.Empty(t, s.uploads(t), want)
@@ -274,10 +276,10 @@ func TestMultipartOutOfBounds(t *testing.T) {
 	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
 	size := int64(len(file))
 	for name, u := range map[string]presign.Upload{
-		"over":                    {Filename: "a.png", MaxSize: size - 1},
-		"under":                   {Filename: "a.png", MinSize: size + 1},
-		"less than the file":      {Filename: "a.png", Size: size + partSize},
-		"less than the last part": {Filename: "a.png", Size: size + 1},
+		"over":                    {Owner: "alice", Filename: "a.png", MaxSize: size - 1},
+		"under":                   {Owner: "alice", Filename: "a.png", MinSize: size + 1},
+		"less than the file":      {Owner: "alice", Filename: "a.png", Size: size + partSize},
+		"less than the last part": {Owner: "alice", Filename: "a.png", Size: size + 1},
 	} {
 		t.Run(name, inBubble(func(t *testing.T) {
 			s := open(t, s3test.New(), inParts())
@@ -289,9 +291,13 @@ func TestMultipartOutOfBounds(t *testing.T) {
 			}
 			sent := s.putAll(t, m, body)
 			_, err = m.Complete(context.Background(), sent)
-			require.Contains(t, violations(t, err)[0], fmt.Sprintf("size is %d bytes; granted were ", len(body)))
+			code := "too_small"
+			if name == "over" {
+				code = "too_large"
+			}
+			require.Regexp(t, fmt.Sprintf("^size %s must be .* as granted, got %d$", code, len(body)), violations(t, err)[0])
 			require.Empty(t, s.keys())
-			_, err = s.Complete(context.Background(), m.Key)
+			_, err = s.CompleteForAnyOwner(context.Background(), m.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 			if name != "over" {
 				s.putAll(t, m, append(bytes.Clone(file), make([]byte, max(u.Size, u.MinSize)-size)...))
@@ -313,20 +319,24 @@ func TestSigningLooks(t *testing.T) {
 		policy := inParts()
 		policy.MaxSize = 3*partSize + 1
 		s := open(t, s3test.New(), policy)
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		_, err = m.SignPart(context.Background(), presign.Part{Number: 5})
-		require.Contains(t, violations(t, err)[0], "part is 5; this upload has parts from 1 to 4")
+		require.Contains(t, violations(t, err)[0], "part invalid must be between 1 and 4 in this upload, got 5")
 		_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Size: policy.MaxSize + 1})
-		require.Contains(t, violations(t, err)[0], "size is ")
+		require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 		grant, err := m.SignPart(context.Background(), presign.Part{Number: 2})
 		require.NoError(t, err)
 		s.putPart(t, grant, make([]byte, policy.MaxSize))
-		_, err = m.SignParts(context.Background(), 1, 4)
+		_, _, err = m.SignParts(context.Background(), 1, 4)
 		require.NoError(t, err, "as much as it may have")
 		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
-		require.Equal(t, []string{fmt.Sprintf("size is %d bytes; granted were 1 to %d", policy.MaxSize+1, policy.MaxSize)}, violations(t, err))
+		require.Equal(t, []presign.Violation{{
+			Field: "size", Code: "too_large", Detail: fmt.Sprintf("must be from 1 to %d bytes as granted, got %d", policy.MaxSize, policy.MaxSize+1),
+			Min: 1, Max: policy.MaxSize,
+		}}, presign.Violations(told(t, err)))
+		require.ErrorAs(t, err, new(*presign.RejectedError))
 		require.Empty(t, s.uploads(t))
 		require.Equal(t, 404, s.tryPart(t, grant, png).StatusCode)
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
@@ -336,11 +346,11 @@ func TestSigningLooks(t *testing.T) {
 	policy := inParts()
 	policy.MaxSize = 200 * partSize
 	s := open(t, s3test.New(), policy)
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
-	_, err = m.SignParts(context.Background(), 1, 101)
-	require.Contains(t, violations(t, err)[0], "part is 101, and 0 have arrived; at most 100 are signed ahead")
-	urls, err := m.SignParts(context.Background(), 1, 100)
+	_, _, err = m.SignParts(context.Background(), 1, 101)
+	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, 100 beyond those that have arrived, since the size is not known; got 101")
+	urls, _, err := m.SignParts(context.Background(), 1, 100)
 	require.NoError(t, err)
 	s.putPart(t, &presign.Grant{Method: "PUT", URL: urls[0]}, png)
 	_, err = m.SignPart(context.Background(), presign.Part{Number: 101})
@@ -353,10 +363,10 @@ func TestManyParts(t *testing.T) {
 	policy.MaxSize = 20_000 * partSize
 	s := open(t, s3test.New(), policy)
 	const n = 1200
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", MinSize: n})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", MinSize: n})
 	require.NoError(t, err)
 	for first := 1; first <= n; first += 100 {
-		urls, err := m.SignParts(context.Background(), first, first+99)
+		urls, _, err := m.SignParts(context.Background(), first, first+99)
 		require.NoError(t, err)
 		for _, signed := range urls {
 			s.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, []byte{1})
@@ -366,25 +376,25 @@ func TestManyParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, n)
 	_, err = m.Complete(context.Background(), nil)
-	require.Equal(t, []string{"parts has 1 bytes in part 1; all but the last have 5242880 or more"}, violations(t, err), "all were counted")
+	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes in all parts except the last, got 1 in part 1"}, violations(t, err), "all were counted")
 	_, err = m.Complete(context.Background(), list[:n-1])
-	require.Equal(t, []string{"size is 1199 bytes; granted were 1200 to 104857600000"}, violations(t, err))
+	require.Equal(t, []string{"size too_small must be from 1200 to 104857600000 bytes as granted, got 1199"}, violations(t, err))
 	require.Len(t, s.uploads(t), 1)
 }
 
 // TestCompleteNamesParts: what the client names has to have arrived like that, and to be whole; it may then try again.
 func TestCompleteNamesParts(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	for want, parts := range map[string][]presign.Part{
-		"parts has part 3, which has not arrived like that": {sent[0], sent[1], {Number: 3, ETag: sent[1].ETag}},
-		"parts has part 4, which has not arrived like that": {sent[0], sent[1], sent[2], {Number: 4}},
-		"parts has part 2, which has not arrived like that": {sent[0], {Number: 2, Size: 1}},
-		"parts has part 3 in place of part 2":               {sent[0], sent[2]},
-		"parts has part 2 in place of part 3":               {sent[0], sent[1], sent[1]},
-		"parts has part 2 in place of part 1":               {sent[1]},
+		"parts missing must name parts that have arrived, got part 3, which has not arrived with these values": {sent[0], sent[1], {Number: 3, ETag: sent[1].ETag}},
+		"parts missing must name parts that have arrived, got part 4, which has not arrived with these values": {sent[0], sent[1], sent[2], {Number: 4}},
+		"parts missing must name parts that have arrived, got part 2, which has not arrived with these values": {sent[0], {Number: 2, Size: 1}},
+		"parts missing must be numbered from 1 without gaps, got part 3 in place of part 2":                    {sent[0], sent[2]},
+		"parts missing must be numbered from 1 without gaps, got part 2 in place of part 3":                    {sent[0], sent[1], sent[1]},
+		"parts missing must be numbered from 1 without gaps, got part 2 in place of part 1":                    {sent[1]},
 	} {
 		_, err := m.Complete(context.Background(), parts)
 		require.Equal(t, []string{want}, violations(t, err))
@@ -403,13 +413,13 @@ func TestMultipartChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	s := open(t, s3test.New(), policy)
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Size: int64(len(large)), Checksum: crc(large)})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large)), Checksum: crc(large)})
 	require.NoError(t, err)
 	wrong := bytes.Clone(large)
 	wrong[len(wrong)-1] = 1
 	s.putAll(t, m, wrong)
 	_, err = m.Complete(context.Background(), nil)
-	require.Equal(t, []string{"checksum is not that of the parts that have arrived"}, violations(t, err))
+	require.Equal(t, []string{"checksum contradicts_content must match the parts that have arrived"}, violations(t, err))
 	require.Empty(t, s.keys())
 	grant, err := m.SignPart(context.Background(), presign.Part{Number: 3, Checksum: crc(pieces(large)[2])})
 	require.NoError(t, err)
@@ -420,22 +430,22 @@ func TestMultipartChecksum(t *testing.T) {
 
 	for _, bad := range []string{"AAAA", "not base64", sha256sum(large), crc(large) + "\n"} {
 		_, err := m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: bad})
-		require.Contains(t, violations(t, err)[0], "checksum is not the part's CRC32C digest of 4 bytes in base64")
+		require.Contains(t, violations(t, err)[0], "checksum invalid must be the part's CRC32C checksum of 4 bytes in base64")
 	}
-	m, err = open(t, s.store, inParts()).StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	m, err = open(t, s.store, inParts()).StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: crc(large)})
-	require.Equal(t, []string{"checksum is not taken here"}, violations(t, err))
+	require.Equal(t, []string{"checksum not_allowed must not be set: the upload has no checksum algorithm"}, violations(t, err))
 }
 
 // TestMultipartIsVerified: like any other upload.
 func TestMultipartIsVerified(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, []byte("<html><script>alert(1)</script></html>"))
 	_, err = m.Complete(context.Background(), nil)
-	require.Contains(t, violations(t, err)[0], `type is "image/png", but the file looks like text/html`)
+	require.Contains(t, violations(t, err)[0], `type contradicts_content must match the content, got "image/png" for a file that looks like text/html`)
 	require.Empty(t, s.keys())
 	require.Empty(t, s.uploads(t))
 }
@@ -448,7 +458,7 @@ func TestMultipartTaken(t *testing.T) {
 			policy.Replace, policy.FinalPrefix = replace, ""
 			s := open(t, s3test.New(), policy)
 			start := func() *presign.Multipart {
-				m, err := s.StartMultipart(context.Background(), presign.Upload{Key: "incoming/a.png"})
+				m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 				require.NoError(t, err)
 				s.putAll(t, m, png)
 				return m
@@ -464,7 +474,7 @@ func TestMultipartTaken(t *testing.T) {
 				require.ErrorIs(t, err, presign.ErrNotUploaded, "the other upload's object is not this one's")
 				continue
 			}
-			require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 			require.Empty(t, s.uploads(t))
 			again, err := first.Complete(context.Background(), nil)
 			require.NoError(t, err)
@@ -474,8 +484,9 @@ func TestMultipartTaken(t *testing.T) {
 			_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
 			require.NoError(t, err)
 			_, err = third.Complete(context.Background(), nil)
-			require.ErrorIs(t, err, presign.ErrChanged)
-			require.ErrorContains(t, err, "has to begin again")
+			require.ErrorIs(t, err, presign.ErrLost)
+			require.NotErrorIs(t, err, presign.ErrChanged)
+			require.ErrorContains(t, err, "start again")
 			require.Empty(t, s.uploads(t))
 			require.Empty(t, s.keys())
 		}
@@ -488,30 +499,30 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
 	s := open(t, s3test.New(), once)
 	s.upload(t, presign.Upload{Key: "incoming/a.png"}, false, png, nil)
-	m, err := s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, append(bytes.Clone(png), 1))
-	m, err = open(t, s.store, replacing).ResumeMultipart(m.ID)
+	m, err = open(t, s.store, replacing).ResumeMultipart("alice", m.ID)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), nil)
-	require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
 	require.Equal(t, png, stored.Body)
 
 	// Nor does one that might, once the policy has been changed.
-	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, append(bytes.Clone(png), 1))
-	m, err = s.ResumeMultipart(m.ID)
+	m, err = s.ResumeMultipart("alice", m.ID)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), nil)
-	require.Equal(t, []string{"key is taken by another object, which this upload may not replace"}, violations(t, err))
+	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 }
 
 // TestMultipartBeginFails: under a key that the service chose, other uploads may be under way, and go on.
 func TestMultipartBeginFails(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
-	m, err := s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
 		if operation == "CreateMultipartUpload" {
@@ -519,7 +530,7 @@ func TestMultipartBeginFails(t *testing.T) {
 		}
 		return s3test.None
 	})
-	_, err = s.StartMultipart(t.Context(), presign.Upload{Key: "incoming/a.png"})
+	_, err = s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.Error(t, err)
 	s.store.Fail(nil)
 	s.putAll(t, m, png)
@@ -549,8 +560,8 @@ func TestMultipartLongID(t *testing.T) {
 		o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
 	})))
 	require.NoError(t, err)
-	_, err = signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
-	require.ErrorContains(t, err, "its ID of an upload has 4")
+	_, err = signer.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	require.ErrorContains(t, err, "its upload ID has 4")
 }
 
 // TestMultipartCompletedMeanwhile: whoever is told of some of the parts only, since another call completes the upload, hears
@@ -571,7 +582,7 @@ func TestMultipartCompletedMeanwhile(t *testing.T) {
 
 func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays bool) {
 	s := open(t, s3test.New(), inParts())
-	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Size: size})
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	var object *presign.Object
@@ -599,7 +610,7 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 			return response, nil
 		})
 	})))
-	other, err := late.ResumeMultipart(m.ID)
+	other, err := late.ResumeMultipart("alice", m.ID)
 	require.NoError(t, err)
 	if !named {
 		sent = nil
@@ -614,7 +625,7 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 func TestMultipartAnsweredEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
-		m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
 		early := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
@@ -634,7 +645,7 @@ func TestMultipartAnsweredEarly(t *testing.T) {
 				}, nil
 			})
 		})))
-		other, err := early.ResumeMultipart(m.ID)
+		other, err := early.ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		object, err := other.Complete(t.Context(), nil)
 		require.NoError(t, err)
@@ -658,7 +669,7 @@ func TestMultipartIDs(t *testing.T) {
 		object := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 		stamp := object.Headers["x-amz-meta-presign"]
 		for _, bad := range []string{"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A", m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n"} {
-			_, err := s.ResumeMultipart(bad)
+			_, err := s.ResumeMultipart("alice", bad)
 			require.ErrorIs(t, err, presign.ErrInvalidID, "%q", bad)
 		}
 		for name, other := range map[string]shop{
@@ -669,24 +680,24 @@ func TestMultipartIDs(t *testing.T) {
 				return p
 			}()),
 		} {
-			_, err := other.ResumeMultipart(m.ID)
+			_, err := other.ResumeMultipart("alice", m.ID)
 			require.ErrorIs(t, err, presign.ErrInvalidID, name)
 		}
 
 		text, err := json.Marshal(m)
 		require.NoError(t, err)
-		require.JSONEq(t, fmt.Sprintf(`{"id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
+		require.JSONEq(t, fmt.Sprintf(`{"id": %q, "grant_id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID, m.GrantID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
 		var log bytes.Buffer
 		slog.New(slog.NewTextHandler(&log, nil)).Info("started", "upload", m)
 		require.NotContains(t, log.String(), m.ID)
 
 		time.Sleep(7*24*time.Hour - time.Minute)
-		again, err := s.ResumeMultipart(m.ID)
+		again, err := s.ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		_, err = again.SignPart(context.Background(), presign.Part{Number: 1})
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
-		_, err = s.ResumeMultipart(m.ID)
+		_, err = s.ResumeMultipart("alice", m.ID)
 		require.ErrorIs(t, err, presign.ErrExpired)
 		_, err = m.SignPart(context.Background(), presign.Part{Number: 1})
 		require.ErrorIs(t, err, presign.ErrExpired)
@@ -703,7 +714,7 @@ func TestMultipartIDs(t *testing.T) {
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
 		aborted := 0
@@ -718,7 +729,7 @@ func TestAbortRepeats(t *testing.T) {
 				return s.store.HTTPClient().Do(r)
 			})
 		})
-		m, err = open(t, s.store, inParts(), presign.WithStore(client)).ResumeMultipart(m.ID)
+		m, err = open(t, s.store, inParts(), presign.WithStore(client)).ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		require.NoError(t, m.Abort(context.Background()))
 		require.Equal(t, 3, aborted)
@@ -745,10 +756,10 @@ func TestMultipartStore(t *testing.T) {
 	policy.Headers["x-amz-request-payer"] = "requester"
 	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
 	require.NoError(t, err)
-	s := shop{signer, store}
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+	s := shop{signer, store, new(bytes.Buffer)}
+	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
-	urls, err := m.SignParts(context.Background(), 1, 3)
+	urls, _, err := m.SignParts(context.Background(), 1, 3)
 	require.NoError(t, err)
 	for i, piece := range pieces(large) {
 		require.Contains(t, urls[i], "Credential="+s3test.AccessKeyID)
@@ -770,10 +781,10 @@ func TestMultipartReplicas(t *testing.T) {
 	for range 5 {
 		store := s3test.New()
 		one, two := open(t, store, inParts()), open(t, store, inParts())
-		m, err := one.StartMultipart(context.Background(), presign.Upload{Filename: "a.png"})
+		m, err := one.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		one.putAll(t, m, png)
-		other, err := two.ResumeMultipart(m.ID)
+		other, err := two.ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		var objects [6]*presign.Object
 		var wg sync.WaitGroup
@@ -809,7 +820,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
 					require.NoError(t, err)
-					s := shop{signer, store}
+					s := shop{signer, store, new(bytes.Buffer)}
 					requests, failed := 0, ""
 					store.Fail(func(operation string, _ *http.Request) s3test.Fault {
 						if operation == "UploadPart" {
@@ -833,7 +844,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 						}
 						return step()
 					}
-					u := presign.Upload{Filename: "a.png"}
+					u := presign.Upload{Owner: "alice", Filename: "a.png"}
 					if end == "too large" {
 						u.MaxSize = int64(len(png)) - 1
 					}
@@ -889,7 +900,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 func TestMultipartHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
-		m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
 		for _, limit := range []time.Duration{time.Second, time.Hour} {
@@ -907,7 +918,7 @@ func TestMultipartHangs(t *testing.T) {
 			}
 		}
 		started := time.Now()
-		_, err = s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png"})
+		_, err = s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 10*time.Second, time.Since(started))
 	})
@@ -917,11 +928,11 @@ func TestMultipartHangs(t *testing.T) {
 func TestPartOfAnotherPolicy(t *testing.T) {
 	store, policy, sum := s3test.New(), inParts(), base64.StdEncoding.EncodeToString(make([]byte, 4))
 	policy.Checksum = types.ChecksumAlgorithmCrc32
-	m, err := open(t, store, policy).StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Size: 3 * partSize, Checksum: sum})
+	m, err := open(t, store, policy).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: 3 * partSize, Checksum: sum})
 	require.NoError(t, err)
 	for _, now := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc64nvme} {
 		policy.Checksum = now
-		resumed, err := open(t, store, policy).ResumeMultipart(m.ID)
+		resumed, err := open(t, store, policy).ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		grant, err := resumed.SignPart(t.Context(), presign.Part{Number: 1, Checksum: sum})
 		require.NoError(t, err)

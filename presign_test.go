@@ -183,14 +183,14 @@ func TestFormsRefused(t *testing.T) {
 		upload presign.Upload
 		opts   []presign.SignerOption
 	}{
-		"method cannot be POST: the service chose the key, and a form would overwrite what is there": {policy: images(), upload: upload{Key: "uploads/a.png"}},
-		"key has a dollar sign, which forms cannot hold":                                             {policy: with(func(p *presign.Policy) { p.Replace = true }), upload: upload{Key: "uploads/$a.png"}},
-		"method cannot be POST: this store takes none":                                               {policy: images(), upload: upload{Filename: "a.png"}, opts: []presign.SignerOption{presign.WithoutForms()}},
-		"method cannot be POST: S3 takes no CRC64NVME checksum in a form":                            {policy: with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc64nvme }), upload: upload{Filename: "a.png", Checksum: "i+6LR0y3eFo="}},
-		"method cannot be POST: S3 documents no form field for the header Content-Language":          {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Content-Language": "de"} }), upload: upload{Filename: "a.png"}},
-		"method cannot be POST: a form cannot hold the dollar sign in the header Cache-Control":      {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": "$"} }), upload: upload{Filename: "a.png"}},
-		"metadata[a] has a dollar sign, which forms cannot hold":                                     {policy: with(func(p *presign.Policy) { p.Metadata = []string{"a"} }), upload: upload{Filename: "a.png", Metadata: map[string]string{"a": "${filename}"}}},
-		"size is at least 5368709121 bytes; a form takes at most 5368709120":                         {policy: with(func(p *presign.Policy) { p.MaxSize = 6 << 30 }), upload: upload{Filename: "a.png", MinSize: 5<<30 + 1}},
+		"method unsupported must not be POST: the service chose the key, and a form would overwrite the object there": {policy: images(), upload: upload{Key: "uploads/a.png"}},
+		`key invalid must not contain a dollar sign, which forms cannot hold, got "uploads/$a.png"`:                   {policy: with(func(p *presign.Policy) { p.Replace = true }), upload: upload{Key: "uploads/$a.png"}},
+		"method unsupported must not be POST: the service has set WithoutForms":                                       {policy: images(), upload: upload{Filename: "a.png"}, opts: []presign.SignerOption{presign.WithoutForms()}},
+		"method unsupported must not be POST: S3 accepts no CRC64NVME checksum in a form":                             {policy: with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc64nvme }), upload: upload{Filename: "a.png", Checksum: "i+6LR0y3eFo="}},
+		"method unsupported must not be POST: S3 documents no form field for the header Content-Language":             {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Content-Language": "de"} }), upload: upload{Filename: "a.png"}},
+		"method unsupported must not be POST: a form cannot hold the dollar sign in the header Cache-Control":         {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": "$"} }), upload: upload{Filename: "a.png"}},
+		"metadata[a] invalid must not contain a dollar sign, which forms cannot hold":                                 {policy: with(func(p *presign.Policy) { p.Metadata = []string{"a"} }), upload: upload{Filename: "a.png", Metadata: map[string]string{"a": "${filename}"}}},
+		"min_size too_large must be at most 5368709120 bytes, got 5368709121":                                         {policy: with(func(p *presign.Policy) { p.MaxSize = 6 << 30 }), upload: upload{Filename: "a.png", MinSize: 5<<30 + 1}},
 	} {
 		grant, err := newSigner(t, c.policy, c.opts...).Post(context.Background(), c.upload)
 		require.Nil(t, grant)
@@ -203,7 +203,7 @@ func TestFormsRefused(t *testing.T) {
 		}
 		_, err = newSigner(t, c.policy, c.opts...).Put(context.Background(), c.upload)
 		if c.upload.MinSize > 0 {
-			require.Equal(t, []string{"size is 5368709121 bytes; a PUT takes at most 5368709120"}, violations(t, err))
+			require.Equal(t, []string{"size too_large must be at most 5368709120 bytes, got 5368709121"}, violations(t, err))
 		} else {
 			require.NoError(t, err)
 		}
@@ -213,9 +213,9 @@ func TestFormsRefused(t *testing.T) {
 func TestPutRefused(t *testing.T) {
 	signer := newSigner(t, images())
 	_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", MinSize: 20, MaxSize: 20})
-	require.Equal(t, []string{"size is required for a PUT"}, violations(t, err))
+	require.Equal(t, []string{"size required must be set for a PUT, which is signed for its exact size"}, violations(t, err))
 	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 20, Redirect: "https://a.example/"})
-	require.Equal(t, []string{"redirect is for forms only"}, violations(t, err))
+	require.Equal(t, []string{"redirect not_allowed must not be set: only forms redirect"}, violations(t, err))
 }
 
 func TestFormTooLargeForS3(t *testing.T) {
@@ -343,7 +343,7 @@ func TestEndpoints(t *testing.T) {
 
 			grant, err = signer.Post(context.Background(), presign.Upload{Key: "uploads/k.png"})
 			if c.form == "" {
-				require.Contains(t, violations(t, err)[0], "method cannot be POST")
+				require.Contains(t, violations(t, err)[0], "method unsupported must not be POST: ")
 				return
 			}
 			require.NoError(t, err)
@@ -362,8 +362,8 @@ func TestEndpointsRefused(t *testing.T) {
 	}{
 		{"the bucket's name is empty", "", func(o *s3.Options) {}, nil},
 		{"the client has no region", "bucket", func(o *s3.Options) { o.Region = "" }, nil},
-		{"the client has no credentials", "bucket", func(o *s3.Options) { o.Credentials = nil }, nil},
-		{"the client has no credentials", "bucket", func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} }, nil},
+		{"the client must have credentials", "bucket", func(o *s3.Options) { o.Credentials = nil }, nil},
+		{"the client must have credentials", "bucket", func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} }, nil},
 		{"S3 Express", "bucket--euc1-az1--x-s3", func(o *s3.Options) {}, nil},
 		{"multi-Region access points", "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", func(o *s3.Options) {}, nil},
 		{"Outposts", "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/photos", func(o *s3.Options) {}, nil},
@@ -377,7 +377,7 @@ func TestEndpointsRefused(t *testing.T) {
 		{`the public endpoint "files.example.com" is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("files.example.com")}},
 		{`is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("ftp://files.example.com")}},
 		{`is not a URL`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://files.example.com?a=b")}},
-		{"WithPublicEndpoint has no URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("")}},
+		{"WithPublicEndpoint must have a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("")}},
 		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://user:hunter2@files.example.com")}},
 		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://files.example.com#a")}},
 		{"is not a URL", "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("https://hunter2:%zz@files.example.com")}},
@@ -390,7 +390,7 @@ func TestEndpointsRefused(t *testing.T) {
 	}
 }
 
-// TestGrantMarshals to the wire form, with what is left of its time.
+// TestGrantMarshals checks the wire form. Its expires_in counts from signing.
 func TestGrantMarshals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		grant, err := newSigner(t, images()).Put(context.Background(), presign.Upload{Key: "uploads/a&b.png", Size: 10})
@@ -400,9 +400,10 @@ func TestGrantMarshals(t *testing.T) {
 		require.NoError(t, err)
 		var got map[string]any
 		require.NoError(t, json.Unmarshal(text, &got))
-		require.Equal(t, []string{"expires_at", "expires_in", "headers", "key", "method", "url"}, slices.Sorted(maps.Keys(got)))
+		require.Equal(t, []string{"expires_at", "expires_in", "grant_id", "headers", "key", "method", "url"}, slices.Sorted(maps.Keys(got)))
 		require.Equal(t, "2000-01-01T00:15:00Z", got["expires_at"])
-		require.Equal(t, 889.0, got["expires_in"])
+		require.Equal(t, 900.0, got["expires_in"])
+		require.Regexp(t, "^[0-9a-f]{32}$", got["grant_id"])
 
 		var back presign.Grant
 		require.NoError(t, json.Unmarshal(text, &back))
@@ -411,7 +412,7 @@ func TestGrantMarshals(t *testing.T) {
 		time.Sleep(time.Hour)
 		text, err = json.Marshal(grant)
 		require.NoError(t, err)
-		require.Contains(t, string(text), `"expires_in":0`)
+		require.Contains(t, string(text), `"expires_in":900`)
 	})
 }
 

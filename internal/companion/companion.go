@@ -13,12 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
-const (
-	maxParts = 10_000 // of a multipart upload
-	maxBatch = 100    // numbers of parts in one request; a limit of ours
-)
+// maxBatch is the largest number of parts in one request.
+const maxBatch = 100
 
 // Metadata reads an object whose values are what JavaScript has: a string is what it is, a number its digits, a boolean
 // "true" or "false". A null, an empty string, an object or an array is left out; Uppy sends a null for a name that does
@@ -63,8 +63,8 @@ func Parts(array json.RawMessage) ([]Part, error) {
 	if len(array) == 0 || array[0] != '[' || json.Unmarshal(array, &elements) != nil {
 		return nil, errors.New("must be an array of objects")
 	}
-	if len(elements) > maxParts {
-		return nil, fmt.Errorf("has %d parts; an upload has at most %d", len(elements), maxParts)
+	if len(elements) > s3limit.Parts {
+		return nil, fmt.Errorf("has %d parts; an upload has at most %d", len(elements), s3limit.Parts)
 	}
 	parts := make([]Part, len(elements))
 	for i, raw := range elements {
@@ -73,8 +73,8 @@ func Parts(array json.RawMessage) ([]Part, error) {
 			return nil, errors.New("must be an array of objects")
 		}
 		number, err := strconv.Atoi(string(element["PartNumber"]))
-		if err != nil || number < 1 || number > maxParts {
-			return nil, fmt.Errorf("must have a PartNumber from 1 to %d in each", maxParts)
+		if err != nil || number < 1 || number > s3limit.Parts {
+			return nil, fmt.Errorf("must have a PartNumber from 1 to %d in each", s3limit.Parts)
 		}
 		var etag string
 		if raw := element["ETag"]; len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &etag) != nil || etag == "" {
@@ -94,7 +94,7 @@ func Parts(array json.RawMessage) ([]Part, error) {
 // PartNumber reads the number of a part, in digits alone.
 func PartNumber(s string) (int, bool) {
 	number, err := strconv.Atoi(s)
-	return number, err == nil && number >= 1 && number <= maxParts && strconv.Itoa(number) == s
+	return number, err == nil && number >= 1 && number <= s3limit.Parts && strconv.Itoa(number) == s
 }
 
 // PartNumbers reads a list such as "1,2,3".
@@ -106,7 +106,7 @@ func PartNumbers(list string) ([]int, error) {
 	for s := range strings.SplitSeq(list, ",") {
 		number, ok := PartNumber(s)
 		if !ok {
-			return nil, fmt.Errorf("must be numbers from 1 to %d with commas between them", maxParts)
+			return nil, fmt.Errorf("must be numbers from 1 to %d with commas between them", s3limit.Parts)
 		}
 		numbers = append(numbers, number)
 	}

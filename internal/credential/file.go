@@ -27,7 +27,6 @@ const (
 // in a row read the same. So a file that is seen half written is never used.
 type File struct {
 	path   string
-	floor  time.Duration
 	logger *slog.Logger
 
 	answer atomic.Pointer[answer]
@@ -51,9 +50,9 @@ type answer struct {
 	until       time.Time
 }
 
-// New returns a File for path, which it does not touch yet. Credentials of which less than floor is left do not work.
-func New(path string, floor time.Duration, logger *slog.Logger) *File {
-	return &File{path: path, floor: floor, logger: logger}
+// NewFile returns a File for path. It does not read the file yet.
+func NewFile(path string, logger *slog.Logger) *File {
+	return &File{path: path, logger: logger}
 }
 
 // Credentials returns the last good credentials, even if they have expired, or why there never were any.
@@ -149,7 +148,7 @@ func (f *File) decide(a *answer, now time.Time, content []byte, err error) {
 }
 
 func (f *File) work(c Credentials, now time.Time) bool {
-	return c.ID != "" && (c.Expires.IsZero() || c.Expires.Sub(now) >= f.floor)
+	return c.ID != "" && (c.Expires.IsZero() || c.Expires.Sub(now) >= minRemaining)
 }
 
 func (f *File) checkMode(mode fs.FileMode) {

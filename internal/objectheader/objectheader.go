@@ -1,4 +1,5 @@
-// Package objectheader knows the headers that a service may set on the objects of its clients.
+// Package objectheader describes the headers of objects: which ones a service may
+// set on the objects of its clients, and which ones stores return.
 package objectheader
 
 import (
@@ -12,66 +13,131 @@ import (
 	"unicode/utf8"
 )
 
-// formFields holds the headers that S3 documents for PutObject and that are safe in the hands of a client, with the form
-// field of each; for those without one S3 documents none. Not among them are what would let a client read, copy or sign
-// otherwise, and keys for encryption, which are secret.
+// header is what S3 documents of one header of an object.
+type header struct {
+	settable  bool   // a service may set it on the uploads of its clients
+	formField string // that does the same in a form; empty if S3 documents none
+
+	// returned is set if S3 returns the header with the object, and it changes
+	// what readers make of the object.
+	returned bool
+
+	// content is set if it describes the bytes and every store returns it.
+	content bool
+
+	// everyRequest is set if S3 requires it on every request about the object,
+	// not only on the one that stores it.
+	everyRequest bool
+}
+
+// headers holds the headers that S3 documents for PutObject and that are safe in
+// the hands of a client. Headers that let a client read, copy or sign something
+// else are not among them, nor are keys for encryption, which are secret.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html and
 // https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
-var formFields = map[string]string{
-	"cache-control":                                   "Cache-Control",
-	"content-encoding":                                "Content-Encoding",
-	"content-language":                                "",
-	"expires":                                         "Expires",
-	"x-amz-acl":                                       "acl",
-	"x-amz-expected-bucket-owner":                     "",
-	"x-amz-grant-full-control":                        "",
-	"x-amz-grant-read":                                "",
-	"x-amz-grant-read-acp":                            "",
-	"x-amz-grant-write-acp":                           "",
-	"x-amz-object-lock-legal-hold":                    "",
-	"x-amz-object-lock-mode":                          "",
-	"x-amz-object-lock-retain-until-date":             "",
-	"x-amz-request-payer":                             "",
-	"x-amz-server-side-encryption":                    "x-amz-server-side-encryption",
-	"x-amz-server-side-encryption-aws-kms-key-id":     "x-amz-server-side-encryption-aws-kms-key-id",
-	"x-amz-server-side-encryption-bucket-key-enabled": "x-amz-server-side-encryption-bucket-key-enabled",
-	"x-amz-server-side-encryption-context":            "x-amz-server-side-encryption-context",
-	"x-amz-storage-class":                             "x-amz-storage-class",
-	"x-amz-tagging":                                   "tagging",
-	"x-amz-website-redirect-location":                 "x-amz-website-redirect-location",
+var headers = map[string]header{
+	"cache-control":       {settable: true, formField: "Cache-Control", returned: true, content: true},
+	"content-disposition": {returned: true, content: true},
+	"content-encoding":    {settable: true, formField: "Content-Encoding", returned: true, content: true},
+	"content-language":    {settable: true, returned: true, content: true},
+	"content-type":        {content: true},
+	"expires":             {settable: true, formField: "Expires", returned: true, content: true},
+
+	"x-amz-acl":                           {settable: true, formField: "acl"},
+	"x-amz-expected-bucket-owner":         {settable: true, everyRequest: true},
+	"x-amz-grant-full-control":            {settable: true},
+	"x-amz-grant-read":                    {settable: true},
+	"x-amz-grant-read-acp":                {settable: true},
+	"x-amz-grant-write-acp":               {settable: true},
+	"x-amz-object-lock-legal-hold":        {settable: true},
+	"x-amz-object-lock-mode":              {settable: true},
+	"x-amz-object-lock-retain-until-date": {settable: true},
+	"x-amz-request-payer":                 {settable: true, everyRequest: true},
+	"x-amz-server-side-encryption":        {settable: true, formField: "x-amz-server-side-encryption"},
+	"x-amz-server-side-encryption-aws-kms-key-id": {settable: true,
+		formField: "x-amz-server-side-encryption-aws-kms-key-id"},
+	"x-amz-server-side-encryption-bucket-key-enabled": {settable: true,
+		formField: "x-amz-server-side-encryption-bucket-key-enabled"},
+	"x-amz-server-side-encryption-context": {settable: true, formField: "x-amz-server-side-encryption-context"},
+	"x-amz-storage-class":                  {settable: true, formField: "x-amz-storage-class", returned: true},
+	"x-amz-tagging":                        {settable: true, formField: "tagging"},
+	"x-amz-website-redirect-location": {settable: true,
+		formField: "x-amz-website-redirect-location", returned: true},
 }
 
-// FormField returns the form field that does what the header does on a PUT, and its value; an empty field if S3
-// documents none. Headers that a service cannot set are an error.
-func FormField(name, value string) (field, formValue string, err error) {
-	field, ok := formFields[strings.ToLower(name)]
-	if !ok {
-		return "", "", fmt.Errorf("it is not a header that a service can set; those are Content-Disposition, %s",
-			strings.Join(slices.Sorted(maps.Keys(formFields)), ", "))
+// names returns the names that f accepts, sorted.
+func names(f func(header) bool) []string {
+	var found []string
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if f(headers[name]) {
+			found = append(found, name)
+		}
 	}
-	if field == "tagging" {
+	return found
+}
+
+var (
+	settable = names(func(h header) bool { return h.settable })
+	returned = names(func(h header) bool { return h.returned })
+	content  = names(func(h header) bool { return h.content })
+)
+
+// Returned reports whether S3 returns a header with the object, and the header
+// changes what readers make of the object. The name is in lower case.
+func Returned(name string) bool { return headers[name].returned }
+
+// AllReturned returns the names for which Returned is true. The slice must not
+// be changed.
+func AllReturned() []string { return returned }
+
+// Content returns the names of the headers that describe the bytes of an object
+// and that every store returns, in lower case. The slice must not be changed.
+func Content() []string { return content }
+
+// EveryRequest returns the headers of an object that S3 requires on every
+// request about it.
+func EveryRequest(object map[string]string) map[string]string {
+	every := make(map[string]string)
+	for name, value := range object {
+		if headers[strings.ToLower(name)].everyRequest {
+			every[name] = value
+		}
+	}
+	return every
+}
+
+// FormField returns the form field that has the effect of the header on a PUT,
+// and its value. The field is empty if S3 documents none. FormField returns an
+// error if a service must not set the header.
+func FormField(name, value string) (field, formValue string, err error) {
+	h := headers[strings.ToLower(name)]
+	if !h.settable {
+		return "", "", fmt.Errorf("a service can set only Content-Disposition, %s", strings.Join(settable, ", "))
+	}
+	if h.formField == "tagging" {
 		value, err = tagSet(value)
 	}
-	return field, value, err
+	return h.formField, value, err
 }
 
 func isNotGraphic(r rune) bool { return !unicode.IsGraphic(r) }
 
-// tagSet turns tags as the header writes them ("a=b&c=d") into the XML that the form field takes.
+// tagSet converts tags from the form of the header ("a=b&c=d") to the XML of the
+// form field.
 func tagSet(header string) (string, error) {
 	tags, err := url.ParseQuery(header)
 	if err != nil {
-		return "", fmt.Errorf("its value %q is not of the form a=b&c=d", header)
+		return "", fmt.Errorf("its value must have the form a=b&c=d, got %q", header)
 	}
 	var b strings.Builder
 	b.WriteString("<Tagging><TagSet>")
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if key == "" || len(tags[key]) != 1 {
-			return "", fmt.Errorf("it has the tag %q %d times; each has a name and one value", key, len(tags[key]))
+			return "", fmt.Errorf("each tag must have a name and one value, got %q %d times", key, len(tags[key]))
 		}
 		if text := key + tags[key][0]; !utf8.ValidString(text) || strings.ContainsFunc(text, isNotGraphic) {
-			return "", fmt.Errorf("it has the tag %q with a character that does not print, which XML cannot hold", key)
+			return "", fmt.Errorf("its tags must be printable, got %q; XML cannot hold other characters", key)
 		}
 		b.WriteString("<Tag><Key>")
 		xml.EscapeText(&b, []byte(key)) // a strings.Builder never fails

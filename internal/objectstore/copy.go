@@ -20,13 +20,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/s3presign/presign/internal/objectheader"
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
 const (
-	defaultCopyLimit = 5 << 30
-	defaultPartSize  = 1 << 30
-	maxParts         = 10000
-	parallelParts    = 4
+	defaultPartSize = 1 << 30
+	parallelParts   = 4
 
 	// lookTime is for one look at an object, however long a copy may take.
 	lookTime = 10 * time.Second
@@ -59,7 +60,7 @@ func (s Store) Copy(
 		return nil, err
 	}
 	var made *Object
-	if from.Size <= cmp.Or(s.CopyLimit, defaultCopyLimit) {
+	if from.Size <= cmp.Or(s.CopyLimit, s3limit.RequestSize) {
 		made, err = c.whole(ctx)
 	} else {
 		made, err = c.parts(ctx)
@@ -156,13 +157,13 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 		// Nothing is lost if it fails: a lifecycle rule for incomplete uploads is needed anyway.
 		_, _ = c.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId,
-		}, setHeaders(everyRequest(c.header)))
+		}, setHeaders(objectheader.EveryRequest(c.header)))
 	}()
 	completed, err := c.copyParts(ctx, created)
 	if err != nil {
 		return nil, err
 	}
-	header := everyRequest(c.header)
+	header := objectheader.EveryRequest(c.header)
 	complete := &s3.CompleteMultipartUploadInput{
 		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, IfNoneMatch: c.once(), MpuObjectSize: &c.from.Size,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
@@ -185,7 +186,7 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 func (c copying) copyParts(
 	ctx context.Context, created *s3.CreateMultipartUploadOutput,
 ) ([]types.CompletedPart, error) {
-	size := max(cmp.Or(c.PartSize, defaultPartSize), (c.from.Size+maxParts-1)/maxParts)
+	size := max(cmp.Or(c.PartSize, defaultPartSize), (c.from.Size+s3limit.Parts-1)/s3limit.Parts)
 	n := int32((c.from.Size + size - 1) / size)
 	completed := make([]types.CompletedPart, n)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -216,7 +217,7 @@ func (c copying) copyPart(
 		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, PartNumber: &number,
 		CopySource: c.source(), CopySourceIfMatch: &c.from.ETag,
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", first, last)),
-	}, setHeaders(everyRequest(c.header)))
+	}, setHeaders(objectheader.EveryRequest(c.header)))
 	if err != nil {
 		return types.CompletedPart{}, err
 	}
@@ -293,8 +294,8 @@ func (c copying) is(there *Object) bool {
 // describes reports whether an object has the metadata and, as far as the store tells these, the headers of the copy.
 func (c copying) describes(there *Object) bool {
 	header := lower(c.header)
-	for _, name := range described {
-		if value, ok := header[strings.ToLower(name)]; ok && there.Header.Get(name) != value {
+	for _, name := range objectheader.Content() {
+		if value, ok := header[name]; ok && there.Header.Get(name) != value {
 			return false
 		}
 	}

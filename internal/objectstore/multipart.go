@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign/internal/objectheader"
 )
 
 // Errors that the methods about multipart uploads wrap.
@@ -70,7 +71,7 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	if after > 0 {
 		input.PartNumberMarker = aws.String(strconv.Itoa(after))
 	}
-	out, err := s.Client.ListParts(ctx, input, setHeaders(everyRequest(u.Header)))
+	out, err := s.Client.ListParts(ctx, input, setHeaders(objectheader.EveryRequest(u.Header)))
 	// A proxy's page is no list of parts, and reads like an empty one.
 	if err == nil && aws.ToString(out.UploadId) != u.ID && (out.UploadId != nil || aws.ToString(out.Key) != u.Key) {
 		err = errors.New("the store answers with no list of its parts")
@@ -128,7 +129,7 @@ func (s Store) CompleteUpload(
 	if !replace {
 		input.IfNoneMatch = aws.String("*")
 	}
-	header := everyRequest(u.Header)
+	header := objectheader.EveryRequest(u.Header)
 	if whole != nil {
 		input.ChecksumType = types.ChecksumTypeFullObject
 		header["x-amz-checksum-"+strings.ToLower(whole.Algorithm)] = whole.Value
@@ -166,7 +167,7 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 		}
 		_, err := s.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 			Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID,
-		}, setHeaders(everyRequest(u.Header)))
+		}, setHeaders(objectheader.EveryRequest(u.Header)))
 		if err = u.failure("abort", err); err != nil && !errors.Is(err, ErrNoUpload) {
 			return err
 		}
@@ -182,7 +183,7 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 // AbortUploads aborts all uploads to a key.
 func (s Store) AbortUploads(ctx context.Context, key string, header map[string]string) error {
 	out, err := s.Client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: &key},
-		setHeaders(everyRequest(header)))
+		setHeaders(objectheader.EveryRequest(header)))
 	if err != nil {
 		return failure("list the uploads to", key, err)
 	}
@@ -203,15 +204,4 @@ func (u *Upload) failure(what string, err error) error {
 		err = fmt.Errorf("%w: %w", ErrNoUpload, err)
 	}
 	return failure(what+" the upload of", u.Key, err)
-}
-
-// everyRequest returns those of an object's headers that all requests of a multipart upload have.
-func everyRequest(header map[string]string) map[string]string {
-	every := make(map[string]string)
-	for name, value := range header {
-		if slices.Contains([]string{"x-amz-expected-bucket-owner", "x-amz-request-payer"}, strings.ToLower(name)) {
-			every[name] = value
-		}
-	}
-	return every
 }

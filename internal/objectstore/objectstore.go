@@ -27,6 +27,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/s3presign/presign/internal/objectheader"
 )
 
 // Errors that the methods of a Store wrap.
@@ -105,11 +107,6 @@ func (s Store) head(ctx context.Context, key, version string) (*Object, error) {
 	return o, nil
 }
 
-// described are the headers that say what an object's bytes are.
-var described = []string{
-	"Content-Type", "Content-Disposition", "Content-Encoding", "Content-Language", "Cache-Control", "Expires",
-}
-
 // system are Amazon's headers that an upload can set, or begin with what these names begin with.
 var system = []string{
 	"X-Amz-Website-Redirect-Location", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Missing-Meta",
@@ -128,7 +125,7 @@ func (o *Object) describe(header http.Header) {
 			o.Metadata[strings.ToLower(meta)] = value
 		case isChecksum && algorithm != "Type" && algorithm != "Algorithm":
 			o.Checksums[strings.ToUpper(algorithm)] = value
-		case isSystem || slices.Contains(described, name):
+		case isSystem || slices.Contains(objectheader.Content(), strings.ToLower(name)):
 			o.Header.Set(name, value)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,20 +59,21 @@ type Keyring struct {
 // another of the same context: any strings, in the same order. New reports all faults at once and never shows a secret.
 func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	if len(secrets) == 0 {
-		return nil, errors.New("seal: there is no secret")
+		return nil, errors.New("there must be at least one key")
 	}
 	k := &Keyring{keys: make([]*key, len(secrets))}
 	var faults []error
 	info := string(appendStrings([]byte("github.com/s3presign/presign/internal/seal "), version, context))
 	for i, secret := range secrets {
 		switch {
+		case len(secret) == 0: // A variable of the environment that is not set, most often.
+			faults = append(faults, fmt.Errorf("key %d is empty; it needs at least %d random bytes", i+1, MinSecret))
+			continue
 		case len(secret) < MinSecret:
-			faults = append(faults, fmt.Errorf("seal: secret %d of %d has %d bytes; at least %d are required",
-				i+1, len(secrets), len(secret), MinSecret))
+			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got %d", i+1, MinSecret, len(secret)))
 			continue
 		case !slices.ContainsFunc(secret, func(b byte) bool { return b != secret[0] }):
-			faults = append(faults, fmt.Errorf("seal: secret %d of %d repeats a single byte; it has to be random",
-				i+1, len(secrets)))
+			faults = append(faults, fmt.Errorf("key %d must be random, got one byte repeated", i+1))
 			continue
 		}
 		k.keys[i] = newKey(must(hkdf.Key(sha256.New, secret, nil, info, keySize)))
@@ -207,4 +209,25 @@ func stringsLen(first string, rest []string) int {
 		n += 2 + len(s)
 	}
 	return n
+}
+
+// IsText reports whether s has the form of a sealed text, whoever sealed it.
+func IsText(s string) bool {
+	text, ok := strings.CutPrefix(s, version)
+	if !ok || len(text) < encoding.EncodedLen(overhead) {
+		return false
+	}
+	_, err := encoding.DecodeString(text)
+	return err == nil
+}
+
+// Fingerprint returns 8 hex digits of a hash of secrets. Two processes with the
+// same secrets have the same fingerprint.
+func Fingerprint(secrets [][]byte) string {
+	h := sha256.New()
+	for _, secret := range secrets {
+		derived := must(hkdf.Key(sha256.New, secret, nil, "github.com/s3presign/presign/internal/seal fingerprint", keySize))
+		h.Write(derived)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4])
 }

@@ -73,12 +73,12 @@ func TestSaltIsReplaced(t *testing.T) {
 
 func TestSecrets(t *testing.T) {
 	for want, secrets := range map[string][][]byte{
-		"seal: there is no secret":                                                 nil,
-		"seal: secret 1 of 1 has 0 bytes; at least 32 are required":                {nil},
-		"seal: secret 2 of 2 has 31 bytes; at least 32 are required":               {secret(1), secret(2)[:31]},
-		"seal: secret 1 of 1 repeats a single byte; it has to be random":           {make([]byte, 32)},
-		"seal: secret 2 of 2 repeats a single byte; it has to be random":           {secret(1), make([]byte, 64)},
-		"secret 1 of 2 has 2 bytes; at least 32 are required\nseal: secret 2 of 2": {[]byte("pw"), []byte("pass")},
+		"there must be at least one key":                                   nil,
+		"key 1 is empty; it needs at least 32 random bytes":                {nil},
+		"key 2 must have at least 32 random bytes, got 31":                 {secret(1), secret(2)[:31]},
+		"key 1 must be random, got one byte repeated":                      {make([]byte, 32)},
+		"key 2 must be random, got one byte repeated":                      {secret(1), make([]byte, 64)},
+		"key 1 must have at least 32 random bytes, got 2\nkey 2 must have": {[]byte("pw"), []byte("pass")},
 	} {
 		_, err := New(secrets)
 		require.ErrorContains(t, err, want)

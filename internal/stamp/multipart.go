@@ -3,6 +3,8 @@ package stamp
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
 // Multipart is what has to be known of a multipart upload that is under way.
@@ -31,7 +33,7 @@ func ParseMultipart(b []byte) (*Multipart, error) {
 	m := &Multipart{Key: r.text(), UploadID: r.text(), PartSize: int64(r.number())}
 	m.Expires = time.Unix(int64(r.number()), 0).UTC()
 	lifetime := r.number()
-	if r.bad || m.PartSize < 1 || lifetime > uint64(maxLifetime/time.Second) {
+	if r.bad || m.PartSize < 1 || lifetime > uint64(s3limit.Lifetime/time.Second) {
 		return nil, errMalformed
 	}
 	m.Lifetime = time.Duration(lifetime) * time.Second
@@ -42,5 +44,3 @@ func ParseMultipart(b []byte) (*Multipart, error) {
 	m.Stamp = *s
 	return m, nil
 }
-
-const maxLifetime = 7 * 24 * time.Hour // of a signature

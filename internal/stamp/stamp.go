@@ -28,8 +28,8 @@ type Stamp struct {
 	Metadata [16]byte
 }
 
-// Header is a header with its name in lower case.
-type Header struct{ Name, Value string }
+// A Header is a header with its name in lower case.
+type Header = struct{ Name, Value string }
 
 // Published is the stamp of a copy that was verified. It holds what was seen of the file, since a store might have copied
 // another one.

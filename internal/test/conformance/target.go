@@ -193,7 +193,7 @@ func (t run) upload(ctx context.Context) error {
 	if t.c.With != nil {
 		t.c.With(&t.policy)
 	}
-	t.wish = presign.Upload{Filename: fileName, Key: t.folder}
+	t.wish = presign.Upload{Filename: fileName, Key: t.folder, Owner: "conformance"}
 	if t.c.Kind != Form {
 		sizeKnown(&t.wish)
 	}

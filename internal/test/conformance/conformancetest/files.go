@@ -100,7 +100,7 @@ func RunFiles(t *testing.T, target conformance.Target) {
 
 		grant, err = signer.Put(t.Context(), presign.Upload{Filename: "a.bin", Size: int64(size)})
 		if want != taken {
-			require.ErrorContains(t, err, "presign: size is", "PUT of %d bytes", size)
+			require.ErrorContains(t, err, "presign: size must be", "PUT of %d bytes", size)
 			continue
 		}
 		require.NoError(t, err)
@@ -112,6 +112,7 @@ func RunFiles(t *testing.T, target conformance.Target) {
 
 // uploadParts uploads a file in parts, and has the service complete it.
 func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer, f File, upload presign.Upload) {
+	upload.Owner = "conformance"
 	m, err := signer.StartMultipart(t.Context(), upload)
 	require.NoError(t, err)
 	number := 0

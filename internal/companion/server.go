@@ -1,0 +1,284 @@
+package companion
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/httpbody"
+	"github.com/s3presign/presign/internal/multipart"
+	"github.com/s3presign/presign/internal/route"
+	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/sigv4"
+	"github.com/s3presign/presign/internal/strict"
+)
+
+// A Server answers the requests that Uppy sends to Companion. It has no route
+// for /s3/sts, which would return credentials.
+//
+// No answer has the member "expires", which Companion's answers have: Uppy 5
+// ends a request that has not finished by then, although S3 does not.
+//
+// See https://uppy.io/docs/aws-s3/.
+type Server struct {
+	Rules      *rules.Rules
+	Grants     *grant.Signer
+	Multiparts *multipart.Engine
+
+	// Accept validates an upload and asks the service for it. If invalid is not
+	// nil, the upload is rejected, and Accept returns all reasons. The result
+	// has no redirect, which Uppy rejects.
+	Accept func(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error)
+
+	Hook completion.Hook
+}
+
+// Routes returns the routes of a path below /s3/, by its segments, or nil.
+func (s *Server) Routes(path []string) []route.Route {
+	switch {
+	case len(path) == 1 && path[0] == "params":
+		return []route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: s.signForm}}
+	case len(path) == 0 || path[0] != "multipart":
+		return nil
+	case len(path) == 1:
+		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: s.start}}
+	case len(path) == 2:
+		return []route.Route{
+			s.route(http.MethodDelete, path[1], abort),
+			s.route(http.MethodGet, path[1], listParts),
+		}
+	case len(path) != 3:
+		return nil
+	case path[2] == "batch":
+		return []route.Route{s.route(http.MethodGet, path[1], signBatch)}
+	case path[2] == "complete":
+		complete := s.route(http.MethodPost, path[1], s.complete)
+		complete.MaxBody = httpbody.MaxListSize
+		return []route.Route{complete}
+	}
+	if number, ok := PartNumber(path[2]); ok {
+		return []route.Route{s.route(http.MethodGet, path[1], func(m *multipart.Upload, c *route.Call) (any, error) {
+			return signNumber(m, c, number)
+		})}
+	}
+	return nil
+}
+
+// signForm is GET params: a form for a file that is uploaded in one request.
+func (s *Server) signForm(c *route.Call) (int, any, error) {
+	if err := checkFetch(c.Request); err != nil {
+		return 0, nil, err
+	}
+	var q request
+	if err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata)); err != nil {
+		return 0, nil, err
+	}
+	valid, err := s.accept(c, &q, rules.POST)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
+	defer cancel()
+	signed, err := s.Grants.Sign(ctx, &valid)
+	if err != nil {
+		return 0, nil, err
+	}
+	fields := make(map[string]string, len(signed.Fields))
+	for _, f := range signed.Fields {
+		fields[f.Name] = f.Value
+	}
+	return http.StatusOK, map[string]any{"method": signed.Method, "url": signed.URL, "fields": fields}, nil
+}
+
+// start is POST multipart.
+func (s *Server) start(c *route.Call) (int, any, error) {
+	var q request
+	var metadata json.RawMessage
+	err := c.Body.Decode(c.Request, q.members(&metadata), false)
+	if err != nil {
+		return 0, nil, err
+	}
+	if q.metadata, err = Metadata(metadata); err != nil {
+		return 0, nil, malformed("metadata", err)
+	}
+	valid, err := s.accept(c, &q, rules.Multipart)
+	if err != nil {
+		return 0, nil, err
+	}
+	m, err := s.Multiparts.Start(c.Request.Context(), valid, q.partSize)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, map[string]any{"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize}, nil
+}
+
+// A request is what Uppy states of a file.
+type request struct {
+	filename, mediaType string
+	metadata            map[string]string
+	partSize            int64
+}
+
+// members returns the targets of the members of a request. The metadata of a
+// query and of a body have different forms.
+func (q *request) members(metadata any) []strict.Member {
+	return []strict.Member{{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType}, {Name: "metadata", Value: metadata}}
+}
+
+// accept returns the upload that Uppy asks for. The protocol has no size and no
+// checksum; an app can put them into the file's metadata.
+func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, error) {
+	u := rules.Upload{Filename: q.filename, Type: q.mediaType, Owner: c.Owner, Method: method}
+	var violations []error
+	for _, size := range []struct {
+		name   string
+		target *int64
+	}{{"size", &u.Size}, {"partSize", &q.partSize}} {
+		n, err := strconv.ParseInt(q.metadata[size.name], 10, 64)
+		switch {
+		case err != nil: // The metadata holds something else under this name.
+		case n <= 0:
+			violations = append(violations, rules.SizeViolation(size.name, n))
+		default:
+			*size.target = n
+		}
+	}
+	if s.Rules.Checksum != "" {
+		u.Checksum = q.metadata["checksum"]
+	}
+	for name, value := range q.metadata {
+		if value != "" && slices.Contains(s.Rules.Metadata, strings.ToLower(name)) {
+			if u.Metadata == nil {
+				u.Metadata = make(map[string]string)
+			}
+			u.Metadata[name] = value
+		}
+	}
+	return s.Accept(c, u, errors.Join(violations...))
+}
+
+// route returns a route that lets the owner of a multipart upload do something
+// with it. Every request has the key beside the ID, and the two must belong
+// together.
+func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call) (any, error)) route.Route {
+	return route.Route{Method: method, MaxBody: httpbody.MaxSize, Serve: func(c *route.Call) (int, any, error) {
+		if method == http.MethodGet {
+			if err := checkFetch(c.Request); err != nil {
+				return 0, nil, err
+			}
+		}
+		m, err := s.Multiparts.Resume(c.Owner, id)
+		if m != nil {
+			c.Key, c.GrantID = m.Key, m.GrantID
+			if !slices.Equal(c.Request.URL.Query()["key"], []string{m.Key}) {
+				err = multipart.ErrInvalidID
+			}
+		}
+		if err != nil {
+			return 0, nil, err
+		}
+		answer, err := do(m, c)
+		return http.StatusOK, answer, err
+	}}
+}
+
+// listParts is GET multipart/{id}.
+func listParts(m *multipart.Upload, c *route.Call) (any, error) {
+	stored, err := m.List(c.Request.Context())
+	type part struct {
+		PartNumber int
+		Size       int64
+		ETag       string
+	}
+	list := make([]part, len(stored))
+	for i, p := range stored {
+		list[i] = part{p.Number, p.Size, p.ETag}
+	}
+	return list, err
+}
+
+// signNumber is GET multipart/{id}/{number}.
+func signNumber(m *multipart.Upload, c *route.Call, number int) (any, error) {
+	urls, err := signNumbers(m, c, []int{number})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"url": urls[strconv.Itoa(number)]}, nil
+}
+
+// signBatch is GET multipart/{id}/batch.
+func signBatch(m *multipart.Upload, c *route.Call) (any, error) {
+	numbers, err := PartNumbers(c.Request.URL.Query().Get("partNumbers"))
+	if err != nil {
+		return nil, malformed("partNumbers", err)
+	}
+	urls, err := signNumbers(m, c, numbers)
+	return map[string]any{"presignedUrls": urls}, err
+}
+
+func signNumbers(m *multipart.Upload, c *route.Call, numbers []int) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
+	defer cancel()
+	parts := make([]multipart.Part, len(numbers))
+	for i, number := range numbers {
+		parts[i].Number = number
+	}
+	signed, _, err := m.Sign(ctx, parts)
+	urls := make(map[string]string, len(signed))
+	for i, url := range signed {
+		urls[strconv.Itoa(numbers[i])] = url
+	}
+	return urls, err
+}
+
+// complete is POST multipart/{id}/complete.
+func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
+	var array json.RawMessage
+	if err := c.Body.Decode(c.Request, []strict.Member{{Name: "parts", Value: &array}}, false); err != nil {
+		return nil, err
+	}
+	named, err := Parts(array)
+	if err != nil {
+		return nil, malformed("parts", err)
+	}
+	parts := make([]multipart.Part, len(named))
+	for i, p := range named {
+		parts[i] = multipart.Part{Number: p.Number, ETag: p.ETag}
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.CopyTime)
+	defer cancel()
+	object, err := m.Complete(ctx, parts, s.Hook)
+	if err != nil {
+		return nil, err
+	}
+	endpoint := &s.Grants.Endpoint
+	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), object.Key)
+	// The answer for a form has the same key. POST /complete accepts it and returns the Object.
+	return map[string]string{"location": string(location), "key": m.Key}, nil
+}
+
+// abort is DELETE multipart/{id}.
+func abort(m *multipart.Upload, c *route.Call) (any, error) {
+	return struct{}{}, m.Abort(c.Request.Context())
+}
+
+// checkFetch rejects requests that a page made without a script: a link, a
+// form, an image. Grants are for scripts only.
+func checkFetch(r *http.Request) error {
+	switch mode := r.Header.Get("Sec-Fetch-Mode"); mode {
+	case "navigate", "no-cors":
+		return &httpbody.Error{Status: http.StatusForbidden, Cause: fmt.Errorf("presign: a browser's request with Sec-Fetch-Mode: %s", mode)}
+	}
+	return nil
+}
+
+func malformed(field string, err error) error {
+	return httpbody.Malformed(&strict.Error{Field: field, Detail: err.Error()})
+}

@@ -1,0 +1,161 @@
+package credential
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+const roleDuration = time.Hour
+
+// A Role provides the credentials of sessions in an IAM role. It is safe for
+// concurrent use.
+type Role struct {
+	provider *stscreds.AssumeRoleProvider
+	roleARN  string
+	logger   *slog.Logger
+	last     atomic.Pointer[session]
+
+	mu      sync.Mutex
+	attempt chan struct{} // closed when the current attempt ends; nil without one; guarded by mu
+}
+
+// NewRole returns a Role that calls STS through client.
+func NewRole(
+	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger, optFns ...func(*stscreds.AssumeRoleOptions),
+) *Role {
+	r := &Role{roleARN: roleARN, logger: logger}
+	optFns = append(optFns[:len(optFns):len(optFns)], func(o *stscreds.AssumeRoleOptions) {
+		o.Duration = cmp.Or(o.Duration, roleDuration)
+		if o.Client == nil {
+			o.Client = noSTS{} // A nil client would panic in the background.
+		}
+	})
+	r.provider = stscreds.NewAssumeRoleProvider(client, roleARN, optFns...)
+	r.last.Store(&session{})
+	return r
+}
+
+// A session is the result of the last attempt to start one.
+type session struct {
+	credentials aws.Credentials
+	err         error     // of the attempt; the credentials are those of the session before
+	next        time.Time // no attempt before then, by the monotonic clock: the other clock may be set
+}
+
+// isFresh reports whether no attempt is due. A machine that has slept may find
+// that the session has ended.
+func (s *session) isFresh(now time.Time) bool {
+	return now.Before(s.next) && (s.err != nil || s.remaining(now) > 0)
+}
+
+func (s *session) remaining(now time.Time) time.Duration {
+	return max(0, s.credentials.Expires.Sub(now))
+}
+
+// result returns the credentials unless they have expired and cannot be renewed.
+func (s *session) result(now time.Time) (aws.Credentials, error) {
+	if s.err != nil && s.remaining(now) == 0 {
+		return aws.Credentials{}, s.err
+	}
+	return s.credentials, nil
+}
+
+// Retrieve implements [aws.CredentialsProvider].
+func (r *Role) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	now, last := time.Now(), r.last.Load()
+	if last.isFresh(now) {
+		return last.result(now)
+	}
+	done := r.startAttempt(ctx)
+	if last.remaining(now) >= minRemaining {
+		return last.credentials, nil
+	}
+	select {
+	case <-done:
+		return r.last.Load().result(time.Now())
+	case <-ctx.Done():
+		return aws.Credentials{}, fmt.Errorf("assuming the role %s: %w", r.roleARN, ctx.Err())
+	}
+}
+
+// startAttempt starts an attempt unless there is one. It returns a channel that
+// is closed when the attempt has ended.
+func (r *Role) startAttempt(ctx context.Context) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.attempt != nil {
+		return r.attempt
+	}
+	done := make(chan struct{})
+	last := r.last.Load()
+	if last.isFresh(time.Now()) { // An attempt has ended since the caller looked.
+		close(done)
+		return done
+	}
+	r.attempt = done
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTime)
+		defer cancel()
+		r.last.Store(r.assume(ctx, last))
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.attempt = nil
+		close(done)
+	}()
+	return done
+}
+
+// assume makes one attempt. Attempts never overlap, since stscreds is not safe
+// for concurrent use.
+func (r *Role) assume(ctx context.Context, last *session) *session {
+	credentials, err := r.callSTS(ctx)
+	credentials.Expires = credentials.Expires.Round(0) // Only the wall clock counts.
+	now, s := time.Now(), &session{credentials: credentials}
+	switch {
+	case err != nil:
+	case !credentials.HasKeys():
+		err = errors.New("STS returned no keys")
+	case s.remaining(now) == 0:
+		err = fmt.Errorf("STS returned a session that ended at %v; check the clock of this machine", credentials.Expires)
+	default:
+		if last.err != nil {
+			r.logger.InfoContext(ctx, "role assumed again", slog.String("role", r.roleARN))
+		}
+		s.next = now.Add(max(s.remaining(now)/2, retryInterval))
+		return s
+	}
+	// The next attempt comes before the last credentials are too old to sign.
+	wait := min(renewInterval, max(retryInterval, last.remaining(now)-minRemaining))
+	r.logger.WarnContext(ctx, "role not assumed", slog.String("role", r.roleARN), slog.Any("error", err),
+		slog.Duration("left", last.remaining(now).Truncate(time.Second)), slog.Duration("retry_in", wait))
+	return &session{last.credentials, fmt.Errorf("assuming the role %s: %w", r.roleARN, err), now.Add(wait)}
+}
+
+// callSTS turns a panic into an error: a client that is a nil pointer, for
+// example, would end the program here.
+func (r *Role) callSTS(ctx context.Context) (c aws.Credentials, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the client for STS, or one of the options, panicked: %v", p)
+		}
+	}()
+	return r.provider.Retrieve(ctx)
+}
+
+// noSTS replaces a client that is nil.
+type noSTS struct{}
+
+// AssumeRole implements [stscreds.AssumeRoleAPIClient].
+func (noSTS) AssumeRole(context.Context, *sts.AssumeRoleInput, ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+	return nil, errors.New("the client for STS must not be nil")
+}

@@ -1,0 +1,155 @@
+package multipart
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/s3limit"
+	"github.com/s3presign/presign/internal/stamp"
+)
+
+// Complete makes an object of the parts, or of all parts that the store has if
+// parts is empty. It then completes that object.
+func (m *Upload) Complete(ctx context.Context, parts []Part, hook completion.Hook) (*completion.Object, error) {
+	if err := m.checkExpiry(); err != nil {
+		return nil, err
+	}
+	selected, err := m.selectParts(ctx, parts)
+	if len(rules.Find[rules.Violation](err)) > 0 {
+		// While another request completes the upload, some stores list some of its parts and then report that there is
+		// no such upload. Others still list the remaining parts when the object exists.
+		if selected, err = m.selectParts(ctx, parts); len(rules.Find[rules.Violation](err)) > 0 {
+			if object, err := m.completeObject(ctx, hook); !errors.Is(err, completion.ErrNotUploaded) {
+				return object, err
+			}
+		}
+	}
+	if errors.Is(err, objectstore.ErrNoUpload) {
+		return m.waitForObject(ctx, hook)
+	} else if err != nil {
+		return nil, err
+	}
+	size := total(selected)
+	if size > m.granted.MaxSize {
+		return nil, m.reject(ctx, m.sizeViolation(size))
+	}
+	for _, p := range selected[:len(selected)-1] {
+		if p.Size < s3limit.PartSize {
+			v := rules.Violate("parts", rules.CodeTooSmall, "must have at least %d bytes in all parts except the last, got %d in part %d",
+				s3limit.PartSize, p.Size, p.Number)
+			v.Min = s3limit.PartSize
+			return nil, v
+		}
+	}
+	return m.join(ctx, selected, size, hook)
+}
+
+// join makes an object of the parts and completes it.
+func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64, hook completion.Hook) (*completion.Object, error) {
+	var whole *objectstore.Whole
+	if algorithm, sum, ok := strings.Cut(m.granted.Checksum, " "); ok {
+		whole = &objectstore.Whole{Algorithm: algorithm, Value: sum}
+	}
+	replace := m.granted.Replace && m.engine.Rules.Replace
+	err := m.engine.Store.CompleteUpload(ctx, m.store, parts, size, whole, replace)
+	switch {
+	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
+		// The parts were there a moment ago. Some stores report success while another request completes the upload; so
+		// does the SDK when it repeats a request whose answer was lost.
+		object, err := m.waitForObject(ctx, hook)
+		if errors.Is(err, completion.ErrNotUploaded) {
+			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)
+		}
+		return object, err
+	case errors.Is(err, objectstore.ErrExists):
+		// The object may be this upload, because the SDK repeats a request whose answer was lost.
+		object, err := m.completeObject(ctx, hook)
+		if !errors.Is(err, completion.ErrNotUploaded) {
+			return object, err
+		}
+		return nil, m.reject(ctx, completion.Taken())
+	case errors.Is(err, objectstore.ErrDead):
+		if err := m.abortAnyway(ctx); err != nil {
+			return nil, err
+		}
+		return nil, errDead
+	case errors.Is(err, objectstore.ErrBadDigest):
+		return nil, rules.Violate("checksum", rules.CodeContradictsContent, "must match the parts that have arrived")
+	}
+	return nil, completion.StoreError(err)
+}
+
+// waitForObject completes the object of an upload that has ended at an unknown
+// time. While one request completes an upload, stores may report to another
+// that there is none, before the object exists.
+func (m *Upload) waitForObject(ctx context.Context, hook completion.Hook) (*completion.Object, error) {
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		object, err := m.completeObject(ctx, hook)
+		if !errors.Is(err, completion.ErrNotUploaded) || wait > 1600*time.Millisecond {
+			return object, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// completeObject completes the object of the upload, if it exists. An object of
+// another grant is not the upload's.
+func (m *Upload) completeObject(ctx context.Context, hook completion.Hook) (*completion.Object, error) {
+	return m.engine.Completion.Complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }, hook)
+}
+
+// selectParts returns the named parts, or all, as the store has them. It
+// returns a Violation if they have fewer bytes than were granted.
+func (m *Upload) selectParts(ctx context.Context, named []Part) ([]objectstore.Part, error) {
+	stored, err := m.list(ctx)
+	if errors.Is(err, objectstore.ErrNoUpload) {
+		return nil, err
+	} else if err != nil {
+		return nil, completion.StoreError(err)
+	}
+	selected, err := matchParts(named, stored)
+	if err != nil {
+		return nil, err
+	}
+	if size := total(selected); size < m.granted.MinSize {
+		return nil, m.sizeViolation(size)
+	}
+	return selected, nil
+}
+
+// matchParts returns the named parts as the store has them, or all of them if
+// named is empty.
+func matchParts(named []Part, stored []objectstore.Part) ([]objectstore.Part, error) {
+	selected := stored
+	if len(named) > 0 {
+		selected = make([]objectstore.Part, 0, len(named))
+		byNumber := func(a, b Part) int { return cmp.Compare(a.Number, b.Number) }
+		for _, want := range slices.SortedFunc(slices.Values(named), byNumber) {
+			i, found := slices.BinarySearchFunc(stored, want.Number, func(p objectstore.Part, number int) int {
+				return cmp.Compare(p.Number, number)
+			})
+			if !found || !want.matches(stored[i]) {
+				return nil, rules.Violate("parts", rules.CodeMissing, "must name parts that have arrived, got part %d, which has not arrived with these values", want.Number)
+			}
+			selected = append(selected, stored[i])
+		}
+	}
+	for i, p := range selected {
+		if p.Number != i+1 { // The file would have a gap, or one part twice.
+			return nil, rules.Violate("parts", rules.CodeMissing, "must be numbered from 1 without gaps, got part %d in place of part %d", p.Number, i+1)
+		}
+	}
+	return selected, nil
+}

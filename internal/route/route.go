@@ -1,0 +1,28 @@
+// Package route describes what a Handler does for one path and method.
+package route
+
+import (
+	"net/http"
+
+	"github.com/s3presign/presign/internal/httpbody"
+)
+
+// A Route serves one method of one path.
+type Route struct {
+	Method  string
+	MaxBody int64 // bytes
+	Serve   func(*Call) (status int, answer any, err error)
+}
+
+// A Call is one request after authentication.
+type Call struct {
+	Request *http.Request
+	Body    *httpbody.Body
+	Owner   string
+
+	// Key and GrantID are set as soon as they are known, for the log.
+	Key, GrantID string
+
+	// MetadataAdded is set if the service has added or changed metadata.
+	MetadataAdded bool
+}

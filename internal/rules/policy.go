@@ -1,0 +1,285 @@
+// Package rules compiles a Policy and validates uploads against it.
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/s3presign/presign/internal/checksum"
+	"github.com/s3presign/presign/internal/mediatype"
+	"github.com/s3presign/presign/internal/objectheader"
+	"github.com/s3presign/presign/internal/objectkey"
+	"github.com/s3presign/presign/internal/s3limit"
+)
+
+// Limits of this library, beside those of S3.
+const (
+	// OwnerSize is the largest size of an owner in bytes.
+	OwnerSize = 128
+
+	defaultLifetime = 15 * time.Minute
+	metadataNames   = 20  // that a client may send, unless the Policy lists more
+	stampedSize     = 256 // bytes of the headers that every stamp repeats
+)
+
+// StampName is the name of the metadata that holds the stamp.
+const StampName = "presign"
+
+// A Policy describes what may be uploaded. It has the fields of presign.Policy.
+type Policy struct {
+	Prefix           string
+	FinalPrefix      string
+	Types            []string
+	MinSize, MaxSize int64
+	Lifetime         time.Duration
+	Checksum         types.ChecksumAlgorithm
+	Metadata         []string
+	Headers          map[string]string
+	Replace          bool
+}
+
+// A Pair is a name with its value.
+type Pair = struct{ Name, Value string }
+
+// Rules are a Policy that has been checked, and what follows from it. Rules are
+// immutable.
+type Rules struct {
+	Policy
+	Inline        bool   // Content-Disposition is "inline"
+	Stamped       []Pair // the headers that S3 returns with an object, for its stamp
+	Headers       []Pair // Policy.Headers as a PUT signs them, sorted
+	ClientHeaders []Pair // Policy.Headers as a client sends them
+	FormFields    []Pair // Policy.Headers as a form holds them
+
+	ChecksumHeader string // of Policy.Checksum
+	Formless       string // the reason why no form can be granted, or empty
+
+	exact []string // the entries of Policy.Types that are not patterns
+}
+
+// Compile checks a policy and reports all faults at once. The Rules hold copies
+// of its slices and maps.
+func Compile(p Policy) (*Rules, error) {
+	p.Types = slices.Clone(p.Types)
+	p.Metadata = slices.Clone(p.Metadata)
+	headers := p.Headers
+	p.Headers = nil
+	c := compiler{rules: &Rules{Policy: p, ChecksumHeader: checksum.Header(string(p.Checksum))}}
+	c.compilePrefixes()
+	c.compileTypes()
+	c.compileSizes()
+	c.compileLifetime()
+	c.compileChecksum()
+	c.compileMetadata()
+	c.compileHeaders(headers)
+	return c.rules, errors.Join(c.faults...)
+}
+
+// compiler fills in rules and collects the faults of their Policy.
+type compiler struct {
+	rules  *Rules
+	faults []error
+}
+
+func (c *compiler) fault(field, format string, args ...any) {
+	c.faults = append(c.faults, fmt.Errorf("presign: Policy."+field+" "+format, args...))
+}
+
+func (c *compiler) compilePrefixes() {
+	c.checkPrefix("Prefix", c.rules.Prefix)
+	if c.rules.FinalPrefix == "" {
+		return
+	}
+	c.checkPrefix("FinalPrefix", c.rules.FinalPrefix)
+	if strings.HasPrefix(c.rules.FinalPrefix, c.rules.Prefix) || strings.HasPrefix(c.rules.Prefix, c.rules.FinalPrefix) {
+		c.fault("FinalPrefix", "must not overlap Prefix %q, where grants apply, got %q", c.rules.Prefix, c.rules.FinalPrefix)
+	}
+}
+
+func (c *compiler) checkPrefix(field, prefix string) {
+	switch {
+	case prefix == "":
+		c.fault(field, `must not be empty; set it to a prefix that ends in "/", such as "uploads/"`)
+	case !strings.HasSuffix(prefix, "/"):
+		c.fault(field, `must end in "/", got %q`, prefix)
+	case strings.Contains(prefix, "$"):
+		c.fault(field, `must not contain "$", which POST policies interpret, got %q`, prefix)
+	default:
+		if err := objectkey.CheckKey(prefix); err != nil {
+			c.fault(field, "%w", err)
+		}
+	}
+}
+
+func (c *compiler) compileTypes() {
+	r := c.rules
+	if len(r.Types) == 0 {
+		c.fault("Types", `must name the types that may be uploaded ("*/*" for any)`)
+	}
+	for i, t := range r.Types {
+		pattern, err := mediatype.ParsePattern(t)
+		if err != nil {
+			c.fault("Types", "must hold media types, got %q: %w", t, err)
+		}
+		if r.Types[i] = pattern; !strings.HasSuffix(pattern, "/*") {
+			r.exact = append(r.exact, pattern)
+		}
+	}
+}
+
+func (c *compiler) compileSizes() {
+	least, most := c.rules.MinSize, c.rules.MaxSize
+	if least == 0 {
+		c.rules.MinSize = 1
+	}
+	switch {
+	case least < 0:
+		c.fault("MinSize", "must not be negative, got %d", least)
+	case most <= 0:
+		c.fault("MaxSize", "must be at least 1 byte, got %d", most)
+	case most > s3limit.ObjectSize:
+		c.fault("MaxSize", "must be at most %d bytes, the largest object of S3, got %d", int64(s3limit.ObjectSize), most)
+	case most < least:
+		c.fault("MaxSize", "must not be less than MinSize, %d, got %d", least, most)
+	}
+}
+
+func (c *compiler) compileLifetime() {
+	switch lifetime := c.rules.Lifetime; {
+	case lifetime == 0:
+		c.rules.Lifetime = defaultLifetime
+	case lifetime < time.Second || lifetime > s3limit.Lifetime:
+		c.fault("Lifetime", "must be between 1s and %v (7 days), got %v", s3limit.Lifetime, lifetime)
+	}
+}
+
+func (c *compiler) compileChecksum() {
+	switch algorithm := c.rules.Checksum; {
+	case algorithm == "":
+	case checksum.Size(algorithm) == 0:
+		c.fault("Checksum", "must be one of %s, got %q", list(checksum.Names()), algorithm)
+	case !checksum.InForm(algorithm):
+		c.rules.Formless = fmt.Sprintf("S3 accepts no %s checksum in a form", algorithm)
+	}
+}
+
+func (c *compiler) compileMetadata() {
+	names := c.rules.Metadata
+	for i, name := range names {
+		names[i] = strings.ToLower(name)
+		switch {
+		case !isName(name):
+			c.fault("Metadata", `must hold names of letters, digits, "-", "_" and ".", got %q`, name)
+		case strings.HasPrefix(names[i], "x-amz-meta-"):
+			c.fault("Metadata", "must hold names without x-amz-meta-, got %q", name)
+		case names[i] == StampName:
+			c.fault("Metadata", "must not hold %q, the name of the stamp", name)
+		case slices.Contains(names[:i], names[i]):
+			c.fault("Metadata", "must hold each name once, got %q twice", name)
+		}
+	}
+}
+
+func (c *compiler) compileHeaders(headers map[string]string) {
+	r := c.rules
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if err := c.addHeader(name, headers[name]); err != nil {
+			c.fault("Headers", "must not hold %q: %w", name, err)
+		}
+	}
+	slices.SortFunc(r.Headers, ByName)
+	r.ClientHeaders = slices.Clone(r.Headers)
+	for i, h := range r.ClientHeaders {
+		if !strings.HasPrefix(h.Name, "x-amz-") {
+			r.ClientHeaders[i].Name = http.CanonicalHeaderKey(h.Name)
+		}
+	}
+	size := 0
+	for _, h := range r.Headers {
+		if objectheader.Returned(h.Name) {
+			r.Stamped = append(r.Stamped, h)
+			size += len(h.Value)
+		}
+	}
+	if size > stampedSize {
+		c.fault("Headers", "must have at most %d bytes in the headers that every stamp repeats (%s), got %d",
+			stampedSize, list(objectheader.AllReturned()), size)
+	}
+}
+
+func (c *compiler) addHeader(name, value string) error {
+	r := c.rules
+	if strings.EqualFold(name, "Content-Disposition") {
+		if value != "attachment" && value != "inline" {
+			return fmt.Errorf(`its value must be "attachment" or "inline", to which the file name is added, got %q`, value)
+		}
+		r.Inline = value == "inline"
+		return nil
+	}
+	if value == "" || !isPrintable(value) {
+		return errors.New("its value must be printable ASCII without outer spaces")
+	}
+	field, formValue, err := objectheader.FormField(name, value)
+	if err != nil {
+		return err
+	}
+	lower := strings.ToLower(name)
+	if slices.ContainsFunc(r.Headers, func(h Pair) bool { return h.Name == lower }) {
+		return errors.New("it must appear once, whatever its letter case")
+	}
+	r.Headers = append(r.Headers, Pair{Name: lower, Value: value})
+	r.FormFields = append(r.FormFields, Pair{Name: field, Value: formValue})
+	switch {
+	case field == "":
+		r.Formless = fmt.Sprintf("S3 documents no form field for the header %s", name)
+	case strings.Contains(formValue, "$"):
+		r.Formless = fmt.Sprintf("a form cannot hold the dollar sign in the header %s", name)
+	}
+	return nil
+}
+
+// WithoutForms returns r with another reason why no form can be granted. It
+// returns r itself if the reason is empty.
+func (r *Rules) WithoutForms(reason string) *Rules {
+	if reason == "" {
+		return r
+	}
+	changed := *r
+	changed.Formless = reason
+	return &changed
+}
+
+// ByName compares pairs by name.
+func ByName(a, b Pair) int { return strings.Compare(a.Name, b.Name) }
+
+// Sorted returns the entries of m in the order of their names.
+func Sorted(m map[string]string) []Pair {
+	if len(m) == 0 {
+		return nil
+	}
+	pairs := make([]Pair, 0, len(m))
+	for name, value := range m {
+		pairs = append(pairs, Pair{Name: name, Value: value})
+	}
+	slices.SortFunc(pairs, ByName)
+	return pairs
+}
+
+func isName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.')
+	})
+}
+
+// isPrintable reports whether s can be the value of a header and reaches S3
+// unchanged.
+func isPrintable(s string) bool {
+	return strings.Trim(s, " ") == s && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+}

@@ -1,0 +1,33 @@
+// Package s3limit holds the limits of S3, each in one place.
+//
+// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
+package s3limit
+
+import "time"
+
+const (
+	// RequestSize is the largest body of one PUT, form or part, and the largest
+	// object that one CopyObject copies, in bytes.
+	RequestSize = 5 << 30
+
+	// Parts is the largest number of parts in a multipart upload.
+	Parts = 10_000
+
+	// PartSize is the smallest size of a part in bytes. The last part may be smaller.
+	PartSize = 5 << 20
+
+	// ObjectSize is the largest size of an object in bytes.
+	ObjectSize = Parts * RequestSize
+
+	// KeySize is the largest size of an object key in bytes of UTF-8.
+	KeySize = 1024
+
+	// MetadataSize is the largest size of user metadata, names and values together, in bytes.
+	MetadataSize = 2 << 10
+
+	// FormSize is the largest size of what a form sends before the file, in bytes.
+	FormSize = 20480
+
+	// Lifetime is the longest lifetime of a signature.
+	Lifetime = 7 * 24 * time.Hour
+)

@@ -1,0 +1,162 @@
+package presign
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/multipart"
+	"github.com/s3presign/presign/internal/rules"
+)
+
+// filled returns a value whose exported fields all have a value, each another.
+func filled[T any](t *testing.T) T {
+	t.Helper()
+	var v T
+	s := reflect.ValueOf(&v).Elem()
+	for i := range s.NumField() {
+		field, name := s.Field(i), s.Type().Field(i).Name
+		if !s.Type().Field(i).IsExported() {
+			continue
+		}
+		switch field.Interface().(type) {
+		case time.Time:
+			field.Set(reflect.ValueOf(time.Unix(int64(i+1), 0).UTC()))
+		case map[string]string:
+			field.Set(reflect.ValueOf(map[string]string{name: fmt.Sprint(i)}))
+		case []string:
+			field.Set(reflect.ValueOf([]string{name}))
+		case []rules.Pair:
+			field.Set(reflect.ValueOf([]rules.Pair{{Name: name, Value: fmt.Sprint(i)}}))
+		default:
+			switch field.Kind() {
+			case reflect.String:
+				field.SetString(name)
+			case reflect.Int, reflect.Int64:
+				field.SetInt(int64(i + 1))
+			case reflect.Bool:
+				field.SetBool(true)
+			default:
+				t.Fatalf("filled must know the type of %T.%s, %v", v, name, field.Type())
+			}
+		}
+	}
+	return v
+}
+
+// requireFields checks that got has each exported field of want with its value,
+// or under another name.
+func requireFields(t *testing.T, want, got any, renamed map[string]string) {
+	t.Helper()
+	w, g := reflect.Indirect(reflect.ValueOf(want)), reflect.Indirect(reflect.ValueOf(got))
+	for i := range w.NumField() {
+		field := w.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		name := field.Name
+		if other, ok := renamed[name]; ok {
+			name = other
+		}
+		found := g.FieldByName(name)
+		require.True(t, found.IsValid(), "%v must have a field %s", g.Type(), name)
+		require.False(t, found.IsZero(), "%v.%s is lost", g.Type(), name)
+		expected := w.Field(i).Interface()
+		if pairs, ok := expected.([]rules.Pair); ok {
+			expected = pairMap(pairs)
+		}
+		require.Equal(t, expected, found.Interface(), "%v.%s", g.Type(), name)
+	}
+}
+
+// TestConversionsKeepEveryField checks the conversions between the types of this
+// package and those of internal packages, in both directions.
+func TestConversionsKeepEveryField(t *testing.T) {
+	policy := filled[Policy](t)
+	requireFields(t, policy, policy.internal(), nil)
+
+	upload := filled[Upload](t)
+	internal := upload.internal(upload.Method, upload.GrantID)
+	require.Zero(t, internal.Deadline, "callers do not set it")
+	internal.Deadline = upload.Deadline
+	requireFields(t, upload, internal, nil)
+	require.Equal(t, &upload, publicUpload(&internal))
+	asked := filled[rules.Upload](t)
+	requireFields(t, asked, publicUpload(&asked), nil)
+
+	object := filled[completion.Object](t)
+	requireFields(t, object, publicObject(&object), nil)
+
+	part := filled[Part](t)
+	requireFields(t, part, internalParts([]Part{part})[0], nil)
+	stored := filled[multipart.Part](t)
+	requireFields(t, stored, Part{Number: stored.Number, Size: stored.Size, ETag: stored.ETag, Checksum: stored.Checksum}, nil)
+
+	signed := filled[grant.Grant](t)
+	requireFields(t, signed, publicGrant(&signed), map[string]string{"ID": "GrantID"})
+	started := filled[multipart.Upload](t)
+	requireFields(t, started, new(Signer).publicMultipart(&started), nil)
+
+	violation := filled[rules.Violation](t)
+	for _, err := range []error{
+		&violation, errors.Join(errors.New("else"), &violation), errors.Join(errors.Join(&violation)), fmt.Errorf("%w", errors.Join(&violation)),
+		&completion.Rejection{Object: &object, Violations: []*rules.Violation{&violation}},
+	} {
+		public := publicError(err)
+		require.Equal(t, err.Error(), public.Error())
+		found := Violations(public)
+		if _, wraps := err.(interface{ Unwrap() error }); wraps {
+			require.Empty(t, found, "engines never wrap a violation")
+			continue
+		}
+		require.Len(t, found, 1)
+		requireFields(t, violation, found[0], nil)
+		require.Empty(t, rules.Find[rules.Violation](public))
+	}
+	rejected := publicError(&completion.Rejection{Object: &object, Violations: []*rules.Violation{&violation, &violation}}).(*RejectedError)
+	requireFields(t, object, rejected.Object, nil)
+	require.Len(t, rejected.Violations, 2)
+}
+
+// TestChangedFieldKnowsEveryField checks that no field of an Upload can be
+// changed by WithAuthorize unnoticed, except those that it may change.
+func TestChangedFieldKnowsEveryField(t *testing.T) {
+	asked := filled[rules.Upload](t)
+	free := []string{"Key", "Metadata", "Redirect"}
+	lowered := map[string]bool{"MaxSize": true, "Lifetime": true}
+	raised := map[string]bool{"MinSize": true}
+	for i, fields := 0, reflect.TypeFor[rules.Upload](); i < fields.NumField(); i++ {
+		name := fields.Field(i).Name
+		change := func(up bool) string {
+			approved := asked
+			field := reflect.ValueOf(&approved).Elem().Field(i)
+			switch field.Kind() {
+			case reflect.String:
+				field.SetString("changed")
+			case reflect.Int64:
+				by := int64(-1)
+				if up {
+					by = 1
+				}
+				field.SetInt(field.Int() + by)
+			default:
+				field.SetZero()
+			}
+			return rules.ChangedField(&asked, &approved)
+		}
+		for _, up := range []bool{true, false} {
+			want := name
+			if slices.Contains(free, name) || lowered[name] && !up || raised[name] && up {
+				want = ""
+			}
+			require.Equal(t, want, change(up), "%s, up %t", name, up)
+		}
+	}
+}

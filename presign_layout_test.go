@@ -1,0 +1,66 @@
+package presign_test
+
+import (
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// maxFunction is the largest number of lines of one function.
+const maxFunction = 65
+
+// TestLayout checks what CONTRIBUTING says of the shape of the code: the files at
+// the root, the direction of imports, and the length of functions.
+func TestLayout(t *testing.T) {
+	const module = "github.com/s3presign/presign"
+	var root []string
+	files, functions := 0, 0
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		if entry.IsDir() && (entry.Name() == "examples" || entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && path != ".") {
+			return filepath.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		path = filepath.ToSlash(path)
+		if !strings.Contains(path, "/") {
+			root = append(root, path)
+		}
+		files++
+		set := gotoken.NewFileSet()
+		file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			if strings.HasPrefix(path, "internal/test/") {
+				continue
+			}
+			require.False(t, strings.HasPrefix(path, "internal/") && imported == module, "%s imports the root", path)
+			require.False(t, strings.HasPrefix(imported, module+"/internal/test/"),
+				"%s imports %s, which does not ship", path, imported)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			// Test support lists its cases in functions.
+			if f, ok := n.(*ast.FuncDecl); ok && !strings.HasPrefix(path, "internal/test/") {
+				functions++
+				lines := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1
+				require.LessOrEqual(t, lines, maxFunction, "%s: %s", path, f.Name.Name)
+			}
+			return true
+		})
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"credentials.go", "handler.go", "options.go", "policy.go", "presign.go"}, root)
+	require.Greater(t, files, 50)
+	require.Greater(t, functions, 400)
+}
