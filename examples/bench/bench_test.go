@@ -129,7 +129,7 @@ func TestSameGrants(t *testing.T) {
 	})
 	require.NoError(t, err)
 	urls := make(map[string]string)
-	ours, err := begun.SignParts(t.Context(), 1, partCount)
+	ours, _, err := begun.SignParts(t.Context(), 1, partCount)
 	require.NoError(t, err)
 	urls["presign part"] = ours[partCount-1]
 	for name, rival := range rivals {

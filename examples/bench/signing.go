@@ -62,7 +62,7 @@ func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err erro
 	}
 	puts = []task{{ours, 1, func() error { _, err := signer.Put(ctx, document); return err }}}
 	forms = []task{{ours, 1, func() error { _, err := signer.Post(ctx, document); return err }}}
-	parts = []task{{ours, partCount, func() error { _, err := begun.SignParts(ctx, 1, partCount); return err }}}
+	parts = []task{{ours, partCount, func() error { _, _, err := begun.SignParts(ctx, 1, partCount); return err }}}
 
 	asked := newUpload(http.MethodPut)
 	key := policy.Prefix + film.Filename

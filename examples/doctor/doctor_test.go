@@ -200,10 +200,10 @@ func TestUnreachable(t *testing.T) {
 	}{
 		"unreachable": {[]string{"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"}, "the store does not answer: dial tcp"},
 		"usage":       {[]string{"-endpoint", gone.URL}, "without -bucket"},
-		"prefix":      {[]string{"-prefix", "/incoming/"}, `Policy.Prefix is "/incoming/"`},
-		"within":      {[]string{"-prefix", "x/", "-final", "x/y/"}, `-prefix and -final: presign: Policy.FinalPrefix is "x/y/"; grants for "x/" would reach it`},
-		"the same":    {[]string{"-final", "incoming/"}, `-prefix and -final: presign: Policy.FinalPrefix is "incoming/"`},
-		"no end":      {[]string{"-final", "files"}, `Policy.FinalPrefix is "files"`},
+		"prefix":      {[]string{"-prefix", "/incoming/"}, `Policy.Prefix must not start with "/", got "/incoming/"`},
+		"within":      {[]string{"-prefix", "x/", "-final", "x/y/"}, `-prefix and -final: presign: Policy.FinalPrefix must not overlap Prefix "x/"`},
+		"the same":    {[]string{"-final", "incoming/"}, `-prefix and -final: presign: Policy.FinalPrefix must not overlap Prefix "incoming/"`},
+		"no end":      {[]string{"-final", "files"}, `Policy.FinalPrefix must end in "/", got "files"`},
 		"two formats": {[]string{"-json", "-markdown"}, "-json or -markdown, not both"},
 		"argument":    {[]string{"incoming"}, `"incoming" is none`},
 	} {

@@ -32,9 +32,9 @@ func newReplicas(t *testing.T, server *store.Server, onComplete func(context.Con
 	r := &replicas{served: make([]atomic.Int64, len(secrets))}
 	var targets []*url.URL
 	for i, secret := range secrets {
-		signer, err := presign.NewSigner(server.Client(), bucket, policy, presign.WithSecret(secret))
+		signer, err := presign.NewSigner(server.Client(), bucket, policy, presign.WithSecret(secret), presign.WithOnComplete(onComplete))
 		require.NoError(t, err)
-		handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil }, presign.WithOnComplete(onComplete))
+		handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
 		require.NoError(t, err)
 		replica := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			r.served[i].Add(1)

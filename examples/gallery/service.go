@@ -61,7 +61,7 @@ type service struct {
 }
 
 func newService(client *s3.Client, here *site.Site, album album, secret []byte) (http.Handler, error) {
-	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret))
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithOnComplete(album.add))
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +69,7 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
 			return nil
-		}),
-		presign.WithOnComplete(album.add))
+		}))
 	if err != nil {
 		return nil, err
 	}

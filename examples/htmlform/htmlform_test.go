@@ -101,7 +101,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("other than it claims to be", func(t *testing.T) {
 		f := f.with(t)
 		f.send("png", "holiday.png", "<!doctype html><title>Log in</title><script>alert(1)</script>")
-		require.Equal(t, `Your file was deleted, since it is not what it should be. Its type is "image/png", but the file looks like text/html.`, f.said())
+		require.Equal(t, `Your file was deleted, since it is not what it should be. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.said())
 		require.Equal(t, 1, f.Count(".said.bad"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		require.Equal(t, 3, f.Count("tbody tr"))

@@ -134,14 +134,7 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	// Complete publishes or deletes what it finds, and tells only then whose it was.
-	object, err := (*presign.Object)(nil), presign.ErrNotUploaded
-	if strings.HasPrefix(key, folder(user)) {
-		object, err = s.signer.Complete(r.Context(), key)
-	}
-	if err == nil && object.Owner != user {
-		err = presign.ErrNotUploaded
-	}
+	object, err := s.signer.Complete(r.Context(), user, key)
 	said, known := explain(err), true
 	switch faults := violations(err); {
 	case err == nil && s.repeated(r.Context(), object.GrantID):

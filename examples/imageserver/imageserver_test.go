@@ -266,7 +266,7 @@ func TestRefusedArguments(t *testing.T) {
 			"-bucket", "images", "-region", "eu-central-1", "-credentials", "missing.list",
 			"-addr", "0.0.0.0:0", "-insecure-without-authentication",
 		},
-		"method cannot be POST": {
+		"method must not be POST": {
 			"-bucket", "images", "-region", "auto", "-endpoint", "https://account.r2.cloudflarestorage.com",
 			"-credentials", file, "-addr", "127.0.0.1:0",
 		},

@@ -70,16 +70,17 @@ func open(ctx context.Context, renewal time.Duration) (*service, error) {
 func (s *service) serve() error {
 	signs := s.store.Client(func(o *s3.Options) { o.Credentials, o.HTTPClient = s.sessions, s.client })
 	signer, err := presign.NewSigner(signs, bucket, policy,
-		presign.WithStore(s.objects), presign.WithSecret([]byte(strings.Repeat("secret, ", 4))))
-	if err != nil {
-		return err
-	}
-	handler, err := presign.NewHandler(signer,
-		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }, // a service asks for more
+		presign.WithStore(s.objects), presign.WithSecret([]byte(strings.Repeat("secret, ", 4))),
 		presign.WithOnComplete(func(context.Context, *presign.Object) error {
 			s.completed.Add(1)
 			return nil
 		}))
+	if err != nil {
+		return err
+	}
+	handler, err := presign.NewHandler(signer,
+		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }, // A service authenticates.
+		presign.WithUppy())
 	if err != nil {
 		return err
 	}

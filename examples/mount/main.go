@@ -150,12 +150,11 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 			"Cache-Control":       "no-cache", // a new one shows at once
 		},
 		Replace: true,
-	}, presign.WithoutForms(), presign.WithSecret(secret))
+	}, presign.WithoutForms(), presign.WithSecret(secret), presign.WithLogger(logger.With("uploads", "avatars")))
 	if err != nil {
 		return nil, err
 	}
 	avatars, err := presign.NewHandler(avatarSigner, authenticate,
-		presign.WithLogger(logger.With("uploads", "avatars")),
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			u.Key = "avatars/" + u.Owner // no slash at its end: the object itself
 			return nil
@@ -172,12 +171,11 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		},
 		MaxSize:  50 << 20,
 		Checksum: types.ChecksumAlgorithmSha256,
-	}, presign.WithSecret(secret))
+	}, presign.WithSecret(secret), presign.WithLogger(logger.With("uploads", "documents")))
 	if err != nil {
 		return nil, err
 	}
 	documents, err := presign.NewHandler(documentSigner, authenticate,
-		presign.WithLogger(logger.With("uploads", "documents")),
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			u.Key = "documents/" + u.Owner + "/" // a random part and the file's name follow
 			return nil

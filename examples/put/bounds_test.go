@@ -160,7 +160,7 @@ func TestOneByteOver(t *testing.T) {
 				continue
 			}
 			require.Equal(t, 422, problem(t, err).Status)
-			require.ErrorContains(t, err, "size is 10485761 bytes; granted were 1 to 10485760")
+			require.ErrorContains(t, err, "size must be from 1 to 10485760 bytes as granted, got 10485761")
 			require.Empty(t, p.keys(t))
 			require.Empty(t, p.uploads(t))
 			_, err = u.service.complete(t.Context(), up.Key)

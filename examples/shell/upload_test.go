@@ -181,7 +181,7 @@ func (s *script) service() *service {
 			return "alice", nil
 		}
 		return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Nobody we know."}
-	})
+	}, presign.WithUppy())
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
@@ -379,10 +379,10 @@ func TestRefused(t *testing.T) {
 			arguments []string
 			says      string
 		}{
-			{"page.html", 10, alice, `type is "text/html"; allowed: */*; browsers run it, so that it has to be named in full`},
-			{"a.png", 10, append(alice, "-t", "application/pdf"), `type is "application/pdf", but the file's name says "image/png"`},
-			{"too large.bin", 31 * mib, alice, `size is 32505856 bytes; at most 31457280 are allowed`},
-			{"empty.bin", 0, alice, `size is 0 bytes; at least 1 is required (leave it out if it is unknown)`},
+			{"page.html", 10, alice, `type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`},
+			{"a.png", 10, append(alice, "-t", "application/pdf"), `type must match the file's name, which says "image/png", got "application/pdf"`},
+			{"too large.bin", 31 * mib, alice, `size must be at most 31457280 bytes, got 32505856`},
+			{"empty.bin", 0, alice, `size must be at least 1 byte, got 0; leave it out if it is unknown`},
 			{"a\\b.bin", 10, alice, `filename contains a path separator '\\'; send the name alone`},
 			{"a\tb.bin", 10, alice, `The request was not understood: the body is not JSON from byte 15 on.`},
 			{"a\nb.bin", 10, alice, `the file's name has two lines`},
@@ -392,8 +392,8 @@ func TestRefused(t *testing.T) {
 			{"a.bin", 10, []string{"-H", "A: b\nurl = x"}, `an argument has two lines`},
 			{"a.bin", 10, []string{"-u", "alice:wrong"}, `Nobody we know.`},
 			{"large.bin", 20 * mib, nil, `Nobody we know.`},
-			{"a.pdf", 10, append(alice, "-t", "image/png"), `type is "image/png", but the file's name says "application/pdf"`},
-			{"not a picture.png", 100, alice, `type is "image/png", but the file does not look like image/png`},
+			{"a.pdf", 10, append(alice, "-t", "image/png"), `type must match the file's name, which says "application/pdf", got "image/png"`},
+			{"not a picture.png", 100, alice, `type must match the content, got "image/png" for a file that does not look like image/png`},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				stderr := s.fails(append(test.arguments, s.url, write(t, test.name, test.size))...)

@@ -380,7 +380,7 @@ func TestUploads(t *testing.T) {
 
 		d.add(lie)
 		d.press(upload)
-		require.Contains(t, d.outcome(4, "holiday.png"), `type is "image/png", but the file looks like text/html`)
+		require.Contains(t, d.outcome(4, "holiday.png"), `type must match the content, got "image/png" for a file that looks like text/html`)
 		require.Len(t, demo.objects(), 3)
 		d.Do(chromedp.WaitVisible(".uppy-StatusBar.is-error"), chromedp.WaitVisible(".uppy-Dashboard-Item.is-error"))
 		require.Zero(t, d.Count(".uppy-Dashboard-Item.is-complete, .uppy-StatusBar.is-complete"))

@@ -46,6 +46,7 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 		return nil, err
 	}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
+		presign.WithUppy(),
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
 			return nil

@@ -37,7 +37,8 @@ var imports = map[string]string{
 // given is what the fragments find around them.
 const given = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, signer *presign.Signer,
 	grant *presign.Grant, file *os.File, size int64,
-	uploads *presign.Handler, authenticate func(*http.Request) (string, error), quota func(context.Context, string) (int64, error),
+	uploads *presign.Handler, authenticate func(*http.Request) (string, error),
+	reserve func(ctx context.Context, owner, grantID string, size int64, until time.Time) (int64, error),
 	mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
 
 // program makes a block a file of its own.
@@ -47,10 +48,9 @@ func program(block string) string {
 	}
 	if !strings.HasPrefix(block, "func ") {
 		var uses strings.Builder
-		for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? := `).FindAllStringSubmatch(block, -1) {
-			fmt.Fprintf(&uses, "_ = %s\n", m[1])
-			if m[2] != "" {
-				fmt.Fprintf(&uses, "_ = %s\n", m[2])
+		for _, m := range regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) := `).FindAllStringSubmatch(block, -1) {
+			for name := range strings.SplitSeq(m[1], ", ") {
+				fmt.Fprintf(&uses, "_ = %s\n", name)
 			}
 		}
 		block = "func fragment(" + given + ") error {\n{\n" + block + "\n" + uses.String() + "}\nreturn nil\n}\n"

@@ -31,7 +31,8 @@ func TestAttacks(t *testing.T) {
 		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/*"}, MaxSize: 1 << 20,
 	}, presign.WithSecret(bytes.Repeat([]byte("0123456789abcdef"), 2)))
 	require.NoError(t, err)
-	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil })
+	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil },
+		presign.WithUppy())
 	require.NoError(t, err)
 	// ask returns the status, and the member at fault.
 	ask := func(t *testing.T, user, method, path, body string, answer any) string {

@@ -26,7 +26,7 @@ func TestMultipartCompletedByMany(t *testing.T) {
 		}, presign.WithSecret(bytes.Repeat([]byte("0123456789abcdef"), 2)))
 		require.NoError(t, err)
 		for range 10 {
-			m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5})
+			m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: "alice"})
 			require.NoError(t, err)
 			grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
 			require.NoError(t, err)
