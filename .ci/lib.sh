@@ -1,0 +1,66 @@
+# Functions that .ci/run and .ci/release share.
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# step NAME: starts a step. print_times prints the seconds of each.
+step() {
+	stop_clock
+	step_name=$* step_start=$SECONDS
+	printf '\n== %s\n' "$*"
+}
+stop_clock() {
+	[ -z "${step_name:-}" ] || printf '%5d s  %s\n' "$((SECONDS - step_start))" "$step_name" >>"$scratch/times"
+}
+print_times() {
+	stop_clock
+	step_name=
+	printf '\n== Seconds of each step\n'
+	cat "$scratch/times"
+	printf '%5d s  total\n' "$SECONDS"
+}
+fail() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }
+
+# count_code FILE...: prints the lines of code of each Go file, without comments
+# and blank lines, and the total.
+count_code() {
+	awk 'FNR == 1 { if (file) print n, file; n = 0; file = FILENAME; comment = 0 }
+		{ line = $0; sub(/^[ \t]+/, "", line) }
+		comment { if (line ~ /\*\//) comment = 0; next }
+		line ~ /^\/\*/ { comment = line !~ /\*\//; next }
+		line == "" || line ~ /^\/\// { next }
+		{ n++; total++ }
+		END { print n, file; print total, "total" }' "$@"
+}
+
+# install_packages: installs the Debian packages that the tests need.
+install_packages() {
+	local packages=() as_root=() program
+	command -v cc >/dev/null || command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+	command -v npm >/dev/null || packages+=(nodejs npm)
+	command -v curl >/dev/null || packages+=(curl ca-certificates)
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+	for program in ceph ceph-mon ceph-osd radosgw; do
+		command -v "$program" >/dev/null || { packages+=(ceph-mon ceph-osd radosgw ceph-common); break; }
+	done
+	[ ${#packages[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || as_root=(sudo)
+	"${as_root[@]}" apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+# run_fuzz SECONDS: runs every fuzz target of the root module, one after another.
+run_fuzz() {
+	local package target
+	go list ./... | while read -r package; do
+		for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
+			printf '%s %s: ' "${package#github.com/s3presign/presign/}" "$target"
+			fuzz_target "$1" "$package" "$target" || { timed_out && fuzz_target "$1" "$package" "$target"; } ||
+				{ cat "$scratch/fuzz"; fail "$target"; }
+			grep -o 'execs: [0-9]*' "$scratch/fuzz" | tail -n 1
+		done
+	done
+}
+fuzz_target() { go test -run '^$' -fuzz "^$3\$" -fuzztime "$1s" "$2" >"$scratch/fuzz" 2>&1; }
+# timed_out: no input has failed, but Go reports the end of the time as a failure, which happens by chance.
+timed_out() { grep -q '^    context deadline exceeded$' "$scratch/fuzz" && ! grep -q 'Failing input' "$scratch/fuzz"; }
