@@ -74,7 +74,7 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	}
 	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm)
 	o.Checksum = sum(o.ChecksumAlgorithm, o.Body)
-	if err := s.store(r.bucket, r.key, o, condition); err != nil {
+	if err := s.store(r, r.key, o, condition); err != nil {
 		return err
 	}
 	o.describeStorage(w.Header())

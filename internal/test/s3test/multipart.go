@@ -374,7 +374,7 @@ func (s *Server) completeUpload(w http.ResponseWriter, r *request) error {
 				"The conditional request cannot succeed due to a conflicting operation against this resource.",
 				"Condition", "If-None-Match", "Key", r.key)
 		}
-		s.add(r.bucket, r.key, o)
+		s.add(r.record.Number, r.bucket, r.key, o)
 		u.completed, u.request, u.parts = o, listed, nil
 	case current != o || !reflect.DeepEqual(listed, u.request):
 		return noSuchUpload(u.id)

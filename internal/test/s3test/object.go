@@ -222,13 +222,13 @@ func checkKey(key string) error {
 }
 
 // store puts the object under its key if the condition allows it, given what is there, which is nil if nothing is.
-func (s *Server) store(bucket, key string, o *Object, condition func(*Object) error) error {
+func (s *Server) store(r *request, key string, o *Object, condition func(*Object) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := condition(s.buckets[bucket].current(key)); err != nil {
+	if err := condition(s.buckets[r.bucket].current(key)); err != nil {
 		return err
 	}
-	s.add(bucket, key, o)
+	s.add(r.record.Number, r.bucket, key, o)
 	return nil
 }
 
@@ -256,7 +256,7 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	if err := o.fill(body, headers, slices.Collect(maps.Keys(checksums))...); err != nil {
 		return err
 	}
-	if err := s.store(r.bucket, r.key, o, condition); err != nil {
+	if err := s.store(r, r.key, o, condition); err != nil {
 		return err
 	}
 	o.describe(w.Header())
@@ -463,3 +463,6 @@ func parseRange(header string, size int) (first, last int, ok bool) {
 	}
 	return 0, 0, false
 }
+
+// Size returns the length of the object.
+func (o *Object) Size() int64 { return int64(len(o.Body)) }

@@ -87,7 +87,10 @@ func (s *Server) postForm(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store(r.bucket, key, o, always); err != nil {
+	s.mu.Lock()
+	r.record.Key = key
+	s.mu.Unlock()
+	if err := s.store(r, key, o, always); err != nil {
 		return err
 	}
 	return f.succeed(w, r, o)

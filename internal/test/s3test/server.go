@@ -63,11 +63,19 @@ type Server struct {
 	maxCopySize  int64 // of one request
 	client       *http.Client
 
-	mu      sync.RWMutex
-	keys    map[string]aws.Credentials  // by access key ID
-	buckets map[string]bucket           // by name; an Object in one never changes
-	uploads map[string]*multipartUpload // by ID
-	fault   func(operation string, r *http.Request) Fault
+	clock     *clock // nil without WithTick
+	recording bool
+
+	mu       sync.RWMutex
+	keys     map[string]aws.Credentials  // by access key ID
+	buckets  map[string]bucket           // by name; an Object in one never changes
+	uploads  map[string]*multipartUpload // by ID
+	hook     Hook
+	crashed  map[string]bool // by name of an Actor
+	steps    int64
+	handled  int        // requests
+	requests []*Request // if recording
+	changes  []change   // the same
 }
 
 // Option changes what New and Start make.
@@ -126,7 +134,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 func newServer(host string, opts []Option) *Server {
 	s := &Server{
 		region: DefaultRegion, host: host, maxCopySize: maxObjectSize,
-		keys: make(map[string]aws.Credentials), uploads: make(map[string]*multipartUpload),
+		keys: make(map[string]aws.Credentials), uploads: make(map[string]*multipartUpload), crashed: make(map[string]bool),
 	}
 	WithBuckets(DefaultBucket)(s)
 	for _, opt := range opts {
@@ -190,14 +198,26 @@ type request struct {
 	query       url.Values
 	bucket, key string
 	virtual     bool // the bucket is part of the host
+	instant     bool // the request takes no tick
+	record      *Request
 }
 
 // ServeHTTP answers one S3 request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Server", "AmazonS3")
-	w.Header().Set("X-Amz-Request-Id", rand.Text()[:16])
-	if err := s.serve(w, r); err != nil {
-		writeError(w, r.Method, err)
+	req, malformed := s.address(r)
+	if err := s.admit(req); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	answer := &statusWriter{ResponseWriter: w}
+	defer func() { s.finish(req, answer.status) }()
+	answer.Header().Set("Server", "AmazonS3")
+	answer.Header().Set("X-Amz-Request-Id", rand.Text()[:16])
+	err := malformed
+	if err == nil {
+		err = s.serve(answer, req)
+	}
+	if err != nil {
+		writeError(answer, req.Method, err)
 	}
 }
 
@@ -285,15 +305,9 @@ func (r *request) operation() string {
 	return ""
 }
 
-func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
-	r, err := s.address(httpRequest)
-	if err != nil {
-		return err
-	}
-	form := r.Method == http.MethodPost && r.bucket != "" && r.key == "" && len(r.query) == 0 &&
-		r.Header.Get("Authorization") == ""
-	if form {
-		return s.suffer("PostObject", w, r, (*Server).postForm)
+func (s *Server) serve(w http.ResponseWriter, r *request) error {
+	if r.form() {
+		return s.suffer(w, r, (*Server).postForm)
 	}
 	if err := s.authenticate(r); err != nil {
 		return err
@@ -304,8 +318,7 @@ func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
 	if _, ok := s.buckets[r.bucket]; !ok {
 		return noSuchBucket(r.bucket)
 	}
-	name := r.operation()
-	operation, ok := operations[name]
+	operation, ok := operations[r.record.Operation]
 	if !ok {
 		return notImplemented("this operation")
 	}
@@ -315,17 +328,32 @@ func (s *Server) serve(w http.ResponseWriter, httpRequest *http.Request) error {
 	if err := r.refuseUnknownQuery(operation.parameters); err != nil {
 		return err
 	}
-	return s.suffer(name, w, r, operation.perform)
+	return s.suffer(w, r, operation.perform)
 }
 
-// address finds bucket and key in either style of addressing.
+// form reports whether the request is a form of a browser.
+func (r *request) form() bool {
+	return r.Method == http.MethodPost && r.bucket != "" && r.key == "" && len(r.query) == 0 &&
+		r.Header.Get("Authorization") == ""
+}
+
+// address finds bucket and key in either style of addressing, and the operation. The request is never nil.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 func (s *Server) address(r *http.Request) (*request, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
+	req := &request{Request: r, query: query, instant: r.Header.Get(instantHeader) != ""}
+	req.record = &Request{Actor: r.Header.Get(actorHeader), Method: r.Method}
+	r.Header.Del(actorHeader)
+	r.Header.Del(instantHeader)
 	if err != nil {
-		return nil, invalidURI()
+		return req, invalidURI()
 	}
-	req := &request{Request: r, query: query}
+	defer func() {
+		req.record.Bucket, req.record.Key, req.record.Operation = req.bucket, req.key, req.operation()
+		if req.form() {
+			req.record.Operation = "PostObject"
+		}
+	}()
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -36,14 +36,28 @@ func (s *Server) Versions(bucket, key string) []Object {
 	return versions
 }
 
-// add makes an object that nobody has seen yet the current version. The caller holds the lock.
-func (s *Server) add(bucket, key string, o *Object) {
+// add makes an object that nobody has seen yet the current version, for the request of this number. The caller holds the
+// lock.
+func (s *Server) add(by int, bucket, key string, o *Object) {
 	if !s.versioned {
-		s.buckets[bucket][key] = []*Object{o}
+		s.change(by, bucket, key, []*Object{o})
 		return
 	}
 	o.VersionID = (rand.Text() + rand.Text())[:versionIDLength]
-	s.buckets[bucket][key] = append(s.buckets[bucket][key], o)
+	s.change(by, bucket, key, append(s.buckets[bucket][key], o))
+}
+
+// change replaces all versions of the key and records it. The caller holds the lock. No element of a slice that was
+// passed to it ever changes.
+func (s *Server) change(by int, bucket, key string, versions []*Object) {
+	if len(versions) == 0 {
+		delete(s.buckets[bucket], key)
+	} else {
+		s.buckets[bucket][key] = versions
+	}
+	if moment := s.next(); s.recording {
+		s.changes = append(s.changes, change{moment, by, bucket, key, versions})
+	}
 }
 
 const versionIDLength = 32
@@ -133,20 +147,20 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
 	switch {
 	case version != "":
 		w.Header().Set("X-Amz-Version-Id", version)
-		b[r.key] = slices.DeleteFunc(slices.Clone(b[r.key]), func(o *Object) bool {
+		s.change(r.record.Number, r.bucket, r.key, slices.DeleteFunc(slices.Clone(b[r.key]), func(o *Object) bool {
 			found := version == cmp.Or(o.VersionID, "null")
 			if found && o.DeleteMarker {
 				w.Header().Set("X-Amz-Delete-Marker", "true")
 			}
 			return found
-		})
+		}))
 	case s.versioned:
 		marker := &Object{DeleteMarker: true, LastModified: now()}
-		s.add(r.bucket, r.key, marker)
+		s.add(r.record.Number, r.bucket, r.key, marker)
 		w.Header().Set("X-Amz-Version-Id", marker.VersionID)
 		w.Header().Set("X-Amz-Delete-Marker", "true")
 	default:
-		delete(b, r.key)
+		s.change(r.record.Number, r.bucket, r.key, nil)
 	}
 	if current != nil && b.current(r.key) != current {
 		s.conflict(r.bucket, r.key)

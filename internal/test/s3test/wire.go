@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"testing/iotest"
 )
 
 // wire carries requests to the server without a network. It goes through the bytes of HTTP/1.1, so that the server
@@ -17,7 +18,7 @@ import (
 type wire struct{ server *Server }
 
 // RoundTrip implements http.RoundTripper.
-func (w wire) RoundTrip(req *http.Request) (_ *http.Response, err error) {
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
 	}
@@ -43,18 +44,30 @@ func (w wire) RoundTrip(req *http.Request) (_ *http.Response, err error) {
 	if req.URL.Scheme == "https" {
 		received.TLS = &tls.ConnectionState{}
 	}
-	defer func() {
-		switch aborted := recover(); aborted {
-		case nil:
-		case http.ErrAbortHandler: // which would have ended the connection
-			err = cmp.Or(req.Context().Err(), io.ErrUnexpectedEOF)
-		default:
-			panic(aborted)
-		}
-	}()
 	recorder := httptest.NewRecorder()
-	w.server.ServeHTTP(recorder, received.WithContext(req.Context()))
+	aborted := w.serve(recorder, received.WithContext(req.Context()))
+	if aborted && !recorder.Flushed {
+		return nil, cmp.Or(req.Context().Err(), io.ErrUnexpectedEOF)
+	}
 	resp := recorder.Result()
 	resp.Request = req
+	if aborted {
+		resp.Body = io.NopCloser(io.MultiReader(resp.Body, iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
 	return resp, nil
+}
+
+// serve reports whether the handler ended the connection.
+func (w wire) serve(recorder *httptest.ResponseRecorder, received *http.Request) (aborted bool) {
+	defer func() {
+		switch reason := recover(); reason {
+		case nil:
+		case http.ErrAbortHandler:
+			aborted = true
+		default:
+			panic(reason)
+		}
+	}()
+	w.server.ServeHTTP(recorder, received)
+	return false
 }

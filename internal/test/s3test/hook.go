@@ -1,0 +1,209 @@
+package s3test
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"time"
+)
+
+// A Fault is a way in which a request fails.
+type Fault int
+
+// The faults. A fault that ends in After lets the operation take effect: only its response is lost. CutDuring does so,
+// too.
+const (
+	None           Fault = iota
+	AccessDenied         // the server responds with 403
+	InternalError        // 500
+	NotImplemented       // 501
+	SlowDown             // 503
+	Cut                  // the connection ends
+	CutAfter
+	CutDuring // the connection ends in the middle of the response's body
+	Hang      // no response comes before the request's context ends
+	HangAfter
+	Crash // the connection ends, and no request of the same Actor takes effect any more
+	CrashAfter
+	Later // the request waits for another tick, and Before is called again; only Before may return it
+)
+
+// A Hook holds functions that the server calls around each request, after it has verified the signature. Either may be
+// nil. They may be called concurrently, and may use the server and the context of whoever sent the request.
+//
+// Before is called before the operation is performed. It may change the header of the HTTP request: to remove a
+// condition makes a store that ignores it. After is called with the status of the response, once the operation has
+// taken effect and before anything is sent. The fault that it returns replaces the response.
+//
+// A hook that sends requests to a server created WithTick should send them through Actor.Instant.
+type Hook struct {
+	Before, After func(Request, *http.Request) Fault
+}
+
+// Intercept sets the hook. It replaces the former one, including a function that was passed to Fail.
+func (s *Server) Intercept(h Hook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = h
+}
+
+// Fail sets a hook that is called with the operation of each request before it is performed. Nil removes the hook.
+func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
+	if fault == nil {
+		s.Intercept(Hook{})
+		return
+	}
+	s.Intercept(Hook{Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) }})
+}
+
+// suffer performs the operation, or what the hook decided.
+func (s *Server) suffer(w http.ResponseWriter, r *request, perform handler) error {
+	s.mu.RLock()
+	hook := s.hook
+	s.mu.RUnlock()
+	fault := None
+	for hook.Before != nil {
+		if fault = s.call(hook.Before, r, 0); fault != Later {
+			break
+		}
+		if err := s.waitTurn(r); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	switch fault {
+	case CutAfter, CutDuring, HangAfter, CrashAfter:
+	case None:
+		if hook.After == nil {
+			return perform(s, w, r)
+		}
+	default:
+		return s.strike(fault, w, r, nil)
+	}
+	answer := httptest.NewRecorder()
+	maps.Copy(answer.Header(), w.Header())
+	err := perform(s, answer, r)
+	if err != nil {
+		writeError(answer, r.Method, err)
+	}
+	if fault == None {
+		fault = s.call(hook.After, r, answer.Code)
+	}
+	return s.strike(fault, w, r, answer)
+}
+
+// strike ends a request that has a fault. The answer is what would have been sent, or nil if nothing was performed.
+func (s *Server) strike(fault Fault, w http.ResponseWriter, r *request, answer *httptest.ResponseRecorder) error {
+	switch fault {
+	case AccessDenied:
+		return accessDenied("Access Denied")
+	case NotImplemented:
+		return notImplemented("what it was told not to")
+	case InternalError:
+		return internalError()
+	case SlowDown:
+		return fail(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+	case Later:
+		panic("s3test: After must not return Later")
+	case Crash, CrashAfter:
+		s.Actor(r.record.Actor).Crash()
+	case Hang, HangAfter:
+		_, _ = io.Copy(io.Discard, r.Body) // or net/http would not notice that the client has gone
+		<-r.Context().Done()
+	case None, CutDuring:
+		body := answer.Body.Bytes()
+		if fault == CutDuring {
+			body = body[:len(body)/2]
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body) // the client may be gone
+		if fault == None {
+			return nil
+		}
+		if flusher, ok := w.(http.Flusher); ok {
+			flusher.Flush()
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+var errCrashed = errors.New("s3test: the actor has crashed")
+
+// waitTurn waits until the server may handle the request. It returns an error if the client has gone by then.
+func (s *Server) waitTurn(r *request) error {
+	var err error
+	switch {
+	case r.instant:
+	case s.clock != nil:
+		err = s.clock.wait(r.Context(), rank(r.record.Actor, r))
+	case r.record.Number > 0: // Later, without a clock
+		err = sleep(r.Context(), time.Millisecond)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.crashed[r.record.Actor] {
+		return errCrashed
+	}
+	return err
+}
+
+// admit waits for the turn of a new request and records it.
+func (s *Server) admit(r *request) error {
+	s.mu.Lock()
+	if s.clock == nil {
+		s.steps++
+	}
+	r.record.Start = s.moment().Tick
+	s.mu.Unlock()
+	if err := s.waitTurn(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handled++
+	r.record.Number, r.record.End = s.handled, forever.Tick
+	if s.recording {
+		s.requests = append(s.requests, r.record)
+	}
+	return nil
+}
+
+// call calls a function of a hook. The lock makes what one call wrote visible to the next one, if they do not overlap.
+func (s *Server) call(hook func(Request, *http.Request) Fault, r *request, status int) Fault {
+	s.mu.Lock()
+	about := *r.record
+	s.mu.Unlock()
+	about.Status = status
+	fault := hook(about, r.Request)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fault
+}
+
+// finish completes the record of a request with the status of its response.
+func (s *Server) finish(r *request, status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.record.Status, r.record.End = status, s.next().Tick
+}
+
+// A statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Flush implements http.Flusher.
+func (w *statusWriter) Flush() {
+	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
