@@ -37,6 +37,9 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 		"x-amz-copy-source-if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive"); err != nil {
 		return err
 	}
+	if headers["if-none-match"] != "" && s.has(CopyOnceNotImplemented) {
+		return notImplemented("If-None-Match on a copy")
+	}
 	condition, err := writeCondition(headers, r.key)
 	if err != nil {
 		return err
@@ -61,19 +64,24 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without " +
 			"changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
-	if int64(len(from.Body)) > s.maxCopySize {
+	if from.Size() > s.maxCopySize {
 		return sourceTooLarge(s.maxCopySize)
+	}
+	if s.has(CopiesLoseCacheControl) {
+		o.Header.Del("Cache-Control")
 	}
 	algorithm, err := declaredAlgorithm(headers["x-amz-checksum-algorithm"])
 	if err != nil {
 		return err
 	}
 	// What follows from the body alone is as if it had been uploaded.
-	if err := o.fill(from.Body, nil); err != nil {
+	if err := o.fill(from.content(), nil); err != nil {
 		return err
 	}
 	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm)
-	o.Checksum = sum(o.ChecksumAlgorithm, o.Body)
+	o.Checksum = o.content().sum(o.ChecksumAlgorithm)
+	s.takeTime(r, o.Size())
+	o.LastModified = now()
 	if err := s.store(r, r.key, o, condition); err != nil {
 		return err
 	}
@@ -107,10 +115,10 @@ func (s *Server) copySource(header http.Header, headers map[string]string) (*Obj
 		return nil, invalidRequest("The source of a copy request may not specifically refer to a delete marker by " +
 			"version id.")
 	}
-	if match, ok := headers["x-amz-copy-source-if-match"]; ok && !o.matches(match) {
+	if match, ok := headers["x-amz-copy-source-if-match"]; ok && !s.matches(o, match) {
 		return nil, preconditionFailed("x-amz-copy-source-If-Match")
 	}
-	if none, ok := headers["x-amz-copy-source-if-none-match"]; ok && o.matches(none) {
+	if none, ok := headers["x-amz-copy-source-if-none-match"]; ok && s.matches(o, none) {
 		return nil, preconditionFailed("x-amz-copy-source-If-None-Match")
 	}
 	if o.VersionID != "" {
@@ -216,6 +224,24 @@ func declaredAlgorithm(name string) (string, error) {
 	return algorithm, nil
 }
 
+// WithCopyTime makes each copy, and each copy of a part, take this time per GiB of its bytes, beside the tick that every
+// request takes. The source is read at the beginning, and the copy appears at the end. A copy whose client leaves before
+// has no effect.
+func WithCopyTime(perGiB time.Duration) Option {
+	return func(s *Server) { s.copyTime = perGiB }
+}
+
+// takeTime returns when a copy of so many bytes is finished.
+func (s *Server) takeTime(r *request, size int64) {
+	duration := time.Duration(float64(s.copyTime) * float64(size) / (1 << 30))
+	if duration == 0 {
+		return
+	}
+	if err := sleep(r.Context(), duration); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 func sourceTooLarge(limit int64) error {
 	return invalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: " +
 		strconv.FormatInt(limit, 10))
@@ -245,29 +271,30 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	body := from.Body
+	body := from.content()
 	if header, ok := headers["x-amz-copy-source-range"]; ok {
-		var first, last int
+		var first, last int64
 		_, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last)
 		if err != nil || header != fmt.Sprintf("bytes=%d-%d", first, last) || first > last {
 			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and "+
 				"last are the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", header)
 		}
-		if last >= len(body) {
-			return invalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", len(body)),
+		if last >= body.size() {
+			return invalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", body.size()),
 				"x-amz-copy-source-range", header)
 		}
-		if len(body) <= minRangedSize {
+		if body.size() <= minRangedSize {
 			return invalidRequest("The specified copy source is not supported as a byte-range copy source")
 		}
-		body = body[first : last+1]
+		body = body.slice(first, last)
 	}
-	if int64(len(body)) > s.maxCopySize {
+	if body.size() > s.maxCopySize {
 		return sourceTooLarge(s.maxCopySize)
 	}
+	s.takeTime(r, body.size())
 	p := u.newPart(number, body)
 	if u.algorithm != "" {
-		p.algorithm, p.checksum = u.algorithm, sum(u.algorithm, body)
+		p.algorithm, p.checksum = u.algorithm, body.sum(u.algorithm)
 	}
 	if err := s.storePart(u, p); err != nil {
 		return err

@@ -72,6 +72,7 @@ func (s *Server) suffer(w http.ResponseWriter, r *request, perform handler) erro
 			panic(http.ErrAbortHandler)
 		}
 	}
+	s.dropConditions(r)
 	switch fault {
 	case CutAfter, CutDuring, HangAfter, CrashAfter:
 	case None:

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -101,34 +102,35 @@ func TestFailHeaders(t *testing.T) {
 
 // TestCrash checks that nothing that an actor sends after its crash takes effect, and that other actors go on.
 func TestCrash(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		hook   Fault
-		stored bool
-	}{{Crash, false}, {CrashAfter, true}} {
-		for _, after := range []bool{false, true} {
-			s := New(WithHistory())
-			crash := func(r Request, _ *http.Request) Fault {
-				if r.Actor == "a" && r.Operation == "PutObject" {
-					return test.hook
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			hook   Fault
+			stored bool
+		}{{Crash, false}, {CrashAfter, true}} {
+			for _, after := range []bool{false, true} {
+				s := New(WithHistory())
+				crash := func(r Request, _ *http.Request) Fault {
+					if r.Actor == "a" && r.Operation == "PutObject" {
+						return test.hook
+					}
+					return None
 				}
-				return None
+				if after {
+					s.Intercept(Hook{After: crash})
+				} else {
+					s.Intercept(Hook{Before: crash})
+				}
+				a := s.Actor("a").S3(Retries(3))
+				require.ErrorContains(t, putAs(t.Context(), a, "key", hello), "EOF")
+				_, err := a.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+				require.ErrorContains(t, err, "EOF")
+				_, stored := s.Object(DefaultBucket, "key")
+				require.Equal(t, test.stored || after, stored)
+				require.Len(t, s.History().Requests, 1)
+				require.NoError(t, putAs(t.Context(), s.Actor("b").S3(), "key", hello))
 			}
-			if after {
-				s.Intercept(Hook{After: crash})
-			} else {
-				s.Intercept(Hook{Before: crash})
-			}
-			a := s.Actor("a").S3(Retries(3))
-			require.ErrorContains(t, putAs(t.Context(), a, "key", hello), "EOF")
-			_, err := a.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
-			require.ErrorContains(t, err, "EOF")
-			_, stored := s.Object(DefaultBucket, "key")
-			require.Equal(t, test.stored || after, stored)
-			require.Len(t, s.History().Requests, 1)
-			require.NoError(t, putAs(t.Context(), s.Actor("b").S3(), "key", hello))
 		}
-	}
+	})
 }
 
 // TestAfter checks that the faults that After returns replace the response of an operation that took effect.

@@ -27,7 +27,7 @@ type listedObject struct {
 	Key, LastModified, ETag string
 	ChecksumAlgorithm       string
 	ChecksumType            string
-	Size                    int
+	Size                    int64
 	StorageClass            string
 }
 
@@ -81,7 +81,7 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		}
 		o := objects[key]
 		l.Contents = append(l.Contents, listedObject{
-			Key: key, LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: len(o.Body),
+			Key: key, LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: o.Size(),
 			StorageClass:      cmp.Or(o.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
 			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType,
 		})

@@ -39,19 +39,20 @@ type multipartUpload struct {
 	request    []listedPart // with which it was completed
 }
 
-// part is a part that was uploaded. It never changes.
+// part is a part that was uploaded. It never changes once it is stored.
 type part struct {
 	number              int
-	body                []byte
+	content             content
 	digest              [md5.Size]byte
 	etag                string
 	algorithm, checksum string // empty if there is none
 	modified            time.Time
+	replaced            *part // the part that it replaced
 }
 
-func (u *multipartUpload) newPart(number int, body []byte) *part {
-	digest := md5.Sum(body)
-	return &part{number: number, body: body, digest: digest, etag: u.object.etag(digest, ""), modified: now()}
+func (u *multipartUpload) newPart(number int, body content) *part {
+	digest := body.md5()
+	return &part{number: number, content: body, digest: digest, etag: u.object.etag(digest, ""), modified: now()}
 }
 
 func noSuchUpload(id string) error {
@@ -68,6 +69,15 @@ func (s *Server) upload(r *request) (*multipartUpload, error) {
 		return nil, noSuchUpload(id)
 	}
 	return u, nil
+}
+
+// uploadUnderWay returns the upload that the request names, unless it is completed. The caller holds the lock.
+func (s *Server) uploadUnderWay(r *request) (*multipartUpload, error) {
+	u, err := s.upload(r)
+	if err == nil && u.completed != nil {
+		return nil, noSuchUpload(u.id)
+	}
+	return u, err
 }
 
 // createUpload answers CreateMultipartUpload.
@@ -96,6 +106,17 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 	}
 	if u.algorithm, err = declaredAlgorithm(headers["x-amz-checksum-algorithm"]); err != nil {
 		return err
+	}
+	if s.has(NoChecksums) {
+		u.algorithm = ""
+		delete(headers, "x-amz-checksum-type")
+	}
+	if s.has(MultipartRenamesMetadata) {
+		renamed := make(map[string]string)
+		for name, value := range o.Metadata {
+			renamed[strings.ReplaceAll(name, "_", "-")] = value
+		}
+		o.Metadata = renamed
 	}
 	if u.checksumType, err = uploadChecksumType(u.algorithm, headers["x-amz-checksum-type"]); err != nil {
 		return err
@@ -146,10 +167,7 @@ func (s *Server) addressPart(r *request) (int, *multipartUpload, error) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	u, err := s.upload(r)
-	if err == nil && u.completed != nil {
-		err = noSuchUpload(u.id)
-	}
+	u, err := s.uploadUnderWay(r)
 	return number, u, err
 }
 
@@ -159,6 +177,9 @@ func (s *Server) storePart(u *multipartUpload, p *part) error {
 	defer s.mu.Unlock()
 	if s.uploads[u.id] == nil || u.completed != nil {
 		return noSuchUpload(u.id)
+	}
+	if s.has(ListsReplacedParts) {
+		p.replaced = u.parts[p.number]
 	}
 	u.parts[p.number] = p
 	return nil
@@ -189,7 +210,7 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 	declared := slices.ContainsFunc(slices.Collect(maps.Keys(headers)), func(name string) bool {
 		return name == "x-amz-checksum-"+strings.ToLower(algorithm)
 	})
-	p := u.newPart(number, body)
+	p := u.newPart(number, content{body: body})
 	switch {
 	case u.algorithm == "" && !declared:
 	case u.algorithm == "" || declared && algorithm == u.algorithm:
@@ -217,87 +238,6 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// uploadedPart is a part in a list.
-type uploadedPart struct {
-	PartNumber   int
-	LastModified string
-	ETag         string
-	Size         int
-	Checksum     []element
-}
-
-// listParts answers ListParts.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
-func (s *Server) listParts(w http.ResponseWriter, r *request) error {
-	limit, err := r.pageSize("max-parts")
-	if err != nil {
-		return err
-	}
-	marker := 0
-	if text := r.query.Get("part-number-marker"); text != "" {
-		if marker, err = strconv.Atoi(text); err != nil || marker < 0 {
-			return invalidArgument("Argument part-number-marker must be an integer between 0 and 2147483647",
-				"part-number-marker", text)
-		}
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	u, err := s.upload(r)
-	if err != nil {
-		return err
-	}
-	if u.completed != nil {
-		return noSuchUpload(u.id)
-	}
-	list := struct {
-		XMLName              xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListPartsResult"`
-		Bucket, Key          string
-		UploadID             string `xml:"UploadId"`
-		PartNumberMarker     int
-		NextPartNumberMarker int
-		MaxParts             int
-		IsTruncated          bool
-		StorageClass         string
-		ChecksumAlgorithm    string `xml:",omitempty"`
-		ChecksumType         string `xml:",omitempty"`
-		Part                 []uploadedPart
-	}{
-		Bucket: u.bucket, Key: u.key, UploadID: u.id, PartNumberMarker: marker, MaxParts: limit,
-		StorageClass:      cmp.Or(u.object.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
-		ChecksumAlgorithm: u.algorithm, ChecksumType: u.checksumType,
-	}
-	for _, number := range slices.Sorted(maps.Keys(u.parts)) {
-		if number <= marker {
-			continue
-		}
-		if len(list.Part) == limit {
-			list.IsTruncated = limit > 0
-			break
-		}
-		p := u.parts[number]
-		list.NextPartNumberMarker = number
-		list.Part = append(list.Part, uploadedPart{
-			PartNumber: number, LastModified: p.modified.Format(time.RFC3339), ETag: p.etag, Size: len(p.body),
-			Checksum: checksumElements(p.algorithm, p.checksum),
-		})
-	}
-	writeXML(w, http.StatusOK, list)
-	return nil
-}
-
-// pageSize returns how many entries a list is to have.
-func (r *request) pageSize(parameter string) (int, error) {
-	text := r.query.Get(parameter)
-	if !r.query.Has(parameter) {
-		return maxPage, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0, invalidArgument("Provided "+parameter+" not an integer or within integer range", parameter, text)
-	}
-	return min(n, maxPage), nil
-}
-
 // abortUpload answers AbortMultipartUpload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
 func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
@@ -306,14 +246,13 @@ func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, err := s.upload(r)
-	if err != nil {
+	u, err := s.uploadUnderWay(r)
+	switch {
+	case err == nil:
+		delete(s.uploads, u.id)
+	case !s.has(ForgivesEndedUploads):
 		return err
 	}
-	if u.completed != nil {
-		return noSuchUpload(u.id)
-	}
-	delete(s.uploads, u.id)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -436,10 +375,15 @@ func parseComplete(body []byte) ([]listedPart, error) {
 // assemble makes the object of the parts, if they are what was uploaded and together what the headers say.
 func (u *multipartUpload) assemble(listed []listedPart, headers map[string]string) (*Object, error) {
 	o := *u.object
+	var whole content
+	var err error
 	var digests, sums []byte
 	for i, entry := range listed {
-		p, ok := u.parts[entry.PartNumber]
-		if !ok || strings.Trim(p.etag, `"`) != entry.ETag {
+		p := u.parts[entry.PartNumber]
+		for p != nil && strings.Trim(p.etag, `"`) != entry.ETag {
+			p = p.replaced
+		}
+		if p == nil {
 			return nil, u.invalidPart(entry)
 		}
 		if err := u.checkPartChecksum(p, entry); err != nil {
@@ -448,27 +392,30 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 		if u.checksumType == composite && entry.PartNumber != i+1 {
 			return nil, internalError()
 		}
-		if i < len(listed)-1 && len(p.body) < minPartSize {
+		if i < len(listed)-1 && p.content.size() < minPartSize {
 			return nil, fail(http.StatusBadRequest, "EntityTooSmall",
 				"Your proposed upload is smaller than the minimum allowed size",
 				"ETag", entry.ETag, "PartNumber", strconv.Itoa(entry.PartNumber),
-				"MinSizeAllowed", strconv.Itoa(minPartSize), "ProposedSize", strconv.Itoa(len(p.body)))
+				"MinSizeAllowed", strconv.Itoa(minPartSize), "ProposedSize", strconv.FormatInt(p.content.size(), 10))
 		}
-		o.Body = append(o.Body, p.body...)
+		if whole, err = whole.extend(p.content); err != nil {
+			return nil, err
+		}
 		digests = append(digests, p.digest[:]...)
 		if u.checksumType == composite {
 			raw, _ := base64.StdEncoding.DecodeString(p.checksum) // the server's own
 			sums = append(sums, raw...)
 		}
 	}
+	o.Body, o.Zeros = slices.Clip(whole.body), whole.zeros
 	if size, ok := headers["x-amz-mp-object-size"]; ok {
 		n, err := strconv.ParseInt(size, 10, 64)
 		if err != nil || n < 0 {
 			return nil, invalidRequest("Value for x-amz-mp-object-size header is invalid.")
 		}
-		if n != int64(len(o.Body)) {
+		if n != o.Size() {
 			return nil, invalidRequest(fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match "+
-				"what was computed: %d", n, len(o.Body)))
+				"what was computed: %d", n, o.Size()))
 		}
 	}
 	suffix := "-" + strconv.Itoa(len(listed))
@@ -477,9 +424,8 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 	if o.ChecksumType == composite {
 		o.Checksum = sum(u.algorithm, sums) + suffix
 	} else {
-		o.Checksum = sum(o.ChecksumAlgorithm, o.Body)
+		o.Checksum = o.content().sum(o.ChecksumAlgorithm)
 	}
-	o.Body = slices.Clip(o.Body)
 	return &o, u.checkChecksum(&o, headers)
 }
 
@@ -535,62 +481,5 @@ func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) er
 				fmt.Sprintf("The %s you specified did not match the calculated checksum.", algorithm))
 		}
 	}
-	return nil
-}
-
-// listedUpload is an upload in a list.
-type listedUpload struct {
-	Key               string
-	UploadID          string `xml:"UploadId"`
-	StorageClass      string
-	Initiated         string
-	ChecksumAlgorithm string `xml:",omitempty"`
-	ChecksumType      string `xml:",omitempty"`
-}
-
-// listUploads answers ListMultipartUploads.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
-func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
-	limit, err := r.pageSize("max-uploads")
-	if err != nil {
-		return err
-	}
-	list := struct {
-		XMLName            xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListMultipartUploadsResult"`
-		Bucket, Prefix     string
-		KeyMarker          string
-		UploadIDMarker     string `xml:"UploadIdMarker"`
-		NextKeyMarker      string `xml:",omitempty"`
-		NextUploadIDMarker string `xml:"NextUploadIdMarker,omitempty"`
-		MaxUploads         int
-		IsTruncated        bool
-		Upload             []listedUpload
-	}{
-		Bucket: r.bucket, Prefix: r.query.Get("prefix"), MaxUploads: limit,
-		KeyMarker: r.query.Get("key-marker"), UploadIDMarker: r.query.Get("upload-id-marker"),
-	}
-	s.mu.RLock()
-	uploads := slices.Collect(maps.Values(s.uploads))
-	uploads = slices.DeleteFunc(uploads, func(u *multipartUpload) bool { // of one key, those behind the marker's ID
-		after := u.key > list.KeyMarker || list.UploadIDMarker != "" && u.key == list.KeyMarker && u.id > list.UploadIDMarker
-		return u.completed != nil || u.bucket != r.bucket || !strings.HasPrefix(u.key, list.Prefix) || !after
-	})
-	s.mu.RUnlock()
-	slices.SortFunc(uploads, func(a, b *multipartUpload) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.id, b.id))
-	})
-	if len(uploads) > limit {
-		uploads, list.IsTruncated = uploads[:limit], limit > 0
-	}
-	for _, u := range uploads {
-		if list.IsTruncated {
-			list.NextKeyMarker, list.NextUploadIDMarker = u.key, u.id
-		}
-		list.Upload = append(list.Upload, listedUpload{
-			Key: u.key, UploadID: u.id, StorageClass: cmp.Or(u.object.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
-			Initiated: u.initiated.Format(time.RFC3339), ChecksumAlgorithm: u.algorithm, ChecksumType: u.checksumType,
-		})
-	}
-	writeXML(w, http.StatusOK, list)
 	return nil
 }

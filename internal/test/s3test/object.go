@@ -26,7 +26,8 @@ const (
 
 // Object is what the server stores under a key.
 type Object struct {
-	Body []byte
+	Body  []byte
+	Zeros int64 // number of zero bytes after Body that are only counted, not held
 	// Header holds all that describes the object but its metadata, as GetObject returns it: Content-Type,
 	// Cache-Control, X-Amz-Storage-Class (if not STANDARD), X-Amz-Server-Side-Encryption and so on.
 	Header            http.Header
@@ -150,16 +151,17 @@ func checkEncryption(headers map[string]string) error {
 }
 
 // fill verifies the body against the headers and completes the object with it.
-func (o *Object) fill(body []byte, headers map[string]string, algorithms ...string) error {
-	if err := checkMD5(body, headers); err != nil {
+func (o *Object) fill(body content, headers map[string]string, algorithms ...string) error {
+	if err := checkMD5(body.body, headers); err != nil {
 		return err
 	}
 	var err error
-	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body, headers, algorithms); err != nil {
+	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body.hashed(), headers, algorithms); err != nil {
 		return err
 	}
 	o.ChecksumType = fullObject
-	o.Body, o.ETag, o.LastModified = body, o.etag(md5.Sum(body), ""), now()
+	o.Body, o.Zeros = body.body, body.zeros
+	o.ETag, o.LastModified = o.etag(body.md5(), ""), now()
 	return nil
 }
 
@@ -191,6 +193,9 @@ func (o *Object) describeStorage(header http.Header) {
 }
 
 func (o *Object) setChecksum(header http.Header) {
+	if o.ChecksumAlgorithm == "" {
+		return
+	}
 	header.Set("X-Amz-Checksum-"+o.ChecksumAlgorithm, o.Checksum)
 	header.Set("X-Amz-Checksum-Type", o.ChecksumType)
 }
@@ -253,7 +258,7 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := o.fill(body, headers, slices.Collect(maps.Keys(checksums))...); err != nil {
+	if err := o.fill(content{body: body}, headers, slices.Collect(maps.Keys(checksums))...); err != nil {
 		return err
 	}
 	if err := s.store(r, r.key, o, condition); err != nil {
@@ -408,19 +413,22 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) error {
 	if none := r.Header.Get("If-None-Match"); none != "" && o.matches(none) {
 		return fail(http.StatusNotModified, "NotModified", "Not Modified")
 	}
-	status, body := http.StatusOK, o.Body
-	if first, last, ok := parseRange(r.Header.Get("Range"), len(o.Body)); ok {
+	status, body := http.StatusOK, o.content()
+	if first, last, ok := parseRange(r.Header.Get("Range"), o.Size()); ok {
 		if first > last {
 			return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable",
-				"RangeRequested", r.Header.Get("Range"), "ActualObjectSize", strconv.Itoa(len(o.Body)))
+				"RangeRequested", r.Header.Get("Range"), "ActualObjectSize", strconv.FormatInt(o.Size(), 10))
 		}
-		status, body = http.StatusPartialContent, o.Body[first:last+1]
-		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, len(o.Body)))
+		status, body = http.StatusPartialContent, body.slice(first, last)
+		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, o.Size()))
 	} else if r.Header.Get("X-Amz-Checksum-Mode") == "ENABLED" {
 		o.setChecksum(header)
 	}
 	for name, values := range o.Header {
 		header[name] = values
+	}
+	if expires := o.Header.Get("Expires"); expires != "" && s.has(CorrectsExpires) {
+		header.Set("Expires", correctDate(expires))
 	}
 	for name, value := range o.Metadata {
 		header.Set("X-Amz-Meta-"+name, mime.QEncoding.Encode("UTF-8", value))
@@ -435,17 +443,20 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) error {
 	}
 	header.Set("Last-Modified", o.LastModified.Format(http.TimeFormat))
 	header.Set("Accept-Ranges", "bytes")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodGet && body.zeros > maxZeros {
+		return notImplemented("a response with so many zeros that are only counted")
+	}
+	header.Set("Content-Length", strconv.FormatInt(body.size(), 10))
 	w.WriteHeader(status)
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(body) // the client may be gone
+		body.writeTo(w)
 	}
 	return nil
 }
 
 // parseRange parses a single range of bytes and cuts it to the size; others are ignored, as S3 does. If nothing of the
 // object is in the range, first is behind last.
-func parseRange(header string, size int) (first, last int, ok bool) {
+func parseRange(header string, size int64) (first, last int64, ok bool) {
 	spec, ok := strings.CutPrefix(header, "bytes=")
 	from, to, dash := strings.Cut(spec, "-")
 	if !ok || !dash {
@@ -455,14 +466,14 @@ func parseRange(header string, size int) (first, last int, ok bool) {
 	end, endErr := strconv.ParseUint(to, 10, 62)
 	switch {
 	case from == "" && endErr == nil: // the last bytes
-		return size - min(int(end), size), size - 1, true
+		return size - min(int64(end), size), size - 1, true
 	case startErr == nil && to == "":
-		return int(start), size - 1, true
+		return int64(start), size - 1, true
 	case startErr == nil && endErr == nil && start <= end:
-		return int(start), min(int(end), size-1), true
+		return int64(start), min(int64(end), size-1), true
 	}
 	return 0, 0, false
 }
 
 // Size returns the length of the object.
-func (o *Object) Size() int64 { return int64(len(o.Body)) }
+func (o *Object) Size() int64 { return o.content().size() }

@@ -257,7 +257,7 @@ func (f *form) object() (*Object, error) {
 			return nil, err
 		}
 	}
-	if err := o.fill(f.file, headers, "CRC32", "CRC32C", "SHA1", "SHA256"); err != nil {
+	if err := o.fill(content{body: f.file}, headers, "CRC32", "CRC32C", "SHA1", "SHA256"); err != nil {
 		return nil, err
 	}
 	return o, nil

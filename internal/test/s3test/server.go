@@ -4,11 +4,23 @@
 // lenient: it verifies signatures, POST policies, signed headers, checksums and conditions. It shares no code with what
 // it tests: signatures are recomputed by the signer of the AWS SDK.
 //
-// It knows PutObject, POST Object, CopyObject, GetObject, HeadObject, DeleteObject, GetObjectTagging, ListObjectsV2 and
-// multipart uploads, on buckets with or without versioning but without lifecycle, CORS or public access, whose owner
-// enforces ownership (so ACLs are disabled). Everything else is answered with 501 NotImplemented, so that no test
-// passes because a header was silently ignored. [Server.Fail] makes it fail as networks and S3 do. Where S3 is known or
-// thought to behave otherwise:
+// It implements PutObject, POST Object, CopyObject, GetObject, HeadObject, DeleteObject, GetObjectTagging, ListObjectsV2
+// and multipart uploads, on buckets with or without versioning but without lifecycle, CORS or public access, whose owner
+// enforces ownership (so ACLs are disabled). Everything else fails with 501 NotImplemented, so that no test passes
+// because a header was silently ignored.
+//
+// # Histories and schedules
+//
+//   - [WithHistory] records every request and every state that any key was ever in. Tests use it to prove what never
+//     appeared.
+//   - [WithTick] sets a virtual clock, on which requests and their depth are counted exactly.
+//   - [Server.Intercept] calls a function before and after each request, which can change objects or make the request
+//     fail as networks and S3 do. [Server.Fail] is a shorter form of it.
+//   - [Server.Actor] gives each of several clients a name, and can crash it.
+//   - [WithoutConditions] and [WithQuirks] make the server behave like stores that are less careful than S3.
+//   - [Server.Put] and [Server.PutPart] store objects and parts of any size without holding their bytes.
+//
+// # Differences from S3
 //
 //   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type are
 //     answered with 501; so are headers on a copy that S3 ignores because it takes the source's, conditions on the
@@ -37,6 +49,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -63,7 +76,10 @@ type Server struct {
 	maxCopySize  int64 // of one request
 	client       *http.Client
 
-	clock     *clock // nil without WithTick
+	clock     *clock        // nil without WithTick
+	copyTime  time.Duration // per GiB
+	quirks    []Quirk
+	careless  []string // operations whose conditions are ignored
 	recording bool
 
 	mu       sync.RWMutex

@@ -39,6 +39,7 @@ func (s *Server) Versions(bucket, key string) []Object {
 // add makes an object that nobody has seen yet the current version, for the request of this number. The caller holds the
 // lock.
 func (s *Server) add(by int, bucket, key string, o *Object) {
+	s.distort(o)
 	if !s.versioned {
 		s.change(by, bucket, key, []*Object{o})
 		return
@@ -141,7 +142,7 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
 	defer s.mu.Unlock()
 	b := s.buckets[r.bucket]
 	current := b.current(r.key)
-	if match != "" && (current == nil || !current.matches(match)) {
+	if match != "" && (current == nil || !s.matches(current, match)) {
 		return preconditionFailed("If-Match")
 	}
 	switch {
