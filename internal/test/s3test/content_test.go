@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -185,4 +186,22 @@ func TestRanges(t *testing.T) {
 		_, err = s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("empty"), Range: &r})
 		requireCode(t, err, "InvalidRange")
 	}
+}
+
+// TestCopyLeft checks that a copy that takes time has no effect if its client leaves or crashes before its end.
+func TestCopyLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))
+		put(t, s, "key", hello)
+		client := s.Actor("a")
+		for _, leave := range []func(cancel func()){func(cancel func()) { cancel() }, func(func()) { client.Crash() }} {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(5*time.Second, func() { leave(cancel) })
+			_, err := client.S3().CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("copy"), CopySource: aws.String("bucket/key")})
+			require.Error(t, err)
+			time.Sleep(time.Minute)
+			require.Equal(t, []string{"key"}, s.Objects(DefaultBucket))
+			cancel()
+		}
+	})
 }

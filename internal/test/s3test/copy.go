@@ -225,8 +225,8 @@ func declaredAlgorithm(name string) (string, error) {
 }
 
 // WithCopyTime makes each copy, and each copy of a part, take this time per GiB of its bytes, beside the tick that every
-// request takes. The source is read at the beginning, and the copy appears at the end. A copy whose client leaves before
-// has no effect.
+// request takes. The source is read at the beginning, and the copy appears at the end. A copy whose client leaves or
+// crashes before has no effect.
 func WithCopyTime(perGiB time.Duration) Option {
 	return func(s *Server) { s.copyTime = perGiB }
 }
@@ -237,7 +237,10 @@ func (s *Server) takeTime(r *request, size int64) {
 	if duration == 0 {
 		return
 	}
-	if err := sleep(r.Context(), duration); err != nil {
+	err := sleep(r.Context(), duration)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err != nil || s.crashed[r.record.Actor] {
 		panic(http.ErrAbortHandler)
 	}
 }

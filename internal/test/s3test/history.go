@@ -14,7 +14,7 @@ type Moment struct {
 	Step int64 // number of events so far; no two changes of objects have the same
 }
 
-// Forever is the Until of states that still exist.
+// forever is the Until of states that still exist.
 var forever = Moment{math.MaxInt64, math.MaxInt64}
 
 // A Request describes a request that reached the server.
@@ -32,11 +32,14 @@ type Request struct {
 
 // String returns one line.
 func (r Request) String() string {
-	end := fmt.Sprint(r.End)
-	if r.End == forever.Tick {
-		end = "?"
+	return fmt.Sprintf("%d %s %s %s %s %d", r.Number, span(r.Start, r.End), cmp.Or(r.Actor, "-"), r.Operation, r.Key, r.Status)
+}
+
+func span(start, end int64) string {
+	if end == forever.Tick {
+		return fmt.Sprintf("[%d-]", start)
 	}
-	return fmt.Sprintf("%d [%d-%s] %s %s %s %d", r.Number, r.Start, end, cmp.Or(r.Actor, "-"), r.Operation, r.Key, r.Status)
+	return fmt.Sprintf("[%d-%d]", start, end)
 }
 
 // Requests is a list of requests, ordered by Number.
@@ -98,7 +101,7 @@ func (s State) Exists(m Moment) bool { return s.From.Step <= m.Step && m.Step < 
 
 // String returns one line, without the object's bytes.
 func (s State) String() string {
-	return fmt.Sprintf("%s %s %s %d B [%d-%d] by %d", s.Key, s.VersionID, s.ETag, s.Size(), s.From.Tick, s.Until.Tick, s.MadeBy)
+	return fmt.Sprintf("%s %s %s %d B %s by %d", s.Key, s.VersionID, s.ETag, s.Size(), span(s.From.Tick, s.Until.Tick), s.MadeBy)
 }
 
 // A History holds every request and every state that any key was ever in. It does not change.

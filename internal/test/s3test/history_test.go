@@ -262,3 +262,39 @@ func TestSchedules(t *testing.T) {
 		require.Equal(t, map[string][]int{"new new new": {0}, "old new new": {0, 1}, "old old new": {1, 2}, "old old old": {2, 3, 3}}, seen)
 	})
 }
+
+// TestLater checks that a request that Before sends back waits for another tick, even one that would take no tick.
+func TestLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(WithHistory(), WithTick(time.Millisecond))
+		asked := 0
+		s.Intercept(Hook{Before: func(Request, *http.Request) Fault {
+			if asked++; asked%3 != 0 {
+				return Later
+			}
+			return None
+		}})
+		require.NoError(t, putAs(t.Context(), s.S3(), "key", hello))
+		require.NoError(t, putAs(t.Context(), s.Actor("").Instant().S3(), "key", hello))
+		requests := s.History().Requests
+		require.Equal(t, []int64{0, 3, 3, 5}, []int64{requests[0].Start, requests[0].End, requests[1].Start, requests[1].End})
+	})
+}
+
+// TestDepth checks the depth of requests that overlap in part.
+func TestDepth(t *testing.T) {
+	t.Parallel()
+	for want, spans := range map[int][][2]int64{
+		0: nil,
+		1: {{0, 3}, {1, 2}, {1, forever.Tick}},
+		2: {{0, 3}, {1, 2}, {2, 4}},
+		3: {{0, 9}, {0, 1}, {1, 2}, {1, 5}, {4, 6}},
+		4: {{0, 1}, {1, 2}, {2, 3}, {2, 3}, {3, forever.Tick}, {3, 3}},
+	} {
+		var requests Requests
+		for _, span := range spans {
+			requests = append(requests, Request{Start: span[0], End: span[1]})
+		}
+		require.Equal(t, want, requests.Depth(), want)
+	}
+}
