@@ -89,7 +89,11 @@ func TestHistoryStates(t *testing.T) {
 func TestHistoryRequests(t *testing.T) {
 	t.Parallel()
 	s := New(WithHistory())
-	put(t, s, "key", hello)
+	s.Intercept(Hook{Before: func(_ Request, h *http.Request) Fault {
+		require.Empty(t, h.Header.Values(actorHeader), "the header is the server's own")
+		return None
+	}})
+	require.NoError(t, putAs(t.Context(), s.Actor("alice").S3(), "key", hello))
 	signed, err := s3.NewPresignClient(s.S3()).PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
 	require.NoError(t, err)
 	for _, client := range []*http.Client{s.Actor("mallory").HTTPClient(), s.HTTPClient()} {
@@ -106,7 +110,7 @@ func TestHistoryRequests(t *testing.T) {
 		require.Equal(t, i+1, requests[i].Number)
 		require.Less(t, requests[i].Start, requests[i].End)
 	}
-	require.Equal(t, "1 [1-3] - PutObject key 200\n", requests[:1].String())
+	require.Equal(t, "1 [1-3] alice PutObject key 200\n", requests[:1].String())
 	require.Equal(t, []int{200, 403, 403, 204}, []int{requests[0].Status, requests[1].Status, requests[2].Status, requests[3].Status})
 	require.Equal(t, requests[1:2], requests.By("mallory"))
 	require.Equal(t, requests[3:], requests.Of("PostObject"))
@@ -297,4 +301,30 @@ func TestDepth(t *testing.T) {
 		}
 		require.Equal(t, want, requests.Depth(), want)
 	}
+}
+
+// TestTurns checks that no request has its turn at the moment when a goroutine wakes up that slept for a tick after its
+// last response, and that many turns do not outlast a tick.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tick := range []time.Duration{100 * time.Nanosecond, time.Millisecond} {
+			s := New(WithHistory(), WithTick(tick))
+			client := s.S3()
+			for range 200 {
+				require.NoError(t, putAs(t.Context(), client, "key", hello))
+				if tick < time.Microsecond {
+					continue
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() { require.NoError(t, putAs(t.Context(), client, "key", hello)) })
+				before := s.Now().Step
+				time.Sleep(tick)
+				require.Equal(t, before, s.Now().Step, "the turn is later")
+				wg.Wait()
+			}
+			requests := s.History().Requests
+			require.Equal(t, len(requests), requests.Depth())
+			require.EqualValues(t, len(requests), requests[len(requests)-1].End)
+		}
+	})
 }
