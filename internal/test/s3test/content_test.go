@@ -52,7 +52,7 @@ func TestContent(t *testing.T) {
 // TestLargeCopy copies 1 TiB by parts, 16 at a time, and counts the time.
 func TestLargeCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size, partSize = 1 << 40, 5 << 30
+		const size, partSize int64 = 1 << 40, 5 << 30
 		s := New(WithHistory(), WithTick(time.Millisecond), WithCopyTime(8*time.Second))
 		s.maxCopySize = partSize
 		client, ctx, bucket := s.S3(), t.Context(), aws.String(DefaultBucket)
@@ -75,7 +75,7 @@ func TestLargeCopy(t *testing.T) {
 				out, err := client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 					Bucket: bucket, Key: aws.String("copy"), UploadId: created.UploadId, PartNumber: aws.Int32(int32(i + 1)),
 					CopySource: aws.String("bucket/large"), CopySourceIfMatch: head.ETag,
-					CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", i*partSize, min((i+1)*partSize, size)-1)),
+					CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", int64(i)*partSize, min(int64(i+1)*partSize, size)-1)),
 				})
 				require.NoError(t, err)
 				parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: out.CopyPartResult.ETag}
@@ -130,7 +130,7 @@ func TestPutPart(t *testing.T) {
 	require.NoError(t, err)
 	o, _ := s.Object(DefaultBucket, "key")
 	require.Equal(t, "beginning", string(o.Body))
-	require.EqualValues(t, 2<<30, o.Zeros)
+	require.Equal(t, int64(2<<30), o.Zeros)
 }
 
 // TestSwappedDuringCopy checks that a copy that takes time holds the bytes that its source had at its beginning.

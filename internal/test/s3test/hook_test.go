@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,4 +191,30 @@ func TestCutDuring(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, []string{"copy", "key"}, s.Objects(DefaultBucket))
 	}
+}
+
+// TestHookTakesTime checks that a hook may send requests that take ticks, and that other requests do not wait for it.
+func TestHookTakesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(WithHistory(), WithTick(time.Millisecond))
+		s.Intercept(Hook{Before: func(r Request, _ *http.Request) Fault {
+			if r.Key == "slow" {
+				require.NoError(t, putAs(t.Context(), s.Actor("hook").S3(), "of the hook", hello))
+				time.Sleep(time.Second)
+			}
+			return None
+		}})
+		var wg sync.WaitGroup
+		wg.Go(func() { require.NoError(t, putAs(t.Context(), s.S3(), "slow", hello)) })
+		wg.Go(func() {
+			for range 3 {
+				require.NoError(t, putAs(t.Context(), s.S3(), "fast", hello))
+			}
+		})
+		wg.Wait()
+		h := s.History()
+		require.Equal(t, int64(3), h.States("fast")[2].From.Tick)
+		require.Equal(t, int64(2), h.States("of the hook")[0].From.Tick)
+		require.Equal(t, int64(1002), h.States("slow")[0].From.Tick)
+	})
 }
