@@ -114,7 +114,7 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize}
 	if o.uppy {
 		h.companion = &companion.Server{
-			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Hook: signer.hook,
+			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript,
 		}
 	}
 	return h, nil
@@ -157,6 +157,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		h.fail(w, c, err)
+		return
+	}
+	if c.After != nil {
+		_ = http.NewResponseController(w).Flush() // Not every ResponseWriter can.
+		c.After(context.WithoutCancel(r.Context()))
 	}
 }
 
@@ -318,10 +323,12 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	c.Key = key
-	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.CopyTime)
-	defer cancel()
-	object, err := h.signer.Complete(ctx, c.Owner, key)
-	return http.StatusOK, object, err
+	result, err := h.signer.completions.Complete(c.Request.Context(), key, ownedBy(c.Owner))
+	if err != nil {
+		return 0, nil, err
+	}
+	c.After = result.Clean
+	return http.StatusOK, publicObject(result.Object), nil
 }
 
 // A grantRequest is what a client may state of an upload. It has no key, owner

@@ -38,6 +38,24 @@ import (
 // Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
 // CSS, multipart and their kin) match no pattern: a file of such a type runs
 // scripts on the origin that serves it.
+//
+// # Headers
+//
+// With FinalPrefix, headers that give access to an object or change how it is
+// served are set on the published copy only, because nobody has verified the
+// upload yet: ACL (except bucket-owner-full-control), Cache-Control, Expires,
+// Content-Language, storage class, tags, object lock, "inline" and redirects. The
+// upload has those that concern the request or the bytes: encryption, request
+// payer, expected owner, Content-Encoding, and Content-Disposition: attachment.
+// The role of the store needs the rights for the headers of the copy.
+//
+// Without FinalPrefix, all are set and signed on the upload. Forms then do not
+// support all of them. A client can add Cache-Control, Expires and
+// Content-Language to an upload; the copy drops them, and without FinalPrefix
+// Complete accepts only those that forbid caching.
+//
+// The storage classes GLACIER and DEEP_ARCHIVE are rejected, since their objects
+// cannot be read at once.
 type Policy struct {
 	// Prefix is the beginning of every object key. It must end in "/". No grant
 	// reaches outside it.
@@ -75,16 +93,25 @@ type Policy struct {
 	// is reserved for the stamp.
 	Metadata []string
 
-	// Headers are set and signed on every object: Cache-Control,
-	// Content-Disposition ("inline", or "attachment", the default; the file
-	// name is added), Content-Encoding, Content-Language, Expires, and the
-	// headers of S3 for storage class, tags, encryption, object lock and
-	// access, by their names on a PUT. Forms do not support all of them.
+	// Headers are those of the completed object, by their names on a PUT:
+	// Cache-Control, Content-Disposition ("inline", or "attachment", the
+	// default; the file name is added), Content-Encoding, Content-Language,
+	// Expires, and the headers of S3 for storage class, tags, encryption, object
+	// lock, access and redirects. See "Headers" above.
 	Headers map[string]string
 
-	// Replace allows an upload to overwrite an object with the same key.
-	// Without it, every PUT is conditional (If-None-Match: *), and a form is
-	// granted only for keys that cannot be guessed.
+	// UploadHeaders are set on the upload only, for buckets whose rules require
+	// a tag, ACL or storage class there. They need FinalPrefix.
+	UploadHeaders map[string]string
+
+	// Replace allows an upload to replace an object with the same key. Without
+	// it, every PUT is conditional (If-None-Match: *), and a form is granted
+	// only for keys that cannot be guessed.
+	//
+	// With FinalPrefix, an upload that was granted later replaces one that was
+	// granted earlier, never the other way round. On stores that do not honor
+	// the conditions of copies, the later copy wins if two uploads are published
+	// at once. Object.Granted lets hooks keep the newest.
 	Replace bool
 
 	_ struct{}
@@ -94,7 +121,8 @@ type Policy struct {
 func (p *Policy) internal() rules.Policy {
 	return rules.Policy{
 		Prefix: p.Prefix, FinalPrefix: p.FinalPrefix, Types: p.Types, MinSize: p.MinSize, MaxSize: p.MaxSize,
-		Lifetime: p.Lifetime, Checksum: p.Checksum, Metadata: p.Metadata, Headers: p.Headers, Replace: p.Replace,
+		Lifetime: p.Lifetime, Checksum: p.Checksum, Metadata: p.Metadata, Headers: p.Headers, UploadHeaders: p.UploadHeaders,
+		Replace: p.Replace,
 	}
 }
 

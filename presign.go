@@ -50,6 +50,7 @@ import (
 	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/profile"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/sigv4"
 	"github.com/s3presign/presign/internal/stamp"
@@ -97,7 +98,6 @@ type Signer struct {
 	grants      *grant.Signer
 	completions *completion.Engine
 	multiparts  *multipart.Engine
-	hook        completion.Hook
 	logger      *slog.Logger
 	ephemeral   bool // the secret ends with the process
 }
@@ -128,10 +128,10 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 			faults = append(faults, fmt.Errorf("presign: %w", err))
 		}
 	}
+	store, storeErr := endpoint.Resolve(o.store, bucket, "")
 	if o.store != nil && o.store != client {
-		_, err := endpoint.Resolve(o.store, bucket, "")
 		_, credentialsErr := credential.NewSource(o.store.Options().Credentials)
-		if err := errors.Join(err, credentialsErr); err != nil {
+		if err := errors.Join(storeErr, credentialsErr); err != nil {
 			faults = append(faults, fmt.Errorf("presign: WithStore: %w", err))
 		}
 	}
@@ -146,14 +146,15 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	s := newSigner(o, compiled, resolved, bucket, credentials, stamps)
+	s := newSigner(o, compiled, resolved, store.Host, bucket, credentials, stamps)
 	s.ephemeral = random
 	return s, nil
 }
 
 // newSigner connects the engines.
 func newSigner(
-	o signerOptions, compiled *rules.Rules, resolved endpoint.Endpoint, bucket string, credentials *credential.Source, stamps *stamp.Sealer,
+	o signerOptions, compiled *rules.Rules, resolved endpoint.Endpoint, storeHost, bucket string, credentials *credential.Source,
+	stamps *stamp.Sealer,
 ) *Signer {
 	compiled = compiled.WithoutForms(resolved.NoForms)
 	if o.withoutForms {
@@ -168,8 +169,10 @@ func newSigner(
 			Rules: compiled, Endpoint: resolved, FormURL: resolved.Bucket(), Bucket: bucket, Credentials: credentials, Stamps: stamps,
 			Keys: sigv4.NewKeys(resolved.Region),
 		},
-		completions: &completion.Engine{Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger},
-		hook:        o.hook(),
+		completions: &completion.Engine{
+			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger, OnComplete: o.hook(),
+			HonorsConditions: profile.HonorsCopyConditions(storeHost),
+		},
 	}
 	s.multiparts = &multipart.Engine{Rules: compiled, Grants: s.grants, Stamps: stamps, Store: store, Completion: s.completions}
 	return s
@@ -312,7 +315,12 @@ func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, erro
 	if owner == "" {
 		return nil, errNoOwner
 	}
-	return s.complete(ctx, key, func(granted *stamp.Stamp) bool { return granted.Owner == owner })
+	return s.complete(ctx, key, ownedBy(owner))
+}
+
+// ownedBy returns a claim to the grants of one owner.
+func ownedBy(owner string) func(*stamp.Stamp) bool {
+	return func(granted *stamp.Stamp) bool { return granted.Owner == owner }
 }
 
 // CompleteForAnyOwner is Complete for jobs of the service, such as workers that
@@ -327,11 +335,17 @@ func (s *Signer) complete(ctx context.Context, key string, claim func(*stamp.Sta
 	if s == nil || s.rules == nil {
 		return nil, errZeroSigner
 	}
-	object, err := s.completions.Complete(ctx, key, claim, s.hook)
+	result, err := s.completions.Complete(ctx, key, claim)
+	return cleanResult(ctx, result, err)
+}
+
+// cleanResult deletes the completed upload and returns its Object.
+func cleanResult(ctx context.Context, result *completion.Result, err error) (*Object, error) {
 	if err != nil {
 		return nil, publicError(err)
 	}
-	return publicObject(object), nil
+	result.Clean(context.WithoutCancel(ctx))
+	return publicObject(result.Object), nil
 }
 
 // String returns the bucket and the prefix.
@@ -476,13 +490,12 @@ type Multipart struct {
 	Expires time.Time `json:"expires_at"`
 
 	upload *multipart.Upload
-	hook   completion.Hook
 }
 
 func (s *Signer) publicMultipart(m *multipart.Upload) *Multipart {
 	return &Multipart{
 		ID: m.ID, GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, PartSize: m.PartSize, Expires: m.Expires,
-		upload: m, hook: s.hook,
+		upload: m,
 	}
 }
 
@@ -602,11 +615,8 @@ func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error)
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
 	}
-	object, err := m.upload.Complete(ctx, internalParts(parts), m.hook)
-	if err != nil {
-		return nil, publicError(err)
-	}
-	return publicObject(object), nil
+	result, err := m.upload.Complete(ctx, internalParts(parts))
+	return cleanResult(ctx, result, err)
 }
 
 // Abort ends the upload and deletes its parts. It also deletes parts that arrive

@@ -36,8 +36,6 @@ type Server struct {
 	// nil, the upload is rejected, and Accept returns all reasons. The result
 	// has no redirect, which Uppy rejects.
 	Accept func(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error)
-
-	Hook completion.Hook
 }
 
 // Routes returns the routes of a path below /s3/, by its segments, or nil.
@@ -252,14 +250,13 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 	for i, p := range named {
 		parts[i] = multipart.Part{Number: p.Number, ETag: p.ETag}
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.CopyTime)
-	defer cancel()
-	object, err := m.Complete(ctx, parts, s.Hook)
+	result, err := m.Complete(c.Request.Context(), parts)
 	if err != nil {
 		return nil, err
 	}
+	c.After = result.Clean
 	endpoint := &s.Grants.Endpoint
-	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), object.Key)
+	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), result.Object.Key)
 	// The answer for a form has the same key. POST /complete accepts it and returns the Object.
 	return map[string]string{"location": string(location), "key": m.Key}, nil
 }

@@ -1,4 +1,5 @@
-// Package completion verifies uploads against their grants and publishes them.
+// Package completion verifies uploads against their grants, publishes them, and
+// runs the service's hooks.
 package completion
 
 import (
@@ -6,16 +7,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"strings"
 	"time"
 
-	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/objectkey"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/rules"
-	"github.com/s3presign/presign/internal/sniff"
 	"github.com/s3presign/presign/internal/stamp"
 )
 
@@ -32,14 +32,19 @@ var (
 
 // errNoGrant is returned if the object is not the caller's. It does not reveal
 // whether the object exists.
-var errNoGrant = fmt.Errorf("%w: the object has no grant for this key", ErrNotUploaded)
+var errNoGrant = fmt.Errorf("%w: no object with a grant of this owner has this key", ErrNotUploaded)
 
 const (
 	// StoreTime is the limit for one answer of the store.
 	StoreTime = 10 * time.Second
 
-	// CopyTime is the limit for a copy, which may be gigabytes large.
-	CopyTime = 5 * time.Minute
+	// maxTurns is how often a completion starts again because an object changed.
+	maxTurns = 3
+
+	// hookPeriod is how long after the Deadline of an upload its repeated
+	// completions still call the hooks. Without an end, anyone could have them
+	// called for every file that was ever published.
+	hookPeriod = 7 * 24 * time.Hour
 )
 
 // An Object is a completed upload. It has the exported fields of
@@ -79,9 +84,10 @@ func (r *Rejection) Unwrap() []error {
 
 // A Store is the bucket that holds the uploads.
 type Store interface {
-	Head(ctx context.Context, key string) (*objectstore.Object, error)
-	Beginning(ctx context.Context, o *objectstore.Object, n int) ([]byte, error)
-	Copy(ctx context.Context, from *objectstore.Object, to string, replace bool, header, metadata map[string]string) (*objectstore.Object, error)
+	Get(ctx context.Context, key, version string, n int) (*objectstore.Object, []byte, error)
+	Head(ctx context.Context, key, version string) (*objectstore.Object, error)
+	Open(ctx context.Context, o *objectstore.Object) (io.ReadCloser, error)
+	Copy(ctx context.Context, c *objectstore.Copy) (*objectstore.Object, error)
 	Delete(ctx context.Context, o *objectstore.Object) error
 }
 
@@ -91,12 +97,12 @@ type Stamps interface {
 	OpenPublished(sealed, key string) (*stamp.Published, error)
 	SealPublished(published *stamp.Published, key string) string
 
-	// Fingerprint identifies the secrets and the context of the stamps.
+	// Fingerprint identifies the secrets of the stamps.
 	Fingerprint() string
 }
 
-// A Hook is called with an object before its upload is deleted, so that the
-// upload can be completed again until the hook has succeeded.
+// A Hook is called with a completed object before its upload is deleted, so that
+// the upload can be completed again until the hook has succeeded.
 type Hook func(context.Context, *Object) error
 
 // An Engine completes the uploads of one bucket under one set of rules. It is
@@ -106,182 +112,193 @@ type Engine struct {
 	Store  Store
 	Stamps Stamps
 	Logger *slog.Logger
+
+	// HonorsConditions is set if the store is known to honor the conditions of
+	// copies. Without it, every copy is compared with the upload.
+	HonorsConditions bool
+
+	// OnComplete is called with every completed object. It may be nil.
+	OnComplete Hook
 }
 
-// A publication is a verified copy under FinalPrefix.
-type publication struct {
-	*objectstore.Object
-	granted *stamp.Published
+// A Result is a completed upload.
+type Result struct {
+	Object *Object
+
+	// Clean deletes the upload, after the caller has answered its client. It is
+	// called once.
+	Clean func(context.Context)
 }
 
-func (p *publication) object() *Object {
-	return newObject(p.Object, &p.granted.Stamp, p.granted.Detected)
-}
+// changedError is returned if the completion must start again.
+type changedError struct{ reason string }
+
+func (e *changedError) Error() string { return ErrChanged.Error() + ": " + e.reason }
+func (e *changedError) Unwrap() error { return ErrChanged }
 
 // Complete verifies and publishes the upload under key if claim accepts its
 // grant. For other grants it returns ErrNotUploaded. It returns a *Rejection
 // for an upload that it has rejected and deleted.
-func (e *Engine) Complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool, hook Hook) (*Object, error) {
+func (e *Engine) Complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
 	if !strings.HasPrefix(key, e.Rules.Prefix) || strings.HasSuffix(key, "/") || objectkey.CheckKey(key) != nil {
 		return nil, fmt.Errorf("%w: no grant has this key", ErrNotUploaded)
 	}
-	published, err := e.published(ctx, key)
+	c := &completion{Engine: e, key: key, claim: claim}
+	for turn := 1; ; turn++ {
+		result, err := c.run(ctx)
+		if changed := (*changedError)(nil); errors.As(err, &changed) && turn < maxTurns && ctx.Err() == nil {
+			continue
+		}
+		return result, err
+	}
+}
+
+// A completion is the completion of one upload.
+type completion struct {
+	*Engine
+	key   string
+	claim func(*stamp.Stamp) bool
+
+	// withoutSource and withoutTarget are set if the store does not support the
+	// conditions of a copy.
+	withoutSource, withoutTarget bool
+}
+
+// An upload is an object under Prefix with the stamp of its grant.
+type upload struct {
+	*objectstore.Object
+	granted   *stamp.Stamp
+	beginning []byte
+}
+
+// A publication is an object under FinalPrefix. Its stamp is nil if the service
+// has stored the object.
+type publication struct {
+	*objectstore.Object
+	stamped   *stamp.Published
+	beginning []byte
+}
+
+// run makes one attempt.
+func (c *completion) run(ctx context.Context) (*Result, error) {
+	up, final, err := c.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	uploaded, granted, err := e.uploaded(ctx, key)
-	if errors.Is(err, ErrNotUploaded) && published == nil {
-		// Another replica may have published and deleted the upload between the two requests.
-		var again error
-		if published, again = e.published(ctx, key); again != nil {
-			return nil, again
-		}
-	} else if err != nil && !errors.Is(err, ErrNotUploaded) {
-		return nil, err
+	if up != nil && !c.claim(up.granted) {
+		up = nil
 	}
-	// A publication stays, whatever was uploaded with its grant afterwards.
-	if published != nil && (granted == nil || granted.ID == published.granted.ID) {
-		if !claim(&published.granted.Stamp) {
+	isPublished := final != nil && final.stamped != nil && c.claim(&final.stamped.Stamp)
+	if up == nil && !isPublished {
+		// Another replica may have published and deleted the upload between the requests. The same requests are made
+		// for other owners' uploads, so that they cannot be told from missing ones.
+		if final, err = c.readAgain(ctx); err != nil {
+			return nil, err
+		}
+		if final == nil || final.stamped == nil || !c.claim(&final.stamped.Stamp) {
 			return nil, errNoGrant
 		}
-		return e.finish(ctx, published.object(), uploaded, granted, hook)
+		isPublished = true
+	}
+	if isPublished && (up == nil || up.granted.ID == final.stamped.ID) {
+		return c.repeat(ctx, up, final)
+	}
+	return c.complete(ctx, up, final)
+}
+
+// repeat completes an upload that has been published before.
+func (c *completion) repeat(ctx context.Context, up *upload, final *publication) (*Result, error) {
+	if up != nil && c.isTorn(up, final) {
+		result, err := c.complete(ctx, up, final)
+		if rejection := (*Rejection)(nil); errors.As(err, &rejection) {
+			// What was verified is gone, and nobody has verified the copy.
+			if err := c.delete(context.WithoutCancel(ctx), final.Object); err != nil {
+				return nil, fmt.Errorf("deleting a copy of another upload: %w", err)
+			}
+		}
+		return result, err
+	}
+	// If the object differs from its stamp, the service has rewritten it, for example to strip its metadata.
+	return c.finish(ctx, newObject(final.Object, &final.stamped.Stamp, final.stamped.Detected), up, final.stamped.Until)
+}
+
+// isTorn reports whether a publication is a copy of something that was not
+// verified: the upload was replaced between the two, the store ignored the
+// condition on the source, and the process ended before it compared the copy. If
+// the upload is older than what was verified, or newer than the copy, or the copy
+// is newer than its stamp, the service has rewritten the file instead.
+func (c *completion) isTorn(up *upload, final *publication) bool {
+	at := final.stamped.At
+	return !c.HonorsConditions && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
+		final.LastModified.Before(at.Add(copyTime(final.stamped.Size)))
+}
+
+// matches reports whether the object is what its stamp describes.
+func (p *publication) matches() bool {
+	s := p.stamped
+	return p.Size == s.Size && digest(p.beginning[:min(len(p.beginning), s.Digested)]) == s.Beginning &&
+		(s.MD5 == [16]byte{} || !p.HasMD5() || parseMD5(p.ETag) == s.MD5)
+}
+
+// complete verifies and publishes an upload. If final is not nil, it is what has
+// the final key.
+func (c *completion) complete(ctx context.Context, up *upload, final *publication) (*Result, error) {
+	granted := up.granted
+	replaces := granted.Replace && c.Rules.Replace
+	if time.Now().After(granted.Until) {
+		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
 	}
 	switch {
-	case granted == nil:
-		return nil, err
-	case !claim(granted):
-		return nil, errNoGrant
-	case time.Now().After(granted.Until):
-		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
-	case published != nil && granted.Issued.Before(published.granted.Issued):
-		return nil, e.reject(ctx, uploaded, granted, rules.Violate("key", rules.CodeSuperseded, "must not hold an object that was granted later"))
+	case final == nil || final.stamped != nil && final.stamped.ID == granted.ID:
+	case final.stamped == nil && granted.Random:
+		// Only this upload has the key, so that the service has published and rewritten it.
+		return c.finish(ctx, newObject(final.Object, granted, ""), up, granted.Until)
+	case !replaces && final.stamped == nil:
+		return nil, Taken() // The upload is kept: the service may make room.
+	case !replaces:
+		return nil, c.reject(ctx, up, Taken())
+	case final.stamped != nil && granted.Issued.Before(final.stamped.Issued):
+		return nil, c.reject(ctx, up, rules.Violate("key", rules.CodeSuperseded, "must not hold an object that was granted later"))
 	}
-	return e.completeUpload(ctx, uploaded, granted, hook)
-}
-
-// completeUpload verifies and publishes an upload.
-func (e *Engine) completeUpload(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, hook Hook) (*Object, error) {
-	v, err := e.verify(ctx, uploaded, granted)
-	if err != nil {
-		return nil, err
-	}
+	v := c.verify(up)
 	if len(v.violations) > 0 {
-		return nil, e.reject(ctx, uploaded, granted, v.violations...)
+		return nil, c.reject(ctx, up, v.violations...)
 	}
-	if e.Rules.FinalPrefix == "" {
-		return e.finish(ctx, newObject(uploaded, granted, v.detected), nil, nil, hook)
+	if c.Rules.FinalPrefix == "" {
+		return c.finish(ctx, newObject(up.Object, granted, v.detected), nil, granted.Until)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CopyTime)
+	// A verified upload is published even if the client leaves.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTime(up.Size)+2*StoreTime)
 	defer cancel()
-	final, err := e.publish(ctx, uploaded, granted, v)
+	published, err := c.publish(ctx, up, final, v)
 	if err != nil {
 		return nil, err
 	}
-	return e.finish(ctx, final, uploaded, granted, hook)
+	return c.finish(ctx, newObject(published, granted, v.detected), up, granted.Until)
 }
 
-// finish calls the hook and then deletes the upload. If the deletion fails, a
-// lifecycle rule removes the upload.
-func (e *Engine) finish(ctx context.Context, o *Object, uploaded *objectstore.Object, granted *stamp.Stamp, hook Hook) (*Object, error) {
-	if hook != nil {
-		if err := hook(ctx, o); err != nil {
+// finish calls the hook, unless the upload's Deadline is long over. Until it has
+// succeeded, the upload stays and can be completed again.
+func (c *completion) finish(ctx context.Context, o *Object, up *upload, until time.Time) (*Result, error) {
+	if c.OnComplete != nil && time.Now().Before(until.Add(hookPeriod)) {
+		if err := c.OnComplete(ctx, o); err != nil {
 			return nil, err
 		}
 	}
-	if granted != nil {
-		_ = e.delete(ctx, uploaded)
-	}
-	return o, nil
+	return &Result{Object: o, Clean: func(ctx context.Context) {
+		if up != nil {
+			_ = c.delete(ctx, up.Object) // Best effort: a lifecycle rule removes what is left.
+		}
+	}}, nil
 }
 
 // reject deletes an upload and returns its Rejection, or the error of the
 // store if the deletion fails.
-func (e *Engine) reject(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, violations ...*rules.Violation) error {
-	if err := e.delete(context.WithoutCancel(ctx), uploaded); err != nil {
+func (c *completion) reject(ctx context.Context, up *upload, violations ...*rules.Violation) error {
+	if err := c.delete(context.WithoutCancel(ctx), up.Object); err != nil {
 		return fmt.Errorf("deleting the rejected upload: %w", err)
 	}
-	return &Rejection{Object: newObject(uploaded, granted, ""), Violations: violations}
-}
-
-// uploaded returns the object under key with its grant.
-func (e *Engine) uploaded(ctx context.Context, key string) (*objectstore.Object, *stamp.Stamp, error) {
-	o, err := e.Store.Head(ctx, key)
-	if err != nil {
-		return nil, nil, StoreError(err)
-	}
-	granted, err := e.Stamps.Open(o.Metadata[rules.StampName], key)
-	if err != nil {
-		e.warnOfForeignStamp(ctx, o)
-		return o, nil, errNoGrant
-	}
-	return o, granted, nil
-}
-
-// warnOfForeignStamp logs an object with a stamp that none of the secrets opens.
-// Replicas with different secrets would otherwise return 404 in silence.
-func (e *Engine) warnOfForeignStamp(ctx context.Context, o *objectstore.Object) {
-	if stamp.IsSealed(o.Metadata[rules.StampName]) {
-		e.Logger.WarnContext(ctx, "presign: a stamp does not open; do all replicas have the same secret, endpoint and prefixes?",
-			slog.String("key", o.Key), slog.String("fingerprint", e.Stamps.Fingerprint()))
-	}
-}
-
-// published returns the publication of the uploads under key, or nil. On a
-// store that ignores conditions, a process may have ended between a copy and
-// its check, so published deletes a copy that differs from what was verified.
-func (e *Engine) published(ctx context.Context, key string) (*publication, error) {
-	if e.Rules.FinalPrefix == "" {
-		return nil, nil
-	}
-	final, err := e.Store.Head(ctx, e.finalKey(key))
-	if errors.Is(err, objectstore.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, StoreError(err)
-	}
-	granted, err := e.Stamps.OpenPublished(final.Metadata[rules.StampName], key)
-	if err != nil {
-		return nil, nil // The service has put the object there.
-	}
-	beginning, err := e.beginning(ctx, final)
-	if err != nil {
-		return nil, err
-	}
-	if final.Size != granted.Size || digest(beginning) != granted.Beginning {
-		return nil, e.delete(ctx, final)
-	}
-	return &publication{final, granted}, nil
-}
-
-// publish copies a verified upload to its final key.
-func (e *Engine) publish(ctx context.Context, uploaded *objectstore.Object, granted *stamp.Stamp, v verdict) (*Object, error) {
-	header := map[string]string{"Content-Type": granted.Type}
-	for _, h := range e.Rules.Headers {
-		header[h.Name] = h.Value
-	}
-	for _, h := range granted.Headers {
-		header[h.Name] = h.Value
-	}
-	header["content-disposition"] = grant.Disposition(granted.Inline, granted.Filename)
-	published := stamp.Published{Stamp: *granted, Size: uploaded.Size, Beginning: digest(v.beginning), Detected: v.detected}
-	metadata := maps.Clone(uploaded.Metadata)
-	metadata[rules.StampName] = e.Stamps.SealPublished(&published, uploaded.Key)
-
-	final, err := e.Store.Copy(ctx, uploaded, e.finalKey(uploaded.Key), granted.Replace && e.Rules.Replace, header, metadata)
-	// The object there may be the copy of another replica, which has already deleted the upload, or a copy of another
-	// upload with the same ETag, since an MD5 can be made to collide.
-	found, findErr := e.published(ctx, uploaded.Key)
-	switch {
-	case found != nil && found.granted.ID == granted.ID:
-		return found.object(), nil
-	case err != nil && !errors.Is(err, objectstore.ErrExists):
-		return nil, StoreError(err)
-	case findErr != nil:
-		return nil, findErr
-	case err != nil:
-		return nil, e.reject(ctx, uploaded, granted, Taken())
-	}
-	return nil, fmt.Errorf("%w: the copy at %q is another object", ErrChanged, final.Key)
+	return &Rejection{Object: newObject(up.Object, up.granted, ""), Violations: violations}
 }
 
 // Taken returns the Violation of an upload that must not replace an object.
@@ -292,20 +309,13 @@ func Taken() *rules.Violation {
 // delete deletes an upload that is published or rejected. An object that has
 // replaced it was uploaded with the same grant, so it stays until its own
 // completion.
-func (e *Engine) delete(ctx context.Context, uploaded *objectstore.Object) error {
+func (c *completion) delete(ctx context.Context, o *objectstore.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
-	if err := e.Store.Delete(ctx, uploaded); !errors.Is(err, objectstore.ErrChanged) {
+	if err := c.Store.Delete(ctx, o); !errors.Is(err, objectstore.ErrChanged) {
 		return StoreError(err)
 	}
 	return nil
-}
-
-func (e *Engine) beginning(ctx context.Context, o *objectstore.Object) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, StoreTime)
-	defer cancel()
-	beginning, err := e.Store.Beginning(ctx, o, sniff.Head)
-	return beginning, StoreError(err)
 }
 
 func (e *Engine) finalKey(key string) string {
@@ -333,7 +343,7 @@ func StoreError(err error) error {
 	case errors.Is(err, objectstore.ErrNotFound):
 		return fmt.Errorf("%w: no object has this key", ErrNotUploaded)
 	case errors.Is(err, objectstore.ErrChanged):
-		return ErrChanged
+		return fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }

@@ -1,104 +1,125 @@
 package completion
 
 import (
-	"context"
-	"crypto/sha256"
+	"slices"
 	"strings"
 
 	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/mediatype"
 	"github.com/s3presign/presign/internal/objectheader"
-	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/sniff"
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// A verdict is the result of verifying an upload. Only its violations reject
-// the upload: an error beside them means that the upload was not verified.
+// A verdict is the result of verifying an upload.
 type verdict struct {
 	violations []*rules.Violation
-	beginning  []byte
 	detected   string // the type of the beginning, or empty
 }
 
-func (v *verdict) violate(field, code, format string, args ...any) {
-	v.violations = append(v.violations, rules.Violate(field, code, format, args...))
+func (v *verdict) violate(field, code, format string, args ...any) *rules.Violation {
+	violation := rules.Violate(field, code, format, args...)
+	v.violations = append(v.violations, violation)
+	return violation
 }
 
 // verify compares an upload with its grant, and the grant with the rules, which
-// may have changed or belong to another Signer of the same prefixes.
-func (e *Engine) verify(ctx context.Context, o *objectstore.Object, granted *stamp.Stamp) (verdict, error) {
+// may have changed or belong to another Signer of the same prefixes. It makes no
+// request, so that no failure of the store can pass for a violation.
+func (c *completion) verify(up *upload) verdict {
 	var v verdict
-	e.compareSize(&v, o, granted)
-	e.compareType(&v, o, granted)
-	compareHeaders(&v, o, granted)
-	if grant.DigestMetadata(rules.Sorted(o.Metadata)) != granted.Metadata {
-		v.violate("metadata", rules.CodeContradictsGrant, "must be the metadata that was granted")
+	c.compareSize(&v, up)
+	c.compareType(&v, up)
+	c.compareHeaders(&v, up)
+	compareMetadata(&v, up)
+	c.compareChecksum(&v, up)
+	if c.Rules.FinalPrefix == "" && !c.Rules.Replace && up.granted.Replace && !up.granted.Random {
+		v.violate("key", rules.CodeNotAllowed, "must not be replaced: the policy has become write-once since the grant")
 	}
-	e.compareChecksum(&v, o, granted)
-	beginning, err := e.beginning(ctx, o)
-	if err != nil {
-		return verdict{}, err
-	}
-	v.beginning = beginning
-	if encoding := grantedHeader(granted, "content-encoding"); encoding == "" || encoding == "identity" {
-		if v.detected, err = sniff.Check(beginning, granted.Type); err != nil {
-			v.violate("type", rules.CodeContradictsContent, "must match the content, got %q for a file that %v", granted.Type, err)
+	if encoding := grantedHeader(up.granted, "content-encoding"); encoding == "" || encoding == "identity" {
+		var err error
+		if v.detected, err = sniff.Check(up.beginning, up.granted.Type); err != nil {
+			v.violate("type", rules.CodeContradictsContent, "must match the content, got %q for a file that %v", up.granted.Type, err)
 		}
 	}
-	return v, nil
+	return v
 }
 
-func (e *Engine) compareSize(v *verdict, o *objectstore.Object, granted *stamp.Stamp) {
-	least, most := max(granted.MinSize, e.Rules.MinSize), min(granted.MaxSize, e.Rules.MaxSize)
-	if o.Size >= least && o.Size <= most {
+func (c *completion) compareSize(v *verdict, up *upload) {
+	least, most := max(up.granted.MinSize, c.Rules.MinSize), min(up.granted.MaxSize, c.Rules.MaxSize)
+	if up.Size >= least && up.Size <= most {
 		return
 	}
 	code := rules.CodeTooLarge
-	if o.Size < least {
+	if up.Size < least {
 		code = rules.CodeTooSmall
 	}
-	v.violate("size", code, "must be %s as granted, got %d", rules.Span(least, most), o.Size)
-	last := v.violations[len(v.violations)-1]
-	last.Min, last.Max = least, most
+	violation := v.violate("size", code, "must be %s as granted, got %d", rules.Span(least, most), up.Size)
+	violation.Min, violation.Max = least, most
 }
 
-func (e *Engine) compareType(v *verdict, o *objectstore.Object, granted *stamp.Stamp) {
-	declared := o.Header.Get("Content-Type")
+func (c *completion) compareType(v *verdict, up *upload) {
+	declared := up.Header.Get("Content-Type")
 	t, err := mediatype.Parse(declared)
 	switch {
-	case err != nil || t != granted.Type:
-		v.violate("type", rules.CodeContradictsGrant, "must be %q as granted, got %q", granted.Type, rules.Excerpt(declared))
-	case !e.Rules.AllowsType(t):
-		v.violations = append(v.violations, e.Rules.TypeViolation(t))
+	case err != nil || t != up.granted.Type:
+		v.violate("type", rules.CodeContradictsGrant, "must be %q as granted, got %q", up.granted.Type, rules.Excerpt(declared))
+	case !c.Rules.AllowsType(t):
+		v.violations = append(v.violations, c.Rules.TypeViolation(t))
 	}
 }
 
 // compareHeaders looks for headers that were not granted. The absence of a
-// header cannot be signed, so a client can add those that S3 returns.
-func compareHeaders(v *verdict, o *objectstore.Object, granted *stamp.Stamp) {
+// header cannot be signed, so a client can add those that S3 returns. A published
+// copy drops them, except for an encoding, which changes what the bytes are.
+func (c *completion) compareHeaders(v *verdict, up *upload) {
 	for _, name := range objectheader.AllReturned() {
-		was, is := grantedHeader(granted, name), o.Header.Get(name)
+		was, is := grantedHeader(up.granted, name), up.Header.Get(name)
 		switch {
-		case is == "", is == was, name == "x-amz-storage-class" && is == "STANDARD":
+		case is == "", objectheader.Equal(name, is, was), name == "x-amz-storage-class" && is == "STANDARD":
 			continue
-		case name == "cache-control" && was == "" && (is == "max-age=0" || is == "no-cache"):
-			continue // Chromium adds these to the requests of a page that was reloaded.
+		case c.Rules.FinalPrefix != "" && name == "content-disposition":
+			was = grant.Disposition(false, up.granted.Filename)
+			if is == was {
+				continue
+			}
+		case c.Rules.FinalPrefix != "" && name != "content-encoding":
+			continue
+		case was == "" && objectheader.ForbidsCaching(name, is):
+			continue
 		}
 		v.violate(name, rules.CodeContradictsGrant, "must be %q as granted, got %q", was, rules.Excerpt(is))
 	}
 }
 
-func (e *Engine) compareChecksum(v *verdict, o *objectstore.Object, granted *stamp.Stamp) {
-	algorithm, sum, ok := strings.Cut(granted.Checksum, " ")
-	if e.Rules.Checksum != "" && algorithm != string(e.Rules.Checksum) {
-		v.violate("checksum", rules.CodeRequired, "must be the file's %s checksum", e.Rules.Checksum)
+// compareMetadata names the entries that were not granted. Some stores change
+// names.
+func compareMetadata(v *verdict, up *upload) {
+	stored := rules.Sorted(up.Metadata)
+	digests := grant.DigestMetadata(stored)
+	if slices.Equal(digests, up.granted.Metadata) {
+		return
+	}
+	for _, m := range stored {
+		if m.Name != rules.StampName && !slices.Contains(up.granted.Metadata, stamp.NewDigest(m.Name, m.Value)) {
+			v.violate("metadata["+rules.Excerpt(m.Name)+"]", rules.CodeContradictsGrant, "must be an entry that was granted, got %q", rules.Excerpt(m.Value))
+		}
+	}
+	if missing := len(up.granted.Metadata) - len(digests); missing > 0 {
+		v.violate("metadata", rules.CodeContradictsGrant, "must have all %d entries that were granted, got %d", len(up.granted.Metadata), len(digests))
+	}
+}
+
+func (c *completion) compareChecksum(v *verdict, up *upload) {
+	algorithm, sum, ok := strings.Cut(up.granted.Checksum, " ")
+	if c.Rules.Checksum != "" && algorithm != string(c.Rules.Checksum) {
+		v.violate("checksum", rules.CodeRequired, "must be the file's %s checksum", c.Rules.Checksum)
 	}
 	if !ok {
 		return
 	}
-	switch got := o.Checksums[algorithm]; got {
+	switch got := up.Checksums[algorithm]; got {
 	case sum:
 	case "":
 		v.violate("checksum", rules.CodeUnsupported, "could not be verified: the store did not return a %s checksum", algorithm)
@@ -118,9 +139,4 @@ func grantedHeader(granted *stamp.Stamp, name string) string {
 		}
 	}
 	return ""
-}
-
-func digest(b []byte) [16]byte {
-	sum := sha256.Sum256(b)
-	return [16]byte(sum[:16])
 }

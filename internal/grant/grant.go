@@ -4,7 +4,6 @@ package grant
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -44,6 +43,9 @@ type Signer struct {
 	Credentials *credential.Source
 	Stamps      *stamp.Sealer
 	Keys        *sigv4.Keys
+
+	// Inspects is set if the service inspects uploads before they are published.
+	Inspects bool
 
 	forms atomic.Pointer[commonForm] // of the key that signed last
 }
@@ -98,7 +100,7 @@ func (s *Signer) draft(ctx context.Context, v *rules.Valid) (d draft, err error)
 	if d.signing, now, d.lifetime, err = s.SigningKey(ctx, d.upload.Lifetime); err != nil {
 		return d, err
 	}
-	d.disposition = Disposition(s.Rules.Inline, d.upload.Filename)
+	d.disposition = Disposition(s.Rules.UploadInline(), d.upload.Filename)
 	d.now = now.UTC().Truncate(time.Second)
 	d.expires = d.now.Add(d.lifetime)
 	d.metadata = rules.Sorted(d.upload.Metadata)
@@ -132,7 +134,8 @@ func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Ti
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
 		Issued: now, Until: ends.Add(CompletionTime), Replace: s.Rules.Replace, Inline: s.Rules.Inline,
-		Headers: s.Rules.Stamped, Metadata: DigestMetadata(metadata),
+		Headers: s.Rules.Stamped, Metadata: DigestMetadata(metadata), Method: stampMethods[u.Method],
+		Random: rules.IsFolder(u.Key), Inspect: s.Inspects,
 	}
 	if !u.Deadline.IsZero() && u.Deadline.Before(granted.Until) {
 		granted.Until = u.Deadline // WithAuthorize was told that nothing completes later.
@@ -162,25 +165,27 @@ func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pa
 	return sealed, nil
 }
 
-// DigestMetadata returns a digest of all metadata except the stamp, and zero if
-// there is none.
-func DigestMetadata(metadata []rules.Pair) (none [16]byte) {
-	b := make([]byte, 0, 256)
+// stampMethods holds the method of a stamp by that of an upload.
+var stampMethods = map[string]stamp.Method{rules.PUT: stamp.PUT, rules.POST: stamp.Form, rules.Multipart: stamp.Multipart}
+
+// DigestMetadata returns the digests of all metadata except the stamp, sorted.
+func DigestMetadata(metadata []rules.Pair) []stamp.Digest {
+	if len(metadata) == 0 {
+		return nil
+	}
+	digests := make([]stamp.Digest, 0, len(metadata))
 	for _, m := range metadata {
 		if m.Name != rules.StampName {
-			b = append(append(append(append(b, m.Name...), 0), m.Value...), 0)
+			digests = append(digests, stamp.NewDigest(m.Name, m.Value))
 		}
 	}
-	if len(b) == 0 {
-		return none
-	}
-	sum := sha256.Sum256(b)
-	return [16]byte(sum[:16])
+	stamp.SortDigests(digests)
+	return digests
 }
 
 func (s *Signer) signPUT(d *draft) Grant {
 	r := s.Rules
-	headers := append(make([]rules.Pair, 0, 24), r.Headers...)
+	headers := append(make([]rules.Pair, 0, 24), r.UploadHeaders...)
 	sent := append(make([]rules.Pair, 0, len(headers)+len(d.metadata)+5), r.ClientHeaders...)
 	sign := func(name, as, value string) {
 		headers = append(headers, rules.Pair{Name: name, Value: value})

@@ -18,7 +18,7 @@ import (
 
 // Complete makes an object of the parts, or of all parts that the store has if
 // parts is empty. It then completes that object.
-func (m *Upload) Complete(ctx context.Context, parts []Part, hook completion.Hook) (*completion.Object, error) {
+func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result, error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, err
 	}
@@ -27,13 +27,13 @@ func (m *Upload) Complete(ctx context.Context, parts []Part, hook completion.Hoo
 		// While another request completes the upload, some stores list some of its parts and then report that there is
 		// no such upload. Others still list the remaining parts when the object exists.
 		if selected, err = m.selectParts(ctx, parts); len(rules.Find[rules.Violation](err)) > 0 {
-			if object, err := m.completeObject(ctx, hook); !errors.Is(err, completion.ErrNotUploaded) {
-				return object, err
+			if result, err := m.completeObject(ctx); !errors.Is(err, completion.ErrNotUploaded) {
+				return result, err
 			}
 		}
 	}
 	if errors.Is(err, objectstore.ErrNoUpload) {
-		return m.waitForObject(ctx, hook)
+		return m.waitForObject(ctx)
 	} else if err != nil {
 		return nil, err
 	}
@@ -49,11 +49,11 @@ func (m *Upload) Complete(ctx context.Context, parts []Part, hook completion.Hoo
 			return nil, v
 		}
 	}
-	return m.join(ctx, selected, size, hook)
+	return m.join(ctx, selected, size)
 }
 
 // join makes an object of the parts and completes it.
-func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64, hook completion.Hook) (*completion.Object, error) {
+func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64) (*completion.Result, error) {
 	var whole *objectstore.Whole
 	if algorithm, sum, ok := strings.Cut(m.granted.Checksum, " "); ok {
 		whole = &objectstore.Whole{Algorithm: algorithm, Value: sum}
@@ -64,16 +64,16 @@ func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64,
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
 		// The parts were there a moment ago. Some stores report success while another request completes the upload; so
 		// does the SDK when it repeats a request whose answer was lost.
-		object, err := m.waitForObject(ctx, hook)
+		result, err := m.waitForObject(ctx)
 		if errors.Is(err, completion.ErrNotUploaded) {
 			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)
 		}
-		return object, err
+		return result, err
 	case errors.Is(err, objectstore.ErrExists):
 		// The object may be this upload, because the SDK repeats a request whose answer was lost.
-		object, err := m.completeObject(ctx, hook)
+		result, err := m.completeObject(ctx)
 		if !errors.Is(err, completion.ErrNotUploaded) {
-			return object, err
+			return result, err
 		}
 		return nil, m.reject(ctx, completion.Taken())
 	case errors.Is(err, objectstore.ErrDead):
@@ -90,11 +90,11 @@ func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64,
 // waitForObject completes the object of an upload that has ended at an unknown
 // time. While one request completes an upload, stores may report to another
 // that there is none, before the object exists.
-func (m *Upload) waitForObject(ctx context.Context, hook completion.Hook) (*completion.Object, error) {
+func (m *Upload) waitForObject(ctx context.Context) (*completion.Result, error) {
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
-		object, err := m.completeObject(ctx, hook)
+		result, err := m.completeObject(ctx)
 		if !errors.Is(err, completion.ErrNotUploaded) || wait > 1600*time.Millisecond {
-			return object, err
+			return result, err
 		}
 		select {
 		case <-time.After(wait):
@@ -106,8 +106,8 @@ func (m *Upload) waitForObject(ctx context.Context, hook completion.Hook) (*comp
 
 // completeObject completes the object of the upload, if it exists. An object of
 // another grant is not the upload's.
-func (m *Upload) completeObject(ctx context.Context, hook completion.Hook) (*completion.Object, error) {
-	return m.engine.Completion.Complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID }, hook)
+func (m *Upload) completeObject(ctx context.Context) (*completion.Result, error) {
+	return m.engine.Completion.Complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID })
 }
 
 // selectParts returns the named parts, or all, as the store has them. It

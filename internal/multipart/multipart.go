@@ -48,6 +48,8 @@ type Engine struct {
 	Stamps     *stamp.Sealer
 	Store      Store
 	Completion *completion.Engine
+
+	progresses progressTable
 }
 
 // An Upload is one multipart upload. It is immutable and safe for concurrent
@@ -87,7 +89,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 		return nil, err
 	}
 	header := e.header()
-	header["Content-Type"], header["Content-Disposition"] = u.Type, grant.Disposition(e.Rules.Inline, u.Filename)
+	header["Content-Type"], header["Content-Disposition"] = u.Type, grant.Disposition(e.Rules.UploadInline(), u.Filename)
 	stored := map[string]string{rules.StampName: sealed}
 	for _, m := range metadata {
 		stored[m.Name] = m.Value
@@ -100,7 +102,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 		GrantID: u.GrantID, Owner: u.Owner, Key: key, PartSize: partSize, Expires: expires,
 		engine: e, store: started, lifetime: u.Lifetime, granted: &granted,
 	}
-	m.ID, err = e.Stamps.SealMultipart(&stamp.Multipart{
+	m.ID, err = e.Stamps.SealMultipart(&stamp.MultipartUpload{
 		Key: key, UploadID: started.ID, PartSize: partSize, Expires: expires, Lifetime: u.Lifetime, Stamp: granted,
 	})
 	if err != nil {
@@ -113,7 +115,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 // header returns the headers of the policy.
 func (e *Engine) header() map[string]string {
 	header := make(map[string]string)
-	for _, h := range e.Rules.Headers {
+	for _, h := range e.Rules.UploadHeaders {
 		header[h.Name] = h.Value
 	}
 	return header
@@ -162,6 +164,7 @@ func (m *Upload) checkExpiry() error {
 func (m *Upload) Abort(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, completion.StoreTime)
 	defer cancel()
+	m.engine.progresses.forget(m.store.ID)
 	return completion.StoreError(m.engine.Store.AbortUpload(ctx, m.store))
 }
 

@@ -18,10 +18,6 @@ import (
 	"github.com/s3presign/presign/internal/sigv4"
 )
 
-// partsAhead is how many parts are signed beyond those that the store has, if
-// the size of the file is not known.
-const partsAhead = 100
-
 // A Part is one part of an upload. It has the exported fields of presign.Part.
 type Part struct {
 	Number   int
@@ -53,7 +49,7 @@ func (m *Upload) Sign(ctx context.Context, parts []Part) (urls []string, expires
 		return nil, expires, err
 	}
 	if !m.isSized() {
-		if err := m.checkProgress(ctx, last); err != nil {
+		if err := m.checkProgress(ctx, last, len(parts)); err != nil {
 			return nil, expires, err
 		}
 	}
@@ -105,7 +101,7 @@ func (m *Upload) partHeaders(part Part) (headers []rules.Pair) {
 // without any header.
 func (m *Upload) querySuffix() []byte {
 	query := []rules.Pair{{Name: "uploadId", Value: m.store.ID}}
-	for _, h := range m.engine.Rules.Headers {
+	for _, h := range m.engine.Rules.UploadHeaders {
 		if h.Name == "x-amz-request-payer" {
 			query = append(query, h)
 		}
@@ -161,26 +157,6 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 		return 0, v
 	}
 	return size, nil
-}
-
-// checkProgress reports an error if an upload of unknown size may not continue
-// up to part last. Each signature requires the check, since a client can ask
-// any replica for any numbers.
-func (m *Upload) checkProgress(ctx context.Context, last int) error {
-	stored, err := m.list(ctx)
-	if err != nil {
-		return completion.StoreError(err)
-	}
-	if size := total(stored); size > m.granted.MaxSize {
-		return m.reject(ctx, m.sizeViolation(size))
-	}
-	if most := len(stored) + partsAhead; last > most {
-		v := rules.Violate("part", rules.CodeTooLarge, "must be at most %d, %d beyond those that have arrived, since the size is not known; got %d",
-			most, partsAhead, last)
-		v.Max = int64(most)
-		return v
-	}
-	return nil
 }
 
 // list returns all parts that the store has, in order.

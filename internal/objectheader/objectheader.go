@@ -6,9 +6,11 @@ import (
 	"encoding/xml"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -25,6 +27,10 @@ type header struct {
 	// content is set if it describes the bytes and every store returns it.
 	content bool
 
+	// onUpload is set if the header concerns the request or the bytes, so that the
+	// upload needs it. The others are set on a published copy only.
+	onUpload bool
+
 	// everyRequest is set if S3 requires it on every request about the object,
 	// not only on the one that stores it.
 	everyRequest bool
@@ -39,13 +45,13 @@ type header struct {
 var headers = map[string]header{
 	"cache-control":       {settable: true, formField: "Cache-Control", returned: true, content: true},
 	"content-disposition": {returned: true, content: true},
-	"content-encoding":    {settable: true, formField: "Content-Encoding", returned: true, content: true},
+	"content-encoding":    {settable: true, onUpload: true, formField: "Content-Encoding", returned: true, content: true},
 	"content-language":    {settable: true, returned: true, content: true},
 	"content-type":        {content: true},
 	"expires":             {settable: true, formField: "Expires", returned: true, content: true},
 
 	"x-amz-acl":                           {settable: true, formField: "acl"},
-	"x-amz-expected-bucket-owner":         {settable: true, everyRequest: true},
+	"x-amz-expected-bucket-owner":         {settable: true, onUpload: true, everyRequest: true},
 	"x-amz-grant-full-control":            {settable: true},
 	"x-amz-grant-read":                    {settable: true},
 	"x-amz-grant-read-acp":                {settable: true},
@@ -53,13 +59,13 @@ var headers = map[string]header{
 	"x-amz-object-lock-legal-hold":        {settable: true},
 	"x-amz-object-lock-mode":              {settable: true},
 	"x-amz-object-lock-retain-until-date": {settable: true},
-	"x-amz-request-payer":                 {settable: true, everyRequest: true},
-	"x-amz-server-side-encryption":        {settable: true, formField: "x-amz-server-side-encryption"},
-	"x-amz-server-side-encryption-aws-kms-key-id": {settable: true,
+	"x-amz-request-payer":                 {settable: true, onUpload: true, everyRequest: true},
+	"x-amz-server-side-encryption":        {settable: true, onUpload: true, formField: "x-amz-server-side-encryption"},
+	"x-amz-server-side-encryption-aws-kms-key-id": {settable: true, onUpload: true,
 		formField: "x-amz-server-side-encryption-aws-kms-key-id"},
-	"x-amz-server-side-encryption-bucket-key-enabled": {settable: true,
+	"x-amz-server-side-encryption-bucket-key-enabled": {settable: true, onUpload: true,
 		formField: "x-amz-server-side-encryption-bucket-key-enabled"},
-	"x-amz-server-side-encryption-context": {settable: true, formField: "x-amz-server-side-encryption-context"},
+	"x-amz-server-side-encryption-context": {settable: true, onUpload: true, formField: "x-amz-server-side-encryption-context"},
 	"x-amz-storage-class":                  {settable: true, formField: "x-amz-storage-class", returned: true},
 	"x-amz-tagging":                        {settable: true, formField: "tagging"},
 	"x-amz-website-redirect-location": {settable: true,
@@ -95,6 +101,63 @@ func AllReturned() []string { return returned }
 // and that every store returns, in lower case. The slice must not be changed.
 func Content() []string { return content }
 
+// OnCopyOnly reports whether a header of the policy is set on a published copy
+// and not on the upload, which nobody has verified yet.
+func OnCopyOnly(name, value string) bool {
+	name = strings.ToLower(name)
+	if name == "x-amz-acl" && value == "bucket-owner-full-control" {
+		return false // It gives access to the owner of the bucket alone.
+	}
+	return !headers[name].onUpload
+}
+
+// Check returns an error if a service must not set a header to a value.
+func Check(name, value string) error {
+	switch lower := strings.ToLower(name); {
+	case !headers[lower].settable:
+		return fmt.Errorf("a service can set only Content-Disposition, %s", strings.Join(settable, ", "))
+	case lower == "x-amz-storage-class" && slices.Contains([]string{"GLACIER", "DEEP_ARCHIVE"}, value):
+		return fmt.Errorf("objects of the storage class %s cannot be read at once, so that they cannot be verified", value)
+	case lower == "expires":
+		// Some stores correct a wrong weekday. Other values mean that the object has expired.
+		if t, err := http.ParseTime(value); err == nil && t.UTC().Format(http.TimeFormat) != value {
+			return fmt.Errorf("its value must be the date %q, got %q", t.UTC().Format(http.TimeFormat), value)
+		}
+	}
+	return nil
+}
+
+// ForbidsCaching reports whether a header that a client has added only forbids
+// caching, as HTTP libraries do by themselves.
+func ForbidsCaching(name, value string) bool {
+	switch name {
+	case "cache-control":
+		for directive := range strings.SplitSeq(value, ",") {
+			switch strings.ToLower(strings.TrimSpace(directive)) {
+			case "", "no-cache", "no-store", "must-revalidate", "proxy-revalidate", "max-age=0", "s-maxage=0", "private", "no-transform":
+			default:
+				return false
+			}
+		}
+		return true
+	case "expires":
+		t, err := http.ParseTime(value)
+		return err != nil || t.Before(time.Now()) // RFC 9111 takes an invalid date for one in the past.
+	}
+	return false
+}
+
+// Equal reports whether two values of a header are the same. Some stores rewrite
+// a date.
+func Equal(name, a, b string) bool {
+	if a == b || name != "expires" {
+		return a == b
+	}
+	s, errA := http.ParseTime(a)
+	t, errB := http.ParseTime(b)
+	return errA == nil && errB == nil && s.Equal(t)
+}
+
 // EveryRequest returns the headers of an object that S3 requires on every
 // request about it.
 func EveryRequest(object map[string]string) map[string]string {
@@ -112,8 +175,8 @@ func EveryRequest(object map[string]string) map[string]string {
 // error if a service must not set the header.
 func FormField(name, value string) (field, formValue string, err error) {
 	h := headers[strings.ToLower(name)]
-	if !h.settable {
-		return "", "", fmt.Errorf("a service can set only Content-Disposition, %s", strings.Join(settable, ", "))
+	if err := Check(name, value); err != nil {
+		return "", "", err
 	}
 	if h.formField == "tagging" {
 		value, err = tagSet(value)

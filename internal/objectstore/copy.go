@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,84 +28,113 @@ import (
 
 const (
 	defaultPartSize = 1 << 30
-	parallelParts   = 4
+	parallelParts   = 16
 
-	// lookTime is for one look at an object, however long a copy may take.
-	lookTime = 10 * time.Second
+	// requestTime is the limit for one read of an object.
+	requestTime = 10 * time.Second
 
-	// settleTime is how long a copy may take to be looked at, or taken back, after whoever asked for it may be gone.
-	settleTime = 30 * time.Second
+	// abortTime is the limit for aborting a copy by parts whose caller may have
+	// left.
+	abortTime = 30 * time.Second
 )
 
-// Copy copies exactly that object, or version, to another key. The copy has the metadata and the headers, as on a PUT,
-// and nothing else of the source: no tags unless header holds x-amz-tagging. Afterwards it is held against the source.
-//
-// Copy can be repeated, whatever became of it before, and run twice at once: if the key already holds an object with
-// these metadata and headers and the source's bytes, it returns that. So metadata should tell uploads apart. Any other
-// object there is ErrExists unless replace is set; it is returned beside the error. ErrNotFound and ErrChanged are
-// about the source, ErrChanged also about a copy that came out wrong, which is deleted if it is certainly this one.
-//
-// Stores that ignore the conditions of a copy, as some do, are found out by looking, before and after. What remains
-// there is that one of two different objects that are copied to the same key at once may be lost.
-func (s Store) Copy(
-	ctx context.Context, from *Object, to string, replace bool, header, metadata map[string]string,
-) (*Object, error) {
-	c := copying{Store: s, from: from, to: to, replace: replace, header: header, metadata: metadata}
-	there, err := s.Head(ctx, to)
-	switch {
-	case err == nil && c.is(there):
-		return there, nil
-	case err == nil && !replace:
-		return there, c.failure(ErrExists)
-	case err != nil && !errors.Is(err, ErrNotFound):
-		return nil, err
-	}
-	var made *Object
-	if from.Size <= cmp.Or(s.CopyLimit, s3limit.RequestSize) {
-		made, err = c.whole(ctx)
-	} else {
-		made, err = c.parts(ctx)
-	}
-	// A copy may be there now even if ctx has ended or there was an error.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-	if err != nil {
-		return c.explain(ctx, err)
-	}
-	return c.verify(ctx, made)
+// A Copy describes a copy to be made.
+type Copy struct {
+	From *Object // the source, pinned by version and ETag
+	To   string  // the key
+
+	// Replaces is the object that the copy replaces, pinned by its ETag, or nil
+	// if there must be none.
+	Replaces *Object
+
+	// Header and Metadata are those of the copy, as on a PUT. The copy has
+	// nothing else of the source: no tags unless Header holds x-amz-tagging.
+	Header, Metadata map[string]string
+
+	// Algorithm is the checksum algorithm of the copy, or empty.
+	Algorithm string
+
+	// WithoutSource and WithoutTarget leave out the conditions on the source and
+	// on the target, for stores that do not support them.
+	WithoutSource, WithoutTarget bool
+
+	// Confirm is called before a copy by parts is completed, since it may have
+	// taken long. An error aborts the copy.
+	Confirm func(context.Context) error
 }
 
-// copying is a copy to be made.
+// Copy makes a copy and returns its key, version, ETag and checksums as far as
+// the store returned them. It returns ErrCondition if the store did not accept
+// source or target, and ErrUnsupported if it does not support a condition. After
+// any other error the copy may exist.
+func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
+	call := copying{s, c}
+	var made *Object
+	var err error
+	if c.From.Size <= cmp.Or(s.CopyLimit, s3limit.RequestSize) {
+		made, err = call.whole(ctx)
+	} else {
+		made, err = call.parts(ctx)
+	}
+	if err == nil {
+		return made, nil
+	}
+	switch status(err) {
+	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed:
+		if code(err) != "NoSuchBucket" { // S3 answers 404 also for If-Match on a key without an object.
+			err = fmt.Errorf("%w: %w", ErrCondition, err)
+		}
+	case http.StatusNotImplemented:
+		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	return nil, call.failure(err)
+}
+
+// copying is a Copy at a store.
 type copying struct {
 	Store
-	from             *Object
-	to               string
-	replace          bool
-	header, metadata map[string]string
+	*Copy
 }
 
 func (c copying) failure(err error) error {
-	return fmt.Errorf("objectstore: copy %q to %q: %w", c.from.Key, c.to, err)
+	return fmt.Errorf("objectstore: copy %q to %q: %w", c.From.Key, c.To, err)
 }
 
 // whole copies with one request.
 func (c copying) whole(ctx context.Context) (*Object, error) {
+	ifMatch, ifNoneMatch := c.targetConditions()
 	out, err := c.Client.CopyObject(ctx, &s3.CopyObjectInput{
-		Bucket: &c.Bucket, Key: &c.to, CopySource: c.source(), CopySourceIfMatch: &c.from.ETag, IfNoneMatch: c.once(),
-		Metadata: c.metadata, MetadataDirective: types.MetadataDirectiveReplace,
+		Bucket: &c.Bucket, Key: &c.To, CopySource: c.source(), CopySourceIfMatch: c.sourceCondition(),
+		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch, ChecksumAlgorithm: types.ChecksumAlgorithm(c.Algorithm),
+		Metadata: c.Metadata, MetadataDirective: types.MetadataDirectiveReplace,
 		TaggingDirective: types.TaggingDirectiveReplace,
-	}, setHeaders(c.header))
+	}, setHeaders(c.Header))
 	if err != nil {
 		return nil, err
 	}
-	if out.CopyObjectResult == nil || aws.ToString(out.CopyObjectResult.ETag) == "" {
+	result := out.CopyObjectResult
+	if result == nil || aws.ToString(result.ETag) == "" {
 		return nil, errNoCopy
 	}
-	return &Object{Key: c.to, VersionID: aws.ToString(out.VersionId), ETag: *out.CopyObjectResult.ETag}, nil
+	made := &Object{
+		Key: c.To, VersionID: aws.ToString(out.VersionId), ETag: *result.ETag, ChecksumType: string(result.ChecksumType),
+		Checksums: make(map[string]string),
+	}
+	for algorithm, sum := range map[string]*string{
+		"CRC32": result.ChecksumCRC32, "CRC32C": result.ChecksumCRC32C, "CRC64NVME": result.ChecksumCRC64NVME,
+		"MD5": result.ChecksumMD5, "SHA1": result.ChecksumSHA1, "SHA256": result.ChecksumSHA256, "SHA512": result.ChecksumSHA512,
+		"XXHASH3": result.ChecksumXXHASH3, "XXHASH64": result.ChecksumXXHASH64, "XXHASH128": result.ChecksumXXHASH128,
+	} {
+		if sum != nil {
+			made.Checksums[algorithm] = *sum
+		}
+	}
+	return made, nil
 }
 
-// errNoCopy is about an answer that is not S3's: a proxy's, say.
-var errNoCopy = errors.New("the store does not tell of the copy")
+// errNoCopy is returned for an answer that is not S3's: that of a proxy, for
+// example.
+var errNoCopy = errors.New("the store returned no description of the copy")
 
 // source returns the x-amz-copy-source.
 func (c copying) source() *string {
@@ -112,22 +142,34 @@ func (c copying) source() *string {
 	if strings.HasPrefix(c.Bucket, "arn:") {
 		separator = "/object/"
 	}
-	source := c.Bucket + separator + httpbinding.EscapePath(c.from.Key, false)
-	if c.from.VersionID != "" {
-		source += "?versionId=" + url.QueryEscape(c.from.VersionID)
+	source := c.Bucket + separator + httpbinding.EscapePath(c.From.Key, false)
+	if c.From.VersionID != "" {
+		source += "?versionId=" + url.QueryEscape(c.From.VersionID)
 	}
 	return &source
 }
 
-// once returns the If-None-Match of the destination.
-func (c copying) once() *string {
-	if c.replace {
+// sourceCondition returns the x-amz-copy-source-if-match.
+func (c copying) sourceCondition() *string {
+	if c.WithoutSource {
 		return nil
 	}
-	return aws.String("*")
+	return &c.From.ETag
 }
 
-// setHeaders sets headers as they are: the input of an operation has no member for some, and changes others.
+// targetConditions returns the If-Match and If-None-Match of the target.
+func (c copying) targetConditions() (ifMatch, ifNoneMatch *string) {
+	switch {
+	case c.WithoutTarget:
+		return nil, nil
+	case c.Replaces != nil:
+		return &c.Replaces.ETag, nil
+	}
+	return nil, aws.String("*")
+}
+
+// setHeaders sets headers as they are: the input of an operation has no member
+// for some, and changes others.
 func setHeaders(header map[string]string) func(*s3.Options) {
 	return func(o *s3.Options) {
 		for name, value := range header {
@@ -136,15 +178,19 @@ func setHeaders(header map[string]string) func(*s3.Options) {
 	}
 }
 
-// parts copies by parts. It leaves no upload behind unless the store fails to abort it, or to say that it has begun.
+// parts copies by parts. It leaves no upload behind, unless the store fails to
+// abort it or to answer its creation.
 func (c copying) parts(ctx context.Context) (_ *Object, err error) {
-	input := &s3.CreateMultipartUploadInput{Bucket: &c.Bucket, Key: &c.to, Metadata: c.metadata}
-	algorithm, checksum := c.from.keptChecksum()
+	algorithm, checksum, err := c.keepChecksum(ctx)
+	if err != nil {
+		return nil, err
+	}
+	input := &s3.CreateMultipartUploadInput{Bucket: &c.Bucket, Key: &c.To, Metadata: c.Metadata}
 	input.ChecksumAlgorithm = types.ChecksumAlgorithm(algorithm)
 	if checksum != "" {
 		input.ChecksumType = types.ChecksumTypeFullObject
 	}
-	created, err := c.Client.CreateMultipartUpload(ctx, input, setHeaders(c.header))
+	created, err := c.Client.CreateMultipartUpload(ctx, input, setHeaders(c.Header))
 	if err != nil {
 		return nil, err
 	}
@@ -152,23 +198,27 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 		if err == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 		defer cancel()
-		// Nothing is lost if it fails: a lifecycle rule for incomplete uploads is needed anyway.
+		// Best effort: a lifecycle rule removes what is left.
 		_, _ = c.Client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-			Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId,
-		}, setHeaders(objectheader.EveryRequest(c.header)))
+			Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId,
+		}, setHeaders(objectheader.EveryRequest(c.Header)))
 	}()
 	completed, err := c.copyParts(ctx, created)
 	if err != nil {
 		return nil, err
 	}
-	header := objectheader.EveryRequest(c.header)
+	if err := c.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	header := objectheader.EveryRequest(c.Header)
+	ifMatch, ifNoneMatch := c.targetConditions()
 	complete := &s3.CompleteMultipartUploadInput{
-		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, IfNoneMatch: c.once(), MpuObjectSize: &c.from.Size,
+		Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch, MpuObjectSize: &c.From.Size,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
 	}
-	if checksum != "" { // then the store itself holds the copy against it
+	if checksum != "" { // The store itself compares it with the copy.
 		complete.ChecksumType = types.ChecksumTypeFullObject
 		header["x-amz-checksum-"+strings.ToLower(algorithm)] = checksum
 	}
@@ -179,15 +229,15 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 	if aws.ToString(out.Key) == "" {
 		return nil, errNoCopy
 	}
-	return &Object{Key: c.to, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
+	return &Object{Key: c.To, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
 }
 
-// copyParts copies all parts, some at a time. When one fails, the others are given up.
+// copyParts copies all parts, some at a time. If one fails, it stops.
 func (c copying) copyParts(
 	ctx context.Context, created *s3.CreateMultipartUploadOutput,
 ) ([]types.CompletedPart, error) {
-	size := max(cmp.Or(c.PartSize, defaultPartSize), (c.from.Size+s3limit.Parts-1)/s3limit.Parts)
-	n := int32((c.from.Size + size - 1) / size)
+	size := max(cmp.Or(c.PartSize, defaultPartSize), (c.From.Size+s3limit.Parts-1)/s3limit.Parts)
+	n := int32((c.From.Size + size - 1) / size)
 	completed := make([]types.CompletedPart, n)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -197,7 +247,7 @@ func (c copying) copyParts(
 		workers.Go(func() {
 			for number := last.Add(1); number <= n && ctx.Err() == nil; number = last.Add(1) {
 				first := int64(number-1) * size
-				part, err := c.copyPart(ctx, created, number, first, min(first+size, c.from.Size)-1)
+				part, err := c.copyPart(ctx, created, number, first, min(first+size, c.From.Size)-1)
 				if err != nil {
 					cancel(err)
 					return
@@ -214,18 +264,18 @@ func (c copying) copyPart(
 	ctx context.Context, created *s3.CreateMultipartUploadOutput, number int32, first, last int64,
 ) (types.CompletedPart, error) {
 	out, err := c.Client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
-		Bucket: &c.Bucket, Key: &c.to, UploadId: created.UploadId, PartNumber: &number,
-		CopySource: c.source(), CopySourceIfMatch: &c.from.ETag,
+		Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId, PartNumber: &number,
+		CopySource: c.source(), CopySourceIfMatch: c.sourceCondition(),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", first, last)),
-	}, setHeaders(objectheader.EveryRequest(c.header)))
+	}, setHeaders(objectheader.EveryRequest(c.Header)))
 	if err != nil {
 		return types.CompletedPart{}, err
 	}
 	if out.CopyPartResult == nil || aws.ToString(out.CopyPartResult.ETag) == "" {
-		return types.CompletedPart{}, fmt.Errorf("the store does not tell the ETag of part %d", number)
+		return types.CompletedPart{}, fmt.Errorf("the store returned no ETag of part %d", number)
 	}
 	part := types.CompletedPart{PartNumber: &number, ETag: out.CopyPartResult.ETag}
-	if created.ChecksumAlgorithm != "" { // otherwise S3 refuses them
+	if created.ChecksumAlgorithm != "" { // Otherwise S3 rejects checksums.
 		sums := out.CopyPartResult
 		part.ChecksumCRC32, part.ChecksumCRC32C = sums.ChecksumCRC32, sums.ChecksumCRC32C
 		part.ChecksumCRC64NVME, part.ChecksumMD5 = sums.ChecksumCRC64NVME, sums.ChecksumMD5
@@ -236,83 +286,10 @@ func (c copying) copyPart(
 	return part, nil
 }
 
-// explain finds out what a copy came to that failed. It may have been made nevertheless, before the connection ended or
-// by another replica. S3's error does not say which of its conditions did not hold.
-func (c copying) explain(ctx context.Context, failed error) (*Object, error) {
-	there, err := c.Head(ctx, c.to)
-	if err == nil && c.is(there) {
-		return there, nil
-	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return nil, c.failure(failed)
-	}
-	switch changed := c.expect(ctx, c.from); {
-	case errors.Is(changed, ErrNotFound), errors.Is(changed, ErrChanged):
-		return nil, c.failure(fmt.Errorf("%w: %w", changed, failed))
-	case changed == nil && there != nil && !c.replace:
-		return there, c.failure(fmt.Errorf("%w: %w", ErrExists, failed))
-	}
-	return nil, c.failure(failed)
-}
-
-// verify holds the copy that was made, of which the store told the version or at least the ETag, against the source.
-func (c copying) verify(ctx context.Context, made *Object) (*Object, error) {
-	there, err := c.head(ctx, c.to, made.VersionID)
-	if errors.Is(err, ErrNotFound) {
-		return nil, c.failure(fmt.Errorf("%w: the copy is gone", ErrChanged))
-	}
-	if err != nil {
-		return nil, err
-	}
-	described := c.describes(there)
-	ours := made.pinned() || made.ETag != "" && sameETag(made.ETag, there.ETag) && described
-	same, known := c.from.compare(there)
-	if !known && ours { // then they are the same if nobody changed the source meanwhile
-		err := c.expect(ctx, c.from)
-		if err != nil && !errors.Is(err, ErrChanged) {
-			return nil, c.failure(err) // the copy stays: it may well be right, and another replica have published it
-		}
-		same = err == nil
-	}
-	there.Made = ours
-	if same && described {
-		return there, nil
-	}
-	err = fmt.Errorf("%w: the copy is not what was asked for", ErrChanged)
-	if ours {
-		err = errors.Join(err, c.Delete(ctx, there))
-	}
-	return nil, c.failure(err)
-}
-
-// is reports whether an object is certainly the copy.
-func (c copying) is(there *Object) bool {
-	same, known := c.from.compare(there)
-	return same && known && c.describes(there)
-}
-
-// describes reports whether an object has the metadata and, as far as the store tells these, the headers of the copy.
-func (c copying) describes(there *Object) bool {
-	header := lower(c.header)
-	for _, name := range objectheader.Content() {
-		if value, ok := header[name]; ok && there.Header.Get(name) != value {
-			return false
-		}
-	}
-	return maps.Equal(there.Metadata, lower(c.metadata))
-}
-
-func lower(m map[string]string) map[string]string {
-	lowered := make(map[string]string, len(m))
-	for name, value := range m {
-		lowered[strings.ToLower(name)] = value
-	}
-	return lowered
-}
-
-// compare reports whether two objects have the same bytes, if that can be known: by checksums of the whole, or else by
-// ETags, of which different ones mean different bytes only if both are MD5s.
-func (o *Object) compare(other *Object) (same, known bool) {
+// Compare reports whether two objects have the same bytes, if that is known: by
+// checksums of the whole, otherwise by ETags. Different ETags mean different bytes
+// only if both are MD5s.
+func (o *Object) Compare(other *Object) (same, known bool) {
 	if o.Size != other.Size {
 		return false, true
 	}
@@ -327,10 +304,11 @@ func (o *Object) compare(other *Object) (same, known bool) {
 		return true, true
 	}
 	same = sameETag(o.ETag, other.ETag)
-	return same, same || o.hasMD5() && other.hasMD5()
+	return same, same || o.HasMD5() && other.HasMD5()
 }
 
-// whole returns the checksum of all bytes, if there is one. That of parts is written with their number.
+// whole returns the checksum of all bytes, or "". A checksum of parts ends in
+// their number.
 func (o *Object) whole(algorithm string) string {
 	sum := o.Checksums[algorithm]
 	if o.ChecksumType == string(types.ChecksumTypeComposite) || strings.Contains(sum, "-") {
@@ -339,30 +317,37 @@ func (o *Object) whole(algorithm string) string {
 	return sum
 }
 
-// hasMD5 reports whether the ETag is the MD5 of the bytes: not after an upload by parts, nor with a key of KMS or the
-// customer's.
-func (o *Object) hasMD5() bool {
+// HasMD5 reports whether the ETag is the MD5 of the bytes. It is not after a
+// multipart upload, nor with a key of KMS or of the customer.
+func (o *Object) HasMD5() bool {
 	digest, err := hex.DecodeString(strings.Trim(o.ETag, `"`))
 	encryption := o.Header.Get("X-Amz-Server-Side-Encryption")
 	return err == nil && len(digest) == md5.Size && (encryption == "" || encryption == "AES256") &&
 		o.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == ""
 }
 
-// keptChecksum returns the algorithm to ask for in a copy by parts, and the checksum if that of the copy will be the
-// same.
+// keepChecksum returns the algorithm that a copy by parts asks for, and the
+// checksum of the source if that of the copy must be the same.
 //
-// For CRC64NVME, which S3 takes by itself, it asks for none: versitygw 1.8, asked for the algorithm of the source, takes
-// the checksum of the source for that of any range of it.
-func (o *Object) keptChecksum() (algorithm, sum string) {
-	if o.ChecksumType == "" { // such a store may not know what to ask for
-		return "", ""
-	}
-	for _, algorithm := range slices.Sorted(maps.Keys(o.Checksums)) {
-		whole := o.whole(algorithm)
-		// By parts, S3 has no other checksums of the whole than these.
-		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) {
-			return algorithm, whole
+// For CRC64NVME, which S3 computes by default, it asks for none: versitygw 1.8,
+// if asked for the algorithm of the source, takes the checksum of the source for
+// that of any range of it.
+func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err error) {
+	from := c.From
+	if len(from.Checksums) == 0 {
+		if from, err = c.Head(ctx, from.Key, from.VersionID); err != nil {
+			return "", "", err
 		}
 	}
-	return "", ""
+	if from.ChecksumType == "" { // Such a store may not support the request.
+		return "", "", nil
+	}
+	for _, algorithm := range slices.Sorted(maps.Keys(from.Checksums)) {
+		whole := from.whole(algorithm)
+		// S3 has no other checksums of a whole multipart upload than these.
+		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) {
+			return algorithm, whole, nil
+		}
+	}
+	return "", "", nil
 }

@@ -18,7 +18,8 @@ import (
 
 // Errors that the methods about multipart uploads wrap.
 var (
-	ErrNoUpload  = errors.New("the multipart upload is not there")
+	ErrExists    = errors.New("an object exists already")
+	ErrNoUpload  = errors.New("the multipart upload does not exist")
 	ErrDead      = errors.New("the multipart upload can never be completed")
 	ErrBadDigest = errors.New("the checksum is not that of the parts")
 )

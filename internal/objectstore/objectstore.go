@@ -1,16 +1,16 @@
-// Package objectstore does to a bucket what completing an upload takes: look at an object, read its beginning, copy it
-// and delete it, each time that very object and no other that took its key meanwhile; and begin, list, complete and abort
-// multipart uploads.
+// Package objectstore makes the requests of a completion: it reads, copies and
+// deletes an object, each time that very object and no other that has taken its
+// key; and it starts, lists, completes and aborts multipart uploads.
 //
-// S3 is asked to hold to that by conditions and version IDs. Since stores differ in which of these they obey, the
-// answers are checked as well.
+// Conditions and version IDs ask the store to keep to that object. Stores differ
+// in which of them they obey, so answers are checked as well.
 //
-// The errors hold what the SDK's do: operation, key, request ID, and S3's code and message, but no more of the answer.
-// The client's retries are left as they are.
+// Errors hold what the errors of the SDK hold: operation, key, request ID, and
+// S3's code and message, but no more of the answer. The client's retries are not
+// changed.
 package objectstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +22,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/s3presign/presign/internal/objectheader"
@@ -33,81 +34,180 @@ import (
 
 // Errors that the methods of a Store wrap.
 var (
-	ErrNotFound = errors.New("the object is not there")
-	ErrChanged  = errors.New("the object is another one now")
-	ErrExists   = errors.New("there is an object already")
+	ErrNotFound = errors.New("the object does not exist")
+	ErrChanged  = errors.New("the object has been replaced")
+
+	// ErrCondition is returned if a condition of a copy did not hold, or the
+	// store could not tell: the caller must read both keys again.
+	ErrCondition = errors.New("a condition of the copy does not hold")
+
+	// ErrUnsupported is returned if the store does not support a condition.
+	ErrUnsupported = errors.New("the store does not support a condition of the request")
 )
 
-// Store is a bucket. It is safe for concurrent use.
+// A Store is a bucket. It is safe for concurrent use.
 //
-// With versioning, the client needs s3:GetObjectVersion and s3:DeleteObjectVersion beside s3:GetObject, s3:PutObject
-// and s3:DeleteObject; without s3:ListBucket, S3 does not say that an object is not there.
+// With versions, the client needs s3:GetObjectVersion and s3:DeleteObjectVersion
+// beside s3:GetObject, s3:PutObject and s3:DeleteObject. Without s3:ListBucket, S3
+// answers 403 if an object does not exist.
 type Store struct {
 	Client *s3.Client
 	Bucket string
 
-	// CopyLimit is the size up to which an object is copied in one request, PartSize that of the parts otherwise, which
-	// grows with objects that have too many of them; 5 GiB and 1 GiB if zero.
+	// CopyLimit is the size in bytes up to which one request copies an object.
+	// PartSize is the size of the parts of larger ones; it grows if there would
+	// be too many. They default to 5 GiB and 1 GiB.
 	CopyLimit, PartSize int64
 }
 
-// Object is what a store said about an object, or about one version of it.
+// An Object describes an object, or one version of it, as the store returned it.
 type Object struct {
 	Key, ETag    string
 	VersionID    string // empty without versioning
 	Size         int64
 	LastModified time.Time
 
-	// Header holds Content-Type, Content-Disposition, Content-Encoding, Content-Language, Cache-Control, Expires, and
-	// those of Amazon's that an upload can set, among them X-Amz-Storage-Class; of tags X-Amz-Tagging-Count.
+	// Header holds the headers that describe the bytes (objectheader.Content),
+	// those of Amazon that an upload can set, and X-Amz-Tagging-Count.
 	Header http.Header
 
-	// Metadata is by name in lower case, without x-amz-meta-. A value that is not ASCII is encoded as in RFC 2047.
+	// Metadata is by name in lower case, without x-amz-meta-. A value that is not
+	// ASCII is encoded as RFC 2047 describes.
 	Metadata map[string]string
 
-	// Checksums is by algorithm, as in types.ChecksumAlgorithm. ChecksumType is FULL_OBJECT, COMPOSITE (of the parts'
-	// checksums), or empty if the store does not say.
+	// Checksums is by algorithm, as in types.ChecksumAlgorithm. Only Head returns
+	// checksums. ChecksumType is FULL_OBJECT, COMPOSITE (of the checksums of
+	// parts), or empty if the store does not return it.
 	Checksums    map[string]string
 	ChecksumType string
 
-	// Made is set on what Copy returns if that call made it, rather than found it there. Only then may it be taken back:
-	// what was there may be of other bytes with the same MD5 and CRC, which whoever uploaded can bring about.
-	Made bool
+	// Answered is the store's time when it returned the object, or zero.
+	Answered time.Time
 }
 
-// Head returns the object under a key. It waits no longer than 10 seconds.
-func (s Store) Head(ctx context.Context, key string) (*Object, error) {
-	return s.head(ctx, key, "")
-}
-
-func (s Store) head(ctx context.Context, key, version string) (*Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+// Head returns the object under a key, or a version of it, with its checksums.
+// An empty version means the current one. It returns ErrNotFound.
+func (s Store) Head(ctx context.Context, key, version string) (*Object, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	out, err := s.Client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &s.Bucket, Key: &key, VersionId: optional(version), ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
-		switch status(err) {
-		case http.StatusNotFound, http.StatusMethodNotAllowed: // the latter of a version that is a delete marker
-			err = fmt.Errorf("%w: %w", ErrNotFound, err)
-		case http.StatusForbidden:
-			err = fmt.Errorf("the store denies access, which without s3:ListBucket it also does if there is no object: %w", err)
-		}
+		return nil, failure("head", key, missing(err))
+	}
+	o, err := newObject(key, out.ResultMetadata, out.ContentLength)
+	if err != nil {
 		return nil, failure("head", key, err)
 	}
-	response, ok := middleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response)
-	if !ok || out.ContentLength == nil || aws.ToString(out.ETag) == "" {
-		return nil, failure("head", key, errors.New("the store does not tell its size or ETag"))
+	o.ChecksumType = string(out.ChecksumType)
+	return o, nil
+}
+
+// missing wraps ErrNotFound if err says that an object does not exist.
+func missing(err error) error {
+	switch status(err) {
+	case http.StatusNotFound, http.StatusMethodNotAllowed: // 405 means that the version is a delete marker.
+		if code(err) != "NoSuchBucket" {
+			return fmt.Errorf("%w: %w", ErrNotFound, err)
+		}
+	case http.StatusForbidden:
+		return fmt.Errorf("the store denies access; without s3:ListBucket it does so if the object does not exist: %w", err)
+	}
+	return err
+}
+
+// newObject returns what the headers of a response say about an object.
+func newObject(key string, metadata middleware.Metadata, size *int64) (*Object, error) {
+	response, ok := awsmiddleware.GetRawResponse(metadata).(*smithyhttp.Response)
+	if !ok || size == nil || response.Header.Get("ETag") == "" {
+		return nil, errors.New("the store returned no size or no ETag")
 	}
 	o := &Object{
-		Key: key, ETag: *out.ETag, VersionID: aws.ToString(out.VersionId), Size: *out.ContentLength,
-		LastModified: aws.ToTime(out.LastModified), ChecksumType: string(out.ChecksumType),
+		Key: key, ETag: response.Header.Get("ETag"), VersionID: response.Header.Get("X-Amz-Version-Id"), Size: *size,
 	}
+	o.LastModified, _ = http.ParseTime(response.Header.Get("Last-Modified"))
+	o.Answered, _ = http.ParseTime(response.Header.Get("Date"))
 	o.describe(response.Header)
 	return o, nil
 }
 
-// system are Amazon's headers that an upload can set, or begin with what these names begin with.
+// Get returns the object under a key, or a version of it, and its first n bytes,
+// or all if it has fewer, as they are stored: a Content-Encoding is not decoded.
+// An empty version means the current one. It returns ErrNotFound, and ErrChanged
+// if an empty object is replaced meanwhile.
+func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []byte, error) {
+	bounded, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	out, err := s.get(bounded, &s3.GetObjectInput{
+		Bucket: &s.Bucket, Key: &key, VersionId: optional(version), Range: aws.String("bytes=0-" + strconv.Itoa(n-1)),
+	})
+	if status(err) == http.StatusRequestedRangeNotSatisfiable { // The object is empty.
+		o, err := s.Head(ctx, key, version)
+		if err == nil && o.Size != 0 {
+			err = failure("read", key, ErrChanged)
+		}
+		return o, nil, err
+	} else if err != nil {
+		return nil, nil, failure("read", key, missing(err))
+	}
+	defer out.Body.Close()
+	size := out.ContentLength
+	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
+		parsed, err := strconv.ParseInt(total, 10, 64)
+		if err != nil {
+			return nil, nil, failure("read", key, errors.New("the store returned an invalid Content-Range"))
+		}
+		size = &parsed
+	}
+	o, err := newObject(key, out.ResultMetadata, size)
+	if err != nil {
+		return nil, nil, failure("read", key, err)
+	}
+	beginning := make([]byte, min(int64(n), o.Size))
+	if _, err := io.ReadFull(out.Body, beginning); err != nil {
+		return nil, nil, failure("read", key, err)
+	}
+	return o, beginning, nil
+}
+
+func (s Store) get(ctx context.Context, input *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
+	return s.Client.GetObject(ctx, input, func(options *s3.Options) {
+		// Some stores send the checksum of the whole object with a part of it, which then does not match.
+		options.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	})
+}
+
+// Open returns the bytes of exactly that object. It returns ErrChanged if the
+// object was replaced or deleted. The caller must close the reader.
+func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
+	out, err := s.get(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag})
+	if status(err) == http.StatusPreconditionFailed {
+		return nil, failure("read", o.Key, fmt.Errorf("%w: %w", ErrChanged, err))
+	} else if err = missing(err); errors.Is(err, ErrNotFound) {
+		return nil, failure("read", o.Key, fmt.Errorf("%w: %w", ErrChanged, err))
+	} else if err != nil {
+		return nil, failure("read", o.Key, err)
+	}
+	read, err := newObject(o.Key, out.ResultMetadata, out.ContentLength)
+	if err == nil && !o.Same(read) {
+		err = ErrChanged
+	}
+	if err != nil {
+		out.Body.Close()
+		return nil, failure("read", o.Key, err)
+	}
+	return out.Body, nil
+}
+
+// Same reports whether two answers are about the same object: its ETag, version,
+// size and time. Not every store returns the version in every answer.
+func (o *Object) Same(other *Object) bool {
+	return sameETag(o.ETag, other.ETag) && o.Size == other.Size && o.LastModified.Equal(other.LastModified) &&
+		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
+}
+
+// system holds the beginnings of Amazon's headers that an upload can set.
 var system = []string{
 	"X-Amz-Website-Redirect-Location", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Missing-Meta",
 	"X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
@@ -131,57 +231,12 @@ func (o *Object) describe(header http.Header) {
 	}
 }
 
-// Beginning returns the first n bytes of that object, or all if it has fewer, as they are stored: a Content-Encoding is
-// not decoded. It returns ErrChanged if the object is another one by now, or gone.
-func (s Store) Beginning(ctx context.Context, o *Object, n int) ([]byte, error) {
-	want := min(int64(n), o.Size)
-	if want <= 0 {
-		return nil, nil
-	}
-	out, err := s.Client.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag,
-		Range: aws.String("bytes=0-" + strconv.FormatInt(want-1, 10)),
-	}, func(options *s3.Options) {
-		// Some stores send the checksum of the whole with a part of it, which then does not match.
-		options.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-	})
-	if err != nil {
-		switch status(err) {
-		case http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable, http.StatusMethodNotAllowed:
-			err = fmt.Errorf("%w: %w", ErrChanged, err)
-		case http.StatusNotFound:
-			if code(err) != "NoSuchBucket" {
-				err = fmt.Errorf("%w: %w", ErrChanged, err)
-			}
-		}
-		return nil, failure("read", o.Key, err)
-	}
-	defer out.Body.Close()
-	if aws.ToString(out.ETag) == "" {
-		return nil, failure("read", o.Key, errors.New("the store does not tell its ETag"))
-	}
-	size := aws.ToInt64(out.ContentLength)
-	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
-		if size, err = strconv.ParseInt(total, 10, 64); err != nil {
-			return nil, failure("read", o.Key, errors.New("the store answers with a Content-Range that is none"))
-		}
-	}
-	version := cmp.Or(aws.ToString(out.VersionId), o.VersionID) // not every store tells it
-	if !sameETag(aws.ToString(out.ETag), o.ETag) || size != o.Size || version != o.VersionID {
-		return nil, failure("read", o.Key, ErrChanged)
-	}
-	beginning := make([]byte, want)
-	if _, err := io.ReadFull(out.Body, beginning); err != nil {
-		return nil, failure("read", o.Key, err)
-	}
-	return beginning, nil
-}
-
-// Delete deletes that object: the version, for good, or without versioning whatever is under the key if it has the
-// ETag. An object that is not there is not an error, one that took its place is ErrChanged.
+// Delete deletes that object: the version, for good, or without versions whatever
+// is under the key if it has the ETag. It returns nil if the object does not
+// exist, and ErrChanged if another has replaced it.
 func (s Store) Delete(ctx context.Context, o *Object) error {
 	input := &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &o.Key}
-	if o.pinned() {
+	if o.Pinned() {
 		input.VersionId = &o.VersionID
 	} else {
 		input.IfMatch = &o.ETag
@@ -189,18 +244,16 @@ func (s Store) Delete(ctx context.Context, o *Object) error {
 	_, err := s.Client.DeleteObject(ctx, input)
 	if err != nil && input.IfMatch != nil {
 		switch status(err) {
-		case http.StatusNotImplemented: // the condition; the store then has to be looked at first
+		// Some stores do not support the condition, or fail it for every object made of parts. S3 answers 412 also if
+		// the object does not exist. So look, and delete without the condition what has not changed.
+		case http.StatusNotImplemented, http.StatusPreconditionFailed:
 			if err = s.expect(ctx, o); err == nil {
 				input.IfMatch = nil
 				_, err = s.Client.DeleteObject(ctx, input)
 			}
-		case http.StatusPreconditionFailed: // which is also S3's answer if there is nothing
-			if looked := s.expect(ctx, o); looked != nil {
-				err = looked
-			}
 		}
 	}
-	if err == nil || errors.Is(err, ErrNotFound) || status(err) == http.StatusNotFound && code(err) != "NoSuchBucket" {
+	if err == nil || errors.Is(missing(err), ErrNotFound) {
 		return nil
 	}
 	return failure("delete", o.Key, err)
@@ -208,15 +261,16 @@ func (s Store) Delete(ctx context.Context, o *Object) error {
 
 // expect returns ErrChanged or ErrNotFound if that object is not there any more.
 func (s Store) expect(ctx context.Context, o *Object) error {
-	now, err := s.head(ctx, o.Key, o.VersionID)
-	if err == nil && !(sameETag(now.ETag, o.ETag) && now.Size == o.Size && now.LastModified.Equal(o.LastModified)) {
+	now, err := s.Head(ctx, o.Key, o.VersionID)
+	if err == nil && !o.Same(now) {
 		return ErrChanged
 	}
 	return err
 }
 
-// pinned reports whether the version can hold no other bytes. The version "null" can.
-func (o *Object) pinned() bool { return o.VersionID != "" && o.VersionID != "null" }
+// Pinned reports whether the version can hold no other bytes. The version "null"
+// can.
+func (o *Object) Pinned() bool { return o.VersionID != "" && o.VersionID != "null" }
 
 func sameETag(a, b string) bool { return strings.Trim(a, `"`) == strings.Trim(b, `"`) }
 
@@ -231,7 +285,7 @@ func failure(what, key string, err error) error {
 	return fmt.Errorf("objectstore: %s %q: %w", what, key, err)
 }
 
-// status returns the status of the answer that is the error, or 0 if there was none.
+// status returns the status of the response that is the error, or 0.
 func status(err error) int {
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
@@ -239,7 +293,7 @@ func status(err error) int {
 	return 0
 }
 
-// code returns S3's error code. A HEAD has none.
+// code returns S3's error code, or "". The response to a HEAD has none.
 func code(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()

@@ -2,6 +2,7 @@
 package route
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/s3presign/presign/internal/httpbody"
@@ -22,6 +23,9 @@ type Call struct {
 
 	// Key and GrantID are set as soon as they are known, for the log.
 	Key, GrantID string
+
+	// After is called after the response was written. It may be nil.
+	After func(context.Context)
 
 	// MetadataAdded is set if the service has added or changed metadata.
 	MetadataAdded bool

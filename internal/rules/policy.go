@@ -42,6 +42,7 @@ type Policy struct {
 	Checksum         types.ChecksumAlgorithm
 	Metadata         []string
 	Headers          map[string]string
+	UploadHeaders    map[string]string
 	Replace          bool
 }
 
@@ -53,10 +54,11 @@ type Pair = struct{ Name, Value string }
 type Rules struct {
 	Policy
 	Inline        bool   // Content-Disposition is "inline"
-	Stamped       []Pair // the headers that S3 returns with an object, for its stamp
-	Headers       []Pair // Policy.Headers as a PUT signs them, sorted
-	ClientHeaders []Pair // Policy.Headers as a client sends them
-	FormFields    []Pair // Policy.Headers as a form holds them
+	Stamped       []Pair // the headers that S3 returns with the completed object, for the stamp
+	CopyHeaders   []Pair // the headers of a published copy, sorted
+	UploadHeaders []Pair // the headers that an upload has, as a PUT signs them, sorted
+	ClientHeaders []Pair // the same as a client sends them
+	FormFields    []Pair // the same as a form holds them
 
 	ChecksumHeader string // of Policy.Checksum
 	Formless       string // the reason why no form can be granted, or empty
@@ -69,8 +71,8 @@ type Rules struct {
 func Compile(p Policy) (*Rules, error) {
 	p.Types = slices.Clone(p.Types)
 	p.Metadata = slices.Clone(p.Metadata)
-	headers := p.Headers
-	p.Headers = nil
+	headers, uploadHeaders := p.Headers, p.UploadHeaders
+	p.Headers, p.UploadHeaders = nil, nil
 	c := compiler{rules: &Rules{Policy: p, ChecksumHeader: checksum.Header(string(p.Checksum))}}
 	c.compilePrefixes()
 	c.compileTypes()
@@ -78,7 +80,7 @@ func Compile(p Policy) (*Rules, error) {
 	c.compileLifetime()
 	c.compileChecksum()
 	c.compileMetadata()
-	c.compileHeaders(headers)
+	c.compileHeaders(headers, uploadHeaders)
 	return c.rules, errors.Join(c.faults...)
 }
 
@@ -187,22 +189,40 @@ func (c *compiler) compileMetadata() {
 	}
 }
 
-func (c *compiler) compileHeaders(headers map[string]string) {
+func (c *compiler) compileHeaders(headers, uploadHeaders map[string]string) {
 	r := c.rules
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if err := c.addHeader(name, headers[name]); err != nil {
+		value := headers[name]
+		err := c.addHeader(name, value)
+		if err == nil && (r.FinalPrefix == "" || !objectheader.OnCopyOnly(name, value)) {
+			err = c.addUploadHeader(name, value)
+		}
+		if err != nil {
 			c.fault("Headers", "must not hold %q: %w", name, err)
 		}
 	}
-	slices.SortFunc(r.Headers, ByName)
-	r.ClientHeaders = slices.Clone(r.Headers)
+	if len(uploadHeaders) > 0 && r.FinalPrefix == "" {
+		c.fault("UploadHeaders", "must be empty without FinalPrefix; set Headers")
+	}
+	for _, name := range slices.Sorted(maps.Keys(uploadHeaders)) {
+		err := checkHeaderValue(uploadHeaders[name])
+		if err == nil {
+			err = c.addUploadHeader(name, uploadHeaders[name])
+		}
+		if err != nil {
+			c.fault("UploadHeaders", "must not hold %q: %w", name, err)
+		}
+	}
+	slices.SortFunc(r.CopyHeaders, ByName)
+	slices.SortFunc(r.UploadHeaders, ByName)
+	r.ClientHeaders = slices.Clone(r.UploadHeaders)
 	for i, h := range r.ClientHeaders {
 		if !strings.HasPrefix(h.Name, "x-amz-") {
 			r.ClientHeaders[i].Name = http.CanonicalHeaderKey(h.Name)
 		}
 	}
 	size := 0
-	for _, h := range r.Headers {
+	for _, h := range r.CopyHeaders {
 		if objectheader.Returned(h.Name) {
 			r.Stamped = append(r.Stamped, h)
 			size += len(h.Value)
@@ -214,6 +234,14 @@ func (c *compiler) compileHeaders(headers map[string]string) {
 	}
 }
 
+func checkHeaderValue(value string) error {
+	if value == "" || !isPrintable(value) {
+		return errors.New("its value must be printable ASCII without outer spaces")
+	}
+	return nil
+}
+
+// addHeader adds an entry of Policy.Headers to the headers of a published copy.
 func (c *compiler) addHeader(name, value string) error {
 	r := c.rules
 	if strings.EqualFold(name, "Content-Disposition") {
@@ -223,18 +251,38 @@ func (c *compiler) addHeader(name, value string) error {
 		r.Inline = value == "inline"
 		return nil
 	}
-	if value == "" || !isPrintable(value) {
-		return errors.New("its value must be printable ASCII without outer spaces")
+	if err := checkHeaderValue(value); err != nil {
+		return err
+	}
+	if err := objectheader.Check(name, value); err != nil {
+		return err
+	}
+	lower := strings.ToLower(name)
+	if hasName(r.CopyHeaders, lower) {
+		return errors.New("it must appear once, whatever its letter case")
+	}
+	r.CopyHeaders = append(r.CopyHeaders, Pair{Name: lower, Value: value})
+	return nil
+}
+
+// addUploadHeader adds a header to the upload.
+func (c *compiler) addUploadHeader(name, value string) error {
+	r := c.rules
+	if strings.EqualFold(name, "Content-Disposition") {
+		return nil // Every upload has one with its file name.
+	}
+	if err := objectheader.Check(name, value); err != nil {
+		return err
 	}
 	field, formValue, err := objectheader.FormField(name, value)
 	if err != nil {
 		return err
 	}
 	lower := strings.ToLower(name)
-	if slices.ContainsFunc(r.Headers, func(h Pair) bool { return h.Name == lower }) {
-		return errors.New("it must appear once, whatever its letter case")
+	if hasName(r.UploadHeaders, lower) {
+		return errors.New("it must appear once, in Headers or UploadHeaders, whatever its letter case")
 	}
-	r.Headers = append(r.Headers, Pair{Name: lower, Value: value})
+	r.UploadHeaders = append(r.UploadHeaders, Pair{Name: lower, Value: value})
 	r.FormFields = append(r.FormFields, Pair{Name: field, Value: formValue})
 	switch {
 	case field == "":
@@ -244,6 +292,14 @@ func (c *compiler) addHeader(name, value string) error {
 	}
 	return nil
 }
+
+func hasName(headers []Pair, name string) bool {
+	return slices.ContainsFunc(headers, func(h Pair) bool { return h.Name == name })
+}
+
+// UploadInline reports whether the upload itself, rather than only its published
+// copy, has the Content-Disposition "inline".
+func (r *Rules) UploadInline() bool { return r.Inline && r.FinalPrefix == "" }
 
 // WithoutForms returns r with another reason why no form can be granted. It
 // returns r itself if the reason is empty.

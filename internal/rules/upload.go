@@ -49,8 +49,11 @@ func (v *Valid) Upload() Upload { return v.upload }
 
 // HasRandomKey reports whether Key adds a random part.
 func (v *Valid) HasRandomKey() bool {
-	return v.upload.Key == "" || strings.HasSuffix(v.upload.Key, "/")
+	return IsFolder(v.upload.Key)
 }
+
+// IsFolder reports whether a random part and the file's name are added to a key.
+func IsFolder(key string) bool { return key == "" || strings.HasSuffix(key, "/") }
 
 // Validate validates what a client asks for. The result has the file name,
 // type, size bounds and lifetime that are granted. The error joins one
@@ -117,7 +120,7 @@ func (c *check) checkForm() {
 	if c.rules.Formless != "" {
 		c.violate("method", CodeUnsupported, "must not be POST: %s", c.rules.Formless)
 	}
-	if u.Key != "" && !strings.HasSuffix(u.Key, "/") && !c.rules.Replace && c.rules.FinalPrefix == "" {
+	if !IsFolder(u.Key) && !c.rules.Replace {
 		c.violate("method", CodeUnsupported, "must not be POST: the service chose the key, and a form would overwrite the object there")
 	}
 	if strings.Contains(u.Key, "$") {

@@ -7,8 +7,8 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// Multipart is what has to be known of a multipart upload that is under way.
-type Multipart struct {
+// A MultipartUpload is what must be known of a multipart upload.
+type MultipartUpload struct {
 	Key      string
 	UploadID string // the store's
 	PartSize int64
@@ -18,7 +18,7 @@ type Multipart struct {
 }
 
 // Append appends m in binary.
-func (m *Multipart) Append(b []byte) []byte {
+func (m *MultipartUpload) Append(b []byte) []byte {
 	b = appendText(b, m.Key)
 	b = appendText(b, m.UploadID)
 	b = binary.AppendUvarint(b, uint64(m.PartSize))
@@ -28,9 +28,9 @@ func (m *Multipart) Append(b []byte) []byte {
 }
 
 // ParseMultipart is the inverse of Append.
-func ParseMultipart(b []byte) (*Multipart, error) {
+func ParseMultipart(b []byte) (*MultipartUpload, error) {
 	r := reader{rest: b}
-	m := &Multipart{Key: r.text(), UploadID: r.text(), PartSize: int64(r.number())}
+	m := &MultipartUpload{Key: r.text(), UploadID: r.text(), PartSize: int64(r.number())}
 	m.Expires = time.Unix(int64(r.number()), 0).UTC()
 	lifetime := r.number()
 	if r.bad || m.PartSize < 1 || lifetime > uint64(s3limit.Lifetime/time.Second) {

@@ -8,7 +8,7 @@ import (
 
 // format is the number of the format of all that a Sealer seals. A change of
 // the format needs another number: an old stamp could be read as a new one.
-const format = "2"
+const format = "3"
 
 // The purposes of sealed texts. A text that was sealed for one purpose does not
 // open for another.
@@ -70,7 +70,7 @@ func (s *Sealer) OpenPublished(sealed, key string) (*Published, error) {
 }
 
 // SealMultipart returns the ID of a multipart upload. It returns ErrTooLong.
-func (s *Sealer) SealMultipart(m *Multipart) (string, error) {
+func (s *Sealer) SealMultipart(m *MultipartUpload) (string, error) {
 	payload := m.Append(nil)
 	if len(payload) > seal.MaxPayload {
 		return "", ErrTooLong
@@ -79,7 +79,7 @@ func (s *Sealer) SealMultipart(m *Multipart) (string, error) {
 }
 
 // OpenMultipart is the inverse of SealMultipart. It returns ErrSealed.
-func (s *Sealer) OpenMultipart(id string) (*Multipart, error) {
+func (s *Sealer) OpenMultipart(id string) (*MultipartUpload, error) {
 	return open(s, multipartPurpose, id, ParseMultipart)
 }
 

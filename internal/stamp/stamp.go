@@ -1,15 +1,28 @@
-// Package stamp writes a grant in so few bytes that the object it was made for can carry it.
+// Package stamp writes the record of a grant, small enough for the metadata of
+// the object that it was made for, and seals it.
 package stamp
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 )
 
-// Stamp is what completion has to know of a grant.
+// A Method is how an object was uploaded.
+type Method byte
+
+// The methods.
+const (
+	PUT Method = iota
+	Form
+	Multipart
+)
+
+// A Stamp is what completion must know of a grant.
 type Stamp struct {
-	ID       [16]byte // the grant's number
+	ID       [16]byte // of the grant
 	Owner    string
 	Filename string
 	Type     string
@@ -17,32 +30,58 @@ type Stamp struct {
 	MaxSize  int64
 	Checksum string    // algorithm and digest in base64, "SHA256 …", or empty
 	Issued   time.Time // in microseconds
-	Until    time.Time // completion is possible until then; in seconds
-	Replace  bool      // whether it may replace an object
-	Inline   bool      // whether browsers may show it, rather than save it
+	Until    time.Time // completion can start until then; in seconds
+	Method   Method
+	Replace  bool // the upload may replace an object
+	Inline   bool // browsers may show the published file instead of saving it
+	Random   bool // the key has a part that cannot be guessed
+	Inspect  bool // the service inspects the upload before it is published
 
-	// Headers are those of the granted ones that S3 tells of an object, as they were granted.
+	// Headers are the granted headers that S3 returns with an object.
 	Headers []Header
 
-	// Metadata is a digest of the granted metadata; zero if there is none.
-	Metadata [16]byte
+	// Metadata holds the digest of each granted entry, sorted.
+	Metadata []Digest
 }
 
 // A Header is a header with its name in lower case.
 type Header = struct{ Name, Value string }
 
-// Published is the stamp of a copy that was verified. It holds what was seen of the file, since a store might have copied
-// another one.
+// A Digest identifies one entry of metadata.
+type Digest [8]byte
+
+// NewDigest returns the digest of an entry of metadata.
+func NewDigest(name, value string) Digest {
+	sum := sha256.Sum256(append(append(append(make([]byte, 0, 256), name...), 0), value...))
+	return Digest(sum[:8])
+}
+
+// SortDigests sorts digests as a Stamp holds them.
+func SortDigests(digests []Digest) {
+	slices.SortFunc(digests, func(a, b Digest) int { return slices.Compare(a[:], b[:]) })
+}
+
+// A Published is the stamp of a verified copy. It records what was verified,
+// because a store that ignores conditions might have copied something else.
 type Published struct {
 	Stamp
+	At        time.Time // by the clock of the store; in seconds
 	Size      int64
+	Digested  int      // the number of bytes in Beginning
 	Beginning [16]byte // a digest of the file's first bytes
-	Detected  string   // what they look like
+	Detected  string   // the type of these bytes, or empty
+
+	// MD5 is the ETag of the upload if that is the MD5 of its bytes, and zero
+	// otherwise.
+	MD5 [16]byte
 }
 
 // Append appends p in binary.
 func (p *Published) Append(b []byte) []byte {
 	b = append(b, p.Beginning[:]...)
+	b = append(b, p.MD5[:]...)
+	b = binary.AppendUvarint(b, uint64(p.Digested))
+	b = binary.AppendUvarint(b, uint64(p.At.Unix()))
 	b = binary.AppendUvarint(b, uint64(p.Size))
 	b = appendText(b, p.Detected)
 	return p.Stamp.Append(b)
@@ -53,9 +92,12 @@ func ParsePublished(b []byte) (*Published, error) {
 	r := reader{rest: b}
 	p := new(Published)
 	copy(p.Beginning[:], r.take(uint64(len(p.Beginning))))
+	copy(p.MD5[:], r.take(uint64(len(p.MD5))))
+	p.Digested = int(r.number())
+	p.At = time.Unix(int64(r.number()), 0).UTC()
 	p.Size, p.Detected = int64(r.number()), r.text()
 	s, err := Parse(r.rest)
-	if err != nil || p.Size < 0 {
+	if err != nil || p.Size < 0 || p.Digested < 0 {
 		return nil, errMalformed
 	}
 	p.Stamp = *s
@@ -65,31 +107,29 @@ func ParsePublished(b []byte) (*Published, error) {
 const (
 	replaceFlag = 1 << iota
 	inlineFlag
-	metadataFlag // there is a digest of metadata
+	randomFlag
+	inspectFlag
 )
 
 // Append appends s in binary.
 func (s *Stamp) Append(b []byte) []byte {
 	b = append(b, s.ID[:]...)
 	flags := byte(0)
-	if s.Replace {
-		flags |= replaceFlag
+	for i, set := range [...]bool{s.Replace, s.Inline, s.Random, s.Inspect} {
+		if set {
+			flags |= 1 << i
+		}
 	}
-	if s.Inline {
-		flags |= inlineFlag
-	}
-	if s.Metadata != [16]byte{} {
-		flags |= metadataFlag
-	}
-	b = append(b, flags)
-	if s.Metadata != [16]byte{} {
-		b = append(b, s.Metadata[:]...)
+	b = append(b, flags, byte(s.Method))
+	b = binary.AppendUvarint(b, uint64(len(s.Metadata)))
+	for _, digest := range s.Metadata {
+		b = append(b, digest[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(s.Issued.UnixMicro()))
 	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
 	b = binary.AppendUvarint(b, uint64(s.MinSize))
 	b = binary.AppendUvarint(b, uint64(s.MaxSize))
-	for _, text := range []string{s.Owner, s.Filename, s.Type, s.Checksum} {
+	for _, text := range [...]string{s.Owner, s.Filename, s.Type, s.Checksum} {
 		b = appendText(b, text)
 	}
 	for _, h := range s.Headers {
@@ -109,14 +149,17 @@ func Parse(b []byte) (*Stamp, error) {
 	r := reader{rest: b}
 	s := new(Stamp)
 	copy(s.ID[:], r.take(uint64(len(s.ID))))
-	var flags byte
-	if b := r.take(1); len(b) == 1 {
-		flags = b[0]
-	}
-	r.bad = r.bad || flags&^(replaceFlag|inlineFlag|metadataFlag) != 0
+	var fixed [2]byte
+	copy(fixed[:], r.take(uint64(len(fixed))))
+	flags := fixed[0]
+	s.Method = Method(fixed[1])
+	r.bad = r.bad || flags&^(replaceFlag|inlineFlag|randomFlag|inspectFlag) != 0 || s.Method > Multipart
 	s.Replace, s.Inline = flags&replaceFlag != 0, flags&inlineFlag != 0
-	if flags&metadataFlag != 0 {
-		copy(s.Metadata[:], r.take(uint64(len(s.Metadata))))
+	s.Random, s.Inspect = flags&randomFlag != 0, flags&inspectFlag != 0
+	for range min(r.number(), uint64(len(r.rest))) {
+		s.Metadata = append(s.Metadata, Digest{})
+		last := &s.Metadata[len(s.Metadata)-1]
+		copy(last[:], r.take(uint64(len(last))))
 	}
 	s.Issued = time.UnixMicro(int64(r.number())).UTC()
 	s.Until = time.Unix(int64(r.number()), 0).UTC()
@@ -133,7 +176,7 @@ func Parse(b []byte) (*Stamp, error) {
 
 var errMalformed = errors.New("stamp: it ends too early or has a number out of range")
 
-// reader takes a stamp apart; bad is set once that fails.
+// A reader takes a stamp apart. It sets bad if that fails.
 type reader struct {
 	rest []byte
 	bad  bool

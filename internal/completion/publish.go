@@ -1,0 +1,218 @@
+package completion
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/objectheader"
+	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/stamp"
+)
+
+// copyTime returns the limit for the copy of an object.
+func copyTime(size int64) time.Duration {
+	const rate = 32 << 20 // bytes per second
+	return 10*time.Second + time.Duration(size/rate)*time.Second
+}
+
+// publish copies a verified upload to its final key, where final is or nil. It
+// returns the copy. A *changedError means that both keys must be read again.
+func (c *completion) publish(ctx context.Context, up *upload, final *publication, v verdict) (*objectstore.Object, error) {
+	published := stamp.Published{
+		Stamp: *up.granted, At: storeTime(up.Object), Size: up.Size, Detected: v.detected,
+		Digested: len(up.beginning), Beginning: digest(up.beginning),
+	}
+	if up.HasMD5() {
+		published.MD5 = parseMD5(up.ETag)
+	}
+	metadata := maps.Clone(up.Metadata)
+	metadata[rules.StampName] = c.Stamps.SealPublished(&published, c.key)
+	request := &objectstore.Copy{
+		From: up.Object, To: c.finalKey(c.key), Header: c.copyHeader(up.granted), Metadata: metadata,
+		WithoutSource: c.withoutSource, WithoutTarget: c.withoutTarget,
+		Confirm: func(ctx context.Context) error { return c.confirm(ctx, final) },
+	}
+	request.Algorithm, _, _ = strings.Cut(up.granted.Checksum, " ")
+	if final != nil {
+		request.Replaces = final.Object
+	}
+	bounded, cancel := context.WithTimeout(ctx, copyTime(up.Size))
+	defer cancel()
+	made, err := c.Store.Copy(bounded, request)
+	if err != nil {
+		return nil, c.explainCopy(ctx, up, final, err)
+	}
+	if c.HonorsConditions && isImmutable(up) {
+		made.Size, made.Metadata = up.Size, metadata
+		return made, nil
+	}
+	return c.checkCopy(ctx, up, made, metadata)
+}
+
+// storeTime returns the time of the store when it returned an object.
+func storeTime(o *objectstore.Object) time.Time {
+	if o.Answered.IsZero() {
+		return time.Now()
+	}
+	return o.Answered
+}
+
+// isImmutable reports whether no client can replace the upload: it is a version,
+// or a write-once PUT or multipart upload.
+func isImmutable(up *upload) bool {
+	return up.Pinned() || !up.granted.Replace && up.granted.Method != stamp.Form
+}
+
+// copyHeader returns the headers of a published copy.
+func (c *completion) copyHeader(granted *stamp.Stamp) map[string]string {
+	header := map[string]string{"Content-Type": granted.Type}
+	for _, h := range c.Rules.CopyHeaders {
+		if !objectheader.Returned(h.Name) {
+			header[h.Name] = h.Value
+		}
+	}
+	for _, h := range granted.Headers {
+		header[h.Name] = h.Value
+	}
+	header["content-disposition"] = grant.Disposition(granted.Inline, granted.Filename)
+	return header
+}
+
+// confirm returns a *changedError if the final key no longer has what final is,
+// or nil. A copy by parts takes long.
+func (c *completion) confirm(ctx context.Context, final *publication) error {
+	now, err := c.head(ctx, c.finalKey(c.key), "")
+	switch {
+	case err != nil:
+		return err
+	case (now == nil) != (final == nil) || now != nil && !now.Same(final.Object):
+		return &changedError{"an object was published under the same key meanwhile"}
+	}
+	return nil
+}
+
+// explainCopy returns a *changedError if a copy failed because of its conditions,
+// or may have been made although it failed. It notes the conditions that the
+// store does not support, if nothing else explains the failure.
+func (c *completion) explainCopy(ctx context.Context, up *upload, final *publication, failed error) error {
+	if changed := (*changedError)(nil); errors.As(failed, &changed) {
+		return changed
+	}
+	unsupported := errors.Is(failed, objectstore.ErrUnsupported)
+	if !unsupported && !errors.Is(failed, objectstore.ErrCondition) {
+		if published, err := c.readFinal(ctx); err == nil && published != nil && published.stamped != nil &&
+			published.stamped.ID == up.granted.ID && (final == nil || !published.Same(final.Object)) {
+			return &changedError{"a copy was made although the store reported an error"}
+		}
+		return StoreError(failed)
+	}
+	if err := c.confirm(ctx, final); err != nil {
+		return err
+	}
+	switch now, err := c.head(ctx, c.key, up.VersionID); {
+	case err != nil:
+		return err
+	case now == nil || !now.Same(up.Object):
+		return &changedError{"the upload was replaced while it was copied"}
+	case c.HonorsConditions || c.withoutSource && c.withoutTarget:
+		return StoreError(failed)
+	case unsupported:
+		c.withoutTarget = true
+	case !c.withoutSource:
+		c.withoutSource = true // Some stores fail it for every object made of parts.
+	default:
+		c.withoutTarget = true
+	}
+	return &changedError{"the store does not honor the conditions of a copy"}
+}
+
+// checkCopy compares a copy with the verified upload. If they differ, it deletes
+// the copy, which this call has made.
+func (c *completion) checkCopy(ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string) (*objectstore.Object, error) {
+	var copied, source, described *objectstore.Object
+	var beginning []byte
+	algorithm, sum, hasChecksum := strings.Cut(up.granted.Checksum, " ")
+	comparable := up.HasMD5() && hexMD5(made.ETag)
+	err := inParallel(
+		func() (err error) { copied, beginning, err = c.get(ctx, made.Key, made.VersionID); return err },
+		func() (err error) {
+			if !comparable {
+				source, err = c.head(ctx, c.key, up.VersionID)
+			}
+			return err
+		},
+		func() (err error) {
+			if hasChecksum && made.Checksums[algorithm] == "" {
+				described, err = c.head(ctx, made.Key, made.VersionID)
+			}
+			return err
+		},
+	)
+	switch {
+	case err != nil:
+		return nil, err
+	case copied == nil:
+		return nil, &changedError{"the copy was deleted"}
+	case copied.Metadata[rules.StampName] != metadata[rules.StampName]:
+		return nil, &changedError{"another object was published under the same key"}
+	}
+	if described != nil {
+		made.Checksums = described.Checksums
+	}
+	reason := ""
+	switch same, known := up.Compare(copied); {
+	case copied.Size != up.Size, digest(beginning) != digest(up.beginning):
+		reason = "the copy differs from the upload"
+	case hasChecksum && made.Checksums[algorithm] != "" && made.Checksums[algorithm] != sum && !strings.Contains(made.Checksums[algorithm], "-"):
+		reason = "the checksum of the copy differs from the grant"
+	case known && !same:
+		reason = "the ETag of the copy differs from that of the upload"
+	case !known && source != nil && !source.Same(up.Object):
+		// If the upload is gone, another replica has found this copy good and deleted the upload.
+		reason = "the upload was replaced while it was copied"
+	default:
+		c.warnOfLostHeaders(ctx, copied)
+		return copied, nil
+	}
+	if err := c.delete(ctx, copied); err != nil {
+		return nil, fmt.Errorf("deleting a copy that differs from its upload: %w", err)
+	}
+	return nil, &changedError{reason}
+}
+
+// warnOfLostHeaders logs a copy without the Content-Disposition that makes
+// browsers save it.
+func (c *completion) warnOfLostHeaders(ctx context.Context, copied *objectstore.Object) {
+	if copied.Header.Get("Content-Disposition") == "" {
+		c.Logger.WarnContext(ctx, "presign: the store has lost the Content-Disposition of a copy; browsers may show the file instead of saving it",
+			slog.String("key", copied.Key))
+	}
+}
+
+func digest(b []byte) [16]byte {
+	sum := sha256.Sum256(b)
+	return [16]byte(sum[:16])
+}
+
+// parseMD5 returns the MD5 that an ETag is, or zero.
+func parseMD5(etag string) (sum [16]byte) {
+	if hexMD5(etag) {
+		_, _ = hex.Decode(sum[:], []byte(strings.Trim(etag, `"`)))
+	}
+	return sum
+}
+
+// hexMD5 reports whether an ETag has the form of an MD5.
+func hexMD5(etag string) bool {
+	b, err := hex.DecodeString(strings.Trim(etag, `"`))
+	return err == nil && len(b) == 16
+}

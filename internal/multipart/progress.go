@@ -1,0 +1,93 @@
+package multipart
+
+import (
+	"context"
+	"sync"
+
+	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/rules"
+)
+
+const (
+	// partsAhead is how many parts are signed beyond those that the store has, if
+	// the size of the file is not known.
+	partsAhead = 100
+
+	// maxProgresses is how many uploads an Engine remembers.
+	maxProgresses = 1024
+)
+
+// A progress is what the last list of an upload's parts showed. Without it, every
+// signature would list all parts, and 10,000 parts would take 55,000 requests.
+type progress struct {
+	mu     sync.Mutex // held while the parts are listed
+	stored int        // parts
+	left   int        // signatures before the next list
+}
+
+// A progressTable holds the progress of uploads of unknown size. Each replica has
+// its own, so that a client can obtain partsAhead signatures of each.
+type progressTable struct {
+	mu      sync.Mutex
+	uploads map[string]*progress // by the store's ID
+}
+
+// get returns the progress of an upload. It forgets another if there are too
+// many; its next signature lists its parts.
+func (t *progressTable) get(id string) *progress {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.uploads[id]; p != nil {
+		return p
+	}
+	if t.uploads == nil {
+		t.uploads = make(map[string]*progress)
+	}
+	for other := range t.uploads {
+		if len(t.uploads) < maxProgresses {
+			break
+		}
+		delete(t.uploads, other)
+	}
+	p := new(progress)
+	t.uploads[id] = p
+	return p
+}
+
+// forget forgets an upload that has ended.
+func (t *progressTable) forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.uploads, id)
+}
+
+// checkProgress reports an error if an upload of unknown size may not continue
+// with count signatures up to part last. It lists the parts again after as many
+// signatures as a tenth of them, at most partsAhead, since a client can ask for any
+// numbers, also for those of parts that it has sent before. That takes about 600
+// requests for 10,000 parts.
+func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
+	p := m.engine.progresses.get(m.store.ID)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last > p.stored+partsAhead || count > p.left {
+		stored, err := m.list(ctx)
+		if err != nil {
+			return completion.StoreError(err)
+		}
+		if size := total(stored); size > m.granted.MaxSize {
+			m.engine.progresses.forget(m.store.ID)
+			return m.reject(ctx, m.sizeViolation(size))
+		}
+		p.stored, p.left = len(stored), max(count, min(len(stored)/10, partsAhead))
+	}
+	most := p.stored + partsAhead
+	if last > most || count > partsAhead {
+		v := rules.Violate("part", rules.CodeTooLarge, "must be at most %d, %d beyond those that have arrived, since the size is not known; got %d",
+			most, partsAhead, last)
+		v.Max = int64(most)
+		return v
+	}
+	p.left -= count
+	return nil
+}
