@@ -63,6 +63,7 @@ type gateway struct {
 	Region    string
 	AccessKey string
 	SecretKey string
+	Webhook   string `json:",omitempty"`
 }
 
 // session is a temporary credential.
@@ -161,6 +162,7 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 			KeepAlive:         true,
 			Quiet:             true,
 			IAMService:        iam,
+			EventWebhookURL:   g.Webhook,
 			S3Options: []s3api.Option{
 				s3api.WithOnListen(func() {
 					served = true

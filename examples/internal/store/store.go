@@ -53,10 +53,19 @@ type Server struct {
 	replies *json.Decoder
 }
 
+// An Option changes the server that Start runs.
+type Option func(*gateway)
+
+// WithWebhook makes the server POST a notification of every event in its buckets
+// to a URL. Start fails if nothing listens there.
+func WithWebhook(url string) Option {
+	return func(g *gateway) { g.Webhook = url }
+}
+
 // Start runs an S3 server in a child process until ctx ends or Close is called, with its data in dir, at the address
 // that it had there before if that is free. An empty dir is a temporary directory, removed at the end. A dir is for one
 // server at a time: it waits 5 seconds for one that is about to end.
-func Start(ctx context.Context, dir string) (*Server, error) {
+func Start(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	if dir != "" {
 		absolute, err := filepath.Abs(dir) // versitygw works in a directory of its own
 		if err != nil {
@@ -76,13 +85,17 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	}
 	context.AfterFunc(ctx, func() { _ = s.Close() })
 
-	listening, err := s.call(request{Serve: &gateway{
+	g := &gateway{
 		Dir:       s.dir,
 		Temporary: s.temporary,
 		Region:    s.Region,
 		AccessKey: s.root.AccessKeyID,
 		SecretKey: s.root.SecretAccessKey,
-	}})
+	}
+	for _, opt := range opts {
+		opt(g)
+	}
+	listening, err := s.call(request{Serve: g})
 	if err := errors.Join(ctx.Err(), err); err != nil {
 		_ = s.Close()
 		return nil, err

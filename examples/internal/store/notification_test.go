@@ -1,0 +1,28 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/eventtest"
+	"github.com/s3presign/presign/examples/internal/store"
+	"github.com/s3presign/presign/internal/notification"
+)
+
+// TestNotifications compares the events that versitygw sends with what was uploaded.
+func TestNotifications(t *testing.T) {
+	receiver := eventtest.Receive(t)
+	server, err := store.Start(t.Context(), "", store.WithWebhook(receiver.URL))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), "events"))
+
+	n, err := notification.Parse(receiver.Next(t)) // sent when the server started
+	require.NoError(t, err)
+	require.Equal(t, &notification.Notification{Test: true}, n)
+	eventtest.Run(t, eventtest.Target{
+		Name: "versitygw", Client: server.Client(), Bucket: "events", Receiver: receiver,
+		FormsWithoutKey: true,
+	})
+}
