@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ type listing struct {
 	Name, Prefix          string
 	Delimiter, StartAfter string `xml:",omitempty"`
 	ContinuationToken     string `xml:",omitempty"`
+	EncodingType          string `xml:",omitempty"`
 	KeyCount, MaxKeys     int
 	IsTruncated           bool
 	NextContinuationToken string `xml:",omitempty"`
@@ -40,6 +42,11 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		Name: r.bucket, Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"), MaxKeys: 1000,
 		StartAfter: r.query.Get("start-after"), ContinuationToken: r.query.Get("continuation-token"),
 	}
+	encode, err := r.keyEncoding()
+	if err != nil {
+		return err
+	}
+	l.EncodingType = r.query.Get("encoding-type")
 	if r.query.Has("max-keys") {
 		n, err := strconv.Atoi(r.query.Get("max-keys"))
 		if err != nil || n < 0 {
@@ -76,12 +83,12 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		last = entry
 		l.KeyCount++
 		if common {
-			l.CommonPrefixes = append(l.CommonPrefixes, listedPrefix{entry})
+			l.CommonPrefixes = append(l.CommonPrefixes, listedPrefix{encode(entry)})
 			continue
 		}
 		o := objects[key]
 		l.Contents = append(l.Contents, listedObject{
-			Key: key, LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: o.Size(),
+			Key: encode(key), LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: o.Size(),
 			StorageClass:      cmp.Or(o.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
 			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType,
 		})
@@ -89,6 +96,20 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	if l.IsTruncated {
 		l.NextContinuationToken = last
 	}
+	l.Prefix, l.Delimiter, l.StartAfter = encode(l.Prefix), encode(l.Delimiter), encode(l.StartAfter)
 	writeXML(w, http.StatusOK, l)
 	return nil
+}
+
+// keyEncoding returns how the request wants keys to be written. Without an
+// encoding, keys with control characters make a response that is not XML.
+func (r *request) keyEncoding() (func(string) string, error) {
+	switch encoding := r.query.Get("encoding-type"); {
+	case !r.query.Has("encoding-type"):
+		return func(key string) string { return key }, nil
+	case encoding == "url":
+		return func(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/") }, nil
+	default:
+		return nil, invalidArgument("Invalid Encoding Method specified in Request", "encoding-type", encoding)
+	}
 }

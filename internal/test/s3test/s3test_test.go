@@ -271,8 +271,17 @@ func TestListObjects(t *testing.T) {
 		pages(s3.ListObjectsV2Input{Delimiter: aws.String("/"), MaxKeys: aws.Int32(2)}))
 	require.Equal(t, []string{"e", "z&<", "|"}, pages(s3.ListObjectsV2Input{StartAfter: aws.String("dir/sub/3")}))
 
+	put(t, s, "dir/a b+%41\x01", "")
+	encoded, err := s.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: aws.String(DefaultBucket), Prefix: aws.String("dir/a "), EncodingType: types.EncodingTypeUrl,
+	})
+	require.NoError(t, err)
+	require.Equal(t, "dir/a+", *encoded.Prefix)
+	require.Equal(t, "dir/a+b%2B%2541%01", *encoded.Contents[0].Key)
+	require.Equal(t, types.EncodingTypeUrl, encoded.EncodingType)
+
 	for query, want := range map[string]string{
-		"list-type=2&encoding-type=url": "NotImplemented", "list-type=2&max-keys=x": "InvalidArgument", "list-type=2&max-keys=-1": "InvalidArgument",
+		"list-type=2&encoding-type=x": "InvalidArgument", "list-type=2&max-keys=x": "InvalidArgument", "list-type=2&max-keys=-1": "InvalidArgument",
 		"list-type=2&max-keys=0": "", "list-type=1": "NotImplemented",
 	} {
 		signed := sign(t, http.MethodGet, s.URL+"/bucket?"+query, nil, unsignedPayload)
@@ -280,7 +289,7 @@ func TestListObjects(t *testing.T) {
 		require.Equal(t, want, a.code(), query)
 		require.NotContains(t, a.body, "<IsTruncated>true", query)
 	}
-	_, err := s.S3().ListObjects(t.Context(), &s3.ListObjectsInput{Bucket: aws.String(DefaultBucket)})
+	_, err = s.S3().ListObjects(t.Context(), &s3.ListObjectsInput{Bucket: aws.String(DefaultBucket)})
 	requireCode(t, err, "NotImplemented")
 	_, err = s.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("other")})
 	requireCode(t, err, "NoSuchBucket")

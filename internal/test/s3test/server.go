@@ -22,9 +22,9 @@
 //
 // # Differences from S3
 //
-//   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type are
-//     answered with 501; so are headers on a copy that S3 ignores because it takes the source's, conditions on the
-//     time, and an If-Match on a version.
+//   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type,
+//     except that of ListObjectsV2, are answered with 501; so are headers on a copy that S3 ignores because it takes the
+//     source's, conditions on the time, and an If-Match on a version.
 //   - A signature that covers a content-length of 0, user-agent, x-amzn-trace-id, expect or transfer-encoding never
 //     verifies, since the SDK's signer cannot compute it.
 //   - Duplicate form fields are refused; S3 joins their values with a comma.
@@ -252,7 +252,7 @@ var operations = map[string]struct {
 	"DeleteObject":     {(*Server).deleteObject, []string{"versionId"}},
 	"GetObjectTagging": {(*Server).getObjectTagging, []string{"tagging", "versionId"}},
 	"ListObjectsV2": {(*Server).listObjects, []string{
-		"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token",
+		"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "encoding-type",
 	}},
 
 	"CreateMultipartUpload":   {(*Server).createUpload, []string{"uploads"}},
