@@ -1,0 +1,148 @@
+// Package sweep makes one pass over the uploads that no client has completed.
+//
+// It finds them and calls a Completer for each. What happens to an upload is the
+// Completer's decision; the engine bounds how many calls run at once, continues
+// after failures, and reports them. Several sweeps of one prefix may run at once,
+// in one process or many, because a Completer treats an upload that is gone as
+// done.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/s3presign/presign/internal/objectstore"
+)
+
+const (
+	// minAge is how old an object must be. The client of a younger one is
+	// probably about to complete it.
+	minAge = time.Minute
+
+	// uploadLifetime is how long a multipart upload can be continued.
+	uploadLifetime = 7 * 24 * time.Hour
+
+	maxCalls    = 8  // to the Completer at once
+	maxFailures = 20 // that are returned
+)
+
+// A Store lists a bucket. A sequence ends after its first error.
+type Store interface {
+	Objects(ctx context.Context, prefix string) iter.Seq2[objectstore.Listed, error]
+	Uploads(ctx context.Context, prefix string) iter.Seq2[objectstore.Started, error]
+}
+
+// A Completer ends uploads. Its methods are called concurrently. They return an
+// error if the upload is not settled; later sweeps try again.
+type Completer interface {
+	// CompleteOrDelete ends the upload under a key. It returns nil after
+	//
+	//   - completing it, or rejecting and deleting it,
+	//   - deleting it because its time to complete is over, and
+	//   - leaving it alone because it is gone or has no stamp of ours.
+	//
+	// It must not delete an object whose stamp does not open: it returns an
+	// error. The object that it deletes is pinned, since the key may hold
+	// another upload by now.
+	CompleteOrDelete(ctx context.Context, key string) error
+
+	// Abort aborts a multipart upload that can no longer be continued. It
+	// returns nil if the upload is gone.
+	Abort(ctx context.Context, key, id string) error
+}
+
+// Run makes one pass over the keys that start with prefix. It completes or
+// deletes objects older than one minute and aborts multipart uploads older than
+// seven days. It returns all failures joined, but the texts of the first 20 only.
+// If ctx ends first, Run waits for the calls that are running, and its error also
+// wraps the cause.
+func Run(ctx context.Context, store Store, prefix string, completer Completer) error {
+	s := &sweep{ctx: ctx, slots: make(chan struct{}, maxCalls)}
+	walk(s, store.Objects(ctx, prefix), func(o objectstore.Listed) func() error {
+		if o.Age <= minAge {
+			return nil
+		}
+		return func() error { return completer.CompleteOrDelete(ctx, o.Key) }
+	})
+	walk(s, store.Uploads(ctx, prefix), func(u objectstore.Started) func() error {
+		if u.Age <= uploadLifetime {
+			return nil
+		}
+		return func() error { return completer.Abort(ctx, u.Key, u.ID) }
+	})
+	s.running.Wait()
+	return s.result()
+}
+
+// walk starts the call of each entry that has one.
+func walk[V any](s *sweep, entries iter.Seq2[V, error], callOf func(V) func() error) {
+	for entry, err := range entries {
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		if call := callOf(entry); call != nil && !s.start(call) {
+			return
+		}
+	}
+}
+
+// A sweep is one pass.
+type sweep struct {
+	ctx     context.Context
+	slots   chan struct{} // one for each running call
+	running sync.WaitGroup
+
+	mu          sync.Mutex
+	failures    []error // the first ones
+	count       int     // of all
+	interrupted bool    // before the pass was whole
+}
+
+// start runs call as soon as a slot is free. It reports false if ctx ends first.
+func (s *sweep) start(call func() error) bool {
+	select {
+	case <-s.ctx.Done():
+	case s.slots <- struct{}{}:
+	}
+	if err := s.ctx.Err(); err != nil {
+		s.fail(err)
+		return false
+	}
+	s.running.Go(func() {
+		defer func() { <-s.slots }()
+		if err := call(); err != nil {
+			s.fail(err)
+		}
+	})
+	return true
+}
+
+// fail records a failure. That ctx has ended is recorded once.
+func (s *sweep) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ended := s.ctx.Err(); ended != nil && errors.Is(err, ended) {
+		s.interrupted = true
+		return
+	}
+	if s.count++; s.count <= maxFailures {
+		s.failures = append(s.failures, err)
+	}
+}
+
+// result joins the failures and the reason why the pass is not whole.
+func (s *sweep) result() error {
+	all := s.failures
+	if more := s.count - len(s.failures); more > 0 {
+		all = append(all, fmt.Errorf("sweep: %d more failures", more))
+	}
+	if s.interrupted {
+		all = append(all, fmt.Errorf("sweep: interrupted: %w", context.Cause(s.ctx)))
+	}
+	return errors.Join(all...)
+}
