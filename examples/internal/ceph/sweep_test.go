@@ -1,0 +1,15 @@
+package ceph_test
+
+import (
+	"testing"
+
+	"github.com/s3presign/presign/examples/internal/ceph"
+	"github.com/s3presign/presign/examples/internal/sweeptest"
+)
+
+// TestSweep lists and sweeps a bucket of Ceph.
+func TestSweep(t *testing.T) {
+	server := ceph.Shared(t)
+	newBucket(t, server, "sweep")
+	sweeptest.Run(t, server.Client(), "sweep")
+}

@@ -1,0 +1,19 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/store"
+	"github.com/s3presign/presign/examples/internal/sweeptest"
+)
+
+// TestSweep lists and sweeps a bucket of versitygw.
+func TestSweep(t *testing.T) {
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), "sweep"))
+	sweeptest.Run(t, server.Client(), "sweep")
+}
