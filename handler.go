@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/s3presign/presign/internal/companion"
@@ -21,11 +22,19 @@ import (
 	"github.com/s3presign/presign/internal/credential"
 	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/httpbody"
+	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/route"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/s3limit"
 	"github.com/s3presign/presign/internal/strict"
 )
+
+// answerTime is how long a client waits for a completion.
+const answerTime = 25 * time.Second
+
+// pendingRetry is when a client should ask again for a completion that is still
+// running.
+const pendingRetry = 5 * time.Second
 
 // retryAfter is when a client should try again after the credentials or the
 // store failed.
@@ -109,12 +118,12 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		return nil, err
 	}
 	if signer.ephemeral {
-		signer.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
+		signer.hooks.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
 	}
 	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize}
 	if o.uppy {
 		h.companion = &companion.Server{
-			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript,
+			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Complete: h.completeParts,
 		}
 	}
 	return h, nil
@@ -138,10 +147,18 @@ func (h *Handler) LogValue() slog.Value { return slog.StringValue(h.String()) }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	c := &route.Call{Request: r}
 	if h == nil || h.signer == nil {
 		writeProblem(w, &Problem{Status: http.StatusInternalServerError})
 		return
+	}
+	c := &route.Call{Request: r, Started: time.Now()}
+	if h.signer.hooks.observer != nil {
+		// Completions that outlive this call are no longer about its request.
+		current := new(atomic.Pointer[http.Request])
+		c.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, current))
+		current.Store(c.Request)
+		defer current.Store(nil)
+		r = c.Request
 	}
 	serve, err := h.find(w, c)
 	if err == nil {
@@ -246,6 +263,9 @@ func (h *Handler) grant(c *route.Call) (int, any, error) {
 	defer cancel()
 	signed, err := h.signer.grants.Sign(ctx, &valid)
 	c.Key = signed.Key
+	if err == nil {
+		h.observe(c, "granted", nil, nil)
+	}
 	return http.StatusCreated, &signed, err
 }
 
@@ -259,7 +279,7 @@ func (h *Handler) acceptScript(c *route.Call, u rules.Upload, invalid error) (ru
 // invalid is not nil, the upload is rejected, and accept returns all reasons.
 func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects bool) (rules.Valid, error) {
 	u.GrantID = grant.NewID()
-	c.GrantID = u.GrantID
+	c.GrantID, c.Upload = u.GrantID, &u
 	valid, err := h.signer.rules.Validate(u)
 	if err := errors.Join(invalid, err); err != nil {
 		return rules.Valid{}, err
@@ -323,12 +343,39 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	c.Key = key
-	result, err := h.signer.completions.Complete(c.Request.Context(), key, ownedBy(c.Owner))
+	ctx, cancel := answerEarly(c.Request.Context())
+	defer cancel()
+	c.Observed = true
+	result, err := h.signer.completions.Complete(ctx, key, ownedBy(c.Owner))
 	if err != nil {
 		return 0, nil, err
 	}
 	c.After = result.Clean
 	return http.StatusOK, publicObject(result.Object), nil
+}
+
+// answerEarly returns a context for a completion. If it takes longer than a client
+// and the proxies before it wait, the client is told to ask again, and the
+// completion continues.
+func answerEarly(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, answerTime, completion.ErrEarly)
+}
+
+// completeParts completes a multipart upload for Uppy, which must not be told to
+// ask again once the store has the object.
+func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*companion.Completed, error) {
+	ctx, cancel := answerEarly(c.Request.Context())
+	defer cancel()
+	c.Observed = true
+	result, err := m.Complete(ctx, parts)
+	if early, ok := errors.AsType[*completion.EarlyError](err); ok && early.Joined {
+		return &companion.Completed{Location: h.signer.completions.FinalKey(m.Key)}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	c.After = result.Clean
+	object := publicObject(result.Object)
+	return &companion.Completed{Location: object.Key, Object: object, Reply: object.Reply}, nil
 }
 
 // A grantRequest is what a client may state of an upload. It has no key, owner
@@ -466,6 +513,7 @@ func (p *Problem) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 //	a *Problem in the error's chain       that Problem
 //	violations, also in a RejectedError   422 with Errors
 //	ErrNotUploaded, ErrInvalidID          404
+//	ErrPending                            409 with RetryAfter and the code "pending"
 //	ErrChanged, ErrLost                   409
 //	ErrExpired                            410
 //	a failure of the store                502 with RetryAfter
@@ -497,6 +545,9 @@ func ProblemOf(err error) *Problem {
 		return bodyProblem(body)
 	case isViolations(err):
 		return &Problem{Status: http.StatusUnprocessableEntity, Errors: Violations(err)}
+	case errors.Is(err, ErrPending):
+		return &Problem{Status: http.StatusConflict, RetryAfter: pendingRetry, Detail: "The completion is still running. Ask again.",
+			Errors: []Violation{{Field: "key", Code: "pending", Detail: "must be completed first; the completion is still running"}}}
 	case errors.Is(err, ErrNotUploaded):
 		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
 	case errors.Is(err, ErrInvalidID):
@@ -509,7 +560,8 @@ func ProblemOf(err error) *Problem {
 		return &Problem{Status: http.StatusGone, Detail: "It is too late to complete this upload."}
 	case errors.Is(err, context.DeadlineExceeded):
 		return later(http.StatusGatewayTimeout)
-	case errors.Is(err, context.Canceled), errors.Is(err, ErrCredentialsExpiring), errors.Is(err, credential.ErrRetrieve):
+	case errors.Is(err, context.Canceled), errors.Is(err, completion.ErrBusy), errors.Is(err, ErrCredentialsExpiring),
+		errors.Is(err, credential.ErrRetrieve):
 		return later(http.StatusServiceUnavailable)
 	case errors.Is(err, completion.ErrStore):
 		return later(http.StatusBadGateway)
@@ -556,7 +608,31 @@ func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
 	}))
 	p := ProblemOf(err)
 	h.log(c, p, err)
+	h.observe(c, "", p, err)
 	writeProblem(w, p)
+}
+
+// observe reports how a call ended: as kind, or as what its error means.
+func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
+	if h.signer.hooks.observer == nil || c.Observed {
+		return
+	}
+	e := Event{Kind: kind, GrantID: c.GrantID, Owner: c.Owner, Key: c.Key, Err: err, Duration: time.Since(c.Started)}
+	if u := c.Upload; u != nil {
+		e.Method, e.Type, e.Size = u.Method, u.Type, u.Size
+	}
+	switch {
+	case kind != "":
+	case p.Status >= 500:
+		e.Kind = "failed"
+	case c.Upload != nil:
+		e.Kind = "not_granted"
+	case c.Owner == "" || p.Status == http.StatusForbidden || p.Status == http.StatusBadRequest || p.Status > http.StatusGone && p.Status != http.StatusUnprocessableEntity:
+		e.Kind = "denied"
+	default:
+		e.Kind = "failed"
+	}
+	h.signer.hooks.observe(c.Request.Context(), e)
 }
 
 // log writes the record of a request that was not served.
@@ -578,7 +654,7 @@ func (h *Handler) log(c *route.Call, p *Problem, err error) {
 		attrs = append(attrs, slog.String("field", p.Errors[0].Field))
 	}
 	attrs = append(attrs, slog.Any("error", err))
-	h.signer.logger.LogAttrs(c.Request.Context(), level, "presign: request not served", attrs...)
+	h.signer.hooks.logger.LogAttrs(c.Request.Context(), level, "presign: request not served", attrs...)
 }
 
 func writeProblem(w http.ResponseWriter, p *Problem) {

@@ -2,16 +2,20 @@ package presign
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/rules"
 )
 
 // hookTime is the limit for one call of a function of WithOnComplete.
@@ -25,8 +29,7 @@ type signerOptions struct {
 	secrets        [][]byte
 	publicEndpoint string
 	withoutForms   bool
-	logger         *slog.Logger
-	onComplete     []func(context.Context, *Object) error
+	hooks
 }
 
 // applyOptions applies opts to target and returns the faults of each.
@@ -41,26 +44,103 @@ func applyOptions[T any, O ~func(*T) error](target *T, opts []O) (faults []error
 	return faults
 }
 
-// hook returns the hook that calls the functions of WithOnComplete, or nil.
-func (o *signerOptions) hook() completion.Hook {
-	functions := o.onComplete
-	if len(functions) == 0 {
-		return nil
-	}
-	return func(ctx context.Context, object *completion.Object) error {
-		for _, f := range functions {
-			// The call outlives the request, since the upload is already published.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hookTime)
-			o := publicObject(object)
-			o.Metadata = maps.Clone(object.Metadata)
-			err := f(ctx, o)
-			cancel()
-			if err != nil {
-				return &serviceError{err}
-			}
+// hooks calls the functions of WithInspect, WithOnComplete and WithObserver.
+type hooks struct {
+	inspect    func(context.Context, *Object) error
+	onComplete []func(context.Context, *Object) error
+	observer   func(context.Context, Event)
+	logger     *slog.Logger
+}
+
+// call calls a function of the service. It turns a panic into an error, because
+// some calls run outside net/http's own recovery.
+func (h *hooks) call(ctx context.Context, option string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("presign: the function of %s panicked: %v", option, p)
+			h.logger.ErrorContext(ctx, "presign: a hook panicked", slog.String("option", option),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
-		return nil
+	}()
+	return f()
+}
+
+// inspectUpload calls the function of WithInspect.
+func (h *hooks) inspectUpload(ctx context.Context, object *completion.Object) ([]*rules.Violation, error) {
+	err := h.call(ctx, "WithInspect", func() error { return h.inspect(ctx, publicObject(object)) })
+	switch {
+	case err == nil:
+		return nil, nil
+	case isViolations(err):
+		var violations []*rules.Violation
+		for _, v := range rules.Find[Violation](err) {
+			violations = append(violations, (*rules.Violation)(v))
+		}
+		return violations, nil
+	case errors.Is(err, ErrPending):
+		return nil, err
 	}
+	return nil, &serviceError{err}
+}
+
+// finish calls the functions of WithOnComplete and keeps the reply.
+func (h *hooks) finish(ctx context.Context, object *completion.Object) error {
+	for _, f := range h.onComplete {
+		o := publicObject(object)
+		o.Metadata = maps.Clone(object.Metadata)
+		err := h.call(ctx, "WithOnComplete", func() error {
+			ctx, cancel := context.WithTimeout(ctx, hookTime)
+			defer cancel()
+			return f(ctx, o)
+		})
+		if err == nil {
+			// A reply that cannot be sent is a failure while the upload can still be completed again.
+			_, err = marshal(o.Reply)
+		}
+		if err != nil {
+			return &serviceError{err}
+		}
+		object.Reply = o.Reply
+	}
+	return nil
+}
+
+// observe calls the function of WithObserver.
+func (h *hooks) observe(ctx context.Context, e Event) {
+	if h.observer == nil {
+		return
+	}
+	if call, ok := ctx.Value(requestKey{}).(*atomic.Pointer[http.Request]); ok {
+		e.Request = call.Load()
+	}
+	_ = h.call(ctx, "WithObserver", func() error { h.observer(ctx, e); return nil })
+}
+
+// requestKey is the key of a context value that holds the request that a Handler
+// serves, until it has answered.
+type requestKey struct{}
+
+// observeCompletion reports how a completion ended.
+func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
+	e := Event{Kind: "failed", Key: o.Key, Size: o.Size, Err: publicError(o.Err), Duration: o.Duration}
+	if o.Granted != nil {
+		e.GrantID, e.Owner, e.Type = hex.EncodeToString(o.Granted.ID[:]), o.Granted.Owner, o.Granted.Type
+		e.Method = [...]string{rules.PUT, rules.POST, rules.Multipart}[o.Granted.Method]
+	}
+	rejected, isRejected := errors.AsType[*RejectedError](e.Err)
+	switch {
+	case o.Result != nil:
+		e.Kind, e.Object = "completed", publicObject(o.Result.Object)
+		if o.Result.Repeated {
+			e.Kind = "repeated"
+		}
+		e.Size = e.Object.Size
+	case isRejected:
+		e.Kind, e.Object = "rejected", rejected.Object
+	case errors.Is(e.Err, ErrPending):
+		e.Kind = "pending"
+	}
+	h.observe(ctx, e)
 }
 
 // WithStore sets the client used for everything except signing: reading, copying
@@ -141,11 +221,45 @@ func WithLogger(logger *slog.Logger) SignerOption {
 	}
 }
 
+// WithInspect sets a function that receives each verified upload before it is
+// published, for a virus scanner, for example. [Object.Open] returns its bytes. The
+// function can
+//   - return nil to accept the upload,
+//   - return an error that consists of *[Violation]s alone to reject and delete it,
+//   - return [ErrPending] to keep it without publishing it: a later completion
+//     calls the function again, or
+//   - return any other error: a failure, which keeps it. A violation joined with
+//     another error is a failure.
+//
+// Its context outlives the request and ends after 10 minutes. It is called at
+// least once for each upload, possibly again and by several replicas. A client
+// waits for it through the Handler for 25 seconds and is then told to ask again.
+//
+// Every grant records that its Signer inspects. A Signer without WithInspect
+// returns an error for such an upload. Without Policy.FinalPrefix, an upload can
+// be read before it was inspected.
+func WithInspect(f func(context.Context, *Object) error) SignerOption {
+	return func(o *signerOptions) error {
+		switch {
+		case f == nil:
+			return errors.New("WithInspect must have a function")
+		case o.inspect != nil:
+			return errors.New("WithInspect must be set once")
+		}
+		o.inspect = f
+		return nil
+	}
+}
+
 // WithOnComplete sets a function that is called with each completed upload,
 // after it was published and before the client is told. It is called at least
 // once for each, and can be called again, even by several replicas at once:
-// Object.GrantID is the same each time. Its context outlives the request and
-// ends after 30 seconds. Several functions are called in order until one fails.
+// Object.GrantID is the same each time. From seven days after Upload.Deadline on,
+// completions return the Object without calling it. Its context outlives the
+// request and ends after 30 seconds. Several functions are called in order until
+// one fails.
+//
+// The function can set Object.Reply, which the client receives.
 //
 // The function does not reject. If it returns an error, what was published
 // stays, the error is logged, and the client receives status 500, or the
@@ -157,6 +271,23 @@ func WithOnComplete(f func(context.Context, *Object) error) SignerOption {
 			return errors.New("WithOnComplete must have a function")
 		}
 		o.onComplete = append(o.onComplete, f)
+		return nil
+	}
+}
+
+// WithObserver sets a function that is called once for every call that ends, for
+// metrics and audits. It must return soon. See [Event] for the kinds of calls.
+// Events of one upload can repeat, also in other replicas; consumers deduplicate
+// them by GrantID and Kind.
+func WithObserver(f func(context.Context, Event)) SignerOption {
+	return func(o *signerOptions) error {
+		switch {
+		case f == nil:
+			return errors.New("WithObserver must have a function")
+		case o.observer != nil:
+			return errors.New("WithObserver must be set once")
+		}
+		o.observer = f
 		return nil
 	}
 }

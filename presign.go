@@ -38,8 +38,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -49,11 +51,13 @@ import (
 	"github.com/s3presign/presign/internal/endpoint"
 	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/multipart"
+	"github.com/s3presign/presign/internal/notification"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/profile"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/sigv4"
 	"github.com/s3presign/presign/internal/stamp"
+	"github.com/s3presign/presign/internal/sweep"
 )
 
 // Errors that this package wraps, beside violations. Test for them with
@@ -78,6 +82,15 @@ var (
 	// ErrLost is returned if the upload can never be completed. Start again.
 	ErrLost = completion.ErrLost
 
+	// ErrPending is returned if the outcome is not known yet: the function of
+	// WithInspect has returned it, or another replica is publishing the upload.
+	// Ask again.
+	ErrPending = completion.ErrPending
+
+	// ErrInvalidNotification is returned for a document that is no event
+	// notification of a known form. Let the queue move it to its dead letters.
+	ErrInvalidNotification = notification.ErrInvalid
+
 	// ErrCredentialsExpiring is returned if the credentials that sign expire in
 	// less than 30 seconds. What they sign expires with them, whatever its own
 	// lifetime.
@@ -94,11 +107,13 @@ var (
 // credentials must be renewed. The zero Signer returns errors.
 type Signer struct {
 	name        string // for String
+	bucket      string
 	rules       *rules.Rules
+	store       objectstore.Store
 	grants      *grant.Signer
 	completions *completion.Engine
 	multiparts  *multipart.Engine
-	logger      *slog.Logger
+	hooks       *hooks
 	ephemeral   bool // the secret ends with the process
 }
 
@@ -114,7 +129,7 @@ type Signer struct {
 // EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express,
 // multi-Region access points, S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
-	o := signerOptions{store: client, logger: slog.Default()}
+	o := signerOptions{store: client, hooks: hooks{logger: slog.Default()}}
 	faults := applyOptions(&o, opts)
 	compiled, err := rules.Compile(policy.internal())
 	faults = append(faults, err)
@@ -163,16 +178,26 @@ func newSigner(
 	store := objectstore.Store{Client: o.store, Bucket: bucket}
 	s := &Signer{
 		name:   fmt.Sprintf("presign.Signer(%s/%s)", bucket, compiled.Prefix),
+		bucket: bucket,
 		rules:  compiled,
-		logger: o.logger,
+		store:  store,
+		hooks:  &o.hooks,
 		grants: &grant.Signer{
 			Rules: compiled, Endpoint: resolved, FormURL: resolved.Bucket(), Bucket: bucket, Credentials: credentials, Stamps: stamps,
-			Keys: sigv4.NewKeys(resolved.Region),
+			Keys: sigv4.NewKeys(resolved.Region), Inspects: o.inspect != nil,
 		},
 		completions: &completion.Engine{
-			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger, OnComplete: o.hook(),
-			HonorsConditions: profile.HonorsCopyConditions(storeHost),
+			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger, HonorsConditions: profile.HonorsCopyConditions(storeHost),
 		},
+	}
+	if o.inspect != nil {
+		s.completions.Inspect = s.hooks.inspectUpload
+	}
+	if len(o.onComplete) > 0 {
+		s.completions.OnComplete = s.hooks.finish
+	}
+	if o.observer != nil {
+		s.completions.Observe = s.hooks.observeCompletion
 	}
 	s.multiparts = &multipart.Engine{Rules: compiled, Grants: s.grants, Stamps: stamps, Store: store, Completion: s.completions}
 	return s
@@ -217,15 +242,34 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 	if s == nil || s.rules == nil {
 		return nil, errZeroSigner
 	}
-	valid, err := s.rules.Validate(upload.internal(method, grant.NewID()))
-	if err != nil {
-		return nil, publicError(err)
+	started, u := time.Now(), upload.internal(method, grant.NewID())
+	valid, err := s.rules.Validate(u)
+	var signed grant.Grant
+	if err == nil {
+		signed, err = s.grants.Sign(ctx, &valid)
 	}
-	signed, err := s.grants.Sign(ctx, &valid)
+	s.observeGrant(ctx, "granted", started, &u, signed.Key, publicError(err))
 	if err != nil {
 		return nil, publicError(err)
 	}
 	return publicGrant(&signed), nil
+}
+
+// observeGrant reports how a grant ended: by kind, or by the kind of the error.
+func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Time, u *rules.Upload, key string, err error) {
+	if s.hooks.observer == nil {
+		return
+	}
+	if err != nil {
+		kind = "failed"
+		if p := ProblemOf(err); p.Status < 500 {
+			kind = "not_granted"
+		}
+	}
+	s.hooks.observe(ctx, Event{
+		Kind: kind, GrantID: u.GrantID, Owner: u.Owner, Key: key, Method: u.Method, Type: u.Type, Size: u.Size, Err: err,
+		Duration: time.Since(started),
+	})
 }
 
 // StartMultipart starts a multipart upload, for files up to 48.8 TiB. It makes
@@ -253,14 +297,18 @@ func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart,
 	case upload.Owner == "":
 		return nil, errors.New("presign: Upload.Owner must be set for a multipart upload")
 	}
-	valid, err := s.rules.Validate(upload.internal(rules.Multipart, grant.NewID()))
-	if err != nil {
-		return nil, publicError(err)
+	started, u := time.Now(), upload.internal(rules.Multipart, grant.NewID())
+	valid, err := s.rules.Validate(u)
+	var m *multipart.Upload
+	if err == nil {
+		m, err = s.multiparts.Start(ctx, valid, 0)
 	}
-	m, err := s.multiparts.Start(ctx, valid, 0)
 	if err != nil {
-		return nil, publicError(err)
+		err = publicError(err)
+		s.observeGrant(ctx, "started", started, &u, "", err)
+		return nil, err
 	}
+	s.observeGrant(ctx, "started", started, &u, m.Key, nil)
 	return s.publicMultipart(m), nil
 }
 
@@ -309,8 +357,9 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 // For other owners' uploads it returns ErrNotUploaded. It also returns
 // ErrExpired, ErrChanged, and errors of the store; after any error it can be
 // called again. An empty owner is an error. Each request to the store has 10
-// seconds. A verified upload is published even if ctx ends; a copy has 5
-// minutes.
+// seconds. If ctx ends, the completion continues in the background: a copy has 10
+// seconds plus the time for its size at 32 MiB per second. Calls at once for one
+// grant share one completion.
 func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, error) {
 	if owner == "" {
 		return nil, errNoOwner
@@ -346,6 +395,120 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 	}
 	result.Clean(context.WithoutCancel(ctx))
 	return publicObject(result.Object), nil
+}
+
+// CompleteNotification completes the uploads that an event notification of the
+// store names, whoever owns them. Body is what a queue delivers: a notification of
+// S3, the same inside SNS, an event of EventBridge, or the forms of MinIO, Ceph and
+// versitygw.
+//
+// It returns nil for final outcomes, so that the message can be deleted: the
+// upload was completed, or rejected and deleted; it is too late; there is no such
+// object, or it was published before; the object has no stamp of this package; the
+// key is under another prefix; a test event. It returns an error if the message
+// should be delivered again: [ErrPending], a stamp that does not open because the
+// secret differs, an event of another bucket (not compared if the Signer's bucket
+// is an ARN or alias), or a failure, such as that of deleting a rejected upload. It
+// returns [ErrInvalidNotification] for a document of no known form. Errors of
+// several uploads are joined.
+//
+// Notifications are not authenticated. Whoever can send one can have a pending
+// upload completed, and no more.
+func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
+	if s == nil || s.rules == nil {
+		return errZeroSigner
+	}
+	parsed, err := notification.Parse(body)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, event := range parsed.Events {
+		if !event.Created {
+			continue
+		}
+		if event.Bucket != s.bucket && !strings.HasPrefix(s.bucket, "arn:") && !strings.HasSuffix(s.bucket, "-s3alias") {
+			failures = append(failures, fmt.Errorf("presign: the bucket of a notification must be %q, got %q", s.bucket, event.Bucket))
+			continue
+		}
+		if !strings.HasPrefix(event.Key, s.rules.Prefix) {
+			continue
+		}
+		if _, err := s.CompleteForAnyOwner(ctx, event.Key); !isFinal(err) {
+			failures = append(failures, fmt.Errorf("completing %q: %w", event.Key, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// isFinal reports whether completing an upload again cannot have another result.
+func isFinal(err error) bool {
+	switch _, rejected := errors.AsType[*RejectedError](err); {
+	case err == nil, rejected, errors.Is(err, ErrExpired):
+		return true
+	}
+	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, completion.ErrForeignStamp)
+}
+
+// Sweep makes one pass over what no client has completed. It completes uploads
+// under Policy.Prefix that are older than one minute, deletes uploads of this
+// package whose time to complete is over, and aborts multipart uploads older than
+// their seven days. It never deletes an object whose stamp it cannot open. It
+// needs Policy.FinalPrefix. Several replicas can sweep at once. The client of
+// WithStore needs s3:ListBucket and s3:ListBucketMultipartUploads.
+//
+// It continues after failures and returns them joined. An upload for which the
+// function of WithInspect returns [ErrPending] is not a failure.
+//
+// A multipart upload becomes an object when a client asks to complete it. If the
+// client dies before that, nobody knows whether all parts have arrived, and Sweep
+// aborts the upload after seven days.
+func (s *Signer) Sweep(ctx context.Context) error {
+	switch {
+	case s == nil || s.rules == nil:
+		return errZeroSigner
+	case s.rules.FinalPrefix == "":
+		return errors.New("presign: Sweep needs Policy.FinalPrefix; without it, completed uploads cannot be told from others")
+	}
+	return sweep.Run(ctx, sweeper{s}, s.rules.Prefix, sweeper{s})
+}
+
+// A sweeper lists and ends the uploads of a Signer.
+type sweeper struct{ *Signer }
+
+// Objects implements sweep.Store.
+func (s sweeper) Objects(ctx context.Context, prefix string) iter.Seq2[objectstore.Listed, error] {
+	return s.store.Objects(ctx, prefix, s.multiparts.Header())
+}
+
+// Uploads implements sweep.Store.
+func (s sweeper) Uploads(ctx context.Context, prefix string) iter.Seq2[objectstore.Started, error] {
+	return s.store.Uploads(ctx, prefix, s.multiparts.Header())
+}
+
+// CompleteOrDelete implements sweep.Completer.
+func (s sweeper) CompleteOrDelete(ctx context.Context, key string) error {
+	result, err := s.completions.CompleteOrExpire(ctx, key)
+	if _, err = cleanResult(ctx, result, err); isFinal(err) || errors.Is(err, ErrPending) {
+		return nil
+	}
+	return err
+}
+
+// Abort implements sweep.Completer.
+func (s sweeper) Abort(ctx context.Context, key, id string) error {
+	err := s.multiparts.AbortStored(ctx, key, id)
+	s.hooks.observe(ctx, Event{Kind: "aborted", Key: key, Method: rules.Multipart, Err: err})
+	return err
+}
+
+// Shutdown waits until no completion is running in the background, or ctx ends.
+// Call it after the server has stopped accepting requests.
+func (s *Signer) Shutdown(ctx context.Context) error {
+	if s == nil || s.rules == nil {
+		return errZeroSigner
+	}
+	return s.completions.Flights.Wait(ctx)
 }
 
 // String returns the bucket and the prefix.
@@ -490,12 +653,13 @@ type Multipart struct {
 	Expires time.Time `json:"expires_at"`
 
 	upload *multipart.Upload
+	hooks  *hooks
 }
 
 func (s *Signer) publicMultipart(m *multipart.Upload) *Multipart {
 	return &Multipart{
 		ID: m.ID, GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, PartSize: m.PartSize, Expires: m.Expires,
-		upload: m,
+		upload: m, hooks: s.hooks,
 	}
 }
 
@@ -626,7 +790,14 @@ func (m *Multipart) Abort(ctx context.Context) error {
 	if m == nil || m.upload == nil {
 		return errZeroMultipart
 	}
-	return m.upload.Abort(ctx)
+	started := time.Now()
+	err := m.upload.Abort(ctx)
+	e := Event{Kind: "aborted", GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Method: rules.Multipart, Err: err, Duration: time.Since(started)}
+	if err != nil {
+		e.Kind = "failed"
+	}
+	m.hooks.observe(ctx, e)
+	return err
 }
 
 // An Object is a completed upload: what the store holds, after it was compared
@@ -644,9 +815,64 @@ type Object struct {
 	Owner     string            `json:"owner"`                // the user for whom the upload was granted
 	GrantID   string            `json:"grant_id"`             // the same at each completion of one upload
 	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
+
+	// Reply is what the function of WithOnComplete answers to the client: any
+	// value that marshals to JSON.
+	Reply any `json:"reply,omitempty"`
+
+	source *completion.Source
+}
+
+// Open returns the bytes of exactly this version. It checks ETag, size, version and
+// time of the store's response and returns ErrChanged if the object was replaced
+// or deleted. The caller must close the reader. An Object that this package did
+// not return has no bytes.
+func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
+	if o == nil || o.source == nil {
+		return nil, errors.New("presign: the Object must come from a completion")
+	}
+	return o.source.Open(ctx)
 }
 
 func publicObject(o *completion.Object) *Object {
-	object := Object(*o)
-	return &object
+	return &Object{
+		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size, ETag: o.ETag, VersionID: o.VersionID,
+		Checksum: o.Checksum, Metadata: o.Metadata, Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
+		source: o.Source,
+	}
+}
+
+// An Event describes a call that has ended. The function of WithObserver receives
+// it.
+//
+// # Kinds
+//
+// A later version can add kinds but does not rename them:
+//
+//	granted      a PUT or form was granted
+//	started      a multipart upload was started
+//	not_granted  an upload was not granted: it broke the policy, or WithAuthorize rejected it
+//	completed    an upload was completed; Object is set
+//	repeated     a completion repeated an earlier one; Object is set
+//	rejected     an upload was rejected and deleted; Object and Err are set
+//	pending      the function of WithInspect returned ErrPending
+//	aborted      a multipart upload was aborted
+//	denied       a request was not authenticated, not allowed, or malformed
+//	failed       any other call that ended with an error
+type Event struct {
+	Kind    string
+	GrantID string // empty if no grant was made or found
+	Owner   string
+	Key     string
+	Method  string // "PUT", "POST" or "multipart", as in Upload
+	Type    string
+	Size    int64 // in bytes; 0 if it is unknown
+
+	Object   *Object // of a completed or rejected upload
+	Err      error
+	Duration time.Duration
+
+	// Request is the request that a Handler serves. It is nil for other calls,
+	// and for completions that end after their client was answered.
+	Request *http.Request
 }

@@ -36,6 +36,19 @@ type Server struct {
 	// nil, the upload is rejected, and Accept returns all reasons. The result
 	// has no redirect, which Uppy rejects.
 	Accept func(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error)
+
+	// Complete completes a multipart upload and returns the key of the object as
+	// Location. It returns no Object if the completion continues in the
+	// background after the store has joined the parts.
+	Complete func(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*Completed, error)
+}
+
+// A Completed is the answer to a completion. Uppy reads Location and Key.
+type Completed struct {
+	Location string `json:"location"`
+	Key      string `json:"key"` // of the upload; POST /complete accepts it
+	Object   any    `json:"object,omitempty"`
+	Reply    any    `json:"reply,omitempty"`
 }
 
 // Routes returns the routes of a path below /s3/, by its segments, or nil.
@@ -250,15 +263,14 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 	for i, p := range named {
 		parts[i] = multipart.Part{Number: p.Number, ETag: p.ETag}
 	}
-	result, err := m.Complete(c.Request.Context(), parts)
+	completed, err := s.Complete(c, m, parts)
 	if err != nil {
 		return nil, err
 	}
-	c.After = result.Clean
 	endpoint := &s.Grants.Endpoint
-	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), result.Object.Key)
-	// The answer for a form has the same key. POST /complete accepts it and returns the Object.
-	return map[string]string{"location": string(location), "key": m.Key}, nil
+	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), completed.Location)
+	completed.Location, completed.Key = string(location), m.Key
+	return completed, nil
 }
 
 // abort is DELETE multipart/{id}.

@@ -34,6 +34,10 @@ var (
 // whether the object exists.
 var errNoGrant = fmt.Errorf("%w: no object with a grant of this owner has this key", ErrNotUploaded)
 
+// ErrForeignStamp is returned if the key has a stamp of our format that none of
+// the secrets opens. It wraps ErrNotUploaded.
+var ErrForeignStamp = fmt.Errorf("%w: the object has a stamp that does not open", ErrNotUploaded)
+
 const (
 	// StoreTime is the limit for one answer of the store.
 	StoreTime = 10 * time.Second
@@ -62,6 +66,26 @@ type Object struct {
 	Owner     string
 	GrantID   string
 	Granted   time.Time
+	Reply     any
+
+	Source *Source
+}
+
+// A Source is where the bytes of an Object are. It holds data, so that two
+// Objects of one file are equal.
+type Source struct {
+	engine *Engine
+	object objectstore.Object // what pins it
+	seen   *inspection        // of the upload that is inspected, or nil
+}
+
+// Open returns the bytes of exactly this version.
+func (s *Source) Open(ctx context.Context) (io.ReadCloser, error) {
+	body, err := s.engine.Store.Open(ctx, &s.object)
+	if err != nil {
+		return nil, StoreError(err)
+	}
+	return s.seen.watch(body), nil
 }
 
 // A Rejection is the error for an upload that was rejected and deleted.
@@ -117,13 +141,36 @@ type Engine struct {
 	// copies. Without it, every copy is compared with the upload.
 	HonorsConditions bool
 
+	// Inspect is called with a verified upload before it is published. It returns
+	// the violations that reject the upload, or ErrPending, or another failure,
+	// both of which keep it. It may be nil.
+	Inspect func(context.Context, *Object) ([]*rules.Violation, error)
+
 	// OnComplete is called with every completed object. It may be nil.
 	OnComplete Hook
+
+	// Observe is called once for every completion that ends. It may be nil.
+	Observe func(context.Context, *Outcome)
+
+	Flights Flights
+}
+
+// An Outcome is how a completion ended.
+type Outcome struct {
+	Key      string
+	Granted  *stamp.Stamp // nil if no grant was found
+	Size     int64        // of the upload, if known
+	Result   *Result      // nil with Err
+	Err      error
+	Duration time.Duration
 }
 
 // A Result is a completed upload.
 type Result struct {
 	Object *Object
+
+	// Repeated is set if an earlier completion had ended: the upload is gone.
+	Repeated bool
 
 	// Clean deletes the upload, after the caller has answered its client. It is
 	// called once.
@@ -140,24 +187,70 @@ func (e *changedError) Unwrap() error { return ErrChanged }
 // grant. For other grants it returns ErrNotUploaded. It returns a *Rejection
 // for an upload that it has rejected and deleted.
 func (e *Engine) Complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
-	if !strings.HasPrefix(key, e.Rules.Prefix) || strings.HasSuffix(key, "/") || objectkey.CheckKey(key) != nil {
-		return nil, fmt.Errorf("%w: no grant has this key", ErrNotUploaded)
+	return (&completion{Engine: e, key: key, claim: claim, observed: true}).start(ctx)
+}
+
+// CompleteUnobserved is Complete for a caller that calls Observe itself.
+func (e *Engine) CompleteUnobserved(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
+	return (&completion{Engine: e, key: key, claim: claim}).start(ctx)
+}
+
+// CompleteOrExpire is Complete for a sweep: it deletes an upload whose time to
+// complete is over, and then returns ErrExpired.
+func (e *Engine) CompleteOrExpire(ctx context.Context, key string) (*Result, error) {
+	c := &completion{Engine: e, key: key, claim: func(*stamp.Stamp) bool { return true }, observed: true, expires: true}
+	return c.start(ctx)
+}
+
+// start makes attempts until one succeeds or fails for another reason than that
+// an object changed.
+func (c *completion) start(ctx context.Context) (*Result, error) {
+	started := time.Now()
+	if !strings.HasPrefix(c.key, c.Rules.Prefix) || strings.HasSuffix(c.key, "/") || objectkey.CheckKey(c.key) != nil {
+		err := fmt.Errorf("%w: no grant has this key", ErrNotUploaded)
+		c.observe(ctx, started, nil, nil, err)
+		return nil, err
 	}
-	c := &completion{Engine: e, key: key, claim: claim}
+	defer c.Flights.Enter(c.key)()
 	for turn := 1; ; turn++ {
-		result, err := c.run(ctx)
-		if changed := (*changedError)(nil); errors.As(err, &changed) && turn < maxTurns && ctx.Err() == nil {
-			continue
+		result, err := c.run(ctx, started)
+		if isChanged(err) {
+			if turn < maxTurns && ctx.Err() == nil {
+				continue
+			}
+			c.observe(ctx, started, nil, nil, err)
 		}
 		return result, err
 	}
 }
 
+// observe reports how a completion ended.
+func (c *completion) observe(ctx context.Context, started time.Time, up *upload, result *Result, err error) {
+	if c.Observe == nil || !c.observed {
+		return
+	}
+	o := &Outcome{Key: c.key, Result: result, Err: err, Duration: time.Since(started)}
+	if up != nil {
+		o.Granted, o.Size = up.granted, up.Size
+	}
+	c.Observe(ctx, o)
+}
+
+func isChanged(err error) bool {
+	changed := (*changedError)(nil)
+	return errors.As(err, &changed)
+}
+
 // A completion is the completion of one upload.
 type completion struct {
 	*Engine
-	key   string
-	claim func(*stamp.Stamp) bool
+	key      string
+	claim    func(*stamp.Stamp) bool
+	observed bool // Observe is called
+	expires  bool // an upload is deleted when its time to complete is over
+
+	// foreign is set if the key has a stamp of our format that does not open.
+	foreign bool
 
 	// withoutSource and withoutTarget are set if the store does not support the
 	// conditions of a copy.
@@ -180,27 +273,94 @@ type publication struct {
 }
 
 // run makes one attempt.
-func (c *completion) run(ctx context.Context) (*Result, error) {
+func (c *completion) run(ctx context.Context, started time.Time) (*Result, error) {
+	up, final, err := c.find(ctx)
+	if err != nil {
+		if !isChanged(err) {
+			c.observe(ctx, started, nil, nil, err)
+		}
+		return nil, err
+	}
+	granted, known := grantOf(up, final), up
+	if known == nil {
+		known = &upload{Object: final.Object, granted: granted}
+	}
+	return c.Flights.Join(ctx, c.key, granted, func(ctx context.Context, _ *Flight) (*Result, error) {
+		result, err := c.fly(ctx, up, final)
+		if !isChanged(err) {
+			c.observe(ctx, started, known, result, err)
+		}
+		return result, err
+	})
+}
+
+// grantOf returns the grant of an upload, or of what was published of it.
+func grantOf(up *upload, final *publication) *stamp.Stamp {
+	if up != nil {
+		return up.granted
+	}
+	return &final.stamped.Stamp
+}
+
+// find returns the claimed upload under the key and what has its final key. If
+// there is neither the upload nor a claimed publication, it returns the Rejection
+// of a completion that has just ended, or ErrNotUploaded.
+func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	up, final, err := c.read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if up != nil && !c.claim(up.granted) {
 		up = nil
 	}
-	isPublished := final != nil && final.stamped != nil && c.claim(&final.stamped.Stamp)
-	if up == nil && !isPublished {
-		// Another replica may have published and deleted the upload between the requests. The same requests are made
-		// for other owners' uploads, so that they cannot be told from missing ones.
-		if final, err = c.readAgain(ctx); err != nil {
+	if up != nil || final.isClaimed(c.claim) {
+		return up, final, nil
+	}
+	// Another replica may have published and deleted the upload between the requests. The same requests are made for
+	// other owners' uploads, so that they cannot be told from missing ones.
+	if final, err = c.readAgain(ctx); err != nil {
+		return nil, nil, err
+	}
+	if final.isClaimed(c.claim) {
+		return nil, final, nil
+	}
+	if rejection := c.Flights.Rejected(c.key, c.claim); rejection != nil {
+		return nil, nil, rejection
+	}
+	if c.foreign {
+		return nil, nil, ErrForeignStamp
+	}
+	return nil, nil, errNoGrant
+}
+
+// isClaimed reports whether a publication has a grant that claim accepts.
+func (p *publication) isClaimed(claim func(*stamp.Stamp) bool) bool {
+	return p != nil && p.stamped != nil && claim(&p.stamped.Stamp)
+}
+
+// fly completes an upload. It outlives its caller, so it reads again by itself if
+// an object of the same grant changes.
+func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*Result, error) {
+	id := grantOf(up, final).ID
+	for turn := 1; ; turn++ {
+		result, err := c.settle(ctx, up, final)
+		if !isChanged(err) || turn == maxTurns {
+			return result, err
+		}
+		var found error
+		if up, final, found = c.find(ctx); found != nil {
+			return nil, found
+		}
+		if grantOf(up, final).ID != id {
 			return nil, err
 		}
-		if final == nil || final.stamped == nil || !c.claim(&final.stamped.Stamp) {
-			return nil, errNoGrant
-		}
-		isPublished = true
 	}
-	if isPublished && (up == nil || up.granted.ID == final.stamped.ID) {
+}
+
+// settle repeats the completion of an upload that was published before, or
+// completes the upload.
+func (c *completion) settle(ctx context.Context, up *upload, final *publication) (*Result, error) {
+	if final.isClaimed(c.claim) && (up == nil || up.granted.ID == final.stamped.ID) {
 		return c.repeat(ctx, up, final)
 	}
 	return c.complete(ctx, up, final)
@@ -212,14 +372,19 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 		result, err := c.complete(ctx, up, final)
 		if rejection := (*Rejection)(nil); errors.As(err, &rejection) {
 			// What was verified is gone, and nobody has verified the copy.
-			if err := c.delete(context.WithoutCancel(ctx), final.Object); err != nil {
+			if err := c.delete(ctx, final.Object); err != nil {
 				return nil, fmt.Errorf("deleting a copy of another upload: %w", err)
 			}
 		}
 		return result, err
 	}
 	// If the object differs from its stamp, the service has rewritten it, for example to strip its metadata.
-	return c.finish(ctx, newObject(final.Object, &final.stamped.Stamp, final.stamped.Detected), up, final.stamped.Until)
+	object := c.newObject(final.Object, &final.stamped.Stamp, final.stamped.Detected)
+	result, err := c.finish(ctx, object, up, final.stamped.Until)
+	if result != nil {
+		result.Repeated = up == nil
+	}
+	return result, err
 }
 
 // isTorn reports whether a publication is a copy of something that was not
@@ -246,13 +411,13 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	granted := up.granted
 	replaces := granted.Replace && c.Rules.Replace
 	if time.Now().After(granted.Until) {
-		return nil, fmt.Errorf("%w: that was possible until %s", ErrExpired, granted.Until.Format(time.RFC3339))
+		return nil, c.expire(ctx, up)
 	}
 	switch {
 	case final == nil || final.stamped != nil && final.stamped.ID == granted.ID:
 	case final.stamped == nil && granted.Random:
 		// Only this upload has the key, so that the service has published and rewritten it.
-		return c.finish(ctx, newObject(final.Object, granted, ""), up, granted.Until)
+		return c.finish(ctx, c.newObject(final.Object, granted, ""), up, granted.Until)
 	case !replaces && final.stamped == nil:
 		return nil, Taken() // The upload is kept: the service may make room.
 	case !replaces:
@@ -264,17 +429,30 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	if len(v.violations) > 0 {
 		return nil, c.reject(ctx, up, v.violations...)
 	}
-	if c.Rules.FinalPrefix == "" {
-		return c.finish(ctx, newObject(up.Object, granted, v.detected), nil, granted.Until)
-	}
-	// A verified upload is published even if the client leaves.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), copyTime(up.Size)+2*StoreTime)
-	defer cancel()
-	published, err := c.publish(ctx, up, final, v)
+	seen, err := c.inspect(ctx, up, final, v)
 	if err != nil {
 		return nil, err
 	}
-	return c.finish(ctx, newObject(published, granted, v.detected), up, granted.Until)
+	if c.Rules.FinalPrefix == "" {
+		return c.finish(ctx, c.newObject(up.Object, granted, v.detected), nil, granted.Until)
+	}
+	bounded, cancel := context.WithTimeout(ctx, copyTime(up.Size)+2*StoreTime)
+	defer cancel()
+	published, err := c.publish(bounded, up, final, v, seen)
+	if err != nil {
+		return nil, err
+	}
+	return c.finish(ctx, c.newObject(published, granted, v.detected), up, granted.Until)
+}
+
+// expire returns ErrExpired. A sweep deletes the upload.
+func (c *completion) expire(ctx context.Context, up *upload) error {
+	if c.expires {
+		if err := c.delete(ctx, up.Object); err != nil {
+			return fmt.Errorf("deleting an expired upload: %w", err)
+		}
+	}
+	return fmt.Errorf("%w: that was possible until %s", ErrExpired, up.granted.Until.Format(time.RFC3339))
 }
 
 // finish calls the hook, unless the upload's Deadline is long over. Until it has
@@ -295,10 +473,10 @@ func (c *completion) finish(ctx context.Context, o *Object, up *upload, until ti
 // reject deletes an upload and returns its Rejection, or the error of the
 // store if the deletion fails.
 func (c *completion) reject(ctx context.Context, up *upload, violations ...*rules.Violation) error {
-	if err := c.delete(context.WithoutCancel(ctx), up.Object); err != nil {
+	if err := c.delete(ctx, up.Object); err != nil {
 		return fmt.Errorf("deleting the rejected upload: %w", err)
 	}
-	return &Rejection{Object: newObject(up.Object, up.granted, ""), Violations: violations}
+	return &Rejection{Object: c.newObject(up.Object, up.granted, ""), Violations: violations}
 }
 
 // Taken returns the Violation of an upload that must not replace an object.
@@ -318,11 +496,15 @@ func (c *completion) delete(ctx context.Context, o *objectstore.Object) error {
 	return nil
 }
 
-func (e *Engine) finalKey(key string) string {
+// FinalKey returns the key under which an upload is published.
+func (e *Engine) FinalKey(key string) string {
+	if e.Rules.FinalPrefix == "" {
+		return key
+	}
 	return e.Rules.FinalPrefix + strings.TrimPrefix(key, e.Rules.Prefix)
 }
 
-func newObject(o *objectstore.Object, granted *stamp.Stamp, detected string) *Object {
+func (c *completion) newObject(o *objectstore.Object, granted *stamp.Stamp, detected string) *Object {
 	metadata := maps.Clone(o.Metadata)
 	delete(metadata, rules.StampName)
 	_, checksum, _ := strings.Cut(granted.Checksum, " ")
@@ -330,6 +512,9 @@ func newObject(o *objectstore.Object, granted *stamp.Stamp, detected string) *Ob
 		Key: o.Key, Filename: granted.Filename, Type: granted.Type, Detected: detected, Size: o.Size, ETag: o.ETag,
 		VersionID: o.VersionID, Checksum: checksum, Metadata: metadata, Owner: granted.Owner,
 		GrantID: hex.EncodeToString(granted.ID[:]), Granted: granted.Issued,
+		Source: &Source{engine: c.Engine, object: objectstore.Object{
+			Key: o.Key, ETag: o.ETag, VersionID: o.VersionID, Size: o.Size, LastModified: o.LastModified,
+		}},
 	}
 }
 

@@ -26,7 +26,7 @@ func copyTime(size int64) time.Duration {
 
 // publish copies a verified upload to its final key, where final is or nil. It
 // returns the copy. A *changedError means that both keys must be read again.
-func (c *completion) publish(ctx context.Context, up *upload, final *publication, v verdict) (*objectstore.Object, error) {
+func (c *completion) publish(ctx context.Context, up *upload, final *publication, v verdict, seen *inspection) (*objectstore.Object, error) {
 	published := stamp.Published{
 		Stamp: *up.granted, At: storeTime(up.Object), Size: up.Size, Detected: v.detected,
 		Digested: len(up.beginning), Beginning: digest(up.beginning),
@@ -37,11 +37,14 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 	metadata := maps.Clone(up.Metadata)
 	metadata[rules.StampName] = c.Stamps.SealPublished(&published, c.key)
 	request := &objectstore.Copy{
-		From: up.Object, To: c.finalKey(c.key), Header: c.copyHeader(up.granted), Metadata: metadata,
+		From: up.Object, To: c.FinalKey(c.key), Header: c.copyHeader(up.granted), Metadata: metadata,
 		WithoutSource: c.withoutSource, WithoutTarget: c.withoutTarget,
 		Confirm: func(ctx context.Context) error { return c.confirm(ctx, final) },
 	}
 	request.Algorithm, _, _ = strings.Cut(up.granted.Checksum, " ")
+	if seen.hasDigest() {
+		request.Algorithm = "SHA256"
+	}
 	if final != nil {
 		request.Replaces = final.Object
 	}
@@ -55,7 +58,7 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 		made.Size, made.Metadata = up.Size, metadata
 		return made, nil
 	}
-	return c.checkCopy(ctx, up, made, metadata)
+	return c.checkCopy(ctx, up, made, metadata, seen)
 }
 
 // storeTime returns the time of the store when it returned an object.
@@ -90,7 +93,7 @@ func (c *completion) copyHeader(granted *stamp.Stamp) map[string]string {
 // confirm returns a *changedError if the final key no longer has what final is,
 // or nil. A copy by parts takes long.
 func (c *completion) confirm(ctx context.Context, final *publication) error {
-	now, err := c.head(ctx, c.finalKey(c.key), "")
+	now, err := c.head(ctx, c.FinalKey(c.key), "")
 	switch {
 	case err != nil:
 		return err
@@ -137,7 +140,9 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 
 // checkCopy compares a copy with the verified upload. If they differ, it deletes
 // the copy, which this call has made.
-func (c *completion) checkCopy(ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string) (*objectstore.Object, error) {
+func (c *completion) checkCopy(
+	ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string, seen *inspection,
+) (*objectstore.Object, error) {
 	var copied, source, described *objectstore.Object
 	var beginning []byte
 	algorithm, sum, hasChecksum := strings.Cut(up.granted.Checksum, " ")
@@ -151,7 +156,7 @@ func (c *completion) checkCopy(ctx context.Context, up *upload, made *objectstor
 			return err
 		},
 		func() (err error) {
-			if hasChecksum && made.Checksums[algorithm] == "" {
+			if hasChecksum && !seen.hasDigest() && made.Checksums[algorithm] == "" || seen != nil {
 				described, err = c.head(ctx, made.Key, made.VersionID)
 			}
 			return err
@@ -165,13 +170,19 @@ func (c *completion) checkCopy(ctx context.Context, up *upload, made *objectstor
 	case copied.Metadata[rules.StampName] != metadata[rules.StampName]:
 		return nil, &changedError{"another object was published under the same key"}
 	}
-	if described != nil {
+	if described != nil && len(described.Checksums) > 0 {
 		made.Checksums = described.Checksums
+	}
+	inspected, err := c.wasInspected(ctx, copied, made, seen)
+	if err != nil {
+		return nil, err
 	}
 	reason := ""
 	switch same, known := up.Compare(copied); {
 	case copied.Size != up.Size, digest(beginning) != digest(up.beginning):
 		reason = "the copy differs from the upload"
+	case !inspected:
+		reason = "the copy differs from what was inspected"
 	case hasChecksum && made.Checksums[algorithm] != "" && made.Checksums[algorithm] != sum && !strings.Contains(made.Checksums[algorithm], "-"):
 		reason = "the checksum of the copy differs from the grant"
 	case known && !same:

@@ -33,7 +33,7 @@ func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	err := inParallel(
 		func() (err error) { object, beginning, err = c.get(ctx, c.key, ""); return err },
 		func() (err error) {
-			if c.Rules.Checksum != "" {
+			if c.Rules.Checksum != "" || c.Inspect != nil {
 				described, err = c.head(ctx, c.key, "")
 			}
 			return err
@@ -47,13 +47,14 @@ func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 		c.warnOfForeignStamp(ctx, object)
 		return nil, nil
 	}
-	if granted.Checksum != "" && described == nil {
+	needed := granted.Checksum != "" || c.Inspect != nil
+	if needed && described == nil {
 		// Another policy granted it, or the upload appeared between the two requests.
 		if described, err = c.head(ctx, c.key, object.VersionID); err != nil {
 			return nil, err
 		}
 	}
-	if granted.Checksum != "" {
+	if needed {
 		if described == nil || !object.Same(described) {
 			return nil, &changedError{"the upload was replaced while it was read"}
 		}
@@ -67,7 +68,7 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 	if c.Rules.FinalPrefix == "" {
 		return nil, nil
 	}
-	object, beginning, err := c.get(ctx, c.finalKey(c.key), "")
+	object, beginning, err := c.get(ctx, c.FinalKey(c.key), "")
 	if err != nil || object == nil {
 		return nil, err
 	}
@@ -117,6 +118,7 @@ func (c *completion) head(ctx context.Context, key, version string) (*objectstor
 // Replicas with different secrets would otherwise return 404 in silence.
 func (c *completion) warnOfForeignStamp(ctx context.Context, o *objectstore.Object) {
 	if stamp.IsSealed(o.Metadata[rules.StampName]) {
+		c.foreign = true
 		c.Logger.WarnContext(ctx, "presign: a stamp does not open; do all replicas have the same secret, endpoint and prefixes?",
 			slog.String("key", o.Key), slog.String("fingerprint", c.Stamps.Fingerprint()))
 	}

@@ -16,12 +16,33 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
+// joinTime is the limit for joining the parts. S3 needs minutes for many.
+const joinTime = 5 * time.Minute
+
 // Complete makes an object of the parts, or of all parts that the store has if
-// parts is empty. It then completes that object.
+// parts is empty. It then completes that object. Calls at once share one
+// completion, which continues if they leave. The error is a
+// *completion.EarlyError, with Joined set once the object exists, if ctx ends
+// with the cause completion.ErrEarly.
 func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result, error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, err
 	}
+	flights, key := &m.engine.Completion.Flights, "multipart "+m.ID
+	defer flights.Enter(key)()
+	return flights.Join(ctx, key, m.granted, func(ctx context.Context, flight *completion.Flight) (*completion.Result, error) {
+		started := time.Now()
+		result, err := m.complete(ctx, flight, parts)
+		if observe := m.engine.Completion.Observe; observe != nil {
+			observe(ctx, &completion.Outcome{
+				Key: m.Key, Granted: m.granted, Result: result, Err: err, Duration: time.Since(started),
+			})
+		}
+		return result, err
+	})
+}
+
+func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts []Part) (*completion.Result, error) {
 	selected, err := m.selectParts(ctx, parts)
 	if len(rules.Find[rules.Violation](err)) > 0 {
 		// While another request completes the upload, some stores list some of its parts and then report that there is
@@ -49,19 +70,22 @@ func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result
 			return nil, v
 		}
 	}
-	return m.join(ctx, selected, size)
+	return m.join(ctx, flight, selected, size)
 }
 
 // join makes an object of the parts and completes it.
-func (m *Upload) join(ctx context.Context, parts []objectstore.Part, size int64) (*completion.Result, error) {
+func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []objectstore.Part, size int64) (*completion.Result, error) {
 	var whole *objectstore.Whole
 	if algorithm, sum, ok := strings.Cut(m.granted.Checksum, " "); ok {
 		whole = &objectstore.Whole{Algorithm: algorithm, Value: sum}
 	}
 	replace := m.granted.Replace && m.engine.Rules.Replace
-	err := m.engine.Store.CompleteUpload(ctx, m.store, parts, size, whole, replace)
+	bounded, cancel := context.WithTimeout(ctx, joinTime)
+	defer cancel()
+	err := m.engine.Store.CompleteUpload(bounded, m.store, parts, size, whole, replace)
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
+		flight.Mark()
 		// The parts were there a moment ago. Some stores report success while another request completes the upload; so
 		// does the SDK when it repeats a request whose answer was lost.
 		result, err := m.waitForObject(ctx)
@@ -107,7 +131,7 @@ func (m *Upload) waitForObject(ctx context.Context) (*completion.Result, error) 
 // completeObject completes the object of the upload, if it exists. An object of
 // another grant is not the upload's.
 func (m *Upload) completeObject(ctx context.Context) (*completion.Result, error) {
-	return m.engine.Completion.Complete(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID })
+	return m.engine.Completion.CompleteUnobserved(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID })
 }
 
 // selectParts returns the named parts, or all, as the store has them. It

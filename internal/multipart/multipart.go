@@ -88,7 +88,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 	if err != nil {
 		return nil, err
 	}
-	header := e.header()
+	header := e.Header()
 	header["Content-Type"], header["Content-Disposition"] = u.Type, grant.Disposition(e.Rules.UploadInline(), u.Filename)
 	stored := map[string]string{rules.StampName: sealed}
 	for _, m := range metadata {
@@ -112,8 +112,8 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 	return m, nil
 }
 
-// header returns the headers of the policy.
-func (e *Engine) header() map[string]string {
+// Header returns the headers that an upload has.
+func (e *Engine) Header() map[string]string {
 	header := make(map[string]string)
 	for _, h := range e.Rules.UploadHeaders {
 		header[h.Name] = h.Value
@@ -146,10 +146,17 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 	m := &Upload{
 		ID: id, GrantID: hex.EncodeToString(sealed.Stamp.ID[:]), Owner: owner, Key: sealed.Key,
 		PartSize: sealed.PartSize, Expires: sealed.Expires,
-		engine: e, store: &objectstore.Upload{Key: sealed.Key, ID: sealed.UploadID, Header: e.header()},
+		engine: e, store: &objectstore.Upload{Key: sealed.Key, ID: sealed.UploadID, Header: e.Header()},
 		lifetime: sealed.Lifetime, granted: &sealed.Stamp,
 	}
 	return m, m.checkExpiry()
+}
+
+// AbortStored aborts a multipart upload by its key and the store's own ID.
+func (e *Engine) AbortStored(ctx context.Context, key, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, completion.StoreTime)
+	defer cancel()
+	return completion.StoreError(e.Store.AbortUpload(ctx, &objectstore.Upload{Key: key, ID: id, Header: e.Header()}))
 }
 
 func (m *Upload) checkExpiry() error {

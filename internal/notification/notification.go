@@ -56,7 +56,7 @@ const (
 
 // ErrInvalid is returned if a document is not a notification of a known form.
 // Its text states what was expected and never contains parts of the document.
-var ErrInvalid = errors.New("invalid notification")
+var ErrInvalid = errors.New("presign: not an event notification of a known form")
 
 // A Notification is what one document reports.
 type Notification struct {

@@ -201,9 +201,10 @@ func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 }
 
 // Same reports whether two answers are about the same object: its ETag, version,
-// size and time. Not every store returns the version in every answer.
+// size and time. Not every answer has the version, and that to a copy has no time.
 func (o *Object) Same(other *Object) bool {
-	return sameETag(o.ETag, other.ETag) && o.Size == other.Size && o.LastModified.Equal(other.LastModified) &&
+	return sameETag(o.ETag, other.ETag) && o.Size == other.Size &&
+		(o.LastModified.Equal(other.LastModified) || o.LastModified.IsZero() || other.LastModified.IsZero()) &&
 		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
 }
 

@@ -4,8 +4,10 @@ package route
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/s3presign/presign/internal/httpbody"
+	"github.com/s3presign/presign/internal/rules"
 )
 
 // A Route serves one method of one path.
@@ -20,6 +22,14 @@ type Call struct {
 	Request *http.Request
 	Body    *httpbody.Body
 	Owner   string
+
+	Started time.Time
+
+	// Upload is what a client asks to upload, as soon as it is known.
+	Upload *rules.Upload
+
+	// Observed is set if the engines report how the call ends.
+	Observed bool
 
 	// Key and GrantID are set as soon as they are known, for the log.
 	Key, GrantID string

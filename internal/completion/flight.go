@@ -1,0 +1,269 @@
+package completion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/s3presign/presign/internal/stamp"
+)
+
+const (
+	// maxDetached is how many completions may run for which no caller waits.
+	maxDetached = 64
+
+	// keepTime is how long the outcome of a completion is kept for a client that
+	// was told to ask again.
+	keepTime = 2 * time.Minute
+)
+
+// ErrPending is returned if the outcome is not known yet: the service inspects
+// the upload, or the completion continues in the background.
+var ErrPending = errors.New("presign: the completion is still running; ask again")
+
+// ErrBusy is returned if too many completions run in the background.
+var ErrBusy = errors.New("presign: too many completions are running in the background; try again later")
+
+// ErrEarly is the cause of contexts of callers that stop waiting, but not because
+// their client has left. They return ErrPending, and the outcome is kept.
+var ErrEarly = errors.New("the caller stops waiting")
+
+// EarlyError is the ErrPending of a flight. Joined reports whether the flight has
+// been marked: a multipart upload is marked when the store has joined its parts.
+type EarlyError struct{ Joined bool }
+
+func (e *EarlyError) Error() string { return ErrPending.Error() }
+func (e *EarlyError) Unwrap() error { return ErrPending }
+
+// Flights are the completions that are running. Calls for one grant at once share
+// one flight, which continues after its callers have left. The zero value is
+// ready for use.
+type Flights struct {
+	mu       sync.Mutex
+	keys     map[string]*keyState
+	running  int
+	detached int           // flights without a waiting caller
+	idle     chan struct{} // closed when running becomes 0; nil if nobody waits for that
+}
+
+// keyState is what Flights know of one key.
+type keyState struct {
+	active  int // calls between Enter and leave
+	flights map[[16]byte]*Flight
+}
+
+// A Flight is one completion.
+type Flight struct {
+	granted *stamp.Stamp
+	done    chan struct{}
+	result  *Result // with err, set before done is closed
+	err     error
+	marked  atomic.Bool
+
+	// These are guarded by Flights.mu.
+	waiters  int
+	over     bool
+	detached bool // counted in Flights.detached
+	kept     bool // for keepTime, since a caller returned ErrPending
+}
+
+// Mark notes that the flight has made the progress that EarlyError reports.
+func (f *Flight) Mark() { f.marked.Store(true) }
+
+// Enter notes that a call for a key begins. Until it calls leave, flights of the
+// key that end meanwhile can still be joined.
+func (f *Flights) Enter(key string) (leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.keys == nil {
+		f.keys = make(map[string]*keyState)
+	}
+	state := f.keys[key]
+	if state == nil {
+		state = &keyState{flights: make(map[[16]byte]*Flight)}
+		f.keys[key] = state
+	}
+	state.active++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		state.active--
+		f.tidy(key)
+	}
+}
+
+// tidy forgets what nobody can join any more. The caller holds f.mu.
+func (f *Flights) tidy(key string) {
+	state := f.keys[key]
+	if state == nil || state.active > 0 {
+		return
+	}
+	for id, flight := range state.flights {
+		if flight.over && !flight.kept {
+			delete(state.flights, id)
+		}
+	}
+	if len(state.flights) == 0 {
+		delete(f.keys, key)
+	}
+}
+
+// Join waits for the flight of a grant, which it starts with run if there is
+// none. A flight that has failed is started again. The caller is between Enter
+// and leave. Run gets a context that does not end with the caller's.
+//
+// If ctx ends first, Join returns its error, or an *EarlyError if its cause is
+// ErrEarly. It returns ErrBusy if too many flights run without a caller.
+func (f *Flights) Join(
+	ctx context.Context, key string, granted *stamp.Stamp, run func(context.Context, *Flight) (*Result, error),
+) (*Result, error) {
+	f.mu.Lock()
+	state := f.keys[key]
+	flight := state.flights[granted.ID]
+	if flight != nil && flight.over && flight.failed() {
+		flight = nil
+	}
+	if flight == nil {
+		if f.detached >= maxDetached {
+			f.mu.Unlock()
+			return nil, ErrBusy
+		}
+		flight = &Flight{granted: granted, done: make(chan struct{})}
+		state.flights[granted.ID] = flight
+		f.running++
+		go f.fly(context.WithoutCancel(ctx), key, flight, run)
+	}
+	flight.waiters++
+	if flight.detached {
+		flight.detached = false
+		f.detached--
+	}
+	f.mu.Unlock()
+	return f.wait(ctx, flight)
+}
+
+// wait returns the outcome of a flight, or leaves it.
+func (f *Flights) wait(ctx context.Context, flight *Flight) (*Result, error) {
+	select {
+	case <-flight.done:
+		return flight.result, flight.err
+	case <-ctx.Done():
+	}
+	early := errors.Is(context.Cause(ctx), ErrEarly)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if flight.over {
+		return flight.result, flight.err
+	}
+	flight.waiters--
+	flight.kept = flight.kept || early
+	if flight.waiters == 0 {
+		flight.detached = true
+		f.detached++
+	}
+	if early {
+		return nil, &EarlyError{flight.marked.Load()}
+	}
+	return nil, ctx.Err()
+}
+
+// fly runs a flight.
+func (f *Flights) fly(ctx context.Context, key string, flight *Flight, run func(context.Context, *Flight) (*Result, error)) {
+	flight.result, flight.err = recoverRun(ctx, flight, run)
+	if flight.result != nil {
+		flight.result.Clean = once(flight.result.Clean)
+	}
+	f.mu.Lock()
+	flight.over = true
+	if flight.detached {
+		flight.detached = false
+		f.detached--
+	}
+	abandoned := flight.waiters == 0
+	if flight.kept {
+		time.AfterFunc(keepTime, func() { f.release(key, flight) })
+	}
+	f.tidy(key)
+	f.mu.Unlock()
+	close(flight.done)
+	if abandoned && flight.result != nil {
+		flight.result.Clean(ctx) // No caller answers a client first.
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running--; f.running == 0 && f.idle != nil {
+		close(f.idle)
+		f.idle = nil
+	}
+}
+
+// recoverRun turns a panic into an error: it would end the program here.
+func recoverRun(ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error)) (result *Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, err = nil, fmt.Errorf("presign: the completion panicked: %v", p)
+		}
+	}()
+	return run(ctx, flight)
+}
+
+// once returns a function that calls clean at its first call and does nothing
+// afterwards.
+func once(clean func(context.Context)) func(context.Context) {
+	var done sync.Once
+	return func(ctx context.Context) { done.Do(func() { clean(ctx) }) }
+}
+
+// release ends the time for which an outcome is kept.
+func (f *Flights) release(key string, flight *Flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	flight.kept = false
+	f.tidy(key)
+}
+
+// failed reports whether a flight that is over ended in a failure, so that another
+// may succeed.
+func (f *Flight) failed() bool {
+	rejection := (*Rejection)(nil)
+	return f.err != nil && !errors.As(f.err, &rejection)
+}
+
+// Rejected returns the kept Rejection of an upload to key whose grant claim
+// accepts, or nil. The upload itself is gone.
+func (f *Flights) Rejected(key string, claim func(*stamp.Stamp) bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if state := f.keys[key]; state != nil {
+		for _, flight := range state.flights {
+			if flight.over && flight.err != nil && !flight.failed() && claim(flight.granted) {
+				return flight.err
+			}
+		}
+	}
+	return nil
+}
+
+// Wait waits until no flight is running, or ctx ends.
+func (f *Flights) Wait(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		if f.running == 0 {
+			f.mu.Unlock()
+			return nil
+		}
+		if f.idle == nil {
+			f.idle = make(chan struct{})
+		}
+		idle := f.idle
+		f.mu.Unlock()
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
