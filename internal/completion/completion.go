@@ -214,13 +214,15 @@ func (c *completion) start(ctx context.Context) (*Result, error) {
 	defer c.Flights.Enter(c.key)()
 	for turn := 1; ; turn++ {
 		result, err := c.run(ctx, started)
-		if isChanged(err) {
-			if turn < maxTurns && ctx.Err() == nil {
-				continue
-			}
-			c.observe(ctx, started, nil, nil, err)
+		changed := (*changedError)(nil)
+		if !errors.As(err, &changed) {
+			return result, err
 		}
-		return result, err
+		if turn == maxTurns || ctx.Err() != nil {
+			err = fmt.Errorf("%w: %s", ErrChanged, changed.reason)
+			c.observe(ctx, started, nil, nil, err)
+			return nil, err
+		}
 	}
 }
 
