@@ -12,16 +12,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
-	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
-	"github.com/s3presign/presign/examples/internal/store"
 )
 
 const bucket = "htmlform"
@@ -35,42 +33,14 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	flags := flag.NewFlagSet("htmlform", flag.ExitOnError)
-	addr := flags.String("addr", "127.0.0.1:8083", "`address` of the page and the service")
-	dir := flags.String("dir", "", "`directory` of the files and the secret; a temporary one if empty")
-	_ = flags.Parse(args) // or it exits
-	if err := arguments.None(flags); err != nil {
-		return err
-	}
-
-	if *dir == "" {
-		if *dir, err = os.MkdirTemp("", "htmlform-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(*dir)
-	}
-	here, err := site.Listen(*addr, "htmlform")
+	demo, err := site.OpenDemo(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8083", false, args)
 	if err != nil {
 		return err
 	}
-	defer here.Close()
-	server, err := store.Start(context.WithoutCancel(ctx), filepath.Join(*dir, "s3")) // the service stops first
+	defer func() { err = errors.Join(err, demo.Close()) }()
+	handler, err := newService(demo.Store.Client(), demo.Site, demo.Secret)
 	if err != nil {
 		return err
 	}
-	defer server.Close()
-	if err := server.CreateBucket(ctx, bucket); err != nil { // forms need no CORS
-		return err
-	}
-	secret, err := site.Secret(*dir)
-	if err != nil {
-		return err
-	}
-	handler, err := newService(server.Client(), here, secret)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "Page     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n\nCtrl-C stops.\n",
-		here.Origins()[0], bucket, server.URL, *dir)
-	return here.Serve(ctx, handler, pagePolicy(server.URL), server.Wait)
+	return demo.Run(ctx, stdout, handler, pagePolicy(demo.Store.URL), "")
 }

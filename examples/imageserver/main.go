@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 	}
 
-	ended := make(chan error, 2)
+	var waits []func() error
 	options := s3.Options{Region: *region}
 	if *endpoint != "" {
 		options.BaseEndpoint, options.UsePathStyle = endpoint, true // a bucket's own host name needs DNS for it
@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 		defer server.Close()
-		go func() { ended <- server.Wait() }()
+		waits = append(waits, server.Wait)
 		dir, err := os.MkdirTemp("", "imageserver-")
 		if err != nil {
 			return err
@@ -114,20 +114,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-	go func() { ended <- server.Serve(listener) }()
 	fmt.Fprintf(stdout, banner, *bucket, *credentials, listener.Addr())
-
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // someone is still reading
-	}
-	return nil
+	return interrupt.Serve(ctx, server, listener, waits...)
 }
 
 const banner = `WARNING: no authentication. Anyone who reaches this can upload and replace images, and so can any web

@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	defer listener.Close()
 	var client *s3.Client
-	ended := make(chan error, 2)
+	var waits []func() error
 	if *bucket == "" {
 		*bucket = "mount"
 		server, err := store.Start(context.WithoutCancel(ctx), "") // the service stops first
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err := server.CreateBucket(ctx, *bucket, *page); err != nil {
 			return err
 		}
-		go func() { ended <- server.Wait() }()
+		waits = append(waits, server.Wait)
 		client = server.Client()
 	} else {
 		cfg, err := config.LoadDefaultConfig(ctx)
@@ -101,21 +101,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-	go func() { ended <- server.Serve(listener) }()
 	fmt.Fprintf(stdout, "Log in as alice, and upload:\n\n%s\n\nBob's password is %s.\n\nCtrl-C stops.\n",
 		curl("http://"+listener.Addr().String(), "alice", users["alice"].password), users["bob"].password)
-
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // someone is still reading
-	}
-	return nil
+	return interrupt.Serve(ctx, server, listener, waits...)
 }
 
 // newService returns the whole service.

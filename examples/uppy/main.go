@@ -15,18 +15,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
-	"github.com/s3presign/presign/examples/internal/store"
 )
 
 const bucket = "uppy"
@@ -40,46 +38,27 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	flags := flag.NewFlagSet("uppy", flag.ExitOnError)
-	addr := flags.String("addr", "127.0.0.1:8084", "`address` of the page and the service")
-	dir := flags.String("dir", "", "`directory` of the files and the secret; a temporary one if empty")
-	age := flags.Duration("orphans", 24*time.Hour, "`age` at which uploads in parts that nobody has ended are aborted")
-	_ = flags.Parse(args) // or it exits
-	if err := arguments.None(flags); err != nil {
-		return err
-	}
-	if *age < time.Hour {
-		return fmt.Errorf("-orphans is %v; at least 1h, or uploads that are under way are lost", *age)
-	}
-
-	if *dir == "" {
-		if *dir, err = os.MkdirTemp("", "uppy-"); err != nil {
-			return err
+	flags := flag.NewFlagSet(bucket, flag.ExitOnError)
+	age := 24 * time.Hour
+	flags.Func("orphans", "`age` at which multipart uploads that nobody has ended are aborted (default 24h)", func(text string) error {
+		parsed, err := time.ParseDuration(text)
+		if err == nil && parsed < time.Hour {
+			err = fmt.Errorf("-orphans must be at least 1h, or uploads that are under way are lost, got %v", parsed)
 		}
-		defer os.RemoveAll(*dir)
-	}
-	here, err := site.Listen(*addr, "uppy")
+		age = parsed
+		return err
+	})
+	flags.Init(bucket, flag.ContinueOnError)
+	demo, err := site.OpenDemo(ctx, flags, "127.0.0.1:8084", true, args)
 	if err != nil {
 		return err
 	}
-	defer here.Close()
-	server, err := store.Start(context.WithoutCancel(ctx), filepath.Join(*dir, "s3")) // the service stops first
+	defer func() { err = errors.Join(err, demo.Close()) }()
+	handler, err := newService(demo.Store.Client(), demo.Site, demo.Secret)
 	if err != nil {
 		return err
 	}
-	defer server.Close()
-	if err := server.CreateBucket(ctx, bucket, here.Origins()...); err != nil {
-		return err
-	}
-	secret, err := site.Secret(*dir)
-	if err != nil {
-		return err
-	}
-	handler, err := newService(server.Client(), here, secret)
-	if err != nil {
-		return err
-	}
-	orphans := sweeper{client: server.Client(), bucket: bucket, prefix: policy.Prefix, age: *age, logger: slog.Default()}
+	orphans := sweeper{client: demo.Store.Client(), bucket: bucket, prefix: policy.Prefix, age: age, logger: slog.Default()}
 	aborted, err := orphans.sweep(ctx)
 	if err != nil {
 		return err
@@ -93,8 +72,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if can {
 		rules = "the store deletes what is left after ten days"
 	}
-	fmt.Fprintf(stdout, "Page     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n"+
-		"Orphans  %d aborted, older than %s; %s\n\nCtrl-C stops.\n",
-		here.Origins()[0], bucket, server.URL, *dir, aborted, *age, rules)
-	return here.Serve(ctx, handler, pagePolicy(server.URL), server.Wait)
+	return demo.Run(ctx, stdout, handler, pagePolicy(demo.Store.URL),
+		fmt.Sprintf("Orphans  %d aborted, older than %s; %s\n", aborted, age, rules))
 }

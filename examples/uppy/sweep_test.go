@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { os.Exit(ceph.Main(m)) }
 // TestOrphansAreOld: what is under way is none.
 func TestOrphansAreOld(t *testing.T) {
 	for _, age := range []string{"0", "-1h", "59m"} {
-		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "at least 1h, or uploads that are under way are lost")
+		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "must be at least 1h, or uploads that are under way are lost")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/arguments"
+	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
 // Users may log in. Their names are part of keys: letters and digits.
@@ -84,20 +85,7 @@ func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, w
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(s.listener) }()
-	go func() { ended <- wait() }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // someone is still reading
-	}
-	return nil
+	return interrupt.Serve(ctx, server, s.listener, wait)
 }
 
 // Close stops listening.

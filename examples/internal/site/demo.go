@@ -1,0 +1,85 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/s3presign/presign/examples/internal/arguments"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+// A Demo is a Site with an S3 server of its own, and a directory for both.
+type Demo struct {
+	*Site
+	Store  *store.Server
+	Bucket string
+	Dir    string
+	Secret []byte // for presign.WithSecret
+
+	closers []func() error
+}
+
+// OpenDemo parses the flags -addr and -dir, and others that flags has, and starts
+// the S3 server with a bucket of the demo's name. Pages may use the bucket if cors
+// is set.
+func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string) (_ *Demo, err error) {
+	d := &Demo{Bucket: flags.Name()}
+	flags.StringVar(&addr, "addr", addr, "`address` of the page and the service")
+	flags.StringVar(&d.Dir, "dir", "", "`directory` of everything that is kept; a temporary one if empty")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if err := arguments.None(flags); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if d.Dir == "" {
+		if d.Dir, err = os.MkdirTemp("", d.Bucket+"-"); err != nil {
+			return nil, err
+		}
+		d.closers = append(d.closers, func() error { return os.RemoveAll(d.Dir) })
+	}
+	if d.Site, err = Listen(addr, d.Bucket); err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil }) // The server has closed it, most often.
+	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3")); err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, d.Store.Close)
+	var origins []string
+	if cors {
+		origins = d.Origins()
+	}
+	if err := d.Store.CreateBucket(ctx, d.Bucket, origins...); err != nil {
+		return nil, err
+	}
+	d.Secret, err = Secret(d.Dir)
+	return d, err
+}
+
+// Close ends the S3 server and deletes a temporary directory.
+func (d *Demo) Close() (err error) {
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, d.closers[i]())
+	}
+	return err
+}
+
+// Run tells people where the page is and serves until ctx ends. More are further
+// lines.
+func (d *Demo) Run(ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string) error {
+	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n%s\nCtrl-C stops.\n",
+		d.Origins()[0], d.Bucket, d.Store.URL, d.Dir, more)
+	return d.Serve(ctx, handler, policy, d.Store.Wait)
+}
