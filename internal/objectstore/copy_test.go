@@ -2,6 +2,7 @@ package objectstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -55,7 +56,7 @@ func byParts(server *s3test.Server) objectstore.Store {
 	return s
 }
 
-// eachManner runs a test of both manners, with and without versioning.
+// eachManner runs a test for both manners, with and without versioning.
 func eachManner(t *testing.T, test func(*testing.T, manner, *s3test.Server)) {
 	t.Helper()
 	for _, m := range manners {
@@ -77,12 +78,7 @@ func requireCopied(t *testing.T, server *s3test.Server, got *objectstore.Object,
 		"Content-Language": {"de"}, "Expires": {"Thu, 01 Dec 2094 16:00:00 GMT"}, "X-Amz-Storage-Class": {"STANDARD_IA"},
 		"X-Amz-Website-Redirect-Location": {"/other"}, "X-Amz-Server-Side-Encryption": {"AES256"},
 	}, o.Header)
-	require.Equal(t, target, got.Key)
-	require.Equal(t, o.VersionID, got.VersionID)
-	require.Equal(t, o.ETag, got.ETag)
-	require.EqualValues(t, len(body), got.Size)
-	require.Equal(t, o.Metadata, got.Metadata)
-	require.Equal(t, o.Checksum, got.Checksums[o.ChecksumAlgorithm])
+	require.Equal(t, []string{target, o.VersionID, o.ETag}, []string{got.Key, got.VersionID, got.ETag})
 }
 
 func requireNoUploads(t *testing.T, server *s3test.Server) {
@@ -92,50 +88,52 @@ func requireNoUploads(t *testing.T, server *s3test.Server) {
 	require.Empty(t, uploads.Uploads)
 }
 
+// confirm accepts a copy by parts.
+func confirm(context.Context) error { return nil }
+
+func newCopy(from, replaces *objectstore.Object) *objectstore.Copy {
+	return &objectstore.Copy{From: from, To: target, Replaces: replaces, Header: headers, Metadata: metadata, Confirm: confirm}
+}
+
+// requireOther checks that an error of a copy is none of those after which the
+// caller knows that there is no copy.
+func requireOther(t *testing.T, err error, what ...any) {
+	t.Helper()
+	require.Error(t, err, what...)
+	require.NotErrorIs(t, err, objectstore.ErrCondition, what...)
+	require.NotErrorIs(t, err, objectstore.ErrUnsupported, what...)
+}
+
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		s := m.store(server)
 		from := put(t, server, upload, m.body)
-		first, err := s.Copy(t.Context(), from, target, false, headers, metadata)
+		first, err := s.Copy(t.Context(), newCopy(from, nil))
 		require.NoError(t, err)
 		requireCopied(t, server, first, m.body)
-		require.True(t, first.Made)
-		first.Made = false // none of what follows did
-		require.Equal(t, from.Checksums, first.Checksums)
-		require.Equal(t, "FULL_OBJECT", first.ChecksumType)
 		require.Equal(t, m.body, bodyOf(t, server, source))
 		requireNoUploads(t, server)
 
-		// Again it makes no other, whatever became of the source.
-		for _, replace := range []bool{false, true} {
-			again, err := s.Copy(t.Context(), from, target, replace, headers, metadata)
-			require.NoError(t, err)
-			require.Equal(t, first, again)
+		// The target must be as it was.
+		upper := put(t, server, upload, strings.ToUpper(m.body))
+		for name, replaces := range map[string]*objectstore.Object{"none": nil, "another": {ETag: `"0123456789abcdef0123456789abcdef"`}} {
+			_, err = s.Copy(t.Context(), newCopy(upper, replaces))
+			require.ErrorIs(t, err, objectstore.ErrCondition, name)
+			requireCopied(t, server, first, m.body)
+			requireNoUploads(t, server)
 		}
-		require.NoError(t, s.Delete(t.Context(), from))
-		again, err := s.Copy(t.Context(), from, target, false, headers, metadata)
+		second, err := s.Copy(t.Context(), newCopy(upper, first))
 		require.NoError(t, err)
-		require.Equal(t, first, again)
-		require.Len(t, server.Versions(bucket, target), 1)
+		requireCopied(t, server, second, strings.ToUpper(m.body))
 
-		// Of another upload it does.
-		other := put(t, server, upload, strings.ToUpper(m.body))
-		there, err := s.Copy(t.Context(), other, target, false, headers, metadata)
-		require.ErrorIs(t, err, objectstore.ErrExists)
-		require.Equal(t, first, there)
-		for _, changed := range []map[string]string{{"presign": "another stamp"}, {}, nil} {
-			there, err = s.Copy(t.Context(), from, target, false, headers, changed)
-			require.ErrorIs(t, err, objectstore.ErrExists)
-			require.Equal(t, first, there)
+		require.NoError(t, s.Delete(t.Context(), second))
+		if second.VersionID != "" {
+			require.NoError(t, s.Delete(t.Context(), first))
 		}
-		_, err = s.Copy(t.Context(), from, target, false, map[string]string{"content-type": "text/html"}, metadata)
-		require.ErrorIs(t, err, objectstore.ErrExists)
-		requireCopied(t, server, first, m.body)
-
-		replaced, err := s.Copy(t.Context(), other, target, true, headers, metadata)
-		require.NoError(t, err)
-		requireCopied(t, server, replaced, strings.ToUpper(m.body))
+		_, err = s.Copy(t.Context(), newCopy(upper, second))
+		require.ErrorIs(t, err, objectstore.ErrCondition, "S3 answers 404")
+		require.Empty(t, server.Versions(bucket, target))
 		requireNoUploads(t, server)
 	})
 }
@@ -144,7 +142,7 @@ func TestCopyOfNothingMore(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		from := put(t, server, upload, m.body)
-		_, err := m.store(server).Copy(t.Context(), from, target, false, nil, nil)
+		_, err := m.store(server).Copy(t.Context(), &objectstore.Copy{From: from, To: target, Confirm: confirm})
 		require.NoError(t, err)
 		o, _ := server.Object(bucket, target)
 		require.Empty(t, o.Metadata)
@@ -153,33 +151,31 @@ func TestCopyOfNothingMore(t *testing.T) {
 	})
 }
 
-// TestCopyOfAnother replaces or deletes the source between the look at it and the copy.
-func TestCopyOfAnother(t *testing.T) {
+// TestCopyOfReplacedSource replaces or deletes the source before the copy.
+func TestCopyOfReplacedSource(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		s := m.store(server)
 		from := put(t, server, upload, m.body)
 		replacement := put(t, server, upload, strings.ToUpper(m.body))
-		got, err := s.Copy(t.Context(), from, target, false, headers, metadata)
+		got, err := s.Copy(t.Context(), newCopy(from, nil))
 		if from.VersionID != "" {
-			require.NoError(t, err, "the version is still there")
+			require.NoError(t, err, "the version still exists")
 			requireCopied(t, server, got, m.body)
 			require.NoError(t, s.Delete(t.Context(), got))
 			require.NoError(t, s.Delete(t.Context(), from))
-			_, err = s.Copy(t.Context(), from, target, false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrNotFound)
-		} else {
-			require.ErrorIs(t, err, objectstore.ErrChanged)
+			_, err = s.Copy(t.Context(), newCopy(from, nil))
 		}
+		require.ErrorIs(t, err, objectstore.ErrCondition)
 		require.NoError(t, s.Delete(t.Context(), replacement))
-		_, err = s.Copy(t.Context(), from, target, true, headers, metadata)
-		require.ErrorIs(t, err, objectstore.ErrNotFound)
+		_, err = s.Copy(t.Context(), newCopy(from, nil))
+		require.ErrorIs(t, err, objectstore.ErrCondition)
 		require.Empty(t, server.Versions(bucket, target))
 		requireNoUploads(t, server)
 	})
 }
 
-// last is the operation that makes the copy.
+// last returns the operation that makes the copy.
 func (m manner) last() string {
 	if m.name == "parts" {
 		return "CompleteMultipartUpload"
@@ -187,205 +183,177 @@ func (m manner) last() string {
 	return "CopyObject"
 }
 
-// reading are the operations that read the source.
-func (m manner) reading() string {
-	if m.name == "parts" {
-		return "UploadPartCopy"
-	}
-	return "CopyObject"
-}
-
-// TestCopyMeetsOthers has something happen just before the copy is made.
-func TestCopyMeetsOthers(t *testing.T) {
+// TestCopyMeetsAnother stores another object at the target just before the copy
+// is made.
+func TestCopyMeetsAnother(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
-		s := m.store(server)
 		from := put(t, server, upload, m.body)
-
-		server.Fail(on(m.last(), func(*http.Request) s3test.Fault {
-			put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "another object")
-			return s3test.None
-		}))
-		there, err := s.Copy(t.Context(), from, target, false, headers, metadata)
-		require.ErrorIs(t, err, objectstore.ErrExists)
-		require.EqualValues(t, len("another object"), there.Size)
-		require.Equal(t, "another object", bodyOf(t, server, target))
-		require.NoError(t, s.Delete(t.Context(), there))
-		requireNoUploads(t, server)
-
-		// Another replica completes the same upload, and deletes it.
-		var other *objectstore.Object
-		server.Fail(on(m.last(), func(*http.Request) s3test.Fault {
-			var err error
-			other, err = s.Copy(context.Background(), from, target, false, headers, metadata)
-			require.NoError(t, err)
-			require.NoError(t, s.Delete(context.Background(), from))
-			return s3test.None
-		}))
-		got, err := s.Copy(t.Context(), from, target, false, headers, metadata)
-		require.NoError(t, err)
-		require.True(t, other.Made)
-		other.Made = false
-		require.Equal(t, other, got)
-		requireCopied(t, server, got, m.body)
-		require.Len(t, server.Versions(bucket, target), 1)
-		requireNoUploads(t, server)
-	})
-}
-
-// conditions are what some stores ignore.
-var conditions = []string{"If-None-Match", "If-Match", "X-Amz-Copy-Source-If-Match"}
-
-// careless makes a store of the server that ignores conditions, and does something in the first of the operations.
-func careless(operation string, do func()) func(string, *http.Request) s3test.Fault {
-	var once sync.Once
-	return func(name string, r *http.Request) s3test.Fault {
-		if name == operation {
-			once.Do(do)
-		}
-		if name == "DeleteObject" { // or the server would not know how to do nothing
-			return s3test.None
-		}
-		for _, condition := range conditions {
-			r.Header.Del(condition)
-		}
-		return s3test.None
-	}
-}
-
-func TestCopyInACarelessStore(t *testing.T) {
-	t.Parallel()
-	for _, m := range manners {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			server := s3test.New()
-			s := m.store(server)
-			from := put(t, server, upload, m.body)
-
-			// The destination was looked at before.
-			put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "another object")
-			server.Fail(careless("", nil))
-			_, err := s.Copy(t.Context(), from, target, false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrExists)
-			require.Equal(t, "another object", bodyOf(t, server, target))
-
-			// The source is replaced in time: the wrong copy has to go.
-			replacements := []string{strings.ToUpper(m.body), m.body + "!"}
-			if m.name == "parts" { // of which the ranges of the second are the bytes that were asked for
-				replacements = replacements[:1]
-			}
-			for _, replacement := range replacements {
-				server.Fail(careless(m.reading(), func() { put(t, server, upload, replacement) }))
-				_, err = s.Copy(t.Context(), from, target, true, headers, metadata)
-				require.ErrorIs(t, err, objectstore.ErrChanged)
-				require.Empty(t, server.Versions(bucket, target))
-				server.Fail(nil)
-				from = put(t, server, upload, m.body)
-			}
-
-			// But not what somebody else put in its place.
-			heads := 0
-			server.Fail(func(name string, r *http.Request) s3test.Fault {
-				if name == "HeadObject" {
-					if heads++; heads == 2 {
-						put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "another object")
-					}
-				}
-				return s3test.None
-			})
-			_, err = s.Copy(t.Context(), from, target, true, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrChanged)
-			require.Equal(t, "another object", bodyOf(t, server, target))
-		})
-	}
-	t.Run("versioned", func(t *testing.T) {
-		t.Parallel()
-		server := s3test.New(s3test.WithVersioning())
-		s := store(server)
-		published := put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "published before")
-		from := put(t, server, upload, "hello world")
-		replacement := put(t, server, upload, "HELLO WORLD")
-		server.Fail(on("CopyObject", func(r *http.Request) s3test.Fault { // it also ignores the version
-			r.Header.Set("X-Amz-Copy-Source", strings.Replace(r.Header.Get("X-Amz-Copy-Source"), from.VersionID, replacement.VersionID, 1))
-			r.Header.Del("X-Amz-Copy-Source-If-Match")
-			return s3test.None
-		}))
-		_, err := s.Copy(t.Context(), from, target, true, headers, metadata)
-		require.ErrorIs(t, err, objectstore.ErrChanged)
-		require.Len(t, server.Versions(bucket, target), 1)
-		require.Equal(t, published, must(s.Head(t.Context(), target)), "only the wrong version was deleted")
-	})
-	t.Run("keeps the source's metadata", func(t *testing.T) {
-		t.Parallel()
-		server := s3test.New(s3test.WithVersioning())
-		from := put(t, server, upload, "hello world")
-		server.Fail(on("CopyObject", func(r *http.Request) s3test.Fault {
-			r.Header = http.Header{"X-Amz-Copy-Source": r.Header["X-Amz-Copy-Source"], "Content-Length": {"0"}}
-			return s3test.None
-		}))
-		_, err := store(server).Copy(t.Context(), from, target, false, headers, metadata)
-		require.ErrorIs(t, err, objectstore.ErrChanged)
-		require.Empty(t, server.Versions(bucket, target))
-	})
-}
-
-// TestCopyThatCannotBeCompared is on a store without checksums, of objects whose ETag says nothing.
-func TestCopyThatCannotBeCompared(t *testing.T) {
-	t.Parallel()
-	forgetful := func(next func(string, *http.Request) s3test.Fault) func(string, *http.Request) s3test.Fault {
-		return func(name string, r *http.Request) s3test.Fault {
-			r.Header.Del("X-Amz-Checksum-Mode")
-			return next(name, r)
-		}
-	}
-	kms := map[string]string{"x-amz-server-side-encryption": "aws:kms"}
-	for _, m := range manners {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			server := s3test.New()
-			s := m.store(server)
-			head := func() *objectstore.Object {
-				put(t, server, upload, m.body)
-				return must(s.Head(t.Context(), source))
-			}
-			server.Fail(forgetful(func(string, *http.Request) s3test.Fault { return s3test.None }))
-			from := head()
-			require.Empty(t, from.Checksums)
-			got, err := s.Copy(t.Context(), from, target, false, kms, metadata)
-			require.NoError(t, err)
-			require.Equal(t, m.body, bodyOf(t, server, target))
-			there, err := s.Copy(t.Context(), from, target, false, kms, metadata)
-			require.ErrorIs(t, err, objectstore.ErrExists, "it cannot be told")
-			got.Made = false
-			require.Equal(t, got, there)
-			require.NoError(t, s.Delete(t.Context(), there))
-
-			// If the source changed meanwhile, the copy may be of either.
-			server.Fail(forgetful(careless(m.reading(), func() { put(t, server, upload, strings.ToUpper(m.body)) })))
-			_, err = s.Copy(t.Context(), from, target, false, kms, metadata)
-			require.ErrorIs(t, err, objectstore.ErrChanged)
-			require.Empty(t, server.Versions(bucket, target))
-
-			// If it is gone, another replica may have completed it: nothing is lost.
-			from = head()
-			heads := 0
-			server.Fail(forgetful(func(name string, _ *http.Request) s3test.Fault {
-				if name == "HeadObject" {
-					if heads++; heads == 2 {
-						require.NoError(t, s.Delete(context.Background(), from))
-					}
-				}
+		var replaces *objectstore.Object
+		for range 2 {
+			server.Fail(on(m.last(), func(*http.Request) s3test.Fault {
+				put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "another object")
 				return s3test.None
 			}))
-			_, err = s.Copy(t.Context(), from, target, false, kms, metadata)
-			require.ErrorIs(t, err, objectstore.ErrNotFound)
-			require.Equal(t, m.body, bodyOf(t, server, target))
+			_, err := m.store(server).Copy(t.Context(), newCopy(from, replaces))
+			require.ErrorIs(t, err, objectstore.ErrCondition)
+			require.Equal(t, "another object", bodyOf(t, server, target))
+			requireNoUploads(t, server)
+			replaces = put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "replaced")
+		}
+	})
+}
+
+// TestCopyMeetsDeletion deletes the target while parts are copied, after which S3
+// never completes the upload and answers 409.
+func TestCopyMeetsDeletion(t *testing.T) {
+	t.Parallel()
+	server := s3test.New()
+	s := byParts(server)
+	from := put(t, server, upload, large(2))
+	replaces := put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "replaced")
+	server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault {
+		require.NoError(t, s.Delete(context.Background(), replaces))
+		return s3test.None
+	}))
+	_, err := s.Copy(t.Context(), newCopy(from, nil))
+	require.ErrorIs(t, err, objectstore.ErrCondition)
+	require.ErrorContains(t, err, "ConditionalRequestConflict")
+	requireNoUploads(t, server)
+}
+
+// TestCopyRequests checks which conditions the requests of a copy have.
+func TestCopyRequests(t *testing.T) {
+	t.Parallel()
+	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
+		from := put(t, server, upload, m.body)
+		there := put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "there")
+		for _, withoutSource := range []bool{false, true} {
+			for _, withoutTarget := range []bool{false, true} {
+				for _, replaces := range []*objectstore.Object{nil, there} {
+					var sources, targets []http.Header
+					var mutex sync.Mutex
+					server.Fail(func(operation string, r *http.Request) s3test.Fault {
+						mutex.Lock()
+						defer mutex.Unlock()
+						if r.Header.Get("X-Amz-Copy-Source") != "" {
+							sources = append(sources, r.Header.Clone())
+						}
+						if operation == m.last() {
+							targets = append(targets, r.Header.Clone())
+							return s3test.AccessDenied
+						}
+						return s3test.None
+					})
+					c := newCopy(from, replaces)
+					c.WithoutSource, c.WithoutTarget = withoutSource, withoutTarget
+					_, err := m.store(server).Copy(t.Context(), c)
+					requireOther(t, err)
+					require.NotEmpty(t, sources)
+					for _, header := range sources {
+						require.Equal(t, !withoutSource, header.Get("X-Amz-Copy-Source-If-Match") == from.ETag)
+						_, version, _ := strings.Cut(header.Get("X-Amz-Copy-Source"), "?versionId=")
+						require.Equal(t, from.VersionID, version, "a version is pinned with and without conditions")
+					}
+					require.Len(t, targets, 1)
+					require.Equal(t, !withoutTarget && replaces == nil, targets[0].Get("If-None-Match") == "*")
+					require.Equal(t, !withoutTarget && replaces != nil, targets[0].Get("If-Match") == there.ETag)
+				}
+			}
+		}
+	})
+}
+
+// TestCopyUnsupported checks stores without support for a condition.
+func TestCopyUnsupported(t *testing.T) {
+	t.Parallel()
+	for _, m := range manners {
+		server := s3test.New()
+		from := put(t, server, upload, m.body)
+		server.Fail(func(operation string, r *http.Request) s3test.Fault {
+			if operation == m.last() && r.Header.Get("If-None-Match") != "" {
+				return s3test.NotImplemented
+			}
+			return s3test.None
 		})
+		c := newCopy(from, nil)
+		_, err := m.store(server).Copy(t.Context(), c)
+		require.ErrorIs(t, err, objectstore.ErrUnsupported)
+		require.NotErrorIs(t, err, objectstore.ErrCondition)
+		requireNoUploads(t, server)
+		c.WithoutTarget = true
+		got, err := m.store(server).Copy(t.Context(), c)
+		require.NoError(t, err)
+		requireCopied(t, server, got, m.body)
+	}
+	// Without conditions on the source, an object made of parts can be copied in Swift.
+	server := s3test.New(s3test.WithQuirks(s3test.PartsNeverMatch))
+	u := begin(t, server, "")
+	server.PutPart(u.ID, 1, []byte("hello"), 0)
+	parts := list(t, server, u)
+	require.NoError(t, store(server).CompleteUpload(t.Context(), u, parts, 5, nil, false))
+	c := newCopy(must(store(server).Head(t.Context(), u.Key, "")), nil)
+	c.To = "out/made of parts"
+	_, err := store(server).Copy(t.Context(), c)
+	require.ErrorIs(t, err, objectstore.ErrCondition)
+	c.WithoutSource = true
+	_, err = store(server).Copy(t.Context(), c)
+	require.NoError(t, err)
+}
+
+// TestCopyConfirms checks that a copy by parts is confirmed once, after the parts
+// and before it is completed.
+func TestCopyConfirms(t *testing.T) {
+	t.Parallel()
+	for _, m := range manners {
+		server := s3test.New(s3test.WithHistory())
+		from := put(t, server, upload, m.body)
+		refused := errors.New("refused")
+		calls := 0
+		c := newCopy(from, nil)
+		c.Confirm = func(context.Context) error {
+			calls++
+			require.Len(t, server.History().Requests.Of("UploadPartCopy"), 2)
+			require.Empty(t, server.History().Requests.Of("CompleteMultipartUpload"))
+			return refused
+		}
+		_, err := m.store(server).Copy(t.Context(), c)
+		if m.name == "whole" {
+			require.NoError(t, err)
+			require.Zero(t, calls)
+			continue
+		}
+		require.ErrorIs(t, err, refused)
+		requireOther(t, err)
+		require.Equal(t, 1, calls)
+		require.Empty(t, server.History().States(target))
+		requireNoUploads(t, server)
 	}
 }
 
-// TestCopyFaults lets each request of a copy fail in each way. Afterwards either the copy is there, or it is not and the
-// source is; and once nothing fails any more, it can be made.
+// TestCopyChecksum checks that the copy has the checksum that was asked for.
+func TestCopyChecksum(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5"} {
+		server := s3test.New()
+		c := newCopy(put(t, server, upload, "hello world"), nil)
+		c.Algorithm = algorithm
+		got, err := store(server).Copy(t.Context(), c)
+		require.NoError(t, err, algorithm)
+		stored, _ := server.Object(bucket, target)
+		require.NotEmpty(t, stored.Checksum)
+		require.Equal(t, map[string]string{algorithm: stored.Checksum}, got.Checksums)
+	}
+	server := s3test.New(s3test.WithQuirks(s3test.NoChecksums))
+	c := newCopy(put(t, server, upload, "hello world"), nil)
+	c.Algorithm = "SHA256"
+	got, err := store(server).Copy(t.Context(), c)
+	require.NoError(t, err)
+	require.Empty(t, got.Checksums)
+}
+
+// TestCopyFaults lets each request of a copy fail in each way. An upload by parts
+// does not stay. Afterwards, the copy exists or can be made.
 func TestCopyFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]s3test.Fault{
@@ -395,7 +363,7 @@ func TestCopyFaults(t *testing.T) {
 	for _, m := range manners {
 		for name, fault := range faults {
 			if m.name == "parts" && (name == "denied" || name == "503" || name == "cut") {
-				continue // each is the same to it as 500, and costs its time
+				continue // Each is the same as 500 to a copy by parts, and takes as long.
 			}
 			t.Run(m.name+", "+name, func(t *testing.T) {
 				t.Parallel()
@@ -403,7 +371,8 @@ func TestCopyFaults(t *testing.T) {
 					var requests int32
 					synctest.Test(t, func(t *testing.T) { requests = copyWithFault(t, m, i, fault) })
 					if int(requests) < i {
-						require.Greater(t, i, 3)
+						least := map[string]int{"whole": 2, "parts": 6}[m.name]
+						require.GreaterOrEqual(t, i, least)
 						return
 					}
 				}
@@ -417,6 +386,7 @@ func copyWithFault(t *testing.T, m manner, n int, fault s3test.Fault) int32 {
 	server := s3test.New(s3test.WithVersioning())
 	s := m.store(server)
 	from := put(t, server, upload, m.body)
+	from.Checksums = nil
 	var requests atomic.Int32
 	var failed string
 	server.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -428,53 +398,52 @@ func copyWithFault(t *testing.T, m manner, n int, fault s3test.Fault) int32 {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	got, err := s.Copy(ctx, from, target, false, headers, metadata)
+	got, err := s.Copy(ctx, newCopy(from, nil))
 	count := requests.Load()
 	server.Fail(nil)
 	what := fmt.Sprintf("request %d, %s", n, failed)
 	if err == nil {
 		requireCopied(t, server, got, m.body)
-	} else {
-		require.NotErrorIs(t, err, objectstore.ErrChanged, what)
-		require.NotErrorIs(t, err, objectstore.ErrNotFound, what)
-		require.NotErrorIs(t, err, objectstore.ErrExists, what)
+		require.Empty(t, failed, what)
+		return count
 	}
+	requireOther(t, err, what)
 	lost := fault == s3test.CutAfter || fault == s3test.HangAfter
-	if failed == m.last() && lost {
-		require.NoError(t, err, "it was made, and can be looked at even if the context has ended")
-	}
-	if !(failed == "CreateMultipartUpload" && lost) {
+	if !lost || failed != "CreateMultipartUpload" {
 		requireNoUploads(t, server)
 	}
 	require.Equal(t, m.body, bodyOf(t, server, source))
-
-	got, err = s.Copy(t.Context(), from, target, false, headers, metadata)
+	if failed == m.last() && lost {
+		require.Len(t, server.Versions(bucket, target), 1, what)
+		return count
+	}
+	require.Empty(t, server.Versions(bucket, target), what)
+	got, err = s.Copy(t.Context(), newCopy(from, nil))
 	require.NoError(t, err, what)
 	requireCopied(t, server, got, m.body)
-	require.Len(t, server.Versions(bucket, target), 1, what)
 	return count
 }
 
-// TestCopyConcurrently has many replicas publish one upload.
+// TestCopyConcurrently lets many replicas copy one upload.
 func TestCopyConcurrently(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		from := put(t, server, upload, m.body)
+		var made atomic.Int32
 		var replicas sync.WaitGroup
 		for range 4 {
 			replicas.Go(func() {
-				got, err := m.store(server).Copy(context.Background(), from, target, false, headers, metadata)
-				if err != nil || got.Size != from.Size {
-					t.Errorf("%+v, %v", got, err)
-				}
-				if err := m.store(server).Delete(context.Background(), from); err != nil {
+				_, err := m.store(server).Copy(context.Background(), newCopy(from, nil))
+				if err == nil {
+					made.Add(1)
+				} else if !errors.Is(err, objectstore.ErrCondition) {
 					t.Error(err)
 				}
 			})
 		}
 		replicas.Wait()
+		require.EqualValues(t, 1, made.Load())
 		require.Len(t, server.Versions(bucket, target), 1)
-		require.Empty(t, server.Versions(bucket, source))
 		requireNoUploads(t, server)
 	})
 }
@@ -497,7 +466,7 @@ func TestCopyParts(t *testing.T) {
 		}
 		return s3test.None
 	})
-	got, err := s.Copy(t.Context(), from, target, false, nil, metadata)
+	got, err := s.Copy(t.Context(), &objectstore.Copy{From: from, To: target, Metadata: metadata, Confirm: confirm})
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(got.ETag, `-5"`))
 	require.True(t, body == bodyOf(t, server, target))
@@ -513,7 +482,7 @@ func TestCopyParts(t *testing.T) {
 		}
 		return s3test.None
 	})
-	_, err = s.Copy(t.Context(), from, "other", false, nil, metadata)
+	_, err = s.Copy(t.Context(), &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorContains(t, err, "SlowDown")
 	requireNoUploads(t, server)
 	_, ok := server.Object(bucket, "other")
@@ -522,14 +491,14 @@ func TestCopyParts(t *testing.T) {
 	// So does the caller's context.
 	ctx, cancel := context.WithCancel(t.Context())
 	server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault { cancel(); return s3test.None }))
-	_, err = s.Copy(ctx, from, "other", false, nil, metadata)
+	_, err = s.Copy(ctx, &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorIs(t, err, context.Canceled)
 	requireNoUploads(t, server)
 
 	// What S3 copies in one request is not its limit, but that of its parts is: the server refuses ranges beyond it.
 	server.Fail(nil)
 	s.PartSize = 1
-	_, err = s.Copy(t.Context(), from, "other", false, nil, metadata)
+	_, err = s.Copy(t.Context(), &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorContains(t, err, "EntityTooSmall")
 }
 
@@ -570,20 +539,26 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		})
 		require.NoError(t, err)
 
-		from := must(store(server).Head(t.Context(), source))
-		got, err := byParts(server).Copy(t.Context(), from, target, false, headers, metadata)
+		from := must(store(server).Head(t.Context(), source, ""))
+		made, err := byParts(server).Copy(t.Context(), newCopy(from, nil))
 		require.NoError(t, err, c.algorithm)
-		requireCopied(t, server, got, body)
+		requireCopied(t, server, made, body)
+		got := must(store(server).Head(t.Context(), target, ""))
 		require.Equal(t, from.ChecksumType, got.ChecksumType)
 		require.Equal(t, c.same, from.Checksums[string(c.algorithm)] == got.Checksums[string(c.algorithm)])
 		for algorithm := range from.Checksums {
 			require.Contains(t, got.Checksums, algorithm)
 		}
-		if c.kind == types.ChecksumTypeFullObject { // then even a careless store finds out what it would make
-			server.Fail(careless("UploadPartCopy", func() { put(t, server, upload, strings.ToUpper(body)) }))
-			_, err = byParts(server).Copy(t.Context(), from, "other", false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrChanged)
+		if c.kind == types.ChecksumTypeFullObject { // Then the store itself compares the copy.
+			server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault {
+				put(t, server, upload, strings.ToUpper(body))
+				return s3test.None
+			}))
+			other := newCopy(from, nil)
+			other.To, other.WithoutSource = "other", true
+			_, err = byParts(server).Copy(t.Context(), other)
 			require.ErrorContains(t, err, "BadDigest")
+			requireOther(t, err)
 			requireNoUploads(t, server)
 		}
 	}

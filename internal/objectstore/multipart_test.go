@@ -61,7 +61,7 @@ func TestUpload(t *testing.T) {
 			require.ErrorIs(t, complete(parts, 1, &objectstore.Whole{Algorithm: "CRC32", Value: "AAAAAA=="}), objectstore.ErrBadDigest)
 		}
 		require.NoError(t, complete(parts, 1, whole))
-		o, err := store(server).Head(context.Background(), target)
+		o, err := store(server).Head(context.Background(), target, "")
 		require.NoError(t, err)
 		require.Equal(t, "text/plain", o.Header.Get("Content-Type"))
 		require.Equal(t, "no-store", o.Header.Get("Cache-Control"))

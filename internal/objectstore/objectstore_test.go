@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -37,7 +39,7 @@ func put(t *testing.T, server *s3test.Server, input s3.PutObjectInput, body stri
 	input.Key = cmp.Or(input.Key, aws.String(source))
 	_, err := server.S3().PutObject(context.Background(), &input)
 	require.NoError(t, err)
-	o, err := store(server).Head(context.Background(), *input.Key)
+	o, err := store(server).Head(context.Background(), *input.Key, "")
 	require.NoError(t, err)
 	return o
 }
@@ -88,99 +90,165 @@ func TestHead(t *testing.T) {
 			},
 			Metadata:     map[string]string{"stamp": "a  b", "name": "=?UTF-8?q?=C3=BC?="},
 			Checksums:    map[string]string{"SHA256": "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="},
-			ChecksumType: "FULL_OBJECT",
+			ChecksumType: "FULL_OBJECT", Answered: o.Answered,
 		}, o)
 
 		_, err := server.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(source)})
 		require.NoError(t, err)
 		for _, key := range []string{source, "none"} {
-			_, err = store(server).Head(t.Context(), key)
+			_, err = store(server).Head(t.Context(), key, "")
 			require.ErrorIs(t, err, objectstore.ErrNotFound)
 		}
 		for fault, want := range map[s3test.Fault]string{
 			s3test.AccessDenied: "s3:ListBucket", s3test.InternalError: "StatusCode: 500", s3test.Cut: "EOF",
 		} {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
-			_, err = store(server).Head(t.Context(), source)
+			_, err = store(server).Head(t.Context(), source, "")
 			require.ErrorContains(t, err, want)
 			require.NotErrorIs(t, err, objectstore.ErrNotFound)
 		}
 	})
 }
 
-func TestBeginning(t *testing.T) {
+func TestGet(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, opts ...s3test.Option) {
-		server := s3test.Start(t, opts...) // on the wire, where net/http would decode
+		server := s3test.Start(t, opts...) // On a real connection, net/http would decode.
 		const gzipped = "\x1f\x8b no gzip at all"
-		o := put(t, server, s3.PutObjectInput{ContentEncoding: aws.String("gzip")}, gzipped)
-		for n, want := range map[int]string{
-			0: "", 1: "\x1f", len(gzipped) - 1: gzipped[:len(gzipped)-1], len(gzipped): gzipped, 4096: gzipped,
-		} {
-			got, err := store(server).Beginning(t.Context(), o, n)
+		o := put(t, server, s3.PutObjectInput{ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"a": "b"}}, gzipped)
+		require.NotEmpty(t, o.Checksums)
+		o.Checksums, o.ChecksumType = map[string]string{}, "" // Only Head returns them.
+		get := func(n int) string {
+			t.Helper()
+			got, beginning, err := store(server).Get(t.Context(), source, "", n)
 			require.NoError(t, err)
-			require.Equal(t, want, string(got))
+			got.Answered = o.Answered
+			require.Equal(t, o, got)
+			return string(beginning)
 		}
-		// A store that ignores ranges.
+		for n, want := range map[int]string{
+			1: "\x1f", len(gzipped) - 1: gzipped[:len(gzipped)-1], len(gzipped): gzipped, 4096: gzipped,
+		} {
+			require.Equal(t, want, get(n))
+		}
+		// Some stores ignore ranges.
 		server.Fail(func(_ string, r *http.Request) s3test.Fault { r.Header.Del("Range"); return s3test.None })
-		got, err := store(server).Beginning(t.Context(), o, 3)
-		require.NoError(t, err)
-		require.Equal(t, gzipped[:3], string(got))
+		require.Equal(t, gzipped[:3], get(3))
 
 		server.Fail(nil)
-		empty := put(t, server, s3.PutObjectInput{Key: aws.String("empty")}, "")
-		got, err = store(server).Beginning(t.Context(), empty, 10)
-		require.NoError(t, err)
-		require.Empty(t, got)
-
-		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.SlowDown, s3test.Cut} {
-			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
-			_, err := store(server).Beginning(t.Context(), o, 10)
-			require.Error(t, err)
-			require.NotErrorIs(t, err, objectstore.ErrChanged)
+		for _, key := range []string{"none", source + "x"} {
+			_, _, err := store(server).Get(t.Context(), key, "", 10)
+			require.ErrorIs(t, err, objectstore.ErrNotFound)
 		}
-		_, err = objectstore.Store{Client: s3test.New().S3(), Bucket: "other"}.Beginning(t.Context(), o, 10)
+		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.SlowDown, s3test.Cut, s3test.CutDuring} {
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			_, _, err := store(server).Get(t.Context(), source, "", 4096)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, objectstore.ErrNotFound)
+		}
+		_, _, err := objectstore.Store{Client: s3test.New().S3(), Bucket: "other"}.Get(t.Context(), source, "", 10)
 		require.ErrorContains(t, err, "NoSuchBucket")
-		require.NotErrorIs(t, err, objectstore.ErrChanged)
+		require.NotErrorIs(t, err, objectstore.ErrNotFound)
 	})
 }
 
-func TestBeginningOfAnother(t *testing.T) {
+// TestGetEmpty checks an empty object, for which S3 answers a range with 416.
+func TestGetEmpty(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, opts ...s3test.Option) {
+		server := s3test.New(opts...)
+		o := put(t, server, s3.PutObjectInput{}, "")
+		got, beginning, err := store(server).Get(t.Context(), source, "", 10)
+		require.NoError(t, err)
+		require.Empty(t, beginning)
+		require.True(t, o.Same(got))
+		server.Fail(on("HeadObject", func(*http.Request) s3test.Fault {
+			put(t, server, s3.PutObjectInput{}, "replaced")
+			return s3test.None
+		}))
+		_, _, err = store(server).Get(t.Context(), source, "", 10)
+		require.ErrorIs(t, err, objectstore.ErrChanged)
+		server.Fail(nil)
+		if o.VersionID == "" {
+			return
+		}
+		server.Fail(on("HeadObject", func(*http.Request) s3test.Fault {
+			put(t, server, s3.PutObjectInput{}, "replaced")
+			return s3test.None
+		}))
+		got, _, err = store(server).Get(t.Context(), source, o.VersionID, 10)
+		require.NoError(t, err)
+		require.Equal(t, o.VersionID, got.VersionID)
+	})
+}
+
+func TestGetVersion(t *testing.T) {
+	t.Parallel()
+	server := s3test.New(s3test.WithVersioning())
+	o := put(t, server, s3.PutObjectInput{}, "hello world")
+	put(t, server, s3.PutObjectInput{}, "HELLO WORLD")
+	got, beginning, err := store(server).Get(t.Context(), source, o.VersionID, 4096)
+	require.NoError(t, err)
+	require.True(t, o.Same(got))
+	require.Equal(t, "hello world", string(beginning))
+	require.True(t, o.Same(must(store(server).Head(t.Context(), source, o.VersionID))))
+	require.NoError(t, store(server).Delete(t.Context(), o))
+	_, _, err = store(server).Get(t.Context(), source, o.VersionID, 4096)
+	require.ErrorIs(t, err, objectstore.ErrNotFound)
+	_, err = store(server).Head(t.Context(), source, o.VersionID)
+	require.ErrorIs(t, err, objectstore.ErrNotFound)
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, opts ...s3test.Option) {
+		server := s3test.New(opts...)
+		o := put(t, server, s3.PutObjectInput{}, "hello world")
+		body, err := store(server).Open(t.Context(), o)
+		require.NoError(t, err)
+		require.Equal(t, "hello world", string(must(io.ReadAll(body))))
+		require.NoError(t, body.Close())
+		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.SlowDown, s3test.Cut} {
+			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
+			_, err := store(server).Open(t.Context(), o)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, objectstore.ErrChanged)
+		}
+	})
+}
+
+// TestOpenOfReplaced checks that Open returns no bytes of another object, whether
+// or not the store honors conditions.
+func TestOpenOfReplaced(t *testing.T) {
 	t.Parallel()
 	careless := func(_ string, r *http.Request) s3test.Fault {
 		r.Header.Del("If-Match")
-		r.Header.Del("Range")
 		return s3test.None
 	}
 	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "a careless store": careless} {
-		for _, replacement := range []string{"HELLO WORLD", "hello", "hello world and more"} {
-			server := s3test.New()
-			o := put(t, server, s3.PutObjectInput{}, "hello world")
-			put(t, server, s3.PutObjectInput{}, replacement)
-			server.Fail(fault)
-			_, err := store(server).Beginning(t.Context(), o, 4096)
-			require.ErrorIs(t, err, objectstore.ErrChanged, name)
-			require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source))))
-			_, err = store(server).Beginning(t.Context(), o, 4096)
-			require.ErrorIs(t, err, objectstore.ErrChanged, "gone")
+		for _, quirks := range [][]s3test.Quirk{nil, {s3test.SizeETags}} {
+			for _, replacement := range []string{"HELLO WORLD", "hello", "hello world and more"} {
+				synctest.Test(t, func(t *testing.T) {
+					server := s3test.New(s3test.WithQuirks(quirks...))
+					o := put(t, server, s3.PutObjectInput{}, "hello world")
+					time.Sleep(time.Second)
+					put(t, server, s3.PutObjectInput{}, replacement)
+					server.Fail(fault)
+					_, err := store(server).Open(t.Context(), o)
+					require.ErrorIs(t, err, objectstore.ErrChanged, name)
+					require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
+					_, err = store(server).Open(t.Context(), o)
+					require.ErrorIs(t, err, objectstore.ErrChanged, "deleted")
+				})
+			}
 		}
 	}
-
-	// A version stays what it is, until it is gone.
 	server := s3test.New(s3test.WithVersioning())
 	o := put(t, server, s3.PutObjectInput{}, "hello world")
-	replacement := put(t, server, s3.PutObjectInput{}, "HELLO WORLD")
-	got, err := store(server).Beginning(t.Context(), o, 4096)
-	require.NoError(t, err)
-	require.Equal(t, "hello world", string(got))
+	put(t, server, s3.PutObjectInput{}, "HELLO WORLD")
+	require.Equal(t, "hello world", string(must(io.ReadAll(must(store(server).Open(t.Context(), o))))))
 	require.NoError(t, store(server).Delete(t.Context(), o))
-	_, err = store(server).Beginning(t.Context(), o, 4096)
-	require.ErrorIs(t, err, objectstore.ErrChanged)
-
-	// A store that knows nothing of versions has the ETag to tell them apart.
-	o.VersionID = replacement.VersionID
-	server.Fail(careless)
-	_, err = store(server).Beginning(t.Context(), o, 4096)
+	_, err := store(server).Open(t.Context(), o)
 	require.ErrorIs(t, err, objectstore.ErrChanged)
 }
 
@@ -208,7 +276,7 @@ func TestDelete(t *testing.T) {
 			server.Fail(fault)
 			require.ErrorIs(t, store(server).Delete(t.Context(), o), objectstore.ErrChanged)
 			require.Equal(t, "other", bodyOf(t, server, source))
-			other := must(store(server).Head(t.Context(), source))
+			other := must(store(server).Head(t.Context(), source, ""))
 			require.NoError(t, store(server).Delete(t.Context(), other))
 			require.Empty(t, server.Objects(bucket))
 			require.NoError(t, store(server).Delete(t.Context(), other), "again")
@@ -222,7 +290,7 @@ func TestDelete(t *testing.T) {
 		require.NoError(t, store(server).Delete(t.Context(), o), "again")
 		require.Len(t, server.Versions(bucket, source), 1)
 		require.Equal(t, "other", bodyOf(t, server, source))
-		require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source))))
+		require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
 		require.Empty(t, server.Versions(bucket, source), "no delete marker either")
 	})
 	t.Run("faults", func(t *testing.T) {
@@ -249,16 +317,17 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 		o.Credentials = credentials.NewStaticCredentialsProvider("ASIAEXAMPLE", "the-secret", "the-token")
 	})
 	s := objectstore.Store{Client: client, Bucket: bucket}
-	_, headErr := s.Head(t.Context(), source)
-	_, beginningErr := s.Beginning(t.Context(), o, 10)
-	_, copyErr := s.Copy(t.Context(), o, target, true, nil, nil)
-	for _, err := range []error{headErr, beginningErr, copyErr, s.Delete(t.Context(), o)} {
+	_, headErr := s.Head(t.Context(), source, "")
+	_, _, getErr := s.Get(t.Context(), source, "", 10)
+	_, openErr := s.Open(t.Context(), o)
+	_, copyErr := s.Copy(t.Context(), newCopy(o, nil))
+	for _, err := range []error{headErr, getErr, openErr, copyErr, s.Delete(t.Context(), o)} {
 		require.Error(t, err)
 		for _, secret := range []string{"the-token", "the-secret", "AWS4-HMAC", "host;", "Credential="} {
 			require.NotContains(t, err.Error(), secret)
 		}
 	}
-	require.ErrorContains(t, beginningErr, "SignatureDoesNotMatch")
+	require.ErrorContains(t, getErr, "SignatureDoesNotMatch")
 }
 
 // large returns a body that takes n parts of the least size.
@@ -290,19 +359,21 @@ func TestNoAnswer(t *testing.T) {
 			})}
 		}
 		ctx := t.Context()
-		_, headErr := proxied("HEAD").Head(ctx, source)
-		_, readErr := proxied("").Beginning(ctx, from, 5)
+		_, headErr := proxied("HEAD").Head(ctx, source, "")
+		_, _, readErr := proxied("").Get(ctx, source, "", 5)
+		_, openErr := proxied("").Open(ctx, from)
 		_, _, listErr := proxied("").Parts(ctx, u, 0, "")
 		_, beginErr := proxied("").CreateUpload(ctx, target, nil, nil, "")
-		_, copyErr := proxied("").Copy(ctx, from, target, false, nil, nil)
-		_, partsErr := proxied("parts").Copy(ctx, from, target, false, nil, nil)
+		_, copyErr := proxied("").Copy(ctx, newCopy(from, nil))
+		_, partsErr := proxied("parts").Copy(ctx, newCopy(from, nil))
 		for name, err := range map[string]error{
-			"head": headErr, "read": readErr, "list": listErr, "begin": beginErr, "copy": copyErr, "copy by parts": partsErr,
+			"head": headErr, "read": readErr, "open": openErr, "list": listErr, "begin": beginErr, "copy": copyErr, "copy by parts": partsErr,
 			"complete": proxied("").CompleteUpload(ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
 			"abort":    proxied("").AbortUpload(ctx, u),
 		} {
 			require.Error(t, err, "%s: %q", name, body)
-			for _, is := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest} {
+			for _, is := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest,
+				objectstore.ErrCondition, objectstore.ErrUnsupported} {
 				require.NotErrorIs(t, err, is, "%s: %q", name, body)
 			}
 			require.NotContains(t, err.Error(), "log in")

@@ -10,16 +10,26 @@ import (
 )
 
 var full = stamp.Stamp{
-	ID: [16]byte{1, 2, 3}, Owner: "alice", Filename: "日本.png", Type: "image/png", MinSize: 1, MaxSize: 1 << 45,
-	Issued: time.UnixMicro(1699999999123456).UTC(), Replace: true, Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Until: time.Unix(1700000000, 0).UTC(),
-	Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: ""}}, Metadata: [16]byte{15: 9},
+	ID: [16]byte{1, 2, 3, 15: 255}, Owner: "alice", Filename: "日本.png", Type: "image/png", MinSize: 1, MaxSize: 1 << 45,
+	Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Issued: time.UnixMicro(1699999999123456).UTC(),
+	Until: time.Unix(1700000000, 0).UTC(), Method: stamp.Multipart, Replace: true, Inspect: true,
+	Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: "0"}}, Metadata: []stamp.Digest{{7: 9}, {1, 2}},
+}
+
+var published = stamp.Published{
+	Stamp: full, At: time.Unix(1700000001, 0).UTC(), Size: 1 << 40, Digested: 4096, Beginning: [16]byte{4, 5, 15: 6}, Detected: "image/png",
+	MD5: [16]byte{7, 15: 8},
+}
+
+var multipart = stamp.MultipartUpload{
+	Key: "incoming/日本.png", UploadID: "2~abc", PartSize: 5 << 20, Expires: time.Unix(1700000000, 0).UTC(), Lifetime: 15 * time.Minute, Stamp: full,
 }
 
 func TestRoundTrip(t *testing.T) {
-	inline, replaced := full, full
-	inline.Replace, inline.Inline = false, true
-	replaced.Metadata = [16]byte{}
-	for _, s := range []stamp.Stamp{full, inline, replaced, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
+	inline, random := full, full
+	inline.Replace, inline.Inline, inline.Method = false, true, stamp.Form
+	random.Inspect, random.Random, random.Metadata = false, true, nil
+	for _, s := range []stamp.Stamp{full, inline, random, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
 		got, err := stamp.Parse(s.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, &s, got)
@@ -27,23 +37,26 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestPublishedRoundTrip(t *testing.T) {
-	p := &stamp.Published{Stamp: full, Size: 1 << 40, Beginning: [16]byte{1}, Detected: "image/png"}
-	got, err := stamp.ParsePublished(p.Append(nil))
+	whole := published.Append(nil)
+	got, err := stamp.ParsePublished(whole)
 	require.NoError(t, err)
-	require.Equal(t, p, got)
-	for n := range 40 {
-		_, err := stamp.ParsePublished(p.Append(nil)[:n])
-		require.Error(t, err)
+	require.Equal(t, &published, got)
+	for n := range len(whole) - len(full.Append(nil)) {
+		_, err := stamp.ParsePublished(whole[:n])
+		require.Error(t, err, "%d bytes", n)
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	whole := full.Append(nil)
-	unknown := append([]byte{}, whole...)
-	unknown[len(full.ID)] |= 8
-	_, err := stamp.Parse(unknown)
-	require.Error(t, err, "a flag of a later version")
-	// Without its last header a stamp is whole again; every other beginning of it is none.
+	const flags, method, digests = 16, 17, 18
+	for at, b := range map[int]byte{flags: 16, method: 3, digests: 255} {
+		changed := append([]byte{}, whole...)
+		changed[at] = b
+		_, err := stamp.Parse(changed)
+		require.Error(t, err, "a value of a later version at %d", at)
+	}
+	// Without its last header, a stamp is whole again.
 	withoutLast, withoutBoth := full, full
 	withoutLast.Headers, withoutBoth.Headers = full.Headers[:1], nil
 	for n := range whole {
@@ -55,25 +68,21 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-var multipart = stamp.Multipart{
-	Key: "incoming/日本.png", UploadID: "2~abc", PartSize: 5 << 20, Expires: time.Unix(1700000000, 0).UTC(), Lifetime: 15 * time.Minute, Stamp: full,
-}
-
 func TestMultipartRoundTrip(t *testing.T) {
-	got, err := stamp.ParseMultipart(multipart.Append(nil))
+	whole := multipart.Append(nil)
+	got, err := stamp.ParseMultipart(whole)
 	require.NoError(t, err)
 	require.Equal(t, &multipart, got)
-	whole := multipart.Append(nil)
 	for n := range len(whole) - len(full.Append(nil)) {
 		_, err := stamp.ParseMultipart(whole[:n])
 		require.Error(t, err, "%d bytes", n)
 	}
 }
 
-// FuzzParse: what each parser takes says what its bytes say.
+// FuzzParse checks that what a parser accepts has one meaning.
 func FuzzParse(f *testing.F) {
 	f.Add(full.Append(nil))
-	f.Add((&stamp.Published{Stamp: full, Size: 1 << 40, Beginning: [16]byte{1}, Detected: "image/png"}).Append(nil))
+	f.Add(published.Append(nil))
 	f.Add(multipart.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		roundTrip(t, b, stamp.Parse)

@@ -78,7 +78,7 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	if err := o.fill(from.content(), nil); err != nil {
 		return err
 	}
-	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm)
+	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm, "CRC64NVME") // The source has none with NoChecksums.
 	o.Checksum = o.content().sum(o.ChecksumAlgorithm)
 	s.takeTime(r, o.Size())
 	o.LastModified = now()
