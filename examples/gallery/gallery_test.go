@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -116,6 +117,13 @@ func objects(t *testing.T, dir, prefix string) []string {
 	return program.Objects(t, filepath.Join(dir, "s3"), bucket, prefix)
 }
 
+// requireNoUploads waits until no upload is left: it is deleted after the client was
+// answered.
+func requireNoUploads(t *testing.T, dir string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(objects(t, dir, "incoming")) == 0 }, 10*time.Second, 10*time.Millisecond)
+}
+
 // TestReplay uploads again with a grant that was used, after its upload was completed: nothing that was published
 // changes.
 func TestReplay(t *testing.T) {
@@ -129,7 +137,7 @@ func TestReplay(t *testing.T) {
 		first, status := alice.complete(grant.Key)
 		require.Equal(t, 200, status)
 		require.True(t, strings.HasPrefix(first.Key, "pictures/alice/"))
-		require.Empty(t, objects(t, dir, "incoming"))
+		requireNoUploads(t, dir)
 		published, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(first.Key)))
 		require.NoError(t, err)
 
@@ -139,7 +147,7 @@ func TestReplay(t *testing.T) {
 			again, status := alice.complete(grant.Key)
 			require.Equal(t, 200, status)
 			require.Equal(t, first, again)
-			require.Empty(t, objects(t, dir, "incoming"))
+			requireNoUploads(t, dir)
 			after, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(first.Key)))
 			require.NoError(t, err)
 			require.True(t, os.SameFile(published, after))

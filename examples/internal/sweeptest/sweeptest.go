@@ -168,7 +168,7 @@ func (c *completer) CompleteOrDelete(ctx context.Context, key string) error {
 	c.mu.Lock()
 	c.completed[key]++
 	c.mu.Unlock()
-	o, err := c.store.Head(ctx, key)
+	o, err := c.store.Head(ctx, key, "")
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil // the other replica was faster
 	}
