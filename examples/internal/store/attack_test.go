@@ -148,7 +148,7 @@ func TestAttacks(t *testing.T) {
 			require.Equal(t, "200", ask(t, "bob", "GET", "/s3/multipart/"+id+query, "", &listed))
 			body, err := json.Marshal(map[string]any{"parts": []any{map[string]any{"PartNumber": 1, "ETag": listed[0].ETag}}})
 			require.NoError(t, err)
-			require.Equal(t, "200", ask(t, "bob", "POST", "/s3/multipart/"+id+"/complete"+query, string(body), new(map[string]string)))
+			require.Equal(t, "200", ask(t, "bob", "POST", "/s3/multipart/"+id+"/complete"+query, string(body), new(map[string]any)))
 			return send(t, &presign.Grant{Method: "PUT", URL: signed}, script, nil)
 		}, "404 NoSuchUpload"},
 	} {

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -41,12 +43,12 @@ func TestObjectStore(t *testing.T) {
 					ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"more": "1"}, Tagging: aws.String("x=y"),
 				})
 				require.NoError(t, err)
-				o, err := s.Head(ctx, source)
+				o, err := s.Head(ctx, source, "")
 				require.NoError(t, err)
 				return o
 			}
 
-			_, err := s.Head(ctx, source)
+			_, err := s.Head(ctx, source, "")
 			require.ErrorIs(t, err, objectstore.ErrNotFound)
 			from := put(c.body)
 			require.EqualValues(t, len(c.body), from.Size)
@@ -54,11 +56,18 @@ func TestObjectStore(t *testing.T) {
 			require.Equal(t, "gzip", from.Header.Get("Content-Encoding"))
 			require.Equal(t, map[string]string{"more": "1"}, from.Metadata)
 			require.NotEmpty(t, from.Checksums)
-			beginning, err := s.Beginning(ctx, from, 4096)
+			read, beginning, err := s.Get(ctx, source, "", 4096)
 			require.NoError(t, err)
+			require.True(t, read.Same(from))
 			require.Equal(t, c.body[:min(4096, len(c.body))], string(beginning))
 
-			first, err := s.Copy(ctx, from, target, false, headers, metadata)
+			request := func(from, replaces *objectstore.Object, to string) *objectstore.Copy {
+				return &objectstore.Copy{From: from, To: to, Replaces: replaces, Header: headers, Metadata: metadata,
+					Confirm: func(context.Context) error { return nil }}
+			}
+			_, err = s.Copy(ctx, request(from, nil, target))
+			require.NoError(t, err)
+			first, err := s.Head(ctx, target, "")
 			require.NoError(t, err)
 			require.Equal(t, from.Checksums, first.Checksums)
 			require.Equal(t, metadata, first.Metadata)
@@ -66,39 +75,34 @@ func TestObjectStore(t *testing.T) {
 			for _, name := range []string{"Content-Type", "Content-Disposition", "Cache-Control", "Content-Language", "Expires"} {
 				require.NotEmpty(t, first.Header.Get(name), name)
 			}
-			whole, err := s.Beginning(ctx, first, len(c.body))
+			body, err := s.Open(ctx, first)
 			require.NoError(t, err)
+			whole, err := io.ReadAll(body)
+			require.NoError(t, errors.Join(err, body.Close()))
 			require.True(t, c.body == string(whole))
 			tags, err := s.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: aws.String(bucket), Key: aws.String(target)})
 			require.NoError(t, err)
 			require.Len(t, tags.TagSet, 1)
 			require.Equal(t, "b c", *tags.TagSet[0].Value)
 
-			again, err := s.Copy(ctx, from, target, false, headers, metadata)
-			require.NoError(t, err)
-			require.True(t, first.Made)
-			first.Made = false
-			require.Equal(t, first, again)
-
 			other := put(strings.ToUpper(c.body))
-			_, err = s.Beginning(ctx, from, 4096)
+			_, err = s.Open(ctx, from)
 			require.ErrorIs(t, err, objectstore.ErrChanged)
-			there, err := s.Copy(ctx, other, target, false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrExists)
-			require.Equal(t, first, there)
-			_, err = s.Copy(ctx, from, "elsewhere", false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrChanged)
+			_, err = s.Copy(ctx, request(from, nil, "elsewhere"))
+			require.ErrorIs(t, err, objectstore.ErrCondition)
 			require.ErrorIs(t, s.Delete(ctx, from), objectstore.ErrChanged)
 
-			replaced, err := s.Copy(ctx, other, target, true, headers, metadata)
+			_, err = s.Copy(ctx, request(other, first, target))
+			require.NoError(t, err)
+			replaced, err := s.Head(ctx, target, "")
 			require.NoError(t, err)
 			require.Equal(t, other.Checksums, replaced.Checksums)
 			for range 2 {
 				require.NoError(t, s.Delete(ctx, other))
 				require.NoError(t, s.Delete(ctx, replaced))
 			}
-			_, err = s.Copy(ctx, other, target, false, headers, metadata)
-			require.ErrorIs(t, err, objectstore.ErrNotFound)
+			_, err = s.Copy(ctx, request(other, nil, target))
+			require.ErrorIs(t, err, objectstore.ErrCondition)
 
 			list, err := s.Client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 			require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 
 // parts are about the URLs of parts.
 func parts() []proof {
-	unconfirmed := map[string]Deviation{"ceph": {Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}}
+	unconfirmed := map[string]Deviation{"ceph": {Answer: stored, Reason: noChecksums, Refused: "checksum could not be verified"}}
 	return []proof{
 		{Honest, []Case{
 			{Name: "part", Want: stored},
