@@ -2,6 +2,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,34 +33,33 @@ func (e *Endpoint) Bucket() string {
 	return e.Scheme + "://" + e.Host + strings.TrimSuffix(e.Base, "/")
 }
 
-// Resolve asks the SDK, by presigning an upload with credentials that mean nothing and no network, so that each of the
-// client's options counts. Public, if not empty, is a URL that stands in for the client's endpoint.
+// Resolve returns the endpoint that the SDK uses for a bucket. It presigns an upload with credentials that mean nothing
+// and without a network, so that each of the client's options counts. Public, if not empty, is a URL that replaces the
+// client's endpoint.
 //
-// It refuses what the SDK lets pass but no presigned upload works with.
+// It rejects endpoints that the SDK accepts but with which no presigned upload works.
+//
+// # Domains that are bound to a bucket
+//
+// The SDK adds the bucket to the host or the path of an endpoint. For a domain that leads to one bucket (a CNAME of the
+// bucket, a domain that a provider has bound to it), set Options.EndpointResolverV2 of the client to a resolver that
+// returns the domain as it is. Public has no effect on such a client.
 func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
-	switch {
-	case client == nil:
-		return Endpoint{}, errors.New("the client is nil")
-	case bucket == "":
-		return Endpoint{}, errors.New("the bucket's name is empty")
-	case !strings.HasPrefix(bucket, "arn:") && strings.ContainsFunc(bucket, notInName):
-		return Endpoint{}, fmt.Errorf("%q is not the name of a bucket", bucket)
-	case !strings.HasPrefix(bucket, "arn:") && (strings.HasSuffix(bucket, "--ol-s3") ||
-		strings.HasSuffix(bucket, "--table-s3") || strings.HasSuffix(bucket, ".mrap")):
-		return Endpoint{}, fmt.Errorf("the bucket %s takes no uploads that can be presigned", bucket)
-	case strings.HasSuffix(bucket, "--x-s3"):
-		return Endpoint{}, fmt.Errorf("the bucket %s is a directory bucket of S3 Express, whose sessions end after five minutes; it is not supported", bucket)
-	case client.Options().Region == "":
-		return Endpoint{}, errors.New("the client has no region")
+	if err := checkBucket(client, bucket); err != nil {
+		return Endpoint{}, err
 	}
 	if public != "" {
 		u, err := url.Parse(public)
 		if err != nil {
-			return Endpoint{}, errors.New("the public endpoint is not a URL such as https://s3.example.com")
+			return Endpoint{}, errors.New("the public endpoint must be a URL such as https://s3.example.com")
 		}
 		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return Endpoint{}, fmt.Errorf("the public endpoint %q is not a URL such as https://s3.example.com", u.Redacted())
+			return Endpoint{}, fmt.Errorf("the public endpoint must be a URL such as https://s3.example.com, got %q", u.Redacted())
 		}
+	}
+	options := client.Options()
+	if err := checkDoubled(cmp.Or(public, aws.ToString(options.BaseEndpoint)), bucket); err != nil {
+		return Endpoint{}, err
 	}
 
 	const key = "k"
@@ -101,7 +101,64 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	return e, nil
 }
 
-// notInName reports what no store takes in the name of a bucket.
+// checkBucket returns an error if no upload to the bucket can be presigned, or if the client's region is wrong.
+func checkBucket(client *s3.Client, bucket string) error {
+	arn := strings.HasPrefix(bucket, "arn:")
+	switch {
+	case client == nil:
+		return errors.New("the client is nil")
+	case bucket == "":
+		return errors.New("the bucket's name is empty")
+	case !arn && strings.ContainsFunc(bucket, notInName):
+		return fmt.Errorf("%q is not the name of a bucket", bucket)
+	case !arn && (strings.HasSuffix(bucket, "--ol-s3") ||
+		strings.HasSuffix(bucket, "--table-s3") || strings.HasSuffix(bucket, ".mrap")):
+		return fmt.Errorf("the bucket %s takes no uploads that can be presigned", bucket)
+	case strings.HasSuffix(bucket, "--x-s3"):
+		return fmt.Errorf("the bucket %s is a directory bucket of S3 Express, whose sessions end after five minutes; it is not supported", bucket)
+	}
+	switch region := client.Options().Region; {
+	case region == "":
+		return errors.New("the client has no region")
+	case region != strings.ToLower(region):
+		return fmt.Errorf("the client's region must be in lower case, got %q: use %q", region, strings.ToLower(region))
+	}
+	return nil
+}
+
+// checkDoubled returns an error if an endpoint already names the bucket. The SDK would add it again.
+func checkDoubled(endpoint, bucket string) error {
+	const bound = "if the domain is bound to the bucket, set the client's EndpointResolverV2 to one that returns it"
+	u, err := url.Parse(endpoint)
+	if endpoint == "" || err != nil || strings.HasPrefix(bucket, "arn:") || isProviderHost(u.Hostname()) && strings.Trim(u.Path, "/") == "" {
+		return nil
+	}
+	path := strings.TrimRight(u.Path, "/")
+	got := url.URL{Scheme: u.Scheme, Host: u.Host, Path: path} // without a password
+	use := got
+	switch rest, inHost := strings.CutPrefix(u.Host, bucket+"."); {
+	case path == "/"+bucket, strings.HasSuffix(path, "/"+bucket):
+		use.Path = strings.TrimSuffix(path, "/"+bucket)
+		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q", bucket, &got, &use)
+	case net.ParseIP(u.Hostname()) != nil:
+		return nil
+	case inHost && strings.Contains(rest, "."):
+		use.Host = rest
+		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q, or %s", bucket, &got, &use, bound)
+	case u.Hostname() == bucket && strings.Contains(bucket, "."):
+		return fmt.Errorf("the endpoint must not be the bucket %q itself, got %q: %s", bucket, &got, bound)
+	}
+	return nil
+}
+
+// isProviderHost reports whether a host is that of a provider's endpoint, although it may begin like a bucket: "s3" or
+// "storage".
+func isProviderHost(host string) bool {
+	region, aws := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
+	return host == "storage.googleapis.com" || aws && (region == "s3" || strings.HasPrefix(region, "s3.") || strings.HasPrefix(region, "s3-"))
+}
+
+// notInName reports whether a character cannot be in the name of a bucket.
 func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_:", c))
 }

@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -12,10 +13,90 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/internal/endpoint"
 )
+
+// at returns a client for an endpoint.
+func at(base, region string, options ...func(*s3.Options)) *s3.Client {
+	return s3.New(s3.Options{Region: region, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}, append(options, func(o *s3.Options) {
+		if base != "" {
+			o.BaseEndpoint = &base
+		}
+	})...)
+}
+
+func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
+	pathStyle := func(o *s3.Options) { o.UsePathStyle = true }
+	for _, c := range []struct{ endpoint, bucket, want string }{
+		{"https://ACCOUNT.r2.cloudflarestorage.com/bucket", "bucket", `use "https://ACCOUNT.r2.cloudflarestorage.com"`},
+		{"https://ACCOUNT.r2.cloudflarestorage.com/bucket/", "bucket", `use "https://ACCOUNT.r2.cloudflarestorage.com"`},
+		{"https://ACCOUNT.eu.r2.cloudflarestorage.com/bucket", "bucket", `use "https://ACCOUNT.eu.r2.cloudflarestorage.com"`},
+		{"https://bucket.ACCOUNT.r2.cloudflarestorage.com", "bucket", `use "https://ACCOUNT.r2.cloudflarestorage.com"`},
+		{"https://bucket.nyc3.digitaloceanspaces.com", "bucket", `use "https://nyc3.digitaloceanspaces.com"`},
+		{"https://my.bucket.nyc3.digitaloceanspaces.com", "my.bucket", `use "https://nyc3.digitaloceanspaces.com"`},
+		{"https://bucket.s3.eu-central-1.amazonaws.com", "bucket", `use "https://s3.eu-central-1.amazonaws.com"`},
+		{"https://s3.eu-central-1.amazonaws.com/bucket", "bucket", `use "https://s3.eu-central-1.amazonaws.com"`},
+		{"https://storage.googleapis.com/bucket", "bucket", `use "https://storage.googleapis.com"`},
+		{"https://bucket.storage.googleapis.com", "bucket", `use "https://storage.googleapis.com"`},
+		{"http://minio:9000/bucket", "bucket", `use "http://minio:9000"`},
+		{"https://s3.example.com:8443/gateway/bucket", "bucket", `use "https://s3.example.com:8443/gateway"`},
+		{"https://media.example.com", "media", `use "https://example.com", or if the domain is bound to the bucket, set the client's EndpointResolverV2`},
+		{"https://files.example.com", "files.example.com", "set the client's EndpointResolverV2"},
+		{"https://user:hunter2@bucket.s3.example.com", "bucket", `got "https://bucket.s3.example.com"`},
+	} {
+		for _, option := range []func(*s3.Options){pathStyle, func(*s3.Options) {}} {
+			_, err := endpoint.Resolve(at(c.endpoint, "auto", option), c.bucket, "")
+			require.ErrorContains(t, err, "the endpoint must not ", c.endpoint)
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), "hunter2")
+			if !strings.Contains(c.endpoint, "@") {
+				_, err = endpoint.Resolve(at("http://minio:9000", "auto", option), c.bucket, c.endpoint)
+				require.ErrorContains(t, err, c.want)
+			}
+		}
+	}
+	for _, c := range []struct{ endpoint, bucket string }{
+		{"https://ACCOUNT.r2.cloudflarestorage.com", "bucket"}, {"https://s3.example.com", "buckets"}, {"https://s3.example.com/buckets", "bucket"},
+		{"https://s3.eu-central-1.amazonaws.com", "s3"}, {"https://storage.googleapis.com", "storage"}, {"http://minio:9000", "minio"},
+		{"http://127.0.0.1:9000", "127"}, {"https://bucket-store.example.com", "bucket"}, {"http://localhost:9000", "bucket"},
+		{"https://s3.cn-north-1.amazonaws.com.cn", "s3"},
+	} {
+		_, err := endpoint.Resolve(at(c.endpoint, "auto", pathStyle), c.bucket, "")
+		require.NoError(t, err, c.endpoint)
+	}
+}
+
+func TestResolveRejectsRegionsInTheWrongCase(t *testing.T) {
+	for _, region := range []string{"EU-Central-1", "US-EAST-1", "Auto"} {
+		_, err := endpoint.Resolve(at("https://s3.example.com", region), "bucket", "")
+		require.EqualError(t, err, "the client's region must be in lower case, got \""+region+"\": use \""+strings.ToLower(region)+"\"")
+	}
+}
+
+// boundDomain resolves every bucket to one domain.
+type boundDomain url.URL
+
+func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
+}
+
+// TestResolveBoundDomain checks the way for a domain that is bound to a bucket.
+func TestResolveBoundDomain(t *testing.T) {
+	for _, bucket := range []string{"media", "files.example.com"} {
+		for _, domain := range []string{"files.example.com", "media.example.com"} {
+			client := at("", "eu-central-1", func(o *s3.Options) {
+				o.EndpointResolverV2 = boundDomain{Scheme: "https", Host: domain}
+			})
+			e, err := endpoint.Resolve(client, bucket, "")
+			require.NoError(t, err)
+			require.Equal(t, endpoint.Endpoint{Scheme: "https", Host: domain, Base: "/", Region: "eu-central-1"}, e)
+			require.Equal(t, "https://"+domain, e.Bucket())
+		}
+	}
+}
 
 // FuzzResolve: what an endpoint is made of makes the URL of a bucket that a client reads as it was meant, with room for a
 // key behind it; no error shows what may be a password.
