@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/test/s3test"
@@ -312,9 +313,37 @@ func ExampleViolation() {
 	var violation *presign.Violation
 	fmt.Println(errors.As(err, &violation), violation.Field)
 	// Output:
-	// presign: filename contains a path separator '/'; send the name alone
+	// presign: filename must be a name without a path, got the separator '/'
 	// presign: size must be at most 1048576 bytes, got 2097152
 	// true filename
+}
+
+// boundDomain is an endpoint resolver for a domain that leads to one bucket.
+type boundDomain url.URL
+
+func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
+}
+
+// The SDK adds the bucket to each endpoint. For a domain that is bound to the bucket, such as a CNAME, the client that
+// signs has a resolver that returns the domain as it is. The service's own requests go to the store's endpoint.
+func ExampleNewSigner_boundDomain() {
+	client := s3.New(s3.Options{
+		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""),
+		EndpointResolverV2: boundDomain{Scheme: "https", Host: "files.example.com"},
+	})
+	signer, err := presign.NewSigner(client, "my-bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	}, presign.WithStore(exampleClient))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "me.png", Size: 81234})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(strings.HasPrefix(grant.URL, "https://files.example.com/uploads/"))
+	// Output: true
 }
 
 // A provider that asks at every call (STS, a vault) goes into the SDK's cache. The Signer has the cache renew its

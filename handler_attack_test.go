@@ -150,8 +150,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a C1 control in a name", `{"filename": "a\u0085.png"}`, 422, "filename"},
 		{"an override of direction in a name", `{"filename": "gpj.\u202eexe"}`, 422, "filename"},
 		{"an isolate of direction in a name", `{"filename": "\u2067a.png"}`, 422, "filename"},
-		{"a mark of direction in a name", `{"filename": "a\u200f.png"}`, 422, "filename"},
-		{"an Arabic letter mark in a name", `{"filename": "a\u061c.png"}`, 422, "filename"},
+		{"a mark of direction behind a contradiction", `{"filename": "a.html\u200f", "type": "image/png"}`, 422, "type"},
+		{"an Arabic letter mark within a contradiction", `{"filename": "a.ht\u061cml", "type": "image/png"}`, 422, "type"},
 		{"a long name", `{"filename": "` + strings.Repeat("a", 300) + `"}`, 422, "filename"},
 
 		{"HTML as a picture", `{"filename": "a.png", "type": "text/html"}`, 422, "type"},

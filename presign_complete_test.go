@@ -144,6 +144,50 @@ func TestComplete(t *testing.T) {
 }
 
 // TestCompleteIsNotFound: what is not there, or is of no grant for that key, is not uploaded.
+// TestCompleteRestoresLongNames checks that a name of which the stamp holds a digest comes back whole, also from a copy and
+// beside as much metadata as is allowed. A store that loses Content-Disposition leaves the end of the key, and
+// another name in the header is a violation.
+func TestCompleteRestoresLongNames(t *testing.T) {
+	name := strings.Repeat("\u6f22", 251) + ".png" // 757 bytes, 255 units
+	for _, form := range []bool{false, true} {
+		for _, policy := range []presign.Policy{direct(), final()} {
+			policy.Metadata = []string{"note"}
+			s := open(t, s3test.New(), policy)
+			u := presign.Upload{Filename: name, Metadata: map[string]string{"note": strings.Repeat("x", 1600)}}
+			grant := s.upload(t, u, form, png, nil)
+			for range 2 {
+				o, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+				require.NoError(t, err)
+				require.Equal(t, name, o.Filename)
+			}
+		}
+
+		for disposition, rejected := range map[string]bool{"": false, "attachment; filename*=UTF-8''another.png": true} {
+			s := open(t, s3test.New(), final())
+			grant := s.upload(t, presign.Upload{Filename: name}, form, png, nil)
+			stored, err := s.store.S3().HeadObject(context.Background(), &s3.HeadObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
+			require.NoError(t, err)
+			s.put(t, grant.Key, string(png), func(i *s3.PutObjectInput) {
+				i.Metadata, i.ContentType = stored.Metadata, stored.ContentType
+				if disposition != "" {
+					i.ContentDisposition = &disposition
+				}
+			})
+			o, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+			if rejected {
+				require.Contains(t, violations(t, err)[0], "content-disposition contradicts_grant must be")
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, strings.Repeat("\u6f22", 65)+".png", o.Filename)
+			require.True(t, strings.HasSuffix(grant.Key, "/"+o.Filename))
+			again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+			require.NoError(t, err)
+			require.Equal(t, o, again)
+		}
+	}
+}
+
 func TestCompleteIsNotFound(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, direct())

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/s3presign/presign/internal/objectkey"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/sniff"
@@ -47,6 +48,7 @@ func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 		c.warnOfForeignStamp(ctx, object)
 		return nil, nil
 	}
+	restoreName(object, granted)
 	needed := granted.Checksum != "" || c.Inspect != nil
 	if needed && described == nil {
 		// Another policy granted it, or the upload appeared between the two requests.
@@ -74,9 +76,18 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 	}
 	stamped, err := c.Stamps.OpenPublished(object.Metadata[rules.StampName], c.key)
 	if err != nil {
-		stamped = nil // The service has stored it, or removed its metadata.
+		return &publication{object, nil, beginning}, nil // The service has stored it, or removed its metadata.
 	}
+	restoreName(object, &stamped.Stamp)
 	return &publication{object, stamped, beginning}, nil
+}
+
+// restoreName sets a long file name, of which the stamp holds a digest only, to
+// the one in Content-Disposition. Several stores lose that header of a form. The
+// name is then the end of the key: shorter, but with its extension. Rejecting
+// the file would be worse. Another name in the header stays a violation.
+func restoreName(o *objectstore.Object, granted *stamp.Stamp) {
+	granted.RestoreName(objectkey.Name(o.Header.Get("Content-Disposition")), objectkey.Last(o.Key))
 }
 
 // readAgain reads the final key once more. Without FinalPrefix, it reads a key

@@ -1,6 +1,6 @@
-// Package mediatype holds the media types of file names, and what may be said of a type without looking at a file.
+// Package mediatype holds the media types of file names and decides which type an upload is granted.
 //
-// The table is its own. Package mime reads the tables of the machine it runs on, so that two replicas of a service may
+// The table is its own. Package mime reads the tables of the machine it runs on, so two replicas of a service could
 // disagree.
 package mediatype
 
@@ -10,44 +10,55 @@ import (
 	"strings"
 )
 
-// maxLength is how many bytes of a media type are read. RFC 6838 allows 127 on either side of the slash.
-const maxLength = 255
+const (
+	maxName   = 255     // bytes of type/subtype; RFC 6838 allows 127 on either side of the slash
+	maxLength = 1 << 10 // bytes with parameters
+)
 
-// Parse returns s as "type/subtype" in lower case and drops well-formed parameters. It refuses what a browser could
-// read as another type or as none: lists, wildcards, parameters that are not name=value, whatever is not ASCII.
+const (
+	blanks     = " \t"     // OWS in RFC 9110
+	whiteSpace = " \t\r\n" // what the WHATWG strips from both ends
+)
+
+// Parse returns s as "type/subtype" in lower case and drops its parameters. It accepts every media type that is valid
+// by RFC 9110, and surrounding white space. It rejects lists, wildcards, and parameters that are not name=value,
+// because a browser could read another type from them, or none.
 //
-// See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1.
+// See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 and
+// https://mimesniff.spec.whatwg.org/#parsing-a-mime-type.
 func Parse(s string) (string, error) {
 	if settled(s) {
 		return s, nil
 	}
 	if len(s) > maxLength {
-		return "", fmt.Errorf("a media type of %d bytes is too long: %d are enough", len(s), maxLength)
+		return "", fmt.Errorf("must be a media type of at most %d bytes, got %d", maxLength, len(s))
 	}
-	name := strings.Trim(s, " ")
+	name := strings.Trim(s, whiteSpace)
 	var parameters string
 	if i := strings.IndexByte(name, ';'); i >= 0 {
-		name, parameters = strings.TrimRight(name[:i], " "), name[i:]
+		name, parameters = strings.TrimRight(name[:i], blanks), name[i:]
 	}
 	switch typ, subtype, _ := strings.Cut(name, "/"); {
 	case name == "":
-		return "", errors.New("a media type is missing: write one as type/subtype")
+		return "", errors.New("must be a media type such as image/png, got none")
+	case len(name) > maxName:
+		return "", fmt.Errorf("must be a media type of at most %d bytes, got %d", maxName, len(name))
 	case strings.Contains(name, ","):
-		return "", fmt.Errorf("%.40q is a list: name one media type", s)
+		return "", fmt.Errorf("must be one media type, got the list %.40q", s)
 	case !token(typ) || !token(subtype):
-		return "", fmt.Errorf("%.40q is not a media type: write one as type/subtype", s)
+		return "", fmt.Errorf("must be a media type such as image/png, got %.40q", s)
 	case strings.Contains(name, "*"):
-		return "", fmt.Errorf("%.40q is a pattern: name one media type", s)
+		return "", fmt.Errorf("must be one media type, got the pattern %.40q", s)
 	case !wellFormed(parameters):
-		return "", fmt.Errorf("%.40q has a parameter that is not name=value", s)
+		return "", fmt.Errorf("must be a media type whose parameters are name=value, got %.40q", s)
 	}
 	return strings.ToLower(name), nil
 }
 
-// settled reports whether s is as Parse returns it, which most that is asked about is.
+// settled reports whether s is already in the form that Parse returns. Most types are.
 func settled(s string) bool {
 	slash := strings.IndexByte(s, '/')
-	if slash <= 0 || slash == len(s)-1 || len(s) > maxLength {
+	if slash <= 0 || slash == len(s)-1 || len(s) > maxName {
 		return false
 	}
 	for i := range len(s) {
@@ -58,18 +69,23 @@ func settled(s string) bool {
 	return true
 }
 
-// wellFormed reports whether s is a row of parameters, each behind its semicolon.
+// wellFormed reports whether s is a sequence of parameters, each behind its semicolon. Parameters may be empty (RFC
+// 9110, section 5.6.6).
 func wellFormed(s string) bool {
 	for s != "" {
-		name, value, _ := strings.Cut(strings.TrimLeft(s[1:], " "), "=")
+		s = strings.TrimLeft(s[1:], blanks)
+		if s == "" || s[0] == ';' {
+			continue
+		}
+		name, value, _ := strings.Cut(s, "=")
 		end := quotedLength(value)
 		if end == 0 {
-			if end = strings.IndexAny(value, " ;"); end < 0 {
+			if end = strings.IndexAny(value, blanks+";"); end < 0 {
 				end = len(value)
 			}
 			unquoted := value[:end]
 			if strings.EqualFold(name, "codecs") {
-				// What Chrome's MediaRecorder calls its recordings: "video/webm;codecs=vp8,opus".
+				// Chromium's MediaRecorder declares "video/webm;codecs=vp8,opus".
 				unquoted = strings.ReplaceAll(unquoted, ",", "")
 			}
 			if !token(unquoted) {
@@ -79,7 +95,7 @@ func wellFormed(s string) bool {
 		if !token(name) {
 			return false
 		}
-		s = strings.TrimLeft(value[end:], " ")
+		s = strings.TrimLeft(value[end:], blanks)
 		if s != "" && s[0] != ';' {
 			return false
 		}
@@ -87,25 +103,28 @@ func wellFormed(s string) bool {
 	return true
 }
 
-// quotedLength returns the length of the quoted string that s begins with, or 0.
+// quotedLength returns the length of the quoted string that s begins with, or 0. The string may hold a tab and bytes
+// that are not ASCII.
 func quotedLength(s string) int {
 	if s == "" || s[0] != '"' {
 		return 0
 	}
 	for i := 1; i < len(s); i++ {
 		switch c := s[i]; {
-		case c < ' ' || c > '~':
+		case control(c):
 			return 0
 		case c == '"':
 			return i + 1
 		case c == '\\':
-			if i++; i < len(s) && (s[i] < ' ' || s[i] > '~') {
+			if i++; i < len(s) && control(s[i]) {
 				return 0
 			}
 		}
 	}
 	return 0
 }
+
+func control(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func token(s string) bool {
 	for i := range len(s) {
@@ -116,7 +135,7 @@ func token(s string) bool {
 	return s != ""
 }
 
-// tokenByte marks what a token is made of (RFC 9110, section 5.6.2).
+// tokenByte marks the bytes of a token (RFC 9110, section 5.6.2).
 var tokenByte = func() (set [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~") {
 		set[c] = true
@@ -124,8 +143,8 @@ var tokenByte = func() (set [256]bool) {
 	return set
 }()
 
-// ParsePattern returns in lower case what a policy may name: a type ("image/png"), all types of a kind ("image/*") or
-// all ("*/*"). It refuses patterns that could admit nothing.
+// ParsePattern returns a policy's pattern in lower case: a type ("image/png"), all types of a kind ("image/*") or all
+// ("*/*"). It rejects patterns that could admit nothing.
 func ParsePattern(s string) (string, error) {
 	pattern := strings.ToLower(s)
 	if pattern == "*/*" {
@@ -162,8 +181,8 @@ func Match(pattern, typ string) bool {
 	return all && !active(typ) && (kind == "*" || kind == typ[:strings.IndexByte(typ, '/')])
 }
 
-// Never reports whether a type is one of those for which a browser guesses from the bytes what the file is, HTML
-// included. Whatever Parse refuses is one.
+// Never reports whether browsers ignore a type and guess from the bytes what the file is, HTML included. Everything
+// that Parse rejects is such a type.
 //
 // See https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource.
 func Never(typ string) bool {
@@ -171,7 +190,7 @@ func Never(typ string) bool {
 	return err != nil || never(typ)
 }
 
-// never is Never for what Parse returned.
+// never is Never for a type that Parse returned.
 func never(typ string) bool {
 	switch typ {
 	case "unknown/unknown", "application/unknown",
@@ -181,14 +200,14 @@ func never(typ string) bool {
 	return false
 }
 
-// Active reports whether a browser may run a file of this type, or render it with the scripts in it, on the origin that
-// serves it. Types for which a browser guesses are active.
+// Active reports whether a browser might run a file of this type, or render it with the scripts in it, on the origin
+// that serves it. Types for which a browser guesses are active.
 func Active(typ string) bool {
 	typ, err := Parse(typ)
 	return err != nil || active(typ)
 }
 
-// active is Active for what Parse returned.
+// active is Active for a type that Parse returned.
 func active(typ string) bool {
 	if never(typ) {
 		return true
@@ -207,7 +226,7 @@ func active(typ string) bool {
 		"application/x-shockwave-flash", "application/vnd.adobe.flash.movie", "application/futuresplash":
 		return true
 
-	// All that WHATWG counts as JavaScript: https://mimesniff.spec.whatwg.org/#javascript-mime-type.
+	// The WHATWG counts all of these as JavaScript: https://mimesniff.spec.whatwg.org/#javascript-mime-type.
 	case "application/ecmascript", "application/javascript", "application/x-ecmascript", "application/x-javascript",
 		"text/ecmascript", "text/javascript", "text/javascript1.0", "text/javascript1.1", "text/javascript1.2",
 		"text/javascript1.3", "text/javascript1.4", "text/javascript1.5", "text/jscript", "text/livescript",
@@ -216,39 +235,4 @@ func active(typ string) bool {
 	}
 	return strings.HasSuffix(typ, "+xml") || // XHTML and SVG; in any other dialect an XHTML element may stand
 		strings.HasPrefix(typ, "multipart/") || strings.HasPrefix(typ, "message/")
-}
-
-// ByExtension returns the types that do not contradict a file name: the preferred one of its extension first, then what
-// browsers and systems also declare for it. It is nil where the extension is unknown. The slice must not be changed.
-func ByExtension(name string) []string {
-	extension := name[strings.LastIndexByte(name, '.')+1:]
-	if len(extension) == len(name) {
-		return nil
-	}
-	var lower [maxExtension]byte
-	if len(extension) > len(lower) {
-		return nil
-	}
-	for i := range len(extension) {
-		c := extension[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		lower[i] = c
-	}
-	return byExtension[string(lower[:len(extension)])]
-}
-
-// Same reports whether a and b name the same format: "image/jpg" and "image/pjpeg" are "image/jpeg".
-func Same(a, b string) bool {
-	a, errA := Parse(a)
-	b, errB := Parse(b)
-	if errA != nil || errB != nil {
-		return false
-	}
-	if a == b {
-		return true
-	}
-	format, known := formats[a]
-	return known && format == formats[b]
 }

@@ -16,126 +16,7 @@ const maxExtension = 17
 // browsers and systems declare by the extension alone, where another format has it too (".ts", ".key"), where a program
 // has taken it (a ".csv" is application/vnd.ms-excel on Windows with Excel), or where they know no better than
 // text/plain. What is active stands with active types only, so that a name cannot let it pass as text.
-const table = `
-# Images
-jpg jpeg jpe jfif pjpeg pjp | image/jpeg image/jpg image/pjpeg image/x-jpeg image/x-citrix-jpeg
-png apng          | image/png image/apng image/x-png image/vnd.mozilla.apng image/x-citrix-png
-gif               | image/gif image/x-citrix-gif
-webp              | image/webp image/x-webp
-avif avifs        | image/avif image/avif-sequence
-heic heics        | image/heic image/heic-sequence | image/heif image/heif-sequence
-heif heifs hif    | image/heif image/heif-sequence | image/heic image/heic-sequence image/avif
-tif tiff          | image/tiff image/x-tiff image/tif
-bmp dib           | image/bmp image/x-ms-bmp image/x-bmp image/x-windows-bmp
-ico cur           | image/x-icon image/vnd.microsoft.icon image/ico image/icon image/x-ico | image/x-win-bitmap
-icns              | image/icns image/x-icns
-svg svgz          | image/svg+xml
-jxl               | image/jxl
-jp2 j2k jpg2      | image/jp2 image/jpeg2000 image/jpeg2000-image image/x-jpeg2000-image | image/x-jp2-codestream
-jpx jpf           | image/jpx
-jxr wdp hdp       | image/jxr image/vnd.ms-photo
-bpg               | image/bpg
-tga               | image/x-tga image/tga image/targa image/x-targa
-dds               | image/vnd.ms-dds image/x-dds
-exr               | image/x-exr image/exr image/aces
-hdr               | image/vnd.radiance image/x-hdr
-ktx               | image/ktx
-ktx2              | image/ktx2
-pcx               | image/vnd.zbrush.pcx image/x-pcx image/pcx
-pbm               | image/x-portable-bitmap | text/plain
-pgm               | image/x-portable-graymap | text/plain
-ppm               | image/x-portable-pixmap | text/plain
-pnm               | image/x-portable-anymap | text/plain
-xbm               | image/x-xbitmap image/x-xbm image/xbm | text/plain
-xpm               | image/x-xpixmap image/x-xpm image/xpm | text/plain
-emf               | image/emf image/x-emf application/emf application/x-emf
-wmf               | image/wmf image/x-wmf application/wmf application/x-wmf application/x-msmetafile
-djvu djv          | image/vnd.djvu image/x-djvu image/x.djvu image/djvu | image/vnd.djvu+multipage
-psd psb           | image/vnd.adobe.photoshop image/x-photoshop image/photoshop image/psd image/x-psd application/x-photoshop application/photoshop application/psd
-xcf               | image/x-xcf application/x-xcf
-kra               | application/x-krita
-dng               | image/x-adobe-dng image/dng
-cr2               | image/x-canon-cr2 image/cr2
-cr3               | image/x-canon-cr3 image/cr3
-crw               | image/x-canon-crw image/crw
-nef               | image/x-nikon-nef image/nef
-nrw               | image/x-nikon-nrw image/nrw
-arw               | image/x-sony-arw image/arw
-sr2               | image/x-sony-sr2 image/sr2
-srf               | image/x-sony-srf image/srf
-srw               | image/x-samsung-srw image/srw
-raf               | image/x-fuji-raf image/raf
-orf               | image/x-olympus-orf image/orf
-rw2               | image/x-panasonic-rw2 image/rw2 | image/x-panasonic-raw2
-raw               | image/x-panasonic-rw image/x-panasonic-raw image/raw image/x-raw
-pef               | image/x-pentax-pef image/pef
-x3f               | image/x-sigma-x3f image/x3f
-erf               | image/x-epson-erf image/erf
-kdc               | image/x-kodak-kdc image/kdc
-dcr               | image/x-kodak-dcr image/dcr
-mrw               | image/x-minolta-mrw image/mrw
-3fr               | image/x-hasselblad-3fr image/3fr
-iiq               | image/x-phaseone-iiq image/iiq
-
-# Video
-mp4 m4v mpg4 mp4v | video/mp4 video/x-m4v video/x-mp4 video/mp4v-es | audio/mp4 application/mp4
-mov qt            | video/quicktime video/x-quicktime
-webm              | video/webm | audio/webm video/x-matroska
-mkv mk3d          | video/x-matroska video/matroska | audio/x-matroska video/x-matroska-3d video/webm
-avi divx          | video/x-msvideo video/avi video/msvideo video/x-avi video/vnd.avi video/divx video/vnd.divx
-mpg mpeg mpe m1v m2v | video/mpeg video/mpg video/x-mpeg video/x-mpg video/mpeg-system video/x-mpeg-system video/x-mpeg2
-vob               | video/mpeg | video/dvd video/x-ms-vob
-ogv               | video/ogg video/x-ogg video/x-theora+ogg | application/ogg
-ogm               | video/ogg | video/x-ogm+ogg application/ogg
-ogx               | application/ogg application/x-ogg | audio/ogg video/ogg
-3gp 3gpp          | video/3gpp video/3gp | audio/3gpp
-3g2 3gpp2         | video/3gpp2 video/3g2 | audio/3gpp2
-ts mts            | video/mp2t video/vnd.dlna.mpeg-tts video/mpeg-ts | text/typescript text/x-typescript application/typescript application/x-typescript text/vnd.trolltech.linguist text/plain
-m2ts m2t          | video/mp2t
-flv               | video/x-flv video/flv application/x-flash-video
-f4v               | video/x-f4v | video/mp4
-wmv               | video/x-ms-wmv | video/x-ms-asf
-asf               | video/x-ms-asf application/vnd.ms-asf | video/x-ms-wmv
-mxf               | application/mxf
-dv                | video/dv video/x-dv
-mj2 mjp2          | video/mj2
-rm                | application/vnd.rn-realmedia | audio/x-pn-realaudio
-rmvb              | application/vnd.rn-realmedia-vbr | application/vnd.rn-realmedia
-m3u8              | application/vnd.apple.mpegurl application/x-mpegurl | audio/x-mpegurl audio/mpegurl application/mpegurl text/plain
-mpd               | application/dash+xml
-
-# Audio
-mp3 mpga          | audio/mpeg audio/mp3 audio/x-mp3 audio/x-mpeg audio/mpg audio/x-mpg audio/mpeg3 audio/x-mpeg-3
-mp2 mpa           | audio/mpeg | audio/mp2 audio/x-mp2 video/mpeg
-m4a m4b m4p m4r   | audio/mp4 audio/x-m4a audio/m4a audio/x-m4b audio/x-m4p audio/x-m4r audio/mp4a-latm | video/mp4 audio/mpeg audio/aac application/mp4
-aac adts          | audio/aac audio/x-aac audio/aacp audio/vnd.dlna.adts audio/aac-adts audio/x-hx-aac-adts
-wav wave          | audio/wav audio/x-wav audio/wave audio/vnd.wave audio/x-pn-wav
-flac              | audio/flac audio/x-flac
-ogg oga           | audio/ogg audio/x-ogg audio/vorbis audio/x-vorbis+ogg | application/ogg video/ogg video/x-theora+ogg audio/opus audio/x-flac+ogg audio/x-speex+ogg
-opus              | audio/opus audio/x-opus+ogg | audio/ogg application/ogg
-spx               | audio/x-speex audio/speex audio/x-speex+ogg | audio/ogg application/ogg
-weba              | audio/webm | video/webm
-mka               | audio/x-matroska audio/matroska | video/x-matroska
-mid midi kar rmi  | audio/midi audio/x-midi audio/mid audio/sp-midi
-amr               | audio/amr audio/x-amr audio/amr-nb | audio/3gpp
-awb               | audio/amr-wb | audio/3gpp
-aif aiff aifc     | audio/aiff audio/x-aiff audio/x-aifc
-au snd            | audio/basic audio/x-au
-caf               | audio/x-caf audio/caf
-wma               | audio/x-ms-wma audio/wma | video/x-ms-asf
-ape               | audio/ape audio/x-ape audio/x-monkeys-audio
-mpc               | audio/musepack audio/x-musepack
-wv                | audio/x-wavpack audio/wavpack
-tta               | audio/x-tta audio/tta
-ac3               | audio/ac3 audio/x-ac3 audio/vnd.dolby.dd-raw
-eac3 ec3          | audio/eac3
-dts               | audio/vnd.dts audio/x-dts
-dsf               | audio/dsf audio/x-dsf
-dff               | audio/x-dff audio/dff
-ra ram            | audio/vnd.rn-realaudio audio/x-realaudio | audio/x-pn-realaudio application/ram
-m3u               | audio/x-mpegurl audio/mpegurl audio/m3u audio/x-m3u | application/vnd.apple.mpegurl application/x-mpegurl text/plain
-pls               | audio/x-scpls audio/scpls application/pls | text/plain
-
+const table = media + `
 # Documents
 pdf               | application/pdf application/x-pdf application/acrobat application/nappdf text/pdf
 doc               | application/msword application/vnd.ms-word application/x-msword application/vnd.msword application/wps-office.doc | application/kswps application/rtf
@@ -144,14 +25,14 @@ docx              | application/vnd.openxmlformats-officedocument.wordprocessing
 docm              | application/vnd.ms-word.document.macroenabled.12
 dotx              | application/vnd.openxmlformats-officedocument.wordprocessingml.template
 dotm              | application/vnd.ms-word.template.macroenabled.12
-xls xlt xla xlm   | application/vnd.ms-excel application/msexcel application/x-msexcel application/vnd.msexcel application/excel application/x-excel application/wps-office.xls | application/kset
+xls xlt xla xlm xlc xld xlw | application/vnd.ms-excel application/msexcel application/x-msexcel application/vnd.msexcel application/excel application/x-excel application/wps-office.xls | application/kset
 xlsx              | application/vnd.openxmlformats-officedocument.spreadsheetml.sheet application/wps-office.xlsx | application/kset
 xlsm              | application/vnd.ms-excel.sheet.macroenabled.12
 xlsb              | application/vnd.ms-excel.sheet.binary.macroenabled.12
 xltx              | application/vnd.openxmlformats-officedocument.spreadsheetml.template
 xltm              | application/vnd.ms-excel.template.macroenabled.12
 xlam              | application/vnd.ms-excel.addin.macroenabled.12
-ppt pps ppa       | application/vnd.ms-powerpoint application/mspowerpoint application/x-mspowerpoint application/powerpoint application/wps-office.ppt | application/ksdps
+ppt pps ppa ppz   | application/vnd.ms-powerpoint application/mspowerpoint application/x-mspowerpoint application/powerpoint application/wps-office.ppt | application/ksdps
 pptx              | application/vnd.openxmlformats-officedocument.presentationml.presentation application/wps-office.pptx | application/ksdps
 pptm              | application/vnd.ms-powerpoint.presentation.macroenabled.12
 ppsx              | application/vnd.openxmlformats-officedocument.presentationml.slideshow
@@ -167,37 +48,46 @@ otp               | application/vnd.oasis.opendocument.presentation-template
 odg               | application/vnd.oasis.opendocument.graphics
 otg               | application/vnd.oasis.opendocument.graphics-template
 odf               | application/vnd.oasis.opendocument.formula
-odc               | application/vnd.oasis.opendocument.chart
+odc               | application/vnd.oasis.opendocument.chart | text/x-ms-odc
 odb               | application/vnd.oasis.opendocument.base application/vnd.oasis.opendocument.database
+fodt              | application/vnd.oasis.opendocument.text-flat-xml | application/xml text/xml
+fods              | application/vnd.oasis.opendocument.spreadsheet-flat-xml | application/xml text/xml
+fodp              | application/vnd.oasis.opendocument.presentation-flat-xml | application/xml text/xml
+fodg              | application/vnd.oasis.opendocument.graphics-flat-xml | application/xml text/xml
 sxw               | application/vnd.sun.xml.writer
 sxc               | application/vnd.sun.xml.calc
 sxi               | application/vnd.sun.xml.impress
-rtf               | application/rtf text/rtf application/x-rtf text/richtext | application/msword text/plain
+rtf rtx           | application/rtf text/rtf application/x-rtf text/richtext | application/msword text/plain
 pages             | application/vnd.apple.pages application/x-iwork-pages-sffpages
 numbers           | application/vnd.apple.numbers application/x-iwork-numbers-sffnumbers
+keynote           | application/vnd.apple.keynote application/x-iwork-keynote-sffkey
 key               | application/vnd.apple.keynote application/x-iwork-keynote-sffkey | application/pgp-keys application/x-pem-file application/pkcs8 text/plain
 epub              | application/epub+zip application/x-epub+zip
-mobi prc          | application/x-mobipocket-ebook | application/vnd.palm
-azw azw3          | application/vnd.amazon.mobi8-ebook application/x-mobi8-ebook application/vnd.amazon.ebook
+mobi prc          | application/x-mobipocket-ebook | application/vnd.palm application/x-pilot model/prc
+azw azw3 kfx      | application/vnd.amazon.mobi8-ebook application/x-mobi8-ebook application/vnd.amazon.ebook
 fb2               | application/x-fictionbook+xml
-cbz               | application/vnd.comicbook+zip application/x-cbz | application/zip
+cbz               | application/vnd.comicbook+zip application/x-cbz | application/zip application/x-cbr
 cbr               | application/vnd.comicbook-rar application/x-cbr | application/vnd.rar application/x-rar
-ps eps epsf       | application/postscript application/eps application/x-eps image/eps image/x-eps
+cb7               | application/x-cb7 | application/x-cbr
+cbt               | application/x-cbt | application/x-cbr
+cba               | application/x-cba | application/x-cbr
+ps eps epsf epsi eps2 eps3 | application/postscript application/eps application/x-eps image/eps image/x-eps
 ai                | application/illustrator application/vnd.adobe.illustrator | application/postscript application/pdf
 indd              | application/x-indesign
 cdr               | application/vnd.corel-draw application/coreldraw application/x-coreldraw application/cdr application/x-cdr image/x-cdr image/x-coreldraw
-vsd vst vss       | application/vnd.visio application/x-visio
-vsdx              | application/vnd.ms-visio.drawing | application/vnd.visio
-mpp mpt           | application/vnd.ms-project application/msproject application/x-project
+vsd vss vsw       | application/vnd.visio application/x-visio
+vst               | application/vnd.visio application/x-visio | image/x-tga
+vsdx vsdm vssx vstx vssm vstm | application/vnd.ms-visio.drawing
+mpp mpt           | application/vnd.ms-project application/msproject application/x-project | audio/x-musepack
 pub               | application/x-mspublisher application/vnd.ms-publisher | text/plain
-one               | application/onenote application/msonenote
-wps wks           | application/vnd.ms-works
-wpd               | application/vnd.wordperfect application/wordperfect application/x-wordperfect
+one onea onepkg onetmp onetoc onetoc2 | application/onenote application/msonenote
+wps wks wcm wdb xlr | application/vnd.ms-works | application/vnd.lotus-1-2-3
+wpd wp wp4 wp5 wp6 wpp | application/vnd.wordperfect application/wordperfect application/x-wordperfect
 xps               | application/vnd.ms-xpsdocument application/xps
 oxps              | application/oxps
 hwp               | application/x-hwp application/vnd.hancom.hwp application/haansofthwp application/vnd.haansoft-hwp
 hwpx              | application/vnd.hancom.hwpx application/haansofthwpx
-chm               | application/vnd.ms-htmlhelp application/x-chm
+chm               | application/vnd.ms-htmlhelp application/x-chm | chemical/x-chemdraw
 
 # Text
 txt text          | text/plain
@@ -217,18 +107,18 @@ map har           | application/json | text/plain
 yaml yml          | application/yaml text/yaml text/x-yaml application/x-yaml text/vnd.yaml | text/plain
 toml              | application/toml text/x-toml text/toml | text/plain
 ini cfg conf properties env | text/plain | text/x-ini application/x-wine-extension-ini text/x-java-properties
-ics ifb           | text/calendar application/ics | text/x-vcalendar text/plain
+ics ifb ical icalendar | text/calendar application/ics | text/x-vcalendar text/plain
 vcs               | text/x-vcalendar | text/calendar text/plain
 vcf vcard         | text/vcard text/x-vcard text/directory | text/plain
 srt               | application/x-subrip application/x-srt text/srt text/x-srt | text/plain
 vtt               | text/vtt | text/plain
-ass ssa           | text/x-ssa text/x-ass | text/plain
-sub               | text/x-microdvd | text/x-mpsub text/x-subviewer text/plain
+ass ssa           | text/x-ssa text/x-ass | text/plain audio/aac
+sub               | text/x-microdvd | text/x-mpsub text/x-subviewer text/plain image/vnd.dvb.subtitle text/vnd.dvb.subtitle
 tex ltx sty cls   | text/x-tex application/x-tex application/x-latex text/x-latex | text/plain
 bib               | text/x-bibtex application/x-bibtex | text/plain
 rst               | text/x-rst text/prs.fallenstein.rst | text/plain
 adoc asciidoc     | text/asciidoc text/x-asciidoc | text/plain
-org               | text/org text/x-org | text/plain
+org               | text/org text/x-org | text/plain application/vnd.lotus-organizer
 po                | text/x-gettext-translation text/x-po application/x-gettext | text/plain
 pot               | application/vnd.ms-powerpoint | text/x-gettext-translation-template text/x-pot text/plain
 diff patch        | text/x-diff text/x-patch | text/plain
@@ -236,15 +126,15 @@ plist             | application/x-plist | text/plain
 
 # Active: browsers run these
 html htm shtml shtm ehtml html5 stm | text/html | application/xhtml+xml
-xhtml xht xhtm    | application/xhtml+xml | text/html application/xml text/xml
-xml ps1xml        | application/xml text/xml
+xhtml xht xhtm    | application/xhtml+xml | text/html application/xml text/xml application/vnd.pwg-xhtml-print+xml
+xml ps1xml resx resw vcxproj csproj vbproj fsproj vcproj sqlproj wixproj nuspec vsixmanifest wxs wxi wxl rng xib storyboard fxml axml jrxml xmi xbrl rdl rdlc edmx dbml dtsx tmx tbx vdx vsx vtx vtu vtp vti qrc urdf xacro dsml | application/xml text/xml
 xsl xslt xbl      | application/xslt+xml text/xsl | application/xml text/xml
 xsd               | application/xml
 dtd               | application/xml-dtd | application/xml text/xml
 ent               | application/xml-external-parsed-entity text/xml-external-parsed-entity
 rss               | application/rss+xml application/x-rss+xml | application/xml text/xml
 atom              | application/atom+xml | application/xml text/xml
-rdf owl           | application/rdf+xml text/rdf | application/xml text/xml
+rdf owl xmp rdfs | application/rdf+xml text/rdf | application/xml text/xml
 wsdl              | application/wsdl+xml | application/xml text/xml
 xul               | application/vnd.mozilla.xul+xml | application/xml text/xml
 xaml              | application/xaml+xml | application/xml text/xml
@@ -261,6 +151,47 @@ ttml dfxp         | application/ttml+xml | application/xml text/xml
 smil              | application/smil+xml | application/xml text/xml
 xspf              | application/xspf+xml application/x-xspf+xml | application/xml text/xml
 musicxml          | application/vnd.recordare.musicxml+xml | application/xml text/xml
+xfdf              | application/vnd.adobe.xfdf | application/xml text/xml
+xdp               | application/vnd.adobe.xdp+xml | application/xml text/xml
+dita ditamap ditaval | application/dita+xml | application/xml text/xml
+graphml           | application/graphml+xml application/x-graphml+xml | application/xml text/xml
+gexf              | application/gexf+xml | application/xml text/xml
+dbk docbook       | application/docbook+xml application/x-docbook+xml | application/xml text/xml
+tei teicorpus     | application/tei+xml | application/xml text/xml
+mets              | application/mets+xml | application/xml text/xml
+mods              | application/mods+xml | application/xml text/xml
+mads              | application/mads+xml | application/xml text/xml
+mrcx              | application/marcxml+xml | application/xml text/xml
+ncx               | application/x-dtbncx+xml | application/xml text/xml
+opf               | application/oebps-package+xml | application/xml text/xml
+dtb               | application/x-dtbook+xml | application/xml text/xml
+wadl              | application/vnd.sun.wadl+xml | application/xml text/xml
+sbml              | application/sbml+xml | application/xml text/xml
+cdxml             | application/vnd.chemdraw+xml | application/xml text/xml
+cml               | chemical/x-cml+xml | application/cellml+xml application/xml text/xml
+owx               | application/owl+xml | application/xml text/xml
+csl               | application/vnd.citationstyles.style+xml | application/xml text/xml
+ssml              | application/ssml+xml | application/xml text/xml
+vxml              | application/voicexml+xml | application/xml text/xml
+ccxml             | application/ccxml+xml | application/xml text/xml
+scxml             | application/scxml+xml | application/xml text/xml
+grxml             | application/srgs+xml | application/xml text/xml
+srx               | application/sparql-results+xml | application/xml text/xml
+metalink          | application/metalink+xml | application/xml text/xml
+meta4             | application/metalink4+xml | application/xml text/xml
+inkml ink         | application/inkml+xml | application/xml text/xml
+yin               | application/yin+xml | application/xml text/xml
+xpl               | application/xproc+xml | application/xml text/xml
+bpmn              | application/bpmn+xml | application/xml text/xml
+dmn               | application/dmn+xml | application/xml text/xml
+mei               | application/mei+xml application/vnd.mei+xml | application/xml text/xml
+osdx              | application/opensearchdescription+xml | application/xml text/xml
+f4m               | application/f4m+xml | application/xml text/xml
+aml               | application/automationml-aml+xml | application/xml text/xml
+swidtag           | application/swid+xml | application/xml text/xml
+its               | application/its+xml | application/xml text/xml
+emma              | application/emma+xml | application/xml text/xml
+rsd               | application/rsd+xml | application/xml text/xml
 opml              | text/x-opml+xml | application/xml text/xml
 mpkg              | application/vnd.apple.installer+xml
 css               | text/css
@@ -269,7 +200,7 @@ wasm              | application/wasm
 swf               | application/x-shockwave-flash application/vnd.adobe.flash.movie application/futuresplash
 hta               | application/hta text/hta
 htc               | text/x-component
-vbs vbe vb jse ws wsf wsh wsc sct | text/vbscript text/vbs
+vbs vbe vb jse ws wsf wsh wsc sct | text/vbscript text/vbs | text/scriptlet text/x-scriptlet
 mht mhtml         | multipart/related application/x-mimearchive | message/rfc822
 eml               | message/rfc822
 webarchive        | application/x-webarchive
@@ -287,7 +218,7 @@ rs                | text/rust text/x-rust | text/plain
 py pyw            | text/x-python text/x-python-script text/x-script.python application/x-python text/x-python3 | text/plain
 rb                | text/x-ruby application/x-ruby text/ruby-script text/x-ruby-script | text/plain
 php php5 phtml phar | application/x-httpd-php application/x-php text/x-php text/php text/x-php-script | text/plain
-pl pm             | text/x-perl application/x-perl text/x-perl-script | text/plain
+pl pm             | text/x-perl application/x-perl text/x-perl-script | text/plain application/x-pagemaker
 lua               | text/x-lua application/x-lua | text/plain
 sh bash zsh       | application/x-sh text/x-sh application/x-shellscript text/x-shellscript text/x-script.sh | text/plain
 asp aspx          | application/x-asp text/asp text/x-asp | text/plain
@@ -304,7 +235,7 @@ kt kts            | text/x-kotlin | text/plain
 scala             | text/x-scala | text/plain
 groovy gradle     | text/x-groovy | text/x-gradle text/plain
 swift             | text/x-swift text/swift | text/plain
-m                 | text/x-objcsrc text/x-objective-c | text/x-matlab text/x-octave text/plain
+m                 | text/x-objcsrc text/x-objective-c | text/x-matlab text/x-octave text/plain application/vnd.wolfram.mathematica.package
 mm                | text/x-objc++src | application/x-freemind text/x-troff-mm text/plain
 dart              | text/x-dart application/dart application/vnd.dart | text/plain
 r                 | text/x-r text/x-r-source | text/plain
@@ -345,15 +276,6 @@ xpi               | application/x-xpinstall
 crx               | application/x-chrome-extension
 torrent           | application/x-bittorrent
 
-# Fonts
-ttf               | font/ttf application/x-font-ttf application/x-font-truetype application/font-ttf | font/sfnt application/font-sfnt
-otf               | font/otf application/x-font-otf application/x-font-opentype application/vnd.ms-opentype application/font-otf | font/sfnt application/font-sfnt application/vnd.oasis.opendocument.formula-template
-ttc otc           | font/collection
-woff              | font/woff application/font-woff application/x-font-woff
-woff2             | font/woff2 application/font-woff2 application/x-font-woff2
-eot               | application/vnd.ms-fontobject application/x-font-eot
-pfb pfa           | application/x-font-type1 application/x-font
-
 # Models and drawings
 glb               | model/gltf-binary
 gltf              | model/gltf+json | application/json
@@ -363,10 +285,17 @@ mtl               | model/mtl | text/plain
 ply               | model/ply application/x-ply application/ply | text/plain
 3mf               | model/3mf application/vnd.ms-3mfdocument
 usdz              | model/vnd.usdz+zip
-step stp          | model/step application/step application/x-step | text/plain
+step stp p21 stpnc | model/step application/step application/x-step | text/plain
 iges igs          | model/iges application/iges | text/plain
-wrl vrml          | model/vrml x-world/x-vrml | text/plain
-blend             | application/x-blender
+wrl vrml vrm wrz flr xaf xof | model/vrml x-world/x-vrml | text/plain
+blend blender     | application/x-blender
+jt                | model/jt
+u3d               | model/u3d
+usda usdc usd     | model/vnd.usd model/vnd.usda
+dwf               | model/vnd.dwf drawing/x-dwf
+x3db              | model/x3d+binary model/x3d+fastinfoset
+x3dbz             | model/x3d+binary
+x3dv x3dvz        | model/x3d-vrml model/x3d+vrml
 skp               | application/vnd.sketchup.skp
 gcode             | text/x-gcode text/x.gcode | text/plain
 dwg               | image/vnd.dwg image/x-dwg application/acad application/x-acad application/dwg application/x-dwg application/x-autocad
@@ -391,7 +320,8 @@ sav               | application/x-spss-sav application/x-spss-savefile
 dta               | application/x-stata-dta application/x-stata
 sas7bdat          | application/x-sas-data
 dcm               | application/dicom
-fits              | application/fits image/fits image/x-fits
+fits fts          | application/fits image/fits image/x-fits
+fit               | application/vnd.ant.fit | application/fits image/fits
 pcap              | application/vnd.tcpdump.pcap application/x-pcap application/pcap
 warc              | application/warc
 cbor              | application/cbor
@@ -400,8 +330,8 @@ msgpack           | application/vnd.msgpack application/msgpack application/x-ms
 bin               | application/octet-stream binary/octet-stream application/x-octet-stream application/binary
 
 # Mail
-msg oft           | application/vnd.ms-outlook application/x-msg
-pst ost           | application/vnd.ms-outlook-pst | application/vnd.ms-outlook
+msg oft           | application/vnd.ms-outlook application/x-msg | text/plain
+pst ost           | application/vnd.ms-outlook-pst
 mbox              | application/mbox
 
 # Keys and certificates
@@ -427,7 +357,8 @@ exe dll com scr sys cpl | application/vnd.microsoft.portable-executable applicat
 msi msp           | application/x-msi application/x-ms-installer | application/x-msdownload
 msix appx         | application/msix application/appx application/vnd.ms-appx
 lnk pif scf appref-ms library-ms search-ms settingcontent-ms diagcab | application/x-ms-shortcut
-url webloc        | application/internet-shortcut application/x-mswinurl application/x-url
+url               | application/internet-shortcut application/x-mswinurl application/x-url
+webloc            | application/x-apple-webloc | application/internet-shortcut
 msc gadget hlp xll application theme inf iqy | application/x-ms-application
 slk               | application/x-sylk text/x-sylk
 command terminal workflow | application/x-apple-script
@@ -448,27 +379,77 @@ flatpak           | application/vnd.flatpak
 snap              | application/vnd.snap
 iso               | application/x-iso9660-image application/x-cd-image application/vnd.efi.iso
 img               | application/x-raw-disk-image application/vnd.efi.img
-vmdk              | application/x-vmdk-disk application/x-vmdk
+vmdk              | application/x-vmdk-disk application/x-vmdk application/x-virtualbox-vmdk
 vhd               | application/x-vhd-disk application/x-virtualbox-vhd | text/x-vhdl text/plain
 vhdx              | application/x-vhdx-disk application/x-virtualbox-vhdx
 qcow2             | application/x-qemu-disk
-ova ovf           | application/ovf application/x-virtualbox-ova
+ova ovf           | application/ovf application/x-virtualbox-ova application/x-virtualbox-ovf
+`
+
+// containers has a row for each format that other formats are made of, with their extensions. Systems that do not know the
+// other format declare the container. Rows of types that are no container are for systems that have a type wrong.
+const containers = `
+application/zip   | docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm ppsx ppsm potx potm vsdx odt ott ods ots odp
+application/zip   | otp odg otg odf odc odb sxw sxc sxi pages numbers key epub xps oxps hwpx kra jar war ear apk xpi crx kmz
+application/zip   | 3mf usdz pkpass ipa msix appx keynote vsdm vssx vstx vssm vstm cbt
+application/gzip  | svgz
+application/x-tar | tgz tbz tbz2 txz ova
+application/vnd.sqlite3 | gpkg
+image/tiff        | dng cr2 nef nrw arw sr2 srf srw raw rw2 orf pef erf kdc dcr 3fr iiq mrw
+image/heif        | avif avifs
+video/mp4         | mov qt 3gp 3gpp 3g2 3gpp2 mj2 mjp2
+video/quicktime   | mp4 m4v mp4v mpg4 f4v 3gp 3gpp 3g2 3gpp2 m4a m4b
+video/x-matroska  | weba
+application/ogg   | flac
+video/x-ms-asf    | asx
+video/x-matroska  | mpv
+audio/midi        | rtx xmf mxmf
+application/vnd.visio | vsdx vssx vstx vsx vtx
+application/vnd.ms-outlook | pst ost
+
+# These end in +xml, but their files are archives.
+application/vnd.ms-visio.drawing.main+xml | vsdx
+application/vnd.ms-visio.stencil.main+xml | vssx
+application/vnd.ms-visio.template.main+xml | vstx
+application/vnd.ms-visio.drawing.macroenabled.main+xml | vsdm
+application/vnd.ms-visio.stencil.macroenabled.main+xml | vssm
+application/vnd.ms-visio.template.macroenabled.main+xml | vstm
+application/vnd.ms-package.3dmanufacturing-3dmodel+xml | 3mf
+application/vnd.apple.installer+xml | pkg
 `
 
 // byExtension holds the types of a row under each of its extensions. formats holds the preferred name of a format under
-// each of its names.
-var byExtension, formats = load(table)
+// each of its names, and firstExtension the first extension of a format. shown marks the formats under the headings of
+// pictures, videos, audio, documents, fonts, models and mail.
+var byExtension, formats, firstExtension, shown = load(table)
 
-func load(table string) (byExtension map[string][]string, formats map[string]string) {
-	byExtension, formats = make(map[string][]string, 512), make(map[string]string, 1024)
+// contents holds the extensions of each container's row.
+var contents = loadContainers(containers)
+
+// shownHeadings are the headings of formats that are opened to be looked at or listened to.
+const shownHeadings = "# Images # Video # Audio # Documents # Fonts # Models and drawings # Mail"
+
+func load(table string) (byExtension map[string][]string, formats, firstExtension map[string]string, shown map[string]bool) {
+	byExtension, formats = make(map[string][]string, 1024), make(map[string]string, 2048)
+	firstExtension, shown = make(map[string]string, 1024), make(map[string]bool, 512)
+	section := false
 	for line := range strings.Lines(table) {
 		row := strings.Split(line, "|")
 		if len(row) == 1 {
-			continue // a heading or blank
+			if strings.HasPrefix(line, "# ") {
+				section = strings.Contains(shownHeadings, strings.TrimSpace(line))
+			}
+			continue
 		}
 		types := strings.Fields(row[1])
 		for _, name := range types {
 			formats[name] = types[0]
+		}
+		if section {
+			shown[types[0]] = true
+		}
+		if firstExtension[types[0]] == "" {
+			firstExtension[types[0]] = strings.Fields(row[0])[0]
 		}
 		if len(row) == 3 {
 			types = append(types, strings.Fields(row[2])...)
@@ -477,5 +458,16 @@ func load(table string) (byExtension map[string][]string, formats map[string]str
 			byExtension[extension] = slices.Clip(types)
 		}
 	}
-	return byExtension, formats
+	return byExtension, formats, firstExtension, shown
+}
+
+func loadContainers(table string) map[string][]string {
+	contents := make(map[string][]string)
+	for line := range strings.Lines(table) {
+		if container, extensions, ok := strings.Cut(line, "|"); ok {
+			format := formatOf(strings.TrimSpace(container))
+			contents[format] = append(contents[format], strings.Fields(extensions)...)
+		}
+	}
+	return contents
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/s3presign/presign/internal/completion"
 	"github.com/s3presign/presign/internal/grant"
+	"github.com/s3presign/presign/internal/objectkey"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/s3limit"
@@ -143,6 +144,7 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 	if err != nil || sealed.Stamp.Owner != owner {
 		return nil, ErrInvalidID
 	}
+	sealed.Stamp.RestoreName("", objectkey.Last(sealed.Key)) // until the object's header has it
 	m := &Upload{
 		ID: id, GrantID: hex.EncodeToString(sealed.Stamp.ID[:]), Owner: owner, Key: sealed.Key,
 		PartSize: sealed.PartSize, Expires: sealed.Expires,

@@ -10,6 +10,9 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
+// Last returns the last segment of a key.
+func Last(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
+
 // CheckKey reports why key, or the beginning of a key, must not be signed.
 // Clients normalize dot segments, and some stores also doubled slashes, after
 // which the request does not match its signature. The error follows the name
@@ -27,7 +30,7 @@ func CheckKey(key string) error {
 	case strings.Contains(key, "//"):
 		return fmt.Errorf(`must not contain "//", got %q`, key)
 	case strings.ContainsFunc(key, func(c rune) bool {
-		return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\\'
+		return unicode.IsControl(c) || turns(c) || c == '\\'
 	}):
 		return fmt.Errorf("must not contain a control character or a backslash, got %q", key)
 	}

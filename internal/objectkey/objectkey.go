@@ -1,50 +1,106 @@
-// Package objectkey checks the names of files that clients upload and writes them where they are kept: in object keys
-// and in Content-Disposition.
+// Package objectkey checks the names of files that clients upload, and writes them to object keys and
+// Content-Disposition.
 package objectkey
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
 const (
-	maxName = 255 // bytes, as in most file systems
-	maxSafe = 200 // bytes, which leaves room in a path segment for what a store appends
+	maxUnits = 255  // UTF-16 units, as NTFS allows; other file systems allow fewer
+	maxBytes = 1530 // six bytes a unit: a Japanese syllable that is decomposed
+	maxSafe  = 200  // bytes, which leaves room in a path segment for what a store appends
 )
 
-// Check reports what is wrong with a file name, in words that follow the name of the field. It takes every name that
-// people give files, and refuses what names elsewhere than they seem to: paths, control characters, and the ones that
-// turn the direction of writing ("exe.gpj" shown as "jpg.exe").
+// The errors that Check returns wrap one of these.
+var (
+	ErrRequired = errors.New("the file name is missing")
+	ErrInvalid  = errors.New("not a file name")
+	ErrTooLarge = errors.New("the file name is too long")
+)
+
+// fault is an error with the text of a Violation and one of the errors above.
+type fault struct {
+	detail string
+	kind   error
+}
+
+func (f *fault) Error() string { return f.detail }
+func (f *fault) Unwrap() error { return f.kind }
+
+func newFault(kind error, format string, args ...any) error {
+	return &fault{fmt.Sprintf(format, args...), kind}
+}
+
+// marks are the direction marks (UAX #9): U+200E, U+200F and U+061C. File names of right-to-left languages contain them,
+// and their users cannot see them. They reorder nothing, unlike the embeddings, overrides and isolates.
+const marks = "\u200e\u200f\u061c"
+
+// Check returns an error if name is not the name of a file. It accepts every name that file systems allow: up to 255 UTF-16
+// units, composed or decomposed, and 1,530 bytes. It rejects paths, control characters, and characters that change the
+// direction of writing ("exe.gpj" shown as "jpg.exe").
+//
+// The error begins with "must" and wraps ErrRequired, ErrInvalid or ErrTooLarge.
 func Check(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("is required")
-	case len(name) > maxName:
-		return fmt.Errorf("has %d bytes; at most %d are taken", len(name), maxName)
+		return newFault(ErrRequired, "must not be empty")
+	case len(name) > maxBytes:
+		return newFault(ErrTooLarge, "must have at most %d bytes, got %d", maxBytes, len(name))
 	case !utf8.ValidString(name):
-		return fmt.Errorf("is not valid UTF-8")
+		return newFault(ErrInvalid, "must be valid UTF-8")
 	case name == "." || name == "..":
-		return fmt.Errorf("is %q, which names a folder", name)
+		return newFault(ErrInvalid, "must not name a folder, got %q", name)
 	}
+	units := 0
 	for _, r := range name {
 		switch {
 		case r == '/' || r == '\\':
-			return fmt.Errorf("contains a path separator %q; send the name alone", r)
+			return newFault(ErrInvalid, "must be a name without a path, got the separator %q", r)
 		case unicode.IsControl(r) || r == '\u2028' || r == '\u2029':
-			return fmt.Errorf("contains the control character %U", r)
-		case unicode.Is(unicode.Bidi_Control, r):
-			return fmt.Errorf("contains the bidirectional control character %U", r)
+			return newFault(ErrInvalid, "must not contain control characters, got %U", r)
+		case turns(r):
+			return newFault(ErrInvalid, "must not contain characters that change the direction of writing, got %U", r)
+		case composes(r):
+		case r > 0xffff:
+			units += 2
+		default:
+			units++
 		}
+	}
+	if units > maxUnits {
+		return newFault(ErrTooLarge, "must have at most %d UTF-16 units, got %d", maxUnits, units)
 	}
 	return nil
 }
 
+// turns reports whether a character is an embedding, override or isolate, or ends one.
+func turns(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) && !strings.ContainsRune(marks, r)
+}
+
+// composes reports whether a character joins the one before it in the composed forms of Unicode, so that a name has the
+// same length in every form. It is true of some characters that do not, which are bounded by maxBytes.
+func composes(r rune) bool {
+	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 || // vowels and finals of Hangul
+		r > unicode.MaxASCII && unicode.Is(unicode.Mn, r)
+}
+
 // Safe returns name as the last segment of an object key: letters, marks and digits of any script and "._-" stay, a
-// dollar sign becomes "_", all else "-". It has no leading or trailing dot and at most 200 bytes, and keeps its
-// extension. Name must have passed Check.
+// dollar sign becomes "_", and everything else "-". The result has no leading or trailing dot and at most 200 bytes. It
+// has the extension of the name, even if blanks or dots follow. Name must have passed Check.
 func Safe(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(marks, r) {
+			return -1
+		}
+		return r
+	}, name)
 	safe := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
@@ -55,7 +111,7 @@ func Safe(name string) string {
 			return '_'
 		}
 		return '-'
-	}, name)
+	}, strings.TrimRight(name, ". "))
 	safe = strings.Trim(safe, ".")
 	if safe == "" {
 		return "-"
@@ -78,8 +134,8 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// Disposition returns the Content-Disposition header that has browsers save the object under name, whatever is in it,
-// where kind is "attachment" or "inline". Its value is plain ASCII without a dollar sign, which POST policies misread.
+// Disposition returns the Content-Disposition header with which browsers save the object under name. Kind is "attachment"
+// or "inline". The header is plain ASCII without a dollar sign, which POST policies misread.
 //
 // See https://www.rfc-editor.org/rfc/rfc6266 and https://www.rfc-editor.org/rfc/rfc8187#section-3.2.1.
 func Disposition(kind, name string) string {
@@ -98,4 +154,14 @@ func Disposition(kind, name string) string {
 		}
 	}
 	return b.String()
+}
+
+// Name returns the name in a header that Disposition returned, or "" if it did not return this header.
+func Name(header string) string {
+	kind, escaped, _ := strings.Cut(header, "; filename*=UTF-8''")
+	name, err := url.PathUnescape(escaped)
+	if err != nil || Disposition(kind, name) != header {
+		return ""
+	}
+	return name
 }

@@ -62,8 +62,6 @@ type Rules struct {
 
 	ChecksumHeader string // of Policy.Checksum
 	Formless       string // the reason why no form can be granted, or empty
-
-	exact []string // the entries of Policy.Types that are not patterns
 }
 
 // Compile checks a policy and reports all faults at once. The Rules hold copies
@@ -130,9 +128,7 @@ func (c *compiler) compileTypes() {
 		if err != nil {
 			c.fault("Types", "must hold media types, got %q: %w", t, err)
 		}
-		if r.Types[i] = pattern; !strings.HasSuffix(pattern, "/*") {
-			r.exact = append(r.exact, pattern)
-		}
+		r.Types[i] = pattern
 	}
 }
 

@@ -155,8 +155,11 @@ func (c *check) checkName() {
 	u := &c.upload
 	if err := objectkey.Check(u.Filename); err != nil {
 		code := CodeInvalid
-		if u.Filename == "" {
+		switch {
+		case errors.Is(err, objectkey.ErrRequired):
 			code = CodeRequired
+		case errors.Is(err, objectkey.ErrTooLarge):
+			code = CodeTooLarge
 		}
 		c.violate("filename", code, "%v", err)
 	} else if t, v := c.rules.decideType(u.Filename, u.Type); v != nil {

@@ -1,27 +1,30 @@
-// Package sniff holds the first bytes of a file against the media type that it was granted.
+// Package sniff compares the first bytes of a file with the media type that it was granted.
 //
-// It finds out mistakes and plain lies. It cannot promise that a file is whole or well-formed beyond its first bytes;
-// that it is of one type only, since a polyglot (a GIF that is a script as well, a JPEG with HTML in its comment)
-// begins as what it claims to be; that a document has no macros, scripts or exploits; that an archive holds what its
-// type says, or unpacks to a sane size. Formats without a signature are taken on trust unless the bytes say otherwise.
-// Whoever serves uploads still has to send X-Content-Type-Options: nosniff, best from an origin of its own.
+// It detects mistakes and plain lies. It does not prove that a file
 //
-// Package mimetype reads the signatures, with what the program may have set by its SetLimit and Extend.
+//   - is whole or well-formed beyond its first bytes,
+//   - is of one type only: a polyglot (a GIF that is a script as well, a JPEG with HTML in its comment) begins as the
+//     type that it claims,
+//   - has no macros, scripts or exploits, or
+//   - is an archive that holds what its type says, or that unpacks to a sane size.
+//
+// Formats without a signature are accepted unless the bytes show another format. Services that serve uploads still have
+// to send X-Content-Type-Options: nosniff, best from an origin of their own.
+//
+// Package mimetype reads the signatures. A program can change it by its SetLimit and Extend.
 package sniff
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/gabriel-vasile/mimetype"
-
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// Head is how many bytes of a file Check reads. It is for good: a published object carries a digest of as many, and one that
-// does not fit is deleted.
+// Head is how many bytes of a file Check reads. It must not change: a published object carries a digest of as many, and
+// an object with another digest is deleted.
 const Head = 4 << 10
 
 const (
@@ -31,47 +34,116 @@ const (
 	svgType   = "image/svg+xml"
 	textType  = "text/plain"
 	pdfType   = "application/pdf"
-	pdfMagic  = "%PDF-"
+	zipType   = "application/zip"
+	oleType   = "application/x-ole-storage"
+	mp3Type   = "audio/mpeg"
 )
 
-// Check returns the type that a file looks like by its first Head bytes, or "" if they do not tell. If that contradicts
-// the type that was granted, the error says so: "looks like text/html".
+// ErrContradictsContent is wrapped by the errors of Check that say that the bytes are of another type.
+var ErrContradictsContent = errors.New("the type contradicts the content")
+
+// mismatch is an error whose text follows "a file that".
+type mismatch struct{ granted, detected string }
+
+func (m *mismatch) Unwrap() error { return ErrContradictsContent }
+
+func (m *mismatch) Error() string {
+	if m.detected == "" {
+		return "does not look like " + m.granted
+	}
+	extension := mediatype.ExtensionOf(m.detected)
+	if extension == "" || !isMedia(m.granted) || !isMedia(m.detected) || mediatype.Active(m.detected) {
+		return "looks like " + m.detected
+	}
+	return fmt.Sprintf("looks like %s: rename it to end in .%s, or convert it", m.detected, extension)
+}
+
+// isMedia reports whether a type is that of pictures, video or audio.
+func isMedia(typ string) bool {
+	return strings.HasPrefix(typ, "image/") || strings.HasPrefix(typ, "video/") || strings.HasPrefix(typ, "audio/")
+}
+
+// Check returns the type that a file looks like by its first Head bytes, or "" if they show none. It returns an error
+// that wraps ErrContradictsContent if that contradicts the type that was granted.
 //
-// What agrees: the same format by another name; another format in the same container; any text for a type of text;
-// bytes without a signature for a type whose files need not have one. Markup, which browsers might run, agrees with
-// types of text and with types that are markup, and with nothing else.
+// These agree with the granted type:
+//
+//   - the same format by another name,
+//   - another format in the same container, unless the container names another kind: a video is no picture, and a
+//     program or installer is no document,
+//   - any text for a type of text, and
+//   - bytes without a signature for a type whose files need not have one.
+//
+// Markup, which browsers might run, agrees only with types of text and with types that are markup.
 func Check(head []byte, granted string) (detected string, err error) {
 	if granted, err = mediatype.Parse(granted); err != nil {
 		return "", err
 	}
-	head = head[:min(len(head), Head)]
-	f := formOf(granted)
+	detected, agrees := look(head[:min(len(head), Head)]).agrees(granted)
+	if !agrees {
+		return detected, &mismatch{granted, detected}
+	}
+	return detected, nil
+}
 
-	// Markup comes first: browsers look for it first, and another format's signature may follow in it.
-	detected, complete := markup(head)
-	agrees := f.takesMarkup(granted, detected, complete)
-	if detected == "" {
-		found := identify(head)
-		detected = name(found)
-		switch base := base(found); {
-		case f.anything, slices.Contains(f.bases, base):
-			agrees = true
-		case detected == "":
-			agrees = !f.signed
-		case slices.Contains(f.bases, textType) && isText(head) && !hasAt(head, 0, pdfMagic):
-			// Prose may begin like a binary format: "MZ", "BZh", "GIF89a". A PDF may be all text, but it is no prose.
-			agrees, detected = true, textType
-		default:
-			agrees = found.Is(granted) || mediatype.Same(granted, detected)
-		}
+// view is what the first bytes of a file show.
+type view struct {
+	markup   string // its type, or ""
+	complete bool   // whether the root of the markup was reached
+	found    finding
+	prose    bool // text that is no PDF
+}
+
+// look looks for markup first, as browsers do, because another format's signature may follow in it.
+func look(head []byte) (v view) {
+	if v.markup, v.complete = markup(head); v.markup == "" {
+		v.found = identify(head)
+		v.prose = isText(head) && !hasAt(head, 0, pdfMagic)
 	}
+	return v
+}
+
+// agrees returns the type that the bytes look like, and whether a file of the granted type may look like that.
+func (v view) agrees(granted string) (detected string, agrees bool) {
+	f := formOf(granted)
 	switch {
-	case agrees:
-		return detected, nil
-	case detected == "":
-		return "", fmt.Errorf("does not look like %s", granted)
+	case v.markup != "":
+		return v.markup, f.takesMarkup(granted, v.markup, v.complete)
+	case f.anything:
+		return v.found.name, true
+	case v.found.name == "":
+		return "", !f.signed
+	case v.prose && slices.Contains(f.bases, textType):
+		// Prose may begin like a binary format: "MZ", "BZh", "GIF89a". A PDF may be all text, but it is no prose.
+		return textType, true
 	}
-	return detected, fmt.Errorf("looks like %s", detected)
+	return v.found.name, f.takes(granted, v.found)
+}
+
+// takes reports whether a file of the granted type may be what was found.
+func (f form) takes(granted string, found finding) bool {
+	switch {
+	case contradictsKind(granted, found.kind):
+		return false
+	case f.signed && found.base == mp3Type && !found.tagged:
+		return false // frames are found by chance; what is promised stands behind a tag
+	case slices.Contains(f.bases, found.base), slices.Contains(f.bases, found.name):
+		return true
+	}
+	return !f.listed && found.is(granted)
+}
+
+// contradictsKind reports whether a type is that of another kind than a container names.
+func contradictsKind(granted string, k kind) bool {
+	switch k {
+	case still:
+		return strings.HasPrefix(granted, "video/") || strings.HasPrefix(granted, "audio/")
+	case moving:
+		return strings.HasPrefix(granted, "image/")
+	case program:
+		return mediatype.Special(granted)
+	}
+	return false
 }
 
 // takesMarkup reports whether a file of the granted type may be the markup that was found. If its root was not reached,
@@ -88,57 +160,4 @@ func (f form) takesMarkup(granted, found string, complete bool) bool {
 		return true
 	}
 	return found == xmlType && slices.Contains(f.bases, xmlType)
-}
-
-// identify returns what mimetype finds, corrected where it is known to be wrong.
-func identify(head []byte) *mimetype.MIME {
-	if hasAt(head, 257, "ustar") {
-		return mimetype.Lookup("application/x-tar") // whatever the name and content of the first file look like
-	}
-	found := mimetype.Detect(head)
-	switch {
-	case base(found) == "":
-		for _, m := range missed {
-			if hasAt(head, 0, m.magic) && hasAt(head, m.offset, m.second) {
-				return mimetype.Lookup(m.typ)
-			}
-		}
-	case found.Is(pdfType) && !hasAt(head, 0, pdfMagic):
-		// It may stand anywhere in the first kilobyte, and so in an archive whose first file is a PDF.
-		other := mimetype.Detect(bytes.ReplaceAll(head, []byte(pdfMagic), []byte("%pdf-")))
-		if base := base(other); base != "" && base != textType {
-			return other
-		}
-	}
-	return found
-}
-
-func hasAt(head []byte, offset int, magic string) bool {
-	return len(head) >= offset && bytes.HasPrefix(head[offset:], []byte(magic))
-}
-
-// name returns a type without its parameters, or "" for the one that stands for all others.
-func name(m *mimetype.MIME) string {
-	if m.Parent() == nil {
-		return ""
-	}
-	name, _, _ := strings.Cut(m.String(), ";")
-	return name
-}
-
-// base returns the most general type that m is a kind of: application/zip for a .docx, text/plain for JSON.
-func base(m *mimetype.MIME) string {
-	for p := m.Parent(); p != nil && p.Parent() != nil; p = m.Parent() {
-		m = p
-	}
-	return name(m)
-}
-
-// isText reports whether there is no byte that only binary data has.
-//
-// See https://mimesniff.spec.whatwg.org/#sniffing-a-mislabeled-binary-resource.
-func isText(head []byte) bool {
-	return !slices.ContainsFunc(head, func(b byte) bool {
-		return b < '\t' || b == '\v' || '\r' < b && b < '\x1b' || '\x1b' < b && b < ' '
-	})
 }

@@ -3,6 +3,7 @@ package sniff
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,10 +34,11 @@ func TestMismatches(t *testing.T) {
 			require.Error(t, err)
 			require.Equal(t, c.Detected, detected)
 			if detected == "" {
-				require.EqualError(t, err, "does not look like "+c.Granted)
+				require.ErrorContains(t, err, "does not look like "+c.Granted)
 			} else {
-				require.EqualError(t, err, "looks like "+detected)
+				require.ErrorContains(t, err, "looks like "+detected)
 			}
+			require.ErrorIs(t, err, ErrContradictsContent)
 		})
 	}
 	require.Greater(t, len(corpus.Mismatches), 40)
@@ -47,7 +49,7 @@ func TestMarkup(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			for _, granted := range corpus.NotMarkup {
 				detected, err := Check(c.Data, granted)
-				require.EqualError(t, err, "looks like "+detected, granted)
+				require.ErrorContains(t, err, "looks like "+detected, granted)
 				require.Equal(t, c.Detected, detected, granted)
 			}
 			for granted := range strings.FieldsSeq("text/plain text/csv text/markdown text/html application/xml") {
@@ -67,6 +69,28 @@ func TestMarkup(t *testing.T) {
 	}
 }
 
+// TestAdvice checks that the message on a misnamed picture says what it is, and what to do.
+func TestAdvice(t *testing.T) {
+	for _, c := range []struct{ granted, sample, want string }{
+		{"image/jpeg", "heic", "looks like image/heic: rename it to end in .heic, or convert it"},
+		{"image/jpeg", "webp", "looks like image/webp: rename it to end in .webp, or convert it"},
+		{"image/jpeg", "png", "looks like image/png: rename it to end in .png, or convert it"},
+		{"video/mp4", "webm", "looks like video/webm: rename it to end in .webm, or convert it"},
+		{"image/png", "svg", "looks like image/svg+xml"},
+		{"image/png", "pdf", "looks like application/pdf"},
+		{"application/pdf", "png", "looks like image/png"},
+	} {
+		i := slices.IndexFunc(corpus.Legitimate, func(f struct {
+			Granted string
+			corpus.File
+		}) bool {
+			return f.Name == c.sample
+		})
+		_, err := Check(corpus.Legitimate[i].Data, c.granted)
+		require.EqualError(t, err, c.want)
+	}
+}
+
 func TestHead(t *testing.T) {
 	// Nothing behind the first bytes is looked at.
 	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...), "application/octet-stream")
@@ -74,7 +98,7 @@ func TestHead(t *testing.T) {
 	require.Equal(t, "text/plain", detected)
 
 	_, err = Check(corpus.PNG, "image")
-	require.ErrorContains(t, err, "not a media type")
+	require.ErrorContains(t, err, "must be a media type")
 
 	detected, err = Check(corpus.PNG, "Image/PNG; x=y")
 	require.NoError(t, err)
@@ -87,8 +111,8 @@ func TestTable(t *testing.T) {
 			m := mimetype.Lookup(b)
 			require.NotNil(t, m, b)
 			require.Equal(t, b, m.String(), "the alias of a base")
-			if b != htmlType && b != xmlType {
-				require.Equal(t, b, base(m), "what is built on another base")
+			if !slices.Contains([]string{htmlType, xmlType, "text/x-shellscript", "application/x-object"}, b) {
+				require.Equal(t, b, base(m), "built on another base")
 			}
 		}
 	}
@@ -99,23 +123,25 @@ func TestTable(t *testing.T) {
 			continue
 		}
 		require.LessOrEqual(t, len(row), 3, line)
-		bases(strings.Fields(row[0]))
+		bases(strings.Fields(strings.ReplaceAll(row[0], "general", "")))
 		for entry := range strings.FieldsSeq(strings.Join(row[1:], " ")) {
-			if strings.Contains(entry, "/") {
-				continue
+			if !strings.Contains(entry, "/") {
+				require.NotEmpty(t, mediatype.ByExtension("."+entry), entry)
 			}
-			require.NotEmpty(t, mediatype.ByExtension("."+entry), entry)
-			require.Equal(t, 1, strings.Count(strings.ReplaceAll(table, "\n", " "), " "+entry+" "), entry)
 		}
 	}
 	bases(media.bases)
 	bases(general.bases)
 	bases(prose.bases)
-	for _, m := range missed {
-		require.NotNil(t, mimetype.Lookup(m.typ), m.typ)
+	for _, s := range signatures {
+		require.NotNil(t, mimetype.Lookup(s.typ), s.typ)
 	}
+	for _, b := range boxes {
+		require.NotNil(t, mimetype.Lookup(b.typ), b.typ)
+	}
+	bases(textual)
 
-	// A type of text is never held to a signature, but for the one that is none.
+	// A type of text is never held to a signature, but for text/pdf.
 	for typ, form := range forms {
 		if strings.HasPrefix(typ, "text/") && typ != "text/pdf" {
 			require.False(t, form.signed, typ)
@@ -123,7 +149,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// whatwg is what browsers take for HTML or XML if they know no type, and SVG.
+// whatwg matches the files that browsers take for HTML or XML if they know no type, and SVG.
 //
 // See https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
 var whatwg = regexp.MustCompile(`(?i)^(\xef\xbb\xbf)?[\t\n\f\r ]*<(!--|\?xml|` +
@@ -146,7 +172,7 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		if err != nil && detected != "" {
-			require.EqualError(t, err, "looks like "+detected)
+			require.ErrorContains(t, err, "looks like "+detected)
 		}
 		again, _ := Check(data, granted)
 		require.Equal(t, detected, again)

@@ -40,6 +40,11 @@ type Stamp struct {
 	// Headers are the granted headers that S3 returns with an object.
 	Headers []Header
 
+	// NameDigest stands for a Filename of more than 255 bytes, since metadata
+	// has no room for it. Parse then leaves Filename empty, and RestoreName sets
+	// it.
+	NameDigest [16]byte
+
 	// Metadata holds the digest of each granted entry, sorted.
 	Metadata []Digest
 }
@@ -109,7 +114,29 @@ const (
 	inlineFlag
 	randomFlag
 	inspectFlag
+	nameFlag // a digest stands for the file name
 )
+
+// maxName is the length in bytes of the longest name that a stamp holds.
+const maxName = 255
+
+// RestoreName sets a Filename of which the stamp holds a digest only: to name
+// if it has this digest, else to fallback.
+func (s *Stamp) RestoreName(name, fallback string) {
+	switch {
+	case s.NameDigest == [16]byte{}:
+	case digestName(name) == s.NameDigest:
+		s.Filename = name
+	default:
+		s.Filename = fallback
+	}
+}
+
+// digestName returns a digest of name.
+func digestName(name string) [16]byte {
+	sum := sha256.Sum256([]byte(name))
+	return [16]byte(sum[:16])
+}
 
 // Append appends s in binary.
 func (s *Stamp) Append(b []byte) []byte {
@@ -120,7 +147,18 @@ func (s *Stamp) Append(b []byte) []byte {
 			flags |= 1 << i
 		}
 	}
+	filename, digest := s.Filename, s.NameDigest
+	if digest == [16]byte{} && len(filename) > maxName {
+		digest = digestName(filename)
+	}
+	if digest != [16]byte{} {
+		flags |= nameFlag
+		filename = ""
+	}
 	b = append(b, flags, byte(s.Method))
+	if flags&nameFlag != 0 {
+		b = append(b, digest[:]...)
+	}
 	b = binary.AppendUvarint(b, uint64(len(s.Metadata)))
 	for _, digest := range s.Metadata {
 		b = append(b, digest[:]...)
@@ -129,7 +167,7 @@ func (s *Stamp) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(s.Until.Unix()))
 	b = binary.AppendUvarint(b, uint64(s.MinSize))
 	b = binary.AppendUvarint(b, uint64(s.MaxSize))
-	for _, text := range [...]string{s.Owner, s.Filename, s.Type, s.Checksum} {
+	for _, text := range [...]string{s.Owner, filename, s.Type, s.Checksum} {
 		b = appendText(b, text)
 	}
 	for _, h := range s.Headers {
@@ -153,9 +191,12 @@ func Parse(b []byte) (*Stamp, error) {
 	copy(fixed[:], r.take(uint64(len(fixed))))
 	flags := fixed[0]
 	s.Method = Method(fixed[1])
-	r.bad = r.bad || flags&^(replaceFlag|inlineFlag|randomFlag|inspectFlag) != 0 || s.Method > Multipart
+	r.bad = r.bad || flags&^(replaceFlag|inlineFlag|randomFlag|inspectFlag|nameFlag) != 0 || s.Method > Multipart
 	s.Replace, s.Inline = flags&replaceFlag != 0, flags&inlineFlag != 0
 	s.Random, s.Inspect = flags&randomFlag != 0, flags&inspectFlag != 0
+	if flags&nameFlag != 0 {
+		copy(s.NameDigest[:], r.take(uint64(len(s.NameDigest))))
+	}
 	for range min(r.number(), uint64(len(r.rest))) {
 		s.Metadata = append(s.Metadata, Digest{})
 		last := &s.Metadata[len(s.Metadata)-1]
@@ -168,6 +209,7 @@ func Parse(b []byte) (*Stamp, error) {
 	for len(r.rest) > 0 && !r.bad {
 		s.Headers = append(s.Headers, Header{r.text(), r.text()})
 	}
+	r.bad = r.bad || flags&nameFlag != 0 && s.Filename != ""
 	if r.bad || s.MinSize < 0 || s.MaxSize < 0 {
 		return nil, errMalformed
 	}

@@ -1,0 +1,207 @@
+package sniff
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/gabriel-vasile/mimetype"
+)
+
+// finding is what the beginning of a file looks like.
+type finding struct {
+	name, base string // the type, and the most general type that it is a kind of; "" if unknown
+	kind       kind
+	tagged     bool // begins with an ID3 tag
+	mime       *mimetype.MIME
+}
+
+// is reports whether the file is of a type by one of its names.
+func (f finding) is(typ string) bool { return f.mime.Is(typ) }
+
+// identify returns what mimetype finds, corrected where it is known to be wrong.
+func identify(head []byte) finding {
+	found := detect(head)
+	f := finding{name: name(found), base: base(found), tagged: hasAt(head, 0, "ID3"), mime: found}
+	switch f.base {
+	case zipType:
+		if typ := programInZip(head); typ != "" {
+			f.name = typ
+		}
+	case oleType:
+		if installerInOLE(head) {
+			f.name = msiType
+		}
+	case "video/mp4", "video/quicktime":
+		f.kind = kindOfMedia(head)
+		switch {
+		case hasAt(head, 8, "crx "):
+			f.name = "image/x-canon-cr3"
+		case f.kind == still && !strings.HasPrefix(f.name, "image/"):
+			f.name = "image/heif"
+		}
+	case "image/jp2", "image/jpx", "image/jpm", "image/tiff":
+		f.kind = still
+	case "video/webm", "video/matroska", "video/x-ms-asf", "application/ogg":
+		f.kind = moving
+	}
+	if f.base == "image/jp2" && hasAt(head, 20, "mjp2") {
+		f.name, f.kind = "video/mj2", moving
+	}
+	if programs[f.name] {
+		f.kind = program
+	}
+	return f
+}
+
+// detect returns what mimetype finds, or the type of a signature that it misses.
+func detect(head []byte) *mimetype.MIME {
+	if hasAt(head, 257, "ustar") {
+		return mimetype.Lookup("application/x-tar") // whatever the name and content of the first file look like
+	}
+	if hasAt(head, 0, "SIMPLE  =") {
+		return mimetype.Lookup("application/fits") // text, whose columns are free
+	}
+	found := mimetype.Detect(head)
+	switch base := base(found); {
+	case base == "":
+		if typ := missed(head); typ != "" {
+			return mimetype.Lookup(typ)
+		}
+	case found.Is(pdfType):
+		return checkPDF(head, found)
+	case base == "application/x-bzip2" && !isBzip2(head), isText(head) && !slices.Contains(textual, base):
+		return mimetype.Lookup(textType) // prose that begins like a binary format
+	}
+	return found
+}
+
+// textual are formats other than text whose files may begin with text only.
+var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript", "application/x-archive", "application/fits",
+	"application/vnd.apple.mpegurl", "application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",
+	"application/marc", "image/x-xpixmap", "image/vnd.dxf", "image/vnd.radiance"}
+
+func isBzip2(head []byte) bool {
+	return len(head) > 3 && '1' <= head[3] && head[3] <= '9' && (hasAt(head, 4, "1AY&SY") || hasAt(head, 4, "\x17\x72\x45\x38\x50\x90"))
+}
+
+const pdfMagic = "%PDF-"
+
+// checkPDF returns what a file is if a PDF's signature stands behind its beginning. It may stand anywhere in the first kilobyte,
+// and so in an archive whose first file is a PDF, or behind a script.
+func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
+	i := bytes.Index(head, []byte(pdfMagic))
+	if i <= 0 {
+		return found
+	}
+	other := mimetype.Detect(bytes.ReplaceAll(head, []byte(pdfMagic), []byte("%pdf-")))
+	base := base(other)
+	switch {
+	case base != "" && base != textType:
+		return other
+	case !mayBeScript(head[:i]):
+		return found
+	case base == "":
+		return mimetype.Lookup(textType)
+	}
+	return other
+}
+
+// mayBeScript reports whether bytes begin as a script can. Binary data that follows may stand in a comment of the script.
+// White space and byte order marks of UTF-8 begin no script.
+func mayBeScript(b []byte) bool {
+	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte(marks[0])), space)
+	if len(b) == 0 {
+		return false
+	}
+	for _, mark := range marks[1:] {
+		if bytes.HasPrefix(b, []byte(mark)) {
+			return true
+		}
+	}
+	if len(b) > 3 && b[0] == 0 && b[2] == 0 {
+		b = b[1:] // UTF-16
+	}
+	c := b[0]
+	return ' ' < c && c <= '~' || c == 0xa0 || c == 0xaa || c == 0xb5 || c == 0xba || c >= 0xc0
+}
+
+// signatures are those that mimetype does not know, or that it takes too narrowly. Each may have two parts.
+var signatures = []struct {
+	magic  string
+	offset int
+	second string
+	typ    string
+}{
+	{"II+\x00", 4, "\x08\x00", "image/tiff"}, {"MM\x00+", 4, "\x00\x08", "image/tiff"}, // BigTIFF
+	{"\x00\x00\x00\x0cjP  ", 20, "mjp2", "image/jp2"}, {"\xff\x4f\xff\x51", 4, "", "image/jp2"},
+	{"fLaC", 4, "", "audio/flac"},
+	{"RF64", 8, "WAVE", "audio/wav"}, {"BW64", 8, "WAVE", "audio/wav"}, // over 4 GiB
+	{"RIFX", 8, "WAVE", "audio/wav"}, {"FORM", 8, "AIFC", "audio/aiff"},
+	{"RIFF", 8, "RMID", "audio/midi"}, {"RIFF", 8, "AVI ", "video/x-msvideo"},
+	{"MAC ", 4, "", "audio/ape"}, {"MP+", 3, "", "audio/musepack"},
+	{"\xc5\xd0\xd3\xc6", 4, "", "application/postscript"}, // EPS for DOS
+	{"ITSF", 4, "", "application/vnd.ms-htmlhelp"},
+	{"PK00PK\x03\x04", 8, "", zipType}, // made to be split
+	{"\x00\x01\x00\x00\x00", 5, "", "font/ttf"}, {"true\x00", 5, "", "font/ttf"}, {"OTTO", 4, "", "font/otf"},
+	{"#!", 2, "", "text/x-shellscript"}, // before an archive
+}
+
+// missed returns the type of a file that mimetype does not know, or "".
+func missed(head []byte) string {
+	for _, s := range signatures {
+		if hasAt(head, 0, s.magic) && hasAt(head, s.offset, s.second) {
+			return s.typ
+		}
+	}
+	if isBitmap(head) {
+		return "image/bmp"
+	}
+	return box(head)
+}
+
+// isBitmap reports whether head begins with the headers of a BMP file. The second has any of a dozen sizes, and is
+// followed by the size of the picture and one plane.
+func isBitmap(head []byte) bool {
+	if !hasAt(head, 0, "BM") || len(head) < 30 {
+		return false
+	}
+	switch size := binary.LittleEndian.Uint32(head[14:]); {
+	case size == 12:
+		return hasAt(head, 22, "\x01\x00")
+	case 16 <= size && size <= 128:
+		return hasAt(head, 26, "\x01\x00")
+	}
+	return false
+}
+
+func hasAt(head []byte, offset int, magic string) bool {
+	return len(head) >= offset && bytes.HasPrefix(head[offset:], []byte(magic))
+}
+
+// name returns a type without its parameters, or "" for the one that stands for all others.
+func name(m *mimetype.MIME) string {
+	if m.Parent() == nil {
+		return ""
+	}
+	name, _, _ := strings.Cut(m.String(), ";")
+	return name
+}
+
+// base returns the most general type that m is a kind of: application/zip for a .docx, text/plain for JSON.
+func base(m *mimetype.MIME) string {
+	for p := m.Parent(); p != nil && p.Parent() != nil; p = m.Parent() {
+		m = p
+	}
+	return name(m)
+}
+
+// isText reports whether there is no byte that only binary data has.
+//
+// See https://mimesniff.spec.whatwg.org/#sniffing-a-mislabeled-binary-resource.
+func isText(head []byte) bool {
+	return !slices.ContainsFunc(head, func(b byte) bool {
+		return b < '\t' || b == '\v' || '\r' < b && b < '\x1b' || '\x1b' < b && b < ' '
+	})
+}
