@@ -1,4 +1,5 @@
-// Package endpoint finds out where the requests for a bucket go and for which region they are signed.
+// Package endpoint finds out where the requests for a bucket go and for which
+// region they are signed.
 package endpoint
 
 import (
@@ -33,16 +34,19 @@ func (e *Endpoint) Bucket() string {
 	return e.Scheme + "://" + e.Host + strings.TrimSuffix(e.Base, "/")
 }
 
-// Resolve returns the endpoint that the SDK uses for a bucket. It presigns an upload with credentials that mean nothing
-// and without a network, so that each of the client's options counts. Public, if not empty, is a URL that replaces the
-// client's endpoint.
+// Resolve returns the endpoint that the SDK uses for a bucket. It presigns an
+// upload with credentials that mean nothing and without a network, so that each
+// of the client's options counts. Public, if not empty, is a URL that replaces
+// the client's endpoint.
 //
-// It rejects endpoints that the SDK accepts but with which no presigned upload works.
+// It rejects endpoints that the SDK accepts but with which no presigned upload
+// works.
 //
 // # Domains that are bound to a bucket
 //
-// The SDK adds the bucket to the host or the path of an endpoint. For a domain that leads to one bucket (a CNAME of the
-// bucket, a domain that a provider has bound to it), set Options.EndpointResolverV2 of the client to a resolver that
+// The SDK adds the bucket to the host or the path of an endpoint. For a domain
+// that leads to one bucket (a CNAME of the bucket, a domain that a provider has
+// bound to it), set Options.EndpointResolverV2 of the client to a resolver that
 // returns the domain as it is. Public has no effect on such a client.
 func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if err := checkBucket(client, bucket); err != nil {
@@ -79,7 +83,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if _, err := presigner.PresignPutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
 		return Endpoint{}, fmt.Errorf("the bucket %s has no endpoint with the client's options: %w", bucket, err)
 	}
-	// Multi-Region access points and Outposts are signed otherwise, past the presigner or for every region.
+	// Multi-Region access points and Outposts are signed otherwise, past the
+	// presigner or for every region.
 	if signed.url == nil || signed.service != "s3" || signed.region == "" || strings.Contains(signed.region, "*") {
 		return Endpoint{}, fmt.Errorf("the bucket %s needs signatures of another kind; multi-Region access points, Outposts and Object Lambda are not supported", bucket)
 	}
@@ -101,7 +106,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	return e, nil
 }
 
-// checkBucket returns an error if no upload to the bucket can be presigned, or if the client's region is wrong.
+// checkBucket returns an error if no upload to the bucket can be presigned, or
+// if the client's region is wrong.
 func checkBucket(client *s3.Client, bucket string) error {
 	arn := strings.HasPrefix(bucket, "arn:")
 	switch {
@@ -126,7 +132,8 @@ func checkBucket(client *s3.Client, bucket string) error {
 	return nil
 }
 
-// checkDoubled returns an error if an endpoint already names the bucket. The SDK would add it again.
+// checkDoubled returns an error if an endpoint already names the bucket. The
+// SDK would add it again.
 func checkDoubled(endpoint, bucket string) error {
 	const bound = "if the domain is bound to the bucket, set the client's EndpointResolverV2 to one that returns it"
 	u, err := url.Parse(endpoint)
@@ -151,8 +158,8 @@ func checkDoubled(endpoint, bucket string) error {
 	return nil
 }
 
-// isProviderHost reports whether a host is that of a provider's endpoint, although it may begin like a bucket: "s3" or
-// "storage".
+// isProviderHost reports whether a host is that of a provider's endpoint,
+// although it may begin like a bucket: "s3" or "storage".
 func isProviderHost(host string) bool {
 	region, aws := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
 	return host == "storage.googleapis.com" || aws && (region == "s3" || strings.HasPrefix(region, "s3.") || strings.HasPrefix(region, "s3-"))
@@ -189,7 +196,8 @@ func (r *request) PresignHTTP(_ context.Context, _ aws.Credentials, req *http.Re
 	return req.URL.String(), nil, nil
 }
 
-// offline refuses every request, so that none is made while a Signer is constructed.
+// offline refuses every request, so that none is made while a Signer is
+// constructed.
 type offline struct{}
 
 // Do implements s3.HTTPClient.

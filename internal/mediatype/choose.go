@@ -15,7 +15,8 @@ var (
 	ErrNotAllowed      = errors.New("the policy does not allow the type")
 )
 
-// A Fault is an error with the text of a Violation. It wraps one of the errors above.
+// A Fault is an error with the text of a Violation. It wraps one of the errors
+// above.
 type Fault struct {
 	Allowed []string // types, if some would do
 
@@ -38,16 +39,21 @@ const (
 	xmlText = "text/xml"
 )
 
-// Choose returns the type that an upload is granted, given the name of the file, the type that the client declares, and
-// the patterns of the policy, as ParsePattern returns them.
+// Choose returns the type that an upload is granted, given the name of the
+// file, the type that the client declares, and the patterns of the policy, as
+// ParsePattern returns them.
 //
-//   - If the extension is in the table, it decides. A format has several names, since systems differ; the policy's own
-//     name of it is preferred.
-//   - A declared type can choose among the formats that share the extension. It contradicts the name if it is active,
-//     or if the table has it for other extensions only. Other declared types say nothing about the file: no type, types
-//     that the table does not have, and containers ("application/zip" of a .docx).
-//   - If the extension is not in the table, the declared type decides, but not for pictures, videos, audio, fonts,
-//     models and documents. Their extensions are in the table, and a file with another one could be a program.
+//   - If the extension is in the table, it decides. A format has several
+//     names, since systems differ. The policy's own name is preferred.
+//   - A declared type can choose among the formats that share the extension. It
+//     contradicts the name if it is active, or if the table has it for other
+//     extensions only. Other declared types say nothing about the file: none,
+//     types that the table does not have, and containers ("application/zip" of
+//     a .docx).
+//   - If the extension is not in the table, the declared type decides, but not
+//     for pictures, videos, audio, fonts, models and documents. Their
+//     extensions are in the table, and a file with another one could be a
+//     program.
 //   - If the file name has no extension, the declared type decides.
 //
 // The text of a Fault begins with "must".
@@ -72,7 +78,8 @@ func Choose(name, declared string, patterns []string) (string, *Fault) {
 		choice = append(choice, types...)
 	case types != nil:
 		if contradicts(declared, extension) {
-			return "", newFault(ErrContradictsName, types, "must match the file's name, which says %q, got %q", types[0], declared)
+			return "", newFault(ErrContradictsName, types,
+				"must match the file's name, which says %q, got %q", types[0], declared)
 		}
 		generic := choice[0]
 		choice = append(choice[:0], types...)
@@ -84,10 +91,12 @@ func Choose(name, declared string, patterns []string) (string, *Fault) {
 		// Browsers declare no type for most dialects of XML.
 		choice = append(choice, xmlType, xmlText)
 	case special(declared) && known(declared):
-		return "", newFault(ErrContradictsName, nil, "must match the file's name, which ends in %q, got %q; such files end in %s",
+		return "", newFault(ErrContradictsName, nil,
+			"must match the file's name, which ends in %q, got %q; such files end in %s",
 			"."+extension, declared, endings(declared))
 	case special(declared) && !slices.Contains(patterns, declared):
-		return "", newFault(ErrNotAllowed, patterns, "must be named in full by the policy, because the extension %q is not known, got %q",
+		return "", newFault(ErrNotAllowed, patterns,
+			"must be named in full by the policy, because the extension %q is not known, got %q",
 			"."+extension, declared)
 	}
 	for _, typ := range choice {
@@ -110,7 +119,8 @@ func NotAllowed(typ string, patterns []string) *Fault {
 	if active(typ) && (slices.Contains(patterns, "*/*") || slices.Contains(patterns, kind+"/*")) {
 		hint = "; browsers run it, so that a policy must name it in full"
 	}
-	return newFault(ErrNotAllowed, patterns, "must be one of %s, got %q%s", strings.Join(patterns, ", "), typ, hint)
+	return newFault(ErrNotAllowed, patterns, "must be one of %s, got %q%s",
+		strings.Join(patterns, ", "), typ, hint)
 }
 
 // preferred returns the policy's own name of a type, if it has one.
@@ -131,10 +141,12 @@ func names(types []string, typ string) bool {
 	return slices.ContainsFunc(types, func(t string) bool { return Same(t, typ) })
 }
 
-// contradicts reports whether a declared type, which is none of the extension's, is another format.
+// contradicts reports whether a declared type, which is none of the
+// extension's, is another format.
 func contradicts(declared, extension string) bool {
 	switch {
-	case Same(declared, unknown), slices.Contains(contents[formatOf(declared)], strings.ToLower(extension)):
+	case Same(declared, unknown),
+		slices.Contains(contents[formatOf(declared)], strings.ToLower(extension)):
 		return false
 	case active(declared):
 		return true
@@ -142,7 +154,8 @@ func contradicts(declared, extension string) bool {
 	return known(declared)
 }
 
-// special reports whether a type is that of pictures, videos, audio, fonts, models or documents.
+// special reports whether a type is that of pictures, videos, audio, fonts,
+// models or documents.
 func special(typ string) bool {
 	switch kind, _, _ := strings.Cut(typ, "/"); kind {
 	case "image", "video", "audio", "font", "model":
@@ -177,11 +190,13 @@ func endings(typ string) string {
 	return strings.Join(extensions, " or ")
 }
 
-// marks are the invisible marks that right-to-left languages have in file names (UAX #9).
+// marks are the invisible marks that right-to-left languages have in file names
+// (UAX #9).
 const marks = "\u200e\u200f\u061c"
 
-// Extension returns the extension of a file name, or "" if it has none. Marks are left out, and so are trailing blanks and dots,
-// because systems drop them. Words and numbers behind a dot ("v1.2", "Dr. Smith") are no extension.
+// Extension returns the extension of a file name, or "" if it has none. Marks
+// are left out, and so are trailing blanks and dots, because systems drop them.
+// Words and numbers behind a dot ("v1.2", "Dr. Smith") are no extension.
 func Extension(name string) string {
 	if strings.ContainsAny(name, marks) {
 		name = strings.Map(func(r rune) rune {
@@ -201,7 +216,7 @@ func Extension(name string) string {
 		switch c := extension[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
 			letter = true
-		case c != '-' && (c < '0' || c > '9'):
+		case c != '-' && c != '{' && c != '}' && (c < '0' || c > '9'): // Windows reads {class IDs}
 			return ""
 		}
 	}
@@ -211,9 +226,10 @@ func Extension(name string) string {
 	return extension
 }
 
-// ByExtension returns the types that agree with a file name: the preferred one of its extension first, then the types
-// that browsers and systems also declare for it. It returns nil if the extension is unknown. The caller must not change
-// the slice.
+// ByExtension returns the types that agree with a file name: the preferred one
+// of its extension first, then the types that browsers and systems also declare
+// for it. It returns nil if the extension is unknown. The caller must not
+// change the slice.
 func ByExtension(name string) []string {
 	extension := name[strings.LastIndexByte(name, '.')+1:]
 	if len(extension) == len(name) {
@@ -238,7 +254,8 @@ func lookUp(extension string) []string {
 	return byExtension[string(lower[:len(extension)])]
 }
 
-// Same reports whether a and b name the same format: "image/jpg" and "image/pjpeg" are "image/jpeg".
+// Same reports whether a and b name the same format: "image/jpg" and
+// "image/pjpeg" are "image/jpeg".
 func Same(a, b string) bool {
 	a, errA := Parse(a)
 	b, errB := Parse(b)
@@ -252,14 +269,15 @@ func Same(a, b string) bool {
 	return known && format == formats[b]
 }
 
-// Special reports whether a type is that of pictures, videos, audio, fonts, models or documents: files that are opened to be
-// looked at or listened to.
+// Special reports whether a type is that of pictures, videos, audio, fonts,
+// models or documents: files that are opened to be looked at or listened to.
 func Special(typ string) bool {
 	typ, err := Parse(typ)
 	return err == nil && special(typ)
 }
 
-// ExtensionOf returns the most common extension of a type, or "" if the table does not have the type.
+// ExtensionOf returns the most common extension of a type, or "" if the table
+// does not have the type.
 func ExtensionOf(typ string) string { return firstExtension[formats[typ]] }
 
 // Extensions returns the extensions of the table, sorted.

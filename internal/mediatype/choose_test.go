@@ -15,7 +15,8 @@ var everything = []string{"*/*"}
 
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ name, declared, patterns, want string }{
-		// The extension decides, and the policy's own name of a format is preferred.
+		// The extension decides, and the policy's own name of a format is
+		// preferred.
 		{"a.jpg", "", "image/*", "image/jpeg"},
 		{"a.jpg", "application/octet-stream", "image/jpg", "image/jpg"},
 		{"a.jpg", "image/pjpeg", "image/*", "image/pjpeg"},
@@ -45,13 +46,15 @@ func TestChoose(t *testing.T) {
 		{"a.vsdx", "application/vnd.ms-visio.drawing.main+xml", "*/*", "application/vnd.ms-visio.drawing"},
 		{"a.pst", "application/vnd.ms-outlook", "*/*", "application/vnd.ms-outlook-pst"},
 
-		// Without an extension, the declared type decides. Words and numbers are no extension.
+		// Without an extension, the declared type decides. Words and numbers
+		// are no extension.
 		{"scan", "application/pdf", "application/pdf", "application/pdf"},
 		{"photo 2026.11.27", "image/png", "image/*", "image/png"},
 		{"Report by Dr. Smith and others", "application/pdf", "*/*", "application/pdf"},
 		{"photo.jpg_large", "image/jpeg", "image/*", "image/jpeg"},
 
-		// An unknown extension may be anything but what is looked at or listened to.
+		// An unknown extension may be anything but what is looked at or
+		// listened to.
 		{"a.zig", "text/plain", "text/*", "text/plain"},
 		{"a.acme", "application/vnd.acme", "*/*", "application/vnd.acme"},
 		{"a.acme", "image/vnd.acme", "image/vnd.acme", "image/vnd.acme"},
@@ -118,15 +121,16 @@ func TestChooseRejects(t *testing.T) {
 	}
 }
 
-// TestChooseRejectsPrograms checks that a program is never granted the type of what is looked at or listened to, even if
-// the table does not have its extension.
+// TestChooseRejectsPrograms checks that a program is never granted the type of
+// what is looked at or listened to, even if the table does not have its
+// extension.
 func TestChooseRejectsPrograms(t *testing.T) {
 	kinds := strings.Fields(`image/png image/jpeg image/svg+xml image/x-tga image/vnd.acme video/mp4 video/acme audio/mpeg audio/x-acme
 		font/woff2 model/stl application/pdf application/msword application/rtf application/epub+zip application/ogg
 		application/vnd.openxmlformats-officedocument.wordprocessingml.document application/vnd.oasis.opendocument.text`)
 	for extension := range strings.FieldsSeq(`rdp website inetloc php7 pht library-ms searchconnector-ms php3 phps jspx jspf ashx asmx cshtml
 		cfm cgi appinstaller xbap msh mst ocx udl printerexport fileloc scpt action osax prefpane saver app tool mcl diagpkg vsto xnk
-		msixbundle appxbundle ps1xml PHP7 RdP exe html lnk url hta js`) {
+		{00021401-0000-0000-c000-000000000046} msixbundle appxbundle ps1xml PHP7 RdP exe html lnk url hta js`) {
 		for _, declared := range kinds {
 			for _, name := range []string{"photo." + extension, "photo.png." + extension, "photo." + extension + " .", "photo." + extension + "\u200f"} {
 				got, err := Choose(name, declared, append([]string{"image/*", "video/*", "audio/*", "font/*", "model/*", "*/*"}, "application/pdf", "image/png"))
@@ -138,7 +142,8 @@ func TestChooseRejectsPrograms(t *testing.T) {
 	}
 }
 
-// justified has the pairs of the tables below that contradict each other here, with the reason.
+// justified has the pairs of the tables below that contradict each other here,
+// with the reason.
 var justified = map[string]string{
 	"cpl application/cpl+xml":                    "a program on Windows, and XML is active",
 	"rs application/rls-services+xml":            "source code, and XML is active",
@@ -155,7 +160,8 @@ var justified = map[string]string{
 	"x3dz model/x3d+xml":                         "not XML: it is compressed",
 }
 
-// TestTablesOfSystems checks that the type tables of real systems do not contradict this one.
+// TestTablesOfSystems checks that the type tables of real systems do not
+// contradict this one.
 func TestTablesOfSystems(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -172,7 +178,8 @@ func TestTablesOfSystems(t *testing.T) {
 			typ, extensions, _ := strings.Cut(strings.TrimSpace(line), " ")
 			for extension := range strings.FieldsSeq(extensions) {
 				pairs++
-				// A policy that names the type in full allows even active types.
+				// A policy that names the type in full allows even active
+				// types.
 				_, err := Choose("file."+extension, typ, append(everything, typ))
 				if err != nil && errors.Is(err, ErrContradictsName) {
 					contradictions++
@@ -201,7 +208,8 @@ func TestTablesOfSystems(t *testing.T) {
 	require.Greater(t, total, 4000)
 }
 
-// FuzzChoose checks that what was chosen is allowed, is chosen again, and is no special type under an unknown extension.
+// FuzzChoose checks that what was chosen is allowed, is chosen again, and is no
+// special type under an unknown extension.
 func FuzzChoose(f *testing.F) {
 	f.Add("a.png", "image/png", "image/*")
 	f.Add("a.rdp", "application/pdf", "*/*")

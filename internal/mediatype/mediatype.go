@@ -1,7 +1,8 @@
-// Package mediatype holds the media types of file names and decides which type an upload is granted.
+// Package mediatype holds the media types of file names and decides which type
+// an upload is granted.
 //
-// The table is its own. Package mime reads the tables of the machine it runs on, so two replicas of a service could
-// disagree.
+// The table is its own. Package mime reads the tables of the machine it runs
+// on, so two replicas of a service could disagree.
 package mediatype
 
 import (
@@ -20,8 +21,9 @@ const (
 	whiteSpace = " \t\r\n" // what the WHATWG strips from both ends
 )
 
-// Parse returns s as "type/subtype" in lower case and drops its parameters. It accepts every media type that is valid
-// by RFC 9110, and surrounding white space. It rejects lists, wildcards, and parameters that are not name=value,
+// Parse returns s as "type/subtype" in lower case and drops its parameters. It
+// accepts every media type that is valid by RFC 9110, and surrounding white
+// space. It rejects lists, wildcards, and parameters that are not name=value,
 // because a browser could read another type from them, or none.
 //
 // See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 and
@@ -55,7 +57,8 @@ func Parse(s string) (string, error) {
 	return strings.ToLower(name), nil
 }
 
-// settled reports whether s is already in the form that Parse returns. Most types are.
+// settled reports whether s is already in the form that Parse returns. Most
+// types are.
 func settled(s string) bool {
 	slash := strings.IndexByte(s, '/')
 	if slash <= 0 || slash == len(s)-1 || len(s) > maxName {
@@ -69,8 +72,8 @@ func settled(s string) bool {
 	return true
 }
 
-// wellFormed reports whether s is a sequence of parameters, each behind its semicolon. Parameters may be empty (RFC
-// 9110, section 5.6.6).
+// wellFormed reports whether s is a sequence of parameters, each behind its
+// semicolon. Parameters may be empty (RFC 9110, section 5.6.6).
 func wellFormed(s string) bool {
 	for s != "" {
 		s = strings.TrimLeft(s[1:], blanks)
@@ -85,7 +88,8 @@ func wellFormed(s string) bool {
 			}
 			unquoted := value[:end]
 			if strings.EqualFold(name, "codecs") {
-				// Chromium's MediaRecorder declares "video/webm;codecs=vp8,opus".
+				// Chromium's MediaRecorder declares
+				// "video/webm;codecs=vp8,opus".
 				unquoted = strings.ReplaceAll(unquoted, ",", "")
 			}
 			if !token(unquoted) {
@@ -103,8 +107,8 @@ func wellFormed(s string) bool {
 	return true
 }
 
-// quotedLength returns the length of the quoted string that s begins with, or 0. The string may hold a tab and bytes
-// that are not ASCII.
+// quotedLength returns the length of the quoted string that s begins with, or
+// 0. The string may hold a tab and bytes that are not ASCII.
 func quotedLength(s string) int {
 	if s == "" || s[0] != '"' {
 		return 0
@@ -143,8 +147,9 @@ var tokenByte = func() (set [256]bool) {
 	return set
 }()
 
-// ParsePattern returns a policy's pattern in lower case: a type ("image/png"), all types of a kind ("image/*") or all
-// ("*/*"). It rejects patterns that could admit nothing.
+// ParsePattern returns a policy's pattern in lower case: a type ("image/png"),
+// all types of a kind ("image/*") or all ("*/*"). It rejects patterns that could
+// allow nothing.
 func ParsePattern(s string) (string, error) {
 	pattern := strings.ToLower(s)
 	if pattern == "*/*" {
@@ -167,8 +172,9 @@ func ParsePattern(s string) (string, error) {
 	return pattern, nil
 }
 
-// Match reports whether a pattern, as ParsePattern returns it, admits a type. A wildcard admits no active type, and
-// nothing admits a type that is never granted.
+// Match reports whether a pattern, as ParsePattern returns it, allows a type. A
+// wildcard allows no active type, and no pattern allows a type that is never
+// granted.
 func Match(pattern, typ string) bool {
 	typ, err := Parse(typ)
 	if err != nil || never(typ) {
@@ -181,8 +187,8 @@ func Match(pattern, typ string) bool {
 	return all && !active(typ) && (kind == "*" || kind == typ[:strings.IndexByte(typ, '/')])
 }
 
-// Never reports whether browsers ignore a type and guess from the bytes what the file is, HTML included. Everything
-// that Parse rejects is such a type.
+// Never reports whether browsers ignore a type and guess from the bytes what
+// the file is, HTML included. Everything that Parse rejects is such a type.
 //
 // See https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource.
 func Never(typ string) bool {
@@ -200,8 +206,9 @@ func never(typ string) bool {
 	return false
 }
 
-// Active reports whether a browser might run a file of this type, or render it with the scripts in it, on the origin
-// that serves it. Types for which a browser guesses are active.
+// Active reports whether a browser might run a file of this type, or render it
+// with the scripts in it, on the origin that serves it. Types for which a
+// browser guesses are active.
 func Active(typ string) bool {
 	typ, err := Parse(typ)
 	return err != nil || active(typ)

@@ -12,10 +12,12 @@ const maxExtension = 17
 //
 //	extensions | names of one format, the preferred one first | what else is declared for these extensions
 //
-// The middle column is what Same goes by: rows whose preferred type is equal are one format. The last one holds what
-// browsers and systems declare by the extension alone, where another format has it too (".ts", ".key"), where a program
-// has taken it (a ".csv" is application/vnd.ms-excel on Windows with Excel), or where they know no better than
-// text/plain. What is active stands with active types only, so that a name cannot let it pass as text.
+// The middle column is what Same goes by: rows whose preferred type is equal
+// are one format. The last one holds what browsers and systems declare by the
+// extension alone, where another format has it too (".ts", ".key"), where a
+// program has taken it (a ".csv" is application/vnd.ms-excel on Windows with
+// Excel), or where they know no better than text/plain. What is active stands
+// with active types only, so that a name cannot let it pass as text.
 const table = media + `
 # Documents
 pdf               | application/pdf application/x-pdf application/acrobat application/nappdf text/pdf
@@ -386,8 +388,10 @@ qcow2             | application/x-qemu-disk
 ova ovf           | application/ovf application/x-virtualbox-ova application/x-virtualbox-ovf
 `
 
-// containers has a row for each format that other formats are made of, with their extensions. Systems that do not know the
-// other format declare the container. Rows of types that are no container are for systems that have a type wrong.
+// containers has a row for each format that other formats are made of, with
+// their extensions. Systems that do not know the other format declare the
+// container. Rows of types that are no container are for systems that have a
+// type wrong.
 const containers = `
 application/zip   | docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm ppsx ppsm potx potm vsdx odt ott ods ots odp
 application/zip   | otp odg otg odf odc odb sxw sxc sxi pages numbers key epub xps oxps hwpx kra jar war ear apk xpi crx kmz
@@ -418,15 +422,17 @@ application/vnd.ms-package.3dmanufacturing-3dmodel+xml | 3mf
 application/vnd.apple.installer+xml | pkg
 `
 
-// byExtension holds the types of a row under each of its extensions. formats holds the preferred name of a format under
-// each of its names, and firstExtension the first extension of a format. shown marks the formats under the headings of
-// pictures, videos, audio, documents, fonts, models and mail.
+// byExtension holds the types of a row under each of its extensions. formats
+// holds the preferred name of a format under each of its names, and
+// firstExtension the first extension of a format. shown marks the formats under
+// the headings of pictures, videos, audio, documents, fonts, models and mail.
 var byExtension, formats, firstExtension, shown = load(table)
 
 // contents holds the extensions of each container's row.
 var contents = loadContainers(containers)
 
-// shownHeadings are the headings of formats that are opened to be looked at or listened to.
+// shownHeadings are the headings of formats that are opened to be looked at or
+// listened to.
 const shownHeadings = "# Images # Video # Audio # Documents # Fonts # Models and drawings # Mail"
 
 func load(table string) (byExtension map[string][]string, formats, firstExtension map[string]string, shown map[string]bool) {

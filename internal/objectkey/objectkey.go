@@ -1,5 +1,5 @@
-// Package objectkey checks the names of files that clients upload, and writes them to object keys and
-// Content-Disposition.
+// Package objectkey checks the names of files that clients upload, and writes
+// them to object keys and Content-Disposition.
 package objectkey
 
 import (
@@ -37,15 +37,18 @@ func newFault(kind error, format string, args ...any) error {
 	return &fault{fmt.Sprintf(format, args...), kind}
 }
 
-// marks are the direction marks (UAX #9): U+200E, U+200F and U+061C. File names of right-to-left languages contain them,
-// and their users cannot see them. They reorder nothing, unlike the embeddings, overrides and isolates.
+// marks are the direction marks (UAX #9): U+200E, U+200F and U+061C. File names
+// of right-to-left languages contain them, and their users cannot see them.
+// They reorder nothing, unlike the embeddings, overrides and isolates.
 const marks = "\u200e\u200f\u061c"
 
-// Check returns an error if name is not the name of a file. It accepts every name that file systems allow: up to 255 UTF-16
-// units, composed or decomposed, and 1,530 bytes. It rejects paths, control characters, and characters that change the
-// direction of writing ("exe.gpj" shown as "jpg.exe").
+// Check returns an error if name is not the name of a file. It accepts every
+// name that file systems allow: up to 255 UTF-16 units, composed or decomposed,
+// and 1,530 bytes. It rejects paths, control characters, and characters that
+// change the direction of writing ("exe.gpj" shown as "jpg.exe").
 //
-// The error begins with "must" and wraps ErrRequired, ErrInvalid or ErrTooLarge.
+// The error begins with "must" and wraps ErrRequired, ErrInvalid or
+// ErrTooLarge.
 func Check(name string) error {
 	switch {
 	case name == "":
@@ -65,7 +68,8 @@ func Check(name string) error {
 		case unicode.IsControl(r) || r == '\u2028' || r == '\u2029':
 			return newFault(ErrInvalid, "must not contain control characters, got %U", r)
 		case turns(r):
-			return newFault(ErrInvalid, "must not contain characters that change the direction of writing, got %U", r)
+			return newFault(ErrInvalid,
+				"must not contain characters that change the direction of writing, got %U", r)
 		case composes(r):
 		case r > 0xffff:
 			units += 2
@@ -79,21 +83,25 @@ func Check(name string) error {
 	return nil
 }
 
-// turns reports whether a character is an embedding, override or isolate, or ends one.
+// turns reports whether a character is an embedding, override or isolate, or
+// ends one.
 func turns(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) && !strings.ContainsRune(marks, r)
 }
 
-// composes reports whether a character joins the one before it in the composed forms of Unicode, so that a name has the
-// same length in every form. It is true of some characters that do not, which are bounded by maxBytes.
+// composes reports whether a character joins the one before it in the composed
+// forms of Unicode, so that a name has the same length in every form. It is
+// true of some characters that do not, which are bounded by maxBytes.
 func composes(r rune) bool {
 	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 || // vowels and finals of Hangul
 		r > unicode.MaxASCII && unicode.Is(unicode.Mn, r)
 }
 
-// Safe returns name as the last segment of an object key: letters, marks and digits of any script and "._-" stay, a
-// dollar sign becomes "_", and everything else "-". The result has no leading or trailing dot and at most 200 bytes. It
-// has the extension of the name, even if blanks or dots follow. Name must have passed Check.
+// Safe returns name as the last segment of an object key: letters, marks and
+// digits of any script and "._-" stay, a dollar sign becomes "_", and
+// everything else "-". The result has no leading or trailing dot and at most
+// 200 bytes. It has the extension of the name, even if blanks or dots follow.
+// Name must have passed Check.
 func Safe(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(marks, r) {
@@ -126,7 +134,8 @@ func Safe(name string) string {
 	return strings.TrimRight(cut(safe, maxSafe-len(extension)), ".") + extension
 }
 
-// cut returns the longest beginning of s that has at most n bytes and no part of a character.
+// cut returns the longest beginning of s that has at most n bytes and no part
+// of a character.
 func cut(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
@@ -134,10 +143,12 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// Disposition returns the Content-Disposition header with which browsers save the object under name. Kind is "attachment"
-// or "inline". The header is plain ASCII without a dollar sign, which POST policies misread.
+// Disposition returns the Content-Disposition header with which browsers save
+// the object under name. Kind is "attachment" or "inline". The header is plain
+// ASCII without a dollar sign, which POST policies misread.
 //
-// See https://www.rfc-editor.org/rfc/rfc6266 and https://www.rfc-editor.org/rfc/rfc8187#section-3.2.1.
+// See https://www.rfc-editor.org/rfc/rfc6266 and
+// https://www.rfc-editor.org/rfc/rfc8187#section-3.2.1.
 func Disposition(kind, name string) string {
 	const upperhex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -156,7 +167,8 @@ func Disposition(kind, name string) string {
 	return b.String()
 }
 
-// Name returns the name in a header that Disposition returned, or "" if it did not return this header.
+// Name returns the name in a header that Disposition returned, or "" if it did
+// not return this header.
 func Name(header string) string {
 	kind, escaped, _ := strings.Cut(header, "; filename*=UTF-8''")
 	name, err := url.PathUnescape(escaped)

@@ -15,18 +15,25 @@ const (
 	xpiType  = "application/x-xpinstall"
 )
 
-// programs have the types of programs and installers that come in the container of documents.
-var programs = map[string]bool{apkType: true, jarType: true, msiType: true, msixType: true, ipaType: true, xpiType: true}
-
-// programEntries are names of files by which an archive is a program. Those that end in a slash are folders.
-var programEntries = []struct{ name, typ string }{
-	{"AndroidManifest.xml", apkType}, {"classes.dex", apkType}, {"resources.arsc", apkType}, {"BundleConfig.pb", apkType},
-	{"META-INF/com/android/", apkType}, {"base/manifest/AndroidManifest.xml", apkType},
-	{"AppxManifest.xml", msixType}, {"AppxBlockMap.xml", msixType}, {"AppxMetadata/", msixType},
-	{"Payload/", ipaType}, {"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
+// programs have the types of programs and installers that come in the container
+// of documents.
+var programs = map[string]bool{
+	apkType: true, jarType: true, msiType: true, msixType: true, ipaType: true, xpiType: true,
 }
 
-// programInZip returns the type of the program that an archive is by the names of its first files, or "".
+// programEntries are names of files by which an archive is a program. Those
+// that end in a slash are folders.
+var programEntries = []struct{ name, typ string }{
+	{"AndroidManifest.xml", apkType}, {"classes.dex", apkType}, {"resources.arsc", apkType},
+	{"BundleConfig.pb", apkType},
+	{"META-INF/com/android/", apkType}, {"base/manifest/AndroidManifest.xml", apkType},
+	{"AppxManifest.xml", msixType}, {"AppxBlockMap.xml", msixType}, {"AppxMetadata/", msixType},
+	{"Payload/", ipaType},
+	{"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
+}
+
+// programInZip returns the type of the program that an archive is by the names
+// of its first files, or "".
 func programInZip(head []byte) string {
 	document := false // by its first file; some tools add a manifest to it
 	for i, name := range zipNames(head) {
@@ -45,10 +52,12 @@ func programInZip(head []byte) string {
 	return ""
 }
 
-// zipNames returns the names of the files whose headers are in head. It follows their sizes where the headers have them,
-// so that archives within the archive are left out.
+// zipNames returns the names of the files whose headers are in head. It follows
+// their sizes where the headers have them, so that archives within the archive
+// are left out.
 //
-// See https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section 4.3.7.
+// See https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section
+// 4.3.7.
 func zipNames(head []byte) (names []string) {
 	const signature, size = "PK\x03\x04", 30
 	for {
@@ -70,13 +79,15 @@ func zipNames(head []byte) (names []string) {
 	}
 }
 
-// installerClasses are the beginnings of the class IDs of Windows Installer's packages, patches and transforms.
+// installerClasses are the beginnings of the class IDs of Windows Installer's
+// packages, patches and transforms.
 var installerClasses = []string{"\x84\x10\x0c\x00", "\x86\x10\x0c\x00", "\x82\x10\x0c\x00"}
 
-// installerInOLE reports whether a compound file is one of Windows Installer, by the class of its root. It returns false
-// if the root is not in head.
+// installerInOLE reports whether a compound file is one of Windows Installer,
+// by the class of its root. It returns false if the root is not in head.
 //
-// See https://learn.microsoft.com/openspecs/windows_protocols/ms-cfb, section 2.6.
+// See https://learn.microsoft.com/openspecs/windows_protocols/ms-cfb, section
+// 2.6.
 func installerInOLE(head []byte) bool {
 	const classOffset, rest = 80, "\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
 	if len(head) < 512 {
@@ -105,15 +116,19 @@ const (
 	program
 )
 
-// brands are those of ISO base media files. See https://mp4ra.org/registered-types/brands.
+// brands are those of ISO base media files. See
+// https://mp4ra.org/registered-types/brands.
 const (
-	stillBrands = " mif1 mif2 msf1 miaf heic heix heim heis hevc hevx hevm hevs avif avis avic avci avcs jpeg jpgs j2ki j2is crx  unif vvic vvis evbi evbs "
+	stillBrands = " mif1 mif2 msf1 miaf heic heix heim heis hevc hevx hevm hevs avif avis avic " +
+		"avci avcs jpeg jpgs j2ki j2is crx  unif vvic vvis evbi evbs "
 
 	// Those that begin with "iso" and "mp4" tell of the container only.
-	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 hvc1 hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
+	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 hvc1 " +
+		"hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
 )
 
-// kindOfMedia returns what an ISO base media file holds by its brands, if head begins with them.
+// kindOfMedia returns what an ISO base media file holds by its brands, if head
+// begins with them.
 func kindOfMedia(head []byte) kind {
 	if !hasAt(head, 4, "ftyp") || len(head) < 16 {
 		return moving // older QuickTime files have no brands, and fragments need not
@@ -140,8 +155,8 @@ func isBrand(brands string, brand []byte) bool {
 	return strings.Contains(brands, " "+string(brand)+" ")
 }
 
-// boxes are those with which QuickTime files begin if they have no brands, and with which fragments of MP4 files begin.
-// Any size may come before them.
+// boxes are those with which QuickTime files begin if they have no brands, and
+// with which fragments of MP4 files begin. Any size may come before them.
 var boxes = []struct{ name, typ string }{
 	{"moov", "video/quicktime"}, {"mdat", "video/quicktime"}, {"wide", "video/quicktime"}, {"free", "video/quicktime"},
 	{"skip", "video/quicktime"}, {"pnot", "video/quicktime"},

@@ -19,8 +19,9 @@ type form struct {
 //
 //	bases | extensions whose files always show one of them | extensions whose files may show none
 //
-// An extension stands for the names of its format in package mediatype. Other types stand for themselves. No row
-// weakens another: if one row promises a signature for a type, only the bases of such rows agree with it.
+// An extension stands for the names of its format in package mediatype. Other
+// types stand for themselves. No row weakens another: if one row promises a
+// signature for a type, only the bases of such rows agree with it.
 const table = `
 # Images
 image/png                       | png
@@ -156,18 +157,21 @@ application/x-shockwave-flash   | swf
 // forms holds what the table says of each type.
 var forms = load(table)
 
-// The forms of types that are not in the table. Unknown bytes agree with all of them.
+// The forms of types that are not in the table. Unknown bytes agree with all of
+// them.
 var (
 	opaque = form{anything: true}
 	prose  = form{bases: []string{textType, htmlType, xmlType}}
 	xml    = form{bases: []string{textType}} // function takesMarkup compares the markup
 
-	// Media come in these containers. The last two have signatures so short that those of a .tga are the same.
+	// Media come in these containers. The last two have signatures so short
+	// that those of a .tga are the same.
 	media = form{bases: []string{"image/tiff", "image/jp2", "video/mp4", "video/quicktime", "video/webm",
 		"video/matroska", "video/x-ms-asf", "application/ogg", "audio/mpeg", "image/x-icon",
 		"application/vnd.lotus-1-2-3"}}
 
-	// Other formats are made of text, archives and databases. The signatures behind them are short and found by chance.
+	// Other formats are made of text, archives and databases. The signatures
+	// behind them are short and found by chance.
 	general = form{bases: []string{textType, zipType, oleType, "application/vnd.sqlite3",
 		"application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd", "application/lzip",
 		"application/x-tar", "application/x-7z-compressed", "application/vnd.rar", "application/cbor",

@@ -20,7 +20,8 @@ type finding struct {
 // is reports whether the file is of a type by one of its names.
 func (f finding) is(typ string) bool { return f.mime.Is(typ) }
 
-// identify returns what mimetype finds, corrected where it is known to be wrong.
+// identify returns what mimetype finds, corrected where it is known to be
+// wrong.
 func identify(head []byte) finding {
 	found := detect(head)
 	f := finding{name: name(found), base: base(found), tagged: hasAt(head, 0, "ID3"), mime: found}
@@ -55,7 +56,8 @@ func identify(head []byte) finding {
 	return f
 }
 
-// detect returns what mimetype finds, or the type of a signature that it misses.
+// detect returns what mimetype finds, or the type of a signature that it
+// misses.
 func detect(head []byte) *mimetype.MIME {
 	if hasAt(head, 257, "ustar") {
 		return mimetype.Lookup("application/x-tar") // whatever the name and content of the first file look like
@@ -78,8 +80,9 @@ func detect(head []byte) *mimetype.MIME {
 }
 
 // textual are formats other than text whose files may begin with text only.
-var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript", "application/x-archive", "application/fits",
-	"application/vnd.apple.mpegurl", "application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",
+var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript",
+	"application/x-archive", "application/fits", "application/vnd.apple.mpegurl",
+	"application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",
 	"application/marc", "image/x-xpixmap", "image/vnd.dxf", "image/vnd.radiance"}
 
 func isBzip2(head []byte) bool {
@@ -88,8 +91,9 @@ func isBzip2(head []byte) bool {
 
 const pdfMagic = "%PDF-"
 
-// checkPDF returns what a file is if a PDF's signature stands behind its beginning. It may stand anywhere in the first kilobyte,
-// and so in an archive whose first file is a PDF, or behind a script.
+// checkPDF returns what a file is if a PDF's signature stands behind its
+// beginning. It may stand anywhere in the first kilobyte, and so in an archive
+// whose first file is a PDF, or behind a script.
 func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
 	i := bytes.Index(head, []byte(pdfMagic))
 	if i <= 0 {
@@ -108,8 +112,9 @@ func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
 	return other
 }
 
-// mayBeScript reports whether bytes begin as a script can. Binary data that follows may stand in a comment of the script.
-// White space and byte order marks of UTF-8 begin no script.
+// mayBeScript reports whether bytes begin as a script can. Binary data that
+// follows may stand in a comment of the script. White space and byte order
+// marks of UTF-8 begin no script.
 func mayBeScript(b []byte) bool {
 	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte(marks[0])), space)
 	if len(b) == 0 {
@@ -127,7 +132,8 @@ func mayBeScript(b []byte) bool {
 	return ' ' < c && c <= '~' || c == 0xa0 || c == 0xaa || c == 0xb5 || c == 0xba || c >= 0xc0
 }
 
-// signatures are those that mimetype does not know, or that it takes too narrowly. Each may have two parts.
+// signatures are those that mimetype does not know, or that it takes too
+// narrowly. Each may have two parts.
 var signatures = []struct {
 	magic  string
 	offset int
@@ -161,8 +167,9 @@ func missed(head []byte) string {
 	return box(head)
 }
 
-// isBitmap reports whether head begins with the headers of a BMP file. The second has any of a dozen sizes, and is
-// followed by the size of the picture and one plane.
+// isBitmap reports whether head begins with the headers of a BMP file. The
+// second has any of a dozen sizes, and is followed by the size of the picture
+// and one plane.
 func isBitmap(head []byte) bool {
 	if !hasAt(head, 0, "BM") || len(head) < 30 {
 		return false
@@ -180,7 +187,8 @@ func hasAt(head []byte, offset int, magic string) bool {
 	return len(head) >= offset && bytes.HasPrefix(head[offset:], []byte(magic))
 }
 
-// name returns a type without its parameters, or "" for the one that stands for all others.
+// name returns a type without its parameters, or "" for the one that stands for
+// all others.
 func name(m *mimetype.MIME) string {
 	if m.Parent() == nil {
 		return ""
@@ -189,7 +197,8 @@ func name(m *mimetype.MIME) string {
 	return name
 }
 
-// base returns the most general type that m is a kind of: application/zip for a .docx, text/plain for JSON.
+// base returns the most general type that m is a kind of: application/zip for a
+// .docx, text/plain for JSON.
 func base(m *mimetype.MIME) string {
 	for p := m.Parent(); p != nil && p.Parent() != nil; p = m.Parent() {
 		m = p

@@ -7,16 +7,21 @@ import (
 
 const space = "\t\n\v\f\r "
 
-// marks are the byte order marks of UTF-8 and UTF-16. Those of UTF-32 have zeros around the latter.
+// marks are the byte order marks of UTF-8 and UTF-16. Those of UTF-32 have
+// zeros around the latter.
 var marks = []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"}
 
-// markup returns the type of the HTML, SVG or other XML that a file begins with, or "". It goes further than browsers,
-// which know some tags in UTF-8 only: in every Unicode encoding, with or without byte order mark, each element of HTML
-// counts, behind any white space, comments, declarations and processing instructions.
+// markup returns the type of the HTML, SVG or other XML that a file begins
+// with, or "". It goes further than browsers, which know some tags in UTF-8
+// only: in every Unicode encoding, with or without byte order mark, each
+// element of HTML counts, behind any white space, comments, declarations and
+// processing instructions.
 //
-// If the end of head comes before the root element, complete is false and the type is a guess.
+// If the end of head comes before the root element, complete is false and the
+// type is a guess.
 //
-// See https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
+// See
+// https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
 func markup(head []byte) (typ string, complete bool) {
 	b := bytes.TrimLeft(head, space+"\x00")
 	for _, mark := range marks {
@@ -53,7 +58,8 @@ func markup(head []byte) (typ string, complete bool) {
 	return typ, len(b) > 0
 }
 
-// element returns the type of markup with this root, if typ is what the prolog says.
+// element returns the type of markup with this root, if typ is what the prolog
+// says.
 func element(name, typ string, namespace bool) string {
 	switch local := name[strings.LastIndexByte(name, ':')+1:]; {
 	case local == "svg":
@@ -70,7 +76,8 @@ func element(name, typ string, namespace bool) string {
 	return typ
 }
 
-// tag returns the name that a tag begins with, in lower case, and what follows it in the tag.
+// tag returns the name that a tag begins with, in lower case, and what follows
+// it in the tag.
 func tag(b []byte) (name string, attributes []byte) {
 	b, _, _ = bytes.Cut(b, []byte(">"))
 	if i := bytes.IndexAny(b, space+"/"); i >= 0 {

@@ -14,7 +14,8 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-// samples returns what a file of each base in the table looks like, and of each kind within the base.
+// samples returns what a file of each base in the table looks like, and of each
+// kind within the base.
 func samples(t *testing.T) map[string]view {
 	t.Helper()
 	found, bases := map[string]view{"unknown": look(corpus.Noise)}, map[string]bool{"general": true, "text/x-shellscript": true, "application/x-object": true}
@@ -64,9 +65,10 @@ func agreement(files map[string]view, typ string) (line string) {
 	return line
 }
 
-// TestAgreements compares the files that agree with each type with a list; UPDATE=1 writes it anew, to be read as a diff. Then it
-// changes each row of the table: it drops each base, and takes or gives each promise of a signature. Each change must
-// differ from the list.
+// TestAgreements compares the files that agree with each type with a list;
+// UPDATE=1 writes it anew, to be read as a diff. Then it changes each row of
+// the table: it drops each base, and takes or gives each promise of a
+// signature. Each change must differ from the list.
 func TestAgreements(t *testing.T) {
 	const golden = "testdata/agreements.txt"
 	files, types := samples(t), slices.Sorted(maps.Keys(forms))

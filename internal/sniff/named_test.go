@@ -14,7 +14,8 @@ import (
 // policy allows everything, and two active types in full.
 var policy = []string{"*/*", "application/xml", "application/x-shockwave-flash"}
 
-// grant returns the fault of a file, if its name, its type or its content has one.
+// grant returns the fault of a file, if its name, its type or its content has
+// one.
 func grant(f corpus.Named) error {
 	if err := objectkey.Check(f.Filename); err != nil {
 		return err

@@ -1,17 +1,20 @@
-// Package sniff compares the first bytes of a file with the media type that it was granted.
+// Package sniff compares the first bytes of a file with the media type that it
+// was granted.
 //
 // It detects mistakes and plain lies. It does not prove that a file
 //
 //   - is whole or well-formed beyond its first bytes,
-//   - is of one type only: a polyglot (a GIF that is a script as well, a JPEG with HTML in its comment) begins as the
-//     type that it claims,
+//   - is of one type only: a polyglot (a GIF that is a script as well, a JPEG
+//     with HTML in its comment) begins as the type that it claims,
 //   - has no macros, scripts or exploits, or
 //   - is an archive that holds what its type says, or that unpacks to a sane size.
 //
-// Formats without a signature are accepted unless the bytes show another format. Services that serve uploads still have
-// to send X-Content-Type-Options: nosniff, best from an origin of their own.
+// Formats without a signature are accepted unless the bytes show another
+// format. Services that serve uploads still have to send
+// X-Content-Type-Options: nosniff, best from an origin of their own.
 //
-// Package mimetype reads the signatures. A program can change it by its SetLimit and Extend.
+// Package mimetype reads the signatures. A program can change it by its
+// SetLimit and Extend.
 package sniff
 
 import (
@@ -23,8 +26,9 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// Head is how many bytes of a file Check reads. It must not change: a published object carries a digest of as many, and
-// an object with another digest is deleted.
+// Head is how many bytes of a file Check reads. It must not change: a published
+// object carries a digest of as many, and an object with another digest is
+// deleted.
 const Head = 4 << 10
 
 const (
@@ -39,7 +43,8 @@ const (
 	mp3Type   = "audio/mpeg"
 )
 
-// ErrContradictsContent is wrapped by the errors of Check that say that the bytes are of another type.
+// ErrContradictsContent is wrapped by the errors of Check that say that the
+// bytes are of another type.
 var ErrContradictsContent = errors.New("the type contradicts the content")
 
 // mismatch is an error whose text follows "a file that".
@@ -63,18 +68,20 @@ func isMedia(typ string) bool {
 	return strings.HasPrefix(typ, "image/") || strings.HasPrefix(typ, "video/") || strings.HasPrefix(typ, "audio/")
 }
 
-// Check returns the type that a file looks like by its first Head bytes, or "" if they show none. It returns an error
-// that wraps ErrContradictsContent if that contradicts the type that was granted.
+// Check returns the type that a file looks like by its first Head bytes, or ""
+// if they show none. It returns an error that wraps ErrContradictsContent if
+// that contradicts the type that was granted.
 //
 // These agree with the granted type:
 //
 //   - the same format by another name,
-//   - another format in the same container, unless the container names another kind: a video is no picture, and a
-//     program or installer is no document,
+//   - another format in the same container, unless the container names another
+//     kind: a video is no picture, and a program or installer is no document,
 //   - any text for a type of text, and
 //   - bytes without a signature for a type whose files need not have one.
 //
-// Markup, which browsers might run, agrees only with types of text and with types that are markup.
+// Markup, which browsers might run, agrees only with types of text and with
+// types that are markup.
 func Check(head []byte, granted string) (detected string, err error) {
 	if granted, err = mediatype.Parse(granted); err != nil {
 		return "", err
@@ -94,7 +101,8 @@ type view struct {
 	prose    bool // text that is no PDF
 }
 
-// look looks for markup first, as browsers do, because another format's signature may follow in it.
+// look looks for markup first, as browsers do, because another format's
+// signature may follow in it.
 func look(head []byte) (v view) {
 	if v.markup, v.complete = markup(head); v.markup == "" {
 		v.found = identify(head)
@@ -103,7 +111,8 @@ func look(head []byte) (v view) {
 	return v
 }
 
-// agrees returns the type that the bytes look like, and whether a file of the granted type may look like that.
+// agrees returns the type that the bytes look like, and whether a file of the
+// granted type may look like that.
 func (v view) agrees(granted string) (detected string, agrees bool) {
 	f := formOf(granted)
 	switch {
@@ -114,7 +123,8 @@ func (v view) agrees(granted string) (detected string, agrees bool) {
 	case v.found.name == "":
 		return "", !f.signed
 	case v.prose && slices.Contains(f.bases, textType):
-		// Prose may begin like a binary format: "MZ", "BZh", "GIF89a". A PDF may be all text, but it is no prose.
+		// Prose may begin like a binary format: "MZ", "BZh", "GIF89a". A PDF
+		// may be all text, but it is no prose.
 		return textType, true
 	}
 	return v.found.name, f.takes(granted, v.found)
@@ -133,7 +143,8 @@ func (f form) takes(granted string, found finding) bool {
 	return !f.listed && found.is(granted)
 }
 
-// contradictsKind reports whether a type is that of another kind than a container names.
+// contradictsKind reports whether a type is that of another kind than a
+// container names.
 func contradictsKind(granted string, k kind) bool {
 	switch k {
 	case still:
@@ -146,8 +157,8 @@ func contradictsKind(granted string, k kind) bool {
 	return false
 }
 
-// takesMarkup reports whether a file of the granted type may be the markup that was found. If its root was not reached,
-// complete is false.
+// takesMarkup reports whether a file of the granted type may be the markup that
+// was found. If its root was not reached, complete is false.
 func (f form) takesMarkup(granted, found string, complete bool) bool {
 	switch {
 	case granted == svgType:

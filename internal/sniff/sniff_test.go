@@ -69,7 +69,8 @@ func TestMarkup(t *testing.T) {
 	}
 }
 
-// TestAdvice checks that the message on a misnamed picture says what it is, and what to do.
+// TestAdvice checks that the message on a misnamed picture says what it is, and
+// what to do.
 func TestAdvice(t *testing.T) {
 	for _, c := range []struct{ granted, sample, want string }{
 		{"image/jpeg", "heic", "looks like image/heic: rename it to end in .heic, or convert it"},
@@ -149,9 +150,11 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// whatwg matches the files that browsers take for HTML or XML if they know no type, and SVG.
+// whatwg matches the files that browsers take for HTML or XML if they know no
+// type, and SVG.
 //
-// See https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
+// See
+// https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.
 var whatwg = regexp.MustCompile(`(?i)^(\xef\xbb\xbf)?[\t\n\f\r ]*<(!--|\?xml|` +
 	`(!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|svg)[ >])`)
 

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Named is a small file of a format, under a name as systems give it. Each stands for a class of files.
+// Named is a small file of a format, under a name as systems give it. Each
+// stands for a class of files.
 type Named struct {
 	Filename, Declared string
 	Source             string // of the format
@@ -24,7 +25,8 @@ func random(n int, seed uint32) []byte {
 	return b
 }
 
-// Strangers are files of no format, or of programs, that no type with a signature may have.
+// Strangers are files of no format, or of programs, that no type with a
+// signature may have.
 var Strangers = []File{
 	{"noise", random(5000, 1)}, {"more noise", random(5000, 77)}, {"yet more noise", random(5000, 4242)}, {"zeros", make([]byte, 5000)},
 	{"DOS program", exeFile}, {"DOS program of commands", Join("\xe9\x8d\x01", random(600, 5))},
@@ -43,7 +45,8 @@ func sized(name string, size uint32) []byte {
 	return Join(be32(size), name, random(600, 9))
 }
 
-// installer returns a compound file with the class of one of Windows Installer's files.
+// installer returns a compound file with the class of one of Windows
+// Installer's files.
 func installer(class byte) []byte {
 	b := ole("SummaryInformation")
 	copy(b[1024+80:], []byte{class, 0x10, 0x0c, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46})
