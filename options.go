@@ -184,8 +184,9 @@ func WithSecret(keys ...[]byte) SignerOption {
 // WithPublicEndpoint sets the endpoint that clients use, if the service itself
 // uses another one. In a cluster, for example, the service reaches
 // http://minio:9000 and browsers reach https://s3.example.com. The URL must be
-// https or http, and can have a path. It does not name the bucket: the client's
-// options decide how the bucket is addressed (s3.Options.UsePathStyle).
+// https or http, and can have a path. It must not name the bucket: the client's
+// options decide how the bucket is addressed (s3.Options.UsePathStyle). For a
+// domain that is bound to the bucket, see the example of NewSigner.
 func WithPublicEndpoint(url string) SignerOption {
 	return func(o *signerOptions) error {
 		if url == "" {

@@ -39,6 +39,10 @@ import (
 // CSS, multipart and their kin) match no pattern: a file of such a type runs
 // scripts on the origin that serves it.
 //
+// If application/xml or text/xml is named, files with an unknown extension and
+// without a declared type are granted as that, because browsers declare no type
+// for most dialects of XML.
+//
 // # Headers
 //
 // With FinalPrefix, headers that give access to an object or change how it is
@@ -140,15 +144,22 @@ type Upload struct {
 	// any string fit.
 	Key string
 
-	// Filename is the name of the file without a path, up to 255 bytes of
-	// UTF-8. The key has it in a safe form, and Content-Disposition has it
-	// unchanged. It can be empty if Key names an object, and is then the last
-	// segment of Key.
+	// Filename is the name of the file without a path: up to 255 UTF-16 units,
+	// composed or decomposed, and 1,530 bytes. The key contains a safe form of
+	// it, at most 200 bytes long, and Content-Disposition contains it unchanged.
+	// It may be empty if Key names an object. It is then the end of Key.
+	//
+	// The object's metadata has no room for names over 255 bytes, so Complete
+	// reads them from Content-Disposition. If the store loses that header (as
+	// several do for forms), Object.Filename is the end of the key.
 	Filename string
 
-	// Type is the file's media type. If it is empty or
-	// "application/octet-stream", the extension of the name decides. A type
-	// and an extension that contradict each other are a Violation.
+	// Type is the file's media type. The extension of the name decides if Type
+	// is empty, "application/octet-stream", a type that this package does not
+	// know, or the container of the extension's format ("application/zip" of a
+	// .docx). Any other type that contradicts the extension is a Violation.
+	// Pictures, videos, audio, fonts, models and documents are granted only
+	// under extensions that are known, or without an extension.
 	Type string
 
 	// Size is the exact size in bytes, or 0 if it is unknown.
