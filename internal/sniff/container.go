@@ -28,7 +28,7 @@ var programEntries = []struct{ name, typ string }{
 	{"BundleConfig.pb", apkType},
 	{"META-INF/com/android/", apkType}, {"base/manifest/AndroidManifest.xml", apkType},
 	{"AppxManifest.xml", msixType}, {"AppxBlockMap.xml", msixType}, {"AppxMetadata/", msixType},
-	{"Payload/", ipaType},
+	{"WEB-INF/", jarType}, {"Payload/", ipaType},
 	{"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
 }
 
@@ -40,8 +40,13 @@ func programInZip(head []byte) string {
 		if i == 0 {
 			document = name == "mimetype"
 		}
-		if !document && name == "META-INF/MANIFEST.MF" || strings.HasSuffix(name, ".class") {
+		switch extension := name[strings.LastIndexByte(name, '.')+1:]; {
+		case extension == "class", !document && name == "META-INF/MANIFEST.MF":
 			return jarType
+		case extension == "dex", extension == "apk":
+			return apkType
+		case extension == "nuspec", extension == "vsixmanifest":
+			return zipType // a package of NuGet or for Visual Studio, which have no type
 		}
 		for _, entry := range programEntries {
 			if name == entry.name || strings.HasSuffix(entry.name, "/") && strings.HasPrefix(name, entry.name) {
@@ -73,7 +78,7 @@ func zipNames(head []byte) (names []string) {
 		names = append(names, string(head[size:size+length]))
 		next := size + length + extra
 		if sizeFollows := head[6]&8 != 0; !sizeFollows {
-			next += int(binary.LittleEndian.Uint32(head[18:]))
+			next += int(min(binary.LittleEndian.Uint32(head[18:]), Head))
 		}
 		head = head[min(next, len(head)):]
 	}

@@ -28,7 +28,7 @@ func identify(head []byte) finding {
 	switch f.base {
 	case zipType:
 		if typ := programInZip(head); typ != "" {
-			f.name = typ
+			f.name, f.kind = typ, program
 		}
 	case oleType:
 		if installerInOLE(head) {
