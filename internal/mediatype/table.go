@@ -124,7 +124,7 @@ org               | text/org text/x-org | text/plain application/vnd.lotus-organ
 po                | text/x-gettext-translation text/x-po application/x-gettext | text/plain
 pot               | application/vnd.ms-powerpoint | text/x-gettext-translation-template text/x-pot text/plain
 diff patch        | text/x-diff text/x-patch | text/plain
-plist             | application/x-plist | text/plain
+plist             | application/x-plist | text/plain application/xml text/xml
 
 # Active: browsers run these
 html htm shtml shtm ehtml html5 stm | text/html | application/xhtml+xml
@@ -351,7 +351,7 @@ sig               | application/pgp-signature
 gpg pgp           | application/pgp-encrypted application/pgp application/x-pgp-message | application/pgp-keys application/pgp-signature
 jks               | application/x-java-keystore
 kdbx              | application/x-keepass2
-mobileconfig      | application/x-apple-aspen-config
+mobileconfig      | application/x-apple-aspen-config | application/xml text/xml
 pkpass            | application/vnd.apple.pkpass
 
 # Programs and disk images
@@ -360,7 +360,7 @@ msi msp           | application/x-msi application/x-ms-installer | application/x
 msix appx         | application/msix application/appx application/vnd.ms-appx
 lnk pif scf appref-ms library-ms search-ms settingcontent-ms diagcab | application/x-ms-shortcut
 url               | application/internet-shortcut application/x-mswinurl application/x-url
-webloc            | application/x-apple-webloc | application/internet-shortcut
+webloc            | application/x-apple-webloc | application/internet-shortcut application/xml text/xml
 msc gadget hlp xll application theme inf iqy | application/x-ms-application
 slk               | application/x-sylk text/x-sylk
 command terminal workflow | application/x-apple-script
@@ -370,7 +370,7 @@ pyc               | application/x-python-code application/x-python-bytecode
 so                | application/x-sharedlib
 elf               | application/x-elf application/x-executable
 desktop           | application/x-desktop | text/plain
-jnlp              | application/x-java-jnlp-file
+jnlp              | application/x-java-jnlp-file | application/xml text/xml
 dmg               | application/x-apple-diskimage
 pkg               | application/x-newton-compatible-pkg application/x-xar
 ipa               | application/x-ios-app application/x-itunes-ipa
@@ -397,7 +397,7 @@ application/zip   | docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm 
 application/zip   | otp odg otg odf odc odb sxw sxc sxi pages numbers key epub xps oxps hwpx kra jar war ear apk xpi crx kmz
 application/zip   | 3mf usdz pkpass ipa msix appx keynote vsdm vssx vstx vssm vstm cbt
 application/gzip  | svgz
-application/x-tar | tgz tbz tbz2 txz ova
+application/x-tar | tgz tbz tbz2 txz ova gz bz2 bz xz zst lz lzma z
 application/vnd.sqlite3 | gpkg
 image/tiff        | dng cr2 nef nrw arw sr2 srf srw raw rw2 orf pef erf kdc dcr 3fr iiq mrw
 image/heif        | avif avifs
@@ -407,6 +407,10 @@ video/x-matroska  | weba
 application/ogg   | flac
 video/x-ms-asf    | asx
 video/x-matroska  | mpv
+audio/x-matroska  | webm weba
+audio/mp4         | aac
+application/java-archive | apk xpi
+text/plain        | mbox ps eps epsf epsi gltf usda x3dv url inf iqy theme slk command crl las
 audio/midi        | rtx xmf mxmf
 application/vnd.visio | vsdx vssx vstx vsx vtx
 application/vnd.ms-outlook | pst ost
