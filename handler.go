@@ -1,19 +1,15 @@
 package presign
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,8 +21,7 @@ import (
 	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/route"
 	"github.com/s3presign/presign/internal/rules"
-	"github.com/s3presign/presign/internal/s3limit"
-	"github.com/s3presign/presign/internal/strict"
+	"github.com/s3presign/presign/internal/wire"
 )
 
 // answerTime is how long a client waits for a completion.
@@ -49,26 +44,64 @@ const retryAfter = 30 * time.Second
 // is a [Problem]. The service that mounts it decides in its own way which
 // origins may use it (CORS), how often, and how slowly.
 //
+// # GET /
+//
+// Returns what may be uploaded: types, min_size, max_size, expires_in (seconds),
+// checksum (the algorithm), metadata (names) and methods. A page can then check
+// a file before it asks for a grant. A PUT or form takes at most 5 GiB.
+//
 // # POST /
 //
 // Grants an upload. The request is JSON or urlencoded, with the members
 // filename, type, size, min_size, max_size, expires_in (seconds), checksum,
-// metadata (an object; metadata[name] if urlencoded) and method ("PUT" or
-// "POST"). Only filename is required. The response is a [Grant] with status 201:
-// a PUT if the size is known, otherwise a form, unless method asks for one of
-// them. Urlencoded requests are accepted from the same origin only
+// metadata (an object; metadata[name] if urlencoded) and method ("PUT", "POST"
+// or "multipart"). Only filename is required. The response is a [Grant] with
+// status 201: a PUT if the size is known, otherwise a form, unless method asks
+// for one of them. Urlencoded requests are accepted from the same origin only
 // ([http.CrossOriginProtection]).
+//
+// For a multipart upload, the response has method "multipart" and the id, key,
+// part_size, grant_id, expires_at and expires_in of a [Multipart].
+//
+// # POST /batch
+//
+// Grants up to 100 PUTs and forms. The request is {"uploads": […]}, with what
+// POST / takes, as JSON. The response is {"results": […]}: a Grant or a
+// [Problem] for each upload, in order. One that is rejected does not affect the
+// others. The function of WithAuthorize is called for one upload after another,
+// so a limit on the rate of grants belongs there and not around the Handler. If
+// the credentials fail, it is not called for the rest.
+//
+// # POST /parts/sign
+//
+// Returns the URLs of parts of a multipart upload. The request is {"id": …,
+// "first": …, "last": …}, or {"id": …, "parts": [{"number", "size",
+// "checksum"}]} for parts with a size or checksum of their own, up to 1,000 at
+// once. The response is {"urls": […], "expires_at", "expires_in"}.
+//
+// # POST /parts/list
+//
+// Returns the parts that the store has. The request is {"id": …}, and the
+// response is {"parts": [{"number", "size", "etag", "checksum"}]}.
 //
 // # POST /complete
 //
 // Verifies an upload, publishes it and calls the functions of WithOnComplete.
-// The request is JSON, {"key": …}, and the response is the [Object]. Only the
-// owner of the grant can complete an upload; for others the response is 404.
+// The request is JSON: {"key": …}, or {"id": …} for a multipart upload, with
+// "parts" ([{"number", "etag", "size", "checksum"}]) if the store has others.
+// The response is the [Object]. Only the owner of the grant can complete an
+// upload; for others the response is 404.
+//
+// # POST /abort
+//
+// Ends a multipart upload and deletes its parts. The request is {"id": …}, and
+// the response is {}.
 //
 // # /s3/…
 //
 // With [WithUppy], these routes speak the protocol of Companion: Uppy's AwsS3
-// plugin uploads small files by form and large ones as multipart uploads. The
+// plugin uploads small files by form and large ones as multipart uploads.
+// Members and parameters that these routes do not know are ignored. The
 // uploadId that Uppy receives is [Multipart].ID. The names of file metadata that
 // the Policy lists are kept and others dropped. An app that adds size (and
 // partSize, if it sets Uppy's getChunkSize) to the metadata has each part signed
@@ -81,6 +114,7 @@ type Handler struct {
 	authenticate func(*http.Request) (owner string, err error)
 	authorize    func(*http.Request, *Upload) error
 	companion    *companion.Server // nil without WithUppy
+	writer       *httpbody.Writer
 }
 
 // NewHandler returns the HTTP API of signer. It calls authenticate for every
@@ -120,10 +154,12 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	if signer.ephemeral {
 		signer.hooks.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
 	}
-	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize}
+	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer)}
 	if o.uppy {
 		h.companion = &companion.Server{
 			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Complete: h.completeParts,
+			Observe:    func(c *route.Call, kind string) { h.observe(c, kind, nil, nil) },
+			Protection: companion.NewProtection(o.trusted),
 		}
 	}
 	return h, nil
@@ -170,7 +206,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	status, answer, err := serve(c)
 	if err == nil {
-		err = writeAnswer(w, status, answer)
+		err = h.writer.WriteJSON(w, status, answer)
 	}
 	if err != nil {
 		h.fail(w, c, err)
@@ -211,13 +247,25 @@ func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.
 
 // routes returns the routes of a path, by its segments, or nil.
 func (h *Handler) routes(path []string) []route.Route {
-	switch {
-	case len(path) == 0:
-		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: h.grant}}
-	case len(path) == 1 && path[0] == "complete":
-		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: h.complete}}
-	case path[0] == "s3" && h.companion != nil:
+	if len(path) > 0 && path[0] == "s3" && h.companion != nil {
 		return h.companion.Routes(path[1:])
+	}
+	post := func(maxBody int64, serve func(*route.Call) (int, any, error)) []route.Route {
+		return []route.Route{{Method: http.MethodPost, MaxBody: maxBody, Serve: serve}}
+	}
+	switch strings.Join(path, "/") {
+	case "":
+		return append([]route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: h.bounds}}, post(httpbody.MaxSize, h.grant)...)
+	case "batch":
+		return post(httpbody.MaxListSize, h.batch)
+	case "parts/sign":
+		return post(httpbody.MaxListSize, h.signParts)
+	case "parts/list":
+		return post(httpbody.MaxSize, h.listParts)
+	case "complete":
+		return post(httpbody.MaxListSize, h.complete)
+	case "abort":
+		return post(httpbody.MaxSize, h.abort)
 	}
 	return nil
 }
@@ -236,37 +284,85 @@ func (h *Handler) owner(r *http.Request) (string, error) {
 	return owner, nil
 }
 
+// bounds serves GET /.
+func (h *Handler) bounds(*route.Call) (int, any, error) {
+	return http.StatusOK, wire.NewBounds(h.signer.rules), nil
+}
+
 // grant serves POST /.
 func (h *Handler) grant(c *route.Call) (int, any, error) {
-	var q grantRequest
-	if err := c.Body.Decode(c.Request, q.members(), true); err != nil {
+	q, err := wire.DecodeGrant(c)
+	if err != nil {
 		return 0, nil, err
 	}
-	u, invalid := q.upload()
+	u, invalid := q.Upload(h.signer.rules, []string{rules.PUT, rules.POST, rules.Multipart})
 	u.Owner = c.Owner
-	if u.Method == "" {
-		u.Method = rules.POST
-		if u.Size != 0 {
-			u.Method = rules.PUT
-		} else if invalid != nil {
-			u.Method = "" // The size that would decide may be invalid.
-		} else if h.signer.rules.Formless != "" {
-			invalid = rules.Violate("size", rules.CodeRequired, "must be set, since only PUTs are possible: %s", h.signer.rules.Formless)
-			u.Method = ""
-		}
-	}
 	valid, err := h.accept(c, u, invalid, true)
 	if err != nil {
 		return 0, nil, err
 	}
+	if u.Method == rules.Multipart {
+		m, err := h.signer.multiparts.Start(c.Request.Context(), valid, 0)
+		if err != nil {
+			return 0, nil, err
+		}
+		c.Key = m.Key
+		h.observe(c, "started", nil, nil)
+		return http.StatusCreated, wire.NewMultipart(m), nil
+	}
+	signed, err := h.sign(c, &valid)
+	return http.StatusCreated, signed, err
+}
+
+// sign signs a PUT or a form.
+func (h *Handler) sign(c *route.Call, valid *rules.Valid) (*grant.Grant, error) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
 	defer cancel()
-	signed, err := h.signer.grants.Sign(ctx, &valid)
+	signed, err := h.signer.grants.Sign(ctx, valid)
 	c.Key = signed.Key
 	if err == nil {
 		h.observe(c, "granted", nil, nil)
 	}
-	return http.StatusCreated, &signed, err
+	return &signed, err
+}
+
+// batch serves POST /batch.
+func (h *Handler) batch(c *route.Call) (int, any, error) {
+	uploads, err := wire.DecodeBatch(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	results := make(wire.Results, len(uploads))
+	var failed *Problem // the reason why nothing more is signed
+	for i := range uploads {
+		if err := c.Request.Context().Err(); err != nil {
+			return 0, nil, err // The client has disconnected.
+		}
+		if failed != nil {
+			results[i] = failed
+			continue
+		}
+		one := &route.Call{Request: c.Request, Owner: c.Owner, Started: time.Now()}
+		valid, err := h.acceptOne(one, &uploads[i])
+		accepted := err == nil
+		if accepted {
+			results[i], err = h.sign(one, &valid)
+		}
+		if err != nil {
+			p := h.problem(one, err)
+			if results[i] = p; accepted && p.Status >= 500 {
+				failed = p
+			}
+		}
+	}
+	return http.StatusOK, results, nil
+}
+
+// acceptOne is accept for one upload of a batch.
+func (h *Handler) acceptOne(c *route.Call, q *wire.GrantRequest) (rules.Valid, error) {
+	u, invalid := q.Upload(h.signer.rules, []string{rules.PUT, rules.POST})
+	u.Owner = c.Owner
+	return h.acceptScript(c, u, invalid)
 }
 
 // acceptScript is accept for clients that are scripts. It drops the redirect,
@@ -336,17 +432,83 @@ func serviceFault(err error, isClients func(*rules.Violation) bool) error {
 	return err
 }
 
-// complete serves POST /complete.
-func (h *Handler) complete(c *route.Call) (int, any, error) {
-	var key string
-	if err := c.Body.Decode(c.Request, []strict.Member{{Name: "key", Value: &key}}, false); err != nil {
+// resume returns the multipart upload with this ID if it is the caller's.
+func (h *Handler) resume(c *route.Call, id string) (*multipart.Upload, error) {
+	m, err := h.signer.multiparts.Resume(c.Owner, id)
+	if m != nil {
+		c.Key, c.GrantID = m.Key, m.GrantID
+	}
+	return m, err
+}
+
+// signParts serves POST /parts/sign.
+func (h *Handler) signParts(c *route.Call) (int, any, error) {
+	id, parts, err := wire.DecodeSign(c)
+	if err != nil {
 		return 0, nil, err
 	}
-	c.Key = key
+	m, err := h.resume(c, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
+	defer cancel()
+	urls, expires, err := m.Sign(ctx, parts)
+	return http.StatusOK, wire.NewSignedParts(urls, expires), err
+}
+
+// listParts serves POST /parts/list.
+func (h *Handler) listParts(c *route.Call) (int, any, error) {
+	id, err := wire.DecodeID(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	m, err := h.resume(c, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	stored, err := m.List(c.Request.Context())
+	return http.StatusOK, wire.NewListedParts(stored), err
+}
+
+// abort serves POST /abort.
+func (h *Handler) abort(c *route.Call) (int, any, error) {
+	id, err := wire.DecodeID(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	m, err := h.resume(c, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := m.Abort(c.Request.Context()); err != nil {
+		return 0, nil, err
+	}
+	h.observe(c, "aborted", nil, nil)
+	return http.StatusOK, struct{}{}, nil
+}
+
+// complete serves POST /complete.
+func (h *Handler) complete(c *route.Call) (int, any, error) {
+	q, err := wire.DecodeComplete(c)
+	if err != nil {
+		return 0, nil, err
+	}
+	var m *multipart.Upload
+	if c.Key = q.Key; q.ID != "" {
+		if m, err = h.resume(c, q.ID); err != nil {
+			return 0, nil, err
+		}
+	}
 	ctx, cancel := answerEarly(c.Request.Context())
 	defer cancel()
 	c.Observed = true
-	result, err := h.signer.completions.Complete(ctx, key, ownedBy(c.Owner))
+	var result *completion.Result
+	if m != nil {
+		result, err = m.Complete(ctx, q.Parts)
+	} else {
+		result, err = h.signer.completions.Complete(ctx, q.Key, ownedBy(c.Owner))
+	}
 	if err != nil {
 		return 0, nil, err
 	}
@@ -376,61 +538,6 @@ func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []mult
 	c.After = result.Clean
 	object := publicObject(result.Object)
 	return &companion.Completed{Location: object.Key, Object: object, Reply: object.Reply}, nil
-}
-
-// A grantRequest is what a client may state of an upload. It has no key, owner
-// or redirect.
-type grantRequest struct {
-	filename, mediaType, checksum, method string
-	size, minSize, maxSize, expiresIn     *int64
-	metadata                              map[string]string
-}
-
-// members returns the targets of the members of a request.
-func (q *grantRequest) members() []strict.Member {
-	return []strict.Member{
-		{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType},
-		{Name: "size", Value: &q.size}, {Name: "min_size", Value: &q.minSize}, {Name: "max_size", Value: &q.maxSize},
-		{Name: "expires_in", Value: &q.expiresIn}, {Name: "checksum", Value: &q.checksum},
-		{Name: "metadata", Value: &q.metadata}, {Name: "method", Value: &q.method},
-	}
-}
-
-// upload returns what the client asks for, and the violations of values that an
-// Upload cannot hold.
-func (q *grantRequest) upload() (rules.Upload, error) {
-	var violations []error
-	size := func(field string, n *int64) int64 {
-		switch {
-		case n == nil:
-			return 0
-		case *n <= 0:
-			violations = append(violations, rules.SizeViolation(field, *n))
-			return 0
-		}
-		return *n
-	}
-	u := rules.Upload{
-		Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata,
-		Size: size("size", q.size), MinSize: size("min_size", q.minSize), MaxSize: size("max_size", q.maxSize),
-	}
-	if seconds := q.expiresIn; seconds != nil {
-		if longest := int64(s3limit.Lifetime / time.Second); *seconds < 1 || *seconds > longest {
-			v := rules.Violate("expires_in", rules.CodeInvalid, "must be between 1 and %d seconds, got %d", longest, *seconds)
-			v.Min, v.Max = 1, longest
-			violations = append(violations, v)
-		} else {
-			u.Lifetime = time.Duration(*seconds) * time.Second
-		}
-	}
-	if methods := []string{rules.PUT, rules.POST}; q.method == "" || slices.Contains(methods, q.method) {
-		u.Method = q.method
-	} else {
-		v := rules.Violate("method", rules.CodeInvalid, `must be "PUT" or "POST", got "%s"`, rules.Excerpt(q.method))
-		v.Allowed = methods
-		violations = append(violations, v)
-	}
-	return u, errors.Join(violations...)
 }
 
 // A Problem is an error response. It marshals to application/problem+json with
@@ -488,7 +595,7 @@ func (p Problem) MarshalJSON() ([]byte, error) {
 	if problemType == "" {
 		problemType = "about:blank"
 	}
-	return marshal(struct {
+	return httpbody.Marshal(struct {
 		Type       string      `json:"type"`
 		Title      string      `json:"title"`
 		Status     int         `json:"status"`
@@ -596,6 +703,11 @@ func (e *serviceError) Unwrap() error { return e.err }
 
 // fail writes and logs the response for an error.
 func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
+	writeProblem(w, h.problem(c, err))
+}
+
+// problem returns and logs the Problem for an error.
+func (h *Handler) problem(c *route.Call, err error) *Problem {
 	// Clients of a Handler cannot set key and redirect, nor all of the metadata.
 	err = publicError(serviceFault(err, func(v *rules.Violation) bool {
 		switch v.Field {
@@ -609,7 +721,7 @@ func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
 	p := ProblemOf(err)
 	h.log(c, p, err)
 	h.observe(c, "", p, err)
-	writeProblem(w, p)
+	return p
 }
 
 // observe reports how a call ended: as kind, or as what its error means.
@@ -665,51 +777,9 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	if status < 400 || status > 599 {
 		status = http.StatusInternalServerError
 	}
-	body, err := marshal(p)
+	body, err := httpbody.Marshal(p)
 	if err != nil { // No Problem of this package fails to marshal.
 		body = []byte(`{"status":500}`)
 	}
-	writeBody(w, status, "application/problem+json", body)
-}
-
-// writeAnswer writes a successful response. If it returns an error, it has
-// written nothing.
-func writeAnswer(w http.ResponseWriter, status int, answer any) error {
-	buffer := answers.Get().(*[]byte)
-	defer answers.Put(buffer)
-	body, err := appendJSON((*buffer)[:0], answer)
-	if err != nil {
-		return err
-	}
-	*buffer = body
-	writeBody(w, status, "application/json", body)
-	return nil
-}
-
-func writeBody(w http.ResponseWriter, status int, mediaType string, body []byte) {
-	w.Header().Set("Content-Type", mediaType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// answers holds buffers for responses: a grant needs kilobytes.
-var answers = sync.Pool{New: func() any { return new([]byte) }}
-
-// appendJSON appends v as JSON.
-func appendJSON(b []byte, v any) ([]byte, error) {
-	if signed, ok := v.(*grant.Grant); ok {
-		return signed.AppendJSON(b)
-	}
-	body, err := marshal(v)
-	return append(b, body...), err
-}
-
-// marshal returns JSON in which "&" is not escaped: URLs contain it.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	httpbody.Write(w, status, "application/problem+json", body)
 }

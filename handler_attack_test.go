@@ -60,7 +60,8 @@ func TestHostileRequests(t *testing.T) {
 		{"objects nested 5,000 deep, as metadata", `{"filename": "a.png", "metadata": ` + deep + `}`, 400, ""},
 		{"arrays nested 60,000 deep", strings.Repeat("[", 60000), 400, ""},
 		{"more than 64 KiB", `{"filename": "` + strings.Repeat("a", 64<<10) + `"}`, 413, ""},
-		{"a byte order mark", "\xef\xbb\xbf{}", 400, ""},
+		{"two byte order marks", "\xef\xbb\xbf\xef\xbb\xbf{}", 400, ""},
+		{"a byte order mark at the end", "{}\xef\xbb\xbf", 400, ""},
 		{"UTF-16", "\xff\xfe{\x00}\x00", 400, ""},
 
 		{"a duplicate member", `{"filename": "a.png", "filename": "b.png"}`, 400, "filename"},
@@ -84,18 +85,21 @@ func TestHostileRequests(t *testing.T) {
 		{"constructor", `{"filename": "a.png", "constructor": {"prototype": {}}}`, 400, "constructor"},
 
 		{"a number for a name", `{"filename": 5}`, 400, "filename"},
-		{"null for a name", `{"filename": null}`, 400, "filename"},
+		{"null for a name", `{"filename": null}`, 422, "filename"},
+		{"null for a name that is there twice", `{"filename": null, "filename": "a.png"}`, 400, "filename"},
+		{"null for a member that is not known", `{"filename": "a.png", "key": null}`, 400, "key"},
 		{"an array for a name", `{"filename": ["a.png"]}`, 400, "filename"},
 		{"an object for a name", `{"filename": {}}`, 400, "filename"},
 		{"a string for a size", `{"filename": "a.png", "size": "10"}`, 400, "size"},
-		{"null for a size", `{"filename": "a.png", "size": null}`, 400, "size"},
 		{"true for a size", `{"filename": "a.png", "size": true}`, 400, "size"},
 		{"an array for a size", `{"filename": "a.png", "size": [10]}`, 400, "size"},
 		{"an array for metadata", `{"filename": "a.png", "metadata": ["color"]}`, 400, "metadata"},
 		{"a number in metadata", `{"filename": "a.png", "metadata": {"color": 5}}`, 400, "metadata[color]"},
 
 		{"a fraction", `{"filename": "a.png", "size": 10.5}`, 400, "size"},
-		{"a fraction of nothing", `{"filename": "a.png", "size": 10.0}`, 400, "size"},
+		{"a small fraction", `{"filename": "a.png", "size": 10.000000000000000001}`, 400, "size"},
+		{"a fraction of minus zero", `{"filename": "a.png", "size": -0.0}`, 400, "size"},
+		{"a fraction with an exponent", `{"filename": "a.png", "size": 10.0e0}`, 400, "size"},
 		{"an exponent", `{"filename": "a.png", "size": 1e2}`, 400, "size"},
 		{"an exponent in capitals", `{"filename": "a.png", "size": 1E2}`, 400, "size"},
 		{"a negative exponent", `{"filename": "a.png", "size": 1000e-1}`, 400, "size"},
@@ -220,7 +224,9 @@ func TestHostileForms(t *testing.T) {
 		{"metadata without a name", "filename=a.png&metadata[]=a", 422, "metadata[]"},
 		{"metadata in metadata", "filename=a.png&metadata[color][a]=a", 422, "metadata[color][a]"},
 		{"metadata named like a prototype", "filename=a.png&metadata[__proto__]=a", 422, "metadata[__proto__]"},
-		{"an empty size", "filename=a.png&size=", 400, "size"},
+		{"an empty size twice", "filename=a.png&size=&size=", 400, "size"},
+		{"an empty field that is not known", "filename=a.png&key=", 400, "key"},
+		{"an empty name", "filename=", 422, "filename"},
 		{"a size with a space", "filename=a.png&size=+10", 400, "size"},
 		{"a size with a plus", "filename=a.png&size=%2B10", 400, "size"},
 		{"a size with an underscore", "filename=a.png&size=1_0", 400, "size"},
@@ -350,7 +356,7 @@ func TestHostileMethods(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
-		for path, status := range map[string]int{"": 405, "/complete": 405, u.path(s, "/complete", "_method=POST&"): 405, u.path(s, "", "_method=DELETE&"): 200} {
+		for path, status := range map[string]int{"/batch": 405, "/complete": 405, u.path(s, "/complete", "_method=POST&"): 405, u.path(s, "", "_method=DELETE&"): 200} {
 			r := u.request("GET", path, "")
 			r.Header.Set(name, map[int]string{405: "POST", 200: "DELETE"}[status])
 			require.Equal(t, status, serve(t, u.handler, r).Code, "%s: %s", name, path)
@@ -358,7 +364,7 @@ func TestHostileMethods(t *testing.T) {
 	}
 	require.Equal(t, []string{s.Key}, u.uploads(t), "nothing was aborted")
 	for _, method := range []string{"HEAD", "OPTIONS", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "PROPFIND", "COPY", "MOVE", "post", "get", "Delete", "POST ", "PÓST", ""} {
-		for _, path := range []string{"", "/complete", "/s3/params", "/s3/multipart", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", ""), u.path(s, "/complete", "")} {
+		for _, path := range []string{"", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort", "/s3/params", "/s3/multipart", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", ""), u.path(s, "/complete", "")} {
 			r := u.request("GET", path, "")
 			r.Method = method
 			requireProblem(t, serve(t, u.handler, r), 405)
@@ -398,7 +404,7 @@ func TestHostilePaths(t *testing.T) {
 			"/uploads/../complete", "/uploads/./complete", "/uploads/x/../complete", "/uploads/%2e/complete", "/uploads/%2e%2e/complete", "/uploads/%2E%2E%2Fcomplete",
 			"/uploads/..%2fcomplete", "/uploads/x/%2e%2e/complete", "/uploads/%252e%252e/complete", "/uploads/%c0%ae%c0%ae/complete", "/uploads/..;/complete", "/uploads/.;/complete",
 			"/uploads/complete;x=1", "/uploads;x=1/complete", "/uploads/;/complete", "/uploads/complete%00", "/uploads/complete%00/", "/uploads/complete%20", "/uploads/complete%0a", "/uploads/complete.",
-			"/uploads/complete.json", "/uploads/COMPLETE", "/uploads/complet%45", "/uploads/complete/x", "/uploads/complete%2f", "/uploads/%2fcomplete", "/uploads%2fcomplete", "/uploads%2Fs3%2Fmultipart",
+			"/uploads/complete.json", "/uploads/parts", "/uploads/parts%2fsign", "/uploads/parts/sign/x", "/uploads/Parts/sign", "/uploads/parts/signs", "/uploads/partssign", "/uploads/batch/x", "/uploads/COMPLETE", "/uploads/complet%45", "/uploads/complete/x", "/uploads/complete%2f", "/uploads/%2fcomplete", "/uploads%2fcomplete", "/uploads%2Fs3%2Fmultipart",
 			"/uploads/s3%2fmultipart", "/uploads/s3/multipart%2f" + s.UploadID + "%2fcomplete", "/uploads/s3/multipart/" + s.UploadID + "%2fcomplete", "/uploads/s3/multipart/" + s.UploadID + "/x/../complete",
 			"/uploads/s3/multipart/..", "/uploads/s3/multipart/../../complete", "/uploads/s3\\multipart", "/uploads/s3%5cmultipart", "/uploads/S3/multipart", "/uploads/s3/Multipart", "/uploads/s3/sts",
 			"/uploadsX/complete", "/UPLOADS/complete", "/upload/complete", "/", "/%75ploads%2f", "*",
@@ -410,7 +416,8 @@ func TestHostilePaths(t *testing.T) {
 		}
 		// Nothing hostile.
 		for target, status := range map[string]int{
-			"/uploads/complete": 404, "/uploads/complete/": 404, "http://evil.example/uploads/complete": 404, "/uploads/": 422, "/uploads/?/../complete": 422, "/uploads/%63omplete": 404,
+			"/uploads/complete": 400, "/uploads/complete/": 400, "http://evil.example/uploads/complete": 400, "/uploads/": 422, "/uploads/?/../complete": 422, "/uploads/%63omplete": 400,
+			"/uploads/parts/sign": 400, "/uploads/parts/list": 400, "/uploads/abort": 400, "/uploads/batch": 400,
 		} {
 			require.Equal(t, status, ask(target), "%s: %s", name, target)
 			require.True(t, authenticated, "%s: %s", name, target)
@@ -443,7 +450,7 @@ func TestHostileBodies(t *testing.T) {
 			require.NoError(t, errors.Join(err, w.Close()))
 			r.Body = io.NopCloser(&b)
 			r.Header.Set("Content-Encoding", "gzip")
-		}, 400},
+		}, 415},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			s := newService(t, images())
@@ -583,7 +590,7 @@ func TestHostileParts(t *testing.T) {
 		{"an ETag of XML", "POST", "/complete", "", `{"parts": [{"PartNumber": 1, "ETag": "</ETag></Part><Part>"}]}`, 422},
 		{"part 0 in a list", "POST", "/complete", "", `{"parts": [` + part("0") + `]}`, 400},
 		{"a negative part in a list", "POST", "/complete", "", `{"parts": [` + part("-1") + `]}`, 400},
-		{"a fraction of a part in a list", "POST", "/complete", "", `{"parts": [` + part("1.0") + `]}`, 400},
+		{"a fraction of a part in a list", "POST", "/complete", "", `{"parts": [` + part("1.5") + `]}`, 400},
 		{"an exponent in a list", "POST", "/complete", "", `{"parts": [` + part("1e0") + `]}`, 400},
 		{"2^32 + 1 in a list", "POST", "/complete", "", `{"parts": [` + part("4294967297") + `]}`, 400},
 		{"2^64 + 1 in a list", "POST", "/complete", "", `{"parts": [` + part("18446744073709551617") + `]}`, 400},
@@ -592,7 +599,7 @@ func TestHostileParts(t *testing.T) {
 		{"10,001 parts", "POST", "/complete", "", `{"parts": [` + many(10_001) + `]}`, 400},
 		{"a megabyte of parts", "POST", "/complete", "", `{"parts": [` + many(40_000) + `]}`, 413},
 		{"parts nested 100 deep", "POST", "/complete", "", `{"parts": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, 400},
-		{"a key in the body", "POST", "/complete", "", `{"parts": [` + part("1") + `], "key": "incoming/b.png"}`, 400},
+		{"a key in the body", "POST", "/complete", "", `{"parts": [` + part("2") + `], "key": "incoming/b.png"}`, 422},
 		{"a second key", "POST", "/complete", "key=incoming%2Fb.png&", `{"parts": [` + part("1") + `]}`, 404},
 		{"the key with a NUL behind", "POST", "/complete", "", `{"parts": [` + part("1") + `]}`, 404},
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/httpbody"
 	"github.com/s3presign/presign/internal/rules"
 )
 
@@ -95,7 +96,7 @@ func (h *hooks) finish(ctx context.Context, object *completion.Object) error {
 		})
 		if err == nil {
 			// A reply that cannot be sent is a failure while the upload can still be completed again.
-			_, err = marshal(o.Reply)
+			_, err = httpbody.Marshal(o.Reply)
 		}
 		if err != nil {
 			return &serviceError{err}
@@ -340,6 +341,12 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 // AwsS3 plugin uploads with the mount as its endpoint. Pages of trustedOrigins,
 // such as "https://app.example.com", may use them as well as pages of the
 // Handler's own origin.
+//
+// The protocol grants uploads in response to GET requests, which browsers send
+// to other origins with the cookies of the visitor. So these routes reject GET
+// requests of pages of all other origins, unless the response already permits
+// the origin (a CORS middleware has set Access-Control-Allow-Origin) or the
+// request has an Authorization header with a bearer token.
 func WithUppy(trustedOrigins ...string) HandlerOption {
 	return func(o *handlerOptions) error {
 		var protection http.CrossOriginProtection

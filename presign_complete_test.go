@@ -945,7 +945,7 @@ func TestHandlerCompletes(t *testing.T) {
 	require.Equal(t, "alice", got["owner"])
 
 	for body, status := range map[string]int{
-		``: 400, `{}`: 404, `{"key": 5}`: 400, `{"key": "a", "key": "b"}`: 400, `{"Key": "a"}`: 400, `{"key": "a", "id": "b"}`: 400, `{"key": "../a"}`: 404, `{"key": "published/a"}`: 404,
+		``: 400, `{}`: 400, `{"key": ""}`: 400, `{"key": null}`: 400, `{"key": 5}`: 400, `{"key": "a", "key": "b"}`: 400, `{"Key": "a"}`: 400, `{"key": "a", "id": "b"}`: 400, `{"key": "../a"}`: 404, `{"key": "published/a"}`: 404,
 	} {
 		requireProblem(t, do(completeRequest("alice", body)), status)
 	}

@@ -504,7 +504,7 @@ func TestOneRecordPerRequest(t *testing.T) {
 		before  func()
 	}{
 		{"no such path", request("POST", "/x", ""), 404, nil, nil},
-		{"no such method", request("GET", "/", ""), 405, nil, nil},
+		{"no such method", request("PUT", "/", ""), 405, nil, nil},
 		{"nobody", completeRequest("", `{"key": "a"}`), 401, nil, nil},
 		{"no body", request("POST", "/", ""), 400, []string{"owner=alice"}, nil},
 		{"faults of the body", request("POST", "/", `{"filename": 1}`), 400, []string{"owner=alice", "field=filename"}, nil},

@@ -97,7 +97,7 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 	t.Helper()
 	last := path.Base(r.URL.Path)
 	_, part := companion.PartNumber(last)
-	signing := r.Method == http.MethodGet && (part || last == "params" || last == "batch")
+	signing := last == "batch" || last == "sign" || r.Method == http.MethodGet && (part || last == "params")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	grant := w.Code == http.StatusCreated || w.Code == http.StatusOK && signing

@@ -1,7 +1,8 @@
-// Package companion reads what Uppy sends to a Companion server about uploads to S3.
+// Package companion serves the requests that Uppy sends to a Companion server
+// about uploads to S3.
 //
-// It is as lenient as Companion where clients differ from one another, and no more. Bodies have been checked as JSON,
-// for duplicate names too, before they come here.
+// Members, parameters and fields that it does not know are ignored, so that an
+// addition to Uppy does not break a service.
 //
 // See https://uppy.io/docs/companion/ and https://github.com/transloadit/uppy.
 package companion
@@ -14,15 +15,17 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/s3limit"
+	"github.com/s3presign/presign/internal/strict"
 )
 
 // maxBatch is the largest number of parts in one request.
 const maxBatch = 100
 
-// Metadata reads an object whose values are what JavaScript has: a string is what it is, a number its digits, a boolean
-// "true" or "false". A null, an empty string, an object or an array is left out; Uppy sends a null for a name that does
-// not apply.
+// Metadata reads an object of JavaScript values. A number becomes its digits,
+// and a boolean "true" or "false". A null, an empty string, an object or an array
+// is left out: Uppy sends null for a name that does not apply.
 func Metadata(object json.RawMessage) (map[string]string, error) {
 	if len(object) == 0 || string(object) == "null" {
 		return nil, nil
@@ -50,48 +53,56 @@ func Metadata(object json.RawMessage) (map[string]string, error) {
 	return metadata, nil
 }
 
-// Part is a part as the client believes it to have arrived.
-type Part struct {
-	Number int
-	ETag   string
+// Parts decodes the parts of a completion, in any order.
+type Parts struct {
+	list    strict.List
+	all     []multipart.Part
+	invalid error
+
+	number *int64
+	etag   string
 }
 
-// Parts reads the parts of a completion, in any order. Members beside PartNumber and ETag are ignored, in other letter
-// case too: Uppy 4 sends the headers of the store's answer.
-func Parts(array json.RawMessage) ([]Part, error) {
-	var elements []json.RawMessage // which may be many more than are taken
-	if len(array) == 0 || array[0] != '[' || json.Unmarshal(array, &elements) != nil {
+// Member returns the target of the list.
+func (p *Parts) Member() strict.Member {
+	p.list = strict.List{Max: s3limit.Parts, Add: p.add, Members: []strict.Member{
+		{Name: "PartNumber", Value: &p.number}, {Name: "ETag", Value: &p.etag},
+	}}
+	return strict.Member{Name: "parts", Value: &p.list}
+}
+
+func (p *Parts) add() {
+	switch {
+	case p.number == nil || *p.number < 1 || *p.number > s3limit.Parts:
+		p.invalid = fmt.Errorf("must have a PartNumber from 1 to %d in each", s3limit.Parts)
+	case p.etag == "":
+		p.invalid = errors.New("must have an ETag in each, which is a string")
+	default:
+		p.all = append(p.all, multipart.Part{Number: int(*p.number), ETag: p.etag})
+	}
+	p.number, p.etag = nil, ""
+}
+
+// Sorted returns the parts that were decoded, by number.
+func (p *Parts) Sorted() ([]multipart.Part, error) {
+	switch {
+	case !p.list.IsSet:
 		return nil, errors.New("must be an array of objects")
+	case p.list.TooLong:
+		return nil, fmt.Errorf("must have at most %d parts", s3limit.Parts)
+	case p.invalid != nil:
+		return nil, p.invalid
 	}
-	if len(elements) > s3limit.Parts {
-		return nil, fmt.Errorf("has %d parts; an upload has at most %d", len(elements), s3limit.Parts)
-	}
-	parts := make([]Part, len(elements))
-	for i, raw := range elements {
-		var element map[string]json.RawMessage
-		if json.Unmarshal(raw, &element) != nil {
-			return nil, errors.New("must be an array of objects")
-		}
-		number, err := strconv.Atoi(string(element["PartNumber"]))
-		if err != nil || number < 1 || number > s3limit.Parts {
-			return nil, fmt.Errorf("must have a PartNumber from 1 to %d in each", s3limit.Parts)
-		}
-		var etag string
-		if raw := element["ETag"]; len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &etag) != nil || etag == "" {
-			return nil, errors.New("must have an ETag in each, which is a string")
-		}
-		parts[i] = Part{Number: number, ETag: etag}
-	}
-	slices.SortStableFunc(parts, func(a, b Part) int { return a.Number - b.Number })
-	for i := 1; i < len(parts); i++ {
-		if parts[i].Number == parts[i-1].Number {
-			return nil, fmt.Errorf("has part %d twice", parts[i].Number)
+	slices.SortStableFunc(p.all, func(a, b multipart.Part) int { return a.Number - b.Number })
+	for i := 1; i < len(p.all); i++ {
+		if p.all[i].Number == p.all[i-1].Number {
+			return nil, fmt.Errorf("must have each part once, got part %d twice", p.all[i].Number)
 		}
 	}
-	return parts, nil
+	return p.all, nil
 }
 
-// PartNumber reads the number of a part, in digits alone.
+// PartNumber reads the number of a part, which consists of digits alone.
 func PartNumber(s string) (int, bool) {
 	number, err := strconv.Atoi(s)
 	return number, err == nil && number >= 1 && number <= s3limit.Parts && strconv.Itoa(number) == s
@@ -100,7 +111,7 @@ func PartNumber(s string) (int, bool) {
 // PartNumbers reads a list such as "1,2,3".
 func PartNumbers(list string) ([]int, error) {
 	if n := strings.Count(list, ",") + 1; n > maxBatch {
-		return nil, fmt.Errorf("has %d numbers; at most %d are taken at once", n, maxBatch)
+		return nil, fmt.Errorf("must have at most %d numbers, got %d", maxBatch, n)
 	}
 	var numbers []int
 	for s := range strings.SplitSeq(list, ",") {

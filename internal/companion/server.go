@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,6 +40,13 @@ type Server struct {
 	// Location. It returns no Object if the completion continues in the
 	// background after the store has joined the parts.
 	Complete func(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*Completed, error)
+
+	// Observe reports that a call has succeeded, by the kind of its event.
+	Observe func(c *route.Call, kind string)
+
+	// Protection has the origins, besides the Handler's own, whose pages may
+	// send GET requests with a visitor's cookies.
+	Protection *http.CrossOriginProtection
 }
 
 // A Completed is the answer to a completion. Uppy reads Location and Key.
@@ -55,14 +61,14 @@ type Completed struct {
 func (s *Server) Routes(path []string) []route.Route {
 	switch {
 	case len(path) == 1 && path[0] == "params":
-		return []route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: s.signForm}}
+		return []route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: s.protect(s.signForm)}}
 	case len(path) == 0 || path[0] != "multipart":
 		return nil
 	case len(path) == 1:
 		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: s.start}}
 	case len(path) == 2:
 		return []route.Route{
-			s.route(http.MethodDelete, path[1], abort),
+			s.route(http.MethodDelete, path[1], s.abort),
 			s.route(http.MethodGet, path[1], listParts),
 		}
 	case len(path) != 3:
@@ -84,11 +90,8 @@ func (s *Server) Routes(path []string) []route.Route {
 
 // signForm is GET params: a form for a file that is uploaded in one request.
 func (s *Server) signForm(c *route.Call) (int, any, error) {
-	if err := checkFetch(c.Request); err != nil {
-		return 0, nil, err
-	}
 	var q request
-	if err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata)); err != nil {
+	if err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata), strict.IgnoreUnknown); err != nil {
 		return 0, nil, err
 	}
 	valid, err := s.accept(c, &q, rules.POST)
@@ -105,6 +108,8 @@ func (s *Server) signForm(c *route.Call) (int, any, error) {
 	for _, f := range signed.Fields {
 		fields[f.Name] = f.Value
 	}
+	c.Key = signed.Key
+	s.Observe(c, "granted")
 	return http.StatusOK, map[string]any{"method": signed.Method, "url": signed.URL, "fields": fields}, nil
 }
 
@@ -112,7 +117,7 @@ func (s *Server) signForm(c *route.Call) (int, any, error) {
 func (s *Server) start(c *route.Call) (int, any, error) {
 	var q request
 	var metadata json.RawMessage
-	err := c.Body.Decode(c.Request, q.members(&metadata), false)
+	err := c.Body.Decode(c.Request, q.members(&metadata), strict.IgnoreUnknown)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -127,6 +132,8 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	c.Key = m.Key
+	s.Observe(c, "started")
 	return http.StatusOK, map[string]any{"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize}, nil
 }
 
@@ -179,12 +186,7 @@ func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, 
 // with it. Every request has the key beside the ID, and the two must belong
 // together.
 func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call) (any, error)) route.Route {
-	return route.Route{Method: method, MaxBody: httpbody.MaxSize, Serve: func(c *route.Call) (int, any, error) {
-		if method == http.MethodGet {
-			if err := checkFetch(c.Request); err != nil {
-				return 0, nil, err
-			}
-		}
+	serve := func(c *route.Call) (int, any, error) {
 		m, err := s.Multiparts.Resume(c.Owner, id)
 		if m != nil {
 			c.Key, c.GrantID = m.Key, m.GrantID
@@ -197,7 +199,11 @@ func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call
 		}
 		answer, err := do(m, c)
 		return http.StatusOK, answer, err
-	}}
+	}
+	if method == http.MethodGet {
+		serve = s.protect(serve)
+	}
+	return route.Route{Method: method, MaxBody: httpbody.MaxSize, Serve: serve}
 }
 
 // listParts is GET multipart/{id}.
@@ -251,17 +257,13 @@ func signNumbers(m *multipart.Upload, c *route.Call, numbers []int) (map[string]
 
 // complete is POST multipart/{id}/complete.
 func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
-	var array json.RawMessage
-	if err := c.Body.Decode(c.Request, []strict.Member{{Name: "parts", Value: &array}}, false); err != nil {
+	var named Parts
+	if err := c.Body.Decode(c.Request, []strict.Member{named.Member()}, strict.IgnoreUnknown); err != nil {
 		return nil, err
 	}
-	named, err := Parts(array)
+	parts, err := named.Sorted()
 	if err != nil {
 		return nil, malformed("parts", err)
-	}
-	parts := make([]multipart.Part, len(named))
-	for i, p := range named {
-		parts[i] = multipart.Part{Number: p.Number, ETag: p.ETag}
 	}
 	completed, err := s.Complete(c, m, parts)
 	if err != nil {
@@ -274,18 +276,12 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 }
 
 // abort is DELETE multipart/{id}.
-func abort(m *multipart.Upload, c *route.Call) (any, error) {
-	return struct{}{}, m.Abort(c.Request.Context())
-}
-
-// checkFetch rejects requests that a page made without a script: a link, a
-// form, an image. Grants are for scripts only.
-func checkFetch(r *http.Request) error {
-	switch mode := r.Header.Get("Sec-Fetch-Mode"); mode {
-	case "navigate", "no-cors":
-		return &httpbody.Error{Status: http.StatusForbidden, Cause: fmt.Errorf("presign: a browser's request with Sec-Fetch-Mode: %s", mode)}
+func (s *Server) abort(m *multipart.Upload, c *route.Call) (any, error) {
+	err := m.Abort(c.Request.Context())
+	if err == nil {
+		s.Observe(c, "aborted")
 	}
-	return nil
+	return struct{}{}, err
 }
 
 func malformed(field string, err error) error {

@@ -1,4 +1,4 @@
-// Package httpbody reads and decodes the bodies of requests.
+// Package httpbody decodes the bodies of requests and writes those of responses.
 package httpbody
 
 import (
@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/s3presign/presign/internal/rules"
 	"github.com/s3presign/presign/internal/strict"
@@ -50,9 +51,11 @@ func (e *Error) Unwrap() error { return e.Cause }
 // A Body is the body of a request. It can be decoded although authenticate has
 // read it before, for a token or a signature, and closed it.
 type Body struct {
-	rest io.Reader
-	read bytes.Buffer
-	form url.Values // parsed from the body before it reached the handler
+	rest     io.Reader
+	limit    int
+	read     []byte
+	form     url.Values  // parsed from the body before it reached the handler
+	response http.Header // of the response
 }
 
 // Replace replaces the body of r with a Body of at most limit bytes.
@@ -60,7 +63,7 @@ func Replace(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	b := &Body{rest: http.MaxBytesReader(w, r.Body, limit), form: r.PostForm}
+	b := &Body{rest: http.MaxBytesReader(w, r.Body, limit), limit: int(limit), form: r.PostForm, response: w.Header()}
 	r.Body = b
 	return b
 }
@@ -68,9 +71,23 @@ func Replace(w http.ResponseWriter, r *http.Request, limit int64) *Body {
 // Read implements [io.Reader].
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.rest.Read(p)
-	b.read.Write(p[:n])
+	b.keep(p[:n])
 	return n, err
 }
+
+// keep appends to what was read. The buffer doubles, but never exceeds the
+// limit, so that a large body does not take three times its size.
+func (b *Body) keep(p []byte) {
+	if need := len(b.read) + len(p); need > cap(b.read) {
+		grown := make([]byte, len(b.read), max(need, min(max(2*cap(b.read), 512), b.limit)))
+		copy(grown, b.read)
+		b.read = grown
+	}
+	b.read = append(b.read, p...)
+}
+
+// Response returns the header of the response.
+func (b *Body) Response() http.Header { return b.response }
 
 // Close does nothing. The server closes the body.
 func (b *Body) Close() error { return nil }
@@ -82,12 +99,24 @@ func (b *Body) bytes() ([]byte, error) {
 	} else if err != nil {
 		return nil, &Error{Status: http.StatusBadRequest, Detail: "The body did not arrive completely."}
 	}
-	return b.read.Bytes(), nil
+	return bytes.TrimPrefix(b.read, []byte("\ufeff")), nil // Some clients write a byte order mark.
 }
 
-// Decode reads the body into members. It accepts urlencoded bodies if forms is
-// set. Every error is an *Error.
-func (b *Body) Decode(r *http.Request, members []strict.Member, forms bool) error {
+// Decode reads a JSON body into members. Every error is an *Error.
+func (b *Body) Decode(r *http.Request, members []strict.Member, mode strict.Mode) error {
+	return b.decode(r, members, mode, false)
+}
+
+// DecodeEither is Decode for a body that can also be urlencoded.
+func (b *Body) DecodeEither(r *http.Request, members []strict.Member, mode strict.Mode) error {
+	return b.decode(r, members, mode, true)
+}
+
+func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode, forms bool) error {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		b.response.Set("Accept-Encoding", "identity") // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body must have no Content-Encoding."}
+	}
 	var err error
 	mediaType := r.Header.Get("Content-Type")
 	if mediaType != jsonType { // Most clients send exactly that.
@@ -112,12 +141,12 @@ func (b *Body) Decode(r *http.Request, members []strict.Member, forms bool) erro
 		return err
 	}
 	if !isForm {
-		return Malformed(strict.Object(text, members))
+		return Malformed(strict.Object(text, members, mode))
 	}
-	return b.decodeForm(text, members)
+	return b.decodeForm(text, members, mode)
 }
 
-func (b *Body) decodeForm(text []byte, members []strict.Member) error {
+func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode) error {
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // curl -d declares any body as urlencoded.
 		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body looks like JSON; send it with Content-Type: application/json."}
 	}
@@ -128,16 +157,26 @@ func (b *Body) decodeForm(text []byte, members []strict.Member) error {
 	if len(form) == 0 {
 		form = b.form // A service that looked for its token in the form has read the body.
 	}
-	return Malformed(strict.Form(form, members))
+	return Malformed(strict.Form(form, members, mode))
 }
 
 // DecodeQuery reads a query into members.
-func DecodeQuery(r *http.Request, members []strict.Member) error {
+func DecodeQuery(r *http.Request, members []strict.Member, mode strict.Mode) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the query is not urlencoded."}
 	}
-	return Malformed(strict.Form(query, members))
+	return Malformed(strict.Form(query, members, mode))
+}
+
+// Missing returns the *Error for a member that must be set.
+func Missing(field, format string, args ...any) error {
+	return &Error{Status: http.StatusBadRequest, Faults: []*rules.Violation{rules.Violate(field, rules.CodeRequired, format, args...)}}
+}
+
+// Invalid returns the *Error for a member that contradicts another.
+func Invalid(field, format string, args ...any) error {
+	return &Error{Status: http.StatusBadRequest, Faults: []*rules.Violation{rules.Violate(field, rules.CodeInvalid, format, args...)}}
 }
 
 // Malformed returns the *Error for the faults that err joins, or nil if err is

@@ -1,7 +1,11 @@
-// Package strict decodes the small JSON objects and forms that an API takes, without the leniency of encoding/json, under
-// which two readers of one body may see two different requests.
+// Package strict decodes the JSON objects and forms that an API accepts. It is
+// stricter than encoding/json, with which two programs can read two different
+// requests from one body.
 //
-// See https://www.rfc-editor.org/rfc/rfc7493, whose rules on strings and duplicate names it keeps.
+// It follows the rules of I-JSON on strings and duplicate names. A member whose
+// value is null is absent, and so is an empty field of a form.
+//
+// See https://www.rfc-editor.org/rfc/rfc7493.
 package strict
 
 import (
@@ -9,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -41,60 +44,130 @@ func (e *Error) Error() string {
 	return e.Field + ": " + e.Detail
 }
 
-// Member is one that a body may have. It goes to what Value points to, which says what it must be:
+// A Member describes a member that a body can have. Its value is stored where
+// Value points to, whose type is one of these:
 //
 //	*string, **string   a string
 //	**int64             a whole number
 //	*map[string]string  an object of strings
-//	*json.RawMessage    anything, null included
+//	*json.RawMessage    anything
+//	*List               an array of objects
 //
-// None is required: what an absent one points to stays as it is, nil with all but *string.
+// No member is required. If one is absent or null, its target does not change.
 type Member struct {
 	Name  string
 	Value any
 }
 
-// Object decodes a body that is one JSON object of these members.
+// A List decodes an array of objects, one after another, so that no array takes
+// more memory than its elements need.
+type List struct {
+	// Max is the largest number of elements. If the array has more, the rest is
+	// not decoded, and TooLong is set.
+	Max int
+
+	// Members are the members of one element.
+	Members []Member
+
+	// Add is called after each element was decoded into the targets of
+	// Members. It takes their values and resets them.
+	Add func()
+
+	// IsSet reports whether the body has the list.
+	IsSet bool
+
+	// TooLong reports whether the array has more than Max elements.
+	TooLong bool
+}
+
+// A Mode is the treatment of members that are not known.
+type Mode int
+
+const (
+	// RejectUnknown makes members that are not known a fault.
+	RejectUnknown Mode = iota
+
+	// IgnoreUnknown ignores members that are not known, unless one holds an
+	// object with two members of the same name.
+	IgnoreUnknown
+)
+
+// Object decodes a body that is one JSON object with these members.
 //
-// The error joins an *Error for each member at fault, up to a limit; the values of the others are set nevertheless, so
-// that they can be judged too. If the body is not one JSON object, a single *Error says so and nothing is set.
-func Object(body []byte, members []Member) error {
+// The error joins an *Error for each member at fault, up to a limit. The values
+// of the other members are set, so that they can be validated as well. If the
+// body is not one JSON object, the error is a single *Error, and nothing is set.
+func Object(body []byte, members []Member, mode Mode) error {
 	if fault := check(body); fault != nil {
 		return errors.Join(fault)
 	}
-	object := string(trim(body)) // of which strings without escapes are parts
-	d := decoder{copies: len(object) > maxKept}
-	d.members(object, "", func(name, value string) {
-		switch target := target(members, name).(type) {
-		case nil:
-			d.fault(shown(name), "is not known here: "+known(members, name))
-		case *string:
-			if s, ok := text(value); ok {
-				*target = d.own(s)
-			} else {
-				d.fault(name, notText(value))
-			}
-		case **string:
-			if s, ok := text(value); ok {
-				s = d.own(s)
-				*target = &s
-			} else {
-				d.fault(name, notText(value))
-			}
-		case **int64:
-			d.number(name, value, target)
-		case *map[string]string:
-			if strings, ok := d.strings(name, value); ok {
-				*target = strings
-			}
-		case *json.RawMessage:
-			d.duplicates(value, name)
-			*target = json.RawMessage(value)
-		default:
-			panic(fmt.Sprintf("strict: the member %q goes to a %T", name, target))
+	object := string(trim(body)) // Strings without escapes are substrings of it.
+	d := decoder{copies: len(object) > maxKept, mode: mode}
+	d.object(object, members)
+	return errors.Join(d.faults...)
+}
+
+// object decodes an object into members.
+func (d *decoder) object(object string, members []Member) {
+	d.members(object, func(name, value string) {
+		target := target(members, name)
+		switch {
+		case target == nil && d.mode == IgnoreUnknown:
+			d.duplicates(value)
+		case target == nil:
+			d.fault("is not known here: " + known(members, name))
+		case value != "null":
+			d.set(value, target)
 		}
 	})
-	return errors.Join(d.faults...)
+}
+
+// set stores the value of a member in its target.
+func (d *decoder) set(value string, target any) {
+	switch target := target.(type) {
+	case *string:
+		if s, ok := d.text(value); ok {
+			*target = s
+		}
+	case **string:
+		if s, ok := d.text(value); ok {
+			*target = &s
+		}
+	case **int64:
+		d.number(value, target)
+	case *map[string]string:
+		if strings, ok := d.strings(value); ok {
+			*target = strings
+		}
+	case *json.RawMessage:
+		d.duplicates(value)
+		*target = json.RawMessage(value)
+	case *List:
+		d.list(value, target)
+	default:
+		panic(fmt.Sprintf("strict: the member %q goes to a %T", d.field(), target))
+	}
+}
+
+// list decodes an array of objects.
+func (d *decoder) list(value string, list *List) {
+	list.IsSet = true
+	if value[0] != '[' {
+		d.fault("must be an array of objects, not " + kind(value[0]))
+		return
+	}
+	d.elements(value, func(i int, element string) bool {
+		switch {
+		case i == list.Max:
+			list.TooLong = true
+		case element[0] != '{':
+			d.fault("must be an object, not " + kind(element[0]))
+		default:
+			d.object(element, list.Members)
+			list.Add()
+		}
+		return i < list.Max && len(d.faults) < maxFaults
+	})
 }
 
 // target returns where the member of that name goes, or nil.
@@ -126,24 +199,27 @@ func check(body []byte) *Error {
 	return nil
 }
 
-// malformed says why a body is not JSON.
+// malformed returns the reason why a body is not JSON. It does not copy the
+// body, as a json.Decoder does.
 func malformed(body []byte) *Error {
-	d := json.NewDecoder(bytes.NewReader(body))
-	var value json.RawMessage
-	var syntax *json.SyntaxError
-	switch err := d.Decode(&value); {
-	case errors.Is(err, io.EOF):
+	value := trim(body)
+	if len(value) == 0 {
 		return &Error{Detail: "the body is empty: it must be a JSON object"}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &Error{Detail: "the body ends in the middle of its JSON"}
-	case errors.As(err, &syntax):
-		return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
-	case err != nil:
-		return &Error{Detail: "the body is not JSON"}
-	case value[0] != '{':
-		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
 	}
-	return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", d.InputOffset())}
+	var syntax *json.SyntaxError
+	if !errors.As(json.Unmarshal(body, new(struct{})), &syntax) {
+		return &Error{Detail: "the body is not JSON"}
+	}
+	before := body[:max(0, syntax.Offset-1)]
+	switch {
+	case json.Valid(before) && value[0] != '{':
+		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
+	case json.Valid(before):
+		return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", len(bytes.TrimRight(before, blank)))}
+	case syntax.Error() == "unexpected end of JSON input":
+		return &Error{Detail: "the body ends in the middle of its JSON"}
+	}
+	return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
 }
 
 // tooDeep reports whether valid JSON has more than maxDepth arrays and objects in one another.
@@ -251,10 +327,19 @@ func unicodeEscape(s []byte) (rune, bool) {
 	return rune(unit), err == nil
 }
 
-// decoder reads from values that are known to be valid JSON, and collects what is wrong with them.
+// A decoder reads from values that are known to be valid JSON and collects
+// their faults.
 type decoder struct {
 	faults []error
-	copies bool // whether strings are copied
+	trail  []segment // the names of the current member and of those around it
+	copies bool      // whether strings are copied
+	mode   Mode
+}
+
+// A segment is the name of a member, or the index of an element.
+type segment struct {
+	name  string
+	index int // -1 for a member
 }
 
 // own returns a string that may be kept. It is part of the body if that is small.
@@ -265,15 +350,42 @@ func (d *decoder) own(s string) string {
 	return s
 }
 
-func (d *decoder) fault(field, detail string) {
+// fault adds a fault of the current member.
+func (d *decoder) fault(detail string) {
 	if len(d.faults) < maxFaults {
-		d.faults = append(d.faults, &Error{Field: field, Detail: detail})
+		d.faults = append(d.faults, &Error{Field: d.field(), Detail: detail})
 	}
 }
 
-// members calls f with each member of an object, with its name unescaped. Of members with one name it calls it with the
-// first. The name of the object itself is within, empty at the top.
-func (d *decoder) members(object, within string, f func(name, value string)) {
+// field returns the name of the current member, such as "parts[0][number]". It
+// names nothing that is nested deep, since names are the client's.
+func (d *decoder) field() string {
+	const long = 100
+	field := ""
+	for i, s := range d.trail {
+		name := shown(s.name)
+		if s.index >= 0 {
+			name = strconv.Itoa(s.index)
+		}
+		switch {
+		case i == 0:
+			field = name
+		case len(field) <= long:
+			field += "[" + name + "]"
+		}
+	}
+	return field
+}
+
+// enter makes a member the current one. The caller must leave it.
+func (d *decoder) enter(name string) { d.trail = append(d.trail, segment{name, -1}) }
+
+// leave ends what enter has started.
+func (d *decoder) leave() { d.trail = d.trail[:len(d.trail)-1] }
+
+// members calls f with each member of an object, with its name unescaped. If
+// several members have one name, it calls f with the first.
+func (d *decoder) members(object string, f func(name, value string)) {
 	seen := make([]string, 0, 16)
 	for rest := object[1:]; ; {
 		quoted, ok := next(&rest)
@@ -282,43 +394,50 @@ func (d *decoder) members(object, within string, f func(name, value string)) {
 		}
 		value, _ := next(&rest)
 		name, _ := text(quoted)
-		switch {
-		case slices.Contains(seen, name):
-			d.fault(nested(within, name), "is there more than once: it must be there once")
-			continue
-		case len(seen) == maxMembers:
-			d.fault(within, fmt.Sprintf("has more than %d members", maxMembers))
+		isDuplicate := slices.Contains(seen, name)
+		if !isDuplicate && len(seen) == maxMembers {
+			d.fault(fmt.Sprintf("has more than %d members", maxMembers))
 			return
 		}
-		seen = append(seen, name)
-		f(name, value)
+		d.enter(name)
+		if isDuplicate {
+			d.fault("is there more than once: it must be there once")
+		} else {
+			seen = append(seen, name)
+			f(name, value)
+		}
+		d.leave()
+	}
+}
+
+// elements calls f with each element of an array until f returns false.
+func (d *decoder) elements(array string, f func(i int, element string) bool) {
+	rest := array[1:]
+	for i := 0; ; i++ {
+		element, ok := next(&rest)
+		if !ok {
+			return
+		}
+		d.trail = append(d.trail, segment{index: i})
+		more := f(i, element)
+		if d.leave(); !more {
+			return
+		}
 	}
 }
 
 // duplicates finds members of one name in whatever a value holds.
-func (d *decoder) duplicates(value, within string) {
+func (d *decoder) duplicates(value string) {
 	switch value[0] {
 	case '{':
-		d.members(value, within, func(name, value string) {
-			if hasMembers(value) {
-				d.duplicates(value, nested(within, name))
-			}
-		})
+		d.members(value, func(_, value string) { d.duplicates(value) })
 	case '[':
-		rest := value[1:]
-		for i := 0; ; i++ {
-			element, ok := next(&rest)
-			if !ok {
-				return
-			}
-			if hasMembers(element) {
-				d.duplicates(element, nested(within, strconv.Itoa(i)))
-			}
-		}
+		d.elements(value, func(_ int, element string) bool {
+			d.duplicates(element)
+			return true
+		})
 	}
 }
-
-func hasMembers(value string) bool { return value[0] == '{' || value[0] == '[' }
 
 // text returns the string that a value is.
 func text(value string) (string, bool) {
@@ -333,40 +452,53 @@ func text(value string) (string, bool) {
 	return s, err == nil
 }
 
-func notText(value string) string { return "must be a string, not " + kind(value[0]) }
-
-func (d *decoder) number(field, value string, target **int64) {
-	if what := kind(value[0]); what != "a number" {
-		d.fault(field, "must be a whole number, not "+what)
-		return
+// text returns the string that a value is, or adds a fault.
+func (d *decoder) text(value string) (string, bool) {
+	s, ok := text(value)
+	if !ok {
+		d.fault("must be a string, not " + kind(value[0]))
 	}
-	d.digits(field, value, target)
+	return d.own(s), ok
 }
 
-// digits takes a whole number as JSON and JavaScript write it: no zero or plus in front, no minus zero.
-func (d *decoder) digits(field, s string, target **int64) {
+func (d *decoder) number(value string, target **int64) {
+	if what := kind(value[0]); what != "a number" {
+		d.fault("must be a whole number, not " + what)
+		return
+	}
+	// 5.0 is a whole number: https://json-schema.org/draft/2020-12/json-schema-core#section-6.3.
+	if digits, fraction, ok := strings.Cut(value, "."); ok && strings.Trim(fraction, "0") == "" {
+		value = digits
+	}
+	d.digits(value, target)
+}
+
+// digits stores a whole number in the form of JSON and JavaScript: without
+// leading zeros, a plus, or a minus before zero.
+func (d *decoder) digits(s string, target **int64) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		d.fault(field, fmt.Sprintf("must be a whole number from %d to %d, not %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
+		d.fault(fmt.Sprintf("must be a whole number from %d to %d, not %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
 	case err != nil, strconv.FormatInt(n, 10) != s:
-		d.fault(field, "must be a whole number in digits alone, not "+shown(s))
+		d.fault("must be a whole number in digits alone, not " + shown(s))
 	default:
 		*target = &n
 	}
 }
 
-func (d *decoder) strings(field, value string) (map[string]string, bool) {
+func (d *decoder) strings(value string) (map[string]string, bool) {
 	if value[0] != '{' {
-		d.fault(field, "must be an object of strings, not "+kind(value[0]))
+		d.fault("must be an object of strings, not " + kind(value[0]))
 		return nil, false
 	}
 	values := map[string]string{}
-	d.members(value, field, func(name, value string) {
-		if s, ok := text(value); ok {
-			values[d.own(name)] = d.own(s)
-		} else {
-			d.fault(nested(field, name), notText(value))
+	d.members(value, func(name, value string) {
+		if value == "null" {
+			return
+		}
+		if s, ok := d.text(value); ok {
+			values[d.own(name)] = s
 		}
 	})
 	return values, true
@@ -400,17 +532,6 @@ func known(members []Member, name string) string {
 	}
 	slices.Sort(names)
 	return "the members are " + strings.Join(names, ", ")
-}
-
-// nested names a member of a member. Deep inside it names no further, since the names are the client's.
-func nested(within, name string) string {
-	switch {
-	case within == "":
-		return shown(name)
-	case len(within) > 100:
-		return within
-	}
-	return within + "[" + shown(name) + "]"
 }
 
 // shown returns what of s is fit to be shown: its beginning, and escaped what cannot be printed. A name that is empty is
