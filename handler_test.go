@@ -83,7 +83,7 @@ type problem struct {
 // codes are the documented codes of violations, and ugly, which tests set.
 var codes = []string{
 	"required", "invalid", "too_small", "too_large", "not_allowed", "unsupported", "contradicts_name", "contradicts_content",
-	"contradicts_grant", "taken", "superseded", "missing", "ugly",
+	"contradicts_grant", "taken", "superseded", "missing", "pending", "ugly",
 }
 
 // requireProblem checks what every error answer has in common.

@@ -127,7 +127,7 @@ func TestConversionsKeepEveryField(t *testing.T) {
 		require.Empty(t, rules.Find[rules.Violation](public))
 	}
 	rejected := publicError(&completion.Rejection{Object: &object, Violations: []*rules.Violation{&violation, &violation}}).(*RejectedError)
-	requireFields(t, object, rejected.Object, nil)
+	requireFields(t, object, rejected.Object, map[string]string{"Source": ""})
 	require.Len(t, rejected.Violations, 2)
 }
 

@@ -127,10 +127,10 @@ func TestComplete(t *testing.T) {
 					stored, ok := s.store.Object(s3test.DefaultBucket, key)
 					require.True(t, ok)
 					require.Regexp(t, "^[0-9a-f]{32}$", object.GrantID)
-					require.Equal(t, &presign.Object{
+					require.EqualExportedValues(t, presign.Object{
 						Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(png)), ETag: stored.ETag,
 						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: grant.GrantID, Granted: object.Granted,
-					}, object)
+					}, *object)
 					require.WithinDuration(t, grant.Expires.Add(-15*time.Minute), object.Granted, time.Second)
 					require.Equal(t, []string{key}, s.keys(), "the upload is gone")
 					require.Equal(t, png, stored.Body)
@@ -290,7 +290,11 @@ func TestMutatedStamps(t *testing.T) {
 			}
 		})
 		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
-		require.EqualError(t, err, "presign: not uploaded: no object with a grant of this owner has this key", "%s", mutated)
+		require.ErrorIs(t, err, presign.ErrNotUploaded, "%s", mutated)
+		require.Contains(t, []string{
+			"presign: not uploaded: no object with a grant of this owner has this key",
+			"presign: not uploaded: the object has a stamp that does not open",
+		}, err.Error(), "%s", mutated)
 	}
 }
 
@@ -461,7 +465,7 @@ func TestReplay(t *testing.T) {
 		s.send(t, grant, other, nil)
 		again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
-		require.Equal(t, first, again)
+		require.EqualExportedValues(t, *first, *again)
 		stored, _ := s.store.Object(s3test.DefaultBucket, first.Key)
 		require.Equal(t, png, stored.Body)
 		require.Equal(t, []string{first.Key}, s.keys(), "nor does the replay stay")
@@ -603,7 +607,7 @@ func TestForeignObject(t *testing.T) {
 	s.put(t, grant.Key, "something else", nil)
 	again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
-	require.Equal(t, first, again)
+	require.EqualExportedValues(t, *first, *again)
 	require.Len(t, s.keys(), 2, "what is not ours stays")
 }
 
@@ -718,6 +722,7 @@ func TestClientGone(t *testing.T) {
 		return s3test.None
 	})
 	handler.ServeHTTP(httptest.NewRecorder(), completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+	require.NoError(t, s.Shutdown(t.Context()))
 	require.Equal(t, 1, hooked)
 	require.Equal(t, []string{finalKey(grant.Key)}, s.keys())
 }
@@ -814,7 +819,7 @@ func TestReplicas(t *testing.T) {
 		}
 		wg.Wait()
 		for _, object := range objects {
-			require.Equal(t, objects[0], object)
+			require.EqualExportedValues(t, *objects[0], *object)
 		}
 		require.Equal(t, []string{finalKey(grant.Key)}, one.keys())
 	}

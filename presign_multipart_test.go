@@ -157,10 +157,10 @@ func TestMultipart(t *testing.T) {
 						require.Equal(t, []string{key}, s.keys())
 						stored, _ := s.store.Object(s3test.DefaultBucket, key)
 						require.True(t, bytes.Equal(large, stored.Body))
-						require.Equal(t, &presign.Object{
+						require.EqualExportedValues(t, presign.Object{
 							Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(large)), ETag: stored.ETag,
 							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice", GrantID: m.GrantID, Granted: object.Granted,
-						}, object)
+						}, *object)
 						require.WithinDuration(t, m.Expires.Add(-7*24*time.Hour), object.Granted, time.Second)
 						require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
 						require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
@@ -478,7 +478,7 @@ func TestMultipartTaken(t *testing.T) {
 			require.Empty(t, s.uploads(t))
 			again, err := first.Complete(context.Background(), nil)
 			require.NoError(t, err)
-			require.Equal(t, one, again)
+			require.EqualExportedValues(t, *one, *again)
 
 			third := start()
 			_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
@@ -617,7 +617,7 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	}
 	same, err := other.Complete(t.Context(), sent)
 	require.NoError(t, err)
-	require.Equal(t, object, same)
+	require.EqualExportedValues(t, *object, *same)
 }
 
 // TestMultipartAnsweredEarly: a store that says of an upload that it is complete, since another request is about to complete
@@ -803,7 +803,7 @@ func TestMultipartReplicas(t *testing.T) {
 		}
 		wg.Wait()
 		for _, object := range objects {
-			require.Equal(t, objects[0], object)
+			require.EqualExportedValues(t, *objects[0], *object)
 		}
 		require.Equal(t, []string{finalKey(m.Key)}, one.keys())
 	}
