@@ -65,13 +65,13 @@ type Copy struct {
 
 // Copy makes a copy and returns its key, version, ETag and checksums as far as
 // the store returned them. It returns ErrCondition if the store did not accept
-// source or target, and ErrUnsupported if it does not support a condition. After
-// any other error the copy may exist.
+// source or target, ErrUnsupported if it does not support a condition, and
+// ErrCopying as CheckCopy does. After any other error the copy may exist.
 func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	call := copying{s, c}
 	var made *Object
 	var err error
-	if c.From.Size <= cmp.Or(s.CopyLimit, s3limit.RequestSize) {
+	if !s.hasParts(c) {
 		made, err = call.whole(ctx)
 	} else {
 		made, err = call.parts(ctx)
@@ -181,6 +181,9 @@ func setHeaders(header map[string]string) func(*s3.Options) {
 // parts copies by parts. It leaves no upload behind, unless the store fails to
 // abort it or to answer its creation.
 func (c copying) parts(ctx context.Context) (_ *Object, err error) {
+	if err := c.CheckCopy(ctx, c.Copy); err != nil {
+		return nil, err
+	}
 	algorithm, checksum, err := c.keepChecksum(ctx)
 	if err != nil {
 		return nil, err
