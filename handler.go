@@ -158,7 +158,6 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	if o.uppy {
 		h.companion = &companion.Server{
 			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Complete: h.completeParts,
-			Observe:    func(c *route.Call, kind string) { h.observe(c, kind, nil, nil) },
 			Protection: companion.NewProtection(o.trusted),
 		}
 	}
@@ -211,6 +210,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.fail(w, c, err)
 		return
+	}
+	if c.Kind != "" {
+		h.observe(c, c.Kind, nil, nil)
 	}
 	if c.After != nil {
 		_ = http.NewResponseController(w).Flush() // Not every ResponseWriter can.
@@ -306,8 +308,7 @@ func (h *Handler) grant(c *route.Call) (int, any, error) {
 		if err != nil {
 			return 0, nil, err
 		}
-		c.Key = m.Key
-		h.observe(c, "started", nil, nil)
+		c.Key, c.Kind = m.Key, "started"
 		return http.StatusCreated, wire.NewMultipart(m), nil
 	}
 	signed, err := h.sign(c, &valid)
@@ -319,10 +320,7 @@ func (h *Handler) sign(c *route.Call, valid *rules.Valid) (*grant.Grant, error) 
 	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
 	defer cancel()
 	signed, err := h.signer.grants.Sign(ctx, valid)
-	c.Key = signed.Key
-	if err == nil {
-		h.observe(c, "granted", nil, nil)
-	}
+	c.Key, c.Kind = signed.Key, "granted"
 	return &signed, err
 }
 
@@ -347,6 +345,9 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 		accepted := err == nil
 		if accepted {
 			results[i], err = h.sign(one, &valid)
+		}
+		if err == nil {
+			h.observe(one, one.Kind, nil, nil)
 		}
 		if err != nil {
 			p := h.problem(one, err)
@@ -436,7 +437,7 @@ func serviceFault(err error, isClients func(*rules.Violation) bool) error {
 func (h *Handler) resume(c *route.Call, id string) (*multipart.Upload, error) {
 	m, err := h.signer.multiparts.Resume(c.Owner, id)
 	if m != nil {
-		c.Key, c.GrantID = m.Key, m.GrantID
+		c.Key, c.GrantID, c.Method = m.Key, m.GrantID, rules.Multipart
 	}
 	return m, err
 }
@@ -481,11 +482,8 @@ func (h *Handler) abort(c *route.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := m.Abort(c.Request.Context()); err != nil {
-		return 0, nil, err
-	}
-	h.observe(c, "aborted", nil, nil)
-	return http.StatusOK, struct{}{}, nil
+	c.Kind = "aborted"
+	return http.StatusOK, struct{}{}, m.Abort(c.Request.Context())
 }
 
 // complete serves POST /complete.
@@ -729,12 +727,15 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	if h.signer.hooks.observer == nil || c.Observed {
 		return
 	}
-	e := Event{Kind: kind, GrantID: c.GrantID, Owner: c.Owner, Key: c.Key, Err: err, Duration: time.Since(c.Started)}
+	e := Event{Kind: kind, GrantID: c.GrantID, Owner: c.Owner, Key: c.Key, Method: c.Method, Err: err, Duration: time.Since(c.Started)}
 	if u := c.Upload; u != nil {
 		e.Method, e.Type, e.Size = u.Method, u.Type, u.Size
 	}
+	rejected, isRejected := errors.AsType[*RejectedError](err)
 	switch {
 	case kind != "":
+	case isRejected:
+		e.Kind, e.Object = "rejected", rejected.Object
 	case p.Status >= 500:
 		e.Kind = "failed"
 	case c.Upload != nil:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
@@ -88,16 +87,16 @@ func (h *hooks) inspectUpload(ctx context.Context, object *completion.Object) ([
 func (h *hooks) finish(ctx context.Context, object *completion.Object) error {
 	for _, f := range h.onComplete {
 		o := publicObject(object)
-		o.Metadata = maps.Clone(object.Metadata)
 		err := h.call(ctx, "WithOnComplete", func() error {
 			ctx, cancel := context.WithTimeout(ctx, hookTime)
 			defer cancel()
-			return f(ctx, o)
-		})
-		if err == nil {
+			if err := f(ctx, o); err != nil {
+				return err
+			}
 			// A reply that cannot be sent is a failure while the upload can still be completed again.
-			_, err = httpbody.Marshal(o.Reply)
-		}
+			_, err := httpbody.Marshal(o.Reply)
+			return err
+		})
 		if err != nil {
 			return &serviceError{err}
 		}
@@ -115,6 +114,20 @@ func (h *hooks) observe(ctx context.Context, e Event) {
 		e.Request = call.Load()
 	}
 	_ = h.call(ctx, "WithObserver", func() error { h.observer(ctx, e); return nil })
+}
+
+// observeMultipart reports how a call about a multipart upload ended. Kind is
+// empty for calls that are reported only if they fail.
+func (h *hooks) observeMultipart(ctx context.Context, kind string, started time.Time, e Event) {
+	e.Kind, e.Method, e.Duration = kind, rules.Multipart, time.Since(started)
+	if rejected, ok := errors.AsType[*RejectedError](e.Err); ok {
+		e.Kind, e.Object = "rejected", rejected.Object
+	} else if e.Err != nil {
+		e.Kind = "failed"
+	}
+	if e.Kind != "" {
+		h.observe(ctx, e)
+	}
 }
 
 // requestKey is the key of a context value that holds the request that a Handler
@@ -138,6 +151,9 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 		e.Size = e.Object.Size
 	case isRejected:
 		e.Kind, e.Object = "rejected", rejected.Object
+		if e.GrantID == "" { // An earlier request has found the grant.
+			e.GrantID, e.Owner, e.Type, e.Size = rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Type, rejected.Object.Size
+		}
 	case errors.Is(e.Err, ErrPending):
 		e.Kind = "pending"
 	}

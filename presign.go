@@ -40,6 +40,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -188,6 +189,7 @@ func newSigner(
 		},
 		completions: &completion.Engine{
 			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger, HonorsConditions: profile.HonorsCopyConditions(storeHost),
+			Flights: completion.Flights{Logger: o.logger},
 		},
 	}
 	if o.inspect != nil {
@@ -497,8 +499,9 @@ func (s sweeper) CompleteOrDelete(ctx context.Context, key string) error {
 
 // Abort implements sweep.Completer.
 func (s sweeper) Abort(ctx context.Context, key, id string) error {
+	started := time.Now()
 	err := s.multiparts.AbortStored(ctx, key, id)
-	s.hooks.observe(ctx, Event{Kind: "aborted", Key: key, Method: rules.Multipart, Err: err})
+	s.hooks.observeMultipart(ctx, "aborted", started, Event{Key: key, Err: err})
 	return err
 }
 
@@ -703,7 +706,10 @@ func internalParts(parts []Part) []multipart.Part {
 // returns a violation. It does not sign more than 100 parts beyond those that
 // have arrived.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
-	urls, expires, err := m.sign(ctx, []Part{part})
+	if m == nil || m.upload == nil {
+		return nil, errZeroMultipart
+	}
+	urls, expires, err := m.signParts(ctx, internalParts([]Part{part}))
 	if err != nil {
 		return nil, err
 	}
@@ -727,16 +733,15 @@ func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []stri
 	if m == nil || m.upload == nil {
 		return nil, expires, errZeroMultipart
 	}
-	urls, expires, err = m.upload.Sign(ctx, numbers)
-	return urls, expires, publicError(err)
+	return m.signParts(ctx, numbers)
 }
 
-func (m *Multipart) sign(ctx context.Context, parts []Part) ([]string, time.Time, error) {
-	if m == nil || m.upload == nil {
-		return nil, time.Time{}, errZeroMultipart
-	}
-	urls, expires, err := m.upload.Sign(ctx, internalParts(parts))
-	return urls, expires, publicError(err)
+func (m *Multipart) signParts(ctx context.Context, parts []multipart.Part) (urls []string, expires time.Time, err error) {
+	started := time.Now()
+	urls, expires, err = m.upload.Sign(ctx, parts)
+	err = publicError(err)
+	m.observe(ctx, "", started, err)
+	return urls, expires, err
 }
 
 func secondsUntil(t time.Time) int { return max(0, int(time.Until(t)/time.Second)) }
@@ -746,9 +751,12 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
 	}
+	started := time.Now()
 	stored, err := m.upload.List(ctx)
 	if err != nil {
-		return nil, publicError(err)
+		err = publicError(err)
+		m.observe(ctx, "", started, err)
+		return nil, err
 	}
 	parts := make([]Part, len(stored))
 	for i, p := range stored {
@@ -792,12 +800,13 @@ func (m *Multipart) Abort(ctx context.Context) error {
 	}
 	started := time.Now()
 	err := m.upload.Abort(ctx)
-	e := Event{Kind: "aborted", GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Method: rules.Multipart, Err: err, Duration: time.Since(started)}
-	if err != nil {
-		e.Kind = "failed"
-	}
-	m.hooks.observe(ctx, e)
+	m.observe(ctx, "aborted", started, err)
 	return err
+}
+
+// observe reports how a call ended, by kind or as what its error means.
+func (m *Multipart) observe(ctx context.Context, kind string, started time.Time, err error) {
+	m.hooks.observeMultipart(ctx, kind, started, Event{GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Err: err})
 }
 
 // An Object is a completed upload: what the store holds, after it was compared
@@ -837,7 +846,7 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 func publicObject(o *completion.Object) *Object {
 	return &Object{
 		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size, ETag: o.ETag, VersionID: o.VersionID,
-		Checksum: o.Checksum, Metadata: o.Metadata, Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
+		Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata), Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
 		source: o.Source,
 	}
 }
@@ -855,10 +864,15 @@ func publicObject(o *completion.Object) *Object {
 //	completed    an upload was completed; Object is set
 //	repeated     a completion repeated an earlier one; Object is set
 //	rejected     an upload was rejected and deleted; Object and Err are set
-//	pending      the function of WithInspect returned ErrPending
+//	pending      the function of WithInspect returned ErrPending, or another replica is publishing the upload
 //	aborted      a multipart upload was aborted
 //	denied       a request was not authenticated, not allowed, or malformed
 //	failed       any other call that ended with an error
+//
+// Calls that share one completion have one event. A completion that continues
+// after its client was told to ask again has its event when it ends. Parts that
+// were signed or listed have none unless that failed. Sweeps have none for objects
+// that are no uploads.
 type Event struct {
 	Kind    string
 	GrantID string // empty if no grant was made or found

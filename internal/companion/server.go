@@ -41,9 +41,6 @@ type Server struct {
 	// background after the store has joined the parts.
 	Complete func(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*Completed, error)
 
-	// Observe reports that a call has succeeded, by the kind of its event.
-	Observe func(c *route.Call, kind string)
-
 	// Protection has the origins, besides the Handler's own, whose pages may
 	// send GET requests with a visitor's cookies.
 	Protection *http.CrossOriginProtection
@@ -68,7 +65,7 @@ func (s *Server) Routes(path []string) []route.Route {
 		return []route.Route{{Method: http.MethodPost, MaxBody: httpbody.MaxSize, Serve: s.start}}
 	case len(path) == 2:
 		return []route.Route{
-			s.route(http.MethodDelete, path[1], s.abort),
+			s.route(http.MethodDelete, path[1], abort),
 			s.route(http.MethodGet, path[1], listParts),
 		}
 	case len(path) != 3:
@@ -104,12 +101,11 @@ func (s *Server) signForm(c *route.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	c.Key, c.Kind = signed.Key, "granted"
 	fields := make(map[string]string, len(signed.Fields))
 	for _, f := range signed.Fields {
 		fields[f.Name] = f.Value
 	}
-	c.Key = signed.Key
-	s.Observe(c, "granted")
 	return http.StatusOK, map[string]any{"method": signed.Method, "url": signed.URL, "fields": fields}, nil
 }
 
@@ -132,8 +128,7 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	c.Key = m.Key
-	s.Observe(c, "started")
+	c.Key, c.Kind = m.Key, "started"
 	return http.StatusOK, map[string]any{"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize}, nil
 }
 
@@ -189,7 +184,7 @@ func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call
 	serve := func(c *route.Call) (int, any, error) {
 		m, err := s.Multiparts.Resume(c.Owner, id)
 		if m != nil {
-			c.Key, c.GrantID = m.Key, m.GrantID
+			c.Key, c.GrantID, c.Method = m.Key, m.GrantID, rules.Multipart
 			if !slices.Equal(c.Request.URL.Query()["key"], []string{m.Key}) {
 				err = multipart.ErrInvalidID
 			}
@@ -276,12 +271,9 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 }
 
 // abort is DELETE multipart/{id}.
-func (s *Server) abort(m *multipart.Upload, c *route.Call) (any, error) {
-	err := m.Abort(c.Request.Context())
-	if err == nil {
-		s.Observe(c, "aborted")
-	}
-	return struct{}{}, err
+func abort(m *multipart.Upload, c *route.Call) (any, error) {
+	c.Kind = "aborted"
+	return struct{}{}, m.Abort(c.Request.Context())
 }
 
 func malformed(field string, err error) error {

@@ -81,11 +81,16 @@ type Source struct {
 
 // Open returns the bytes of exactly this version.
 func (s *Source) Open(ctx context.Context) (io.ReadCloser, error) {
-	body, err := s.engine.Store.Open(ctx, &s.object)
+	body, err := s.open(ctx)
 	if err != nil {
-		return nil, StoreError(err)
+		return nil, err
 	}
 	return s.seen.watch(body), nil
+}
+
+func (s *Source) open(ctx context.Context) (io.ReadCloser, error) {
+	body, err := s.engine.Store.Open(ctx, &s.object)
+	return body, StoreError(err)
 }
 
 // A Rejection is the error for an upload that was rejected and deleted.
@@ -112,6 +117,7 @@ type Store interface {
 	Head(ctx context.Context, key, version string) (*objectstore.Object, error)
 	Open(ctx context.Context, o *objectstore.Object) (io.ReadCloser, error)
 	Copy(ctx context.Context, c *objectstore.Copy) (*objectstore.Object, error)
+	CheckCopy(ctx context.Context, c *objectstore.Copy) error
 	Delete(ctx context.Context, o *objectstore.Object) error
 }
 
@@ -214,12 +220,11 @@ func (c *completion) start(ctx context.Context) (*Result, error) {
 	defer c.Flights.Enter(c.key)()
 	for turn := 1; ; turn++ {
 		result, err := c.run(ctx, started)
-		changed := (*changedError)(nil)
-		if !errors.As(err, &changed) {
+		if !isChanged(err) {
 			return result, err
 		}
 		if turn == maxTurns || ctx.Err() != nil {
-			err = fmt.Errorf("%w: %s", ErrChanged, changed.reason)
+			err = lastError(err)
 			c.observe(ctx, started, nil, nil, err)
 			return nil, err
 		}
@@ -228,7 +233,7 @@ func (c *completion) start(ctx context.Context) (*Result, error) {
 
 // observe reports how a completion ended.
 func (c *completion) observe(ctx context.Context, started time.Time, up *upload, result *Result, err error) {
-	if c.Observe == nil || !c.observed {
+	if c.Observe == nil || !c.observed || c.expires && isNothing(err) {
 		return
 	}
 	o := &Outcome{Key: c.key, Result: result, Err: err, Duration: time.Since(started)}
@@ -238,9 +243,23 @@ func (c *completion) observe(ctx context.Context, started time.Time, up *upload,
 	c.Observe(ctx, o)
 }
 
+// isNothing reports whether there is no upload: a sweep has listed an object of
+// another kind, or another replica was faster.
+func isNothing(err error) bool {
+	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, ErrForeignStamp)
+}
+
 func isChanged(err error) bool {
 	changed := (*changedError)(nil)
 	return errors.As(err, &changed)
+}
+
+// lastError returns the error of a completion that does not start again. It is no
+// *changedError, so that a caller that is a completion does not start again either.
+func lastError(err error) error {
+	changed := (*changedError)(nil)
+	errors.As(err, &changed)
+	return fmt.Errorf("%w: %s", ErrChanged, changed.reason)
 }
 
 // A completion is the completion of one upload.
@@ -248,7 +267,7 @@ type completion struct {
 	*Engine
 	key      string
 	claim    func(*stamp.Stamp) bool
-	observed bool // Observe is called
+	observed bool // Observe is called; if not, the caller is a flight
 	expires  bool // an upload is deleted when its time to complete is over
 
 	// foreign is set if the key has a stamp of our format that does not open.
@@ -283,17 +302,21 @@ func (c *completion) run(ctx context.Context, started time.Time) (*Result, error
 		}
 		return nil, err
 	}
-	granted, known := grantOf(up, final), up
-	if known == nil {
-		known = &upload{Object: final.Object, granted: granted}
+	ticket, known := Ticket{Key: c.key, Granted: grantOf(up, final), Nested: !c.observed}, up
+	if up != nil {
+		ticket.Upload = up.Object
+	} else {
+		known = &upload{Object: final.Object, granted: ticket.Granted}
 	}
-	return c.Flights.Join(ctx, c.key, granted, func(ctx context.Context, _ *Flight) (*Result, error) {
+	result, err := c.Flights.Join(ctx, ticket, func(ctx context.Context, _ *Flight) (*Result, error) {
 		result, err := c.fly(ctx, up, final)
-		if !isChanged(err) {
-			c.observe(ctx, started, known, result, err)
-		}
+		c.observe(ctx, started, known, result, err)
 		return result, err
 	})
+	if errors.Is(err, ErrBusy) {
+		c.observe(ctx, started, known, nil, err)
+	}
+	return result, err
 }
 
 // grantOf returns the grant of an upload, or of what was published of it.
@@ -344,19 +367,20 @@ func (p *publication) isClaimed(claim func(*stamp.Stamp) bool) bool {
 // an object of the same grant changes.
 func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*Result, error) {
 	id := grantOf(up, final).ID
-	for turn := 1; ; turn++ {
-		result, err := c.settle(ctx, up, final)
-		if !isChanged(err) || turn == maxTurns {
-			return result, err
+	result, err := c.settle(ctx, up, final)
+	for turn := 1; isChanged(err); turn++ {
+		if turn == maxTurns {
+			return nil, lastError(err)
 		}
-		var found error
-		if up, final, found = c.find(ctx); found != nil {
-			return nil, found
+		if up, final, err = c.find(ctx); err != nil {
+			continue
 		}
 		if grantOf(up, final).ID != id {
-			return nil, err
+			return nil, fmt.Errorf("%w: an upload of another grant has replaced it", ErrChanged)
 		}
+		result, err = c.settle(ctx, up, final)
 	}
+	return result, err
 }
 
 // settle repeats the completion of an upload that was published before, or
@@ -438,9 +462,7 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	if c.Rules.FinalPrefix == "" {
 		return c.finish(ctx, c.newObject(up.Object, granted, v.detected), nil, granted.Until)
 	}
-	bounded, cancel := context.WithTimeout(ctx, copyTime(up.Size)+2*StoreTime)
-	defer cancel()
-	published, err := c.publish(bounded, up, final, v, seen)
+	published, err := c.publish(ctx, up, final, v, seen)
 	if err != nil {
 		return nil, err
 	}

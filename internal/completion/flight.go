@@ -2,12 +2,16 @@ package completion
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/stamp"
 )
 
@@ -27,6 +31,10 @@ var ErrPending = errors.New("presign: the completion is still running; ask again
 // ErrBusy is returned if too many completions run in the background.
 var ErrBusy = errors.New("presign: too many completions are running in the background; try again later")
 
+// errExited is returned if a function of the service has ended its goroutine, as
+// the FailNow of package testing does.
+var errExited = errors.New("presign: the completion was ended by runtime.Goexit")
+
 // ErrEarly is the cause of contexts of callers that stop waiting, but not because
 // their client has left. They return ErrPending, and the outcome is kept.
 var ErrEarly = errors.New("the caller stops waiting")
@@ -42,6 +50,10 @@ func (e *EarlyError) Unwrap() error { return ErrPending }
 // one flight, which continues after its callers have left. The zero value is
 // ready for use.
 type Flights struct {
+	// Logger receives the errors of flights for which no caller waits, and the
+	// stacks of those that panicked. It may be nil.
+	Logger *slog.Logger
+
 	mu       sync.Mutex
 	keys     map[string]*keyState
 	running  int
@@ -52,16 +64,40 @@ type Flights struct {
 // keyState is what Flights know of one key.
 type keyState struct {
 	active  int // calls between Enter and leave
-	flights map[[16]byte]*Flight
+	flights map[flightID]*Flight
+}
+
+// flightID identifies a flight among those of its key.
+type flightID struct {
+	grant     [16]byte
+	multipart bool
+}
+
+// A Ticket describes the flight that a caller joins.
+type Ticket struct {
+	Key     string
+	Granted *stamp.Stamp
+
+	// Upload is the object that the caller has found, or nil. The outcome of a
+	// flight that is over is not that of another object, which a client has
+	// uploaded since.
+	Upload *objectstore.Object
+
+	// Multipart is set for a flight that joins the parts of a multipart upload and
+	// then waits for the flight of their object.
+	Multipart bool
+
+	// Nested is set if the caller is a flight. It has been counted before.
+	Nested bool
 }
 
 // A Flight is one completion.
 type Flight struct {
-	granted *stamp.Stamp
-	done    chan struct{}
-	result  *Result // with err, set before done is closed
-	err     error
-	marked  atomic.Bool
+	Ticket
+	done   chan struct{}
+	result *Result // with err, set before done is closed
+	err    error
+	marked atomic.Bool
 
 	// These are guarded by Flights.mu.
 	waiters  int
@@ -83,7 +119,7 @@ func (f *Flights) Enter(key string) (leave func()) {
 	}
 	state := f.keys[key]
 	if state == nil {
-		state = &keyState{flights: make(map[[16]byte]*Flight)}
+		state = &keyState{flights: make(map[flightID]*Flight)}
 		f.keys[key] = state
 	}
 	state.active++
@@ -112,29 +148,27 @@ func (f *Flights) tidy(key string) {
 }
 
 // Join waits for the flight of a grant, which it starts with run if there is
-// none. A flight that has failed is started again. The caller is between Enter
-// and leave. Run gets a context that does not end with the caller's.
+// none. A flight that has failed, or was about another object, is started again.
+// The caller is between Enter and leave. Run gets a context that does not end with
+// the caller's.
 //
 // If ctx ends first, Join returns its error, or an *EarlyError if its cause is
 // ErrEarly. It returns ErrBusy if too many flights run without a caller.
 func (f *Flights) Join(
-	ctx context.Context, key string, granted *stamp.Stamp, run func(context.Context, *Flight) (*Result, error),
+	ctx context.Context, t Ticket, run func(context.Context, *Flight) (*Result, error),
 ) (*Result, error) {
 	f.mu.Lock()
-	state := f.keys[key]
-	flight := state.flights[granted.ID]
-	if flight != nil && flight.over && flight.failed() {
-		flight = nil
-	}
-	if flight == nil {
-		if f.detached >= maxDetached {
+	state, id := f.keys[t.Key], flightID{t.Granted.ID, t.Multipart}
+	flight := state.flights[id]
+	if flight == nil || flight.over && (flight.failed() || !flight.isAbout(t.Upload)) {
+		if f.detached >= maxDetached && !t.Nested {
 			f.mu.Unlock()
 			return nil, ErrBusy
 		}
-		flight = &Flight{granted: granted, done: make(chan struct{})}
-		state.flights[granted.ID] = flight
+		flight = &Flight{Ticket: t, done: make(chan struct{}), err: errExited}
+		state.flights[id] = flight
 		f.running++
-		go f.fly(context.WithoutCancel(ctx), key, flight, run)
+		go f.fly(context.WithoutCancel(ctx), flight, run)
 	}
 	flight.waiters++
 	if flight.detached {
@@ -171,11 +205,16 @@ func (f *Flights) wait(ctx context.Context, flight *Flight) (*Result, error) {
 }
 
 // fly runs a flight.
-func (f *Flights) fly(ctx context.Context, key string, flight *Flight, run func(context.Context, *Flight) (*Result, error)) {
-	flight.result, flight.err = recoverRun(ctx, flight, run)
+func (f *Flights) fly(ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error)) {
+	defer f.land(ctx, flight) // Also if run ends the goroutine: callers would wait forever.
+	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
 		flight.result.Clean = once(flight.result.Clean)
 	}
+}
+
+// land ends a flight.
+func (f *Flights) land(ctx context.Context, flight *Flight) {
 	f.mu.Lock()
 	flight.over = true
 	if flight.detached {
@@ -184,13 +223,15 @@ func (f *Flights) fly(ctx context.Context, key string, flight *Flight, run func(
 	}
 	abandoned := flight.waiters == 0
 	if flight.kept {
-		time.AfterFunc(keepTime, func() { f.release(key, flight) })
+		time.AfterFunc(keepTime, func() { f.release(flight) })
 	}
-	f.tidy(key)
+	f.tidy(flight.Key)
 	f.mu.Unlock()
 	close(flight.done)
 	if abandoned && flight.result != nil {
 		flight.result.Clean(ctx) // No caller answers a client first.
+	} else if abandoned {
+		f.log(ctx, flight)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -200,11 +241,33 @@ func (f *Flights) fly(ctx context.Context, key string, flight *Flight, run func(
 	}
 }
 
+// log writes the record of a flight that failed or was rejected, and whose error
+// no caller receives.
+func (f *Flights) log(ctx context.Context, flight *Flight) {
+	if f.Logger == nil || errors.Is(flight.err, ErrPending) {
+		return
+	}
+	level := slog.LevelError
+	if !flight.failed() {
+		level = slog.LevelInfo
+	}
+	f.Logger.LogAttrs(ctx, level, "presign: completion in the background not successful", slog.String("owner", flight.Granted.Owner),
+		slog.String("key", flight.Key), slog.String("grant_id", hex.EncodeToString(flight.Granted.ID[:])), slog.Any("error", flight.err))
+}
+
 // recoverRun turns a panic into an error: it would end the program here.
-func recoverRun(ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error)) (result *Result, err error) {
+func (f *Flights) recoverRun(
+	ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error),
+) (result *Result, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			result, err = nil, fmt.Errorf("presign: the completion panicked: %v", p)
+		p := recover()
+		if p == nil {
+			return
+		}
+		result, err = nil, fmt.Errorf("presign: the completion panicked: %v", p)
+		if f.Logger != nil {
+			f.Logger.ErrorContext(ctx, "presign: a completion panicked", slog.String("key", flight.Key),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	return run(ctx, flight)
@@ -218,11 +281,17 @@ func once(clean func(context.Context)) func(context.Context) {
 }
 
 // release ends the time for which an outcome is kept.
-func (f *Flights) release(key string, flight *Flight) {
+func (f *Flights) release(flight *Flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	flight.kept = false
-	f.tidy(key)
+	f.tidy(flight.Key)
+}
+
+// isAbout reports whether the outcome of a flight that is over is that of the
+// object that a caller has found, if any.
+func (f *Flight) isAbout(upload *objectstore.Object) bool {
+	return upload == nil || f.Upload != nil && f.Upload.Same(upload)
 }
 
 // failed reports whether a flight that is over ended in a failure, so that another
@@ -239,7 +308,7 @@ func (f *Flights) Rejected(key string, claim func(*stamp.Stamp) bool) error {
 	defer f.mu.Unlock()
 	if state := f.keys[key]; state != nil {
 		for _, flight := range state.flights {
-			if flight.over && flight.err != nil && !flight.failed() && claim(flight.granted) {
+			if flight.over && flight.err != nil && !flight.failed() && claim(flight.Granted) {
 				return flight.err
 			}
 		}

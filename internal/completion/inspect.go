@@ -1,12 +1,15 @@
 package completion
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,12 +23,20 @@ const inspectTime = 10 * time.Minute
 // an Engine that has none.
 var ErrNoInspector = errors.New("presign: the grant requires an inspection, but this Signer has no WithInspect")
 
-// An inspection is what the service has seen of an upload. It is nil if the
-// service does not inspect.
+// An inspection is what the service has seen of an upload that a client can
+// replace. It is nil for other uploads, and if the service does not inspect.
+//
+// A client may replace an upload with bytes of the same ETag, because an MD5 can
+// be made to collide. So all that the service reads must be of one file, and so
+// must the copy.
 type inspection struct {
-	mu     sync.Mutex
-	opened bool
-	digest []byte // the SHA-256 of all bytes, if they were read
+	mu      sync.Mutex
+	over    bool
+	readers []*digestReader
+
+	// digest is the SHA-256 of the file, or nil if the service has read nothing.
+	// It is set when the inspection is over.
+	digest []byte
 }
 
 // hasDigest reports whether a copy must have the digest.
@@ -40,9 +51,15 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 		}
 		return nil, nil
 	}
+	if err := c.checkOtherCopy(ctx, up); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, inspectTime)
 	defer cancel()
-	seen := new(inspection)
+	var seen *inspection
+	if !isImmutable(up) {
+		seen = new(inspection)
+	}
 	object := c.newObject(up.Object, up.granted, v.detected)
 	object.Source.seen = seen
 	violations, err := c.Inspect(ctx, object)
@@ -52,63 +69,134 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 	case len(violations) > 0:
 		return nil, c.reject(context.WithoutCancel(ctx), up, violations...)
 	}
-	if err := readRest(ctx, up, object.Source); err != nil {
+	if err := seen.end(ctx, up, object.Source); err != nil {
 		return nil, err
 	}
 	return seen, c.confirmBoth(ctx, up, final)
 }
 
-// watch notes that the bytes are read, and their digest. It returns body itself
-// if the upload is not being inspected.
+// watch notes what is read. It returns body itself if nothing is being inspected.
 func (i *inspection) watch(body io.ReadCloser) io.ReadCloser {
 	if i == nil {
 		return body
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.opened = true
-	return &digestReader{ReadCloser: body, hash: sha256.New(), seen: i}
-}
-
-// digestReader notes the digest when all bytes have been read.
-type digestReader struct {
-	io.ReadCloser
-	hash hash.Hash
-	seen *inspection
-}
-
-func (r *digestReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	r.hash.Write(p[:n]) // It never fails.
-	if err == io.EOF {
-		r.seen.mu.Lock()
-		defer r.seen.mu.Unlock()
-		r.seen.digest = r.hash.Sum(nil)
+	if i.over {
+		return body
 	}
+	r := &digestReader{body: body, hash: sha256.New()}
+	i.readers = append(i.readers, r)
+	return r
+}
+
+// digestReader notes how many bytes were read, their digest, and whether they are
+// all.
+type digestReader struct {
+	body io.ReadCloser
+
+	mu   sync.Mutex
+	hash hash.Hash
+	read prefix
+}
+
+// A prefix is the beginning of a file.
+type prefix struct {
+	n     int64
+	sum   string // its SHA-256
+	whole bool
+}
+
+// Read implements io.Reader.
+func (r *digestReader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hash.Write(p[:n]) // It never fails.
+	r.read.n += int64(n)
+	r.read.whole = r.read.whole || err == io.EOF
 	return n, err
 }
 
-// readRest computes the digest of an upload that the service has read in part. A
-// client may still replace such an upload with bytes of the same ETag, because an
-// MD5 can be made to collide.
-func readRest(ctx context.Context, up *upload, source *Source) error {
-	seen := source.seen
-	seen.mu.Lock()
-	known := seen.digest != nil || !seen.opened
-	if isImmutable(up) {
-		seen.digest, known = nil, true
-	}
-	seen.mu.Unlock()
-	if known {
+// Close implements io.Closer.
+func (r *digestReader) Close() error { return r.body.Close() }
+
+// prefix returns what has been read.
+func (r *digestReader) prefix() prefix {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	read := r.read
+	read.sum = string(r.hash.Sum(nil))
+	return read
+}
+
+// end ends an inspection and sets the digest. It returns a *changedError if the
+// service has read bytes of different files. What is read afterwards does not
+// count.
+func (i *inspection) end(ctx context.Context, up *upload, source *Source) error {
+	if i == nil {
 		return nil
 	}
-	body, err := source.Open(ctx)
+	i.mu.Lock()
+	i.over = true
+	i.mu.Unlock()
+	var parts []prefix
+	for _, r := range i.readers {
+		switch p := r.prefix(); {
+		case p.whole && i.digest == nil:
+			i.digest = []byte(p.sum)
+		case p.whole && p.sum != string(i.digest):
+			return errMixed
+		case !p.whole && p.n > 0:
+			parts = append(parts, p)
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	slices.SortFunc(parts, func(a, b prefix) int { return cmp.Compare(a.n, b.n) })
+	// The copy must have the same beginning. To compare more, the file must be read again.
+	if longest := parts[len(parts)-1].n; i.digest != nil && longest <= int64(len(up.beginning)) {
+		return comparePrefixes(bytes.NewReader(up.beginning), sha256.New(), parts)
+	}
+	digest, err := readOnce(ctx, source, parts)
+	if err == nil && i.digest != nil && !bytes.Equal(i.digest, digest) {
+		err = errMixed
+	}
+	i.digest = digest
+	return err
+}
+
+var errMixed = &changedError{"the upload was replaced while it was inspected"}
+
+// readOnce returns the digest of an upload, whose beginnings must be the
+// prefixes.
+func readOnce(ctx context.Context, source *Source, prefixes []prefix) ([]byte, error) {
+	body, err := source.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer body.Close()
-	if _, err := io.Copy(io.Discard, body); err != nil {
-		return StoreError(err)
+	h := sha256.New()
+	if err := comparePrefixes(body, h, prefixes); err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(h, body); err != nil {
+		return nil, StoreError(err)
+	}
+	return h.Sum(nil), nil
+}
+
+// comparePrefixes reads a file into a hash and compares the prefixes, by length.
+func comparePrefixes(file io.Reader, h hash.Hash, prefixes []prefix) error {
+	var n int64
+	for _, p := range prefixes {
+		if _, err := io.CopyN(h, file, p.n-n); err != nil {
+			return StoreError(err)
+		}
+		if n = p.n; string(h.Sum(nil)) != p.sum {
+			return errMixed
+		}
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 	if up.HasMD5() {
 		published.MD5 = parseMD5(up.ETag)
 	}
+	// A copy may be read to be compared with what was inspected.
+	ctx, cancel := context.WithTimeout(ctx, 2*copyTime(up.Size)+2*StoreTime)
+	defer cancel()
 	metadata := maps.Clone(up.Metadata)
 	metadata[rules.StampName] = c.Stamps.SealPublished(&published, c.key)
 	request := &objectstore.Copy{
@@ -110,6 +113,9 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 	if changed := (*changedError)(nil); errors.As(failed, &changed) {
 		return changed
 	}
+	if errors.Is(failed, objectstore.ErrCopying) {
+		return errOtherCopy
+	}
 	unsupported := errors.Is(failed, objectstore.ErrUnsupported)
 	if !unsupported && !errors.Is(failed, objectstore.ErrCondition) {
 		if published, err := c.readFinal(ctx); err == nil && published != nil && published.stamped != nil &&
@@ -136,6 +142,22 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 		c.withoutTarget = true
 	}
 	return &changedError{"the store does not honor the conditions of a copy"}
+}
+
+// errOtherCopy is returned if another replica is copying the upload.
+var errOtherCopy = fmt.Errorf("%w: another replica is publishing the upload", ErrPending)
+
+// checkOtherCopy returns errOtherCopy if another replica is copying the upload: it
+// need not be inspected then.
+func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
+	if c.Rules.FinalPrefix == "" {
+		return nil
+	}
+	err := c.Store.CheckCopy(ctx, &objectstore.Copy{From: up.Object, To: c.FinalKey(c.key), Header: c.copyHeader(up.granted)})
+	if errors.Is(err, objectstore.ErrCopying) {
+		return errOtherCopy
+	}
+	return StoreError(err)
 }
 
 // checkCopy compares a copy with the verified upload. If they differ, it deletes
@@ -171,7 +193,7 @@ func (c *completion) checkCopy(
 		return nil, &changedError{"another object was published under the same key"}
 	}
 	if described != nil && len(described.Checksums) > 0 {
-		made.Checksums = described.Checksums
+		made.Checksums, made.ChecksumType = described.Checksums, described.ChecksumType
 	}
 	inspected, err := c.wasInspected(ctx, copied, made, seen)
 	if err != nil {

@@ -25,21 +25,30 @@ const joinTime = 5 * time.Minute
 // *completion.EarlyError, with Joined set once the object exists, if ctx ends
 // with the cause completion.ErrEarly.
 func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result, error) {
+	started := time.Now()
 	if err := m.checkExpiry(); err != nil {
+		m.observe(ctx, started, nil, err)
 		return nil, err
 	}
-	flights, key := &m.engine.Completion.Flights, "multipart "+m.ID
-	defer flights.Enter(key)()
-	return flights.Join(ctx, key, m.granted, func(ctx context.Context, flight *completion.Flight) (*completion.Result, error) {
-		started := time.Now()
+	flights := &m.engine.Completion.Flights
+	defer flights.Enter(m.Key)()
+	ticket := completion.Ticket{Key: m.Key, Granted: m.granted, Multipart: true}
+	result, err := flights.Join(ctx, ticket, func(ctx context.Context, flight *completion.Flight) (*completion.Result, error) {
 		result, err := m.complete(ctx, flight, parts)
-		if observe := m.engine.Completion.Observe; observe != nil {
-			observe(ctx, &completion.Outcome{
-				Key: m.Key, Granted: m.granted, Result: result, Err: err, Duration: time.Since(started),
-			})
-		}
+		m.observe(ctx, started, result, err)
 		return result, err
 	})
+	if errors.Is(err, completion.ErrBusy) {
+		m.observe(ctx, started, nil, err)
+	}
+	return result, err
+}
+
+// observe reports how a completion ended.
+func (m *Upload) observe(ctx context.Context, started time.Time, result *completion.Result, err error) {
+	if observe := m.engine.Completion.Observe; observe != nil {
+		observe(ctx, &completion.Outcome{Key: m.Key, Granted: m.granted, Result: result, Err: err, Duration: time.Since(started)})
+	}
 }
 
 func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts []Part) (*completion.Result, error) {

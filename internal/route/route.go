@@ -28,6 +28,12 @@ type Call struct {
 	// Upload is what a client asks to upload, as soon as it is known.
 	Upload *rules.Upload
 
+	// Kind is the kind of event that the call is if it succeeds, or empty.
+	Kind string
+
+	// Method is that of the grant, as soon as it is known.
+	Method string
+
 	// Observed is set if the engines report how the call ends.
 	Observed bool
 
