@@ -608,7 +608,8 @@ func TestNotOffered(t *testing.T) {
 	}
 }
 
-// TestReadme holds the README's table to what the doctor finds of the two stores.
+// TestReadme checks that the table of README.md is what the doctor finds at the
+// two stores.
 func TestReadme(t *testing.T) {
 	server := ceph.Shared(t)
 	bucket := "readme"
@@ -631,7 +632,7 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, first.close())
 
 	want := markdown(column{"embedded store", embedded.Constraints}, column{"Ceph radosgw 16.2", ofCeph.Constraints})
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	_, after, ok := strings.Cut(string(readme), "<!-- doctor -->\n")
 	require.True(t, ok, "the README has no table; it is\n%s", want)

@@ -22,11 +22,11 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// snippet returns the README's block of JavaScript that has a word in it.
+// snippet returns the JavaScript block of README.md that contains a word.
 func snippet(t *testing.T, word string) string {
 	t.Helper()
 	var found []string
-	for _, block := range readme.Blocks(t, "../..", "js") {
+	for _, block := range readme.Blocks(t, "README.md", "js") {
 		if strings.Contains(block, word) {
 			found = append(found, block)
 		}

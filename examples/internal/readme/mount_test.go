@@ -16,9 +16,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// TestMounts: behind StripPrefix every router leads to the handler, with the trailing slash and without, and none
-// redirects.
-func TestMounts(t *testing.T) {
+// TestRoutersReachHandler checks that every router reaches the handler behind
+// StripPrefix, with the trailing slash and without, and that none redirects.
+func TestRoutersReachHandler(t *testing.T) {
 	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
 	signer, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 100})
 	require.NoError(t, err)

@@ -1,4 +1,5 @@
-// Package readme holds the README to its word: its Go blocks compile, and its mounts route.
+// Package readme finds the repository's pages and their blocks of code, so that
+// tests can compile and run them.
 package readme
 
 import (
@@ -10,18 +11,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var fences = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^( *)```(\\w+)\n(.*?)^ *```$")
 
-// Blocks returns the README's blocks of code in a language. The README is in root.
-func Blocks(t *testing.T, root, language string) []string {
+// Pages returns the paths of all pages of the repository, whose directory is
+// root.
+func Pages(t *testing.T, root string) []string {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	var pages []string
+	for _, pattern := range []string{"*.md", ".github/*.md", "examples/*.md", "examples/*/README.md"} {
+		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		require.NoError(t, err)
+		pages = append(pages, found...)
+	}
+	return pages
+}
+
+// Blocks returns the blocks of code in a language on a page. Blocks inside a
+// list have its indentation removed.
+func Blocks(t *testing.T, page, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
-	var found []string
-	for _, m := range fences.FindAllStringSubmatch(string(readme), -1) {
-		if m[1] == language {
-			found = append(found, m[2])
+	var blocks []string
+	for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+		if m[2] == language {
+			blocks = append(blocks, regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[3], ""))
 		}
 	}
-	return found
+	return blocks
 }

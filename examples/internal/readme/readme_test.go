@@ -22,27 +22,37 @@ import (
 
 const root = "../../.."
 
-// imports holds what the README's fragments use; each gets the lines whose package it names.
+// imports holds the packages that fragments use. A fragment gets the lines whose
+// package it names.
 var imports = map[string]string{
 	"aws": "github.com/aws/aws-sdk-go-v2/aws", "config": "github.com/aws/aws-sdk-go-v2/config",
 	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
 	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "sts": "github.com/aws/aws-sdk-go-v2/service/sts",
 	"types": "github.com/aws/aws-sdk-go-v2/service/s3/types", "presign": "github.com/s3presign/presign",
-	"context": "context", "http": "net/http", "testing": "testing", "time": "time", "slog": "log/slog", "os": "os", "hex": "encoding/hex",
+	"context": "context", "hex": "encoding/hex", "http": "net/http", "io": "io", "os": "os", "slog": "log/slog", "strings": "strings",
+	"testing": "testing", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
 	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
 	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
 }
 
-// given is what the fragments find around them.
-const given = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, signer *presign.Signer,
-	grant *presign.Grant, file *os.File, size int64,
+// parameters declares what the fragments use of their surroundings.
+const parameters = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, secret []byte,
+	signer *presign.Signer, grant *presign.Grant, file *os.File, size int64, w http.ResponseWriter, r *http.Request,
 	uploads *presign.Handler, authenticate func(*http.Request) (string, error),
+	lookUp func(ctx context.Context, token string) (string, error),
 	reserve func(ctx context.Context, owner, grantID string, size int64, until time.Time) (int64, error),
-	mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
+	scan func(context.Context, io.Reader) (bool, error), insert func(context.Context, *presign.Object) (string, error),
+	queue <-chan message, mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
 
-// program makes a block a file of its own.
-func program(block string) string {
+const message = `
+type message struct{ Body []byte }
+
+func (message) Delete() {}
+`
+
+// buildFile returns a Go file of its own for a block.
+func buildFile(block string) string {
 	if strings.HasPrefix(block, "package ") {
 		return block
 	}
@@ -53,7 +63,7 @@ func program(block string) string {
 				fmt.Fprintf(&uses, "_ = %s\n", name)
 			}
 		}
-		block = "func fragment(" + given + ") error {\n{\n" + block + "\n" + uses.String() + "}\nreturn nil\n}\n"
+		block = "func fragment(" + parameters + ") error {\n{\n" + block + "\n" + uses.String() + "}\nreturn nil\n}\n" + message
 	}
 	var b strings.Builder
 	b.WriteString("package fragment\n\nimport (\n")
@@ -66,22 +76,24 @@ func program(block string) string {
 	return b.String()
 }
 
-// TestBlocksCompile builds every Go block, in files that exist for the compiler alone.
+// TestBlocksCompile checks that every Go block of every page compiles.
 func TestBlocksCompile(t *testing.T) {
-	found := Blocks(t, root, "go")
-	require.Greater(t, len(found), 10)
 	sources := make(map[string]string)
 	var packages []string
-	for i, block := range found {
-		name := fmt.Sprintf("block%d", i)
-		sources[name+"/block.go"] = program(block)
-		packages = append(packages, "./internal/readme/"+name)
+	for _, page := range Pages(t, root) {
+		for _, block := range Blocks(t, page, "go") {
+			name := fmt.Sprintf("block%d", len(packages))
+			sources[name+"/block.go"] = buildFile(block)
+			packages = append(packages, "./internal/readme/"+name)
+		}
 	}
-	overlaid(t, sources, "build", packages...)
+	require.Greater(t, len(packages), 20)
+	runGo(t, sources, append([]string{"build"}, packages...)...)
 }
 
-// overlaid runs a command of go, with sources that exist for the compiler alone in packages below this one.
-func overlaid(t *testing.T, sources map[string]string, verb string, args ...string) {
+// runGo runs a command of go with sources that exist for the compiler alone, in
+// packages below this one.
+func runGo(t *testing.T, sources map[string]string, args ...string) {
 	t.Helper()
 	module, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -97,35 +109,48 @@ func overlaid(t *testing.T, sources map[string]string, verb string, args ...stri
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "overlay.json")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
-	command := exec.Command("go", append([]string{verb, "-overlay", file}, args...)...)
+	command := exec.Command("go", append([]string{args[0], "-overlay", file}, args[1:]...)...)
 	command.Dir = module
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 }
 
-//go:embed testdata/upload_test.go.txt
-var uploadTest string
-
-// TestStartS3 uploads to the server that the README's block starts, and publishes.
-func TestStartS3(t *testing.T) {
-	var block string
-	for _, b := range Blocks(t, root, "go") {
-		if strings.HasPrefix(b, "func startS3(") {
-			block = b
+// findBlock returns the only Go block of a page that starts with a text.
+func findBlock(t *testing.T, page, prefix string) string {
+	t.Helper()
+	var found []string
+	for _, block := range Blocks(t, filepath.Join(root, page), "go") {
+		if strings.HasPrefix(block, prefix) {
+			found = append(found, block)
 		}
 	}
-	// The printed one may be taken here, and one that the system proposes may be once the program is built, by a connection.
-	var addr string
+	require.Len(t, found, 1, "blocks of %s that start with %q", page, prefix)
+	return found[0]
+}
+
+// replaceAddress replaces the address that a block listens on by a free one. The
+// printed one may be taken on this machine, and a connection may take one that
+// the system proposes before the program listens.
+func replaceAddress(t *testing.T, block, printed string) (replaced, addr string) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		addr = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(20_000))
 		free, err := net.Listen("tcp", addr)
 		return err == nil && free.Close() == nil
 	}, time.Minute, time.Millisecond)
-	require.Contains(t, block, `"127.0.0.1:7070"`)
-	block = strings.Replace(block, "127.0.0.1:7070", addr, 1)
+	require.Contains(t, block, `"`+printed+`"`)
+	return strings.Replace(block, printed, addr, 1), addr
+}
+
+//go:embed testdata/upload_test.go.txt
+var uploadTest string
+
+// TestStartS3 checks that the printed server accepts and publishes an upload.
+func TestStartS3(t *testing.T) {
+	block, _ := replaceAddress(t, findBlock(t, "examples/TESTING.md", "func startS3("), "127.0.0.1:7070")
 	binary := filepath.Join(t.TempDir(), "upload.test")
-	overlaid(t, map[string]string{"upload/start_test.go": program(block), "upload/upload_test.go": uploadTest},
-		"test", "-c", "-vet=off", "-o", binary, // vet would look for a directory
+	runGo(t, map[string]string{"upload/start_test.go": buildFile(block), "upload/upload_test.go": uploadTest},
+		"test", "-c", "-vet=off", "-o", binary, // vet would look for a directory.
 		"./internal/readme/upload")
 	command := exec.Command(binary, "-test.timeout", "1m", "-test.v")
 	command.Dir = t.TempDir()
@@ -134,19 +159,25 @@ func TestStartS3(t *testing.T) {
 	require.Contains(t, string(output), "--- PASS: TestUpload")
 }
 
-// TestBlocksAreFormatted: what people paste is gofmt's.
+// TestBlocksAreFormatted checks that gofmt does not change what people paste.
 func TestBlocksAreFormatted(t *testing.T) {
-	for _, block := range Blocks(t, root, "go") {
-		formatted, err := format.Source([]byte(block))
-		require.NoError(t, err, block)
-		require.Equal(t, block, string(formatted))
+	for _, page := range Pages(t, root) {
+		for _, block := range Blocks(t, page, "go") {
+			formatted, err := format.Source([]byte(block))
+			require.NoError(t, err, block)
+			require.Equal(t, block, string(formatted), page)
+		}
 	}
 }
 
+// TestJSONIsValid checks every JSON block of every page.
 func TestJSONIsValid(t *testing.T) {
-	found := Blocks(t, root, "json")
-	require.NotEmpty(t, found)
-	for _, block := range found {
-		require.True(t, json.Valid([]byte(block)), block)
+	var n int
+	for _, page := range Pages(t, root) {
+		for _, block := range Blocks(t, page, "json") {
+			n++
+			require.True(t, json.Valid([]byte(block)), block)
+		}
 	}
+	require.Positive(t, n)
 }
