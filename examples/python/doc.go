@@ -1,0 +1,3 @@
+// Package python holds a client in Python for services that mount a
+// presign.Handler.
+package python
