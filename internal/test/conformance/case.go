@@ -28,10 +28,16 @@ type Case struct {
 
 	Session bool           // temporary credentials sign
 	Expired bool           // the grant is used after its time
+	Ending  bool           // the same, and its time ends while the case runs
 	Twice   bool           // it was used once, honestly
 	Ended   string         // then the multipart upload was completed or aborted: "complete", "abort"
 	Do      func(*Attempt) // what a cheat does
-	Call    call           // what a service does: Completion
+	// Honest reports that a client may do what Do does.
+	Honest bool
+	// Breach reports that a store breaks the constraint by accepting the case, even if
+	// it stores what was granted.
+	Breach bool
+	Call   call // what a service does: Completion
 
 	Want Answer // of AWS
 	// Stored makes, of what was granted, what AWS holds after an upload that it took, where that is not the same.
@@ -45,6 +51,24 @@ type Case struct {
 	But map[string]Deviation
 }
 
+// honest reports whether a store must accept the case.
+func (c Case) honest() bool { return c.Do == nil && c.Want.Accepted() || c.Honest }
+
+// cheat reports whether AWS rejects the case.
+func (c Case) cheat() bool { return !c.Want.Accepted() }
+
+// breach reports whether a store breaks the constraint by accepting the case,
+// whatever it stores: the request was not authorized, or reads.
+func (c Case) breach() bool {
+	switch c.Constraint {
+	case Signature, Policy, Session, Ended:
+		return true
+	case Method:
+		return c.Breach || c.Kind != Form
+	}
+	return c.Breach || c.Expired || c.Ending
+}
+
 // Deviation is how one server differs from AWS.
 type Deviation struct {
 	Answer Answer
@@ -52,6 +76,8 @@ type Deviation struct {
 	Reason string
 	// Stored makes, of what was granted, what the server holds after an upload that it took.
 	Stored func(*Object)
+	// Changed reports that the case changes an object that was completed before.
+	Changed bool
 	// Refused is what the service says on completing an upload in parts that the server took.
 	Refused string
 }

@@ -53,6 +53,22 @@ func (s service) begin(ctx context.Context, algorithm string, bodies ...[]byte) 
 	return u, arrived, err
 }
 
+// join uploads Body in one part under To and returns the ETag of the object.
+func (s service) join(ctx context.Context) (etag string, err error) {
+	u, arrived, err := s.begin(ctx, "", Body)
+	if err != nil {
+		return "", err
+	}
+	if err := s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, true); err != nil {
+		return "", err
+	}
+	head, err := s.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &s.To})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(head.ETag), nil
+}
+
 // complete returns a call that completes an upload of Body, which changes what it says of it.
 func complete(algorithm string, exists bool, change func(c *completing)) call {
 	return func(ctx context.Context, s service) (answer, err error) {
@@ -193,7 +209,37 @@ func completions() []proof {
 				return answer, nil
 			}, Want: precondition},
 		}},
+		{JoinedCopy, []Case{
+			{Name: "copy of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
+				etag, err := s.join(ctx)
+				if err != nil {
+					return nil, err
+				}
+				_, answer = s.Client.CopyObject(ctx, &s3.CopyObjectInput{
+					Bucket: &s.Bucket, Key: &s.From, CopySource: aws.String(s.Bucket + "/" + s.To), CopySourceIfMatch: &etag,
+				})
+				return answer, nil
+			}, Want: stored},
+		}},
+		{JoinedDelete, []Case{
+			{Name: "delete of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
+				etag, err := s.join(ctx)
+				if err != nil {
+					return nil, err
+				}
+				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.To, IfMatch: &etag})
+				return answer, nil
+			}, Want: stored},
+		}},
 		{PinnedDelete, []Case{
+			{Name: "delete of an object that is as it was", Call: func(ctx context.Context, s service) (answer, err error) {
+				etag, err := s.put(ctx, s.From, Body)
+				if err != nil {
+					return nil, err
+				}
+				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: &etag})
+				return answer, nil
+			}, Want: stored},
 			{Name: "delete of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
 				if _, err := s.put(ctx, s.From, Body); err != nil {
 					return nil, err

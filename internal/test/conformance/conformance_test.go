@@ -35,7 +35,7 @@ func TestS3Test(t *testing.T) {
 	}
 }
 
-// TestCases holds the matrix itself to some order.
+// TestCases checks that the cases are complete and have distinct names.
 func TestCases(t *testing.T) {
 	cases := conformance.Cases()
 	require.Greater(t, len(cases), 280)

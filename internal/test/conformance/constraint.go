@@ -28,6 +28,8 @@ const (
 	Session      Constraint = "session token"
 	PartNumber   Constraint = "part number and upload"
 	Ended        Constraint = "no part after the end"
+	PartAgain    Constraint = "a part sent again"
+	BareParts    Constraint = "parts without their own checksum"
 	ObjectSize   Constraint = "object size" // x-amz-mp-object-size
 	PartList     Constraint = "parts as they arrived"
 	OnceComplete Constraint = "write once on completion"
@@ -35,6 +37,8 @@ const (
 	PinnedCopy   Constraint = "pinned copy"   // x-amz-copy-source-if-match
 	PinnedRead   Constraint = "pinned read"   // If-Match
 	PinnedDelete Constraint = "pinned delete" // If-Match
+	JoinedCopy   Constraint = "pinned copy of joined parts"
+	JoinedDelete Constraint = "pinned delete of joined parts"
 )
 
 // Kind is the kind of request that a case is about.
@@ -48,6 +52,14 @@ const (
 	Completion Kind = "completion" // what a service asks of its store with credentials of its own
 )
 
+// noun names a request of the kind.
+func (k Kind) noun() string {
+	if k == PUT || k == Completion {
+		return "upload"
+	}
+	return string(k)
+}
+
 // Cases returns the matrix, by kind and constraint.
 func Cases() (all []Case) {
 	for _, kind := range []struct {
@@ -57,7 +69,7 @@ func Cases() (all []Case) {
 		for _, p := range kind.proofs {
 			for _, c := range p.cases {
 				c.Kind, c.Constraint = kind.Kind, p.Constraint
-				all = append(all, c)
+				all = append(all, withServers(c))
 			}
 		}
 	}

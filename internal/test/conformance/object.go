@@ -11,6 +11,8 @@ type Object struct {
 	Type, Disposition, CacheControl       string
 	Encoding, Language, Expires, Redirect string
 	Metadata, Tags                        map[string]string
+	// Further names other properties that no grant asks for.
+	Further []string
 }
 
 const bytesDiffer = "its bytes"

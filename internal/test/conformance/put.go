@@ -67,11 +67,15 @@ func puts() []proof {
 				a.Body = other
 				a.Set("x-amz-checksum-sha256", digest(other))
 			}, Want: mismatch},
-			{Name: "PUT without its checksum", With: checksum, Ask: setChecksum, Do: drop("x-amz-checksum-sha256"), Want: mismatch},
+			{Name: "PUT without its checksum", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
+				a.Drop("x-amz-checksum-sha256")
+				a.Body = other
+			}, Want: mismatch},
 			{Name: "PUT with its checksum in the query instead", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
 				sum := a.Get("x-amz-checksum-sha256")
 				a.Drop("x-amz-checksum-sha256")
 				parameter("x-amz-checksum-sha256", sum)(a)
+				a.Body = other
 			}, Want: mismatch},
 			{Name: "PUT with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest},
 		}},
@@ -97,7 +101,10 @@ func puts() []proof {
 			{Name: "PUT again", Twice: true, Do: file(other), Want: precondition},
 			{Name: "PUT without its condition", Do: drop("If-None-Match"), Want: mismatch},
 			{Name: "PUT with another condition", Do: set("If-None-Match", `"0"`), Want: mismatch},
-			{Name: "PUT again without its condition", Twice: true, Do: drop("If-None-Match"), Want: mismatch},
+			{Name: "PUT again without its condition", Twice: true, Do: func(a *Attempt) {
+				a.Drop("If-None-Match")
+				a.Body = other
+			}, Want: mismatch},
 			{Name: "PUT again with a condition added, where replacing is allowed", With: replace, Twice: true,
 				Do: header("If-None-Match", "*"), Want: precondition},
 		}},
@@ -122,7 +129,10 @@ func puts() []proof {
 			{Name: "PUT with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, "says so in other words")},
 			{Name: "PUT with a second life", Do: query(func(q url.Values) { q.Add("X-Amz-Expires", "604800") }), Want: malformed,
 				Unverified: "which of the errors that has", But: and(ceph(mismatch, "takes one of them"), versity(mismatch, "takes one of them"))},
-			{Name: "PUT with another time", Do: query(func(q url.Values) {
+			{Name: "PUT too late with a longer life", Ending: true, Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
+			{Name: "PUT too late with a second life", Ending: true, Do: query(func(q url.Values) { q.Add("X-Amz-Expires", "604800") }), Want: malformed,
+				Unverified: "which of the errors that has", But: and(ceph(mismatch, "takes one of them"), versity(denied, "takes the first"))},
+			{Name: "PUT with another time", Breach: true, Do: query(func(q url.Values) {
 				q.Set("X-Amz-Date", otherSecond(q.Get("X-Amz-Date")))
 			}), Want: mismatch},
 		}},

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/objectstore"
@@ -39,6 +40,10 @@ type Target struct {
 	// SessionURL is the endpoint for Session, if it is not Client's.
 	SessionURL string
 
+	// Replace has all grants replace what there is, but for cases about WriteOnce. It
+	// is for stores that take no If-None-Match.
+	Replace bool
+
 	// Past runs sign at a time at which what it signs for a second has long expired by now. Without it, Case.Expired
 	// takes as long as it takes until a second is over at a server whose clock is behind by Behind.
 	Past   func(sign func())
@@ -55,6 +60,9 @@ type Result struct {
 	Broken string
 	// Lost are the headers of an accepted upload that the server has not kept.
 	Lost []string
+	// HonestRefused reports that the honest upload, on which the case depends, was
+	// refused. Answer is the answer to it.
+	HonestRefused bool
 	// Unlike is how the server differs from what is known of it (Case.Want, or Case.But).
 	Unlike error
 	// Err is why the case could not be run.
@@ -193,6 +201,9 @@ func (t run) upload(ctx context.Context) error {
 	if t.c.With != nil {
 		t.c.With(&t.policy)
 	}
+	if t.Replace && t.c.Constraint != WriteOnce {
+		t.policy.Replace = true
+	}
 	t.wish = presign.Upload{Filename: fileName, Key: t.folder, Owner: "conformance"}
 	if t.c.Kind != Form {
 		sizeKnown(&t.wish)
@@ -200,7 +211,7 @@ func (t run) upload(ctx context.Context) error {
 	if t.c.Ask != nil {
 		t.c.Ask(&t.wish)
 	}
-	if t.c.Expired && t.Past == nil {
+	if t.waits() {
 		t.wish.Lifetime = time.Second
 	}
 	signing := cmp.Or(t.Signer, t.Client)
@@ -234,15 +245,15 @@ func (t run) whole(ctx context.Context, sign func() (*presign.Grant, error)) err
 	}
 	honest := New(grant, fileName, Body)
 	if t.c.Twice {
-		if err := t.once(ctx, honest); err != nil {
+		if ok, err := t.once(ctx, honest); err != nil || !ok {
 			return err
 		}
 	}
-	body, err := t.attempt(ctx, grant)
+	attempt, err := t.attempt(ctx, grant)
 	if err != nil {
 		return err
 	}
-	there, err := t.list(ctx)
+	there, err := t.list(ctx, grant.Key)
 	if err != nil {
 		return err
 	}
@@ -257,7 +268,10 @@ func (t run) whole(ctx context.Context, sign func() (*presign.Grant, error)) err
 		t.r.broken("nothing was stored")
 		t.r.unlike("%s: nothing was stored", t.c.Name)
 	case t.r.Answer.Accepted():
-		return t.compare(ctx, grant.Key, t.granted(grant, body))
+		if err := t.expose(ctx, grant, attempt); err != nil {
+			return err
+		}
+		return t.compare(ctx, grant.Key, t.granted(grant, attempt.Body))
 	case t.c.Twice && !present:
 		t.r.broken("a refused upload took the object away")
 		t.r.unlike("%s: a refused upload took the object away", t.c.Name)
@@ -270,13 +284,19 @@ func (t run) whole(ctx context.Context, sign func() (*presign.Grant, error)) err
 	return nil
 }
 
-// part uploads the only part of a file. What is accepted is completed, and then what was granted.
-func (t run) part(ctx context.Context, signer *presign.Signer) (err error) {
+// part uploads the only part of a file. The service then completes an accepted part,
+// and compares the object with the grant.
+func (t run) part(ctx context.Context, signer *presign.Signer) error {
 	m, err := signer.StartMultipart(ctx, t.wish)
 	if err != nil {
-		return err
+		return t.refusedStart(err)
 	}
-	defer func() { err = errors.Join(err, m.Abort(context.WithoutCancel(ctx))) }()
+	completed := false
+	defer func() {
+		if !completed {
+			_ = m.Abort(context.WithoutCancel(ctx)) // whoever runs cases removes what is left
+		}
+	}()
 	part := presign.Part{Number: 1, Checksum: t.wish.Checksum}
 	if t.c.Bare {
 		part.Checksum = ""
@@ -286,82 +306,142 @@ func (t run) part(ctx context.Context, signer *presign.Signer) (err error) {
 		return err
 	}
 	if t.c.Twice {
-		if err := t.once(ctx, New(grant, fileName, Body)); err != nil {
+		if ok, err := t.once(ctx, New(grant, fileName, Body)); err != nil || !ok {
 			return err
 		}
 	}
 	switch t.c.Ended {
 	case "complete":
 		_, err = m.Complete(ctx, nil)
+		completed = err == nil
 	case "abort":
 		err = m.Abort(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	body, err := t.attempt(ctx, grant)
+	attempt, err := t.attempt(ctx, grant)
 	if err != nil {
 		return err
 	}
-	there, err := t.list(ctx)
+	if err := t.objects(ctx, grant.Key); err != nil || t.c.Ended != "" {
+		return err
+	}
+	body, err := t.arrived(ctx, m, attempt.Body)
+	if err != nil || body == nil {
+		return err
+	}
+	completed, err = t.complete(ctx, m, grant, body)
+	return err
+}
+
+// refusedStart records that the store refused to start a multipart upload.
+func (t run) refusedStart(err error) error {
+	answer, other := AnswerOf(err)
+	if other != nil || answer.Status != http.StatusNotImplemented {
+		return err
+	}
+	t.r.Answer, t.r.HonestRefused = answer, true
+	return nil
+}
+
+// objects reports objects that the service did not complete, and a completed one
+// that is not as it was.
+func (t run) objects(ctx context.Context, key string) error {
+	there, err := t.list(ctx, key)
 	if err != nil {
 		return err
 	}
 	var want []string
 	if t.c.Ended == "complete" {
-		want = []string{grant.Key}
+		want = []string{key}
 	}
 	if !slices.Equal(there, want) {
 		t.r.broken("there is an object that the service did not complete, or none that it did")
 		t.r.unlike("%s: there are %d objects, not %d", t.c.Name, len(there), len(want))
-	}
-	if t.c.Ended != "" {
 		return nil
 	}
-	arrived, err := m.ListParts(ctx)
-	if err != nil {
-		return fmt.Errorf("the upload is not as it was: %w", err)
+	if want == nil {
+		return nil
 	}
-	if !t.r.Answer.Accepted() {
-		if len(arrived) > 0 {
-			t.r.broken("a refused part was stored")
-			t.r.unlike("%s: a refused part was stored", t.c.Name)
+	is, err := t.read(ctx, key)
+	if answer, other := AnswerOf(err); err != nil && other == nil && answer.Status/100 == 4 || err == nil && !bytes.Equal(is.Body, Body) {
+		t.r.broken("the completed object changed")
+		if !t.deviation.Changed {
+			t.r.unlike("%s: the completed object changed", t.c.Name)
 		}
 		return nil
 	}
-	if len(arrived) != 1 {
-		t.r.broken("there are %d parts, not 1", len(arrived))
-		t.r.unlike("%s: there are %d parts, not 1", t.c.Name, len(arrived))
-		return nil
+	return err
+}
+
+// arrived returns the bytes that the only part must have, or nil if there is nothing
+// to complete.
+func (t run) arrived(ctx context.Context, m *presign.Multipart, sent []byte) ([]byte, error) {
+	parts, err := m.ListParts(ctx)
+	switch accepted := t.r.Answer.Accepted(); {
+	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
+		return nil, nil // the store has given up the upload
+	case errors.Is(err, presign.ErrNotUploaded):
+		t.r.broken("the multipart upload is gone")
+		t.r.unlike("%s: the multipart upload is gone", t.c.Name)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("the upload is not as it was: %w", err)
+	case !accepted && !t.c.Twice:
+		if len(parts) > 0 {
+			t.r.broken("a refused part was stored")
+			t.r.unlike("%s: a refused part was stored", t.c.Name)
+		}
+		return nil, nil
+	case !accepted:
+		sent = Body
 	}
+	if len(parts) != 1 || parts[0].Number != 1 {
+		t.r.broken("there are %d parts, or the only one is not number 1", len(parts))
+		t.r.unlike("%s: there are %d parts, or the only one is not number 1", t.c.Name, len(parts))
+		return nil, nil
+	}
+	return sent, nil
+}
+
+// complete completes the upload as the service does and compares the object with
+// what was granted.
+func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.Grant, body []byte) (completed bool, err error) {
 	object, err := m.Complete(ctx, nil)
-	if refused := t.deviation.Refused; err != nil && len(presign.Violations(err)) > 0 {
+	refused := t.deviation.Refused
+	if err != nil {
+		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) {
+			return false, err
+		}
 		t.r.broken("completion refused it: %v", err)
 		if refused == "" || !strings.Contains(err.Error(), refused) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
-		return nil
-	} else if err != nil {
-		return err
-	} else if refused != "" {
+		return false, nil
+	}
+	if refused != "" {
 		t.r.unlike("%s: it was completed, though %s", t.c.Name, refused)
 	}
 	head, err := t.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.Bucket, Key: &object.Key})
 	if err != nil {
-		return err
+		return true, err
 	}
-	return t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{ // which no client sees
+	return true, t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{ // which no client sees
 		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
 		"Cache-Control": t.policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
 	}}, body))
 }
 
+// waits reports whether the grant ends while the case runs.
+func (t run) waits() bool { return t.c.Ending || t.c.Expired && t.Past == nil }
+
 // sign signs; what is to be too late, long ago or until it is.
 func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (grant *presign.Grant, err error) {
-	if !t.c.Expired {
+	if !t.c.Expired && !t.c.Ending {
 		return sign()
 	}
-	if t.Past != nil {
+	if !t.waits() {
 		t.Past(func() { grant, err = sign() })
 		return grant, err
 	}
@@ -376,20 +456,22 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 	}
 }
 
-// once uploads honestly.
-func (t run) once(ctx context.Context, honest *Attempt) error {
+// once uploads honestly and reports whether the store took it.
+func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
 	answer, err := honest.send(ctx, t.HTTP)
-	if err == nil && answer.busy() {
-		return busyError{answer}
+	switch {
+	case err != nil:
+		return false, err
+	case answer.busy():
+		return false, busyError{answer}
+	case !answer.Accepted():
+		t.r.Answer, t.r.HonestRefused = answer, true
 	}
-	if err == nil && !answer.Accepted() {
-		err = fmt.Errorf("the honest upload before it was refused: %v", answer)
-	}
-	return err
+	return answer.Accepted(), nil
 }
 
-// attempt makes the attempt of the case and returns the file that it sent.
-func (t run) attempt(ctx context.Context, grant *presign.Grant) (body []byte, err error) {
+// attempt makes the attempt of the case and returns it.
+func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error) {
 	a := New(grant, fileName, Body)
 	a.Bucket, a.Key, a.Private = t.Bucket, grant.Key, t.Private()
 	a.Evil = strings.Replace(grant.Key, safeName, evilName, 1)
@@ -404,23 +486,70 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (body []byte, er
 		return nil, busyError{answer}
 	}
 	t.r.Answer = answer
-	switch accepted := t.r.Answer.Accepted(); {
-	case accepted && !t.c.Want.Accepted() && !t.c.Harmless:
+	switch accepted := answer.Accepted(); {
+	case accepted && t.c.cheat() && !t.c.Harmless && (t.c.breach() || !t.permits(a.Body)):
 		t.r.broken("it was taken")
-	case !accepted && t.c.Want.Accepted() && t.c.Do == nil:
-		t.r.broken("an honest upload was refused")
+	case !accepted && t.c.honest():
+		t.r.broken("an honest %s was refused", t.c.Kind.noun())
 	}
-	return a.Body, nil
+	return a, nil
 }
 
-// list returns the keys in the case's folder.
-func (t run) list(ctx context.Context) (keys []string, err error) {
+// permits reports whether the grant of the case is for these bytes.
+func (t run) permits(body []byte) bool {
+	least, most := t.wish.MinSize, t.wish.MaxSize
+	if t.wish.Size > 0 {
+		least, most = t.wish.Size, t.wish.Size
+	}
+	switch size := int64(len(body)); {
+	case t.c.Twice && t.c.Constraint == WriteOnce, t.wish.Checksum != "":
+		return bytes.Equal(body, Body)
+	case size == 0:
+		return t.c.Kind == PartURL && least == 0 // a part of an upload of unknown size
+	default:
+		return size >= least && (most == 0 || size <= most)
+	}
+}
+
+// expose looks whether everybody can read what a cheat uploaded.
+func (t run) expose(ctx context.Context, grant *presign.Grant, a *Attempt) error {
+	if !t.c.cheat() {
+		return nil
+	}
+	address, _, _ := strings.Cut(grant.URL, "?")
+	if t.c.Kind == Form {
+		address = strings.TrimRight(address, "/") + "/" + grant.Key
+	}
+	open, err := t.open(ctx, address)
+	if err != nil || !open {
+		return err
+	}
+	// The bucket may be public.
+	if open, err = t.open(ctx, strings.Replace(address, grant.Key, t.Private(), 1)); err == nil && !open {
+		t.r.broken("everybody can read what was stored")
+	}
+	return err
+}
+
+// open reports whether an address can be read without credentials.
+func (t run) open(ctx context.Context, address string) (bool, error) {
+	answer, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).send(ctx, t.HTTP)
+	return err == nil && answer.Accepted(), err
+}
+
+// list returns the keys in the case's folder. Some stores list the folders of key as
+// objects.
+func (t run) list(ctx context.Context, key string) (keys []string, err error) {
 	out, err := t.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Bucket, Prefix: &t.folder})
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range out.Contents {
-		keys = append(keys, aws.ToString(o.Key))
+		listed := aws.ToString(o.Key)
+		folder := strings.HasSuffix(listed, "/") && aws.ToInt64(o.Size) == 0 && strings.HasPrefix(key, listed)
+		if !folder {
+			keys = append(keys, listed)
+		}
 	}
 	return keys, nil
 }
@@ -460,8 +589,11 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 	if t.c.Harmless {
 		differs = slices.DeleteFunc(differs, func(name string) bool { return name == bytesDiffer })
 	}
-	if i := slices.IndexFunc(lost, vital); i >= 0 && t.c.Do == nil {
+	if i := slices.IndexFunc(lost, vital); i >= 0 && t.c.honest() {
 		t.r.broken("what was stored has lost %s", lost[i])
+	}
+	if t.c.cheat() {
+		differs = append(differs, is.Further...)
 	}
 	if len(differs) > 0 {
 		t.r.broken("what was stored is not what was granted: %s", strings.Join(differs, ", "))
@@ -479,6 +611,21 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 		t.r.unlike("%s: what was stored differs in %s", t.c.Name, strings.Join(append(lost, differs...), ", "))
 	}
 	return nil
+}
+
+// further names what a grant of the matrix never asks for.
+func further(out *s3.GetObjectOutput) (names []string) {
+	for name, there := range map[string]bool{
+		"x-amz-storage-class":                         out.StorageClass != "" && out.StorageClass != types.StorageClassStandard,
+		"x-amz-object-lock-legal-hold":                out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
+		"x-amz-object-lock-mode":                      out.ObjectLockMode != "",
+		"x-amz-server-side-encryption-aws-kms-key-id": strings.Contains(aws.ToString(out.SSEKMSKeyId), "evil"),
+	} {
+		if there {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // vital reports whether an upload that has lost this is not what was granted. Other headers the service sets again when
@@ -515,7 +662,7 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 		Body: body, Type: aws.ToString(out.ContentType), Disposition: aws.ToString(out.ContentDisposition),
 		CacheControl: aws.ToString(out.CacheControl), Encoding: aws.ToString(out.ContentEncoding),
 		Language: aws.ToString(out.ContentLanguage), Expires: aws.ToString(out.ExpiresString),
-		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata,
+		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata, Further: further(out),
 	}
 	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &t.Bucket, Key: &key})
 	if err != nil {

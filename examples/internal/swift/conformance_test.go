@@ -1,0 +1,23 @@
+package swift_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/swift"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
+)
+
+// TestConformance runs the matrix against OpenStack Swift.
+func TestConformance(t *testing.T) {
+	server, bucket := swift.Start(t), "matrix"
+	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
+	require.NoError(t, err)
+	conformancetest.Run(t, conformance.Target{
+		Name: "swift", Client: server.Client(), Bucket: bucket, HTTP: http.DefaultClient, Replace: true,
+	})
+}

@@ -1,0 +1,130 @@
+package conformance
+
+import "net/http"
+
+// deviating holds how servers differ from AWS in several cases for one reason.
+type deviating struct {
+	deviation Deviation
+	cases     []string
+}
+
+const (
+	otherWords = "rejects it with another code"
+	signedOnly = "looks for the headers that are signed before it verifies the signature"
+	ignores    = "ignores this header"
+	noSuch     = "does not implement this"
+)
+
+// servers holds what rclone 1.76 and OpenStack Swift 2.30 answer otherwise. Cases
+// adds each Deviation to the cases that it names.
+var servers = map[string][]deviating{
+	"rclone": {
+		{Deviation{Answer: denied, Reason: signedOnly}, []string{
+			"PUT without a type", "PUT without a name", "PUT without its checksum", "PUT without its metadata",
+			"PUT without its stamp", "PUT without a header of the policy", "PUT without its tags", "PUT without its condition",
+			"PUT again without its condition",
+		}},
+		{Deviation{Answer: denied, Reason: otherWords}, []string{
+			"PUT with a life of more than a week", "PUT with an empty signature", "PUT without a signature",
+			"part with a life of more than a week", "part without a signature", "PUT too late with a second life",
+			"part without its checksum",
+		}},
+		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
+			"PUT for another region", "PUT of another day", "PUT with a second life",
+			"part for another region",
+		}},
+		{Deviation{Answer: Answer{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
+		{Deviation{Answer: Answer{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Answer: unknown, Reason: "believes the header"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part by other bytes"}, []string{"part again"}},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, []string{
+			"part with a checksum", "part of a file with a checksum", "part of other bytes than the checksum's",
+		}},
+		{Deviation{Answer: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
+		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
+			"completion of a byte less than said", "completion of a byte more than said",
+		}},
+		{Deviation{Answer: stored, Reason: "has no least size of a part"}, []string{"completion with a small part before the last"}},
+		{Deviation{Answer: stored, Reason: "ignores If-None-Match on a copy"}, []string{"copy over an object"}},
+	},
+	"swift": {
+		{Deviation{Answer: noImplementation, Reason: "takes no If-None-Match"}, []string{
+			"PUT again", "PUT again with a condition added, where replacing is allowed",
+			"PUT with another condition", "PUT again without its condition", "copy", "copy over an object",
+			"copy of an object that has changed",
+		}},
+		{Deviation{Answer: noImplementation, Reason: noSuch}, []string{
+			"PUT with tags", "PUT with other tags", "PUT of tags instead", "PUT of an access list instead",
+			"PUT with x-amz-tagging added", "PUT with x-amz-server-side-encryption added", "part with x-amz-tagging added",
+			"PUT with x-amz-website-redirect-location added", "PUT with x-amz-decoded-content-length added",
+			"part with x-amz-server-side-encryption added", "PUT turned into POST", "part of a file with tags",
+		}},
+		{Deviation{Answer: Answer{400, "InvalidStorageClass"}, Reason: "obeys x-amz-storage-class, and has no such class"}, []string{
+			"PUT with x-amz-storage-class added", "part with x-amz-storage-class added",
+		}},
+		{Deviation{Answer: stored, Reason: ignores}, []string{
+			"PUT with x-amz-checksum-sha256 added", "PUT with x-amz-content-sha256 added", "PUT with x-amz-expected-bucket-owner added",
+			"PUT with x-amz-object-lock-legal-hold added", "PUT with x-amz-object-lock-mode added", "PUT with x-amz-request-payer added",
+			"PUT with x-amz-sdk-checksum-algorithm added", "PUT with x-amz-security-token added",
+			"PUT with x-amz-server-side-encryption-aws-kms-key-id added", "PUT with x-amz-server-side-encryption-customer-algorithm added",
+			"PUT with x-amz-write-offset-bytes added", "part with x-amz-checksum-sha256 added", "part with x-amz-request-payer added",
+		}},
+		{Deviation{Answer: stored, Reason: noChecksums}, []string{
+			"PUT of other bytes than the checksum's", "completion with another checksum of the whole",
+		}},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, []string{
+			"part with a checksum", "part of a file with a checksum", "part of other bytes than the checksum's",
+		}},
+		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
+			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
+		}},
+		{Deviation{Answer: badArgument, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Answer: Answer{400, "InvalidURI"}, Reason: "has no such key"}, []string{"PUT under the key with a zero byte behind it"}},
+		{Deviation{Answer: stored, Reason: "believes the query"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Answer: denied, Reason: otherWords}, []string{
+			"PUT with an empty signature", "PUT without a signature", "part without a signature",
+		}},
+		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "takes it for a request of its own API"}, []string{"PUT without a query"}},
+		{Deviation{Answer: Answer{405, "MethodNotAllowed"}, Reason: earlier}, []string{
+			"part turned into a completion", "part without a number",
+		}},
+		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
+			"completion of a byte less than said", "completion of a byte more than said",
+		}},
+		{Deviation{Answer: precondition, Reason: "compares the condition with another ETag than it returns"}, []string{
+			"copy of an object made of parts", "delete of an object made of parts",
+		}},
+		{Deviation{Answer: stored, Changed: true, Reason: "replaces a part of the completed object, which can then no longer be read"}, []string{
+			"part after the upload was completed",
+		}},
+		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "takes it for a request of its own API"}, []string{"form at the key's address"}},
+		{Deviation{Answer: Answer{412, "InvalidRequest"}, Reason: otherWords}, []string{"completion over an object"}},
+	},
+}
+
+// formless holds the servers that take no forms, and what they answer to each.
+var formless = map[string]Deviation{
+	"rclone": {Answer: denied, Reason: "takes every form for an anonymous request"},
+	"swift":  {Answer: Answer{Status: http.StatusPreconditionFailed}, Reason: "takes every form for a request of its own API"},
+}
+
+var noImplementation = Answer{http.StatusNotImplemented, "NotImplemented"}
+
+// withServers adds what is known of servers to a case.
+func withServers(c Case) Case {
+	all := []map[string]Deviation{c.But}
+	for name, groups := range servers {
+		if d, ok := formless[name]; ok && c.Kind == Form {
+			all = append(all, map[string]Deviation{name: d})
+		}
+		for _, group := range groups {
+			for _, other := range group.cases {
+				if other == c.Name {
+					all = append(all, map[string]Deviation{name: group.deviation})
+				}
+			}
+		}
+	}
+	c.But = and(all...)
+	return c
+}
