@@ -1,0 +1,245 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Needs describes what a Signer relies on.
+type Needs struct {
+	Forms       bool     // it may grant forms
+	Large       bool     // it may grant files that are too large for one PUT
+	FinalPrefix bool     // completion publishes copies
+	Replace     bool     // uploads may replace objects
+	TwoRoles    bool     // the client that signs does nothing else
+	Checksum    string   // the algorithm, such as "SHA256", or empty
+	Headers     []string // that the Policy sets, in lower case
+}
+
+// Check returns an error for each constraint that the needs rely on and that the
+// store does not enforce. Each error names the constraint and the way out.
+func (p *Profile) Check(n Needs) error {
+	var faults []error
+	for _, name := range Names() {
+		verdict, known := p.Constraints[name]
+		if !known || verdict == Enforced || !constraints[name].rejects(n, verdict) {
+			continue
+		}
+		found := "the store does not enforce"
+		if verdict == NotOffered {
+			found = "the store does not offer"
+		}
+		faults = append(faults, fmt.Errorf("%s %q; %s", found, name, WayOut(name, verdict)))
+	}
+	return errors.Join(faults...)
+}
+
+// constraint says when a Signer relies on a constraint, and what to do without it.
+type constraint struct {
+	needed  func(Needs) bool // for its enforcement; nil if never
+	offered func(Needs) bool // for its being offered; needed if nil
+	instead string           // the way out if it is not enforced
+	lacking string           // the way out if it is not offered; instead if empty
+}
+
+func (c constraint) rejects(n Needs, verdict Verdict) bool {
+	needed := c.needed
+	if verdict == NotOffered && c.offered != nil {
+		needed = c.offered
+	}
+	return needed != nil && needed(n)
+}
+
+// WayOut says what to do if a store does not enforce or offer a constraint.
+func WayOut(name string, verdict Verdict) string {
+	c := constraints[name]
+	if verdict == NotOffered && c.lacking != "" {
+		return c.lacking
+	}
+	return c.instead
+}
+
+// Names returns the names of all constraints: by kind, in the order of a table.
+func Names() []string {
+	var names []string
+	for _, kind := range kinds() {
+		for _, row := range kind.rows {
+			names = append(names, kind.name+": "+row.name)
+		}
+	}
+	return names
+}
+
+// constraints maps the names of constraints to what relies on them.
+var constraints = func() map[string]constraint {
+	all := make(map[string]constraint)
+	for _, kind := range kinds() {
+		for _, row := range kind.rows {
+			all[kind.name+": "+row.name] = row.constraint
+		}
+	}
+	return all
+}()
+
+type (
+	row struct {
+		name string
+		constraint
+	}
+	kind struct {
+		name string
+		rows []row
+	}
+)
+
+func always(Needs) bool    { return true }
+func forms(n Needs) bool   { return n.Forms }
+func large(n Needs) bool   { return n.Large }
+func tags(n Needs) bool    { return n.sets("x-amz-tagging") }
+func oneRole(n Needs) bool { return !n.TwoRoles }
+
+// once reports whether objects must not be replaced where they are uploaded.
+func once(n Needs) bool { return !n.Replace && !n.FinalPrefix }
+
+func conditional(n Needs) bool { return !n.Replace }
+
+func (n Needs) sets(header string) bool {
+	return slices.Contains(n.Headers, header)
+}
+
+// headers reports whether the Policy sets headers other than tags that a store may
+// lose, and no published copy has them again.
+func headers(n Needs) bool {
+	for _, name := range n.Headers {
+		if name != "x-amz-tagging" {
+			return !n.FinalPrefix
+		}
+	}
+	return false
+}
+
+func checksum(algorithm string) func(Needs) bool {
+	return func(n Needs) bool { return strings.EqualFold(n.Checksum, algorithm) }
+}
+
+func both(a, b func(Needs) bool) func(Needs) bool {
+	return func(n Needs) bool { return a(n) && b(n) }
+}
+
+const (
+	hopeless     = "nothing helps: do not hand out grants for this store"
+	withoutForms = "use WithoutForms: grant PUTs only"
+	noChecksum   = "leave Policy.Checksum empty, and compute a digest of what was published in WithOnComplete"
+	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
+	serveHeaders = "remove the headers from Policy.Headers and set them when the files are served, or set Policy.FinalPrefix, " +
+		"because a published copy has them again"
+	finalPrefix = "set Policy.FinalPrefix, which no grant reaches"
+	useReplace  = "set Policy.Replace, because the store rejects If-None-Match"
+	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix and nothing else"
+	looks       = "completion compares what it copied with what it verified"
+	smaller     = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
+	startAgain  = "clients must start a new multipart upload if a part failed halfway"
+	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts), because clients " +
+		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty"
+)
+
+// PUTChecksums, FormChecksums and PartChecksums list the algorithms of the profile.
+var (
+	putChecksums  = []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"}
+	formChecksums = []string{"CRC32", "CRC32C", "SHA1", "SHA256"}
+	partChecksums = []string{"CRC32", "CRC32C", "CRC64NVME"}
+)
+
+// kinds returns the constraints of each kind of request.
+func kinds() []kind {
+	return []kind{{"PUT", puts()}, {"form", postForms()}, {"part", parts()}, {"completion", completions()}}
+}
+
+func puts() []row {
+	rows := []row{
+		{"an honest upload", constraint{always, nil, hopeless, ""}},
+		{"exact key", constraint{always, nil, hopeless, ""}},
+		{"type", constraint{always, nil, hopeless, ""}},
+		{"file name", constraint{always, nil, hopeless, ""}},
+		{"exact size", constraint{always, nil, hopeless, ""}},
+	}
+	for _, algorithm := range putChecksums {
+		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), nil, noChecksum, ""}})
+	}
+	return append(rows, []row{
+		{"metadata", constraint{always, nil, hopeless, ""}}, // the stamp is metadata
+		{"headers of the policy", constraint{headers, nil, serveHeaders, ""}},
+		{"tags", constraint{tags, nil, tagLater, ""}},
+		{"write once", constraint{once, conditional, finalPrefix, useReplace}},
+		{"no unsigned x-amz-* header", constraint{oneRole, nil, twoRoles, ""}},
+		{"no unsigned x-amz-copy-source", constraint{oneRole, nil, twoRoles, ""}},
+		{"headers that need no signature", constraint{}},
+		{"expiry", constraint{always, nil, hopeless, ""}},
+		{"signature", constraint{always, nil, hopeless, ""}},
+		{"method", constraint{always, nil, hopeless, ""}},
+		{"session token", constraint{always, never, hopeless, ""}},
+	}...)
+}
+
+func never(Needs) bool { return false }
+
+func postForms() []row {
+	rows := []row{{"an honest upload", constraint{forms, nil, withoutForms, ""}}}
+	for _, name := range []string{"exact key", "type", "file name", "exact size", "size range"} {
+		rows = append(rows, row{name, constraint{forms, nil, withoutForms, ""}})
+	}
+	for _, algorithm := range formChecksums {
+		rows = append(rows, row{"checksum " + algorithm, constraint{both(forms, checksum(algorithm)), nil, withoutForms, ""}})
+	}
+	rows = append(rows,
+		row{"metadata", constraint{forms, nil, withoutForms, ""}},
+		row{"headers of the policy", constraint{both(forms, headers), nil, withoutForms, ""}},
+		row{"tags", constraint{both(forms, tags), nil, withoutForms, ""}})
+	for _, name := range []string{
+		"redirect", "no further field", "no unsigned x-amz-* header", "no unsigned x-amz-copy-source", "expiry",
+		"signature and policy", "method",
+	} {
+		rows = append(rows, row{name, constraint{forms, nil, withoutForms, ""}})
+	}
+	return append(rows, row{"session token", constraint{forms, never, withoutForms, ""}})
+}
+
+func parts() []row {
+	rows := []row{{"an honest upload", constraint{large, nil, smaller, ""}}}
+	for _, name := range []string{"exact key", "exact size", "part number and upload"} {
+		rows = append(rows, row{name, constraint{always, large, hopeless, smaller}})
+	}
+	for _, algorithm := range partChecksums {
+		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), both(large, checksum(algorithm)), noChecksum, ""}})
+	}
+	return append(rows, []row{
+		{"parts without their own checksum", constraint{nil, nil, bareParts, ""}},
+		{"a part sent again", constraint{nil, nil, startAgain, ""}},
+		{"headers of the policy", constraint{headers, both(large, headers), serveHeaders, ""}},
+		{"tags", constraint{tags, both(large, tags), tagLater, ""}},
+		{"no unsigned x-amz-* header", constraint{oneRole, never, twoRoles, ""}},
+		{"no unsigned x-amz-copy-source", constraint{oneRole, never, twoRoles, ""}},
+		{"expiry", constraint{always, never, hopeless, ""}},
+		{"no part after the end", constraint{func(n Needs) bool { return !n.FinalPrefix }, never, finalPrefix, ""}},
+		{"signature", constraint{always, never, hopeless, ""}},
+		{"method", constraint{always, never, hopeless, ""}},
+		{"session token", constraint{always, never, hopeless, ""}},
+	}...)
+}
+
+func completions() []row {
+	return []row{
+		{"object size", constraint{nil, nil, "completion adds up the parts before, and checks the size of the object afterwards", ""}},
+		{"parts as they arrived", constraint{nil, nil, "completion compares the object with the parts that it listed", ""}},
+		{"checksum CRC32C", constraint{both(large, checksum("CRC32C")), nil, noChecksum, ""}},
+		{"write once on completion", constraint{once, both(large, conditional), finalPrefix, useReplace}},
+		{"write once on copy", constraint{nil, nil, looks + "; of two uploads to one key that are published at once, one may be lost", ""}},
+		{"pinned copy", constraint{nil, nil, looks, ""}},
+		{"pinned copy of joined parts", constraint{nil, nil, looks, ""}},
+		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of what it read", ""}},
+		{"pinned delete", constraint{nil, nil, "an upload that replaced another in the meantime is deleted with it; nothing published is", ""}},
+		{"pinned delete of joined parts", constraint{nil, nil, "completion deletes without the condition, after a look", ""}},
+	}
+}
