@@ -3,15 +3,10 @@ package conformance
 import (
 	"bytes"
 	"crypto/md5"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"hash/crc32"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/s3presign/presign"
 )
@@ -99,28 +94,14 @@ const (
 	evilName = "evil"       // that of a key that no grant is for
 )
 
-func digest(body []byte) string {
-	sum := sha256.Sum256(body)
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
 func sizeKnown(u *presign.Upload) { u.Size = int64(len(Body)) }
 
 func metadata(p *presign.Policy)    { p.Metadata = []string{"color"} }
 func setMetadata(u *presign.Upload) { u.Metadata = map[string]string{"color": "deep  blue"} }
 func headers(p *presign.Policy)     { p.Headers = map[string]string{"Cache-Control": "no-store"} }
 func tagging(p *presign.Policy)     { p.Headers = map[string]string{"x-amz-tagging": "a=b+c&d=e%2F%40"} }
-func checksum(p *presign.Policy)    { p.Checksum = types.ChecksumAlgorithmSha256 }
-func setChecksum(u *presign.Upload) { u.Checksum = digest(Body) }
 func replace(p *presign.Policy)     { p.Replace = true }
-func crc32c(p *presign.Policy)      { p.Checksum = types.ChecksumAlgorithmCrc32c }
-func setCRC32C(u *presign.Upload)   { u.Checksum = digestCRC32C(Body) }
 func redirect(u *presign.Upload)    { u.Redirect = "http://127.0.0.1:9/done?a=1" }
-
-func digestCRC32C(body []byte) string {
-	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))
-}
 
 func digestMD5(body []byte) string {
 	sum := md5.Sum(body)

@@ -43,7 +43,7 @@ func (s service) begin(ctx context.Context, algorithm string, bodies ...[]byte) 
 			Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, PartNumber: aws.Int32(int32(i + 1)), Body: bytes.NewReader(body),
 		}
 		if algorithm != "" {
-			input.ChecksumCRC32C = aws.String(digestCRC32C(body))
+			input.ChecksumCRC32C = aws.String(digestBy("CRC32C", body))
 		}
 		if _, err := s.Client.UploadPart(ctx, input); err != nil {
 			return nil, nil, err
@@ -76,7 +76,11 @@ func complete(algorithm string, exists bool, change func(c *completing)) call {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
+		defer func() {
+			if answer != nil || err != nil {
+				_ = s.AbortUpload(context.WithoutCancel(ctx), u)
+			}
+		}()
 		if exists {
 			if _, err := s.put(ctx, s.To, other); err != nil {
 				return nil, err
@@ -84,7 +88,7 @@ func complete(algorithm string, exists bool, change func(c *completing)) call {
 		}
 		c := completing{parts: arrived, size: int64(len(Body))}
 		if algorithm != "" {
-			c.whole = &objectstore.Whole{Algorithm: algorithm, Value: digestCRC32C(Body)}
+			c.whole = &objectstore.Whole{Algorithm: algorithm, Value: digestBy("CRC32C", Body)}
 		}
 		change(&c)
 		return s.CompleteUpload(ctx, u, c.parts, c.size, c.whole, c.replace), nil
@@ -159,10 +163,10 @@ func completions() []proof {
 				return s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, false), nil
 			}, Want: noUpload, But: ceph(Answer{500, "InternalError"}, "fails, in place of saying that there is none")},
 		}},
-		{Checksum, []Case{
+		{ChecksumBy("CRC32C"), []Case{
 			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completing) {}), Want: stored},
 			{Name: "completion with another checksum of the whole", Call: complete("CRC32C", false, func(c *completing) {
-				c.whole.Value = digestCRC32C(other)
+				c.whole.Value = digestBy("CRC32C", other)
 			}), Want: badDigest, But: ceph(stored, noChecksums)},
 		}},
 		{OnceComplete, []Case{

@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
+	"github.com/s3presign/presign/internal/profile"
 	"github.com/s3presign/presign/internal/test/conformance"
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 	"github.com/s3presign/presign/internal/test/s3test"
@@ -35,6 +38,15 @@ func TestS3Test(t *testing.T) {
 	}
 }
 
+// TestConstraints checks that profiles have the constraints of the matrix and no others.
+func TestConstraints(t *testing.T) {
+	names := make(map[string]bool)
+	for _, c := range conformance.Cases() {
+		names[string(c.Kind)+": "+string(c.Constraint)] = true
+	}
+	require.ElementsMatch(t, profile.Names(), slices.Collect(maps.Keys(names)))
+}
+
 // TestCases checks that the cases are complete and have distinct names.
 func TestCases(t *testing.T) {
 	cases := conformance.Cases()
@@ -52,6 +64,11 @@ func TestCases(t *testing.T) {
 		for server, deviation := range c.But {
 			require.NotEmpty(t, deviation.Reason, "%s at %s", c.Name, server)
 			require.NotZero(t, deviation.Answer.Status, "%s at %s", c.Name, server)
+		}
+	}
+	for server, deviating := range conformance.KnownServers() {
+		for _, name := range deviating {
+			require.True(t, names[name], "%s deviates in %q, which is no case", server, name)
 		}
 	}
 	t.Logf("%d cases prove %d constraints; of %d, AWS's answer is inferred", len(cases), len(proven), unverified)

@@ -11,7 +11,6 @@ const (
 	FileName     Constraint = "file name"
 	Size         Constraint = "exact size"
 	SizeRange    Constraint = "size range"
-	Checksum     Constraint = "checksum"
 	Metadata     Constraint = "metadata"
 	Headers      Constraint = "headers of the policy"
 	Tags         Constraint = "tags"

@@ -85,15 +85,6 @@ func forms() []proof {
 			{Name: "form of more than 20 KB before the file", Do: add("x-ignore-me", strings.Repeat("x", 20480)),
 				Want: Answer{400, "MaxPostPreDataLengthExceeded"}, Harmless: true, But: and(ceph(taken, preData), versity(taken, preData))},
 		}},
-		{Checksum, []Case{
-			{Name: "form with a checksum", With: checksum, Ask: setChecksum, Want: taken},
-			{Name: "form of other bytes than the checksum's", With: checksum, Ask: setChecksum, Do: file(other), Want: badDigest, But: ceph(taken, noChecksums)},
-			{Name: "form of other bytes with their checksum", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
-				a.Body = other
-				a.Set("x-amz-checksum-sha256", digest(other))
-			}, Want: denied},
-			{Name: "form without its checksum", With: checksum, Ask: setChecksum, Do: drop("x-amz-checksum-sha256"), Want: denied},
-		}},
 		{Metadata, []Case{
 			{Name: "form with metadata", With: metadata, Ask: setMetadata, Want: taken},
 			{Name: "form with other metadata", With: metadata, Ask: setMetadata, Do: set("x-amz-meta-color", "red"), Want: denied},
@@ -180,7 +171,7 @@ func forms() []proof {
 			{Name: "form with x-amz-copy-source added", Do: func(a *Attempt) { a.Add("x-amz-copy-source", a.Bucket+"/"+a.Private) }, Want: denied},
 		}},
 	}
-	return proofs
+	return append(proofs, checksums(Form, taken, denied)...)
 }
 
 // extraFields add what the policy has no condition for.
@@ -192,7 +183,7 @@ func extraFields() (cases []Case) {
 		{"tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"},
 		{"x-amz-tagging", "a=b"}, {"x-amz-meta-foo", "bar"}, {"x-amz-server-side-encryption", "AES256"},
 		{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, {"x-amz-website-redirect-location", "https://evil.example"},
-		{"x-amz-checksum-sha256", digest(Body)}, {"x-amz-checksum-algorithm", "SHA256"}, {"x-amz-object-lock-mode", "COMPLIANCE"},
+		{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, {"x-amz-checksum-algorithm", "SHA256"}, {"x-amz-object-lock-mode", "COMPLIANCE"},
 		{"If-None-Match", "*"},
 	} {
 		c := Case{Name: "form with " + f.Name + " added", Do: add(f.Name, f.Value), Want: denied}

@@ -9,13 +9,13 @@ import (
 
 // parts are about the URLs of parts.
 func parts() []proof {
-	unconfirmed := map[string]Deviation{"ceph": {Answer: stored, Reason: noChecksums, Refused: "checksum could not be verified"}}
-	return []proof{
+	proofs := []proof{
 		{Honest, []Case{
 			{Name: "part", Want: stored},
 			{Name: "part with a type of its own", Do: add("Content-Type", "text/html"), Want: stored},
 			{Name: "part with an encoding", Do: add("Content-Encoding", "gzip"), Want: stored},
 			{Name: "part with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header means nothing"},
+			wrongMD5(PartURL),
 		}},
 		{Key, []Case{
 			{Name: "part under another key", Do: path(safeName, evilName), Want: mismatch},
@@ -43,21 +43,8 @@ func parts() []proof {
 				But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
 			{Name: "part of another upload", Do: query(func(q url.Values) { q.Set("uploadId", otherByte(q.Get("uploadId"))) }), Want: mismatch},
 		}},
-		{Checksum, []Case{
-			{Name: "part with a checksum", With: crc32c, Ask: setCRC32C, Want: stored, But: unconfirmed},
-			{Name: "part of other bytes than the checksum's", With: crc32c, Ask: setCRC32C, Do: file(other), Want: badDigest, But: unconfirmed},
-			{Name: "part of other bytes with their checksum", With: crc32c, Ask: setCRC32C, Do: func(a *Attempt) {
-				a.Body = other
-				a.Set("x-amz-checksum-crc32c", digestCRC32C(other))
-			}, Want: mismatch},
-			{Name: "part without its checksum", With: crc32c, Ask: setCRC32C, Do: func(a *Attempt) {
-				a.Drop("x-amz-checksum-crc32c")
-				a.Body = other
-			}, Want: mismatch},
-			{Name: "part with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest},
-		}},
 		{BareParts, []Case{
-			{Name: "part of a file with a checksum", Bare: true, With: crc32c, Ask: setCRC32C, Want: stored, But: unconfirmed},
+			bareCRC32C(Case{Name: "part of a file with a checksum", Want: stored}),
 		}},
 		{PartAgain, []Case{
 			{Name: "part again", Twice: true, Do: file(other), Honest: true, Want: stored},
@@ -107,6 +94,7 @@ func parts() []proof {
 			}), Want: Answer{400, "InvalidToken"}, But: ceph(denied, withSTS)},
 		}},
 	}
+	return append(proofs, checksums(PartURL, stored, mismatch)...)
 }
 
 // unsignedParts add headers that were not signed.
@@ -120,7 +108,7 @@ func unsignedParts() (cases []Case) {
 		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned)},
 		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and has no such class")},
 		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(stored, unsigned)},
-		{Field{"x-amz-checksum-sha256", digest(Body)}, ceph(stored, noChecksums)},
+		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-request-payer", "requester"}, ceph(stored, unsigned)},
 	} {
 		cases = append(cases, Case{Name: "part with " + c.Name + " added", Do: add(c.Name, c.Value), Want: denied, But: c.but})

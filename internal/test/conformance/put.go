@@ -8,7 +8,7 @@ import (
 
 // puts are about the URLs of files.
 func puts() []proof {
-	return []proof{
+	proofs := []proof{
 		{Honest, []Case{
 			{Name: "PUT", Want: stored},
 			{Name: "PUT with header names in lower case", Do: func(a *Attempt) {
@@ -20,6 +20,7 @@ func puts() []proof {
 			}, Want: stored},
 			{Name: "PUT with the MD5 of its bytes added", Do: add("Content-MD5", digestMD5(Body)), Want: stored},
 			{Name: "PUT with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header means nothing"},
+			wrongMD5(PUT),
 		}},
 		{Key, []Case{
 			{Name: "PUT under another key", Do: path(safeName, evilName), Want: mismatch},
@@ -59,25 +60,6 @@ func puts() []proof {
 			{Name: "PUT of nothing", Do: file(nil), Want: mismatch, Unverified: lengths},
 			{Name: "PUT without a length", Do: chunked, Want: mismatch,
 				Unverified: "that the answer is not 411 MissingContentLength"},
-		}},
-		{Checksum, []Case{
-			{Name: "PUT with a checksum", With: checksum, Ask: setChecksum, Want: stored},
-			{Name: "PUT of other bytes than the checksum's", With: checksum, Ask: setChecksum, Do: file(other), Want: badDigest, But: ceph(stored, noChecksums)},
-			{Name: "PUT of other bytes with their checksum", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
-				a.Body = other
-				a.Set("x-amz-checksum-sha256", digest(other))
-			}, Want: mismatch},
-			{Name: "PUT without its checksum", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
-				a.Drop("x-amz-checksum-sha256")
-				a.Body = other
-			}, Want: mismatch},
-			{Name: "PUT with its checksum in the query instead", With: checksum, Ask: setChecksum, Do: func(a *Attempt) {
-				sum := a.Get("x-amz-checksum-sha256")
-				a.Drop("x-amz-checksum-sha256")
-				parameter("x-amz-checksum-sha256", sum)(a)
-				a.Body = other
-			}, Want: mismatch},
-			{Name: "PUT with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest},
 		}},
 		{Metadata, []Case{
 			{Name: "PUT with metadata", With: metadata, Ask: setMetadata, Want: stored},
@@ -178,6 +160,7 @@ func puts() []proof {
 			}, Want: unknown, Unverified: "that a token in a header counts for nothing", Harmless: true, But: noToken()},
 		}},
 	}
+	return append(proofs, checksums(PUT, stored, mismatch)...)
 }
 
 func noToken() map[string]Deviation {
@@ -199,7 +182,7 @@ func unsignedPUTs() (cases []Case) {
 		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and wants TLS for this one")},
 		{Field{"x-amz-server-side-encryption-aws-kms-key-id", "alias/evil"}, ceph(badArgument, unsigned+", and has no such key")},
 		{Field{"x-amz-server-side-encryption-customer-algorithm", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and wants TLS for this one")},
-		{Field{"x-amz-checksum-sha256", digest(Body)}, ceph(stored, noChecksums)},
+		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-sdk-checksum-algorithm", "SHA256"}, ceph(stored, noChecksums)},
 		{Field{"x-amz-object-lock-legal-hold", "ON"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and the bucket has no object lock")},
 		{Field{"x-amz-object-lock-mode", "COMPLIANCE"}, ceph(badArgument, unsigned+", and wants a date with this one")},

@@ -1,6 +1,10 @@
 package conformance
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+	"slices"
+)
 
 // deviating holds how servers differ from AWS in several cases for one reason.
 type deviating struct {
@@ -15,19 +19,42 @@ const (
 	noSuch     = "does not implement this"
 )
 
+var (
+	algorithms = map[Kind][]string{
+		PUT:     {"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"},
+		Form:    {"CRC32", "CRC32C", "SHA1", "SHA256"},
+		PartURL: {"CRC32", "CRC32C", "CRC64NVME"},
+	}
+
+	// unconfirmed names the cases whose object has no checksum that completion could
+	// compare.
+	unconfirmed = append(slices.Concat(
+		checksumCases(PartURL, "with a checksum by %s"),
+		checksumCases(PartURL, "of other bytes than the checksum by %s"),
+	), "part of a file with a checksum")
+)
+
 // servers holds what rclone 1.76 and OpenStack Swift 2.30 answer otherwise. Cases
 // adds each Deviation to the cases that it names.
 var servers = map[string][]deviating{
+	"ceph": {
+		{Deviation{Answer: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
+		{Deviation{Answer: taken, Reason: noChecksums}, checksumCases(Form, "of other bytes than the checksum by %s")},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
+	},
 	"rclone": {
+		{Deviation{Answer: denied, Reason: signedOnly}, slices.Concat(
+			checksumCases(PUT, "without its checksum by %s"),
+			checksumCases(PartURL, "without its checksum by %s"),
+		)},
 		{Deviation{Answer: denied, Reason: signedOnly}, []string{
-			"PUT without a type", "PUT without a name", "PUT without its checksum", "PUT without its metadata",
+			"PUT without a type", "PUT without a name", "PUT without its metadata",
 			"PUT without its stamp", "PUT without a header of the policy", "PUT without its tags", "PUT without its condition",
 			"PUT again without its condition",
 		}},
 		{Deviation{Answer: denied, Reason: otherWords}, []string{
 			"PUT with a life of more than a week", "PUT with an empty signature", "PUT without a signature",
 			"part with a life of more than a week", "part without a signature", "PUT too late with a second life",
-			"part without its checksum",
 		}},
 		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
 			"PUT for another region", "PUT of another day", "PUT with a second life",
@@ -37,9 +64,7 @@ var servers = map[string][]deviating{
 		{Deviation{Answer: Answer{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
 		{Deviation{Answer: unknown, Reason: "believes the header"}, []string{"PUT with an Authorization of its own"}},
 		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part by other bytes"}, []string{"part again"}},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, []string{
-			"part with a checksum", "part of a file with a checksum", "part of other bytes than the checksum's",
-		}},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
 		{Deviation{Answer: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
 		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
 			"completion of a byte less than said", "completion of a byte more than said",
@@ -69,12 +94,9 @@ var servers = map[string][]deviating{
 			"PUT with x-amz-server-side-encryption-aws-kms-key-id added", "PUT with x-amz-server-side-encryption-customer-algorithm added",
 			"PUT with x-amz-write-offset-bytes added", "part with x-amz-checksum-sha256 added", "part with x-amz-request-payer added",
 		}},
-		{Deviation{Answer: stored, Reason: noChecksums}, []string{
-			"PUT of other bytes than the checksum's", "completion with another checksum of the whole",
-		}},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, []string{
-			"part with a checksum", "part of a file with a checksum", "part of other bytes than the checksum's",
-		}},
+		{Deviation{Answer: stored, Reason: noChecksums}, append(checksumCases(PUT, "of other bytes than the checksum by %s"),
+			"completion with another checksum of the whole")},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
 		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
 			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
 		}},
@@ -110,6 +132,17 @@ var formless = map[string]Deviation{
 
 var noImplementation = Answer{http.StatusNotImplemented, "NotImplemented"}
 
+// KnownServers names the cases in which servers are known to deviate.
+func KnownServers() map[string][]string {
+	all := make(map[string][]string)
+	for name, groups := range servers {
+		for _, group := range groups {
+			all[name] = append(all[name], group.cases...)
+		}
+	}
+	return all
+}
+
 // withServers adds what is known of servers to a case.
 func withServers(c Case) Case {
 	all := []map[string]Deviation{c.But}
@@ -127,4 +160,12 @@ func withServers(c Case) Case {
 	}
 	c.But = and(all...)
 	return c
+}
+
+// checksumCases names a case of a kind for each algorithm of checksums.
+func checksumCases(kind Kind, format string) (names []string) {
+	for _, algorithm := range algorithms[kind] {
+		names = append(names, fmt.Sprintf(string(kind)+" "+format, algorithm))
+	}
+	return names
 }

@@ -418,7 +418,7 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 		if refused == "" || !strings.Contains(err.Error(), refused) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
-		return false, nil
+		return true, nil // the store may have joined the parts, and then has nothing to abort
 	}
 	if refused != "" {
 		t.r.unlike("%s: it was completed, though %s", t.c.Name, refused)
