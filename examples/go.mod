@@ -23,7 +23,7 @@ require (
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/ncruces/go-sqlite3 v0.37.0
-	github.com/s3presign/presign v0.0.0
+	github.com/s3presign/presign v0.1.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/stretchr/testify v1.12.1
 	github.com/versity/versitygw v1.8.0
@@ -127,3 +127,5 @@ require (
 )
 
 replace github.com/s3presign/presign => ../
+
+replace github.com/s3presign/presign/examples/doctor => ./doctor

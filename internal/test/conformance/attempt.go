@@ -213,10 +213,11 @@ func AnswerOf(err error) (Answer, error) {
 
 // Send makes the attempt. It follows no redirect: that of a form leads nowhere here.
 func (a *Attempt) Send(client *http.Client) (Answer, error) {
-	return a.send(context.Background(), client)
+	return a.SendContext(context.Background(), client)
 }
 
-func (a *Attempt) send(ctx context.Context, client *http.Client) (Answer, error) {
+// SendContext is Send with a context.
+func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Answer, error) {
 	r, err := a.Request()
 	if err != nil {
 		return Answer{}, err

@@ -101,8 +101,8 @@ func forms() []proof {
 		}},
 		{Redirect, []Case{
 			{Name: "form with a redirect", Ask: redirect, Want: Answer{303, ""}},
-			{Name: "form with another redirect", Ask: redirect, Do: set("success_action_redirect", "http://127.0.0.1:9/evil"), Want: denied},
-			{Name: "form without its redirect", Ask: redirect, Do: drop("success_action_redirect"), Want: denied},
+			{Name: "form with another redirect", Breach: true, Ask: redirect, Do: set("success_action_redirect", "http://127.0.0.1:9/evil"), Want: denied},
+			{Name: "form without its redirect", Breach: true, Ask: redirect, Do: drop("success_action_redirect"), Want: denied},
 		}},
 		{ExtraFields, extraFields()},
 		{Expiry, []Case{

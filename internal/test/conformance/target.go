@@ -40,6 +40,9 @@ type Target struct {
 	// SessionURL is the endpoint for Session, if it is not Client's.
 	SessionURL string
 
+	// Options are further ones of the Signer.
+	Options []presign.SignerOption
+
 	// Replace has all grants replace what there is, but for cases about WriteOnce. It
 	// is for stores that take no If-None-Match.
 	Replace bool
@@ -191,6 +194,7 @@ func (t run) call(ctx context.Context) error {
 		t.r.broken("it was done")
 	case !t.r.Answer.Accepted() && t.c.Want.Accepted():
 		t.r.broken("it was refused")
+		t.r.HonestRefused = true
 	}
 	return nil
 }
@@ -224,7 +228,7 @@ func (t run) upload(ctx context.Context) error {
 			}
 		})
 	}
-	signer, err := presign.NewSigner(signing, t.Bucket, t.policy, presign.WithStore(t.Client))
+	signer, err := presign.NewSigner(signing, t.Bucket, t.policy, append(slices.Clone(t.Options), presign.WithStore(t.Client))...)
 	if err != nil {
 		return err
 	}
@@ -415,6 +419,7 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 			return false, err
 		}
 		t.r.broken("completion refused it: %v", err)
+		t.r.HonestRefused = t.c.honest()
 		if refused == "" || !strings.Contains(err.Error(), refused) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
@@ -458,7 +463,7 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 
 // once uploads honestly and reports whether the store took it.
 func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
-	answer, err := honest.send(ctx, t.HTTP)
+	answer, err := honest.SendContext(ctx, t.HTTP)
 	switch {
 	case err != nil:
 		return false, err
@@ -478,7 +483,7 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error
 	if t.c.Do != nil {
 		t.c.Do(a)
 	}
-	answer, err := a.send(ctx, t.HTTP)
+	answer, err := a.SendContext(ctx, t.HTTP)
 	if err != nil {
 		return nil, err
 	}
@@ -491,6 +496,7 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error
 		t.r.broken("it was taken")
 	case !accepted && t.c.honest():
 		t.r.broken("an honest %s was refused", t.c.Kind.noun())
+		t.r.HonestRefused = true
 	}
 	return a, nil
 }
@@ -533,7 +539,7 @@ func (t run) expose(ctx context.Context, grant *presign.Grant, a *Attempt) error
 
 // open reports whether an address can be read without credentials.
 func (t run) open(ctx context.Context, address string) (bool, error) {
-	answer, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).send(ctx, t.HTTP)
+	answer, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).SendContext(ctx, t.HTTP)
 	return err == nil && answer.Accepted(), err
 }
 
@@ -668,6 +674,8 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 	if err != nil {
 		if answer, err := AnswerOf(err); err != nil || answer.Status != http.StatusForbidden && answer.Status != http.StatusNotImplemented {
 			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, answer))
+		} else if answer.Status == http.StatusNotImplemented {
+			o.Tags = map[string]string{} // the store has no tags
 		}
 		return o, nil
 	}

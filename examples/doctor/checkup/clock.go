@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 type clock struct {
 	host   string // that grants are for
 	bucket string // its URL, for forms
+	server string // as the store names itself
 	dated  bool
 	behind time.Duration // the store's clock, of ours
 	within time.Duration // how much that may be off, either way: half of the time that the answer took
@@ -45,6 +46,7 @@ func (p *patient) clock(ctx context.Context) (c clock, err error) {
 	if err != nil {
 		return c, fmt.Errorf("the store does not answer: %w", err)
 	}
+	c.server = response.Header.Get("Server")
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		c.within = time.Since(asked) / 2
 		// A date names the second that has begun.

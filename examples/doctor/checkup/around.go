@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"context"
@@ -20,7 +20,9 @@ func (p *patient) signer() (*presign.Signer, error) {
 	if p.final != "" {
 		final = p.published()
 	}
-	return presign.NewSigner(p.signing, p.bucket, policy(p.uploads(), final), presign.WithStore(p.store))
+	bounds := policy(p.uploads(), final)
+	bounds.Replace = p.replace
+	return presign.NewSigner(p.signing, p.bucket, bounds, append(p.options, presign.WithStore(p.store))...)
 }
 
 // request makes a request and drops the body of the answer.

@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"cmp"
@@ -65,10 +65,13 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 	removals.SetLimit(atOnce)
 	defer func() { err = errors.Join(err, removals.Wait()) }()
 	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{Bucket: &p.bucket, Prefix: &prefix})
-	for uploads.HasMorePages() {
-		page, err := uploads.NextPage(ctx)
-		if err != nil {
-			return n, err
+	var unlisted error // objects are removed even if the store does not list multipart uploads
+	for uploads.HasMorePages() && unlisted == nil {
+		page, listErr := uploads.NextPage(ctx)
+		if listErr != nil {
+			_, text := said(listErr)
+			unlisted = fmt.Errorf("the store does not list multipart uploads, so parts may be left: %s", text)
+			break
 		}
 		for _, u := range page.Uploads {
 			if err := checkUnder(u.Key, prefix); err != nil {
@@ -101,7 +104,7 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 			return err
 		})
 	}
-	return n, nil
+	return n, unlisted
 }
 
 // checkUnder holds a store to the prefix that it was asked for. What lies elsewhere is not the doctor's.

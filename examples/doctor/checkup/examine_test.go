@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"bytes"
@@ -35,9 +35,10 @@ func examineThrough(t *testing.T, before func(*http.Request) (status int, body s
 		})},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		var err error
-		r, err = p.examine(t.Context())
+		var left, err error
+		r, left, err = p.examine(t.Context())
 		require.NoError(t, err)
+		require.NoError(t, left)
 		require.Empty(t, server.Objects(p.bucket))
 	})
 	return r
@@ -63,7 +64,7 @@ func TestBusy(t *testing.T) {
 	})
 	require.Greater(t, busy.Load(), int64(atOnce))
 	require.True(t, r.Enforced)
-	require.Empty(t, rowsOf(r, NotEnforced, NotOffered, Unproven))
+	require.Empty(t, r.rows(NotEnforced, NotOffered, Unproven))
 }
 
 // TestFailuresRefuseNothing: what fails all the time is neither enforced nor not offered.
@@ -92,14 +93,14 @@ func TestFailuresRefuseNothing(t *testing.T) {
 				return 0, ""
 			})
 			require.False(t, r.Enforced)
-			require.Empty(t, rowsOf(r, NotOffered))
-			require.Contains(t, rowsOf(r, Unproven), c.row)
+			require.Empty(t, r.rows(NotOffered))
+			require.Contains(t, r.rows(Unproven), c.row)
 			i := slices.IndexFunc(r.Constraints, func(row Constraint) bool { return row.Kind+": "+row.Constraint == c.row })
 			require.NotEmpty(t, r.Constraints[i].Unknown)
 			require.NotContains(t, strings.Join(r.Constraints[i].Answers, " "), "503")
 			var printed bytes.Buffer
-			require.NoError(t, newPrinter(&printed).report(r))
-			require.Contains(t, printed.String(), "not all that the library promises could be shown to be enforced here")
+			require.NoError(t, newPrinter(&printed).report(r, false))
+			require.Contains(t, printed.String(), "could not be shown to enforce ")
 		})
 	}
 }
@@ -112,7 +113,7 @@ func TestRoleUnknown(t *testing.T) {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
 			p := &patient{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
 			require.Equal(t, []Finding{{
-				"role that signs", Unknown, "no answer to whether it may read objects, list the bucket, delete objects, put objects elsewhere",
+				What: "role that signs", State: Unknown, Detail: "no answer to whether it may read objects, list the bucket, delete objects, put objects elsewhere",
 			}}, p.signingRole(t.Context(), nil))
 		})
 	}

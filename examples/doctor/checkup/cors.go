@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"context"
@@ -17,12 +17,12 @@ const preflighted = "content-disposition,content-type,if-none-match,x-amz-checks
 // cors asks what a browser would ask for a page of the origin.
 func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []Finding {
 	if p.origin == "" {
-		return []Finding{{"CORS", Unknown, "say for pages of which -origin"}}
+		return []Finding{{What: "CORS", State: Unknown, Detail: "say for pages of which -origin"}}
 	}
 	var found []Finding
 	grant, err := signer.Put(ctx, presign.Upload{Filename: "cors.txt", Size: int64(len(conformance.Body))})
 	if err != nil {
-		return []Finding{{"CORS", Unknown, plain(err).Error()}}
+		return []Finding{{What: "CORS", State: Unknown, Detail: plain(err).Error()}}
 	}
 	for _, ask := range []struct{ what, method, headers, url string }{
 		{"CORS: PUT", http.MethodPut, preflighted, grant.URL},

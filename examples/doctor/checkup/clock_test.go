@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"net/http"
@@ -11,10 +11,6 @@ import (
 
 	"github.com/s3presign/presign/internal/test/s3test"
 )
-
-type transport func(*http.Request) (*http.Response, error)
-
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
 // TestSlowAnswer: how long an answer takes is not held against the store's clock.
 func TestSlowAnswer(t *testing.T) {
@@ -49,5 +45,23 @@ func TestSlowAnswer(t *testing.T) {
 				require.Equal(t, c.want, found.State, found.Detail)
 			})
 		})
+	}
+}
+
+// TestClocks checks what is said about a clock.
+func TestClocks(t *testing.T) {
+	for _, c := range []struct {
+		clock clock
+		want  State
+		says  string
+	}{
+		{clock{}, Unknown, "no date"},
+		{clock{dated: true}, Good, "agree"},
+		{clock{dated: true, behind: 20 * time.Second}, Wrong, "20s ahead: grants live longer"},
+		{clock{dated: true, behind: -time.Hour}, Wrong, "1h0m0s behind: grants end"},
+	} {
+		f := skew(c.clock)
+		require.Equal(t, c.want, f.State)
+		require.Contains(t, f.Detail, c.says)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"net/http"

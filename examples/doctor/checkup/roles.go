@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"bytes"
@@ -18,10 +18,11 @@ import (
 // signingRole looks what the role that signs may do beside uploading. It asks for what cannot succeed, or does no harm.
 func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []Finding {
 	if p.signing == p.store {
-		f := Finding{"role that signs", Info, "it completes uploads as well, which is safe at this store"}
+		f := Finding{What: "role that signs", State: Info, Detail: "it completes uploads as well, which is safe at this store"}
 		for _, c := range constraints {
 			if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
-				f = Finding{f.What, Wrong, "it completes uploads as well, so that a grant reads what it may read: give -store-profile another"}
+				f.State, f.Rights = Wrong, true
+				f.Detail = "it completes uploads as well, so that a grant reads what it may read: use two roles, -profile and -store-profile"
 			}
 		}
 		return []Finding{f}
@@ -73,11 +74,11 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 	}
 	switch {
 	case len(may) > 0:
-		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else"}}
+		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else", true}}
 	case len(unknown) > 0:
-		return []Finding{{what, Unknown, "no answer to whether it may " + strings.Join(unknown, ", ")}}
+		return []Finding{{What: what, State: Unknown, Detail: "no answer to whether it may " + strings.Join(unknown, ", ")}}
 	}
-	return []Finding{{what, Good, "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
+	return []Finding{{What: what, State: Good, Detail: "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
 }
 
 // storeRole completes uploads, which is what that role is for.
@@ -128,15 +129,19 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 		{"role of the store: absence", "is told when there is no object", func() error {
 			_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
 			answer, text := said(err)
-			if answer.Status == http.StatusNotFound {
+			switch answer.Status {
+			case http.StatusNotFound:
 				return nil
+			case http.StatusForbidden:
+				return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket: %w", text, err)
 			}
-			return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket", text)
+			return fmt.Errorf("the answer for an object that is not there is %s, not 404", text)
 		}},
 	} {
-		f := Finding{try.what, Good, try.good}
+		f := Finding{What: try.what, State: Good, Detail: try.good}
 		if err := try.do(); err != nil {
-			f.State, f.Detail = Wrong, oneLine(plain(err).Error())
+			answer, _ := conformance.AnswerOf(err)
+			f.State, f.Detail, f.Rights = Wrong, oneLine(plain(err).Error()), answer.Status == http.StatusForbidden
 		}
 		found = append(found, f)
 	}

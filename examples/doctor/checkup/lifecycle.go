@@ -1,4 +1,4 @@
-package main
+package checkup
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ func (p *patient) lifecycle(ctx context.Context) []Finding {
 	if answer.Code == "NoSuchLifecycleConfiguration" {
 		return p.expiries(nil)
 	}
-	return []Finding{{"lifecycle", Unknown, "the store does not tell its rules: " + text}}
+	return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not tell its rules: " + text}}
 }
 
 // needDays is how long an upload can be completed: 7 days, and one behind them.
@@ -41,7 +41,7 @@ func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
 	}
 	found := []Finding{uploads, expires("lifecycle: parts expire", "nothing aborts what is never completed in parts", days)}
 	if n := firstDays(rules, kept, expiration); n != 0 {
-		found = append(found, Finding{"lifecycle: published files", Wrong, fmt.Sprintf("they are removed from %s after %d days", kept, n)})
+		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("they are removed from %s after %d days", kept, n)})
 	}
 	return found
 }
@@ -49,11 +49,11 @@ func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
 func expires(what, missing string, days int32) Finding {
 	switch {
 	case days == 0:
-		return Finding{what, Missing, missing}
+		return Finding{What: what, State: Missing, Detail: missing}
 	case days < needDays:
-		return Finding{what, Wrong, fmt.Sprintf("after %d days, while uploads can be completed for %d", days, needDays)}
+		return Finding{What: what, State: Wrong, Detail: fmt.Sprintf("after %d days, while uploads can be completed for %d", days, needDays)}
 	}
-	return Finding{what, Good, fmt.Sprintf("after %d days", days)}
+	return Finding{What: what, State: Good, Detail: fmt.Sprintf("after %d days", days)}
 }
 
 // firstDays returns after how many days the first of the rules does something to all that is under a prefix, or 0 if

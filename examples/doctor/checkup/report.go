@@ -1,9 +1,18 @@
-package main
+package checkup
 
-// Report is what -json prints.
+import (
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/s3presign/presign/internal/profile"
+)
+
+// Report is everything that the doctor found. The flag -report prints it.
 type Report struct {
 	Bucket   string `json:"bucket"`
 	Endpoint string `json:"endpoint"` // the host that grants are for
+	Server   string `json:"server"`   // as the store names itself, or empty
 	Region   string `json:"region"`
 	Prefix   string `json:"prefix"` // the doctor's own, of which nothing is left
 
@@ -11,14 +20,50 @@ type Report struct {
 	Enforced    bool         `json:"enforced"`
 	Constraints []Constraint `json:"constraints"`
 	Around      []Finding    `json:"around"`
-	Paste       Paste        `json:"paste"`
+	Paste       []Document   `json:"paste"` // what is missing, to paste
 }
+
+// rows returns the names of the constraints with one of the verdicts.
+func (r *Report) rows(verdicts ...Verdict) (names []string) {
+	for _, c := range r.Constraints {
+		if slices.Contains(verdicts, c.Verdict) {
+			names = append(names, c.name())
+		}
+	}
+	return names
+}
+
+// profile returns what NewSigner obeys.
+func (r *Report) profile(now time.Time) *profile.Profile {
+	p := &profile.Profile{
+		Format: profile.Format, Store: r.Server, Host: r.Endpoint, Bucket: r.Bucket, Doctor: version(),
+		Date: now.UTC().Format(time.DateOnly), Constraints: make(map[string]profile.Verdict),
+	}
+	for _, c := range r.Constraints {
+		if c.Found != "" {
+			p.Constraints[c.name()] = c.Found
+		}
+	}
+	return p
+}
+
+// version returns the version of the doctor.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func (c Constraint) name() string { return c.Kind + ": " + c.Constraint }
 
 // Constraint is what the store makes of one constraint for one kind of request.
 type Constraint struct {
 	Kind       string  `json:"kind"` // PUT, form, part, completion
 	Constraint string  `json:"constraint"`
 	Verdict    Verdict `json:"verdict"`
+	// Found is the verdict in a profile, or empty if the profile has none.
+	Found profile.Verdict `json:"found,omitempty"`
 
 	// Answers are status and code of the store to what was tried, to the plainest attempt first: its refusals, if it
 	// refused what it had to, or else what it answered to that which it should have refused.
@@ -61,6 +106,8 @@ type Finding struct {
 	What   string `json:"what"`
 	State  State  `json:"state"`
 	Detail string `json:"detail,omitempty"`
+	// Rights reports that a policy of IAM would mend it.
+	Rights bool `json:"rights,omitempty"`
 }
 
 // State is one of these.
@@ -74,11 +121,3 @@ const (
 	Unknown State = "unknown"
 	Info    State = "info"
 )
-
-// Paste holds what to give the bucket and the roles, as the AWS CLI takes it.
-type Paste struct {
-	CORS        CORS      `json:"cors"`
-	Lifecycle   Lifecycle `json:"lifecycle"`
-	SigningRole Document  `json:"signing_role"`
-	StoreRole   Document  `json:"store_role"`
-}

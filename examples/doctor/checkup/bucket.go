@@ -1,0 +1,199 @@
+package checkup
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/s3presign/presign"
+)
+
+// location is a bucket as the flags describe it.
+type location struct {
+	bucket, region, endpoint    string
+	public                      string // endpoint that clients reach, if it is another one
+	pathStyle                   *bool
+	prefix, final, origin       string
+	profile, storeProfile, role string
+}
+
+func (l location) check() error {
+	var faults []error
+	if l.bucket == "" {
+		faults = append(faults, errors.New("-bucket must be set"))
+	}
+	// The library validates its own parameters. Region and credentials do not matter for that.
+	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("none", "none", "")})
+	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final), l.options()...); err != nil {
+		faults = append(faults, fmt.Errorf("-bucket, -prefix, -final and -public-endpoint: %w", err))
+	}
+	if o, err := url.Parse(l.origin); l.origin != "" && (err != nil || o.Host == "" || l.origin != o.Scheme+"://"+o.Host) {
+		faults = append(faults, fmt.Errorf("-origin must be a scheme and a host, such as https://app.example.com, got %q", l.origin))
+	}
+	return errors.Join(faults...)
+}
+
+func (l location) options() []presign.SignerOption {
+	if l.public == "" {
+		return nil
+	}
+	return []presign.SignerOption{presign.WithPublicEndpoint(l.public)}
+}
+
+// patient is a bucket to examine.
+type patient struct {
+	signing, store *s3.Client // two roles, or one
+	bucket         string
+	prefix, final  string // of a service's policy
+	origin         string // empty if no flag set it
+	options        []presign.SignerOption
+	replace        bool // the store takes no If-None-Match
+	session        aws.Credentials
+	sessionURL     string // the endpoint for session, if it is another one
+	http           *http.Client
+	heard          *listener // to what the store answers to the SDK
+	own            string    // the last part of the doctor's own prefixes
+	progress       func(done, all int)
+}
+
+const exampleOrigin = "https://app.example.com"
+
+func (l location) open(ctx context.Context) (*patient, error) {
+	p := &patient{
+		bucket: l.bucket, prefix: l.prefix, final: l.final, origin: l.origin, options: l.options(), http: newHTTPClient(),
+		heard: new(listener), own: "doctor-" + strings.ToLower(rand.Text()[:12]) + "/",
+	}
+	signing, cfg, err := l.client(ctx, l.profile, p.heard)
+	if err != nil {
+		return nil, err
+	}
+	p.signing, p.store = signing, signing
+	if l.storeProfile != "" {
+		if p.store, _, err = l.client(ctx, l.storeProfile, p.heard); err != nil {
+			return nil, err
+		}
+	}
+	if p.session, err = signing.Options().Credentials.Retrieve(ctx); err != nil {
+		return nil, err
+	}
+	if p.session.SessionToken != "" {
+		return p, nil
+	}
+	p.session = aws.Credentials{}
+	if l.role != "" {
+		if p.session, err = presign.AssumeRole(l.sts(cfg), l.role, nil).Retrieve(ctx); err != nil {
+			return nil, fmt.Errorf("-role: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// sts returns a client of the endpoint's own STS. AWS_ENDPOINT_URL_STS names another.
+func (l location) sts(cfg aws.Config) *sts.Client {
+	return sts.NewFromConfig(cfg, func(o *sts.Options) {
+		if endpoint := cmp.Or(l.endpoint, os.Getenv("AWS_ENDPOINT_URL_S3")); endpoint != "" && os.Getenv("AWS_ENDPOINT_URL_STS") == "" {
+			o.BaseEndpoint = &endpoint
+		}
+	})
+}
+
+// newHTTPClient returns a client that follows no redirect: the URL of a grant would be
+// sent along as the Referer.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Timeout:       time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// client returns a client with the credentials of a profile.
+func (l location) client(ctx context.Context, profile string, heard *listener) (*s3.Client, aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region), config.WithSharedConfigProfile(profile))
+	if err != nil {
+		return nil, cfg, err
+	}
+	if cfg.Region == "" {
+		return nil, cfg, errors.New("-region or AWS_REGION must be set; many stores other than AWS accept us-east-1")
+	}
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		if l.endpoint != "" {
+			o.BaseEndpoint = &l.endpoint
+		}
+		o.UsePathStyle = o.BaseEndpoint != nil // a host name for each bucket needs DNS
+		if l.pathStyle != nil {
+			o.UsePathStyle = *l.pathStyle
+		}
+		// Cases of their own find out how the store treats checksums.
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+		heard.client = cmp.Or[s3.HTTPClient](o.HTTPClient, awshttp.NewBuildableClient())
+		o.HTTPClient = heard
+	}), cfg, nil
+}
+
+// listener is an HTTP client that notes the region that a store names when it rejects
+// a request. It is safe for concurrent use.
+type listener struct {
+	client s3.HTTPClient
+
+	mu     sync.Mutex
+	region string
+}
+
+// Do implements s3.HTTPClient.
+func (l *listener) Do(r *http.Request) (*http.Response, error) {
+	response, err := l.client.Do(r)
+	if err != nil || response.StatusCode < 300 {
+		return response, err
+	}
+	region := response.Header.Get("x-amz-bucket-region")
+	if body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10)); err == nil {
+		var fault struct{ Region string }
+		if xml.Unmarshal(body, &fault) == nil && fault.Region != "" {
+			region = fault.Region
+		}
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+	}
+	if region != "" {
+		l.mu.Lock()
+		l.region = region
+		l.mu.Unlock()
+	}
+	return response, nil
+}
+
+// named returns the region that the store named last, or "".
+func (l *listener) named() string {
+	if l == nil {
+		return ""
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.region
+}
+
+// uploads is the prefix of what the doctor uploads, published that of what it copies.
+func (p *patient) uploads() string { return p.prefix + p.own }
+
+func (p *patient) published() string { return cmp.Or(p.final, p.prefix) + p.own }

@@ -1,0 +1,260 @@
+package checkup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/profile"
+	"github.com/s3presign/presign/internal/test/conformance"
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// careless is a store that verifies nothing: it signs each request itself and answers
+// success, whatever comes of it.
+type careless struct{ server *s3test.Server }
+
+func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	header, address := r.Header.Clone(), *r.URL
+	status := http.StatusOK
+	if kind, parameters, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
+		address.Path, header, body = c.form(address.Path, header, body, parameters["boundary"])
+		r.Method, status = http.MethodPut, http.StatusNoContent
+	}
+	query := address.Query()
+	for name := range query {
+		if strings.HasPrefix(name, "X-Amz-") {
+			query.Del(name)
+		}
+	}
+	address.RawQuery, address.RawPath = query.Encode(), ""
+	for name := range header {
+		lower := strings.ToLower(name)
+		if lower == "authorization" || lower == "if-none-match" || lower == "content-md5" || lower == "x-amz-content-sha256" || strings.HasPrefix(lower, "x-amz-checksum-") {
+			header.Del(name)
+		}
+	}
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, address.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header = header
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	request.Header.Set("X-Amz-Content-Sha256", hash)
+	credentials := aws.Credentials{AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
+	if err := v4.NewSigner().SignHTTP(r.Context(), credentials, request, hash, "s3", "us-east-1", time.Now()); err != nil {
+		return nil, err
+	}
+	response, err := c.server.HTTPClient().Transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	_ = response.Body.Close()
+	answer := httptest.NewRecorder()
+	answer.WriteHeader(status)
+	return answer.Result(), nil
+}
+
+// form turns a form into the PUT that it asks for.
+func (c careless) form(path string, header http.Header, body []byte, boundary string) (string, http.Header, []byte) {
+	parsed, err := multipart.NewReader(bytes.NewReader(body), boundary).ReadForm(1 << 20)
+	if err != nil {
+		return path, header, nil
+	}
+	header.Del("Content-Type")
+	for name, values := range parsed.Value {
+		lower := strings.ToLower(name)
+		switch {
+		case lower == "key":
+			path = strings.TrimRight(path, "/") + "/" + values[0]
+		case lower == "acl":
+			header.Set("x-amz-acl", values[0])
+		case strings.HasPrefix(lower, "x-amz-meta-"), slices.Contains([]string{"content-type", "content-disposition", "cache-control"}, lower):
+			header.Set(name, values[len(values)-1])
+		}
+	}
+	var file []byte
+	for _, files := range parsed.File {
+		opened, err := files[0].Open()
+		if err != nil {
+			continue
+		}
+		file, _ = io.ReadAll(opened)
+		_ = opened.Close()
+	}
+	return path, header, file
+}
+
+// forgetful makes the store ignore what completion relies on.
+func forgetful(server *s3test.Server) {
+	server.Fail(func(operation string, r *http.Request) s3test.Fault {
+		switch operation {
+		case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObject", "GetObject":
+			for _, name := range []string{"If-None-Match", "If-Match", "x-amz-copy-source-if-match", "x-amz-mp-object-size", "x-amz-checksum-crc32c"} {
+				r.Header.Del(name)
+			}
+		}
+		return s3test.None
+	})
+}
+
+func newTarget(server *s3test.Server) conformance.Target {
+	session := aws.Credentials{AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}
+	server.AddCredentials(session)
+	return conformance.Target{
+		Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Prefix: "incoming/", FinalPrefix: "files/", Session: session,
+	}
+}
+
+// casesOf returns the cases of a constraint.
+func casesOf(name string) (cases []conformance.Case) {
+	for _, c := range conformance.Cases() {
+		if string(c.Kind)+": "+string(c.Constraint) == name {
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+// run runs cases against the s3test server. Cheats go through cheating, if it is set.
+func run(t *testing.T, name string, server *s3test.Server, through http.RoundTripper) (row Constraint) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		target := newTarget(server)
+		if name == "completion: parts as they arrived" && through != nil {
+			target.Client, through = server.S3(func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: through} }), nil
+		}
+		require.NoError(t, target.Prepare(t.Context()))
+		if through != nil {
+			target.HTTP = &http.Client{Transport: through}
+		}
+		var results []conformance.Result
+		for _, c := range casesOf(name) {
+			results = append(results, target.Run(t.Context(), c))
+		}
+		rows := judge(results)
+		require.Len(t, rows, 1)
+		row = rows[0]
+	})
+	return row
+}
+
+// completing answers every CompleteMultipartUpload with success.
+type completing struct{ http.RoundTripper }
+
+func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
+		return c.RoundTripper.RoundTrip(r)
+	}
+	answer := httptest.NewRecorder()
+	_, key, _ := strings.Cut(r.URL.Path, "/files/")
+	_, _ = answer.WriteString("<CompleteMultipartUploadResult><Key>files/" + key + "</Key><ETag>&quot;0&quot;</ETag></CompleteMultipartUploadResult>")
+	return answer.Result(), nil
+}
+
+// rejecting answers every request with 501.
+var rejecting = transport(func(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	answer.WriteHeader(http.StatusNotImplemented)
+	return answer.Result(), nil
+})
+
+// TestEveryConstraint checks that each row is enforced by a strict store, and not by
+// one that breaks this constraint.
+func TestEveryConstraint(t *testing.T) {
+	for _, name := range profile.Names() {
+		t.Run(name, func(t *testing.T) {
+			want := Enforced
+			if strings.HasSuffix(name, string(conformance.OtherHeaders)) {
+				want = Admitted
+			}
+			require.Equal(t, want, run(t, name, s3test.New(), nil).Verdict)
+
+			broken := NotEnforced
+			server := s3test.New()
+			var through http.RoundTripper = careless{server}
+			kind, constraint, _ := strings.Cut(name, ": ")
+			switch {
+			case want == Admitted:
+				broken = Admitted
+			case kind == "completion":
+				through = nil
+				if constraint == "parts as they arrived" {
+					through = completing{server.HTTPClient().Transport}
+				}
+				forgetful(server)
+				if !neededByPolicies(name) {
+					broken = MadeGood
+				}
+				switch constraint {
+				case "pinned copy of joined parts", "pinned delete of joined parts":
+					server.Fail(refuse("CopyObject", "DeleteObject"))
+				}
+			case constraint == string(conformance.Honest), constraint == string(conformance.BareParts), constraint == string(conformance.PartAgain):
+				through, broken = rejecting, NotOffered
+			case name == "part: no unsigned x-amz-* header": // a store that obeyed one would store something else
+				through = transport(func(r *http.Request) (*http.Response, error) {
+					if r.Header.Get("x-amz-acl") != "" {
+						r.Body = io.NopCloser(bytes.NewReader(bytes.ToUpper(conformance.Body)))
+					}
+					return careless{server}.RoundTrip(r)
+				})
+			case name == "part: headers of the policy":
+				broken = NotOffered // completion rejects the upload
+				server.Fail(func(operation string, r *http.Request) s3test.Fault {
+					if operation == "CreateMultipartUpload" {
+						r.Header.Set("Cache-Control", "public")
+					}
+					return s3test.None
+				})
+				through = nil
+			case name == "part: tags":
+				server.Fail(func(operation string, r *http.Request) s3test.Fault {
+					r.Header.Del("x-amz-tagging")
+					return s3test.None
+				})
+				through = nil
+			}
+			row := run(t, name, server, through)
+			require.Equal(t, broken, row.Verdict, "%+v", row)
+			if broken == NotEnforced {
+				require.NotEmpty(t, row.Instead)
+				require.Equal(t, profile.NotEnforced, row.Found)
+			}
+		})
+	}
+}
+
+// refuse makes the store reject operations.
+func refuse(operations ...string) func(string, *http.Request) s3test.Fault {
+	return func(operation string, _ *http.Request) s3test.Fault {
+		if slices.Contains(operations, operation) {
+			return s3test.NotImplemented
+		}
+		return s3test.None
+	}
+}

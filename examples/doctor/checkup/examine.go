@@ -1,0 +1,122 @@
+package checkup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/s3presign/presign/internal/test/conformance"
+)
+
+const (
+	atOnce      = 8 // cases
+	cleanupTime = 5 * time.Minute
+	longestSkew = time.Minute // that is waited for
+)
+
+// examine makes a Report. It removes everything that it uploaded. The error left says
+// what could not be removed; err says why there is no Report.
+func (p *patient) examine(ctx context.Context) (r *Report, left, err error) {
+	clock, err := p.clock(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	target := conformance.Target{
+		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
+		Options: p.options, Session: p.session, SessionURL: p.sessionURL,
+		Behind: min(max(clock.behind+clock.within, 0), longestSkew),
+	}
+	put := target.Prepare(ctx)
+	if _, other := conformance.AnswerOf(put); put != nil && other == nil { // the store rejected it, so nothing is left
+		return nil, nil, p.diagnose(ctx, clock, put)
+	}
+	defer func() {
+		// Requests that were cut off may still arrive.
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		if cleanErr := p.clean(cleaning); cleanErr != nil {
+			left = fmt.Errorf("something may be left under %s and %s: %w", p.uploads(), p.published(), cleanErr)
+		}
+	}()
+	if put != nil {
+		return nil, nil, fmt.Errorf("the store could not be asked to store an object under %s: %w", p.prefix, put)
+	}
+	if err := p.removable(ctx, target.Private()); err != nil {
+		return nil, nil, err
+	}
+	if target.Replace, err = p.plainest(ctx, target); err != nil {
+		return nil, nil, err
+	}
+	p.replace = target.Replace
+	results, err := p.runAll(ctx, target)
+	if err != nil {
+		return nil, nil, err
+	}
+	r = &Report{
+		Bucket: p.bucket, Endpoint: clock.host, Server: clock.server, Region: p.signing.Options().Region, Prefix: p.uploads(),
+		Constraints: judge(results),
+	}
+	r.Enforced = len(r.rows(NotEnforced, Unproven)) == 0
+	if r.Around, err = p.around(ctx, clock, r.Constraints); err != nil {
+		return nil, nil, err
+	}
+	r.Paste = p.paste(r)
+	return r, nil, nil
+}
+
+// plainest uploads honestly by PUT, and reports whether the store takes the upload
+// only without If-None-Match.
+func (p *patient) plainest(ctx context.Context, target conformance.Target) (replace bool, err error) {
+	honest := conformance.Cases()[0]
+	first := target.Run(ctx, honest)
+	if first.Err != nil || first.Answer.Accepted() {
+		return false, first.Err
+	}
+	target.Replace = true
+	again := target.Run(ctx, honest)
+	if again.Err != nil || again.Answer.Accepted() {
+		return true, again.Err
+	}
+	return false, p.explainPUT(ctx, first.Answer)
+}
+
+// runAll runs the matrix, some cases at a time.
+func (p *patient) runAll(ctx context.Context, target conformance.Target) ([]conformance.Result, error) {
+	cases := conformance.Cases()
+	results := make([]conformance.Result, len(cases))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range atOnce {
+		workers.Go(func() {
+			for i := range next {
+				if cases[i].Session && !target.Session.HasKeys() {
+					results[i] = conformance.Result{Case: cases[i], Err: errNoSession}
+					continue
+				}
+				results[i] = target.Run(ctx, cases[i])
+			}
+		})
+	}
+	for i := range cases {
+		if ctx.Err() != nil {
+			break
+		}
+		if p.progress != nil {
+			p.progress(i, len(cases))
+		}
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	if p.progress != nil {
+		p.progress(len(cases), len(cases))
+	}
+	if ctx.Err() != nil {
+		return nil, errors.New("interrupted; everything that was uploaded is removed")
+	}
+	return results, nil
+}
+
+var errNoSession = errors.New("the credentials have no session token; -role would get some")

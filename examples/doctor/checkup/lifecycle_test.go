@@ -1,0 +1,59 @@
+package checkup
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+)
+
+func states(r *Report) map[string]State {
+	found := make(map[string]State)
+	for _, f := range r.Around {
+		found[f.What] = f.State
+	}
+	return found
+}
+
+// TestLifecycle checks which rules remove what is never completed.
+func TestLifecycle(t *testing.T) {
+	rule := func(prefix string, expiry, abort int32, change ...func(*types.LifecycleRule)) types.LifecycleRule {
+		r := types.LifecycleRule{Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix}}
+		if expiry > 0 {
+			r.Expiration = &types.LifecycleExpiration{Days: &expiry}
+		}
+		if abort > 0 {
+			r.AbortIncompleteMultipartUpload = &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: &abort}
+		}
+		for _, c := range change {
+			c(&r)
+		}
+		return r
+	}
+	p := &patient{prefix: "incoming/", final: "files/"}
+	for name, c := range map[string]struct {
+		rules                    []types.LifecycleRule
+		uploads, parts, finished State
+	}{
+		"none":                {nil, Missing, Missing, ""},
+		"the README's":        {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
+		"by prefix":           {[]types.LifecycleRule{rule("incoming/", 10, 9), rule("files/", 0, 9)}, Good, Good, ""},
+		"too soon":            {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
+		"the sooner counts":   {[]types.LifecycleRule{rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30)}, Wrong, Wrong, ""},
+		"copies forgotten":    {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
+		"for all":             {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
+		"of another prefix":   {[]types.LifecycleRule{rule("incoming/a/", 10, 10), rule("other/", 10, 10)}, Missing, Missing, ""},
+		"disabled":            {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Status = types.ExpirationStatusDisabled })}, Missing, Missing, ""},
+		"for some sizes only": {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Filter.ObjectSizeGreaterThan = aws.Int64(1) })}, Missing, Missing, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := states(&Report{Around: p.expiries(c.rules)})
+			require.Equal(t, c.uploads, found["lifecycle: uploads expire"])
+			require.Equal(t, c.parts, found["lifecycle: parts expire"])
+			require.Equal(t, c.finished, found["lifecycle: published files"])
+		})
+	}
+	p.final = ""
+	require.Equal(t, Info, p.expiries(nil)[0].State)
+}

@@ -1,0 +1,310 @@
+package checkup
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/s3presign/presign/internal/test/conformance"
+)
+
+// printer prints a Report for people.
+type printer struct {
+	w      io.Writer
+	width  int
+	colors bool
+	err    error
+}
+
+func newPrinter(w io.Writer) *printer {
+	width, colors := terminal(w)
+	return &printer{w: w, width: width, colors: colors}
+}
+
+// Colors, as terminals take them.
+const (
+	green, yellow, red, dim, bold = "32", "33", "31", "2", "1"
+)
+
+func (p *printer) color(code, text string) string {
+	if !p.colors || code == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+// mark is how a verdict or a state looks.
+type mark struct{ sign, color string }
+
+var marks = map[string]mark{
+	string(Enforced): {"✓", green}, string(NotEnforced): {"✗", red}, string(MadeGood): {"~", yellow}, string(Admitted): {"·", dim},
+	string(NotOffered): {"–", dim}, string(NotTried): {"–", dim}, string(Unproven): {"?", yellow},
+	string(Good): {"✓", green}, string(Missing): {"!", yellow}, string(Wrong): {"!", yellow}, string(Unknown): {"?", yellow}, string(Info): {"·", dim},
+}
+
+var titles = map[string]string{
+	string(conformance.PUT):        "PUT: the URL of a file",
+	string(conformance.Form):       "Form: a POST policy",
+	string(conformance.PartURL):    "Part: the URL of a part of a file",
+	string(conformance.Completion): "Completion: what the service asks of the store",
+}
+
+const (
+	constraintWidth = 30
+	verdictWidth    = 14
+)
+
+// grouped returns constraints with those on checksums that came out alike in one.
+func grouped(rows []Constraint) (groups []Constraint) {
+	const checksum = "checksum "
+	for _, c := range rows {
+		algorithm, ok := strings.CutPrefix(c.Constraint, checksum)
+		last := len(groups) - 1
+		if ok && last >= 0 && groups[last].Kind == c.Kind && groups[last].Verdict == c.Verdict && strings.HasPrefix(groups[last].Constraint, checksum) {
+			groups[last].Constraint += ", " + algorithm
+			groups[last].Cases = append(slices.Clone(groups[last].Cases), c.Cases...)
+			groups[last].Unknown = append(slices.Clone(groups[last].Unknown), c.Unknown...)
+			continue
+		}
+		groups = append(groups, c)
+	}
+	return groups
+}
+
+// report prints the verdict first, then what to change, and then the details. Without
+// verbose, constraints that are enforced are only named.
+func (p *printer) report(full *Report, verbose bool) error {
+	short := *full
+	short.Constraints = grouped(full.Constraints)
+	r := &short
+	p.summary(r)
+	p.changes(r)
+	if len(r.rows(NotTried)) > 0 {
+		p.line("")
+		p.text("", "Session tokens were not tried: "+errNoSession.Error()+".")
+	}
+	for _, kind := range []conformance.Kind{conformance.PUT, conformance.Form, conformance.PartURL, conformance.Completion} {
+		p.kind(r, string(kind), verbose)
+	}
+	p.around(r, verbose)
+	for _, d := range r.Paste {
+		p.document(d)
+	}
+	if verbose {
+		p.text("", "\u2713 enforced  \u2717 not enforced  ~ not, but completion checks  \u00b7 accepted by AWS, too  \u2013 not offered or not tried  ? unproven. "+
+			"Each line ends with what the store answered, to the plainest attempt first.")
+	}
+	return p.err
+}
+
+// summary prints the verdict in one line.
+func (p *printer) summary(r *Report) {
+	where := r.Bucket + " at " + r.Endpoint
+	defer p.findings(r)
+	broken, unproven := r.rows(NotEnforced), r.rows(Unproven)
+	switch {
+	case r.Enforced:
+		p.line("%s", p.color(green, fmt.Sprintf("\u2713 %s enforces everything that the library promises.", where)))
+	case len(broken) > 0:
+		p.line("%s", p.color(red, fmt.Sprintf("\u2717 %s does not enforce %s.", where, counted(len(broken), "constraint"))))
+	default:
+		p.line("%s", p.color(yellow, fmt.Sprintf("? %s could not be shown to enforce %s.", where, counted(len(unproven), "constraint"))))
+	}
+}
+
+// findings prints how many of the things around the store need attention.
+func (p *printer) findings(r *Report) {
+	n := 0
+	for _, f := range r.Around {
+		if f.State == Missing || f.State == Wrong {
+			n++
+		}
+	}
+	if n > 0 {
+		p.line("%s", p.color(yellow, fmt.Sprintf("! Around it, %s missing or wrong.", counted(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
+	}
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// changes prints each way out once, with the constraints that it is for.
+func (p *printer) changes(r *Report) {
+	var ways answers
+	names := make(map[string][]string)
+	for _, c := range r.Constraints {
+		if c.Instead == "" || c.Verdict == MadeGood {
+			continue
+		}
+		ways.add(c.Instead)
+		names[c.Instead] = append(names[c.Instead], c.name())
+	}
+	if len(ways) == 0 {
+		return
+	}
+	p.line("\n%s", p.color(bold, "What to change"))
+	for _, way := range ways {
+		p.text("  \u2192 ", upperFirst(way)+" ("+strings.Join(names[way], ", ")+").")
+	}
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// kind prints the constraints of one kind of request.
+func (p *printer) kind(r *Report, kind string, verbose bool) {
+	p.line("\n%s", p.color(bold, titles[kind]))
+	short := make(map[Verdict][]string)
+	for _, c := range r.Constraints {
+		switch {
+		case c.Kind != kind:
+		case verbose:
+			p.constraint(c)
+		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == Admitted, c.Verdict == NotOffered && c.Note == "":
+			short[c.Verdict] = append(short[c.Verdict], c.Constraint)
+		}
+	}
+	if verbose {
+		return
+	}
+	p.names(Enforced, "", short[Enforced])
+	for _, c := range r.Constraints {
+		if c.Kind == kind && !slices.Contains(short[c.Verdict], c.Constraint) {
+			p.constraint(c)
+		}
+	}
+	if len(short[Enforced]) > 0 { // otherwise the whole kind is not offered
+		p.names(NotOffered, "not offered: ", short[NotOffered])
+	}
+}
+
+// names prints the names of constraints that came out alike.
+func (p *printer) names(v Verdict, title string, names []string) {
+	if len(names) > 0 {
+		p.text("  "+marks[string(v)].sign+" ", title+strings.Join(names, ", "))
+	}
+}
+
+func (p *printer) around(r *Report, verbose bool) {
+	p.line("\n%s", p.color(bold, "Around it"))
+	var good []string
+	for _, f := range r.Around {
+		if f.State == Good && !verbose {
+			good = append(good, f.What)
+			continue
+		}
+		m := marks[string(f.State)]
+		p.text("  "+m.sign+" ", f.What+": "+f.Detail)
+	}
+	if len(good) > 0 {
+		p.text("  "+marks[string(Good)].sign+" ", strings.Join(good, ", "))
+	}
+}
+
+func (p *printer) constraint(c Constraint) {
+	m := marks[string(c.Verdict)]
+	answers := p.fit(c.Answers, p.width-4-constraintWidth-1-verdictWidth-1)
+	p.line("  %s %s %s %s", p.color(m.color, m.sign), pad(c.Constraint, constraintWidth),
+		p.color(m.color, pad(string(c.Verdict), verdictWidth)), answers)
+	if c.Verdict != Admitted {
+		p.broken(c.Cases)
+	}
+	for _, unknown := range c.Unknown {
+		p.text("      ", unknown)
+	}
+	if c.Note != "" {
+		p.text("      ", c.Note)
+	}
+	if c.Instead != "" && c.Verdict == MadeGood {
+		p.text("      ", c.Instead)
+	}
+}
+
+// broken names the cases in which a constraint was not kept, by what happened.
+func (p *printer) broken(cases []Case) {
+	var reasons answers
+	names := make(map[string][]string)
+	for _, c := range cases {
+		if c.Broken != "" {
+			reasons.add(c.Broken)
+			names[c.Broken] = append(names[c.Broken], c.Name)
+		}
+	}
+	for _, reason := range reasons {
+		p.text("      ", reason+": "+strings.Join(names[reason], ", "))
+	}
+}
+
+// fit joins as many answers as there is room for.
+func (p *printer) fit(answers []string, room int) string {
+	if len(answers) == 0 {
+		return ""
+	}
+	joined := answers[0]
+	for i, answer := range answers[1:] {
+		more := fmt.Sprintf(" +%d", len(answers)-1-i)
+		if utf8.RuneCountInString(joined+", "+answer) > room-len(more) {
+			if utf8.RuneCountInString(joined+more) <= room {
+				joined += more
+			}
+			return joined
+		}
+		joined += ", " + answer
+	}
+	return joined
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+}
+
+// text prints a text in lines that fit.
+func (p *printer) text(indent, text string) {
+	line := ""
+	flush := func() {
+		p.line("%s%s", indent, p.color(dim, line))
+		indent, line = strings.Repeat(" ", utf8.RuneCountInString(indent)), ""
+	}
+	for _, word := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(indent+line+" "+word) > p.width {
+			flush()
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	if line != "" {
+		flush()
+	}
+}
+
+// innermost are lists and objects that hold no others. They go on one line.
+var innermost = regexp.MustCompile(`[\[{][^\[\]{}]+[\]}]`)
+
+func (p *printer) document(d Document) {
+	p.line("\n%s", p.color(bold, d.Title))
+	if d.Command != "" {
+		p.line("%s", d.Command)
+	}
+	if d.Content == nil {
+		return
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, d.Content, "", "  "); err != nil {
+		p.err = err
+		return
+	}
+	p.line("%s", innermost.ReplaceAllStringFunc(indented.String(), oneLine))
+}

@@ -1,0 +1,291 @@
+package checkup
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/profile"
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// quirk answers a request in place of the store, or changes it and returns nil.
+type quirk func(*http.Request) *http.Response
+
+// answer returns a response of a store.
+func answer(status int, code string, more ...string) *http.Response {
+	recorder := httptest.NewRecorder()
+	recorder.Header().Set("Content-Type", "application/xml")
+	recorder.WriteHeader(status)
+	if code != "" {
+		_, _ = fmt.Fprintf(recorder, "<Error><Code>%s</Code><Message>no</Message>%s</Error>", code, strings.Join(more, ""))
+	}
+	return recorder.Result()
+}
+
+// examineQuirks examines an s3test server with quirks. Without any, it lists folders.
+func examineQuirks(t *testing.T, change func(*patient), quirks ...quirk) (r *Report, left, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New()
+		through := &http.Client{CheckRedirect: server.HTTPClient().CheckRedirect, Transport: transport(func(r *http.Request) (*http.Response, error) {
+			for _, q := range quirks {
+				if response := q(r); response != nil {
+					response.Request = r
+					if r.Body != nil {
+						_, _ = io.Copy(io.Discard, r.Body)
+					}
+					return response, nil
+				}
+			}
+			response, err := server.HTTPClient().Transport.RoundTrip(r)
+			if err == nil && len(quirks) == 0 {
+				addFolder(r, response)
+			}
+			return response, err
+		})}
+		heard := &listener{client: through}
+		client := server.S3(func(o *s3.Options) { o.HTTPClient = heard })
+		p := &patient{
+			signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-quirk/",
+			http: through, heard: heard, origin: "https://shop.example",
+		}
+		if change != nil {
+			change(p)
+		}
+		r, left, err = p.examine(t.Context())
+		require.Empty(t, server.Objects(p.bucket))
+	})
+	return r, left, err
+}
+
+// secondLife takes the first X-Amz-Expires of a URL.
+func secondLife() quirk { // R1
+	return func(r *http.Request) *http.Response {
+		if strings.Count(r.URL.RawQuery, "X-Amz-Expires=") == 2 {
+			r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "&X-Amz-Expires=604800", "", 1)
+		}
+		return nil
+	}
+}
+
+// ignoring ignores what it does not know.
+func ignoring() quirk { // R2
+	return func(r *http.Request) *http.Response {
+		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+			r.URL.RawQuery = ""
+		}
+		if r.Header.Get("x-amz-copy-source") == "" {
+			r.Header.Del("x-amz-copy-source-range")
+		}
+		return nil
+	}
+}
+
+// bareParts takes only parts with a checksum for uploads that were begun with one.
+func bareParts() quirk { // R8
+	var mu sync.Mutex
+	with := make(map[string]bool) // paths
+	return func(r *http.Request) *http.Response {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
+			with[r.URL.Path] = r.Header.Get("x-amz-checksum-algorithm") != ""
+			return nil
+		}
+		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") && with[r.URL.Path] && !strings.Contains(r.URL.RawQuery, "x-amz-checksum-") &&
+			r.Header.Get("x-amz-checksum-crc32") == "" && r.Header.Get("x-amz-checksum-crc32c") == "" && r.Header.Get("x-amz-checksum-crc64nvme") == "" {
+			return answer(http.StatusBadRequest, "InvalidArgument")
+		}
+		return nil
+	}
+}
+
+// minIO is the name and the lifecycle rules of MinIO, which has none.
+func minIO() quirk { // R4
+	return func(r *http.Request) *http.Response {
+		switch {
+		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == s3test.DefaultBucket && r.URL.RawQuery == "":
+			response := answer(http.StatusOK, "")
+			response.Header.Set("Server", "MinIO")
+			return response
+		case r.Method == http.MethodGet && r.URL.Query().Has("lifecycle"):
+			return answer(http.StatusNotFound, "NoSuchLifecycleConfiguration")
+		}
+		return nil
+	}
+}
+
+// TestQuirks checks the verdicts on each quirk alone: nothing is called broken that a
+// store enforces in its own way.
+func TestQuirks(t *testing.T) {
+	for name, c := range map[string]struct {
+		quirks     []quirk
+		notOffered []string
+		madeGood   []string
+	}{
+		"R1: the second life counts for nothing": {[]quirk{secondLife()}, nil, nil},
+		"R2: ignores what it does not know":      {[]quirk{ignoring()}, nil, nil},
+		"R3: lists folders":                      {nil, nil, nil},
+		"R3: takes a part once":                  {[]quirk{once()}, []string{"part: a part sent again"}, nil},
+		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
+			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" && r.Header.Get("x-amz-copy-source") == "" {
+				return answer(http.StatusNotImplemented, "NotImplemented")
+			}
+			return nil
+		}}, []string{"PUT: write once"}, nil},
+		"R7: no conditional copy": {[]quirk{func(r *http.Request) *http.Response {
+			if r.Header.Get("x-amz-copy-source") != "" && r.Header.Get("If-None-Match") != "" {
+				return answer(http.StatusNotImplemented, "NotImplemented")
+			}
+			return nil
+		}}, nil, []string{"completion: write once on copy"}},
+		"R8: parts need a checksum": {[]quirk{bareParts()}, []string{"part: parts without their own checksum"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, left, err := examineQuirks(t, nil, c.quirks...)
+			require.NoError(t, err)
+			require.NoError(t, left)
+			require.Empty(t, r.rows(NotEnforced, Unproven), "%+v", r.Constraints)
+			without := func(names []string) (rest []string) {
+				for _, name := range names {
+					if !strings.HasSuffix(name, "session token") {
+						rest = append(rest, name)
+					}
+				}
+				return rest
+			}
+			require.Equal(t, c.notOffered, without(r.rows(NotOffered)))
+			require.Equal(t, c.madeGood, r.rows(MadeGood))
+			require.True(t, r.Enforced)
+		})
+	}
+}
+
+// once is a store that does not replace a part by other bytes.
+func once() quirk {
+	var mu sync.Mutex
+	parts := make(map[string]string)
+	return func(r *http.Request) *http.Response {
+		if r.Method != http.MethodPut || !r.URL.Query().Has("partNumber") || r.Body == nil {
+			return nil
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		mu.Lock()
+		defer mu.Unlock()
+		id := r.URL.Query().Get("uploadId") + r.URL.Query().Get("partNumber")
+		if before, ok := parts[id]; ok && before != string(body) {
+			return answer(http.StatusNotImplemented, "NotImplemented")
+		}
+		parts[id] = string(body)
+		return nil
+	}
+}
+
+// addFolder adds the folder of an open upload to a list, as a file system would.
+func addFolder(r *http.Request, response *http.Response) {
+	prefix := r.URL.Query().Get("prefix")
+	if r.URL.Query().Get("list-type") != "2" || strings.Count(prefix, "/") != 3 {
+		return
+	}
+	body, _ := io.ReadAll(response.Body)
+	folder := "<Contents><Key>" + prefix + "</Key><Size>0</Size></Contents></ListBucketResult>"
+	body = bytes.Replace(body, []byte("</ListBucketResult>"), []byte(folder), 1)
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	response.Header.Del("Content-Length")
+}
+
+// TestNoUploadsListed checks that the report does not depend on the cleaning.
+func TestNoUploadsListed(t *testing.T) { // R6
+	r, left, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
+		if r.Method == http.MethodGet && r.URL.Query().Has("uploads") {
+			return answer(http.StatusNotImplemented, "NotImplemented")
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.True(t, r.Enforced)
+	require.ErrorContains(t, left, "something may be left under incoming/doctor-quirk/ and files/doctor-quirk/: "+
+		"the store does not list multipart uploads, so parts may be left: 501 NotImplemented")
+}
+
+// TestDiagnose checks that what keeps the doctor from examining is named.
+func TestDiagnose(t *testing.T) {
+	put := func(r *http.Request) bool { return r.Method == http.MethodPut }
+	presigned := func(r *http.Request) bool { return put(r) && r.URL.Query().Has("X-Amz-Signature") }
+	always := func(which func(*http.Request) bool, response func() *http.Response) quirk {
+		return func(r *http.Request) *http.Response {
+			if which(r) {
+				return response()
+			}
+			return nil
+		}
+	}
+	fails := func(status int, code string, more ...string) func() *http.Response {
+		return func() *http.Response { return answer(status, code, more...) }
+	}
+	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
+	for name, c := range map[string]struct {
+		quirks []quirk
+		want   string
+	}{
+		"region": {[]quirk{always(put, fails(400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>"))},
+			`wrong region: requests are signed for "us-east-1", and the bucket is in "eu-west-3"; use -region eu-west-3 (400 AuthorizationHeaderMalformed)`},
+		"region of presigned URLs": {[]quirk{always(presigned, fails(400, "AuthorizationQueryParametersError"))},
+			`wrong region: requests are signed for "us-east-1", and the store expects another; use -region (400 AuthorizationQueryParametersError)`},
+		"bucket": {[]quirk{always(put, fails(404, "NoSuchBucket"))}, `missing bucket: the store has no bucket "bucket" (404 NoSuchBucket)`},
+		"access key": {[]quirk{always(put, fails(403, "InvalidAccessKeyId"))},
+			"wrong credentials: the store rejects those of -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (403 InvalidAccessKeyId)"},
+		"secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(403, "SignatureDoesNotMatch"))},
+			"wrong credentials: the store finds the signatures wrong that are made with those of -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (403 SignatureDoesNotMatch)"},
+		"right": {[]quirk{always(put, fails(403, "AccessDenied"))},
+			"missing right: the role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)"},
+		"right to sign": {[]quirk{always(presigned, fails(403, "AccessDenied"))},
+			"missing right: the role of -profile, which signs, needs s3:PutObject under incoming/ (403 AccessDenied)"},
+		"proxy": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch"))},
+			"rewriting proxy: a proxy in front of the store changes the Host or the path of requests, because a form is accepted and every PUT is rejected; " +
+				"have it keep both, or sign for the address behind it by -endpoint and -public-endpoint (403 SignatureDoesNotMatch)"},
+		"proxy for clients": {[]quirk{always(presigned, fails(403, "SignatureDoesNotMatch"))}, "rewriting proxy: "},
+		"proxy or secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(501, "NotImplemented"))},
+			"wrong credentials or rewriting proxy: "},
+		"clock": {[]quirk{always(put, fails(403, "RequestTimeTooSkewed"))}, "wrong clock: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _, err := examineQuirks(t, func(p *patient) { p.own = "doctor-fails/" }, c.quirks...)
+			require.Nil(t, r)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+// TestOneScreen examines a store like MinIO as a new user would.
+func TestOneScreen(t *testing.T) {
+	r, left, err := examineQuirks(t, nil, secondLife(), ignoring(), minIO(), bareParts())
+	require.NoError(t, err)
+	require.NoError(t, left)
+	var printed bytes.Buffer
+	require.NoError(t, newPrinter(&printed).report(r, false))
+	lines := strings.Split(printed.String(), "\n")
+	require.Equal(t, "✓ bucket at s3.test enforces everything that the library promises.", lines[0])
+	require.Contains(t, printed.String(), "mc admin config set ALIAS api stale_uploads_expiry=192h")
+	require.Contains(t, printed.String(), "Sign parts with their checksums")
+	require.NotContains(t, printed.String(), "AbortIncompleteMultipartUpload")
+	require.NotContains(t, printed.String(), "✗")
+	require.NotContains(t, printed.String(), "IAM")
+	before, _, _ := strings.Cut(printed.String(), "\nCORS, in place")
+	require.LessOrEqual(t, strings.Count(before, "\n"), 45, printed.String())
+	p := r.profile(time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC))
+	require.Equal(t, profile.NotOffered, p.Constraints["part: parts without their own checksum"])
+	require.NoError(t, p.Check(profile.Needs{Forms: true, Large: true, Checksum: "CRC32C"}))
+}

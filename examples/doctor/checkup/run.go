@@ -1,0 +1,180 @@
+// Package checkup is the command doctor. It is a package of its own for the tests on
+// real servers, which are in another module.
+package checkup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+const (
+	healthy     = 0
+	notEnforced = 1
+	notFoundOut = 2
+)
+
+// Run runs the command with its arguments and returns the exit status.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
+	if len(args) > 0 {
+		switch args[0] {
+		case "explain":
+			return runExplain(args[1:], stdout, stderr)
+		case "policy":
+			return runPolicy(args[1:], stdout, stderr)
+		}
+	}
+	return runExamine(ctx, args, stdout, stderr)
+}
+
+// parse parses flags. If done, code is the exit status.
+func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (code int, done bool) {
+	flags.SetOutput(stderr)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return healthy, true
+	case err != nil:
+		return notFoundOut, true // flags has printed the reason
+	}
+	return healthy, false
+}
+
+// output says how to print a Report.
+type output struct{ profile, report, verbose bool }
+
+func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
+	var where location
+	var how output
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	where.register(flags)
+	flags.BoolVar(&how.profile, "json", false, "print a profile for presign.WithProfile")
+	flags.BoolVar(&how.report, "report", false, "print everything that was tried, as JSON")
+	flags.BoolVar(&how.verbose, "v", false, "print every constraint and what the store answered")
+	if code, done := parse(flags, args, stderr); done {
+		return code, nil
+	}
+	if err := where.check(); err != nil {
+		return notFoundOut, err
+	}
+	if flags.NArg() > 0 {
+		return notFoundOut, fmt.Errorf("arguments must be flags, got %q", flags.Arg(0))
+	}
+	if how.profile && how.report {
+		return notFoundOut, errors.New("-json and -report must not be set together")
+	}
+	p, err := where.open(ctx)
+	if err != nil {
+		return notFoundOut, plain(err)
+	}
+	p.progress = progress(stderr)
+	report, left, err := p.examine(ctx)
+	if err != nil {
+		return notFoundOut, plain(errors.Join(err, left))
+	}
+	if err := how.print(stdout, report); err != nil {
+		return notFoundOut, err
+	}
+	if left != nil {
+		fmt.Fprintln(stderr, "doctor:", plain(left))
+	}
+	if !report.Enforced {
+		return notEnforced, nil
+	}
+	return healthy, nil
+}
+
+func (l *location) register(flags *flag.FlagSet) {
+	flags.StringVar(&l.bucket, "bucket", "", "`name` of the bucket")
+	flags.StringVar(&l.region, "region", "", "`region` of the bucket, if AWS_REGION is not set")
+	flags.StringVar(&l.endpoint, "endpoint", "", "`URL` of a store other than AWS, if AWS_ENDPOINT_URL is not set")
+	flags.StringVar(&l.public, "public-endpoint", "", "`URL` that clients reach, as for WithPublicEndpoint")
+	flags.BoolFunc("path-style", "address the bucket by path: true unless the store is AWS", func(value string) error {
+		pathStyle, err := strconv.ParseBool(value)
+		l.pathStyle = &pathStyle
+		return err
+	})
+	flags.StringVar(&l.prefix, "prefix", "incoming/", "Policy.Prefix; the doctor uploads to a `prefix` below it")
+	flags.StringVar(&l.final, "final", "files/", "Policy.FinalPrefix, the `prefix` of what is published; may be empty")
+	flags.StringVar(&l.origin, "origin", "", "`origin` of the pages that upload, for CORS: https://app.example.com")
+	flags.StringVar(&l.profile, "profile", "", "`profile` of the role that signs")
+	flags.StringVar(&l.storeProfile, "store-profile", "", "`profile` of the role of WithStore; that of -profile if empty")
+	flags.StringVar(&l.role, "role", "", "`ARN` of a role to assume for temporary credentials, if those that sign have no session token")
+}
+
+func (o output) print(w io.Writer, r *Report) error {
+	switch {
+	case o.profile:
+		document, err := r.profile(time.Now()).Encode()
+		if err == nil {
+			_, err = w.Write(document)
+		}
+		return err
+	case o.report:
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(r)
+	}
+	return newPrinter(w).report(r, o.verbose)
+}
+
+// progress returns a function that shows on a terminal how far the doctor is, or nil.
+func progress(w io.Writer) func(done, all int) {
+	if file, ok := w.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return counter(w)
+}
+
+// counter returns a function that rewrites one line, and removes it at the end.
+func counter(w io.Writer) func(done, all int) {
+	return func(done, all int) {
+		line := fmt.Sprintf("%d of %d cases", done, all)
+		if done == all {
+			line = ""
+		}
+		fmt.Fprintf(w, "\r\x1b[K%s", line)
+	}
+}
+
+// plain returns an error without the addresses that requests went to.
+func plain(err error) error { return errors.New(withoutURLs(err.Error(), err)) }
+
+// withoutURLs takes what net/http says of URLs out of the text of an error.
+func withoutURLs(text string, err error) string {
+	if e, ok := err.(*url.Error); ok {
+		text = strings.ReplaceAll(text, e.Error(), e.Err.Error())
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		text = withoutURLs(text, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			text = withoutURLs(text, err)
+		}
+	}
+	return text
+}
+
+// terminal returns how many columns a line may have, and whether colors show.
+func terminal(w io.Writer) (width int, colors bool) {
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 100, false
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		width = 80
+	}
+	return min(max(width, 60), 120), os.Getenv("NO_COLOR") == ""
+}

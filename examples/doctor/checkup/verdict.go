@@ -1,0 +1,189 @@
+package checkup
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/profile"
+	"github.com/s3presign/presign/internal/test/conformance"
+)
+
+// judge sorts results by kind and constraint, in the order of the matrix.
+func judge(results []conformance.Result) (rows []Constraint) {
+	always := lostByHonest(results)
+	of := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
+	for len(results) > 0 {
+		n := 1
+		for n < len(results) && of(results[n]) == of(results[0]) {
+			n++
+		}
+		rows = append(rows, verdict(results[:n], always[results[0].Case.Kind]))
+		results = results[n:]
+	}
+	// If not even an honest upload is accepted, rejections prove nothing.
+	for _, honest := range rows {
+		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered {
+			continue
+		}
+		for i, c := range rows {
+			if c.Kind == honest.Kind && c.Constraint != honest.Constraint {
+				rows[i] = Constraint{
+					Kind: c.Kind, Constraint: c.Constraint, Verdict: NotOffered, Found: profile.NotOffered,
+					Answers: honest.Answers, Cases: c.Cases,
+				}
+			}
+		}
+	}
+	forget(rows)
+	return rows
+}
+
+// forget removes the way out for parts without checksums if the store verifies no
+// checksum of a part anyway.
+func forget(rows []Constraint) {
+	bare := slices.IndexFunc(rows, func(c Constraint) bool { return c.Constraint == string(conformance.BareParts) })
+	verified := slices.ContainsFunc(rows, func(c Constraint) bool {
+		return c.Kind == string(conformance.PartURL) && c.Constraint == string(conformance.ChecksumBy("CRC32C")) && c.Verdict == Enforced
+	})
+	if bare >= 0 && !verified {
+		rows[bare].Instead = ""
+	}
+}
+
+// lostByHonest returns the headers that the store loses from honest uploads, by kind.
+// A cheat that lost one of them has gained nothing.
+func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
+	lost := make(map[conformance.Kind][]string)
+	for _, r := range results {
+		if r.Case.Constraint == conformance.Honest && r.Case.Do == nil {
+			lost[r.Case.Kind] = append(lost[r.Case.Kind], r.Lost...)
+		}
+	}
+	return lost
+}
+
+// evidence is what the cases of one constraint showed.
+type evidence struct {
+	refusals, acceptances, honest answers // what the store answered
+	lost                          answers // headers of honest uploads
+	tried, refused                int     // cases; honest ones that were refused
+}
+
+// verdict returns what the cases of one constraint show.
+func verdict(results []conformance.Result, alwaysLost []string) Constraint {
+	first := results[0].Case
+	c := Constraint{Kind: string(first.Kind), Constraint: string(first.Constraint), Verdict: Enforced, Found: profile.Enforced}
+	var e evidence
+	for _, r := range results {
+		c.Cases = append(c.Cases, e.add(&c, r, alwaysLost))
+	}
+	name := c.name()
+	switch {
+	case e.tried == 0:
+		c.Verdict, c.Found, c.Note = NotTried, "", errNoSession.Error()
+	case len(c.Broken) > 0:
+		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced, profile.WayOut(name, profile.NotEnforced)
+	case e.refused > 0:
+		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered, profile.WayOut(name, profile.NotOffered)
+		c.Note = "an honest request is refused"
+	case len(c.Unknown) > 0:
+		c.Verdict, c.Found = Unproven, ""
+	}
+	lacking := c.Found == profile.NotEnforced || c.Found == profile.NotOffered
+	switch {
+	case first.Constraint == conformance.OtherHeaders && (lacking || len(e.honest) > 0):
+		c.Verdict, c.Found = Admitted, ""
+		c.Note, c.Instead = "as at AWS: completion rejects what was not granted, but for headers that forbid caching", ""
+	case first.Kind == conformance.Completion && lacking && !neededByPolicies(name):
+		c.Verdict = MadeGood
+	}
+	c.notes(first, e)
+	switch {
+	case c.Verdict == NotOffered, first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.refusals) == 0:
+		c.Answers = e.honest
+	case len(e.acceptances) > 0:
+		c.Answers = e.acceptances
+	default:
+		c.Answers = e.refusals
+	}
+	return c
+}
+
+// add adds a result to the evidence and to the lists of c.
+func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string) Case {
+	cheat := !r.Case.Want.Accepted()
+	shown := Case{Name: r.Case.Name, AWS: r.Case.Want.String(), Refused: cheat, Unverified: r.Case.Unverified}
+	if errors.Is(r.Err, errNoSession) {
+		return shown
+	}
+	e.tried++
+	switch {
+	case len(presign.Violations(r.Err)) > 0: // the library itself grants no such thing here
+		e.refused++
+		shown.Error = r.Err.Error()
+		return shown
+	case r.Err != nil:
+		shown.Error = plain(r.Err).Error()
+		c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
+		return shown
+	}
+	shown.Answer = r.Answer.String()
+	broken := r.Broken
+	if cheat && r.Answer.Accepted() && broken == "" {
+		if gone := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool { return slices.Contains(alwaysLost, name) }); len(gone) > 0 {
+			broken = "it was stored without " + strings.Join(gone, ", ")
+		}
+	}
+	switch {
+	case !r.Answer.Accepted() && !r.Refused() && (!cheat || broken == ""):
+		c.Unknown = append(c.Unknown, r.Case.Name+": it fails with "+shown.Answer+", which does not say that it is refused")
+	case r.HonestRefused:
+		e.refused++
+		e.honest.add(shown.Answer)
+	case broken != "":
+		shown.Broken = broken
+		e.acceptances.add(shown.Answer)
+		c.Broken = append(c.Broken, r.Case.Name+": "+broken)
+	case cheat && !r.Answer.Accepted():
+		e.refusals.add(shown.Answer)
+	case r.Answer.Accepted() && !cheat:
+		e.honest.add(shown.Answer)
+	}
+	if r.Case.Do == nil && broken == "" {
+		for _, name := range r.Lost {
+			e.lost.add(name)
+		}
+	}
+	return shown
+}
+
+// notes adds what is worth knowing beside the verdict.
+func (c *Constraint) notes(first conformance.Case, e evidence) {
+	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned && c.Verdict == Enforced && len(e.honest) > 0 {
+		c.Note = "the headers of a form's request are ignored"
+	}
+	if len(e.lost) > 0 && (first.Constraint == conformance.Honest || first.Constraint == conformance.Headers) && c.Verdict == Enforced {
+		c.Note = "stored without " + strings.Join(e.lost, ", ") + "; a published copy has it again"
+	}
+}
+
+// neededByPolicies reports whether NewSigner can reject a Policy for a constraint.
+func neededByPolicies(name string) bool {
+	p := &profile.Profile{Constraints: map[string]profile.Verdict{name: profile.NotEnforced}}
+	n := profile.Needs{Forms: true, Large: true}
+	if _, algorithm, ok := strings.Cut(name, "checksum "); ok {
+		n.Checksum = algorithm
+	}
+	return p.Check(n) != nil
+}
+
+// answers are different ones, in the order of the cases.
+type answers []string
+
+func (a *answers) add(answer string) {
+	if !slices.Contains(*a, answer) {
+		*a = append(*a, answer)
+	}
+}
