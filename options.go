@@ -14,8 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/s3presign/presign/internal/completion"
+	"github.com/s3presign/presign/internal/endpoint"
 	"github.com/s3presign/presign/internal/httpbody"
+	"github.com/s3presign/presign/internal/profile"
 	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
 // hookTime is the limit for one call of a function of WithOnComplete.
@@ -29,6 +32,7 @@ type signerOptions struct {
 	secrets        [][]byte
 	publicEndpoint string
 	withoutForms   bool
+	profile        *profile.Profile
 	hooks
 }
 
@@ -222,6 +226,52 @@ func WithoutForms() SignerOption {
 		o.withoutForms = true
 		return nil
 	}
+}
+
+// WithProfile sets what the store was found to enforce. "doctor -json" of
+// examples/doctor prints such a profile. NewSigner then rejects a Policy that
+// relies on a constraint which the store does not enforce, and names the
+// constraint and the way out. It also rejects a profile of another host or
+// bucket. What a profile does not say rejects nothing.
+//
+// Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are recognized
+// by their host names, and need no profile.
+func WithProfile(document []byte) SignerOption {
+	return func(o *signerOptions) (err error) {
+		if o.profile, err = profile.Parse(document); err != nil {
+			return fmt.Errorf("WithProfile: %w", err)
+		}
+		return nil
+	}
+}
+
+// checkProfile returns what the Signer relies on and the store does not enforce.
+func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket string, twoRoles bool) (faults []error) {
+	needs := profile.Needs{
+		Forms: !o.withoutForms && e.NoForms == "" && r.Formless == "", Large: r.MaxSize > s3limit.RequestSize,
+		FinalPrefix: r.FinalPrefix != "", Replace: r.Replace, TwoRoles: twoRoles, Checksum: string(r.Checksum),
+	}
+	for _, h := range r.UploadHeaders {
+		needs.Headers = append(needs.Headers, h.Name)
+	}
+	for _, h := range r.CopyHeaders {
+		needs.CopyHeaders = append(needs.CopyHeaders, h.Name)
+	}
+	if known := profile.Known(e.Host); known != nil {
+		for _, fault := range known.Profile.Check(needs) {
+			faults = append(faults, fmt.Errorf("presign: %s: %w", known.Name, fault))
+		}
+	}
+	if o.profile == nil {
+		return faults
+	}
+	if err := o.profile.CheckBucket(e.Host, bucket); err != nil {
+		return append(faults, fmt.Errorf("presign: WithProfile: %w", err))
+	}
+	for _, fault := range o.profile.Check(needs) {
+		faults = append(faults, fmt.Errorf("presign: WithProfile: %w", fault))
+	}
+	return faults
 }
 
 // WithLogger sets the logger of the Signer and of its Handlers. The default is

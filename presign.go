@@ -159,6 +159,9 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 	if err != nil {
 		faults = append(faults, fmt.Errorf("presign: WithSecret: %w", err))
 	}
+	if errors.Join(faults...) == nil {
+		faults = o.checkProfile(compiled, resolved, bucket, o.store != client)
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}

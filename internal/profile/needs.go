@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,13 +14,13 @@ type Needs struct {
 	Replace     bool     // uploads may replace objects
 	TwoRoles    bool     // the client that signs does nothing else
 	Checksum    string   // the algorithm, such as "SHA256", or empty
-	Headers     []string // that the Policy sets, in lower case
+	Headers     []string // of uploads, in lower case
+	CopyHeaders []string // of published copies, in lower case
 }
 
 // Check returns an error for each constraint that the needs rely on and that the
 // store does not enforce. Each error names the constraint and the way out.
-func (p *Profile) Check(n Needs) error {
-	var faults []error
+func (p *Profile) Check(n Needs) (faults []error) {
 	for _, name := range Names() {
 		verdict, known := p.Constraints[name]
 		if !known || verdict == Enforced || !constraints[name].rejects(n, verdict) {
@@ -33,7 +32,7 @@ func (p *Profile) Check(n Needs) error {
 		}
 		faults = append(faults, fmt.Errorf("%s %q; %s", found, name, WayOut(name, verdict)))
 	}
-	return errors.Join(faults...)
+	return faults
 }
 
 // constraint says when a Signer relies on a constraint, and what to do without it.
@@ -97,7 +96,7 @@ type (
 func always(Needs) bool    { return true }
 func forms(n Needs) bool   { return n.Forms }
 func large(n Needs) bool   { return n.Large }
-func tags(n Needs) bool    { return n.sets("x-amz-tagging") }
+func tags(n Needs) bool    { return slices.Contains(n.Headers, tagging) }
 func oneRole(n Needs) bool { return !n.TwoRoles }
 
 // once reports whether objects must not be replaced where they are uploaded.
@@ -105,15 +104,16 @@ func once(n Needs) bool { return !n.Replace && !n.FinalPrefix }
 
 func conditional(n Needs) bool { return !n.Replace }
 
-func (n Needs) sets(header string) bool {
-	return slices.Contains(n.Headers, header)
-}
+// anyTags reports whether uploads or published copies have tags.
+func anyTags(n Needs) bool { return tags(n) || slices.Contains(n.CopyHeaders, tagging) }
+
+const tagging = "x-amz-tagging"
 
 // headers reports whether the Policy sets headers other than tags that a store may
 // lose, and no published copy has them again.
 func headers(n Needs) bool {
 	for _, name := range n.Headers {
-		if name != "x-amz-tagging" {
+		if name != tagging {
 			return !n.FinalPrefix
 		}
 	}
@@ -171,7 +171,7 @@ func puts() []row {
 	return append(rows, []row{
 		{"metadata", constraint{always, nil, hopeless, ""}}, // the stamp is metadata
 		{"headers of the policy", constraint{headers, nil, serveHeaders, ""}},
-		{"tags", constraint{tags, nil, tagLater, ""}},
+		{"tags", constraint{anyTags, nil, tagLater, ""}},
 		{"write once", constraint{once, conditional, finalPrefix, useReplace}},
 		{"no unsigned x-amz-* header", constraint{oneRole, nil, twoRoles, ""}},
 		{"no unsigned x-amz-copy-source", constraint{oneRole, nil, twoRoles, ""}},

@@ -73,14 +73,14 @@ func Parse(document []byte) (*Profile, error) {
 		{Name: "format", Value: &format}, {Name: "store", Value: &p.Store}, {Name: "host", Value: &p.Host},
 		{Name: "bucket", Value: &p.Bucket}, {Name: "doctor", Value: &p.Doctor}, {Name: "date", Value: &p.Date},
 		{Name: "constraints", Value: &constraints}, {Name: "facts", Value: &facts},
-	})
+	}, strict.RejectUnknown)
 	switch {
 	case format != nil && *format != Format: // other formats have other members
-		return nil, fmt.Errorf("profile: format must be %d, got %d; run the doctor again", Format, *format)
+		return nil, fmt.Errorf("format must be %d, got %d; run the doctor again", Format, *format)
 	case err != nil:
-		return nil, fmt.Errorf("profile: %w", err)
+		return nil, err
 	case format == nil:
-		return nil, errors.New("profile: format must be set")
+		return nil, errors.New("format must be set")
 	}
 	p.Format = Format
 	if len(facts) > 0 {
@@ -99,7 +99,7 @@ func Parse(document []byte) (*Profile, error) {
 // check reports the faults of a profile.
 func (p *Profile) check() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf("profile: "+format, args...)) }
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if p.Format != Format {
 		fault("format must be %d, got %d", Format, p.Format)
 	}
@@ -135,7 +135,7 @@ func (p *Profile) check() error {
 // CheckBucket returns an error unless the profile is for a bucket at a host.
 func (p *Profile) CheckBucket(host, bucket string) error {
 	if !strings.EqualFold(p.Host, host) || p.Bucket != bucket {
-		return fmt.Errorf("profile: host and bucket must be %q and %q, as in the Signer, got %q and %q",
+		return fmt.Errorf("host and bucket must be %q and %q, as in the Signer, got %q and %q",
 			host, bucket, p.Host, p.Bucket)
 	}
 	return nil

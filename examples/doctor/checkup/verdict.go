@@ -176,7 +176,7 @@ func neededByPolicies(name string) bool {
 	if _, algorithm, ok := strings.Cut(name, "checksum "); ok {
 		n.Checksum = algorithm
 	}
-	return p.Check(n) != nil
+	return len(p.Check(n)) > 0
 }
 
 // answers are different ones, in the order of the cases.

@@ -73,8 +73,9 @@ type Deviation struct {
 	Stored func(*Object)
 	// Changed reports that the case changes an object that was completed before.
 	Changed bool
-	// Refused is what the service says on completing an upload in parts that the server took.
-	Refused string
+	// Refused holds what the service may say when it completes a multipart upload that
+	// the server took.
+	Refused []string
 }
 
 // butForms holds the servers that are known to store every form otherwise, with the reason.

@@ -34,13 +34,16 @@ var (
 	), "part of a file with a checksum")
 )
 
+// unverified is what completion says without a checksum.
+var unverified = []string{"checksum could not be verified"}
+
 // servers holds what rclone 1.76 and OpenStack Swift 2.30 answer otherwise. Cases
 // adds each Deviation to the cases that it names.
 var servers = map[string][]deviating{
 	"ceph": {
 		{Deviation{Answer: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
 		{Deviation{Answer: taken, Reason: noChecksums}, checksumCases(Form, "of other bytes than the checksum by %s")},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: unverified}, unconfirmed},
 	},
 	"rclone": {
 		{Deviation{Answer: denied, Reason: signedOnly}, slices.Concat(
@@ -62,12 +65,9 @@ var servers = map[string][]deviating{
 		}},
 		{Deviation{Answer: Answer{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
 		{Deviation{Answer: Answer{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
-		{Deviation{Answer: stored, Reason: "has no tags", Stored: func(o *Object) { clear(o.Tags) }}, []string{
-			"PUT with tags", "part of a file with tags",
-		}},
 		{Deviation{Answer: unknown, Reason: "believes the header"}, []string{"PUT with an Authorization of its own"}},
 		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part by other bytes"}, []string{"part again"}},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: unverified}, unconfirmed},
 		{Deviation{Answer: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
 		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
 			"completion of a byte less than said", "completion of a byte more than said",
@@ -98,7 +98,7 @@ var servers = map[string][]deviating{
 		}},
 		{Deviation{Answer: stored, Reason: noChecksums}, append(checksumCases(PUT, "of other bytes than the checksum by %s"),
 			"completion with another checksum of the whole")},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: "checksum was not confirmed"}, unconfirmed},
+		{Deviation{Answer: stored, Reason: noChecksums, Refused: append([]string{"deleting the rejected upload"}, unverified...)}, unconfirmed},
 		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
 			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
 		}},

@@ -415,18 +415,20 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 	object, err := m.Complete(ctx, nil)
 	refused := t.deviation.Refused
 	if err != nil {
-		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) {
+		answer, other := AnswerOf(err)
+		rejected := other == nil && answer.refuses() // the store rejects what completion asks of it
+		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) && !rejected {
 			return false, err
 		}
 		t.r.broken("completion refused it: %v", err)
 		t.r.HonestRefused = t.c.honest()
-		if refused == "" || !strings.Contains(err.Error(), refused) {
+		if !slices.ContainsFunc(refused, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
 		return true, nil // the store may have joined the parts, and then has nothing to abort
 	}
-	if refused != "" {
-		t.r.unlike("%s: it was completed, though %s", t.c.Name, refused)
+	if len(refused) > 0 {
+		t.r.unlike("%s: it was completed, though %s", t.c.Name, refused[0])
 	}
 	head, err := t.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.Bucket, Key: &object.Key})
 	if err != nil {
