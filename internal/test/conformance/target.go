@@ -331,8 +331,8 @@ func (t run) part(ctx context.Context, signer *presign.Signer) error {
 	if err := t.objects(ctx, grant.Key); err != nil || t.c.Ended != "" {
 		return err
 	}
-	body, err := t.arrived(ctx, m, attempt.Body)
-	if err != nil || body == nil {
+	body, there, err := t.arrived(ctx, m, attempt.Body)
+	if err != nil || !there {
 		return err
 	}
 	completed, err = t.complete(ctx, m, grant, body)
@@ -379,34 +379,34 @@ func (t run) objects(ctx context.Context, key string) error {
 	return err
 }
 
-// arrived returns the bytes that the only part must have, or nil if there is nothing
+// arrived returns the bytes that the only part must have, and whether there is a part
 // to complete.
-func (t run) arrived(ctx context.Context, m *presign.Multipart, sent []byte) ([]byte, error) {
+func (t run) arrived(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, there bool, err error) {
 	parts, err := m.ListParts(ctx)
 	switch accepted := t.r.Answer.Accepted(); {
 	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
-		return nil, nil // the store has given up the upload
+		return nil, false, nil // the store has given up the upload
 	case errors.Is(err, presign.ErrNotUploaded):
 		t.r.broken("the multipart upload is gone")
 		t.r.unlike("%s: the multipart upload is gone", t.c.Name)
-		return nil, nil
+		return nil, false, nil
 	case err != nil:
-		return nil, fmt.Errorf("the upload is not as it was: %w", err)
+		return nil, false, fmt.Errorf("the upload is not as it was: %w", err)
 	case !accepted && !t.c.Twice:
 		if len(parts) > 0 {
 			t.r.broken("a refused part was stored")
 			t.r.unlike("%s: a refused part was stored", t.c.Name)
 		}
-		return nil, nil
+		return nil, false, nil
 	case !accepted:
 		sent = Body
 	}
 	if len(parts) != 1 || parts[0].Number != 1 {
 		t.r.broken("there are %d parts, or the only one is not number 1", len(parts))
 		t.r.unlike("%s: there are %d parts, or the only one is not number 1", t.c.Name, len(parts))
-		return nil, nil
+		return nil, false, nil
 	}
-	return sent, nil
+	return sent, true, nil
 }
 
 // complete completes the upload as the service does and compares the object with
