@@ -43,6 +43,10 @@ install_packages() {
 	for program in ceph ceph-mon ceph-osd radosgw; do
 		command -v "$program" >/dev/null || { packages+=(ceph-mon ceph-osd radosgw ceph-common); break; }
 	done
+	for program in swift-proxy-server swift-account-server swift-container-server swift-object-server memcached; do
+		command -v "$program" >/dev/null || { packages+=(swift-proxy swift-account swift-container swift-object memcached); break; }
+	done
+	# The tests build rclone themselves, from its Go module.
 	[ ${#packages[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || as_root=(sudo)
 	"${as_root[@]}" apt-get update -qq
