@@ -32,4 +32,8 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
+	t.Run("life cycle", func(t *testing.T) {
+		conformancetest.RunLifecycle(t, target,
+			conformancetest.Lack{Reason: "does not know x-amz-checksum-*", Scenarios: []string{"checksum *"}})
+	})
 }

@@ -17,7 +17,15 @@ func TestConformance(t *testing.T) {
 	server, bucket := rclone.Start(t), "matrix"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
-	conformancetest.Run(t, conformance.Target{
+	target := conformance.Target{
 		Name: "rclone", Client: server.Client(), Bucket: bucket, HTTP: http.DefaultClient,
+	}
+	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+	t.Run("life cycle", func(t *testing.T) {
+		conformancetest.RunLifecycle(t, target,
+			conformancetest.Lack{Reason: "takes no forms", Scenarios: []string{"* by form"}},
+			conformancetest.Lack{Reason: "verifies no checksums of parts", Scenarios: []string{"checksum * by parts"}},
+			conformancetest.Lack{Reason: "does not replace a part by other bytes", Scenarios: []string{"part again"}},
+			conformancetest.Lack{Reason: "keeps no versions", Scenarios: []string{"versions"}})
 	})
 }

@@ -25,4 +25,8 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
+	t.Run("life cycle", func(t *testing.T) {
+		conformancetest.RunLifecycle(t, target,
+			conformancetest.Lack{Reason: "keeps no versions without a directory for them", Scenarios: []string{"versions"}})
+	})
 }

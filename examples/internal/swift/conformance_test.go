@@ -17,7 +17,15 @@ func TestConformance(t *testing.T) {
 	server, bucket := swift.Start(t), "matrix"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
-	conformancetest.Run(t, conformance.Target{
+	target := conformance.Target{
 		Name: "swift", Client: server.Client(), Bucket: bucket, HTTP: http.DefaultClient, Replace: true,
+	}
+	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
+	t.Run("life cycle", func(t *testing.T) {
+		conformancetest.RunLifecycle(t, target,
+			conformancetest.Lack{Reason: "takes no forms", Scenarios: []string{"* by form"}},
+			conformancetest.Lack{Reason: "verifies no checksums", Scenarios: []string{"checksum * by PUT", "checksum * by parts"}},
+			conformancetest.Lack{Reason: "takes no If-None-Match", Scenarios: []string{"taken"}},
+			conformancetest.Lack{Reason: "compares conditions with another ETag than it returns for an object made of parts", Scenarios: []string{"published by parts", "part again"}})
 	})
 }

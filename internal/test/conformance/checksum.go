@@ -78,3 +78,6 @@ func bareCRC32C(c Case) Case {
 func wrongMD5(kind Kind) Case {
 	return Case{Name: string(kind) + " with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest}
 }
+
+// Digest returns the checksum of body by an algorithm, in base64.
+func Digest(algorithm string, body []byte) string { return digestBy(algorithm, body) }

@@ -33,6 +33,11 @@ func TestS3Test(t *testing.T) {
 			t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 			if pathStyle {
 				t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
+				t.Run("life cycle", func(t *testing.T) {
+					conformancetest.RunLifecycle(t, target,
+						conformancetest.Lack{Reason: "has no network", Scenarios: []string{"proxy"}},
+						conformancetest.Lack{Reason: "creates no buckets", Scenarios: []string{"versions"}})
+				})
 			}
 		})
 	}

@@ -1,0 +1,373 @@
+package conformancetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/test/conformance"
+)
+
+const (
+	owner   = "conformance"
+	uploads = "lifecycle/"
+	final   = "published/"
+)
+
+// Lack is something that a server is known to fail.
+type Lack struct {
+	Reason    string
+	Scenarios []string // patterns of path.Match
+}
+
+// RunLifecycle uploads, completes, publishes, replaces and aborts on a server, as
+// services do. A scenario of lacks must fail, so that no Lack outlives its reason.
+func RunLifecycle(t *testing.T, target conformance.Target, lacks ...Lack) {
+	l := lifecycle{target}
+	scenarios := l.scenarios()
+	reasons := make(map[string]string)
+	for _, lack := range lacks {
+		for _, pattern := range lack.Scenarios {
+			found := false
+			for name := range scenarios {
+				if matched, err := path.Match(pattern, name); err == nil && matched {
+					found, reasons[name] = true, lack.Reason
+				}
+			}
+			require.True(t, found, "no scenario is %q", pattern)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(scenarios)) {
+		t.Run(name, func(t *testing.T) {
+			err := scenarios[name](t)
+			if reason, ok := reasons[name]; ok {
+				require.Error(t, err, "it is no longer true that the server %s", reason)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+type lifecycle struct{ conformance.Target }
+
+// ways are those of uploading a file.
+var ways = []string{"PUT", "form", "parts"}
+
+func (l lifecycle) scenarios() map[string]func(*testing.T) error {
+	all := map[string]func(*testing.T) error{
+		"replaced": l.replaced, "taken": l.taken, "part again": l.partAgain, "aborted": l.aborted, "versions": l.versions, "proxy": l.proxy,
+	}
+	for _, way := range ways {
+		all["published by "+way] = func(t *testing.T) error { return l.published(t, way) }
+		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
+			if way == "form" && algorithm == "CRC64NVME" || way == "parts" && strings.HasPrefix(string(algorithm), "SHA") {
+				continue // S3 has none
+			}
+			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error { return l.checksum(t, way, algorithm) }
+		}
+	}
+	return all
+}
+
+// signer returns a Signer that publishes, unless change says otherwise.
+func (l lifecycle) signer(change func(*presign.Policy), options ...presign.SignerOption) (*presign.Signer, error) {
+	policy := presign.Policy{
+		Prefix: uploads, FinalPrefix: final, Types: []string{"image/*", "application/*", "text/plain"}, MaxSize: 1 << 20, Replace: l.Replace,
+		Metadata: []string{"color"}, Headers: map[string]string{"Cache-Control": "private, max-age=60"},
+	}
+	if change != nil {
+		change(&policy)
+	}
+	return presign.NewSigner(l.Client, l.Bucket, policy, options...)
+}
+
+// send sends a file with a grant.
+func (l lifecycle) send(t *testing.T, grant *presign.Grant, name string, body []byte) error {
+	answer, err := conformance.New(grant, name, body).SendContext(t.Context(), l.HTTP)
+	if err == nil && !answer.Accepted() {
+		err = fmt.Errorf("the upload is answered with %v", answer)
+	}
+	return err
+}
+
+// upload uploads and completes a file.
+func (l lifecycle) upload(t *testing.T, signer *presign.Signer, way string, upload presign.Upload, body []byte) (*presign.Object, error) {
+	upload.Owner = owner
+	if way == "parts" {
+		return l.uploadParts(t, signer, upload, body)
+	}
+	sign := signer.Put
+	if way == "form" {
+		sign = signer.Post
+	}
+	grant, err := sign(t.Context(), upload)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.send(t, grant, upload.Filename, body); err != nil {
+		return nil, err
+	}
+	return signer.Complete(t.Context(), owner, grant.Key)
+}
+
+func (l lifecycle) uploadParts(t *testing.T, signer *presign.Signer, upload presign.Upload, body []byte) (*presign.Object, error) {
+	m, err := signer.StartMultipart(t.Context(), upload)
+	if err != nil {
+		return nil, err
+	}
+	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1, Checksum: upload.Checksum})
+	if err != nil {
+		return nil, err
+	}
+	if err := l.send(t, grant, upload.Filename, body); err != nil {
+		return nil, err
+	}
+	return m.Complete(t.Context(), nil)
+}
+
+// published uploads files under difficult names, and compares what was published.
+func (l lifecycle) published(t *testing.T, way string) error {
+	signer, err := l.signer(nil)
+	if err != nil {
+		return err
+	}
+	folder := uploads + way + "/"
+	for _, f := range Files() {
+		if len(f.Body) > 1<<20 {
+			continue
+		}
+		upload := presign.Upload{Key: folder, Filename: f.Name, Type: f.Type, Size: int64(len(f.Body)), Metadata: map[string]string{"color": "deep  blue"}}
+		object, err := l.upload(t, signer, way, upload, f.Body)
+		if err == nil {
+			err = l.compare(t.Context(), object, f)
+		}
+		if err != nil {
+			return fmt.Errorf("%q: %w", f.Name, err)
+		}
+	}
+	list, err := l.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &folder})
+	if err != nil {
+		return err
+	}
+	for _, o := range list.Contents {
+		if !strings.HasSuffix(*o.Key, "/") {
+			return fmt.Errorf("the upload %q was not removed", *o.Key)
+		}
+	}
+	return nil
+}
+
+// compare compares a published object with the file that was granted.
+func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) error {
+	out, err := l.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &l.Bucket, Key: &object.Key})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	body, err := io.ReadAll(out.Body)
+	if err != nil {
+		return err
+	}
+	_, parameters, err := mime.ParseMediaType(aws.ToString(out.ContentDisposition))
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(body, f.Body):
+		return errors.New("other bytes were published")
+	case !strings.HasPrefix(object.Key, final), object.Filename != f.Name, object.Type != f.Type, object.Size != int64(len(f.Body)):
+		return fmt.Errorf("the Object differs: %+v", object)
+	case parameters["filename"] != f.Name:
+		return fmt.Errorf("the file name is %q", parameters["filename"])
+	case aws.ToString(out.ContentType) != f.Type, aws.ToString(out.CacheControl) != "private, max-age=60":
+		return fmt.Errorf("the headers differ: %q, %q", aws.ToString(out.ContentType), aws.ToString(out.CacheControl))
+	case object.Metadata["color"] != "deep  blue", out.Metadata["color"] != "deep  blue":
+		return fmt.Errorf("the metadata differs: %q", out.Metadata["color"])
+	}
+	return nil
+}
+
+// checksum uploads a file with a checksum.
+func (l lifecycle) checksum(t *testing.T, way string, algorithm types.ChecksumAlgorithm) error {
+	signer, err := l.signer(func(p *presign.Policy) { p.Checksum = algorithm })
+	if err != nil {
+		return err
+	}
+	sum := conformance.Digest(string(algorithm), conformance.Body)
+	object, err := l.upload(t, signer, way, presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body)), Checksum: sum}, conformance.Body)
+	if err != nil {
+		return err
+	}
+	if object.Checksum != sum {
+		return fmt.Errorf("the checksum is %q", object.Checksum)
+	}
+	return nil
+}
+
+// twice uploads two files under a key that the service chose.
+func (l lifecycle) twice(t *testing.T, key string, replace bool) (second error, published []byte, err error) {
+	signer, err := l.signer(func(p *presign.Policy) { p.Replace = replace })
+	if err != nil {
+		return nil, nil, err
+	}
+	var first string
+	for i, body := range []string{"first", "second"} {
+		upload := presign.Upload{Key: uploads + key, Filename: "a.txt", Size: int64(len(body))}
+		object, uploadErr := l.upload(t, signer, "PUT", upload, []byte(body))
+		switch {
+		case i == 0 && uploadErr != nil:
+			return nil, nil, uploadErr
+		case i == 0:
+			first = object.Key
+		default:
+			second = uploadErr
+		}
+	}
+	out, err := l.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &l.Bucket, Key: &first})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer out.Body.Close()
+	published, err = io.ReadAll(out.Body)
+	return second, published, err
+}
+
+func (l lifecycle) replaced(t *testing.T) error {
+	second, published, err := l.twice(t, "replaced.txt", true)
+	if err == nil && second == nil && string(published) != "second" {
+		err = fmt.Errorf("%q is published", published)
+	}
+	return errors.Join(err, second)
+}
+
+func (l lifecycle) taken(t *testing.T) error {
+	second, published, err := l.twice(t, "taken.txt", false)
+	switch {
+	case err != nil:
+		return err
+	case string(published) != "first":
+		return fmt.Errorf("%q is published", published)
+	case len(presign.Violations(second)) == 0:
+		return fmt.Errorf("the second upload ended with %v", second)
+	}
+	return nil
+}
+
+// partAgain sends a part, and sends it again with other bytes.
+func (l lifecycle) partAgain(t *testing.T) error {
+	signer, err := l.signer(nil)
+	if err != nil {
+		return err
+	}
+	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	if err != nil {
+		return err
+	}
+	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
+	if err != nil {
+		return err
+	}
+	for _, body := range []string{"first", "other"} {
+		if err := l.send(t, grant, "a.txt", []byte(body)); err != nil {
+			return err
+		}
+	}
+	object, err := m.Complete(t.Context(), nil)
+	if err != nil {
+		return err
+	}
+	out, err := l.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &l.Bucket, Key: &object.Key})
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	if body, err := io.ReadAll(out.Body); err != nil || string(body) != "other" {
+		return fmt.Errorf("%q is published: %w", body, err)
+	}
+	return nil
+}
+
+func (l lifecycle) aborted(t *testing.T) error {
+	signer, err := l.signer(nil)
+	if err != nil {
+		return err
+	}
+	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	if err != nil {
+		return err
+	}
+	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
+	if err == nil {
+		err = l.send(t, grant, "a.txt", []byte("first"))
+	}
+	if err = errors.Join(err, m.Abort(t.Context())); err != nil {
+		return err
+	}
+	if _, err := m.Complete(t.Context(), nil); !errors.Is(err, presign.ErrNotUploaded) {
+		return fmt.Errorf("the completion after the abort ended with %v", err)
+	}
+	return nil
+}
+
+// versions publishes in a bucket that keeps versions.
+func (l lifecycle) versions(t *testing.T) error {
+	bucket := "versions-" + strings.ToLower(l.Name)
+	if _, err := l.Client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+		return err
+	}
+	_, err := l.Client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: &bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		return err
+	}
+	l.Bucket = bucket
+	signer, err := l.signer(nil)
+	if err != nil {
+		return err
+	}
+	object, err := l.upload(t, signer, "PUT", presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body))}, conformance.Body)
+	if err != nil {
+		return err
+	}
+	if object.VersionID == "" {
+		return errors.New("the Object has no version")
+	}
+	return nil
+}
+
+// proxy uploads through a proxy that keeps the Host of requests.
+func (l lifecycle) proxy(t *testing.T) error {
+	store, err := url.Parse(aws.ToString(l.Client.Options().BaseEndpoint))
+	if err != nil {
+		return err
+	}
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(store)
+		r.Out.Host = r.In.Host
+	}})
+	defer proxy.Close()
+	signer, err := l.signer(nil, presign.WithPublicEndpoint(proxy.URL))
+	if err != nil {
+		return err
+	}
+	_, err = l.upload(t, signer, "PUT", presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body))}, conformance.Body)
+	return err
+}
