@@ -44,6 +44,9 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 		address.Path, header, body = c.form(address.Path, header, body, parameters["boundary"])
 		r.Method, status = http.MethodPut, http.StatusNoContent
 	}
+	if source := header.Get("x-amz-copy-source"); source != "" { // a copy has the headers of its source
+		header, body = http.Header{"X-Amz-Copy-Source": {source}}, nil
+	}
 	query := address.Query()
 	for name := range query {
 		if strings.HasPrefix(name, "X-Amz-") {

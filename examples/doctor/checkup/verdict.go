@@ -22,6 +22,18 @@ func judge(results []conformance.Result) (rows []Constraint) {
 		rows = append(rows, verdict(results[:n], always[results[0].Case.Kind]))
 		results = results[n:]
 	}
+	// If honest uploads are not stored as granted, accepted requests prove nothing.
+	for _, honest := range rows {
+		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotEnforced {
+			continue
+		}
+		for i, c := range rows {
+			refused := slices.ContainsFunc(c.Cases, func(c Case) bool { return c.Refused })
+			if c.Kind == honest.Kind && c.Verdict == Enforced && !refused {
+				rows[i].Verdict, rows[i].Found = Unproven, ""
+			}
+		}
+	}
 	// If not even an honest upload is accepted, rejections prove nothing.
 	for _, honest := range rows {
 		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered {
