@@ -67,8 +67,8 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 		return false
 	case strings.HasPrefix(constraint, "checksum "):
 		return constraint == "checksum "+string(c.checksum) && (kind != "completion" || c.large)
-	case constraint == "tags":
-		return c.tags
+	case constraint == "tags": // with a FinalPrefix, only the published copy has tags
+		return c.tags && (kind == "PUT" || !c.final)
 	case constraint == "headers of the policy":
 		return c.cache && !c.final
 	case constraint == "no unsigned x-amz-* header", constraint == "no unsigned x-amz-copy-source":
