@@ -208,6 +208,11 @@ func WithSecret(keys ...[]byte) SignerOption {
 // https or http, and can have a path. It must not name the bucket: the client's
 // options decide how the bucket is addressed (s3.Options.UsePathStyle). For a
 // domain that is bound to the bucket, see the example of NewSigner.
+//
+// A proxy between clients and the store must keep the Host and the path of
+// requests, because a presigned URL signs both. If it changes one, the store
+// answers every PUT with 403 SignatureDoesNotMatch, but accepts forms, which sign
+// neither.
 func WithPublicEndpoint(url string) SignerOption {
 	return func(o *signerOptions) error {
 		if url == "" {

@@ -9,12 +9,12 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// policy is that of the service for which the doctor looks.
+// policy returns the Policy of the service.
 func policy(prefix, final string) presign.Policy {
 	return presign.Policy{Prefix: prefix, FinalPrefix: final, Types: []string{"text/plain"}, MaxSize: 1 << 20}
 }
 
-// signer is one under the doctor's own prefixes.
+// signer returns a Signer for the doctor's own prefixes.
 func (p *patient) signer() (*presign.Signer, error) {
 	final := ""
 	if p.final != "" {
@@ -25,7 +25,7 @@ func (p *patient) signer() (*presign.Signer, error) {
 	return presign.NewSigner(p.signing, p.bucket, bounds, append(p.options, presign.WithStore(p.store))...)
 }
 
-// request makes a request and drops the body of the answer.
+// request makes a request and discards the body of the answer.
 func (p *patient) request(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -43,7 +43,7 @@ func (p *patient) request(ctx context.Context, method, url string, header http.H
 	return response, nil
 }
 
-// around finds out what a bucket needs beside enforcement.
+// around checks what a bucket needs besides enforcement.
 func (p *patient) around(ctx context.Context, c clock, constraints []Constraint) ([]Finding, error) {
 	signer, err := p.signer()
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *patient) around(ctx context.Context, c clock, constraints []Constraint)
 	return found, ctx.Err()
 }
 
-// said returns status and code of a store's answer to the SDK, or what else went wrong.
+// said returns the answer of a store to the SDK, and its text or another error.
 func said(err error) (conformance.Answer, string) {
 	answer, err := conformance.AnswerOf(err)
 	if err != nil {

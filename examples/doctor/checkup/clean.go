@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// removable finds out, once there is one object, whether all that follows it can be removed again: where a bucket keeps
-// versions, the role of the store has to see them. That takes a right which the library itself does not need.
+// removable checks with the first object whether everything can be removed again. If a
+// bucket keeps versions, the role of the store must be able to list them. The library
+// itself does not need that right.
 func (p *patient) removable(ctx context.Context, key string) error {
 	head, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: &key})
 	if err != nil {
@@ -37,7 +38,7 @@ func (p *patient) removable(ctx context.Context, key string) error {
 	return fmt.Errorf("nothing is tried that could not be removed again: %w (%s)", errVersionsKept, text)
 }
 
-// clean removes all that lies under the doctor's own prefixes, until nothing does.
+// clean removes everything under the doctor's own prefixes, until nothing is left.
 func (p *patient) clean(ctx context.Context) error {
 	var err error
 	kept := false
@@ -59,7 +60,7 @@ func (p *patient) clean(ctx context.Context) error {
 	return cmp.Or(err, errors.New("it comes again"))
 }
 
-// remove removes what lies under a prefix and returns how much that was.
+// remove removes everything under a prefix and returns how much there was.
 func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) {
 	var removals errgroup.Group
 	removals.SetLimit(atOnce)
@@ -107,7 +108,8 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 	return n, unlisted
 }
 
-// checkUnder holds a store to the prefix that it was asked for. What lies elsewhere is not the doctor's.
+// checkUnder returns an error if a store lists a key outside of the prefix. Only keys
+// under the prefix belong to the doctor.
 func checkUnder(key *string, prefix string) error {
 	if !strings.HasPrefix(aws.ToString(key), prefix) {
 		return fmt.Errorf("asked for what lies under %s, the store names %q", prefix, aws.ToString(key))
@@ -127,8 +129,8 @@ func (p *patient) delete(ctx context.Context, o types.ObjectIdentifier) (marker 
 	return o.VersionId == nil && aws.ToBool(out.DeleteMarker), nil
 }
 
-// objects returns what is to be deleted under a prefix, and whether the store has told all that there is. If it lists no
-// versions, the deletes tell whether there are any.
+// objects returns what to delete under a prefix, and whether the store has listed all
+// versions. If it lists none, the answers to deletes reveal whether there are any.
 func (p *patient) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, told bool, err error) {
 	all, err = p.versions(ctx, prefix)
 	switch answer, _ := said(err); {

@@ -12,7 +12,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// clock is what an answer of the store tells about it before anything is uploaded.
+// A clock is what the first answer of the store reveals, before anything is uploaded.
 type clock struct {
 	host   string // that grants are for
 	bucket string // its URL, for forms
@@ -22,10 +22,10 @@ type clock struct {
 	within time.Duration // how much that may be off, either way: half of the time that the answer took
 }
 
-// largestSkew is what passes for the same time, beside what the answer took: dates have seconds.
+// largestSkew is the largest difference that is not reported: dates have whole seconds.
 const largestSkew = 3 * time.Second
 
-// clock asks for the bucket without credentials: any answer will do.
+// clock asks for the bucket without credentials. Any answer has a date.
 func (p *patient) clock(ctx context.Context) (c clock, err error) {
 	signer, err := p.signer()
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 // preflighted are the headers that a page sends with a PUT.
 const preflighted = "content-disposition,content-type,if-none-match,x-amz-checksum-sha256,x-amz-meta-presign"
 
-// cors asks what a browser would ask for a page of the origin.
+// cors makes the preflight requests of a browser with a page of the origin.
 func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []Finding {
 	if p.origin == "" {
-		return []Finding{{What: "CORS", State: Unknown, Detail: "say for pages of which -origin"}}
+		return []Finding{{What: "CORS", State: Unknown, Detail: "-origin must be set to check it"}}
 	}
 	var found []Finding
 	grant, err := signer.Put(ctx, presign.Upload{Filename: "cors.txt", Size: int64(len(conformance.Body))})
@@ -37,7 +37,7 @@ func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []F
 	return append(found, p.exposed(ctx, grant))
 }
 
-// preflight returns why a browser would not go on.
+// preflight returns the reason why a browser would not upload, or "".
 func (p *patient) preflight(ctx context.Context, method, headers, url string) string {
 	header := http.Header{"Origin": {p.origin}, "Access-Control-Request-Method": {method}}
 	if headers != "" {
@@ -85,9 +85,9 @@ func list(header string) (items []string) {
 	return items
 }
 
-// exposed uploads from a page, as far as a store can tell, and looks which headers the page may read.
+// exposed uploads like a page of the origin and checks which headers the page can read.
 func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
-	f := Finding{What: "CORS: ETag exposed", State: Good, Detail: "uploads in parts need it"}
+	f := Finding{What: "CORS: ETag exposed", State: Good, Detail: "multipart uploads need it"}
 	attempt := conformance.New(grant, "cors.txt", conformance.Body)
 	attempt.Header.Set("Origin", p.origin)
 	request, err := attempt.Request()
@@ -108,7 +108,7 @@ func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
 	case !p.allowsOrigin(response):
 		f.State, f.Detail = Missing, "the answer to an upload does not allow the origin"
 	case !slices.Contains(exposed, "etag"):
-		f.State, f.Detail = Missing, "the answer to an upload does not expose ETag, which uploads in parts need"
+		f.State, f.Detail = Missing, "the answer to an upload does not expose ETag, which multipart uploads need"
 	}
 	return f
 }

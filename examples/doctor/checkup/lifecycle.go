@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// lifecycle looks whether what is never completed is removed.
+// lifecycle checks whether rules remove uploads that are never completed.
 func (p *patient) lifecycle(ctx context.Context) []Finding {
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
 	if err == nil {
@@ -21,27 +21,27 @@ func (p *patient) lifecycle(ctx context.Context) []Finding {
 	if answer.Code == "NoSuchLifecycleConfiguration" {
 		return p.expiries(nil)
 	}
-	return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not tell its rules: " + text}}
+	return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text}}
 }
 
-// needDays is how long an upload can be completed: 7 days, and one behind them.
+// needDays is how long an upload can be completed: 7 days and one more.
 const needDays = 8
 
-// expiries says what rules make of uploads, of parts and of what was published.
+// expiries checks the rules for uploads, for parts and for published files.
 func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
 	uploads := Finding{What: "lifecycle: uploads expire", State: Info,
-		Detail: "without a FinalPrefix completed files stay where they are, and no rule can tell them apart"}
+		Detail: "without a FinalPrefix, completed files stay under Prefix, so no rule can remove uploads"}
 	kept := cmp.Or(p.final, p.prefix)
 	if p.final != "" {
-		uploads = expires(uploads.What, "nothing removes what is never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
+		uploads = expires(uploads.What, "no rule removes uploads that are never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
 	}
 	days := firstDays(rules, p.prefix, aborts)
 	if inCopies := firstDays(rules, kept, aborts); inCopies == 0 || days != 0 && inCopies < days {
 		days = inCopies
 	}
-	found := []Finding{uploads, expires("lifecycle: parts expire", "nothing aborts what is never completed in parts", days)}
+	found := []Finding{uploads, expires("lifecycle: parts expire", "no rule aborts multipart uploads that are never completed", days)}
 	if n := firstDays(rules, kept, expiration); n != 0 {
-		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("they are removed from %s after %d days", kept, n)})
+		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("a rule removes them from %s after %d days", kept, n)})
 	}
 	return found
 }
@@ -56,8 +56,8 @@ func expires(what, missing string, days int32) Finding {
 	return Finding{What: what, State: Good, Detail: fmt.Sprintf("after %d days", days)}
 }
 
-// firstDays returns after how many days the first of the rules does something to all that is under a prefix, or 0 if
-// none does.
+// firstDays returns the number of days after which the first rule applies to everything
+// under a prefix, or 0 if none does.
 func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
 	for _, rule := range rules {
 		of, all := scope(rule)
@@ -85,7 +85,7 @@ func aborts(rule types.LifecycleRule) *int32 {
 	return rule.AbortIncompleteMultipartUpload.DaysAfterInitiation
 }
 
-// scope returns the prefix of what a rule is for, and whether it is for all of that.
+// scope returns the prefix of a rule, and whether the rule applies to everything under it.
 func scope(rule types.LifecycleRule) (prefix string, all bool) {
 	f := rule.Filter
 	switch {
@@ -104,7 +104,7 @@ func (p *patient) versioning(ctx context.Context) Finding {
 	switch {
 	case err != nil:
 		_, text := said(err)
-		f.State, f.Detail = Unknown, "the store does not tell: "+text
+		f.State, f.Detail = Unknown, "the store does not return it: "+text
 	case out.Status == types.BucketVersioningStatusEnabled:
 		f.Detail = "on: completion pins versions; the lifecycle rule needs NoncurrentVersionExpiration"
 	case out.Status == types.BucketVersioningStatusSuspended:

@@ -76,19 +76,19 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 	case len(may) > 0:
 		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else", true}}
 	case len(unknown) > 0:
-		return []Finding{{What: what, State: Unknown, Detail: "no answer to whether it may " + strings.Join(unknown, ", ")}}
+		return []Finding{{What: what, State: Unknown, Detail: "the store did not say whether it may " + strings.Join(unknown, ", ")}}
 	}
 	return []Finding{{What: what, State: Good, Detail: "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
 }
 
-// storeRole completes uploads, which is what that role is for.
+// storeRole completes uploads with the role of the store.
 func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Finding {
 	var found []Finding
 	for _, try := range []struct {
 		what, good string
 		do         func() error
 	}{
-		{"role of the store: files", "completes and publishes what was uploaded", func() error {
+		{"role of the store: files", "completes and publishes uploads", func() error {
 			grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
 			if err != nil {
 				return err
@@ -106,7 +106,7 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 			}
 			return nil
 		}},
-		{"role of the store: parts", "begins, lists, completes and aborts uploads in parts", func() error {
+		{"role of the store: parts", "starts, lists, completes and aborts multipart uploads", func() error {
 			m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor"})
 			if err != nil {
 				return err
@@ -126,16 +126,16 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 			}
 			return m.Abort(ctx)
 		}},
-		{"role of the store: absence", "is told when there is no object", func() error {
+		{"role of the store: absence", "gets 404 if there is no object", func() error {
 			_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
 			answer, text := said(err)
 			switch answer.Status {
 			case http.StatusNotFound:
 				return nil
 			case http.StatusForbidden:
-				return fmt.Errorf("the answer for an object that is not there is %s, not 404; that takes s3:ListBucket: %w", text, err)
+				return fmt.Errorf("the store must answer 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
 			}
-			return fmt.Errorf("the answer for an object that is not there is %s, not 404", text)
+			return fmt.Errorf("the store must answer 404 for a missing object, got %s", text)
 		}},
 	} {
 		f := Finding{What: try.what, State: Good, Detail: try.good}
@@ -150,11 +150,11 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// send uploads honestly.
+// send uploads a file with a grant.
 func (p *patient) send(grant *presign.Grant) error {
 	got, err := conformance.New(grant, "role.txt", conformance.Body).Send(p.http)
 	if err == nil && !got.Accepted() {
-		err = fmt.Errorf("the upload is answered with %v", got)
+		err = fmt.Errorf("the store answered the upload with %v", got)
 	}
 	return err
 }

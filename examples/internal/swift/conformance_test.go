@@ -25,7 +25,6 @@ func TestConformance(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
 			conformancetest.Lack{Reason: "takes no forms", Scenarios: []string{"* by form"}},
 			conformancetest.Lack{Reason: "verifies no checksums", Scenarios: []string{"checksum * by PUT", "checksum * by parts"}},
-			conformancetest.Lack{Reason: "takes no If-None-Match", Scenarios: []string{"taken"}},
-			conformancetest.Lack{Reason: "compares conditions with another ETag than it returns for an object made of parts", Scenarios: []string{"published by parts", "part again"}})
+			conformancetest.Lack{Reason: "takes no If-None-Match", Scenarios: []string{"taken"}})
 	})
 }
