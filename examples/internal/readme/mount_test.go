@@ -48,7 +48,7 @@ func TestRoutersReachHandler(t *testing.T) {
 				require.Equal(t, status, w.Code, "%s: %s", path, w.Body)
 			}
 			w := httptest.NewRecorder()
-			router.ServeHTTP(w, httptest.NewRequest("GET", "/uploads/", nil))
+			router.ServeHTTP(w, httptest.NewRequest("DELETE", "/uploads/", nil))
 			require.Equal(t, 405, w.Code)
 			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 		})
