@@ -276,6 +276,10 @@ type completion struct {
 	// withoutSource and withoutTarget are set if the store does not support the
 	// conditions of a copy.
 	withoutSource, withoutTarget bool
+
+	// unexplained is how many copies failed because of a condition although
+	// nothing had changed.
+	unexplained int
 }
 
 // An upload is an object under Prefix with the stamp of its grant.

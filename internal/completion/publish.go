@@ -132,15 +132,12 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 		return err
 	case now == nil || !now.Same(up.Object):
 		return &changedError{"the upload was replaced while it was copied"}
-	case c.HonorsConditions || c.withoutSource && c.withoutTarget:
+	case c.HonorsConditions:
+		return &changedError{"an object came and went while the upload was copied"}
+	case unsupported && c.withoutSource && c.withoutTarget:
 		return StoreError(failed)
-	case unsupported:
-		c.withoutTarget = true
-	case !c.withoutSource:
-		c.withoutSource = true // Some stores fail it for every object made of parts.
-	default:
-		c.withoutTarget = true
 	}
+	c.dropCondition(up, final, unsupported)
 	return &changedError{"the store does not honor the conditions of a copy"}
 }
 
@@ -158,6 +155,26 @@ func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 		return errOtherCopy
 	}
 	return StoreError(err)
+}
+
+// dropCondition leaves out a condition that failed although nothing has changed.
+// Some stores fail those on objects made of parts. Of other objects, an upload may
+// have been replaced and restored, so a condition must fail twice: without it, the
+// next turn might publish, for a moment, what was not verified.
+func (c *completion) dropCondition(up *upload, final *publication, unsupported bool) {
+	c.unexplained++
+	switch {
+	case unsupported && !c.withoutTarget:
+		c.withoutTarget = true
+	case unsupported:
+		c.withoutSource = true
+	case !c.withoutSource && !hexMD5(up.ETag):
+		c.withoutSource = true
+	case final != nil && !hexMD5(final.ETag):
+		c.withoutTarget = true
+	case c.unexplained > 1:
+		c.withoutSource, c.withoutTarget = true, true
+	}
 }
 
 // checkCopy compares a copy with the verified upload. If they differ, it deletes
