@@ -1,0 +1,225 @@
+package presign_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// A timedWriter notes when the answer is sent.
+type timedWriter struct {
+	*httptest.ResponseRecorder
+	store    *s3test.Server
+	answered s3test.Moment
+}
+
+func (w *timedWriter) WriteHeader(status int) {
+	w.answered = w.store.Now()
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+// A row is one line of the table of requests that a completion makes.
+type row struct {
+	name  string
+	count int
+	deep  int // until the answer
+
+	options   []s3test.Option
+	policy    func(*presign.Policy)
+	signer    []presign.SignerOption
+	form      bool
+	multipart bool
+	prepare   func(*testing.T, shop, *presign.Grant) // after the upload
+	owner     string                                 // who asks, alice by default
+	status    int                                    // 200 by default
+}
+
+func withChecksum(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32c }
+func withKMS(p *presign.Policy)      { p.Headers = kms }
+func withReplace(p *presign.Policy)  { p.Replace = true }
+func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
+
+// inspecting reads the whole file, as a scanner does, or nothing of it.
+func inspecting(reads bool) []presign.SignerOption {
+	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
+		if !reads {
+			return nil
+		}
+		body, err := o.Open(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, body)
+		return errors.Join(err, body.Close())
+	})}
+}
+
+func all(changes ...func(*presign.Policy)) func(*presign.Policy) {
+	return func(p *presign.Policy) {
+		for _, change := range changes {
+			change(p)
+		}
+	}
+}
+
+// completedBefore completes the upload before it is counted. If it is uploaded again, a
+// replay of the grant is still there.
+func completedBefore(again bool) func(*testing.T, shop, *presign.Grant) {
+	return func(t *testing.T, s shop, grant *presign.Grant) {
+		_, err := s.Complete(t.Context(), "alice", grant.Key)
+		require.NoError(t, err)
+		if again {
+			s.send(t, grant, png, nil)
+		}
+	}
+}
+
+// removed deletes the upload.
+func removed(t *testing.T, s shop, grant *presign.Grant) {
+	_, err := s.store.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
+	require.NoError(t, err)
+}
+
+var (
+	onAWS        = []s3test.Option{s3test.WithHost(awsName)}
+	withVersions = []s3test.Option{s3test.WithVersioning()}
+	carelessly   = []s3test.Option{s3test.WithoutConditions()}
+)
+
+// rows is the table of the design: cases, requests, and depth until the answer.
+var rows = []row{
+	{name: "any store: PUT", count: 5, deep: 3},
+	{name: "any store: form", count: 5, deep: 3, form: true},
+	{name: "any store: Replace", count: 5, deep: 3, policy: withReplace},
+	{name: "any store: versions", count: 5, deep: 3, options: withVersions},
+	{name: "any store: careless", count: 5, deep: 3, options: carelessly, form: true},
+	{name: "AWS, which cannot pin the upload: form", count: 5, deep: 3, options: onAWS, form: true},
+	{name: "AWS, which cannot pin the upload: Replace", count: 5, deep: 3, options: onAWS, policy: withReplace},
+
+	{name: "KMS", count: 6, deep: 3, policy: withKMS},
+	{name: "checksum", count: 6, deep: 3, policy: withChecksum},
+	{name: "KMS and checksum", count: 7, deep: 3, policy: all(withKMS, withChecksum)},
+	{name: "multipart", count: 6 + 2, deep: 3 + 2, multipart: true},
+	{name: "multipart and checksum", count: 7 + 2, deep: 3 + 2, multipart: true, policy: withChecksum},
+	{name: "multipart and KMS", count: 6 + 2, deep: 3 + 2, multipart: true, policy: withKMS},
+
+	{name: "AWS: PUT", count: 4, deep: 2, options: onAWS},
+	{name: "AWS: a version of a form", count: 4, deep: 2, options: append(onAWS, withVersions...), form: true},
+	{name: "AWS: a version, Replace", count: 4, deep: 2, options: append(onAWS, withVersions...), policy: withReplace},
+	{name: "AWS: KMS", count: 4, deep: 2, options: onAWS, policy: withKMS},
+	{name: "AWS: multipart", count: 4 + 2, deep: 2 + 2, options: onAWS, multipart: true},
+
+	{name: "without FinalPrefix: PUT", count: 1, deep: 1, policy: inPlace},
+	{name: "without FinalPrefix: form", count: 1, deep: 1, policy: inPlace, form: true},
+	{name: "without FinalPrefix: AWS", count: 1, deep: 1, policy: inPlace, options: onAWS},
+	{name: "without FinalPrefix: checksum", count: 2, deep: 1, policy: all(inPlace, withChecksum)},
+	{name: "without FinalPrefix: multipart", count: 1 + 2, deep: 1 + 2, policy: inPlace, multipart: true},
+
+	{name: "repeated, the upload is gone", count: 2, deep: 1, form: true, prepare: completedBefore(false)},
+	{name: "repeated, the upload is gone: AWS", count: 2, deep: 1, options: onAWS, prepare: completedBefore(false)},
+	{name: "repeated, the upload is there", count: 3, deep: 1, form: true, prepare: completedBefore(true)},
+	{name: "repeated, the upload is there: versions", count: 3, deep: 1, form: true, options: withVersions, prepare: completedBefore(true)},
+
+	{name: "not there", count: 3, deep: 2, status: 404, prepare: removed},
+	{name: "not yours, uploaded", count: 3, deep: 2, status: 404, owner: "bob"},
+	{name: "not yours, published", count: 3, deep: 2, status: 404, owner: "bob", prepare: completedBefore(false)},
+	{name: "not yours, both", count: 3, deep: 2, status: 404, owner: "bob", form: true, prepare: completedBefore(true)},
+
+	{name: "not there: without FinalPrefix", count: 2, deep: 2, status: 404, policy: inPlace, prepare: removed},
+	{name: "not yours: without FinalPrefix", count: 2, deep: 2, status: 404, policy: inPlace, owner: "bob"},
+	{name: "not there: checksum", count: 4, deep: 2, status: 404, policy: withChecksum, prepare: removed},
+	{name: "not yours: checksum", count: 4, deep: 2, status: 404, policy: withChecksum, owner: "bob"},
+
+	{name: "WithInspect", count: 5 + 4, deep: 3 + 1, signer: inspecting(false)},
+	{name: "WithInspect: form", count: 5 + 4, deep: 3 + 1, signer: inspecting(false), form: true},
+	{name: "WithInspect: AWS", count: 4 + 1, deep: 2, options: onAWS, signer: inspecting(false)},
+	// The first HEAD of the upload is made for both.
+	{name: "WithInspect: checksum", count: 6 + 3, deep: 3 + 1, signer: inspecting(false), policy: withChecksum},
+	{name: "WithInspect that reads: form", count: 5 + 4 + 1, deep: 3 + 1 + 1, signer: inspecting(true), form: true},
+}
+
+// TestRequests counts the requests of each case, and how many follow one another
+// before the client has its answer. The DELETE follows the answer.
+func TestRequests(t *testing.T) {
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { row.run(t) })
+		})
+	}
+}
+
+func (r row) run(t *testing.T) {
+	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(30 * time.Millisecond)}, r.options...)...)
+	policy := inParts()
+	if r.policy != nil {
+		r.policy(&policy)
+	}
+	s := open(t, store, policy, append([]presign.SignerOption{presign.WithStore(store.Actor("service").S3())}, r.signer...)...)
+	handler, err := presign.NewHandler(s.Signer, user)
+	require.NoError(t, err)
+	owner := r.owner
+	if owner == "" {
+		owner = "alice"
+	}
+	u := presign.Upload{Filename: "a.png", Owner: "alice"}
+	if policy.Checksum != "" {
+		u.Checksum = crc(png)
+	}
+	var request *http.Request
+	if r.multipart {
+		u.Size = int64(len(png))
+		m, err := s.StartMultipart(t.Context(), u)
+		require.NoError(t, err)
+		s.putAll(t, m, png)
+		request = completeRequest(owner, `{"id": "`+m.ID+`"}`)
+	} else {
+		grant := s.upload(t, u, r.form, png, nil)
+		if r.prepare != nil {
+			r.prepare(t, s, grant)
+		}
+		request = completeRequest(owner, `{"key": "`+grant.Key+`"}`)
+	}
+	before := len(store.History().Requests)
+	w := &timedWriter{ResponseRecorder: httptest.NewRecorder(), store: store}
+	began := store.Now()
+	handler.ServeHTTP(w, request)
+	require.NoError(t, s.Shutdown(t.Context()))
+	status := r.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	require.Equal(t, status, w.Code, w.Body)
+	requests := store.History().Requests.After(before)
+	require.Len(t, requests, r.count, "%v", requests)
+	preceding := requests[:0:0]
+	for _, request := range requests {
+		if request.Operation != "DeleteObject" {
+			preceding = append(preceding, request)
+			continue
+		}
+		require.GreaterOrEqual(t, request.Start, w.answered.Tick, "the DELETE follows the answer\n%v", requests)
+	}
+	require.Equal(t, r.deep, preceding.Depth(), "%v", requests)
+	require.EqualValues(t, r.deep, w.answered.Tick-began.Tick, "%v", requests)
+	deletes := len(requests) - len(preceding)
+	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name, "repeated, the upload is gone") {
+		require.Zero(t, deletes)
+	} else {
+		require.Equal(t, 1, deletes)
+		require.Len(t, s.keys(), 1, "the upload is gone")
+	}
+}
