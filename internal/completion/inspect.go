@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/stamp"
 )
 
 // inspectTime is the limit for one inspection.
@@ -57,7 +58,7 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 	ctx, cancel := context.WithTimeout(ctx, inspectTime)
 	defer cancel()
 	var seen *inspection
-	if !isImmutable(up) {
+	if c.isReplaceable(up) {
 		seen = new(inspection)
 	}
 	object := c.newObject(up.Object, up.granted, v.detected)
@@ -73,6 +74,17 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 		return nil, err
 	}
 	return seen, c.confirmBoth(ctx, up, final)
+}
+
+// isReplaceable reports whether a client may be able to replace an upload: some
+// stores ignore the condition of a write-once PUT. Only one multipart upload has a
+// random key, and nothing changes it once it is complete.
+func (c *completion) isReplaceable(up *upload) bool {
+	switch {
+	case up.Pinned(), c.HonorsConditions && isImmutable(up), up.granted.Method == stamp.Multipart && up.granted.Random:
+		return false
+	}
+	return true
 }
 
 // watch notes what is read. It returns body itself if nothing is being inspected.
