@@ -1,0 +1,437 @@
+package presign_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/objectstore"
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// huge is a policy for files of a TiB.
+func huge() presign.Policy {
+	policy := final()
+	policy.MaxSize = 1 << 40
+	return policy
+}
+
+// hugeUpload is an upload of a TiB, which a client has put together from parts.
+func hugeUpload(t *testing.T, s shop) *presign.Multipart {
+	t.Helper()
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 1 << 40})
+	require.NoError(t, err)
+	id := s.uploadIDs(t, m.Key)[0]
+	s.store.PutPart(id, 1, png, 1<<30-int64(len(png)))
+	for number := 2; number <= 1024; number++ {
+		s.store.PutPart(id, number, nil, 1<<30)
+	}
+	return m
+}
+
+// uploadIDs returns the IDs of the multipart uploads to a key.
+func (s shop) uploadIDs(t *testing.T, key string) (ids []string) {
+	t.Helper()
+	for u, err := range (objectstore.Store{Client: s.store.S3(), Bucket: s3test.DefaultBucket}).Uploads(t.Context(), key, nil) {
+		require.NoError(t, err)
+		if u.Key == key {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids
+}
+
+// poll asks a Handler to complete an upload until it has an answer that is not
+// pending, and returns it with the number of requests.
+func poll(t *testing.T, u uppy, key string) (*httptest.ResponseRecorder, int) {
+	t.Helper()
+	for n := 1; ; n++ {
+		started := time.Now()
+		w := u.ask("POST", "/complete", `{"key": "`+key+`"}`)
+		require.LessOrEqual(t, time.Since(started), 25*time.Second)
+		if w.Code != 409 {
+			return w, n
+		}
+		p := requireProblem(t, w, 409)
+		require.Equal(t, "pending", p.Errors[0].Code)
+		require.EqualValues(t, 5, p.RetryAfter)
+		time.Sleep(time.Duration(p.RetryAfter) * time.Second)
+	}
+}
+
+// TestHugeCopyCompletes checks that a copy that takes many minutes completes while
+// its client polls.
+func TestHugeCopyCompletes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told, events atomic.Int32
+		store := s3test.New(s3test.WithCopyTime(8*time.Second), s3test.WithHistory())
+		u := mount(t, open(t, store, huge(),
+			presign.WithOnComplete(func(context.Context, *presign.Object) error { told.Add(1); return nil }),
+			presign.WithObserver(func(_ context.Context, e presign.Event) {
+				if e.Kind == "completed" {
+					require.Nil(t, e.Request)
+					events.Add(1)
+				}
+			})))
+		m := hugeUpload(t, u.shop)
+		started := time.Now()
+		w := u.ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
+		require.Equal(t, 200, w.Code, w.Body)
+		require.Equal(t, 25*time.Second, time.Since(started))
+		require.NotContains(t, w.Body.String(), "object", "the store has joined the parts, but has not copied them")
+		w, polls := poll(t, u, m.Key)
+		require.Equal(t, 200, w.Code, w.Body)
+		require.Greater(t, polls, 10)
+		require.Equal(t, int64(1<<40), decode[presign.Object](t, w).Size)
+		require.Less(t, time.Since(started), 15*time.Minute, "1,024 parts at 8 s, 16 at a time")
+		require.NoError(t, u.Shutdown(t.Context()))
+		require.EqualValues(t, 1, told.Load())
+		require.EqualValues(t, 1, events.Load())
+		require.Len(t, store.History().Requests.Of("UploadPartCopy"), 1024)
+		require.Equal(t, []string{finalKey(m.Key)}, u.keys())
+	})
+}
+
+// TestReplicasShareHugeCopies checks that a second replica recognizes a copy by
+// parts, and replaces it if the first one has died.
+func TestReplicasShareHugeCopies(t *testing.T) {
+	for name, dies := range map[string]bool{"lives": false, "dies": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var inspected atomic.Int32
+				store := s3test.New(s3test.WithCopyTime(8*time.Second), s3test.WithHistory())
+				actors := []*s3test.Actor{store.Actor("one"), store.Actor("two")}
+				var replicas []uppy
+				for _, actor := range actors {
+					replicas = append(replicas, mount(t, open(t, store, huge(), presign.WithStore(actor.S3()),
+						inspects(func(context.Context, *presign.Object) error { inspected.Add(1); return nil }))))
+				}
+				m := hugeUpload(t, replicas[0].shop)
+				w := replicas[0].ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
+				require.Equal(t, 200, w.Code, w.Body)
+				time.Sleep(time.Minute)
+				if dies {
+					actors[0].Crash()
+				}
+				w, _ = poll(t, replicas[1], m.Key)
+				require.Equal(t, 200, w.Code, w.Body)
+				for _, r := range replicas {
+					require.NoError(t, r.Shutdown(t.Context()))
+				}
+				require.Equal(t, []string{finalKey(m.Key)}, replicas[0].keys())
+				require.Empty(t, replicas[0].uploadIDs(t, finalKey(m.Key)))
+				requests := store.History().Requests
+				if !dies {
+					require.Len(t, requests.Of("CopyObject", "UploadPartCopy"), 1024)
+					require.Empty(t, requests.By("two").Of("UploadPartCopy", "AbortMultipartUpload"))
+					require.EqualValues(t, 1, inspected.Load(), "what is being published is not inspected again")
+					return
+				}
+				require.Len(t, requests.By("two").Of("UploadPartCopy"), 1024, "from zero")
+				require.NotEmpty(t, requests.By("two").Of("AbortMultipartUpload"))
+				require.EqualValues(t, 2, inspected.Load())
+			})
+		})
+	}
+}
+
+// slow returns a shop whose inspections take as long as wait says, and the number
+// of its calls.
+func slow(t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption) (uppy, *atomic.Int32) {
+	t.Helper()
+	inspected := new(atomic.Int32)
+	return mount(t, open(t, s3test.New(s3test.WithHistory()), final(), append(opts, inspects(func(ctx context.Context, _ *presign.Object) error {
+		inspected.Add(1)
+		select {
+		case <-time.After(wait):
+			return result
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}))...)), inspected
+}
+
+// TestRequestsAtOnceShareOneCompletion sends 20 requests for one key at once.
+func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			var told, events atomic.Int32
+			u, inspected := slow(t, wait, nil,
+				presign.WithOnComplete(func(context.Context, *presign.Object) error { told.Add(1); return nil }),
+				presign.WithObserver(func(_ context.Context, e presign.Event) {
+					if e.Kind != "granted" {
+						require.Equal(t, "completed", e.Kind)
+						events.Add(1)
+					}
+				}))
+			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			var objects sync.Map
+			var clients sync.WaitGroup
+			for i := range 20 {
+				clients.Go(func() {
+					w, _ := poll(t, u, grant.Key)
+					objects.Store(i, decode[presign.Object](t, w))
+				})
+			}
+			clients.Wait()
+			require.NoError(t, u.Shutdown(t.Context()))
+			for i := range 20 {
+				object, _ := objects.Load(i)
+				first, _ := objects.Load(0)
+				require.Equal(t, first, object)
+			}
+			require.EqualValues(t, 1, inspected.Load())
+			require.EqualValues(t, 1, told.Load())
+			require.EqualValues(t, 1, events.Load())
+			require.Len(t, u.store.History().Requests.Of("CopyObject"), 1)
+			require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
+		})
+	}
+}
+
+// TestOtherOwnersDoNotJoin checks that the owner is compared before a completion
+// in the background is joined.
+func TestOtherOwnersDoNotJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, _ := slow(t, time.Minute, &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
+		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
+		bob := u
+		bob.user = "bob"
+		requireProblem(t, bob.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 404)
+		require.NoError(t, u.Shutdown(t.Context()))
+		requireProblem(t, bob.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 404)
+		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
+	})
+}
+
+// TestClientsLeaveHangingCopy checks that clients which leave a copy that hangs
+// leave no goroutine beyond those of the copy itself.
+func TestClientsLeaveHangingCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := mount(t, open(t, s3test.New(), final()))
+		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+		u.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			if operation == "CopyObject" {
+				return s3test.Hang
+			}
+			return s3test.None
+		})
+		before := runtime.NumGoroutine()
+		ask := func(ctx context.Context) {
+			serve(t, u.handler, u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+		}
+		one, cancel := context.WithCancel(t.Context())
+		go ask(one)
+		synctest.Wait()
+		cancel()
+		time.Sleep(time.Second)
+		alone := runtime.NumGoroutine()
+		require.Greater(t, alone, before, "the copy continues")
+		all, cancel := context.WithCancel(t.Context())
+		for range 100 {
+			go ask(all)
+		}
+		synctest.Wait()
+		require.GreaterOrEqual(t, runtime.NumGoroutine(), alone+100)
+		cancel()
+		time.Sleep(time.Second)
+		require.LessOrEqual(t, runtime.NumGoroutine(), alone)
+		require.NoError(t, u.Shutdown(t.Context()))
+		require.LessOrEqual(t, runtime.NumGoroutine(), before)
+	})
+}
+
+// TestSlowScanner lets a scanner take 60 seconds, and its client poll to the
+// outcome, through the same replica and through another one.
+func TestSlowScanner(t *testing.T) {
+	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
+	for _, result := range []error{nil, violation} {
+		synctest.Test(t, func(t *testing.T) {
+			u, inspected := slow(t, time.Minute, result)
+			other := mount(t, open(t, u.store, final(), inspects(func(context.Context, *presign.Object) error { return result })))
+			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			started := time.Now()
+			w, polls := poll(t, u, grant.Key)
+			require.Equal(t, 3, polls)
+			require.Equal(t, time.Minute, time.Since(started).Round(time.Minute))
+			require.EqualValues(t, 1, inspected.Load())
+			if result == nil {
+				require.Equal(t, 200, w.Code)
+				w, _ = poll(t, other, grant.Key)
+				require.Equal(t, 200, w.Code)
+				return
+			}
+			require.Equal(t, "ugly", requireProblem(t, w, 422).Errors[0].Code)
+			requireProblem(t, other.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 404)
+			require.Empty(t, u.store.History().Visible("published/"))
+		})
+	}
+}
+
+// TestKeptRejection checks for how long and to which requests a rejection in the
+// background is returned.
+func TestKeptRejection(t *testing.T) {
+	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
+	for name, begin := range map[string]func(*testing.T, uppy) (key string, path, body string){
+		"put": func(t *testing.T, u uppy) (string, string, string) {
+			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			return grant.Key, "/complete", `{"key": "` + grant.Key + `"}`
+		},
+		"multipart": func(t *testing.T, u uppy) (string, string, string) {
+			s := u.start(t, "a.png", nil)
+			etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
+			return s.Key, u.path(s, "/complete", ""), u.completion([]string{etag})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				u, _ := slow(t, time.Minute, violation)
+				key, path, body := begin(t, u)
+				w := u.ask("POST", path, body)
+				require.Contains(t, []int{200, 409}, w.Code)
+				require.NoError(t, u.Shutdown(t.Context()))
+				for range 3 {
+					require.Equal(t, "ugly", requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422).Errors[0].Code)
+				}
+				time.Sleep(2*time.Minute - time.Second)
+				requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422)
+				time.Sleep(2 * time.Second)
+				requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 404)
+			})
+		})
+	}
+}
+
+// TestKeptOutcomeIsNotOfTheNextUpload uploads another file with the same grant
+// after a rejection that is kept.
+func TestKeptOutcomeIsNotOfTheNextUpload(t *testing.T) {
+	for _, form := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ugly := append([]byte{}, png...)
+			ugly[len(ugly)-1] = 1
+			u := mount(t, open(t, s3test.New(), final(), inspects(func(ctx context.Context, o *presign.Object) error {
+				time.Sleep(time.Minute)
+				return scan(func(body []byte) bool { return body[len(body)-1] == 1 })(ctx, o)
+			})))
+			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, form, ugly, nil)
+			w, _ := poll(t, u, grant.Key)
+			requireProblem(t, w, 422)
+			time.Sleep(time.Second)
+			u.send(t, grant, png, nil)
+			w, polls := poll(t, u, grant.Key)
+			require.Equal(t, 200, w.Code, w.Body)
+			require.Greater(t, polls, 1)
+			require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
+
+			if form { // And again after a success.
+				time.Sleep(time.Second)
+				u.send(t, grant, png, nil)
+				w, _ = poll(t, u, grant.Key)
+				require.Equal(t, 200, w.Code, w.Body)
+				require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the second upload is gone")
+			}
+		})
+	}
+}
+
+// TestTooManyInTheBackground checks that 64 completions without a client are the
+// limit, and that joining one makes room.
+func TestTooManyInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var busy atomic.Int32
+		u, inspected := slow(t, 5*time.Minute, nil, presign.WithObserver(func(_ context.Context, e presign.Event) {
+			if e.Err != nil && strings.Contains(e.Err.Error(), "too many completions") {
+				busy.Add(1)
+			}
+		}))
+		var keys []string
+		for i := range 66 {
+			keys = append(keys, u.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false, png, nil).Key)
+		}
+		ask := func(key string) int { return u.ask("POST", "/complete", `{"key": "`+key+`"}`).Code }
+		var clients sync.WaitGroup
+		for _, key := range keys[:64] {
+			clients.Go(func() { require.Equal(t, 409, ask(key)) })
+		}
+		clients.Wait()
+		w := u.ask("POST", "/complete", `{"key": "`+keys[64]+`"}`)
+		require.EqualValues(t, 30, requireProblem(t, w, 503).RetryAfter)
+		require.EqualValues(t, 1, busy.Load(), "it is observed")
+		require.EqualValues(t, 64, inspected.Load())
+		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // It waits again.
+		synctest.Wait()
+		clients.Go(func() { require.Equal(t, 409, ask(keys[65])) })
+		clients.Wait()
+		require.Equal(t, 503, ask(keys[64]))
+		require.NoError(t, u.Shutdown(t.Context()))
+		w, _ = poll(t, u, keys[64])
+		require.Equal(t, 200, w.Code)
+		for _, key := range keys {
+			w, _ := poll(t, u, key)
+			require.Equal(t, 200, w.Code)
+		}
+	})
+}
+
+// TestShutdown checks that Shutdown waits for completions in the background, and
+// no longer than its context.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, _ := slow(t, time.Minute, nil)
+		require.NoError(t, u.Shutdown(t.Context()), "nothing is running")
+		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+		started := time.Now()
+		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, u.Shutdown(ctx), context.DeadlineExceeded)
+		var callers sync.WaitGroup
+		for range 3 {
+			callers.Go(func() { require.NoError(t, u.Shutdown(t.Context())) })
+		}
+		callers.Wait()
+		require.Equal(t, time.Minute, time.Since(started))
+		require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "published, and the upload is gone")
+		require.Error(t, new(presign.Signer).Shutdown(t.Context()))
+	})
+}
+
+// TestErrorsInTheBackgroundAreLogged checks that a failure that no client sees is
+// logged, without secrets, and a success is not.
+func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
+	for want, result := range map[string]error{
+		"":            nil,
+		"level=ERROR": errors.New("the scanner is down"),
+		"level=INFO":  &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			u, _ := slow(t, time.Minute, result)
+			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := u.Complete(ctx, "alice", grant.Key)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoError(t, u.Shutdown(t.Context()))
+			if want == "" {
+				require.Empty(t, u.log.String())
+				return
+			}
+			for _, part := range []string{want, "owner=alice", "key=" + grant.Key, "grant_id=" + grant.GrantID, result.Error()} {
+				require.Contains(t, u.log.String(), part)
+			}
+		})
+	}
+}
