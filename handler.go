@@ -381,10 +381,11 @@ func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects
 	if err := errors.Join(invalid, err); err != nil {
 		return rules.Valid{}, err
 	}
+	asked := valid.Upload()
+	c.Upload = &asked
 	if h.authorize == nil {
 		return valid, nil
 	}
-	asked := valid.Upload()
 	asked.Deadline = grant.Deadline(&asked, time.Now())
 	approved, err := h.approve(c.Request, &asked)
 	if err != nil {

@@ -251,6 +251,7 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 	valid, err := s.rules.Validate(u)
 	var signed grant.Grant
 	if err == nil {
+		u = valid.Upload()
 		signed, err = s.grants.Sign(ctx, &valid)
 	}
 	s.observeGrant(ctx, "granted", started, &u, signed.Key, publicError(err))
@@ -306,6 +307,7 @@ func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart,
 	valid, err := s.rules.Validate(u)
 	var m *multipart.Upload
 	if err == nil {
+		u = valid.Upload()
 		m, err = s.multiparts.Start(ctx, valid, 0)
 	}
 	if err != nil {
