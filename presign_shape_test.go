@@ -161,6 +161,43 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		},
 		"WithLogger":     func() []error { return []error{signerOption(presign.WithLogger(nil))} },
 		"WithOnComplete": func() []error { return []error{signerOption(presign.WithOnComplete(nil))} },
+		"WithInspect": func() []error {
+			return []error{signerOption(presign.WithInspect(nil))}
+		},
+		"WithObserver": func() []error { return []error{signerOption(presign.WithObserver(nil))} },
+		"WithProfile":  func() []error { return []error{signerOption(presign.WithProfile([]byte("{}")))} },
+		"Signer.CompleteNotification": func() []error {
+			evil := s.upload(t, one, false, png, nil)
+			event := func(bucket, key string) []byte {
+				return fmt.Appendf(nil, `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key)
+			}
+			s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
+			denied := s.CompleteNotification(ctx, event(s3test.DefaultBucket, evil.Key))
+			s.store.Fail(nil)
+			return []error{
+				denied, s.CompleteNotification(ctx, event("other", evil.Key)), s.CompleteNotification(ctx, []byte("{}")),
+				new(presign.Signer).CompleteNotification(ctx, nil),
+			}
+		},
+		"Signer.Sweep": func() []error {
+			s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
+			defer s.store.Fail(nil)
+			return []error{s.Sweep(ctx), broken.Sweep(ctx), new(presign.Signer).Sweep(ctx)}
+		},
+		"Signer.Shutdown": func() []error { return []error{new(presign.Signer).Shutdown(ctx)} },
+		"Object.Open": func() []error {
+			grant := s.upload(t, one, false, png, nil)
+			object, err := s.Complete(ctx, "alice", grant.Key)
+			require.NoError(t, err)
+			require.NoError(t, deleteObject(s.store, object.Key))
+			return append(failed(func() error {
+				_, err := object.Open(ctx)
+				return err
+			}), func() error {
+				_, err := new(presign.Object).Open(ctx)
+				return err
+			}())
+		},
 		"WithAuthorize": func() []error {
 			return []error{handlerOption(presign.WithAuthorize(nil)), handlerOption(presign.WithAuthorize(allow), presign.WithAuthorize(allow))}
 		},
@@ -407,7 +444,7 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 	arguments := map[reflect.Type]any{
 		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x", reflect.TypeFor[int](): 1,
 		reflect.TypeFor[presign.Upload](): presign.Upload{Filename: "a.png", Size: 10, Owner: "alice"}, reflect.TypeFor[presign.Part](): presign.Part{Number: 1},
-		reflect.TypeFor[[]presign.Part](): []presign.Part{{Number: 1}}, reflect.TypeFor[rune](): 'v',
+		reflect.TypeFor[[]presign.Part](): []presign.Part{{Number: 1}}, reflect.TypeFor[rune](): 'v', reflect.TypeFor[[]byte](): []byte("{}"),
 		reflect.TypeFor[fmt.State](): state{}, reflect.TypeFor[http.ResponseWriter](): nil, reflect.TypeFor[*http.Request](): nil,
 	}
 	for _, zero := range []any{new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler), (*presign.Handler)(nil), new(presign.Multipart)} {

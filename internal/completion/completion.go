@@ -380,7 +380,7 @@ func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*
 			continue
 		}
 		if grantOf(up, final).ID != id {
-			return nil, fmt.Errorf("%w: an upload of another grant has replaced it", ErrChanged)
+			return nil, &changedError{"an upload of another grant has replaced it"} // Its callers start again with that grant.
 		}
 		result, err = c.settle(ctx, up, final)
 	}
