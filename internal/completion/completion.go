@@ -337,6 +337,9 @@ func grantOf(up *upload, final *publication) *stamp.Stamp {
 func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	up, final, err := c.read(ctx)
 	if err != nil {
+		if c.Rules.FinalPrefix == "" && errors.Is(err, objectstore.ErrDenied) {
+			_, _ = c.readAgain(ctx) // The same requests are made if the object is another owner's.
+		}
 		return nil, nil, err
 	}
 	if up != nil && !c.claim(up.granted) {
@@ -401,7 +404,11 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 	if up != nil && c.isTorn(up, final) {
 		result, err := c.complete(ctx, up, final)
 		if rejection := (*Rejection)(nil); errors.As(err, &rejection) {
-			// What was verified is gone, and nobody has verified the copy.
+			// What was verified is gone, and nobody has verified the copy. If it is no copy of this upload, the service may
+			// have rewritten it: it is not deleted.
+			if same, known := up.Compare(final.Object); known && !same {
+				return nil, err
+			}
 			if err := c.delete(ctx, final.Object); err != nil {
 				return nil, fmt.Errorf("deleting a copy of another upload: %w", err)
 			}
@@ -421,10 +428,11 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 // verified: the upload was replaced between the two, the store ignored the
 // condition on the source, and the process ended before it compared the copy. If
 // the upload is older than what was verified, or newer than the copy, or the copy
-// is newer than its stamp, the service has rewritten the file instead.
+// is newer than its stamp, the service has rewritten the file instead. So it has if
+// the bucket has versions, since every store copies the version that is named.
 func (c *completion) isTorn(up *upload, final *publication) bool {
 	at := final.stamped.At
-	return !c.HonorsConditions && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
+	return !c.HonorsConditions && !up.Pinned() && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
 		final.LastModified.Before(at.Add(copyTime(final.stamped.Size)))
 }
 

@@ -36,6 +36,7 @@ import (
 var (
 	ErrNotFound = errors.New("the object does not exist")
 	ErrChanged  = errors.New("the object has been replaced")
+	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it does so if the object does not exist")
 
 	// ErrCondition is returned if a condition of a copy did not hold, or the
 	// store could not tell: the caller must read both keys again.
@@ -112,7 +113,7 @@ func missing(err error) error {
 			return fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
 	case http.StatusForbidden:
-		return fmt.Errorf("the store denies access; without s3:ListBucket it does so if the object does not exist: %w", err)
+		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return err
 }
