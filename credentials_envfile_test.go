@@ -256,15 +256,15 @@ func TestEnvFileSpoilt(t *testing.T) {
 		provider := presign.EnvFile(path, logger)
 		for fault, spoil := range map[string]func(){
 			"no such file or directory": func() { require.NoError(t, os.Remove(path)) },
-			"it is not a regular file": func() {
+			"must be a regular file": func() {
 				require.NoError(t, os.Remove(path))
 				require.NoError(t, os.Mkdir(path, 0o700))
 			},
-			"it has more than 65536 bytes":                        func() { writeFile(t, path, good+strings.Repeat("# more\n", 10_000)) },
-			"line 3: the value of SECRET has no closing quote":    func() { writeFile(t, path, strings.Replace(good, "0'", "0", 1)) },
-			"ACCESS (line 2) and ACCESS (line 7) have different":  func() { writeFile(t, path, good+envLines(1, time.Time{})) },
-			"it has no ACCESS or AWS_ACCESS_KEY_ID and no SECRET": func() { writeFile(t, path, "") },
-			"its credentials have expired":                        func() { writeFile(t, path, envLines(1, time.Now().Add(20*time.Second))) },
+			"must have at most 65536 bytes":                             func() { writeFile(t, path, good+strings.Repeat("# more\n", 10_000)) },
+			"line 3: the value of SECRET must have a closing quote":     func() { writeFile(t, path, strings.Replace(good, "0'", "0", 1)) },
+			"ACCESS (line 2) and ACCESS (line 7) must have the same":    func() { writeFile(t, path, good+envLines(1, time.Time{})) },
+			"the file must have ACCESS or AWS_ACCESS_KEY_ID and SECRET": func() { writeFile(t, path, "") },
+			"the credentials must not have expired":                     func() { writeFile(t, path, envLines(1, time.Now().Add(20*time.Second))) },
 		} {
 			for range 2 {
 				require.Equal(t, "0000", token(t, provider))
@@ -315,7 +315,7 @@ func TestEnvFileNeverGood(t *testing.T) {
 
 		writeFile(t, path, "ACCESS=id-value\nSECRET=secret-value-x'y z\n")
 		time.Sleep(time.Second)
-		require.Equal(t, fmt.Sprintf("credentials file %q: line 2: the value of SECRET has a space in it; put it in quotes", path),
+		require.Equal(t, fmt.Sprintf("credentials file %q: line 2: the value of SECRET must be in quotes if it has a space", path),
 			token(t, provider))
 		writeFile(t, path, envLines(1, time.Now().Add(time.Hour)))
 		time.Sleep(999 * time.Millisecond)
@@ -364,7 +364,7 @@ func TestEnvFileWarnings(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const exposed, endless, again = "WARN credentials file can be read by others; its mode should be 0600",
-			"WARN credentials file has a session token but no EXPIRATION; what they sign may die earlier than it says",
+			"WARN credentials file has a session token but no EXPIRATION; grants can end earlier than they state",
 			"INFO credentials file was read again"
 		logger, logged := newLogs(t)
 		path := filepath.Join(t.TempDir(), "awsenv.list")

@@ -1,4 +1,6 @@
-// Package credential reads credentials from a file of NAME=value lines, and reads it again whenever it changes.
+// Package credential provides the credentials that sign: from a file that
+// changes, from sessions in a role, and from any other provider, renewed before
+// grants would be cut short.
 package credential
 
 import (
@@ -10,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// Credentials is what such a file holds.
+// Credentials are the values of a credentials file.
 type Credentials struct {
 	ID, Secret string
-	Token      string    // empty unless they are of a session
-	Expires    time.Time // zero if the file does not say
+	Token      string    // empty without a session
+	Expires    time.Time // zero if the file has no expiry
 }
 
-// The values that a file holds, as indices into names.
+// These are the values of a file, as indices into names.
 const (
 	id = iota
 	secret
@@ -35,15 +37,17 @@ var names = [...][]string{
 
 const suffix = "_SESS"
 
-// Parse returns the credentials that content holds: lines of NAME=value as a shell or Docker reads them, with "export
-// ", quotes, and comments that begin with "#" at the beginning of a line or after a space. Nothing is expanded. Other
-// names are ignored. A value may stand there several times, by one name or several, as long as it is the same.
+// Parse returns the credentials in content: lines of NAME=value as a shell or
+// Docker reads them, with "export ", quotes and comments. A comment starts with
+// "#" at the start of a line or after a space. Nothing is expanded. Other names
+// are ignored. A value can be given several times, under one name or several,
+// if it is the same each time.
 //
-// No error repeats anything of a value.
+// No error contains any part of a value.
 func Parse(content []byte) (Credentials, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if !utf8.Valid(content) {
-		return Credentials{}, errors.New("it is not UTF-8 text")
+		return Credentials{}, errors.New("the file must be UTF-8 text")
 	}
 	type given struct {
 		name, value string
@@ -58,9 +62,9 @@ func Parse(content []byte) (Credentials, error) {
 		assignment, exported := cutExport(line)
 		name, rest, ok := strings.Cut(assignment, "=")
 		if name = strings.TrimRight(name, " \t"); !ok && exported {
-			continue // "export NAME", of a variable that was set before
+			continue // "export NAME" exports a variable that was set before.
 		} else if !ok || !isName(name) {
-			return Credentials{}, fmt.Errorf("line %d is not NAME=value", i+1)
+			return Credentials{}, fmt.Errorf("line %d must have the form NAME=value", i+1)
 		}
 		field, ok := fieldOf(name)
 		if !ok {
@@ -77,7 +81,7 @@ func Parse(content []byte) (Credentials, error) {
 			continue
 		}
 		if before := values[field]; before.name != "" && before.value != value {
-			return Credentials{}, fmt.Errorf("%s (line %d) and %s (line %d) have different values",
+			return Credentials{}, fmt.Errorf("%s (line %d) and %s (line %d) must have the same value",
 				before.name, before.line, name, i+1)
 		}
 		values[field] = given{name, value, i + 1}
@@ -86,11 +90,11 @@ func Parse(content []byte) (Credentials, error) {
 	var missing []string
 	for _, field := range []int{id, secret} {
 		if values[field].name == "" {
-			missing = append(missing, "no "+strings.Join(names[field], " or "))
+			missing = append(missing, strings.Join(names[field], " or "))
 		}
 	}
 	if missing != nil {
-		return Credentials{}, fmt.Errorf("it has %s", strings.Join(missing, " and "))
+		return Credentials{}, fmt.Errorf("the file must have %s", strings.Join(missing, " and "))
 	}
 	c := Credentials{ID: values[id].value, Secret: values[secret].value, Token: values[token].value}
 	if t := values[expires].value; t != "" {
@@ -107,7 +111,8 @@ func cutExport(line string) (string, bool) {
 	return strings.TrimLeft(rest, " \t"), true
 }
 
-// isName reports whether s can be a name at all. What cannot is more likely the rest of a value that was wrapped.
+// isName reports whether s can be a name. Text that cannot be a name is most
+// likely the rest of a wrapped value.
 func isName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.')
@@ -126,14 +131,15 @@ func fieldOf(name string) (int, bool) {
 	return 0, false
 }
 
-// unquote returns the value in what follows a "=". The errors follow "the value of NAME".
+// unquote returns the value after an "=". Its errors continue the text "the
+// value of NAME".
 func unquote(s string) (string, error) {
 	var value, rest string
 	switch trimmed := strings.TrimLeft(s, " \t"); {
 	case strings.HasPrefix(trimmed, "'"):
 		end := strings.IndexByte(trimmed[1:], '\'')
 		if end < 0 {
-			return "", errors.New("has no closing quote")
+			return "", errors.New("must have a closing quote")
 		}
 		value, rest = trimmed[1:1+end], trimmed[1+end+1:]
 	case strings.HasPrefix(trimmed, `"`):
@@ -146,7 +152,7 @@ func unquote(s string) (string, error) {
 			b.WriteByte(trimmed[i])
 		}
 		if i == len(trimmed) {
-			return "", errors.New("has no closing quote")
+			return "", errors.New("must have a closing quote")
 		}
 		value, rest = b.String(), trimmed[i+1:]
 	default:
@@ -159,14 +165,14 @@ func unquote(s string) (string, error) {
 		}
 		value = strings.Trim(value, " \t")
 		if strings.ContainsAny(value, " \t") {
-			return "", errors.New("has a space in it; put it in quotes")
+			return "", errors.New("must be in quotes if it has a space")
 		}
 	}
 	if after := strings.TrimLeft(rest, " \t"); after != "" && (after[0] != '#' || !isBlank(rest[0])) {
-		return "", errors.New("goes on after its closing quote")
+		return "", errors.New("must end at its closing quote")
 	}
 	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) || strings.Trim(value, " ") != value {
-		return "", errors.New("is not printable ASCII without outer spaces")
+		return "", errors.New("must be printable ASCII without outer spaces")
 	}
 	return value, nil
 }
@@ -175,11 +181,12 @@ func isBlank(c byte) bool {
 	return c == ' ' || c == '\t'
 }
 
-// canonicalTime returns one form for each instant. A time that some programs write for none is refused.
+// canonicalTime returns one form for each instant. It rejects the zero times
+// that some programs write if there is no expiry.
 func canonicalTime(s string) (string, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.Unix() <= 0 {
-		return "", errors.New("is not a time as RFC 3339 has it, such as 2026-01-31T18:00:00Z")
+		return "", errors.New("must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z")
 	}
 	return t.UTC().Format(time.RFC3339Nano), nil
 }

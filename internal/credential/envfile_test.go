@@ -46,29 +46,29 @@ func TestParse(t *testing.T) {
 func TestParseErrors(t *testing.T) {
 	const good = "ACCESS=value1\nSECRET=value2\n"
 	for content, want := range map[string]string{
-		"":                                "it has no ACCESS or AWS_ACCESS_KEY_ID and no SECRET or AWS_SECRET_ACCESS_KEY",
-		"ACCESS=value1":                   "it has no SECRET or AWS_SECRET_ACCESS_KEY",
-		"ACCESS=\nSECRET=value2":          "it has no ACCESS or AWS_ACCESS_KEY_ID",
-		good + "AWS_ACCESS_KEY_ID=value3": "ACCESS (line 1) and AWS_ACCESS_KEY_ID (line 3) have different values",
-		good + "\nSECRET_SESS=value3":     "SECRET (line 2) and SECRET_SESS (line 4) have different values",
-		good + "ACCESS=value3":            "ACCESS (line 1) and ACCESS (line 3) have different values",
-		good + "TOKEN=value3\nAWS_SESSION_TOKEN=value4": "TOKEN (line 3) and AWS_SESSION_TOKEN (line 4) have different values",
-		good + "EXPIRATION=value3":                      "line 3: the value of EXPIRATION is not a time as RFC 3339 has it, such as 2026-01-31T18:00:00Z",
-		good + "AWS_CREDENTIAL_EXPIRATION=2026-01-31":   "line 3: the value of AWS_CREDENTIAL_EXPIRATION is not a time as RFC 3339 has it, such as 2026-01-31T18:00:00Z",
-		good + "EXPIRATION=0001-01-01T00:00:00Z":        "line 3: the value of EXPIRATION is not a time as RFC 3339 has it, such as 2026-01-31T18:00:00Z",
-		good + "TOKEN=value3\nvalue4/rest+of=the+token": "line 4 is not NAME=value",
-		good + "value3":                                      "line 3 is not NAME=value",
-		good + "=value3":                                     "line 3 is not NAME=value",
-		"ACCESS=value1 SECRET=value2":                        "line 1: the value of ACCESS has a space in it; put it in quotes",
-		"ACCESS='value1\nSECRET=value2'":                     "line 1: the value of ACCESS has no closing quote",
-		"ACCESS=\"value1\\\"":                                "line 1: the value of ACCESS has no closing quote",
-		"ACCESS='value1'value2":                              "line 1: the value of ACCESS goes on after its closing quote",
-		"ACCESS='value1'#value2":                             "line 1: the value of ACCESS goes on after its closing quote",
-		"ACCESS=“value1”\nSECRET=value2":                     "line 1: the value of ACCESS is not printable ASCII without outer spaces",
-		"ACCESS=' value1'\nSECRET=value2":                    "line 1: the value of ACCESS is not printable ASCII without outer spaces",
-		"ACCESS=value1\nSECRET=value2\x00\x00\x00":           "line 2: the value of SECRET is not printable ASCII without outer spaces",
-		"ACCESS=value1\rSECRET=value2":                       "line 1: the value of ACCESS is not printable ASCII without outer spaces",
-		"\xff\xfeA\x00C\x00C\x00E\x00S\x00S\x00=\x00v\x00\n": "it is not UTF-8 text",
+		"":                                "the file must have ACCESS or AWS_ACCESS_KEY_ID and SECRET or AWS_SECRET_ACCESS_KEY",
+		"ACCESS=value1":                   "the file must have SECRET or AWS_SECRET_ACCESS_KEY",
+		"ACCESS=\nSECRET=value2":          "the file must have ACCESS or AWS_ACCESS_KEY_ID",
+		good + "AWS_ACCESS_KEY_ID=value3": "ACCESS (line 1) and AWS_ACCESS_KEY_ID (line 3) must have the same value",
+		good + "\nSECRET_SESS=value3":     "SECRET (line 2) and SECRET_SESS (line 4) must have the same value",
+		good + "ACCESS=value3":            "ACCESS (line 1) and ACCESS (line 3) must have the same value",
+		good + "TOKEN=value3\nAWS_SESSION_TOKEN=value4": "TOKEN (line 3) and AWS_SESSION_TOKEN (line 4) must have the same value",
+		good + "EXPIRATION=value3":                      "line 3: the value of EXPIRATION must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z",
+		good + "AWS_CREDENTIAL_EXPIRATION=2026-01-31":   "line 3: the value of AWS_CREDENTIAL_EXPIRATION must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z",
+		good + "EXPIRATION=0001-01-01T00:00:00Z":        "line 3: the value of EXPIRATION must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z",
+		good + "TOKEN=value3\nvalue4/rest+of=the+token": "line 4 must have the form NAME=value",
+		good + "value3":                                      "line 3 must have the form NAME=value",
+		good + "=value3":                                     "line 3 must have the form NAME=value",
+		"ACCESS=value1 SECRET=value2":                        "line 1: the value of ACCESS must be in quotes if it has a space",
+		"ACCESS='value1\nSECRET=value2'":                     "line 1: the value of ACCESS must have a closing quote",
+		"ACCESS=\"value1\\\"":                                "line 1: the value of ACCESS must have a closing quote",
+		"ACCESS='value1'value2":                              "line 1: the value of ACCESS must end at its closing quote",
+		"ACCESS='value1'#value2":                             "line 1: the value of ACCESS must end at its closing quote",
+		"ACCESS=“value1”\nSECRET=value2":                     "line 1: the value of ACCESS must be printable ASCII without outer spaces",
+		"ACCESS=' value1'\nSECRET=value2":                    "line 1: the value of ACCESS must be printable ASCII without outer spaces",
+		"ACCESS=value1\nSECRET=value2\x00\x00\x00":           "line 2: the value of SECRET must be printable ASCII without outer spaces",
+		"ACCESS=value1\rSECRET=value2":                       "line 1: the value of ACCESS must be printable ASCII without outer spaces",
+		"\xff\xfeA\x00C\x00C\x00E\x00S\x00S\x00=\x00v\x00\n": "the file must be UTF-8 text",
 	} {
 		got, err := Parse([]byte(content))
 		require.EqualError(t, err, want, "%q", content)
@@ -77,9 +77,9 @@ func TestParseErrors(t *testing.T) {
 }
 
 // errorForm is every error of Parse: there is no room in it for a value.
-var errorForm = regexp.MustCompile(strings.ReplaceAll(`^(it is not UTF-8 text|line \d+ is not NAME=value|it has (( and )?no (ACCESS or AWS_ACCESS_KEY_ID|SECRET or AWS_SECRET_ACCESS_KEY))+`+
-	`|NAMED \(line \d+\) and NAMED \(line \d+\) have different values|line \d+: the value of NAMED (has no closing quote|has a space in it; put it in quotes`+
-	`|goes on after its closing quote|is not printable ASCII without outer spaces|is not a time as RFC 3339 has it, such as 2026-01-31T18:00:00Z))$`, "NAMED",
+var errorForm = regexp.MustCompile(strings.ReplaceAll(`^(the file must be UTF-8 text|line \d+ must have the form NAME=value|the file must have (( and )?(ACCESS or AWS_ACCESS_KEY_ID|SECRET or AWS_SECRET_ACCESS_KEY))+`+
+	`|NAMED \(line \d+\) and NAMED \(line \d+\) must have the same value|line \d+: the value of NAMED (must have a closing quote|must be in quotes if it has a space`+
+	`|must end at its closing quote|must be printable ASCII without outer spaces|must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z))$`, "NAMED",
 	`(ACCESS|SECRET|TOKEN|EXPIRATION|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CREDENTIAL_EXPIRATION))(_SESS)?`))
 
 // FuzzParse: errors have no room for a value, what is accepted can be signed with, and it reads the same when written

@@ -14,39 +14,41 @@ import (
 )
 
 const (
-	interval = time.Second     // between two looks at a file
-	settling = 2 * time.Second // the coarsest clock of a file system; for so long a stat may not show a rewrite
+	interval = time.Second     // between two checks of a file
+	grain    = 2 * time.Second // of the coarsest clock of a file system; a stat might not show a rewrite within it
 	maxSize  = 64 << 10        // bytes
 )
 
-// File is a file of credentials that changes. It is looked at when it is asked for them, with one stat at most once a
-// second, and read when that shows a change. It is safe for concurrent use; no caller waits for another one's look,
-// unless there is nothing to answer yet.
+// A File is a file of credentials that changes. Credentials checks it with one
+// stat at most once a second, and reads it if the stat shows a change. A File
+// is safe for concurrent use. No caller waits for the check of another one,
+// unless there is no result yet.
 //
-// While the credentials that it has still work, it replaces them (and complains of what it finds) only after two looks
-// in a row read the same. So a file that is seen half written is never used.
+// While the present credentials are valid, a File replaces them, and logs a
+// warning, only after two checks in a row have read the same content. So a file
+// that is half written is never used.
 type File struct {
 	path   string
 	logger *slog.Logger
 
-	answer atomic.Pointer[answer]
+	result atomic.Pointer[result]
 
-	looking sync.Mutex // guards what follows
-	info    fs.FileInfo
-	since   time.Time // when info was first seen
-	content string    // what was read last
-	fault   string    // or why nothing was
-	decided bool      // whether that was adopted or rejected
-	settled bool      // whether only a change of info can mean a change of content
-	warned  string    // of which fault
-	exposed bool      // whether others can read the file
-	endless bool      // whether there was a token without an expiry
+	checking sync.Mutex // guards the fields below
+	info     fs.FileInfo
+	since    time.Time // when info was first seen
+	content  string    // the last content
+	fault    string    // the reason why there is none
+	decided  bool      // content was adopted or rejected
+	stable   bool      // content cannot have changed unless info has
+	warned   string    // the last fault that was logged
+	exposed  bool      // others can read the file
+	endless  bool      // a token without an expiry was logged
 }
 
-// answer is what File answers until it looks again.
-type answer struct {
+// A result is what Credentials returns until the next check.
+type result struct {
 	credentials Credentials
-	err         error // if there never were credentials
+	err         error // set if there never were credentials
 	until       time.Time
 }
 
@@ -55,40 +57,42 @@ func NewFile(path string, logger *slog.Logger) *File {
 	return &File{path: path, logger: logger}
 }
 
-// Credentials returns the last good credentials, even if they have expired, or why there never were any.
+// Credentials returns the last good credentials, even if they have expired. If
+// there never were any, it returns the reason.
 func (f *File) Credentials() (Credentials, error) {
-	now, a := time.Now(), f.answer.Load()
-	if a == nil || !now.Before(a.until) {
-		a = f.look(now, a)
+	now, r := time.Now(), f.result.Load()
+	if r == nil || !now.Before(r.until) {
+		r = f.check(now, r)
 	}
-	return a.credentials, a.err
+	return r.credentials, r.err
 }
 
-func (f *File) look(now time.Time, last *answer) *answer {
+// check returns the result of a check, or last while another caller checks.
+func (f *File) check(now time.Time, last *result) *result {
 	if last == nil {
-		f.looking.Lock()
-	} else if !f.looking.TryLock() {
+		f.checking.Lock()
+	} else if !f.checking.TryLock() {
 		return last
 	}
-	defer f.looking.Unlock()
-	if a := f.answer.Load(); a != last {
-		return a // of a look that ended meanwhile
+	defer f.checking.Unlock()
+	if r := f.result.Load(); r != last {
+		return r // Another check has ended meanwhile.
 	}
-	a := &answer{until: now.Add(interval)}
+	r := &result{until: now.Add(interval)}
 	if last != nil {
-		a.credentials, a.err = last.credentials, last.err
+		r.credentials, r.err = last.credentials, last.err
 	}
-	f.update(a, now)
-	f.answer.Store(a)
-	return a
+	f.update(r, now)
+	f.result.Store(r)
+	return r
 }
 
-// update brings an answer up to date with the file.
-func (f *File) update(a *answer, now time.Time) {
+// update checks the file and updates r.
+func (f *File) update(r *result, now time.Time) {
 	info, err := os.Stat(f.path)
 	if err == nil {
 		f.checkMode(info.Mode())
-		if f.settled && same(f.info, info) {
+		if f.stable && sameFile(f.info, info) {
 			return
 		}
 	}
@@ -96,11 +100,11 @@ func (f *File) update(a *answer, now time.Time) {
 	if err == nil {
 		content, err = read(f.path, info)
 	}
-	if !same(f.info, info) {
+	if !sameFile(f.info, info) {
 		f.info, f.since = info, now
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err // what is told names the path already
+		err = e.Err // The messages name the path already.
 	}
 
 	var fault string
@@ -109,25 +113,26 @@ func (f *File) update(a *answer, now time.Time) {
 	}
 	again := f.content == string(content) && f.fault == fault
 	f.content, f.fault, f.decided = string(content), fault, again && f.decided
-	if !f.decided && (again || !f.work(a.credentials, now)) {
-		f.decide(a, now, content, err)
+	if !f.decided && (again || !isValid(r.credentials, now)) {
+		f.decide(r, now, content, err)
 	}
-	f.settled = err == nil && f.decided && now.Sub(f.since) >= settling
+	f.stable = err == nil && f.decided && now.Sub(f.since) >= grain
 }
 
-func (f *File) decide(a *answer, now time.Time, content []byte, err error) {
+// decide adopts the credentials in content or rejects them.
+func (f *File) decide(r *result, now time.Time, content []byte, err error) {
 	f.decided = true
 	var c Credentials
 	if err == nil {
 		c, err = Parse(content)
 	}
-	if err == nil && f.work(a.credentials, now) && !f.work(c, now) {
-		err = errors.New("its credentials have expired")
+	if err == nil && isValid(r.credentials, now) && !isValid(c, now) {
+		err = errors.New("the credentials must not have expired")
 	}
-	known := a.credentials != Credentials{}
+	known := r.credentials != Credentials{}
 	switch {
 	case err != nil && !known:
-		a.err = fmt.Errorf("credentials file %q: %w", f.path, err)
+		r.err = fmt.Errorf("credentials file %q: %w", f.path, err)
 	case err != nil:
 		if fault := err.Error(); fault != f.warned {
 			f.warned = fault
@@ -135,19 +140,20 @@ func (f *File) decide(a *answer, now time.Time, content []byte, err error) {
 				slog.String("path", f.path), slog.String("error", fault))
 		}
 	default:
-		if known && a.credentials != c || f.warned != "" {
+		if known && r.credentials != c || f.warned != "" {
 			f.logger.Info("credentials file was read again", slog.String("path", f.path))
 		}
-		a.credentials, a.err, f.warned = c, nil, ""
+		r.credentials, r.err, f.warned = c, nil, ""
 		if c.Token != "" && c.Expires.IsZero() && !f.endless {
 			f.endless = true
 			f.logger.Warn("credentials file has a session token but no "+names[expires][0]+
-				"; what they sign may die earlier than it says", slog.String("path", f.path))
+				"; grants can end earlier than they state", slog.String("path", f.path))
 		}
 	}
 }
 
-func (f *File) work(c Credentials, now time.Time) bool {
+// isValid reports whether credentials can sign for some time.
+func isValid(c Credentials, now time.Time) bool {
 	return c.ID != "" && (c.Expires.IsZero() || c.Expires.Sub(now) >= minRemaining)
 }
 
@@ -160,8 +166,9 @@ func (f *File) checkMode(mode fs.FileMode) {
 	f.exposed = exposed
 }
 
-// same reports whether two looks found the same file, unchanged. Behind a symbolic link it is the file that counts.
-func same(a, b fs.FileInfo) bool {
+// sameFile reports whether two checks found the same file, unchanged. Behind a
+// symbolic link, the target is compared.
+func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -170,7 +177,7 @@ func same(a, b fs.FileInfo) bool {
 
 func read(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file") // opening a pipe might never return
+		return nil, errors.New("must be a regular file") // Opening a pipe might block for ever.
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -182,7 +189,7 @@ func read(path string, info fs.FileInfo) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case len(content) > maxSize:
-		return nil, fmt.Errorf("it has more than %d bytes", maxSize)
+		return nil, fmt.Errorf("must have at most %d bytes", maxSize)
 	}
 	return content, nil
 }

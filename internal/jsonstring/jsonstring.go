@@ -1,12 +1,14 @@
-// Package jsonstring writes strings as JSON, for documents that are put together without package encoding/json.
+// Package jsonstring writes strings as JSON, for documents that are assembled
+// without package encoding/json.
 package jsonstring
 
 import "unicode/utf8"
 
-// Append appends s as a JSON string, as encoding/json writes it with SetEscapeHTML(false): bytes that are not UTF-8 become
-// U+FFFD. It reports whether s is printable ASCII that needs no escape.
-func Append(b []byte, s string) (_ []byte, asItIs bool) {
-	if unescaped(s) {
+// Append appends s as a JSON string, as encoding/json writes it with
+// SetEscapeHTML(false). Bytes that are not UTF-8 become U+FFFD. Append reports
+// whether s is printable ASCII that needs no escape.
+func Append(b []byte, s string) (_ []byte, plain bool) {
+	if isPlain(s) {
 		return append(append(append(b, '"'), s...), '"'), true
 	}
 	const lowerhex = "0123456789abcdef"
@@ -26,7 +28,7 @@ func Append(b []byte, s string) (_ []byte, asItIs bool) {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			b = append(b, `\ufffd`...)
-		case r == '\u2028' || r == '\u2029': // which end lines in JavaScript
+		case r == '\u2028' || r == '\u2029': // They end lines in JavaScript.
 			b = append(b, `\u202`...)
 			b = append(b, lowerhex[r&15])
 		case r >= 0x7f:
@@ -54,11 +56,12 @@ func Append(b []byte, s string) (_ []byte, asItIs bool) {
 	return append(b, '"'), false
 }
 
-// unescaped reports whether s is printable ASCII that needs no escape. It looks at eight bytes at once, and at all of them
-// before it tells, since nearly every string is.
-func unescaped(s string) bool {
+// isPlain reports whether s is printable ASCII that needs no escape. It checks
+// eight bytes at once and does not return early, since nearly every string is
+// plain.
+func isPlain(s string) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	found := uint64(0) // of which a byte's top bit is set where one is not such
+	found := uint64(0) // The top bit of a byte is set if a byte of s at this place is not plain.
 	for ; len(s) >= 8; s = s[8:] {
 		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56

@@ -1,8 +1,11 @@
-// Package postpolicy writes the policy document of an S3 POST form and the form that goes with it.
+// Package postpolicy writes the policy document of an S3 POST form and the form
+// that belongs to it.
 //
-// Every condition is exact: a form that differs from what was signed by one byte in one field is refused by S3.
+// Every condition is exact: S3 rejects a form that differs from the signed one
+// by one byte in one field.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
 package postpolicy
 
 import (
@@ -16,23 +19,27 @@ import (
 	"github.com/s3presign/presign/internal/jsonstring"
 )
 
-// MaxFormSize is how many bytes of a form S3 takes before the file: fields and boundaries together.
+// MaxFormSize is the number of bytes that S3 reads of a form before the file:
+// fields and boundaries together.
 const MaxFormSize = 20480
 
-// Field is a form field. Names are compared without regard to case, values with it.
+// A Field is a form field. Names are compared without regard to case, values
+// with it.
 type Field = struct{ Name, Value string }
 
-// Common is what many forms have in common: the bucket and some fields, such as those of a session, which are long. Its
-// part of the policy comes first and is written once. It is immutable and safe for concurrent use.
+// A Common holds what many forms have in common: the bucket, and fields such as
+// those of a session, which are long. Its part of the policy comes first and is
+// written once. It is immutable and safe for concurrent use.
 type Common struct {
-	// PolicyBeginning is how the policies of these forms begin, in base64.
+	// PolicyBeginning is the start of the policies of these forms, in base64.
 	PolicyBeginning string
 
 	fields []Field
-	size   int // of the fields in a form
+	size   int // the bytes of the fields in a form
 }
 
-// NewCommon returns what forms for a bucket have in common. It refuses what Form.Sign refuses.
+// NewCommon returns the Common of forms for a bucket. It rejects the fields
+// that Form.Sign rejects.
 func NewCommon(bucket string, fields []Field) (*Common, error) {
 	b, plain := appendString([]byte(`{"conditions":[{"bucket":`), bucket)
 	if bucket == "" || !plain {
@@ -43,7 +50,7 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 		return nil, err
 	}
 	b = append(b, ',')
-	for len(b)%3 != 0 { // so that its base64 is a part of the whole policy's
+	for len(b)%3 != 0 { // Its base64 is then a prefix of the base64 of the policy.
 		b = append(b, ' ')
 	}
 	c := &Common{PolicyBeginning: base64.StdEncoding.EncodeToString(b), fields: fields}
@@ -53,18 +60,20 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 	return c, nil
 }
 
-// Form is an upload form before it is signed.
+// A Form is an upload form before it is signed.
 type Form struct {
 	Common           *Common
 	Expires          time.Time // truncated to seconds
 	MinSize, MaxSize int64     // of the file in bytes, inclusive
 
-	// Fields holds every other field but policy, signature and file. Each becomes a condition that admits its value alone.
+	// Fields holds all other fields except policy, signature and file. Each
+	// becomes a condition that accepts only its value.
 	Fields []Field
 }
 
-// Sign returns the complete form: all fields, the policy, and the signature that sign makes of the policy in base64. It
-// refuses fields that S3 would misread or that a browser cannot send unchanged, and forms above MaxFormSize.
+// Sign returns the complete form: all fields, the policy, and the signature
+// that sign returns for the policy in base64. It rejects fields that S3 would
+// misread or that a browser cannot send unchanged, and forms above MaxFormSize.
 func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	document, err := f.appendDocument(make([]byte, 0, 2048))
 	if err != nil {
@@ -86,7 +95,7 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	return form, nil
 }
 
-// appendDocument appends what follows f.Common.PolicyBeginning.
+// appendDocument appends the policy after f.Common.PolicyBeginning.
 func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	if f.MinSize < 0 || f.MinSize > f.MaxSize {
 		return nil, fmt.Errorf("a size range from %d to %d admits no file", f.MinSize, f.MaxSize)
@@ -101,21 +110,23 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = append(b, `],"expiration":"`...)
-	b = f.Expires.UTC().AppendFormat(b, time.RFC3339) // for which package time has a fast path
+	b = f.Expires.UTC().AppendFormat(b, time.RFC3339) // Package time has a fast path for it.
 	return append(b[:len(b)-len("Z")], `.000Z"}`...), nil
 }
 
-// appendConditions appends a condition for each field, behind a comma. Earlier are the fields that come before these.
+// appendConditions appends a condition for each field, after a comma. No field
+// can have the name of an earlier one.
 func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 	for i, field := range fields {
-		if has(earlier, field.Name) || has(fields[:i], field.Name) {
+		if hasField(earlier, field.Name) || hasField(fields[:i], field.Name) {
 			return nil, fmt.Errorf("the form has two fields %q", field.Name)
 		}
-		if reserved(field.Name) {
+		if isReserved(field.Name) {
 			return nil, fmt.Errorf("the form field %q has no condition of its own", field.Name)
 		}
 		var plainName, plainValue bool
-		// Several stores take XML, as tagging holds, only in a condition of this form.
+		// Several stores accept XML, which tagging contains, only in a
+		// condition of this form.
 		if strings.EqualFold(field.Name, "tagging") {
 			b = append(b, `,["eq",`...)
 			b, _ = appendString(b, "$"+field.Name)
@@ -134,14 +145,14 @@ func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 			return nil, fmt.Errorf("a form cannot hold a field with the name %q", field.Name)
 		}
 		if !plainValue {
-			// The value itself may be secret.
+			// The error does not contain the value, which may be secret.
 			return nil, fmt.Errorf("the value of the form field %q has a dollar sign, a control character or invalid UTF-8", field.Name)
 		}
 	}
 	return b, nil
 }
 
-func has(fields []Field, name string) bool {
+func hasField(fields []Field, name string) bool {
 	for _, field := range fields {
 		if len(field.Name) == len(name) && strings.EqualFold(field.Name, name) {
 			return true
@@ -150,8 +161,9 @@ func has(fields []Field, name string) bool {
 	return false
 }
 
-// reserved reports the fields that S3 exempts from conditions, and bucket, which is a condition without a field.
-func reserved(name string) bool {
+// isReserved reports whether S3 exempts a field from conditions, or the field
+// is bucket, which is a condition without a field.
+func isReserved(name string) bool {
 	for _, r := range []string{"policy", "file", "x-amz-signature", "bucket"} {
 		if len(name) == len(r) && strings.EqualFold(name, r) {
 			return true
@@ -161,8 +173,10 @@ func reserved(name string) bool {
 	return len(name) >= len(ignored) && strings.EqualFold(name[:len(ignored)], ignored)
 }
 
-// What a client sends before the file's own bytes, at most: RFC 2046 allows boundaries of 70 characters, and the file's
-// part has a name of up to 255 bytes, three times as long where the client escapes it.
+// These are the largest sizes of what a client sends before the bytes of the
+// file. RFC 2046 allows boundaries of 70 characters. The part of the file has a
+// name of up to 255 bytes, which takes three times as many if the client
+// escapes it.
 const (
 	boundarySize = len("\r\n--") + 70 + len("\r\n")
 	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")
@@ -171,8 +185,9 @@ const (
 
 func fieldSize(name, value string) int { return aroundField + len(name) + len(value) }
 
-// appendString appends s as a JSON string. It reports whether s arrives at S3 as it stands: a dollar sign begins an escape
-// or a variable there, and has failed exact conditions (https://github.com/boto/boto3/issues/4514); browsers rewrite line
+// appendString appends s as a JSON string. It reports whether S3 receives s
+// unchanged. A dollar sign starts an escape or a variable, and has failed exact
+// conditions (https://github.com/boto/boto3/issues/4514). Browsers rewrite line
 // breaks.
 func appendString(b []byte, s string) (_ []byte, plain bool) {
 	b, ascii := jsonstring.Append(b, s)

@@ -1,9 +1,12 @@
-// Package seal turns short payloads into URL-safe text that only a holder of the secret can make or read.
+// Package seal turns short payloads into URL-safe text that only a holder of
+// the secret can make or read.
 //
-// The text is a version character and the unpadded base64url form of XAES-256-GCM: a nonce of 24 random bytes, the
-// encrypted payload, a tag of 16 bytes. The nonce's first half makes a key of its own, which seals up to 2¹⁶ texts before
-// there is another. So of 2⁴⁸ texts two have the same nonce with a probability of 2⁻³³ at most. Who sees several texts sees
-// which of them one process has sealed at about one time.
+// The text is a version character and the unpadded base64url form of
+// XAES-256-GCM: a nonce of 24 random bytes, the encrypted payload, and a tag of
+// 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
+// texts before another one is made. So two of 2⁴⁸ texts have the same nonce
+// with a probability of at most 2⁻³³. A reader of several texts can see which
+// of them one process sealed at about the same time.
 //
 // See https://c2sp.org/XAES-256-GCM.
 package seal
@@ -26,37 +29,42 @@ import (
 )
 
 const (
-	// MinSecret is the least length of a secret in bytes.
+	// MinSecret is the smallest length of a secret in bytes.
 	MinSecret = 32
 
-	// MaxPayload is the greatest length of a payload in bytes.
+	// MaxPayload is the largest length of a payload in bytes.
 	MaxPayload = 4 << 10
 
-	// version begins each text, and goes into the derivation of keys: another format is another letter.
+	// version is the first character of each text and part of the derivation of
+	// keys. Another format has another letter.
 	version = "A"
 
 	keySize   = 32
-	nonceSize = saltSize + 12 // what derives the key of one message, and that message's GCM nonce
+	nonceSize = saltSize + 12 // the salt, which derives a key, and the nonce of GCM
 	saltSize  = 12
-	saltTexts = 1 << 16 // that are sealed with one salt
+	saltTexts = 1 << 16 // how many texts one salt seals
 	tagSize   = 16
 	overhead  = nonceSize + tagSize
 )
 
-// ErrInvalid is all that Open says of a text that does not open.
+// ErrInvalid is returned for every text that does not open. It does not contain
+// the reason.
 var ErrInvalid = errors.New("seal: the text was not sealed here for this purpose")
 
-// encoding refuses stray bits behind the last byte, so that two texts never hold the same seal.
+// encoding rejects stray bits after the last byte, so that two texts never hold
+// the same seal.
 var encoding = base64.RawURLEncoding.Strict()
 
-// Keyring seals with its first secret and opens with each. It is safe for concurrent use.
+// A Keyring seals with its first secret and opens with each. It is safe for
+// concurrent use.
 type Keyring struct {
 	keys    []*key
 	sealing atomic.Pointer[sealer]
 }
 
-// New returns the keyring of secrets of at least MinSecret random bytes each. What one keyring seals opens only in
-// another of the same context: any strings, in the same order. New reports all faults at once and never shows a secret.
+// New returns the Keyring of secrets, each of at least MinSecret random bytes.
+// A text opens only in a Keyring with the same context: any strings, in the
+// same order. New reports all faults at once. No error contains a secret.
 func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("there must be at least one key")
@@ -66,7 +74,7 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	info := string(appendStrings([]byte("github.com/s3presign/presign/internal/seal "), version, context))
 	for i, secret := range secrets {
 		switch {
-		case len(secret) == 0: // A variable of the environment that is not set, most often.
+		case len(secret) == 0: // Most often, an environment variable is not set.
 			faults = append(faults, fmt.Errorf("key %d is empty; it needs at least %d random bytes", i+1, MinSecret))
 			continue
 		case len(secret) < MinSecret:
@@ -84,44 +92,47 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	return k, nil
 }
 
-// Seal returns a payload as text that Open returns for the same purpose and binding, and for no other. Neither is part
-// of the text. Seal panics if the payload is longer than MaxPayload.
+// Seal returns a payload as text. Open returns the payload for the same purpose
+// and binding only. Neither of them is part of the text. Seal panics if the
+// payload is longer than MaxPayload.
 func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 	if len(payload) > MaxPayload {
-		panic(fmt.Sprintf("seal: a payload of %d bytes; at most %d are sealed", len(payload), MaxPayload))
+		panic(fmt.Sprintf("seal: the payload must have at most %d bytes, got %d", MaxPayload, len(payload)))
 	}
-	s := k.sealer()
+	s := k.nextSealer()
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	// It holds the sealed bytes, then the text, then the associated data.
+	// The buffer holds the sealed bytes, then the text, then the associated
+	// data.
 	sealed := overhead + len(payload)
 	text := len(version) + encoding.EncodedLen(sealed)
 	*buffer = slices.Grow((*buffer)[:0], sealed+text+stringsLen(purpose, bind))
 	b := append(*buffer, s.salt[:]...)
 	aad := appendStrings(b[sealed+text:sealed+text], purpose, bind)
-	// The payload is copied, since what an interface gets cannot stay on the caller's stack.
+	// The payload is copied because an argument of an interface method escapes
+	// to the heap, and the caller's payload can then stay on the stack.
 	plain := append(b, payload...)[saltSize:]
 	s.aead.Seal(plain[:0], nil, plain, aad)
 	b = encoding.AppendEncode(append(b[:sealed], version...), b[:sealed])
 	return string(b[sealed:])
 }
 
-// buffers are where texts are put together.
+// buffers holds the memory in which texts are assembled.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// sealer seals texts that have the first part of their nonce in common.
+// A sealer seals texts that have the first part of their nonce in common.
 type sealer struct {
 	salt [saltSize]byte
 	aead cipher.AEAD
 	used atomic.Int64
 }
 
-// sealer returns one that has not sealed too much yet.
-func (k *Keyring) sealer() *sealer {
+// nextSealer returns a sealer that has not yet sealed too many texts.
+func (k *Keyring) nextSealer() *sealer {
 	s := k.sealing.Load()
 	if s == nil || s.used.Add(1) > saltTexts {
 		s = new(sealer)
-		rand.Read(s.salt[:]) // never fails
+		rand.Read(s.salt[:]) // It never fails.
 		s.aead = k.keys[0].aead(s.salt[:])
 		s.used.Store(1)
 		k.sealing.Store(s)
@@ -133,7 +144,7 @@ func (k *Keyring) sealer() *sealer {
 func (k *Keyring) Open(purpose, sealed string, bind ...string) ([]byte, error) {
 	text, ok := strings.CutPrefix(sealed, version)
 	if !ok || len(text) < encoding.EncodedLen(overhead) || len(text) > encoding.EncodedLen(overhead+MaxPayload) ||
-		strings.ContainsAny(text, "\r\n") { // which package base64 skips
+		strings.ContainsAny(text, "\r\n") { // Package base64 skips line breaks.
 		return nil, ErrInvalid
 	}
 	b, err := encoding.DecodeString(text)
@@ -142,7 +153,8 @@ func (k *Keyring) Open(purpose, sealed string, bind ...string) ([]byte, error) {
 	}
 	aad := appendStrings(make([]byte, 0, stringsLen(purpose, bind)), purpose, bind)
 	for _, key := range k.keys {
-		// A failed attempt wipes its output, so it is not the input.
+		// A failed attempt wipes its output, so the output must not be the
+		// input.
 		if payload, err := key.aead(b[:saltSize]).Open(nil, nil, b[saltSize:], aad); err == nil {
 			return payload, nil
 		}
@@ -150,7 +162,7 @@ func (k *Keyring) Open(purpose, sealed string, bind ...string) ([]byte, error) {
 	return nil, ErrInvalid
 }
 
-// key is a key of XAES-256-GCM with what follows from it alone.
+// A key is a key of XAES-256-GCM with the values that follow from it alone.
 type key struct {
 	block  cipher.Block
 	subkey [aes.BlockSize]byte // K1 of CMAC, NIST SP 800-38B
@@ -159,7 +171,7 @@ type key struct {
 func newKey(b []byte) *key {
 	k := &key{block: must(aes.NewCipher(b))}
 	k.block.Encrypt(k.subkey[:], k.subkey[:])
-	// Doubled in GF(2¹²⁸).
+	// The subkey is the encrypted zero block, doubled in GF(2¹²⁸).
 	var carry byte
 	for i, c := range slices.Backward(k.subkey[:]) {
 		k.subkey[i] = c<<1 | carry
@@ -169,8 +181,9 @@ func newKey(b []byte) *key {
 	return k
 }
 
-// aead returns the cipher of the messages whose nonces begin with salt. It makes up the rest of each nonce and puts it
-// before what it seals. Its key is the CMAC of two counter blocks, NIST SP 800-108.
+// aead returns the cipher of messages whose nonces start with salt. It makes
+// the rest of each nonce and writes it before what it seals. Its key is the
+// CMAC of two counter blocks, NIST SP 800-108.
 func (k *key) aead(salt []byte) cipher.AEAD {
 	derived := make([]byte, keySize)
 	for i := range byte(2) {
@@ -185,7 +198,8 @@ func (k *key) aead(salt []byte) cipher.AEAD {
 	return must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derived))))
 }
 
-// must returns v. What it wraps fails for keys of a wrong size only, and ours have the right one.
+// must returns v. The wrapped functions fail only for keys of a wrong size, and
+// ours have the right size.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -193,7 +207,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// appendStrings appends first and rest, each behind its length, so that no two lists are alike.
+// appendStrings appends first and rest, each after its length, so that no two
+// lists have the same bytes.
 func appendStrings(b []byte, first string, rest []string) []byte {
 	b = append(binary.AppendUvarint(b, uint64(len(first))), first...)
 	for _, s := range rest {
@@ -202,7 +217,8 @@ func appendStrings(b []byte, first string, rest []string) []byte {
 	return b
 }
 
-// stringsLen returns how many bytes appendStrings adds at most, for strings of any sensible length.
+// stringsLen returns an upper bound of the bytes that appendStrings adds, for
+// strings of a sensible length.
 func stringsLen(first string, rest []string) int {
 	n := 2 + len(first)
 	for _, s := range rest {
@@ -211,7 +227,8 @@ func stringsLen(first string, rest []string) int {
 	return n
 }
 
-// IsText reports whether s has the form of a sealed text, whoever sealed it.
+// IsText reports whether s has the form of a sealed text, no matter which
+// secret sealed it.
 func IsText(s string) bool {
 	text, ok := strings.CutPrefix(s, version)
 	if !ok || len(text) < encoding.EncodedLen(overhead) {

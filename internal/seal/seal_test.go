@@ -45,7 +45,7 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "p", string(opened))
 
-	require.PanicsWithValue(t, "seal: a payload of 4097 bytes; at most 4096 are sealed", func() {
+	require.PanicsWithValue(t, "seal: the payload must have at most 4096 bytes, got 4097", func() {
 		k.Seal("stamp", make([]byte, MaxPayload+1))
 	})
 }

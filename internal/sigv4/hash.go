@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// state is SHA-256 in the middle of a message, as package crypto/sha256 marshals it. What many messages begin with is
-// hashed once.
+// A state is SHA-256 in the middle of a message, as crypto/sha256 marshals it.
+// What many messages start with is hashed once.
 type state []byte
 
-// hmacStates returns the two hashes of HMAC-SHA256, each of which begins with the padded key.
+// hmacStates returns the two hashes of HMAC-SHA256 after the padded key.
 //
 // See https://www.rfc-editor.org/rfc/rfc2104#section-2.
 func hmacStates(key []byte) (inner, outer state) {
 	padded := func(pad byte) state {
 		var block [sha256.BlockSize]byte
-		copy(block[:], key) // which is never longer
+		copy(block[:], key) // It is never longer than the block.
 		for i := range block {
 			block[i] ^= pad
 		}
@@ -31,14 +31,14 @@ func hmacStates(key []byte) (inner, outer state) {
 	return padded(0x36), padded(0x5c)
 }
 
-// digest is what package crypto/sha256 makes.
+// A digest is the hash that crypto/sha256 returns.
 type digest interface {
 	hash.Hash
 	encoding.BinaryAppender
 	encoding.BinaryUnmarshaler
 }
 
-// hasher holds what one signature needs and the next can use again.
+// A hasher holds the memory of one signature, which the next signature reuses.
 type hasher struct {
 	digest digest
 	date   [dateSize]byte
@@ -55,25 +55,26 @@ func (h *hasher) free() { hashers.Put(h) }
 func (h *hasher) state() state {
 	b, err := h.digest.AppendBinary(make([]byte, 0, 128))
 	if err != nil {
-		panic(err) // SHA-256 has no such error
+		panic(err) // SHA-256 never fails to marshal.
 	}
 	return b
 }
 
 func (h *hasher) resume(s state) {
 	if err := h.digest.UnmarshalBinary(s); err != nil {
-		panic(err) // it is one of ours
+		panic(err) // The state comes from the method state.
 	}
 }
 
-// beginning hashes what strings begin with that k signs.
+// beginning hashes the start of the strings that k signs.
 func (h *hasher) beginning(k *Key, b []byte) Beginning {
 	h.resume(k.inner)
 	h.digest.Write(b)
 	return Beginning{h.state()}
 }
 
-// appendSignature appends the HMAC, in hexadecimal, of a message that was hashed up to begun and ends in rest.
+// appendSignature appends the HMAC of a message in hexadecimal. begun is the
+// state after the start of the message, and rest follows it.
 func (h *hasher) appendSignature(dst []byte, k *Key, begun state, rest []byte) []byte {
 	h.resume(begun)
 	h.digest.Write(rest)

@@ -1,9 +1,12 @@
-// Package sigv4 signs S3 requests with AWS Signature Version 4: presigned URLs and the policies of POST forms.
+// Package sigv4 signs S3 requests with AWS Signature Version 4: presigned URLs
+// and the policies of POST forms.
 //
-// It takes strings and times and knows no HTTP, no clock and no policy. What it signs it does not judge: that the
-// headers are the right ones, that a lifetime is allowed, that a value has no line break, is for the caller to see to.
+// It takes strings and times, and has no HTTP, clock or policy. It does not
+// validate what it signs: the caller ensures that headers are the right ones,
+// that a lifetime is allowed, and that a value has no line break.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html.
 package sigv4
 
 import (
@@ -22,7 +25,8 @@ const (
 	terminator = "aws4_request"
 )
 
-// AppendDate appends a time as X-Amz-Date has it, in UTC and in whole seconds. It is faster than a layout.
+// AppendDate appends a time in the form of X-Amz-Date, in UTC and in whole
+// seconds. It is faster than a layout of package time.
 func AppendDate(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
@@ -36,14 +40,15 @@ func AppendDate(b []byte, t time.Time) []byte {
 
 func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10), '0'+byte(n%10)) }
 
-// Credential is what signs.
+// A Credential is an access key that signs.
 type Credential struct {
 	ID, Secret string
 	Token      string // of a session, or empty
 }
 
-// Keys derives the signing keys of one region. A key depends on the credential and the day; the last one is kept, since
-// a service signs with one credential at a time. Keys is safe for concurrent use.
+// Keys derives the signing keys of one region. A key depends on the credential
+// and the day. Keys keeps the last key, because a service signs with one
+// credential at a time. It is safe for concurrent use.
 type Keys struct {
 	region string
 	last   atomic.Pointer[Key]
@@ -54,8 +59,8 @@ func NewKeys(region string) *Keys {
 	return &Keys{region: region}
 }
 
-// Key returns the signing key of a credential for the UTC day of now, a time after 1970. A credential of which anything
-// has changed, be it the secret alone, gets a new key.
+// Key returns the signing key of a credential for the UTC day of now, a time
+// after 1970. A credential that differs in any field has another key.
 func (k *Keys) Key(c Credential, now time.Time) *Key {
 	day := now.Unix() / secondsADay
 	if key := k.last.Load(); key != nil && key.day == day && key.credential == c {
@@ -68,21 +73,23 @@ func (k *Keys) Key(c Credential, now time.Time) *Key {
 
 const secondsADay = 24 * 60 * 60
 
-// Key signs for one credential, day, and region. It is immutable and safe for concurrent use.
+// A Key signs for one credential, day and region. It is immutable and safe for
+// concurrent use.
 type Key struct {
-	// Credential is what requests name beside the signature: access key id, day, region, service.
+	// Credential is the value that requests contain beside the signature:
+	// access key ID, day, region, service.
 	Credential string
 
-	// Token is that of the session, or empty.
+	// Token is the token of the session, or empty.
 	Token string
 
 	credential     Credential
 	day            int64 // since 1970
 	scope          string
-	queryBeginning []byte // of each presigned URL, up to its date
-	tokenQuery     []byte // the parameter behind its expiry, if there is one
+	queryBeginning []byte // the query of each presigned URL, up to its date
+	tokenQuery     []byte // the parameter of the session token, or empty
 
-	inner, outer state // of HMAC with this key, before anything is written
+	inner, outer state // the states of HMAC with this key, before a message
 }
 
 func newKey(region string, c Credential, now time.Time, day int64) *Key {
@@ -104,10 +111,10 @@ func newKey(region string, c Credential, now time.Time, day int64) *Key {
 	return key
 }
 
-// Beginning is how strings to sign begin, hashed already, for one Key.
+// A Beginning is the start of many strings to sign, already hashed for one Key.
 type Beginning struct{ state state }
 
-// Beginning hashes what many strings to sign begin with.
+// Beginning hashes the start of many strings to sign.
 func (k *Key) Beginning(s string) Beginning {
 	h := newHasher()
 	defer h.free()
@@ -115,10 +122,12 @@ func (k *Key) Beginning(s string) Beginning {
 	return h.beginning(k, h.buf)
 }
 
-// SignBehind returns the signature, in hexadecimal, of a string to sign that begins like that and ends in rest. For a POST
-// form that string is the policy in base64.
+// SignBehind returns the signature, in hexadecimal, of the string to sign that
+// consists of beginning and rest. For a POST form, that string is the policy in
+// base64.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.
 func (k *Key) SignBehind(beginning Beginning, rest string) string {
 	h := newHasher()
 	defer h.free()

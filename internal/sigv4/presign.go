@@ -8,33 +8,37 @@ import (
 	"time"
 )
 
-// Request is what a presigned URL admits.
+// A Request is the request that a presigned URL accepts.
 type Request struct {
 	Method string
 	Scheme string // "https"
-	Host   string // as clients send it: without the scheme's own port
+	Host   string // as clients send it: without the default port of the scheme
 	Base   string // the escaped path before the key, with both its slashes
 	Key    string // of the object, not escaped
 
-	// Headers holds the headers that are signed besides Host, with names in lower case, sorted, none twice.
+	// Headers holds the signed headers except Host. Names are in lower case,
+	// sorted and unique.
 	Headers []Pair
 
 	Expires int // seconds from the time of signing
 }
 
-// Pair is a name with its value. It has no methods and is the same type as others of these two.
+// A Pair is a name with its value. It has no methods, so that it is the same
+// type as the pairs of other packages.
 type Pair = struct{ Name, Value string }
 
-// Presign returns the URL that admits r, signed at now. The body stays unsigned, as in every presigned URL of S3; a
-// checksum header pins it.
+// Presign returns the URL that accepts r, signed at now. As in every presigned
+// URL of S3, the body is not signed; a checksum header binds it.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (k *Key) Presign(r *Request, now time.Time) string {
 	h := newHasher()
 	defer h.free()
 	date := AppendDate(h.date[:0], now)
 
-	// The canonical request comes first in the buffer; the URL is put together behind it from the same bytes.
+	// The canonical request is first in the buffer. The URL follows it and
+	// copies bytes from it.
 	b, query := k.appendBeginning(h.buf[:0], r, date)
 	endQuery := len(b)
 	b = appendEnd(b, r)
@@ -52,17 +56,18 @@ func (k *Key) Presign(r *Request, now time.Time) string {
 	return string(b[url:])
 }
 
-// Series signs URLs that differ in further parameters of their query alone, as those of the parts of an upload do. It is
-// immutable and safe for concurrent use.
+// A Series signs URLs that differ only in further parameters of their query,
+// such as the URLs of parts. It is immutable and safe for concurrent use.
 type Series struct {
 	key     *Key
-	url     []byte    // up to the further parameters
+	url     []byte    // the URL up to the further parameters
 	request state     // the canonical request up to there
-	end     []byte    // of the canonical request, behind them
-	signed  Beginning // of the string to sign
+	end     []byte    // the canonical request after them
+	signed  Beginning // the start of the string to sign
 }
 
-// Series returns that of all URLs that admit r with further parameters, signed at now.
+// Series returns the Series of URLs that accept r with further parameters,
+// signed at now.
 func (k *Key) Series(r *Request, now time.Time) *Series {
 	h := newHasher()
 	defer h.free()
@@ -79,8 +84,9 @@ func (k *Key) Series(r *Request, now time.Time) *Series {
 	return s
 }
 
-// Presign returns the URL with these parameters, as AppendQuery writes them: sorted by name, with names that begin in
-// lower case, so that they sort behind "X-Amz-…"; all that S3 takes on a PUT do.
+// Presign returns the URL with these parameters, in the form of AppendQuery:
+// sorted by name, with names that start in lower case, so that they sort after
+// "X-Amz-…". All parameters that S3 accepts on a PUT do.
 func (s *Series) Presign(query []byte) string {
 	h := newHasher()
 	defer h.free()
@@ -99,8 +105,8 @@ func (s *Series) Presign(query []byte) string {
 	return string(b[url:])
 }
 
-// appendBeginning writes the canonical request up to the first parameter that is not the signature's own. It returns
-// where the query begins.
+// appendBeginning writes the canonical request up to the first parameter that
+// is not part of the signature. It returns the offset of the query.
 func (k *Key) appendBeginning(b []byte, r *Request, date []byte) (_ []byte, query int) {
 	b = append(b, r.Method...)
 	b = append(b, '\n')
@@ -117,7 +123,8 @@ func (k *Key) appendBeginning(b []byte, r *Request, date []byte) (_ []byte, quer
 	return appendNames(b, r.Headers, "%3B"), query
 }
 
-// AppendQuery appends parameters as URLs have them, each behind an ampersand. Names need no escaping.
+// AppendQuery appends parameters in the form of a URL, each after an ampersand.
+// Names must not need escaping.
 func AppendQuery(b []byte, query []Pair) []byte {
 	for _, p := range query {
 		b = append(b, '&')
@@ -128,10 +135,10 @@ func AppendQuery(b []byte, query []Pair) []byte {
 	return b
 }
 
-// appendEnd writes the canonical request from behind the query on.
+// appendEnd writes the canonical request after the query.
 func appendEnd(b []byte, r *Request) []byte {
 	b = append(b, '\n')
-	before := beforeHost(r.Headers)
+	before := countBeforeHost(r.Headers)
 	for _, h := range r.Headers[:before] {
 		b = appendHeader(b, h)
 	}
@@ -151,9 +158,9 @@ func appendHeader(b []byte, h Pair) []byte {
 	return append(b, '\n')
 }
 
-// appendNames writes the names of headers, Host in its place among them.
+// appendNames writes the names of headers, with Host in its place among them.
 func appendNames(b []byte, headers []Pair, separator string) []byte {
-	before := beforeHost(headers)
+	before := countBeforeHost(headers)
 	for _, h := range headers[:before] {
 		b = append(b, h.Name...)
 		b = append(b, separator...)
@@ -166,15 +173,16 @@ func appendNames(b []byte, headers []Pair, separator string) []byte {
 	return b
 }
 
-// beforeHost returns how many headers come before Host.
-func beforeHost(headers []Pair) (n int) {
+// countBeforeHost returns how many headers sort before Host.
+func countBeforeHost(headers []Pair) (n int) {
 	for n < len(headers) && headers[n].Name < "host" {
 		n++
 	}
 	return n
 }
 
-// appendValue writes a header's canonical value: without outer spaces, each run of inner ones as a single space.
+// appendValue writes the canonical value of a header: without outer spaces, and
+// with one space for each run of inner spaces.
 func appendValue(b []byte, v string) []byte {
 	v = strings.Trim(v, " ")
 	for {
@@ -196,7 +204,8 @@ func (k *Key) appendScope(b, date []byte) []byte {
 	return append(b, '\n')
 }
 
-// appendURL makes a URL of the beginning of a canonical request, with the query that begins there.
+// appendURL writes the URL for the start of a canonical request, whose query
+// starts at query.
 func appendURL(b []byte, r *Request, canonical []byte, query int) []byte {
 	b = append(b, r.Scheme...)
 	b = append(b, "://"...)
@@ -206,15 +215,16 @@ func appendURL(b []byte, r *Request, canonical []byte, query int) []byte {
 	return append(b, canonical[query:]...)
 }
 
-// AppendPath appends the path of an object key as S3 signs it: every byte but the unreserved ones and the slash is
-// escaped once, and nothing is normalised.
+// AppendPath appends the path of an object key as S3 signs it: every byte
+// except unreserved ones and the slash is escaped once, and nothing is
+// normalized.
 func AppendPath(dst []byte, key string) []byte {
 	return appendEscaped(dst, key, true)
 }
 
 func appendEscaped(b []byte, s string, path bool) []byte {
 	const upperhex = "0123456789ABCDEF"
-	plain := 0 // where what needs no escaping begins
+	plain := 0 // the start of bytes that need no escaping
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; !unreserved[c] && !(path && c == '/') {
 			b = append(b, s[plain:i]...)
@@ -225,7 +235,7 @@ func appendEscaped(b []byte, s string, path bool) []byte {
 	return append(b, s[plain:]...)
 }
 
-// unreserved marks the bytes that stay as they are (RFC 3986, section 2.3).
+// unreserved marks the bytes that are not escaped (RFC 3986, section 2.3).
 var unreserved = func() (set [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") {
 		set[c] = true
