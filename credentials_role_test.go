@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -299,67 +297,6 @@ func TestOwnProvidersUncached(t *testing.T) {
 				"set s3.Options.Credentials to the provider itself")
 		}
 	}
-}
-
-func ExampleEnvFile() {
-	folder, err := os.MkdirTemp("", "")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(folder)
-	path := filepath.Join(folder, "awsenv.list")
-	lines := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=IQoJb3JpZ2luX2VjEXAMPLE\n" +
-		"EXPIRATION=" + time.Now().Add(10*time.Minute).Format(time.RFC3339) + "\n"
-	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
-		panic(err)
-	}
-
-	client := s3.New(s3.Options{
-		Region:      "eu-central-1",
-		Credentials: presign.EnvFile(path, slog.Default()),
-	})
-	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
-		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Lifetime: time.Hour,
-	})
-	if err != nil {
-		panic(err)
-	}
-	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "photo.jpg", Size: 81234})
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(time.Until(grant.Expires).Round(time.Minute), "of the hour: no longer than the credentials")
-	// Output: 10m0s of the hour: no longer than the credentials
-}
-
-func ExampleAssumeRole() {
-	var cfg aws.Config // of config.LoadDefaultConfig
-
-	// Whatever the role may do, what signs may only put objects under the policy's prefix.
-	const onlyUploads = `{"Version": "2012-10-17", "Statement": [
-		{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/uploads/*"}]}`
-	role := presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),
-		func(o *stscreds.AssumeRoleOptions) {
-			o.RoleSessionName = "avatars"
-			o.ExternalID = aws.String("example")
-			o.Policy = aws.String(onlyUploads)
-		})
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.Region = "eu-central-1"
-		o.Credentials = role
-	})
-	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
-	fmt.Println(err)
-
-	client = s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.Region = "eu-central-1"
-		o.Credentials = aws.NewCredentialsCache(role)
-	})
-	_, err = presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
-	fmt.Println(err)
-	// Output:
-	// <nil>
-	// presign: the client's credentials must not be AssumeRole inside an aws.CredentialsCache (config.LoadDefaultConfig adds one), which hides when they are renewed; set s3.Options.Credentials to the provider itself
 }
 
 // TestAssumeRoleNilPointer: a client that is a nil pointer is an error, and not the end of the program.

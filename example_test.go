@@ -9,44 +9,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	smithyendpoints "github.com/aws/smithy-go/endpoints"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// exampleClient stands for s3.NewFromConfig(cfg).
-var exampleClient = s3.New(s3.Options{
-	Region:      "eu-central-1",
-	Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", ""),
-})
-
-// sessionUser stands for the authentication of a service.
-func sessionUser(r *http.Request) (string, error) {
-	cookie, err := r.Cookie("session")
-	if err != nil {
-		return "", nil // not authenticated: 401
-	}
-	return strings.TrimPrefix(cookie.Value, "session-of-"), nil
-}
-
-func ask(handler http.Handler, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("POST", "/uploads/", strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	r.AddCookie(&http.Cookie{Name: "session", Value: "session-of-alice"})
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
-	return w
-}
-
+// A browser, an app or a script asks the handler for a grant.
 func ExampleNewHandler() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix:  "uploads/",
 		Types:   []string{"image/*", "application/pdf"},
 		MaxSize: 10 << 20,
@@ -61,68 +40,111 @@ func ExampleNewHandler() {
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 
-	answer := ask(mux, `{"filename": "holiday photo.jpg", "size": 81234}`)
+	response := post(mux, "/uploads/", `{"filename": "holiday photo.jpg", "size": 81234}`)
 	var grant presign.Grant
-	if err := json.Unmarshal(answer.Body.Bytes(), &grant); err != nil {
+	if err := json.Unmarshal(response.Body.Bytes(), &grant); err != nil {
 		panic(err)
 	}
-	fmt.Println(answer.Code, grant.Method, grant.Headers["Content-Type"])
-	fmt.Println(ask(mux, `{"filename": "page.html", "size": 81234}`).Body)
+	fmt.Println(response.Code, grant.Method, grant.Headers["Content-Type"])
+	fmt.Println(post(mux, "/uploads/", `{"filename": "page.html", "size": 81234}`).Code)
 	// Output:
 	// 201 PUT image/jpeg
-	// {"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"type","code":"not_allowed","detail":"must be one of image/*, application/pdf, got \"text/html\"","allowed":["image/*","application/pdf"]}],"message":"type must be one of image/*, application/pdf, got \"text/html\""}
+	// 422
 }
 
-// A function that names everybody lets everybody upload. Authentication is more than reading who a client says it is.
+// A client can send any header, so a header does not authenticate anyone.
 func ExampleNewHandler_incorrect() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"*/*"}, MaxSize: 1 << 30})
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"*/*"}, MaxSize: 1 << 30,
+	})
 	if err != nil {
 		panic(err)
 	}
 	incorrect, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
-		return r.Header.Get("X-User"), nil // any client can send that
+		return r.Header.Get("X-User"), nil // Any client can send this.
 	})
 	if err != nil {
 		panic(err)
 	}
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"filename": "a.bin", "size": 1073741824}`))
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("X-User", "whoever")
+	r.Header.Set("X-User", "anyone")
 	w := httptest.NewRecorder()
 	incorrect.ServeHTTP(w, r)
 	fmt.Println(w.Code)
 	// Output: 201
 }
 
-// Each user has a prefix and a quota of their own.
+// Each user has a prefix and a quota.
 func ExampleWithAuthorize() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "users/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "users/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	})
 	if err != nil {
 		panic(err)
 	}
-	left := map[string]int64{"alice": 100_000}
+	left := map[string]int64{"alice": 100_000} // a table with reservations by GrantID
 	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 		u.MaxSize = min(u.MaxSize, left[u.Owner])
-		u.Key = "users/" + u.Owner + "/"
+		u.Key = "users/" + u.Owner + "/" // A random part and the file's name follow.
 		return nil
 	}))
 	if err != nil {
 		panic(err)
 	}
-	mounted := http.StripPrefix("/uploads", handler)
 	var grant presign.Grant
-	if err := json.Unmarshal(ask(mounted, `{"filename": "a.png", "size": 100000}`).Body.Bytes(), &grant); err != nil {
+	if err := json.Unmarshal(post(handler, "/", `{"filename": "a.png", "size": 100000}`).Body.Bytes(), &grant); err != nil {
 		panic(err)
 	}
-	fmt.Println(grant.Key[:len("users/alice/")])
-	fmt.Println(ask(mounted, `{"filename": "b.png", "size": 100001}`).Code)
+	fmt.Println(strings.HasPrefix(grant.Key, "users/alice/"))
+	fmt.Println(post(handler, "/", `{"filename": "b.png", "size": 100001}`).Code)
 	// Output:
-	// users/alice/
+	// true
 	// 422
 }
 
+// Uppy's AwsS3 plugin uploads through the handler: companionEndpoint: '/uploads'.
+func ExampleWithUppy() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"*/*"}, MaxSize: 2 << 30,
+	})
+	if err != nil {
+		panic(err)
+	}
+	handler, err := presign.NewHandler(signer, sessionUser, presign.WithUppy("https://app.example.com"))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(post(handler, "/s3/multipart", `{"filename": "film.mp4", "type": "video/mp4", "metadata": {"size": "4000000000"}}`).Code)
+	// Output: 422
+}
+
+func ExampleNewSigner() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix:      "incoming/",
+		FinalPrefix: "photos/",
+		Types:       []string{"image/*"},
+		MaxSize:     10 << 20,
+	}, presign.WithSecret([]byte("32 random bytes from your secrets")))
+	fmt.Println(signer, err)
+	// Output: presign.Signer(bucket/incoming/) <nil>
+}
+
+// A provider that makes a request for each call, such as a vault, belongs inside
+// the SDK's cache. The Signer makes the cache renew the credentials before grants
+// would be cut short.
+func ExampleNewSigner_uncachedProvider() {
+	vault := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}, nil
+	})
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = aws.NewCredentialsCache(vault) })
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 func ExampleSigner_Put() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix:   "backups/",
 		Types:    []string{"application/gzip"},
 		MaxSize:  5 << 30,
@@ -132,7 +154,7 @@ func ExampleSigner_Put() {
 	if err != nil {
 		panic(err)
 	}
-	grant, err := signer.Put(context.Background(), presign.Upload{
+	grant, err := signer.Put(ctx, presign.Upload{
 		Key:      "backups/2026-11-23.tar.gz",
 		Size:     734003200,
 		Checksum: "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
@@ -148,54 +170,165 @@ func ExampleSigner_Put() {
 }
 
 func ExampleSigner_Post() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "avatars/", Types: []string{"image/png", "image/jpeg"}, MaxSize: 1 << 20})
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "avatars/", Types: []string{"image/png", "image/jpeg"}, MaxSize: 1 << 20,
+	})
 	if err != nil {
 		panic(err)
 	}
-	grant, err := signer.Post(context.Background(), presign.Upload{Filename: "me.png", Redirect: "https://example.com/profile"})
+	grant, err := signer.Post(ctx, presign.Upload{Filename: "me.png", Redirect: "https://example.com/profile"})
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(grant.Method, grant.URL, grant.Fields["success_action_redirect"])
-	// Output: POST https://bucket.s3.eu-central-1.amazonaws.com https://example.com/profile
+	fmt.Println(grant.Method, grant.Fields["Content-Type"], grant.Fields["success_action_redirect"])
+	// Output: POST image/png https://example.com/profile
 }
 
-// A large file is uploaded in parts, each by a URL of its own, in any order and several at once. What goes on elsewhere, or
-// after a restart, takes the ID and nothing else.
+// Each part of a large file has a URL. Parts can be sent in any order, several at
+// once.
 func ExampleSigner_StartMultipart() {
-	store := s3test.New() // stands for S3
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket,
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "films/", Types: []string{"video/*"}, MaxSize: 100 << 30},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
 		panic(err)
 	}
-	started, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
+	upload, err := signer.StartMultipart(ctx, presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
 	if err != nil {
 		panic(err)
 	}
-	upload, err := signer.ResumeMultipart("user-7", started.ID)
-	if err != nil {
-		panic(err)
-	}
-	urls, _, err := upload.SignParts(context.Background(), 1, 8192)
+	urls, _, err := upload.SignParts(ctx, 1, 8192)
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(upload.PartSize, len(urls))
 
-	// Complete makes an object of what has arrived, if that is what was granted.
-	_, err = upload.Complete(context.Background(), nil)
-	fmt.Println(err)
+	// Complete makes an object of the parts that have arrived, if they are what was granted.
+	_, err = upload.Complete(ctx, nil)
+	fmt.Println(presign.Violations(err)[0].Code)
 	// Output:
 	// 5242880 8192
-	// presign: size must be 42949672960 bytes as granted, got 0
+	// too_small
 }
 
-// A client in Go uploads with what the service has answered, be it a PUT or a form.
-func ExampleGrant_Request() {
-	store := s3test.New() // stands for S3
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, presign.Policy{Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20})
+// Another replica, or the same one after a restart, continues with the ID.
+func ExampleSigner_ResumeMultipart() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "films/", Types: []string{"video/*"}, MaxSize: 100 << 30},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	started, err := signer.StartMultipart(ctx, presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
+	if err != nil {
+		panic(err)
+	}
+	resumed, err := signer.ResumeMultipart("user-7", started.ID)
+	if err != nil {
+		panic(err)
+	}
+	parts, err := resumed.ListParts(ctx)
+	fmt.Println(resumed.Key == started.Key, len(parts), err)
+	_, err = signer.ResumeMultipart("user-8", started.ID)
+	fmt.Println(errors.Is(err, presign.ErrInvalidID), resumed.Abort(ctx))
+	// Output:
+	// true 0 <nil>
+	// true <nil>
+}
+
+// A service with a transport of its own completes an upload of its user.
+func ExampleSigner_Complete() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "to do.txt", Size: 5, Owner: "alice"})
+	if err != nil {
+		panic(err)
+	}
+	sendFile(grant, "hello")
+
+	_, err = signer.Complete(ctx, "bob", grant.Key)
+	fmt.Println(errors.Is(err, presign.ErrNotUploaded))
+	object, err := signer.Complete(ctx, "alice", grant.Key)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(object.Owner, object.Filename, object.Size)
+	// Output:
+	// true
+	// alice to do.txt 5
+}
+
+// A job of the service completes uploads of all users. The key comes from the
+// service, never from a client.
+func ExampleSigner_CompleteForAnyOwner() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "report.txt", Size: 5})
+	if err != nil {
+		panic(err)
+	}
+	sendFile(grant, "hello")
+	object, err := signer.CompleteForAnyOwner(ctx, grant.Key)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(object.Filename, object.Size)
+	// Output: report.txt 5
+}
+
+// A worker completes uploads from the store's notifications, even if the client
+// has died after the upload.
+func ExampleSigner_CompleteNotification() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+			fmt.Println(o.Owner, "uploaded", o.Filename)
+			return nil
+		}))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "to do.txt", Size: 5, Owner: "alice"})
+	if err != nil {
+		panic(err)
+	}
+	sendFile(grant, "hello")
+
+	message := `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "bucket"}, "object": {"key": "` +
+		url.QueryEscape(grant.Key) + `"}}}]}`
+	if err := signer.CompleteNotification(ctx, []byte(message)); err != nil {
+		fmt.Println("the queue delivers the message again:", err)
+	}
+	// Output: alice uploaded to do.txt
+}
+
+// A job sweeps from time to time: it completes, deletes and aborts what no client
+// has completed.
+func ExampleSigner_Sweep() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(signer.Sweep(ctx))
+	// Output: <nil>
+}
+
+// Shutdown waits for completions that continue in the background.
+func ExampleSigner_Shutdown() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -203,172 +336,126 @@ func ExampleGrant_Request() {
 	if err != nil {
 		panic(err)
 	}
-	service := http.StripPrefix("/uploads", handler)
+	server := &http.Server{Handler: handler}
 
-	file := strings.NewReader("hello") // or an *os.File
-	for _, method := range []string{"PUT", "POST"} {
-		answer := ask(service, `{"filename": "hello.txt", "size": 5, "method": "`+method+`"}`)
-		var grant presign.Grant
-		if err := json.Unmarshal(answer.Body.Bytes(), &grant); err != nil {
-			panic(err)
-		}
-		r, err := grant.Request(context.Background(), file, file.Size())
-		if err != nil {
-			panic(err)
-		}
-		uploaded, err := store.HTTPClient().Do(r)
-		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
-			panic(urlErr.Err) // without the URL, which is a secret
-		}
-		uploaded.Body.Close()
-		fmt.Println(method, uploaded.StatusCode)
-	}
-	// Output:
-	// PUT 200
-	// POST 204
+	// The process ends.
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	fmt.Println(server.Shutdown(ctx), signer.Shutdown(ctx))
+	// Output: <nil> <nil>
 }
 
-// An S3 event (ObjectCreated, by SQS, SNS or Lambda) names the key, and the object carries its grant: that is all that
-// completion takes. The same upload may be completed by the client as well.
-func ExampleSigner_Complete_event() {
-	store := s3test.New() // stands for S3
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket,
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
-		presign.WithSecret([]byte("32 random bytes from your secrets")))
-	if err != nil {
-		panic(err)
-	}
-	complete := func(ctx context.Context, event []byte) error {
-		var notification struct {
-			Records []struct {
-				S3 struct{ Object struct{ Key string } }
-			}
+// The function receives each verified upload before it is published.
+func ExampleWithInspect() {
+	inspect := func(ctx context.Context, o *presign.Object) error {
+		content, err := o.Open(ctx)
+		if err != nil {
+			return err // The upload is kept, and can be completed again.
 		}
-		if err := json.Unmarshal(event, &notification); err != nil {
+		defer content.Close()
+		signature := make([]byte, 5)
+		if _, err := content.Read(signature); err != nil {
 			return err
 		}
-		for _, record := range notification.Records {
-			key, err := url.QueryUnescape(record.S3.Object.Key) // events have it escaped
-			if err != nil {
-				return err
-			}
-			object, err := signer.CompleteForAnyOwner(ctx, key)
-			var violation *presign.Violation
-			switch {
-			case errors.Is(err, presign.ErrNotUploaded), errors.Is(err, presign.ErrExpired), errors.As(err, &violation):
-				fmt.Println("nothing to keep:", err) // for good: it is no use to try again
-			case err != nil:
-				return err // the queue tries again
-			default:
-				fmt.Println(object.Owner, "uploaded", object.Filename, "of", object.Size, "bytes")
-			}
+		if string(signature) == "virus" { // a scanner
+			return &presign.Violation{Field: "content", Code: "invalid", Detail: "contains a virus"}
 		}
 		return nil
 	}
-
-	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "to do.txt", Size: 5, Owner: "alice"})
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.WithSecret([]byte("32 random bytes from your secrets")), presign.WithInspect(inspect))
 	if err != nil {
 		panic(err)
 	}
-	r, err := grant.Request(context.Background(), strings.NewReader("hello"), 5)
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "a.txt", Size: 5, Owner: "alice"})
 	if err != nil {
 		panic(err)
 	}
-	answer, err := store.HTTPClient().Do(r)
-	if err != nil {
-		panic(err)
-	}
-	defer answer.Body.Close()
-
-	event := `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"object": {"key": "` + url.QueryEscape(grant.Key) + `"}}}]}`
-	if err := complete(context.Background(), []byte(event)); err != nil {
-		panic(err)
-	}
-	// Output: alice uploaded to do.txt of 5 bytes
+	sendFile(grant, "virus")
+	_, err = signer.Complete(ctx, "alice", grant.Key)
+	var rejected *presign.RejectedError
+	fmt.Println(errors.As(err, &rejected), rejected.Violations[0].Detail)
+	// Output: true contains a virus
 }
 
-// The function is called at least once for each upload. What it writes, it
-// writes once: GrantID is the same each time.
+// The function is called at least once for each upload. GrantID is the same each
+// time, so it writes one row.
 func ExampleWithOnComplete() {
 	photos := make(map[string]presign.Object) // a table with a unique key
-	_, err := presign.NewSigner(exampleClient, "bucket",
+	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 			photos[o.GrantID] = *o
+			o.Reply = map[string]string{"page": "/photos/" + o.GrantID} // for the client
 			return nil
 		}))
 	fmt.Println(err)
 	// Output: <nil>
 }
 
-// Violations come all at once.
-func ExampleViolation() {
-	signer, err := presign.NewSigner(exampleClient, "bucket", presign.Policy{Prefix: "avatars/", Types: []string{"image/*"}, MaxSize: 1 << 20})
-	if err != nil {
-		panic(err)
-	}
-	_, err = signer.Put(context.Background(), presign.Upload{Filename: "../me.png", Size: 2 << 20})
-	fmt.Println(err)
-	var violation *presign.Violation
-	fmt.Println(errors.As(err, &violation), violation.Field)
-	// Output:
-	// presign: filename must be a name without a path, got the separator '/'
-	// presign: size must be at most 1048576 bytes, got 2097152
-	// true filename
-}
-
-// boundDomain is an endpoint resolver for a domain that leads to one bucket.
-type boundDomain url.URL
-
-func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
-	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
-}
-
-// The SDK adds the bucket to each endpoint. For a domain that is bound to the bucket, such as a CNAME, the client that
-// signs has a resolver that returns the domain as it is. The service's own requests go to the store's endpoint.
-func ExampleNewSigner_boundDomain() {
-	client := s3.New(s3.Options{
-		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""),
-		EndpointResolverV2: boundDomain{Scheme: "https", Host: "files.example.com"},
-	})
-	signer, err := presign.NewSigner(client, "my-bucket", presign.Policy{
+// An Event is one call that has ended. Metrics count Events by kind.
+func ExampleWithObserver() {
+	count := make(map[string]int)
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
-	}, presign.WithStore(exampleClient))
+	}, presign.WithObserver(func(ctx context.Context, e presign.Event) { count[e.Kind]++ }))
 	if err != nil {
 		panic(err)
 	}
-	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "me.png", Size: 81234})
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(strings.HasPrefix(grant.URL, "https://files.example.com/uploads/"))
-	// Output: true
+	_, _ = signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
+	_, _ = signer.Put(ctx, presign.Upload{Filename: "a.exe", Size: 10})
+	fmt.Println(count)
+	// Output: map[granted:1 not_granted:1]
 }
 
-// A provider that asks at every call (STS, a vault) goes into the SDK's cache. The Signer has the cache renew its
-// credentials before grants would die with them.
-func ExampleNewSigner_uncachedProvider() {
-	vault := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}, nil
+// One role signs and can read nothing. The other completes uploads.
+func ExampleWithStore() {
+	signing := s3.NewFromConfig(cfg)
+	storing := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/store", nil)
 	})
-	client := s3.New(s3.Options{Region: "eu-central-1", Credentials: aws.NewCredentialsCache(vault)})
-	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	_, err := presign.NewSigner(signing, "bucket",
+		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.WithStore(storing))
 	fmt.Println(err)
 	// Output: <nil>
 }
 
-// In a cluster the service may reach the store under another name than browsers do.
+// A key is replaced in three steps. Each is deployed to all replicas before the
+// next.
+func ExampleWithSecret() {
+	previous, next := []byte("32 random bytes from your secrets"), []byte("32 other bytes from your secrets")
+	for _, step := range []presign.SignerOption{
+		presign.WithSecret(previous, next),
+		presign.WithSecret(next, previous),
+		presign.WithSecret(next),
+	} {
+		_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+			Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+		}, step)
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+}
+
+// In a cluster, browsers can reach the store under another name than the service
+// does.
 func ExampleWithPublicEndpoint() {
-	client := s3.New(exampleClient.Options(), func(o *s3.Options) {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String("http://minio:9000"), true
 	})
-	signer, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20},
-		presign.WithPublicEndpoint("https://files.example.com"))
+	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	}, presign.WithPublicEndpoint("https://files.example.com"))
 	if err != nil {
 		panic(err)
 	}
-	grant, err := signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
+	grant, err := signer.Post(ctx, presign.Upload{Filename: "a.png"})
 	if err != nil {
 		panic(err)
 	}
@@ -376,11 +463,163 @@ func ExampleWithPublicEndpoint() {
 	// Output: https://files.example.com/bucket
 }
 
+func ExampleWithoutForms() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	}, presign.WithoutForms())
+	if err != nil {
+		panic(err)
+	}
+	_, err = signer.Post(ctx, presign.Upload{Filename: "a.png"})
+	fmt.Println(presign.Violations(err)[0].Code)
+	// Output: unsupported
+}
+
 func ExampleWithLogger() {
-	_, err := presign.NewSigner(exampleClient, "bucket",
-		presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20},
-		presign.WithSecret([]byte("32 random bytes from your secrets")),
-		presign.WithLogger(slog.Default().With("component", "uploads")))
+	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	}, presign.WithLogger(slog.Default().With("component", "uploads")))
 	fmt.Println(err)
 	// Output: <nil>
+}
+
+// A client in Go uploads with the grant that the service has returned, whether it
+// is a PUT or a form.
+func ExampleGrant_Request() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+	})
+	if err != nil {
+		panic(err)
+	}
+	service, err := presign.NewHandler(signer, sessionUser)
+	if err != nil {
+		panic(err)
+	}
+	file := strings.NewReader("hello") // or an *os.File
+	for _, method := range []string{"PUT", "POST"} {
+		response := post(service, "/", `{"filename": "hello.txt", "size": 5, "method": "`+method+`"}`)
+		var grant presign.Grant
+		if err := json.Unmarshal(response.Body.Bytes(), &grant); err != nil {
+			panic(err)
+		}
+		r, err := grant.Request(ctx, file, file.Size())
+		if err != nil {
+			panic(err)
+		}
+		stored, err := uploadClient.Do(r)
+		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
+			panic(urlErr.Err) // without the URL, which is a secret
+		}
+		stored.Body.Close()
+		fmt.Println(method, stored.StatusCode)
+	}
+	// Output:
+	// PUT 200
+	// POST 204
+}
+
+// All violations are returned at once.
+func ExampleViolations() {
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "avatars/", Types: []string{"image/*"}, MaxSize: 1 << 20,
+	})
+	if err != nil {
+		panic(err)
+	}
+	_, err = signer.Put(ctx, presign.Upload{Filename: "page.html", Size: 2 << 20})
+	for _, v := range presign.Violations(err) {
+		fmt.Println(v.Field, v.Code, v.Max, v.Allowed)
+	}
+	// Output:
+	// type not_allowed 0 [image/*]
+	// size too_large 1048576 []
+}
+
+// A service with a transport of its own maps errors to responses.
+func ExampleProblemOf() {
+	for _, err := range []error{presign.ErrNotUploaded, presign.ErrExpired, presign.ErrCredentialsExpiring, errors.New("unknown")} {
+		p := presign.ProblemOf(err)
+		fmt.Println(p.Status, p.RetryAfter)
+	}
+	// Output:
+	// 404 0s
+	// 410 0s
+	// 503 30s
+	// 500 0s
+}
+
+func ExampleProblem() {
+	suspended := &presign.Problem{Status: http.StatusForbidden, Detail: "Your account is suspended."}
+	w := httptest.NewRecorder()
+	suspended.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	// Output: 403 application/problem+json
+}
+
+// Another program renews the file while the service runs. A grant ends with the
+// credentials that sign it.
+func ExampleEnvFile() {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "awsenv.list")
+	lines := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=IQoJb3JpZ2luX2VjEXAMPLE\n" +
+		"EXPIRATION=" + time.Now().Add(10*time.Minute).Format(time.RFC3339) + "\n"
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		panic(err)
+	}
+
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = presign.EnvFile(path, slog.Default()) })
+	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Lifetime: time.Hour,
+	})
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "photo.jpg", Size: 81234})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(time.Until(grant.Expires).Round(time.Minute))
+	// Output: 10m0s
+}
+
+// Whatever the role allows, the session can only put objects under the prefix.
+func ExampleAssumeRole() {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),
+			func(o *stscreds.AssumeRoleOptions) {
+				o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+					`"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/uploads/*"}]}`)
+			})
+	})
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// post sends a JSON request as the browser of a user does.
+func post(handler http.Handler, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("POST", path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.AddCookie(&http.Cookie{Name: "session", Value: "session-of-alice"})
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+// sendFile sends a file with a grant, as a client does.
+func sendFile(grant *presign.Grant, content string) {
+	r, err := grant.Request(ctx, strings.NewReader(content), int64(len(content)))
+	if err != nil {
+		panic(err)
+	}
+	response, err := uploadClient.Do(r)
+	if err != nil {
+		panic(err)
+	}
+	response.Body.Close()
 }

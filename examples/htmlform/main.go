@@ -1,13 +1,14 @@
-// Htmlform is a service whose users upload with plain HTML forms: its pages have no JavaScript.
+// Htmlform is a service whose users upload with plain HTML forms. Its pages
+// have no JavaScript.
 //
 //	go run -C examples ./htmlform
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything is kept there, and a later run goes
-// on with it.
+// It starts an S3 server and prints the address of the page. With -dir,
+// everything stays there, and a later run continues.
 //
-//	GET /            a form that posts a file to S3, and the user's files
-//	GET /done        where S3 sends the browser afterwards: completes the upload
-//	GET /files/{id}  a file: leads to the store, by a URL that is good for a minute
+//	GET /            shows a form that posts a file to S3, and the user's files
+//	GET /done        completes the upload; S3 redirects the browser here
+//	GET /files/{id}  redirects to the file at the store, by a URL that works for a minute
 package main
 
 import (

@@ -21,9 +21,11 @@ import (
 	"github.com/s3presign/presign/examples/internal/site"
 )
 
-// policy is what may be uploaded. A form that has expired, or a file that is too large, gets the browser an answer of S3
-// itself: a page of XML, to which nothing can be done. So the forms live long, the page renews itself when its form
-// ends, and says what such a page means. That a form can be used again until then changes no file: FinalPrefix.
+// policy describes what may be uploaded. If a form has expired or a file is too
+// large, the browser shows S3's own response, a page of XML without a way back.
+// So forms live for an hour, and the page reloads itself when its form expires
+// and explains such a page. With FinalPrefix, a form that is used again until
+// then changes no published file.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -32,11 +34,12 @@ var policy = presign.Policy{
 	Lifetime:    time.Hour,
 }
 
-// viewTime is how long the URL of a file is good for.
+// viewTime is the lifetime of the URL of a file.
 const viewTime = time.Minute
 
-// kind is what a user chooses before the file. A grant is for one type, and what the file is, or how it is called,
-// nobody can know when the page is made: the files have the names of their kinds.
+// A kind is what a user selects before the file. A grant is for one type, and
+// the name of the file is not known when the page is rendered. So files have
+// the names of their kinds.
 type kind struct{ ID, Name, Type, Filename string }
 
 var kinds = []kind{
@@ -46,7 +49,7 @@ var kinds = []kind{
 	{"text", "Plain text", "text/plain", "upload.txt"},
 }
 
-// kindOf returns the kind of the files that have a name; the first one if none has.
+// kindOf returns the kind whose files have this name, or the first kind.
 func kindOf(filename string) kind {
 	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Filename == filename }))]
 }
@@ -87,7 +90,7 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	return mux, here.Handle(mux, files)
 }
 
-// page has a form for one file of one kind.
+// page shows a form for one file of one kind.
 func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
 	grant, err := s.signer.Post(r.Context(), presign.Upload{
@@ -95,7 +98,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		Filename: chosen.Filename,
 		Type:     chosen.Type,
 		Owner:    user,
-		Redirect: "http://" + r.Host + "/done", // the site serves no other hosts than its own
+		Redirect: "http://" + r.Host + "/done", // The site rejects requests for other hosts.
 	})
 	if err != nil {
 		site.Fail(w, r, err)
@@ -122,12 +125,14 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	})
 }
 
-// folder is where the uploads of a user land. Nobody else is granted a key there.
+// folder returns the prefix of a user's uploads. No other user receives a grant
+// there.
 func folder(user string) string { return policy.Prefix + user + "/" }
 
-// done completes an upload. Anyone can make up a query, and send a user here by a link: S3 has signed nothing of it. So
-// bucket and etag are not looked at, and the key is taken only for where to look, in the folder of the user who is
-// logged in. Complete tells what is there, whether it was granted, and to whom.
+// done completes an upload. Anyone can invent a query and send a user here by a
+// link, because S3 signs nothing of it. So bucket and etag are ignored, and
+// Complete verifies that the object under key is an upload of the user who is
+// logged in.
 func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	user, key := s.User(r), r.FormValue("key")
 	if user == "" {
@@ -137,7 +142,7 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	object, err := s.signer.Complete(r.Context(), user, key)
 	said, known := explain(err), true
 	switch faults := violations(err); {
-	case err == nil && s.repeated(r.Context(), object.GrantID):
+	case err == nil && s.isRepeated(r.Context(), object.GrantID):
 		said, err = "This form had been used before. The file that came first was kept, and no other.", presign.ErrNotUploaded
 	case err == nil:
 		said = fmt.Sprintf("Your file is here, and it is what it should be: %s, %s.", object.Type, bytes(object.Size))
@@ -154,10 +159,10 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	}
 	s.Sessions.Put(r.Context(), "said", said)
 	s.Sessions.Put(r.Context(), "bad", err != nil)
-	http.Redirect(w, r, "/?kind="+kindOf(path.Base(key)).ID, http.StatusSeeOther) // a page that can be reloaded
+	http.Redirect(w, r, "/?kind="+kindOf(path.Base(key)).ID, http.StatusSeeOther) // The user can reload that page.
 }
 
-// explain says in plain words what an upload failed with for good, and else nothing.
+// explain returns a sentence for an upload that has failed for good, or "".
 func explain(err error) string {
 	switch {
 	case errors.Is(err, presign.ErrNotUploaded):
@@ -168,9 +173,10 @@ func explain(err error) string {
 	return ""
 }
 
-// repeated reports whether this session has seen an upload completed before. Who goes back in the browser sends
-// another file with the same form, and would be told that it is here.
-func (s *service) repeated(ctx context.Context, grantID string) bool {
+// isRepeated reports whether this session has completed this upload before. A
+// user who goes back in the browser sends another file with the same form, and
+// must not be told that this file was stored.
+func (s *service) isRepeated(ctx context.Context, grantID string) bool {
 	seen, _ := s.Sessions.Get(ctx, "completed").([]string)
 	if slices.Contains(seen, grantID) {
 		return true
@@ -179,7 +185,7 @@ func (s *service) repeated(ctx context.Context, grantID string) bool {
 	return false
 }
 
-// violations returns, as sentences, the breaches that err joins.
+// violations returns a sentence for each violation of err.
 func violations(err error) (faults []string) {
 	for _, v := range presign.Violations(err) {
 		faults = append(faults, fmt.Sprintf("Its %s %s.", v.Field, v.Detail))
@@ -187,7 +193,7 @@ func violations(err error) (faults []string) {
 	return faults
 }
 
-// file is one that was published.
+// A file is a published file.
 type file struct {
 	ID, Kind string
 	Size     int64
@@ -195,8 +201,8 @@ type file struct {
 	key      string
 }
 
-// list returns a user's files, newest first. What lies under FinalPrefix was verified, so that the bucket itself can
-// tell, without a database.
+// list returns a user's files, newest first. Everything under FinalPrefix was
+// verified, so the bucket serves as the database.
 func (s *service) list(ctx context.Context, user string) ([]file, error) {
 	found, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: aws.String(bucket),
@@ -214,7 +220,7 @@ func (s *service) list(ctx context.Context, user string) ([]file, error) {
 	return list, nil
 }
 
-// show sends the browser to the store, for a file of the user's own.
+// show redirects the browser to one of the user's files at the store.
 func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	user := s.User(r)
 	if user == "" {

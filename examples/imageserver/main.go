@@ -1,19 +1,23 @@
-// Imageserver keeps the HTTP API of the server that this library replaces, so that its clients go on as they are: they
-// ask for a form, and post it with the file to S3.
+// Imageserver has the HTTP API of an older image server, which this library
+// replaces. The clients of that server continue without a change: they ask for
+// a form, and post it with the file to S3.
 //
 //	POST /upload_image   file_name=me.png&expiration=600&content_size_max=500000
 //	200                  {"success": true, "post_url": "https://…", "data": {"key": "images/me.png", …}}
 //
-// ANYONE WHO REACHES IT CAN UPLOAD IMAGES, AND REPLACE THOSE OF OTHERS. The API has no authentication, it lets the
-// client choose the name in the key, and it is open to pages of every origin, also to those in a browser on this
-// machine. Put it behind something that knows its clients, or better: mount presign.NewHandler in a service that does,
-// as examples/mount shows.
+// ANYONE WHO REACHES IT CAN UPLOAD IMAGES AND REPLACE THOSE OF OTHERS. The API
+// has no authentication, the client sets the name in the key, and pages of
+// every origin can use it, also those in a browser on this machine. Put it
+// behind a proxy that authenticates its clients. It is better to mount
+// presign.NewHandler in a service with users, as examples/mount does.
 //
-// It signs with the credentials in a file, which examples/sessioncreds writes and renews:
+// It signs with the credentials in a file, which examples/sessioncreds writes
+// and renews:
 //
-//	go run ./imageserver -bucket my-bucket -region eu-central-1 -credentials awsenv.list
+//	go run -C examples ./imageserver -bucket my-bucket -region eu-central-1 -credentials awsenv.list
 //
-// With -local it needs neither a bucket nor credentials: it starts an S3 server, and writes such a file for it.
+// With -local it needs no bucket and no credentials: it starts an S3 server and
+// writes such a file for it.
 package main
 
 import (
@@ -55,7 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	endpoint := flags.String("endpoint", "", "`URL` of an S3 server other than AWS")
 	credentials := flags.String("credentials", "awsenv.list",
 		"`file` of ACCESS, SECRET, TOKEN and EXPIRATION; read again when it changes")
-	_ = flags.Parse(args) // or it exits
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
@@ -81,10 +85,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var waits []func() error
 	options := s3.Options{Region: *region}
 	if *endpoint != "" {
-		options.BaseEndpoint, options.UsePathStyle = endpoint, true // a bucket's own host name needs DNS for it
+		options.BaseEndpoint, options.UsePathStyle = endpoint, true // A host name for each bucket needs DNS.
 	}
 	if *local {
-		server, err := store.Start(context.WithoutCancel(ctx), "") // the service stops first
+		server, err := store.Start(context.WithoutCancel(ctx), "") // The store must stop after the service.
 		if err != nil {
 			return err
 		}
@@ -129,7 +133,7 @@ curl -d file_name=me.png http://%s/upload_image
 Ctrl-C stops.
 `
 
-// prepare makes the bucket of -local, and its file of credentials.
+// prepare creates the bucket of -local and its credentials file.
 func prepare(ctx context.Context, server *store.Server, bucket, credentials string) error {
 	if err := server.CreateBucket(ctx, bucket, "*"); err != nil {
 		return err
@@ -137,7 +141,7 @@ func prepare(ctx context.Context, server *store.Server, bucket, credentials stri
 	return writeSession(server, credentials)
 }
 
-// writeSession writes credentials that last as long as those of a role can.
+// writeSession writes credentials with the longest lifetime of a role.
 func writeSession(server *store.Server, path string) error {
 	c, err := server.SessionCredentials(12 * time.Hour)
 	if err != nil {

@@ -19,28 +19,29 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// The original's rules.
+// These are the limits of the original server.
 const (
 	minSize, maxSize = 1_000, 10_000_000
-	lifetime         = 1000 // seconds, unless the client says otherwise
+	lifetime         = 1000 // seconds, unless the client sends another one
 	maxLifetime      = 7 * 24 * 60 * 60
 )
 
 var extensions = []string{".jpg", ".jpeg", ".png"}
 
-// fields says which field of a request the library means, by its own name for it.
+// fields maps the library's names of fields to those of the original server.
 var fields = map[string]string{
 	"key": "file_name", "filename": "file_name", "type": "file_name",
 	"min_size": "content_size_min", "max_size": "content_size_max", "expires_in": "expiration",
 }
 
-// faults holds what is wrong with each field of a request.
+// faults holds the messages for each field of a request.
 type faults map[string][]string
 
-// service is the API.
+// A service is the API.
 type service struct{ signer *presign.Signer }
 
-// newService returns the API with its CORS rules. It signs once, so that what is missing is told before a client asks.
+// newService returns the API with its CORS rules. It signs once, so that
+// missing credentials are reported before a client sends a request.
 func newService(ctx context.Context, client *s3.Client, bucket string) (http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix:   "images/",
@@ -48,7 +49,7 @@ func newService(ctx context.Context, client *s3.Client, bucket string) (http.Han
 		MinSize:  minSize,
 		MaxSize:  maxSize,
 		Lifetime: maxLifetime * time.Second,
-		Headers:  map[string]string{"Content-Disposition": "inline"}, // a link to an image showed it
+		Headers:  map[string]string{"Content-Disposition": "inline"}, // Links to images show them.
 		Replace:  true,
 	})
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusUnprocessableEntity, wrong)
 		return
 	}
-	if err != nil { // of the credentials: they cannot be had, or end too soon
+	if err != nil { // There are no credentials, or they expire too soon.
 		slog.ErrorContext(r.Context(), "no form was signed", slog.Any("error", err))
 		w.Header().Set("Retry-After", "30")
 		fail(w, http.StatusServiceUnavailable)
@@ -102,7 +103,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
 }
 
-// parseForm takes both kinds of form, as the original did.
+// parseForm reads both kinds of form, as the original server did.
 func parseForm(r *http.Request, maxMemory int64) error {
 	if err := r.ParseForm(); err != nil {
 		return err
@@ -113,7 +114,8 @@ func parseForm(r *http.Request, maxMemory int64) error {
 	return nil
 }
 
-// parse reads a request by the original's rules. What else makes a name unfit for a key is left to the library.
+// parse reads a request by the rules of the original server. The library
+// rejects other names that are not fit for a key.
 func parse(r *http.Request) (presign.Upload, faults) {
 	wrong := faults{}
 	name := r.PostForm.Get("file_name")
@@ -143,7 +145,7 @@ func parse(r *http.Request) (presign.Upload, faults) {
 	}, wrong
 }
 
-// add adds the violations that err is or joins. It reports whether there were any.
+// add adds the violations of err. It reports whether there are any.
 func (f faults) add(err error) bool {
 	for _, v := range presign.Violations(err) {
 		field, ok := fields[v.Field]
@@ -163,5 +165,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // it fails if the client is gone
+	_ = json.NewEncoder(w).Encode(v) // It fails only if the client has disconnected.
 }

@@ -12,8 +12,8 @@ import (
 
 // curl returns commands that log in, and upload an avatar and a document.
 //
-// A grant is JSON, and curl reads options from its standard input: tr puts each member on a line of its own, and sed
-// makes options of the URL and of the headers.
+// A grant is JSON, and curl reads options from its standard input. tr puts each
+// member on a line of its own. sed turns the URL and the headers into options.
 func curl(origin, user, password string) string {
 	put := func(path, parameters, content string) string {
 		return "curl -fsS -b cookies.txt " + origin + path + " " + parameters +
@@ -21,7 +21,7 @@ func curl(origin, user, password string) string {
 			" | curl -sS -K - -X PUT --data-binary '" + content + `' -w 'S3 answered %{http_code}\n'`
 	}
 	var avatar bytes.Buffer
-	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1))) // never fails on a Buffer
+	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1))) // Writing to a Buffer never fails.
 	const document = "hello, S3"
 	digest := sha256.Sum256([]byte(document))
 	return strings.Join([]string{

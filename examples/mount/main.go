@@ -1,16 +1,18 @@
-// Mount is a service as many are, with users and cookie sessions, that lets its users upload an avatar and documents.
+// Mount is a service with users and cookie sessions. Its users upload an avatar
+// and documents.
 //
 //	go run -C examples ./mount
 //
-// It starts an S3 server, makes up two users, and prints curl commands to log in and upload with. With -bucket the
-// files go to a bucket of yours instead, with the credentials, region and endpoint of the AWS configuration.
+// It starts an S3 server, creates two users, and prints curl commands to log in
+// and to upload. With -bucket, the files go to a bucket of yours, with the
+// credentials, region and endpoint of the AWS configuration.
 //
-//	POST /login       user and password, as a form; the answer sets the cookie
+//	POST /login       starts a session: user and password, as a form
 //	POST /logout
 //	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's last one
-//	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, of the declared SHA-256
+//	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, with its SHA-256
 //
-// and POST …/complete below either, by which a client says that it has uploaded.
+// POST …/complete below each of them completes an upload.
 package main
 
 import (
@@ -52,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	page := flags.String("origin", "http://127.0.0.1:3000",
 		"`origin` of the web pages that use the service; of the same site, or browsers keep the cookie back")
 	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
-	_ = flags.Parse(args) // or it exits
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var waits []func() error
 	if *bucket == "" {
 		*bucket = "mount"
-		server, err := store.Start(context.WithoutCancel(ctx), "") // the service stops first
+		server, err := store.Start(context.WithoutCancel(ctx), "") // The store must stop after the service.
 		if err != nil {
 			return err
 		}
@@ -112,7 +114,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 	// A service behind HTTPS sets sessions.Cookie.Secure. This one speaks plain HTTP.
 	logger := slog.Default()
 
-	// Both handlers ask this who it is, before they look at anything else.
+	// Both handlers call authenticate before they read anything else.
 	authenticate := func(r *http.Request) (string, error) {
 		user := sessions.GetString(r.Context(), "user")
 		account, ok := users[user]
@@ -127,7 +129,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 
 	secret := []byte(os.Getenv("UPLOAD_SECRET"))
 	if len(secret) == 0 {
-		secret = []byte(rand.Text() + rand.Text()) // a service with a restart or a second replica ahead of it has one
+		secret = []byte(rand.Text() + rand.Text()) // A service that restarts or has replicas must set it.
 	}
 	avatarSigner, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix:  "avatars/",
@@ -135,7 +137,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		MaxSize: 1 << 20,
 		Headers: map[string]string{
 			"Content-Disposition": "inline",
-			"Cache-Control":       "no-cache", // a new one shows at once
+			"Cache-Control":       "no-cache", // Browsers then show a new avatar at once.
 		},
 		Replace: true,
 	}, presign.WithoutForms(), presign.WithSecret(secret), presign.WithLogger(logger.With("uploads", "avatars")))
@@ -144,7 +146,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 	}
 	avatars, err := presign.NewHandler(avatarSigner, authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "avatars/" + u.Owner // no slash at its end: the object itself
+			u.Key = "avatars/" + u.Owner // Without a slash at its end, Key names the object.
 			return nil
 		}))
 	if err != nil {
@@ -165,15 +167,16 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 	}
 	documents, err := presign.NewHandler(documentSigner, authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "documents/" + u.Owner + "/" // a random part and the file's name follow
+			u.Key = "documents/" + u.Owner + "/" // The library adds a random part and the name of the file.
 			return nil
 		}))
 	if err != nil {
 		return nil, err
 	}
 
-	// Logging in is a plain form, which pages of any site could post. To /avatars/ and /documents/ they cannot: JSON
-	// needs the leave of CORS, and other forms from elsewhere are refused by the handlers.
+	// The login is a plain form, which pages of any site could post. They
+	// cannot post to /avatars/ and /documents/: JSON needs permission by CORS,
+	// and the handlers reject forms of other origins.
 	sameSite := http.NewCrossOriginProtection()
 	if err := sameSite.AddTrustedOrigin(page); err != nil {
 		return nil, err
@@ -186,7 +189,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 
 	pages, err := cors.NewMiddleware(cors.Config{
 		Origins:         []string{page},
-		Credentialed:    true, // the cookie
+		Credentialed:    true, // Requests have a cookie.
 		RequestHeaders:  []string{"Content-Type"},
 		ResponseHeaders: []string{"Retry-After"},
 	})
@@ -196,11 +199,12 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 	return pages.Wrap(sessions.LoadAndSave(mux)), nil
 }
 
-// accounts stands for the users that a service has. Their names are part of keys: letters and digits.
+// accounts are the users of the service. Their names are part of keys, so they
+// are letters and digits.
 type accounts map[string]*account
 
 type account struct {
-	password string // a real one is kept as a hash
+	password string // A real service keeps a hash.
 	limiter  *rate.Limiter
 }
 
@@ -208,12 +212,13 @@ func newAccount() *account {
 	return &account{rand.Text(), rate.NewLimiter(rate.Every(time.Second), 10)}
 }
 
-// wait returns how long the user has to wait: not at all for ten uploads, then a second for each.
+// wait returns how long the user must wait: not at all for ten uploads, then a
+// second for each.
 func (a *account) wait() time.Duration {
 	r := a.limiter.Reserve()
 	wait := r.Delay()
 	if wait > 0 {
-		r.Cancel() // they come again
+		r.Cancel() // The user tries again later.
 	}
 	return wait
 }
@@ -227,7 +232,7 @@ func login(sessions *scs.SessionManager, users accounts) http.HandlerFunc {
 			http.Error(w, "No such user, or another password.", http.StatusUnauthorized)
 			return
 		}
-		if err := sessions.RenewToken(r.Context()); err != nil { // against session fixation
+		if err := sessions.RenewToken(r.Context()); err != nil { // This prevents session fixation.
 			slog.ErrorContext(r.Context(), "no session", slog.Any("error", err))
 			http.Error(w, "Try again later.", http.StatusInternalServerError)
 			return

@@ -11,16 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
-// keeper keeps credentials in a file.
+// A keeper keeps credentials in a file.
 type keeper struct {
 	assume func(context.Context) (*types.Credentials, error)
 	file   string
 	stdout io.Writer
 
-	expires time.Time // of what the file holds
+	expires time.Time // of the credentials in the file
 }
 
-// keep renews the credentials at half of their time until ctx ends.
+// keep renews the credentials after half of their time until ctx ends.
 func (k *keeper) keep(ctx context.Context) {
 	const minRetry, maxRetry = 5 * time.Second, time.Minute
 	retry := minRetry
@@ -57,13 +57,13 @@ func (k *keeper) renew(ctx context.Context) error {
 	return nil
 }
 
-// halfLife returns half of what is left, and a moment if nothing is.
+// halfLife returns half of the remaining time, or a moment if none remains.
 func (k *keeper) halfLife() time.Duration {
 	return max(time.Until(k.expires)/2, 5*time.Second)
 }
 
-// sleep waits by the clock on the wall, for a timer stops while a machine sleeps and credentials do not. It reports
-// whether it waited to the end.
+// sleep waits by the wall clock, because a timer stops while a machine sleeps
+// and credentials do not. It reports whether it waited to the end.
 func sleep(ctx context.Context, d time.Duration) bool {
 	for end := time.Now().Round(0).Add(d); time.Until(end) > 0; {
 		select {
@@ -79,9 +79,10 @@ func clock(t time.Time) string {
 	return t.Local().Format(time.RFC3339)
 }
 
-// replace writes a file that only its owner can read. Whoever reads it meanwhile sees the old content or the new.
+// replace writes a file that only its owner can read. Readers see either the
+// old content or the new.
 func replace(path string, content []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // with mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // Its mode is 0600.
 	if err != nil {
 		return err
 	}

@@ -1,16 +1,19 @@
-// Sessioncreds assumes an IAM role and writes the credentials of the session to a file, for presign.EnvFile and for
-// containers:
+// Sessioncreds assumes an IAM role and writes the credentials of the session to
+// a file, for presign.EnvFile and for containers:
 //
-//	go run ./sessioncreds -role arn:aws:iam::123456789012:role/uploads
+//	go run -C examples ./sessioncreds -role arn:aws:iam::123456789012:role/uploads
 //
-// The file, awsenv.list, has lines of ACCESS, SECRET, TOKEN and EXPIRATION. It is replaced as a whole, and only its
-// owner can read it. With -keep the program goes on, and replaces it after half of each session's time. It prints no
-// credential.
+// The file awsenv.list has lines of ACCESS, SECRET, TOKEN and EXPIRATION. It is
+// replaced as a whole, and only its owner can read it. With -keep, the program
+// continues, and replaces the file after half of each session's time. It prints
+// no credential.
 //
-// Who assumes the role is found as AWS tools find it: environment variables, shared files, SSO, the role of a container
-// or machine. The role's ARN may also stand in a file iamroles.txt.
+// The caller's own credentials come from the AWS configuration: environment
+// variables, shared files, SSO, the role of a container or machine. A file
+// iamroles.txt can have the role's ARN.
 //
-// A service that can reach STS itself needs neither this program nor a file: see presign.AssumeRole.
+// A service that can reach STS itself needs neither this program nor a file:
+// see presign.AssumeRole.
 package main
 
 import (
@@ -45,14 +48,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	roles := flags.String("roles", "iamroles.txt", "`file` with the role's ARN; lines that begin with # are comments")
 	var s session
 	flags.DurationVar(&s.duration, "duration", time.Hour,
-		"how long a session lasts, 15m to 12h; more than 1h only if the role's MaxSessionDuration was raised")
-	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, as CloudTrail shows it")
-	flags.StringVar(&s.externalID, "external-id", "", "`id` that the role's trust policy asks for, if it does")
+		"lifetime of a session, 15m to 12h; more than 1h only if the role's MaxSessionDuration allows it")
+	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, shown by CloudTrail")
+	flags.StringVar(&s.externalID, "external-id", "", "`id` that the role's trust policy requires, if it does")
 	file := flags.String("out", "awsenv.list", "`file` to write")
-	keep := flags.Bool("keep", false, "go on, and renew the credentials at half of their time")
-	region := flags.String("region", "", "`region` of STS, if AWS_REGION does not tell")
-	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS, if AWS_ENDPOINT_URL_STS does not tell")
-	_ = flags.Parse(args) // or it exits
+	keep := flags.Bool("keep", false, "continue, and renew the credentials after half of their time")
+	region := flags.String("region", "", "`region` of STS; the default is AWS_REGION")
+	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS; the default is AWS_ENDPOINT_URL_STS")
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
@@ -90,7 +93,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return nil
 }
 
-// readRole returns the one role that a file names.
+// readRole returns the only role in a file.
 func readRole(path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// session is what to ask STS for.
+// A session holds the parameters of a session in a role.
 type session struct {
 	client              *sts.Client
 	roleARN, externalID string
@@ -43,7 +43,7 @@ func (s *session) assume(ctx context.Context) (*types.Credentials, error) {
 	return c, nil
 }
 
-// explain adds what to do about the refusals that STS documents.
+// explain adds advice to the errors that STS documents.
 //
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 func explain(err error) error {
@@ -51,7 +51,8 @@ func explain(err error) error {
 	if !ok {
 		return err
 	}
-	// What follows the first line can be the request that STS saw, with the caller's own token.
+	// The lines after the first can be the request that STS received, with the
+	// caller's own token.
 	message, _, _ := strings.Cut(refused.ErrorMessage(), "\n")
 	advice := ""
 	switch {
