@@ -73,11 +73,15 @@ func (p *Parts) Member() strict.Member {
 
 func (p *Parts) add() {
 	switch {
+	case p.invalid != nil: // The rest is not kept.
 	case p.number == nil || *p.number < 1 || *p.number > s3limit.Parts:
 		p.invalid = fmt.Errorf("must have a PartNumber from 1 to %d in each", s3limit.Parts)
 	case p.etag == "":
 		p.invalid = errors.New("must have an ETag in each, which is a string")
 	default:
+		if len(p.all) == cap(p.all) {
+			p.all = slices.Grow(p.all, max(8, len(p.all))) // append would copy a long list more often.
+		}
 		p.all = append(p.all, multipart.Part{Number: int(*p.number), ETag: p.etag})
 	}
 	p.number, p.etag = nil, ""

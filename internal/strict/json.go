@@ -19,6 +19,7 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -97,13 +98,19 @@ const (
 // The error joins an *Error for each member at fault, up to a limit. The values
 // of the other members are set, so that they can be validated as well. If the
 // body is not one JSON object, the error is a single *Error, and nothing is set.
+// The body must not change during the call.
 func Object(body []byte, members []Member, mode Mode) error {
 	if fault := check(body); fault != nil {
 		return errors.Join(fault)
 	}
-	object := string(trim(body)) // Strings without escapes are substrings of it.
-	d := decoder{copies: len(object) > maxKept, mode: mode}
-	d.object(object, members)
+	value := trim(body)
+	d := decoder{copies: len(value) > maxKept, mode: mode}
+	if d.copies {
+		// A large body is not copied: nothing that outlives the call is part of it.
+		d.object(unsafe.String(unsafe.SliceData(value), len(value)), members)
+	} else {
+		d.object(string(value), members) // Strings without escapes are substrings of it.
+	}
 	return errors.Join(d.faults...)
 }
 

@@ -88,3 +88,20 @@ func TestListMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsPartOfTheBody checks that what was decoded does not change with a
+// large body.
+func TestNothingIsPartOfTheBody(t *testing.T) {
+	body := []byte(`{"filename":"name","type":"kind","metadata":{"color":"red"},"parts":["part"]` + strings.Repeat(" ", maxKept) + `}`)
+	var got request
+	require.NoError(t, Object(body, []Member{
+		{"filename", &got.Filename}, {"type", &got.Type}, {"metadata", &got.Metadata}, {"parts", &got.Parts},
+	}, RejectUnknown))
+	err := Object(body, []Member{{"filename", new(*int64)}, {"type", &got.Type}, {"metadata", &got.Metadata}}, RejectUnknown)
+	clear(body)
+	require.Equal(t, "name", got.Filename)
+	require.Equal(t, "kind", *got.Type)
+	require.Equal(t, map[string]string{"color": "red"}, got.Metadata)
+	require.Equal(t, `["part"]`, string(got.Parts))
+	require.EqualError(t, err, "filename: must be a whole number, not a string\nparts: is not known here: the members are filename, metadata, type")
+}

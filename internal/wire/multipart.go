@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/s3presign/presign/internal/httpbody"
@@ -58,36 +59,49 @@ func newParts(most int, etags bool) *parts {
 // add adds the part that was decoded.
 func (p *parts) add() {
 	part := multipart.Part{ETag: p.etag, Checksum: p.checksum}
-	field := func(name string) string { return fmt.Sprintf("parts[%d][%s]", len(p.all), name) }
 	switch {
 	case p.number == nil:
-		p.violations = append(p.violations, rules.Violate(field("number"), rules.CodeRequired, "must be set"))
+		p.violate("number", func(field string) *rules.Violation { return rules.Violate(field, rules.CodeRequired, "must be set") })
 	case *p.number < 1 || *p.number > s3limit.Parts:
-		v := rules.Violate(field("number"), rules.CodeInvalid, "must be between 1 and %d, got %d", s3limit.Parts, *p.number)
-		v.Min, v.Max = 1, s3limit.Parts
-		p.violations = append(p.violations, v)
+		number := *p.number
+		p.violate("number", func(field string) *rules.Violation {
+			v := rules.Violate(field, rules.CodeInvalid, "must be between 1 and %d, got %d", s3limit.Parts, number)
+			v.Min, v.Max = 1, s3limit.Parts
+			return v
+		})
 	default:
 		part.Number = int(*p.number)
 	}
 	if p.size != nil {
 		if part.Size = *p.size; part.Size <= 0 {
-			p.violations = append(p.violations, rules.SizeViolation(field("size"), part.Size))
+			p.violate("size", func(field string) *rules.Violation { return rules.SizeViolation(field, part.Size) })
 		}
+	}
+	if len(p.all) == cap(p.all) {
+		p.all = slices.Grow(p.all, max(8, len(p.all))) // append would copy a long list more often.
 	}
 	p.all = append(p.all, part)
 	p.number, p.size, p.etag, p.checksum = nil, nil, "", ""
 }
 
+// violate adds a violation of a member of the current part, unless there are
+// many already.
+func (p *parts) violate(member string, violation func(field string) *rules.Violation) {
+	const most = 20
+	if len(p.violations) < most {
+		p.violations = append(p.violations, violation(fmt.Sprintf("parts[%d][%s]", len(p.all), member)))
+	}
+}
+
 // validate returns the violations of the list.
 func (p *parts) validate() error {
-	const shown = 20
 	switch {
 	case p.TooLong:
 		return tooLong("parts", "parts", int64(p.Max))
 	case len(p.all) == 0:
 		return rules.Violate("parts", rules.CodeRequired, "must have at least one part")
 	}
-	return errors.Join(p.violations[:min(len(p.violations), shown)]...)
+	return errors.Join(p.violations...)
 }
 
 // DecodeSign reads the body of a request for the URLs of parts.

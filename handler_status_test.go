@@ -1,0 +1,190 @@
+package presign_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// An apiRequest is a request that succeeds, and what it needs.
+type apiRequest struct {
+	method, path, body string
+
+	usesStore, namesUpload bool
+}
+
+// requests returns a request of each operation of a Handler, for a multipart upload
+// without a size.
+func requests(m startedMultipart) []apiRequest {
+	id := fmt.Sprintf(`{"id": %q`, m.ID)
+	of := uppy{version: 5}
+	s := started{UploadID: m.ID, Key: m.Key}
+	return []apiRequest{
+		{"GET", "/", "", false, false},
+		{"POST", "/", `{"filename": "a.png", "method": "multipart"}`, true, false},
+		{"POST", "/batch", `{"uploads": [{"filename": "a.png"}]}`, false, false},
+		{"POST", "/parts/sign", id + `, "first": 1, "last": 1}`, true, true},
+		{"POST", "/parts/list", id + `}`, true, true},
+		{"POST", "/complete", id + `}`, true, true},
+		{"POST", "/abort", id + `}`, true, true},
+		{"GET", "/s3/params?filename=a.png", "", false, false},
+		{"POST", "/s3/multipart", `{"filename": "a.png"}`, true, false},
+		{"GET", of.path(s, "", ""), "", true, true},
+		{"GET", of.path(s, "/1", ""), "", true, true},
+		{"GET", of.path(s, "/batch", "partNumbers=1&"), "", true, true},
+		{"POST", of.path(s, "/complete", ""), `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`, true, true},
+		{"DELETE", of.path(s, "", ""), "", true, true},
+	}
+}
+
+func (o apiRequest) request() *http.Request {
+	r := httptest.NewRequest(o.method, o.path, strings.NewReader(o.body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-User", "alice")
+	return r
+}
+
+// TestRequestsFail checks that each request has the status of each failure.
+func TestRequestsFail(t *testing.T) {
+	var failure error
+	s := open(t, s3test.New(), inParts())
+	n := newNative(t, s, presign.WithUppy())
+	m := n.start(nil)
+	n.putPart(t, &presign.Grant{Method: "PUT", URL: n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1}).URLs[0]}, png)
+	handler, err := presign.NewHandler(s.Signer, func(r *http.Request) (string, error) { return "alice", failure }, presign.WithUppy())
+	require.NoError(t, err)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	<-expired.Done()
+	for _, o := range requests(m) {
+		t.Run(o.method+" "+o.path, func(t *testing.T) {
+			failure = errors.New("the session store is down")
+			requireProblem(t, serve(t, handler, o.request()), 500)
+			failure = &presign.Problem{Status: 403}
+			requireProblem(t, serve(t, handler, o.request()), 403)
+			failure = nil
+			if o.usesStore {
+				s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
+				requireProblem(t, serve(t, handler, o.request()), 502)
+				s.store.Fail(nil)
+				requireProblem(t, serve(t, handler, o.request().WithContext(canceled)), 503)
+				requireProblem(t, serve(t, handler, o.request().WithContext(expired)), 504)
+			}
+			if o.method != "POST" {
+				return
+			}
+			r := o.request()
+			r.Header.Set("Content-Type", "text/plain")
+			requireProblem(t, serve(t, handler, r), 415)
+			r = o.request()
+			r.Header.Set("Content-Encoding", "br")
+			w := serve(t, handler, r)
+			require.Equal(t, "identity", w.Header().Get("Accept-Encoding"))
+			requireProblem(t, w, 415)
+			o.body = strings.Repeat(" ", 1<<20) + o.body
+			requireProblem(t, serve(t, handler, o.request()), 413)
+			o.body = "{"
+			requireProblem(t, serve(t, handler, o.request()), 400)
+		})
+	}
+	require.Contains(t, n.uploads(t), m.Key)
+	require.Empty(t, n.keys())
+}
+
+// TestRequestsAfterExpiry checks the operations of an upload whose time is over.
+func TestRequestsAfterExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNative(t, open(t, s3test.New(), inParts()), presign.WithUppy())
+		m := n.start(nil)
+		time.Sleep(7*24*time.Hour + time.Second)
+		for _, o := range requests(m) {
+			if o.namesUpload {
+				requireProblem(t, serve(t, n.handler, o.request()), 410)
+			}
+		}
+	})
+}
+
+// TestListsTakeLittleMemory checks that no list takes more than four times the
+// memory of the largest body.
+func TestListsTakeLittleMemory(t *testing.T) {
+	n := newNative(t, open(t, s3test.New(), inParts()), presign.WithUppy())
+	m := n.start(nil)
+	for _, o := range requests(m) {
+		if o.method != "POST" {
+			continue
+		}
+		name := "parts"
+		if strings.Contains(o.body, "uploads") {
+			name = "uploads"
+		}
+		for _, element := range []string{`1`, `{}`, `[]`, `null`, `""`, `{"number":1}`, `{"PartNumber":1,"ETag":"a"}`, `{"filename":"a"}`, `{"metadata":{"a":"b"}}`} {
+			start := fmt.Sprintf(`{"id":%q,%q:[`, m.ID, name)
+			body := []byte(start + strings.TrimSuffix(strings.Repeat(element+",", (1<<20-len(start)-2)/(len(element)+1)), ",") + "]}")
+			r := httptest.NewRequest(o.method, o.path, bytes.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("X-User", "alice")
+			w := httptest.NewRecorder()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			n.handler.ServeHTTP(w, r)
+			runtime.ReadMemStats(&after)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "%s %s: %d", o.path, element, w.Code)
+			require.GreaterOrEqual(t, w.Code, 400)
+		}
+	}
+}
+
+// newFailingSigner returns a Signer whose credentials come with the error of
+// retrieve.
+func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
+	t.Helper()
+	client := newClient(func(o *s3.Options) {
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, retrieve() })
+	})
+	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret), presign.WithLogger(newLog(t, io.Discard)))
+	require.NoError(t, err)
+	return signer
+}
+
+// TestBatchEndsWithCredentials checks that the function of WithAuthorize is not
+// called again after the credentials have failed, and that each upload has the
+// same problem.
+func TestBatchEndsWithCredentials(t *testing.T) {
+	calls, signs := 0, 0
+	signer := newFailingSigner(t, func() error {
+		if signs++; signs > 2 {
+			return errors.New("STS is down")
+		}
+		return nil
+	})
+	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(*http.Request, *presign.Upload) error { calls++; return nil }))
+	require.NoError(t, err)
+	n := native{t: t, handler: handler, user: "alice"}
+	b := n.batch(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"}, {"filename": "d.png"}, {"filename": "e.png"}]}`)
+	var statuses []int
+	for _, r := range b.Results {
+		statuses = append(statuses, r.Status)
+	}
+	require.Equal(t, []int{0, 0, 503, 503, 503}, statuses)
+	require.Equal(t, 3, calls)
+	require.Equal(t, 3, signs)
+}
