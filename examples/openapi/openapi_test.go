@@ -1,0 +1,286 @@
+package openapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/config"
+	"github.com/pb33f/libopenapi-validator/errors"
+	"github.com/pb33f/libopenapi-validator/helpers"
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// root is the directory of the library.
+const root = "../.."
+
+// minimum is the number of responses that the tests of the Handler receive at
+// least.
+const minimum = 6000
+
+// An answer is one response, as the tests of the Handler write it.
+type answer struct {
+	Method, Path string
+	Status       int
+	Header       http.Header
+	Body         string
+}
+
+func (a *answer) String() string {
+	return fmt.Sprintf("%s %.100s: %d %v %.500s", a.Method, a.Path, a.Status, a.Header, a.Body)
+}
+
+// answers runs the tests of the Handler and returns the responses that they
+// receive.
+func answers(t *testing.T) (all []answer) {
+	t.Helper()
+	files, err := filepath.Glob(root + "/handler_*test.go")
+	require.NoError(t, err)
+	var names []string
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(source, -1) {
+			names = append(names, string(match[1]))
+		}
+	}
+	file := filepath.Join(t.TempDir(), "answers")
+	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^("+strings.Join(names, "|")+")$", ".", "-answers", file)
+	test.Dir = root
+	output, err := test.CombinedOutput()
+	require.NoError(t, err, string(output))
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	for decoder := json.NewDecoder(f); ; {
+		var a answer
+		if err := decoder.Decode(&a); err == io.EOF {
+			return all
+		} else {
+			require.NoError(t, err)
+		}
+		all = append(all, a)
+	}
+}
+
+// A description is the OpenAPI document with a validator of responses.
+type description struct {
+	*v3.Document
+	validator.Validator
+	codes []string // of violations
+}
+
+func load(t *testing.T) *description {
+	t.Helper()
+	text, err := os.ReadFile("openapi.yaml")
+	require.NoError(t, err)
+	document, err := libopenapi.NewDocument(text)
+	require.NoError(t, err)
+	model, err := document.BuildV3Model()
+	require.NoError(t, err)
+	v, errs := validator.NewValidator(document, config.WithStrictMode(), config.WithFormatAssertions())
+	require.Empty(t, errs)
+	valid, faults := v.ValidateDocument()
+	require.True(t, valid, faults)
+	d := &description{Document: &model.Model, Validator: v}
+	extension, _ := d.Components.Schemas.GetOrZero("Violation").Schema().Properties.GetOrZero("code").Schema().Extensions.Get("x-extensible-enum")
+	require.NoError(t, extension.Decode(&d.codes))
+	return d
+}
+
+// operation returns what describes a request, or nil.
+func (d *description) operation(a *answer) *v3.Operation {
+	path, err := url.PathUnescape(a.Path)
+	if err != nil {
+		return nil
+	}
+	segments := strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
+	if strings.Contains(strings.ToUpper(a.Path), "%2F") {
+		return nil
+	}
+	var found *v3.Operation
+	for template, item := range d.Paths.PathItems.FromOldest() {
+		names := strings.FieldsFunc(template, func(c rune) bool { return c == '/' })
+		isMatch := len(names) == len(segments)
+		for i := range names {
+			isMatch = isMatch && (names[i] == segments[i] || names[i] == "{uploadId}" || names[i] == "{partNumber}" && isNumber(segments[i]))
+		}
+		if isMatch {
+			found = item.GetOperations().GetOrZero(strings.ToLower(a.Method))
+			a.Path = "/" + strings.Join(names, "/") // The validator has the same parameters for each request.
+		}
+	}
+	if found == nil || a.Method != strings.ToUpper(a.Method) {
+		return nil
+	}
+	a.Path = strings.NewReplacer("{uploadId}", "ID", "{partNumber}", "1").Replace(a.Path)
+	return found
+}
+
+func isNumber(s string) bool { return regexp.MustCompile(`^([1-9]\d{0,3}|10000)$`).MatchString(s) }
+
+// check returns the faults of a response, and the operation and status that
+// describe it.
+func (d *description) check(a answer) (described string, faults []string) {
+	operation := d.operation(&a)
+	if operation == nil {
+		if a.Status != http.StatusNotFound && a.Status != http.StatusMethodNotAllowed {
+			return "", []string{"no operation describes it"}
+		}
+		if a.Status == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "" {
+			return "", []string{"it has no header Allow"}
+		}
+		// The Problem is the same everywhere.
+		a.Header.Del("Allow")
+		a.Method, a.Path, a.Status = http.MethodGet, "/", http.StatusInternalServerError
+		operation = d.Paths.PathItems.GetOrZero("/").Get
+	}
+	status := fmt.Sprint(a.Status)
+	response := operation.Responses.Codes.GetOrZero(status)
+	// The functions of the service decide these statuses in the tests.
+	if response == nil && slices.Contains([]int{402, 429, 507}, a.Status) {
+		status, response = "default", operation.Responses.Default
+	}
+	if response == nil {
+		return "", []string{"no response describes the status"}
+	}
+	for name := range a.Header {
+		if response.Headers.GetOrZero(name) == nil && name != "Content-Type" && name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
+			faults = append(faults, "no response describes the header "+name)
+		}
+	}
+	for _, found := range regexp.MustCompile(`"code":"(\w+)"`).FindAllStringSubmatch(a.Body, -1) {
+		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" { // which tests set
+			faults = append(faults, "no schema describes the code "+code)
+		}
+	}
+	for _, fault := range d.validate(a) {
+		faults = append(faults, fault.Error())
+	}
+	return operation.OperationId + " " + status, faults
+}
+
+// validate returns what the validator finds in a response.
+func (d *description) validate(a answer) []*errors.ValidationError {
+	r := &http.Request{Method: a.Method, URL: &url.URL{Path: "/uploads" + a.Path}, Header: http.Header{}}
+	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(), Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
+	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"} {
+		w.Header.Del(name) // of a CORS middleware
+	}
+	_, faults := d.ValidateHttpResponse(r, w)
+	return slices.DeleteFunc(faults, func(e *errors.ValidationError) bool { return e.ValidationSubType == helpers.ResponseBodyResponseCode })
+}
+
+// TestResponses compares every response that the tests of the Handler receive
+// with the description, and checks that they receive every one that is described.
+func TestResponses(t *testing.T) {
+	d := load(t)
+	all := answers(t)
+	require.Greater(t, len(all), minimum)
+	seen := make(map[string]bool)
+	failed := 0
+	for _, a := range all {
+		described, faults := d.check(a)
+		seen[described] = true
+		if len(faults) > 0 {
+			t.Errorf("%s\n\t%s", &a, strings.Join(faults, "\n\t"))
+			if failed++; failed == 20 {
+				t.FailNow()
+			}
+		}
+	}
+	var missing []string
+	for _, item := range d.Paths.PathItems.FromOldest() {
+		for _, operation := range item.GetOperations().FromOldest() {
+			for status := range operation.Responses.Codes.FromOldest() {
+				if name := operation.OperationId + " " + status; !seen[name] {
+					missing = append(missing, name)
+				}
+			}
+		}
+	}
+	require.Empty(t, missing, "the tests of the Handler receive none of these")
+}
+
+// TestUndescribed checks that TestResponses finds whatever is added to a response.
+func TestUndescribed(t *testing.T) {
+	d := load(t)
+	header := func() http.Header {
+		return http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}}
+	}
+	const (
+		id      = `"grant_id":"0123456789abcdef0123456789abcdef"`
+		grant   = `{` + id + `,"method":"PUT","url":"https://example.com/a","headers":{"a":"b"},"key":"a","expires_at":"2026-01-01T00:00:00Z","expires_in":900}`
+		problem = `{"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"size","code":"too_large","detail":"must be less","max":5}],"message":"size must be less"}`
+		object  = `{"key":"a","filename":"a","type":"a/b","size":5,"etag":"\"a\"","metadata":{"color":"red"},"owner":"alice",` + id + `,"granted_at":"2026-01-01T00:00:00Z"}`
+	)
+	for _, c := range []struct {
+		path   string
+		status int
+		body   string
+	}{
+		{"/", 201, grant}, {"/", 422, problem}, {"/batch", 200, `{"results":[` + grant + `,` + problem + `]}`}, {"/complete", 200, object},
+		{"/parts/list", 200, `{"parts":[{"number":1,"size":5,"etag":"a"}]}`}, {"/abort", 200, `{}`},
+		{"/s3/multipart/ID/complete", 200, `{"location":"https://example.com/a","key":"a","object":` + object + `}`},
+	} {
+		check := func(change func(*answer)) []string {
+			a := answer{Method: "POST", Path: c.path, Status: c.status, Header: header(), Body: c.body}
+			if c.status >= 400 {
+				a.Header.Set("Content-Type", "application/problem+json")
+			}
+			change(&a)
+			_, faults := d.check(a)
+			return faults
+		}
+		require.Empty(t, check(func(*answer) {}), c)
+		require.NotEmpty(t, check(func(a *answer) { a.Status = 418 }), c)
+		require.NotEmpty(t, check(func(a *answer) { a.Header.Set("X-New", "a") }), c)
+		require.NotEmpty(t, check(func(a *answer) { a.Header.Del("Cache-Control") }), c)
+		require.NotEmpty(t, check(func(a *answer) { a.Header.Set("Content-Type", "text/html") }), c)
+		require.NotEmpty(t, check(func(a *answer) { a.Path = "/new" }), c)
+		if strings.Contains(c.body, `"code"`) {
+			require.NotEmpty(t, check(func(a *answer) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
+		}
+		// A member is added to each object, except to those that hold the names of others.
+		for i := range c.body {
+			if c.body[i] != '{' || bytes.HasSuffix([]byte(c.body[:i]), []byte(`"headers":`)) || strings.HasSuffix(c.body[:i], `"metadata":`) {
+				continue
+			}
+			added := c.body[:i+1] + `"new":1`
+			if c.body[i+1] != '}' {
+				added += ","
+			}
+			require.NotEmpty(t, check(func(a *answer) { a.Body = added + c.body[i+1:] }), added)
+		}
+		// And each member is removed.
+		var members map[string]any
+		require.NoError(t, json.Unmarshal([]byte(c.body), &members))
+		for name := range members {
+			if slices.Contains([]string{"errors", "metadata", "object"}, name) {
+				continue // It is optional.
+			}
+			less := make(map[string]any)
+			for other, value := range members {
+				if other != name {
+					less[other] = value
+				}
+			}
+			body, err := json.Marshal(less)
+			require.NoError(t, err)
+			require.NotEmpty(t, check(func(a *answer) { a.Body = string(body) }), "without "+name)
+		}
+	}
+}
