@@ -1,0 +1,19 @@
+import type { Progress, UploadError, UploadOptions, UploadedObject } from "./upload.js";
+
+type Options = Omit<UploadOptions, "signal" | "onProgress">;
+
+export type UploadState<Reply> =
+  | { status: "idle" }
+  | ({ status: "uploading"; file: File } & Omit<Progress, "phase"> & { phase?: Progress["phase"] })
+  | { status: "done"; file: File; object: UploadedObject<Reply> }
+  | { status: "failed"; file: File; error: UploadError };
+
+export type UseUpload<Reply> = UploadState<Reply> & {
+  /** Starts an upload, and aborts the one that is running. It resolves to undefined if the upload fails. */
+  upload(file: File, more?: Partial<Options>): Promise<UploadedObject<Reply> | undefined>;
+  /** Aborts the upload that is running. */
+  cancel(): void;
+};
+
+/** Returns the state of one upload at a time. Pass the same options object each time, or upload is a new function. */
+export function useUpload<Reply = unknown>(options: Options): UseUpload<Reply>;

@@ -1,0 +1,513 @@
+package upload_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/chromedp/chromedp"
+	"github.com/jub0bs/cors"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/browser"
+)
+
+func TestModuleIsSmall(t *testing.T) {
+	source, err := os.ReadFile("upload.js")
+	require.NoError(t, err)
+	var compressed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
+	require.NoError(t, err)
+	_, err = w.Write(source)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.LessOrEqual(t, compressed.Len(), 10<<10)
+	require.NotContains(t, strings.ReplaceAll(string(source), `//   import {`, ""), "\nimport ", "no dependencies")
+}
+
+// TestPage checks that one input and five lines upload files of any size, and
+// continue after a reload.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("testdata/page.html")
+	require.NoError(t, err)
+	_, lines, _ := strings.Cut(string(page), `<script type="module">`+"\n")
+	lines, _, _ = strings.Cut(lines, "</script>")
+	require.Equal(t, 5, strings.Count(lines, "\n"))
+
+	s := open(t, anyFile, testCase{})
+	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
+	require.Equal(t, "*/*", browser.Evaluate[string](s.Page, `file.accept`))
+	for _, c := range []struct {
+		name     string
+		size     int64
+		requests []string // to the service
+		parts    int
+	}{
+		{"small.txt", 1 << 10, []string{"POST /", "POST complete"}, 0},
+		{"medium.pdf", 12 * mib, []string{"POST /", "POST complete"}, 0},
+		{"large.bin", 20 * mib, []string{"POST /", "POST sign", "POST complete"}, 4},
+		{"huge.bin", 200 * mib, []string{"POST /", "POST sign", "POST complete"}, 40},
+	} {
+		path, sum := writeFile(t, c.name, c.size)
+		if c.name == "medium.pdf" {
+			overwrite(t, path, "%PDF-1.7\n")
+			sum = sumFile(t, path)
+		}
+		s.Do(chromedp.Reload(), browser.Until(`file.accept`))
+		s.service.requests()
+		s.store.requests()
+		key := s.choose(path)
+		require.True(t, strings.HasPrefix(key, "files/") && strings.HasSuffix(key, "/"+c.name), key)
+		require.Equal(t, sum, s.sum(key))
+		require.Equal(t, c.requests, s.service.requests())
+		require.Len(t, s.store.requests(), max(1, c.parts))
+	}
+	require.Zero(t, s.uploads())
+
+	// Parts from the 21st on are held while the page is loaded again.
+	path, sum := writeFile(t, "again.bin", 200*mib)
+	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
+	s.service.requests()
+	s.store.requests()
+	s.store.add(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if number, _ := strconv.Atoi(r.URL.Query().Get("partNumber")); number <= 20 {
+			return false
+		}
+		return hold(nil, r, nil)
+	})
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(patient)))
+	require.Eventually(t, func() bool { return s.storedParts() == 20 }, patient, 20*time.Millisecond)
+	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
+	s.store.requests()
+	require.Equal(t, 1, s.uploads(), "the same upload continues")
+	key := s.choose(path)
+	require.Equal(t, sum, s.sum(key))
+	require.Equal(t, 1, countEqual(s.service.requests(), "POST /"))
+	sent := s.store.requests()
+	require.Len(t, sent, 20)
+	for number := 21; number <= 40; number++ {
+		require.Contains(t, sent, fmt.Sprintf("PUT part %d", number))
+	}
+	require.Zero(t, s.uploads())
+}
+
+// TestViolation checks that a page receives the service's codes and words.
+func TestViolation(t *testing.T) {
+	policy := anyFile
+	policy.Types, policy.MaxSize = []string{"image/png", "text/plain"}, 1<<20
+	s := open(t, policy, testCase{})
+	got := s.upload(`text(8, "page.html")`, ``)
+	require.Equal(t, "UploadError service contradicts_name 422", fmt.Sprint(got.Name, " ", got.By, " ", got.Code, " ", got.Status))
+	got = s.upload(`new File([bytes(2 ** 20 + 1)], "large.png", { type: "image/png" })`, ``)
+	require.Equal(t, "too_large", got.Code)
+	require.Equal(t, int64(1<<20), got.Errors[0].Max)
+	require.Contains(t, got.Message, "size must be at most 1048576 bytes")
+
+	got = s.upload(`new File(["<!doctype html><title>Log in</title>"], "holiday.png", { type: "image/png" })`, ``)
+	require.Equal(t, "contradicts_content", got.Code)
+	require.Contains(t, got.Message, "looks like text/html")
+	require.Equal(t, []string{"sending", "verifying"}, got.Phases)
+	require.Empty(t, s.keys())
+
+	path, _ := writeFile(t, "noise.png", 1024)
+	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
+	require.Equal(t, "image/png,text/plain", browser.Evaluate[string](s.Page, `file.accept`))
+	require.Contains(t, s.choose(path), "type must match the content", "the page of five lines shows it")
+}
+
+// TestFaults checks that an upload survives one fault of each kind at each step.
+func TestFaults(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	for _, c := range []struct {
+		name, file, options string
+		requests            []string // that may fail, "service" or "store" first
+	}{
+		{"PUT", `text(12 << 20)`, `method: "PUT"`, []string{"service GET /", "service POST /", "store PUT notes.txt", "service POST complete"}},
+		{"form", `text(1 << 10)`, `method: "POST"`, []string{"store POST " + bucket}},
+		{"multipart", `text(12 << 20)`, `method: "multipart"`, []string{
+			"service POST /", "service POST sign", "store PUT part 1", "store PUT part 3", "service POST complete",
+		}},
+	} {
+		for _, request := range c.requests {
+			side, rest, _ := strings.Cut(request, " ")
+			method, what, _ := strings.Cut(rest, " ")
+			for fault, disturb := range map[string]disturbance{"503": busy, "lost": lose} {
+				t.Run(c.name+" "+request+" "+fault, func(t *testing.T) {
+					s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store, service: s.service}
+					s.Do(chromedp.Reload()) // The limits are read again.
+					s.service.requests()
+					s.store.requests()
+					disturbed := make(chan struct{}, 1)
+					gate := map[string]*gate{"service": s.service, "store": s.store}[side]
+					gate.add(times(1, method, what, func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+						disturbed <- struct{}{}
+						return disturb(w, r, next)
+					}))
+					before := len(s.keys())
+					got := s.upload(c.file, c.options)
+					require.Empty(t, got.Message)
+					require.NotEmpty(t, got.Key)
+					require.Len(t, disturbed, 1)
+					require.Equal(t, 1, countPublished(s.keys())-before)
+				})
+			}
+		}
+	}
+}
+
+// TestLostAnswers checks that a stored file is never reported as failed, even if
+// no response to its PUT arrives.
+func TestLostAnswers(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	for _, lost := range []int{1, 2, 3} {
+		s.store.add(times(lost, "PUT", "notes.txt", lose))
+		got := s.upload(`text(1 << 20)`, ``)
+		require.Empty(t, got.Message, "%d lost", lost)
+		require.Equal(t, lost, countPublished(s.keys()))
+		require.Greater(t, countEqual(s.store.requests(), "PUT notes.txt"), lost, "a repeated PUT receives 412")
+	}
+	s.store.add(times(99, "PUT", "notes.txt", func(http.ResponseWriter, *http.Request, http.Handler) bool { panic(http.ErrAbortHandler) }))
+	got := s.upload(`text(1 << 20)`, ``)
+	require.Equal(t, "store network 0", fmt.Sprint(got.By, " ", got.Code, " ", got.Status))
+}
+
+// TestTaken checks that 412 is not success if another file has the key that the
+// service chose.
+func TestTaken(t *testing.T) {
+	policy := anyFile
+	policy.FinalPrefix = ""
+	owner := "alice"
+	s := open(t, policy, testCase{
+		authenticate: func(*http.Request) (string, error) { return owner, nil },
+		handler: []presign.HandlerOption{presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+			u.Key = "incoming/report.txt"
+			return nil
+		})},
+	})
+	require.NotEmpty(t, s.upload(`text(10)`, ``).Key)
+	for _, owner = range []string{"alice", "bob"} {
+		got := s.upload(`text(10, "notes.txt", 121)`, ``)
+		require.Equal(t, "taken 412", fmt.Sprint(got.Code, " ", got.Status), owner)
+		require.Equal(t, []string{"incoming/report.txt"}, s.keys())
+	}
+	s.store.add(times(1, "PUT", "report.txt", lose))
+	got := s.upload(`text(10, "notes.txt", 121)`, ``)
+	require.Equal(t, "taken", got.Code)
+}
+
+// expired holds a request until its signature has expired.
+func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	signed, timeErr := time.Parse("20060102T150405Z", r.URL.Query().Get("X-Amz-Date"))
+	seconds, secondsErr := strconv.Atoi(r.URL.Query().Get("X-Amz-Expires"))
+	if err == nil && timeErr == nil && secondsErr == nil {
+		<-time.After(time.Until(signed.Add(time.Duration(seconds)*time.Second + 1100*time.Millisecond)))
+	}
+	return false
+}
+
+// TestExpiredGrant checks that grants and URLs of parts are renewed when they
+// have expired, but only once.
+func TestExpiredGrant(t *testing.T) {
+	policy := anyFile
+	policy.Lifetime = time.Second
+	s := open(t, policy, testCase{})
+	s.store.add(times(1, "PUT", "notes.txt", expired))
+	got := s.upload(`text(1 << 20)`, ``)
+	require.Empty(t, got.Message)
+	require.Equal(t, []string{"GET /", "POST /", "POST /", "POST complete"}, s.service.requests())
+
+	s.store.requests()
+	s.store.add(times(1, "PUT", "part 2", expired))
+	got = s.upload(`text(12 << 20)`, `method: "multipart"`)
+	require.Empty(t, got.Message)
+	require.GreaterOrEqual(t, countEqual(s.service.requests(), "POST sign"), 2)
+
+	s.store.requests()
+	s.store.add(times(9, "PUT", "notes.txt", expired))
+	got = s.upload(`text(1 << 20)`, ``)
+	require.Equal(t, "store AccessDenied 403", fmt.Sprint(got.By, " ", got.Code, " ", got.Status))
+	require.Equal(t, 2, countEqual(s.service.requests(), "POST /"))
+}
+
+// hold keeps a request until its client leaves.
+func hold(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	_, _ = io.Copy(io.Discard, r.Body) // The server notices only then that the client has left.
+	<-r.Context().Done()
+	return true
+}
+
+// TestCancel checks that an aborted upload leaves nothing at the store.
+func TestCancel(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	for _, method := range []string{"PUT", "multipart"} {
+		s.store.add(times(9, "PUT", "", hold))
+		got := run[outcome](s, fmt.Sprintf(`
+			const controller = new AbortController();
+			const stop = ({ phase, loaded }) => { if (phase === "sending" && loaded > 0) controller.abort(); };
+			return settle(upload(text(12 << 20), { endpoint, method: %q, signal: controller.signal, onProgress: stop }));`, method))
+		require.Equal(t, "AbortError", got.Name)
+		require.Empty(t, s.keys())
+		require.Zero(t, s.uploads())
+	}
+	require.Contains(t, s.service.requests(), "POST abort")
+
+	s.store.requests()
+	// While the upload starts, its ID is not known yet.
+	s.service.add(times(1, "POST", "/", func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+		browser.Evaluate[chromedp.Void](s.Page, `window.controller.abort()`)
+		return false
+	}))
+	got := run[outcome](s, `
+		window.controller = new AbortController();
+		return settle(upload(text(12 << 20), { endpoint, method: "multipart", signal: controller.signal }));`)
+	require.Equal(t, "AbortError", got.Name)
+	require.Zero(t, s.uploads())
+	require.Empty(t, s.store.requests(), "no part is sent")
+
+	got = run[outcome](s, `return settle(upload(text(8), { endpoint, signal: AbortSignal.abort() }));`)
+	require.Equal(t, "AbortError", got.Name)
+}
+
+// TestPending checks that a page asks again for as long as the service says.
+func TestPending(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	pending := respond(http.StatusConflict, `{"type": "about:blank", "title": "Conflict", "status": 409,
+		"errors": [{"field": "upload", "code": "pending", "detail": "is being inspected"}], "message": "The upload is being inspected.", "retry_after": 1}`,
+		"Retry-After", "1", "Content-Type", "application/problem+json")
+	for _, method := range []string{"PUT", "multipart"} {
+		s.service.requests()
+		s.service.add(times(6, "POST", "complete", pending))
+		got := s.upload(`text(6 << 20)`, fmt.Sprintf("method: %q", method))
+		require.Empty(t, got.Message)
+		require.Equal(t, []string{"sending", "verifying", "pending"}, got.Phases)
+		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"), "more often than after a failure")
+	}
+	s.service.add(times(1, "POST", "complete", pending))
+	got := run[outcome](s, `
+		const controller = new AbortController();
+		const stop = ({ phase }) => { if (phase === "pending") controller.abort(); };
+		return settle(upload(text(8), { endpoint, signal: controller.signal, onProgress: stop }));`)
+	require.Equal(t, "AbortError", got.Name)
+}
+
+// TestRetryAfter checks that a page waits as long as it was told, and does not
+// wait for minutes.
+func TestRetryAfter(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	var mu sync.Mutex
+	var at []time.Time
+	s.service.add(times(9, "POST", "/", func(http.ResponseWriter, *http.Request, http.Handler) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		at = append(at, time.Now())
+		return false
+	}))
+	s.service.add(times(1, "POST", "/", respond(http.StatusTooManyRequests, `{"retry_after": 3}`)))
+	require.Empty(t, s.upload(`text(8)`, ``).Message)
+	require.Len(t, at, 2)
+	require.GreaterOrEqual(t, at[1].Sub(at[0]), 2900*time.Millisecond)
+	s.service.requests()
+	s.service.add(times(1, "POST", "/", respond(http.StatusServiceUnavailable, `{"message": "Later."}`, "Retry-After", "3600")))
+	got := s.upload(`text(8)`, ``)
+	require.Equal(t, "http_503 Later.", got.Code+" "+got.Message)
+}
+
+// TestChecksums checks that the page computes the checksum that the policy
+// requires, and that the store verifies it.
+func TestChecksums(t *testing.T) {
+	for _, c := range []struct {
+		algorithm types.ChecksumAlgorithm
+		methods   []string
+	}{
+		{types.ChecksumAlgorithmSha256, []string{"PUT", "POST"}},
+		{types.ChecksumAlgorithmCrc32, []string{"PUT", "POST", "multipart"}},
+		{types.ChecksumAlgorithmCrc32c, []string{"PUT", "multipart"}},
+	} {
+		t.Run(string(c.algorithm), func(t *testing.T) {
+			policy := anyFile
+			policy.Checksum, policy.MaxSize = c.algorithm, 20<<20
+			s := open(t, policy, testCase{})
+			browser.Evaluate[chromedp.Void](s.Page, `{ const { Worker } = window; window.workers = 0; window.Worker = class extends Worker { constructor(...a) { super(...a); window.workers++; } }; }`)
+			for _, method := range c.methods {
+				got := s.upload(`text(12 << 20)`, fmt.Sprintf("method: %q", method))
+				require.Empty(t, got.Message)
+				require.Equal(t, []string{"checksum", "sending", "verifying"}, got.Phases)
+			}
+			require.Equal(t, len(c.methods), browser.Evaluate[int](s.Page, `window.workers`))
+			require.Equal(t, len(c.methods), countPublished(s.keys()))
+
+			got := s.upload(`text(12 << 20)`, `checksum: await checksum(text(5), "`+string(c.algorithm)+`")`)
+			require.Equal(t, "store", got.By, "the store compares it with the content")
+			got = s.upload(`text((20 << 20) + 1)`, ``)
+			require.Equal(t, "too_large", got.Code)
+			require.Empty(t, got.Phases, "a file that is too large is not read")
+
+			// A Worker may be forbidden.
+			browser.Evaluate[chromedp.Void](s.Page, `window.Worker = class { constructor() { throw new Error("forbidden"); } }`)
+			require.Empty(t, s.upload(`text(2 << 20)`, ``).Message)
+		})
+	}
+}
+
+// TestWorker checks that the module works in a Worker, where a store's error used
+// to leave an upload waiting.
+func TestWorker(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	s.mux.HandleFunc("GET /worker.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = io.WriteString(w, `import { upload } from "/upload.js";
+			onmessage = async ({ data: { file, method } }) => postMessage(await upload(file, { endpoint: "/uploads/", method }).then(
+				({ key, size }) => ({ Key: key, Size: size }), ({ code, by }) => ({ Code: code, By: by })));`)
+	})
+	inWorker := func(method string) outcome {
+		return run[outcome](s, fmt.Sprintf(`
+			const worker = new Worker("/worker.js", { type: "module" });
+			worker.postMessage({ file: text(12 << 20), method: %q });
+			return new Promise((resolve) => { worker.onmessage = ({ data }) => { worker.terminate(); resolve(data); }; });`, method))
+	}
+	for _, method := range []string{"PUT", "multipart"} {
+		require.Equal(t, int64(12<<20), inWorker(method).Size)
+	}
+	s.store.add(times(1, "PUT", "", respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>`)))
+	require.Equal(t, outcome{Code: "AccessDenied", By: "store"}, inWorker("PUT"))
+}
+
+// TestOtherOrigin checks that a page can send tokens, renewed for each request,
+// and cookies to a service of another origin.
+func TestOtherOrigin(t *testing.T) {
+	var mu sync.Mutex
+	var tokens, cookies []string
+	var origin string
+	s := serve(t, anyFile, testCase{
+		authenticate: func(r *http.Request) (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tokens = append(tokens, r.Header.Get("Authorization"))
+			if cookie, err := r.Cookie("session"); err == nil {
+				cookies = append(cookies, cookie.Value)
+			}
+			return "alice", nil
+		},
+		wrap: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				allow, err := cors.NewMiddleware(cors.Config{
+					Origins: []string{origin}, Credentialed: true, Methods: []string{"GET", "POST"},
+					RequestHeaders: []string{"Authorization", "Content-Type"},
+				})
+				if err != nil {
+					panic(err)
+				}
+				allow.Wrap(next).ServeHTTP(w, r)
+			})
+		},
+	})
+	origin = s.origin
+	service := listen(t, s.mux)
+	// Another port is another origin.
+	elsewhere, err := url.Parse(service.URL)
+	require.NoError(t, err)
+	s.mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "alice's", Path: "/", HttpOnly: true})
+	})
+	s.Page = browser.Open(t)
+	s.Do(chromedp.Navigate(elsewhere.String()+"/login"), chromedp.Navigate(s.origin+"/blank"))
+	got := run[outcome](s, fmt.Sprintf(`
+		let n = 0;
+		return settle(upload(text(6 << 20), { endpoint: %q, method: "multipart", credentials: "include",
+			headers: async () => ({ Authorization: "Bearer " + ++n }) }));`, elsewhere.String()+"/uploads"))
+	require.Empty(t, got.Message)
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, []string{"Bearer 1", "Bearer 2", "Bearer 3", "Bearer 4"}, tokens[len(tokens)-4:])
+	require.Len(t, cookies, 4)
+}
+
+// TestUploadAll checks that several files share the connections, and that one
+// rejected file does not end the others.
+func TestUploadAll(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	s.store.requests()
+	got := run[[]string](s, `
+		const files = [1, 2, 3, 4, 5].map((n) => text(n << 20, n + ".txt")).concat(text(22 << 20, "6.txt"), text(8, "page.html"), text(1, "8.txt"));
+		const seen = new Set();
+		const outcomes = await uploadAll(files, { endpoint, concurrency: 3, onProgress: ({ file }) => seen.add(file.name) });
+		return [...outcomes.map(({ value, reason }) => value?.filename ?? reason.code), [...seen].sort().join()];`)
+	require.Equal(t, []string{"1.txt", "2.txt", "3.txt", "4.txt", "5.txt", "6.txt", "contradicts_name", "8.txt", "1.txt,2.txt,3.txt,4.txt,5.txt,6.txt,8.txt"}, got)
+	require.LessOrEqual(t, s.store.concurrency(), 3)
+	require.Greater(t, s.store.concurrency(), 1)
+	require.Equal(t, 7, countPublished(s.keys()))
+}
+
+// TestEndedUploads checks that a page starts again if the multipart upload that
+// it remembers was aborted, and returns the object if it was completed.
+func TestEndedUploads(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	const file = `const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });`
+	const again = file + `return settle(upload(file, { endpoint, method: "multipart" }));`
+	fail := func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+		require.Eventually(t, func() bool { return s.storedParts() == 2 }, patient, 20*time.Millisecond)
+		return respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)(w, r, next)
+	}
+
+	s.store.add(times(9, "PUT", "part 3", fail))
+	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
+	require.Equal(t, 1, s.uploads(), "it can continue")
+	s.store.requests()
+	require.Empty(t, run[outcome](s, again).Message)
+	require.Equal(t, []string{"PUT part 3"}, s.store.requests())
+
+	s.store.add(times(9, "PUT", "part 3", fail))
+	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
+	s.store.requests()
+	id := run[string](s, `return new Promise((resolve) => {
+		indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
+			database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => { database.close(); resolve(target.result[0].id); };
+		};
+	});`)
+	run[chromedp.Void](s, fmt.Sprintf(`await fetch("/uploads/abort", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: %q }) });`, id))
+	require.Empty(t, run[outcome](s, again).Message)
+	require.Len(t, s.store.requests(), 3, "all parts are sent again")
+
+	// The page is closed after the upload was completed and before the response arrives.
+	s.service.requests()
+	s.service.add(times(9, "POST", "complete", lose))
+	require.Equal(t, "network", run[outcome](s, again).Code)
+	s.service.requests()
+	before := s.keys()
+	require.Empty(t, run[outcome](s, again).Message)
+	require.Equal(t, []string{"POST list", "POST complete"}, s.service.requests())
+	require.Equal(t, before, s.keys())
+	require.Equal(t, 0, run[int](s, `return new Promise((resolve) => {
+		indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
+			database.transaction("uploads").objectStore("uploads").count().onsuccess = ({ target }) => { database.close(); resolve(target.result); };
+		};
+	});`), "nothing is remembered")
+}
+
+func countEqual(all []string, one string) (n int) {
+	for _, v := range all {
+		if v == one {
+			n++
+		}
+	}
+	return n
+}
+
+// countPublished returns the number of keys under the final prefix.
+func countPublished(keys []string) int {
+	return len(slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, "files/") }))
+}
