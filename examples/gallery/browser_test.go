@@ -80,7 +80,7 @@ func (g gallery) dismiss() {
 func module[T any](g gallery, script string) T {
 	g.t.Helper()
 	return browser.Evaluate[T](g.Page, `(async () => {
-		const { upload, complete, sha256, UploadError } = await import("/upload.js");
+		const { checksum, complete, requestGrant, send, UploadError } = await import("/upload.js");
 		`+script+`
 	})()`, chromedp.EvalAwaitPromise)
 }
@@ -206,53 +206,22 @@ func TestBrowser(t *testing.T) {
 	})
 
 	pictures := len(dropped)
-	t.Run("an expired grant", func(t *testing.T) {
+	t.Run("pending", func(t *testing.T) {
 		g := g.with(t)
-		// The first grant is for a second, and kept until S3 does not take it any more.
 		browser.Evaluate[chromedp.Void](g.Page, `{
 			const { fetch } = window;
-			window.grants = 0;
-			window.fetch = async (url, options) => {
-				if (url !== "/uploads/" || window.grants++) return fetch(url, options);
-				const answer = await fetch(url, { ...options, body: JSON.stringify({ ...JSON.parse(options.body), expires_in: 1 }) });
-				await new Promise((resolve) => setTimeout(resolve, 2100));
-				return answer;
-			};
+			const problem = { status: 409, errors: [{ field: "upload", code: "pending", detail: "is being inspected" }], message: "Later.", retry_after: 1 };
+			window.pending = true;
+			window.fetch = (url, options) => window.pending && String(url).endsWith("/complete")
+				? Promise.resolve(Response.json(problem, { status: 409 })) : fetch(url, options);
 		}`)
-		g.drop(file{"late.jpg", "image/jpeg", landscape(t, 10, 600, 600)})
+		g.drop(file{"inspected.jpg", "image/jpeg", landscape(t, 10, 600, 600)})
+		g.Do(chromedp.WaitVisible(`.upload[data-state=pending]`))
+		require.Contains(t, g.Text(`document.querySelector(".upload .outcome")`), "Still being inspected")
+		shoot("pending")
+		browser.Evaluate[chromedp.Void](g.Page, `window.pending = false`)
 		pictures++
 		g.shows(pictures)
-		require.Equal(t, 2, browser.Evaluate[int](g.Page, `window.grants`))
-		require.Equal(t, "late.jpg", rows("alice")[0].Name)
-		g.Do(chromedp.Reload())
-		g.shows(pictures)
-	})
-
-	t.Run("a lost answer", func(t *testing.T) {
-		g := g.with(t)
-		// The service is busy once, and the answer to the first PUT, which is stored, never arrives.
-		browser.Evaluate[chromedp.Void](g.Page, `{
-			const { fetch } = window;
-			let busy = true;
-			window.fetch = async (...request) => {
-				if (!busy) return fetch(...request);
-				busy = false;
-				return new Response("{}", { status: 503, headers: { "Retry-After": "1" } });
-			};
-			const { send } = XMLHttpRequest.prototype;
-			window.answers = [];
-			XMLHttpRequest.prototype.send = function (body) {
-				const { onload, onerror } = this;
-				this.onload = () => (window.answers.push(this.status) === 1 ? onerror : onload)();
-				send.call(this, body);
-			};
-		}`)
-		g.drop(file{"twice.jpg", "image/jpeg", landscape(t, 11, 600, 800)})
-		pictures++
-		g.shows(pictures)
-		require.Equal(t, []int{200, 412}, browser.Evaluate[[]int](g.Page, `window.answers`))
-		require.Len(t, objects(t, dir, "pictures"), pictures)
-		requireNoUploads(t, dir)
 		g.Do(chromedp.Reload())
 		g.shows(pictures)
 	})
@@ -285,15 +254,17 @@ func TestBrowser(t *testing.T) {
 		key := module[string](g, fmt.Sprintf(`
 			const content = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0));
 			const file = new File([content], "mine.jpg", { type: "image/jpeg" });
-			const { key } = await upload(file, { endpoint: "/uploads/", grant: { checksum: await sha256(file) }, complete: false });
-			return key;`, base64.StdEncoding.EncodeToString(landscape(t, 12, 500, 400))))
+			const sum = await checksum(file, "SHA256");
+			const grant = await requestGrant({ filename: file.name, type: file.type, size: file.size, checksum: sum }, { endpoint: "/uploads/" });
+			await send(grant, file);
+			return grant.key;`, base64.StdEncoding.EncodeToString(landscape(t, 12, 500, 400))))
 		require.Equal(t, []string{key}, objects(t, dir, "incoming"))
 		id := rows("alice")[0].ID
 
 		g.logOut()
 		g.logIn("bob")
 		g.shows(0)
-		const ask = `return complete("/uploads/", %q).then(() => 200, (error) => error instanceof UploadError ? error.status : 0);`
+		const ask = `return complete({ key: %q }, { endpoint: "/uploads/" }).then(() => 200, (error) => error instanceof UploadError ? error.status : 0);`
 		require.Equal(t, 404, module[int](g, fmt.Sprintf(ask, key)))
 		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
 		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))

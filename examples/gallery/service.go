@@ -15,7 +15,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/site"
-	"github.com/s3presign/presign/examples/internal/uploadjs"
+	"github.com/s3presign/presign/examples/upload"
 )
 
 // policy is what may be uploaded. Uploads land under one prefix, where whoever has a grant can reach them, and those
@@ -79,7 +79,7 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 	mux.HandleFunc("GET /pictures", s.list)
 	mux.HandleFunc("GET /pictures/{id}", s.show)
 	mux.HandleFunc("DELETE /pictures/{id}", s.remove)
-	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
+	mux.HandleFunc("GET /upload.js", upload.Serve)
 	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
 		site.Render(w, r, templates, "gallery.html", struct {
 			User string

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/s3presign/presign"
-	"github.com/s3presign/presign/examples/internal/uploadjs"
+	"github.com/s3presign/presign/examples/upload"
 )
 
 //go:embed page
@@ -66,7 +66,7 @@ func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucke
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(static))
-	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
+	mux.HandleFunc("GET /upload.js", upload.Serve)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		visitor.admit(w)
 		http.ServeContent(w, r, "index.html", time.Time{}, bytes.NewReader(html.Bytes()))

@@ -1,4 +1,4 @@
-import { sha256, upload, UploadError } from "./upload.js";
+import { upload, UploadError } from "./upload.js";
 
 const atOnce = 3; // uploads; a browser keeps few connections to one host
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -44,21 +44,22 @@ async function next() {
   next();
 }
 
+/** What a phase is called. */
+const phases = {
+  checksum: () => "Computing its checksum",
+  sending: (fraction) => `${Math.floor(100 * fraction)} %`,
+  verifying: () => "Verifying",
+  pending: () => "Still being inspected. It appears here when that has ended.",
+};
+
 async function transfer(li, file, signal) {
   const progress = $("progress", li);
   try {
-    say(li, "hashing", "Computing its checksum");
-    const checksum = await sha256(file);
     const picture = await upload(file, {
-      endpoint: "/uploads/", signal, grant: { checksum },
-      ongrant: () => say(li, "sending", "Sending"),
-      onprogress: (fraction) => {
-        progress.value = fraction;
-        say(li, "sending", `${Math.floor(100 * fraction)} %`);
-      },
-      onsent: () => {
-        progress.value = 1;
-        say(li, "verifying", "Verifying");
+      endpoint: "/uploads/", signal, concurrency: atOnce,
+      onProgress: ({ phase, loaded, total }) => {
+        progress.value = loaded / total;
+        say(li, phase, phases[phase](loaded / total));
       },
     });
     await list();
@@ -66,15 +67,15 @@ async function transfer(li, file, signal) {
     announce(`${picture.filename} is in your gallery.`);
   } catch (error) {
     if (error.name === "AbortError") end(li, "cancelled", "Cancelled");
-    else end(li, "refused", explain(error, li.dataset.state === "verifying"));
+    else end(li, "refused", explain(error, ["verifying", "pending"].includes(li.dataset.state)));
   }
 }
 
-/** Returns what went wrong, for people. Of a field the service tells what is there and what should be. */
+/** Returns what went wrong, for people. */
 function explain(error, stored) {
   if (!(error instanceof UploadError)) return error.message;
   const { by, status, code, message, errors } = error;
-  if (by === "store") return status ? `The store refused it: ${code}. ${message}` : message;
+  if (by === "store") return status ? `The store rejected it: ${code}. ${message}` : message;
   if (status === 401) return "You are logged out. Reload the page.";
   if (!errors.length) return message;
   const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`).join(" ");

@@ -19,6 +19,13 @@ function conclude(root, outcome, text) {
 
 // Uploading.
 
+/** What a phase is called. */
+const phases = {
+  sending: (fraction) => `${Math.floor(100 * fraction)} %`,
+  verifying: () => "Verifying",
+  pending: () => "The service is still inspecting it",
+};
+
 function add(file) {
   const li = item("upload");
   const controller = new AbortController();
@@ -37,19 +44,14 @@ async function transfer(li, file, signal) {
   conclude(li, "asking", "Asking for a grant");
   try {
     const stored = await upload(file, {
-      endpoint, signal, grant: { method: method() },
-      ongrant: (grant) => {
+      endpoint, signal, method: method(),
+      onGrant: (grant) => {
         $("pre", li).textContent = JSON.stringify(grant, null, 2);
         $("details", li).hidden = false;
-        conclude(li, "sending", "Sending");
       },
-      onprogress: (fraction) => {
-        progress.value = fraction;
-        conclude(li, "sending", `${Math.floor(100 * fraction)} %`);
-      },
-      onsent: () => {
-        progress.value = 1;
-        conclude(li, "verifying", "Verifying");
+      onProgress: ({ phase, loaded, total }) => {
+        progress.value = loaded / total;
+        conclude(li, phase, phases[phase](loaded / total));
       },
     });
     conclude(li, "stored", "Stored and verified");
@@ -62,19 +64,19 @@ async function transfer(li, file, signal) {
     announce(`${file.name} is stored.`);
   } catch (error) {
     if (error.name === "AbortError") conclude(li, "cancelled", "Cancelled");
-    else if (error instanceof UploadError) conclude(li, "refused", explain(error, li.dataset.outcome === "verifying"));
+    else if (error instanceof UploadError) conclude(li, "refused", explain(error, ["verifying", "pending"].includes(li.dataset.outcome)));
     else conclude(li, "failed", error.message);
     announce(`${file.name}: ${$(".outcome", li).textContent}`);
   }
 }
 
-/** Returns what a refusal means, for people. */
+/** Returns why an upload was rejected, for people. */
 function explain({ by, status, code, message, errors }, sent) {
   if (by === "service") {
     const reasons = errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message;
-    return `${sent ? "The service does not take what was stored" : "The service grants no upload"}: ${reasons}`;
+    return `${sent ? "The service has rejected and deleted it" : "The service grants no upload"}: ${reasons}`;
   }
-  return status ? `S3 refused it: ${status} ${code}. ${message}` : message;
+  return status ? `S3 rejected it: ${status} ${code}. ${message}` : message;
 }
 
 function preview(root, file) {

@@ -119,8 +119,13 @@ export function cheats(method) {
  * @param {(grant: object) => void} options.onsend called with the changed grant
  */
 export async function cheat(attempt, { endpoint, bucket, method, wait, onsend }) {
-  const request = () => requestGrant(endpoint, file, { method, ...attempt.ask });
-  const store = async (grant) => send(grant ?? await request(), file);
+  const wish = { filename: file.name, type: file.type, size: file.size, method, ...attempt.ask };
+  const request = () => requestGrant(wish, { endpoint });
+  const store = async (given) => {
+    const grant = given ?? await request();
+    await send(grant, file);
+    return grant;
+  };
   const grant = await request();
   const other = await attempt.tamper(grant, { wait, store, bucket });
   onsend(grant);
