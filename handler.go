@@ -42,7 +42,9 @@ const retryAfter = 30 * time.Second
 //
 // It is immutable and safe for concurrent use. It never redirects. Every error
 // is a [Problem]. The service that mounts it decides in its own way which
-// origins may use it (CORS), how often, and how slowly.
+// origins may use it (CORS), how often, and how slowly. A page of another origin
+// needs the method POST, the request headers Content-Type and those that
+// authenticate reads, and the response header Retry-After.
 //
 // # GET /
 //

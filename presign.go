@@ -878,14 +878,22 @@ func publicObject(o *completion.Object) *Object {
 // after its client was told to ask again has its event when it ends. Parts that
 // were signed or listed have none unless that failed. Sweeps have none for objects
 // that are no uploads.
+//
+// Kind and Method have few values and can label metrics. Type can be what a
+// client sent if the upload was not granted.
 type Event struct {
-	Kind    string
-	GrantID string // empty if no grant was made or found
-	Owner   string
-	Key     string
-	Method  string // "PUT", "POST" or "multipart", as in Upload
-	Type    string
-	Size    int64 // in bytes; 0 if it is unknown
+	Kind string
+
+	// GrantID is also set if an upload was not granted, so that what the function
+	// of WithAuthorize reserved under it can be released. It is empty if the call
+	// ended before a grant had an ID or was found.
+	GrantID string
+
+	Owner  string
+	Key    string
+	Method string // "PUT", "POST" or "multipart", as in Upload
+	Type   string
+	Size   int64 // in bytes; 0 if it is unknown
 
 	Object   *Object // of a completed or rejected upload
 	Err      error

@@ -28,7 +28,7 @@ type Demo struct {
 // OpenDemo parses the flags -addr and -dir, and others that flags has, and starts
 // the S3 server with a bucket of the demo's name. Pages may use the bucket if cors
 // is set.
-func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string) (_ *Demo, err error) {
+func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string, opts ...store.Option) (_ *Demo, err error) {
 	d := &Demo{Bucket: flags.Name()}
 	flags.StringVar(&addr, "addr", addr, "`address` of the page and the service")
 	flags.StringVar(&d.Dir, "dir", "", "`directory` of everything that is kept; a temporary one if empty")
@@ -53,7 +53,7 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 		return nil, err
 	}
 	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil }) // The server has closed it, most often.
-	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3")); err != nil {
+	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3"), opts...); err != nil {
 		return nil, err
 	}
 	d.closers = append(d.closers, d.Store.Close)

@@ -1,0 +1,57 @@
+// A page of another origin than the API: it sends its user's token with every request.
+import { send } from "/upload.js";
+
+const api = document.querySelector("main").dataset.api;
+const token = document.querySelector("#token");
+const outcome = document.querySelector("#outcome");
+
+async function call(method, path, body) {
+  const headers = { Authorization: `Bearer ${token.value}` };
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) });
+  const answer = response.status === 204 ? undefined : await response.json();
+  if (!response.ok) throw new Error(answer.message);
+  return answer;
+}
+
+async function list() {
+  const files = await call("GET", "/files");
+  document.querySelector("#files").replaceChildren(...files.map((file) => {
+    const item = document.createElement("li");
+    item.append(`${file.name}, ${file.size} bytes `,
+      button("Download", async () => { location.href = (await call("GET", `/files/${file.id}`)).url; }),
+      button("Delete", () => call("DELETE", `/files/${file.id}`).then(list)));
+    return item;
+  }));
+}
+
+function button(text, act) {
+  const element = document.createElement("button");
+  element.textContent = text;
+  element.onclick = () => report(act);
+  return element;
+}
+
+async function upload(file) {
+  const { name: filename, type, size } = file;
+  const grant = await call("POST", "/uploads/", { filename, type, size });
+  await send(grant, file, { onprogress: (done) => { outcome.textContent = `${Math.round(100 * done)} %`; } });
+  const object = await call("POST", "/uploads/complete", { key: grant.key });
+  outcome.textContent = `Stored and verified: ${object.filename}`;
+  await list();
+}
+
+async function report(act) {
+  try {
+    await act();
+  } catch (error) {
+    outcome.textContent = error.message;
+  }
+}
+
+document.querySelector("#file").onchange = async ({ target }) => {
+  await report(() => upload(target.files[0]));
+  target.value = ""; // so that the same file can be chosen again
+};
+token.onchange = () => report(list);
+report(list);

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+
+	"github.com/s3presign/presign"
+)
+
+// A quota limits what a user stores, uploads under way included.
+type quota struct {
+	files, bytes int64
+}
+
+// A ledger keeps one row for each upload of each user, in SQLite. Several processes
+// can use one database.
+//
+// A row is a reservation from the grant on, and a file once the upload is complete:
+//
+//	deadline > 0     reserved until then, in milliseconds; size is an upper bound
+//	deadline = NULL  a file
+//	deadline = 0     a file that the user has deleted; a repeated completion must not
+//	                 bring it back
+type ledger struct {
+	*sql.DB
+	quota quota
+}
+
+func openLedger(ctx context.Context, path string, quota quota) (*ledger, error) {
+	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: url.Values{"_pragma": {
+		"busy_timeout(20000)", "journal_mode(wal)", "synchronous(normal)",
+	}}.Encode()}
+	db, err := sql.Open("sqlite3", dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // SQLite has one writer.
+	_, err = db.ExecContext(ctx, `
+		CREATE TABLE IF NOT EXISTS files (
+			id       TEXT PRIMARY KEY, -- of the grant
+			owner    TEXT NOT NULL,
+			size     INTEGER NOT NULL,
+			deadline INTEGER,
+			key      TEXT,
+			name     TEXT,
+			type     TEXT
+		) STRICT;
+		CREATE INDEX IF NOT EXISTS by_owner ON files (owner, deadline);`)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &ledger{db, quota}, nil
+}
+
+// reserve is the function of WithAuthorize. It counts and reserves in one statement,
+// which SQLite runs as one transaction that no other process can interrupt. If the
+// size is unknown, the upload can be as large as the space that is left.
+func (l *ledger) reserve(r *http.Request, u *presign.Upload) error {
+	err := l.QueryRowContext(r.Context(), `
+		INSERT INTO files (id, owner, size, deadline)
+		SELECT @id, @owner, min(@max, @bytes - used), @deadline
+		FROM (
+			SELECT count(*) AS number, coalesce(sum(size), 0) AS used FROM files
+			WHERE owner = @owner AND (deadline IS NULL OR deadline > @now)
+		)
+		WHERE number < @files AND used + @min <= @bytes
+		RETURNING size`,
+		sql.Named("id", u.GrantID), sql.Named("owner", u.Owner),
+		sql.Named("min", u.MinSize), sql.Named("max", u.MaxSize),
+		sql.Named("deadline", u.Deadline.UnixMilli()), sql.Named("now", time.Now().UnixMilli()),
+		sql.Named("files", l.quota.files), sql.Named("bytes", l.quota.bytes),
+	).Scan(&u.MaxSize)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &presign.Problem{Status: http.StatusForbidden, Detail: fmt.Sprintf(
+			"You can store %d files and %d bytes. Delete some files first.", l.quota.files, l.quota.bytes)}
+	}
+	return err
+}
+
+// book is a function of WithOnComplete. It makes a file of a reservation, which might
+// have been dropped. It can be called again, also after the user has deleted the file.
+func (l *ledger) book(ctx context.Context, o *presign.Object) error {
+	_, err := l.ExecContext(ctx, `
+		INSERT INTO files (id, owner, size, key, name, type) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE
+		SET size = excluded.size, key = excluded.key, name = excluded.name, type = excluded.type,
+			deadline = NULL
+		WHERE deadline > 0`,
+		o.GrantID, o.Owner, o.Size, o.Key, o.Filename, o.Type)
+	return err
+}
+
+// observe is the function of WithObserver. It drops the reservation of an upload that
+// can no longer complete. All others end at their deadline, so an event that is lost
+// does no harm.
+func (l *ledger) observe(ctx context.Context, e presign.Event) {
+	switch e.Kind {
+	case "not_granted", "rejected", "aborted":
+	default:
+		return
+	}
+	// The client might have left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, err := l.ExecContext(ctx, `DELETE FROM files WHERE id = ? AND deadline > 0`, e.GrantID)
+	if err != nil {
+		slog.WarnContext(ctx, "a reservation stays until its deadline",
+			slog.String("grant_id", e.GrantID), slog.Any("error", err))
+	}
+}
+
+// expire deletes the rows of reservations that are over. They no longer count anyway.
+func (l *ledger) expire(ctx context.Context) error {
+	_, err := l.ExecContext(ctx, `DELETE FROM files WHERE deadline BETWEEN 1 AND ?`,
+		time.Now().UnixMilli())
+	return err
+}
+
+// A file is a completed upload.
+type file struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Size int64  `json:"size"`
+	key  string
+}
+
+// list returns the files of owner, or the one with this ID if id is not empty.
+func (l *ledger) list(ctx context.Context, owner, id string) ([]file, error) {
+	rows, err := l.QueryContext(ctx, `
+		SELECT id, name, type, size, key FROM files
+		WHERE owner = ?1 AND deadline IS NULL AND (?2 = '' OR id = ?2) ORDER BY rowid DESC`, owner, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := []file{}
+	for rows.Next() {
+		var f file
+		if err := rows.Scan(&f.ID, &f.Name, &f.Type, &f.Size, &f.key); err != nil {
+			return nil, err
+		}
+		found = append(found, f)
+	}
+	return found, rows.Err()
+}
+
+// remove releases the space of a file that was deleted.
+func (l *ledger) remove(ctx context.Context, owner, id string) error {
+	_, err := l.ExecContext(ctx, `
+		UPDATE files SET deadline = 0 WHERE owner = ? AND id = ? AND deadline IS NULL`, owner, id)
+	return err
+}
