@@ -35,7 +35,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/examples/internal/uploadjs"
+	uploadmodule "github.com/s3presign/presign/examples/upload"
 )
 
 //go:embed page
@@ -128,7 +128,7 @@ func page(api string, tokens map[string]string) http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		site.Render(w, r, templates, "saas.html", map[string]any{"API": api, "Tokens": tokens})
 	})
-	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
+	mux.HandleFunc("GET /upload.js", uploadmodule.Serve)
 	mux.Handle("GET /page/", http.FileServerFS(files))
 	return mux
 }

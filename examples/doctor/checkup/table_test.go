@@ -46,5 +46,5 @@ func TestTable(t *testing.T) {
 		require.NoError(t, os.WriteFile("../README.md", []byte(want), 0o644))
 		return
 	}
-	require.Equal(t, want, string(readme), `".ci/doctor test ./checkup -run TestTable -update" writes the table`)
+	require.Equal(t, want, string(readme), `".ci/nested doctor test ./checkup -run TestTable -update" writes the table`)
 }

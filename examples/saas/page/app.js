@@ -1,5 +1,5 @@
 // A page of another origin than the API: it sends its user's token with every request.
-import { send } from "/upload.js";
+import { upload } from "/upload.js";
 
 const api = document.querySelector("main").dataset.api;
 const token = document.querySelector("#token");
@@ -32,11 +32,12 @@ function button(text, act) {
   return element;
 }
 
-async function upload(file) {
-  const { name: filename, type, size } = file;
-  const grant = await call("POST", "/uploads/", { filename, type, size });
-  await send(grant, file, { onprogress: (done) => { outcome.textContent = `${Math.round(100 * done)} %`; } });
-  const object = await call("POST", "/uploads/complete", { key: grant.key });
+async function store(file) {
+  const object = await upload(file, {
+    endpoint: `${api}/uploads/`,
+    headers: () => ({ Authorization: `Bearer ${token.value}` }),
+    onProgress: ({ phase, loaded, total }) => { outcome.textContent = `${phase} ${Math.round(100 * loaded / total)} %`; },
+  });
   outcome.textContent = `Stored and verified: ${object.filename}`;
   await list();
 }
@@ -50,7 +51,7 @@ async function report(act) {
 }
 
 document.querySelector("#file").onchange = async ({ target }) => {
-  await report(() => upload(target.files[0]));
+  await report(() => store(target.files[0]));
   target.value = ""; // so that the same file can be chosen again
 };
 token.onchange = () => report(list);
