@@ -29,8 +29,8 @@ func TestPagesAreShort(t *testing.T) {
 
 var (
 	link    = regexp.MustCompile(`(?:\]\(|srcset="|src=")([^)"\s]+)`)
-	heading = regexp.MustCompile("(?m)^#+ (.+)$")
-	markup  = regexp.MustCompile("[^\\pL\\pN _-]")
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	markup  = regexp.MustCompile(`[^\pL\pN _-]`)
 )
 
 // anchors returns the anchors that GitHub gives to the headings of a page.
