@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/test/s3test"
@@ -339,4 +340,37 @@ func BenchmarkCredentials(b *testing.B) {
 			loop(b, func() error { _, err := signer.Put(b.Context(), benchmarkUpload); return err })
 		})
 	}
+}
+
+// BenchmarkBatch compares 100 requests for one grant with one request for 100
+// grants, through a server.
+func BenchmarkBatch(b *testing.B) {
+	signer, err := presign.NewSigner(newClient(), "bucket", images(), presign.WithSecret(secret))
+	require.NoError(b, err)
+	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	require.NoError(b, err)
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	const upload = `{"filename": "a.png", "size": 10}`
+	send := func(path, body string) {
+		w, err := server.Client().Post(server.URL+path, "application/json", strings.NewReader(body))
+		require.NoError(b, err)
+		_, err = io.Copy(io.Discard, w.Body)
+		require.NoError(b, err)
+		require.NoError(b, w.Body.Close())
+		require.Less(b, w.StatusCode, 300)
+	}
+	b.Run("100 requests", func(b *testing.B) {
+		for range b.N {
+			for range 100 {
+				send("/", upload)
+			}
+		}
+	})
+	b.Run("one batch", func(b *testing.B) {
+		body := `{"uploads": [` + strings.Repeat(upload+",", 99) + upload + `]}`
+		for range b.N {
+			send("/batch", body)
+		}
+	})
 }
