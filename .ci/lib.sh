@@ -38,6 +38,7 @@ install_packages() {
 	local packages=() as_root=() program
 	command -v cc >/dev/null || command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 	command -v npm >/dev/null || packages+=(nodejs npm)
+	command -v python3 >/dev/null || packages+=(python3)
 	command -v curl >/dev/null || packages+=(curl ca-certificates)
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 	for program in ceph ceph-mon ceph-osd radosgw; do

@@ -79,8 +79,7 @@ func (s *service) serve() error {
 		return err
 	}
 	handler, err := presign.NewHandler(signer,
-		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }, // A service authenticates.
-		presign.WithUppy())
+		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }) // A service authenticates.
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"hash/crc32"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -105,38 +104,33 @@ func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presi
 	return grant, err
 }
 
-// parts uploads a file in two parts, as Uppy does.
+// parts uploads a file in two parts.
 func (v *visitor) parts(ctx context.Context) error {
 	file := v.file(filmSize)
 	var begun struct {
-		UploadID string `json:"uploadId"`
-		Key      string
-		PartSize int
+		ID       string `json:"id"`
+		Key      string `json:"key"`
+		PartSize int    `json:"part_size"`
 	}
-	err := v.call(ctx, begin, http.MethodPost, "/s3/multipart", map[string]any{
-		"filename": filename, "type": "text/plain",
-		"metadata": map[string]string{"size": fmt.Sprint(len(file)), "checksum": checksum(file)},
+	err := v.call(ctx, begin, http.MethodPost, "/", map[string]any{
+		"filename": filename, "type": "text/plain", "size": len(file), "checksum": checksum(file), "method": "multipart",
 	}, &begun)
 	if err != nil {
 		return err
 	}
-	path, key := "/s3/multipart/"+url.PathEscape(begun.UploadID), "?key="+url.QueryEscape(begun.Key)
-	type part struct {
-		PartNumber int
-		ETag       string
-	}
-	var sent []part
+	var sent []presign.Part
 	for i := 0; i*begun.PartSize < len(file); i++ {
-		var signed struct{ URL string }
-		if err := v.call(ctx, signPart, http.MethodGet, fmt.Sprint(path, "/", i+1, key), nil, &signed); err != nil {
+		var signed struct{ URLs []string }
+		numbers := map[string]any{"id": begun.ID, "first": i + 1, "last": i + 1}
+		if err := v.call(ctx, signPart, http.MethodPost, "/parts/sign", numbers, &signed); err != nil {
 			return err
 		}
 		body := file[i*begun.PartSize : min((i+1)*begun.PartSize, len(file))]
-		request, err := http.NewRequest(http.MethodPut, signed.URL, bytes.NewReader(body))
+		request, err := http.NewRequest(http.MethodPut, signed.URLs[0], bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
-		p := part{PartNumber: i + 1}
+		p := presign.Part{Number: i + 1, Size: int64(len(body))}
 		if err := v.send(ctx, putPart, request, func(r *http.Response) error {
 			p.ETag = r.Header.Get("ETag")
 			return nil
@@ -145,7 +139,8 @@ func (v *visitor) parts(ctx context.Context) error {
 		}
 		sent = append(sent, p)
 	}
-	if err := v.call(ctx, join, http.MethodPost, path+"/complete"+key, map[string]any{"parts": sent}, &begun); err != nil {
+	parts := map[string]any{"id": begun.ID, "parts": sent}
+	if err := v.call(ctx, join, http.MethodPost, "/complete", parts, new(presign.Object)); err != nil {
 		return err
 	}
 	return v.complete(ctx, begun.Key, file)
