@@ -1,7 +1,8 @@
-package openapi
+//go:build !race
+
+package openapi // The validator takes minutes to compile, and twice that with the race detector.
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -91,7 +92,10 @@ func load(t *testing.T) *description {
 	require.NoError(t, err)
 	model, err := document.BuildV3Model()
 	require.NoError(t, err)
-	v, errs := validator.NewValidator(document, config.WithStrictMode(), config.WithFormatAssertions())
+	v, errs := validator.NewValidator(document, config.WithFormatAssertions(), config.WithStrictMode(), config.WithStrictIgnorePaths(
+		// Their names are not the API's.
+		"$.body.headers.**", "$.body.fields.**", "$.body.metadata.**", "$.body.object.metadata.**", "$.body.presignedUrls.**",
+		"$.body.results[*].headers.**", "$.body.results[*].fields.**", "$.body.reply.**", "$.body.object.reply.**"))
 	require.Empty(t, errs)
 	valid, faults := v.ValidateDocument()
 	require.True(t, valid, faults)
@@ -256,7 +260,7 @@ func TestUndescribed(t *testing.T) {
 		}
 		// A member is added to each object, except to those that hold the names of others.
 		for i := range c.body {
-			if c.body[i] != '{' || bytes.HasSuffix([]byte(c.body[:i]), []byte(`"headers":`)) || strings.HasSuffix(c.body[:i], `"metadata":`) {
+			if c.body[i] != '{' || strings.HasSuffix(c.body[:i], `"headers":`) || strings.HasSuffix(c.body[:i], `"metadata":`) {
 				continue
 			}
 			added := c.body[:i+1] + `"new":1`
