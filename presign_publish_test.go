@@ -545,3 +545,139 @@ func TestOversizedMultipartNeverExists(t *testing.T) {
 		require.Empty(t, s.store.History().Ever(func(s3test.State) bool { return true }))
 	}
 }
+
+// TestQuirks completes uploads of each method at stores that differ from S3. None
+// is rejected, and no completion fails for ever.
+func TestQuirks(t *testing.T) {
+	for name, c := range map[string]struct {
+		quirks  []s3test.Quirk
+		policy  func(*presign.Policy)
+		dropped string // the header that the copy has lost
+		logs    string
+	}{
+		"R7: no If-None-Match on copies":  {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented}},
+		"R7: parts never match":           {quirks: []s3test.Quirk{s3test.PartsNeverMatch}},
+		"R7: both":                        {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}},
+		"R7: both, Replace":               {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}, policy: withReplace},
+		"R10: copies lose Cache-Control":  {quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control"},
+		"R11: the weekday is corrected":   {quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires},
+		"R13: replaced parts are listed":  {quirks: []s3test.Quirk{s3test.ListsReplacedParts}},
+		"R14: ended uploads are forgiven": {quirks: []s3test.Quirk{s3test.ForgivesEndedUploads}},
+		"R8: no checksums":                {quirks: []s3test.Quirk{s3test.NoChecksums}},
+		"all of those, on a careless store": {quirks: []s3test.Quirk{
+			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch, s3test.CorrectsExpires, s3test.ListsReplacedParts, s3test.ForgivesEndedUploads, s3test.NoChecksums,
+		}, policy: withExpires},
+	} {
+		for _, method := range []string{"PUT", "POST", "multipart", "multipart, a part twice"} {
+			t.Run(name+"; "+method, func(t *testing.T) {
+				policy := inParts()
+				if c.policy != nil {
+					c.policy(&policy)
+				}
+				s := open(t, s3test.New(s3test.WithHistory(), s3test.WithQuirks(c.quirks...)), policy)
+				for _, body := range [][]byte{png, evilBody} {
+					u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(body))}
+					if policy.Replace {
+						u.Key = "incoming/fixed.png"
+					}
+					key, complete := s.begin(t, method, u, body)
+					object, err := complete()
+					if bytes.Equal(body, evilBody) {
+						require.Contains(t, violations(t, err)[0], "type contradicts_content ")
+						require.NotContains(t, s.keys(), key, "what is rejected is deleted")
+						continue
+					}
+					require.NoError(t, err)
+					again, err := complete()
+					require.NoError(t, err)
+					require.EqualExportedValues(t, *object, *again)
+					stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
+					require.Equal(t, png, stored.Body)
+					require.Equal(t, []string{object.Key}, s.keys())
+					for name, value := range policy.Headers {
+						if name != c.dropped {
+							require.Equal(t, value, stored.Header.Get(name))
+						}
+					}
+				}
+				require.Empty(t, s.uploads(t))
+			})
+		}
+	}
+}
+
+func withExpires(p *presign.Policy) {
+	p.Headers = map[string]string{"Expires": "Wed, 01 Dec 2094 16:00:00 GMT", "Cache-Control": "no-store"}
+}
+
+// begin uploads a body and returns the key, and a function that completes the
+// upload. A part that is sent twice has another body first.
+func (s shop) begin(t *testing.T, method string, u presign.Upload, body []byte) (key string, complete func() (*presign.Object, error)) {
+	t.Helper()
+	if method == "PUT" || method == "POST" {
+		grant := s.upload(t, u, method == "POST", body, nil)
+		return grant.Key, func() (*presign.Object, error) { return s.Complete(t.Context(), "alice", grant.Key) }
+	}
+	m, err := s.StartMultipart(t.Context(), u)
+	require.NoError(t, err)
+	if strings.HasSuffix(method, "twice") {
+		s.putAll(t, m, bytes.Repeat([]byte("x"), len(body)))
+	}
+	sent := s.putAll(t, m, body)
+	return m.Key, func() (*presign.Object, error) { return m.Complete(t.Context(), sent) }
+}
+
+// TestQuirkOfExpires checks that NewSigner rejects a wrong weekday, which some
+// stores correct.
+func TestQuirkOfExpires(t *testing.T) {
+	policy := direct()
+	withExpires(&policy)
+	policy.Headers["Expires"] = "Thu, 01 Dec 2094 16:00:00 GMT"
+	_, err := presign.NewSigner(s3test.New().S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+	require.ErrorContains(t, err, `its value must be the date "Wed, 01 Dec 2094 16:00:00 GMT", got "Thu, 01 Dec 2094 16:00:00 GMT"`)
+}
+
+// TestQuirkOfMetadata checks that a Violation names the metadata that a store has
+// renamed (R16).
+func TestQuirkOfMetadata(t *testing.T) {
+	policy := inParts()
+	policy.Metadata = []string{"note_x", "color"}
+	s := open(t, s3test.New(s3test.WithQuirks(s3test.MultipartRenamesMetadata)), policy)
+	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(png)), Metadata: map[string]string{"note_x": "1", "color": "red"}}
+	m, err := s.StartMultipart(t.Context(), u)
+	require.NoError(t, err)
+	_, err = m.Complete(t.Context(), s.putAll(t, m, png))
+	found := presign.Violations(err)
+	require.Len(t, found, 1)
+	require.Equal(t, "metadata[note-x]", found[0].Field)
+	grant := s.upload(t, u, true, png, nil)
+	_, err = s.Complete(t.Context(), "alice", grant.Key)
+	require.NoError(t, err)
+}
+
+// TestChangedHasReason checks the reason in ErrChanged and in the log of the
+// Handler, which does not reveal it to the client.
+func TestChangedHasReason(t *testing.T) {
+	s := open(t, s3test.New(), final())
+	handler, err := presign.NewHandler(s.Signer, user)
+	require.NoError(t, err)
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+	swaps := byte(0)
+	s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if operation == "CopyObject" {
+			swaps++
+			s.send(t, grant, append(bytes.Clone(png), swaps), nil)
+		}
+		return s3test.None
+	})
+	const reason = "the upload was replaced while it was copied"
+	_, err = s.Complete(t.Context(), "alice", grant.Key)
+	require.ErrorIs(t, err, presign.ErrChanged)
+	require.EqualError(t, err, "presign: the object changed during completion; try again: "+reason)
+	require.EqualValues(t, 3, swaps)
+	w := serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
+	requireProblem(t, w, 409)
+	require.NotContains(t, w.Body.String(), reason)
+	require.Contains(t, s.log.String(), reason)
+	require.Contains(t, s.log.String(), grant.Key)
+}

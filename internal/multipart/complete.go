@@ -146,7 +146,7 @@ func (m *Upload) completeObject(ctx context.Context) (*completion.Result, error)
 // selectParts returns the named parts, or all, as the store has them. It
 // returns a Violation if they have fewer bytes than were granted.
 func (m *Upload) selectParts(ctx context.Context, named []Part) ([]objectstore.Part, error) {
-	stored, err := m.list(ctx)
+	stored, err := m.list(ctx, named)
 	if errors.Is(err, objectstore.ErrNoUpload) {
 		return nil, err
 	} else if err != nil {

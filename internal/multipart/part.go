@@ -159,8 +159,9 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 	return size, nil
 }
 
-// list returns all parts that the store has, in order.
-func (m *Upload) list(ctx context.Context) (all []objectstore.Part, err error) {
+// list returns all parts that the store has, in order. If it has several of a
+// number, list returns the one that is named, otherwise the latest.
+func (m *Upload) list(ctx context.Context, named []Part) (all []objectstore.Part, err error) {
 	for after := 0; ; {
 		bounded, cancel := context.WithTimeout(ctx, completion.StoreTime)
 		page, next, err := m.engine.Store.Parts(bounded, m.store, after, m.algorithm())
@@ -170,9 +171,18 @@ func (m *Upload) list(ctx context.Context) (all []objectstore.Part, err error) {
 		}
 		all = append(all, page...)
 		if after = next; after == 0 {
-			return all, nil
+			return objectstore.MergeParts(all, etags(named)), nil
 		}
 	}
+}
+
+// etags returns the ETags of parts by their numbers.
+func etags(parts []Part) map[int]string {
+	byNumber := make(map[int]string, len(parts))
+	for _, p := range parts {
+		byNumber[p.Number] = p.ETag
+	}
+	return byNumber
 }
 
 func total(parts []objectstore.Part) (size int64) {
@@ -187,7 +197,7 @@ func (m *Upload) List(ctx context.Context) ([]Part, error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, err
 	}
-	stored, err := m.list(ctx)
+	stored, err := m.list(ctx, nil)
 	if err != nil {
 		return nil, completion.StoreError(err)
 	}

@@ -71,7 +71,7 @@ func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last > p.stored+partsAhead || count > p.left {
-		stored, err := m.list(ctx)
+		stored, err := m.list(ctx, nil)
 		if err != nil {
 			return completion.StoreError(err)
 		}

@@ -73,3 +73,47 @@ func FuzzFormField(f *testing.F) {
 		}
 	})
 }
+
+// TestEqual checks that dates are compared as dates, since some stores correct
+// their weekday.
+func TestEqual(t *testing.T) {
+	const date, wrongWeekday = "Wed, 01 Dec 2094 16:00:00 GMT", "Thu, 01 Dec 2094 16:00:00 GMT"
+	for _, c := range []struct {
+		name, a, b string
+		equal      bool
+	}{
+		{"expires", date, date, true},
+		{"expires", date, wrongWeekday, true},
+		{"expires", wrongWeekday, date, true},
+		{"expires", date, "Wed, 01 Dec 2094 16:00:01 GMT", false},
+		{"expires", date, "", false},
+		{"expires", "0", "0", true},
+		{"expires", "0", "1", false},
+		{"cache-control", date, wrongWeekday, false},
+		{"cache-control", "no-store", "no-store", true},
+	} {
+		require.Equal(t, c.equal, objectheader.Equal(c.name, c.a, c.b), c)
+	}
+}
+
+// TestForbidsCaching checks which headers of a client are harmless without
+// FinalPrefix.
+func TestForbidsCaching(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		forbids     bool
+	}{
+		{"cache-control", "no-cache", true},
+		{"cache-control", "No-Store, max-age=0", true},
+		{"cache-control", "private", true},
+		{"cache-control", "public", false},
+		{"cache-control", "max-age=1", false},
+		{"cache-control", "no-cache, max-age=100", false},
+		{"expires", "0", true},
+		{"expires", "Thu, 01 Jan 1970 00:00:00 GMT", true},
+		{"expires", "Wed, 01 Dec 2094 16:00:00 GMT", false},
+		{"content-language", "de", false},
+	} {
+		require.Equal(t, c.forbids, objectheader.ForbidsCaching(c.name, c.value), c)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,8 +66,10 @@ func (s Store) CreateUpload(
 	return &Upload{Key: key, ID: *out.UploadId, Header: header}, nil
 }
 
-// Parts returns the parts behind number after that have arrived, in order, as many as the store tells at once. Those
-// behind next follow, unless it is 0.
+// Parts returns the parts with larger numbers than after that have arrived, in
+// order, as many as the store returns at once. If next is not 0, those with larger
+// numbers than next follow. Some stores also list parts that were replaced: the
+// latest part of a number is the first.
 func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	if after > 0 {
@@ -80,20 +83,48 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	if err != nil {
 		return nil, 0, u.failure("list", err)
 	}
+	last := after
+	modified := make(map[int]time.Time)
 	for _, p := range out.Parts {
 		number := int(aws.ToInt32(p.PartNumber))
-		if number <= after {
+		if number < last || number == after && after > 0 {
 			return nil, 0, u.failure("list", errors.New("the store does not list parts in order"))
 		}
-		after = number
-		parts = append(parts, Part{
-			Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Checksum: partChecksum(p, algorithm),
-		})
+		part := Part{Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Checksum: partChecksum(p, algorithm)}
+		first := len(parts)
+		for number == last && first > 0 && parts[first-1].Number == number {
+			first--
+		}
+		if first < len(parts) && aws.ToTime(p.LastModified).After(modified[number]) {
+			parts = slices.Insert(parts, first, part)
+		} else {
+			parts = append(parts, part)
+		}
+		if at := aws.ToTime(p.LastModified); at.After(modified[number]) {
+			modified[number] = at
+		}
+		last = number
 	}
 	if aws.ToBool(out.IsTruncated) && len(parts) > 0 {
-		next = after
+		next = last
 	}
 	return parts, next, nil
+}
+
+// MergeParts returns one part of each number: the one with the ETag that is named
+// for the number, otherwise the first, which is the latest.
+func MergeParts(parts []Part, named map[int]string) []Part {
+	var merged []Part
+	for _, p := range parts {
+		n := len(merged)
+		switch {
+		case n == 0 || merged[n-1].Number != p.Number:
+			merged = append(merged, p)
+		case named[p.Number] != "" && sameETag(p.ETag, named[p.Number]) && !sameETag(merged[n-1].ETag, named[p.Number]):
+			merged[n-1] = p
+		}
+	}
+	return merged
 }
 
 func partChecksum(p types.Part, algorithm string) string {
@@ -172,10 +203,14 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 		if err = u.failure("abort", err); err != nil && !errors.Is(err, ErrNoUpload) {
 			return err
 		}
-		if _, _, err := s.Parts(ctx, u, 0, ""); errors.Is(err, ErrNoUpload) {
+		left, _, err := s.Parts(ctx, u, 0, "")
+		switch {
+		case errors.Is(err, ErrNoUpload):
 			return nil
-		} else if err != nil {
+		case err != nil:
 			return err
+		case len(left) == 0:
+			return nil // Some stores list an upload that has ended.
 		}
 	}
 	return u.failure("abort", fmt.Errorf("the store still lists it after %d attempts", abortAttempts))

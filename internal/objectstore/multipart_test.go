@@ -3,7 +3,10 @@ package objectstore_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +100,7 @@ func TestAbortGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
 		u := begin(t, server, "")
+		uploadPart(t, server, u, 1, []byte("a"))
 		s := store(server)
 		s.Client = server.S3(func(o *s3.Options) {
 			o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -113,6 +117,65 @@ func TestAbortGivesUp(t *testing.T) {
 		defer cancel()
 		require.ErrorIs(t, s.AbortUpload(ctx, u), context.DeadlineExceeded)
 	})
+}
+
+// TestAbortOfForgivingStore checks stores that list an upload that has ended.
+func TestAbortOfForgivingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := s3test.New(s3test.WithQuirks(s3test.ForgivesEndedUploads), s3test.WithHistory())
+		u := begin(t, server, "")
+		uploadPart(t, server, u, 1, []byte("a"))
+		started := time.Now()
+		for range 2 {
+			require.NoError(t, store(server).AbortUpload(t.Context(), u))
+		}
+		require.Zero(t, time.Since(started))
+		require.Len(t, server.History().Requests.Of("AbortMultipartUpload", "ListParts"), 4)
+	})
+}
+
+// TestPartsListedTwice checks stores that also list the parts that were replaced,
+// in either order.
+func TestPartsListedTwice(t *testing.T) {
+	for _, reversed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := s3test.New(s3test.WithQuirks(s3test.ListsReplacedParts))
+			u := begin(t, server, "")
+			for i, body := range []string{"a", "bb", "ccc", "dddd"} {
+				uploadPart(t, server, u, int32(i%2+1), []byte(body))
+				time.Sleep(time.Second)
+			}
+			s := store(server)
+			if reversed {
+				s.Client = server.S3(func(o *s3.Options) {
+					o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+						answer, err := server.HTTPClient().Do(r)
+						if err == nil && r.Method == http.MethodGet {
+							text := string(must(io.ReadAll(answer.Body)))
+							part := regexp.MustCompile("(<Part><PartNumber>[12]<.*?</Part>)(<Part>.*?</Part>)")
+							text = part.ReplaceAllString(text, "$2$1")
+							answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+						}
+						return answer, err
+					})}
+				})
+			}
+			parts, next, err := s.Parts(t.Context(), u, 0, "")
+			require.NoError(t, err)
+			require.Zero(t, next)
+			sizes := func(parts []objectstore.Part) (sizes []int64) {
+				for _, p := range parts {
+					sizes = append(sizes, p.Size)
+				}
+				return sizes
+			}
+			require.Equal(t, []int64{3, 1, 4, 2}, sizes(parts))
+			require.Equal(t, []int64{3, 4}, sizes(objectstore.MergeParts(parts, nil)))
+			named := map[int]string{1: parts[1].ETag, 2: parts[2].ETag}
+			require.Equal(t, []int64{1, 4}, sizes(objectstore.MergeParts(parts, named)))
+			require.Equal(t, []int64{3, 4}, sizes(objectstore.MergeParts(parts, map[int]string{1: "none", 3: "none"})))
+		})
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
