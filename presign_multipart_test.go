@@ -940,3 +940,81 @@ func TestPartOfAnotherPolicy(t *testing.T) {
 		require.Contains(t, signedHeaders(t, grant), "x-amz-checksum-crc32")
 	}
 }
+
+// storeID returns the store's ID of the only upload that is under way.
+func (s shop) storeID(t *testing.T) string {
+	t.Helper()
+	out, err := s.store.S3().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+	require.NoError(t, err)
+	require.Len(t, out.Uploads, 1)
+	return aws.ToString(out.Uploads[0].UploadId)
+}
+
+// TestUnsizedMultipartListings signs 10,000 parts of an upload of unknown size one
+// by one. Few signatures list the parts.
+func TestUnsizedMultipartListings(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("the SDK decodes half a million parts")
+	}
+	policy := inParts()
+	policy.MaxSize = 10_000 * partSize
+	s := open(t, s3test.New(s3test.WithHistory()), policy)
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
+	require.NoError(t, err)
+	id := s.storeID(t)
+	for number := 1; number <= 10_000; number++ {
+		_, err := m.SignPart(t.Context(), presign.Part{Number: number})
+		require.NoError(t, err, number)
+		s.store.PutPart(id, number, nil, partSize)
+	}
+	listings := len(s.store.History().Requests.Of("ListParts"))
+	require.LessOrEqual(t, listings, 1200)
+	t.Logf("%d listings", listings)
+}
+
+// TestUnsizedMultipartIsBounded checks that an upload of unknown size that becomes
+// too large is aborted after at most a tenth as many signatures as it has parts,
+// whichever parts a client asks for.
+func TestUnsizedMultipartIsBounded(t *testing.T) {
+	for stored, limit := range map[int]int{5: 1, 100: 11, 1000: 101, 3000: 101} {
+		for _, again := range []bool{false, true} {
+			policy := inParts()
+			policy.MaxSize = 10_000 * partSize
+			s := open(t, s3test.New(s3test.WithHistory()), policy)
+			m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
+			require.NoError(t, err)
+			id := s.storeID(t)
+			for number := 1; number <= stored; number++ {
+				s.store.PutPart(id, number, nil, partSize)
+			}
+			_, err = m.SignPart(t.Context(), presign.Part{Number: stored})
+			require.NoError(t, err)
+			for number := 1; number <= 11; number++ { // It now has more than 50 GiB.
+				s.store.PutPart(id, number, nil, 5<<30)
+			}
+			signatures := 0
+			for err == nil {
+				number := stored
+				if !again {
+					number += min(signatures+1, 100)
+				}
+				_, err = m.SignPart(t.Context(), presign.Part{Number: number})
+				signatures++
+				require.LessOrEqual(t, signatures, limit, "%d parts", stored)
+			}
+			require.ErrorAs(t, err, new(*presign.RejectedError))
+			require.Equal(t, "too_large", presign.Violations(err)[0].Code)
+			require.Empty(t, s.uploads(t), "it is aborted")
+		}
+	}
+	// No signature is for a part far beyond those that have arrived.
+	s := open(t, s3test.New(), func() presign.Policy { p := inParts(); p.MaxSize = 10_000 * partSize; return p }())
+	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
+	require.NoError(t, err)
+	_, err = m.SignPart(t.Context(), presign.Part{Number: 100})
+	require.NoError(t, err)
+	_, err = m.SignPart(t.Context(), presign.Part{Number: 101})
+	found := presign.Violations(err)
+	require.Equal(t, []any{"part", int64(100)}, []any{found[0].Field, found[0].Max})
+}
