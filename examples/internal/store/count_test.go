@@ -1,0 +1,19 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/examples/internal/counttest"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+// TestRequests counts the requests of completions at versitygw.
+func TestRequests(t *testing.T) {
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), "count"))
+	counttest.Run(t, server.Client, "count", true)
+}
