@@ -499,7 +499,7 @@ func (s sweeper) CompleteOrDelete(ctx context.Context, key string) error {
 	if _, err = cleanResult(ctx, result, err); isFinal(err) || errors.Is(err, ErrPending) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("completing %q: %w", key, err)
 }
 
 // Abort implements sweep.Completer.

@@ -435,3 +435,109 @@ func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 		})
 	}
 }
+
+// TestThousandUploads completes 1,000 uploads of every outcome, by clients and by
+// notifications at once, over two replicas. The store, the rows of the hook and the
+// events must name the same grants.
+func TestThousandUploads(t *testing.T) {
+	const uploads = 1000
+	outcomes := []string{"honest", "honest", "liar", "ugly", "hook fails once", "pending once", "never uploaded", "form"}
+	store := s3test.New(s3test.WithHistory())
+	a, rows, inspected := new(audit), new(sync.Map), new(sync.Map)
+	var replicas []uppy
+	for range 2 {
+		replicas = append(replicas, mount(t, open(t, store, final(), presign.WithObserver(a.observe),
+			inspects(func(_ context.Context, o *presign.Object) error {
+				_, again := inspected.LoadOrStore(o.GrantID, true)
+				switch name, _, _ := strings.Cut(o.Filename, "."); {
+				case name == "ugly":
+					return &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
+				case name == "pending once" && !again:
+					return presign.ErrPending
+				}
+				return nil
+			}),
+			presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+				_, again := rows.LoadOrStore(o.GrantID, o.Key)
+				if strings.HasPrefix(o.Filename, "hook fails once") && !again {
+					return errors.New("the answer of the database was lost")
+				}
+				return nil
+			}))))
+	}
+	grants := make([]*presign.Grant, uploads)
+	for i := range grants {
+		outcome, body := outcomes[i%len(outcomes)], png
+		u := presign.Upload{Filename: outcome + ".png", Size: int64(len(png)), Owner: "alice"}
+		switch outcome {
+		case "liar":
+			body = []byte("<html>")
+			u.Size = int64(len(body))
+		case "form":
+			u.Size = 0
+		}
+		if outcome == "never uploaded" {
+			var err error
+			grants[i], err = replicas[0].Put(t.Context(), u)
+			require.NoError(t, err)
+			continue
+		}
+		grants[i] = replicas[i%2].upload(t, u, outcome == "form", body, nil)
+	}
+	var workers sync.WaitGroup
+	for part := range 8 {
+		workers.Go(func() {
+			for i := part / 2; i < uploads; i += 4 {
+				if replica := replicas[i/2%2]; part%2 == 0 {
+					for range 3 { // The client asks again.
+						replica.ask("POST", "/complete", `{"key": "`+grants[i].Key+`"}`)
+					}
+				} else {
+					for range 3 { // The queue delivers again.
+						_ = replicas[1-i/2%2].CompleteNotification(t.Context(), document(s3test.DefaultBucket, grants[i].Key))
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for _, replica := range replicas {
+		require.NoError(t, replica.Shutdown(t.Context()))
+	}
+
+	published, reported, rejected := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	names := make(map[string]string)
+	for _, g := range grants {
+		names[finalKey(g.Key)] = g.GrantID
+	}
+	for _, key := range replicas[0].keys() {
+		require.Contains(t, key, "published/", "no upload is left")
+		require.Contains(t, names, key)
+		published[names[key]] = true
+	}
+	for _, e := range a.take() {
+		switch e.Kind {
+		case "completed", "repeated":
+			reported[e.GrantID] = true
+			require.Equal(t, e.GrantID, names[e.Object.Key])
+		case "rejected":
+			rejected[e.GrantID] = true
+		}
+	}
+	written := make(map[string]bool)
+	rows.Range(func(id, key any) bool {
+		require.Equal(t, id, names[key.(string)])
+		written[id.(string)] = true
+		return true
+	})
+	require.Equal(t, published, reported)
+	require.Equal(t, published, written)
+	require.Len(t, published, uploads*5/8, "the uploads that are honest")
+	require.Len(t, rejected, uploads*2/8)
+	for id := range rejected {
+		require.NotContains(t, published, id)
+	}
+	for _, state := range store.History().Visible("published/") {
+		require.Equal(t, png, state.Body)
+	}
+}
