@@ -273,11 +273,19 @@ func (f *Flights) recoverRun(
 	return run(ctx, flight)
 }
 
-// once returns a function that calls clean at its first call and does nothing
-// afterwards.
+// once returns a function that calls clean at its first call. Later calls wait
+// until clean has returned. They hold no lock, because clean makes a request.
 func once(clean func(context.Context)) func(context.Context) {
-	var done sync.Once
-	return func(ctx context.Context) { done.Do(func() { clean(ctx) }) }
+	var called atomic.Bool
+	done := make(chan struct{})
+	return func(ctx context.Context) {
+		if called.Swap(true) {
+			<-done
+			return
+		}
+		defer close(done)
+		clean(ctx)
+	}
 }
 
 // release ends the time for which an outcome is kept.
