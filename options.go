@@ -81,7 +81,7 @@ func (h *hooks) inspectUpload(ctx context.Context, object *completion.Object) ([
 			violations = append(violations, (*rules.Violation)(v))
 		}
 		return violations, nil
-	case errors.Is(err, ErrPending):
+	case errors.Is(err, ErrPending), errors.Is(err, ErrChanged): // Object.Open returns ErrChanged.
 		return nil, err
 	}
 	return nil, &serviceError{err}

@@ -64,14 +64,16 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 	object := c.newObject(up.Object, up.granted, v.detected)
 	object.Source.seen = seen
 	violations, err := c.Inspect(ctx, object)
+	if err == nil && len(violations) == 0 {
+		err = seen.end(ctx, up, object.Source)
+	}
 	switch {
+	case errors.Is(err, ErrChanged):
+		return nil, &changedError{"the upload was replaced while it was inspected"}
 	case err != nil:
 		return nil, err
 	case len(violations) > 0:
 		return nil, c.reject(context.WithoutCancel(ctx), up, violations...)
-	}
-	if err := seen.end(ctx, up, object.Source); err != nil {
-		return nil, err
 	}
 	return seen, c.confirmBoth(ctx, up, final)
 }

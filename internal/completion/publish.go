@@ -233,6 +233,9 @@ func (c *completion) checkCopy(
 		c.warnOfLostHeaders(ctx, copied)
 		return copied, nil
 	}
+	if strings.Trim(copied.ETag, `"`) != strings.Trim(made.ETag, `"`) {
+		return nil, &changedError{"the service has rewritten the copy"}
+	}
 	if err := c.delete(ctx, copied); err != nil {
 		return nil, fmt.Errorf("deleting a copy that differs from its upload: %w", err)
 	}
