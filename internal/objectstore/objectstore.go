@@ -185,10 +185,10 @@ func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 	out, err := s.get(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag})
 	if status(err) == http.StatusPreconditionFailed {
 		return nil, failure("read", o.Key, fmt.Errorf("%w: %w", ErrChanged, err))
-	} else if err = missing(err); errors.Is(err, ErrNotFound) {
+	} else if found := missing(err); errors.Is(found, ErrNotFound) {
 		return nil, failure("read", o.Key, fmt.Errorf("%w: %w", ErrChanged, err))
 	} else if err != nil {
-		return nil, failure("read", o.Key, err)
+		return nil, failure("read", o.Key, found)
 	}
 	read, err := newObject(o.Key, out.ResultMetadata, out.ContentLength)
 	if err == nil && !o.Same(read) {
