@@ -475,6 +475,20 @@ func ExampleWithoutForms() {
 	// Output: unsupported
 }
 
+// The doctor of examples/doctor prints the profile of a store. NewSigner then
+// rejects a Policy that this store does not enforce.
+func ExampleWithProfile() {
+	profile := []byte(`{
+		"format": 1, "store": "Ceph radosgw 16.2", "host": "s3.test", "bucket": "bucket", "doctor": "v0.9.0", "date": "2026-11-27",
+		"constraints": {"PUT: checksum SHA256": "not enforced"}
+	}`)
+	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Checksum: types.ChecksumAlgorithmSha256,
+	}, presign.WithProfile(profile))
+	fmt.Println(err != nil)
+	// Output: true
+}
+
 func ExampleWithLogger() {
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
