@@ -479,14 +479,14 @@ func ExampleWithoutForms() {
 // rejects a Policy that this store does not enforce.
 func ExampleWithProfile() {
 	profile := []byte(`{
-		"format": 1, "store": "Ceph radosgw 16.2", "host": "s3.test", "bucket": "bucket", "doctor": "v0.9.0", "date": "2026-11-27",
+		"format": 1, "store": "Ceph radosgw 16.2", "host": "bucket.s3.test", "bucket": "bucket", "doctor": "v0.9.0", "date": "2026-11-27",
 		"constraints": {"PUT: checksum SHA256": "not enforced"}
 	}`)
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Checksum: types.ChecksumAlgorithmSha256,
 	}, presign.WithProfile(profile))
-	fmt.Println(err != nil)
-	// Output: true
+	fmt.Println(err)
+	// Output: presign: WithProfile: the store does not enforce "PUT: checksum SHA256"; leave Policy.Checksum empty, and compute a digest of what was published in WithOnComplete
 }
 
 func ExampleWithLogger() {
