@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	smithyendpoints "github.com/aws/smithy-go/endpoints"
 
 	"github.com/s3presign/presign"
 )
@@ -128,6 +129,34 @@ func ExampleNewSigner() {
 	}, presign.WithSecret([]byte("32 random bytes from your secrets")))
 	fmt.Println(signer, err)
 	// Output: presign.Signer(bucket/incoming/) <nil>
+}
+
+// boundDomain is an endpoint resolver for a domain that leads to one bucket.
+type boundDomain url.URL
+
+func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
+}
+
+// The SDK adds the bucket to each endpoint. For a domain that is bound to the
+// bucket, such as a CNAME, the client that signs has a resolver that returns the
+// domain unchanged. The service's own requests go to the store's endpoint.
+func ExampleNewSigner_boundDomain() {
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.BaseEndpoint, o.EndpointResolverV2 = nil, boundDomain{Scheme: "https", Host: "files.example.com"}
+	})
+	signer, err := presign.NewSigner(client, "my-bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	}, presign.WithStore(s3.NewFromConfig(cfg)))
+	if err != nil {
+		panic(err)
+	}
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "me.png", Size: 81234})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(strings.HasPrefix(grant.URL, "https://files.example.com/uploads/"))
+	// Output: true
 }
 
 // A provider that makes a request for each call, such as a vault, belongs inside

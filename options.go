@@ -190,6 +190,12 @@ func WithStore(client *s3.Client) SignerOption {
 // makes a random key: uploads that are under way when the process ends can then
 // never be completed, and no other replica can complete them.
 //
+//	WithSecret(key)                      // permitted: 32 random bytes or more
+//	WithSecret(current, previous)        // permitted: previous still opens
+//	WithSecret([]byte("password"))       // rejected: too short
+//	WithSecret(make([]byte, 32))         // rejected: one byte repeated
+//	WithSecret([]byte(os.Getenv("KEY"))) // rejected if the variable is not set
+//
 // The seal is also bound to the endpoint's host, the bucket, Policy.Prefix and
 // Policy.FinalPrefix: only a Signer with the same ones, WithPublicEndpoint
 // included, can complete an upload. Signers with different policies should not
@@ -412,6 +418,11 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 // AwsS3 plugin uploads with the mount as its endpoint. Pages of trustedOrigins,
 // such as "https://app.example.com", may use them as well as pages of the
 // Handler's own origin.
+//
+//	WithUppy()                           // pages of the Handler's own origin
+//	WithUppy("https://app.example.com")  // and pages of this origin
+//	WithUppy("https://app.example.com/") // rejected: an origin has no path
+//	WithUppy("*")                        // rejected: any page could upload for its visitors
 //
 // The protocol grants uploads in response to GET requests, which browsers send
 // to other origins with the cookies of the visitor. So these routes reject GET

@@ -43,6 +43,19 @@ import (
 // without a declared type are granted as that, because browsers declare no type
 // for most dialects of XML.
 //
+// # Sizes and lifetime
+//
+//	MaxSize: 10 << 20                    // permitted: 1 byte to 10 MiB
+//	MinSize: 1000, MaxSize: 1000         // permitted: exactly 1000 bytes
+//	MaxSize: 100 << 30                   // permitted: above 5 GiB, multipart uploads only
+//	MinSize: 0                           // permitted: the same as 1
+//	MinSize: 2000, MaxSize: 1000         // rejected: no file has such a size
+//	Lifetime: 7 * 24 * time.Hour         // permitted: the longest that S3 accepts
+//	Lifetime: time.Millisecond           // rejected: S3 counts in seconds
+//
+// An empty file is never granted: in an Upload, 0 is an unknown size. A grant ends
+// earlier if the credentials that sign it do.
+//
 // # Headers
 //
 // With FinalPrefix, headers that give access to an object or change how it is
@@ -132,6 +145,23 @@ func (p *Policy) internal() rules.Policy {
 
 // An Upload describes what a client asks to upload. It may ask for less than
 // the Policy allows; more is a [Violation].
+//
+// # Who sets what
+//
+// Clients of a [Handler] send Filename, Type, Size, MinSize, MaxSize, Lifetime,
+// Checksum and Metadata. The Handler sets Owner to the result of authenticate,
+// and GrantID, Method and Deadline. The function of [WithAuthorize] can set Key and
+// Redirect, narrow the bounds and the lifetime, and add metadata. Callers of
+// [Signer.Put], [Signer.Post] and [Signer.StartMultipart] set all fields except
+// GrantID, Method and Deadline.
+//
+// # Keys
+//
+//	Key: ""                              // a random part and the name follow Policy.Prefix
+//	Key: "uploads/616c696365/"           // a random part and the name follow Key
+//	Key: "uploads/avatar.png"            // this object
+//	Key: "avatar.png"                    // rejected: outside Policy.Prefix
+//	Key: "uploads/../avatar.png"         // rejected: clients and proxies resolve ".."
 type Upload struct {
 	// Key is set by the service, never by a client. It must start with
 	// Policy.Prefix. If it ends in "/", a random part and the file's name are

@@ -1,9 +1,13 @@
 // Package presign hands out uploads instead of credentials. A service decides
 // who may upload what. A browser, phone or script then uploads straight to S3
-// with a presigned URL or form that admits exactly that file: its name, type,
+// with a presigned URL or form that accepts exactly that file: its name, type,
 // size or size range, optionally its checksum, for a limited time. S3 enforces
 // it. The secret key never leaves the service, and file bytes never pass
 // through it.
+//
+// A service grants an upload, the client uploads, and the service completes it:
+// it verifies the stored object against its grant and publishes it under
+// [Policy].FinalPrefix.
 //
 // # Which function do I want
 //
@@ -20,13 +24,30 @@
 //	…
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
+// Such a service sets options:
+//
+//   - [WithSecret] in every service that restarts or has replicas.
+//   - [WithAuthorize] for a prefix or a quota per user, [WithUppy] for Uppy.
+//   - [WithInspect] for a virus scanner, [WithOnComplete] for a row in a
+//     database, [WithObserver] for metrics.
+//   - [WithStore] for a second role, [WithPublicEndpoint] if clients reach the
+//     store under another name, [WithProfile] for stores other than AWS.
+//
+// Jobs of the service complete what clients do not: a worker calls
+// [Signer.CompleteNotification], a timer [Signer.Sweep], and the end of the
+// process [Signer.Shutdown].
+//
 // A service with a transport of its own calls the Signer:
 //
 //   - [Signer.Put] grants one PUT of a known size, [Signer.Post] an HTML form,
 //     [Signer.StartMultipart] a multipart upload.
 //   - [Signer.Complete] verifies what a user has uploaded.
 //     [Signer.CompleteForAnyOwner] does the same for jobs of the service.
-//   - [ProblemOf] returns the HTTP response for any error of this package.
+//   - [ProblemOf] returns the HTTP response for any error of this package, and
+//     [Violations] what a client has done wrong.
+//
+// An uploading program in Go calls [Grant.Request]. Credentials come from any
+// provider of the SDK, from [EnvFile] or from [AssumeRole].
 //
 // A constraint of the [Policy] that a kind of request cannot enforce is an
 // error for that kind. It is never weakened silently.
