@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParse(t *testing.T) {
+func TestParseReadsLines(t *testing.T) {
 	ends := time.Date(2026, 1, 31, 18, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		content string
@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseErrors(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	const good = "ACCESS=value1\nSECRET=value2\n"
 	for content, want := range map[string]string{
 		"":                                "the file must have ACCESS or AWS_ACCESS_KEY_ID and SECRET or AWS_SECRET_ACCESS_KEY",
@@ -76,13 +76,14 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// errorForm is every error of Parse: there is no room in it for a value.
+// errorForm matches every error of Parse. It has no room for a value.
 var errorForm = regexp.MustCompile(strings.ReplaceAll(`^(the file must be UTF-8 text|line \d+ must have the form NAME=value|the file must have (( and )?(ACCESS or AWS_ACCESS_KEY_ID|SECRET or AWS_SECRET_ACCESS_KEY))+`+
 	`|NAMED \(line \d+\) and NAMED \(line \d+\) must have the same value|line \d+: the value of NAMED (must have a closing quote|must be in quotes if it has a space`+
 	`|must end at its closing quote|must be printable ASCII without outer spaces|must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z))$`, "NAMED",
 	`(ACCESS|SECRET|TOKEN|EXPIRATION|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CREDENTIAL_EXPIRATION))(_SESS)?`))
 
-// FuzzParse: errors have no room for a value, what is accepted can be signed with, and it reads the same when written
+// FuzzParse checks that errors have no room for a value, that accepted
+// credentials can sign, and that they read the same when they are written
 // again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("ACCESS=id\nexport SECRET='s' # c\r\nTOKEN=\"t\\\"\"\nEXPIRATION=2026-01-31T18:00:00Z\n"))

@@ -11,7 +11,7 @@ import (
 	"github.com/s3presign/presign/internal/jsonstring"
 )
 
-// FuzzAppend holds every string against encoding/json.
+// FuzzAppend compares every string with encoding/json.
 func FuzzAppend(f *testing.F) {
 	for _, s := range []string{"", "a", "a\"b\\c", "\x00\x1f\x7f\b\f\n\r\t", "<>&'", "\u2027\u2028\u2029\u202a", "\xff\xc0\x80", "日本\U0001F600", "\ufffd"} {
 		f.Add(s)
@@ -27,8 +27,8 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// TestEveryByte puts each byte into each place of a longer text.
-func TestEveryByte(t *testing.T) {
+// TestAppendEscapesEveryByte puts each byte into each place of a longer text.
+func TestAppendEscapesEveryByte(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {
 			text := []byte("abcdefghijklmnopqrst")

@@ -18,7 +18,7 @@ var expires = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 func sign(string) string { return strings.Repeat("0", 64) }
 
-// values returns those of the fields of a form, of which no two have the same name.
+// values returns the fields of a form by name. No two have the same name.
 func values(t *testing.T, fields []Field) map[string]string {
 	all := make(map[string]string)
 	for _, field := range fields {
@@ -28,13 +28,13 @@ func values(t *testing.T, fields []Field) map[string]string {
 	return all
 }
 
-// form has the first of its fields in common with others.
+// form returns a form that has its first fields in common with others.
 func form(fields ...Field) (*Form, error) {
 	common, err := NewCommon("bucket", fields[:1])
 	return &Form{Common: common, Expires: expires, MinSize: 1, MaxSize: 10, Fields: fields[1:]}, err
 }
 
-func TestGolden(t *testing.T) {
+func TestSignMatchesGoldenForm(t *testing.T) {
 	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"})
 	require.NoError(t, err)
 	complete, err := form.Sign(func(policy string) string {
@@ -53,7 +53,7 @@ func TestGolden(t *testing.T) {
 	}, fields)
 }
 
-func TestRefused(t *testing.T) {
+func TestSignRejectsFields(t *testing.T) {
 	for name, c := range map[string]struct {
 		bucket  string
 		minSize int64
@@ -93,8 +93,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestFormSize finds the largest session token that a form takes, which counts twice: in the policy and as a field.
-func TestFormSize(t *testing.T) {
+// TestSignRejectsLargeForms finds the largest session token that a form holds.
+// A token counts twice: in the policy and as a field.
+func TestSignRejectsLargeForms(t *testing.T) {
 	signed := func(n int) ([]Field, error) {
 		form, err := form(Field{"x-amz-security-token", strings.Repeat("t", n)}, Field{"key", "a"})
 		require.NoError(t, err)
@@ -112,7 +113,8 @@ func TestFormSize(t *testing.T) {
 	fields, err := signed(largest)
 	require.NoError(t, err)
 
-	// What a client with the longest boundary and file name sends before the file.
+	// This is what a client with the longest boundary and file name sends
+	// before the file.
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	require.NoError(t, w.SetBoundary(strings.Repeat("b", 70)))
@@ -128,8 +130,8 @@ func TestFormSize(t *testing.T) {
 	require.Greater(t, body.Len(), MaxFormSize-20)
 }
 
-// FuzzRoundTrip: whatever is signed, decoding gives back exactly the conditions that were put in, and the form holds
-// exactly the fields that they admit.
+// FuzzRoundTrip checks that a signed policy decodes to exactly the given
+// conditions, and that the form has exactly the fields that they accept.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("bucket", "key", "u/a.png", "x-amz-meta-a", `"},{"acl":"public-read`, int64(0), int64(5))
 	f.Add("b", "key", "\u2028 \u00ff </script>", "Content-Type", `\`, int64(7), int64(7))

@@ -28,7 +28,7 @@ func keyring(t testing.TB, secrets ...[]byte) *Keyring {
 	return k
 }
 
-func TestRoundTrip(t *testing.T) {
+func TestOpenReturnsSealedPayload(t *testing.T) {
 	k := keyring(t, secret(1))
 	for _, size := range []int{0, 1, 2, 3, 11, 12, 13, 15, 16, 17, 100, 101, 102, 1000, MaxPayload} {
 		payload := bytes.Repeat([]byte("p"), size)
@@ -58,7 +58,8 @@ func TestSealsDiffer(t *testing.T) {
 	require.Len(t, seen, 10_000)
 }
 
-// TestSaltIsReplaced: one salt's key does not seal for ever.
+// TestSaltIsReplaced checks that the key of one salt seals a limited number of
+// texts.
 func TestSaltIsReplaced(t *testing.T) {
 	k, texts := keyring(t, secret(1)), map[string]int{}
 	for range 2*saltTexts + 1 {
@@ -71,7 +72,7 @@ func TestSaltIsReplaced(t *testing.T) {
 	}
 }
 
-func TestSecrets(t *testing.T) {
+func TestNewRejectsWeakSecrets(t *testing.T) {
 	for want, secrets := range map[string][][]byte{
 		"there must be at least one key":                                   nil,
 		"key 1 is empty; it needs at least 32 random bytes":                {nil},
@@ -85,7 +86,8 @@ func TestSecrets(t *testing.T) {
 		require.NotContains(t, err.Error(), "pw")
 	}
 
-	// A longer secret counts in full, and changing it later has no effect.
+	// All bytes of a longer secret count, and later changes of it have no
+	// effect.
 	long := append(secret(1), secret(2)...)
 	k := keyring(t, long)
 	sealed := k.Seal("stamp", nil)
@@ -96,7 +98,7 @@ func TestSecrets(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-func TestRotation(t *testing.T) {
+func TestEverySecretOpens(t *testing.T) {
 	old, fresh := secret(1), secret(2)
 	stages := []*Keyring{keyring(t, old), keyring(t, old, fresh), keyring(t, fresh, old), keyring(t, fresh)}
 	opens := [][]bool{ // by the stage that seals, then by the one that opens
@@ -119,8 +121,9 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// What was sealed opens for exactly one context, purpose and binding, however similar another one is.
-func TestScope(t *testing.T) {
+// TestOpenRequiresScope checks that a text opens for exactly one context,
+// purpose and binding, however similar another one is.
+func TestOpenRequiresScope(t *testing.T) {
 	type scope struct{ context, purposeAndBind []string }
 	scopes := []scope{
 		{[]string{"host", "bucket"}, []string{"stamp", "key"}},
@@ -167,7 +170,7 @@ func TestScope(t *testing.T) {
 	}
 }
 
-func TestMutations(t *testing.T) {
+func TestOpenRejectsMutations(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	k := keyring(t, secret(1), secret(2))
 	random := rand.New(rand.NewPCG(1, 2))
@@ -233,7 +236,7 @@ func TestMutations(t *testing.T) {
 	require.Greater(t, tried, 10_000)
 }
 
-func TestMalformed(t *testing.T) {
+func TestOpenRejectsMalformedTexts(t *testing.T) {
 	k := keyring(t, secret(1))
 	for _, s := range []string{
 		"", "A", "B", "A=", "AAAA", "a" + strings.Repeat("A", 54), strings.Repeat("A", 54), strings.Repeat("A", 55),
@@ -246,7 +249,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-func TestConcurrent(t *testing.T) {
+func TestKeyringIsSafeForConcurrentUse(t *testing.T) {
 	k := keyring(t, secret(1), secret(2))
 	sealed := k.Seal("stamp", []byte("payload"), "key")
 	var wg sync.WaitGroup
@@ -264,8 +267,9 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// Known answers: https://c2sp.org/XAES-256-GCM#test-vectors.
-func TestVectors(t *testing.T) {
+// TestKnownAnswers checks the vectors of
+// https://c2sp.org/XAES-256-GCM#test-vectors.
+func TestKnownAnswers(t *testing.T) {
 	nonce := []byte("ABCDEFGHIJKLMNOPQRSTUVWX")
 	for _, v := range []struct {
 		key             byte
@@ -284,7 +288,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// The published hash of 10,000 ciphertexts of random input. The reference below makes them, ours opens them.
+// TestAccumulatedVectors checks the published hash of 10,000 ciphertexts of
+// random input. The reference below makes them, and Open opens them.
 func TestAccumulatedVectors(t *testing.T) {
 	random, digest := sha3.NewSHAKE128(), sha3.NewSHAKE128()
 	read := func(n int) []byte {
@@ -311,7 +316,7 @@ func open(k, n, ciphertext, aad []byte) ([]byte, error) {
 	return newKey(k).aead(n[:saltSize]).Open(nil, nil, append(slices.Clone(n[saltSize:]), ciphertext...), aad)
 }
 
-// xaes is XAES-256-GCM word for word as its specification has it.
+// xaes is XAES-256-GCM, a literal translation of its specification.
 func xaes(k, n, plaintext, aad []byte) []byte {
 	block, _ := aes.NewCipher(k)
 	l := make([]byte, 16)
@@ -339,7 +344,7 @@ func xaes(k, n, plaintext, aad []byte) []byte {
 	return gcm.Seal(nil, n[12:], plaintext, aad)
 }
 
-// genuine was sealed once and has to open for as long as its version is read.
+// genuine is a text that must open as long as its version is read.
 const genuine = "AyPlpK6DMqJqAUrGTSzxh3nni-2wi5wTpAoRmdigF6ozt3-w_R5nEU6qWTvhNbps"
 
 func FuzzOpen(f *testing.F) {

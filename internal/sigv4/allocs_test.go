@@ -10,7 +10,8 @@ import (
 	"github.com/s3presign/presign/internal/sigv4"
 )
 
-// TestAllocations: a signature allocates the text that it returns. The race detector allocates more.
+// TestAllocations checks that a signature allocates only the text that it
+// returns. The race detector allocates more.
 func TestAllocations(t *testing.T) {
 	key := sigv4.NewKeys("eu-central-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: sessionToken(400)}, benchmarkTime)
 	request := benchmarkRequest()

@@ -21,7 +21,7 @@ import (
 
 var benchmarkTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// sessionToken returns as many characters as STS makes of them, base64.
+// sessionToken returns a token of the size that STS returns, in base64.
 func sessionToken(size int) string {
 	b := make([]byte, size/4*3)
 	rand.NewChaCha8([32]byte{}).Read(b) // never fails
@@ -43,7 +43,8 @@ func benchmarkRequest() *sigv4.Request {
 	}
 }
 
-// hashes is the least that a signature takes: a hash of the canonical request, and the HMAC of what names it.
+// hashes is the minimal work of a signature: a hash of the canonical request,
+// and the HMAC of the string to sign.
 func hashes(canonicalRequest []byte, mac interface {
 	Reset()
 	Write([]byte) (int, error)
@@ -56,7 +57,8 @@ func hashes(canonicalRequest []byte, mac interface {
 	mac.Sum(sum[:0])
 }
 
-// BenchmarkPresign compares the signing of a URL with the SDK's signer and with the hashes alone, over the same bytes.
+// BenchmarkPresign compares the signing of a URL with the SDK's signer and with
+// the hashes alone, over the same bytes.
 func BenchmarkPresign(b *testing.B) {
 	for _, token := range []int{0, 400, 1100} {
 		request := benchmarkRequest()

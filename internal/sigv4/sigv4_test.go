@@ -22,13 +22,13 @@ import (
 	"github.com/s3presign/presign/internal/sigv4"
 )
 
-// The credential of all published examples.
+// This is the credential of all published examples.
 const (
 	exampleID     = "AKIAIOSFODNN7EXAMPLE"
 	exampleSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 )
 
-func TestVectors(t *testing.T) {
+func TestKnownAnswers(t *testing.T) {
 	data, err := os.ReadFile("testdata/vectors.json")
 	require.NoError(t, err)
 	var vectors []struct {
@@ -81,7 +81,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// sign signs s without a beginning that was hashed before.
+// sign signs s without a Beginning.
 func sign(key *sigv4.Key, s string) string { return key.SignBehind(key.Beginning(""), s) }
 
 // sdkPresign signs r with the SDK's signer, the oracle of these tests.
@@ -107,7 +107,8 @@ func sdkPresign(t *testing.T, creds aws.Credentials, region string, r *sigv4.Req
 	return signed
 }
 
-// FuzzPresign holds every URL, byte for byte, against the one that the SDK's signer makes of the same request.
+// FuzzPresign checks that every URL is, byte for byte, the one that the SDK's
+// signer makes for the same request.
 func FuzzPresign(f *testing.F) {
 	f.Add("AKIDEXAMPLE", "secret/+", "", "eu-central-1", "u/1/hello wörld.txt", "text/plain", "a  b", int64(5), int64(1369353600), 900, "")
 	f.Add("ASIA", "s", "AQoDYXdzEXAMPLE//+==", "us-east-1", "//a/../b c+d&e=f?g#h%20~", " x ", "", int64(0), int64(0), 1, "VXBsb2Fk+/= IE")
@@ -116,7 +117,8 @@ func FuzzPresign(f *testing.F) {
 		if unix < 0 || unix > 253402300799 || length < 0 {
 			t.Skip("a time or a length that no request has")
 		}
-		// The SDK's signer trims Unicode's spaces, too; headers that are signed are printable ASCII.
+		// The SDK's signer trims Unicode spaces as well. Signed headers are
+		// printable ASCII.
 		if strings.ContainsFunc(value+meta, func(c rune) bool { return c < ' ' || c > '~' }) || strings.ContainsAny(id+region, "\x00/") || id == "" || secret == "" {
 			t.Skip("refused long before signing")
 		}
@@ -179,7 +181,8 @@ func TestKeysFollowDayAndCredential(t *testing.T) {
 	require.Equal(t, sign(key, "x"), sign(keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening), "x"))
 }
 
-// TestKeysConcurrently signs with two credentials on both sides of midnight at once.
+// TestKeysConcurrently signs with two credentials at once, before and after
+// midnight.
 func TestKeysConcurrently(t *testing.T) {
 	keys := sigv4.NewKeys("us-east-1")
 	midnight := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -201,7 +204,8 @@ func TestKeysConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// TestSignBehind: where a string is cut makes no difference, nor which of both signs.
+// TestSignBehind checks that a signature does not depend on where the string is
+// cut.
 func TestSignBehind(t *testing.T) {
 	key := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret}, time.Unix(1700000000, 0))
 	other := sigv4.NewKeys("us-east-1").Key(sigv4.Credential{ID: exampleID, Secret: "other"}, time.Unix(1700000000, 0))
