@@ -630,7 +630,8 @@ func ExampleEnvFile() {
 	// Output: 10m0s
 }
 
-// Whatever the role allows, the session can only put objects under the prefix.
+// The session can only put objects under the prefix, even if the role allows
+// more.
 func ExampleAssumeRole() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),

@@ -127,8 +127,8 @@ func TestHookErrorKeepsPublished(t *testing.T) {
 	require.Equal(t, []string{finalKey(key)}, store.Objects(s3test.DefaultBucket))
 }
 
-// TestNotificationsCompleteAndNoMore checks that whoever can post a notification
-// can have a pending upload completed for its owner, and no more.
+// TestNotificationsCompleteAndNoMore checks that a sender of notifications can
+// have a pending upload completed for its owner, and no more.
 func TestNotificationsCompleteAndNoMore(t *testing.T) {
 	notify := func(signer *presign.Signer, bucket, key string) error {
 		return signer.CompleteNotification(t.Context(), fmt.Appendf(nil,
