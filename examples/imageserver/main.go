@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 
 	if *local == (*bucket != "") {
-		return errors.New("either -bucket or -local is needed")
+		return errors.New("either -bucket or -local must be set")
 	}
 	listener, err := arguments.Listen(*addr)
 	if err != nil {
@@ -75,10 +75,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if !arguments.Local(listener) {
 		switch {
 		case *local:
-			return fmt.Errorf("-local is for this machine only, and %s is not", *addr)
+			return fmt.Errorf("-addr must be on this machine with -local, got %s", *addr)
 		case !*exposed:
-			return fmt.Errorf("other machines reach %s, and there is no authentication: anyone could upload and replace "+
-				"images. If that is wanted, say -insecure-without-authentication", *addr)
+			return fmt.Errorf("-addr must be on this machine, got %s: there is no authentication, so anyone could upload and replace "+
+				"images; -insecure-without-authentication allows it", *addr)
 		}
 	}
 

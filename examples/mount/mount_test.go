@@ -229,7 +229,7 @@ func TestSessions(t *testing.T) {
 		return status
 	}())
 
-	res, _ = c.request("GET", p.origin+"/documents/", nil, nil)
+	res, _ = c.request("DELETE", p.origin+"/documents/", nil, nil)
 	require.Equal(t, 405, res.StatusCode)
 	res, _ = c.request("GET", p.origin+"/login", nil, nil)
 	require.Equal(t, 405, res.StatusCode)

@@ -67,17 +67,17 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 	}
 	if a, err := arn.Parse(s.roleARN); err != nil || a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/") {
-		return fmt.Errorf("%q is not the ARN of a role, such as arn:aws:iam::123456789012:role/uploads", s.roleARN)
+		return fmt.Errorf("-role must be the ARN of a role, such as arn:aws:iam::123456789012:role/uploads, got %q", s.roleARN)
 	}
 	if s.duration < 15*time.Minute || s.duration > 12*time.Hour {
-		return fmt.Errorf("-duration is %v; STS takes 15m to 12h", s.duration)
+		return fmt.Errorf("-duration must be between 15m and 12h, got %v", s.duration)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(*region))
 	if err != nil {
 		return err
 	}
 	if cfg.Region == "" {
-		return errors.New("no region is set; use -region or AWS_REGION")
+		return errors.New("-region or AWS_REGION must be set")
 	}
 	s.client = sts.NewFromConfig(cfg, func(o *sts.Options) {
 		if *endpoint != "" {
@@ -97,7 +97,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 func readRole(path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("no -role, and %w", err)
+		return "", fmt.Errorf("-role or -roles must be set: %w", err)
 	}
 	var roles []string
 	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) {
@@ -106,7 +106,7 @@ func readRole(path string) (string, error) {
 		}
 	}
 	if len(roles) != 1 {
-		return "", fmt.Errorf("%s names %d roles; say with -role which one", path, len(roles))
+		return "", fmt.Errorf("%s must have one role, got %d; set -role", path, len(roles))
 	}
 	return roles[0], nil
 }

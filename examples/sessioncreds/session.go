@@ -38,7 +38,7 @@ func (s *session) assume(ctx context.Context) (*types.Credentials, error) {
 	}
 	c := out.Credentials
 	if c == nil || c.AccessKeyId == nil || c.SecretAccessKey == nil || c.SessionToken == nil || c.Expiration == nil {
-		return nil, fmt.Errorf("assuming %s: STS gave no credentials, or only a part", s.roleARN)
+		return nil, fmt.Errorf("assuming %s: the response of STS must have credentials", s.roleARN)
 	}
 	return c, nil
 }
@@ -57,14 +57,14 @@ func explain(err error) error {
 	advice := ""
 	switch {
 	case strings.Contains(message, "role chaining"):
-		advice = "; who is in a role already gets at most -duration 1h, whatever the roles allow"
+		advice = "; a caller in a role must set -duration 1h or less, even if the roles allow more"
 	case strings.Contains(message, "MaxSessionDuration"):
 		advice = "; ask for a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
 	case refused.ErrorCode() == "AccessDenied":
-		advice = "; the role's trust policy must admit who asks (with the -external-id that it wants, if any), " +
-			"and the asker's own policy must allow sts:AssumeRole"
+		advice = "; the role's trust policy must allow the caller (with the -external-id that it requires, if any), " +
+			"and the caller's own policy must allow sts:AssumeRole"
 	case refused.ErrorCode() == "RegionDisabledException":
 		advice = "; STS is not active in that -region for this account"
 	}
-	return fmt.Errorf("STS answered %s: %s%s", refused.ErrorCode(), message, advice)
+	return fmt.Errorf("STS returned %s: %s%s", refused.ErrorCode(), message, advice)
 }

@@ -173,18 +173,18 @@ func TestRefusedArguments(t *testing.T) {
 		want string
 	}{
 		{[]string{"-roles", filepath.Join(dir, "missing.txt")}, "missing.txt"},
-		{[]string{"-roles", two}, "names 2 roles"},
-		{[]string{"-roles", none}, "names 0 roles"},
-		{[]string{"-role", "uploads"}, "not the ARN of a role"},
-		{[]string{"-role", "arn:aws:iam::123456789012:user/ci"}, "not the ARN of a role"},
-		{[]string{"-role", role, "-duration", "14m"}, "15m to 12h"},
-		{[]string{"-role", role, "-duration", "12h1s"}, "15m to 12h"},
+		{[]string{"-roles", two}, "must have one role, got 2"},
+		{[]string{"-roles", none}, "must have one role, got 0"},
+		{[]string{"-role", "uploads"}, "must be the ARN of a role"},
+		{[]string{"-role", "arn:aws:iam::123456789012:user/ci"}, "must be the ARN of a role"},
+		{[]string{"-role", role, "-duration", "14m"}, "between 15m and 12h"},
+		{[]string{"-role", role, "-duration", "12h1s"}, "between 15m and 12h"},
 		{[]string{"-role", role, "-endpoint", "http://127.0.0.1:1"}, "127.0.0.1:1"},
 	} {
 		require.ErrorContains(t, run(t.Context(), test.args, io.Discard), test.want)
 	}
 	t.Setenv("AWS_REGION", "")
-	require.ErrorContains(t, run(t.Context(), []string{"-role", role}, io.Discard), "no region")
+	require.ErrorContains(t, run(t.Context(), []string{"-role", role}, io.Discard), "AWS_REGION must be set")
 }
 
 // TestReplace: a reader at any moment finds a whole file of one session.
