@@ -41,6 +41,7 @@ install_packages() {
 	command -v python3 >/dev/null || packages+=(python3)
 	command -v curl >/dev/null || packages+=(curl ca-certificates)
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+	python3 -c 'import requests' 2>/dev/null || packages+=(python3-requests)
 	for program in ceph ceph-mon ceph-osd radosgw; do
 		command -v "$program" >/dev/null || { packages+=(ceph-mon ceph-osd radosgw ceph-common); break; }
 	done

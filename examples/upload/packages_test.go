@@ -98,6 +98,7 @@ func TestPackages(t *testing.T) {
 			"--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", "react", "types.tsx")
 	})
 	t.Run("React", func(t *testing.T) { testReact(t, p) })
+	t.Run("recipes", func(t *testing.T) { testRecipes(t, p) })
 }
 
 func testReact(t *testing.T, p packages) {
