@@ -362,7 +362,6 @@ func TestUploads(t *testing.T) {
 		newFile(t, dir, "scan.pdf", "application/pdf", "%PDF-1.7\n", 20*mib),
 		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41", 300*mib),
 	}
-	lie := newFile(t, dir, "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
 	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		shoot("empty")
 		d.add(files...)
@@ -376,19 +375,27 @@ func TestUploads(t *testing.T) {
 		require.Equal(t, 1, begun, "the others go in one request each")
 		require.Equal(t, []int{60}, completed)
 		require.Equal(t, upTo(60), demo.relay.Arrived())
+		shoot("stored")
 		d.clear()
+	})
+}
 
+// TestRejected checks that a file that completion rejects does not look complete, and that the page offers no retry.
+func TestRejected(t *testing.T) {
+	lie := newFile(t, t.TempDir(), "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
+	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		d.add(lie)
 		d.press(upload)
-		require.Contains(t, d.outcome(4, "holiday.png"), `type must match the content, got "image/png" for a file that looks like text/html`)
-		require.Len(t, demo.objects(), 3)
+		require.Contains(t, d.outcome(1, "holiday.png"), `type must match the content, got "image/png" for a file that looks like text/html`)
+		require.Empty(t, demo.objects())
 		d.Do(chromedp.WaitVisible(".uppy-StatusBar.is-error"), chromedp.WaitVisible(".uppy-Dashboard-Item.is-error"))
 		require.Zero(t, d.Count(".uppy-Dashboard-Item.is-complete, .uppy-StatusBar.is-complete"))
 		require.Contains(t, d.Text(`document.querySelector(".uppy-StatusBar")`), "0 of 1 file uploaded")
 		require.NotContains(t, d.Text(`document.querySelector(".uppy-Dashboard")`), "Upload complete")
-		shoot("stored")
-		d.press(".uppy-StatusBar-actionBtn--retry")
-		require.Contains(t, d.outcome(5, "holiday.png"), "looks like text/html", "once more, under another key")
+		d.until(`!document.querySelector(".uppy-StatusBar-actionBtn--retry, .uppy-Dashboard-Item-progressIndicator[title='Retry upload']")`)
+		shoot("rejected")
+		d.press(`.uppy-Dashboard-Item-action--remove`)
+		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
 	})
 }
 

@@ -26,6 +26,14 @@ uppy.addPostProcessor((ids) => Promise.all(
 ));
 
 const settled = new Map();
+const rejected = new Set(); // files that no retry helps
+
+/** Offers a retry, or not. Without its retry button, a failed file has the button to pause. */
+function offerRetry(offer) {
+  uppy.getPlugin("Dashboard").setOptions({ hideRetryButton: !offer, hidePauseResumeButton: !offer });
+}
+uppy.on("upload", () => offerRetry(true));
+uppy.on("complete", ({ failed }) => offerRetry(!failed.length || failed.some(({ id }) => !rejected.has(id))));
 
 /** Completes an upload, once, and shows what came of it. */
 function settle(file, key) {
@@ -34,7 +42,8 @@ function settle(file, key) {
       add("stored", { filename, size: bytes(size), type, detected, sent: key, key: published });
     },
     (error) => {
-      add("refused", { filename: file.name, message: `Refused: ${error.message}` });
+      add("refused", { filename: file.name, message: `Rejected: ${error.message}` });
+      if (error.rejected) rejected.add(file.id);
       const failed = uppy.getFile(file.id);
       if (!failed) return; // its user has removed it meanwhile
       uppy.setFileState(file.id, { progress: { ...failed.progress, uploadComplete: false, postprocess: undefined } });
@@ -44,13 +53,17 @@ function settle(file, key) {
   return settled.get(key);
 }
 
-/** Returns what the service says of an upload that has arrived. */
+/** Completes an upload, and waits while the service inspects it. */
 async function complete(key) {
   const response = await fetch("/uploads/complete", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key }),
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.message);
+  if (answer.errors?.[0]?.code === "pending") {
+    await new Promise((resolve) => setTimeout(resolve, 1000 * answer.retry_after));
+    return complete(key);
+  }
+  if (!response.ok) throw Object.assign(new Error(answer.message), { rejected: response.status === 422 });
   return answer;
 }
 
