@@ -55,6 +55,47 @@ type gate struct {
 	running int
 	most    int // the largest number of requests at once
 	disturb []disturbance
+	line    *timeline // of all requests, if it is not nil
+}
+
+// A timeline records when requests begin and end, and delays each of them.
+type timeline struct {
+	delay time.Duration
+
+	mu    sync.Mutex
+	spans []span
+}
+
+type span struct{ begin, end time.Time }
+
+// measure serves a request after the delay.
+func (l *timeline) measure(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	begin := time.Now()
+	<-time.After(l.delay) // stands for the distance between a client and the server
+	next.ServeHTTP(w, r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spans = append(l.spans, span{begin, time.Now()})
+}
+
+// depth returns the largest number of requests that waited for one another, and
+// starts again.
+func (l *timeline) depth() (deepest int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.SortFunc(l.spans, func(a, b span) int { return a.begin.Compare(b.begin) })
+	depths := make([]int, len(l.spans))
+	for i, s := range l.spans {
+		depths[i] = 1
+		for j := range i {
+			if !l.spans[j].end.After(s.begin) {
+				depths[i] = max(depths[i], depths[j]+1)
+			}
+		}
+		deepest = max(deepest, depths[i])
+	}
+	l.spans = nil
+	return deepest
 }
 
 // A disturbance deals with one request of a page. It returns false for a request
@@ -62,6 +103,14 @@ type gate struct {
 type disturbance func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.line != nil && (r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "") {
+		g.line.measure(w, r, http.HandlerFunc(g.serve))
+		return
+	}
+	g.serve(w, r)
+}
+
+func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	// Requests of the service to the store have no Origin.
 	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" || r.Method == http.MethodOptions {
 		g.next.ServeHTTP(w, r)
