@@ -1,0 +1,28 @@
+import { upload } from "./upload.js";
+
+const outcome = document.querySelector("#outcome");
+
+document.querySelector("#files").onchange = async ({ target }) => {
+  for (const file of target.files) {
+    try {
+      await upload(file, { endpoint: "/uploads/", complete: false });
+      outcome.textContent = `${file.name} is sent. This page does nothing more.`;
+    } catch (error) {
+      outcome.textContent = `${file.name}: ${error.message}`;
+    }
+  }
+  target.value = ""; // so that the same file can be chosen again
+};
+
+async function list() {
+  const response = await fetch("/files").catch(() => undefined);
+  const files = response?.ok && await response.json() || [];
+  document.querySelector("#published").replaceChildren(...files.map((file) => {
+    const item = document.createElement("li");
+    item.textContent = `${file.name}, ${file.size} bytes`;
+    return item;
+  }));
+  setTimeout(list, 1000);
+}
+
+list();

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A queue holds the store's notifications until they are done.
+type queue interface {
+	// receive waits for the next message. It returns nil if there is none for a while.
+	receive(ctx context.Context) (message, error)
+}
+
+// A message is a notification that no other worker receives while this one works.
+type message interface {
+	body() []byte
+	attempt() int               // from 1
+	done(context.Context) error // never deliver it again
+	retry(ctx context.Context, after time.Duration) error
+	bury(context.Context) error   // no retry helps: keep it for people
+	extend(context.Context) error // the work goes on: hide it for another hideTime
+}
+
+// hideTime is how long a message is hidden from other workers. A worker that dies
+// leaves it to another one after that.
+const hideTime = 30 * time.Second
+
+// maxAttempts is the number of deliveries after which a message is buried. Sweeps
+// complete its upload if it is there.
+const maxAttempts = 10
+
+// The stream of NATS and its subjects.
+const (
+	streamName    = "uploads"
+	subject       = "uploads.created"
+	buriedSubject = "uploads.buried"
+)
+
+// natsQueue is a stream of NATS JetStream. One consumer delivers each message to one
+// of the workers.
+type natsQueue struct {
+	stream   jetstream.JetStream
+	consumer jetstream.Consumer
+}
+
+// openNATS opens the stream and creates it if it does not exist.
+func openNATS(ctx context.Context, js jetstream.JetStream) (*natsQueue, error) {
+	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: streamName, Subjects: []string{streamName + ".*"},
+		MaxAge: 14 * 24 * time.Hour, // No upload can be completed for longer.
+	})
+	if err != nil {
+		return nil, err
+	}
+	consumer, err := stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: "worker", FilterSubject: subject,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: hideTime, MaxAckPending: -1,
+	})
+	return &natsQueue{js, consumer}, err
+}
+
+func (q *natsQueue) receive(ctx context.Context) (message, error) {
+	waiting, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	m, err := q.consumer.Next(jetstream.FetchContext(waiting))
+	if ctx.Err() == nil && waiting.Err() != nil || errors.Is(err, nats.ErrTimeout) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return natsMessage{m, q.stream}, nil
+}
+
+type natsMessage struct {
+	jetstream.Msg
+	stream jetstream.JetStream
+}
+
+func (m natsMessage) body() []byte { return m.Data() }
+
+func (m natsMessage) attempt() int {
+	if about, err := m.Metadata(); err == nil {
+		return int(about.NumDelivered)
+	}
+	return 1
+}
+
+func (m natsMessage) done(ctx context.Context) error { return m.DoubleAck(ctx) }
+
+func (m natsMessage) retry(_ context.Context, after time.Duration) error {
+	return m.NakWithDelay(after)
+}
+
+// bury moves the message to another subject, because JetStream has no dead letters.
+func (m natsMessage) bury(ctx context.Context) error {
+	if _, err := m.stream.Publish(ctx, buriedSubject, m.Data()); err != nil {
+		return err
+	}
+	return m.Term()
+}
+
+func (m natsMessage) extend(context.Context) error { return m.InProgress() }
