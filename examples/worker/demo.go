@@ -25,7 +25,7 @@ import (
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/site"
 	"github.com/s3presign/presign/examples/internal/store"
-	"github.com/s3presign/presign/examples/internal/uploadjs"
+	uploadmodule "github.com/s3presign/presign/examples/upload"
 )
 
 //go:embed page
@@ -174,7 +174,7 @@ func (d *demo) handler(bucket string, secret []byte, rows rows) (http.Handler, e
 		return nil, err
 	}
 	mux := newService(uploads, rows, d.Authenticate)
-	mux.HandleFunc("GET /upload.js", uploadjs.Serve)
+	mux.HandleFunc("GET /upload.js", uploadmodule.Serve)
 	page := func(w http.ResponseWriter, r *http.Request, user string) {
 		site.Render(w, r, templates, "worker.html", user)
 	}

@@ -1,11 +1,12 @@
-import { upload } from "./upload.js";
+import { requestGrant, send } from "./upload.js";
 
 const outcome = document.querySelector("#outcome");
 
 document.querySelector("#files").onchange = async ({ target }) => {
   for (const file of target.files) {
     try {
-      await upload(file, { endpoint: "/uploads/", complete: false });
+      const wish = { filename: file.name, type: file.type, size: file.size };
+      await send(await requestGrant(wish, { endpoint: "/uploads/" }), file);
       outcome.textContent = `${file.name} is sent. This page does nothing more.`;
     } catch (error) {
       outcome.textContent = `${file.name}: ${error.message}`;
