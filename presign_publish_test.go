@@ -246,7 +246,7 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							require.NoError(t, err)
 						}
 						older.place(t, key, 2, now, zeros)
-						requests := 0
+						requests, pending := 0, false
 						store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 							if r.Actor != "older" {
 								return s3test.None
@@ -254,11 +254,17 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							if requests++; requests == at {
 								newer.place(t, key, 3, now.Add(time.Second), zeros)
 								_, err := newer.Complete(t.Context(), "alice", key)
-								require.NoError(t, err)
+								if pending = errors.Is(err, presign.ErrPending); !pending { // A copy by parts is recognized.
+									require.NoError(t, err)
+								}
 							}
 							return s3test.None
 						}})
 						_, err := older.Complete(t.Context(), "alice", key)
+						if pending {
+							_, err := newer.Complete(t.Context(), "alice", key)
+							require.NoError(t, err)
+						}
 						if err != nil {
 							require.NotEmpty(t, presign.Violations(err), "request %d: %v\n%v", at, err, store.History().Requests)
 						}
