@@ -161,13 +161,17 @@ func TestHooksRunInOrder(t *testing.T) {
 				w := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					u.handler.ServeHTTP(noteWriter{w, d}, r)
 				}), u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`))
+				body := w.Body.String()
 				if w.Code != 200 {
 					requireProblem(t, w, w.Code)
 				}
-				return w.Code, w.Body.String()
+				return w.Code, body
 			}
-			status, _ := complete()
+			status, body := complete()
 			require.Equal(t, c.status, status)
+			for _, part := range c.body {
+				require.Contains(t, body, part)
+			}
 			require.Equal(t, c.want, d.take())
 			_, kept := u.store.Object(s3test.DefaultBucket, grant.Key)
 			require.Equal(t, c.kept, kept)
@@ -511,6 +515,69 @@ func TestNothingUninspectedIsPublished(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestInspectorReadsTwoFiles replaces the upload between the reads of one hook,
+// which accepts what it has scanned.
+func TestInspectorReadsTwoFiles(t *testing.T) {
+	beginning := func(ctx context.Context, o *presign.Object) error {
+		body, err := o.Open(ctx)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		b := make([]byte, o.Size-10)
+		if _, err := io.ReadFull(body, b); err != nil || !isUgly(b) {
+			return err
+		}
+		return &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
+	}
+	ignore := scan(func([]byte) bool { return false })
+	for name, hook := range map[string]func(context.Context, *presign.Object, func([]byte)) error{
+		"a beginning": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+			defer replace(late.ugly)
+			return beginning(ctx, o)
+		},
+		"a beginning, and another file": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+			if err := beginning(ctx, o); err != nil {
+				return err
+			}
+			replace(late.ugly)
+			return ignore(ctx, o)
+		},
+		"two files": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+			replace(late.ugly)
+			if err := ignore(ctx, o); err != nil {
+				return err
+			}
+			replace(late.pretty)
+			defer replace(late.ugly)
+			return scan(isUgly)(ctx, o)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := final()
+			policy.Types = []string{"application/octet-stream"}
+			store := s3test.New(s3test.WithQuirks(s3test.SizeETags))
+			var grant *presign.Grant
+			var s shop
+			calls := 0
+			s = open(t, store, policy, inspects(func(ctx context.Context, o *presign.Object) error {
+				calls++
+				return hook(ctx, o, func(body []byte) {
+					if calls == 1 {
+						s.send(t, grant, body, nil)
+					}
+				})
+			}))
+			grant = s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, true, late.pretty, nil)
+			_, err := s.Complete(t.Context(), "alice", grant.Key)
+			o, _ := store.Object(s3test.DefaultBucket, finalKey(grant.Key))
+			require.False(t, isUgly(o.Body), "%v", err)
+			require.Error(t, err)
+			require.Greater(t, calls, 1)
+		})
 	}
 }
 
