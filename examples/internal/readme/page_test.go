@@ -45,7 +45,7 @@ func anchors(text string) []string {
 // TestLinksResolve checks the relative links of every page, with their anchors.
 func TestLinksResolve(t *testing.T) {
 	// These are written elsewhere and not here yet.
-	pending := []string{"examples/upload/README.md", "examples/presigntest/README.md"}
+	pending := []string{"examples/upload/README.md"}
 	var n int
 	for _, page := range Pages(t, root) {
 		text, err := os.ReadFile(page)
@@ -83,7 +83,7 @@ var demo = regexp.MustCompile(`^go run (?:-C examples \./|github\.com/s3presign/
 var known = []string{
 	"go get github.com/s3presign/presign", "go run .", "go test ", "go run golang.org/x/perf/cmd/benchstat@latest ",
 	"export UPLOAD_BUCKET=", "curl -u demo:demo http://127.0.0.1:8080/uploads/ ",
-	"UPLOAD_USER=demo:demo examples/shell/upload.sh ", "aws s3api put-bucket-",
+	"UPLOAD_USER=demo:demo examples/shell/upload.sh ", "aws s3api put-bucket-", "npm install ", "npx ",
 }
 
 // TestShellBlocks checks that a shell can read every block, and that the
@@ -97,7 +97,8 @@ func TestShellBlocks(t *testing.T) {
 			command.Stdin = strings.NewReader(block)
 			output, err := command.CombinedOutput()
 			require.NoError(t, err, "%s\n%s", block, output)
-			for line := range strings.SplitSeq(strings.TrimSpace(block), "\n") {
+			commands := strings.ReplaceAll(strings.TrimSpace(block), "\\\n", "")
+			for line := range strings.SplitSeq(commands, "\n") {
 				if m := demo.FindStringSubmatch(line); m != nil {
 					requireFlags(t, m[1], m[2])
 					continue
