@@ -38,7 +38,7 @@ func TestPicture(t *testing.T) {
 		browser.Call(b.Page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
-		browser.Evaluate[chromedp.Void](b.Page, `void scrollTo(0, 0)`)
+		browser.Evaluate[chromedp.Void](b.Page, `{ scrollTo(0, 0); document.body.offsetHeight; document.getAnimations().forEach((a) => a.finish()) }`)
 		shot := browser.Call(b.Page, devtools.CaptureScreenshot, devtools.CaptureScreenshotParams{}).Data
 		picture, err := png.Decode(bytes.NewReader(shot))
 		require.NoError(t, err)
