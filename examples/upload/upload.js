@@ -190,12 +190,16 @@ async function uploadParts(file, options, wish) {
   if (!started) {
     // Without signal: an upload whose ID is lost could not be aborted.
     started = await call({ ...options, signal: undefined }, "", wish);
-    if (name) await remember(name, started);
+    await remember(name, started);
   }
+  // Some stores keep a part that was cut off, at its full size. Parts count only if this page saw their response.
+  const done = new Set(started.done);
+  arrived = arrived.filter(({ number }) => done.has(number));
+  const acknowledge = (number) => remember(name, { ...started, done: [...done.add(number)] });
   options.onGrant?.(started);
   try {
     signal?.throwIfAborted();
-    await sendParts(file, started, arrived, options);
+    await sendParts(file, started, arrived, acknowledge, options);
     const object = await finish({ id: started.id }, file, options);
     await forget(name);
     return object;
@@ -214,7 +218,7 @@ function hasEnded({ status }) {
 function raise(error) { throw error; }
 
 /** Sends the parts that have not arrived, some at a time. */
-async function sendParts(file, { id, part_size: partSize }, arrived, options) {
+async function sendParts(file, { id, part_size: partSize }, arrived, acknowledge, options) {
   const slice = (number) => file.slice((number - 1) * partSize, number * partSize);
   const there = new Set(arrived.filter(({ number, size }) => size === slice(number).size).map(({ number }) => number));
   const missing = [];
@@ -239,6 +243,7 @@ async function sendParts(file, { id, part_size: partSize }, arrived, options) {
       try {
         await options.limit(() => send({ method: "PUT", url }, part, { signal, onProgress: track }));
         track(part.size);
+        await acknowledge(missing[i]);
       } catch (error) {
         track(0);
         if (renewed || !isExpired(grant, error)) throw error;
@@ -292,15 +297,15 @@ async function fingerprint(file, options, { checksum, ...wish }) {
   return JSON.stringify([resolve(options, ""), wish, file.lastModified, sum.digest().join()]);
 }
 
-function remember(name, { id, part_size, key, grant_id, expires_in }) {
-  const expires = Date.now() + 1000 * expires_in;
-  return records("readwrite", (store) => {
+function remember(name, upload) {
+  const expires = upload.expires ?? Date.now() + 1000 * upload.expires_in;
+  return name && records("readwrite", (store) => {
     store.openCursor().onsuccess = ({ target: { result: cursor } }) => {
       if (!cursor) return;
       if (cursor.value.expires < Date.now()) cursor.delete();
       cursor.continue();
     };
-    return store.put({ id, part_size, key, grant_id, expires, method: "multipart" }, name);
+    return store.put({ ...upload, expires }, name);
   });
 }
 

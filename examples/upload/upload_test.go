@@ -3,6 +3,8 @@ package upload_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -89,6 +91,7 @@ func TestPage(t *testing.T) {
 	})
 	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(patient)))
 	require.Eventually(t, func() bool { return s.storedParts() == 20 }, patient, 20*time.Millisecond)
+	s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 20)()`))
 	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
 	s.store.requests()
 	require.Equal(t, 1, s.uploads(), "the same upload continues")
@@ -458,8 +461,9 @@ func TestEndedUploads(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	const file = `const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });`
 	const again = file + `return settle(upload(file, { endpoint, method: "multipart" }));`
+	// Parts 1 and 2 have arrived, and the page has seen that.
 	fail := func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		require.Eventually(t, func() bool { return s.storedParts() == 2 }, patient, 20*time.Millisecond)
+		s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 2)()`))
 		return respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)(w, r, next)
 	}
 
@@ -473,11 +477,7 @@ func TestEndedUploads(t *testing.T) {
 	s.store.add(times(9, "PUT", "part 3", fail))
 	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
 	s.store.requests()
-	id := run[string](s, `return new Promise((resolve) => {
-		indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
-			database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => { database.close(); resolve(target.result[0].id); };
-		};
-	});`)
+	id := run[string](s, `return (`+remembered+`)[0].id`)
 	run[chromedp.Void](s, fmt.Sprintf(`await fetch("/uploads/abort", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: %q }) });`, id))
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Len(t, s.store.requests(), 3, "all parts are sent again")
@@ -491,11 +491,33 @@ func TestEndedUploads(t *testing.T) {
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Equal(t, []string{"POST list", "POST complete"}, s.service.requests())
 	require.Equal(t, before, s.keys())
-	require.Equal(t, 0, run[int](s, `return new Promise((resolve) => {
-		indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
-			database.transaction("uploads").objectStore("uploads").count().onsuccess = ({ target }) => { database.close(); resolve(target.result); };
-		};
-	});`), "nothing is remembered")
+	require.Zero(t, run[int](s, `return (`+remembered+`).length`), "nothing is remembered")
+}
+
+// remembered is an expression for what the browser has kept of uploads.
+const remembered = `await new Promise((resolve) => {
+	indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
+		database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => { database.close(); resolve(target.result); };
+	};
+})`
+
+// TestCutParts checks that parts whose requests were cut off are sent again, even
+// if the store lists them.
+func TestCutParts(t *testing.T) {
+	s := open(t, anyFile, testCase{})
+	const again = `
+		const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });
+		return settle(upload(file, { endpoint, method: "multipart" }));`
+	sum := sha256.Sum256(bytes.Repeat([]byte("x"), 12<<20))
+	for range 3 {
+		// The other parts are on their way when this one fails.
+		s.store.add(times(1, "PUT", "part 3", respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)))
+		require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
+		s.store.requests()
+		got := run[outcome](s, again)
+		require.Empty(t, got.Message)
+		require.Equal(t, hex.EncodeToString(sum[:]), s.sum(got.Key))
+	}
 }
 
 func countEqual(all []string, one string) (n int) {
