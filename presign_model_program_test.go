@@ -1,0 +1,317 @@
+package presign_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// A program is what happens in one run of the model: a world, and steps in it. Every list of steps is a program, so that
+// a failing one can be shrunk by leaving steps out.
+type program struct {
+	world world
+	steps []step
+}
+
+// A world describes the service and its store.
+type world struct {
+	seed     uint64   // of what crypto/rand returns
+	flags    []string // of allFlags
+	careless []string // operations whose conditions the store ignores
+}
+
+// The flags of a world.
+const (
+	replaces  = "replaces"  // Policy.Replace
+	versions  = "versions"  // the bucket has versions
+	inspects  = "inspects"  // replicas have WithInspect
+	mixed     = "mixed"     // except the last one
+	amazon    = "amazon"    // the store is known to honor conditions
+	retries   = "retries"   // the client of the store tries three times
+	sizeETags = "sizeETags" // files of one size have one ETag: MD5s collide
+	noOnce    = "noOnce"    // s3test.CopyOnceNotImplemented
+	noParts   = "noParts"   // s3test.PartsNeverMatch
+	noSums    = "noSums"    // s3test.NoChecksums
+)
+
+func (w world) has(flag string) bool { return slices.Contains(w.flags, flag) }
+
+func (w world) ignores(operation string) bool { return slices.Contains(w.careless, operation) }
+
+// options returns those of the store.
+func (w world) options() []s3test.Option {
+	opts := []s3test.Option{s3test.WithHistory()}
+	if w.has(versions) {
+		opts = append(opts, s3test.WithVersioning())
+	}
+	if w.has(amazon) {
+		opts = append(opts, s3test.WithHost("s3.us-east-1.amazonaws.com"))
+	}
+	for flag, quirk := range map[string]s3test.Quirk{
+		sizeETags: s3test.SizeETags, noOnce: s3test.CopyOnceNotImplemented, noParts: s3test.PartsNeverMatch, noSums: s3test.NoChecksums,
+	} {
+		if w.has(flag) {
+			opts = append(opts, s3test.WithQuirks(quirk))
+		}
+	}
+	if len(w.careless) > 0 {
+		opts = append(opts, s3test.WithoutConditions(w.careless...))
+	}
+	return opts
+}
+
+// A step starts something, lets a request take effect, or lets time pass. The meaning of a, b and c depends on the verb.
+type step struct {
+	verb    string
+	a, b, c int
+}
+
+// The verbs.
+const (
+	doPut      = "put"      // grant a is made for owner b and key c by replica a
+	doPost     = "post"     // the same for a form
+	doStart    = "start"    // the same for a multipart upload
+	doSend     = "send"     // the holder of grant a uploads a file of kind b
+	doComplete = "complete" // a client asks replica c to complete grant a, as its owner if b is 0, otherwise as owner b-1
+	doJob      = "job"      // replica c completes grant a for the service
+	doNotify   = "notify"   // replica c receives a notification of grant a's upload
+	doSweep    = "sweep"    // by replica c
+	doAbort    = "abort"    // the owner of grant a asks replica c to abort the multipart upload
+	doLeave    = "leave"    // the client of call a leaves
+	doRewrite  = "rewrite"  // the service changes what was published of grant a, in the way b
+	doRemove   = "remove"   // the service deletes what was published of grant a
+	doFail     = "fail"     // the next a calls of the hook fail
+	doPend     = "pend"     // the next a inspections are pending
+	doCrash    = "crash"    // replica c ends; another process takes its place
+	doRotate   = "rotate"   // replica c ends; another process with the next list of secrets and other credentials takes its place
+	doWait     = "wait"     // of pauses[a]
+	doRun      = "run"      // request a of those that wait takes effect, or suffers from stepFaults[b]
+	doDrain    = "drain"    // all requests take effect, until none waits
+)
+
+// modelPrograms are programs that broke a promise once, by what went wrong.
+var modelPrograms = map[string]string{
+	"an inspected upload that is replaced before it is opened": `
+seed 7: inspects; careless: 
+post 1 0 0
+send 1 0 0
+complete 1 0 0
+run 0 0 0
+run 0 0 0
+run 5 0 0
+send 1 0 0
+run 5 0 0`,
+	"an inspected upload that another replica deletes before it is opened": `
+seed 1000435: inspects; careless: 
+post 1 0 0
+send 1 0 0
+drain 0 0 0
+complete 1 0 0
+run 0 0 0
+job 1 0 2
+run 0 0 0
+run 1 0 0
+sweep 0 0 0
+run 5 0 0
+send 1 0 0
+run 5 0 0`,
+	"an inspected upload that a second PUT replaces by a colliding file": `
+seed 2001549: inspects sizeETags; careless: PutObject
+put 0 0 0
+send 0 0 0
+drain 0 0 0
+complete 0 0 0
+run 0 0 0
+run 0 0 0
+run 0 0 0
+send 0 0 0
+run 0 0 0
+run 5 0 0`,
+	"a copy that the service rewrites before it is compared": `
+seed 11: ; careless: 
+put 1 0 0
+send 1 0 0
+drain 0 0 0
+wait 5 0 0
+complete 1 0 0
+run 0 0 0
+run 0 0 0
+run 0 0 0
+rewrite 1 1 0`,
+}
+
+// String returns a program as parseProgram reads it.
+func (p program) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %s; careless: %s\n", p.world.seed, strings.Join(p.world.flags, " "), strings.Join(p.world.careless, " "))
+	for _, s := range p.steps {
+		fmt.Fprintf(&b, "%s %d %d %d\n", s.verb, s.a, s.b, s.c)
+	}
+	return b.String()
+}
+
+// parseProgram reads what String returns.
+func parseProgram(text string) (program, error) {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	seed, rest, ok := strings.Cut(lines[0], ": ")
+	flags, careless, found := strings.Cut(rest, "; careless:")
+	n, err := strconv.ParseUint(strings.TrimPrefix(seed, "seed "), 10, 64)
+	if !ok || !found || err != nil {
+		return program{}, fmt.Errorf("the first line must describe a world, got %q", lines[0])
+	}
+	p := program{world: world{n, strings.Fields(flags), strings.Fields(careless)}}
+	for _, line := range lines[1:] {
+		var s step
+		if _, err := fmt.Sscan(line, &s.verb, &s.a, &s.b, &s.c); err != nil {
+			return program{}, fmt.Errorf("%q: %w", line, err)
+		}
+		p.steps = append(p.steps, s)
+	}
+	return p, nil
+}
+
+// generate returns the program of a seed.
+func generate(seed uint64) program {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := program{world: generateWorld(seed, r)}
+	faulty := r.IntN(2) == 0
+	grants := 1 + r.IntN(3)
+	for id := range grants {
+		p.steps = append(p.steps, generateGrant(id, r))
+		if r.IntN(2) == 0 {
+			p.steps = append(p.steps, step{doSend, id, r.IntN(2), 0}, step{doDrain, 0, 0, 0})
+		}
+	}
+	for range 15 + r.IntN(45) {
+		p.steps = append(p.steps, generateStep(r, grants, faulty))
+	}
+	return p
+}
+
+func generateWorld(seed uint64, r *rand.Rand) world {
+	w := world{seed: seed}
+	for _, flag := range []string{replaces, versions, inspects, mixed, retries} {
+		if r.IntN(3) == 0 {
+			w.flags = append(w.flags, flag)
+		}
+	}
+	if r.IntN(3) == 0 {
+		w.flags = append(w.flags, amazon)
+		return w
+	}
+	for _, flag := range []string{sizeETags, noOnce, noParts, noSums} {
+		if r.IntN(6) == 0 {
+			w.flags = append(w.flags, flag)
+		}
+	}
+	for _, operation := range []string{"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", s3test.CopySource} {
+		if r.IntN(4) == 0 {
+			w.careless = append(w.careless, operation)
+		}
+	}
+	return w
+}
+
+func generateGrant(id int, r *rand.Rand) step {
+	verb := []string{doPut, doPut, doPost, doPost, doStart}[r.IntN(5)]
+	return step{verb, id, r.IntN(len(owners)), r.IntN(2)}
+}
+
+func generateStep(r *rand.Rand, grants int, faulty bool) step {
+	id, replica := r.IntN(grants), r.IntN(replicaCount)
+	switch n := r.IntN(100); {
+	case n < 50:
+		s := step{doRun, r.IntN(6), 0, 0}
+		if faulty && r.IntN(8) == 0 {
+			s.b = 1 + r.IntN(len(stepFaults)-1)
+		}
+		return s
+	case n < 58:
+		return step{doSend, id, r.IntN(len(kinds)), 0}
+	case n < 70:
+		s := step{doComplete, id, 0, replica}
+		if r.IntN(6) == 0 {
+			s.b = 1 + r.IntN(len(owners))
+		}
+		return s
+	case n < 80:
+		return step{doDrain, 0, 0, 0}
+	case n < 84:
+		return step{doWait, r.IntN(len(pauses)), 0, 0}
+	case n < 87:
+		return step{doSweep, 0, 0, replica}
+	case n < 90:
+		return step{[]string{doJob, doNotify, doAbort}[r.IntN(3)], id, 0, replica}
+	case n < 93:
+		return step{doRewrite, id, r.IntN(3), 0}
+	case n < 96:
+		return step{[]string{doCrash, doRotate}[r.IntN(2)], 0, 0, replica}
+	case n < 97:
+		return generateGrant(id, r)
+	}
+	return step{[]string{doFail, doPend, doLeave, doRemove}[r.IntN(4)], r.IntN(3), 0, 0}
+}
+
+// shrink returns a smaller program that fails in the same way: it leaves out steps and flags, and makes numbers smaller,
+// as long as that succeeds.
+func shrink(p program, fails func(program) bool) program {
+	for changed := true; changed; {
+		changed = false
+		for size := len(p.steps); size > 0; size /= 2 {
+			for i := 0; i+size <= len(p.steps); {
+				shorter := program{p.world, slices.Delete(slices.Clone(p.steps), i, i+size)}
+				if fails(shorter) {
+					p, changed = shorter, true
+				} else {
+					i += size
+				}
+			}
+		}
+		for _, simpler := range simplify(p) {
+			if fails(simpler) {
+				p, changed = simpler, true
+				break
+			}
+		}
+	}
+	return p
+}
+
+// simplify returns programs that differ from p in one flag or number.
+func simplify(p program) (simpler []program) {
+	for i := range p.world.flags {
+		w := p.world
+		w.flags = slices.Delete(slices.Clone(w.flags), i, i+1)
+		simpler = append(simpler, program{w, p.steps})
+	}
+	for i := range p.world.careless {
+		w := p.world
+		w.careless = slices.Delete(slices.Clone(w.careless), i, i+1)
+		simpler = append(simpler, program{w, p.steps})
+	}
+	for i, s := range p.steps {
+		var variants []step
+		if s.a > 0 && (s.verb == doRun || s.verb == doWait || s.verb == doFail || s.verb == doPend) {
+			variants = append(variants, step{s.verb, 0, s.b, s.c}, step{s.verb, s.a - 1, s.b, s.c})
+		}
+		if s.b > 0 {
+			variants = append(variants, step{s.verb, s.a, 0, s.c})
+		}
+		if s.c > 0 {
+			variants = append(variants, step{s.verb, s.a, s.b, 0})
+		}
+		if s.verb == doRun && s.b == 0 {
+			variants = append(variants, step{doDrain, 0, 0, 0})
+		}
+		for _, v := range variants {
+			steps := slices.Clone(p.steps)
+			steps[i] = v
+			simpler = append(simpler, program{p.world, steps})
+		}
+	}
+	return simpler
+}

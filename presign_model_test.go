@@ -1,0 +1,436 @@
+package presign_test
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/test/s3test"
+)
+
+// modelOption returns the value of an environment variable, or of its default.
+func modelOption[T any](t *testing.T, name, value string, parse func(string) (T, error)) T {
+	parsed, err := parse(cmp.Or(os.Getenv(name), value))
+	require.NoError(t, err, name)
+	return parsed
+}
+
+// TestModel runs random programs of clients, attackers, replicas, crashes and faults, and checks the history of the
+// store against what may be visible and what hooks may be told. PRESIGN_MODEL_TIME is how long it does so, and
+// PRESIGN_MODEL_SEED the seed of the first program; those of later ones count up from it.
+func TestModel(t *testing.T) {
+	limit := modelOption(t, "PRESIGN_MODEL_TIME", "3s", time.ParseDuration)
+	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+	began := time.Now()
+	for seed := first; seed == first || time.Since(began) < limit; seed++ {
+		p := generate(seed)
+		failure, _ := run(t, p)
+		if failure == "" {
+			continue
+		}
+		found := time.Since(began)
+		kind, _, _ := strings.Cut(failure, ":")
+		small := shrink(p, func(p program) bool {
+			failure, _ := run(t, p)
+			return strings.HasPrefix(failure, kind+":")
+		})
+		failure, trace := run(t, small)
+		require.FailNow(t, failure, "program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\nwhat happened:\n%s",
+			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small, trace)
+	}
+}
+
+// TestModelPrograms runs programs that broke a promise once.
+func TestModelPrograms(t *testing.T) {
+	for name, text := range modelPrograms {
+		t.Run(name, func(t *testing.T) {
+			p, err := parseProgram(text)
+			require.NoError(t, err)
+			require.Equal(t, strings.TrimSpace(text), strings.TrimSpace(p.String()))
+			failure, trace := run(t, p)
+			require.Empty(t, failure, trace)
+		})
+	}
+}
+
+// run runs a program in a bubble of its own. It returns the first promise that was broken, or "", and what happened.
+func run(t *testing.T, p program) (failure, trace string) {
+	synctest.Test(t, func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, p.world.seed)
+		s := newSim(p.world)
+		for _, step := range p.steps {
+			s.perform(step)
+		}
+		ended, sweeps := s.settle()
+		c := &checker{sim: s, history: s.store.History()}
+		c.published = c.history.Visible("published/")
+		c.pending = c.history.Visible("incoming/")
+		failure, trace = c.check(ended, sweeps), c.trace()
+	})
+	return failure, trace
+}
+
+// A checker compares a history with the promises.
+type checker struct {
+	*sim
+	history            s3test.History
+	published, pending []s3test.State
+}
+
+// trace describes what happened.
+func (c *checker) trace() string {
+	var b strings.Builder
+	b.WriteString(c.history.Requests.String())
+	for _, s := range slices.Concat(c.pending, c.published) {
+		kind := "?"
+		if f := c.files[string(s.Body)]; f != nil {
+			kind = fmt.Sprintf("%s of grant %d", f.kind, f.grant.label)
+		}
+		fmt.Fprintf(&b, "%s [steps %d-%d] by %s: %s\n", s, s.From.Step, s.Until.Step, c.actor(s.MadeBy), kind)
+	}
+	for _, e := range c.told {
+		fmt.Fprintf(&b, "told of %s %s of %s at step %d\n", e.Key, e.ETag, e.GrantID, e.step)
+	}
+	for _, call := range c.calls {
+		label := -1
+		if call.grant != nil {
+			label = call.grant.label
+		}
+		fmt.Fprintf(&b, "call %d: %s of grant %d for %q, steps %d-%d: %d %v\n", call.number, call.what, label, call.owner, call.start, call.end, call.status, call.err)
+	}
+	return b.String()
+}
+
+// actor returns who made a request.
+func (c *checker) actor(number int) string {
+	if number == 0 {
+		return "service"
+	}
+	return c.history.Requests[number-1].Actor
+}
+
+func (c *checker) isReplica(number int) bool { return strings.HasPrefix(c.actor(number), "replica") }
+
+// check returns the first promise that was broken, or "". Its first word names the promise.
+func (c *checker) check(ended bool, sweeps []error) string {
+	if !ended {
+		return "liveness: a call does not end"
+	}
+	for _, err := range sweeps {
+		if err != nil && !c.keepsTaken() {
+			return fmt.Sprintf("sweep: it fails although the store works: %v", err)
+		}
+	}
+	if c.left > 0 && !c.keepsTaken() {
+		return fmt.Sprintf("left: %d uploads are left after the sweep", c.left)
+	}
+	if n := c.uploads(); n > 0 {
+		return fmt.Sprintf("left: %d multipart uploads are left after the sweep", n)
+	}
+	for _, check := range []func() string{
+		c.checkVisible, c.checkTold, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest, c.checkCalls,
+	} {
+		if failure := check(); failure != "" {
+			return failure
+		}
+	}
+	return ""
+}
+
+// keepsTaken reports whether an upload may be left because the service has stored an object of its own under its key.
+func (c *checker) keepsTaken() bool { return len(c.touched) > 0 && c.touched["published/chosen.png"] }
+
+// fileOf returns the file of a state, or nil if the service has made it.
+func (c *checker) fileOf(s s3test.State) *file { return c.files[string(s.Body)] }
+
+// isVerified reports whether a state under FinalPrefix may be visible. The service may store what it likes.
+func (c *checker) isVerified(s s3test.State) bool {
+	f := c.fileOf(s)
+	switch {
+	case !c.isReplica(s.MadeBy):
+		return c.actor(s.MadeBy) == "service"
+	case f == nil || f.grant.final() != s.Key:
+		return false
+	case f.kind == "html" || f.kind == "large":
+		return false
+	case !f.grant.inspected:
+		return true
+	}
+	return slices.ContainsFunc(c.accepted, func(a telling) bool {
+		return a.GrantID == f.grant.id && a.body == string(s.Body) && a.step < s.From.Step
+	})
+}
+
+// mayTear reports whether an unverified copy can be visible until it is compared. That is a documented limit of stores
+// without versions that ignore the condition on the source, or for which other bytes meet it.
+func (c *checker) mayTear() bool {
+	return !c.world.has(versions) && (c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
+}
+
+// checkVisible checks that nothing was visible that was not verified for its grant and, if the signer inspects,
+// inspected.
+func (c *checker) checkVisible() string {
+	for _, s := range c.published {
+		if c.isVerified(s) {
+			continue
+		}
+		if s.Until.Step > c.store.Now().Step {
+			return fmt.Sprintf("visible: at the end, %v was not verified", s)
+		}
+		if !c.mayTear() {
+			return fmt.Sprintf("visible: %v was not verified", s)
+		}
+	}
+	return ""
+}
+
+// checkTold checks that hooks were told only of what was verified and visible, of the grant's owner.
+func (c *checker) checkTold() string {
+	for _, e := range c.told {
+		var matching, now []s3test.State
+		for _, s := range c.published {
+			if s.Key != e.Key || s.ETag != e.ETag || s.VersionID != e.VersionID || s.From.Step > e.step {
+				continue
+			}
+			f := c.fileOf(s)
+			if c.isVerified(s) && (!c.isReplica(s.MadeBy) || f != nil && f.grant.id == e.GrantID) {
+				matching = append(matching, s)
+			}
+			if s.Exists(s3test.Moment{Step: e.step}) {
+				now = append(now, s)
+			}
+		}
+		if len(matching) == 0 || len(now) > 0 && !c.isVerified(now[0]) {
+			return fmt.Sprintf("told: of %s %s of grant %s at step %d, which was not verified and visible", e.Key, e.ETag, e.GrantID, e.step)
+		}
+		if e.call != nil && e.call.owner != "" && e.call.owner != e.Owner {
+			return fmt.Sprintf("owner: %s completed an upload of %s", e.call.owner, e.Owner)
+		}
+	}
+	return ""
+}
+
+// wasTold reports whether a hook was told of a state before a step.
+func (c *checker) wasTold(s s3test.State, before int64) bool {
+	return slices.ContainsFunc(c.told, func(e telling) bool {
+		return e.Key == s.Key && e.ETag == s.ETag && e.VersionID == s.VersionID && e.step >= s.From.Step && e.step < before
+	})
+}
+
+// checkKept checks that nothing published is deleted, or replaced other than by a later grant under Replace.
+func (c *checker) checkKept() string {
+	for i, s := range c.published {
+		own := !c.isReplica(s.MadeBy)
+		if !c.isVerified(s) || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || !own && !c.wasTold(s, s.Until.Step) || c.looksTorn(s) {
+			continue
+		}
+		request := c.history.Requests[s.EndedBy-1]
+		if request.Operation == "DeleteObject" {
+			return fmt.Sprintf("kept: %v was deleted by %v", s, request)
+		}
+		j := slices.IndexFunc(c.published, func(n s3test.State) bool { return n.Key == s.Key && n.From.Step == s.Until.Step })
+		if j < 0 {
+			return fmt.Sprintf("kept: %v was ended by %v", s, request)
+		}
+		if reason := c.mayReplace(i, j, request); reason != "" {
+			return fmt.Sprintf("kept: %v was replaced by %v, %s", s, c.published[j], reason)
+		}
+	}
+	return ""
+}
+
+// mayReplace returns the reason why one published file must not replace another, or "".
+func (c *checker) mayReplace(i, j int, request s3test.Request) string {
+	was, is := c.published[i], c.published[j]
+	before, after := c.fileOf(was), c.fileOf(is)
+	if (c.world.ignores("CopyObject") || c.world.has(noOnce)) && !c.sawBefore(was, request) {
+		return "" // The later copy wins if two are published at once.
+	}
+	switch {
+	case after == nil:
+		return "which nobody has uploaded"
+	case !c.world.has(replaces):
+		return "without Replace"
+	case was.Metadata["presign"] == "" && !after.grant.random:
+		return "" // Nobody knows which is the later one.
+	case before == nil && after.grant.random:
+		return "although the service has rewritten it"
+	case before == nil:
+		return ""
+	case after.grant.issued.Before(before.grant.issued):
+		return "which was granted earlier"
+	}
+	return ""
+}
+
+// looksTorn reports whether a file that the service has rewritten, with its stamp, looks like an unverified copy: of an
+// upload that replaced the verified one just before a process copied it and ended. Such a copy is replaced or deleted.
+// That is a limit of stores that are not known to honor conditions: the file is rewritten within seconds of its
+// publication, and the grant was used again at about that time.
+func (c *checker) looksTorn(was s3test.State) bool {
+	if c.world.has(amazon) || was.Metadata["presign"] == "" || c.isReplica(was.MadeBy) {
+		return false
+	}
+	const near = 12 * time.Second
+	return slices.ContainsFunc(c.published, func(p s3test.State) bool {
+		return p.Key == was.Key && c.isReplica(p.MadeBy) && was.LastModified.Sub(p.LastModified) < near &&
+			slices.ContainsFunc(c.pending, func(u s3test.State) bool {
+				return finalKey(u.Key) == was.Key && p.LastModified.Sub(u.LastModified) < near && !u.LastModified.After(was.LastModified)
+			})
+	})
+}
+
+// sawBefore reports whether the call that made a request had read the final key since a state appeared.
+func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
+	made := slices.IndexFunc(c.log, func(l logged) bool { return l.step >= s.Until.Step && l.key == s.Key })
+	if made < 0 {
+		return false
+	}
+	maker := c.log[made].call
+	return slices.ContainsFunc(c.log[:made], func(l logged) bool {
+		return l.call == maker && (l.operation == "GET" || l.operation == "HEAD") && l.key == s.Key && l.step > s.From.Step && !l.faulty
+	})
+}
+
+// checkPending checks that an upload is not replaced by one of another grant, without Replace.
+func (c *checker) checkPending() string {
+	if c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload") {
+		return ""
+	}
+	for _, s := range c.pending {
+		for _, n := range c.pending {
+			if n.Key != s.Key || n.From.Step != s.Until.Step || n.MadeBy != s.EndedBy || c.history.Requests[n.MadeBy-1].Operation == "DeleteObject" {
+				continue
+			}
+			before, after := c.fileOf(s), c.fileOf(n)
+			if before == nil || after == nil || before.grant != after.grant {
+				return fmt.Sprintf("pending: %v was replaced by %v of another grant", s, n)
+			}
+		}
+	}
+	return ""
+}
+
+// honest returns the only file that a grant's holder has uploaded, if the file is good.
+func (c *checker) honest(g *granted) (body string, ok bool) {
+	for _, s := range c.pending {
+		f := c.fileOf(s)
+		if f == nil || f.grant != g {
+			continue
+		}
+		if body != "" && body != string(s.Body) || f.kind != "end" && f.kind != "beginning" {
+			return "", false
+		}
+		body = string(s.Body)
+	}
+	return body, body != ""
+}
+
+// wasOvertaken reports whether another file was published under the key of a grant before a step.
+func (c *checker) wasOvertaken(g *granted, before int64) bool {
+	return c.touched[g.final()] || !g.random && slices.ContainsFunc(c.published, func(s s3test.State) bool {
+		f := c.fileOf(s)
+		return s.Key == g.final() && (f == nil || f.grant != g) && s.From.Step < before
+	})
+}
+
+// checkDeleted checks that an honest upload is deleted only after it was published and a hook was told of it.
+func (c *checker) checkDeleted() string {
+	if c.late {
+		return ""
+	}
+	for _, s := range c.pending {
+		f := c.fileOf(s)
+		if f == nil || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || c.history.Requests[s.EndedBy-1].Operation != "DeleteObject" {
+			continue
+		}
+		if _, ok := c.honest(f.grant); !ok || c.wasOvertaken(f.grant, s.Until.Step) {
+			continue
+		}
+		if !c.toldOf(f.grant, s.Until.Step) {
+			return fmt.Sprintf("deleted: %v, before a hook was told of it", s)
+		}
+	}
+	return ""
+}
+
+// toldOf reports whether a hook was told of a grant before a step.
+func (c *checker) toldOf(g *granted, before int64) bool {
+	return slices.ContainsFunc(c.told, func(e telling) bool { return e.GrantID == g.id && e.step < before })
+}
+
+// checkHonest checks that every honest upload is published in the end, and a hook was told of it.
+func (c *checker) checkHonest() string {
+	now := c.store.Now().Step + 1
+	for _, g := range c.grants {
+		body, ok := c.honest(g)
+		if !ok || c.late {
+			continue
+		}
+		if !c.toldOf(g, now) && !c.wasOvertaken(g, now) {
+			if !g.random && c.mayOverwrite() {
+				continue
+			}
+			return fmt.Sprintf("honest: no hook was told of grant %d", g.label)
+		}
+		o, visible := c.store.Object(s3test.DefaultBucket, g.final())
+		if (!visible || string(o.Body) != body) && !c.wasOvertaken(g, now) {
+			return fmt.Sprintf("honest: the upload of grant %d is not published", g.label)
+		}
+	}
+	return ""
+}
+
+// mayOverwrite reports whether another upload may replace one that is pending under the same key.
+func (c *checker) mayOverwrite() bool {
+	return c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload")
+}
+
+// checkCalls checks what calls return.
+func (c *checker) checkCalls() string {
+	for _, call := range c.calls {
+		g := call.grant
+		if call.replica == nil || call.replica.crashed || !call.done {
+			continue
+		}
+		noInspector := !call.replica.inspect && c.world.has(inspects)
+		if call.status == http.StatusBadGateway && !call.replica.faulty {
+			return fmt.Sprintf("needless: call %d of %s returned 502 although the store works: %v", call.number, call.what, call.err)
+		}
+		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed && !noInspector {
+			return fmt.Sprintf("needless: call %d of %s returned 500: %v", call.number, call.what, call.err)
+		}
+		if call.what != "complete" && call.what != "job" {
+			continue
+		}
+		if call.status == http.StatusOK && !slices.ContainsFunc(c.told, func(e telling) bool {
+			return e.GrantID == call.object.GrantID && e.step <= call.end && (call.owner == "" || e.Owner == call.owner)
+		}) && !c.late {
+			return fmt.Sprintf("answer: call %d returned an object of which no hook was told", call.number)
+		}
+		if call.owner != "" && call.owner != g.owner || c.late || !g.random {
+			continue
+		}
+		reached := slices.ContainsFunc(c.pending, func(s s3test.State) bool {
+			f := c.fileOf(s)
+			return f != nil && f.grant == g && s.From.Step <= call.start
+		})
+		if _, ok := c.honest(g); ok && reached && !c.wasOvertaken(g, 0) {
+			switch call.status {
+			case http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusGone:
+				return fmt.Sprintf("answer: call %d returned %d for an honest upload: %v", call.number, call.status, call.err)
+			}
+		}
+	}
+	return ""
+}
