@@ -90,6 +90,7 @@ const (
 	doRotate   = "rotate"   // replica c ends; another process with the next list of secrets and other credentials takes its place
 	doWait     = "wait"     // of pauses[a]
 	doRun      = "run"      // request a of those that wait takes effect, or suffers from stepFaults[b]
+	doFinish   = "finish"   // the process of request a of those that wait goes on alone, until none of its requests waits
 	doDrain    = "drain"    // all requests take effect, until none waits
 )
 
@@ -184,6 +185,9 @@ func generate(seed uint64) program {
 		p.steps = append(p.steps, generateGrant(id, r))
 		if r.IntN(2) == 0 {
 			p.steps = append(p.steps, step{doSend, id, r.IntN(2), 0}, step{doDrain, 0, 0, 0})
+			for range r.IntN(3) {
+				p.steps = append(p.steps, step{doComplete, id, 0, r.IntN(replicaCount)})
+			}
 		}
 	}
 	for range 15 + r.IntN(45) {
@@ -224,6 +228,8 @@ func generateGrant(id int, r *rand.Rand) step {
 func generateStep(r *rand.Rand, grants int, faulty bool) step {
 	id, replica := r.IntN(grants), r.IntN(replicaCount)
 	switch n := r.IntN(100); {
+	case n < 15:
+		return step{doFinish, r.IntN(6), 0, 0}
 	case n < 50:
 		s := step{doRun, r.IntN(6), 0, 0}
 		if faulty && r.IntN(8) == 0 {
@@ -232,7 +238,7 @@ func generateStep(r *rand.Rand, grants int, faulty bool) step {
 		return s
 	case n < 58:
 		return step{doSend, id, r.IntN(len(kinds)), 0}
-	case n < 70:
+	case n < 74:
 		s := step{doComplete, id, 0, replica}
 		if r.IntN(6) == 0 {
 			s.b = 1 + r.IntN(len(owners))
@@ -295,7 +301,7 @@ func simplify(p program) (simpler []program) {
 	}
 	for i, s := range p.steps {
 		var variants []step
-		if s.a > 0 && (s.verb == doRun || s.verb == doWait || s.verb == doFail || s.verb == doPend) {
+		if s.a > 0 && (s.verb == doRun || s.verb == doFinish || s.verb == doWait || s.verb == doFail || s.verb == doPend) {
 			variants = append(variants, step{s.verb, 0, s.b, s.c}, step{s.verb, s.a - 1, s.b, s.c})
 		}
 		if s.b > 0 {
@@ -304,7 +310,7 @@ func simplify(p program) (simpler []program) {
 		if s.c > 0 {
 			variants = append(variants, step{s.verb, s.a, s.b, 0})
 		}
-		if s.verb == doRun && s.b == 0 {
+		if s.verb == doRun && s.b == 0 || s.verb == doFinish {
 			variants = append(variants, step{doDrain, 0, 0, 0})
 		}
 		for _, v := range variants {

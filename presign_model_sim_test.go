@@ -251,7 +251,12 @@ func (s *sim) wait(ctx context.Context, r *replica, what string) (s3test.Fault, 
 	if c := callOf(ctx); c != nil {
 		number = c.number
 	}
-	t := &ticket{fmt.Sprintf("%04d %s", number, what), r, make(chan s3test.Fault, 1)}
+	// Of several calls that wait for one completion, any may be the one that makes its last request.
+	process := "client"
+	if r != nil {
+		process = r.name
+	}
+	t := &ticket{fmt.Sprintf("%s %s %04d", process, what, number), r, make(chan s3test.Fault, 1)}
 	s.mu.Lock()
 	if r != nil && r.crashed {
 		s.mu.Unlock()
@@ -574,7 +579,7 @@ func (s *sim) release(n int, fault s3test.Fault) bool {
 		time.Sleep(100 * time.Millisecond)
 		return false
 	}
-	slices.SortStableFunc(s.waiting, func(a, b *ticket) int { return cmp.Compare(a.rank, b.rank) })
+	s.order()
 	i := n % len(s.waiting)
 	t := s.waiting[i]
 	s.waiting = slices.Delete(s.waiting, i, i+1)
@@ -583,6 +588,34 @@ func (s *sim) release(n int, fault s3test.Fault) bool {
 	synctest.Wait()
 	time.Sleep(7 * time.Millisecond)
 	return true
+}
+
+// finish lets one of those that wait go on, and then all others of its process, until none waits.
+func (s *sim) finish(n int) {
+	synctest.Wait()
+	s.mu.Lock()
+	if len(s.waiting) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.order()
+	process, _, _ := strings.Cut(s.waiting[n%len(s.waiting)].rank, " ")
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		s.order()
+		i := slices.IndexFunc(s.waiting, func(t *ticket) bool { return strings.HasPrefix(t.rank, process+" ") })
+		s.mu.Unlock()
+		if i < 0 {
+			return
+		}
+		s.release(i, s3test.None)
+	}
+}
+
+// order sorts those that wait. The caller holds the lock.
+func (s *sim) order() {
+	slices.SortStableFunc(s.waiting, func(a, b *ticket) int { return cmp.Compare(a.rank, b.rank) })
 }
 
 // drain lets all go on until every call has ended. It reports whether they end.
@@ -634,6 +667,8 @@ func (s *sim) perform(p step) {
 		time.Sleep(pauses[p.a%len(pauses)])
 	case doRun:
 		s.release(p.a, stepFaults[p.b%len(stepFaults)])
+	case doFinish:
+		s.finish(p.a)
 	case doDrain:
 		for s.release(0, s3test.None) {
 		}

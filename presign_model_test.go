@@ -63,6 +63,26 @@ func TestModelPrograms(t *testing.T) {
 	}
 }
 
+// TestModelRepeats checks that a program has one outcome, and that programs do something: they publish, they suffer from
+// faults, and some uploads are rejected.
+func TestModelRepeats(t *testing.T) {
+	var all strings.Builder
+	for seed := range uint64(20) {
+		failure, trace := run(t, generate(seed))
+		require.Empty(t, failure, trace)
+		_, again := run(t, generate(seed))
+		was, is := strings.Split(trace, "\n"), strings.Split(again, "\n")
+		for i := range min(len(was), len(is)) {
+			require.Equal(t, was[i], is[i], "line %d of seed %d", i, seed)
+		}
+		require.Len(t, is, len(was))
+		all.WriteString(trace)
+	}
+	for _, part := range []string{"told of published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 "} {
+		require.Contains(t, all.String(), part)
+	}
+}
+
 // run runs a program in a bubble of its own. It returns the first promise that was broken, or "", and what happened.
 func run(t *testing.T, p program) (failure, trace string) {
 	synctest.Test(t, func(t *testing.T) {
