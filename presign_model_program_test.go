@@ -26,16 +26,16 @@ type world struct {
 
 // The flags of a world.
 const (
-	replaces  = "replaces"  // Policy.Replace
-	versions  = "versions"  // the bucket has versions
-	inspects  = "inspects"  // replicas have WithInspect
-	mixed     = "mixed"     // except the last one
-	amazon    = "amazon"    // the store is known to honor conditions
-	retries   = "retries"   // the client of the store tries three times
-	sizeETags = "sizeETags" // files of one size have one ETag: MD5s collide
-	noOnce    = "noOnce"    // s3test.CopyOnceNotImplemented
-	noParts   = "noParts"   // s3test.PartsNeverMatch
-	noSums    = "noSums"    // s3test.NoChecksums
+	replaces   = "replaces"  // Policy.Replace
+	versions   = "versions"  // the bucket has versions
+	hasInspect = "inspects"  // replicas have WithInspect
+	mixed      = "mixed"     // except the last one
+	amazon     = "amazon"    // the store is known to honor conditions
+	retries    = "retries"   // the client of the store tries three times
+	sizeETags  = "sizeETags" // files of one size have one ETag: MD5s collide
+	noOnce     = "noOnce"    // s3test.CopyOnceNotImplemented
+	noParts    = "noParts"   // s3test.PartsNeverMatch
+	noSums     = "noSums"    // s3test.NoChecksums
 )
 
 func (w world) has(flag string) bool { return slices.Contains(w.flags, flag) }
@@ -198,7 +198,7 @@ func generate(seed uint64) program {
 
 func generateWorld(seed uint64, r *rand.Rand) world {
 	w := world{seed: seed}
-	for _, flag := range []string{replaces, versions, inspects, mixed, retries} {
+	for _, flag := range []string{replaces, versions, hasInspect, mixed, retries} {
 		if r.IntN(3) == 0 {
 			w.flags = append(w.flags, flag)
 		}

@@ -165,7 +165,7 @@ func newSim(w world) *sim {
 		return f
 	}})
 	for i := range s.replicas {
-		s.replicas[i] = s.newReplica(0, w.has(inspects) && !(w.has(mixed) && i == replicaCount-1))
+		s.replicas[i] = s.newReplica(0, w.has(hasInspect) && !(w.has(mixed) && i == replicaCount-1))
 	}
 	return s
 }
@@ -723,7 +723,7 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 	if !s.drain() {
 		return false, nil
 	}
-	sweeper := s.newReplica(2, s.world.has(inspects))
+	sweeper := s.newReplica(2, s.world.has(hasInspect))
 	for _, pause := range []time.Duration{2 * time.Minute, 8 * 24 * time.Hour} {
 		time.Sleep(pause)
 		// With versions, the deletion of one upload makes an older one the current version.

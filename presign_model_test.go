@@ -423,7 +423,7 @@ func (c *checker) checkCalls() string {
 		if call.replica == nil || call.replica.crashed || !call.done {
 			continue
 		}
-		noInspector := !call.replica.inspect && c.world.has(inspects)
+		noInspector := !call.replica.inspect && c.world.has(hasInspect)
 		if call.status == http.StatusBadGateway && !call.replica.faulty {
 			return fmt.Sprintf("needless: call %d of %s returned 502 although the store works: %v", call.number, call.what, call.err)
 		}
