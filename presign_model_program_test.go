@@ -26,16 +26,16 @@ type world struct {
 
 // The flags of a world.
 const (
-	replaces   = "replaces"  // Policy.Replace
-	versions   = "versions"  // the bucket has versions
-	hasInspect = "inspects"  // replicas have WithInspect
-	mixed      = "mixed"     // except the last one
-	amazon     = "amazon"    // the store is known to honor conditions
-	retries    = "retries"   // the client of the store tries three times
-	sizeETags  = "sizeETags" // files of one size have one ETag: MD5s collide
-	noOnce     = "noOnce"    // s3test.CopyOnceNotImplemented
-	noParts    = "noParts"   // s3test.PartsNeverMatch
-	noSums     = "noSums"    // s3test.NoChecksums
+	replaces    = "replaces"  // Policy.Replace
+	versions    = "versions"  // the bucket has versions
+	withInspect = "inspects"  // replicas have WithInspect
+	mixed       = "mixed"     // except the last one
+	amazon      = "amazon"    // the store is known to honor conditions
+	retries     = "retries"   // the client of the store tries three times
+	sizeETags   = "sizeETags" // files of one size have one ETag: MD5s collide
+	noOnce      = "noOnce"    // s3test.CopyOnceNotImplemented
+	noParts     = "noParts"   // s3test.PartsNeverMatch
+	noSums      = "noSums"    // s3test.NoChecksums
 )
 
 func (w world) has(flag string) bool { return slices.Contains(w.flags, flag) }
@@ -94,32 +94,28 @@ const (
 	doDrain    = "drain"    // all requests take effect, until none waits
 )
 
-// modelPrograms are programs that broke a promise once, by what went wrong.
+// modelPrograms are programs that broke a promise once, or break it without one of the engine's checks.
 var modelPrograms = map[string]string{
 	"an inspected upload that is replaced before it is opened": `
 seed 7: inspects; careless: 
-post 1 0 0
-send 1 0 0
-complete 1 0 0
-run 0 0 0
-run 0 0 0
-run 5 0 0
-send 1 0 0
-run 5 0 0`,
-	"an inspected upload that another replica deletes before it is opened": `
-seed 1000435: inspects; careless: 
-post 1 0 0
-send 1 0 0
+post 0 0 0
+send 0 0 0
 drain 0 0 0
-complete 1 0 0
+complete 0 0 0
 run 0 0 0
-job 1 0 2
 run 0 0 0
-run 1 0 0
-sweep 0 0 0
+run 0 0 0
+send 0 0 0
+run 0 0 0`,
+	"an inspected upload that another replica deletes before it is opened": `
+seed 1079: inspects; careless: 
+post 0 0 0
+send 0 3 0
+drain 0 0 0
+complete 0 0 2
 run 5 0 0
-send 1 0 0
-run 5 0 0`,
+run 0 0 0
+complete 0 0 0`,
 	"an inspected upload that a second PUT replaces by a colliding file": `
 seed 2001549: inspects sizeETags; careless: PutObject
 put 0 0 0
@@ -129,9 +125,9 @@ complete 0 0 0
 run 0 0 0
 run 0 0 0
 run 0 0 0
-send 0 0 0
 run 0 0 0
-run 5 0 0`,
+send 0 0 0
+run 0 0 0`,
 	"a copy that the service rewrites before it is compared": `
 seed 11: ; careless: 
 put 1 0 0
@@ -143,6 +139,41 @@ run 0 0 0
 run 0 0 0
 run 0 0 0
 rewrite 1 1 0`,
+	"a rewritten file whose upload is made again": `
+seed 28: ; careless: 
+post 2 0 0
+send 2 0 0
+notify 2 0 0
+drain 0 0 0
+wait 4 0 0
+send 2 0 0
+rewrite 2 1 0`,
+	"an older upload under Replace": `
+seed 54: replaces versions; careless: 
+post 1 0 1
+send 1 0 0
+drain 0 0 0
+post 2 0 1
+send 2 0 0`,
+	"a form over a pending upload": `
+seed 35: ; careless: 
+post 1 0 1
+post 2 0 1
+send 2 0 0
+send 1 0 0`,
+	"a replica that does not inspect": `
+seed 131: inspects mixed; careless: 
+put 1 0 0
+send 1 0 0
+complete 1 0 2`,
+	"an upload that another replica publishes and deletes between two reads": `
+seed 73: ; careless: 
+post 1 0 0
+send 1 0 0
+drain 0 0 0
+complete 1 0 2
+run 3 0 0
+complete 1 0 0`,
 }
 
 // String returns a program as parseProgram reads it.
@@ -198,7 +229,7 @@ func generate(seed uint64) program {
 
 func generateWorld(seed uint64, r *rand.Rand) world {
 	w := world{seed: seed}
-	for _, flag := range []string{replaces, versions, hasInspect, mixed, retries} {
+	for _, flag := range []string{replaces, versions, withInspect, mixed, retries} {
 		if r.IntN(3) == 0 {
 			w.flags = append(w.flags, flag)
 		}

@@ -65,6 +65,7 @@ type sim struct {
 	first    map[int][]byte   // files by grant
 	told     []telling
 	accepted []telling
+	rewrites map[string]bool // the bytes of files that the service has rewritten
 	touched  map[string]bool // keys of published files that the service has changed or deleted
 	fail     int             // calls of the hook
 	failed   bool            // a call of the hook
@@ -155,7 +156,7 @@ func callOf(ctx context.Context) *call {
 func newSim(w world) *sim {
 	s := &sim{
 		world: w, began: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*granted), files: make(map[string]*file),
-		first: make(map[int][]byte), touched: make(map[string]bool),
+		first: make(map[int][]byte), touched: make(map[string]bool), rewrites: make(map[string]bool),
 	}
 	s.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {
 		s.mu.Lock()
@@ -165,7 +166,7 @@ func newSim(w world) *sim {
 		return f
 	}})
 	for i := range s.replicas {
-		s.replicas[i] = s.newReplica(0, w.has(hasInspect) && !(w.has(mixed) && i == replicaCount-1))
+		s.replicas[i] = s.newReplica(0, w.has(withInspect) && !(w.has(mixed) && i == replicaCount-1))
 	}
 	return s
 }
@@ -548,6 +549,7 @@ func (s *sim) rewrite(g *granted, way int) {
 	b := bytes.Clone(published.Body)
 	if way != 2 {
 		copy(b[200:], fmt.Sprintf("rewritten %d", s.store.Now().Step))
+		s.rewrites[string(b)] = true
 	}
 	o := s3test.Object{Body: b, Header: published.Header.Clone()}
 	if way == 1 {
@@ -723,7 +725,7 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 	if !s.drain() {
 		return false, nil
 	}
-	sweeper := s.newReplica(2, s.world.has(hasInspect))
+	sweeper := s.newReplica(2, s.world.has(withInspect))
 	for _, pause := range []time.Duration{2 * time.Minute, 8 * 24 * time.Hour} {
 		time.Sleep(pause)
 		// With versions, the deletion of one upload makes an older one the current version.

@@ -39,7 +39,6 @@ install_packages() {
 	command -v cc >/dev/null || command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 	command -v npm >/dev/null || packages+=(nodejs npm)
 	command -v python3 >/dev/null || packages+=(python3)
-	command -v moto_server >/dev/null || packages+=(python3-venv)
 	command -v curl >/dev/null || packages+=(curl ca-certificates)
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 	python3 -c 'import requests' 2>/dev/null || packages+=(python3-requests)
@@ -59,6 +58,7 @@ install_packages() {
 # install_moto: installs moto, a fake of SQS, for the tests of the worker.
 install_moto() {
 	command -v moto_server >/dev/null && return
+	python3 -c 'import venv, ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 	python3 -m venv "$scratch/moto"
 	"$scratch/moto/bin/pip" install -q 'moto[server]==5.2.1'
 	export PATH=$scratch/moto/bin:$PATH

@@ -1,3 +1,5 @@
+//go:build sqs
+
 package main
 
 import (

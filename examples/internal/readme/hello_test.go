@@ -58,7 +58,9 @@ func TestHelloWorld(t *testing.T) {
 	r.SetBasicAuth("demo", "demo")
 	r.Header.Set("Content-Type", "application/json")
 	requireStatus(t, r, 200)
-	require.Regexp(t, `demo uploaded files/\S+/me.png: image/png, 81234 bytes`, log.String())
+	require.Eventually(t, func() bool { // A pipe carries what the program logs.
+		return regexp.MustCompile(`demo uploaded files/\S+/me.png: image/png, 81234 bytes`).MatchString(log.String())
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // shellCommands returns the README's lines by their first word.

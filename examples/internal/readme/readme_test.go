@@ -29,7 +29,7 @@ var imports = map[string]string{
 	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
 	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "sts": "github.com/aws/aws-sdk-go-v2/service/sts",
 	"types": "github.com/aws/aws-sdk-go-v2/service/s3/types", "presign": "github.com/s3presign/presign",
-	"context": "context", "hex": "encoding/hex", "http": "net/http", "io": "io", "os": "os", "slog": "log/slog", "strings": "strings",
+	"context": "context", "hex": "encoding/hex", "http": "net/http", "io": "io", "json": "encoding/json", "os": "os", "slog": "log/slog", "strings": "strings",
 	"testing": "testing", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
 	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
@@ -51,12 +51,14 @@ type message struct{ Body []byte }
 func (message) Delete() {}
 `
 
+var isDeclaration = regexp.MustCompile(`\A(?://.*\n)*func `)
+
 // buildFile returns a Go file of its own for a block.
 func buildFile(block string) string {
 	if strings.HasPrefix(block, "package ") {
 		return block
 	}
-	if !strings.HasPrefix(block, "func ") {
+	if !isDeclaration.MatchString(block) {
 		var uses strings.Builder
 		for _, m := range regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) := `).FindAllStringSubmatch(block, -1) {
 			for name := range strings.SplitSeq(m[1], ", ") {
