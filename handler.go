@@ -739,10 +739,10 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	case kind != "":
 	case isRejected:
 		e.Kind, e.Object = "rejected", rejected.Object
+	case c.Upload != nil: // A quota releases what it reserved, whatever has failed.
+		e.Kind = "not_granted"
 	case p.Status >= 500:
 		e.Kind = "failed"
-	case c.Upload != nil:
-		e.Kind = "not_granted"
 	case c.Owner == "" || p.Status == http.StatusForbidden || p.Status == http.StatusBadRequest || p.Status > http.StatusGone && p.Status != http.StatusUnprocessableEntity:
 		e.Kind = "denied"
 	default:

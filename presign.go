@@ -282,16 +282,14 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 	return publicGrant(&signed), nil
 }
 
-// observeGrant reports how a grant ended: by kind, or by the kind of the error.
+// observeGrant reports how a grant ended: by kind, or as not granted. A quota then
+// releases what it reserved.
 func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Time, u *rules.Upload, key string, err error) {
 	if s.hooks.observer == nil {
 		return
 	}
 	if err != nil {
-		kind = "failed"
-		if p := ProblemOf(err); p.Status < 500 {
-			kind = "not_granted"
-		}
+		kind = "not_granted"
 	}
 	s.hooks.observe(ctx, Event{
 		Kind: kind, GrantID: u.GrantID, Owner: u.Owner, Key: key, Method: u.Method, Type: u.Type, Size: u.Size, Err: err,
@@ -886,7 +884,7 @@ func publicObject(o *completion.Object) *Object {
 //
 //	granted      a PUT or form was granted
 //	started      a multipart upload was started
-//	not_granted  an upload was not granted: it broke the policy, or WithAuthorize rejected it
+//	not_granted  an upload was not granted: it broke the policy, WithAuthorize rejected it, or a call failed
 //	completed    an upload was completed; Object is set
 //	repeated     a completion repeated an earlier one; Object is set
 //	rejected     an upload was rejected and deleted; Object and Err are set

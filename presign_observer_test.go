@@ -120,7 +120,7 @@ func TestEvents(t *testing.T) {
 		{"POST /, not authorized", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "forbidden.png", "size": 9}`) },
 			"not_granted PUT alice id size type err request"},
 		{"POST /, authorization fails", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "broken.png", "size": 9}`) },
-			"failed PUT alice id size type err request"},
+			"not_granted PUT alice id size type err request"},
 		{"POST /, malformed", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename"`) }, "denied - alice err request"},
 		{"POST /, not authenticated", nil, func(t *testing.T, s *observed) { s.user = ""; s.ask("POST", "", `{"filename": "a.png"}`) }, "denied - - err request"},
 		{"POST /, authentication fails", nil, func(t *testing.T, s *observed) { s.user = "outage"; s.ask("POST", "", `{}`) }, "failed - - err request"},
@@ -134,13 +134,13 @@ func TestEvents(t *testing.T) {
 			"not_granted multipart alice id err request"},
 		{"Uppy, start fails", down("CreateMultipartUpload"), func(t *testing.T, s *observed) {
 			s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`)
-		}, "failed multipart alice id type err request"},
+		}, "not_granted multipart alice id type err request"},
 		{"StartMultipart", nil, func(t *testing.T, s *observed) {
 			s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		}, "started multipart alice id key type"},
 		{"StartMultipart fails", down("CreateMultipartUpload"), func(t *testing.T, s *observed) {
 			s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
-		}, "failed multipart alice id type err"},
+		}, "not_granted multipart alice id type err"},
 
 		// Parts.
 		{"parts signed and listed", parts, func(t *testing.T, s *observed) {

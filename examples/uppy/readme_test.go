@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -109,10 +110,14 @@ func (s *shop) upload(script, files, header string) result {
 	})()`, chromedp.EvalAwaitPromise)
 }
 
-func (s *shop) objects() int {
-	listed, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
-	require.NoError(s.t, err)
-	return len(listed.Contents)
+// waitForObjects waits until the bucket has n objects. The service deletes what was
+// uploaded after it has responded.
+func (s *shop) waitForObjects(n int) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		listed, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+		return err == nil && len(listed.Contents) == n
+	}, 30*time.Second, 20*time.Millisecond)
 }
 
 // TestReadmeWithCookies is the README's way to use Uppy, for the two versions that it names.
@@ -142,7 +147,7 @@ func TestReadmeWithCookies(t *testing.T) {
 			}
 			require.Equal(t, map[string]int64{"a small one.txt": 5, "large.bin": 101 * mib}, sizes)
 			require.ElementsMatch(t, []int64{5, 101 * mib}, s.allowed, "the service knows before it grants")
-			require.Equal(t, 2, s.objects())
+			s.waitForObjects(2)
 		})
 	}
 }
@@ -165,5 +170,5 @@ func TestReadmeWithHeader(t *testing.T) {
 		sizes[object.Filename] = object.Size
 	}
 	require.Equal(t, map[string]int64{`a small one, "and" größer.txt`: 5, "medium.bin": 20 * mib}, sizes)
-	require.Equal(t, 2, s.objects())
+	s.waitForObjects(2)
 }
