@@ -2,9 +2,10 @@
 //
 //	go run -C examples ./quickstart
 //
-// It prints the address of the page and two curl commands. With -bucket, and -endpoint and -region where they are
-// needed, uploads go to that bucket instead, with the credentials of the AWS configuration: environment variables such
-// as AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the shared files.
+// It prints the address of the page, commands for a shell, and variables with which another program uses the same store.
+// With -bucket, and -endpoint and -region where they are needed, uploads go to that bucket instead, with the credentials
+// of the AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the
+// shared files.
 package main
 
 import (
@@ -91,6 +92,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	instructions, err := bucket.instructions(ctx, hosts, visitor.token)
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.Handle("/", page)
@@ -112,11 +117,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if bucket.wait != nil {
 		go func() { ended <- bucket.wait() }()
 	}
-	origin := "http://" + hosts[0]
-	fmt.Fprintf(stdout, "Page     %s/\nBucket   %s\n\nFrom a shell, by PUT and by form:\n\n%s\n\n", origin, bucket.about, curl(origin, visitor.token, page.Formless == ""))
-	if bucket.external {
-		fmt.Fprintf(stdout, "The page needs the bucket's CORS rules to admit it:\n\n%s\n\n", corsCommand(bucket.name, hosts))
-	}
+	fmt.Fprint(stdout, instructions)
 	fmt.Fprintln(stdout, "Ctrl-C stops.")
 
 	select {

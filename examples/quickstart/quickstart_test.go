@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
@@ -24,45 +25,82 @@ import (
 // start runs the program until the test ends.
 func start(t *testing.T, args ...string) *program.Program { return program.Start(t, run, args...) }
 
-// commands returns the lines to paste.
-func commands(p *program.Program) []string {
-	return regexp.MustCompile(`(?m)^curl .*`).FindAllString(p.Printed, -1)
+// commands returns the commands to paste: one for a grant, one for an upload.
+func commands(t *testing.T, p *program.Program) (grant, upload string) {
+	t.Helper()
+	found := regexp.MustCompile(`(?s)\n\n(curl .*?)\n\n(echo .*?)\n\n`).FindStringSubmatch(p.Printed)
+	require.Len(t, found, 3, p.Printed)
+	for line := range strings.Lines(found[0]) {
+		require.LessOrEqual(t, len(line), 101)
+	}
+	return found[1], found[2]
 }
 
-// paste runs a printed line as a shell does.
-func paste(t *testing.T, line string) (string, error) {
+// paste runs printed commands in a directory that has examples/, as a clone does.
+func paste(t *testing.T, commands string) (string, error) {
 	t.Helper()
 	for _, name := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(name); err != nil {
 			browser.Missing(t, name)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+	dir := t.TempDir()
+	examples, err := filepath.Abs("..")
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(examples, filepath.Join(dir, "examples")))
+	command := exec.CommandContext(t.Context(), "sh", "-c", commands)
+	command.Dir, command.Env = dir, append(os.Environ(), "XDG_STATE_HOME="+dir)
+	out, err := command.CombinedOutput()
 	return string(out), err
 }
 
-func TestCurl(t *testing.T) {
+func TestShellCommands(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "-dir", dir)
-	lines := commands(p)
-	require.Len(t, lines, 2)
-	for i, want := range []string{"S3 answered 200\n", "S3 answered 204\n"} {
-		out, err := paste(t, lines[i])
-		require.NoError(t, err, out)
-		require.Equal(t, want, out)
-		require.Len(t, objects(t, dir), i+1)
-	}
-	for _, object := range objects(t, dir) {
-		require.Equal(t, "hello.txt", filepath.Base(object))
-		content, err := os.ReadFile(object)
-		require.NoError(t, err)
-		require.Equal(t, "hello, S3", string(content))
-	}
+	ask, upload := commands(t, p)
+	out, err := paste(t, ask)
+	require.NoError(t, err, out)
+	require.Contains(t, out, `"method":"PUT"`)
+	require.Empty(t, objects(t, dir))
+	out, err = paste(t, upload)
+	require.NoError(t, err, out)
+	stored := objects(t, dir)
+	require.Len(t, stored, 1)
+	require.Equal(t, "hello.txt", filepath.Base(stored[0]))
+	content, err := os.ReadFile(stored[0])
+	require.NoError(t, err)
+	require.Equal(t, "hello, S3\n", string(content))
 
-	stranger := regexp.MustCompile(`Bearer \w+`).ReplaceAllString(lines[0], "Bearer x")
-	out, err := paste(t, stranger)
+	stranger := regexp.MustCompile(`Bearer \w+`).ReplaceAllString(upload, "Bearer x")
+	out, err = paste(t, stranger)
 	require.Error(t, err)
-	require.Contains(t, out, "401")
+	require.Contains(t, out, "not of this run of the service")
+}
+
+// TestExports checks that another program can use the store by the variables that are
+// printed.
+func TestExports(t *testing.T) {
+	p := start(t)
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	exports := regexp.MustCompile(`(?m)^export (\w+)=(\S+)$`).FindAllStringSubmatch(p.Printed, -1)
+	require.Len(t, exports, 6)
+	for _, export := range exports {
+		t.Setenv(export[1], export[2])
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	require.NoError(t, err)
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), os.Getenv("UPLOAD_BUCKET"), presign.Policy{Prefix: "other/", Types: []string{"text/plain"}, MaxSize: 9},
+		presign.WithSecret([]byte(os.Getenv("UPLOAD_SECRET"))))
+	require.NoError(t, err)
+	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Size: 5})
+	require.NoError(t, err)
+	r, err := grant.Request(t.Context(), strings.NewReader("hello"), 5)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 200, res.StatusCode)
 }
 
 func TestService(t *testing.T) {
@@ -117,11 +155,9 @@ func TestOtherBucket(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 
 	upload := func(p *program.Program) {
-		for _, command := range commands(p) {
-			out, err := paste(t, command)
-			require.NoError(t, err, out)
-			require.Contains(t, out, "S3 answered 20")
-		}
+		_, command := commands(t, p)
+		out, err := paste(t, command)
+		require.NoError(t, err, out)
 	}
 	p := start(t, "-bucket", "elsewhere", "-endpoint", server.URL, "-region", server.Region)
 	require.Contains(t, p.Printed, "aws s3api put-bucket-cors --bucket elsewhere")
@@ -131,11 +167,10 @@ func TestOtherBucket(t *testing.T) {
 	upload(start(t, "-bucket", "elsewhere"))
 	list, err := server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("elsewhere")})
 	require.NoError(t, err)
-	require.Len(t, list.Contents, 4)
+	require.Len(t, list.Contents, 2)
 
 	// The page of a store without forms.
 	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com", "-region", "auto")
-	require.Len(t, commands(p), 1)
 	html := body(t, request(t, "GET", p.Origin+"/", nil, ""))
 	require.Contains(t, html, `value="POST" disabled`)
 	require.Contains(t, html, "takes none")
