@@ -328,23 +328,29 @@ func tear(t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash i
 		require.True(t, answer.Accepted())
 	}
 	upload(bodies[0])
+	var mu sync.Mutex // guards what follows
 	var read [][]byte
 	requests := 0
 	store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		if r.Actor == "first" {
+			mu.Lock()
 			requests++
-			if requests == swap {
+			n := requests
+			mu.Unlock()
+			if n == swap {
 				time.Sleep(wait)
 				upload(bodies[1])
 			}
-			if requests == crash {
+			if n == crash {
 				return s3test.CrashAfter
 			}
 		}
 		return s3test.None
 	}, After: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Operation == "GetObject" && r.Key == grant.Key {
+			mu.Lock()
 			read = append(read, stored.Body)
+			mu.Unlock()
 		}
 		return s3test.None
 	}})

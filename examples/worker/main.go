@@ -35,6 +35,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
@@ -75,6 +76,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	s.define(flags)
 	demo := newDemo(flags)
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if err := arguments.None(flags); err != nil {
 		return err
 	}
 	switch {

@@ -123,10 +123,10 @@ var picture = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01
 // of the server, changed by options. Some servers return no checksums.
 func Run(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, checksums bool) {
 	for _, r := range rows {
+		if r.name == "checksum" && !checksums {
+			continue
+		}
 		t.Run(r.name, func(t *testing.T) {
-			if r.name == "checksum" && !checksums {
-				t.Skip("the server returns no checksums")
-			}
 			transport := http.DefaultTransport.(*http.Transport).Clone()
 			t.Cleanup(transport.CloseIdleConnections)
 			r.run(t, client, bucket, &network{next: transport})

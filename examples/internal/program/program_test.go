@@ -11,13 +11,13 @@ import (
 
 // TestAddresses: all demos can run at once, each where its documentation says.
 func TestAddresses(t *testing.T) {
-	mains, err := filepath.Glob("../../*/main.go")
+	mains, err := filepath.Glob("../../*/*.go")
 	require.NoError(t, err)
 	of := make(map[string]string)
 	for _, main := range mains {
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |defaultAddr = )"([^"]+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |site\.OpenDemo\(.*)"(127[^"]+)"`).FindAllSubmatch(source, -1) {
 			address := string(m[1])
 			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
 			if address != "127.0.0.1:0" {
@@ -26,5 +26,5 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, of, 6)
+	require.Len(t, of, 8)
 }
