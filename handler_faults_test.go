@@ -299,6 +299,7 @@ func TestStoreFaults(t *testing.T) {
 					n.fault, n.failing = fault.round, failing
 					began := time.Now()
 					w := serve(t, u.handler, request())
+					synctest.Wait() // A completion can continue.
 					met = n.failed != ""
 					about := fmt.Sprintf("%s: %q at %s, request %d: %d %s", d.name, fault.name, n.failed, failing, w.Code, w.Body)
 					require.LessOrEqual(t, time.Since(began), 25*time.Second, about)
@@ -386,6 +387,7 @@ func TestClientLeaves(t *testing.T) {
 					}
 					w := serve(t, u.handler, request().WithContext(ctx))
 					require.NoError(t, u.Shutdown(t.Context()))
+					synctest.Wait()
 					if met = n.failed != ""; met {
 						for _, after := range n.seen[leaving+1:] {
 							require.Contains(t, d.goesOn, after, "%s, left at %s", d.name, n.failed)

@@ -209,7 +209,9 @@ func (f *Flights) fly(ctx context.Context, flight *Flight, run func(context.Cont
 	defer f.land(ctx, flight) // Also if run ends the goroutine: callers would wait forever.
 	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
-		flight.result.Clean = once(flight.result.Clean)
+		result := *flight.result // It can be that of another flight, whose callers read it.
+		result.Clean = once(result.Clean)
+		flight.result = &result
 	}
 }
 
