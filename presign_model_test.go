@@ -73,6 +73,9 @@ func TestModelRepeats(t *testing.T) {
 		_, again := run(t, generate(seed))
 		was, is := strings.Split(trace, "\n"), strings.Split(again, "\n")
 		for i := range min(len(was), len(is)) {
+			if strings.Contains(was[i], ": shutdown of ") {
+				continue // Shutdown and the end of the last completion can run in either order.
+			}
 			require.Equal(t, was[i], is[i], "line %d of seed %d", i, seed)
 		}
 		require.Len(t, is, len(was))
