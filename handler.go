@@ -229,7 +229,7 @@ func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.
 	routes := h.routes(path)
 	// A mux or proxy that has seen the path before takes an encoded slash for a part of a name.
 	if routes == nil || strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
-		var err error = &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"}
+		err = &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"}
 		if len(path) > 0 && path[0] == "s3" && h.companion == nil {
 			err = fmt.Errorf("the routes for Uppy need the option WithUppy: %w", err)
 		}
@@ -445,6 +445,15 @@ func (h *Handler) resume(c *route.Call, id string) (*multipart.Upload, error) {
 	return m, err
 }
 
+// resumeNamed is resume for a request that has an ID and nothing else.
+func (h *Handler) resumeNamed(c *route.Call) (*multipart.Upload, error) {
+	id, err := wire.DecodeID(c)
+	if err != nil {
+		return nil, err
+	}
+	return h.resume(c, id)
+}
+
 // signParts serves POST /parts/sign.
 func (h *Handler) signParts(c *route.Call) (int, any, error) {
 	id, parts, err := wire.DecodeSign(c)
@@ -463,11 +472,7 @@ func (h *Handler) signParts(c *route.Call) (int, any, error) {
 
 // listParts serves POST /parts/list.
 func (h *Handler) listParts(c *route.Call) (int, any, error) {
-	id, err := wire.DecodeID(c)
-	if err != nil {
-		return 0, nil, err
-	}
-	m, err := h.resume(c, id)
+	m, err := h.resumeNamed(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -477,11 +482,7 @@ func (h *Handler) listParts(c *route.Call) (int, any, error) {
 
 // abort serves POST /abort.
 func (h *Handler) abort(c *route.Call) (int, any, error) {
-	id, err := wire.DecodeID(c)
-	if err != nil {
-		return 0, nil, err
-	}
-	m, err := h.resume(c, id)
+	m, err := h.resumeNamed(c)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -655,7 +656,7 @@ func ProblemOf(err error) *Problem {
 		return &Problem{Status: http.StatusUnprocessableEntity, Errors: Violations(err)}
 	case errors.Is(err, ErrPending):
 		return &Problem{Status: http.StatusConflict, RetryAfter: pendingRetry, Detail: "The completion is still running. Ask again.",
-			Errors: []Violation{{Field: "key", Code: "pending", Detail: "must be completed first; the completion is still running"}}}
+			Errors: []Violation{{Field: "key", Code: rules.CodePending, Detail: "must be completed first; the completion is still running"}}}
 	case errors.Is(err, ErrNotUploaded):
 		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
 	case errors.Is(err, ErrInvalidID):
@@ -743,12 +744,24 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 		e.Kind = "not_granted"
 	case p.Status >= 500:
 		e.Kind = "failed"
-	case c.Owner == "" || p.Status == http.StatusForbidden || p.Status == http.StatusBadRequest || p.Status > http.StatusGone && p.Status != http.StatusUnprocessableEntity:
+	case c.Owner == "" || blamesRequest(p.Status):
 		e.Kind = "denied"
 	default:
 		e.Kind = "failed"
 	}
 	h.signer.hooks.observe(c.Request.Context(), e)
+}
+
+// blamesRequest reports whether a status is about a request as such, and not about
+// the upload that it names.
+func blamesRequest(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusForbidden:
+		return true
+	case http.StatusUnprocessableEntity:
+		return false
+	}
+	return status > http.StatusGone
 }
 
 // log writes the record of a request that was not served.

@@ -280,6 +280,7 @@ func publicUpload(u *rules.Upload) *Upload {
 //	taken                another object has the key, and the upload may not replace it
 //	superseded           the key holds an object that was granted later
 //	missing              a part of a multipart upload has not arrived
+//	pending              the completion is still running: ask again
 type Violation struct {
 	// Field names what is at fault, as requests to the Handler name it:
 	// "filename", "type", "size", "min_size", "max_size", "expires_in",

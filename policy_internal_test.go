@@ -3,7 +3,9 @@ package presign
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -165,4 +167,21 @@ func TestChangedFieldKnowsEveryField(t *testing.T) {
 			require.Equal(t, want, change(up), "%s, up %t", name, up)
 		}
 	}
+}
+
+// TestCodesAreDocumented compares the codes of violations with the documentation of
+// Violation and with the description of the HTTP API.
+func TestCodesAreDocumented(t *testing.T) {
+	find := func(file, pattern string) (codes []string) {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(source), -1) {
+			codes = append(codes, m[1])
+		}
+		return codes
+	}
+	codes := find("internal/rules/violation.go", `(?m)^\tCode\w+ += "(\w+)"$`)
+	require.NotEmpty(t, codes)
+	require.Equal(t, codes, find("policy.go", `(?m)^//\t([a-z_]+)  +[a-zA-Z0-9]`))
+	require.Subset(t, find("examples/openapi/openapi.yaml", `(?m)^ +- ([a-z_]+)$`), codes)
 }

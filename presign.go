@@ -275,9 +275,10 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 		u = valid.Upload()
 		signed, err = s.grants.Sign(ctx, &valid)
 	}
-	s.observeGrant(ctx, "granted", started, &u, signed.Key, publicError(err))
+	err = publicError(err)
+	s.observeGrant(ctx, "granted", started, &u, signed.Key, err)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, err
 	}
 	return publicGrant(&signed), nil
 }

@@ -21,6 +21,7 @@ const (
 	CodeTaken              = "taken"
 	CodeSuperseded         = "superseded"
 	CodeMissing            = "missing"
+	CodePending            = "pending"
 )
 
 // A Violation is one way in which an upload breaks a Policy. It has the fields
