@@ -74,6 +74,7 @@ var ways = []string{"PUT", "form", "parts"}
 func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 	all := map[string]func(*testing.T) error{
 		"replaced": l.replaced, "taken": l.taken, "part again": l.partAgain, "aborted": l.aborted, "versions": l.versions, "proxy": l.proxy,
+		"another owner": l.anotherOwner,
 	}
 	for _, way := range ways {
 		all["published by "+way] = func(t *testing.T) error { return l.published(t, way) }
@@ -370,4 +371,70 @@ func (l lifecycle) proxy(t *testing.T) error {
 	}
 	_, err = l.upload(t, signer, "PUT", presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body))}, conformance.Body)
 	return err
+}
+
+// anotherOwner completes and resumes uploads of another user, before and after their
+// completion. Nothing in the bucket changes.
+func (l lifecycle) anotherOwner(t *testing.T) error {
+	signer, err := l.signer(nil)
+	if err != nil {
+		return err
+	}
+	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	if err != nil {
+		return err
+	}
+	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	if err != nil {
+		return err
+	}
+	if err := l.send(t, grant, "a.txt", []byte("first")); err != nil {
+		return err
+	}
+	before := l.objects(t)
+	try := func() error {
+		if _, err := signer.ResumeMultipart("mallory", m.ID); !errors.Is(err, presign.ErrInvalidID) {
+			return fmt.Errorf("resuming the upload of another owner ended with %v", err)
+		}
+		for _, key := range []string{grant.Key, m.Key} {
+			if _, err := signer.Complete(t.Context(), "mallory", key); !errors.Is(err, presign.ErrNotUploaded) {
+				return fmt.Errorf("completing the upload of another owner ended with %v", err)
+			}
+		}
+		return nil
+	}
+	if err := try(); err != nil {
+		return err
+	}
+	require.Equal(t, before, l.objects(t))
+	if _, err := m.ListParts(t.Context()); err != nil {
+		return err
+	}
+	if _, err := signer.Complete(t.Context(), owner, grant.Key); err != nil {
+		return err
+	}
+	published := l.objects(t)
+	require.NotEqual(t, before, published)
+	if err := try(); err != nil {
+		return err
+	}
+	require.Equal(t, published, l.objects(t))
+	return m.Abort(t.Context())
+}
+
+// objects returns the ETags of all objects of the life cycles by key.
+func (l lifecycle) objects(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, prefix := range []string{uploads, final} {
+		pages := s3.NewListObjectsV2Paginator(l.Client, &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(t.Context())
+			require.NoError(t, err)
+			for _, o := range page.Contents {
+				all[*o.Key] = aws.ToString(o.ETag)
+			}
+		}
+	}
+	return all
 }
