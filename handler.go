@@ -710,16 +710,12 @@ func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
 
 // problem returns and logs the Problem for an error.
 func (h *Handler) problem(c *route.Call, err error) *Problem {
-	// Clients of a Handler cannot set key and redirect, nor all of the metadata.
-	err = publicError(serviceFault(err, func(v *rules.Violation) bool {
-		switch v.Field {
-		case "key":
-			return v.Code == rules.CodeTaken || v.Code == rules.CodeSuperseded
-		case "metadata":
-			return !c.MetadataAdded
-		}
-		return v.Field != "redirect"
-	}))
+	if c.Upload != nil { // Clients that ask for a grant cannot set key and redirect, nor all of the metadata.
+		err = serviceFault(err, func(v *rules.Violation) bool {
+			return v.Field != "key" && v.Field != "redirect" && (v.Field != "metadata" || !c.MetadataAdded)
+		})
+	}
+	err = publicError(err)
 	p := ProblemOf(err)
 	h.log(c, p, err)
 	h.observe(c, "", p, err)

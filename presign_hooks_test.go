@@ -237,6 +237,27 @@ func TestHookAnswers(t *testing.T) {
 	}
 }
 
+// TestHandlerReturnsViolationsOfCompletion checks that the client receives the
+// violations of a completion, whatever their field.
+func TestHandlerReturnsViolationsOfCompletion(t *testing.T) {
+	for _, field := range []string{"key", "redirect", "metadata", "content"} {
+		u := mount(t, open(t, s3test.New(), final(), presign.WithInspect(func(context.Context, *presign.Object) error {
+			return &presign.Violation{Field: field, Code: "invalid", Detail: "must please the service"}
+		})))
+		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+		p := requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
+		require.Equal(t, field, p.Errors[0].Field)
+		require.Empty(t, u.keys())
+	}
+
+	store := s3test.New()
+	loose, once := direct(), direct()
+	loose.Replace = true
+	grant := open(t, store, loose).upload(t, presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, false, png, nil)
+	p := requireProblem(t, mount(t, open(t, store, once)).ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
+	require.Equal(t, "not_allowed", p.Errors[0].Code)
+}
+
 // TestWithoutInspectorNothingIsPublished checks that a Signer without WithInspect
 // does not complete an upload whose grant requires an inspection.
 func TestWithoutInspectorNothingIsPublished(t *testing.T) {
