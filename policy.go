@@ -2,6 +2,7 @@ package presign
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -365,7 +366,7 @@ func publicError(err error) error {
 	if rejection, ok := errors.AsType[*completion.Rejection](err); ok {
 		rejected := &RejectedError{Object: publicObject(rejection.Object)}
 		for _, v := range rejection.Violations {
-			rejected.Violations = append(rejected.Violations, Violation(*v))
+			rejected.Violations = append(rejected.Violations, *publicViolation(v))
 		}
 		return rejected
 	}
@@ -374,7 +375,7 @@ func publicError(err error) error {
 	}
 	switch e := err.(type) {
 	case *rules.Violation:
-		return (*Violation)(e)
+		return publicViolation(e)
 	case interface{ Unwrap() []error }:
 		var errs []error
 		for _, err := range e.Unwrap() {
@@ -383,4 +384,12 @@ func publicError(err error) error {
 		return errors.Join(errs...)
 	}
 	return errors.New(err.Error()) // Engines join violations and never wrap them.
+}
+
+// publicViolation returns a copy of v, since the calls that share a completion
+// receive one error.
+func publicViolation(v *rules.Violation) *Violation {
+	public := Violation(*v)
+	public.Allowed = slices.Clone(v.Allowed)
+	return &public
 }

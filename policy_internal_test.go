@@ -133,6 +133,23 @@ func TestConversionsKeepEveryField(t *testing.T) {
 	require.Len(t, rejected.Violations, 2)
 }
 
+// TestPublicErrorsShareNothing checks that callers who receive the error of one
+// completion can change their violations without each other.
+func TestPublicErrorsShareNothing(t *testing.T) {
+	violation := &rules.Violation{Field: "type", Allowed: []string{"image/png"}}
+	want := Violation(*violation)
+	want.Allowed = []string{"image/png"}
+	for _, err := range []error{
+		violation, errors.Join(violation), &completion.Rejection{Object: new(completion.Object), Violations: []*rules.Violation{violation}},
+	} {
+		mine, others := publicError(err), publicError(err)
+		changed := rules.Find[Violation](mine)[0]
+		changed.Field, changed.Allowed[0] = "changed", "changed"
+		require.Equal(t, []Violation{want}, Violations(others), "%T", err)
+		require.Equal(t, want, Violation(*violation), "%T", err)
+	}
+}
+
 // TestChangedFieldKnowsEveryField checks that no field of an Upload can be
 // changed by WithAuthorize unnoticed, except those that it may change.
 func TestChangedFieldKnowsEveryField(t *testing.T) {
