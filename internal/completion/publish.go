@@ -182,14 +182,49 @@ func (c *completion) dropCondition(up *upload, final *publication, unsupported b
 func (c *completion) checkCopy(
 	ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string, seen *inspection,
 ) (*objectstore.Object, error) {
-	var copied, source, described *objectstore.Object
+	copied, source, err := c.readCopy(ctx, up, made, seen)
+	switch {
+	case err != nil:
+		return nil, err
+	case copied == nil:
+		return nil, &changedError{"the copy was deleted"}
+	case copied.Metadata[rules.StampName] != metadata[rules.StampName]:
+		return nil, &changedError{"another object was published under the same key"}
+	}
+	inspected, err := c.wasInspected(ctx, copied.Object, made, seen)
+	if err != nil {
+		return nil, err
+	}
+	reason := copied.difference(up, made, source)
+	if reason == "" && !inspected {
+		reason = "the copy differs from what was inspected"
+	}
+	if reason == "" {
+		c.warnOfLostHeaders(ctx, copied.Object)
+		return copied.Object, nil
+	}
+	if strings.Trim(copied.ETag, `"`) != strings.Trim(made.ETag, `"`) {
+		return nil, &changedError{"the service has rewritten the copy"}
+	}
+	if err := c.delete(ctx, copied.Object); err != nil {
+		return nil, fmt.Errorf("deleting a copy that differs from its upload: %w", err)
+	}
+	return nil, &changedError{reason}
+}
+
+// readCopy returns a copy, or nil if it is gone. It adds the checksums of the copy
+// to made if they are needed. The source is what the key of the upload now has, or
+// nil if the ETags suffice for the comparison.
+func (c *completion) readCopy(
+	ctx context.Context, up *upload, made *objectstore.Object, seen *inspection,
+) (copied *publication, source *objectstore.Object, err error) {
+	var object, described *objectstore.Object
 	var beginning []byte
-	algorithm, sum, hasChecksum := strings.Cut(up.granted.Checksum, " ")
-	comparable := up.HasMD5() && hexMD5(made.ETag)
-	err := inParallel(
-		func() (err error) { copied, beginning, err = c.get(ctx, made.Key, made.VersionID); return err },
+	algorithm, _, hasChecksum := strings.Cut(up.granted.Checksum, " ")
+	err = inParallel(
+		func() (err error) { object, beginning, err = c.get(ctx, made.Key, made.VersionID); return err },
 		func() (err error) {
-			if !comparable {
+			if !up.HasMD5() || !hexMD5(made.ETag) {
 				source, err = c.head(ctx, c.key, up.VersionID)
 			}
 			return err
@@ -201,45 +236,31 @@ func (c *completion) checkCopy(
 			return err
 		},
 	)
-	switch {
-	case err != nil:
-		return nil, err
-	case copied == nil:
-		return nil, &changedError{"the copy was deleted"}
-	case copied.Metadata[rules.StampName] != metadata[rules.StampName]:
-		return nil, &changedError{"another object was published under the same key"}
+	if err != nil || object == nil {
+		return nil, nil, err
 	}
 	if described != nil && len(described.Checksums) > 0 {
 		made.Checksums, made.ChecksumType = described.Checksums, described.ChecksumType
 	}
-	inspected, err := c.wasInspected(ctx, copied, made, seen)
-	if err != nil {
-		return nil, err
-	}
-	reason := ""
-	switch same, known := up.Compare(copied); {
-	case copied.Size != up.Size, digest(beginning) != digest(up.beginning):
-		reason = "the copy differs from the upload"
-	case !inspected:
-		reason = "the copy differs from what was inspected"
-	case hasChecksum && made.Checksums[algorithm] != "" && made.Checksums[algorithm] != sum && !strings.Contains(made.Checksums[algorithm], "-"):
-		reason = "the checksum of the copy differs from the grant"
+	return &publication{Object: object, beginning: beginning}, source, nil
+}
+
+// difference returns how a copy differs from its upload, or "".
+func (p *publication) difference(up *upload, made, source *objectstore.Object) string {
+	algorithm, sum, hasChecksum := strings.Cut(up.granted.Checksum, " ")
+	got := made.Checksums[algorithm]
+	switch same, known := up.Compare(p.Object); {
+	case p.Size != up.Size, digest(p.beginning) != digest(up.beginning):
+		return "the copy differs from the upload"
+	case hasChecksum && got != "" && got != sum && !strings.Contains(got, "-"):
+		return "the checksum of the copy differs from the grant"
 	case known && !same:
-		reason = "the ETag of the copy differs from that of the upload"
+		return "the ETag of the copy differs from that of the upload"
 	case !known && source != nil && !source.Same(up.Object):
 		// If the upload is gone, another replica has found this copy good and deleted the upload.
-		reason = "the upload was replaced while it was copied"
-	default:
-		c.warnOfLostHeaders(ctx, copied)
-		return copied, nil
+		return "the upload was replaced while it was copied"
 	}
-	if strings.Trim(copied.ETag, `"`) != strings.Trim(made.ETag, `"`) {
-		return nil, &changedError{"the service has rewritten the copy"}
-	}
-	if err := c.delete(ctx, copied); err != nil {
-		return nil, fmt.Errorf("deleting a copy that differs from its upload: %w", err)
-	}
-	return nil, &changedError{reason}
+	return ""
 }
 
 // warnOfLostHeaders logs a copy without the Content-Disposition that makes
