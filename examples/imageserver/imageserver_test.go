@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"mime/multipart"
@@ -11,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/program"
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
@@ -279,26 +278,9 @@ func TestRefusedArguments(t *testing.T) {
 // start runs the program until the test ends, and returns its origin.
 func start(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	stdout, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
-		_ = w.CloseWithError(err)
-		ended <- err
-	}()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	var printed bytes.Buffer
-	for chunk := make([]byte, 4096); !bytes.Contains(printed.Bytes(), []byte("Ctrl-C stops.\n")); {
-		n, err := stdout.Read(chunk)
-		printed.Write(chunk[:n])
-		require.NoError(t, err)
-	}
-	require.Contains(t, printed.String(), "WARNING: no authentication.")
-	return regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(printed.String())
+	p := program.Start(t, run, args...)
+	require.Contains(t, p.Printed, "WARNING: no authentication.")
+	return p.Origin
 }
 
 func startStore(t *testing.T) *store.Server {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -24,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/program"
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
@@ -36,18 +36,18 @@ type client struct {
 	origin string
 }
 
-func (p *program) client(t *testing.T) *client {
+func (d *demo) client(t *testing.T) *client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	return &client{http.Client{Jar: jar}, t, p.origin}
+	return &client{http.Client{Jar: jar}, t, d.origin}
 }
 
 // loggedIn returns a client with a session of a user.
-func (p *program) loggedIn(t *testing.T, user string) *client {
+func (d *demo) loggedIn(t *testing.T, user string) *client {
 	t.Helper()
-	c := p.client(t)
-	res, _ := c.post("/login", "application/x-www-form-urlencoded", "user="+user+"&password="+p.passwords[user])
+	c := d.client(t)
+	res, _ := c.post("/login", "application/x-www-form-urlencoded", "user="+user+"&password="+d.passwords[user])
 	require.Equal(t, 204, res.StatusCode)
 	return c
 }
@@ -326,15 +326,15 @@ func TestRefusedArguments(t *testing.T) {
 	}
 }
 
-// program is the demo while it runs.
-type program struct {
+// A demo is the running program.
+type demo struct {
 	origin    string
 	printed   string
 	passwords map[string]string
 }
 
 // startOnStore runs the program on a bucket of a server that the test can look into.
-func startOnStore(t *testing.T) (*store.Server, *program) {
+func startOnStore(t *testing.T) (*store.Server, *demo) {
 	t.Helper()
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -353,35 +353,18 @@ func startOnStore(t *testing.T) (*store.Server, *program) {
 }
 
 // start runs the program until the test ends.
-func start(t *testing.T, args ...string) *program {
+func start(t *testing.T, args ...string) *demo {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	stdout, w := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
-		_ = w.CloseWithError(err)
-		ended <- err
-	}()
-	t.Cleanup(func() {
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	var printed bytes.Buffer
-	for chunk := make([]byte, 4096); !bytes.Contains(printed.Bytes(), []byte("Ctrl-C stops.\n")); {
-		n, err := stdout.Read(chunk)
-		printed.Write(chunk[:n])
-		require.NoError(t, err)
-	}
+	p := program.Start(t, run, args...)
 	find := func(pattern string) string {
 		t.Helper()
-		found := regexp.MustCompile(pattern).FindStringSubmatch(printed.String())
+		found := regexp.MustCompile(pattern).FindStringSubmatch(p.Printed)
 		require.NotNil(t, found, pattern)
 		return found[1]
 	}
-	return &program{
+	return &demo{
 		origin:    find(`(http://127\.0\.0\.1:\d+)/login`),
-		printed:   printed.String(),
+		printed:   p.Printed,
 		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`), "bob": find(`Bob's password is (\w+)`)},
 	}
 }
