@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/process"
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
@@ -29,15 +30,13 @@ func startMoto(t *testing.T) *sqs.Client {
 	if err != nil {
 		browser.Missing(t, "moto_server")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	address := process.FreeAddr(t)
+	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
-	address := free.Addr().(*net.TCPAddr)
-	require.NoError(t, free.Close())
-	port := fmt.Sprint(address.Port)
 	command := exec.CommandContext(t.Context(), program, "-H", "127.0.0.1", "-p", port)
 	require.NoError(t, command.Start())
 	t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-	url := "http://" + address.String()
+	url := "http://" + address
 	require.Eventually(t, func() bool {
 		response, err := http.Get(url)
 		return err == nil && response.Body.Close() == nil
