@@ -78,30 +78,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		}
 	}()
 
-	// A service keeps its secret. This one ends with its store, or leaves what is under way to a lifecycle rule.
-	signer, err := presign.NewSigner(bucket.client, bucket.name, policy, presign.WithSecret([]byte(rand.Text()+rand.Text())))
-	if err != nil {
-		return err
-	}
 	visitor := visitor{cookie: "presign-" + port(listener), token: rand.Text()}
-	uploads, err := presign.NewHandler(signer, visitor.authenticate)
-	if err != nil {
-		return err
-	}
-	page, err := newPage(ctx, signer, visitor, bucket)
+	handler, err := bucket.newHandler(ctx, listener, visitor, hosts)
 	if err != nil {
 		return err
 	}
 	instructions, err := bucket.instructions(ctx, hosts, visitor.token)
 	if err != nil {
 		return err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
-	mux.Handle("/", page)
-	var handler http.Handler = mux
-	if arguments.Local(listener) {
-		handler = only(hosts, mux)
 	}
 	server := &http.Server{
 		Handler:           handler,
@@ -112,25 +96,41 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		MaxHeaderBytes:    16 << 10,
 	}
 
-	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(listener) }()
+	var waits []func() error
 	if bucket.wait != nil {
-		go func() { ended <- bucket.wait() }()
+		waits = append(waits, bucket.wait)
 	}
 	fmt.Fprint(stdout, instructions)
 	fmt.Fprintln(stdout, "Ctrl-C stops.")
+	return interrupt.Serve(ctx, server, listener, waits...)
+}
 
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
+// newHandler returns the whole service.
+func (b *bucket) newHandler(
+	ctx context.Context, listener net.Listener, visitor visitor, hosts []string,
+) (http.Handler, error) {
+	// A service keeps its secret. This one ends with its store, or leaves what is
+	// under way to a lifecycle rule.
+	secret := presign.WithSecret([]byte(rand.Text() + rand.Text()))
+	signer, err := presign.NewSigner(b.client, b.name, policy, secret)
+	if err != nil {
+		return nil, err
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // someone is still reading
+	uploads, err := presign.NewHandler(signer, visitor.authenticate)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	page, err := newPage(ctx, signer, visitor, b)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
+	mux.Handle("/", page)
+	if arguments.Local(listener) {
+		return only(hosts, mux), nil
+	}
+	return mux, nil
 }
 
 const defaultAddr = "127.0.0.1:8080"
