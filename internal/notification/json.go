@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/s3presign/presign/internal/strict"
 )
 
 // check reports what keeps a document from being read in one way only: it must
@@ -38,7 +39,7 @@ func check(document []byte) error {
 				}
 				end++
 			}
-			if loneSurrogate(document[i:end]) {
+			if strict.HasLoneSurrogate(document[i:end]) {
 				return errors.New(
 					`strings must be Unicode: an escape from \ud800 to \udfff must be one of a pair`)
 			}
@@ -46,41 +47,6 @@ func check(document []byte) error {
 		}
 	}
 	return nil
-}
-
-// loneSurrogate reports whether the inside of a JSON string has an escape for
-// one half of a surrogate pair.
-func loneSurrogate(s []byte) bool {
-	for {
-		i := bytes.IndexByte(s, '\\')
-		if i < 0 {
-			return false
-		}
-		s = s[i:]
-		r, ok := codeUnit(s)
-		if !ok {
-			s = s[2:]
-			continue
-		}
-		s = s[6:]
-		if !utf16.IsSurrogate(r) {
-			continue
-		}
-		low, ok := codeUnit(s)
-		if !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
-			return true
-		}
-		s = s[6:]
-	}
-}
-
-// codeUnit returns the code unit of the \u escape that s starts with.
-func codeUnit(s []byte) (rune, bool) {
-	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
-		return 0, false
-	}
-	unit, err := strconv.ParseUint(string(s[2:6]), 16, 16)
-	return rune(unit), err == nil
 }
 
 // An object holds those members of a JSON object that are read. Members that

@@ -198,7 +198,7 @@ func check(body []byte) *Error {
 		return malformed(body)
 	case value[0] != '{':
 		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
-	case loneSurrogate(value):
+	case HasLoneSurrogate(value):
 		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
 	case tooDeep(value):
 		return &Error{Detail: fmt.Sprintf("the body is nested deeper than %d levels", maxDepth)}
@@ -301,8 +301,9 @@ func next(rest *string) (value string, ok bool) {
 
 func trim(b []byte) []byte { return bytes.Trim(b, blank) }
 
-// loneSurrogate reports whether valid JSON has an escape for half a surrogate pair, which encoding/json replaces.
-func loneSurrogate(value []byte) bool {
+// HasLoneSurrogate reports whether valid JSON has an escape for half a surrogate
+// pair, which encoding/json replaces.
+func HasLoneSurrogate(value []byte) bool {
 	// Valid JSON has backslashes in strings only.
 	for {
 		i := bytes.IndexByte(value, '\\')
