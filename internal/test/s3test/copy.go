@@ -48,10 +48,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if body, err := r.readPayload(maxObjectSize); err != nil {
+	if err := r.checkNoBody("the body of a copy"); err != nil {
 		return err
-	} else if len(body) > 0 {
-		return notImplemented("the body of a copy")
 	}
 	from, err := s.copySource(w.Header(), headers)
 	if err != nil {
@@ -265,10 +263,8 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if body, err := r.readPayload(maxObjectSize); err != nil {
+	if err := r.checkNoBody("the body of a copy"); err != nil {
 		return err
-	} else if len(body) > 0 {
-		return notImplemented("the body of a copy")
 	}
 	from, err := s.copySource(w.Header(), headers)
 	if err != nil {

@@ -92,10 +92,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 			return notImplemented("the header " + name)
 		}
 	}
-	if body, err := r.readPayload(maxObjectSize); err != nil {
+	if err := r.checkNoBody("the body of a new multipart upload"); err != nil {
 		return err
-	} else if len(body) > 0 {
-		return notImplemented("the body of a new multipart upload")
 	}
 	o, err := newTaggedObject(headers)
 	if err != nil {

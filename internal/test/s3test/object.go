@@ -318,6 +318,15 @@ func (r *request) readPayload(limit int64) ([]byte, error) {
 	return body, checkPayload(r.payloadHash(), body)
 }
 
+// checkNoBody rejects a body where no client sends one. What names the body.
+func (r *request) checkNoBody(what string) error {
+	body, err := r.readPayload(maxObjectSize)
+	if err == nil && len(body) > 0 {
+		err = notImplemented(what)
+	}
+	return err
+}
+
 // readBody reads exactly as many bytes as were declared.
 func (r *request) readBody() ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
