@@ -241,13 +241,18 @@ func (l lifecycle) twice(t *testing.T, key string, replace bool) (second error, 
 			second = uploadErr
 		}
 	}
-	out, err := l.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &l.Bucket, Key: &first})
+	published, err = l.read(t, first)
+	return second, published, err
+}
+
+// read returns the content of an object.
+func (l lifecycle) read(t *testing.T, key string) ([]byte, error) {
+	out, err := l.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &l.Bucket, Key: &key})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer out.Body.Close()
-	published, err = io.ReadAll(out.Body)
-	return second, published, err
+	return io.ReadAll(out.Body)
 }
 
 func (l lifecycle) replaced(t *testing.T) error {
@@ -271,13 +276,18 @@ func (l lifecycle) taken(t *testing.T) error {
 	return nil
 }
 
-// partAgain sends a part, and sends it again with other bytes.
-func (l lifecycle) partAgain(t *testing.T) error {
+// start starts a multipart upload of five bytes.
+func (l lifecycle) start(t *testing.T) (*presign.Multipart, error) {
 	signer, err := l.signer(nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	return signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+}
+
+// partAgain sends a part, and sends it again with other bytes.
+func (l lifecycle) partAgain(t *testing.T) error {
+	m, err := l.start(t)
 	if err != nil {
 		return err
 	}
@@ -294,23 +304,15 @@ func (l lifecycle) partAgain(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	out, err := l.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &l.Bucket, Key: &object.Key})
-	if err != nil {
-		return err
+	body, err := l.read(t, object.Key)
+	if err == nil && string(body) != "other" {
+		err = fmt.Errorf("%q is published", body)
 	}
-	defer out.Body.Close()
-	if body, err := io.ReadAll(out.Body); err != nil || string(body) != "other" {
-		return fmt.Errorf("%q is published: %w", body, err)
-	}
-	return nil
+	return err
 }
 
 func (l lifecycle) aborted(t *testing.T) error {
-	signer, err := l.signer(nil)
-	if err != nil {
-		return err
-	}
-	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	m, err := l.start(t)
 	if err != nil {
 		return err
 	}
