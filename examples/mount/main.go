@@ -112,7 +112,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 func newService(client *s3.Client, bucket string, users accounts, page string) (http.Handler, error) {
 	sessions := scs.New() // in memory; it has stores for databases
 	// A service behind HTTPS sets sessions.Cookie.Secure. This one speaks plain HTTP.
-	logger := slog.Default()
 
 	// Both handlers call authenticate before they read anything else.
 	authenticate := func(r *http.Request) (string, error) {
@@ -131,45 +130,11 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 	if len(secret) == 0 {
 		secret = []byte(rand.Text() + rand.Text()) // A service that restarts or has replicas must set it.
 	}
-	avatarSigner, err := presign.NewSigner(client, bucket, presign.Policy{
-		Prefix:  "avatars/",
-		Types:   []string{"image/png", "image/jpeg"},
-		MaxSize: 1 << 20,
-		Headers: map[string]string{
-			"Content-Disposition": "inline",
-			"Cache-Control":       "no-cache", // Browsers then show a new avatar at once.
-		},
-		Replace: true,
-	}, presign.WithoutForms(), presign.WithSecret(secret), presign.WithLogger(logger.With("uploads", "avatars")))
+	avatars, err := newAvatars(client, bucket, secret, authenticate)
 	if err != nil {
 		return nil, err
 	}
-	avatars, err := presign.NewHandler(avatarSigner, authenticate,
-		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "avatars/" + u.Owner // Without a slash at its end, Key names the object.
-			return nil
-		}))
-	if err != nil {
-		return nil, err
-	}
-
-	documentSigner, err := presign.NewSigner(client, bucket, presign.Policy{
-		Prefix: "documents/",
-		Types: []string{
-			"application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-			"text/plain", "text/csv",
-		},
-		MaxSize:  50 << 20,
-		Checksum: types.ChecksumAlgorithmSha256,
-	}, presign.WithSecret(secret), presign.WithLogger(logger.With("uploads", "documents")))
-	if err != nil {
-		return nil, err
-	}
-	documents, err := presign.NewHandler(documentSigner, authenticate,
-		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "documents/" + u.Owner + "/" // The library adds a random part and the name of the file.
-			return nil
-		}))
+	documents, err := newDocuments(client, bucket, secret, authenticate)
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +162,58 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		return nil, err
 	}
 	return pages.Wrap(sessions.LoadAndSave(mux)), nil
+}
+
+// An authenticator returns the user who sent a request.
+type authenticator func(*http.Request) (string, error)
+
+// newAvatars returns the handler of avatars.
+func newAvatars(
+	client *s3.Client, bucket string, secret []byte, authenticate authenticator,
+) (*presign.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, presign.Policy{
+		Prefix:  "avatars/",
+		Types:   []string{"image/png", "image/jpeg"},
+		MaxSize: 1 << 20,
+		Headers: map[string]string{
+			"Content-Disposition": "inline",
+			"Cache-Control":       "no-cache", // Browsers then show a new avatar at once.
+		},
+		Replace: true,
+	}, presign.WithoutForms(), presign.WithSecret(secret),
+		presign.WithLogger(slog.Default().With("uploads", "avatars")))
+	if err != nil {
+		return nil, err
+	}
+	return presign.NewHandler(signer, authenticate,
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = "avatars/" + u.Owner // Without a slash at its end, Key names the object.
+			return nil
+		}))
+}
+
+// newDocuments returns the handler of documents.
+func newDocuments(
+	client *s3.Client, bucket string, secret []byte, authenticate authenticator,
+) (*presign.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, presign.Policy{
+		Prefix: "documents/",
+		Types: []string{
+			"application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+			"text/plain", "text/csv",
+		},
+		MaxSize:  50 << 20,
+		Checksum: types.ChecksumAlgorithmSha256,
+	}, presign.WithSecret(secret),
+		presign.WithLogger(slog.Default().With("uploads", "documents")))
+	if err != nil {
+		return nil, err
+	}
+	return presign.NewHandler(signer, authenticate,
+		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+			u.Key = "documents/" + u.Owner + "/" // The library adds a random part and the name of the file.
+			return nil
+		}))
 }
 
 // accounts are the users of the service. Their names are part of keys, so they
