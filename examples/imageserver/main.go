@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -72,14 +73,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer listener.Close()
-	if !arguments.Local(listener) {
-		switch {
-		case *local:
-			return fmt.Errorf("-addr must be on this machine with -local, got %s", *addr)
-		case !*exposed:
-			return fmt.Errorf("-addr must be on this machine, got %s: there is no authentication, so anyone could upload and replace "+
-				"images; -insecure-without-authentication allows it", *addr)
-		}
+	if err := checkAddress(listener, *addr, *local, *exposed); err != nil {
+		return err
 	}
 
 	var waits []func() error
@@ -110,7 +105,27 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
+	fmt.Fprintf(stdout, banner, *bucket, *credentials, listener.Addr())
+	return interrupt.Serve(ctx, newServer(service), listener, waits...)
+}
+
+// checkAddress returns an error if other machines can reach the service, unless
+// exposed allows it.
+func checkAddress(listener net.Listener, addr string, local, exposed bool) error {
+	switch {
+	case arguments.Local(listener):
+		return nil
+	case local:
+		return fmt.Errorf("-addr must be on this machine with -local, got %s", addr)
+	case !exposed:
+		return fmt.Errorf("-addr must be on this machine, got %s: there is no authentication, so anyone could upload and replace "+
+			"images; -insecure-without-authentication allows it", addr)
+	}
+	return nil
+}
+
+func newServer(service http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           service,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -118,8 +133,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-	fmt.Fprintf(stdout, banner, *bucket, *credentials, listener.Addr())
-	return interrupt.Serve(ctx, server, listener, waits...)
 }
 
 const banner = `WARNING: no authentication. Anyone who reaches this can upload and replace images, and so can any web
