@@ -18,16 +18,47 @@ import (
 // signingRole looks what the role that signs may do beside uploading. It asks for what cannot succeed, or does no harm.
 func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []Finding {
 	if p.signing == p.store {
-		f := Finding{What: "role that signs", State: Info, Detail: "it completes uploads as well, which is safe at this store"}
-		for _, c := range constraints {
-			if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
-				f.State, f.Rights = Wrong, true
-				f.Detail = "it completes uploads as well, so that a grant reads what it may read: use two roles, -profile and -store-profile"
-			}
-		}
-		return []Finding{f}
+		return []Finding{judgeSharedRole(constraints)}
 	}
 	const what = "role that signs"
+	var may, unknown []string
+	for _, try := range p.listForbidden(ctx) {
+		switch answer, err := conformance.AnswerOf(try.do()); {
+		case err != nil || answer.Status >= http.StatusInternalServerError:
+			unknown = append(unknown, try.what)
+		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
+			may = append(may, try.what)
+		}
+	}
+	switch {
+	case len(may) > 0:
+		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else", true}}
+	case len(unknown) > 0:
+		return []Finding{{What: what, State: Unknown, Detail: "the store did not say whether it may " + strings.Join(unknown, ", ")}}
+	}
+	return []Finding{{What: what, State: Good, Detail: "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
+}
+
+// judgeSharedRole reports whether one role may both sign and complete uploads.
+func judgeSharedRole(constraints []Constraint) Finding {
+	f := Finding{What: "role that signs", State: Info, Detail: "it completes uploads as well, which is safe at this store"}
+	for _, c := range constraints {
+		if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
+			f.State, f.Rights = Wrong, true
+			f.Detail = "it completes uploads as well, so that a grant reads what it may read: use two roles, -profile and -store-profile"
+		}
+	}
+	return f
+}
+
+// An attempt is a call to the store, and what it does.
+type attempt struct {
+	what string
+	do   func() error
+}
+
+// listForbidden returns calls that the role that signs must not be allowed.
+func (p *patient) listForbidden(ctx context.Context) []attempt {
 	private, none := p.uploads()+"private", p.uploads()+"none"
 	put := func(key string) error {
 		// Rights come before digests, and this is not that of the body.
@@ -36,10 +67,7 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 		})
 		return err
 	}
-	tries := []struct {
-		what string
-		do   func() error
-	}{
+	tries := []attempt{
 		{"read objects", func() error {
 			out, err := p.signing.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.bucket, Key: &private})
 			if err == nil {
@@ -58,27 +86,9 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 		{"put objects elsewhere", func() error { return put(p.own + "elsewhere") }},
 	}
 	if p.final != "" {
-		tries = append(tries, struct {
-			what string
-			do   func() error
-		}{"put objects where the published ones are", func() error { return put(p.published() + "none") }})
+		tries = append(tries, attempt{"put objects where the published ones are", func() error { return put(p.published() + "none") }})
 	}
-	var may, unknown []string
-	for _, try := range tries {
-		switch answer, err := conformance.AnswerOf(try.do()); {
-		case err != nil || answer.Status >= http.StatusInternalServerError:
-			unknown = append(unknown, try.what)
-		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
-			may = append(may, try.what)
-		}
-	}
-	switch {
-	case len(may) > 0:
-		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else", true}}
-	case len(unknown) > 0:
-		return []Finding{{What: what, State: Unknown, Detail: "the store did not say whether it may " + strings.Join(unknown, ", ")}}
-	}
-	return []Finding{{What: what, State: Good, Detail: "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
+	return tries
 }
 
 // storeRole completes uploads with the role of the store.
@@ -88,55 +98,9 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 		what, good string
 		do         func() error
 	}{
-		{"role of the store: files", "completes and publishes uploads", func() error {
-			grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
-			if err != nil {
-				return err
-			}
-			if err := p.send(grant); err != nil {
-				return err
-			}
-			object, err := signer.CompleteForAnyOwner(ctx, grant.Key)
-			if err != nil {
-				return err
-			}
-			if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
-				_, text := said(err)
-				return fmt.Errorf("delete %q: %s", object.Key, text)
-			}
-			return nil
-		}},
-		{"role of the store: parts", "starts, lists, completes and aborts multipart uploads", func() error {
-			m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor"})
-			if err != nil {
-				return err
-			}
-			grant, err := m.SignPart(ctx, presign.Part{Number: 1})
-			if err == nil {
-				err = p.send(grant)
-			}
-			if err == nil {
-				_, err = m.Complete(ctx, nil)
-			}
-			if err != nil {
-				return errors.Join(err, m.Abort(context.WithoutCancel(ctx)))
-			}
-			if m, err = signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: 1, Owner: "doctor"}); err != nil {
-				return err
-			}
-			return m.Abort(ctx)
-		}},
-		{"role of the store: absence", "gets 404 if there is no object", func() error {
-			_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
-			answer, text := said(err)
-			switch answer.Status {
-			case http.StatusNotFound:
-				return nil
-			case http.StatusForbidden:
-				return fmt.Errorf("the store must answer 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
-			}
-			return fmt.Errorf("the store must answer 404 for a missing object, got %s", text)
-		}},
+		{"role of the store: files", "completes and publishes uploads", func() error { return p.completeFile(ctx, signer) }},
+		{"role of the store: parts", "starts, lists, completes and aborts multipart uploads", func() error { return p.completeParts(ctx, signer) }},
+		{"role of the store: absence", "gets 404 if there is no object", func() error { return p.checkAbsence(ctx) }},
 	} {
 		f := Finding{What: try.what, State: Good, Detail: try.good}
 		if err := try.do(); err != nil {
@@ -146,6 +110,61 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 		found = append(found, f)
 	}
 	return found
+}
+
+// completeFile uploads, completes and deletes a file.
+func (p *patient) completeFile(ctx context.Context, signer *presign.Signer) error {
+	grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
+	if err != nil {
+		return err
+	}
+	if err := p.send(grant); err != nil {
+		return err
+	}
+	object, err := signer.CompleteForAnyOwner(ctx, grant.Key)
+	if err != nil {
+		return err
+	}
+	if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
+		_, text := said(err)
+		return fmt.Errorf("delete %q: %s", object.Key, text)
+	}
+	return nil
+}
+
+// completeParts completes a multipart upload and aborts another.
+func (p *patient) completeParts(ctx context.Context, signer *presign.Signer) error {
+	m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor"})
+	if err != nil {
+		return err
+	}
+	grant, err := m.SignPart(ctx, presign.Part{Number: 1})
+	if err == nil {
+		err = p.send(grant)
+	}
+	if err == nil {
+		_, err = m.Complete(ctx, nil)
+	}
+	if err != nil {
+		return errors.Join(err, m.Abort(context.WithoutCancel(ctx)))
+	}
+	if m, err = signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: 1, Owner: "doctor"}); err != nil {
+		return err
+	}
+	return m.Abort(ctx)
+}
+
+// checkAbsence checks that the store returns 404 if there is no object.
+func (p *patient) checkAbsence(ctx context.Context) error {
+	_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
+	answer, text := said(err)
+	switch answer.Status {
+	case http.StatusNotFound:
+		return nil
+	case http.StatusForbidden:
+		return fmt.Errorf("the store must answer 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
+	}
+	return fmt.Errorf("the store must answer 404 for a missing object, got %s", text)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
