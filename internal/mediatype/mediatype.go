@@ -24,7 +24,7 @@ const (
 // Parse returns s as "type/subtype" in lower case and drops its parameters. It
 // accepts every media type that is valid by RFC 9110, and surrounding white
 // space. It rejects lists, wildcards, and parameters that are not name=value,
-// because a browser could read another type from them, or none.
+// because a browser could read another type or none.
 //
 // See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 and
 // https://mimesniff.spec.whatwg.org/#parsing-a-mime-type.
@@ -161,13 +161,13 @@ func ParsePattern(s string) (string, error) {
 	}
 	switch typ, err := Parse(pattern); {
 	case err != nil || typ != pattern:
-		return "", fmt.Errorf(`%.40q is not a type such as "image/png", nor "image/*" or "*/*"`, s)
+		return "", fmt.Errorf(`must be a type such as "image/png", or "image/*" or "*/*", got %.40q`, s)
 	case all && Active(typ):
-		return "", fmt.Errorf("%q admits nothing: content that may carry scripts has to be named by its exact type", s)
+		return "", fmt.Errorf("must name types in full if browsers run them, got the pattern %q, which allows nothing", s)
 	case all:
 		return kind + "/*", nil
 	case Never(typ):
-		return "", fmt.Errorf("%q leaves it to the browser to guess what the file is", s)
+		return "", fmt.Errorf("must not be a type for which browsers guess, got %q", s)
 	}
 	return pattern, nil
 }

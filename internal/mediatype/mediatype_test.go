@@ -104,12 +104,12 @@ func TestParsePattern(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	for in, want := range map[string]string{
-		"": "is not a type", "*": "is not a type", "image": "is not a type", "image/": "is not a type",
-		"*/png": "is not a type", "image/p*": "is not a type", "/*": "is not a type", "image/*/*": "is not a type",
-		"*/*/*": "is not a type", "image/png;q=1": "is not a type", " image/png": "is not a type", ".png": "is not a type",
-		"image/*;q=1": "is not a type", "image/png,image/gif": "is not a type", "im age/*": "is not a type",
-		"unknown/unknown": "to the browser", "Application/Unknown": "to the browser",
-		"multipart/*": "admits nothing", "message/*": "admits nothing",
+		"": "must be a type such as", "*": "must be a type such as", "image": "must be a type such as", "image/": "must be a type such as",
+		"*/png": "must be a type such as", "image/p*": "must be a type such as", "/*": "must be a type such as", "image/*/*": "must be a type such as",
+		"*/*/*": "must be a type such as", "image/png;q=1": "must be a type such as", " image/png": "must be a type such as", ".png": "must be a type such as",
+		"image/*;q=1": "must be a type such as", "image/png,image/gif": "must be a type such as", "im age/*": "must be a type such as",
+		"unknown/unknown": "for which browsers guess", "Application/Unknown": "for which browsers guess",
+		"multipart/*": "which allows nothing", "message/*": "which allows nothing",
 	} {
 		got, err := ParsePattern(in)
 		require.ErrorContains(t, err, want, "%q", in)

@@ -19,10 +19,10 @@ import (
 
 // Errors that the methods about multipart uploads wrap.
 var (
-	ErrExists    = errors.New("an object exists already")
+	ErrExists    = errors.New("an object already exists")
 	ErrNoUpload  = errors.New("the multipart upload does not exist")
 	ErrDead      = errors.New("the multipart upload can never be completed")
-	ErrBadDigest = errors.New("the checksum is not that of the parts")
+	ErrBadDigest = errors.New("the checksum does not match the parts")
 )
 
 const (
@@ -30,25 +30,28 @@ const (
 	abortPause    = 200 * time.Millisecond // before the first repetition, then twice as long each time
 )
 
-// Upload is a multipart upload.
+// An Upload is a multipart upload.
 type Upload struct {
 	Key, ID string
 
-	// Header holds the headers of its object. Those that S3 wants on every request about it are sent with each.
+	// Header holds the headers of its object. The headers that S3 requires on
+	// every request are sent with each.
 	Header map[string]string
 }
 
-// Part is a part that has arrived.
+// A Part is a part that has arrived.
 type Part struct {
 	Number         int
 	Size           int64
 	ETag, Checksum string // the checksum is empty unless the upload was created for its algorithm
 }
 
-// Whole is the checksum of all bytes of an object, in base64. S3 has it of a multipart upload for CRCs alone.
+// A Whole is the checksum of all bytes of an object, in base64. For a multipart
+// upload, S3 computes CRCs only.
 type Whole struct{ Algorithm, Value string }
 
-// CreateUpload begins a multipart upload of an object with these metadata and headers, as on a PUT.
+// CreateUpload starts a multipart upload of an object with these metadata and
+// headers, as on a PUT.
 func (s Store) CreateUpload(
 	ctx context.Context, key string, header, metadata map[string]string, algorithm string,
 ) (*Upload, error) {
@@ -58,27 +61,27 @@ func (s Store) CreateUpload(
 	}
 	out, err := s.Client.CreateMultipartUpload(ctx, input, setHeaders(header))
 	if err == nil && aws.ToString(out.UploadId) == "" {
-		err = errors.New("the store does not tell the upload's ID")
+		err = errors.New("the store returned no upload ID")
 	}
 	if err != nil {
-		return nil, failure("begin the upload of", key, err)
+		return nil, failure("start the upload of", key, err)
 	}
 	return &Upload{Key: key, ID: *out.UploadId, Header: header}, nil
 }
 
-// Parts returns the parts with larger numbers than after that have arrived, in
-// order, as many as the store returns at once. If next is not 0, those with larger
-// numbers than next follow. Some stores also list parts that were replaced: the
-// latest part of a number is the first.
+// Parts returns one page of the parts that have arrived, in order, from the first
+// number above after. If next is not 0, more parts have numbers above next. Some
+// stores also list parts that were replaced: the latest part of a number is the
+// first.
 func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	if after > 0 {
 		input.PartNumberMarker = aws.String(strconv.Itoa(after))
 	}
 	out, err := s.Client.ListParts(ctx, input, setHeaders(objectheader.EveryRequest(u.Header)))
-	// A proxy's page is no list of parts, and reads like an empty one.
+	// The page of a proxy is read as an empty list.
 	if err == nil && aws.ToString(out.UploadId) != u.ID && (out.UploadId != nil || aws.ToString(out.Key) != u.Key) {
-		err = errors.New("the store answers with no list of its parts")
+		err = errors.New("the store did not return a list of the parts")
 	}
 	if err != nil {
 		return nil, 0, u.failure("list", err)
@@ -88,7 +91,7 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	for _, p := range out.Parts {
 		number := int(aws.ToInt32(p.PartNumber))
 		if number < last || number == after && after > 0 {
-			return nil, 0, u.failure("list", errors.New("the store does not list parts in order"))
+			return nil, 0, u.failure("list", errors.New("the store did not list the parts in order"))
 		}
 		part := Part{Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Checksum: partChecksum(p, algorithm)}
 		first := len(parts)
@@ -133,10 +136,15 @@ func partChecksum(p types.Part, algorithm string) string {
 	}[algorithm])
 }
 
-// CompleteUpload makes an object of these parts, which have that many bytes together and that checksum, if it is not
-// nil. ErrExists: there is an object and replace is not set. ErrDead: there was one meanwhile. ErrChanged: a part has
-// changed. After any error but these the object may be there nevertheless; ErrNoUpload is what S3 says then of the next
-// attempt.
+// CompleteUpload makes an object of these parts. Their total size must be size,
+// and their checksum whole, unless whole is nil. It returns
+//   - ErrExists if an object has the key and replace is not set,
+//   - ErrDead if another object had the key during the upload,
+//   - ErrChanged if a part was replaced, and
+//   - ErrBadDigest if the checksum differs.
+//
+// After any other error the object might exist. The next attempt then returns
+// ErrNoUpload.
 func (s Store) CompleteUpload(
 	ctx context.Context, u *Upload, parts []Part, size int64, whole *Whole, replace bool,
 ) error {
@@ -146,7 +154,7 @@ func (s Store) CompleteUpload(
 	}
 	for _, p := range parts {
 		part := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: &p.ETag}
-		if whole != nil { // S3 does not ask for these beside that of the whole, versitygw 1.8 does
+		if whole != nil { // versitygw 1.8 requires the checksums of the parts, but S3 does not.
 			switch sum := optional(p.Checksum); whole.Algorithm {
 			case "CRC32":
 				part.ChecksumCRC32 = sum
@@ -167,8 +175,8 @@ func (s Store) CompleteUpload(
 		header["x-amz-checksum-"+strings.ToLower(whole.Algorithm)] = whole.Value
 	}
 	out, err := s.Client.CompleteMultipartUpload(ctx, input, setHeaders(header))
-	if err == nil && aws.ToString(out.Key) == "" { // Ceph 16.2 does not tell the ETag
-		err = errors.New("the store does not tell the key of what it became")
+	if err == nil && aws.ToString(out.Key) == "" { // Ceph 16.2 returns no ETag.
+		err = errors.New("the store returned no key of the completed object")
 	}
 	if err == nil {
 		return nil
@@ -186,8 +194,9 @@ func (s Store) CompleteUpload(
 	return u.failure("complete", err)
 }
 
-// AbortUpload aborts an upload, again until nothing of it is left: a part that is on its way meanwhile arrives. An
-// upload that is not there is not an error.
+// AbortUpload aborts an upload. It repeats that until no part is left, because a
+// part that is being sent can still arrive. It returns nil if the upload does not
+// exist.
 func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 	for attempt := range abortAttempts {
 		if attempt > 0 {
@@ -213,7 +222,7 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 			return nil // Some stores list an upload that has ended.
 		}
 	}
-	return u.failure("abort", fmt.Errorf("the store still lists it after %d attempts", abortAttempts))
+	return u.failure("abort", fmt.Errorf("the store still lists the upload after %d attempts", abortAttempts))
 }
 
 // AbortUploads aborts all uploads to a key.
@@ -231,7 +240,8 @@ func (s Store) AbortUploads(ctx context.Context, key string, header map[string]s
 	return err
 }
 
-// failure says of which upload the error is, if there is one, and whether it is there at all.
+// failure adds the key of the upload to err. It wraps ErrNoUpload if the upload
+// does not exist. It returns nil if err is nil.
 func (u *Upload) failure(what string, err error) error {
 	if err == nil {
 		return nil

@@ -111,7 +111,7 @@ func TestAbortGivesUp(t *testing.T) {
 			})}
 		})
 		started := time.Now()
-		require.ErrorContains(t, s.AbortUpload(context.Background(), u), "still lists it after 5 attempts")
+		require.ErrorContains(t, s.AbortUpload(context.Background(), u), "still lists the upload after 5 attempts")
 		require.Equal(t, 3*time.Second, time.Since(started))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
