@@ -26,21 +26,20 @@ import (
 //
 // The names AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and
 // AWS_CREDENTIAL_EXPIRATION are accepted as well. Each name can end in _SESS.
-// Other names are ignored. Two names with different values for one thing are an
-// error.
+// Other names are ignored. Retrieve returns an error if two names for the same
+// value differ.
 //
-// TOKEN is required for the credentials of a session. EXPIRATION is their end,
-// in the form of RFC 3339. Without it, the lifetime of grants cannot be cut to
-// that of the credentials, so a token without EXPIRATION is logged as a
-// warning.
+// TOKEN is required for the credentials of a session. EXPIRATION is the time at
+// which they expire, as in RFC 3339. Without it, the lifetime of grants cannot
+// be limited to that of the credentials, so Logger receives a warning.
 //
 // # Renewal
 //
 // Retrieve checks the file with one stat at most once a second. While the
 // present credentials have 30 seconds or more left, new ones are used after two
-// checks in a row have read the same content. The file can be renamed over,
-// rewritten in place, or reached by a symbolic link that is turned. Replace it
-// at least a minute before the credentials end.
+// checks in a row have read the same content. The file can be replaced by a
+// rename, rewritten in place, or be a symbolic link that changes. Replace it at
+// least a minute before the credentials expire.
 //
 // If the file is not usable, the last good credentials stay and a warning is
 // logged. They are returned even after they have expired; a Signer then returns
@@ -82,9 +81,9 @@ func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 // callers that are in a role already.
 //
 // If STS fails, the next attempt follows after 5 to 30 seconds, and the last
-// session is used until it ends. Without a session, callers wait for one
-// attempt together, each as long as its context allows. The attempt continues
-// without the caller that started it, for at most 30 seconds. No goroutine runs
+// session is used until it ends. Without a session, all callers wait for
+// the same attempt, each as long as its context allows. The attempt continues
+// after its caller has left, for at most 30 seconds. No goroutine runs
 // between attempts.
 //
 // TokenProvider, for MFA, is called at every renewal. Logger receives a warning

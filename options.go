@@ -169,10 +169,10 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 // multipart uploads. The client of NewSigner then only signs, and its
 // credentials need s3:PutObject under Policy.Prefix alone.
 //
-// Outside AWS, use two separate roles: several stores honor an unsigned
-// x-amz-copy-source on a presigned PUT, with which a grant reads whatever the
-// role that signed may read. Without WithStore, the client of NewSigner does
-// both.
+// Outside AWS, use two separate roles. Several stores honor an unsigned
+// x-amz-copy-source on a presigned PUT: the holder of a grant can then read
+// everything that the signing role may read. Without WithStore, the client of
+// NewSigner does both.
 func WithStore(client *s3.Client) SignerOption {
 	return func(o *signerOptions) error {
 		if client == nil {
@@ -197,10 +197,10 @@ func WithStore(client *s3.Client) SignerOption {
 //	WithSecret([]byte(os.Getenv("KEY"))) // rejected if the variable is not set
 //
 // The seal is also bound to the endpoint's host, the bucket, Policy.Prefix and
-// Policy.FinalPrefix: only a Signer with the same ones, WithPublicEndpoint
-// included, can complete an upload. Signers with different policies should not
-// share prefixes. If they do, an upload that one has granted is rejected by the
-// other unless its Policy allows it too.
+// Policy.FinalPrefix. Only a Signer with the same values, including
+// WithPublicEndpoint, can complete an upload. Signers with different policies
+// should not share prefixes. If they do, a Signer rejects uploads of another
+// Signer that its own Policy does not allow.
 func WithSecret(keys ...[]byte) SignerOption {
 	return func(o *signerOptions) error {
 		o.secrets = append([][]byte{}, keys...)
@@ -239,11 +239,11 @@ func WithoutForms() SignerOption {
 	}
 }
 
-// WithProfile sets what the store was found to enforce. "doctor -json" of
-// examples/doctor prints such a profile. NewSigner then rejects a Policy that
-// relies on a constraint which the store does not enforce, and names the
-// constraint and the way out. It also rejects a profile of another host or
-// bucket. What a profile does not say rejects nothing.
+// WithProfile sets a profile of the constraints that the store enforces. "doctor
+// -json" of examples/doctor prints it. NewSigner then rejects a Policy that
+// relies on a constraint which the store does not enforce. Its error names the
+// constraint and what to do instead. NewSigner also rejects a profile of another
+// host or bucket. It does not check constraints that are not in the profile.
 //
 // Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are recognized
 // by their host names, and need no profile.
@@ -256,7 +256,8 @@ func WithProfile(document []byte) SignerOption {
 	}
 }
 
-// checkProfile returns what the Signer relies on and the store does not enforce.
+// checkProfile returns an error for each constraint that the Signer relies on and
+// the store does not enforce.
 func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket string, twoRoles bool) (faults []error) {
 	needs := profile.Needs{
 		Forms: !o.withoutForms && e.NoForms == "" && r.Formless == "", Large: r.MaxSize > s3limit.RequestSize,
@@ -307,15 +308,15 @@ func WithLogger(logger *slog.Logger) SignerOption {
 //   - return an error that consists of *[Violation]s alone to reject and delete it,
 //   - return [ErrPending] to keep it without publishing it: a later completion
 //     calls the function again, or
-//   - return any other error: a failure, which keeps it. A violation joined with
-//     another error is a failure.
+//   - return any other error to report a failure: the upload is kept. A
+//     violation joined with another error is a failure.
 //
 // Its context outlives the request and ends after 10 minutes. It is called at
-// least once for each upload, possibly again and by several replicas. A client
-// waits for it through the Handler for 25 seconds and is then told to ask again.
+// least once for each upload, possibly again and by several replicas. A client of
+// the Handler waits for it for 25 seconds, and then receives ErrPending.
 //
-// Every grant records that its Signer inspects. A Signer without WithInspect
-// returns an error for such an upload. Without Policy.FinalPrefix, an upload can
+// Every grant of this Signer records that it requires an inspection. A Signer
+// without WithInspect returns an error for such an upload. Without Policy.FinalPrefix, an upload can
 // be read before it was inspected.
 func WithInspect(f func(context.Context, *Object) error) SignerOption {
 	return func(o *signerOptions) error {
@@ -331,8 +332,8 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 }
 
 // WithOnComplete sets a function that is called with each completed upload,
-// after it was published and before the client is told. It is called at least
-// once for each, and can be called again, even by several replicas at once:
+// after it was published and before the client receives the response. It is
+// called at least once for each, possibly again and by several replicas at once:
 // Object.GrantID is the same each time. From seven days after Upload.Deadline on,
 // completions return the Object without calling it. Its context outlives the
 // request and ends after 30 seconds. Several functions are called in order until
@@ -340,8 +341,8 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 //
 // The function can set Object.Reply, which the client receives.
 //
-// The function does not reject. If it returns an error, what was published
-// stays, the error is logged, and the client receives status 500, or the
+// The function cannot reject an upload. If it returns an error, the published
+// object stays, the error is logged, and the client receives status 500, or the
 // *[Problem] in the error's chain. The upload can be completed again, which
 // calls the function again.
 func WithOnComplete(f func(context.Context, *Object) error) SignerOption {
@@ -414,10 +415,10 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 	}
 }
 
-// WithUppy adds the routes of Uppy's Companion under /s3/, with which Uppy's
-// AwsS3 plugin uploads with the mount as its endpoint. Pages of trustedOrigins,
-// such as "https://app.example.com", may use them as well as pages of the
-// Handler's own origin.
+// WithUppy adds the routes of Uppy's Companion under /s3/. Uppy's AwsS3 plugin
+// uses them if its endpoint is the URL of the Handler. Pages of the Handler's own
+// origin may use them, and pages of trustedOrigins, such as
+// "https://app.example.com".
 //
 //	WithUppy()                           // pages of the Handler's own origin
 //	WithUppy("https://app.example.com")  // and pages of this origin

@@ -37,12 +37,12 @@ import (
 //	"image/svg+xml"     // types that browsers run must be named in full
 //
 // Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
-// CSS, multipart and their kin) match no pattern: a file of such a type runs
+// CSS, multipart and similar types) match no pattern: a file of such a type runs
 // scripts on the origin that serves it.
 //
 // If application/xml or text/xml is named, files with an unknown extension and
-// without a declared type are granted as that, because browsers declare no type
-// for most dialects of XML.
+// without a declared type are granted as that type, because browsers declare no
+// type for most dialects of XML.
 //
 // # Sizes and lifetime
 //
@@ -60,14 +60,14 @@ import (
 // # Headers
 //
 // With FinalPrefix, headers that give access to an object or change how it is
-// served are set on the published copy only, because nobody has verified the
-// upload yet: ACL (except bucket-owner-full-control), Cache-Control, Expires,
+// served are set on the published copy only, because the upload has not been
+// verified yet: ACL (except bucket-owner-full-control), Cache-Control, Expires,
 // Content-Language, storage class, tags, object lock, "inline" and redirects. The
-// upload has those that concern the request or the bytes: encryption, request
+// upload has the headers that concern the request or the bytes: encryption, request
 // payer, expected owner, Content-Encoding, and Content-Disposition: attachment.
 // The role of the store needs the rights for the headers of the copy.
 //
-// Without FinalPrefix, all are set and signed on the upload. Forms then do not
+// Without FinalPrefix, all headers are set and signed on the upload. Forms then do not
 // support all of them. A client can add Cache-Control, Expires and
 // Content-Language to an upload; the copy drops them, and without FinalPrefix
 // Complete accepts only those that forbid caching.
@@ -95,7 +95,7 @@ type Policy struct {
 	MinSize, MaxSize int64
 
 	// Lifetime is how long a URL or form can be used: 15 minutes by default, at
-	// least a second, at most 7 days. S3 checks it when the upload begins.
+	// least a second, at most 7 days. S3 checks it when the upload starts.
 	Lifetime time.Duration
 
 	// Checksum is the algorithm by which every upload must declare its
@@ -111,7 +111,7 @@ type Policy struct {
 	// is reserved for the stamp.
 	Metadata []string
 
-	// Headers are those of the completed object, by their names on a PUT:
+	// Headers are the headers of the completed object, by their names on a PUT:
 	// Cache-Control, Content-Disposition ("inline", or "attachment", the
 	// default; the file name is added), Content-Encoding, Content-Language,
 	// Expires, and the headers of S3 for storage class, tags, encryption, object
@@ -126,8 +126,8 @@ type Policy struct {
 	// it, every PUT is conditional (If-None-Match: *), and a form is granted
 	// only for keys that cannot be guessed.
 	//
-	// With FinalPrefix, an upload that was granted later replaces one that was
-	// granted earlier, never the other way round. On stores that do not honor
+	// With FinalPrefix, an upload that was granted later replaces an upload that
+	// was granted earlier, but an earlier one never replaces a later one. On stores that do not honor
 	// the conditions of copies, the later copy wins if two uploads are published
 	// at once. Object.Granted lets hooks keep the newest.
 	Replace bool
@@ -145,7 +145,7 @@ func (p *Policy) internal() rules.Policy {
 }
 
 // An Upload describes what a client asks to upload. It may ask for less than
-// the Policy allows; more is a [Violation].
+// the Policy allows; asking for more is a [Violation].
 //
 // # Who sets what
 //
@@ -166,13 +166,13 @@ func (p *Policy) internal() rules.Policy {
 type Upload struct {
 	// Key is set by the service, never by a client. It must start with
 	// Policy.Prefix. If it ends in "/", a random part and the file's name are
-	// added, as they are to Policy.Prefix if Key is empty. Otherwise it is the
-	// key of the object, which several uploads may share: whether they replace
-	// it depends on Policy.Replace.
+	// added. If Key is empty, they are added to Policy.Prefix. Any other Key is
+	// the key of the object. Several uploads may have the same Key;
+	// Policy.Replace decides whether they replace the object.
 	//
-	// A string that becomes part of Key must be fit for one segment: an owner
-	// "a/b" would reach the folder of the owner "a". hex.EncodeToString makes
-	// any string fit.
+	// A string that becomes part of Key must be one segment, without "/": the
+	// owner "a/b" would otherwise write to the folder of the owner "a".
+	// hex.EncodeToString makes one segment of any string.
 	Key string
 
 	// Filename is the name of the file without a path: up to 255 UTF-16 units,
@@ -208,9 +208,9 @@ type Upload struct {
 	Checksum string
 
 	// Metadata is stored with the object as x-amz-meta- headers, under names
-	// that Policy.Metadata lists. Values are printable ASCII. All of it
-	// together with the stamp, which takes 200 to 1,000 bytes, must fit the
-	// 2 KB of S3. Only WithAuthorize adds other names.
+	// that Policy.Metadata lists. Values must be printable ASCII. S3 limits all
+	// metadata to 2 KB, of which the stamp takes 200 to 1,000 bytes. Only
+	// WithAuthorize can add other names.
 	Metadata map[string]string
 
 	// Owner identifies the user for whom the upload is granted, in up to 128
@@ -219,8 +219,9 @@ type Upload struct {
 	Owner string
 
 	// Redirect is the URL to which a plain HTML form sends the browser after
-	// the upload. S3 adds the query parameters bucket, key and etag, none of
-	// which proves anything. The service sets it, and only for forms.
+	// the upload. S3 adds the query parameters bucket, key and etag, which do
+	// not prove that the upload happened. The service sets Redirect, and only
+	// for forms.
 	Redirect string
 
 	// GrantID identifies the grant from authorization to completion: 32 hex
@@ -340,7 +341,7 @@ func isViolations(err error) bool {
 // A RejectedError is returned if an upload was rejected and has been deleted.
 // It unwraps to its violations.
 type RejectedError struct {
-	// Object describes the upload as the store had it. Its Key is the key of
+	// Object describes the upload as the store returned it. Its Key is the key of
 	// the upload, and Detected is empty.
 	Object *Object
 
