@@ -41,10 +41,10 @@ const retryAfter = 30 * time.Second
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
 // It is immutable and safe for concurrent use. It never redirects. Every error
-// is a [Problem]. The service that mounts it decides in its own way which
-// origins may use it (CORS), how often, and how slowly. A page of another origin
-// needs the method POST, the request headers Content-Type and those that
-// authenticate reads, and the response header Retry-After.
+// is a [Problem]. The service that mounts it is responsible for CORS, rate
+// limits and timeouts. With CORS, a page of another origin needs the method
+// POST, the request headers Content-Type and those that authenticate reads, and
+// the response header Retry-After.
 //
 // # GET /
 //
@@ -69,7 +69,7 @@ const retryAfter = 30 * time.Second
 //
 // Grants up to 100 PUTs and forms. The request is {"uploads": […]}, with what
 // POST / takes, as JSON. The response is {"results": […]}: a Grant or a
-// [Problem] for each upload, in order. One that is rejected does not affect the
+// [Problem] for each upload, in order. A rejected upload does not affect the
 // others. The function of WithAuthorize is called for one upload after another,
 // so a limit on the rate of grants belongs there and not around the Handler. If
 // the credentials fail, it is not called for the rest.
@@ -90,9 +90,9 @@ const retryAfter = 30 * time.Second
 //
 // Verifies an upload, publishes it and calls the functions of WithOnComplete.
 // The request is JSON: {"key": …}, or {"id": …} for a multipart upload, with
-// "parts" ([{"number", "etag", "size", "checksum"}]) if the store has others.
-// The response is the [Object]. Only the owner of the grant can complete an
-// upload; for others the response is 404.
+// "parts" ([{"number", "etag", "size", "checksum"}]) if the store has other
+// parts. The response is the [Object]. Only the owner of the grant can complete
+// an upload; for others the response is 404.
 //
 // # POST /abort
 //
@@ -103,14 +103,15 @@ const retryAfter = 30 * time.Second
 //
 // With [WithUppy], these routes speak the protocol of Companion: Uppy's AwsS3
 // plugin uploads small files by form and large ones as multipart uploads.
-// Members and parameters that these routes do not know are ignored. The
-// uploadId that Uppy receives is [Multipart].ID. The names of file metadata that
-// the Policy lists are kept and others dropped. An app that adds size (and
-// partSize, if it sets Uppy's getChunkSize) to the metadata has each part signed
-// for its exact length; one that adds checksum satisfies Policy.Checksum. When
-// Uppy has uploaded a file, the app calls POST /complete with the key that Uppy
-// reports. A multipart upload has been completed before; the call returns the
-// Object and calls the functions of WithOnComplete once more.
+// Unknown members and parameters are ignored. The uploadId that Uppy receives
+// is [Multipart].ID. File metadata is kept under names that the Policy lists,
+// and dropped under other names. An app that adds size (and partSize, if it
+// sets Uppy's getChunkSize) to the metadata has each part signed for its exact
+// length. An app that adds checksum satisfies Policy.Checksum.
+//
+// When Uppy has uploaded a file, the app calls POST /complete with the key that
+// Uppy reports. A multipart upload is already complete by then: the call
+// returns the Object, and calls the functions of WithOnComplete again.
 type Handler struct {
 	signer       *Signer
 	authenticate func(*http.Request) (owner string, err error)
@@ -120,7 +121,7 @@ type Handler struct {
 }
 
 // NewHandler returns the HTTP API of signer. It calls authenticate for every
-// request, before it looks at anything but method and path. The result is the
+// request, before it reads anything except method and path. The result is the
 // owner of uploads, a string of 1 to 128 bytes:
 //
 //	func authenticate(r *http.Request) (owner string, err error) {
@@ -227,7 +228,7 @@ func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.
 	r := c.Request
 	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	routes := h.routes(path)
-	// A mux or proxy that has seen the path before takes an encoded slash for a part of a name.
+	// A mux or proxy in front of the Handler treats an encoded slash as a part of a name.
 	if routes == nil || strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
 		err = &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"}
 		if len(path) > 0 && path[0] == "s3" && h.companion == nil {
@@ -361,15 +362,15 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 	return http.StatusOK, results, nil
 }
 
-// acceptOne is accept for one upload of a batch.
+// acceptOne validates one upload of a batch and asks the service for approval.
 func (h *Handler) acceptOne(c *route.Call, q *wire.GrantRequest) (rules.Valid, error) {
 	u, invalid := q.Upload(h.signer.rules, []string{rules.PUT, rules.POST})
 	u.Owner = c.Owner
 	return h.acceptScript(c, u, invalid)
 }
 
-// acceptScript is accept for clients that are scripts. It drops the redirect,
-// which is for pages without one.
+// acceptScript calls accept for a client that is a script. It drops the
+// redirect, which only plain HTML forms follow.
 func (h *Handler) acceptScript(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error) {
 	return h.accept(c, u, invalid, false)
 }
@@ -518,15 +519,15 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 	return http.StatusOK, publicObject(result.Object), nil
 }
 
-// answerEarly returns a context for a completion. If it takes longer than a client
-// and the proxies before it wait, the client is told to ask again, and the
+// answerEarly returns a context for a completion. If the completion takes
+// longer than clients and proxies wait, the caller receives ErrPending and the
 // completion continues.
 func answerEarly(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, answerTime, completion.ErrEarly)
 }
 
-// completeParts completes a multipart upload for Uppy, which must not be told to
-// ask again once the store has the object.
+// completeParts completes a multipart upload for Uppy. Uppy must not receive
+// ErrPending once the store has the object, because it cannot ask again.
 func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*companion.Completed, error) {
 	ctx, cancel := answerEarly(c.Request.Context())
 	defer cancel()
@@ -555,7 +556,7 @@ type Problem struct {
 	Type   string      // a URI reference; "about:blank" if empty
 	Title  string      // the status text if empty
 	Status int         // an HTTP status from 400 to 599
-	Detail string      // what the client may read of this occurrence
+	Detail string      // the text for the client about this occurrence
 	Errors []Violation // the faults; the first is the message if Detail is empty
 
 	// RetryAfter is when the client should try again. It becomes the header
@@ -565,7 +566,7 @@ type Problem struct {
 	_ struct{}
 }
 
-// Error returns the status and what the client may read.
+// Error returns the status and the message.
 func (p *Problem) Error() string {
 	return "presign: " + strconv.Itoa(p.Status) + " " + p.message()
 }
@@ -692,7 +693,8 @@ func bodyProblem(e *httpbody.Error) *Problem {
 type serviceError struct{ err error }
 
 // newServiceError returns the error of a function that was called for r. If the
-// client has left, that is taken for the cause: drivers often hide it.
+// client has disconnected, it also wraps context.Canceled, because drivers
+// often hide that cause.
 func newServiceError(r *http.Request, err error) error {
 	if r.Context().Err() != nil {
 		err = fmt.Errorf("%w: %w", context.Canceled, err)
@@ -722,7 +724,7 @@ func (h *Handler) problem(c *route.Call, err error) *Problem {
 	return p
 }
 
-// observe reports how a call ended: as kind, or as what its error means.
+// observe reports a call as kind. If kind is empty, the error decides the kind.
 func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	if h.signer.hooks.observer == nil || c.Observed {
 		return
@@ -736,7 +738,7 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	case kind != "":
 	case isRejected:
 		e.Kind, e.Object = "rejected", rejected.Object
-	case c.Upload != nil: // A quota releases what it reserved, whatever has failed.
+	case c.Upload != nil: // A quota must release its reservation after any failure.
 		e.Kind = "not_granted"
 	case p.Status >= 500:
 		e.Kind = "failed"

@@ -239,11 +239,12 @@ func WithoutForms() SignerOption {
 	}
 }
 
-// WithProfile sets a profile of the constraints that the store enforces. "doctor
-// -json" of examples/doctor prints it. NewSigner then rejects a Policy that
-// relies on a constraint which the store does not enforce. Its error names the
-// constraint and what to do instead. NewSigner also rejects a profile of another
-// host or bucket. It does not check constraints that are not in the profile.
+// WithProfile sets a profile of the constraints that the store enforces.
+// "doctor -json" of examples/doctor prints it. NewSigner then rejects a Policy
+// that relies on a constraint which the store does not enforce. Its error names
+// the constraint and what to do instead. NewSigner also rejects a profile of
+// another host or bucket. It does not check constraints that are not in the
+// profile.
 //
 // Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are recognized
 // by their host names, and need no profile.
@@ -256,8 +257,8 @@ func WithProfile(document []byte) SignerOption {
 	}
 }
 
-// checkProfile returns an error for each constraint that the Signer relies on and
-// the store does not enforce.
+// checkProfile returns an error for each constraint that the Signer relies on
+// and the store does not enforce.
 func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket string, twoRoles bool) (faults []error) {
 	needs := profile.Needs{
 		Forms: !o.withoutForms && e.NoForms == "" && r.Formless == "", Large: r.MaxSize > s3limit.RequestSize,
@@ -312,12 +313,12 @@ func WithLogger(logger *slog.Logger) SignerOption {
 //     violation joined with another error is a failure.
 //
 // Its context outlives the request and ends after 10 minutes. It is called at
-// least once for each upload, possibly again and by several replicas. A client of
-// the Handler waits for it for 25 seconds, and then receives ErrPending.
+// least once for each upload, possibly again and by several replicas. A client
+// of the Handler waits for it for 25 seconds, and then receives ErrPending.
 //
 // Every grant of this Signer records that it requires an inspection. A Signer
-// without WithInspect returns an error for such an upload. Without Policy.FinalPrefix, an upload can
-// be read before it was inspected.
+// without WithInspect returns an error for such an upload. Without
+// Policy.FinalPrefix, an upload can be read before it was inspected.
 func WithInspect(f func(context.Context, *Object) error) SignerOption {
 	return func(o *signerOptions) error {
 		switch {
@@ -333,11 +334,11 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 
 // WithOnComplete sets a function that is called with each completed upload,
 // after it was published and before the client receives the response. It is
-// called at least once for each, possibly again and by several replicas at once:
-// Object.GrantID is the same each time. From seven days after Upload.Deadline on,
-// completions return the Object without calling it. Its context outlives the
-// request and ends after 30 seconds. Several functions are called in order until
-// one fails.
+// called at least once for each, possibly again and by several replicas at
+// once: Object.GrantID is the same each time. From seven days after
+// Upload.Deadline on, completions return the Object without calling it. Its
+// context outlives the request and ends after 30 seconds. Several functions are
+// called in order until one fails.
 //
 // The function can set Object.Reply, which the client receives.
 //
@@ -416,8 +417,8 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 }
 
 // WithUppy adds the routes of Uppy's Companion under /s3/. Uppy's AwsS3 plugin
-// uses them if its endpoint is the URL of the Handler. Pages of the Handler's own
-// origin may use them, and pages of trustedOrigins, such as
+// uses them if its endpoint is the URL of the Handler. Pages of the Handler's
+// own origin may use them, and pages of trustedOrigins, such as
 // "https://app.example.com".
 //
 //	WithUppy()                           // pages of the Handler's own origin

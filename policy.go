@@ -37,8 +37,8 @@ import (
 //	"image/svg+xml"     // types that browsers run must be named in full
 //
 // Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
-// CSS, multipart and similar types) match no pattern: a file of such a type runs
-// scripts on the origin that serves it.
+// CSS, multipart and similar types) match no pattern: a file of such a type
+// runs scripts on the origin that serves it.
 //
 // If application/xml or text/xml is named, files with an unknown extension and
 // without a declared type are granted as that type, because browsers declare no
@@ -62,13 +62,14 @@ import (
 // With FinalPrefix, headers that give access to an object or change how it is
 // served are set on the published copy only, because the upload has not been
 // verified yet: ACL (except bucket-owner-full-control), Cache-Control, Expires,
-// Content-Language, storage class, tags, object lock, "inline" and redirects. The
-// upload has the headers that concern the request or the bytes: encryption, request
-// payer, expected owner, Content-Encoding, and Content-Disposition: attachment.
-// The role of the store needs the rights for the headers of the copy.
+// Content-Language, storage class, tags, object lock, "inline" and redirects.
+// The upload has the headers that concern the request or the bytes: encryption,
+// request payer, expected owner, Content-Encoding, and Content-Disposition:
+// attachment. The role of the store needs the rights for the headers of the
+// copy.
 //
-// Without FinalPrefix, all headers are set and signed on the upload. Forms then do not
-// support all of them. A client can add Cache-Control, Expires and
+// Without FinalPrefix, all headers are set and signed on the upload. Forms then
+// do not support all of them. A client can add Cache-Control, Expires and
 // Content-Language to an upload; the copy drops them, and without FinalPrefix
 // Complete accepts only those that forbid caching.
 //
@@ -114,8 +115,8 @@ type Policy struct {
 	// Headers are the headers of the completed object, by their names on a PUT:
 	// Cache-Control, Content-Disposition ("inline", or "attachment", the
 	// default; the file name is added), Content-Encoding, Content-Language,
-	// Expires, and the headers of S3 for storage class, tags, encryption, object
-	// lock, access and redirects. See "Headers" above.
+	// Expires, and the headers of S3 for storage class, tags, encryption,
+	// object lock, access and redirects. See "Headers" above.
 	Headers map[string]string
 
 	// UploadHeaders are set on the upload only, for buckets whose rules require
@@ -126,10 +127,11 @@ type Policy struct {
 	// it, every PUT is conditional (If-None-Match: *), and a form is granted
 	// only for keys that cannot be guessed.
 	//
-	// With FinalPrefix, an upload that was granted later replaces an upload that
-	// was granted earlier, but an earlier one never replaces a later one. On stores that do not honor
-	// the conditions of copies, the later copy wins if two uploads are published
-	// at once. Object.Granted lets hooks keep the newest.
+	// With FinalPrefix, an upload that was granted later replaces an upload
+	// that was granted earlier, but an earlier one never replaces a later one.
+	// On stores that do not honor the conditions of copies, the later copy wins
+	// if two uploads are published at once. Object.Granted lets hooks keep the
+	// newest.
 	Replace bool
 
 	_ struct{}
@@ -341,8 +343,8 @@ func isViolations(err error) bool {
 // A RejectedError is returned if an upload was rejected and has been deleted.
 // It unwraps to its violations.
 type RejectedError struct {
-	// Object describes the upload as the store returned it. Its Key is the key of
-	// the upload, and Detected is empty.
+	// Object describes the upload as the store returned it. Its Key is the key
+	// of the upload, and Detected is empty.
 	Object *Object
 
 	// Violations are the reasons.

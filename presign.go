@@ -9,9 +9,9 @@
 // it verifies the stored object against its grant and publishes it under
 // [Policy].FinalPrefix.
 //
-// # Which function do I want
+// # Which function to call
 //
-// Most services want a [Handler], made from a [Signer] and a function that
+// Most services use a [Handler], made from a [Signer] and a function that
 // authenticates requests:
 //
 //	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
@@ -85,8 +85,8 @@ import (
 // Errors that this package wraps, beside violations. Test for them with
 // errors.Is.
 var (
-	// ErrNotUploaded is returned if no object has this key, or none with a
-	// grant of this Signer and owner.
+	// ErrNotUploaded is returned if no object has this key, or the object has
+	// no grant of this Signer and owner.
 	ErrNotUploaded = completion.ErrNotUploaded
 
 	// ErrExpired is returned if an upload is completed more than 24 hours after
@@ -109,13 +109,14 @@ var (
 	// Ask again.
 	ErrPending = completion.ErrPending
 
-	// ErrInvalidNotification is returned for a document that is no event
-	// notification of a known form. Let the queue move it to its dead letters.
+	// ErrInvalidNotification is returned for a document that is not an event
+	// notification of a known form. The queue should move it to its dead
+	// letters.
 	ErrInvalidNotification = notification.ErrInvalid
 
 	// ErrCredentialsExpiring is returned if the credentials that sign expire in
-	// less than 30 seconds. What they sign expires with them, whatever its own
-	// lifetime.
+	// less than 30 seconds. A grant cannot be used after its credentials have
+	// expired.
 	ErrCredentialsExpiring = credential.ErrExpiring
 )
 
@@ -283,8 +284,7 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 	return publicGrant(&signed), nil
 }
 
-// observeGrant reports how a grant ended: by kind, or as not granted. A quota then
-// releases what it reserved.
+// observeGrant reports a grant as kind, or as not_granted if err is not nil.
 func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Time, u *rules.Upload, key string, err error) {
 	if s.hooks.observer == nil {
 		return
@@ -367,11 +367,12 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 //
 // It compares size, type, file name, metadata, headers and checksum, as the
 // store returns them, with the grant and with the Policy. It compares the first
-// 4 KiB with the type, unless the Policy sets a Content-Encoding. An upload that
-// differs is deleted, and Complete returns a *[RejectedError]. The type of the
-// bytes is a guess: a file can be two things at once, and Complete does not
+// 4 KiB with the type, unless the Policy sets a Content-Encoding. An upload
+// that differs is deleted, and Complete returns a *[RejectedError]. The type of
+// the bytes is a guess: a file can be two things at once, and Complete does not
 // read beyond its beginning. A header that the store has lost is not a fault
-// (several lose Content-Disposition with a form); a published copy has it again.
+// (several stores lose Content-Disposition with a form); a published copy has
+// it again.
 //
 // With FinalPrefix, the verified version is copied to the same key under
 // FinalPrefix. Then the functions of WithOnComplete are called, and the upload
@@ -383,10 +384,10 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 //
 // For other owners' uploads it returns ErrNotUploaded. It also returns
 // ErrExpired, ErrChanged, and errors of the store; after any error it can be
-// called again. An empty owner is an error. Each request to the store has 10
-// seconds. If ctx ends, the completion continues in the background: a copy has 10
-// seconds plus the time for its size at 32 MiB per second. Calls at once for one
-// grant share one completion.
+// called again. An empty owner is an error. Each request to the store can take
+// 10 seconds. If ctx ends, the completion continues in the background: a copy
+// can take 10 seconds plus the time for its size at 32 MiB per second.
+// Concurrent calls for one grant share one completion.
 func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, error) {
 	if owner == "" {
 		return nil, errNoOwner
@@ -425,22 +426,30 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 }
 
 // CompleteNotification completes the uploads that an event notification of the
-// store names, whoever owns them. Body is what a queue delivers: a notification of
-// S3, the same inside SNS, an event of EventBridge, or the forms of MinIO, Ceph and
-// versitygw.
+// store names, for any owner. Body is the message of a queue: a notification of
+// S3, also inside SNS, an event of EventBridge, or a notification of MinIO,
+// Ceph or versitygw.
 //
-// It returns nil for final outcomes, so that the message can be deleted: the
-// upload was completed, or rejected and deleted; it is too late; there is no such
-// object, or it was published before; the object has no stamp of this package; the
-// key is under another prefix; a test event. It returns an error if the message
-// should be delivered again: [ErrPending], a stamp that does not open because the
-// secret differs, an event of another bucket (not compared if the Signer's bucket
-// is an ARN or alias), or a failure, such as that of deleting a rejected upload. It
-// returns [ErrInvalidNotification] for a document of no known form. Errors of
-// several uploads are joined.
+// It returns nil if the message can be deleted, because
+//   - the upload was completed, or rejected and deleted,
+//   - it is too late to complete the upload,
+//   - the object does not exist, or was published before,
+//   - the object has no stamp of this package,
+//   - the key is under another prefix, or
+//   - the message is a test event.
 //
-// Notifications are not authenticated. Whoever can send one can have a pending
-// upload completed, and no more.
+// It returns an error if the message should be delivered again:
+//   - [ErrPending],
+//   - an error for a stamp that does not open because the secret differs,
+//   - an error for an event of another bucket (not compared if the Signer's bucket
+//     is an ARN or alias), or
+//   - a failure, for example to delete a rejected upload.
+//
+// It returns [ErrInvalidNotification] for a document of no known form. Errors
+// of several uploads are joined.
+//
+// Notifications are not authenticated. A sender can cause a pending upload to
+// be completed, but nothing else.
 func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 	if s == nil || s.rules == nil {
 		return errZeroSigner
@@ -477,19 +486,20 @@ func isFinal(err error) bool {
 	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, completion.ErrForeignStamp)
 }
 
-// Sweep makes one pass over what no client has completed. It completes uploads
-// under Policy.Prefix that are older than one minute, deletes uploads of this
-// package whose time to complete is over, and aborts multipart uploads older than
-// their seven days. It never deletes an object whose stamp it cannot open. It
-// needs Policy.FinalPrefix. Several replicas can sweep at once. The client of
-// WithStore needs s3:ListBucket and s3:ListBucketMultipartUploads.
+// Sweep makes one pass over the uploads that no client has completed. It
+// completes uploads under Policy.Prefix that are older than one minute, deletes
+// uploads of this package that can no longer be completed, and aborts multipart
+// uploads after their seven days. It never deletes an object whose stamp it
+// cannot open. It needs Policy.FinalPrefix. Several replicas can sweep at once.
+// The client of WithStore needs s3:ListBucket and
+// s3:ListBucketMultipartUploads.
 //
 // It continues after failures and returns them joined. An upload for which the
 // function of WithInspect returns [ErrPending] is not a failure.
 //
-// A multipart upload becomes an object when a client asks to complete it. If the
-// client dies before that, nobody knows whether all parts have arrived, and Sweep
-// aborts the upload after seven days.
+// A multipart upload becomes an object when a client asks to complete it. If
+// the client dies before that, it is unknown whether all parts have arrived,
+// and Sweep aborts the upload after seven days.
 func (s *Signer) Sweep(ctx context.Context) error {
 	switch {
 	case s == nil || s.rules == nil:
@@ -553,8 +563,9 @@ func (s *Signer) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 // LogValue returns what String returns.
 func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// A Grant is a signed upload: what a client needs for it, and nothing else. It
-// is a secret until it expires: whoever holds it can make the upload.
+// A Grant is a signed upload. It has everything that a client needs to make the
+// upload. It is a secret until it expires, because its holder can make the
+// upload.
 //
 // A Grant marshals to the JSON that the Handler returns. Every other form of
 // printing and logging leaves out its URL, headers and fields. There are two
@@ -625,9 +636,10 @@ func (g Grant) LogValue() slog.Value {
 }
 
 // Request returns the HTTP request that uploads the next size bytes of file,
-// for clients in Go. The Grant comes from a Signer or a Multipart, or is decoded
-// from the Handler's JSON; for the URL of a part, use &Grant{Method: "PUT", URL:
-// …}. S3 answers 200 or 204, with the ETag, if it has stored the file.
+// for clients in Go. The Grant comes from a Signer or a Multipart, or is
+// decoded from the Handler's JSON; for the URL of a part, use &Grant{Method:
+// "PUT", URL: …}. S3 returns 200 or 204, with the ETag, if it has stored the
+// file.
 //
 // The request fails if the file has fewer than size bytes. If the file has more,
 // the rest is not read. The file is read while the request is sent, and is not
@@ -726,10 +738,10 @@ func internalParts(parts []Part) []multipart.Part {
 // follows from the size of the file, and of part.Checksum if it is set.
 // Complete takes the ETag that the store returns for the part.
 //
-// It makes no request if the size of the file is known. Otherwise it checks what
-// has arrived. If that exceeds the granted size, it aborts the upload and
-// returns a violation. It does not sign more than 100 parts beyond those that
-// have arrived.
+// It makes no request if the size of the file is known. Otherwise it checks the
+// parts that have arrived. If they exceed the granted size, it aborts the
+// upload and returns a violation. It does not sign more than 100 parts beyond
+// those that have arrived.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -746,10 +758,10 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	return g, nil
 }
 
-// SignParts returns the URLs of the parts from first to last, inclusive, and the
-// time at which they expire: up to 10,000 at once if the size of the file is
-// known, otherwise up to 100 beyond those that have arrived. They take a PUT
-// without any header except Content-Length.
+// SignParts returns the URLs of the parts from first to last, inclusive, and
+// the time at which they expire: up to 10,000 at once if the size of the file
+// is known, otherwise up to 100 beyond those that have arrived. Each URL
+// accepts a PUT without any header except Content-Length.
 func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
 	numbers, violation := multipart.Numbers(first, last)
 	if violation != nil {
@@ -790,10 +802,10 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 	return parts, nil
 }
 
-// Complete makes an object of the parts, which the client names by number and,
-// if it knows it, ETag; or of all parts that have arrived if parts is empty. It
-// then verifies and publishes the object and returns it, as Signer.Complete
-// does.
+// Complete makes an object of the parts, or of all parts that have arrived if
+// parts is empty. A Part must have a Number; its other fields are compared if
+// they are set. Complete then verifies and publishes the object and returns it,
+// as Signer.Complete does.
 //
 // It compares the parts with the store's list. If they have more bytes than were
 // granted, it aborts the upload and returns a violation; no object appears. The
@@ -829,13 +841,13 @@ func (m *Multipart) Abort(ctx context.Context) error {
 	return err
 }
 
-// observe reports how a call ended, by kind or as what its error means.
+// observe reports a call as kind, or as rejected or failed if err is not nil.
 func (m *Multipart) observe(ctx context.Context, kind string, started time.Time, err error) {
 	m.hooks.observeMultipart(ctx, kind, started, Event{GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Err: err})
 }
 
-// An Object is a completed upload: what the store holds, after it was compared
-// with its grant.
+// An Object is a completed upload: an object of the store that agrees with its
+// grant.
 type Object struct {
 	Key       string            `json:"key"`                  // under Policy.FinalPrefix if that is set
 	Filename  string            `json:"filename"`             // as granted, without a path
@@ -850,17 +862,17 @@ type Object struct {
 	GrantID   string            `json:"grant_id"`             // the same at each completion of one upload
 	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
 
-	// Reply is what the function of WithOnComplete answers to the client: any
-	// value that marshals to JSON.
+	// Reply is set by the function of WithOnComplete and sent to the client. It
+	// must marshal to JSON.
 	Reply any `json:"reply,omitempty"`
 
 	source *completion.Source
 }
 
-// Open returns the bytes of exactly this version. It checks ETag, size, version and
-// time of the store's response and returns ErrChanged if the object was replaced
-// or deleted. The caller must close the reader. An Object that this package did
-// not return has no bytes.
+// Open returns the bytes of exactly this version. It checks ETag, size, version
+// and time of the store's response and returns ErrChanged if the object was
+// replaced or deleted. The caller must close the reader. Open returns an error
+// for an Object that this package did not return.
 func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 	if o == nil || o.source == nil {
 		return nil, errors.New("presign: the Object must come from a completion")
@@ -895,17 +907,17 @@ func publicObject(o *completion.Object) *Object {
 //	failed       any other call that ended with an error
 //
 // Calls that share one completion have one event. A completion that continues
-// after its client was told to ask again has its event when it ends. Parts that
-// were signed or listed have none unless that failed. Sweeps have none for objects
-// that are no uploads.
+// in the background has its event when it ends. Signing and listing parts have
+// events only if they fail. A Sweep has no events for objects that are not
+// uploads.
 //
 // Kind and Method have few values and can label metrics. Type can be what a
 // client sent if the upload was not granted.
 type Event struct {
 	Kind string
 
-	// GrantID is also set if an upload was not granted, so that what the function
-	// of WithAuthorize reserved under it can be released. It is empty if the call
+	// GrantID is also set if an upload was not granted, so that a reservation
+	// of the function of WithAuthorize can be released. It is empty if the call
 	// ended before a grant had an ID or was found.
 	GrantID string
 
