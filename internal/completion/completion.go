@@ -39,7 +39,7 @@ var errNoGrant = fmt.Errorf("%w: no object with a grant of this owner has this k
 var ErrForeignStamp = fmt.Errorf("%w: the object has a stamp that does not open", ErrNotUploaded)
 
 const (
-	// StoreTime is the limit for one answer of the store.
+	// StoreTime is the limit for one response of the store.
 	StoreTime = 10 * time.Second
 
 	// maxTurns is how often a completion starts again because an object changed.
@@ -71,11 +71,11 @@ type Object struct {
 	Source *Source
 }
 
-// A Source is where the bytes of an Object are. It holds data, so that two
+// A Source reads the bytes of an Object. It holds only data, so that two
 // Objects of one file are equal.
 type Source struct {
 	engine *Engine
-	object objectstore.Object // what pins it
+	object objectstore.Object // with its version and ETag
 	seen   *inspection        // of the upload that is inspected, or nil
 }
 
@@ -161,7 +161,7 @@ type Engine struct {
 	Flights Flights
 }
 
-// An Outcome is how a completion ended.
+// An Outcome describes how a completion ended.
 type Outcome struct {
 	Key      string
 	Granted  *stamp.Stamp // nil if no grant was found
@@ -196,13 +196,13 @@ func (e *Engine) Complete(ctx context.Context, key string, claim func(*stamp.Sta
 	return (&completion{Engine: e, key: key, claim: claim, observed: true}).start(ctx)
 }
 
-// CompleteUnobserved is Complete for a caller that calls Observe itself.
+// CompleteUnobserved does the same as Complete, but does not call Observe.
 func (e *Engine) CompleteUnobserved(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
 	return (&completion{Engine: e, key: key, claim: claim}).start(ctx)
 }
 
-// CompleteOrExpire is Complete for a sweep: it deletes an upload whose time to
-// complete is over, and then returns ErrExpired.
+// CompleteOrExpire does the same as Complete for a sweep. It also deletes an
+// upload that can no longer be completed, and then returns ErrExpired.
 func (e *Engine) CompleteOrExpire(ctx context.Context, key string) (*Result, error) {
 	c := &completion{Engine: e, key: key, claim: func(*stamp.Stamp) bool { return true }, observed: true, expires: true}
 	return c.start(ctx)
@@ -254,8 +254,9 @@ func isChanged(err error) bool {
 	return errors.As(err, &changed)
 }
 
-// lastError returns the error of a completion that does not start again. It is no
-// *changedError, so that a caller that is a completion does not start again either.
+// lastError returns the error of a completion that does not start again. It is
+// not a *changedError, so that a completion that receives it does not start
+// again.
 func lastError(err error) error {
 	changed := (*changedError)(nil)
 	errors.As(err, &changed)
@@ -331,9 +332,9 @@ func grantOf(up *upload, final *publication) *stamp.Stamp {
 	return &final.stamped.Stamp
 }
 
-// find returns the claimed upload under the key and what has its final key. If
-// there is neither the upload nor a claimed publication, it returns the Rejection
-// of a completion that has just ended, or ErrNotUploaded.
+// find returns the claimed upload under the key and the object under its final
+// key. If there is neither the upload nor a claimed publication, it returns the
+// Rejection of a completion that has just ended, or ErrNotUploaded.
 func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	up, final, err := c.read(ctx)
 	if err != nil {
@@ -348,8 +349,9 @@ func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	if up != nil || final.isClaimed(c.claim) {
 		return up, final, nil
 	}
-	// Another replica may have published and deleted the upload between the requests. The same requests are made for
-	// other owners' uploads, so that they cannot be told from missing ones.
+	// Another replica may have published and deleted the upload between the
+	// requests. The same requests are made for other owners' uploads, so that a
+	// client cannot distinguish them from missing ones.
 	if final, err = c.readAgain(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -404,8 +406,9 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 	if up != nil && c.isTorn(up, final) {
 		result, err := c.complete(ctx, up, final)
 		if rejection := (*Rejection)(nil); errors.As(err, &rejection) {
-			// What was verified is gone, and nobody has verified the copy. If it is no copy of this upload, the service may
-			// have rewritten it: it is not deleted.
+			// The verified upload is gone, and the copy has not been verified.
+			// If the object is not a copy of this upload, the service may have
+			// rewritten it, so it is kept.
 			if same, known := up.Compare(final.Object); known && !same {
 				return nil, err
 			}
@@ -426,10 +429,11 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 
 // isTorn reports whether a publication is a copy of something that was not
 // verified: the upload was replaced between the two, the store ignored the
-// condition on the source, and the process ended before it compared the copy. If
-// the upload is older than what was verified, or newer than the copy, or the copy
-// is newer than its stamp, the service has rewritten the file instead. So it has if
-// the bucket has versions, since every store copies the version that is named.
+// condition on the source, and the process ended before it compared the copy.
+// If the upload is older than what was verified, or newer than the copy, or the
+// copy is newer than its stamp, the service has rewritten the file instead. The
+// same holds if the bucket has versions, since every store copies the version
+// that is named.
 func (c *completion) isTorn(up *upload, final *publication) bool {
 	at := final.stamped.At
 	return !c.HonorsConditions && !up.Pinned() && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
@@ -454,7 +458,7 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	switch {
 	case final == nil || final.stamped != nil && final.stamped.ID == granted.ID:
 	case final.stamped == nil && granted.Random:
-		// Only this upload has the key, so that the service has published and rewritten it.
+		// Only this upload has the key, so the service has rewritten the published object.
 		return c.finish(ctx, c.newObject(final.Object, granted, ""), up, granted.Until)
 	case !replaces && final.stamped == nil:
 		return nil, Taken() // The upload is kept: the service may make room.
@@ -491,8 +495,8 @@ func (c *completion) expire(ctx context.Context, up *upload) error {
 	return fmt.Errorf("%w: that was possible until %s", ErrExpired, up.granted.Until.Format(time.RFC3339))
 }
 
-// finish calls the hook, unless the upload's Deadline is long over. Until it has
-// succeeded, the upload stays and can be completed again.
+// finish calls the hook, unless hookPeriod has passed since until. The upload
+// stays until the hook has succeeded, and can be completed again.
 func (c *completion) finish(ctx context.Context, o *Object, up *upload, until time.Time) (*Result, error) {
 	if c.OnComplete != nil && time.Now().Before(until.Add(hookPeriod)) {
 		if err := c.OnComplete(ctx, o); err != nil {
@@ -520,8 +524,8 @@ func Taken() *rules.Violation {
 	return rules.Violate("key", rules.CodeTaken, "must not be taken by another object, which this upload may not replace")
 }
 
-// delete deletes an upload that is published or rejected. An object that has
-// replaced it was uploaded with the same grant, so it stays until its own
+// delete deletes an upload that is published or rejected. If another object has
+// replaced the upload, that object has the same grant, and stays until its own
 // completion.
 func (c *completion) delete(ctx context.Context, o *objectstore.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)

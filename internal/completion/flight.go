@@ -19,8 +19,8 @@ const (
 	// maxDetached is how many completions may run for which no caller waits.
 	maxDetached = 64
 
-	// keepTime is how long the outcome of a completion is kept for a client that
-	// was told to ask again.
+	// keepTime is how long the outcome of a completion is kept for a client
+	// that received ErrPending.
 	keepTime = 2 * time.Minute
 )
 
@@ -39,8 +39,9 @@ var errExited = errors.New("presign: the completion was ended by runtime.Goexit"
 // their client has left. They return ErrPending, and the outcome is kept.
 var ErrEarly = errors.New("the caller stops waiting")
 
-// EarlyError is the ErrPending of a flight. Joined reports whether the flight has
-// been marked: a multipart upload is marked when the store has joined its parts.
+// An EarlyError is returned to a caller that stops waiting for a flight. Joined
+// reports whether the flight is marked: the flight of a multipart upload is
+// marked when the store has joined its parts.
 type EarlyError struct{ Joined bool }
 
 func (e *EarlyError) Error() string { return ErrPending.Error() }
@@ -58,10 +59,10 @@ type Flights struct {
 	keys     map[string]*keyState
 	running  int
 	detached int           // flights without a waiting caller
-	idle     chan struct{} // closed when running becomes 0; nil if nobody waits for that
+	idle     chan struct{} // closed when running becomes 0; nil if no caller waits for it
 }
 
-// keyState is what Flights know of one key.
+// keyState holds the calls and flights of one key.
 type keyState struct {
 	active  int // calls between Enter and leave
 	flights map[flightID]*Flight
@@ -78,9 +79,9 @@ type Ticket struct {
 	Key     string
 	Granted *stamp.Stamp
 
-	// Upload is the object that the caller has found, or nil. The outcome of a
-	// flight that is over is not that of another object, which a client has
-	// uploaded since.
+	// Upload is the object that the caller has found, or nil. If a client has
+	// uploaded another object since, the outcome of an ended flight does not
+	// apply to that object.
 	Upload *objectstore.Object
 
 	// Multipart is set for a flight that joins the parts of a multipart upload and
@@ -106,11 +107,11 @@ type Flight struct {
 	kept     bool // for keepTime, since a caller returned ErrPending
 }
 
-// Mark notes that the flight has made the progress that EarlyError reports.
+// Mark records that the flight has made the progress that EarlyError reports.
 func (f *Flight) Mark() { f.marked.Store(true) }
 
-// Enter notes that a call for a key begins. Until it calls leave, flights of the
-// key that end meanwhile can still be joined.
+// Enter records that a call for a key starts. Until the caller calls leave, it
+// can still join flights of the key that have ended meanwhile.
 func (f *Flights) Enter(key string) (leave func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,7 +132,7 @@ func (f *Flights) Enter(key string) (leave func()) {
 	}
 }
 
-// tidy forgets what nobody can join any more. The caller holds f.mu.
+// tidy removes flights that no caller can join any more. The caller holds f.mu.
 func (f *Flights) tidy(key string) {
 	state := f.keys[key]
 	if state == nil || state.active > 0 {
@@ -148,9 +149,9 @@ func (f *Flights) tidy(key string) {
 }
 
 // Join waits for the flight of a grant, which it starts with run if there is
-// none. A flight that has failed, or was about another object, is started again.
-// The caller is between Enter and leave. Run gets a context that does not end with
-// the caller's.
+// none. A flight that has failed, or was about another object, is started
+// again. Join must be called between Enter and leave. The context of run does
+// not end with the caller's.
 //
 // If ctx ends first, Join returns its error, or an *EarlyError if its cause is
 // ErrEarly. It returns ErrBusy if too many flights run without a caller.
@@ -206,10 +207,10 @@ func (f *Flights) wait(ctx context.Context, flight *Flight) (*Result, error) {
 
 // fly runs a flight.
 func (f *Flights) fly(ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error)) {
-	defer f.land(ctx, flight) // Also if run ends the goroutine: callers would wait forever.
+	defer f.land(ctx, flight) // Callers would wait forever if run ended the goroutine.
 	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
-		result := *flight.result // It can be that of another flight, whose callers read it.
+		result := *flight.result // The callers of another flight may read the same Result.
 		result.Clean = once(result.Clean)
 		flight.result = &result
 	}
@@ -298,14 +299,14 @@ func (f *Flights) release(flight *Flight) {
 	f.tidy(flight.Key)
 }
 
-// isAbout reports whether the outcome of a flight that is over is that of the
-// object that a caller has found, if any.
+// isAbout reports whether the outcome of an ended flight applies to the object
+// that a caller has found, if any.
 func (f *Flight) isAbout(upload *objectstore.Object) bool {
 	return upload == nil || f.Upload != nil && f.Upload.Same(upload)
 }
 
-// failed reports whether a flight that is over ended in a failure, so that another
-// may succeed.
+// failed reports whether an ended flight has failed, so that another attempt
+// might succeed.
 func (f *Flight) failed() bool {
 	rejection := (*Rejection)(nil)
 	return f.err != nil && !errors.As(f.err, &rejection)

@@ -24,12 +24,13 @@ const inspectTime = 10 * time.Minute
 // an Engine that has none.
 var ErrNoInspector = errors.New("presign: the grant requires an inspection, but this Signer has no WithInspect")
 
-// An inspection is what the service has seen of an upload that a client can
-// replace. It is nil for other uploads, and if the service does not inspect.
+// An inspection records what the service has read of an upload that a client
+// can replace. It is nil for other uploads, and if the service does not
+// inspect.
 //
-// A client may replace an upload with bytes of the same ETag, because an MD5 can
-// be made to collide. So all that the service reads must be of one file, and so
-// must the copy.
+// A client can replace an upload with bytes of the same ETag, because MD5s can
+// be made to collide. So all bytes that the service reads, and the copy, must
+// be of one file.
 type inspection struct {
 	mu      sync.Mutex
 	over    bool
@@ -78,8 +79,8 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 	return seen, c.confirmBoth(ctx, up, final)
 }
 
-// isReplaceable reports whether a client may be able to replace an upload: some
-// stores ignore the condition of a write-once PUT. Only one multipart upload has a
+// isReplaceable reports whether a client might replace an upload: some stores
+// ignore the condition of a write-once PUT. Only one multipart upload has a
 // random key, and nothing changes it once it is complete.
 func (c *completion) isReplaceable(up *upload) bool {
 	switch {
@@ -89,7 +90,7 @@ func (c *completion) isReplaceable(up *upload) bool {
 	return true
 }
 
-// watch notes what is read. It returns body itself if nothing is being inspected.
+// watch records what is read. It returns body itself if nothing is being inspected.
 func (i *inspection) watch(body io.ReadCloser) io.ReadCloser {
 	if i == nil {
 		return body
@@ -104,8 +105,8 @@ func (i *inspection) watch(body io.ReadCloser) io.ReadCloser {
 	return r
 }
 
-// digestReader notes how many bytes were read, their digest, and whether they are
-// all.
+// A digestReader records how many bytes were read, their digest, and whether
+// the end of the file was reached.
 type digestReader struct {
 	body io.ReadCloser
 
@@ -126,7 +127,7 @@ func (r *digestReader) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hash.Write(p[:n]) // It never fails.
+	r.hash.Write(p[:n]) // A hash never returns an error.
 	r.read.n += int64(n)
 	r.read.whole = r.read.whole || err == io.EOF
 	return n, err
@@ -145,8 +146,7 @@ func (r *digestReader) prefix() prefix {
 }
 
 // end ends an inspection and sets the digest. It returns a *changedError if the
-// service has read bytes of different files. What is read afterwards does not
-// count.
+// service has read bytes of different files. Later reads are not recorded.
 func (i *inspection) end(ctx context.Context, up *upload, source *Source) error {
 	if i == nil {
 		return nil
@@ -183,8 +183,8 @@ func (i *inspection) end(ctx context.Context, up *upload, source *Source) error 
 
 var errMixed = &changedError{"the upload was replaced while it was inspected"}
 
-// readOnce returns the digest of an upload, whose beginnings must be the
-// prefixes.
+// readOnce returns the digest of an upload. It returns errMixed if the upload
+// does not start with each of the prefixes.
 func readOnce(ctx context.Context, source *Source, prefixes []prefix) ([]byte, error) {
 	body, err := source.open(ctx)
 	if err != nil {
@@ -215,9 +215,9 @@ func comparePrefixes(file io.Reader, h hash.Hash, prefixes []prefix) error {
 	return nil
 }
 
-// confirmBoth returns a *changedError if the upload or the final key has changed
-// during the inspection. Stores that honor the conditions of copies find that out
-// themselves.
+// confirmBoth returns a *changedError if the upload or the final key has
+// changed during the inspection. Stores that honor the conditions of copies
+// check that themselves.
 func (c *completion) confirmBoth(ctx context.Context, up *upload, final *publication) error {
 	if c.HonorsConditions || c.Rules.FinalPrefix == "" {
 		return nil
@@ -243,7 +243,7 @@ func (c *completion) wasInspected(ctx context.Context, copied, made *objectstore
 	if got := made.Checksums["SHA256"]; got != "" && made.ChecksumType != "COMPOSITE" {
 		return got == want, nil
 	}
-	body, err := c.Store.Open(ctx, copied) // The store computes no SHA-256.
+	body, err := c.Store.Open(ctx, copied) // The store returned no SHA-256.
 	if err != nil {
 		return false, StoreError(err)
 	}

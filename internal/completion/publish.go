@@ -24,8 +24,9 @@ func copyTime(size int64) time.Duration {
 	return 10*time.Second + time.Duration(size/rate)*time.Second
 }
 
-// publish copies a verified upload to its final key, where final is or nil. It
-// returns the copy. A *changedError means that both keys must be read again.
+// publish copies a verified upload to its final key and returns the copy. Final
+// is the object under the final key, or nil. After a *changedError, both keys
+// must be read again.
 func (c *completion) publish(ctx context.Context, up *upload, final *publication, v verdict, seen *inspection) (*objectstore.Object, error) {
 	published := stamp.Published{
 		Stamp: *up.granted, At: storeTime(up.Object), Size: up.Size, Detected: v.detected,
@@ -93,8 +94,8 @@ func (c *completion) copyHeader(granted *stamp.Stamp) map[string]string {
 	return header
 }
 
-// confirm returns a *changedError if the final key no longer has what final is,
-// or nil. A copy by parts takes long.
+// confirm returns a *changedError if the object under the final key is no
+// longer final.
 func (c *completion) confirm(ctx context.Context, final *publication) error {
 	now, err := c.head(ctx, c.FinalKey(c.key), "")
 	switch {
@@ -106,9 +107,9 @@ func (c *completion) confirm(ctx context.Context, final *publication) error {
 	return nil
 }
 
-// explainCopy returns a *changedError if a copy failed because of its conditions,
-// or may have been made although it failed. It notes the conditions that the
-// store does not support, if nothing else explains the failure.
+// explainCopy returns a *changedError if a copy failed because of its
+// conditions, or may have been made although it failed. It drops the conditions
+// that the store does not support, if nothing else explains the failure.
 func (c *completion) explainCopy(ctx context.Context, up *upload, final *publication, failed error) error {
 	if changed := (*changedError)(nil); errors.As(failed, &changed) {
 		return changed
@@ -144,8 +145,8 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 // errOtherCopy is returned if another replica is copying the upload.
 var errOtherCopy = fmt.Errorf("%w: another replica is publishing the upload", ErrPending)
 
-// checkOtherCopy returns errOtherCopy if another replica is copying the upload: it
-// need not be inspected then.
+// checkOtherCopy returns errOtherCopy if another replica is copying the upload.
+// An inspection is then not necessary.
 func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 	if c.Rules.FinalPrefix == "" {
 		return nil
@@ -157,10 +158,11 @@ func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 	return StoreError(err)
 }
 
-// dropCondition leaves out a condition that failed although nothing has changed.
-// Some stores fail those on objects made of parts. Of other objects, an upload may
-// have been replaced and restored, so a condition must fail twice: without it, the
-// next turn might publish, for a moment, what was not verified.
+// dropCondition leaves out a condition that failed although nothing has
+// changed. Some stores fail conditions on objects made of parts. Other uploads
+// may have been replaced and restored. For them a condition must fail twice,
+// because without it the next turn might publish an unverified upload for a
+// moment.
 func (c *completion) dropCondition(up *upload, final *publication, unsupported bool) {
 	c.unexplained++
 	switch {
@@ -257,7 +259,7 @@ func (p *publication) difference(up *upload, made, source *objectstore.Object) s
 	case known && !same:
 		return "the ETag of the copy differs from that of the upload"
 	case !known && source != nil && !source.Same(up.Object):
-		// If the upload is gone, another replica has found this copy good and deleted the upload.
+		// If the upload is gone, another replica has verified this copy and deleted the upload.
 		return "the upload was replaced while it was copied"
 	}
 	return ""
@@ -277,7 +279,7 @@ func digest(b []byte) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// parseMD5 returns the MD5 that an ETag is, or zero.
+// parseMD5 returns an ETag as an MD5, or zero if it is not an MD5.
 func parseMD5(etag string) (sum [16]byte) {
 	if hexMD5(etag) {
 		_, _ = hex.Decode(sum[:], []byte(strings.Trim(etag, `"`)))

@@ -13,8 +13,8 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// read reads the upload and what has its final key, in parallel. Each is nil if
-// there is none.
+// read reads the upload and the object under its final key, in parallel. Each
+// is nil if it does not exist.
 func (c *completion) read(ctx context.Context) (*upload, *publication, error) {
 	var up *upload
 	var final *publication
@@ -27,7 +27,7 @@ func (c *completion) read(ctx context.Context) (*upload, *publication, error) {
 
 // readUpload returns the upload under the key, or nil if there is no object or
 // none with a stamp for this key. If its checksum is needed, it makes a second
-// request in parallel, whose answer must be about the same object.
+// request in parallel, whose response must describe the same object.
 func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	var object, described *objectstore.Object
 	var beginning []byte
@@ -82,17 +82,18 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 	return &publication{object, stamped, beginning}, nil
 }
 
-// restoreName sets a long file name, of which the stamp holds a digest only, to
-// the one in Content-Disposition. Several stores lose that header of a form. The
-// name is then the end of the key: shorter, but with its extension. Rejecting
-// the file would be worse. Another name in the header stays a violation.
+// restoreName sets a long file name, of which the stamp holds only a digest, to
+// the name in Content-Disposition. Several stores lose that header of a form.
+// The name is then the end of the key, which is shorter but has the extension.
+// A different name in the header is still a violation.
 func restoreName(o *objectstore.Object, granted *stamp.Stamp) {
 	granted.RestoreName(objectkey.Name(o.Header.Get("Content-Disposition")), objectkey.Last(o.Key))
 }
 
 // readAgain reads the final key once more. Without FinalPrefix, it reads a key
-// that does not exist: without s3:ListBucket, stores answer that with 403, and
-// another owner's upload must not be told from a missing one by that.
+// that does not exist. Without s3:ListBucket, stores return 403 for such a key,
+// and the status must not distinguish another owner's upload from a missing
+// one.
 func (c *completion) readAgain(ctx context.Context) (*publication, error) {
 	if c.Rules.FinalPrefix != "" {
 		return c.readFinal(ctx)
@@ -101,7 +102,7 @@ func (c *completion) readAgain(ctx context.Context) (*publication, error) {
 	return nil, err
 }
 
-// get is Store.Get. It returns nil if there is no object.
+// get calls Store.Get with a time limit. It returns nil if there is no object.
 func (c *completion) get(ctx context.Context, key, version string) (*objectstore.Object, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
@@ -114,7 +115,7 @@ func (c *completion) get(ctx context.Context, key, version string) (*objectstore
 	return object, beginning, StoreError(err)
 }
 
-// head is Store.Head. It returns nil if there is no object.
+// head calls Store.Head with a time limit. It returns nil if there is no object.
 func (c *completion) head(ctx context.Context, key, version string) (*objectstore.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
@@ -125,8 +126,9 @@ func (c *completion) head(ctx context.Context, key, version string) (*objectstor
 	return object, StoreError(err)
 }
 
-// warnOfForeignStamp logs an object with a stamp that none of the secrets opens.
-// Replicas with different secrets would otherwise return 404 in silence.
+// warnOfForeignStamp logs an object with a stamp that none of the secrets
+// opens. Replicas with different secrets would otherwise return 404 without a
+// log record.
 func (c *completion) warnOfForeignStamp(ctx context.Context, o *objectstore.Object) {
 	if stamp.IsSealed(o.Metadata[rules.StampName]) {
 		c.foreign = true

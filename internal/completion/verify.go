@@ -25,8 +25,8 @@ func (v *verdict) violate(field, code, format string, args ...any) *rules.Violat
 }
 
 // verify compares an upload with its grant, and the grant with the rules, which
-// may have changed or belong to another Signer of the same prefixes. It makes no
-// request, so that no failure of the store can pass for a violation.
+// may have changed or belong to another Signer of the same prefixes. It makes
+// no request, so that a failure of the store cannot look like a violation.
 func (c *completion) verify(up *upload) verdict {
 	var v verdict
 	c.compareSize(&v, up)
@@ -71,8 +71,9 @@ func (c *completion) compareType(v *verdict, up *upload) {
 }
 
 // compareHeaders looks for headers that were not granted. The absence of a
-// header cannot be signed, so a client can add those that S3 returns. A published
-// copy drops them, except for an encoding, which changes what the bytes are.
+// header cannot be signed, so a client can add headers that S3 returns. A
+// published copy drops them, except for an encoding, which changes the meaning
+// of the bytes.
 func (c *completion) compareHeaders(v *verdict, up *upload) {
 	for _, name := range objectheader.AllReturned() {
 		was, is := grantedHeader(up.granted, name), up.Header.Get(name)
@@ -93,7 +94,7 @@ func (c *completion) compareHeaders(v *verdict, up *upload) {
 	}
 }
 
-// compareMetadata names the entries that were not granted. Some stores change
+// compareMetadata reports the entries that were not granted. Some stores change
 // names.
 func compareMetadata(v *verdict, up *upload) {
 	stored := rules.Sorted(up.Metadata)

@@ -95,15 +95,17 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
 		flight.Mark()
-		// The parts were there a moment ago. Some stores report success while another request completes the upload; so
-		// does the SDK when it repeats a request whose answer was lost.
+		// The parts were there a moment ago. Some stores report success while
+		// another request completes the upload; so does the SDK when it repeats
+		// a request whose response was lost.
 		result, err := m.waitForObject(ctx)
 		if errors.Is(err, completion.ErrNotUploaded) {
 			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)
 		}
 		return result, err
 	case errors.Is(err, objectstore.ErrExists):
-		// The object may be this upload, because the SDK repeats a request whose answer was lost.
+		// The object may be this upload, because the SDK repeats a request
+		// whose response was lost.
 		result, err := m.completeObject(ctx)
 		if !errors.Is(err, completion.ErrNotUploaded) {
 			return result, err
@@ -121,8 +123,8 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 }
 
 // waitForObject completes the object of an upload that has ended at an unknown
-// time. While one request completes an upload, stores may report to another
-// that there is none, before the object exists.
+// time. While one request completes an upload, stores might return "no such
+// upload" to another request before the object exists.
 func (m *Upload) waitForObject(ctx context.Context) (*completion.Result, error) {
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
 		result, err := m.completeObject(ctx)
@@ -137,8 +139,8 @@ func (m *Upload) waitForObject(ctx context.Context) (*completion.Result, error) 
 	}
 }
 
-// completeObject completes the object of the upload, if it exists. An object of
-// another grant is not the upload's.
+// completeObject completes the object of the upload, if it exists. It returns
+// ErrNotUploaded for an object of another grant.
 func (m *Upload) completeObject(ctx context.Context) (*completion.Result, error) {
 	return m.engine.Completion.CompleteUnobserved(ctx, m.Key, func(granted *stamp.Stamp) bool { return granted.ID == m.granted.ID })
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // undoTime is the part of completion.StoreTime that is reserved for aborting an
-// upload that may have started although the store did not answer.
+// upload that may have started although the store did not respond.
 const undoTime = 2 * time.Second
 
 // ErrInvalidID is returned for an ID that no Engine with the same secret made
@@ -113,7 +113,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 	return m, nil
 }
 
-// Header returns the headers that an upload has.
+// Header returns the headers of an upload.
 func (e *Engine) Header() map[string]string {
 	header := make(map[string]string)
 	for _, h := range e.Rules.UploadHeaders {
@@ -122,8 +122,9 @@ func (e *Engine) Header() map[string]string {
 	return header
 }
 
-// create creates an upload at the store. If the store does not answer, it may
-// have created one. Under a random key, that upload is certainly this one.
+// create creates an upload at the store. If the store does not respond, it may
+// still have created the upload. No other upload has the same random key, so
+// create then aborts all uploads to that key.
 func (e *Engine) create(ctx context.Context, key string, header, metadata map[string]string, random bool) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(completion.StoreTime)
 	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-undoTime))
@@ -144,7 +145,7 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 	if err != nil || sealed.Stamp.Owner != owner {
 		return nil, ErrInvalidID
 	}
-	sealed.Stamp.RestoreName("", objectkey.Last(sealed.Key)) // until the object's header has it
+	sealed.Stamp.RestoreName("", objectkey.Last(sealed.Key)) // until the header of the object is read
 	m := &Upload{
 		ID: id, GrantID: hex.EncodeToString(sealed.Stamp.ID[:]), Owner: owner, Key: sealed.Key,
 		PartSize: sealed.PartSize, Expires: sealed.Expires,
@@ -197,7 +198,7 @@ func (m *Upload) abortAnyway(ctx context.Context) error {
 func (m *Upload) isSized() bool { return m.granted.MinSize == m.granted.MaxSize }
 
 // algorithm returns the checksum algorithm with which the upload started,
-// whatever the policy has become.
+// even if the policy has changed since.
 func (m *Upload) algorithm() string {
 	algorithm, _, _ := strings.Cut(m.granted.Checksum, " ")
 	return algorithm

@@ -26,20 +26,20 @@ type Part struct {
 	Checksum string
 }
 
-// matches reports whether what the client states of a part agrees with the
-// store.
+// matches reports whether the values that the client sent for a part agree with
+// the store.
 func (p Part) matches(stored objectstore.Part) bool {
 	return (p.ETag == "" || strings.Trim(p.ETag, `"`) == strings.Trim(stored.ETag, `"`)) &&
 		(p.Size == 0 || p.Size == stored.Size) &&
 		(p.Checksum == "" || stored.Checksum == "" || p.Checksum == stored.Checksum)
 }
 
-// ChecksumHeader returns the header that a part with a checksum has.
+// ChecksumHeader returns the name of the header for the checksum of a part.
 func (m *Upload) ChecksumHeader() string { return checksum.Header(m.algorithm()) }
 
-// Sign returns the URLs of parts, and when they expire. It sets the sizes that
-// the parts must have in parts itself. It makes a request to the store only if
-// the size of the file is not known.
+// Sign returns the URLs of parts and the time at which they expire. It sets the
+// Size of each element of parts to the required size. It makes a request to the
+// store only if the size of the file is not known.
 func (m *Upload) Sign(ctx context.Context, parts []Part) (urls []string, expires time.Time, err error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, expires, err
@@ -159,8 +159,8 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 	return size, nil
 }
 
-// list returns all parts that the store has, in order. If it has several of a
-// number, list returns the one that is named, otherwise the latest.
+// list returns all parts that the store has, in order. If it has several parts
+// of one number, list returns the named part, otherwise the latest.
 func (m *Upload) list(ctx context.Context, named []Part) (all []objectstore.Part, err error) {
 	for after := 0; ; {
 		bounded, cancel := context.WithTimeout(ctx, completion.StoreTime)

@@ -13,27 +13,28 @@ const (
 	// the size of the file is not known.
 	partsAhead = 100
 
-	// maxProgresses is how many uploads an Engine remembers.
+	// maxProgresses is the number of uploads whose progress an Engine keeps.
 	maxProgresses = 1024
 )
 
-// A progress is what the last list of an upload's parts showed. Without it, every
-// signature would list all parts, and 10,000 parts would take 55,000 requests.
+// A progress is the result of the last list of an upload's parts. Without it,
+// every signature would list all parts, and 10,000 parts would take 55,000
+// requests.
 type progress struct {
 	mu     sync.Mutex // held while the parts are listed
 	stored int        // parts
 	left   int        // signatures before the next list
 }
 
-// A progressTable holds the progress of uploads of unknown size. Each replica has
-// its own, so that a client can obtain partsAhead signatures of each.
+// A progressTable holds the progress of uploads of unknown size. Each replica
+// has its own, so a client can obtain partsAhead signatures from each replica.
 type progressTable struct {
 	mu      sync.Mutex
 	uploads map[string]*progress // by the store's ID
 }
 
-// get returns the progress of an upload. It forgets another if there are too
-// many; its next signature lists its parts.
+// get returns the progress of an upload. If there are too many, it removes the
+// progress of another upload, whose next signature lists the parts again.
 func (t *progressTable) get(id string) *progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,7 +55,7 @@ func (t *progressTable) get(id string) *progress {
 	return p
 }
 
-// forget forgets an upload that has ended.
+// forget removes the progress of an upload that has ended.
 func (t *progressTable) forget(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,8 +64,8 @@ func (t *progressTable) forget(id string) {
 
 // checkProgress reports an error if an upload of unknown size may not continue
 // with count signatures up to part last. It lists the parts again after as many
-// signatures as a tenth of them, at most partsAhead, since a client can ask for any
-// numbers, also for those of parts that it has sent before. That takes about 600
+// signatures as a tenth of them, at most partsAhead, since a client can ask for
+// any numbers, including parts that it has sent before. That takes about 600
 // requests for 10,000 parts.
 func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 	p := m.engine.progresses.get(m.store.ID)
