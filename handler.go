@@ -646,10 +646,9 @@ func ProblemOf(err error) *Problem {
 	}
 	status := func(status int) *Problem { return &Problem{Status: status} }
 	later := func(status int) *Problem { return &Problem{Status: status, RetryAfter: retryAfter} }
-	_, isService := errors.AsType[*serviceError](err)
 	body, isBody := errors.AsType[*httpbody.Error](err)
 	switch {
-	case isService:
+	case isServiceError(err):
 		return status(http.StatusInternalServerError)
 	case isBody:
 		return bodyProblem(body)
@@ -705,6 +704,12 @@ func newServiceError(r *http.Request, err error) error {
 func (e *serviceError) Error() string { return e.err.Error() }
 func (e *serviceError) Unwrap() error { return e.err }
 
+// Is makes the error a completion.ErrService.
+func (e *serviceError) Is(target error) bool { return target == completion.ErrService }
+
+// isServiceError reports whether a function of the service has failed.
+func isServiceError(err error) bool { return errors.Is(err, completion.ErrService) }
+
 // fail writes and logs the response for an error.
 func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
 	writeProblem(w, h.problem(c, err))
@@ -733,7 +738,7 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	if u := c.Upload; u != nil {
 		e.Method, e.Type, e.Size = u.Method, u.Type, u.Size
 	}
-	rejected, isRejected := errors.AsType[*RejectedError](err)
+	rejected, isRejected := asRejected(err)
 	switch {
 	case kind != "":
 	case isRejected:
@@ -764,7 +769,7 @@ func blamesRequest(status int) bool {
 
 // log writes the record of a request that was not served.
 func (h *Handler) log(c *route.Call, p *Problem, err error) {
-	if rejected, ok := errors.AsType[*RejectedError](err); ok {
+	if rejected, ok := asRejected(err); ok {
 		c.GrantID = rejected.Object.GrantID
 	}
 	level := slog.LevelInfo

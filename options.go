@@ -124,7 +124,7 @@ func (h *hooks) observe(ctx context.Context, e Event) {
 // empty for calls that are reported only if they fail.
 func (h *hooks) observeMultipart(ctx context.Context, kind string, started time.Time, e Event) {
 	e.Kind, e.Method, e.Duration = kind, rules.Multipart, time.Since(started)
-	if rejected, ok := errors.AsType[*RejectedError](e.Err); ok {
+	if rejected, ok := asRejected(e.Err); ok {
 		e.Kind, e.Object = "rejected", rejected.Object
 	} else if e.Err != nil {
 		e.Kind = "failed"
@@ -145,7 +145,7 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 		e.GrantID, e.Owner, e.Type = hex.EncodeToString(o.Granted.ID[:]), o.Granted.Owner, o.Granted.Type
 		e.Method = [...]string{rules.PUT, rules.POST, rules.Multipart}[o.Granted.Method]
 	}
-	rejected, isRejected := errors.AsType[*RejectedError](e.Err)
+	rejected, isRejected := asRejected(e.Err)
 	switch {
 	case o.Result != nil:
 		e.Kind, e.Object = "completed", publicObject(o.Result.Object)
@@ -158,7 +158,7 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 		if e.GrantID == "" { // An earlier request has found the grant.
 			e.GrantID, e.Owner, e.Type, e.Size = rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Type, rejected.Object.Size
 		}
-	case errors.Is(e.Err, ErrPending):
+	case errors.Is(e.Err, ErrPending) && !isServiceError(e.Err):
 		e.Kind = "pending"
 	}
 	h.observe(ctx, e)

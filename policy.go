@@ -363,6 +363,15 @@ func (e *RejectedError) Unwrap() []error {
 	return errs
 }
 
+// asRejected returns the RejectedError that err is. It does not return one that a
+// function of the service has returned: that is about another upload.
+func asRejected(err error) (*RejectedError, bool) {
+	if isServiceError(err) {
+		return nil, false
+	}
+	return errors.AsType[*RejectedError](err)
+}
+
 // publicError returns err with the errors of internal packages replaced by
 // those of this package.
 func publicError(err error) error {

@@ -478,12 +478,15 @@ func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 }
 
 // isFinal reports whether completing an upload again cannot have another result.
+// A function of the service that failed is called again, whatever its error wraps.
 func isFinal(err error) bool {
-	switch _, rejected := errors.AsType[*RejectedError](err); {
-	case err == nil, rejected, errors.Is(err, ErrExpired):
+	if isServiceError(err) {
+		return false
+	}
+	if _, rejected := asRejected(err); err == nil || rejected || errors.Is(err, ErrExpired) {
 		return true
 	}
-	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, completion.ErrForeignStamp)
+	return completion.IsNotUploaded(err) && !errors.Is(err, completion.ErrForeignStamp)
 }
 
 // Sweep makes one pass over the uploads that no client has completed. It
@@ -526,7 +529,7 @@ func (s sweeper) Uploads(ctx context.Context, prefix string) iter.Seq2[objectsto
 // CompleteOrDelete implements sweep.Completer.
 func (s sweeper) CompleteOrDelete(ctx context.Context, key string) error {
 	result, err := s.completions.CompleteOrExpire(ctx, key)
-	if _, err = cleanResult(ctx, result, err); isFinal(err) || errors.Is(err, ErrPending) {
+	if _, err = cleanResult(ctx, result, err); isFinal(err) || errors.Is(err, ErrPending) && !isServiceError(err) {
 		return nil
 	}
 	return fmt.Errorf("completing %q: %w", key, err)

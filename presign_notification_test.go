@@ -158,6 +158,39 @@ func failing(operation string) func(*testing.T, shop, string) {
 	}
 }
 
+// TestFailedHookIsNotFinal checks that an upload whose WithOnComplete failed is
+// completed again, also if the function returned the error of another Signer.
+func TestFailedHookIsNotFinal(t *testing.T) {
+	for _, failure := range []error{
+		presign.ErrNotUploaded, presign.ErrExpired, presign.ErrPending,
+		&presign.RejectedError{Object: new(presign.Object), Violations: []presign.Violation{{Field: "type"}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var kinds []string
+			calls := 0
+			s := open(t, s3test.New(), final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { calls++; return failure }),
+				presign.WithObserver(func(_ context.Context, e presign.Event) { kinds = append(kinds, e.Kind) }))
+			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			time.Sleep(2 * time.Minute)
+			kinds = nil
+			require.ErrorIs(t, notify(t.Context(), s.Signer, s3test.DefaultBucket, grant.Key), failure)
+			require.ErrorIs(t, s.Sweep(t.Context()), failure)
+			require.Equal(t, []string{"failed", "failed"}, kinds)
+			require.Contains(t, s.keys(), grant.Key)
+
+			m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(png))})
+			require.NoError(t, err)
+			parts := s.putAll(t, m, png)
+			calls, kinds = 0, nil
+			_, err = m.Complete(t.Context(), parts)
+			require.ErrorIs(t, err, failure)
+			require.NotErrorIs(t, err, presign.ErrChanged)
+			require.Equal(t, 1, calls)
+			require.Equal(t, []string{"failed"}, kinds)
+		})
+	}
+}
+
 // TestCompleteNotificationOfSeveral checks that every record is completed, and that
 // the failures of some do not hide others.
 func TestCompleteNotificationOfSeveral(t *testing.T) {

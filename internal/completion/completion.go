@@ -28,7 +28,16 @@ var (
 
 	// ErrStore wraps errors returned by the object store.
 	ErrStore = errors.New("presign: the store failed")
+
+	// ErrService is what the failures of Inspect and OnComplete are, by errors.Is.
+	// Whatever else they wrap is about something else than the upload.
+	ErrService = errors.New("presign: a function of the service failed")
 )
+
+// IsNotUploaded reports whether err is ErrNotUploaded, about the upload itself.
+func IsNotUploaded(err error) bool {
+	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, ErrService)
+}
 
 // errNoGrant is returned if the object is not the caller's. It does not reveal
 // whether the object exists.
@@ -246,7 +255,7 @@ func (c *completion) observe(ctx context.Context, started time.Time, up *upload,
 // isNothing reports whether there is no upload: a sweep has listed an object of
 // another kind, or another replica was faster.
 func isNothing(err error) bool {
-	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, ErrForeignStamp)
+	return IsNotUploaded(err) && !errors.Is(err, ErrForeignStamp)
 }
 
 func isChanged(err error) bool {

@@ -57,7 +57,7 @@ func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts 
 		// While another request completes the upload, some stores list some of its parts and then report that there is
 		// no such upload. Others still list the remaining parts when the object exists.
 		if selected, err = m.selectParts(ctx, parts); len(rules.Find[rules.Violation](err)) > 0 {
-			if result, err := m.completeObject(ctx); !errors.Is(err, completion.ErrNotUploaded) {
+			if result, err := m.completeObject(ctx); !completion.IsNotUploaded(err) {
 				return result, err
 			}
 		}
@@ -99,7 +99,7 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 		// another request completes the upload; so does the SDK when it repeats
 		// a request whose response was lost.
 		result, err := m.waitForObject(ctx)
-		if errors.Is(err, completion.ErrNotUploaded) {
+		if completion.IsNotUploaded(err) {
 			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)
 		}
 		return result, err
@@ -107,7 +107,7 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 		// The object may be this upload, because the SDK repeats a request
 		// whose response was lost.
 		result, err := m.completeObject(ctx)
-		if !errors.Is(err, completion.ErrNotUploaded) {
+		if !completion.IsNotUploaded(err) {
 			return result, err
 		}
 		return nil, m.reject(ctx, completion.Taken())
@@ -128,7 +128,7 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 func (m *Upload) waitForObject(ctx context.Context) (*completion.Result, error) {
 	for wait := 100 * time.Millisecond; ; wait *= 2 {
 		result, err := m.completeObject(ctx)
-		if !errors.Is(err, completion.ErrNotUploaded) || wait > 1600*time.Millisecond {
+		if !completion.IsNotUploaded(err) || wait > 1600*time.Millisecond {
 			return result, err
 		}
 		select {
