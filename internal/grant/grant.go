@@ -26,9 +26,9 @@ const (
 	// completed.
 	MultipartLifetime = 7 * 24 * time.Hour
 
-	// CompletionTime is how long after the end of a grant its upload can be
+	// completionTime is how long after the end of a grant its upload can be
 	// completed.
-	CompletionTime = 24 * time.Hour
+	completionTime = 24 * time.Hour
 
 	stampHeader = "x-amz-meta-" + rules.StampName
 )
@@ -133,7 +133,7 @@ func Disposition(inline bool, name string) string {
 func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Time) stamp.Stamp {
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Issued: now, Until: ends.Add(CompletionTime), Replace: s.Rules.Replace, Inline: s.Rules.Inline,
+		Issued: now, Until: ends.Add(completionTime), Replace: s.Rules.Replace, Inline: s.Rules.Inline,
 		Headers: s.Rules.Stamped, Metadata: DigestMetadata(metadata), Method: stampMethods[u.Method],
 		Random: rules.IsFolder(u.Key), Inspect: s.Inspects,
 	}
@@ -294,5 +294,5 @@ func Deadline(u *rules.Upload, now time.Time) time.Time {
 	if u.Method == rules.Multipart {
 		lifetime = MultipartLifetime
 	}
-	return now.UTC().Truncate(time.Second).Add(lifetime + CompletionTime)
+	return now.UTC().Truncate(time.Second).Add(lifetime + completionTime)
 }

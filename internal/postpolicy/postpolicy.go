@@ -17,11 +17,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/s3presign/presign/internal/jsonstring"
+	"github.com/s3presign/presign/internal/s3limit"
 )
-
-// MaxFormSize is the number of bytes that S3 reads of a form before the file:
-// fields and boundaries together.
-const MaxFormSize = 20480
 
 // A Field is a form field. Names are compared without regard to case, values
 // with it.
@@ -73,7 +70,7 @@ type Form struct {
 
 // Sign returns the complete form: all fields, the policy, and the signature
 // that sign returns for the policy in base64. It rejects fields that S3 would
-// misread or that a browser cannot send unchanged, and forms above MaxFormSize.
+// misread or that a browser cannot send unchanged, and forms above s3limit.FormSize.
 func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	document, err := f.appendDocument(make([]byte, 0, 2048))
 	if err != nil {
@@ -89,8 +86,8 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 		size += fieldSize(field.Name, field.Value)
 	}
 	form = append(form, f.Common.fields...)
-	if size > MaxFormSize {
-		return nil, fmt.Errorf("the form takes up to %d bytes before the file; S3 takes %d", size, MaxFormSize)
+	if size > s3limit.FormSize {
+		return nil, fmt.Errorf("the form takes up to %d bytes before the file; S3 takes %d", size, s3limit.FormSize)
 	}
 	return form, nil
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
 var expires = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
@@ -102,7 +104,7 @@ func TestSignRejectsLargeForms(t *testing.T) {
 		return form.Sign(sign)
 	}
 	largest := 0
-	for n := 0; n < MaxFormSize; n++ {
+	for n := 0; n < s3limit.FormSize; n++ {
 		if _, err := signed(n); err != nil {
 			require.ErrorContains(t, err, "S3 takes 20480")
 			break
@@ -126,8 +128,8 @@ func TestSignRejectsLargeForms(t *testing.T) {
 		"Content-Type":        {strings.Repeat("t", 255)},
 	})
 	require.NoError(t, err)
-	require.LessOrEqual(t, body.Len(), MaxFormSize)
-	require.Greater(t, body.Len(), MaxFormSize-20)
+	require.LessOrEqual(t, body.Len(), s3limit.FormSize)
+	require.Greater(t, body.Len(), s3limit.FormSize-20)
 }
 
 // FuzzRoundTrip checks that a signed policy decodes to exactly the given

@@ -145,7 +145,7 @@ const (
 		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty"
 )
 
-// PUTChecksums, FormChecksums and PartChecksums list the algorithms of the profile.
+// The algorithms of the profile, by kind of request.
 var (
 	putChecksums  = []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"}
 	formChecksums = []string{"CRC32", "CRC32C", "SHA1", "SHA256"}

@@ -25,7 +25,8 @@ const (
 	// MetadataSize is the largest size of user metadata, names and values together, in bytes.
 	MetadataSize = 2 << 10
 
-	// FormSize is the largest size of what a form sends before the file, in bytes.
+	// FormSize is the largest size of what a form sends before the file, fields and
+	// boundaries together, in bytes.
 	FormSize = 20480
 
 	// Lifetime is the longest lifetime of a signature.
