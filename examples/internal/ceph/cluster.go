@@ -21,6 +21,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/s3presign/presign/examples/internal/process"
 )
 
 // marker is the environment variable by which a test binary knows that it is the supervisor.
@@ -186,7 +188,7 @@ func (c *cluster) run(ctx context.Context, name string, args ...string) {
 		return
 	}
 	tool := exec.CommandContext(ctx, name, append(args, "--conf", c.config())...)
-	tool.SysProcAttr = dieWithParent()
+	tool.SysProcAttr = process.DieWithParent()
 	if said, err := tool.CombinedOutput(); err != nil {
 		c.err = fmt.Errorf("%s %s: %w; it said last:\n%s", name, args[0], err, tail(said))
 	}
@@ -204,7 +206,7 @@ func (c *cluster) spawn(name string, args ...string) {
 	defer log.Close()
 	daemon := exec.Command(name, append(args, "--conf", c.config())...)
 	daemon.Stdout, daemon.Stderr = log, log
-	daemon.SysProcAttr = dieWithParent()
+	daemon.SysProcAttr = process.DieWithParent()
 	if c.err = daemon.Start(); c.err != nil {
 		return
 	}

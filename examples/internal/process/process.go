@@ -23,7 +23,7 @@ func Start(t testing.TB, dir, name string, args ...string) (stopped <-chan struc
 	output = new(Output)
 	program := exec.Command(name, args...)
 	program.Dir, program.Stdout, program.Stderr = dir, output, output
-	program.SysProcAttr = dieWithParent()
+	program.SysProcAttr = DieWithParent()
 	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}

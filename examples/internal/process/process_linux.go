@@ -2,8 +2,8 @@ package process
 
 import "syscall"
 
-// dieWithParent has the kernel kill a process when the thread that started it is gone. Init, and so the supervisor,
-// runs on the main thread, which lasts as long as the process.
-func dieWithParent() *syscall.SysProcAttr {
+// DieWithParent makes the kernel kill a process when the thread that started it
+// ends. The main thread lasts as long as the process.
+func DieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

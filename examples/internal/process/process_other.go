@@ -4,4 +4,5 @@ package process
 
 import "syscall"
 
-func dieWithParent() *syscall.SysProcAttr { return nil }
+// DieWithParent returns nil: only Linux can end a process with its parent.
+func DieWithParent() *syscall.SysProcAttr { return nil }
