@@ -37,94 +37,153 @@ func main() {
 
 // run uploads what the arguments name.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
+	o := parseArguments(args)
+	if err := checkArguments(o.mount, o.dir, o.parallel, o.files); err != nil {
+		return err
+	}
+	if err := checkAlgorithm(o.algorithm); err != nil {
+		return err
+	}
+	resumable := o.mount != "" || o.dir != ""
+	var shown *demo
+	if o.mount == "" {
+		if shown, err = startDemo(ctx, o.addr, o.dir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, shown.close()) }()
+		fmt.Fprintf(stdout, "Service  %s\nBucket   %s\n\n", shown.url, shown.about)
+		o.mount, o.user, o.states = shown.url, shown.user, filepath.Join(shown.dir, "uploads")
+		if len(o.files) == 0 {
+			if o.files, err = makeUp(shown.dir); err != nil {
+				return err
+			}
+		}
+	}
+	if o.user == "" {
+		o.user = os.Getenv("PUT_USER")
+	}
+	if err := addUser(o.header, o.user); err != nil {
+		return err
+	}
+	if o.states == "" {
+		if o.states, err = findStates(); err != nil {
+			return err
+		}
+	}
+
+	u := &uploader{
+		service: &client{
+			url: strings.TrimRight(o.mount, "/"), header: o.header, http: newClient(o.parallel), patience: usual, notes: os.Stderr,
+		},
+		store: newClient(o.parallel), patience: usual, parallel: o.parallel, single: singleSize,
+		mediaType: o.mediaType, algorithm: o.algorithm, states: o.states, out: stdout,
+	}
+	if o.abort {
+		err = u.abortAll(ctx, o.files)
+	} else {
+		err = u.putAll(ctx, o.files, resumable)
+	}
+	if err != nil || shown == nil {
+		return err
+	}
+	return shown.list(ctx, stdout)
+}
+
+// options are the flags and files of a run.
+type options struct {
+	mount, user, mediaType, algorithm, states, addr, dir string
+
+	header   http.Header
+	parallel int
+	abort    bool
+	files    []string
+}
+
+// parseArguments returns the options, which are not checked yet.
+func parseArguments(args []string) *options {
+	o := &options{header: make(http.Header)}
 	flags := flag.NewFlagSet("put", flag.ExitOnError)
-	mount := flags.String("url", "", "`URL` where a service mounts its grants; without it put starts one, and an S3 server")
-	header := make(http.Header)
+	flags.StringVar(&o.mount, "url", "", "`URL` where a service mounts its grants; without it put starts one, and an S3 server")
 	flags.Func("header", "`'Name: value'` of every request to the service; may be repeated; @file for a file of such lines, which says them to nobody else", func(value string) error {
-		return addHeader(header, value)
+		return addHeader(o.header, value)
 	})
-	user := flags.String("user", "", "`name:password` for the service; PUT_USER in the environment says it to nobody else")
-	parallel := flags.Int("parallel", 4, "`number` of parts that are uploaded at once")
-	mediaType := flags.String("type", "", "media `type` of the files, if their names do not tell")
-	algorithm := flags.String("checksum", "", "`algorithm` of the checksum that the service asks for: sha256, crc32, crc32c or crc64nvme")
-	abort := flags.Bool("abort", false, "give up the uploads of the files that are under way")
-	states := flags.String("state", "", "`directory` in which to note what is under way; one in the user's cache if empty")
-	addr := flags.String("addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is a free one")
-	dir := flags.String("dir", "", "`directory` of the S3 server that put starts; a temporary one if empty")
+	flags.StringVar(&o.user, "user", "", "`name:password` for the service; PUT_USER in the environment says it to nobody else")
+	flags.IntVar(&o.parallel, "parallel", 4, "`number` of parts that are uploaded at once")
+	flags.StringVar(&o.mediaType, "type", "", "media `type` of the files, if their names do not tell")
+	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the checksum that the service asks for: sha256, crc32, crc32c or crc64nvme")
+	flags.BoolVar(&o.abort, "abort", false, "give up the uploads of the files that are under way")
+	flags.StringVar(&o.states, "state", "", "`directory` in which to note what is under way; one in the user's cache if empty")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is a free one")
+	flags.StringVar(&o.dir, "dir", "", "`directory` of the S3 server that put starts; a temporary one if empty")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: put [flags] [file ...]\n")
 		flags.PrintDefaults()
 	}
 	_ = flags.Parse(args) // or it exits
+	o.files = flags.Args()
+	return o
+}
 
-	files := flags.Args()
+// checkArguments returns an error if the arguments contradict each other.
+func checkArguments(mount, dir string, parallel int, files []string) error {
 	for _, file := range files {
 		if strings.HasPrefix(file, "-") {
 			return fmt.Errorf("%s comes after a file, and flags come before files (a file of that name is ./%[1]s)", file)
 		}
 	}
-	switch where, err := url.Parse(*mount); {
-	case *mount != "" && (err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
+	switch where, err := url.Parse(mount); {
+	case mount != "" && (err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
 		return errors.New("-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads")
-	case *parallel < 1 || *parallel > 100:
-		return fmt.Errorf("-parallel %d: it is between 1 and 100", *parallel)
-	case *mount != "" && len(files) == 0:
+	case parallel < 1 || parallel > 100:
+		return fmt.Errorf("-parallel %d: it is between 1 and 100", parallel)
+	case mount != "" && len(files) == 0:
 		return errors.New("no file is named")
-	case *mount != "" && *dir != "":
+	case mount != "" && dir != "":
 		return errors.New("-dir is for the S3 server that put starts, which it does not with -url")
 	}
-	if err := checkAlgorithm(*algorithm); err != nil {
-		return err
+	return nil
+}
+
+// addUser adds the authorization of a user, a name and a password, to header.
+func addUser(header http.Header, user string) error {
+	if user == "" {
+		return nil
 	}
-	resumable := *mount != "" || *dir != ""
-	var shown *demo
-	if *mount == "" {
-		if shown, err = startDemo(ctx, *addr, *dir); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, shown.close()) }()
-		fmt.Fprintf(stdout, "Service  %s\nBucket   %s\n\n", shown.url, shown.about)
-		*mount, *user, *states = shown.url, shown.user, filepath.Join(shown.dir, "uploads")
-		if len(files) == 0 {
-			if files, err = makeUp(shown.dir); err != nil {
-				return err
-			}
-		}
-	}
-	if *user == "" {
-		*user = os.Getenv("PUT_USER")
-	}
-	if name, password, ok := strings.Cut(*user, ":"); ok {
-		r := http.Request{Header: header}
-		r.SetBasicAuth(name, password)
-	} else if *user != "" {
+	name, password, ok := strings.Cut(user, ":")
+	if !ok {
 		return errors.New("-user is a name, a colon and a password")
 	}
-	if *states == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return fmt.Errorf("-state is needed: %w", err)
-		}
-		*states = filepath.Join(cache, "presign-put")
-	}
+	r := http.Request{Header: header}
+	r.SetBasicAuth(name, password)
+	return nil
+}
 
-	u := &uploader{
-		service: &client{
-			url: strings.TrimRight(*mount, "/"), header: header, http: newClient(*parallel), patience: usual, notes: os.Stderr,
-		},
-		store: newClient(*parallel), patience: usual, parallel: *parallel, single: singleSize,
-		mediaType: *mediaType, algorithm: *algorithm, states: *states, out: stdout,
+// findStates returns the directory of states if no flag sets it.
+func findStates() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("-state is needed: %w", err)
 	}
+	return filepath.Join(cache, "presign-put"), nil
+}
+
+// abortAll aborts the uploads of files that are under way.
+func (u *uploader) abortAll(ctx context.Context, files []string) error {
 	var faults []error
 	for _, path := range files {
-		if *abort {
-			faults = append(faults, u.abort(ctx, path))
-			continue
-		}
+		faults = append(faults, u.abort(ctx, path))
+	}
+	return errors.Join(faults...)
+}
+
+// putAll uploads files. If it is interrupted, resumable sets what its error advises.
+func (u *uploader) putAll(ctx context.Context, files []string, resumable bool) error {
+	var faults []error
+	for _, path := range files {
 		object, err := u.put(ctx, path)
 		switch {
 		case err == nil:
-			fmt.Fprintf(stdout, "%s  is stored as %s (%s, %d bytes, ETag %s)\n", filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
+			fmt.Fprintf(u.out, "%s  is stored as %s (%s, %d bytes, ETag %s)\n", filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
 			continue
 		case ctx.Err() != nil && resumable:
 			return errors.New("interrupted; the same command goes on, and with -abort it gives up")
@@ -133,8 +192,5 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		}
 		faults = append(faults, fmt.Errorf("%s: %w", path, err))
 	}
-	if err := errors.Join(faults...); err != nil || shown == nil {
-		return err
-	}
-	return shown.list(ctx, stdout)
+	return errors.Join(faults...)
 }
