@@ -22,52 +22,16 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	file, err := b.envFile(dir)
+	sign, others, err := b.prepareComparisons(ctx, e, dir)
 	if err != nil {
 		return nil, err
-	}
-	site := b.site()
-	client, many := site.client(nil), make([]*presign.Signer, e.signers)
-	for i := range many {
-		if many[i], err = newSigner(client); err != nil {
-			return nil, err
-		}
-		if _, err = many[i].Put(ctx, document); err != nil { // which derives its key
-			return nil, err
-		}
-	}
-	renewed, err := newSigner(site.client(&rotating{first: site.Credentials}))
-	if err != nil {
-		return nil, err
-	}
-	fromFile, err := newSigner(site.client(presign.EnvFile(file, nil)))
-	if err != nil {
-		return nil, err
-	}
-	by := func(signer *presign.Signer) func() error {
-		return func() error { _, err := signer.Put(ctx, document); return err }
-	}
-	next := -1
-	inTurn := func() error {
-		next = (next + 1) % len(many)
-		_, err := many[next].Put(ctx, document)
-		return err
 	}
 
 	const oneCore = "one core"
 	rates, times, locks := make(series), make(series), make(series)
-	others := []struct {
-		what, words string
-		call        func() error
-		times       series
-	}{
-		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "that of one Signer", inTurn, make(series)},
-		{"PUT, new credentials every 1,000: CPU time", "that of static ones", by(renewed), make(series)},
-		{"PUT, credentials of EnvFile: CPU time", "that of static ones", by(fromFile), make(series)},
-	}
 	turns := []func() error{
 		func() error {
-			rate, cpu, err := speed(1, e.slice, by(many[0]))
+			rate, cpu, err := speed(1, e.slice, sign)
 			rates.add(oneCore, rate)
 			times.add(oneCore, cpu)
 			for _, other := range others {
@@ -77,7 +41,7 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		},
 		func() error {
 			begun, waited := time.Now(), lockWait()
-			rate, cpu, err := speed(2, e.slice, by(many[0]))
+			rate, cpu, err := speed(2, e.slice, sign)
 			rates.add(ours, rate)
 			times.add(ours, cpu)
 			locks.add(ours, (lockWait()-waited)/(2*time.Since(begun).Seconds()))
@@ -100,6 +64,73 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		rows = append(rows, row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
 	}
 	return rows, takeTurns(ctx, e.slices, turns)
+}
+
+// A comparison is a way to sign that is compared with one Signer.
+type comparison struct {
+	what, words string
+	call        func() error
+	times       series
+}
+
+// prepareComparisons returns a function that signs with one Signer, and what it
+// is compared with. The directory must exist as long as they are called.
+func (b *bucket) prepareComparisons(
+	ctx context.Context, e effort, dir string,
+) (sign func() error, others []comparison, err error) {
+	many, err := b.createSigners(ctx, e.signers)
+	if err != nil {
+		return nil, nil, err
+	}
+	site := b.site()
+	file, err := b.envFile(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	renewed, err := newSigner(site.client(&rotating{first: site.Credentials}))
+	if err != nil {
+		return nil, nil, err
+	}
+	fromFile, err := newSigner(site.client(presign.EnvFile(file, nil)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return signWith(ctx, many[0]), []comparison{
+		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "that of one Signer", signInTurn(ctx, many), make(series)},
+		{"PUT, new credentials every 1,000: CPU time", "that of static ones", signWith(ctx, renewed), make(series)},
+		{"PUT, credentials of EnvFile: CPU time", "that of static ones", signWith(ctx, fromFile), make(series)},
+	}, nil
+}
+
+// createSigners returns Signers that share one client. Each has derived its key.
+func (b *bucket) createSigners(ctx context.Context, n int) ([]*presign.Signer, error) {
+	client, signers := b.site().client(nil), make([]*presign.Signer, n)
+	for i := range signers {
+		var err error
+		if signers[i], err = newSigner(client); err != nil {
+			return nil, err
+		}
+		if _, err = signers[i].Put(ctx, document); err != nil {
+			return nil, err
+		}
+	}
+	return signers, nil
+}
+
+// signWith returns a function that signs one upload.
+func signWith(ctx context.Context, signer *presign.Signer) func() error {
+	return func() error { _, err := signer.Put(ctx, document); return err }
+}
+
+// signInTurn returns a function that signs one upload, each time with the next
+// Signer. It is not safe for concurrent use.
+func signInTurn(ctx context.Context, signers []*presign.Signer) func() error {
+	next := -1
+	return func() error {
+		next = (next + 1) % len(signers)
+		_, err := signers[next].Put(ctx, document)
+		return err
+	}
 }
 
 // envFile writes the credentials to a file as EnvFile reads it.
