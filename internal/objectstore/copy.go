@@ -47,8 +47,9 @@ type Copy struct {
 	// if there must be none.
 	Replaces *Object
 
-	// Header and Metadata are those of the copy, as on a PUT. The copy has
-	// nothing else of the source: no tags unless Header holds x-amz-tagging.
+	// Header and Metadata are the headers and metadata of the copy, as on a
+	// PUT. The copy has no others of the source, and no tags unless Header
+	// holds x-amz-tagging.
 	Header, Metadata map[string]string
 
 	// Algorithm is the checksum algorithm of the copy, or empty.
@@ -64,8 +65,8 @@ type Copy struct {
 }
 
 // Copy makes a copy and returns its key, version, ETag and checksums as far as
-// the store returned them. It returns ErrCondition if the store did not accept
-// source or target, ErrUnsupported if it does not support a condition, and
+// the store returned them. It returns ErrCondition if the store rejected the
+// source or the target, ErrUnsupported if it does not support a condition, and
 // ErrCopying as CheckCopy does. After any other error the copy may exist.
 func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	call := copying{s, c}
@@ -81,7 +82,7 @@ func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	}
 	switch status(err) {
 	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed:
-		if code(err) != "NoSuchBucket" { // S3 answers 404 also for If-Match on a key without an object.
+		if code(err) != "NoSuchBucket" { // S3 returns 404 also for If-Match on a key without an object.
 			err = fmt.Errorf("%w: %w", ErrCondition, err)
 		}
 	case http.StatusNotImplemented:
@@ -90,7 +91,7 @@ func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	return nil, call.failure(err)
 }
 
-// copying is a Copy at a store.
+// A copying makes a Copy at a Store.
 type copying struct {
 	Store
 	*Copy
@@ -132,8 +133,8 @@ func (c copying) whole(ctx context.Context) (*Object, error) {
 	return made, nil
 }
 
-// errNoCopy is returned for an answer that is not S3's: that of a proxy, for
-// example.
+// errNoCopy is returned for a response that S3 did not send, for example the
+// response of a proxy.
 var errNoCopy = errors.New("the store returned no description of the copy")
 
 // source returns the x-amz-copy-source.
@@ -168,8 +169,8 @@ func (c copying) targetConditions() (ifMatch, ifNoneMatch *string) {
 	return nil, aws.String("*")
 }
 
-// setHeaders sets headers as they are: the input of an operation has no member
-// for some, and changes others.
+// setHeaders sets headers unchanged. The input of an operation has no member
+// for some headers, and changes others.
 func setHeaders(header map[string]string) func(*s3.Options) {
 	return func(o *s3.Options) {
 		for name, value := range header {
@@ -178,8 +179,8 @@ func setHeaders(header map[string]string) func(*s3.Options) {
 	}
 }
 
-// parts copies by parts. It leaves no upload behind, unless the store fails to
-// abort it or to answer its creation.
+// parts copies by parts. It leaves no multipart upload, unless the store fails
+// to abort the upload, or to respond when it creates the upload.
 func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 	if err := c.CheckCopy(ctx, c.Copy); err != nil {
 		return nil, err
@@ -290,8 +291,8 @@ func (c copying) copyPart(
 }
 
 // Compare reports whether two objects have the same bytes, if that is known: by
-// checksums of the whole, otherwise by ETags. Different ETags mean different bytes
-// only if both are MD5s.
+// checksums of the whole, otherwise by ETags. Different ETags show different
+// bytes only if both are MD5s.
 func (o *Object) Compare(other *Object) (same, known bool) {
 	if o.Size != other.Size {
 		return false, true
@@ -320,8 +321,8 @@ func (o *Object) whole(algorithm string) string {
 	return sum
 }
 
-// HasMD5 reports whether the ETag is the MD5 of the bytes. It is not after a
-// multipart upload, nor with a key of KMS or of the customer.
+// HasMD5 reports whether the ETag is the MD5 of the bytes. The ETag is not the
+// MD5 after a multipart upload, or with a key of KMS or of the customer.
 func (o *Object) HasMD5() bool {
 	digest, err := hex.DecodeString(strings.Trim(o.ETag, `"`))
 	encryption := o.Header.Get("X-Amz-Server-Side-Encryption")
@@ -329,12 +330,12 @@ func (o *Object) HasMD5() bool {
 		o.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == ""
 }
 
-// keepChecksum returns the algorithm that a copy by parts asks for, and the
-// checksum of the source if that of the copy must be the same.
+// keepChecksum returns the algorithm that a copy by parts requests, and the
+// checksum of the source if the copy must have the same checksum.
 //
-// For CRC64NVME, which S3 computes by default, it asks for none: versitygw 1.8,
-// if asked for the algorithm of the source, takes the checksum of the source for
-// that of any range of it.
+// It requests no algorithm for CRC64NVME, which S3 computes by default. If a
+// request names the algorithm of the source, versitygw 1.8 returns the checksum
+// of the source for every range of it.
 func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err error) {
 	from := c.From
 	if len(from.Checksums) == 0 {
@@ -342,7 +343,7 @@ func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err e
 			return "", "", err
 		}
 	}
-	if from.ChecksumType == "" { // Such a store may not support the request.
+	if from.ChecksumType == "" { // Such a store might not support the request.
 		return "", "", nil
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(from.Checksums)) {

@@ -36,9 +36,9 @@ type Started struct {
 	Age     time.Duration // since it was started, as in Listed
 }
 
-// Objects returns the objects whose keys start with prefix, page by page, in the
-// store's order. The headers are those of an object; what S3 requires on every
-// request is sent. The sequence ends after the first error.
+// Objects returns the objects whose keys start with prefix, page by page, in
+// the store's order. Header holds the headers of an object; those that S3
+// requires on every request are sent. The sequence ends after the first error.
 //
 // An object that is written or deleted meanwhile may be missing. On Amazon S3 the
 // client needs s3:ListBucket.
@@ -144,7 +144,7 @@ func (s Store) listObjects(
 
 // listUploads returns the page of multipart uploads after one of them, and the
 // one after which the next page starts, if any. It does not ask for URL-encoded
-// keys: Ceph 16.2 encodes them without saying so in the response.
+// keys: Ceph 16.2 encodes them but does not return the encoding type.
 func (s Store) listUploads(
 	ctx context.Context, prefix string, after Started, header map[string]string,
 ) (uploads []Started, next Started, err error) {
@@ -186,9 +186,9 @@ func (s Store) listUploads(
 	return uploads, next, nil
 }
 
-// ageOf returns the age of an entry of a list. A key that does not start with the
-// prefix is an error: a store that ignores the prefix must not have other objects
-// swept.
+// ageOf returns the age of an entry of a list. A key that does not start with
+// the prefix is an error, because a store that ignores the prefix would
+// otherwise cause other objects to be swept.
 func ageOf(key string, written *time.Time, prefix string, now time.Time) (time.Duration, error) {
 	switch {
 	case !strings.HasPrefix(key, prefix):
@@ -199,12 +199,12 @@ func ageOf(key string, written *time.Time, prefix string, now time.Time) (time.D
 	return now.Sub(*written), nil
 }
 
-// decode returns a key as it is. XML has no way to write most control characters,
-// so one key with such a character would make the whole list unreadable if keys
-// were not URL-encoded.
+// decode returns a listed key without its URL encoding. XML cannot represent
+// most control characters, so one key with such a character would make the
+// whole list unreadable if keys were not URL-encoded.
 func decode(key string, encoding types.EncodingType) (string, error) {
 	if encoding != types.EncodingTypeUrl {
-		return key, nil // the store does not encode
+		return key, nil // The store does not encode keys.
 	}
 	decoded, err := url.QueryUnescape(key)
 	if err != nil {

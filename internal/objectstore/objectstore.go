@@ -1,12 +1,12 @@
-// Package objectstore makes the requests of a completion: it reads, copies and
-// deletes an object, each time that very object and no other that has taken its
-// key; and it starts, lists, completes and aborts multipart uploads.
+// Package objectstore makes the requests of a completion. It reads, copies and
+// deletes one exact object, even if another object has taken its key. It also
+// starts, lists, completes and aborts multipart uploads.
 //
-// Conditions and version IDs ask the store to keep to that object. Stores differ
-// in which of them they obey, so answers are checked as well.
+// Requests name the object by conditions and version IDs. Not all stores obey
+// them, so responses are checked as well.
 //
-// Errors hold what the errors of the SDK hold: operation, key, request ID, and
-// S3's code and message, but no more of the answer. The client's retries are not
+// Errors contain the operation, the key, the request ID, and S3's code and
+// message, but no other part of the response. The client's retries are not
 // changed.
 package objectstore
 
@@ -48,16 +48,16 @@ var (
 
 // A Store is a bucket. It is safe for concurrent use.
 //
-// With versions, the client needs s3:GetObjectVersion and s3:DeleteObjectVersion
-// beside s3:GetObject, s3:PutObject and s3:DeleteObject. Without s3:ListBucket, S3
-// answers 403 if an object does not exist.
+// With versions, the client needs s3:GetObjectVersion and
+// s3:DeleteObjectVersion beside s3:GetObject, s3:PutObject and s3:DeleteObject.
+// Without s3:ListBucket, S3 returns 403 if an object does not exist.
 type Store struct {
 	Client *s3.Client
 	Bucket string
 
 	// CopyLimit is the size in bytes up to which one request copies an object.
-	// PartSize is the size of the parts of larger ones; it grows if there would
-	// be too many. They default to 5 GiB and 1 GiB.
+	// PartSize is the size of the parts of larger objects; it grows if there
+	// would be too many parts. The defaults are 5 GiB and 1 GiB.
 	CopyLimit, PartSize int64
 }
 
@@ -72,13 +72,13 @@ type Object struct {
 	// those of Amazon that an upload can set, and X-Amz-Tagging-Count.
 	Header http.Header
 
-	// Metadata is by name in lower case, without x-amz-meta-. A value that is not
-	// ASCII is encoded as RFC 2047 describes.
+	// Metadata maps names in lower case, without x-amz-meta-, to values. A
+	// value that is not ASCII is encoded as RFC 2047 describes.
 	Metadata map[string]string
 
-	// Checksums is by algorithm, as in types.ChecksumAlgorithm. Only Head returns
-	// checksums. ChecksumType is FULL_OBJECT, COMPOSITE (of the checksums of
-	// parts), or empty if the store does not return it.
+	// Checksums maps algorithms of types.ChecksumAlgorithm to checksums. Only
+	// Head returns checksums. ChecksumType is FULL_OBJECT, COMPOSITE (of the
+	// checksums of parts), or empty if the store does not return it.
 	Checksums    map[string]string
 	ChecksumType string
 
@@ -105,7 +105,8 @@ func (s Store) Head(ctx context.Context, key, version string) (*Object, error) {
 	return o, nil
 }
 
-// missing wraps ErrNotFound if err says that an object does not exist.
+// missing wraps ErrNotFound if err is the response for an object that does not
+// exist, and ErrDenied if the store denies access.
 func missing(err error) error {
 	switch status(err) {
 	case http.StatusNotFound, http.StatusMethodNotAllowed: // 405 means that the version is a delete marker.
@@ -118,7 +119,7 @@ func missing(err error) error {
 	return err
 }
 
-// newObject returns what the headers of a response say about an object.
+// newObject returns the object that the headers of a response describe.
 func newObject(key string, metadata middleware.Metadata, size *int64) (*Object, error) {
 	response, ok := awsmiddleware.GetRawResponse(metadata).(*smithyhttp.Response)
 	if !ok || size == nil || response.Header.Get("ETag") == "" {
@@ -179,7 +180,7 @@ func (s Store) get(ctx context.Context, input *s3.GetObjectInput) (*s3.GetObject
 	})
 }
 
-// Open returns the bytes of exactly that object. It returns ErrChanged if the
+// Open returns the bytes of exactly this object. It returns ErrChanged if the
 // object was replaced or deleted. The caller must close the reader.
 func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 	out, err := s.get(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag})
@@ -201,15 +202,16 @@ func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 	return out.Body, nil
 }
 
-// Same reports whether two answers are about the same object: its ETag, version,
-// size and time. Not every answer has the version, and that to a copy has no time.
+// Same reports whether two responses describe the same object, by ETag,
+// version, size and time. Not every response has the version, and the response
+// to a copy has no time.
 func (o *Object) Same(other *Object) bool {
 	return sameETag(o.ETag, other.ETag) && o.Size == other.Size &&
 		(o.LastModified.Equal(other.LastModified) || o.LastModified.IsZero() || other.LastModified.IsZero()) &&
 		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
 }
 
-// system holds the beginnings of Amazon's headers that an upload can set.
+// system holds the first parts of Amazon's headers that an upload can set.
 var system = []string{
 	"X-Amz-Website-Redirect-Location", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Missing-Meta",
 	"X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
@@ -233,9 +235,10 @@ func (o *Object) describe(header http.Header) {
 	}
 }
 
-// Delete deletes that object: the version, for good, or without versions whatever
-// is under the key if it has the ETag. It returns nil if the object does not
-// exist, and ErrChanged if another has replaced it.
+// Delete deletes the object. If it has a version, Delete removes that version
+// permanently. Otherwise it deletes the object under the key if the ETag is the
+// same. It returns nil if the object does not exist, and ErrChanged if another
+// object has replaced it.
 func (s Store) Delete(ctx context.Context, o *Object) error {
 	input := &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &o.Key}
 	if o.Pinned() {
@@ -246,8 +249,10 @@ func (s Store) Delete(ctx context.Context, o *Object) error {
 	_, err := s.Client.DeleteObject(ctx, input)
 	if err != nil && input.IfMatch != nil {
 		switch status(err) {
-		// Some stores do not support the condition, or fail it for every object made of parts. S3 answers 412 also if
-		// the object does not exist. So look, and delete without the condition what has not changed.
+		// Some stores do not support the condition, or fail it for every object
+		// made of parts. S3 returns 412 also if the object does not exist. So
+		// compare the object, and delete it without the condition if it is the
+		// same.
 		case http.StatusNotImplemented, http.StatusPreconditionFailed:
 			if err = s.expect(ctx, o); err == nil {
 				input.IfMatch = nil
@@ -261,7 +266,8 @@ func (s Store) Delete(ctx context.Context, o *Object) error {
 	return failure("delete", o.Key, err)
 }
 
-// expect returns ErrChanged or ErrNotFound if that object is not there any more.
+// expect returns ErrChanged or ErrNotFound if the object has been replaced or
+// deleted.
 func (s Store) expect(ctx context.Context, o *Object) error {
 	now, err := s.Head(ctx, o.Key, o.VersionID)
 	if err == nil && !o.Same(now) {
@@ -270,8 +276,8 @@ func (s Store) expect(ctx context.Context, o *Object) error {
 	return err
 }
 
-// Pinned reports whether the version can hold no other bytes. The version "null"
-// can.
+// Pinned reports whether the version always has the same bytes. The version
+// "null" can be replaced.
 func (o *Object) Pinned() bool { return o.VersionID != "" && o.VersionID != "null" }
 
 func sameETag(a, b string) bool { return strings.Trim(a, `"`) == strings.Trim(b, `"`) }

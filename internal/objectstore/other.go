@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// idleLimit is the time after whose end a copy by parts without a new part is
-// taken for dead. The copy of one part takes less than a minute.
+// idleLimit is how long a copy by parts may have no new part before CheckCopy
+// aborts it. The copy of one part takes less than a minute.
 const idleLimit = 2 * time.Minute
 
 // ErrCopying is returned if another process is copying to the same key.
@@ -31,7 +31,7 @@ func (s Store) hasParts(c *Copy) bool { return c.From.Size > cmp.Or(s.CopyLimit,
 // CheckCopy aborts the copy, and the new one starts from zero, because the parts
 // might be those of an upload that was replaced.
 //
-// Two processes that begin at the same moment do not see each other, and both
+// Two processes that start at the same moment do not find each other, and both
 // copy. If the client may not list multipart uploads, or the store does not
 // support it, CheckCopy returns nil.
 func (s Store) CheckCopy(ctx context.Context, c *Copy) error {
