@@ -380,7 +380,7 @@ func TestRefused(t *testing.T) {
 			says      string
 		}{
 			{"page.html", 10, alice, `type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`},
-			{"a.png", 10, append(alice, "-t", "application/pdf"), `type must match the file's name, which says "image/png", got "application/pdf"`},
+			{"a.png", 10, append(alice, "-t", "application/pdf"), `type must match the file's name, whose type is "image/png", got "application/pdf"`},
 			{"too large.bin", 31 * mib, alice, `size must be at most 31457280 bytes, got 32505856`},
 			{"empty.bin", 0, alice, `size must be at least 1 byte, got 0; leave it out if it is unknown`},
 			{"a\\b.bin", 10, alice, `filename must be a name without a path, got the separator '\\'`},
@@ -392,7 +392,7 @@ func TestRefused(t *testing.T) {
 			{"a.bin", 10, []string{"-H", "A: b\nurl = x"}, `an argument has two lines`},
 			{"a.bin", 10, []string{"-u", "alice:wrong"}, `Nobody we know.`},
 			{"large.bin", 20 * mib, nil, `Nobody we know.`},
-			{"a.pdf", 10, append(alice, "-t", "image/png"), `type must match the file's name, which says "application/pdf", got "image/png"`},
+			{"a.pdf", 10, append(alice, "-t", "image/png"), `type must match the file's name, whose type is "application/pdf", got "image/png"`},
 			{"not a picture.png", 100, alice, `type must match the content, got "image/png" for a file that does not look like image/png`},
 		} {
 			t.Run(test.name, func(t *testing.T) {

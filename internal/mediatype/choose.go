@@ -18,7 +18,7 @@ var (
 // A Fault is an error with the text of a Violation. It wraps one of the errors
 // above.
 type Fault struct {
-	Allowed []string // types, if some would do
+	Allowed []string // types that would be accepted, or nil
 
 	detail string
 	kind   error
@@ -47,9 +47,8 @@ const (
 //     names, since systems differ. The policy's own name is preferred.
 //   - A declared type can choose among the formats that share the extension. It
 //     contradicts the name if it is active, or if the table has it for other
-//     extensions only. Other declared types say nothing about the file: none,
-//     types that the table does not have, and containers ("application/zip" of
-//     a .docx).
+//     extensions only. Other declared types are ignored: none, types that the
+//     table does not have, and containers ("application/zip" of a .docx).
 //   - If the extension is not in the table, the declared type decides, but not
 //     for pictures, videos, audio, fonts, models and documents. Their
 //     extensions are in the table, and a file with another one could be a
@@ -79,7 +78,7 @@ func Choose(name, declared string, patterns []string) (string, *Fault) {
 	case types != nil:
 		if contradicts(declared, extension) {
 			return "", newFault(ErrContradictsName, types,
-				"must match the file's name, which says %q, got %q", types[0], declared)
+				"must match the file's name, whose type is %q, got %q", types[0], declared)
 		}
 		generic := choice[0]
 		choice = append(choice[:0], types...)
@@ -142,7 +141,7 @@ func names(types []string, typ string) bool {
 }
 
 // contradicts reports whether a declared type, which is none of the
-// extension's, is another format.
+// extension's types, is another format.
 func contradicts(declared, extension string) bool {
 	switch {
 	case Same(declared, unknown),
@@ -194,9 +193,9 @@ func endings(typ string) string {
 // (UAX #9).
 const marks = "\u200e\u200f\u061c"
 
-// Extension returns the extension of a file name, or "" if it has none. Marks
-// are left out, and so are trailing blanks and dots, because systems drop them.
-// Words and numbers behind a dot ("v1.2", "Dr. Smith") are no extension.
+// Extension returns the extension of a file name, or "" if it has none. It
+// ignores marks, and trailing blanks and dots, because systems drop them. Words
+// and numbers after a dot ("v1.2", "Dr. Smith") are not an extension.
 func Extension(name string) string {
 	if strings.ContainsAny(name, marks) {
 		name = strings.Map(func(r rune) rune {
@@ -216,7 +215,7 @@ func Extension(name string) string {
 		switch c := extension[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
 			letter = true
-		case c != '-' && c != '{' && c != '}' && (c < '0' || c > '9'): // Windows reads {class IDs}
+		case c != '-' && c != '{' && c != '}' && (c < '0' || c > '9'): // Windows accepts {class IDs} as extensions.
 			return ""
 		}
 	}

@@ -97,8 +97,8 @@ func TestChooseRejects(t *testing.T) {
 	}{
 		{"a.png", "image", "*/*", ErrInvalid, `must be a media type such as image/png, got "image"`},
 		{"a.png", "unknown/unknown", "*/*", ErrNotAllowed, `must not be "unknown/unknown", which is never granted`},
-		{"a.png", "text/html", "image/*", ErrContradictsName, `must match the file's name, which says "image/png", got "text/html"`},
-		{"a.html", "image/png", "image/*", ErrContradictsName, `must match the file's name, which says "text/html", got "image/png"`},
+		{"a.png", "text/html", "image/*", ErrContradictsName, `must match the file's name, whose type is "image/png", got "text/html"`},
+		{"a.html", "image/png", "image/*", ErrContradictsName, `must match the file's name, whose type is "text/html", got "image/png"`},
 		{"a.html. .", "image/png", "image/*", ErrContradictsName, `says "text/html"`},
 		{"a.html\u200f", "image/png", "image/*", ErrContradictsName, `says "text/html"`},
 		{"a.h\u061ctml", "image/png", "image/*", ErrContradictsName, `says "text/html"`},

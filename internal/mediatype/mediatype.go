@@ -1,8 +1,8 @@
 // Package mediatype holds the media types of file names and decides which type
 // an upload is granted.
 //
-// The table is its own. Package mime reads the tables of the machine it runs
-// on, so two replicas of a service could disagree.
+// The package has its own table. Package mime reads the tables of the machine,
+// so two replicas of a service could return different types.
 package mediatype
 
 import (
@@ -196,7 +196,7 @@ func Never(typ string) bool {
 	return err != nil || never(typ)
 }
 
-// never is Never for a type that Parse returned.
+// never returns the result of Never for a type that Parse returned.
 func never(typ string) bool {
 	switch typ {
 	case "unknown/unknown", "application/unknown",
@@ -207,14 +207,14 @@ func never(typ string) bool {
 }
 
 // Active reports whether a browser might run a file of this type, or render it
-// with the scripts in it, on the origin that serves it. Types for which a
-// browser guesses are active.
+// with the scripts in it, on the origin that serves it. It returns true for
+// types that Never reports.
 func Active(typ string) bool {
 	typ, err := Parse(typ)
 	return err != nil || active(typ)
 }
 
-// active is Active for a type that Parse returned.
+// active returns the result of Active for a type that Parse returned.
 func active(typ string) bool {
 	if never(typ) {
 		return true
@@ -240,6 +240,6 @@ func active(typ string) bool {
 		"text/x-ecmascript", "text/x-javascript":
 		return true
 	}
-	return strings.HasSuffix(typ, "+xml") || // XHTML and SVG; in any other dialect an XHTML element may stand
+	return strings.HasSuffix(typ, "+xml") || // XHTML and SVG; any other dialect can contain an XHTML element
 		strings.HasPrefix(typ, "multipart/") || strings.HasPrefix(typ, "message/")
 }

@@ -12,12 +12,16 @@ const maxExtension = 17
 //
 //	extensions | names of one format, the preferred one first | what else is declared for these extensions
 //
-// The middle column is what Same goes by: rows whose preferred type is equal
-// are one format. The last one holds what browsers and systems declare by the
-// extension alone, where another format has it too (".ts", ".key"), where a
-// program has taken it (a ".csv" is application/vnd.ms-excel on Windows with
-// Excel), or where they know no better than text/plain. What is active stands
-// with active types only, so that a name cannot let it pass as text.
+// Same compares types by the middle column: rows with the same preferred type
+// are one format. The last column holds types that browsers and systems declare
+// by the extension alone, because
+//   - another format has the same extension (".ts", ".key"),
+//   - a program has changed the type of the extension (a ".csv" is
+//     application/vnd.ms-excel on Windows with Excel), or
+//   - they have only text/plain for it.
+//
+// A row with an active type has active types only, so that a file name cannot
+// make active content pass as text.
 const table = media + `
 # Documents
 pdf               | application/pdf application/x-pdf application/acrobat application/nappdf text/pdf
@@ -388,10 +392,10 @@ qcow2             | application/x-qemu-disk
 ova ovf           | application/ovf application/x-virtualbox-ova application/x-virtualbox-ovf
 `
 
-// containers has a row for each format that other formats are made of, with
-// their extensions. Systems that do not know the other format declare the
-// container. Rows of types that are no container are for systems that have a
-// type wrong.
+// containers has a row for each format that other formats are made of, with the
+// extensions of those formats. Systems without a type for such an extension
+// declare the container. Rows of types that are not containers are for systems
+// that declare a wrong type.
 const containers = `
 application/zip   | docx docm dotx dotm xlsx xlsm xlsb xltx xltm xlam pptx pptm ppsx ppsm potx potm vsdx odt ott ods ots odp
 application/zip   | otp odg otg odf odc odb sxw sxc sxi pages numbers key epub xps oxps hwpx kra jar war ear apk xpi crx kmz
