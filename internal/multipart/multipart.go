@@ -123,8 +123,8 @@ func (e *Engine) Header() map[string]string {
 }
 
 // create creates an upload at the store. If the store does not respond, it may
-// still have created the upload. No other upload has the same random key, so
-// create then aborts all uploads to that key.
+// still have created the upload. If the key is random, create then
+// aborts all uploads to it.
 func (e *Engine) create(ctx context.Context, key string, header, metadata map[string]string, random bool) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(completion.StoreTime)
 	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-undoTime))

@@ -55,8 +55,9 @@ func parseDetail(raw []byte, kind string) (*Event, error) {
 	return event, event.check()
 }
 
-// creating are the calls that create an object, by their names in CloudTrail.
-// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html.
+// creating lists the calls that create an object, by their names in CloudTrail.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html.
 var creating = []string{"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"}
 
 // parseCall parses the detail of a call that CloudTrail has logged. A call that

@@ -12,9 +12,9 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// check reports what keeps a document from being read in one way only: it must
-// be one JSON value of bounded depth whose strings are valid Unicode.
-// encoding/json replaces what is not by U+FFFD.
+// check returns an error unless all readers read the same from a document. It
+// must be one JSON value of bounded depth whose strings are valid Unicode,
+// because encoding/json replaces invalid Unicode by U+FFFD.
 func check(document []byte) error {
 	if !utf8.Valid(document) {
 		return errors.New("document must be UTF-8")
@@ -49,8 +49,8 @@ func check(document []byte) error {
 	return nil
 }
 
-// An object holds those members of a JSON object that are read. Members that
-// are null are absent.
+// An object holds the members of a JSON object that Parse reads. It has no
+// members that are null.
 type object struct {
 	what    string // names the object in errors
 	members map[string]json.RawMessage
@@ -133,8 +133,7 @@ func (o *object) optional(name string) string {
 	return o.must(name)
 }
 
-// number returns a member that may be absent, which is -1, and otherwise is
-// required to be a whole number.
+// number returns a member that must be a whole number, or -1 if it is absent.
 func (o *object) number(name string) int64 {
 	if !o.has(name) {
 		return -1

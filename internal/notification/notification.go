@@ -58,7 +58,7 @@ const (
 // Its text states what was expected and never contains parts of the document.
 var ErrInvalid = errors.New("presign: not an event notification of a known form")
 
-// A Notification is what one document reports.
+// A Notification holds the events of one document.
 type Notification struct {
 	// Test is set for the message that a store sends when notifications are
 	// enabled. It has no events.
@@ -83,7 +83,7 @@ type Event struct {
 	// Size is -1 if the sender does not send it.
 	Size int64
 
-	// Name is what the sender calls the event, without "s3:": for example
+	// Name is the name of the event without "s3:", as the sender writes it:
 	// "ObjectCreated:Put", "Object Created" (EventBridge) or "PutObject"
 	// (CloudTrail).
 	Name string
@@ -152,7 +152,7 @@ func parseTest(top *object) (*Notification, error) {
 	return &Notification{Test: true}, nil
 }
 
-// parseEnvelope parses what SNS delivers unless raw delivery is enabled.
+// parseEnvelope parses a message that SNS delivers if raw delivery is disabled.
 func parseEnvelope(top *object) (*Notification, error) {
 	kind, err := top.text("Type")
 	switch {

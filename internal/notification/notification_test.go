@@ -249,7 +249,7 @@ func TestParseRejectsRecords(t *testing.T) {
 		"records not an array": {`{"Records": {"` + secret + `": 1}}`, `"Records" must be a JSON array`},
 		"no records":           {`{"Records": []}`, `"Records" must not be empty`},
 		"record not an object": {`{"Records": ["` + secret + `"]}`, "record 0: record must be a JSON object"},
-		"Lambda's event":       {`{"Records": [{"body": "` + secret + `"}]}`, "record 0: record must have s3; of a Lambda event"},
+		"Lambda's event":       {`{"Records": [{"body": "` + secret + `"}]}`, "record 0: record must have s3; pass each body or Message of a Lambda event"},
 		"no bucket":            {edit(`"bucket"`, `"x"`), "bucket must be a JSON object"},
 		"no object":            {edit(`"object"`, `"x"`), "object must be a JSON object"},
 		"no event name":        {edit(`"eventName"`, `"x"`), `record must have "eventName"`},

@@ -52,7 +52,7 @@ func parseRecord(raw []byte) (*Event, error) {
 	}
 	if !record.has("s3") {
 		return nil, errors.New("record must have s3; " +
-			"of a Lambda event that wraps SQS or SNS, each body or Message must be passed")
+			"pass each body or Message of a Lambda event that wraps SQS or SNS")
 	}
 	s3, err := readObject(record.raw("s3"), "s3", "bucket", "object")
 	if err != nil {

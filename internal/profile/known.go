@@ -5,7 +5,7 @@ import "strings"
 // A Provider is a store that is known by its host name, from its documentation.
 type Provider struct {
 	Name    string
-	Sources []string // the pages that say so
+	Sources []string // the pages of the documentation
 	Profile *Profile // Host, Bucket, Doctor and Date are empty
 }
 

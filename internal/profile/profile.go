@@ -17,8 +17,8 @@ import (
 // of any member or constraint.
 const Format = 1
 
-// A Profile says which constraints one store enforces on one bucket. What is not in
-// it is unknown.
+// A Profile records which constraints one store enforces on one bucket. It is
+// unknown whether the store enforces a constraint that is not in the Profile.
 type Profile struct {
 	Format int    `json:"format"`
 	Store  string `json:"store,omitempty"` // a name for people, such as "Ceph radosgw 16.2"
@@ -27,13 +27,13 @@ type Profile struct {
 	Doctor string `json:"doctor"` // the version that examined the store
 	Date   string `json:"date"`   // of the examination, YYYY-MM-DD
 
-	// Constraints maps names, such as "PUT: exact size", to what was found.
+	// Constraints maps names, such as "PUT: exact size", to verdicts.
 	Constraints map[string]Verdict `json:"constraints"`
-	// Facts are for people only. Facts lists their names.
+	// Facts are for people only. FactNames lists their names.
 	Facts map[string]string `json:"facts,omitempty"`
 }
 
-// A Verdict says whether a store enforces a constraint.
+// A Verdict states whether a store enforces a constraint.
 type Verdict string
 
 // The verdicts.
@@ -75,7 +75,7 @@ func Parse(document []byte) (*Profile, error) {
 		{Name: "constraints", Value: &constraints}, {Name: "facts", Value: &facts},
 	}, strict.RejectUnknown)
 	switch {
-	case format != nil && *format != Format: // other formats have other members
+	case format != nil && *format != Format: // Other formats have other members.
 		return nil, fmt.Errorf("format must be %d, got %d; run the doctor again", Format, *format)
 	case err != nil:
 		return nil, err
@@ -116,7 +116,7 @@ func (p *Profile) check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Constraints)) {
 		if _, known := constraints[name]; !known {
-			fault("constraints must not have %q, which this version does not know", name)
+			fault("constraints must not have %q, which is not a constraint of this version", name)
 		}
 		switch verdict := p.Constraints[name]; verdict {
 		case Enforced, NotEnforced, NotOffered:

@@ -49,8 +49,8 @@ type Policy struct {
 // A Pair is a name with its value.
 type Pair = struct{ Name, Value string }
 
-// Rules are a Policy that has been checked, and what follows from it. Rules are
-// immutable.
+// Rules hold a Policy that has been checked, and values derived from it. They
+// are immutable.
 type Rules struct {
 	Policy
 	Inline        bool   // Content-Disposition is "inline"

@@ -22,7 +22,7 @@ const (
 	Multipart = "multipart"
 )
 
-// An Upload is what a client asks to upload. It has the fields of
+// An Upload describes what a client asks to upload. It has the fields of
 // presign.Upload.
 type Upload struct {
 	Key              string
@@ -44,7 +44,7 @@ type Upload struct {
 // ValidateFromService make one, so that nothing else is signed.
 type Valid struct{ upload Upload }
 
-// Upload returns the upload with its type, bounds and lifetime settled.
+// Upload returns the upload with the type, bounds and lifetime that are granted.
 func (v *Valid) Upload() Upload { return v.upload }
 
 // HasRandomKey reports whether Key adds a random part.
@@ -103,7 +103,7 @@ func (c *check) bound(field, code string, least, most int64, format string, args
 	c.violations = append(c.violations, v)
 }
 
-// checkMethod reports what the method cannot enforce.
+// checkMethod reports constraints that the method cannot enforce.
 func (c *check) checkMethod() {
 	switch c.upload.Method {
 	case POST:
@@ -169,8 +169,8 @@ func (c *check) checkName() {
 	}
 }
 
-// checkSizes sets the bounds that will be enforced. It reports a bound that is
-// out of range once, and none that follows from it.
+// checkSizes sets the bounds that will be enforced. It reports only the first
+// bound that is out of range, because others might follow from it.
 func (c *check) checkSizes() {
 	u, limit := &c.upload, int64(s3limit.ObjectSize)
 	if u.Method != Multipart {

@@ -1,10 +1,10 @@
 // Package sweep makes one pass over the uploads that no client has completed.
 //
-// It finds them and calls a Completer for each. What happens to an upload is the
-// Completer's decision; the engine bounds how many calls run at once, continues
-// after failures, and reports them. Several sweeps of one prefix may run at once,
-// in one process or many, because a Completer treats an upload that is gone as
-// done.
+// Run lists the uploads and calls a Completer for each. The Completer decides
+// what happens to an upload. Run limits the number of concurrent calls,
+// continues after failures, and returns them. Several sweeps of one prefix may
+// run at once, in one process or many, because a Completer returns nil for an
+// upload that is gone.
 package sweep
 
 import (
@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// minAge is how old an object must be. The client of a younger one is
-	// probably about to complete it.
+	// minAge is the least age of an object that is swept. The client of a
+	// younger object is probably about to complete it.
 	minAge = time.Minute
 
 	// uploadLifetime is how long a multipart upload can be continued.
@@ -37,7 +37,7 @@ type Store interface {
 }
 
 // A Completer ends uploads. Its methods are called concurrently. They return an
-// error if the upload is not settled; later sweeps try again.
+// error if the upload has not ended; later sweeps try again.
 type Completer interface {
 	// CompleteOrDelete ends the upload under a key. It returns nil after
 	//
@@ -45,9 +45,9 @@ type Completer interface {
 	//   - deleting it because its time to complete is over, and
 	//   - leaving it alone because it is gone or has no stamp of ours.
 	//
-	// It must not delete an object whose stamp does not open: it returns an
-	// error. The object that it deletes is pinned, since the key may hold
-	// another upload by now.
+	// It must return an error for an object whose stamp does not open, and must
+	// not delete it. It must delete exactly the object that it has read, since
+	// the key might have another upload by now.
 	CompleteOrDelete(ctx context.Context, key string) error
 
 	// Abort aborts a multipart upload that can no longer be continued. It
@@ -100,7 +100,7 @@ type sweep struct {
 	mu          sync.Mutex
 	failures    []error // the first ones
 	count       int     // of all
-	interrupted bool    // before the pass was whole
+	interrupted bool    // ctx ended before the pass was complete
 }
 
 // start runs call as soon as a slot is free. It reports false if ctx ends first.
@@ -122,7 +122,7 @@ func (s *sweep) start(call func() error) bool {
 	return true
 }
 
-// fail records a failure. That ctx has ended is recorded once.
+// fail records a failure. It records the end of ctx once.
 func (s *sweep) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,7 +135,7 @@ func (s *sweep) fail(err error) {
 	}
 }
 
-// result joins the failures and the reason why the pass is not whole.
+// result joins the failures and the reason why the pass is not complete.
 func (s *sweep) result() error {
 	all := s.failures
 	if more := s.count - len(s.failures); more > 0 {

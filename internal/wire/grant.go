@@ -20,8 +20,8 @@ import (
 // MaxUploads is the largest number of uploads in one batch.
 const MaxUploads = 100
 
-// A GrantRequest is what a client can state of an upload. It has no key, owner
-// or redirect.
+// A GrantRequest holds the values that a client can send for an upload. It has
+// no key, owner or redirect.
 type GrantRequest struct {
 	filename, mediaType, checksum, method string
 	size, minSize, maxSize, expiresIn     *int64
@@ -108,7 +108,7 @@ func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, e
 		violations = append(violations, v)
 	case u.Size != 0:
 		u.Method = rules.PUT
-	case len(violations) > 0: // The size that would decide may be invalid.
+	case len(violations) > 0: // The size is invalid, so it cannot decide the method.
 	case r.Formless != "":
 		violations = append(violations,
 			rules.Violate("size", rules.CodeRequired, "must be set, since no form is possible: %s", r.Formless))

@@ -56,7 +56,7 @@ func newParts(most int, etags bool) *parts {
 	return p
 }
 
-// add adds the part that was decoded.
+// add adds the part that was decoded, and its violations.
 func (p *parts) add() {
 	part := multipart.Part{ETag: p.etag, Checksum: p.checksum}
 	switch {
@@ -85,7 +85,7 @@ func (p *parts) add() {
 }
 
 // violate adds a violation of a member of the current part, unless there are
-// many already.
+// already many.
 func (p *parts) violate(member string, violation func(field string) *rules.Violation) {
 	const most = 20
 	if len(p.violations) < most {
@@ -151,7 +151,7 @@ func numbersBetween(first, last int64) ([]multipart.Part, error) {
 // and possibly its parts.
 type CompleteRequest struct {
 	Key, ID string
-	Parts   []multipart.Part // none are all that have arrived
+	Parts   []multipart.Part // if empty, all parts that have arrived
 }
 
 // DecodeComplete reads the body of a request to complete an upload.
