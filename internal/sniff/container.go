@@ -15,14 +15,14 @@ const (
 	xpiType  = "application/x-xpinstall"
 )
 
-// programs have the types of programs and installers that come in the container
-// of documents.
+// programs holds the types of programs and installers that have the same
+// container as documents.
 var programs = map[string]bool{
 	apkType: true, jarType: true, msiType: true, msixType: true, ipaType: true, xpiType: true,
 }
 
-// programEntries are names of files by which an archive is a program. Those
-// that end in a slash are folders.
+// programEntries lists names of files that only programs contain. A name that
+// ends in a slash is a folder.
 var programEntries = []struct{ name, typ string }{
 	{"AndroidManifest.xml", apkType}, {"classes.dex", apkType}, {"resources.arsc", apkType},
 	{"BundleConfig.pb", apkType},
@@ -32,10 +32,10 @@ var programEntries = []struct{ name, typ string }{
 	{"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
 }
 
-// programInZip returns the type of the program that an archive is by the names
-// of its first files, or "".
+// programInZip returns the type of a program by the names of the first files in
+// an archive, or "" if the archive is not a program.
 func programInZip(head []byte) string {
-	document := false // by its first file; some tools add a manifest to it
+	document := false // The first file is "mimetype"; some tools add a manifest to documents.
 	for i, name := range zipNames(head) {
 		if i == 0 {
 			document = name == "mimetype"
@@ -84,11 +84,11 @@ func zipNames(head []byte) (names []string) {
 	}
 }
 
-// installerClasses are the beginnings of the class IDs of Windows Installer's
-// packages, patches and transforms.
+// installerClasses lists the first bytes of the class IDs of Windows
+// Installer's packages, patches and transforms.
 var installerClasses = []string{"\x84\x10\x0c\x00", "\x86\x10\x0c\x00", "\x82\x10\x0c\x00"}
 
-// installerInOLE reports whether a compound file is one of Windows Installer,
+// installerInOLE reports whether a compound file belongs to Windows Installer,
 // by the class of its root. It returns false if the root is not in head.
 //
 // See https://learn.microsoft.com/openspecs/windows_protocols/ms-cfb, section
@@ -111,7 +111,7 @@ func installerInOLE(head []byte) bool {
 	return false
 }
 
-// kind is what a file is by the name that its container has for it.
+// A kind classifies a file by the brands or entries of its container.
 type kind int
 
 const (
@@ -121,22 +121,22 @@ const (
 	program
 )
 
-// brands are those of ISO base media files. See
+// These are brands of ISO base media files. See
 // https://mp4ra.org/registered-types/brands.
 const (
 	stillBrands = " mif1 mif2 msf1 miaf heic heix heim heis hevc hevx hevm hevs avif avis avic " +
 		"avci avcs jpeg jpgs j2ki j2is crx  unif vvic vvis evbi evbs "
 
-	// Those that begin with "iso" and "mp4" tell of the container only.
+	// Brands that begin with "iso" and "mp4" name the container only.
 	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 hvc1 " +
 		"hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
 )
 
-// kindOfMedia returns what an ISO base media file holds by its brands, if head
-// begins with them.
+// kindOfMedia returns the kind of an ISO base media file by its brands. It
+// returns moving if head does not begin with brands.
 func kindOfMedia(head []byte) kind {
 	if !hasAt(head, 4, "ftyp") || len(head) < 16 {
-		return moving // older QuickTime files have no brands, and fragments need not
+		return moving // Older QuickTime files and some fragments have no brands.
 	}
 	end := min(len(head), int(min(binary.BigEndian.Uint32(head), Head)))
 	compatible := false
@@ -160,8 +160,8 @@ func isBrand(brands string, brand []byte) bool {
 	return strings.Contains(brands, " "+string(brand)+" ")
 }
 
-// boxes are those with which QuickTime files begin if they have no brands, and
-// with which fragments of MP4 files begin. Any size may come before them.
+// boxes lists the first boxes of QuickTime files without brands and of
+// fragments of MP4 files. Any size can come before them.
 var boxes = []struct{ name, typ string }{
 	{"moov", "video/quicktime"}, {"mdat", "video/quicktime"}, {"wide", "video/quicktime"}, {"free", "video/quicktime"},
 	{"skip", "video/quicktime"}, {"pnot", "video/quicktime"},
@@ -173,7 +173,7 @@ func box(head []byte) string {
 	if len(head) < 8 || isText(head) {
 		return ""
 	}
-	// A size of 1 stands for one of 64 bits, and 0 for the rest of the file.
+	// A size of 1 means that a 64-bit size follows, and 0 means the rest of the file.
 	if size := binary.BigEndian.Uint32(head); size > 1 && size < 8 {
 		return ""
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// form describes what files of a media type look like.
+// A form describes how files of a media type begin.
 type form struct {
 	anything bool     // everything but markup
 	signed   bool     // a signature is promised, so unknown bytes do not agree
@@ -15,13 +15,13 @@ type form struct {
 	bases    []string // the containers or formats that agree: bases of function base, or exact names
 }
 
-// table has a row for each base, or for several between which files vary:
+// table has a row for each base, or for several bases if files can have any of them:
 //
 //	bases | extensions whose files always show one of them | extensions whose files may show none
 //
-// An extension stands for the names of its format in package mediatype. Other
-// types stand for themselves. No row weakens another: if one row promises a
-// signature for a type, only the bases of such rows agree with it.
+// An extension stands for all types of its format in package mediatype. An
+// entry with a slash is a type. If a row promises a signature for a type, only
+// the bases of such rows agree with the type.
 const table = `
 # Images
 image/png                       | png
@@ -154,7 +154,7 @@ application/wasm                | wasm
 application/x-shockwave-flash   | swf
 `
 
-// forms holds what the table says of each type.
+// forms maps types to their rows of the table.
 var forms = load(table)
 
 // The forms of types that are not in the table. Unknown bytes agree with all of
@@ -164,14 +164,14 @@ var (
 	prose  = form{bases: []string{textType, htmlType, xmlType}}
 	xml    = form{bases: []string{textType}} // function takesMarkup compares the markup
 
-	// Media come in these containers. The last two have signatures so short
-	// that those of a .tga are the same.
+	// Media come in these containers. The last two have short signatures, with
+	// which a .tga can begin.
 	media = form{bases: []string{"image/tiff", "image/jp2", "video/mp4", "video/quicktime", "video/webm",
 		"video/matroska", "video/x-ms-asf", "application/ogg", "audio/mpeg", "image/x-icon",
 		"application/vnd.lotus-1-2-3"}}
 
-	// Other formats are made of text, archives and databases. The signatures
-	// behind them are short and found by chance.
+	// Other formats are made of text, archives and databases. The last
+	// signatures are short and can be found by chance.
 	general = form{bases: []string{textType, zipType, oleType, "application/vnd.sqlite3",
 		"application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd", "application/lzip",
 		"application/x-tar", "application/x-7z-compressed", "application/vnd.rar", "application/cbor",

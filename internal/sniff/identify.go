@@ -9,7 +9,7 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// finding is what the beginning of a file looks like.
+// A finding describes the format that the beginning of a file has.
 type finding struct {
 	name, base string // the type, and the most general type that it is a kind of; "" if unknown
 	kind       kind
@@ -20,8 +20,7 @@ type finding struct {
 // is reports whether the file is of a type by one of its names.
 func (f finding) is(typ string) bool { return f.mime.Is(typ) }
 
-// identify returns what mimetype finds, corrected where it is known to be
-// wrong.
+// identify returns the result of mimetype, and corrects known errors.
 func identify(head []byte) finding {
 	found := detect(head)
 	f := finding{name: name(found), base: base(found), tagged: hasAt(head, 0, "ID3"), mime: found}
@@ -56,14 +55,14 @@ func identify(head []byte) finding {
 	return f
 }
 
-// detect returns what mimetype finds, or the type of a signature that it
-// misses.
+// detect returns the result of mimetype, or the type of a signature that
+// mimetype does not detect.
 func detect(head []byte) *mimetype.MIME {
 	if hasAt(head, 257, "ustar") {
-		return mimetype.Lookup("application/x-tar") // whatever the name and content of the first file look like
+		return mimetype.Lookup("application/x-tar") // The name and content of the first file might match another format.
 	}
 	if hasAt(head, 0, "SIMPLE  =") {
-		return mimetype.Lookup("application/fits") // text, whose columns are free
+		return mimetype.Lookup("application/fits") // mimetype detects text.
 	}
 	found := mimetype.Detect(head)
 	switch base := base(found); {
@@ -74,12 +73,12 @@ func detect(head []byte) *mimetype.MIME {
 	case found.Is(pdfType):
 		return checkPDF(head, found)
 	case base == "application/x-bzip2" && !isBzip2(head), isText(head) && !slices.Contains(textual, base):
-		return mimetype.Lookup(textType) // prose that begins like a binary format
+		return mimetype.Lookup(textType) // Prose can begin like a binary format.
 	}
 	return found
 }
 
-// textual are formats other than text whose files may begin with text only.
+// textual lists the formats whose files can begin with text only.
 var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript",
 	"application/x-archive", "application/fits", "application/vnd.apple.mpegurl",
 	"application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",
@@ -91,9 +90,9 @@ func isBzip2(head []byte) bool {
 
 const pdfMagic = "%PDF-"
 
-// checkPDF returns what a file is if a PDF's signature stands behind its
-// beginning. It may stand anywhere in the first kilobyte, and so in an archive
-// whose first file is a PDF, or behind a script.
+// checkPDF returns the type of a file that mimetype takes for a PDF. The
+// signature can be anywhere in the first kilobyte. It can also be in an archive
+// whose first file is a PDF, or after a script.
 func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
 	i := bytes.Index(head, []byte(pdfMagic))
 	if i <= 0 {
@@ -112,9 +111,9 @@ func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
 	return other
 }
 
-// mayBeScript reports whether bytes begin as a script can. Binary data that
-// follows may stand in a comment of the script. White space and byte order
-// marks of UTF-8 begin no script.
+// mayBeScript reports whether b can be the beginning of a script. Binary data
+// that follows might be in a comment of the script. White space and the byte
+// order mark of UTF-8 alone are not a script.
 func mayBeScript(b []byte) bool {
 	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte(marks[0])), space)
 	if len(b) == 0 {
@@ -132,8 +131,8 @@ func mayBeScript(b []byte) bool {
 	return ' ' < c && c <= '~' || c == 0xa0 || c == 0xaa || c == 0xb5 || c == 0xba || c >= 0xc0
 }
 
-// signatures are those that mimetype does not know, or that it takes too
-// narrowly. Each may have two parts.
+// signatures lists signatures that mimetype does not detect, or only in some
+// files. Each can have two parts.
 var signatures = []struct {
 	magic  string
 	offset int
@@ -149,12 +148,12 @@ var signatures = []struct {
 	{"MAC ", 4, "", "audio/ape"}, {"MP+", 3, "", "audio/musepack"},
 	{"\xc5\xd0\xd3\xc6", 4, "", "application/postscript"}, // EPS for DOS
 	{"ITSF", 4, "", "application/vnd.ms-htmlhelp"},
-	{"PK00PK\x03\x04", 8, "", zipType}, // made to be split
+	{"PK00PK\x03\x04", 8, "", zipType}, // an archive that can be split
 	{"\x00\x01\x00\x00\x00", 5, "", "font/ttf"}, {"true\x00", 5, "", "font/ttf"}, {"OTTO", 4, "", "font/otf"},
 	{"#!", 2, "", "text/x-shellscript"}, // before an archive
 }
 
-// missed returns the type of a file that mimetype does not know, or "".
+// missed returns the type of a file that mimetype does not detect, or "".
 func missed(head []byte) string {
 	for _, s := range signatures {
 		if hasAt(head, 0, s.magic) && hasAt(head, s.offset, s.second) {
@@ -187,8 +186,7 @@ func hasAt(head []byte, offset int, magic string) bool {
 	return len(head) >= offset && bytes.HasPrefix(head[offset:], []byte(magic))
 }
 
-// name returns a type without its parameters, or "" for the one that stands for
-// all others.
+// name returns a type without its parameters, or "" for the root of all types.
 func name(m *mimetype.MIME) string {
 	if m.Parent() == nil {
 		return ""
@@ -206,7 +204,7 @@ func base(m *mimetype.MIME) string {
 	return name(m)
 }
 
-// isText reports whether there is no byte that only binary data has.
+// isText reports whether head has no byte that only binary data has.
 //
 // See https://mimesniff.spec.whatwg.org/#sniffing-a-mislabeled-binary-resource.
 func isText(head []byte) bool {

@@ -7,15 +7,14 @@ import (
 
 const space = "\t\n\v\f\r "
 
-// marks are the byte order marks of UTF-8 and UTF-16. Those of UTF-32 have
-// zeros around the latter.
+// marks lists the byte order marks of UTF-8 and UTF-16. The marks of UTF-32 are
+// those of UTF-16 with zeros.
 var marks = []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"}
 
 // markup returns the type of the HTML, SVG or other XML that a file begins
-// with, or "". It goes further than browsers, which know some tags in UTF-8
-// only: in every Unicode encoding, with or without byte order mark, each
-// element of HTML counts, behind any white space, comments, declarations and
-// processing instructions.
+// with, or "". Browsers detect some tags in UTF-8 only. Function markup detects
+// every element of HTML in every Unicode encoding, with or without byte order
+// mark, after white space, comments, declarations and processing instructions.
 //
 // If the end of head comes before the root element, complete is false and the
 // type is a guess.
@@ -30,7 +29,7 @@ func markup(head []byte) (typ string, complete bool) {
 	if b = bytes.TrimLeft(b, space+"\x00"); len(b) == 0 || b[0] != '<' {
 		return "", false
 	}
-	b = bytes.ReplaceAll(b, []byte{0}, nil) // leaves the ASCII of UTF-16 and UTF-32
+	b = bytes.ReplaceAll(b, []byte{0}, nil) // The ASCII of UTF-16 and UTF-32 remains.
 
 	for len(b) > 0 && b[0] == '<' {
 		switch {
@@ -38,7 +37,7 @@ func markup(head []byte) (typ string, complete bool) {
 			if typ == "" {
 				typ = htmlType
 			}
-			_, b, _ = bytes.Cut(b[len("<!"):], []byte("-->")) // to HTML, "<!-->" is whole
+			_, b, _ = bytes.Cut(b[len("<!"):], []byte("-->")) // In HTML, "<!-->" is a complete comment.
 		case hasPrefix(b, "<!doctype"):
 			if root, _ := tag(bytes.TrimLeft(b[len("<!doctype"):], space)); root == "html" || root == "svg" {
 				return element(root, typ, false), true
@@ -58,8 +57,7 @@ func markup(head []byte) (typ string, complete bool) {
 	return typ, len(b) > 0
 }
 
-// element returns the type of markup with this root, if typ is what the prolog
-// says.
+// element returns the type of markup with this root. Typ is the type of its prolog.
 func element(name, typ string, namespace bool) string {
 	switch local := name[strings.LastIndexByte(name, ':')+1:]; {
 	case local == "svg":
@@ -90,7 +88,7 @@ func hasPrefix(b []byte, prefix string) bool {
 	return len(b) >= len(prefix) && strings.EqualFold(string(b[:len(prefix)]), prefix)
 }
 
-// elements are those of HTML, obsolete ones included.
+// elements lists the elements of HTML, including obsolete ones.
 const elements = " " +
 	"a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote " +
 	"body br button canvas caption center cite code col colgroup command content data datalist dd del details dfn " +

@@ -1,7 +1,7 @@
 // Package sniff compares the first bytes of a file with the media type that it
 // was granted.
 //
-// It detects mistakes and plain lies. It does not prove that a file
+// It detects mistakes and simple deception. It does not prove that a file
 //
 //   - is whole or well-formed beyond its first bytes,
 //   - is of one type only: a polyglot (a GIF that is a script as well, a JPEG
@@ -10,10 +10,10 @@
 //   - is an archive that holds what its type says, or that unpacks to a sane size.
 //
 // Formats without a signature are accepted unless the bytes show another
-// format. Services that serve uploads still have to send
-// X-Content-Type-Options: nosniff, best from an origin of their own.
+// format. Services that serve uploads must still send X-Content-Type-Options:
+// nosniff, preferably from a separate origin.
 //
-// Package mimetype reads the signatures. A program can change it by its
+// Package mimetype reads the signatures. A program can change its results by
 // SetLimit and Extend.
 package sniff
 
@@ -27,8 +27,8 @@ import (
 )
 
 // Head is how many bytes of a file Check reads. It must not change: a published
-// object carries a digest of as many, and an object with another digest is
-// deleted.
+// object carries a digest of as many bytes, and an object with another digest
+// is deleted.
 const Head = 4 << 10
 
 const (
@@ -43,11 +43,11 @@ const (
 	mp3Type   = "audio/mpeg"
 )
 
-// ErrContradictsContent is wrapped by the errors of Check that say that the
-// bytes are of another type.
+// ErrContradictsContent is wrapped by the errors of Check if the bytes are of
+// another type.
 var ErrContradictsContent = errors.New("the type contradicts the content")
 
-// mismatch is an error whose text follows "a file that".
+// A mismatch is an error whose text follows "a file that".
 type mismatch struct{ granted, detected string }
 
 func (m *mismatch) Unwrap() error { return ErrContradictsContent }
@@ -93,7 +93,7 @@ func Check(head []byte, granted string) (detected string, err error) {
 	return detected, nil
 }
 
-// view is what the first bytes of a file show.
+// A view describes the first bytes of a file.
 type view struct {
 	markup   string // its type, or ""
 	complete bool   // whether the root of the markup was reached
@@ -101,8 +101,8 @@ type view struct {
 	prose    bool // text that is no PDF
 }
 
-// look looks for markup first, as browsers do, because another format's
-// signature may follow in it.
+// look searches for markup first, as browsers do, because markup can contain
+// the signature of another format.
 func look(head []byte) (v view) {
 	if v.markup, v.complete = markup(head); v.markup == "" {
 		v.found = identify(head)
@@ -123,8 +123,8 @@ func (v view) agrees(granted string) (detected string, agrees bool) {
 	case v.found.name == "":
 		return "", !f.signed
 	case v.prose && slices.Contains(f.bases, textType):
-		// Prose may begin like a binary format: "MZ", "BZh", "GIF89a". A PDF
-		// may be all text, but it is no prose.
+		// Prose can begin like a binary format: "MZ", "BZh", "GIF89a". A PDF
+		// can be all text, but it is not prose.
 		return textType, true
 	}
 	return v.found.name, f.takes(granted, v.found)
@@ -136,15 +136,15 @@ func (f form) takes(granted string, found finding) bool {
 	case contradictsKind(granted, found.kind):
 		return false
 	case f.signed && found.base == mp3Type && !found.tagged:
-		return false // frames are found by chance; what is promised stands behind a tag
+		return false // Frames are found by chance; such formats have a tag before them.
 	case slices.Contains(f.bases, found.base), slices.Contains(f.bases, found.name):
 		return true
 	}
 	return !f.listed && found.is(granted)
 }
 
-// contradictsKind reports whether a type is that of another kind than a
-// container names.
+// contradictsKind reports whether a type is of a different kind than k, the
+// kind that a container names.
 func contradictsKind(granted string, k kind) bool {
 	switch k {
 	case still:
