@@ -104,7 +104,8 @@ func token(t *testing.T, provider aws.CredentialsProvider) string {
 	return n
 }
 
-// TestEnvFileReplaced: new credentials are found however the file is replaced, at the second look that sees them.
+// TestEnvFileReplaced checks that new credentials are used after two checks
+// have read them, for each way to replace the file.
 func TestEnvFileReplaced(t *testing.T) {
 	for name, replace := range map[string]func(t *testing.T, path, content string){
 		"by rename": func(t *testing.T, path, content string) { replaceFile(t, path, content) },
@@ -152,8 +153,8 @@ func TestEnvFileReplaced(t *testing.T) {
 	}
 }
 
-// TestEnvFileInKubernetes: a secret's volume has the file as a link into a folder that is itself a link, which is
-// turned.
+// TestEnvFileInKubernetes checks that new credentials are found in the volume
+// of a secret, in which the file is a link into a linked directory.
 func TestEnvFileInKubernetes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -179,7 +180,8 @@ func TestEnvFileInKubernetes(t *testing.T) {
 	})
 }
 
-// TestEnvFileTornWrite: what is seen at one look only is never used, even if it could be.
+// TestEnvFileTornWrite checks that content that only one check has read is
+// never used, even if it is valid.
 func TestEnvFileTornWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -203,8 +205,9 @@ func TestEnvFileTornWrite(t *testing.T) {
 	})
 }
 
-// TestEnvFileCoarseClock: a rewrite that a stat does not show is found where the file system's clock may hide it, and
-// elsewhere a stat is all that a look takes.
+// TestEnvFileCoarseClock checks that a rewrite that a stat does not show is
+// found if the file system's clock might hide it. Otherwise a check makes one
+// stat only.
 func TestEnvFileCoarseClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -246,7 +249,8 @@ func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	})
 }
 
-// TestEnvFileSpoilt: whatever becomes of the file, the last good credentials stay, and each fault is told once.
+// TestEnvFileSpoilt checks that the last good credentials stay if the file is
+// damaged, and that each fault is logged once.
 func TestEnvFileSpoilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -301,7 +305,8 @@ func TestEnvFileSpoilt(t *testing.T) {
 	})
 }
 
-// TestEnvFileNeverGood: the error says what is wrong, and goes away within a second of that.
+// TestEnvFileNeverGood checks that the error states the fault, and ends within
+// a second after the fault is repaired.
 func TestEnvFileNeverGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -325,8 +330,8 @@ func TestEnvFileNeverGood(t *testing.T) {
 	})
 }
 
-// TestEnvFileExpiry: a grant lives as long as the file says, and where the old credentials no longer work, new ones are
-// used at once.
+// TestEnvFileExpiry checks that a grant lasts as long as the file states, and
+// that new credentials are used at once if the old ones no longer work.
 func TestEnvFileExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -357,7 +362,8 @@ func TestEnvFileExpiry(t *testing.T) {
 	})
 }
 
-// TestEnvFileWarnings: once of a file that others can read, and once of a token without an expiry.
+// TestEnvFileWarnings checks that a file that others can read is logged once,
+// and a token without an expiry once.
 func TestEnvFileWarnings(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no mode")
@@ -400,7 +406,8 @@ func TestEnvFileDefaultLogger(t *testing.T) {
 	require.Len(t, logged.take(), 1)
 }
 
-// TestEnvFileUnderLoad: no grant fails or mixes credentials while the file is replaced, in whichever way.
+// TestEnvFileUnderLoad checks that no grant fails or mixes credentials while
+// the file is replaced, in each way.
 func TestEnvFileUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)

@@ -95,7 +95,8 @@ func TestAssumeRoleAsks(t *testing.T) {
 	require.EqualError(t, err, "assuming the role "+roleARN+": the client for STS must not be nil")
 }
 
-// TestAssumeRoleRenewsInTime: a session is renewed after half of its time, and no grant but the first waits for that.
+// TestAssumeRoleRenewsInTime checks that a session is renewed after half of its
+// time, and that only the first grant waits for it.
 func TestAssumeRoleRenewsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -116,7 +117,8 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleAfterSleep: a machine that slept finds a session that is too short for a grant, and gets another one.
+// TestAssumeRoleAfterSleep checks that a session that is too short for a grant
+// after the machine slept is renewed.
 func TestAssumeRoleAfterSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -132,8 +134,9 @@ func TestAssumeRoleAfterSleep(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleOutlivesFailure: while STS fails it is not asked too often, the last session is used until its end, the
-// error is told after that, and grants come back with STS.
+// TestAssumeRoleOutlivesFailure checks that the last session is used until its
+// end while STS fails, that STS is not called too often, and that grants work
+// again when STS does.
 func TestAssumeRoleOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -183,7 +186,8 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleOnce: many callers at once ask STS once, for the first session and for each further one.
+// TestAssumeRoleOnce checks that concurrent callers make one request to STS for
+// each session.
 func TestAssumeRoleOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -212,7 +216,8 @@ func TestAssumeRoleOnce(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleCallerLeaves: a caller waits no longer than its context says, and does not take the attempt with it.
+// TestAssumeRoleCallerLeaves checks that a caller waits no longer than its
+// context allows, and does not stop the attempt.
 func TestAssumeRoleCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -245,7 +250,8 @@ func TestAssumeRoleCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleHanging: an attempt that takes for ever ends, and leaves nothing running.
+// TestAssumeRoleHanging checks that an attempt that hangs ends, and leaves no
+// goroutine.
 func TestAssumeRoleHanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -263,7 +269,8 @@ func TestAssumeRoleHanging(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleWrongClock: sessions that end before they begin are an error, not a reason to ask without end.
+// TestAssumeRoleWrongClock checks that a session that ends before it starts is
+// an error, and is not requested again without limit.
 func TestAssumeRoleWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -278,7 +285,8 @@ func TestAssumeRoleWrongClock(t *testing.T) {
 	})
 }
 
-// TestOwnProvidersUncached: a cache would hide when they renew what they have.
+// TestOwnProvidersUncached checks that EnvFile and AssumeRole are rejected
+// inside a cache, which would hide their renewals.
 func TestOwnProvidersUncached(t *testing.T) {
 	logger, _ := newLogs(t)
 	for name, provider := range map[string]aws.CredentialsProvider{
@@ -299,7 +307,8 @@ func TestOwnProvidersUncached(t *testing.T) {
 	}
 }
 
-// TestAssumeRoleNilPointer: a client that is a nil pointer is an error, and not the end of the program.
+// TestAssumeRoleNilPointer checks that a client that is a nil pointer is an
+// error and does not panic.
 func TestAssumeRoleNilPointer(t *testing.T) {
 	var client *sts.Client
 	_, err := presign.AssumeRole(client, "arn:aws:iam::123456789012:role/uploads", slog.New(slog.DiscardHandler)).Retrieve(t.Context())

@@ -62,7 +62,8 @@ func left(t *testing.T, signer *presign.Signer) (time.Duration, error) {
 	return lifetime, nil
 }
 
-// TestClampedToCredentials: a grant never claims to outlive what signed it.
+// TestClampedToCredentials checks that a grant never lasts longer than the
+// credentials that signed it.
 func TestClampedToCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
@@ -97,7 +98,8 @@ func TestCredentialsErrors(t *testing.T) {
 	require.ErrorContains(t, err, "they must have an access key ID and a secret")
 }
 
-// TestCacheIsRenewedInTime: the SDK's cache hands credentials out until their last second; grants get fresh ones before.
+// TestCacheIsRenewedInTime checks that grants renew the credentials of the
+// SDK's cache before their last seconds.
 func TestCacheIsRenewedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
@@ -112,7 +114,8 @@ func TestCacheIsRenewedInTime(t *testing.T) {
 	})
 }
 
-// TestCacheOfShortCredentials: where fresh credentials last less than a grant, they are not asked for at every grant.
+// TestCacheOfShortCredentials checks that credentials that last less than a
+// grant are not renewed for every grant.
 func TestCacheOfShortCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: 5 * time.Minute}
@@ -127,8 +130,9 @@ func TestCacheOfShortCredentials(t *testing.T) {
 	})
 }
 
-// TestCacheOutlivesFailure: while STS fails, the last good credentials sign until they end; then the error is told; and
-// once STS is back, so are grants.
+// TestCacheOutlivesFailure checks that the last good credentials sign until
+// they end while STS fails, that the error is returned afterwards, and that
+// grants work again when STS does.
 func TestCacheOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
@@ -168,7 +172,8 @@ func (p *slowProvider) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(p.lifetime)}, nil
 }
 
-// TestCacheRenewedForAll: whoever has credentials renewed and hangs up meanwhile does not keep others from them.
+// TestCacheRenewedForAll checks that a caller that leaves during a renewal does
+// not stop it for other callers.
 func TestCacheRenewedForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &slowProvider{lifetime: time.Hour}
@@ -191,7 +196,8 @@ func TestCacheRenewedForAll(t *testing.T) {
 	})
 }
 
-// TestCacheRenewedOnce: many grants at once renew the credentials once.
+// TestCacheRenewedOnce checks that concurrent grants renew the credentials
+// once.
 func TestCacheRenewedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &slowProvider{lifetime: time.Hour}

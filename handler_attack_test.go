@@ -41,7 +41,8 @@ type attack struct {
 	field      string
 }
 
-// TestHostileRequests: each is answered with a problem that names what is at fault, and nothing is signed.
+// TestHostileRequests checks that each request receives a problem that names
+// its fault, and that nothing is signed.
 func TestHostileRequests(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
 	for _, a := range []attack{
@@ -265,7 +266,8 @@ func (a attack) refused(t *testing.T, request func(string) *http.Request) {
 	require.Zero(t, s.signed)
 }
 
-// TestMediaTypes: what a browser sends elsewhere without asking first is not read.
+// TestMediaTypes checks that a body is not read if a browser sends its type to
+// other origins without a preflight request.
 func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201, // nothing hostile
@@ -296,8 +298,10 @@ func TestMediaTypes(t *testing.T) {
 	requireProblem(t, s.do(r), 415)
 }
 
-// TestCrossSite: a page elsewhere cannot have its visitors' browsers ask with their cookies. For JSON, and for other methods than
-// GET and POST, browsers ask first (CORS), which nobody answers here; the rest they send at once.
+// TestCrossSite checks that a page of another origin cannot make browsers
+// request grants with cookies. Browsers send a preflight request for JSON and
+// for methods other than GET and POST, and the Handler does not permit it.
+// Browsers send other requests at once.
 func TestCrossSite(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -351,7 +355,8 @@ func TestCrossSite(t *testing.T) {
 	require.Equal(t, []string{s.Key}, u.uploads(t), "it is as it was")
 }
 
-// TestHostileMethods: no header and no parameter makes one method of another, and what a route does not have is 405.
+// TestHostileMethods checks that no header or parameter changes the method, and
+// that a method without a route receives 405.
 func TestHostileMethods(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -372,7 +377,8 @@ func TestHostileMethods(t *testing.T) {
 	}
 }
 
-// TestHostilePaths: what is not the one way to write a path leads nowhere, and nobody is asked who it is.
+// TestHostilePaths checks that every other spelling of a path receives 404
+// before authentication.
 func TestHostilePaths(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -426,7 +432,8 @@ func TestHostilePaths(t *testing.T) {
 	require.Equal(t, []string{s.Key}, u.uploads(t))
 }
 
-// TestHostileBodies: what is too long, too slow or cut off is not acted on.
+// TestHostileBodies checks that a body that is too long, too slow or cut off
+// has no effect.
 func TestHostileBodies(t *testing.T) {
 	const whole = `{"filename": "a.png", "size": 10}`
 	for _, a := range []struct {
@@ -466,7 +473,8 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// TestSlowBody: a client that sends a byte now and then is given the time that the server is set to give.
+// TestSlowBody checks that a client that sends slowly has as much time as the
+// server allows.
 func TestSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, images())
@@ -514,7 +522,8 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { close(l.closed); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 
-// TestHarmlessNames: names that look like attacks elsewhere are granted under a safe key.
+// TestHarmlessNames checks that names that are attacks in other systems are
+// granted under a safe key.
 func TestHarmlessNames(t *testing.T) {
 	for name, key := range map[string]string{
 		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png", "a$$b.png": "a__b.png", "a b.png": "a-b.png",
@@ -535,7 +544,8 @@ func TestHarmlessNames(t *testing.T) {
 	}
 }
 
-// TestHostileParts: what Uppy's routes refuse of numbers, lists and metadata; the upload stays as it was.
+// TestHostileParts checks that Uppy's routes reject invalid numbers, lists and
+// metadata, and that the upload does not change.
 func TestHostileParts(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -616,7 +626,8 @@ func TestHostileParts(t *testing.T) {
 	u.get(t, "POST", u.path(s, "/complete", ""), `{"parts": [`+part("1")+`]}`, new(completed))
 }
 
-// TestHostileMetadata: what Uppy calls metadata sets nothing but what the policy names.
+// TestHostileMetadata checks that Uppy's metadata sets only the names that the
+// policy lists.
 func TestHostileMetadata(t *testing.T) {
 	for _, a := range []struct {
 		name, metadata string
@@ -674,7 +685,8 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
-// TestOddOwners: an owner is compared byte by byte, and is in nothing that S3 reads.
+// TestOddOwners checks that owners are compared byte by byte, and are in no
+// text that S3 interprets.
 func TestOddOwners(t *testing.T) {
 	owners := []string{
 		"alice", "Alice", "alice ", " alice", "alice\x00", "alice\r\nx-amz-acl: public-read", "\u202eecila", "al\u0131ce", "../alice", "alice/", "alice/../bob", "é", "e\u0301", "\xff", "\ufffd",
@@ -711,8 +723,9 @@ func TestOddOwners(t *testing.T) {
 	}
 }
 
-// TestOtherUploads: with an ID of its own, a client can do nothing to another's upload, nor to another of its own, by any
-// mix of IDs and keys; and to it nobody tells that there is one.
+// TestOtherUploads checks that a client cannot use the ID of one upload for
+// another upload, of its own or of another user, in any mix of IDs and keys,
+// and cannot find out whether the other upload exists.
 func TestOtherUploads(t *testing.T) {
 	alice := newUppy(t, inParts())
 	bob := alice
@@ -760,7 +773,8 @@ func TestOtherUploads(t *testing.T) {
 	alice.get(t, "POST", alice.path(hers, "/complete", ""), alice.completion([]string{etag}), new(completed))
 }
 
-// FuzzHandler: whatever is asked, the answer is a problem, or what the policy admits.
+// FuzzHandler checks that every response is a problem or a grant that the
+// policy allows.
 func FuzzHandler(f *testing.F) {
 	const jsonType = "application/json"
 	for _, c := range [][5]string{

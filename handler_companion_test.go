@@ -207,7 +207,8 @@ func TestUppyParts(t *testing.T) {
 	}
 }
 
-// TestUppyForm: small files go by form, and the app completes them.
+// TestUppyForm checks that Uppy uploads small files by form, and that the app
+// completes them.
 func TestUppyForm(t *testing.T) {
 	policy := final()
 	for _, size := range []string{"", "&metadata%5Bsize%5D=" + strconv.Itoa(len(png))} {
@@ -247,7 +248,8 @@ func TestUppyForm(t *testing.T) {
 	}
 }
 
-// TestUppyChecksum: an app puts it where it puts the size.
+// TestUppyChecksum checks that an app can add the checksum to the metadata, as
+// it can add the size.
 func TestUppyChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -300,7 +302,8 @@ func TestUppyBatch(t *testing.T) {
 	}
 }
 
-// TestUppyTooLarge: without a size, what arrives is looked at.
+// TestUppyTooLarge checks that the parts that have arrived are checked if the
+// size is unknown.
 func TestUppyTooLarge(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -316,7 +319,8 @@ func TestUppyTooLarge(t *testing.T) {
 	require.Empty(t, u.keys())
 }
 
-// TestCompanionRoutes: what is there, for whom, and how.
+// TestCompanionRoutes checks that each route of Companion has its methods and
+// owners.
 func TestCompanionRoutes(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -354,7 +358,7 @@ func TestCompanionRoutes(t *testing.T) {
 	}
 }
 
-// TestCompanionBodies: JSON alone, of the size that it can have.
+// TestCompanionBodies checks that only JSON of a limited size is accepted.
 func TestCompanionBodies(t *testing.T) {
 	policy := inParts()
 	u := newUppy(t, policy)
@@ -396,7 +400,8 @@ func TestCompanionBodies(t *testing.T) {
 	u.get(t, "POST", u.path(s, "/complete", ""), body, new(completed))
 }
 
-// TestCompanionFails: each way has its status, and tells nothing of the store.
+// TestCompanionFails checks that each failure has its status, and that no
+// response contains the store's error.
 func TestCompanionFails(t *testing.T) {
 	hook := errors.New("the database at 10.0.0.1 is down")
 	u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hook })))
@@ -449,7 +454,7 @@ func deleteObject(store *s3test.Server, key string) error {
 	return err
 }
 
-// TestCompanionClocks: an upload is known for 7 days.
+// TestCompanionClocks checks that an upload can be used for 7 days.
 func TestCompanionClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUppy(t, inParts())

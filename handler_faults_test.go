@@ -288,8 +288,9 @@ func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 	return v
 }
 
-// TestStoreFaults: whatever goes wrong with whichever request to the store, the client hears in time that it may come back
-// later, and nothing of the store; to do it again is enough.
+// TestStoreFaults checks that after a fault of any request to the store, the
+// client receives Retry-After in time and no text of the store, and that
+// repeating the request is enough.
 func TestStoreFaults(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
@@ -329,7 +330,8 @@ func abortUploads(store *s3test.Server, key string) error {
 	return objectstore.Store{Client: store.S3(), Bucket: s3test.DefaultBucket}.AbortUploads(context.Background(), key, nil)
 }
 
-// TestStoreStaysDown: nor do the repetitions of the SDK take longer.
+// TestStoreStaysDown checks that the retries of the SDK do not exceed the time
+// for a response.
 func TestStoreStaysDown(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
@@ -358,8 +360,9 @@ func TestStoreStaysDown(t *testing.T) {
 	}
 }
 
-// TestClientLeaves: when the client is gone, before a request to the store took effect or after, the store is asked nothing more but
-// what takes back or publishes; and nothing goes on running, or the bubble would not end.
+// TestClientLeaves checks that after the client has left, the only further
+// requests to the store undo or publish the upload, and that no goroutine
+// remains. Otherwise the bubble would not end.
 func TestClientLeaves(t *testing.T) {
 	for _, d := range deeds {
 		for _, late := range []bool{false, true} {
@@ -404,8 +407,8 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-// FuzzStore: whatever the store answers, the client gets a success or a problem, and nothing that the store says to the
-// service alone.
+// FuzzStore checks that the client receives a success or a problem for any
+// response of the store, without the text that is meant for the service.
 func FuzzStore(f *testing.F) {
 	for i, xml := range []string{
 		`<ListPartsResult><UploadId>a</UploadId><Part><PartNumber>1</PartNumber><Size>129</Size><ETag>"a"</ETag></Part></ListPartsResult>`,
@@ -445,7 +448,8 @@ func sessions(r *http.Request) (*http.Response, error) {
 		`</SessionToken><Expiration>`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
 }
 
-// TestSTSFaults: whatever goes wrong with STS, a grant is refused in time, says nothing of why, and is there once STS is.
+// TestSTSFaults checks that a grant fails in time while STS fails, does not
+// reveal the reason, and succeeds when STS does.
 func TestSTSFaults(t *testing.T) {
 	for name, provider := range map[string]func(*testing.T, *sts.Client) aws.CredentialsProvider{
 		"AssumeRole": func(t *testing.T, client *sts.Client) aws.CredentialsProvider {

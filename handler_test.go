@@ -210,7 +210,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// TestMounted: behind StripPrefix, with and without the trailing slash, without a redirect.
+// TestMounted checks that the Handler works behind StripPrefix, with and
+// without the trailing slash, without a redirect.
 func TestMounted(t *testing.T) {
 	s := newService(t, images())
 	mux := http.NewServeMux()
@@ -304,8 +305,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestAuthenticateReadsBody: a function that looks for its token in the body, or signs it, does not take it away; nor
-// does it make decoding less strict.
+// TestAuthenticateReadsBody checks that authenticate can read or sign the body,
+// which is then decoded as strictly as before.
 func TestAuthenticateReadsBody(t *testing.T) {
 	for name, authenticate := range map[string]func(*http.Request) (string, error){
 		"not":       func(r *http.Request) (string, error) { return "alice", nil },
@@ -367,14 +368,15 @@ func (c *closable) Close() error {
 	return nil
 }
 
-// TestClientCannotSetServiceMetadata: a name that only WithAuthorize sets is not one that a client may send.
+// TestClientCannotSetServiceMetadata checks that a client cannot send a name
+// that only WithAuthorize sets.
 func TestClientCannotSetServiceMetadata(t *testing.T) {
 	s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil }))
 	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a.png", "size": 10, "metadata": {"approved-by": "root"}}`)), 422)
 	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
 }
 
-// TestAnswersAreShort: no request makes an answer much longer than itself.
+// TestAnswersAreShort checks that no response is much longer than its request.
 func TestAnswersAreShort(t *testing.T) {
 	s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"a", "b"} }))
 	for names, status := range map[int]int{200: 422, 6000: 400} {
@@ -399,7 +401,8 @@ func TestNoForms(t *testing.T) {
 	require.Equal(t, []presign.Violation{{Field: "size", Code: "required", Detail: "must be set, since no form is possible: the service has set WithoutForms"}}, p.Errors)
 }
 
-// TestLargeFiles: what WithAuthorize sees as the greatest size is what a form admits.
+// TestLargeFiles checks that the form accepts exactly the largest size that
+// WithAuthorize received.
 func TestLargeFiles(t *testing.T) {
 	var seen int64
 	s := newService(t, with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
@@ -436,7 +439,8 @@ func TestAuthorizeSees(t *testing.T) {
 	}
 }
 
-// TestAuthorizeAddsMetadata: a limit of names is for clients.
+// TestAuthorizeAddsMetadata checks that the limit for the number of names
+// applies to clients only.
 func TestAuthorizeAddsMetadata(t *testing.T) {
 	for _, names := range []int{20, 25} {
 		sent := make(map[string]string)
@@ -567,7 +571,8 @@ func TestAuthorizeDecides(t *testing.T) {
 	}
 }
 
-// TestCredentialsFail: the client hears when to come back, and nothing else.
+// TestCredentialsFail checks that the client receives Retry-After and no other
+// information.
 func TestCredentialsFail(t *testing.T) {
 	for name, c := range map[string]struct {
 		provider aws.CredentialsProviderFunc
@@ -613,7 +618,8 @@ func TestCredentialsFail(t *testing.T) {
 	}
 }
 
-// TestInternalError: a fault of the service's own is not told to clients.
+// TestInternalError checks that clients do not see an internal error of the
+// service.
 func TestInternalError(t *testing.T) {
 	client := newClient(func(o *s3.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -632,7 +638,8 @@ func TestInternalError(t *testing.T) {
 	require.NotContains(t, log.String(), "ttt")
 }
 
-// TestWaitIsBounded: a grant waits for credentials, but not for ever.
+// TestWaitIsBounded checks that a grant waits for credentials for a limited
+// time.
 func TestWaitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
@@ -656,8 +663,8 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// TestSecretsStayInside: whatever is wrong with credentials, serve and newLog find the secret key nowhere, and the token in
-// nothing but a grant.
+// TestSecretsStayInside checks that serve and newLog find the secret key
+// nowhere, and the token only in grants, for every fault of the credentials.
 func TestSecretsStayInside(t *testing.T) {
 	credentials := session
 	var log bytes.Buffer
@@ -695,7 +702,8 @@ func TestProblemIsAnError(t *testing.T) {
 	require.JSONEq(t, `{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`, string(text))
 }
 
-// TestProviderKeepsContext: what a provider does behind the back of a request ends with it.
+// TestProviderKeepsContext checks that the context that a provider keeps ends
+// with the request.
 func TestProviderKeepsContext(t *testing.T) {
 	var kept context.Context
 	static := newClient().Options().Credentials

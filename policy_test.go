@@ -116,7 +116,8 @@ func TestPolicyRefused(t *testing.T) {
 	}
 }
 
-// TestPolicyReportsAllFaults: the zero Policy has three, and they come at once, each with the package's name.
+// TestPolicyReportsAllFaults checks that the three faults of the zero Policy
+// are returned at once, each with the prefix of the package.
 func TestPolicyReportsAllFaults(t *testing.T) {
 	_, err := presign.NewSigner(nil, "", presign.Policy{})
 	require.Error(t, err)
@@ -130,7 +131,8 @@ func TestPolicyReportsAllFaults(t *testing.T) {
 	}
 }
 
-// TestPolicyIsCopied: what the caller does to the policy afterwards changes nothing.
+// TestPolicyIsCopied checks that later changes of the Policy by the caller have
+// no effect.
 func TestPolicyIsCopied(t *testing.T) {
 	p := with(func(p *presign.Policy) {
 		p.Metadata, p.Headers = []string{"Color"}, map[string]string{"Cache-Control": "no-store"}
@@ -143,8 +145,9 @@ func TestPolicyIsCopied(t *testing.T) {
 	require.Equal(t, "no-store", grant.Headers["Cache-Control"])
 }
 
-// TestShape: literals have to name their fields, and policies and grants cannot be compared, so that fields can be
-// added; what is immutable shows no field.
+// TestShape checks that literals must name their fields, that policies and
+// grants cannot be compared, so that fields can be added, and that immutable
+// types export no field.
 func TestShape(t *testing.T) {
 	require.False(t, reflect.TypeFor[presign.Policy]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Upload]().Comparable())
@@ -158,7 +161,8 @@ func TestShape(t *testing.T) {
 	require.True(t, named, "an unkeyed Policy would compile")
 }
 
-// TestMetadataInLowerCase: S3 keeps names so, and the caller's map stays as it is.
+// TestMetadataInLowerCase checks that metadata has lower-case names, as in S3,
+// and that the caller's map does not change.
 func TestMetadataInLowerCase(t *testing.T) {
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"color", "shape"} }))
 	sent := map[string]string{"Color": "red", "shape": "round"}
@@ -276,7 +280,8 @@ func many(n int) map[string]string {
 	return metadata
 }
 
-// TestChecksum: a policy that names an algorithm requires a digest of that algorithm in its one spelling.
+// TestChecksum checks that a policy with an algorithm requires a digest of that
+// algorithm in canonical base64.
 func TestChecksum(t *testing.T) {
 	for algorithm, digest := range map[types.ChecksumAlgorithm]string{
 		types.ChecksumAlgorithmCrc32:     "NhCmhg==",

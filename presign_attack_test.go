@@ -101,8 +101,9 @@ func rekey(from, to string) func(*conformance.Attempt) {
 	}
 }
 
-// TestAttacks: what one user does to another, or to the bucket, with grants of their own and with ones that leaked; and what
-// refuses it. Whatever is tried, what Alice has stays as it was.
+// TestAttacks checks that no attack by another user, with grants of their own
+// or with leaked ones, changes Alice's objects. Each case names what rejects
+// it.
 func TestAttacks(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	for _, a := range []struct {
@@ -400,7 +401,7 @@ func (s *scene) elsewhere(t *testing.T, other shop) string {
 	return u.completes(t, s.put.Key) + ", " + u.asks(t, "GET", s.path(s.bobs, "/1", ""), "")
 }
 
-// TestPrefixSiblings: acc_1 and acc_12 have nothing in common.
+// TestPrefixSiblings checks that a grant for acc_1 does not reach acc_12.
 func TestPrefixSiblings(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	tenant := func(t *testing.T, store *s3test.Server, name string) *scene {
@@ -473,8 +474,9 @@ func TestPrefixSiblings(t *testing.T) {
 	require.ErrorContains(t, told(t, err), `Policy.Prefix must end in "/", got "acc_1"`)
 }
 
-// TestInjection: whatever stands in whichever string, either it is refused, or what is signed has the same headers, fields and
-// conditions as ever, S3 takes the honest upload, and stores what was meant.
+// TestInjection checks that every string is either rejected or changes nothing
+// else that is signed, and that S3 then stores the honest upload as it was
+// meant.
 func TestInjection(t *testing.T) {
 	fields := map[string]func(*presign.Upload, string){
 		"filename":      func(u *presign.Upload, s string) { u.Filename = s + ".png" },
@@ -571,7 +573,8 @@ func lowered(names []string) []string {
 	return names
 }
 
-// TestNormalForms: names that look alike are two names, each kept as it came.
+// TestNormalForms checks that composed and decomposed names are different
+// names, each stored unchanged.
 func TestNormalForms(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	const composed, decomposed = "caf\u00e9.png", "cafe\u0301.png"
@@ -634,8 +637,9 @@ func TestMD5Collision(t *testing.T) {
 	}
 }
 
-// FuzzComplete: what somebody can put into the bucket without a grant completes only if it is what was granted, down to
-// the last header, with the stamp as it was made.
+// FuzzComplete checks that an object that was stored without a grant completes
+// only if it equals the granted upload in every header, with its original
+// stamp.
 func FuzzComplete(f *testing.F) {
 	ctx := context.Background()
 	s := open(f, s3test.New(), direct())
@@ -686,7 +690,8 @@ func FuzzComplete(f *testing.F) {
 	})
 }
 
-// FuzzWireForms: what is marshalled says what it is, and nothing else, to those who read it by the standard.
+// FuzzWireForms checks that standard decoders read every JSON document as it
+// was written.
 func FuzzWireForms(f *testing.F) {
 	f.Add("PUT", "https://a.example/?a=b&c", "Content-Type", "a/b", "uploads/日本.png", "size", "is 5", 422, int64(10))
 	f.Add("\"}", "\u2028</script>", "", "\xff", "\\", "{", "\x00", 0, int64(-1))

@@ -143,7 +143,6 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestCompleteIsNotFound: what is not there, or is of no grant for that key, is not uploaded.
 // TestCompleteRestoresLongNames checks that a name of which the stamp holds a digest comes back whole, also from a copy and
 // beside as much metadata as is allowed. A store that loses Content-Disposition leaves the end of the key, and
 // another name in the header is a violation.
@@ -188,6 +187,8 @@ func TestCompleteRestoresLongNames(t *testing.T) {
 	}
 }
 
+// TestCompleteIsNotFound checks that Complete returns ErrNotUploaded for a missing
+// object and for an object without a grant for its key.
 func TestCompleteIsNotFound(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, direct())
@@ -229,7 +230,8 @@ func TestCompleteIsNotFound(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestRotation: (old), (old, new), (new, old), (new).
+// TestRotation checks that uploads complete during each step of a rotation:
+// (old), (old, new), (new, old), (new).
 func TestRotation(t *testing.T) {
 	store := s3test.New()
 	older, newer := secret, bytes.Repeat([]byte("fedcba9876543210"), 2)
@@ -252,7 +254,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestMutatedStamps: whatever is done to a stamp, it is none.
+// TestMutatedStamps checks that no change of a stamp leaves it valid.
 func TestMutatedStamps(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, direct())
@@ -298,7 +300,8 @@ func TestMutatedStamps(t *testing.T) {
 	}
 }
 
-// TestCompleteLooksAtTheBytes: active content in the clothes of an image is granted, stored, and refused.
+// TestCompleteLooksAtTheBytes checks that active content that is declared as an
+// image is granted, stored and rejected.
 func TestCompleteLooksAtTheBytes(t *testing.T) {
 	utf16le := func(s string) string {
 		b := []byte{0xff, 0xfe}
@@ -417,7 +420,8 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 	}
 }
 
-// TestBrowsersOwnHeaders: what browsers add by themselves is no cheat. A copy does not have it.
+// TestBrowsersOwnHeaders checks that headers that browsers add themselves are
+// accepted, and that a copy does not have them.
 func TestBrowsersOwnHeaders(t *testing.T) {
 	for _, value := range []string{"max-age=0", "no-cache"} {
 		policy := final()
@@ -431,7 +435,8 @@ func TestBrowsersOwnHeaders(t *testing.T) {
 	}
 }
 
-// TestUnsignedHeadersOverTheWire: a client can add them to a PUT; completion is where that ends.
+// TestUnsignedHeadersOverTheWire checks that Complete rejects an upload with a
+// Content-Encoding that the client added.
 func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
@@ -439,7 +444,8 @@ func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	require.Equal(t, []string{`content-encoding contradicts_grant must be "" as granted, got "gzip"`}, violations(t, err))
 }
 
-// TestClocks: a grant's time and the time to complete are two.
+// TestClocks checks that the lifetime of a grant and the time to complete are
+// independent.
 func TestClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), direct())
@@ -453,7 +459,8 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// TestReplay: what was published stays, whatever else is uploaded with its grant.
+// TestReplay checks that a later upload with the same grant does not change the
+// published object.
 func TestReplay(t *testing.T) {
 	for _, form := range []bool{true, false} {
 		s := open(t, s3test.New(), final())
@@ -506,8 +513,9 @@ func TestFixedKeys(t *testing.T) {
 	}
 }
 
-// TestOtherPolicy: what one Signer granted completes at another with the same prefixes only as the other admits it, and
-// replaces nothing that its own grant may not.
+// TestOtherPolicy checks that another Signer with the same prefixes completes
+// only uploads that its own Policy allows, and replaces only objects that the
+// grant may replace.
 func TestOtherPolicy(t *testing.T) {
 	store := s3test.New()
 	pictures := final()
@@ -548,7 +556,8 @@ func TestOtherPolicy(t *testing.T) {
 	require.Equal(t, png, stored.Body)
 }
 
-// TestOlderGrant: under Replace, a form that was granted earlier does not replace what was published of a later grant.
+// TestOlderGrant checks that a form that was granted earlier does not replace
+// an object of a later grant under Replace.
 func TestOlderGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := final()
@@ -570,8 +579,8 @@ func TestOlderGrant(t *testing.T) {
 	})
 }
 
-// TestTornCopy: at a store that ignores conditions, an upload is swapped while it is copied, and the process dies before it
-// looks. The next one finds the copy out.
+// TestTornCopy checks that the next completion finds a wrong copy, which a
+// store without conditions made of a replaced upload before the process ended.
 func TestTornCopy(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final())
@@ -598,7 +607,8 @@ func TestTornCopy(t *testing.T) {
 	require.Empty(t, s.keys())
 }
 
-// TestForeignObject: what somebody else puts under the key of an upload that was published changes nothing.
+// TestForeignObject checks that another object under the key of a published
+// upload has no effect.
 func TestForeignObject(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
@@ -611,7 +621,8 @@ func TestForeignObject(t *testing.T) {
 	require.Len(t, s.keys(), 2, "what is not ours stays")
 }
 
-// TestDeniedDelete: what cannot be deleted is left to a lifecycle rule if it was published, and told if it was refused.
+// TestDeniedDelete checks that a published upload that cannot be deleted is
+// left to a lifecycle rule, and that a rejected one causes an error.
 func TestDeniedDelete(t *testing.T) {
 	store := s3test.New()
 	hooked := 0
@@ -703,7 +714,8 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 	}
 }
 
-// TestClientGone: once a file is found good it is published and the hook is called, whether or not the client waits.
+// TestClientGone checks that a verified file is published and passed to the
+// hook even if the client has left.
 func TestClientGone(t *testing.T) {
 	store := s3test.New()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -727,7 +739,8 @@ func TestClientGone(t *testing.T) {
 	require.Equal(t, []string{finalKey(grant.Key)}, s.keys())
 }
 
-// TestEncodedContent: where the policy sets an encoding, the bytes are not the type's.
+// TestEncodedContent checks that the bytes are not compared with the type if
+// the policy sets an encoding.
 func TestEncodedContent(t *testing.T) {
 	policy := final()
 	policy.Types, policy.Headers = []string{"text/css"}, map[string]string{"Content-Encoding": "gzip"}
@@ -737,7 +750,8 @@ func TestEncodedContent(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestStatuses: too late is 410, changed is 409.
+// TestStatuses checks that an expired upload has status 410 and a changed
+// object 409.
 func TestStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()
@@ -796,7 +810,8 @@ func TestSealIsBound(t *testing.T) {
 	}
 }
 
-// TestReplicas: two that complete at once publish once, and both succeed.
+// TestReplicas checks that two replicas that complete at once publish once, and
+// both succeed.
 func TestReplicas(t *testing.T) {
 	for range 20 {
 		store := s3test.New()
@@ -852,7 +867,8 @@ func TestFinalPrefixRefused(t *testing.T) {
 	require.Contains(t, violations(t, err)[0], "filename too_large must make a key of at most 1024 bytes, got ")
 }
 
-// TestMetadataLeavesRoomForStamp: both together are what S3 takes.
+// TestMetadataLeavesRoomForStamp checks that metadata and stamp together are at
+// most as large as S3 accepts.
 func TestMetadataLeavesRoomForStamp(t *testing.T) {
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"a"} }))
 	for size := 1500; size < 2048; size++ {
@@ -867,7 +883,8 @@ func TestMetadataLeavesRoomForStamp(t *testing.T) {
 	t.Fatal("never refused")
 }
 
-// TestWithStore: the one client only signs, the other does the rest.
+// TestWithStore checks that one client only signs and the other makes all
+// requests.
 func TestWithStore(t *testing.T) {
 	store := s3test.New()
 	deaf := newClient(func(o *s3.Options) {
@@ -901,7 +918,8 @@ func completeRequest(owner, body string) *http.Request {
 	return r
 }
 
-// TestHandlerCompletes: for the owner, with the hooks, each time.
+// TestHandlerCompletes checks that the Handler completes uploads for their
+// owner only, and calls the hooks each time.
 func TestHandlerCompletes(t *testing.T) {
 	store := s3test.New()
 	var seen []presign.Object
@@ -963,7 +981,8 @@ func TestHandlerCompletes(t *testing.T) {
 	requireProblem(t, do(r), 405)
 }
 
-// TestHandlerCompletionFails: each way has its status, and the hook is not called.
+// TestHandlerCompletionFails checks that each failure has its status, and that
+// the hook is not called.
 func TestHandlerCompletionFails(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
@@ -1001,8 +1020,9 @@ func sha256sum(b []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// TestCompleteSurvivesFaults: whichever request to the store fails, in whichever way, before or after it took effect,
-// nothing is lost and nothing half-done stays: to complete again is enough. So it is if the process dies there.
+// TestCompleteSurvivesFaults checks that calling Complete again is enough after
+// a fault of any request, before or after it took effect, or after the end of
+// the process.
 func TestCompleteSurvivesFaults(t *testing.T) {
 	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
 		for failing := 0; ; failing++ {
@@ -1076,7 +1096,8 @@ func firstViolation(err error) *presign.Violation {
 	return v
 }
 
-// TestStoreHangs: a store that never answers costs ten seconds, or what the caller has.
+// TestStoreHangs checks that a hanging store takes ten seconds or the time of
+// the caller's context.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()

@@ -46,8 +46,8 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	return map[string]*presign.Grant{"PUT": put, "form": form, "part": part, "part's URL": {Method: "PUT", URL: part.URL}}
 }
 
-// TestRequest: what a grant's request uploads is stored, whatever the file is read from, and also if it was decoded
-// from JSON.
+// TestRequest checks that the request of a grant uploads the file from every
+// kind of reader, also after decoding the grant from JSON.
 func TestRequest(t *testing.T) {
 	for _, server := range []*s3test.Server{s3test.New(), s3test.Start(t)} {
 		s := open(t, server, inParts())
@@ -99,8 +99,8 @@ func TestRequest(t *testing.T) {
 // bufferOf returns a file that can be read once.
 func bufferOf(content []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(content)} }
 
-// TestRequestTwice: the body of a file that can be read anywhere comes again, also after a read that went elsewhere;
-// that of a stream cannot.
+// TestRequestTwice checks that the body of a seekable file can be sent again,
+// also after other reads, but the body of a stream cannot.
 func TestRequestTwice(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	file := bytes.NewReader(append([]byte("x"), png...))
@@ -141,7 +141,8 @@ func TestRequestTwice(t *testing.T) {
 	require.Equal(t, 200, s.do(t, r, nil))
 }
 
-// TestRequestOfShortFile: what is not all there is not uploaded, not even by a form that admits less.
+// TestRequestOfShortFile checks that a truncated file is not uploaded, even by
+// a form that allows its size.
 func TestRequestOfShortFile(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	form, err := s.Post(t.Context(), presign.Upload{Filename: "a.png"})
@@ -184,7 +185,8 @@ func TestRequestRefuses(t *testing.T) {
 	}
 }
 
-// TestRequestIsNotToldElsewhere: whatever redirect a client follows, the URL stays between it and the store.
+// TestRequestIsNotToldElsewhere checks that a client that follows a redirect
+// does not reveal the URL.
 func TestRequestIsNotToldElsewhere(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -213,7 +215,8 @@ func TestRequestIsNotToldElsewhere(t *testing.T) {
 	}
 }
 
-// TestRequestIsRefusedFirst: a large file that the store does not take is not sent.
+// TestRequestIsRefusedFirst checks that a large file is not sent if the store
+// rejects the request.
 func TestRequestIsRefusedFirst(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	for kind, grant := range s.grants(t, partSize) {

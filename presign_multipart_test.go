@@ -179,7 +179,8 @@ func TestMultipart(t *testing.T) {
 	}
 }
 
-// TestPartSizes: those of Uppy, for all sizes that S3 takes; and 10,000 parts are signed at once, without a request.
+// TestPartSizes checks that parts have the sizes of Uppy for all sizes that S3
+// accepts, and that 10,000 parts are signed at once without a request.
 func TestPartSizes(t *testing.T) {
 	const most = 10_000 * (5 << 30)
 	policy := inParts()
@@ -224,7 +225,8 @@ func TestPartSizes(t *testing.T) {
 	require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 }
 
-// TestPartLengthIsSigned: a part of known size has no other.
+// TestPartLengthIsSigned checks that a part of known size cannot have another
+// size.
 func TestPartLengthIsSigned(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large))})
@@ -270,8 +272,9 @@ func inBubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
-// TestMultipartOutOfBounds: one byte over the limit, and there is neither an object nor an upload; one under it, and there is
-// no object, but the client can go on.
+// TestMultipartOutOfBounds checks that an upload of one byte too many becomes
+// no object and is aborted, and that an upload of one byte too few becomes no
+// object and can continue.
 func TestMultipartOutOfBounds(t *testing.T) {
 	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
 	size := int64(len(file))
@@ -312,8 +315,9 @@ func TestMultipartOutOfBounds(t *testing.T) {
 	}
 }
 
-// TestSigningLooks: an upload that has too much is aborted when its next part is signed, whatever its number; a client
-// cannot get all URLs before it has uploaded anything.
+// TestSigningLooks checks that an upload that is too large is aborted when its
+// next part is signed, and that a client cannot obtain all URLs before it has
+// uploaded parts.
 func TestSigningLooks(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
 		policy := inParts()
@@ -357,7 +361,7 @@ func TestSigningLooks(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestManyParts: lists have pages.
+// TestManyParts checks that lists of several pages are read completely.
 func TestManyParts(t *testing.T) {
 	policy := inParts()
 	policy.MaxSize = 20_000 * partSize
@@ -382,7 +386,8 @@ func TestManyParts(t *testing.T) {
 	require.Len(t, s.uploads(t), 1)
 }
 
-// TestCompleteNamesParts: what the client names has to have arrived like that, and to be whole; it may then try again.
+// TestCompleteNamesParts checks that the named parts must have arrived with
+// these values and without gaps, and that the client can try again.
 func TestCompleteNamesParts(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -408,7 +413,8 @@ func TestCompleteNamesParts(t *testing.T) {
 	require.EqualValues(t, 2*partSize, object.Size, "what else has arrived is not in it")
 }
 
-// TestMultipartChecksum: what does not have the checksum that was declared is no object, but can be mended.
+// TestMultipartChecksum checks that an upload with a wrong checksum becomes no
+// object, and that a part can be sent again.
 func TestMultipartChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -438,7 +444,8 @@ func TestMultipartChecksum(t *testing.T) {
 	require.Equal(t, []string{"checksum not_allowed must not be set: the upload has no checksum algorithm"}, violations(t, err))
 }
 
-// TestMultipartIsVerified: like any other upload.
+// TestMultipartIsVerified checks that a multipart upload is verified as other
+// uploads are.
 func TestMultipartIsVerified(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -450,7 +457,8 @@ func TestMultipartIsVerified(t *testing.T) {
 	require.Empty(t, s.uploads(t))
 }
 
-// TestMultipartTaken: under a key that the service chose, an object is replaced where the policy says so only.
+// TestMultipartTaken checks that an object under a key that the service chose
+// is replaced only if the policy allows it.
 func TestMultipartTaken(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, replace := range []bool{false, true} {
@@ -493,7 +501,8 @@ func TestMultipartTaken(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartOtherPolicy: an upload that was granted without Replace replaces nothing at a Signer that may.
+// TestMultipartOtherPolicy checks that an upload that was granted without
+// Replace replaces no object at a Signer with Replace.
 func TestMultipartOtherPolicy(t *testing.T) {
 	once, replacing := inParts(), inParts()
 	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
@@ -519,7 +528,8 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 }
 
-// TestMultipartBeginFails: under a key that the service chose, other uploads may be under way, and go on.
+// TestMultipartBeginFails checks that a failed start does not abort other
+// uploads to a key that the service chose.
 func TestMultipartBeginFails(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
@@ -553,7 +563,7 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// TestMultipartLongID: an ID that cannot be sealed is an error.
+// TestMultipartLongID checks that an ID that cannot be sealed is an error.
 func TestMultipartLongID(t *testing.T) {
 	store := s3test.New()
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
@@ -564,8 +574,9 @@ func TestMultipartLongID(t *testing.T) {
 	require.ErrorContains(t, err, "its upload ID has 4")
 }
 
-// TestMultipartCompletedMeanwhile: whoever is told of some of the parts only, since another call completes the upload, hears
-// of the object that they became: be that once, or for as long as he asks.
+// TestMultipartCompletedMeanwhile checks that a call that finds only some of
+// the parts, because another call completes the upload, returns the object,
+// once or repeatedly.
 func TestMultipartCompletedMeanwhile(t *testing.T) {
 	for left := range 3 {
 		for _, size := range []int64{0, int64(len(large))} {
@@ -620,8 +631,8 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	require.EqualExportedValues(t, *object, *same)
 }
 
-// TestMultipartAnsweredEarly: a store that says of an upload that it is complete, since another request is about to complete
-// it, is waited for.
+// TestMultipartAnsweredEarly checks that the completion waits for the object if
+// the store reports success while another request completes the upload.
 func TestMultipartAnsweredEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -710,7 +721,7 @@ func TestMultipartIDs(t *testing.T) {
 	})
 }
 
-// TestAbortRepeats: a part that arrives while an upload is aborted does not stay.
+// TestAbortRepeats checks that a part that arrives during an abort is deleted.
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -737,7 +748,8 @@ func TestAbortRepeats(t *testing.T) {
 	})
 }
 
-// TestMultipartStore: the signing client makes no request, the store's client signs nothing.
+// TestMultipartStore checks that the signing client makes no request, and that
+// the client of WithStore signs nothing.
 func TestMultipartStore(t *testing.T) {
 	store := s3test.New()
 	store.AddCredentials(aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"})
@@ -776,7 +788,8 @@ func TestMultipartStore(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestMultipartReplicas: those that complete at once all succeed.
+// TestMultipartReplicas checks that concurrent completions by several replicas
+// all succeed.
 func TestMultipartReplicas(t *testing.T) {
 	for range 5 {
 		store := s3test.New()
@@ -809,8 +822,9 @@ func TestMultipartReplicas(t *testing.T) {
 	}
 }
 
-// TestMultipartSurvivesFaults: whichever request to the store fails, in whichever way, before or after it took effect, each
-// step can be repeated; in the end there is the object, and no upload.
+// TestMultipartSurvivesFaults checks that each step can be repeated after a
+// fault of any request, before or after it took effect, and that in the end the
+// object exists and no upload is left.
 func TestMultipartSurvivesFaults(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, end := range []string{"complete", "abort", "too large"} {
@@ -896,7 +910,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartHangs: a store that never answers costs ten seconds for each step, or what the caller has.
+// TestMultipartHangs checks that a hanging store takes ten seconds for each
+// step or the time of the caller's context.
 func TestMultipartHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -924,7 +939,8 @@ func TestMultipartHangs(t *testing.T) {
 	})
 }
 
-// TestPartOfAnotherPolicy: an upload goes on with the algorithm that it began with.
+// TestPartOfAnotherPolicy checks that an upload keeps the checksum algorithm
+// with which it started.
 func TestPartOfAnotherPolicy(t *testing.T) {
 	store, policy, sum := s3test.New(), inParts(), base64.StdEncoding.EncodeToString(make([]byte, 4))
 	policy.Checksum = types.ChecksumAlgorithmCrc32

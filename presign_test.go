@@ -77,7 +77,8 @@ var upload = presign.Upload{
 	Filename: "a b.png", Size: 500, Checksum: "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Metadata: map[string]string{"COLOR": "blue"},
 }
 
-// TestPutSigns: whatever a client must not choose is signed, for every option.
+// TestPutSigns checks that every value that a client must not change is signed,
+// for every option.
 func TestPutSigns(t *testing.T) {
 	plain := presign.Upload{Filename: "a b.png", Size: 500}
 	for name, c := range map[string]struct {
@@ -121,7 +122,8 @@ func TestPutSigns(t *testing.T) {
 	}
 }
 
-// TestPostSigns: every field has its exact condition, every condition its field.
+// TestPostSigns checks that every field has an exact condition, and every
+// condition has a field.
 func TestPostSigns(t *testing.T) {
 	plain := presign.Upload{Filename: "a b.png"}
 	for name, c := range map[string]struct {
@@ -175,7 +177,8 @@ func TestPostSigns(t *testing.T) {
 	}
 }
 
-// TestFormsRefused: what a form cannot enforce it does not pretend to.
+// TestFormsRefused checks that Post returns violations for constraints that a
+// form cannot enforce.
 func TestFormsRefused(t *testing.T) {
 	type upload = presign.Upload
 	for want, c := range map[string]struct {
@@ -256,7 +259,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKeysCannotBeGuessed: one grant's key tells nothing of another's.
+// TestKeysCannotBeGuessed checks that the key of one grant does not reveal the
+// key of another.
 func TestKeysCannotBeGuessed(t *testing.T) {
 	signer := newSigner(t, images())
 	same, compared := 0, 0
@@ -277,7 +281,7 @@ func TestKeysCannotBeGuessed(t *testing.T) {
 	require.InDelta(t, 1.0/32, float64(same)/float64(compared), 0.02)
 }
 
-// TestGrantCanBeLogged: what is secret of it stays out of the log.
+// TestGrantCanBeLogged checks that the secrets of a grant are not in the log.
 func TestGrantCanBeLogged(t *testing.T) {
 	signer := newSigner(t, images())
 	for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
@@ -293,7 +297,8 @@ func TestGrantCanBeLogged(t *testing.T) {
 	}
 }
 
-// TestEndpoints: a grant goes where the client of the SDK goes, and is signed for that region.
+// TestEndpoints checks that a grant is for the host of the SDK's client, and is
+// signed for its region.
 func TestEndpoints(t *testing.T) {
 	for _, c := range []struct {
 		name, bucket string
@@ -353,7 +358,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointsRefused: what the SDK lets pass, or panics on, but no upload works with.
+// TestEndpointsRefused checks that NewSigner rejects endpoints that the SDK
+// accepts or panics on, but that no upload works with.
 func TestEndpointsRefused(t *testing.T) {
 	for _, c := range []struct {
 		want, bucket string
@@ -420,7 +426,8 @@ func TestGrantMarshals(t *testing.T) {
 	})
 }
 
-// TestLifetime: a grant lives as long as was asked, from the second in which it was signed.
+// TestLifetime checks that a grant lasts exactly as long as requested, from the
+// second in which it was signed.
 func TestLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)

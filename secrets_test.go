@@ -127,7 +127,7 @@ func told(t testing.TB, err error) error {
 	return err
 }
 
-// TestOverhearing: what looks for secrets finds them.
+// TestOverhearing checks that the search for secrets finds them.
 func TestOverhearing(t *testing.T) {
 	for text, leaks := range map[string][2]int{ // elsewhere, and in a grant
 		"wJalrXUtnFEMI%2FK7MDENG":                      {1, 1},

@@ -101,7 +101,7 @@ func FuzzParts(f *testing.F) {
 	})
 }
 
-// FuzzMetadata: what is taken are strings, none of them empty.
+// FuzzMetadata checks that only non-empty strings are decoded.
 func FuzzMetadata(f *testing.F) {
 	f.Add(`{"name": "a", "relativePath": null, "size": 5, "x": [1], "y": false}`)
 	f.Fuzz(func(t *testing.T, s string) {
@@ -118,7 +118,8 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// FuzzPartNumbers: what is taken is the list, written again.
+// FuzzPartNumbers checks that the decoded list can be encoded again to the same
+// text.
 func FuzzPartNumbers(f *testing.F) {
 	f.Add("1,2,10000")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -98,9 +98,9 @@ func TestResolveBoundDomain(t *testing.T) {
 	}
 }
 
-// FuzzResolve: what an endpoint is made of makes the URL of a bucket that a
-// client reads as it was meant, with room for a key behind it; no error shows
-// what may be a password.
+// FuzzResolve checks that an accepted endpoint makes the URL of a bucket that
+// clients read as it was meant, with room for a key, and that no error contains
+// a possible password.
 func FuzzResolve(f *testing.F) {
 	f.Add("bucket", "eu-central-1", "", "", false)
 	f.Add("my.bucket", "us-east-1", "https://s3.example.com:8443/a%2Fb/", "", true)
@@ -150,8 +150,8 @@ func (c *counter) Do(*http.Request) (*http.Response, error) {
 	return nil, errors.New("counted")
 }
 
-// TestClientStaysAsItIs: services have one client for all they do, S3 Express
-// among it, and make Signers as they need them.
+// TestClientStaysAsItIs checks that Resolve does not change the client, which
+// services share with other code, such as S3 Express.
 func TestClientStaysAsItIs(t *testing.T) {
 	wire := new(counter)
 	client := s3.New(s3.Options{

@@ -44,7 +44,8 @@ func TestFormFieldRefuses(t *testing.T) {
 	}
 }
 
-// FuzzFormField: what a form's XML says of tags is what the header says; every other value stays as it is.
+// FuzzFormField checks that the XML of a form has the tags of the header, and
+// that every other value is unchanged.
 func FuzzFormField(f *testing.F) {
 	for _, value := range []string{"a=b&c=d", "b=2+3&a=%3C1%3E", "a=%00", "a=\xff", "a=1&a=2", "a=]]>", "%EF%BF%BE=x", "a=%0D%0A"} {
 		f.Add("X-Amz-Tagging", value)

@@ -81,7 +81,8 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// TestAbortUploads: all to that key, and none to another.
+// TestAbortUploads checks that AbortUploads aborts all uploads to the key and
+// no others.
 func TestAbortUploads(t *testing.T) {
 	server := s3test.New()
 	one, two := begin(t, server, ""), begin(t, server, "")
@@ -95,7 +96,8 @@ func TestAbortUploads(t *testing.T) {
 	require.Empty(t, list(t, server, other))
 }
 
-// TestAbortGivesUp: a store that does not abort is told of, and not for long.
+// TestAbortGivesUp checks that AbortUpload returns an error after a limited
+// time if the store does not abort.
 func TestAbortGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()

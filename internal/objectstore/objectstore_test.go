@@ -337,7 +337,8 @@ func large(n int) string {
 
 const partSize = 5 << 20
 
-// TestNoAnswer: a success that is not S3's, but a proxy's, is a failure and says nothing of what is there.
+// TestNoAnswer checks that a success that a proxy sent is a failure and does
+// not describe an object.
 func TestNoAnswer(t *testing.T) {
 	for _, body := range []string{"", "<html>Please log in</html>", "Please log in"} {
 		server := s3test.New()

@@ -71,7 +71,7 @@ func TestFormRefuses(t *testing.T) {
 	})
 }
 
-// FuzzForm: what is taken is what was sent, every field of it.
+// FuzzForm checks that every field that was sent is decoded unchanged.
 func FuzzForm(f *testing.F) {
 	f.Add("name=a&size=1&metadata[b]=c")
 	f.Add("metadata[]=&metadata[[]]=x&size=-9223372036854775808")

@@ -77,7 +77,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestNothingKeepsTheBody: who remembers a name does not keep what came with it, which a client can make long.
+// TestNothingKeepsTheBody checks that a decoded string does not keep the body
+// in memory, which a client can make long.
 func TestNothingKeepsTheBody(t *testing.T) {
 	const bodies, size = 100, 64 << 10
 	used := func() int64 {

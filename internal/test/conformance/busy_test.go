@@ -19,7 +19,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-// TestBusy: what a busy server says is no answer to a case, which is run again.
+// TestBusy checks that a case is run again if the server is busy.
 func TestBusy(t *testing.T) {
 	honest := conformance.Cases()[0]
 	for name, c := range map[string]struct {
@@ -72,7 +72,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestBusyStore: the same of what the SDK hears.
+// TestBusyStore checks that a case is run again if the SDK reports that the
+// server is busy.
 func TestBusyStore(t *testing.T) {
 	server := s3test.New()
 	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.SlowDown })
@@ -87,7 +88,7 @@ func TestBusyStore(t *testing.T) {
 	require.Equal(t, conformance.Answer{Status: 403, Code: "AccessDenied"}, answer)
 }
 
-// TestRefused: not every failure is a refusal.
+// TestRefused checks that only some failures count as rejections.
 func TestRefused(t *testing.T) {
 	for answer, want := range map[conformance.Answer]bool{
 		{Status: 403, Code: "SignatureDoesNotMatch"}: true,

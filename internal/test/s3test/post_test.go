@@ -685,8 +685,9 @@ func TestMetadataEncoding(t *testing.T) {
 	require.Equal(t, map[string]string{"name": "=?UTF-8?q?=C3=A9=0D=0AX-Amz-Meta-Evil:_1?="}, head.Metadata)
 }
 
-// FuzzPolicy: whatever document is signed, a form is taken only if encoding/json finds in it a condition for each field, and
-// nothing that the form does not meet.
+// FuzzPolicy checks that a form is accepted only if encoding/json reads a
+// condition for each field from the signed document, and the form meets all
+// conditions.
 func FuzzPolicy(f *testing.F) {
 	const others = `["starts-with","$x-amz-date",""],{"x-amz-algorithm":"AWS4-HMAC-SHA256"},["starts-with","$X-Amz-Credential","AKIA"]`
 	for _, policy := range []string{
