@@ -249,9 +249,9 @@ func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	})
 }
 
-// TestEnvFileSpoilt checks that the last good credentials stay if the file is
+// TestEnvFileDamaged checks that the last good credentials stay if the file is
 // damaged, and that each fault is logged once.
-func TestEnvFileSpoilt(t *testing.T) {
+func TestEnvFileDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
 		path := filepath.Join(t.TempDir(), "awsenv.list")

@@ -111,7 +111,7 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) prob
 	return p
 }
 
-func TestNewHandlerRefuses(t *testing.T) {
+func TestNewHandlerRejectsFaults(t *testing.T) {
 	_, err := presign.NewHandler(nil, nil, nil)
 	require.EqualError(t, err, "presign: the Signer must come from NewSigner\npresign: authenticate must not be nil; anyone could upload\npresign: option 1 must not be nil")
 
@@ -376,8 +376,8 @@ func TestClientCannotSetServiceMetadata(t *testing.T) {
 	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
 }
 
-// TestAnswersAreShort checks that no response is much longer than its request.
-func TestAnswersAreShort(t *testing.T) {
+// TestResponsesAreShort checks that no response is much longer than its request.
+func TestResponsesAreShort(t *testing.T) {
 	s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"a", "b"} }))
 	for names, status := range map[int]int{200: 422, 6000: 400} {
 		var metadata strings.Builder

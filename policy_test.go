@@ -70,7 +70,7 @@ func violations(t *testing.T, err error) []string {
 	return found
 }
 
-func TestPolicyRefused(t *testing.T) {
+func TestPolicyRejected(t *testing.T) {
 	for want, change := range map[string]func(*presign.Policy){
 		`Prefix must not be empty; set it to a prefix that ends in "/"`:                                   func(p *presign.Policy) { p.Prefix = "" },
 		`Prefix must end in "/", got "uploads"`:                                                           func(p *presign.Policy) { p.Prefix = "uploads" },
@@ -174,7 +174,7 @@ func TestMetadataInLowerCase(t *testing.T) {
 	require.Equal(t, map[string]string{"Color": "red", "shape": "round"}, sent)
 }
 
-func TestUploadRefused(t *testing.T) {
+func TestUploadRejected(t *testing.T) {
 	policy := with(func(p *presign.Policy) {
 		p.Metadata, p.Lifetime, p.Replace = []string{"color", "b"}, time.Hour, true
 	})

@@ -300,9 +300,9 @@ func TestMutatedStamps(t *testing.T) {
 	}
 }
 
-// TestCompleteLooksAtTheBytes checks that active content that is declared as an
+// TestCompleteRejectsMismatchedContent checks that active content that is declared as an
 // image is granted, stored and rejected.
-func TestCompleteLooksAtTheBytes(t *testing.T) {
+func TestCompleteRejectsMismatchedContent(t *testing.T) {
 	utf16le := func(s string) string {
 		b := []byte{0xff, 0xfe}
 		for _, unit := range utf16.Encode([]rune(s)) {
@@ -420,9 +420,9 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 	}
 }
 
-// TestBrowsersOwnHeaders checks that headers that browsers add themselves are
+// TestBrowserHeadersAreAccepted checks that headers that browsers add themselves are
 // accepted, and that a copy does not have them.
-func TestBrowsersOwnHeaders(t *testing.T) {
+func TestBrowserHeadersAreAccepted(t *testing.T) {
 	for _, value := range []string{"max-age=0", "no-cache"} {
 		policy := final()
 		policy.Headers = nil
@@ -840,7 +840,7 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-func TestFinalPrefixRefused(t *testing.T) {
+func TestFinalPrefixRejected(t *testing.T) {
 	for want, prefix := range map[string]string{
 		`FinalPrefix must end in "/", got "a"`:                                                 "a",
 		`FinalPrefix must not start with "/", got "/"`:                                         "/",

@@ -160,7 +160,7 @@ func TestRequestOfShortFile(t *testing.T) {
 	require.Empty(t, s.keys())
 }
 
-func TestRequestRefuses(t *testing.T) {
+func TestRequestRejects(t *testing.T) {
 	const secretURL = "https://s3.test/bucket/a.png?X-Amz-Signature=5ecre7"
 	good := presign.Grant{Method: "PUT", URL: secretURL}
 	for want, c := range map[string]struct {
@@ -185,9 +185,9 @@ func TestRequestRefuses(t *testing.T) {
 	}
 }
 
-// TestRequestIsNotToldElsewhere checks that a client that follows a redirect
+// TestRequestKeepsURLFromRedirects checks that a client that follows a redirect
 // does not reveal the URL.
-func TestRequestIsNotToldElsewhere(t *testing.T) {
+func TestRequestKeepsURLFromRedirects(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for kind, grant := range s.grants(t, int64(len(png))) {
@@ -215,9 +215,9 @@ func TestRequestIsNotToldElsewhere(t *testing.T) {
 	}
 }
 
-// TestRequestIsRefusedFirst checks that a large file is not sent if the store
+// TestRequestIsRejectedBeforeFileIsSent checks that a large file is not sent if the store
 // rejects the request.
-func TestRequestIsRefusedFirst(t *testing.T) {
+func TestRequestIsRejectedBeforeFileIsSent(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	for kind, grant := range s.grants(t, partSize) {
 		if kind == "form" {

@@ -242,7 +242,7 @@ func TestPartLengthIsSigned(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestStartMultipartRefuses(t *testing.T) {
+func TestStartMultipartRejects(t *testing.T) {
 	for want, c := range map[string]struct {
 		policy func(*presign.Policy)
 		upload presign.Upload
@@ -315,10 +315,10 @@ func TestMultipartOutOfBounds(t *testing.T) {
 	}
 }
 
-// TestSigningLooks checks that an upload that is too large is aborted when its
+// TestSigningChecksStoredParts checks that an upload that is too large is aborted when its
 // next part is signed, and that a client cannot obtain all URLs before it has
 // uploaded parts.
-func TestSigningLooks(t *testing.T) {
+func TestSigningChecksStoredParts(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
 		policy := inParts()
 		policy.MaxSize = 3*partSize + 1
@@ -528,9 +528,9 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
 }
 
-// TestMultipartBeginFails checks that a failed start does not abort other
+// TestMultipartStartFails checks that a failed start does not abort other
 // uploads to a key that the service chose.
-func TestMultipartBeginFails(t *testing.T) {
+func TestMultipartStartFails(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
@@ -631,9 +631,9 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	require.EqualExportedValues(t, *object, *same)
 }
 
-// TestMultipartAnsweredEarly checks that the completion waits for the object if
+// TestMultipartWaitsForObject checks that the completion waits for the object if
 // the store reports success while another request completes the upload.
-func TestMultipartAnsweredEarly(t *testing.T) {
+func TestMultipartWaitsForObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
 		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})

@@ -357,10 +357,10 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 	}
 }
 
-// TestForeignCompletionsLookAlike checks that the requests and the answer for a
+// TestForeignCompletionsHaveEqualResponses checks that the requests and the answer for a
 // key without an object are those for another user's upload and publication,
 // whether or not the store may list the bucket.
-func TestForeignCompletionsLookAlike(t *testing.T) {
+func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 	for _, lists := range []bool{true, false} {
 		for _, policy := range []presign.Policy{final(), direct()} {
 			for _, checksum := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {

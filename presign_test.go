@@ -177,9 +177,9 @@ func TestPostSigns(t *testing.T) {
 	}
 }
 
-// TestFormsRefused checks that Post returns violations for constraints that a
+// TestFormsRejected checks that Post returns violations for constraints that a
 // form cannot enforce.
-func TestFormsRefused(t *testing.T) {
+func TestFormsRejected(t *testing.T) {
 	type upload = presign.Upload
 	for want, c := range map[string]struct {
 		policy presign.Policy
@@ -213,7 +213,7 @@ func TestFormsRefused(t *testing.T) {
 	}
 }
 
-func TestPutRefused(t *testing.T) {
+func TestPutRejected(t *testing.T) {
 	signer := newSigner(t, images())
 	_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", MinSize: 20, MaxSize: 20})
 	require.Equal(t, []string{"size required must be set for a PUT, which is signed for its exact size"}, violations(t, err))
@@ -358,9 +358,9 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointsRefused checks that NewSigner rejects endpoints that the SDK
+// TestEndpointsRejected checks that NewSigner rejects endpoints that the SDK
 // accepts or panics on, but that no upload works with.
-func TestEndpointsRefused(t *testing.T) {
+func TestEndpointsRejected(t *testing.T) {
 	for _, c := range []struct {
 		want, bucket string
 		option       func(*s3.Options)

@@ -127,8 +127,8 @@ func told(t testing.TB, err error) error {
 	return err
 }
 
-// TestOverhearing checks that the search for secrets finds them.
-func TestOverhearing(t *testing.T) {
+// TestSearchFindsSecrets checks that the search for secrets finds them.
+func TestSearchFindsSecrets(t *testing.T) {
 	for text, leaks := range map[string][2]int{ // elsewhere, and in a grant
 		"wJalrXUtnFEMI%2FK7MDENG":                      {1, 1},
 		`{"key": "SecretKeyOfTheSession\/that"}`:       {1, 1},

@@ -149,7 +149,7 @@ func TestRotation(t *testing.T) {
 	require.Equal(t, 204, upload(t, after, 1000))
 }
 
-func TestRefused(t *testing.T) {
+func TestRejected(t *testing.T) {
 	origin := start(t, "-local")
 	for parameters, wrong := range map[string][]string{
 		"":                               {"file_name"},
@@ -252,7 +252,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-func TestRefusedArguments(t *testing.T) {
+func TestRejectsArguments(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	require.NoError(t, os.WriteFile(file, []byte("ACCESS=AKIAEXAMPLE\nSECRET=secret\n"), 0o600))
 	for want, args := range map[string][]string{

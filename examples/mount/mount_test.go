@@ -315,7 +315,7 @@ func TestCurl(t *testing.T) {
 	require.Equal(t, []string{"", "", "S3 answered 200\n", "S3 answered 200\n"}, outcomes)
 }
 
-func TestRefusedArguments(t *testing.T) {
+func TestRejectsArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		"none":                    {"-addr", "127.0.0.1:none"},
 		"on this machine only":    {"-addr", "0.0.0.0:0"},

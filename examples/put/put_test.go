@@ -242,8 +242,8 @@ func TestProgress(t *testing.T) {
 	require.EqualValues(t, 600, p.bar.State().CurrentNum)
 }
 
-// TestDemoGoesOn: with -dir, what was interrupted in one run is completed in the next.
-func TestDemoGoesOn(t *testing.T) {
+// TestDemoResumes: with -dir, what was interrupted in one run is completed in the next.
+func TestDemoResumes(t *testing.T) {
 	dir, path := t.TempDir(), newFile(t, "film.bin", 10*partSize)
 	taken := httptest.NewServer(nil)
 	args := []string{"-addr", taken.Listener.Addr().String(), "-dir", dir, "-parallel", "1", path}
@@ -660,7 +660,7 @@ func TestLostUpload(t *testing.T) {
 	require.Zero(t, u.noted(t))
 }
 
-func TestRefused(t *testing.T) {
+func TestRejected(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	empty := newFile(t, "a.bin", 0)

@@ -176,7 +176,7 @@ func TestOtherBucket(t *testing.T) {
 	require.Contains(t, html, "takes none")
 }
 
-func TestRefusedArguments(t *testing.T) {
+func TestRejectsArguments(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	for _, test := range []struct {

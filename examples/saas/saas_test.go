@@ -159,7 +159,7 @@ func TestNotificationsCompleteUploads(t *testing.T) {
 	}, 5*time.Second, 20*time.Millisecond)
 }
 
-func TestOtherOriginsMayNotReadAnswers(t *testing.T) {
+func TestOtherOriginsMayNotReadResponses(t *testing.T) {
 	_, alice, _, _ := start(t)
 	for origin, allowed := range map[string]bool{alice.origin: true, "https://a.example.com": false} {
 		request, err := http.NewRequest("OPTIONS", alice.api+"/uploads/", nil)

@@ -125,7 +125,7 @@ func TestOnce(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(12*time.Hour), read.Expires, time.Minute)
 }
 
-func TestRefusedBySTS(t *testing.T) {
+func TestRejectedBySTS(t *testing.T) {
 	sts := startSTS(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	for _, test := range []struct{ code, message, want string }{
@@ -161,7 +161,7 @@ func TestRefusedBySTS(t *testing.T) {
 	require.NoFileExists(t, file)
 }
 
-func TestRefusedArguments(t *testing.T) {
+func TestRejectsArguments(t *testing.T) {
 	startSTS(t)
 	dir := t.TempDir()
 	two := filepath.Join(dir, "two.txt")

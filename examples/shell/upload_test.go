@@ -369,8 +369,8 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	return r
 }
 
-// TestRefused: the script says what the service says, and leaves nothing.
-func TestRefused(t *testing.T) {
+// TestRejected: the script says what the service says, and leaves nothing.
+func TestRejected(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		for _, test := range []struct {

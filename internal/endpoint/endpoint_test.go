@@ -150,9 +150,9 @@ func (c *counter) Do(*http.Request) (*http.Response, error) {
 	return nil, errors.New("counted")
 }
 
-// TestClientStaysAsItIs checks that Resolve does not change the client, which
+// TestResolveKeepsClient checks that Resolve does not change the client, which
 // services share with other code, such as S3 Express.
-func TestClientStaysAsItIs(t *testing.T) {
+func TestResolveKeepsClient(t *testing.T) {
 	wire := new(counter)
 	client := s3.New(s3.Options{
 		Region: "us-east-1", HTTPClient: wire, Retryer: aws.NopRetryer{},

@@ -25,7 +25,7 @@ func TestFormField(t *testing.T) {
 	}
 }
 
-func TestFormFieldRefuses(t *testing.T) {
+func TestFormFieldRejects(t *testing.T) {
 	for _, name := range []string{
 		"", "Host", "Date", "Expect", "Authorization", "Content-Length", "Content-Type", "Content-MD5", "Transfer-Encoding",
 		"If-Match", "If-None-Match", "x-amz-meta-a", "x-amz-checksum-sha256", "x-amz-sdk-checksum-algorithm",

@@ -96,9 +96,9 @@ func TestAbortUploads(t *testing.T) {
 	require.Empty(t, list(t, server, other))
 }
 
-// TestAbortGivesUp checks that AbortUpload returns an error after a limited
+// TestAbortEndsAfterAttempts checks that AbortUpload returns an error after a limited
 // time if the store does not abort.
-func TestAbortGivesUp(t *testing.T) {
+func TestAbortEndsAfterAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
 		u := begin(t, server, "")

@@ -56,8 +56,8 @@ func TestCopyYieldsToOtherProcesses(t *testing.T) {
 	}
 }
 
-// TestCopyLooksAtEveryPart checks that the latest part decides, wherever it is.
-func TestCopyLooksAtEveryPart(t *testing.T) {
+// TestCopyChecksEveryPart checks that the latest part decides, wherever it is.
+func TestCopyChecksEveryPart(t *testing.T) {
 	for _, latest := range []int{1, 1000, 1001, 1500} {
 		synctest.Test(t, func(t *testing.T) {
 			server := s3test.New()

@@ -32,7 +32,7 @@ func TestForm(t *testing.T) {
 	require.Nil(t, metadata)
 }
 
-func TestFormRefuses(t *testing.T) {
+func TestFormRejects(t *testing.T) {
 	for query, want := range map[string]string{
 		"name=a&name=b":                     "name: is there more than once: it must be there once",
 		"metadata[a]=b&metadata[a]=c":       "metadata[a]: is there more than once: it must be there once",

@@ -67,8 +67,8 @@ func TestBusy(t *testing.T) {
 	require.Empty(t, r.rows(NotEnforced, NotOffered, Unproven))
 }
 
-// TestFailuresRefuseNothing: what fails all the time is neither enforced nor not offered.
-func TestFailuresRefuseNothing(t *testing.T) {
+// TestFailuresRejectNothing: what fails all the time is neither enforced nor not offered.
+func TestFailuresRejectNothing(t *testing.T) {
 	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
 	otherSize := func(r *http.Request) bool {
 		return r.Method == http.MethodPut && r.ContentLength != int64(len(conformance.Body))

@@ -88,8 +88,8 @@ func TestBusyStore(t *testing.T) {
 	require.Equal(t, conformance.Answer{Status: 403, Code: "AccessDenied"}, answer)
 }
 
-// TestRefused checks that only some failures count as rejections.
-func TestRefused(t *testing.T) {
+// TestRejected checks that only some failures count as rejections.
+func TestRejected(t *testing.T) {
 	for answer, want := range map[conformance.Answer]bool{
 		{Status: 403, Code: "SignatureDoesNotMatch"}: true,
 		{Status: 400, Code: "Unheard"}:               true,
