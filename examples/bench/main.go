@@ -1,19 +1,24 @@
-// Bench measures what a grant costs: this library beside the AWS SDK's presigners, minio-go, and a bare net/http server
-// that answers with as many bytes.
+// Bench measures the cost of a grant. It compares this library with the presigners
+// of the AWS SDK, with minio-go, and with a plain net/http server that returns as
+// many bytes.
 //
 //	go run -C examples ./bench
 //
-// All of them grant the same upload: one file of that name, type, exact size and metadata, under a random key, for 15
-// minutes, by credentials with a session token of 400 bytes; as a PUT that replaces nothing, as a form, and in parts.
-// This library does more for it: it holds what is asked against a policy, and seals the grant into the upload.
+// All of them grant the same upload: one file of one name, type, exact size and
+// metadata, under a random key, for 15 minutes. The credentials have a session
+// token of 400 bytes. The grant is a write-once PUT, a form, or a multipart upload.
+// This library does more than the others: it validates the upload against a
+// policy, and seals the grant into the upload.
 //
-// Contenders take turns, since a machine is never quite quiet: what is printed is the median of all rounds, and a ratio
-// is the median of each round's.
+// The contenders take turns, because other programs use the machine as well. The
+// table has the median of all rounds. A ratio is the median of the ratios of the
+// rounds.
 //
-// Over HTTP each service is a process of one core (GOMAXPROCS=1), and the requests come from another one by 8 connections
-// that are kept alive, the next request after the last answer. All services read JSON, know the user already, and
-// answer with JSON; what they grant is first used on a real S3 server. CPU is the server process's own, of user and
-// system.
+// Over HTTP, each service is a process with one core (GOMAXPROCS=1). Another
+// process sends the requests over 8 persistent connections, each request after
+// the previous response. All services read JSON, need not authenticate the user,
+// and return JSON. Their grants are first used on a real S3 server. CPU is the
+// user and system time of the server process.
 package main
 
 import (
@@ -35,7 +40,7 @@ func main() {
 	}
 }
 
-// effort is how much is measured.
+// An effort sets how much is measured.
 type effort struct {
 	slices   int // in process, of each contender
 	slice    time.Duration
@@ -54,8 +59,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.DurationVar(&e.slice, "slice", 15*time.Millisecond, "`time` for one contender")
 	flags.IntVar(&e.rounds, "rounds", 12, "in each of which all services are measured once, over HTTP")
 	flags.IntVar(&e.requests, "requests", 8000, "to one service")
-	inHaste := flags.Bool("quick", false, "see that it works; the figures mean nothing")
-	_ = flags.Parse(args) // or it exits
+	inHaste := flags.Bool("quick", false, "check that it works; the figures have no meaning")
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
-// Doctor examines whether a bucket enforces the grants of package presign, and what
-// is missing around it.
+// Doctor examines whether a bucket enforces the grants of package presign, and which
+// configuration of the bucket is missing.
 //
 //	go run github.com/s3presign/presign/examples/doctor@latest -bucket my-bucket -origin https://app.example.com
 //
-// It uploads as an honest client and as a cheating one, under a prefix of its own that
-// it removes again. Credentials come from the AWS configuration: environment variables
+// It uploads as an honest client and as a cheating one, under a separate prefix whose
+// objects it deletes at the end. Credentials come from the AWS configuration: environment variables
 // such as AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the shared files. The
 // flag -profile names the role that signs, and -store-profile the role of WithStore.
 //
@@ -33,7 +33,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning
+	context.AfterFunc(ctx, stop) // A second Ctrl-C ends the process at once.
 	code, err := checkup.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "doctor:", err)

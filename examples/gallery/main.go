@@ -1,15 +1,16 @@
-// Gallery is a service for pictures: its users drag them into a page, which uploads them straight to S3.
+// Gallery is a service for pictures. Its users drag pictures into a page, which
+// uploads them straight to S3.
 //
 //	go run -C examples ./gallery
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything is kept there, and a later run goes
-// on with it.
+// It starts an S3 server and prints the address of the page. With -dir, everything
+// stays there, and a later run continues.
 //
-//	POST /uploads/          grants a picture of up to 20 MiB, of the declared SHA-256
-//	POST /uploads/complete  verifies and publishes it, and notes it in the database
-//	GET /pictures           the user's, newest first
-//	GET /pictures/{id}      one of them: leads to the store, by a URL that is good for a minute
-//	DELETE /pictures/{id}
+//	POST /uploads/          grants a picture of up to 20 MiB with the declared SHA-256
+//	POST /uploads/complete  verifies and publishes it, and writes its row in the database
+//	GET /pictures           lists the user's pictures, newest first
+//	GET /pictures/{id}      redirects to the picture at the store, by a URL that works for a minute
+//	DELETE /pictures/{id}   deletes the picture
 package main
 
 import (

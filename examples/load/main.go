@@ -1,11 +1,13 @@
-// Load has a service of this library and a real S3 server do all they can at once, and looks for what breaks: uploads by
-// PUT, by form and in parts, each completed, read back and held against what was sent; and grants that nobody uses. The
-// credentials that sign are replaced by others all the while.
+// Load tests a service of this library and a real S3 server under full load. It
+// uploads by PUT, by form and by multipart upload, completes each upload, and
+// compares the stored bytes with the bytes that were sent. It also requests grants
+// that no client uses, and replaces the signing credentials during the test.
 //
 //	go run -C examples ./load -for 60s
 //
-// It ends with a table, and with an error if a request failed, an object was not what was sent, something stayed in the
-// bucket, memory grew, or a goroutine was left behind.
+// It prints a table. It returns an error if a request failed, an object differed
+// from the bytes that were sent, an upload stayed in the bucket, memory grew, or a
+// goroutine did not end.
 package main
 
 import (
@@ -32,17 +34,17 @@ func main() {
 	}
 }
 
-// visitors are how many do what at once.
+// visitors lists the kinds of visitors and how many of each run at once.
 var visitors = []struct {
 	number int
 	visit  func(*visitor, context.Context) error
 }{{4, (*visitor).put}, {4, (*visitor).form}, {2, (*visitor).parts}, {2, (*visitor).ask}}
 
-// run puts the load on and prints what came of it.
+// run runs the load and prints the result.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	lasts := flags.Duration("for", 10*time.Second, "how `long`")
-	_ = flags.Parse(args) // or it exits
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
@@ -61,7 +63,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	return errors.Join(result.flat(), left)
 }
 
-// load sends visitors for a time. A sixth of it is for all that is there from then on: connections, buffers, caches.
+// load runs the visitors for a time. The first sixth of it creates connections,
+// buffers and caches, and is not measured.
 func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error) {
 	var all []*visitor
 	visit := func(lasts time.Duration) (heap uint64, err error) {
@@ -99,7 +102,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	}
 	completed = s.completed.Load() - completed
 	if completions := r.figures[complete].TotalCount() + r.figures[join].TotalCount(); completed < completions {
-		return nil, fmt.Errorf("of %d completions, the service heard of %d", completions, completed)
+		return nil, fmt.Errorf("the service must count %d completions, got %d", completions, completed)
 	}
 	return r, s.empty(ctx)
 }
@@ -107,7 +110,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 // heapSize returns the bytes that are in use.
 func heapSize() uint64 {
 	runtime.GC()
-	runtime.GC() // what pools kept goes at the second
+	runtime.GC() // The second collection frees the objects of pools.
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc

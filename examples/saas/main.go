@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return demo.Run(ctx, stdout, page(apiURL, tokens), csp, more)
 	})
 	err = group.Wait()
-	// No request runs any more. What they have started in the background ends now.
+	// No request is running any more. Wait for their completions in the background.
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, service.signer.Shutdown(closing))
@@ -121,8 +121,8 @@ func newServer(handler http.Handler) *http.Server {
 	}
 }
 
-// page returns the site of the other origin. It stands for an app that has its token
-// from a login.
+// page returns the site of the other origin. A real app would have received its
+// token at login.
 func page(api string, tokens map[string]string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

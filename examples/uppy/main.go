@@ -1,16 +1,18 @@
-// Uppy is a service for large files, with Uppy's Dashboard as its page: small files go by form, large ones in parts,
-// which can be paused, and go on after the page was loaded again.
+// Uppy is a service for large files, with Uppy's Dashboard as its page. Uppy uploads
+// small files by form and large ones as multipart uploads. Multipart uploads can be
+// paused, and can be resumed after the page was loaded again.
 //
 //	go run -C examples ./uppy
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything is kept there, and a later run goes
-// on with it. It aborts uploads in parts that nobody has ended within a day, at its start and each hour.
+// It starts an S3 server and prints the address of the page. With -dir, everything
+// stays there, and a later run continues. At its start and every hour, it aborts
+// multipart uploads that no client has completed within a day.
 //
 //	POST /uploads/          grants a file of up to 2 GiB
-//	/uploads/s3/…           what Uppy's AwsS3 plugin asks for
+//	/uploads/s3/…           serves Uppy's AwsS3 plugin
 //	POST /uploads/complete  verifies and publishes a file
 //
-// page/uppy.js is Uppy; build.sh says where it comes from.
+// page/uppy.js is Uppy; build.sh builds it from npm.
 package main
 
 import (
@@ -40,7 +42,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet(bucket, flag.ExitOnError)
 	age := 24 * time.Hour
-	flags.Func("orphans", "`age` at which multipart uploads that nobody has ended are aborted (default 24h)", func(text string) error {
+	flags.Func("orphans", "`age` at which multipart uploads that no client has completed are aborted (default 24h)", func(text string) error {
 		parsed, err := time.ParseDuration(text)
 		if err == nil && parsed < time.Hour {
 			err = fmt.Errorf("-orphans must be at least 1h, or uploads that are under way are lost, got %v", parsed)
@@ -70,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	rules := "the store has no lifecycle rules"
 	if can {
-		rules = "the store deletes what is left after ten days"
+		rules = "the store deletes remaining uploads after ten days"
 	}
 	return demo.Run(ctx, stdout, handler, pagePolicy(demo.Store.URL),
 		fmt.Sprintf("Orphans  %d aborted, older than %s; %s\n", aborted, age, rules))

@@ -1,12 +1,13 @@
-// Worker completes uploads by the events of the store. Its page never asks for that.
+// Worker completes uploads when it receives the events of the store. Its page never
+// calls complete.
 //
 //	go run -C examples ./worker
 //
 // It starts an S3 server, a queue (NATS JetStream) and a worker in a process of its
-// own, and prints the address of a page. Kill the worker: the demo starts another one,
-// which completes what was uploaded meanwhile.
+// own, and prints the address of a page. If you kill the worker, the demo starts
+// another one, which completes the uploads that arrived meanwhile.
 //
-// With -sqs or -nats, it is the worker alone, for a bucket whose notifications go
+// With -sqs or -nats, it runs the worker only, for a bucket whose notifications go
 // to that queue:
 //
 //	go run ./worker -sqs https://sqs.eu-central-1.amazonaws.com/123456789012/uploads \
@@ -69,7 +70,7 @@ func (s *settings) define(flags *flag.FlagSet) {
 	flags.BoolVar(&s.attached, "attached", false, "stop when standard input ends")
 }
 
-// run works, or serves the demo, until ctx ends.
+// run runs the worker, or serves the demo, until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("worker", flag.ExitOnError)
 	var s settings
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	case s.nats == "" && s.sqs == "":
 		return demo.run(ctx, s, stdout)
 	case s.nats != "" && s.sqs != "":
-		return errors.New("-nats and -sqs exclude each other")
+		return errors.New("-nats and -sqs must not both be set")
 	case s.bucket == "" || s.db == "":
 		return errors.New("-bucket and -db must be set")
 	}
