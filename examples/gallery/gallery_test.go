@@ -194,7 +194,8 @@ func TestRestart(t *testing.T) {
 	require.Equal(t, fs.FileMode(0o600), secret.Mode())
 }
 
-// TestStrangers: without a session there is nothing, and with another's there is nothing of it.
+// TestStrangers checks that a request without a session has no access, and that
+// a user has no access to the pictures of others.
 func TestStrangers(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

@@ -229,7 +229,8 @@ func (v *visitor) leave(content string) string {
 	return key
 }
 
-// TestForgedLanding: what a query says completes nothing that is not the user's own upload.
+// TestForgedLanding checks that a forged query completes no upload of another
+// user.
 func TestForgedLanding(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

@@ -223,7 +223,7 @@ func TestMultipartForm(t *testing.T) {
 	require.Contains(t, res.body, `"images/me.png"`)
 }
 
-// TestCORS: pages of every origin may ask and upload.
+// TestCORS checks that pages of every origin may request forms and upload.
 func TestCORS(t *testing.T) {
 	origin := start(t, "-local")
 	preflight := func(url string) {

@@ -35,7 +35,8 @@ func TestLoad(t *testing.T) {
 	require.Greater(t, n, 1, "the credentials were replaced")
 }
 
-// TestFaultsShow: what goes wrong ends the load, and is told without a signature.
+// TestFaultsShow checks that a fault ends the load with an error that contains
+// no signature.
 func TestFaultsShow(t *testing.T) {
 	s, err := open(t.Context(), time.Minute)
 	require.NoError(t, err)

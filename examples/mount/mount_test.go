@@ -165,7 +165,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// TestPrefixes: whatever Alice says, she gets nowhere but under her own prefix.
+// TestPrefixes checks that Alice can upload only under her own prefix.
 func TestPrefixes(t *testing.T) {
 	_, p := startOnStore(t)
 	alice := p.loggedIn(t, "alice")
@@ -235,7 +235,7 @@ func TestSessions(t *testing.T) {
 	require.Equal(t, 405, res.StatusCode)
 }
 
-// TestRateLimit: one user's haste does not slow down another.
+// TestRateLimit checks that the rate limit of one user does not affect another.
 func TestRateLimit(t *testing.T) {
 	_, p := startOnStore(t)
 	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")

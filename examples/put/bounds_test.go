@@ -46,7 +46,8 @@ func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string
 	return etag, refused
 }
 
-// TestOthers: with a valid ID of his own, a client can do nothing to another's upload, by whatever mix of IDs and keys.
+// TestOthers checks that a client with a valid ID cannot change another user's
+// upload, by any mix of IDs and keys.
 func TestOthers(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	alice, bob := p.as(t, "alice"), p.as(t, "bob")
@@ -125,7 +126,8 @@ func TestOthers(t *testing.T) {
 	require.Equal(t, []string{object.Key}, p.keys(t))
 }
 
-// TestOneByteOver: parts that are a byte more than the service takes together become no object, and nothing is left of them.
+// TestOneByteOver checks that parts with one byte too many become no object and
+// are deleted.
 func TestOneByteOver(t *testing.T) {
 	for _, finalPrefix := range []string{"", "files/"} {
 		policy := uploads.Policy
@@ -180,7 +182,8 @@ func TestOneByteOver(t *testing.T) {
 	}
 }
 
-// TestPartSizes: neither the service nor what is noted of an upload has put make more parts than there can be, or none.
+// TestPartSizes checks that no part size, from the service or from a saved
+// upload, makes put send too many parts or none.
 func TestPartSizes(t *testing.T) {
 	for _, c := range []struct{ partSize, size, count int64 }{
 		{1, 1, 1}, {1, maxParts, maxParts}, {1, maxParts + 1, 0}, {1, 200 << 20, 0}, {math.MaxInt64, 10, 1},
@@ -224,7 +227,8 @@ func TestPartSizes(t *testing.T) {
 	require.ErrorContains(t, u.abort(t.Context(), path), s.path)
 }
 
-// TestListedParts: of what the service lists, parts that cannot be are nothing to put.
+// TestListedParts checks that put ignores invalid parts in the list of the
+// service.
 func TestListedParts(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
@@ -247,7 +251,7 @@ func TestListedParts(t *testing.T) {
 	p.requireStored(t, path, object)
 }
 
-// TestLongAnswer: what a service says without end is not read to it.
+// TestLongAnswer checks that put reads only a limited part of a response.
 func TestLongAnswer(t *testing.T) {
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for spaces := bytes.Repeat([]byte(" "), 1<<16); ; {

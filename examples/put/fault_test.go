@@ -155,8 +155,8 @@ func each(t *testing.T, f func(kind string, u func(*place) *uploader, path strin
 	}
 }
 
-// TestStoreFailsService: whichever request of the service to the store fails, in whichever way, the client does not
-// notice; and there is the object, and neither an upload nor anything else of it.
+// TestStoreFailsService checks that the client succeeds after a fault of any
+// request of the service to the store, and that only the object remains.
 func TestStoreFailsService(t *testing.T) {
 	quiet(t)
 	l := new(line)
@@ -189,7 +189,8 @@ func TestStoreFailsService(t *testing.T) {
 	require.Equal(t, requests["one part"], requests["two parts"])
 }
 
-// TestStoreFailsClient: whichever request of the client fails, to the service or to the store.
+// TestStoreFailsClient checks that the client succeeds after a fault of any of
+// its requests, to the service or to the store.
 func TestStoreFailsClient(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
@@ -217,8 +218,8 @@ func TestStoreFailsClient(t *testing.T) {
 	})
 }
 
-// TestOutage: from some request on everything fails, until the client gives up. Whatever there is then is the whole file,
-// and when all is well again, the same command completes the upload.
+// TestOutage checks that only whole files are stored if all requests fail from
+// some request on, and that the same command completes the upload afterwards.
 func TestOutage(t *testing.T) {
 	quiet(t)
 	for _, side := range []string{"service", "client"} {

@@ -75,7 +75,8 @@ func (s *standalone) kill() {
 	_ = s.process.Wait()
 }
 
-// TestServiceKilled: one that is killed goes on with the same secret, and the client does not give up meanwhile.
+// TestServiceKilled checks that the upload continues after the service was
+// killed and started again with the same secret.
 func TestServiceKilled(t *testing.T) {
 	server := newStore(t)
 	program := buildStandalone(t)
@@ -139,7 +140,8 @@ func TestServiceKilled(t *testing.T) {
 	require.Empty(t, p.uploads(t))
 }
 
-// TestClientKilled: one that is killed and run again sends what was missing, and nothing else.
+// TestClientKilled checks that a client that was killed and started again sends
+// only the missing parts.
 func TestClientKilled(t *testing.T) {
 	const all, before, parallel = 12, 4, 3
 	server := newStore(t)

@@ -213,7 +213,8 @@ func TestDemo(t *testing.T) {
 		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
 }
 
-// TestProgress: what was sent in vain is taken back, and that all has arrived is said when it has.
+// TestProgress checks that the progress does not count bytes that must be sent
+// again, and reports completion only at the end.
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	p := newProgress(&out, "a.bin", 1000)
@@ -242,7 +243,8 @@ func TestProgress(t *testing.T) {
 	require.EqualValues(t, 600, p.bar.State().CurrentNum)
 }
 
-// TestDemoResumes: with -dir, what was interrupted in one run is completed in the next.
+// TestDemoResumes checks that a second run with -dir completes an upload that
+// was interrupted in the first.
 func TestDemoResumes(t *testing.T) {
 	dir, path := t.TempDir(), newFile(t, "film.bin", 10*partSize)
 	taken := httptest.NewServer(nil)
@@ -260,7 +262,8 @@ func TestDemoResumes(t *testing.T) {
 	require.ErrorIs(t, run(t.Context(), append([]string{"-abort"}, args...), io.Discard), errNone)
 }
 
-// TestUsage: what is no use is refused before anything is started, and says what would be right.
+// TestUsage checks that invalid arguments are rejected before anything starts,
+// with an error that states what must hold.
 func TestUsage(t *testing.T) {
 	path := newFile(t, "a.bin", 10)
 	elsewhere := httptest.NewServer(http.NotFoundHandler())
@@ -292,7 +295,8 @@ func TestUsage(t *testing.T) {
 	require.Contains(t, string(output), "Usage: put [flags] [file ...]\n  -abort\n")
 }
 
-// TestSilence: that nobody answers is said once, and nothing of it is secret.
+// TestSilence checks that a service that does not respond is reported once,
+// without secrets.
 func TestSilence(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
@@ -330,7 +334,7 @@ func (w *watched) String() string {
 	return w.text.String()
 }
 
-// TestSizes: what is stored is the file, wherever its size is.
+// TestSizes checks that files of all sizes are stored unchanged.
 func TestSizes(t *testing.T) {
 	for _, finalPrefix := range []string{"", "files/"} {
 		policy := uploads.Policy
@@ -351,7 +355,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestChecksum: the service's policy asks for one of the file.
+// TestChecksum checks that put sends the checksum that the policy requires.
 func TestChecksum(t *testing.T) {
 	for name, algorithm := range map[string]types.ChecksumAlgorithm{
 		"sha256": "SHA256", "crc32": "CRC32", "crc32c": "CRC32C", "crc64nvme": "CRC64NVME",
@@ -374,8 +378,8 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// TestFreshGrants: what the store refuses, since the grant has expired perhaps, is sent again with another one, and
-// not forever.
+// TestFreshGrants checks that an upload that the store rejects is sent again
+// with a new grant, a limited number of times.
 func TestFreshGrants(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, single := range []int64{partSize, 0} { // in one request, and in one part
@@ -403,7 +407,8 @@ func TestFreshGrants(t *testing.T) {
 	}
 }
 
-// TestStall: what does not get on is given up and sent again.
+// TestStall checks that a request that makes no progress is ended and sent
+// again.
 func TestStall(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
@@ -425,7 +430,8 @@ func TestStall(t *testing.T) {
 	p.requireStored(t, path, object)
 }
 
-// TestErrorsKeepSecrets: neither a grant's URL nor an upload's ID is in what is printed, whatever fails.
+// TestErrorsKeepSecrets checks that no output contains the URL of a grant or
+// the ID of an upload, for any failure.
 func TestErrorsKeepSecrets(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, size := range []int64{1000, 2 * partSize} {
@@ -443,8 +449,8 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	}
 }
 
-// TestSave: what is noted follows no link that somebody else has put in its way, is for the user alone, and leaves nothing
-// beside it.
+// TestSave checks that the saved state follows no link, can be read by the user
+// only, and leaves no other file.
 func TestSave(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("skipped: links and modes are those of Unix")
@@ -538,8 +544,8 @@ func (u *uploader) counted() func() []int {
 	}
 }
 
-// TestChangedFile: of a file that has changed since, what differs is sent again; all of it, if its size differs or the
-// store does not tell.
+// TestChangedFile checks that only the changed parts of a file are sent again,
+// or all parts if its size changed or the store returns no ETag.
 func TestChangedFile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	write := func(offset int64) func(*testing.T, *os.File) {
@@ -605,7 +611,8 @@ func TestChangedFile(t *testing.T) {
 	require.Empty(t, p.uploads(t))
 }
 
-// TestChangesMeanwhile: a file that changes while it is uploaded is not taken for uploaded.
+// TestChangesMeanwhile checks that a file that changes during its upload is
+// reported as an error.
 func TestChangesMeanwhile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
@@ -625,7 +632,8 @@ func TestChangesMeanwhile(t *testing.T) {
 	p.requireStored(t, path, object)
 }
 
-// TestLostUpload: what somebody else has aborted begins anew, and what was completed is not uploaded again.
+// TestLostUpload checks that an aborted upload starts again, and that a
+// completed upload is not sent again.
 func TestLostUpload(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
@@ -693,7 +701,8 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestHeader: the error of a line in a file says where it is, and not what is there.
+// TestHeader checks that the error for a line of a file contains its number and
+// not its text.
 func TestHeader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines")
 	require.NoError(t, os.WriteFile(path, []byte("A: 1\n\n the token alone \n"), 0o600))
@@ -705,7 +714,8 @@ func TestHeader(t *testing.T) {
 	require.Equal(t, http.Header{"A": {"1", "2"}}, header)
 }
 
-// TestUser: who asks is said by a flag, by the environment, or by any header.
+// TestUser checks that the user can be set by a flag, by the environment, or by
+// any header.
 func TestUser(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	path := newFile(t, "a.thing", 10)

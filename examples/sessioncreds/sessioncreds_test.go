@@ -187,7 +187,8 @@ func TestRejectsArguments(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"-role", role}, io.Discard), "AWS_REGION must be set")
 }
 
-// TestReplace: a reader at any moment finds a whole file of one session.
+// TestReplace checks that a reader always finds the complete file of one
+// session.
 func TestReplace(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	sizes := []int{1, 10_000, 100, 30_000}

@@ -96,7 +96,8 @@ func TestHostileService(t *testing.T) {
 	})
 }
 
-// TestHostileHeaders: of a grant's headers, those reach the store that are nothing else.
+// TestHostileHeaders checks that only valid headers of a grant are sent to the
+// store.
 func TestHostileHeaders(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		secret := write(t, "secret: a", 10)
@@ -120,7 +121,8 @@ func TestHostileHeaders(t *testing.T) {
 	})
 }
 
-// TestRedirected: neither the password nor the file goes where an answer points.
+// TestRedirected checks that neither the password nor the file is sent to the
+// target of a redirect.
 func TestRedirected(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		// Somebody has asked for it, for other requests.
@@ -139,7 +141,8 @@ func TestRedirected(t *testing.T) {
 	})
 }
 
-// TestTerminal: nothing that others say does anything to a terminal.
+// TestTerminal checks that no text of the service or the store can control the
+// terminal.
 func TestTerminal(t *testing.T) {
 	const escape = "a\x1b]0;b\x07\u009b31mc\x7fd"
 	inShells(t, func(t *testing.T, s *script) {
@@ -167,7 +170,7 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// TestUnreachable: a store that does not answer is said to be that.
+// TestUnreachable checks that a store that does not respond is reported.
 func TestUnreachable(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
@@ -192,7 +195,8 @@ func TestWithoutCurl(t *testing.T) {
 	})
 }
 
-// TestHostileState: what a run goes on with is its own, and nothing that it finds there is run or written to.
+// TestHostileState checks that the script resumes only from its own state, and
+// neither runs nor overwrites other files.
 func TestHostileState(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
@@ -242,7 +246,7 @@ func TestHostileState(t *testing.T) {
 	})
 }
 
-// TestChanged: no upload is of two versions of a file.
+// TestChanged checks that no upload has parts of two versions of a file.
 func TestChanged(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
@@ -283,7 +287,8 @@ func TestChanged(t *testing.T) {
 	})
 }
 
-// TestSecrets: no process has an argument that tells who asks.
+// TestSecrets checks that no process has the credentials of the user in its
+// arguments.
 func TestSecrets(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("skipped: there is no list of processes under /proc on this system")
@@ -329,7 +334,8 @@ func TestSecrets(t *testing.T) {
 	})
 }
 
-// TestStalled: a service, or a store, that says nothing is asked again. Time is faster for this curl than for others.
+// TestStalled checks that a request is repeated if the service or the store
+// does not respond. Time is faster for this curl.
 func TestStalled(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()

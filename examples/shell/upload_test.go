@@ -369,7 +369,8 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	return r
 }
 
-// TestRejected: the script says what the service says, and leaves nothing.
+// TestRejected checks that the script prints the error of the service, and
+// leaves no state.
 func TestRejected(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()

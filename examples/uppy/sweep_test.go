@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(ceph.Main(m)) }
 
-// TestOrphansAreOld: what is under way is none.
+// TestOrphansAreOld checks that uploads that are under way are not aborted.
 func TestOrphansAreOld(t *testing.T) {
 	for _, age := range []string{"0", "-1h", "59m"} {
 		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "must be at least 1h, or uploads that are under way are lost")
@@ -144,7 +144,8 @@ func testSweep(t *testing.T, client *s3.Client) {
 	require.ErrorContains(t, err, "NoSuchBucket")
 }
 
-// TestLeaveToStore: Ceph has lifecycle rules, versitygw has not.
+// TestLeaveToStore checks that lifecycle rules are found on Ceph, but not on
+// versitygw, which has none.
 func TestLeaveToStore(t *testing.T) {
 	client := ceph.Shared(t).Client()
 	name := newBucket(t, client)

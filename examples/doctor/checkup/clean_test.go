@@ -23,7 +23,8 @@ func put(t *testing.T, client *s3.Client, bucket, key string) {
 	require.NoError(t, err)
 }
 
-// TestVersionsNotListed: in a bucket that keeps versions which the store does not list, nothing is tried.
+// TestVersionsNotListed checks that the doctor makes no uploads if the bucket
+// has versions that the store does not list.
 func TestVersionsNotListed(t *testing.T) {
 	server := s3test.New(s3test.WithVersioning())
 	puts := 0
@@ -50,7 +51,8 @@ func TestVersionsNotListed(t *testing.T) {
 	require.Len(t, server.Versions(p.bucket, p.published()+"a.txt"), 2)
 }
 
-// TestPrefixIgnored: what a store names that was not asked for stays.
+// TestPrefixIgnored checks that objects outside the prefix are not deleted if
+// the store lists them.
 func TestPrefixIgnored(t *testing.T) {
 	server := s3test.New(s3test.WithBuckets("mine"))
 	client := server.S3()

@@ -12,7 +12,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestSlowAnswer: how long an answer takes is not held against the store's clock.
+// TestSlowAnswer checks that the time of a response does not count as a
+// difference of the store's clock.
 func TestSlowAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, after, ahead time.Duration // of the moment that the answer's date names

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRedirect: where a store sends a request elsewhere, the URL of the grant does not go along as Referer.
+// TestRedirect checks that a redirect of the store does not reveal the URL of
+// the grant as Referer.
 func TestRedirect(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s came from %q", r.Method, r.Referer())

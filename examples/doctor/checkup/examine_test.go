@@ -46,7 +46,7 @@ func examineThrough(t *testing.T, before func(*http.Request) (status int, body s
 
 const slowDown = "<Error><Code>SlowDown</Code></Error>"
 
-// TestBusy: a store that is busy for a moment is asked again.
+// TestBusy checks that a request to a busy store is repeated.
 func TestBusy(t *testing.T) {
 	var began time.Time
 	var passed atomic.Bool
@@ -67,7 +67,8 @@ func TestBusy(t *testing.T) {
 	require.Empty(t, r.rows(NotEnforced, NotOffered, Unproven))
 }
 
-// TestFailuresRejectNothing: what fails all the time is neither enforced nor not offered.
+// TestFailuresRejectNothing checks that a constraint is unknown if its requests
+// always fail.
 func TestFailuresRejectNothing(t *testing.T) {
 	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
 	otherSize := func(r *http.Request) bool {
@@ -105,7 +106,8 @@ func TestFailuresRejectNothing(t *testing.T) {
 	}
 }
 
-// TestRoleUnknown: a role to which the store only fails is not said to have rights.
+// TestRoleUnknown checks that the rights of a role are unknown if its requests
+// always fail.
 func TestRoleUnknown(t *testing.T) {
 	for name, fault := range map[string]s3test.Fault{"broken": s3test.InternalError, "busy": s3test.SlowDown} {
 		t.Run(name, func(t *testing.T) {

@@ -197,7 +197,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestPlain: URLs alone are taken out of what an error says, all of them.
+// TestPlain checks that all URLs are removed from the text of an error, and
+// nothing else.
 func TestPlain(t *testing.T) {
 	refused := errors.New("connection refused")
 	failed := func(op, address string, err error) error { return &url.Error{Op: op, URL: address, Err: err} }

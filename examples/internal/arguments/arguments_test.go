@@ -27,7 +27,7 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// TestAll: no demo goes on as if it had not been told the rest.
+// TestAll checks that every demo rejects arguments that it does not use.
 func TestAll(t *testing.T) {
 	mains, err := filepath.Glob("../../*/main.go")
 	require.NoError(t, err)

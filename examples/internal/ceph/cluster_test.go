@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 	<-s.done
 }
 
-// TestKilled: the server ends with the process that started it, whatever ended that, and leaves nothing behind.
+// TestKilled checks that the server ends with the process that started it, and
+// leaves nothing.
 func TestKilled(t *testing.T) {
 	Shared(t) // or Ceph is not installed
 	dir := t.TempDir()
@@ -55,7 +56,8 @@ func TestKilled(t *testing.T) {
 	require.False(t, listening(s.STSURL))
 }
 
-// TestSupervisorKilled: not even the supervisor is needed to end the daemons, on Linux.
+// TestSupervisorKilled checks that the daemons end without their supervisor on
+// Linux.
 func TestSupervisorKilled(t *testing.T) {
 	Shared(t) // or Ceph is not installed
 	t.Setenv("TMPDIR", t.TempDir())

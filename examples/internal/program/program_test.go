@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAddresses: all demos can run at once, each where its documentation says.
+// TestAddresses checks that all demos can run at once, at the addresses of
+// their documentation.
 func TestAddresses(t *testing.T) {
 	mains, err := filepath.Glob("../../*/*.go")
 	require.NoError(t, err)

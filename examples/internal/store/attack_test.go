@@ -20,8 +20,9 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestAttacks: what one user does to another with a grant of their own, or with one that leaked, and what refuses it at a
-// real server. What can be done to a single request is in the matrix (TestConformance).
+// TestAttacks checks that a real server rejects attacks by other users with
+// grants of their own or with leaked ones. TestConformance has the attacks on
+// single requests.
 func TestAttacks(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

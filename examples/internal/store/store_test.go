@@ -173,7 +173,8 @@ func TestDirectoryIsKept(t *testing.T) {
 	}
 }
 
-// TestRelativeDirectory: versitygw changes the working directory of its process.
+// TestRelativeDirectory checks that a relative directory works, although
+// versitygw changes its working directory.
 func TestRelativeDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := start(t, "data")
@@ -184,7 +185,8 @@ func TestRelativeDirectory(t *testing.T) {
 	require.Equal(t, "kept", get(t, s.Client(), "k"))
 }
 
-// TestDirectoryIsTaken: two servers would each have an address of their own for the same objects, and remember one.
+// TestDirectoryIsTaken checks that a second server cannot open the same
+// directory.
 func TestDirectoryIsTaken(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir)
