@@ -1033,17 +1033,10 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 			s := shop{signer, store, new(bytes.Buffer)}
 			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 
-			requests, failed := 0, ""
-			store.Fail(func(operation string, _ *http.Request) s3test.Fault {
-				requests++
-				if requests-1 == failing {
-					failed = operation
-					return fault
-				}
-				return s3test.None
-			})
+			hit := store.FailOnce(failing, fault)
 			_, err = s.CompleteForAnyOwner(t.Context(), grant.Key)
 			store.Fail(nil)
+			failed := hit()
 			if failed == "" {
 				require.NoError(t, err)
 				require.Equal(t, 5, failing, "a completion makes as many requests")

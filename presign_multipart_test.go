@@ -835,24 +835,14 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
 					require.NoError(t, err)
 					s := shop{signer, store, new(bytes.Buffer)}
-					requests, failed := 0, ""
-					store.Fail(func(operation string, _ *http.Request) s3test.Fault {
-						if operation == "UploadPart" {
-							return s3test.None
-						}
-						if requests++; requests-1 == failing {
-							failed = operation
-							return fault
-						}
-						return s3test.None
-					})
-					about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed, failing) }
+					failed := store.FailOnce(failing, fault, "UploadPart")
+					about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed(), failing) }
 					again := func(step func() error) error {
 						err := step()
 						if err == nil {
 							return nil
 						}
-						if failed != "" && firstViolation(err) == nil {
+						if failed() != "" && firstViolation(err) == nil {
 							require.NotErrorIs(t, err, presign.ErrNotUploaded, about())
 							require.ErrorContains(t, err, "presign: the store failed", about())
 						}
@@ -900,7 +890,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					} else {
 						require.Empty(t, s.keys(), about())
 					}
-					if failed == "" {
+					if failed() == "" {
 						require.Greater(t, failing, 3)
 						break
 					}

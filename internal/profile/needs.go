@@ -18,8 +18,9 @@ type Needs struct {
 	CopyHeaders []string // of published copies, in lower case
 }
 
-// Check returns an error for each constraint that the needs rely on and that the
-// store does not enforce. Each error names the constraint and the way out.
+// Check returns an error for each constraint that the needs rely on and that
+// the store does not enforce. Each error names the constraint and what to do
+// instead.
 func (p *Profile) Check(n Needs) (faults []error) {
 	for _, name := range Names() {
 		verdict, known := p.Constraints[name]
@@ -35,12 +36,12 @@ func (p *Profile) Check(n Needs) (faults []error) {
 	return faults
 }
 
-// constraint says when a Signer relies on a constraint, and what to do without it.
+// A constraint describes when a Signer relies on it, and what to do without it.
 type constraint struct {
-	needed  func(Needs) bool // for its enforcement; nil if never
-	offered func(Needs) bool // for its being offered; needed if nil
-	instead string           // the way out if it is not enforced
-	lacking string           // the way out if it is not offered; instead if empty
+	needed  func(Needs) bool // reports whether it must be enforced; nil if never
+	offered func(Needs) bool // reports whether it must be offered; needed if nil
+	instead string           // what to do if it is not enforced
+	lacking string           // what to do if it is not offered; instead if empty
 }
 
 func (c constraint) rejects(n Needs, verdict Verdict) bool {
@@ -51,7 +52,7 @@ func (c constraint) rejects(n Needs, verdict Verdict) bool {
 	return needed != nil && needed(n)
 }
 
-// WayOut says what to do if a store does not enforce or offer a constraint.
+// WayOut returns what to do if a store does not enforce or offer a constraint.
 func WayOut(name string, verdict Verdict) string {
 	c := constraints[name]
 	if verdict == NotOffered && c.lacking != "" {
@@ -129,7 +130,7 @@ func both(a, b func(Needs) bool) func(Needs) bool {
 }
 
 const (
-	hopeless     = "nothing helps: do not hand out grants for this store"
+	hopeless     = "do not use this store for grants"
 	withoutForms = "use WithoutForms: grant PUTs only"
 	noChecksum   = "leave Policy.Checksum empty, and compute a digest of what was published in WithOnComplete"
 	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
@@ -145,7 +146,7 @@ const (
 		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty"
 )
 
-// The algorithms of the profile, by kind of request.
+// putChecksums, formChecksums and partChecksums list the algorithms of the profile.
 var (
 	putChecksums  = []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"}
 	formChecksums = []string{"CRC32", "CRC32C", "SHA1", "SHA256"}
@@ -240,6 +241,6 @@ func completions() []row {
 		{"pinned copy of joined parts", constraint{nil, nil, looks, ""}},
 		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of what it read", ""}},
 		{"pinned delete", constraint{nil, nil, "an upload that replaced another in the meantime is deleted with it; nothing published is", ""}},
-		{"pinned delete of joined parts", constraint{nil, nil, "completion deletes without the condition, after a look", ""}},
+		{"pinned delete of joined parts", constraint{nil, nil, "completion compares the object, and deletes it without the condition", ""}},
 	}
 }

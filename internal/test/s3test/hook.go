@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -56,6 +58,31 @@ func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 		return
 	}
 	s.Intercept(Hook{Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) }})
+}
+
+// FailOnce makes one request fail: the nth, counted from 0, of those that do not perform one of the other operations. The
+// function that it returns tells the operation of the request that has failed, or "". A completion sends requests at once;
+// both may be called concurrently.
+func (s *Server) FailOnce(n int, fault Fault, others ...string) (failed func() string) {
+	var mu sync.Mutex
+	requests, operation := 0, ""
+	s.Fail(func(o string, _ *http.Request) Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if slices.Contains(others, o) {
+			return None
+		}
+		if requests++; requests != n+1 {
+			return None
+		}
+		operation = o
+		return fault
+	})
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return operation
+	}
 }
 
 // suffer performs the operation, or what the hook decided.
