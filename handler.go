@@ -21,6 +21,7 @@ import (
 	"github.com/s3presign/presign/internal/multipart"
 	"github.com/s3presign/presign/internal/route"
 	"github.com/s3presign/presign/internal/rules"
+	"github.com/s3presign/presign/internal/s3limit"
 	"github.com/s3presign/presign/internal/wire"
 )
 
@@ -496,6 +497,9 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 	q, err := wire.DecodeComplete(c)
 	if err != nil {
 		return 0, nil, err
+	}
+	if len(q.Key) > s3limit.KeySize { // No grant has such a key. It would fill logs.
+		return 0, nil, fmt.Errorf("%w: the key must have at most %d bytes, got %d", ErrNotUploaded, s3limit.KeySize, len(q.Key))
 	}
 	var m *multipart.Upload
 	if c.Key = q.Key; q.ID != "" {

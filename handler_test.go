@@ -390,6 +390,18 @@ func TestResponsesAreShort(t *testing.T) {
 	}
 }
 
+// TestRecordsAreShort completes a key that no object can have. Its bytes are not
+// logged.
+func TestRecordsAreShort(t *testing.T) {
+	s := newService(t, images())
+	for _, length := range []int{1025, 30_000} {
+		s.log.Reset()
+		requireProblem(t, s.do(completeRequest("alice", `{"key": "incoming/`+strings.Repeat("k", length)+`"}`)), 404)
+		require.Less(t, s.log.Len(), 1000)
+		require.Contains(t, s.log.String(), "must have at most 1024 bytes")
+	}
+}
+
 // TestNoForms checks the violation of an upload without a size if there are no
 // forms.
 func TestNoForms(t *testing.T) {
