@@ -452,8 +452,9 @@ func (c *completion) isTorn(up *upload, final *publication) bool {
 // matches reports whether the object is what its stamp describes.
 func (p *publication) matches() bool {
 	s := p.stamped
+	md5, _ := objectstore.ParseMD5(p.ETag)
 	return p.Size == s.Size && digest(p.beginning[:min(len(p.beginning), s.Digested)]) == s.Beginning &&
-		(s.MD5 == [16]byte{} || !p.HasMD5() || parseMD5(p.ETag) == s.MD5)
+		(s.MD5 == [16]byte{} || !p.HasMD5() || md5 == s.MD5)
 }
 
 // complete verifies and publishes an upload. If final is not nil, it is what has

@@ -3,7 +3,6 @@ package completion
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +32,7 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 		Digested: len(up.beginning), Beginning: digest(up.beginning),
 	}
 	if up.HasMD5() {
-		published.MD5 = parseMD5(up.ETag)
+		published.MD5, _ = objectstore.ParseMD5(up.ETag)
 	}
 	// A copy may be read to be compared with what was inspected.
 	ctx, cancel := context.WithTimeout(ctx, 2*copyTime(up.Size)+2*StoreTime)
@@ -279,16 +278,8 @@ func digest(b []byte) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// parseMD5 returns an ETag as an MD5, or zero if it is not an MD5.
-func parseMD5(etag string) (sum [16]byte) {
-	if hexMD5(etag) {
-		_, _ = hex.Decode(sum[:], []byte(strings.Trim(etag, `"`)))
-	}
-	return sum
-}
-
 // hexMD5 reports whether an ETag has the form of an MD5.
 func hexMD5(etag string) bool {
-	b, err := hex.DecodeString(strings.Trim(etag, `"`))
-	return err == nil && len(b) == 16
+	_, ok := objectstore.ParseMD5(etag)
+	return ok
 }

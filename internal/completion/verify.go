@@ -48,15 +48,9 @@ func (c *completion) verify(up *upload) verdict {
 
 func (c *completion) compareSize(v *verdict, up *upload) {
 	least, most := max(up.granted.MinSize, c.Rules.MinSize), min(up.granted.MaxSize, c.Rules.MaxSize)
-	if up.Size >= least && up.Size <= most {
-		return
+	if up.Size < least || up.Size > most {
+		v.violations = append(v.violations, rules.GrantedSizeViolation(least, most, up.Size))
 	}
-	code := rules.CodeTooLarge
-	if up.Size < least {
-		code = rules.CodeTooSmall
-	}
-	violation := v.violate("size", code, "must be %s as granted, got %d", rules.Span(least, most), up.Size)
-	violation.Min, violation.Max = least, most
 }
 
 func (c *completion) compareType(v *verdict, up *upload) {

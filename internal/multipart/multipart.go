@@ -205,13 +205,7 @@ func (m *Upload) algorithm() string {
 }
 
 func (m *Upload) sizeViolation(size int64) *rules.Violation {
-	code := rules.CodeTooLarge
-	if size < m.granted.MinSize {
-		code = rules.CodeTooSmall
-	}
-	v := rules.Violate("size", code, "must be %s as granted, got %d", rules.Span(m.granted.MinSize, m.granted.MaxSize), size)
-	v.Min, v.Max = m.granted.MinSize, m.granted.MaxSize
-	return v
+	return rules.GrantedSizeViolation(m.granted.MinSize, m.granted.MaxSize, size)
 }
 
 // divideUp returns a / b, rounded up.

@@ -324,10 +324,19 @@ func (o *Object) whole(algorithm string) string {
 // HasMD5 reports whether the ETag is the MD5 of the bytes. The ETag is not the
 // MD5 after a multipart upload, or with a key of KMS or of the customer.
 func (o *Object) HasMD5() bool {
-	digest, err := hex.DecodeString(strings.Trim(o.ETag, `"`))
+	_, isMD5 := ParseMD5(o.ETag)
 	encryption := o.Header.Get("X-Amz-Server-Side-Encryption")
-	return err == nil && len(digest) == md5.Size && (encryption == "" || encryption == "AES256") &&
+	return isMD5 && (encryption == "" || encryption == "AES256") &&
 		o.Header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") == ""
+}
+
+// ParseMD5 returns the bytes of an ETag that has the form of an MD5.
+func ParseMD5(etag string) (sum [md5.Size]byte, ok bool) {
+	digest, err := hex.DecodeString(strings.Trim(etag, `"`))
+	if err != nil || len(digest) != md5.Size {
+		return sum, false
+	}
+	return [md5.Size]byte(digest), true
 }
 
 // keepChecksum returns the algorithm that a copy by parts requests, and the

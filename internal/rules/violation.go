@@ -84,3 +84,15 @@ func Span(least, most int64) string {
 
 // list joins names for a message.
 func list(names []string) string { return strings.Join(names, ", ") }
+
+// GrantedSizeViolation returns the Violation of a file whose size is not between
+// the bounds that were granted.
+func GrantedSizeViolation(least, most, size int64) *Violation {
+	code := CodeTooLarge
+	if size < least {
+		code = CodeTooSmall
+	}
+	v := Violate("size", code, "must be %s as granted, got %d", Span(least, most), size)
+	v.Min, v.Max = least, most
+	return v
+}
