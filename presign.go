@@ -80,6 +80,7 @@ import (
 	"github.com/s3presign/presign/internal/sigv4"
 	"github.com/s3presign/presign/internal/stamp"
 	"github.com/s3presign/presign/internal/sweep"
+	"github.com/s3presign/presign/internal/wire"
 )
 
 // Errors that this package wraps, beside violations. Test for them with
@@ -508,7 +509,7 @@ func (s *Signer) Sweep(ctx context.Context) error {
 	case s == nil || s.rules == nil:
 		return errZeroSigner
 	case s.rules.FinalPrefix == "":
-		return errors.New("presign: Sweep needs Policy.FinalPrefix; without it, completed uploads cannot be told from others")
+		return errors.New("presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")
 	}
 	return sweep.Run(ctx, sweeper{s}, s.rules.Prefix, sweeper{s})
 }
@@ -754,7 +755,7 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 		return nil, err
 	}
 	g := &Grant{GrantID: m.GrantID, Method: http.MethodPut, URL: urls[0], Key: m.Key, Expires: expires,
-		ExpiresIn: secondsUntil(expires)}
+		ExpiresIn: int(wire.SecondsUntil(expires))}
 	if part.Checksum != "" {
 		g.Headers = map[string]string{m.upload.ChecksumHeader(): part.Checksum}
 	}
@@ -783,8 +784,6 @@ func (m *Multipart) signParts(ctx context.Context, parts []multipart.Part) (urls
 	m.observe(ctx, "", started, err)
 	return urls, expires, err
 }
-
-func secondsUntil(t time.Time) int { return max(0, int(time.Until(t)/time.Second)) }
 
 // ListParts returns the parts that the store has, by number.
 func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
@@ -867,6 +866,8 @@ type Object struct {
 
 	// Reply is set by the function of WithOnComplete and sent to the client. It
 	// must marshal to JSON.
+	// All callers that share a completion receive it, so it must not change
+	// afterwards.
 	Reply any `json:"reply,omitempty"`
 
 	source *completion.Source

@@ -151,6 +151,6 @@ func TestSweepContinues(t *testing.T) {
 // TestSweepNeedsFinalPrefix checks that a sweep without FinalPrefix is an error.
 func TestSweepNeedsFinalPrefix(t *testing.T) {
 	s := open(t, s3test.New(), direct())
-	require.EqualError(t, s.Sweep(t.Context()), "presign: Sweep needs Policy.FinalPrefix; without it, completed uploads cannot be told from others")
+	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")
 	require.Error(t, new(presign.Signer).Sweep(t.Context()))
 }

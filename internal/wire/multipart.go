@@ -191,7 +191,7 @@ type Multipart struct {
 func NewMultipart(m *multipart.Upload) *Multipart {
 	return &Multipart{
 		Method: rules.Multipart, ID: m.ID, Key: m.Key, PartSize: m.PartSize, GrantID: m.GrantID,
-		Expires: m.Expires, ExpiresIn: secondsUntil(m.Expires),
+		Expires: m.Expires, ExpiresIn: SecondsUntil(m.Expires),
 	}
 }
 
@@ -205,11 +205,11 @@ type SignedParts struct {
 
 // NewSignedParts returns the response for parts that were just signed.
 func NewSignedParts(urls []string, expires time.Time) *SignedParts {
-	return &SignedParts{URLs: urls, Expires: expires, ExpiresIn: secondsUntil(expires)}
+	return &SignedParts{URLs: urls, Expires: expires, ExpiresIn: SecondsUntil(expires)}
 }
 
-// secondsUntil returns the number of whole seconds until t, rounded down.
-func secondsUntil(t time.Time) int64 { return max(0, int64(time.Until(t)/time.Second)) }
+// SecondsUntil returns the number of whole seconds until t, or 0 after it.
+func SecondsUntil(t time.Time) int64 { return max(0, int64(time.Until(t)/time.Second)) }
 
 // ListedParts is the response of POST /parts/list.
 type ListedParts struct {
