@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -55,16 +56,44 @@ type line struct {
 	from, to int    // which requests fail
 	count    int    // how many there were
 	failed   string // the last that failed
+	deletes  int    // how many requests to delete an object have ended
 }
 
 // again puts the line in order, but for these requests.
 func (l *line) again(f fault, from, to int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fault, l.from, l.to, l.count, l.failed = f, from, to, 0, ""
+	l.fault, l.from, l.to, l.count, l.failed, l.deletes = f, from, to, 0, "", 0
+}
+
+// waitForDelete waits until the service has tried to delete the upload, which it
+// does after it has responded. It returns the last request that failed.
+func (l *line) waitForDelete(t *testing.T) (failed string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		failed = l.failed
+		return l.deletes > 0
+	}, 30*time.Second, time.Millisecond)
+	return failed
+}
+
+// lastFailed returns the last request that failed.
+func (l *line) lastFailed() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
 }
 
 func (l *line) carry(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	if r.Method == http.MethodDelete && !r.URL.Query().Has("uploadId") {
+		defer func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.deletes++
+		}()
+	}
 	l.mu.Lock()
 	number, f := l.count, l.fault
 	l.count++
@@ -167,24 +196,25 @@ func TestStoreFailsService(t *testing.T) {
 			l.again(f, failing, failing+1)
 			u := alice(p)
 			object, err := u.put(t.Context(), path)
-			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
-			require.NoError(t, err, about)
+			require.NoError(t, err, "%s, %s in request %d", kind, f.name, failing)
+			failed := l.waitForDelete(t)
+			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, failed)
 			require.Zero(t, u.noted(t), about)
-			if strings.HasPrefix(l.failed, "DELETE ") { // what could not be deleted is by the next that completes it
+			if strings.HasPrefix(failed, "DELETE ") { // The next completion deletes what could not be deleted.
 				_, err := u.service.complete(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
 			}
 			require.Equal(t, []string{object.Key}, p.keys(t), about)
 			objects, under := p.clear(t, path, about)
 			require.Equal(t, []int{1, 0}, []int{objects, under}, about)
-			if l.failed == "" {
+			if failed == "" {
 				requests[kind] = failing
 				break
 			}
 		}
 	})
 	t.Log("requests of the service to the store, each of which has failed in each way:", requests)
-	require.Greater(t, requests["one request"], 5)
+	require.Equal(t, 5, requests["one request"])
 	require.Greater(t, requests["one part"], requests["one request"]+2)
 	require.Equal(t, requests["one part"], requests["two parts"])
 }
@@ -241,8 +271,12 @@ func TestOutage(t *testing.T) {
 					meddle(u.service.http, l.carry)
 				}
 				_, err := u.put(t.Context(), path)
-				about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, l.failed)
-				if l.failed == "" {
+				failed := l.lastFailed()
+				if side == "service" && err == nil {
+					failed = l.waitForDelete(t)
+				}
+				about := fmt.Sprintf("%s, %s from request %d on: %s", kind, f.name, failing, failed)
+				if failed == "" {
 					require.NoError(t, err)
 					p.clear(t, path, about)
 					break
