@@ -13,3 +13,10 @@ func TestSweep(t *testing.T) {
 	newBucket(t, server, "sweep")
 	sweeptest.Run(t, server.Client(), "sweep")
 }
+
+// TestSignersSweep sweeps Ceph by two replicas.
+func TestSignersSweep(t *testing.T) {
+	server := ceph.Shared(t)
+	newBucket(t, server, "replicas")
+	sweeptest.RunSigner(t, server.Client, "replicas")
+}

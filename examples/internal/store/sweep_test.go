@@ -17,3 +17,12 @@ func TestSweep(t *testing.T) {
 	require.NoError(t, server.CreateBucket(t.Context(), "sweep"))
 	sweeptest.Run(t, server.Client(), "sweep")
 }
+
+// TestSignersSweep sweeps versitygw by two replicas.
+func TestSignersSweep(t *testing.T) {
+	server, err := store.Start(t.Context(), "")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), "replicas"))
+	sweeptest.RunSigner(t, server.Client, "replicas")
+}
