@@ -691,10 +691,6 @@ func bodyProblem(e *httpbody.Error) *Problem {
 	return p
 }
 
-// A serviceError is an error of the service's own code. Unless it holds a
-// *Problem, the response is 500, whatever else it wraps.
-type serviceError struct{ err error }
-
 // newServiceError returns the error of a function that was called for r. If the
 // client has disconnected, it also wraps context.Canceled, because drivers
 // often hide that cause.
@@ -704,15 +700,6 @@ func newServiceError(r *http.Request, err error) error {
 	}
 	return &serviceError{err}
 }
-
-func (e *serviceError) Error() string { return e.err.Error() }
-func (e *serviceError) Unwrap() error { return e.err }
-
-// Is makes the error a completion.ErrService.
-func (e *serviceError) Is(target error) bool { return target == completion.ErrService }
-
-// isServiceError reports whether a function of the service has failed.
-func isServiceError(err error) bool { return errors.Is(err, completion.ErrService) }
 
 // fail writes and logs the response for an error.
 func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {

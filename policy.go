@@ -2,6 +2,7 @@ package presign
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -363,6 +364,19 @@ func (e *RejectedError) Unwrap() []error {
 	return errs
 }
 
+// A serviceError is an error of the service's own code. Unless it holds a
+// *Problem, the response is 500, whatever else it wraps.
+type serviceError struct{ err error }
+
+func (e *serviceError) Error() string { return e.err.Error() }
+func (e *serviceError) Unwrap() error { return e.err }
+
+// Is makes the error a completion.ErrService.
+func (e *serviceError) Is(target error) bool { return target == completion.ErrService }
+
+// isServiceError reports whether a function of the service has failed.
+func isServiceError(err error) bool { return errors.Is(err, completion.ErrService) }
+
 // asRejected returns the RejectedError that err is. It does not return one that a
 // function of the service has returned: that is about another upload.
 func asRejected(err error) (*RejectedError, bool) {
@@ -396,6 +410,14 @@ func publicError(err error) error {
 		return errors.Join(errs...)
 	}
 	return errors.New(err.Error()) // Engines join violations and never wrap them.
+}
+
+func publicObject(o *completion.Object) *Object {
+	return &Object{
+		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size, ETag: o.ETag, VersionID: o.VersionID,
+		Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata), Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
+		source: o.Source,
+	}
 }
 
 // publicViolation returns a copy of v, since the calls that share a completion

@@ -61,7 +61,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -882,14 +881,6 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 		return nil, errors.New("presign: the Object must come from a completion")
 	}
 	return o.source.Open(ctx)
-}
-
-func publicObject(o *completion.Object) *Object {
-	return &Object{
-		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size, ETag: o.ETag, VersionID: o.VersionID,
-		Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata), Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
-		source: o.Source,
-	}
 }
 
 // An Event describes a call that has ended. The function of WithObserver receives
