@@ -87,6 +87,39 @@ func Open(t *testing.T) *Page {
 	return p
 }
 
+// Kill ends Chromium as a crash does.
+func (p *Page) Kill() {
+	p.t.Helper()
+	process := chromedp.FromContext(p.ctx).Browser.Process()
+	started := descendants(process.Pid)
+	require.NoError(p.t, process.Kill())
+	for _, pid := range started { // They would still write to the profile.
+		if child, err := os.FindProcess(pid); err == nil {
+			_ = child.Kill() // It might have noticed.
+		}
+	}
+}
+
+// descendants returns the processes that a process has started, and theirs, where
+// /proc tells.
+func descendants(pid int) (found []int) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	children := make(map[int][]int)
+	for _, path := range paths {
+		line, _ := os.ReadFile(path)
+		var child, parent int
+		var state string
+		_, after, _ := strings.Cut(string(line), ") ") // The name can have spaces.
+		_, _ = fmt.Sscan(string(line), &child)
+		_, _ = fmt.Sscan(after, &state, &parent)
+		children[parent] = append(children[parent], child)
+	}
+	for pending := []int{pid}; len(pending) > 0; pending = pending[1:] {
+		found, pending = append(found, children[pending[0]]...), append(pending, children[pending[0]]...)
+	}
+	return found
+}
+
 // With returns the page for a test of its own.
 func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx} }
 

@@ -248,6 +248,13 @@ func (s *Server) Wait() error {
 // Close stops the server and removes its temporary directory.
 func (s *Server) Close() error { return s.close() }
 
+// Kill ends the server as a crash does. Its directory keeps what was stored; Close still has to be called.
+func (s *Server) Kill() error {
+	err := s.child.Process.Kill()
+	<-s.done
+	return err
+}
+
 func (s *Server) stop() error {
 	_ = s.stdin.Close() // the child ends by itself when it reads to the end
 	select {
