@@ -211,10 +211,10 @@ func (o *Object) Same(other *Object) bool {
 		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
 }
 
-// system holds the first parts of Amazon's headers that an upload can set.
+// system holds the first parts of Amazon's headers that a completion reads or
+// copies, beside those of objectheader.Returned.
 var system = []string{
-	"X-Amz-Website-Redirect-Location", "X-Amz-Storage-Class", "X-Amz-Tagging-Count", "X-Amz-Missing-Meta",
-	"X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
+	"X-Amz-Tagging-Count", "X-Amz-Missing-Meta", "X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
 }
 
 func (o *Object) describe(header http.Header) {
@@ -229,7 +229,7 @@ func (o *Object) describe(header http.Header) {
 			o.Metadata[strings.ToLower(meta)] = value
 		case isChecksum && algorithm != "Type" && algorithm != "Algorithm":
 			o.Checksums[strings.ToUpper(algorithm)] = value
-		case isSystem || slices.Contains(objectheader.Content(), strings.ToLower(name)):
+		case isSystem || objectheader.Returned(strings.ToLower(name)) || slices.Contains(objectheader.Content(), strings.ToLower(name)):
 			o.Header.Set(name, value)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/s3presign/presign/internal/objectheader"
 	"github.com/s3presign/presign/internal/objectstore"
 	"github.com/s3presign/presign/internal/test/s3test"
 )
@@ -108,6 +109,29 @@ func TestHead(t *testing.T) {
 			require.NotErrorIs(t, err, objectstore.ErrNotFound)
 		}
 	})
+}
+
+// TestHeadKeepsReturnedHeaders checks that every header that a completion compares
+// is read from a response.
+func TestHeadKeepsReturnedHeaders(t *testing.T) {
+	server := s3test.New()
+	put(t, server, s3.PutObjectInput{}, "body")
+	s := store(server)
+	s.Client = server.S3(func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			answer, err := server.HTTPClient().Do(r)
+			for _, name := range objectheader.AllReturned() {
+				answer.Header.Set(name, "value of "+name)
+			}
+			return answer, err
+		})}
+	})
+	o, err := s.Head(t.Context(), source, "")
+	require.NoError(t, err)
+	require.Greater(t, len(objectheader.AllReturned()), 5)
+	for _, name := range objectheader.AllReturned() {
+		require.Equal(t, "value of "+name, o.Header.Get(name))
+	}
 }
 
 func TestGet(t *testing.T) {
