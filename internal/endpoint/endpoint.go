@@ -17,6 +17,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/s3presign/presign/internal/profile"
 )
 
 // Endpoint is where the requests for one bucket go.
@@ -97,8 +99,9 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		// Clients send such a name in another form than the one that is signed.
 		return Endpoint{}, fmt.Errorf("the endpoint's host %q is not ASCII; write it as xn--…", e.Host)
 	}
-	switch host := signed.url.Hostname(); {
-	case within(host, "r2.cloudflarestorage.com"), within(host, "backblazeb2.com"):
+	host := signed.url.Hostname()
+	switch {
+	case !profile.Known(host).TakesForms():
 		e.NoForms = "the provider behind " + host + " takes none"
 	case strings.HasPrefix(bucket, "arn:"), strings.HasSuffix(bucket, "-s3alias"):
 		e.NoForms = "S3 does not document them for access points"
@@ -168,10 +171,6 @@ func isProviderHost(host string) bool {
 // notInName reports whether a character cannot be in the name of a bucket.
 func notInName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_:", c))
-}
-
-func within(host, domain string) bool {
-	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
 func withoutDefaultPort(u *url.URL) string {

@@ -9,6 +9,12 @@ type Provider struct {
 	Profile *Profile // Host, Bucket, Doctor and Date are empty
 }
 
+// TakesForms reports whether the provider takes uploads by form. An unknown one,
+// which is nil, is assumed to.
+func (p *Provider) TakesForms() bool {
+	return p == nil || p.Profile.Constraints["form: an honest upload"] != NotOffered
+}
+
 // Known returns the provider of a host, or nil.
 func Known(host string) *Provider {
 	for _, p := range providers() {
