@@ -30,6 +30,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/s3presign/presign/internal/s3limit"
 )
 
 const (
@@ -49,9 +51,6 @@ const (
 	// maxDepth bounds how deeply arrays and objects are nested. CloudTrail's
 	// events have seven levels.
 	maxDepth = 32
-
-	// maxKey is the length of the longest key that S3 accepts, in bytes.
-	maxKey = 1024
 )
 
 // ErrInvalid is returned if a document is not a notification of a known form.
@@ -192,8 +191,8 @@ func (e *Event) check() error {
 		return errors.New("bucket name must not be empty")
 	case e.Key == "":
 		return errors.New("key must not be empty")
-	case len(e.Key) > maxKey:
-		return fmt.Errorf("key must have at most %d bytes, got %d", maxKey, len(e.Key))
+	case len(e.Key) > s3limit.KeySize:
+		return fmt.Errorf("key must have at most %d bytes, got %d", s3limit.KeySize, len(e.Key))
 	case !utf8.ValidString(e.Key):
 		return errors.New("key must be UTF-8")
 	}

@@ -1,4 +1,6 @@
-// Package s3limit holds the limits of S3, each in one place.
+// Package s3limit holds the limits of S3, each in one place. The limits that this
+// library sets itself are in rules, wire and httpbody. The test server s3test
+// repeats those of S3, so that it does not agree with a mistake here.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
 package s3limit

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/s3presign/presign/internal/grant"
 	"github.com/s3presign/presign/internal/objectstore"
 )
 
@@ -22,9 +23,6 @@ const (
 	// minAge is the least age of an object that is swept. The client of a
 	// younger object is probably about to complete it.
 	minAge = time.Minute
-
-	// uploadLifetime is how long a multipart upload can be continued.
-	uploadLifetime = 7 * 24 * time.Hour
 
 	maxCalls    = 8  // to the Completer at once
 	maxFailures = 20 // that are returned
@@ -69,7 +67,7 @@ func Run(ctx context.Context, store Store, prefix string, completer Completer) e
 		return func() error { return completer.CompleteOrDelete(ctx, o.Key) }
 	})
 	walk(s, store.Uploads(ctx, prefix), func(u objectstore.Started) func() error {
-		if u.Age <= uploadLifetime {
+		if u.Age <= grant.MultipartLifetime {
 			return nil
 		}
 		return func() error { return completer.Abort(ctx, u.Key, u.ID) }
