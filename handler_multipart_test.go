@@ -208,6 +208,36 @@ func TestNativeAbort(t *testing.T) {
 	}
 }
 
+// TestNativeCompleteConflicts checks that the completion of a multipart upload
+// whose object does not stop changing is a conflict, and that the client can try
+// again.
+func TestNativeCompleteConflicts(t *testing.T) {
+	n := newNative(t, open(t, s3test.New(), inParts()))
+	m := n.start(nil)
+	signed := n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
+	n.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, png)
+	changes := byte(0)
+	n.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+		if operation == "CopyObject" {
+			changes++
+			n.rewrite(t, m.Key, append(bytes.Clone(png), changes), true)
+		}
+		return s3test.None
+	})
+	request := map[string]any{"id": m.ID}
+	p := requireProblem(t, n.ask("/complete", request), 409)
+	require.Empty(t, p.Errors, "no code, unlike a completion that is still running")
+	require.EqualValues(t, 3, changes)
+	require.Contains(t, n.log.String(), "the upload was replaced while it was copied")
+	require.Equal(t, []string{m.Key}, n.keys(), "nothing is published")
+
+	n.store.Fail(nil)
+	var object presign.Object
+	n.get(200, "/complete", request, &object)
+	require.Equal(t, m.GrantID, object.GrantID)
+	require.Equal(t, finalKey(m.Key), object.Key)
+}
+
 // TestNativeOwners checks that no route does anything to another owner's upload
 // or reveals that it exists.
 func TestNativeOwners(t *testing.T) {
