@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,9 +32,9 @@ type Page struct {
 	ctx context.Context
 }
 
-// Open starts a Chromium until the test ends, with a window of 1280 pixels. What its page throws or reports fails the
-// test, but for the network's complaints. Without a Chromium the test is skipped.
-func Open(t *testing.T) *Page {
+// Open starts a Chromium until the test ends, with a window of 1280 pixels. Errors that its page throws or reports fail
+// the test, except errors of the network and those that contain an expected text. Without a Chromium the test is skipped.
+func Open(t *testing.T, expected ...string) *Page {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -72,7 +73,8 @@ func Open(t *testing.T) *Page {
 			faults = append(faults, fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
 		case *log.EventEntryAdded:
 			// The network reports every 403, and what is cleared for Clear-Site-Data is information.
-			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
+			isExpected := slices.ContainsFunc(expected, func(text string) bool { return strings.Contains(event.Entry.Text, text) })
+			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo && !isExpected {
 				faults = append(faults, event.Entry.Text)
 			}
 		}
