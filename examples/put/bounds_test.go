@@ -33,7 +33,7 @@ func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
 	t.Helper()
 	urls, err := u.service.sign(t.Context(), up, []int{number})
 	require.NoError(t, err)
-	return urls[number]
+	return urls[0]
 }
 
 // sendTo sends a part, and returns its ETag and the store's refusal.
@@ -46,8 +46,8 @@ func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string
 	return etag, refused
 }
 
-// TestOthers checks that a client with a valid ID cannot change another user's
-// upload, by any mix of IDs and keys.
+// TestOthers checks that a client cannot change another user's upload, by any
+// ID or key.
 func TestOthers(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	alice, bob := p.as(t, "alice"), p.as(t, "bob")
@@ -63,46 +63,34 @@ func TestOthers(t *testing.T) {
 	}
 	hers, content, etag := begin(alice)
 	his, _, _ := begin(bob)
-	second, _, _ := begin(bob)
 	storeID := func(signed string) string {
 		u, err := url.Parse(signed)
 		require.NoError(t, err)
 		return u.Query().Get("uploadId")
 	}
 	herURL, hisURL := alice.partURL(t, hers, 1), bob.partURL(t, his, 1)
-	ids := []string{
-		hers.UploadID, his.UploadID, second.UploadID, storeID(herURL), storeID(hisURL),
-		his.UploadID[:len(his.UploadID)/2] + hers.UploadID[len(his.UploadID)/2:], "A", strings.Repeat("A", 5000),
-	}
-	keys := []string{hers.Key, his.Key, second.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), "", his.Key + "/" + hers.Key}
 	said := make(map[string]bool)
-	for _, id := range ids {
-		for _, key := range keys {
-			if id == his.UploadID && key == his.Key || id == second.UploadID && key == second.Key {
-				continue
-			}
-			mixed := &upload{UploadID: id, Key: key}
-			_, signErr := bob.service.sign(t.Context(), mixed, []int{1})
-			_, listErr := bob.service.list(t.Context(), mixed)
-			oneErr := bob.service.call(t.Context(), http.MethodGet, mixed.path("/1"), nil, nil)
-			joinErr := bob.service.join(t.Context(), mixed, []part{{PartNumber: 1, ETag: etag}})
-			abortErr := bob.service.abort(t.Context(), mixed)
-			for _, err := range []error{signErr, listErr, oneErr, joinErr, abortErr} {
-				require.Equal(t, 404, problem(t, err).Status)
-				said[err.Error()] = true
-			}
+	for _, id := range []string{
+		hers.ID, storeID(herURL), storeID(hisURL), his.ID[:len(his.ID)/2] + hers.ID[len(his.ID)/2:],
+		hers.Key, his.Key, "A", strings.Repeat("A", 5000),
+	} {
+		other := &upload{ID: id}
+		_, signErr := bob.service.sign(t.Context(), other, []int{1})
+		_, listErr := bob.service.list(t.Context(), other)
+		_, completeErr := bob.service.completeParts(t.Context(), other, []part{{Number: 1, ETag: etag}})
+		abortErr := bob.service.abort(t.Context(), other)
+		for _, err := range []error{signErr, listErr, completeErr, abortErr} {
+			require.Equal(t, 404, problem(t, err).Status)
+			said[err.Error()] = true
 		}
 	}
-	require.Len(t, said, 1, "whether there is another's upload is not told")
-	// Two keys at once, of which another part of a service might read the other.
-	for _, query := range []string{"key=" + url.QueryEscape(his.Key) + "&key=" + url.QueryEscape(hers.Key), ""} {
-		err := bob.service.call(t.Context(), http.MethodGet, "/s3/multipart/"+his.UploadID+"?"+query, nil, nil)
+	require.Len(t, said, 1, "no response reveals whether an upload exists")
+	for _, key := range []string{hers.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), his.Key + "/" + hers.Key} {
+		_, err := bob.service.completeKey(t.Context(), key)
 		require.Equal(t, 404, problem(t, err).Status)
 	}
-	_, err := bob.service.complete(t.Context(), hers.Key)
-	require.Equal(t, 404, problem(t, err).Status)
 
-	// Nor does the store take his part for her upload, or under her key.
+	// The store does not accept his part for her upload either, nor under her key.
 	for _, mixed := range []string{
 		strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1),
 		strings.Replace(hisURL, his.Key, hers.Key, 1),
@@ -113,16 +101,15 @@ func TestOthers(t *testing.T) {
 		require.NotNil(t, refused)
 		require.Equal(t, 403, refused.status)
 	}
-	require.Len(t, p.uploads(t), 3)
+	require.Len(t, p.uploads(t), 2)
 	require.Empty(t, p.keys(t))
 
-	// All that was hers is.
-	require.NoError(t, alice.service.join(t.Context(), hers, []part{{PartNumber: 1, ETag: etag}}))
-	object, err := alice.service.complete(t.Context(), hers.Key)
+	// Her upload is complete with her part.
+	object, err := alice.service.completeParts(t.Context(), hers, []part{{Number: 1, ETag: etag}})
 	require.NoError(t, err)
 	require.Equal(t, "alice", object.Owner)
-	_, err = bob.service.complete(t.Context(), hers.Key)
-	require.Equal(t, 404, problem(t, err).Status, "completed, it is hers as well")
+	_, err = bob.service.completeKey(t.Context(), hers.Key)
+	require.Equal(t, 404, problem(t, err).Status, "a completed upload is hers, too")
 	require.Equal(t, []string{object.Key}, p.keys(t))
 }
 
@@ -145,17 +132,15 @@ func TestOneByteOver(t *testing.T) {
 		// It is not told.
 		for _, last := range [][]byte{part1, part2} {
 			up := new(upload)
-			require.NoError(t, u.service.call(t.Context(), http.MethodPost, "/s3/multipart", map[string]string{"filename": "a.bin"}, up))
+			require.NoError(t, u.service.call(t.Context(), "/", map[string]string{"filename": "a.bin", "method": "multipart"}, up))
 			var list []part
 			for i, body := range [][]byte{part1, last} {
 				etag, refused := u.sendTo(t, u.partURL(t, up, i+1), body)
 				require.Nil(t, refused)
-				list = append(list, part{PartNumber: i + 1, ETag: etag})
+				list = append(list, part{Number: i + 1, ETag: etag})
 			}
-			err = u.service.join(t.Context(), up, list)
+			object, err := u.service.completeParts(t.Context(), up, list)
 			if len(last) == partSize {
-				require.NoError(t, err)
-				object, err := u.service.complete(t.Context(), up.Key)
 				require.NoError(t, err)
 				require.Equal(t, policy.MaxSize, object.Size)
 				p.clear(t, zeros, "")
@@ -165,9 +150,10 @@ func TestOneByteOver(t *testing.T) {
 			require.ErrorContains(t, err, "size must be from 1 to 10485760 bytes as granted, got 10485761")
 			require.Empty(t, p.keys(t))
 			require.Empty(t, p.uploads(t))
-			_, err = u.service.complete(t.Context(), up.Key)
+			_, err = u.service.completeKey(t.Context(), up.Key)
 			require.Equal(t, 404, problem(t, err).Status)
-			require.Equal(t, 404, problem(t, u.service.join(t.Context(), up, list)).Status, "nor later")
+			_, err = u.service.completeParts(t.Context(), up, list)
+			require.Equal(t, 404, problem(t, err).Status, "nor later")
 		}
 
 		// A lie is told.
@@ -209,7 +195,7 @@ func TestPartSizes(t *testing.T) {
 	for _, size := range []string{"1", "0", "-1"} {
 		u := p.as(t, "alice")
 		rewrite(u.service.http, func(r *http.Request, answer string) string {
-			return strings.Replace(answer, `"partSize":5242880`, `"partSize":`+size, 1)
+			return strings.Replace(answer, `"part_size":5242880`, `"part_size":`+size, 1)
 		})
 		_, err := u.put(t.Context(), path)
 		require.ErrorContains(t, err, "the service asks for parts of "+size+" bytes of a file of 10485760; there can be 1 to 10000 parts")
@@ -235,12 +221,12 @@ func TestListedParts(t *testing.T) {
 	path := p.interrupted(t, u, "a.bin")
 	arrived := p.arrived(t)
 	rewrite(u.service.http, func(r *http.Request, answer string) string {
-		if r.Method != http.MethodGet || strings.HasSuffix(r.URL.Path, "/batch") {
+		if !strings.HasSuffix(r.URL.Path, "/parts/list") {
 			return answer
 		}
 		var more strings.Builder
 		for _, number := range []int{math.MinInt64, -1, 0, 5, math.MaxInt64} {
-			fmt.Fprintf(&more, `{"PartNumber":%d,"Size":%d,"ETag":"\"0\""},`, number, partSize)
+			fmt.Fprintf(&more, `{"number":%d,"size":%d,"etag":"\"0\""},`, number, partSize)
 		}
 		return strings.Replace(answer, "[", "["+more.String(), 1)
 	})

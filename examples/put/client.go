@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 
 const (
 	answerTime   = 30 * time.Second // that the service has for an answer
-	completeTime = 6 * time.Minute  // for one that copies what was uploaded
+	completeTime = time.Minute      // for a completion; a Handler responds within 25 seconds
 	answerSize   = 4 << 20          // bytes of an answer: the list of 10,000 parts takes about one and a half
 )
 
@@ -37,18 +36,19 @@ type client struct {
 	silent   sync.Once // it has been said that the service does not answer
 }
 
-// upload is one in parts.
+// An upload is a multipart upload, as the service names it.
 type upload struct {
-	UploadID string `json:"uploadId"`
+	ID       string `json:"id"`
 	Key      string `json:"key"`
-	PartSize int64  `json:"partSize"`
+	PartSize int64  `json:"part_size"`
 }
 
-// part is one that has arrived.
+// A part is a part that has arrived.
 type part struct {
-	PartNumber int
-	Size       int64 `json:",omitzero"`
-	ETag       string
+	Number   int    `json:"number"`
+	Size     int64  `json:"size,omitzero"`
+	ETag     string `json:"etag"`
+	Checksum string `json:"checksum,omitempty"`
 }
 
 // request is what the service is told of a file.
@@ -57,12 +57,13 @@ type request struct {
 	Type     string `json:"type,omitempty"`
 	Size     int64  `json:"size"`
 	Checksum string `json:"checksum,omitempty"`
+	Method   string `json:"method,omitempty"` // if it is no PUT
 }
 
 // grant asks for a grant for a file that goes in one request.
 func (c *client) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	grant := new(presign.Grant)
-	return grant, c.mounted(c.call(ctx, http.MethodPost, "/", q, grant))
+	return grant, c.mounted(c.call(ctx, "/", q, grant))
 }
 
 // mounted says of a 404 what is likely: no handler answers so to who asks for a grant.
@@ -73,21 +74,37 @@ func (c *client) mounted(err error) error {
 	return err
 }
 
-// complete says that a file is uploaded, and returns what it has become.
-func (c *client) complete(ctx context.Context, key string) (*presign.Object, error) {
-	object := new(presign.Object)
-	return object, c.call(ctx, http.MethodPost, "/complete", map[string]string{"key": key}, object)
+// completeKey completes the upload of a file and returns the stored object.
+func (c *client) completeKey(ctx context.Context, key string) (*presign.Object, error) {
+	return c.complete(ctx, map[string]string{"key": key})
 }
 
-// start begins an upload in parts. The protocol has the size, and the checksum, in the metadata.
-func (c *client) start(ctx context.Context, q request) (*upload, error) {
-	metadata := map[string]string{"size": strconv.FormatInt(q.Size, 10)}
-	if q.Checksum != "" {
-		metadata["checksum"] = q.Checksum
+// completeParts makes an object of all parts and returns it.
+func (c *client) completeParts(ctx context.Context, u *upload, parts []part) (*presign.Object, error) {
+	return c.complete(ctx, map[string]any{"id": u.ID, "parts": parts})
+}
+
+// complete completes an upload. A completion that is still running is no failure, so complete waits without a limit.
+func (c *client) complete(ctx context.Context, body any) (*presign.Object, error) {
+	for {
+		object := new(presign.Object)
+		err := c.call(ctx, "/complete", body, object)
+		if problem, ok := errors.AsType[*presign.Problem](err); !ok || !isPending(problem) {
+			return object, err
+		}
 	}
+}
+
+// isPending reports whether the service is still completing the upload.
+func isPending(p *presign.Problem) bool {
+	return p.Status == http.StatusConflict && len(p.Errors) > 0 && p.Errors[0].Code == "pending"
+}
+
+// start starts a multipart upload.
+func (c *client) start(ctx context.Context, q request) (*upload, error) {
+	q.Method = "multipart"
 	started := new(upload)
-	return started, c.mounted(c.call(ctx, http.MethodPost, "/s3/multipart",
-		map[string]any{"filename": q.Filename, "type": q.Type, "metadata": metadata}, started))
+	return started, c.mounted(c.call(ctx, "/", q, started))
 }
 
 // check returns an error if a file of that size does not go in the upload's parts. Where it does, count and section
@@ -99,54 +116,55 @@ func (u *upload) check(size int64) error {
 	return nil
 }
 
-// sign returns the URLs of up to 100 parts.
-func (c *client) sign(ctx context.Context, u *upload, numbers []int) (map[int]string, error) {
-	list := strings.Trim(strings.ReplaceAll(fmt.Sprint(numbers), " ", ","), "[]")
-	var answer struct {
-		PresignedURLs map[int]string `json:"presignedUrls"`
+// sign returns the URLs of up to 1,000 parts, in order.
+func (c *client) sign(ctx context.Context, u *upload, numbers []int) ([]string, error) {
+	type part struct {
+		Number int `json:"number"`
 	}
-	err := c.call(ctx, http.MethodGet, u.path("/batch")+"&partNumbers="+list, nil, &answer)
-	return answer.PresignedURLs, err
+	parts := make([]part, len(numbers))
+	for i, number := range numbers {
+		parts[i].Number = number
+	}
+	var answer struct {
+		URLs []string `json:"urls"`
+	}
+	err := c.call(ctx, "/parts/sign", map[string]any{"id": u.ID, "parts": parts}, &answer)
+	if err == nil && len(answer.URLs) != len(numbers) {
+		err = fmt.Errorf("the service must return %d URLs of parts, got %d", len(numbers), len(answer.URLs))
+	}
+	return answer.URLs, err
 }
 
 // list returns the parts that have arrived.
-func (c *client) list(ctx context.Context, u *upload) (arrived []part, err error) {
-	err = c.call(ctx, http.MethodGet, u.path(""), nil, &arrived)
-	return arrived, err
-}
-
-// join makes one object of all parts.
-func (c *client) join(ctx context.Context, u *upload, parts []part) error {
-	return c.call(ctx, http.MethodPost, u.path("/complete"), map[string]any{"parts": parts}, nil)
-}
-
-func (c *client) abort(ctx context.Context, u *upload) error {
-	return c.call(ctx, http.MethodDelete, u.path(""), nil, nil)
-}
-
-func (u *upload) path(rest string) string {
-	return "/s3/multipart/" + url.PathEscape(u.UploadID) + rest + "?key=" + url.QueryEscape(u.Key)
-}
-
-// call makes a request, again as long as the service cannot be reached, or says that it is no fault of the request.
-// Its errors are a *presign.Problem where the service has answered.
-func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
-	var text []byte
-	if body != nil {
-		var err error
-		if text, err = json.Marshal(body); err != nil {
-			return err
-		}
+func (c *client) list(ctx context.Context, u *upload) ([]part, error) {
+	var answer struct {
+		Parts []part `json:"parts"`
 	}
-	completes := strings.Contains(path, "/complete")
+	err := c.call(ctx, "/parts/list", map[string]string{"id": u.ID}, &answer)
+	return answer.Parts, err
+}
+
+// abort ends an upload and has its parts deleted.
+func (c *client) abort(ctx context.Context, u *upload) error {
+	return c.call(ctx, "/abort", map[string]string{"id": u.ID}, nil)
+}
+
+// call sends a request. It sends it again if the service cannot be reached, or if the response says that the request is
+// not at fault. If the service has responded, the error is a *presign.Problem.
+func (c *client) call(ctx context.Context, path string, body, answer any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	completes := path == "/complete"
 	return c.patience.retry(ctx, func(int) error {
-		err := c.try(ctx, method, path, text, completes, answer)
-		problem := (*presign.Problem)(nil)
-		if !errors.As(err, &problem) {
+		err := c.try(ctx, path, text, completes, answer)
+		problem, ok := errors.AsType[*presign.Problem](err)
+		if !ok {
 			return err
 		}
 		switch status := problem.Status; {
-		case status == http.StatusConflict && completes: // what was uploaded changed while it was looked at
+		case status == http.StatusConflict && completes: // It is still running, or the object changed meanwhile.
 		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		default:
 			return final(err)
@@ -155,26 +173,24 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 	})
 }
 
-func (c *client) try(ctx context.Context, method, path string, body []byte, completes bool, answer any) error {
+func (c *client) try(ctx context.Context, path string, body []byte, completes bool, answer any) error {
 	limit := answerTime
 	if completes {
 		limit = completeTime
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(limited, method, c.url+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(limited, http.MethodPost, c.url+path, bytes.NewReader(body))
 	if err != nil {
 		return final(err)
 	}
 	for name, values := range c.header {
 		r.Header[name] = values
 	}
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
+	r.Header.Set("Content-Type", "application/json")
 	w, err := c.http.Do(r)
 	if err != nil {
-		err = withoutURL("the service", err) // which has the upload's ID in it
+		err = withoutURL("the service", err)
 		if c.notes != nil && ctx.Err() == nil {
 			c.silent.Do(func() {
 				fmt.Fprintf(c.notes, "put: the service does not answer (%v); trying again for up to three minutes\n", errors.Unwrap(err))

@@ -201,7 +201,7 @@ func TestStoreFailsService(t *testing.T) {
 			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, failed)
 			require.Zero(t, u.noted(t), about)
 			if strings.HasPrefix(failed, "DELETE ") { // The next completion deletes what could not be deleted.
-				_, err := u.service.complete(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
+				_, err := u.service.completeKey(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
 			}
 			require.Equal(t, []string{object.Key}, p.keys(t), about)

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"crypto/md5"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"net/http"
@@ -25,17 +27,17 @@ const signedAhead = 4
 // errNone says that there is nothing to give up.
 var errNone = errors.New("no upload of this file is under way")
 
-// parts uploads what has not arrived yet of a file, several parts at once.
+// parts uploads the parts of a file that have not arrived, several at once.
 func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.Object, error) {
 	s, err := loadState(u.states, u.service.url, f.Name())
 	if err != nil {
 		return nil, err
 	}
 	var arrived map[int]part
-	if s.UploadID != "" {
+	if s.ID != "" {
 		if arrived, err = u.arrived(ctx, f, about, s); gone(err) {
 			// It may have been complete before the state was removed.
-			object, err := u.service.complete(ctx, s.Key)
+			object, err := u.service.completeKey(ctx, s.Key)
 			if err == nil && s.of(f.info) {
 				return object, s.remove()
 			} else if err != nil && !gone(err) {
@@ -47,16 +49,8 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	}
 	if arrived == nil {
 		arrived = make(map[int]part)
-		begun, err := u.service.start(ctx, about)
-		if err != nil {
+		if err := u.start(ctx, f, about, s); err != nil {
 			return nil, err
-		}
-		s.upload, s.request, s.Modified, s.MD5 = *begun, about, f.info.ModTime(), false
-		if err = s.check(about.Size); err == nil {
-			err = s.save()
-		}
-		if err != nil {
-			return nil, errors.Join(err, u.service.abort(ctx, begun))
 		}
 	}
 	if err := u.sendMissing(ctx, f, s, arrived); err != nil {
@@ -69,55 +63,91 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	if err != nil {
 		return nil, err
 	}
-	all := slices.SortedFunc(maps.Values(arrived), func(a, b part) int { return a.PartNumber - b.PartNumber })
-	if err := u.service.join(ctx, &s.upload, all); err != nil {
-		return nil, err
-	}
-	object, err := u.service.complete(ctx, s.Key)
+	all := slices.SortedFunc(maps.Values(arrived), func(a, b part) int { return a.Number - b.Number })
+	object, err := u.service.completeParts(ctx, &s.upload, all)
 	if err != nil {
 		return nil, err
 	}
 	return object, s.remove()
 }
 
-// arrived returns what has arrived of an upload that was interrupted, and is still what the file has: by MD5 where the
-// ETags are that, else by the file's time. It returns nothing, and gives the upload up, if what it began with was another
-// size, type or checksum, which are fixed.
+// start starts an upload and saves its state.
+func (u *uploader) start(ctx context.Context, f *file, about request, s *state) error {
+	started, err := u.service.start(ctx, about)
+	if err != nil {
+		return err
+	}
+	s.upload, s.request, s.Modified = *started, about, f.info.ModTime()
+	clear(s.sent)
+	if err = s.check(about.Size); err == nil {
+		err = s.save()
+	}
+	if err != nil {
+		return errors.Join(err, u.service.abort(ctx, started))
+	}
+	return nil
+}
+
+// arrived returns the parts that have arrived of an upload that was interrupted, if the file still has their bytes. If the
+// upload started with another size, type or checksum, arrived aborts it and returns no map.
 func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state) (map[int]part, error) {
 	list, err := u.service.list(ctx, &s.upload)
 	if err != nil {
 		return nil, err
 	}
-	if s.request != about || !s.MD5 && !s.of(f.info) {
+	if s.request != about {
 		fmt.Fprintf(u.out, "%s has changed, and is uploaded anew\n", about.Filename)
 		if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {
 			return nil, err
 		}
 		return nil, nil
 	}
-	arrived := make(map[int]part)
+	arrived, kept := make(map[int]part), make(map[int]sent)
 	for _, p := range list {
-		if p.PartNumber < 1 || p.PartNumber > s.count() {
+		if p.Number < 1 || p.Number > s.count() {
 			continue
 		}
-		offset, size := s.section(p.PartNumber)
+		offset, size := s.section(p.Number)
 		if p.Size != size {
 			continue
 		}
-		if s.MD5 {
-			h := md5.New()
-			if _, err := io.Copy(h, interruptible(ctx, io.NewSectionReader(f, offset, size))); err != nil {
-				return nil, err
-			}
-			if strings.Trim(p.ETag, `"`) != hex.EncodeToString(h.Sum(nil)) {
-				continue
-			}
+		section := interruptible(ctx, io.NewSectionReader(f, offset, size))
+		if same, err := u.compare(section, s, p, s.of(f.info)); err != nil {
+			return nil, err
+		} else if !same {
+			continue
 		}
-		arrived[p.PartNumber] = part{PartNumber: p.PartNumber, ETag: p.ETag}
+		arrived[p.Number] = part{Number: p.Number, ETag: p.ETag}
+		if known, ok := s.sent[p.Number]; ok {
+			kept[p.Number] = known
+		}
 		f.progress.add(size)
 	}
 	fmt.Fprintf(u.out, "%s  %d parts have arrived, of %d\n", about.Filename, len(arrived), s.count())
-	return arrived, nil
+	s.sent = kept
+	return arrived, s.save() // without the parts that have changed, and the rest of a line
+}
+
+// compare reports whether a section of the file is the part that the store has. Some stores keep a part whose request was
+// cut off, with the size of a whole part, so it compares the first of
+//
+//   - the ETag with the state, and the bytes with the CRC32C there, if the file has the same time as when it was sent,
+//   - the bytes with the CRC32C of the store, and
+//   - the bytes with the ETag, which is their MD5 unless the store encrypts them.
+func (u *uploader) compare(section io.Reader, s *state, p part, unchanged bool) (bool, error) {
+	known, ok := s.sent[p.Number]
+	isKnown := ok && unchanged && known.ETag == p.ETag
+	if isKnown || u.algorithm == "crc32c" && p.Checksum != "" {
+		h := crc32.New(castagnoli)
+		_, err := io.Copy(h, section)
+		if isKnown {
+			return h.Sum32() == known.CRC32C, err
+		}
+		return base64.StdEncoding.EncodeToString(h.Sum(nil)) == p.Checksum, err
+	}
+	h := md5.New()
+	_, err := io.Copy(h, section)
+	return hex.EncodeToString(h.Sum(nil)) == strings.Trim(p.ETag, `"`), err
 }
 
 // sendMissing uploads the parts that are not in arrived, and puts them there.
@@ -137,20 +167,16 @@ func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived m
 			sending.Go(func() error { return err })
 			break
 		}
-		for _, number := range numbers {
+		for i, number := range numbers {
 			sending.Go(func() error {
-				got, err := u.sendPart(ctx, f, s, number, urls[number])
+				got, err := u.sendPart(ctx, f, s, number, urls[i])
 				if err != nil {
 					return fmt.Errorf("part %d: %w", number, err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				arrived[number] = part{PartNumber: number, ETag: got.etag}
-				if !s.MD5 && got.matches() {
-					s.MD5 = true
-					return s.save()
-				}
-				return nil
+				arrived[number] = part{Number: number, ETag: got.ETag}
+				return s.add(got)
 			})
 		}
 	}
@@ -166,7 +192,7 @@ func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, 
 			if err != nil {
 				return final(err)
 			}
-			url = fresh[number]
+			url = fresh[0]
 		}
 		got, err = u.send(ctx, &presign.Grant{Method: http.MethodPut, URL: url}, f, offset, size)
 		answer := (*refusal)(nil)
@@ -175,6 +201,7 @@ func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, 
 		}
 		return err
 	})
+	got.Number = number
 	return got, err
 }
 
@@ -184,7 +211,7 @@ func (u *uploader) abort(ctx context.Context, path string) error {
 	switch {
 	case err != nil:
 		return err
-	case s.UploadID == "":
+	case s.ID == "":
 		return fmt.Errorf("%s: %w", path, errNone)
 	}
 	if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {

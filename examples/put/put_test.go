@@ -305,7 +305,7 @@ func TestSilence(t *testing.T) {
 	var notes bytes.Buffer
 	u.service.notes = &notes
 	for range 2 {
-		_, err := u.service.complete(t.Context(), "incoming/secret/a.bin")
+		_, err := u.service.completeKey(t.Context(), "incoming/secret/a.bin")
 		require.ErrorContains(t, err, "connection refused")
 	}
 	require.Equal(t, "put: the service does not answer (dial tcp "+gone.Listener.Addr().String()+": connect: connection refused); trying again for up to three minutes\n", notes.String())
@@ -463,7 +463,7 @@ func TestSave(t *testing.T) {
 	for _, name := range []string{s.path, s.path + ".new"} {
 		require.NoError(t, os.Symlink(kept, name))
 	}
-	s.upload, s.Size = upload{UploadID: "id", PartSize: 10}, 10
+	s.upload, s.Size = upload{ID: "id", PartSize: 10}, 10
 	require.NoError(t, s.save())
 	text, err := os.ReadFile(kept)
 	require.NoError(t, err)
@@ -473,7 +473,7 @@ func TestSave(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode())
 	again, err := loadState(".", "https://example.com", "a.bin")
 	require.NoError(t, err)
-	require.Equal(t, "id", again.UploadID)
+	require.Equal(t, "id", again.ID)
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
 	require.Len(t, entries, 2, "the state, and the link")
@@ -544,52 +544,90 @@ func (u *uploader) counted() func() []int {
 	}
 }
 
+// encrypt makes a store look like one that encrypts parts, whose ETags are no
+// MD5.
+func (u *uploader) encrypt() {
+	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		w, err := next.RoundTrip(r)
+		if err == nil && w.StatusCode == http.StatusOK {
+			w.Header.Set("ETag", strings.Replace(w.Header.Get("ETag"), `"`, `"e`, 1))
+		}
+		return w, err
+	})
+	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/complete") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			body = bytes.ReplaceAll(body, []byte(`"etag":"\"e`), []byte(`"etag":"\"`))
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		}
+		return next.RoundTrip(r)
+	})
+	rewrite(u.service.http, func(r *http.Request, answer string) string {
+		if strings.HasSuffix(r.URL.Path, "/parts/list") {
+			answer = strings.ReplaceAll(answer, `"etag":"\"`, `"etag":"\"e`)
+		}
+		return answer
+	})
+}
+
 // TestChangedFile checks that only the changed parts of a file are sent again,
-// or all parts if its size changed or the store returns no ETag.
+// or all parts if its size changed or neither the time of the file nor the
+// store's ETags show which parts changed.
 func TestChangedFile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	write := func(offset int64) func(*testing.T, *os.File) {
-		return func(t *testing.T, f *os.File) {
-			_, err := f.WriteAt([]byte("other bytes"), offset)
-			require.NoError(t, err)
-		}
+	later := func(t *testing.T, path string, s *state) { // whatever the clock of the file system
+		require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified.Add(time.Second)))
 	}
+	write := func(t *testing.T, path string, offset int64) {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		_, err = f.WriteAt([]byte("other bytes"), offset)
+		require.NoError(t, errors.Join(err, f.Close()))
+	}
+	const missing = 2
 	for name, c := range map[string]struct {
-		change func(*testing.T, *os.File)
-		md5    bool
-		again  func(arrived []int) int // how many parts are sent
+		change    func(t *testing.T, path string, first int64, s *state) // first is the offset of a part that has arrived
+		encrypted bool
+		again     int // how many parts are sent
 	}{
-		"not at all":           {func(*testing.T, *os.File) {}, true, func(arrived []int) int { return 4 - len(arrived) }},
-		"not at all, no MD5":   {func(*testing.T, *os.File) {}, false, func(arrived []int) int { return 4 - len(arrived) }},
-		"in one part":          {nil, true, func(arrived []int) int { return 4 - len(arrived) + 1 }},
-		"in one part, no MD5":  {nil, false, func([]int) int { return 4 }},
-		"in size":              {func(t *testing.T, f *os.File) { require.NoError(t, f.Truncate(3*partSize+1)) }, true, func([]int) int { return 4 }},
-		"in size, to one part": {func(t *testing.T, f *os.File) { require.NoError(t, f.Truncate(partSize+1)) }, true, func([]int) int { return 2 }},
+		"not at all":                        {func(*testing.T, string, int64, *state) {}, false, missing},
+		"not at all, no MD5":                {func(*testing.T, string, int64, *state) {}, true, missing},
+		"not at all, no MD5, state too old": {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, true, 4},
+		"not at all, state too old":         {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, false, missing},
+		"in time":                           {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, false, missing},
+		"in time, no MD5":                   {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, true, 4},
+		"in one part": {func(t *testing.T, path string, first int64, s *state) {
+			write(t, path, first)
+			later(t, path, s)
+		}, false, missing + 1},
+		"in one part, not in time, no MD5": {func(t *testing.T, path string, first int64, s *state) {
+			write(t, path, first)
+			require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified))
+		}, true, missing + 1},
+		"in size": {func(t *testing.T, path string, _ int64, _ *state) {
+			require.NoError(t, os.Truncate(path, 3*partSize+1))
+		}, false, 4},
+		"in size, to one part": {func(t *testing.T, path string, _ int64, _ *state) { require.NoError(t, os.Truncate(path, partSize+1)) }, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := p.as(t, "alice")
+			if c.encrypted {
+				u.encrypt()
+			}
 			path := p.interrupted(t, u, "a.bin")
 			arrived := p.arrived(t)
 			s, err := loadState(u.states, u.service.url, path)
 			require.NoError(t, err)
-			require.True(t, s.MD5)
-			s.MD5 = c.md5
+			require.Len(t, s.sent, 2)
+			c.change(t, path, int64(arrived[0]-1)*partSize, s)
 			require.NoError(t, s.save())
-			change := c.change
-			if change == nil {
-				change = write(int64(arrived[0]-1) * partSize)
-			}
-			f, err := os.OpenFile(path, os.O_RDWR, 0)
-			require.NoError(t, err)
-			change(t, f)
-			require.NoError(t, f.Close())
-			if !strings.HasPrefix(name, "not at all") { // whatever the clock of the file system
-				require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified.Add(time.Second)))
-			}
 			numbers := u.counted()
 			object, err := u.put(t.Context(), path)
 			require.NoError(t, err)
-			require.Len(t, numbers(), c.again(arrived))
+			require.Len(t, numbers(), c.again)
 			p.requireStored(t, path, object)
 			require.Empty(t, p.uploads(t))
 		})
@@ -651,10 +689,14 @@ func TestLostUpload(t *testing.T) {
 	completed := false
 	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if completed {
-			return nil, context.Canceled // as of one who was killed
+			return nil, context.Canceled
 		}
-		completed = strings.HasSuffix(r.URL.Path, "/complete")
-		return next.RoundTrip(r)
+		w, err := next.RoundTrip(r)
+		if completed = strings.HasSuffix(r.URL.Path, "/complete"); completed && err == nil {
+			_ = w.Body.Close()
+			return nil, context.Canceled // as if it was killed before the response
+		}
+		return w, err
 	})
 	_, err = u.put(t.Context(), path)
 	require.Error(t, err)
@@ -666,6 +708,115 @@ func TestLostUpload(t *testing.T) {
 	require.Empty(t, numbers())
 	p.requireStored(t, path, object)
 	require.Zero(t, u.noted(t))
+}
+
+// TestCutPart checks that a part whose request was cut off is sent again, even
+// if the store lists it as a whole part, as versitygw does.
+func TestCutPart(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	for _, encrypted := range []bool{false, true} {
+		u := p.as(t, "alice")
+		if encrypted {
+			u.encrypt()
+		}
+		path := p.interrupted(t, u, "a.bin")
+		s, err := loadState(u.states, u.service.url, path)
+		require.NoError(t, err)
+		// A part of the same size without the bytes of the file replaces one that had arrived, and another was not noted.
+		other := make([]byte, partSize)
+		arrived := p.arrived(t)
+		_, refused := u.sendTo(t, u.partURL(t, &s.upload, arrived[0]), other)
+		require.Nil(t, refused)
+		missing := []int{1, 2, 3, 4}
+		missing = slices.DeleteFunc(missing, func(number int) bool { return slices.Contains(arrived, number) })
+		_, refused = u.sendTo(t, u.partURL(t, &s.upload, missing[0]), other)
+		require.Nil(t, refused)
+		numbers := u.counted()
+		object, err := u.put(t.Context(), path)
+		require.NoError(t, err)
+		again := append(missing, arrived[0])
+		slices.Sort(again)
+		require.Equal(t, again, numbers())
+		p.requireStored(t, path, object)
+	}
+}
+
+// TestStateEndsInLine checks that an upload continues if the process was killed
+// while it wrote the state.
+func TestStateEndsInLine(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := p.interrupted(t, u, "a.bin")
+	s, err := loadState(u.states, u.service.url, path)
+	require.NoError(t, err)
+	require.Len(t, s.sent, 2)
+	text, err := os.ReadFile(s.path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(s.path, text[:len(text)-5], 0o600))
+	cut, err := loadState(u.states, u.service.url, path)
+	require.NoError(t, err)
+	require.Len(t, cut.sent, 1)
+
+	// Interrupted again, the state has whole lines.
+	transport := u.store.Transport
+	ctx, interrupt := context.WithCancel(t.Context())
+	meddle(u.store, func(*http.Request, http.RoundTripper) (*http.Response, error) {
+		interrupt()
+		return nil, ctx.Err()
+	})
+	_, err = u.put(ctx, path)
+	require.ErrorIs(t, err, context.Canceled)
+	u.store.Transport = transport
+	text, err = os.ReadFile(s.path)
+	require.NoError(t, err)
+	require.Equal(t, 2, bytes.Count(text, []byte("\n")), "the upload, and one part")
+	require.True(t, bytes.HasSuffix(text, []byte("\n")))
+
+	numbers := u.counted()
+	object, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.Len(t, numbers(), 2, "the ETag of the other part is the MD5")
+	p.requireStored(t, path, object)
+}
+
+// TestPending checks that put waits for a completion as long as the service
+// reports that it is running, which is no failure.
+func TestPending(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	for _, size := range []int64{1000, 2 * partSize} {
+		u := p.as(t, "alice")
+		pending := 0
+		meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "/complete") || pending == int(2*u.patience.tries) {
+				return next.RoundTrip(r)
+			}
+			pending++
+			w := httptest.NewRecorder()
+			presign.ProblemOf(presign.ErrPending).ServeHTTP(w, r)
+			return w.Result(), nil
+		})
+		path := newFile(t, "a.bin", size)
+		object, err := u.put(t.Context(), path)
+		require.NoError(t, err)
+		require.Equal(t, int(2*u.patience.tries), pending)
+		p.requireStored(t, path, object)
+	}
+
+	// It does not wait after an interruption.
+	u := p.as(t, "alice")
+	u.service.patience.longest = time.Hour
+	ctx, interrupt := context.WithCancel(t.Context())
+	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, "/complete") {
+			return next.RoundTrip(r)
+		}
+		w := httptest.NewRecorder()
+		presign.ProblemOf(presign.ErrPending).ServeHTTP(w, r)
+		time.AfterFunc(time.Millisecond, interrupt)
+		return w.Result(), nil
+	})
+	_, err := u.put(ctx, newFile(t, "a.bin", 1000))
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestRejected(t *testing.T) {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"hash"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"os"
@@ -120,17 +118,8 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 	if err != nil {
 		return nil, err
 	}
-	return u.service.complete(ctx, grant.Key)
+	return u.service.completeKey(ctx, grant.Key)
 }
-
-// sent is what was sent, and what the store has of it.
-type sent struct {
-	etag string
-	md5  string // as an ETag would be
-}
-
-// matches reports whether the ETag is the MD5.
-func (s sent) matches() bool { return strings.Trim(s.etag, `"`) == s.md5 }
 
 // send uploads a section of a file.
 func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offset, size int64) (sent, error) {
@@ -139,7 +128,7 @@ func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offs
 	errStalled := fmt.Errorf("the store: nothing was sent for %s", u.patience.stall)
 	stalled := time.AfterFunc(u.patience.stall, func() { cancel(errStalled) })
 	defer stalled.Stop()
-	m := &meter{ReaderAt: f, next: offset, md5: md5.New(), sent: func(n int64) {
+	m := &meter{ReaderAt: f, next: offset, sent: func(n int64) {
 		stalled.Reset(u.patience.stall)
 		f.progress.add(n)
 	}}
@@ -148,7 +137,7 @@ func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offs
 	defer m.mu.Unlock()
 	m.sent = func(int64) {} // the transport may still be reading
 	if err == nil {
-		return sent{etag, hex.EncodeToString(m.md5.Sum(nil))}, nil
+		return sent{ETag: etag, CRC32C: m.crc}, nil
 	}
 	f.progress.add(offset - m.next)
 	if context.Cause(ctx) == errStalled {
@@ -189,13 +178,13 @@ func (r *refusal) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("the store answered %d %s %s", r.status, r.Code, r.Message))
 }
 
-// meter counts what is read of a file for the first time, from next on, and computes its MD5. A request that is sent
-// again reads it again.
+// A meter counts the bytes that are read of a file for the first time, from next on, and computes their CRC32C. A request
+// that is sent again reads them again.
 type meter struct {
 	io.ReaderAt
 	mu   sync.Mutex
 	next int64
-	md5  hash.Hash
+	crc  uint32
 	sent func(n int64)
 }
 
@@ -204,7 +193,7 @@ func (m *meter) ReadAt(p []byte, offset int64) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if fresh := offset + int64(n) - m.next; fresh > 0 && offset <= m.next {
-		m.md5.Write(p[int64(n)-fresh : n])
+		m.crc = crc32.Update(m.crc, castagnoli, p[int64(n)-fresh:n])
 		m.next += fresh
 		m.sent(fresh)
 	}

@@ -27,7 +27,7 @@ func New(client *s3.Client, bucket string, policy presign.Policy, users map[stri
 			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "No such user, or another password."}
 		}
 		return user, nil
-	}, presign.WithUppy())
+	})
 	if err != nil {
 		return nil, err
 	}
