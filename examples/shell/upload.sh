@@ -5,10 +5,10 @@
 #
 #	UPLOAD_USER=demo:demo upload.sh http://127.0.0.1:8080/uploads film.mp4
 #
-# A file of up to 16 MiB goes in one request. A larger one goes in parts: one that fails is sent again, and a run that
-# was ended is gone on with by the next, if the file and its type are the same. Meanwhile a file under $XDG_STATE_HOME,
-# or ~/.local/state, says with what. What the service says of the upload goes to standard output. If the file is
-# refused, the script says why and ends with 1.
+# A file of up to 16 MiB goes in one request. A larger one is a multipart upload: a part that fails is sent again, and the
+# next run continues what a run did not complete, if the file and its type are the same. Until then a file under
+# $XDG_STATE_HOME, or ~/.local/state, has the ID of the upload and the parts that have arrived. Standard output receives
+# what the service returns for the upload. If the file is rejected, the script prints the reason and exits with 1.
 #
 # The options are curl's, for the service alone; -t is the file's media type, if its name does not tell. Arguments can be
 # read by everyone on the machine, in the list of processes. A secret is better in the environment, as UPLOAD_USER, or in
@@ -53,9 +53,6 @@ member() { flat | sed -nE 's/.*"'"$1"'":"(([^"\\]|\\.)*)".*/\1/p'; }
 # number NAME prints a member that is a number.
 number() { flat | sed -nE 's/.*"'"$1"'":([0-9]+).*/\1/p'; }
 
-# plain prints a string of JSON as what it stands for, if that has printable characters alone.
-plain() { sed 's/\\\(["\\/]\)/\1/g'; }
-
 # again FILE CURL-OPTIONS repeats a request, of which further options are in $work/request, until its status says
 # something of the request itself; that is in $status then, and the answer in FILE. A .curlrc is for other requests.
 again() {
@@ -89,30 +86,65 @@ ask() {
 # refused ends it with the service's own words.
 refused() {
 	[ "$status" != 000 ] || fail "the service does not answer: $(cat "$work/error")"
-	message=$(member message | plain)
+	message=$(member message | sed 's/\\\(["\\/]\)/\1/g')
 	fail "${message:-the service answers $status}"
 }
 
-# put FILE sends it where the service's answer says.
+# put URL FILE sends it there, with the headers of the service's answer.
 put() {
-	url=$(member url)
-	case $url in
+	case $1 in
 	*\\[!/]*) fail "the service's answer is not understood" ;;
 	http://* | https://*) ;;
 	*) fail "the service's answer has no URL of a store" ;;
 	esac
 	{
-		printf 'url = "%s"\nheader = "Expect:"\n' "$url"
+		printf 'url = "%s"\nheader = "Expect:"\n' "$1"
 		flat | sed -nE 's/.*"headers":\{((,?"[A-Za-z0-9-]+":"([^"\\]|\\["\\/])*")*)\}.*/\1/p' |
 			sed -E 's/,?"([A-Za-z0-9-]+)":"(([^"\\]|\\.)*)"/header = "\1: \2"\
 /g'
 	} >"$work/request"
-	again "$work/stored" --speed-limit 1 --speed-time 60 -T "$1"
+	again "$work/stored" --speed-limit 1 --speed-time 60 -D "$work/head" -T "$2"
 }
 
-# escaped TEXT prints it for a query.
-escaped() {
-	printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'
+# base64 prints bytes for which it reads hexadecimal digits.
+base64() {
+	awk '{
+		digits = "0123456789abcdef"
+		letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+		for (i = 1; i <= length($1); i++) {
+			value = value * 16 + index(digits, substr($1, i, 1)) - 1
+			bits += 4
+			if (bits >= 6) {
+				bits -= 6
+				letter = int(value / 2 ^ bits)
+				text = text substr(letters, letter + 1, 1)
+				value -= letter * 2 ^ bits
+			}
+		}
+		if (bits > 0) text = text substr(letters, value * 2 ^ (6 - bits) + 1, 1)
+		while (length(text) % 4 > 0) text = text "="
+		print text
+	}'
+}
+
+# checksum prints the file's checksum of $algorithm, if there is a program for it. gzip ends its output with the CRC32,
+# last byte first. No usual program computes CRC32C.
+checksum() {
+	case $algorithm in
+	CRC32) gzip -1 <"$file" | tail -c 8 | od -An -v -tx1 | awk '{ print $4 $3 $2 $1 }' ;;
+	SHA256) { sha256sum || shasum -a 256 || openssl dgst -sha256 -r; } <"$file" ;;
+	esac 2>"$work/error" | base64
+}
+
+# bounds asks which checksum the service requires, and adds it to $about.
+bounds() {
+	ask GET /
+	[ "$status" = 200 ] || refused
+	algorithm=$(member checksum)
+	[ -n "$algorithm" ] || return 0
+	sum=$(checksum)
+	[ -n "$sum" ] || fail "the service requires a checksum that this script cannot compute: $algorithm"
+	about="$about,\"checksum\":\"$sum\""
 }
 
 # seen prints what tells one version of the file from another: its size and time, as exactly as the system tells them.
@@ -123,17 +155,22 @@ seen() {
 # same ends it if the file is not what it was when the upload began.
 same() { [ "$(seen)" = "$version" ] || fail "the file changed while it was uploaded; run this again"; }
 
-# sound reports whether $id, $key and $part_size can be those of an upload in parts, wherever they are from.
+# sound reports whether $id and $part_size can be those of a multipart upload, wherever they are from.
 sound() {
 	case $id in '' | *[!A-Za-z0-9_-]*) return 1 ;; esac
 	case $part_size in '' | 0* | *[!0-9]* | ???????????*) return 1 ;; esac
 	count=$(((size + part_size - 1) / part_size))
-	[ "$count" -le 10000 ] || return 1
-	printf '%s\n' "$key" | grep -Eqx '([^"\\]|\\["\\/])+' || return 1
-	query="key=$(escaped "$(printf '%s' "$key" | plain)")"
+	[ "$count" -le 10000 ]
 }
 
-# parts sends those that have not arrived.
+# arrived prints the numbers of the parts that the service lists with the ETags in $state. A store may list a part whose
+# request was cut off.
+arrived() {
+	flat | tr '{' '\n' | sed -nE 's/.*"number":([0-9]+).*"etag":"(\\")?([A-Za-z0-9-]+).*/\1 \3/p' | sort >"$work/listed"
+	tail -n +4 "$state" | sort -u | comm -12 - "$work/listed" | sed 's/ .*//' | tr '\n' ' '
+}
+
+# parts sends those that are not in $arrived.
 parts() {
 	part=0
 	while [ "$part" -lt "$count" ]; do
@@ -143,26 +180,35 @@ parts() {
 		same
 		turn=0
 		while :; do # with a new URL, if that has expired
-			ask GET "/s3/multipart/$id/$part?$query"
+			ask POST /parts/sign "{\"id\":\"$id\",\"first\":$part,\"last\":$part}"
 			[ "$status" = 200 ] || refused
-			put "$work/part"
+			put "$(flat | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
 			[ "$status" != 200 ] || break
 			turn=$((turn + 1))
 			[ "$turn" -lt 2 ] || fail "part $part of $count: the store answers $status; run this again to go on"
 		done
+		sed -nE 's/^[Ee][Tt][Aa][Gg]: *"([A-Za-z0-9-]+)".*/'"$part"' \1/p' "$work/head" >>"$state"
 		say "$((100 * part / count)) %, part $part of $count"
 	done
 	[ ! -t 2 ] || echo >&2
 }
 
-# completes PATH JSON has the service complete the upload. While it does so for an earlier request, of which the answer was
-# lost, it may say that there is none.
+# completes JSON has the service complete the upload, for as long as it takes. While it does so for an earlier request, of
+# which the answer was lost, it may say that there is none.
 completes() {
-	ask POST "$@"
-	if [ "$status" = 404 ]; then
-		sleep 10
-		ask POST "$@"
-	fi
+	missing=
+	while :; do
+		ask POST /complete "$1"
+		case $status in
+		404)
+			[ -z "$missing" ] || return 0
+			missing=1
+			sleep 10
+			;;
+		409) flat | grep -q '"code":"pending"' || return 0 ;;
+		*) return 0 ;;
+		esac
+	done
 }
 
 # end ends it with what the service says of the completion.
@@ -207,57 +253,61 @@ state=$work/state
 about="\"filename\":\"$(quoted "${file##*/}")\""
 [ -z "$type" ] || about="$about,\"type\":\"$(quoted "$type")\""
 
-if [ "$size" -le "$large" ]; then
+# An upload that was begun has its checksum already.
+id='' arrived=''
+if [ "$size" -gt "$large" ]; then
+	begun="$version $type $service $file"
+	state=${XDG_STATE_HOME:-$HOME/.local/state}/presign-upload
+	mkdir -p "$state"
+	state=$state/$(printf '%s' "$service $file" | cksum | tr ' ' -)
+	before='' part_size=''
+	if [ -f "$state" ]; then
+		{
+			IFS= read -r before && IFS= read -r id && IFS= read -r part_size
+		} <"$state" && sound || id=
+	fi
+	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # it was of something else
+		ask POST /abort "{\"id\":\"$id\"}"
+		id=
+	fi
+	if [ -n "$id" ]; then
+		ask POST /parts/list "{\"id\":\"$id\"}"
+		case $status in
+		200) arrived=$(arrived) ;;
+		404 | 410) # it is complete, was aborted, or is too old
+			completes "{\"id\":\"$id\"}"
+			case $status in 404 | 410) id= ;; *) end ;; esac
+			;;
+		*) refused ;;
+		esac
+	fi
+fi
+[ -n "$id" ] || bounds
+
+if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then # S3 has no SHA256 of a multipart upload
 	ask POST / "{$about,\"size\":$size,\"method\":\"PUT\"}"
 	[ "$status" = 201 ] || refused
 	key=$(member key)
-	put "$file"
+	put "$(member url)" "$file"
 	same
 	case $status in
 	2??) ;;
 	412) ;; # it is there: an answer got lost
 	*) fail "the store answers $status: $(sed -nE 's/.*<Message>([^<]*)<.*/\1/p' "$work/stored")$(cat "$work/error")" ;;
 	esac
-else
-	begun="$version $type $service $file"
-	state=${XDG_STATE_HOME:-$HOME/.local/state}/presign-upload
-	mkdir -p "$state"
-	state=$state/$(printf '%s' "$service $file" | cksum | tr ' ' -)
-	before='' id='' key='' part_size='' arrived=''
-	if [ -f "$state" ]; then
-		{
-			IFS= read -r before && IFS= read -r id && IFS= read -r key && IFS= read -r part_size
-		} <"$state" && sound || id=
-	fi
-	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # it was of something else
-		ask DELETE "/s3/multipart/$id?$query"
-		id=
-	fi
-	if [ -n "$id" ]; then
-		ask GET "/s3/multipart/$id?$query"
-		case $status in
-		200) arrived=$(flat | tr '{' '\n' | sed -nE 's/.*"PartNumber":([0-9]+).*/\1/p' | tr '\n' ' ') ;;
-		404 | 410) # it is complete, was aborted, or is too old
-			completes /complete "{\"key\":\"$key\"}"
-			case $status in 404 | 410) id= ;; *) end ;; esac
-			;;
-		*) refused ;;
-		esac
-	fi
-	if [ -z "$id" ]; then
-		ask POST /s3/multipart "{$about,\"metadata\":{\"size\":$size}}"
-		[ "$status" = 200 ] || refused
-		id=$(member uploadId)
-		key=$(member key)
-		part_size=$(number partSize)
-		sound || fail "the service's answer is not understood"
-		rm -f "$state"
-		(set -C && printf '%s\n' "$begun" "$id" "$key" "$part_size" >"$state") # it follows no link
-	fi
-	parts
-	same
-	completes "/s3/multipart/$id/complete?$query" '{"parts":[]}'
-	[ "$status" = 200 ] || end
+	completes "{\"key\":\"$key\"}"
+	end
 fi
-completes /complete "{\"key\":\"$key\"}"
+if [ -z "$id" ]; then
+	ask POST / "{$about,\"size\":$size,\"method\":\"multipart\"}"
+	[ "$status" = 201 ] || refused
+	id=$(member id)
+	part_size=$(number part_size)
+	sound || fail "the service's answer is not understood"
+	rm -f "$state"
+	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state") # it follows no link
+fi
+parts
+same
+completes "{\"id\":\"$id\"}"
 end

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
 )
 
 // answers is a service, or a store, that answers requests by method and path; with nothing to all others.
@@ -49,12 +52,22 @@ func TestHostileService(t *testing.T) {
 			}
 			return strings.Join(lines, "\n")
 		}
-		const notUnderstood, noURL = "the service's answer is not understood", "the service's answer has no URL of a store"
-		begun := func(id, key, partSize string) map[string]string {
+		const (
+			notUnderstood = "the service's answer is not understood"
+			noURL         = "the service's answer has no URL of a store"
+			noChecksum    = "the service requires a checksum that this script cannot compute: "
+		)
+		begun := func(id, partSize string) map[string]string {
 			return map[string]string{
-				"POST /s3/multipart":     fmt.Sprintf(`{"uploadId":"%s",%s,"partSize":%s}`, id, key, partSize),
-				"GET /s3/multipart/id/1": fmt.Sprintf(`{"url":%q}`, store),
+				"POST /":           fmt.Sprintf(`{%s,"part_size":%s}`, id, partSize),
+				"POST /parts/sign": fmt.Sprintf(`{"urls":[%q]}`, store),
 			}
+		}
+		bounds := func(text string) map[string]string { return map[string]string{"GET /": text} }
+		signed := func(text string) map[string]string {
+			texts := begun(`"id":"id"`, "9000000000")
+			texts["POST /parts/sign"] = text
+			return texts
 		}
 		grant := func(text string) map[string]string { return map[string]string{"POST /": text} }
 		for name, test := range map[string]struct {
@@ -62,22 +75,25 @@ func TestHostileService(t *testing.T) {
 			texts map[string]string
 			says  string // if it fails
 		}{
-			"lines of a key":       {small, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
-			"lines of a URL":       {small, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
-			"lines of a large key": {large, begun("id", options("key", "a"), "9000000000"), ""},
-			"a file to write":      {small, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
-			"no URL":               {small, grant(`{"key":"a"}`), noURL},
-			"another protocol":     {small, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
-			"an escape in a URL":   {small, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
-			"a path for an ID":     {large, begun("../../x", `"key":"a"`, "5242880"), notUnderstood},
-			"no ID":                {large, begun("", `"key":"a"`, "5242880"), notUnderstood},
-			"no key":               {large, begun("id", `"key":""`, "5242880"), notUnderstood},
-			"an escape in a key":   {large, begun("id", `"key":"a\n"`, "5242880"), notUnderstood},
-			"parts of nothing":     {large, begun("id", `"key":"a"`, "0"), notUnderstood},
-			"octal parts":          {large, begun("id", `"key":"a"`, "05242880"), notUnderstood},
-			"too many parts":       {large, begun("id", `"key":"a"`, "1000"), notUnderstood},
-			"enormous parts":       {large, begun("id", `"key":"a"`, "18446744073709551617"), notUnderstood},
-			"no part size":         {large, begun("id", `"key":"a"`, `"x"`), notUnderstood},
+			"lines of a key":      {small, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
+			"lines of a URL":      {small, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
+			"lines of an ID":      {large, begun(options("id", "id"), "9000000000"), notUnderstood},
+			"lines of part URLs":  {large, signed(fmt.Sprintf(`{%s}`, options("urls", store))), noURL},
+			"an escape in a part": {large, signed(fmt.Sprintf(`{"urls":["%s\n"]}`, store)), notUnderstood},
+			"a file for a part":   {large, signed(fmt.Sprintf(`{"urls":["file://%s"]}`, victim)), noURL},
+			"lines of a checksum": {small, bounds(fmt.Sprintf(`{%s}`, options("checksum", "CRC32"))), noChecksum + "#"},
+			"a command":           {small, bounds(fmt.Sprintf(`{"checksum":"$(rm %s)"}`, victim)), noChecksum + "$(rm " + victim + ")"},
+			"a file to write":     {small, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
+			"no URL":              {small, grant(`{"key":"a"}`), noURL},
+			"another protocol":    {small, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
+			"an escape in a URL":  {small, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
+			"a path for an ID":    {large, begun(`"id":"../../x"`, "5242880"), notUnderstood},
+			"no ID":               {large, begun(`"id":""`, "5242880"), notUnderstood},
+			"parts of nothing":    {large, begun(`"id":"id"`, "0"), notUnderstood},
+			"octal parts":         {large, begun(`"id":"id"`, "05242880"), notUnderstood},
+			"too many parts":      {large, begun(`"id":"id"`, "1000"), notUnderstood},
+			"enormous parts":      {large, begun(`"id":"id"`, "18446744073709551617"), notUnderstood},
+			"no part size":        {large, begun(`"id":"id"`, `"x"`), notUnderstood},
 		} {
 			t.Run(name, func(t *testing.T) {
 				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
@@ -211,13 +227,12 @@ func TestHostileState(t *testing.T) {
 		state, err := os.ReadFile(kept)
 		require.NoError(t, err)
 		lines := strings.Split(string(state), "\n")
-		require.Len(t, lines, 5)
+		require.Len(t, lines, 6, "the file, the ID, the size of parts, and two parts")
 
 		victim := filepath.Join(t.TempDir(), "victim")
 		for line, texts := range map[int][]string{
 			1: {"", "../x"},
-			2: {`a"`, `a\`},
-			3: {"0", "1", "x", "attempts[$(touch " + victim + ")]", "99999999999999999999"},
+			2: {"0", "1", "x", "attempts[$(touch " + victim + ")]", "99999999999999999999"},
 		} {
 			for _, text := range texts {
 				changed := append([]string{}, lines...)
@@ -230,7 +245,7 @@ func TestHostileState(t *testing.T) {
 					return false
 				})
 				s.fails(append(alice, s.url, path)...)
-				require.Equal(t, []string{"POST /uploads/s3/multipart"}, asked, "%s: begun anew", text)
+				require.Equal(t, []string{"GET /uploads/"}, asked, "%s: begun anew", text)
 				require.NoFileExists(t, victim)
 			}
 		}
@@ -273,7 +288,7 @@ func TestChanged(t *testing.T) {
 				return true
 			})
 			s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
-				if test.part == 0 && r.URL.Path == "/uploads/" && once.CompareAndSwap(false, true) {
+				if test.part == 0 && r.URL.Path == "/uploads/" && r.Method == http.MethodPost && once.CompareAndSwap(false, true) {
 					change(path)
 				}
 				return true
@@ -360,21 +375,25 @@ func TestCompletion(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		path := write(t, "large.bin", 17*mib)
+		const pending = -409 // with its code
 		for _, test := range []struct {
-			path     string // of the requests that fail
 			statuses []int
 			slept    string
 		}{
-			{"/complete", []int{409, 409}, "1 2"},
-			{"/complete", []int{504, 404}, "1 10"},
-			{"/uploads/complete", []int{504, 404}, "1 10"},
+			{[]int{409, 409}, "1 2"},
+			{[]int{504, 404}, "1 10"},
+			{slices.Repeat([]int{pending}, 7), "1 2 4 8 1 2"},
 		} {
 			statuses := test.statuses
 			s.disturb(func(w http.ResponseWriter, r *http.Request) bool { // one at a time
-				if !strings.HasSuffix(r.URL.Path, test.path) || len(statuses) == 0 {
+				if r.URL.Path != "/uploads/complete" || len(statuses) == 0 {
 					return true
 				}
-				w.WriteHeader(statuses[0])
+				if statuses[0] == pending {
+					presign.ProblemOf(presign.ErrPending).ServeHTTP(w, r)
+				} else {
+					w.WriteHeader(statuses[0])
+				}
 				statuses = statuses[1:]
 				return false
 			})
@@ -383,22 +402,19 @@ func TestCompletion(t *testing.T) {
 			require.Equal(t, strings.Fields(test.slept), s.slept())
 		}
 
-		// The file arrives once, whatever the service fails at afterwards.
-		for _, failing := range []string{"/complete", "/uploads/complete"} {
-			s.relay.Arrived()
-			s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
-				if strings.HasSuffix(r.URL.Path, failing) {
-					w.WriteHeader(http.StatusBadGateway)
-				}
-				return !strings.HasSuffix(r.URL.Path, failing)
-			})
-			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
-			if failing == "/uploads/complete" { // nor does it begin anew while it cannot tell
-				require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
+		// The file arrives once, even if the service fails afterwards, and no upload starts as long as it fails.
+		s.relay.Arrived()
+		s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/uploads/complete" {
+				w.WriteHeader(http.StatusBadGateway)
 			}
-			s.disturb(nil)
-			s.uploads(path, alice...)
-			require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
+			return r.URL.Path != "/uploads/complete"
+		})
+		for range 2 {
+			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
 		}
+		s.disturb(nil)
+		s.uploads(path, alice...)
+		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 	})
 }

@@ -7,8 +7,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"hash"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	mathrand "math/rand/v2"
@@ -25,6 +28,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
@@ -160,7 +164,7 @@ type disturbance func(w http.ResponseWriter, r *http.Request) bool
 // disturb has f deal with requests from now on.
 func (s *service) disturb(f disturbance) { s.disturbed.Store(&f) }
 
-func (s *script) service() *service {
+func (s *script) service(changes ...func(*presign.Policy)) *service {
 	t := s.t
 	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
@@ -169,9 +173,11 @@ func (s *script) service() *service {
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
 	v := &service{script: s, relay: relay.Start(t, server.URL), client: server.Client()}
 	client := server.Client(func(o *s3.Options) { o.BaseEndpoint = &v.relay.URL })
-	signer, err := presign.NewSigner(client, bucket, presign.Policy{
-		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 30 * mib,
-	}, presign.WithSecret([]byte(rand.Text()+rand.Text())))
+	policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 30 * mib}
+	for _, change := range changes {
+		change(&policy)
+	}
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret([]byte(rand.Text()+rand.Text())))
 	require.NoError(t, err)
 	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
 		user, password, _ := r.BasicAuth()
@@ -181,7 +187,7 @@ func (s *script) service() *service {
 			return "alice", nil
 		}
 		return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Nobody we know."}
-	}, presign.WithUppy())
+	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
@@ -339,6 +345,79 @@ func TestKilled(t *testing.T) {
 		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 		require.NoError(t, err)
 		require.Empty(t, uploads.Uploads, "what is not gone on with is aborted")
+	})
+}
+
+// TestCutPart checks that a part is sent again if the store lists other bytes
+// than it acknowledged, as versitygw does after a request was cut off, or if the
+// script was killed while it noted the part.
+func TestCutPart(t *testing.T) {
+	inShells(t, func(t *testing.T, script *script) {
+		s := script.service()
+		path := write(t, "large.bin", 20*mib)
+		replace := func(numbers ...int32) {
+			listed, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+			require.NoError(t, err)
+			require.Len(t, listed.Uploads, 1)
+			for _, number := range numbers {
+				_, err := s.client.UploadPart(t.Context(), &s3.UploadPartInput{
+					Bucket: aws.String(bucket), Key: listed.Uploads[0].Key, UploadId: listed.Uploads[0].UploadId,
+					PartNumber: aws.Int32(number), Body: bytes.NewReader(make([]byte, 5*mib)),
+				})
+				require.NoError(t, err)
+			}
+		}
+		s.interrupted(path, syscall.SIGKILL)
+		require.Equal(t, []int{1, 2}, s.relay.Arrived())
+		replace(1, 3)
+		s.uploads(path, alice...)
+		require.Equal(t, []int{1, 3, 4}, s.relay.Arrived())
+
+		s.interrupted(path, syscall.SIGKILL)
+		s.relay.Arrived()
+		state, err := os.ReadFile(s.state())
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(s.state(), state[:len(state)-5], 0o600))
+		s.uploads(path, alice...)
+		require.Equal(t, []int{2, 3, 4}, s.relay.Arrived())
+	})
+}
+
+// TestChecksum checks that the script sends the checksum that the service
+// requires, or names it if no program on the machine computes it.
+func TestChecksum(t *testing.T) {
+	sums := map[types.ChecksumAlgorithm]func() hash.Hash{
+		types.ChecksumAlgorithmCrc32: func() hash.Hash { return crc32.NewIEEE() }, types.ChecksumAlgorithmSha256: sha256.New,
+	}
+	inShells(t, func(t *testing.T, script *script) {
+		for algorithm, newHash := range sums {
+			s := script.service(func(p *presign.Policy) { p.Checksum = algorithm })
+			for _, size := range []int64{1, 1000, 17*mib + 1} {
+				path := write(t, "a.bin", size)
+				content, err := os.ReadFile(path)
+				require.NoError(t, err)
+				h := newHash()
+				h.Write(content)
+				object, _ := s.uploads(path, alice...)
+				require.Equal(t, base64.StdEncoding.EncodeToString(h.Sum(nil)), object.Checksum)
+				parts := 0
+				if size > 16*mib && algorithm == types.ChecksumAlgorithmCrc32 {
+					parts = 4
+				}
+				require.Len(t, s.relay.Arrived(), parts)
+			}
+		}
+		for _, name := range []string{"gzip", "sha256sum", "shasum", "openssl"} {
+			script.program(name, "exit 127")
+		}
+		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "SHA256", "CRC32C", "CRC64NVME"} {
+			s := script.service(func(p *presign.Policy) { p.Checksum = algorithm })
+			for _, size := range []int64{1000, 17 * mib} {
+				require.Equal(t, "upload.sh: the service requires a checksum that this script cannot compute: "+string(algorithm)+"\n",
+					s.fails(append(alice, s.url, write(t, "a.bin", size))...))
+				require.True(t, s.empty())
+			}
+		}
 	})
 }
 
