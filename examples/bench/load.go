@@ -21,6 +21,7 @@ const connections = 8
 type load struct {
 	conns   []*connection
 	request []byte
+	status  []byte // the beginning of each answer
 }
 
 type connection struct {
@@ -28,9 +29,9 @@ type connection struct {
 	answers *bufio.Reader
 }
 
-// newLoad connects to a service.
-func newLoad(addr, path string, body []byte) (*load, error) {
-	l := &load{request: fmt.Appendf(nil,
+// newLoad connects to a service, which must answer each request with a status.
+func newLoad(addr, path string, body []byte, status int) (*load, error) {
+	l := &load{status: fmt.Appendf(nil, "HTTP/1.1 %d ", status), request: fmt.Appendf(nil,
 		"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, addr, len(body), body)}
 	for range connections {
 		c, err := net.Dial("tcp", addr)
@@ -60,7 +61,7 @@ func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err er
 		all.Go(func() error {
 			for j := range own {
 				asked := time.Now()
-				if err := c.ask(l.request); err != nil {
+				if err := c.ask(l.request, l.status); err != nil {
 					return err
 				}
 				own[j] = time.Since(asked)
@@ -74,17 +75,17 @@ func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err er
 	return took, latencies, err
 }
 
-// ask makes one request, which has to be granted.
-func (c *connection) ask(request []byte) error {
+// ask makes one request, whose answer must begin with status.
+func (c *connection) ask(request, status []byte) error {
 	if _, err := c.Write(request); err != nil {
 		return err
 	}
-	status, err := c.line()
+	first, err := c.line()
 	if err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(status, []byte("HTTP/1.1 201 ")) {
-		return fmt.Errorf("bench: a service answered %s", status)
+	if !bytes.HasPrefix(first, status) {
+		return fmt.Errorf("bench: a service answered %s", first)
 	}
 	length := -1
 	for {

@@ -22,33 +22,17 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
-	for _, name := range contenders { // of which the bare one is last, and answers what ours did
-		p, err := start(ctx, name, set)
-		if err != nil {
-			return nil, err
-		}
-		services[name] = p
-		for _, kind := range kinds {
-			body, err := p.ask(kind.name, kind.method)
-			if err == nil && name != bare {
-				err = useAnswer(body)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("bench: %s, %s: %w", name, kind.name, err)
-			}
-			if name == ours {
-				set.Bytes[kind.name] = body
-			}
-		}
+	if err := b.startServices(ctx, services); err != nil {
+		return nil, err
 	}
 
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the requests come from one core, too
 	var turns []func() error
+	single := make(map[string]series) // the CPU time of requests for one grant, by kind
 	for _, kind := range kinds {
 		s := &served{make(series), make(series), make(series), make(series), make(series)}
 		for _, name := range contenders {
-			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method))
+			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method), http.StatusCreated)
 			if err != nil {
 				return nil, err
 			}
@@ -59,8 +43,46 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 			turns = append(turns, func() error { return s.measure(name, services[name], load, e.requests) })
 		}
 		rows = append(rows, s.rows(kind.words)...)
+		single[kind.name] = s.cpu
 	}
-	return rows, takeTurns(ctx, e.rounds, turns)
+	batches, err := newBatchLoad(services[ours])
+	if err != nil {
+		return nil, err
+	}
+	defer batches.close()
+	cpu := make(series)
+	turns = append(turns, func() error { return measureBatch(cpu, services[ours], batches, e.requests) })
+	rows = append(rows, row{fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize), seconds, cpu, []ratio{
+		{ours, alone, fmt.Sprintf("that of %d requests", batchSize)},
+	}})
+	err = takeTurns(ctx, e.rounds, turns)
+	cpu[alone] = single["put"][ours]
+	return rows, err
+}
+
+// startServices starts the services of all contenders and uses a grant of each.
+func (b *bucket) startServices(ctx context.Context, services map[string]*process) error {
+	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
+	for _, name := range contenders { // of which the bare one is last, and answers what ours did
+		p, err := start(ctx, name, set)
+		if err != nil {
+			return err
+		}
+		services[name] = p
+		for _, kind := range kinds {
+			body, err := p.ask(kind.name, question(kind.method), http.StatusCreated)
+			if err == nil && name != bare {
+				err = useAnswer(body)
+			}
+			if err != nil {
+				return fmt.Errorf("bench: %s, %s: %w", name, kind.name, err)
+			}
+			if name == ours {
+				set.Bytes[kind.name] = body
+			}
+		}
+	}
+	return nil
 }
 
 // question is what a service is asked for.
@@ -69,18 +91,18 @@ func question(method string) []byte {
 	return body
 }
 
-// ask returns the answer of a service.
-func (p *process) ask(kind, method string) ([]byte, error) {
-	response, err := http.Post("http://"+p.addr+"/"+kind+"/", "application/json", bytes.NewReader(question(method)))
+// ask returns the answer of a service, which must have a status.
+func (p *process) ask(path string, body []byte, status int) ([]byte, error) {
+	response, err := http.Post("http://"+p.addr+"/"+path+"/", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("%s: %s", response.Status, body)
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != status {
+		err = fmt.Errorf("%s: %s", response.Status, answer)
 	}
-	return body, err
+	return answer, err
 }
 
 // useAnswer uploads with the grant that a service answered.

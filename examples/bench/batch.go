@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+)
+
+// batchSize is how many grants one request of a batch asks for.
+const batchSize = 100
+
+// alone names the figure of as many requests for one grant each.
+const alone = "alone"
+
+// batchQuestion returns the body of a request for a batch of PUTs.
+func batchQuestion() []byte {
+	one := string(question(http.MethodPut))
+	return []byte(`{"uploads":[` + strings.Repeat(one+",", batchSize-1) + one + `]}`)
+}
+
+// newBatchLoad returns the load of batches for our service, whose first grant is used on the store.
+func newBatchLoad(p *process) (*load, error) {
+	body, err := p.ask("put/batch", batchQuestion(), http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ Results []json.RawMessage }
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, err
+	}
+	if len(answer.Results) != batchSize {
+		return nil, fmt.Errorf("bench: a batch must have %d results, got %d", batchSize, len(answer.Results))
+	}
+	if err := useAnswer(answer.Results[0]); err != nil {
+		return nil, err
+	}
+	l, err := newLoad(p.addr, "/put/batch", batchQuestion(), http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := l.run(connections); err != nil { // to warm up
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// measureBatch adds the CPU time of 10,000 grants that come in batches, about grants of them.
+func measureBatch(cpu series, p *process, l *load, grants int) error {
+	n := max(connections, grants/batchSize)
+	runtime.GC() // else it comes in the middle
+	before, err := p.cpuTime()
+	if err != nil {
+		return err
+	}
+	if _, _, err := l.run(n); err != nil {
+		return err
+	}
+	after, err := p.cpuTime()
+	cpu.add(ours, (after-before).Seconds()/float64(n*batchSize)*10_000)
+	return err
+}
