@@ -11,6 +11,8 @@
 //	GET /pictures           lists the user's pictures, newest first
 //	GET /pictures/{id}      redirects to the picture at the store, by a URL that works for a minute
 //	DELETE /pictures/{id}   deletes the picture
+//
+// The store's events complete the uploads of tabs that were closed.
 package main
 
 import (
@@ -21,6 +23,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/s3presign/presign/examples/internal/interrupt"
 	"github.com/s3presign/presign/examples/internal/site"
@@ -37,7 +40,7 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	demo, err := site.OpenDemo(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8082", true, args)
+	demo, err := site.OpenDemoWithEvents(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8082", args)
 	if err != nil {
 		return err
 	}
@@ -47,9 +50,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer album.Close()
-	handler, err := newService(demo.Store.Client(), demo.Site, album, demo.Secret)
+	signer, handler, err := newService(demo.Store.Client(), demo.Site, album, demo.Secret)
 	if err != nil {
 		return err
 	}
+	defer demo.Events.Complete(ctx, signer, time.Minute)()
 	return demo.Run(ctx, stdout, handler, pagePolicy(demo.Store.URL), "")
 }

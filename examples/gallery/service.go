@@ -60,10 +60,10 @@ type service struct {
 	presigner *s3.PresignClient
 }
 
-func newService(client *s3.Client, here *site.Site, album album, secret []byte) (http.Handler, error) {
+func newService(client *s3.Client, here *site.Site, album album, secret []byte) (*presign.Signer, http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithOnComplete(album.add))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
@@ -71,7 +71,7 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 			return nil
 		}))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &service{here, album, client, s3.NewPresignClient(client)}
 	mux := http.NewServeMux()
@@ -86,7 +86,7 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 			presign.Policy
 		}{user, policy})
 	}))
-	return mux, here.Handle(mux, files)
+	return signer, mux, here.Handle(mux, files)
 }
 
 func (s *service) list(w http.ResponseWriter, r *http.Request) {

@@ -125,6 +125,18 @@ func descendants(pid int) (found []int) {
 // With returns the page for a test of its own.
 func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx} }
 
+// OpenTab opens another tab with the same cookies. The returned function closes it.
+func (p *Page) OpenTab() (tab *Page, closeTab func()) {
+	p.t.Helper()
+	ctx, _ := chromedp.NewContext(p.ctx)
+	tab = &Page{p.t, ctx}
+	tab.Do(chromedp.EmulateViewport(1280, 900))
+	return tab, func() {
+		p.t.Helper()
+		require.NoError(p.t, chromedp.Cancel(ctx))
+	}
+}
+
 // Do takes steps.
 func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()

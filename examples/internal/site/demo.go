@@ -20,7 +20,8 @@ type Demo struct {
 	Store  *store.Server
 	Bucket string
 	Dir    string
-	Secret []byte // for presign.WithSecret
+	Secret []byte  // for presign.WithSecret
+	Events *Events // of the store, if OpenDemoWithEvents has opened the Demo
 
 	closers []func() error
 }
@@ -66,6 +67,22 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	}
 	d.Secret, err = Secret(d.Dir)
 	return d, err
+}
+
+// OpenDemoWithEvents is OpenDemo for a demo whose pages use the bucket, and whose
+// store sends it events.
+func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, args []string) (*Demo, error) {
+	events, err := listenForEvents()
+	if err != nil {
+		return nil, err
+	}
+	d, err := OpenDemo(ctx, flags, addr, true, args, store.WithWebhook(events.url))
+	if err != nil {
+		return nil, errors.Join(err, events.listener.Close())
+	}
+	d.Events = events
+	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil }) // Its server has closed it, most often.
+	return d, nil
 }
 
 // Close ends the S3 server and deletes a temporary directory.
