@@ -1,0 +1,84 @@
+import { limits, upload } from "./upload.js";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+
+// The fragment stays in the browser, so no log has the ticket.
+const ticket = location.hash.slice(1);
+
+// Uploads belong to this guest. The name is kept, so that they continue after a reload.
+const guest = localStorage.guest ??= crypto.randomUUID();
+
+const options = { endpoint: "/uploads/", headers: { Authorization: `Bearer ${ticket}.${guest}` } };
+
+async function start() {
+  try {
+    const { types, max_size: maxSize } = await limits(options);
+    const { Owner, Folder, Count, Ends } = read(ticket);
+    const until = new Date(Ends).toLocaleDateString("en", { dateStyle: "long" });
+    $("#lead").textContent = `They go to ${Owner}, into the folder “${Folder}”. ` +
+      `The link takes ${Count} ${Count === 1 ? "file" : "files"} until ${until}.`;
+    $("#bounds").textContent = `Pictures, videos, PDF and text, up to ${maxSize / 2 ** 20} MiB each`;
+    $("#files").accept = types.join();
+    $("#drop").hidden = false;
+  } catch (error) {
+    $("#problem").textContent = error.message;
+  }
+}
+
+/** Returns the content of a ticket, which follows 32 bytes that only the service can verify. */
+function read(ticket) {
+  const bytes = Uint8Array.from(atob(ticket.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+  return JSON.parse(new TextDecoder().decode(bytes.subarray(32)));
+}
+
+$("#files").onchange = async ({ target }) => {
+  const files = [...target.files];
+  target.value = ""; // so that the same file can be chosen again
+  const outcomes = [];
+  for (const file of files) outcomes.push(await send(file)); // The connection of a phone is narrow.
+  const arrived = outcomes.filter(Boolean).length;
+  $("#status").textContent = `${arrived} of ${files.length} ${files.length === 1 ? "file has" : "files have"} arrived.`;
+};
+
+const phases = {
+  checksum: () => "Reading", sending: (percent) => `${percent} %`, verifying: () => "Verifying", pending: () => "Being inspected",
+};
+
+/** Sends a file and reports whether it has arrived. */
+async function send(file) {
+  const item = $("#file").content.cloneNode(true).firstElementChild;
+  const progress = $("progress", item), outcome = $("p", item);
+  $("b", item).textContent = file.name;
+  progress.setAttribute("aria-label", `Progress of ${file.name}`);
+  $("#sent").append(item);
+  $("#status").textContent = `Sending ${file.name}`;
+  const onProgress = ({ phase, loaded, total }) => {
+    progress.value = loaded / total;
+    outcome.textContent = phases[phase](Math.floor(100 * loaded / total));
+  };
+  try {
+    await retryTaken(() => upload(file, { ...options, onProgress }));
+    outcome.textContent = "Arrived";
+    return true;
+  } catch (error) {
+    outcome.textContent = error.message;
+    outcome.className = "bad";
+    return false;
+  } finally {
+    progress.remove();
+  }
+}
+
+/** Sends a file again if another guest's file has arrived first in its slot. The next grant is for another slot, or says that none is left. */
+async function retryTaken(send) {
+  for (let n = 1; ; n++) {
+    try {
+      return await send();
+    } catch (error) {
+      if (error.code !== "taken" || n === 3) throw error;
+    }
+  }
+}
+
+onhashchange = () => location.reload();
+start();
