@@ -32,6 +32,8 @@ var imports = map[string]string{
 	"context": "context", "hex": "encoding/hex", "http": "net/http", "io": "io", "json": "encoding/json", "os": "os", "slog": "log/slog", "strings": "strings",
 	"testing": "testing", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
+	"attribute": "go.opentelemetry.io/otel/attribute", "codes": "go.opentelemetry.io/otel/codes", "trace": "go.opentelemetry.io/otel/trace",
+	"base64": "encoding/base64", "errors": "errors", "fmt": "fmt",
 	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
 	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
 }
@@ -163,6 +165,18 @@ func TestStartS3(t *testing.T) {
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.Contains(t, string(output), "--- PASS: TestUpload")
+}
+
+// TestPatternsAreTested checks that the blocks of examples/README.md are functions of
+// the package patterns, whose tests run them.
+func TestPatternsAreTested(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(root, "examples", "internal", "patterns", "patterns.go"))
+	require.NoError(t, err)
+	blocks := Blocks(t, filepath.Join(root, "examples", "README.md"), "go")
+	require.Len(t, blocks, 3)
+	for _, block := range blocks {
+		require.Contains(t, string(source), "\n\n"+block)
+	}
 }
 
 // TestBlocksAreFormatted checks that gofmt does not change what people paste.
