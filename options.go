@@ -246,6 +246,11 @@ func WithoutForms() SignerOption {
 // another host or bucket. It does not check constraints that are not in the
 // profile.
 //
+// Some stores reject parts without their own checksum if the Policy has a
+// Checksum. If the profile says so, [Multipart.SignParts] returns a violation,
+// and so do [Multipart.SignPart] without Part.Checksum and the multipart routes
+// of [WithUppy], because Uppy sends no checksums of parts.
+//
 // Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are recognized
 // by their host names, and need no profile.
 func WithProfile(document []byte) SignerOption {
@@ -285,6 +290,13 @@ func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket
 		faults = append(faults, fmt.Errorf("presign: WithProfile: %w", fault))
 	}
 	return faults
+}
+
+// rejectsBareParts reports whether a store is known to reject parts without
+// their own checksum.
+func (o *signerOptions) rejectsBareParts(host string) bool {
+	known := profile.Known(host)
+	return known != nil && known.Profile.RejectsBareParts() || o.profile != nil && o.profile.RejectsBareParts()
 }
 
 // WithLogger sets the logger of the Signer and of its Handlers. The default is

@@ -1,6 +1,7 @@
 package presign_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/profile"
+	"github.com/s3presign/presign/internal/test/s3test"
 )
 
 // profiled is a Signer of a combination of settings.
@@ -181,4 +183,60 @@ func TestKnownProviders(t *testing.T) {
 	require.NoError(t, profiled{forms: true}.sign("https://account.r2.cloudflarestorage.com", "mine", nil))
 	require.ErrorContains(t, profiled{}.sign("https://storage.googleapis.com", "mine", nil), `Google Cloud Storage (S3 interoperability): the store does not enforce "PUT: write once"`)
 	require.NoError(t, profiled{final: true}.sign("https://storage.googleapis.com", "mine", nil))
+}
+
+// TestWithProfileOfBareParts checks that a client gets a clear error before it sends
+// parts without checksums to a store that rejects them.
+func TestWithProfileOfBareParts(t *testing.T) {
+	for _, verdict := range []profile.Verdict{profile.NotOffered, profile.NotEnforced, profile.Enforced} {
+		t.Run(string(verdict), inBubble(func(t *testing.T) {
+			document, err := (&profile.Profile{
+				Format: profile.Format, Host: "s3.test", Bucket: s3test.DefaultBucket, Doctor: "v0.1.0", Date: "2026-11-27",
+				Constraints: map[string]profile.Verdict{profile.BareParts: verdict},
+			}).Encode()
+			require.NoError(t, err)
+			policy := inParts()
+			testBareParts(t, policy, false, document)
+			policy.Checksum = types.ChecksumAlgorithmCrc32c
+			testBareParts(t, policy, verdict != profile.Enforced, document)
+		}))
+	}
+}
+
+func testBareParts(t *testing.T, policy presign.Policy, rejects bool, document []byte) {
+	s := open(t, s3test.New(), policy, presign.WithProfile(document))
+	n, u := newNative(t, s), mount(t, s)
+	body, metadata := large[:partSize], `{"size": "5242880"}`
+	upload := presign.Upload{Owner: "alice", Filename: "a.png", Size: partSize}
+	if policy.Checksum != "" {
+		upload.Checksum = crc(body)
+		metadata = `{"size": "5242880", "checksum": "` + crc(body) + `"}`
+	}
+	m, err := s.StartMultipart(t.Context(), upload)
+	require.NoError(t, err)
+
+	_, one := m.SignPart(t.Context(), presign.Part{Number: 1})
+	_, _, several := m.SignParts(t.Context(), 1, 1)
+	native := n.ask("/parts/sign", map[string]any{"id": m.ID, "first": 1, "last": 1})
+	companion := u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png", "metadata": `+metadata+`}`)
+	if !rejects {
+		require.NoError(t, errors.Join(one, several))
+		require.Equal(t, 200, native.Code, native.Body)
+		require.Equal(t, 200, companion.Code, companion.Body)
+		return
+	}
+	const reason = ": the store rejects parts without their own checksum, according to its profile"
+	want := []string{"checksum required must be set to the CRC32C checksum of each part" + reason}
+	require.Equal(t, want, violations(t, one))
+	require.Equal(t, want, violations(t, several))
+	require.Contains(t, requireProblem(t, native, 422).Message, "checksum must be set to the CRC32C checksum of each part"+reason)
+	require.Contains(t, requireProblem(t, companion, 422).Message, "method must not be multipart for a client that sends no checksums of parts"+reason)
+	require.Len(t, s.uploads(t), 1, "Uppy's upload was not started")
+
+	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1, Checksum: crc(body)})
+	require.NoError(t, err)
+	s.putPart(t, grant, body)
+	object, err := m.Complete(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, crc(body), object.Checksum)
 }

@@ -226,7 +226,10 @@ func newSigner(
 	if o.observer != nil {
 		s.completions.Observe = s.hooks.observeCompletion
 	}
-	s.multiparts = &multipart.Engine{Rules: compiled, Grants: s.grants, Stamps: stamps, Store: store, Completion: s.completions}
+	s.multiparts = &multipart.Engine{
+		Rules: compiled, Grants: s.grants, Stamps: stamps, Store: store, Completion: s.completions,
+		PartChecksums: o.rejectsBareParts(resolved.Host),
+	}
 	return s
 }
 
@@ -745,6 +748,10 @@ func internalParts(parts []Part) []multipart.Part {
 // parts that have arrived. If they exceed the granted size, it aborts the
 // upload and returns a violation. It does not sign more than 100 parts beyond
 // those that have arrived.
+//
+// If the Policy has a Checksum, some stores reject parts without their own
+// checksum. If the profile of [WithProfile] says so, SignPart returns a violation
+// for a part without one.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -764,7 +771,8 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 // SignParts returns the URLs of the parts from first to last, inclusive, and
 // the time at which they expire: up to 10,000 at once if the size of the file
 // is known, otherwise up to 100 beyond those that have arrived. Each URL
-// accepts a PUT without any header except Content-Length.
+// accepts a PUT without any header except Content-Length. It returns a violation
+// if the profile of [WithProfile] says that the store rejects such parts.
 func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
 	numbers, violation := multipart.Numbers(first, last)
 	if violation != nil {

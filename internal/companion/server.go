@@ -120,6 +120,9 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 	if q.metadata, err = Metadata(metadata); err != nil {
 		return 0, nil, malformed("metadata", err)
 	}
+	if v := s.Multiparts.CheckBareParts(); v != nil { // The protocol has no checksum of a part.
+		return 0, nil, v
+	}
 	valid, err := s.accept(c, &q, rules.Multipart)
 	if err != nil {
 		return 0, nil, err

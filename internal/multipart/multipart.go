@@ -50,6 +50,10 @@ type Engine struct {
 	Store      Store
 	Completion *completion.Engine
 
+	// PartChecksums states that the store rejects a part without its own
+	// checksum, if the upload has a checksum algorithm.
+	PartChecksums bool
+
 	progresses progressTable
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (m *Upload) ChecksumHeader() string { return checksum.Header(m.algorithm())
 func (m *Upload) Sign(ctx context.Context, parts []Part) (urls []string, expires time.Time, err error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, expires, err
+	}
+	if v := m.checkBareParts(parts); v != nil {
+		return nil, expires, v
 	}
 	last, err := m.checkParts(parts)
 	if err != nil {
@@ -157,6 +161,27 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 		return 0, v
 	}
 	return size, nil
+}
+
+const noBareParts = "the store rejects parts without their own checksum, according to its profile"
+
+// checkBareParts returns one violation if the store would reject any of the
+// parts because it has no checksum.
+func (m *Upload) checkBareParts(parts []Part) *rules.Violation {
+	algorithm := m.algorithm()
+	if !m.engine.PartChecksums || algorithm == "" || !slices.ContainsFunc(parts, func(p Part) bool { return p.Checksum == "" }) {
+		return nil
+	}
+	return rules.Violate("checksum", rules.CodeRequired, "must be set to the %s checksum of each part: %s", algorithm, noBareParts)
+}
+
+// CheckBareParts returns a violation if the store would reject the parts of
+// every client that sends no checksums of parts. It makes no request.
+func (e *Engine) CheckBareParts() *rules.Violation {
+	if !e.PartChecksums || e.Rules.Checksum == "" {
+		return nil
+	}
+	return rules.Violate("method", rules.CodeUnsupported, "must not be multipart for a client that sends no checksums of parts: %s", noBareParts)
 }
 
 // list returns all parts that the store has, in order. If it has several parts

@@ -36,6 +36,17 @@ func (p *Profile) Check(n Needs) (faults []error) {
 	return faults
 }
 
+// BareParts is the name of the constraint that a store accepts parts without
+// their own checksum in an upload that started with a checksum algorithm.
+const BareParts = "part: parts without their own checksum"
+
+// RejectsBareParts reports whether the store is known to reject parts without
+// their own checksum, either when they are sent or when they are joined.
+func (p *Profile) RejectsBareParts() bool {
+	verdict, known := p.Constraints[BareParts]
+	return known && verdict != Enforced
+}
+
 // A constraint describes when a Signer relies on it, and what to do without it.
 type constraint struct {
 	needed  func(Needs) bool // reports whether it must be enforced; nil if never
@@ -143,7 +154,8 @@ const (
 	smaller     = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain  = "clients must start a new multipart upload if a part failed halfway"
 	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts), because clients " +
-		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty"
+		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty; " +
+		"with this profile, SignParts and Uppy's multipart routes return an error that says so"
 )
 
 // putChecksums, formChecksums and partChecksums list the algorithms of the profile.
