@@ -51,11 +51,23 @@ func (p *patient) around(ctx context.Context, c clock, constraints []Constraint)
 	}
 	found := []Finding{skew(c)}
 	found = append(found, p.cors(ctx, c, signer)...)
-	found = append(found, p.lifecycle(ctx)...)
-	found = append(found, p.versioning(ctx))
+	versioning, versioned := p.versioning(ctx)
+	found = append(found, p.lifecycle(ctx, versioned)...)
+	found = append(found, versioning)
+	found = append(found, p.sharing()...)
 	found = append(found, p.signingRole(ctx, constraints)...)
 	found = append(found, p.storeRole(ctx, signer)...)
 	return found, ctx.Err()
+}
+
+// sharing names what the doctor cannot find out: whether another Signer publishes under
+// the same prefix.
+func (p *patient) sharing() []Finding {
+	if p.final == "" {
+		return nil
+	}
+	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer one of its own: two Signers with different Prefixes that publish under " +
+		p.final + " replace each other's objects under keys that the service chose"}}
 }
 
 // said returns the answer of a store to the SDK, and its text or another error.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,9 +38,6 @@ type location struct {
 
 func (l location) check() error {
 	var faults []error
-	if l.bucket == "" {
-		faults = append(faults, errors.New("-bucket must be set"))
-	}
 	// The library validates its own parameters. Region and credentials do not matter for that.
 	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("none", "none", "")})
 	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final), l.options()...); err != nil {
@@ -50,6 +48,36 @@ func (l location) check() error {
 	}
 	return errors.Join(faults...)
 }
+
+// missingBucket returns the error for a missing -bucket. It names the buckets that the
+// credentials list, if they list any.
+func (l location) missingBucket(ctx context.Context) error {
+	missing := errors.New("-bucket must be set to the name of the bucket to examine; -help lists all flags")
+	client, _, err := l.client(ctx, l.profile, new(listener))
+	if err != nil {
+		return errors.Join(missing, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	out, err := client.ListBuckets(ctx, nil, func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+	if err != nil || len(out.Buckets) == 0 {
+		return missing
+	}
+	var names []string
+	for i, bucket := range out.Buckets {
+		if i == listedBuckets {
+			names = append(names, fmt.Sprintf("and %d more", len(out.Buckets)-i))
+			break
+		}
+		names = append(names, strconv.Quote(aws.ToString(bucket.Name)))
+	}
+	return fmt.Errorf("%w; the credentials list %s", missing, strings.Join(names, ", "))
+}
+
+const (
+	listTime      = 5 * time.Second
+	listedBuckets = 10
+)
 
 func (l location) options() []presign.SignerOption {
 	if l.public == "" {

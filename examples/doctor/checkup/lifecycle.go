@@ -11,17 +11,38 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// lifecycle checks whether rules remove uploads that are never completed.
-func (p *patient) lifecycle(ctx context.Context) []Finding {
+// lifecycle checks whether rules remove uploads that are never completed, and older
+// versions if the bucket keeps them.
+func (p *patient) lifecycle(ctx context.Context, versioned bool) []Finding {
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
-	if err == nil {
-		return p.expiries(out.Rules)
+	var rules []types.LifecycleRule
+	switch answer, text := said(err); {
+	case err == nil:
+		rules = out.Rules
+	case answer.Code != "NoSuchLifecycleConfiguration":
+		return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text +
+			". At a store without rules, call Signer.Sweep from a job"}}
 	}
-	answer, text := said(err)
-	if answer.Code == "NoSuchLifecycleConfiguration" {
-		return p.expiries(nil)
+	found := p.expiries(rules)
+	if versioned && p.final != "" {
+		found = append(found, p.olderVersions(rules))
 	}
-	return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text}}
+	return found
+}
+
+// olderVersions checks the rule for older versions of uploads. A form that is used again
+// stores another version.
+func (p *patient) olderVersions(rules []types.LifecycleRule) Finding {
+	f := Finding{What: "lifecycle: older versions expire", State: Good}
+	switch days := firstDays(rules, p.prefix, olderVersion); days {
+	case 0:
+		f.State, f.Detail = Missing, "no rule removes them under "+p.prefix+", and a form that is used 50 times stores 50 versions"
+	case olderDays:
+		f.Detail = "after 1 day"
+	default:
+		f.State, f.Detail = Info, fmt.Sprintf("after %d days; one day is enough, and a form that is used 50 times stores 50 versions", days)
+	}
+	return f
 }
 
 // needDays is how long an upload can be completed: 7 days and one more.
@@ -78,6 +99,14 @@ func expiration(rule types.LifecycleRule) *int32 {
 	return rule.Expiration.Days
 }
 
+// olderVersion returns the days after which a rule removes all older versions.
+func olderVersion(rule types.LifecycleRule) *int32 {
+	if older := rule.NoncurrentVersionExpiration; older != nil && aws.ToInt32(older.NewerNoncurrentVersions) == 0 {
+		return older.NoncurrentDays
+	}
+	return nil
+}
+
 func aborts(rule types.LifecycleRule) *int32 {
 	if rule.AbortIncompleteMultipartUpload == nil {
 		return nil
@@ -98,19 +127,20 @@ func scope(rule types.LifecycleRule) (prefix string, all bool) {
 	return aws.ToString(f.Prefix), true
 }
 
-func (p *patient) versioning(ctx context.Context) Finding {
-	f := Finding{What: "versioning", State: Info}
+// versioning reports whether the bucket keeps versions.
+func (p *patient) versioning(ctx context.Context) (f Finding, versioned bool) {
+	f = Finding{What: "versioning", State: Info}
 	out, err := p.store.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &p.bucket})
 	switch {
 	case err != nil:
 		_, text := said(err)
 		f.State, f.Detail = Unknown, "the store does not return it: "+text
 	case out.Status == types.BucketVersioningStatusEnabled:
-		f.Detail = "on: completion pins versions; the lifecycle rule needs NoncurrentVersionExpiration"
+		f.Detail = "on: completion pins versions"
 	case out.Status == types.BucketVersioningStatusSuspended:
 		f.Detail = "suspended: completion pins ETags"
 	default:
 		f.Detail = "off: completion pins ETags"
 	}
-	return f
+	return f, err == nil && out.Status == types.BucketVersioningStatusEnabled
 }

@@ -57,3 +57,30 @@ func TestLifecycle(t *testing.T) {
 	p.final = ""
 	require.Equal(t, Info, p.expiries(nil)[0].State)
 }
+
+// TestOlderVersions checks which rules remove older versions of uploads, and that the
+// document to paste has such a rule.
+func TestOlderVersions(t *testing.T) {
+	p := &patient{prefix: "incoming/", final: "files/"}
+	rule := func(prefix string, days, newer int32) types.LifecycleRule {
+		return types.LifecycleRule{
+			Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
+			NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: &days, NewerNoncurrentVersions: &newer},
+		}
+	}
+	for name, c := range map[string]struct {
+		rules []types.LifecycleRule
+		want  State
+	}{
+		"none":           {nil, Missing},
+		"one day":        {[]types.LifecycleRule{rule("incoming/", 1, 0)}, Good},
+		"ten days":       {[]types.LifecycleRule{rule("", 10, 0)}, Info},
+		"another prefix": {[]types.LifecycleRule{rule("files/", 1, 0)}, Missing},
+		"some are kept":  {[]types.LifecycleRule{rule("incoming/", 1, 50)}, Missing},
+	} {
+		require.Equal(t, c.want, p.olderVersions(c.rules).State, name)
+	}
+	documents := p.paste(&Report{Around: []Finding{p.olderVersions(nil)}})
+	require.Len(t, documents, 1)
+	require.Contains(t, string(documents[0].Content), `"NoncurrentVersionExpiration":{"NoncurrentDays":1}`)
+}

@@ -52,7 +52,9 @@ type (
 const (
 	// keepDays is how long uploads are kept: completion has 7 days and one, and there
 	// are two to spare.
-	keepDays      = 10
+	keepDays = 10
+	// olderDays is how long older versions of uploads are kept. No completion needs them.
+	olderDays     = 1
 	policyVersion = "2012-10-17"
 )
 
@@ -73,7 +75,7 @@ func (p *patient) paste(r *Report) (documents []Document) {
 		put("CORS, in place of all rules there are", "put-bucket-cors", "--cors-configuration file://cors.json", p.corsRules())
 	}
 	const lifecycle, file = "put-bucket-lifecycle-configuration", "--lifecycle-configuration file://lifecycle.json"
-	if missing("lifecycle: uploads") {
+	if missing("lifecycle: uploads") || missing("lifecycle: older versions") {
 		put("Lifecycle: uploads expire, in place of all rules there are", lifecycle, file, lifecycleRules{p.uploadRules()})
 	}
 	switch {
@@ -125,7 +127,7 @@ func (p *patient) uploadRules() []lifecycleRule {
 		return nil
 	}
 	uploads := lifecycleRule{
-		ID: "uploads", Status: "Enabled", Expiration: &days{keepDays}, NoncurrentVersionExpiration: &noncurrent{keepDays},
+		ID: "uploads", Status: "Enabled", Expiration: &days{keepDays}, NoncurrentVersionExpiration: &noncurrent{olderDays},
 	}
 	uploads.Filter.Prefix = p.prefix
 	return []lifecycleRule{uploads}

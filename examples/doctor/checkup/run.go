@@ -66,11 +66,13 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 	if err := where.check(); err != nil {
 		return notFoundOut, err
 	}
-	if flags.NArg() > 0 {
+	switch {
+	case flags.NArg() > 0:
 		return notFoundOut, fmt.Errorf("arguments must be flags, got %q", flags.Arg(0))
-	}
-	if how.profile && how.report {
+	case how.profile && how.report:
 		return notFoundOut, errors.New("-json and -report must not be set together")
+	case where.bucket == "":
+		return notFoundOut, plain(where.missingBucket(ctx))
 	}
 	p, err := where.open(ctx)
 	if err != nil {

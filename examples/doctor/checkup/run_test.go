@@ -108,7 +108,8 @@ func TestArguments(t *testing.T) {
 		want string
 	}{
 		"unreachable": {[]string{"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"}, "the store does not answer: dial tcp"},
-		"no bucket":   {[]string{"-endpoint", gone.URL}, "-bucket must be set"},
+		"no bucket":   {[]string{"-endpoint", gone.URL, "-region", "eu-central-1"}, "-bucket must be set to the name of the bucket to examine; -help lists all flags"},
+		"nothing":     {nil, "-bucket must be set to the name of the bucket to examine; -help lists all flags\n-region or AWS_REGION must be set"},
 		"no region":   {[]string{"-bucket", "any"}, "-region or AWS_REGION must be set"},
 		"prefix":      {[]string{"-bucket", "any", "-prefix", "/incoming/"}, "/incoming/"},
 		"final":       {[]string{"-bucket", "any", "-prefix", "x/", "-final", "x/y/"}, "FinalPrefix"},
@@ -129,6 +130,40 @@ func TestArguments(t *testing.T) {
 	code, err := Run(t.Context(), []string{"-help"}, io.Discard, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, healthy, code)
+}
+
+// TestMissingBucket checks that the doctor names the buckets to choose from.
+func TestMissingBucket(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
+	const missing = "-bucket must be set to the name of the bucket to examine; -help lists all flags"
+	for name, c := range map[string]struct {
+		buckets int
+		status  int
+		want    string
+	}{
+		"two": {2, http.StatusOK, missing + `; the credentials list "bucket-1", "bucket-2"`},
+		"many": {12, http.StatusOK, missing + `; the credentials list "bucket-1", "bucket-2", "bucket-3", "bucket-4", "bucket-5", ` +
+			`"bucket-6", "bucket-7", "bucket-8", "bucket-9", "bucket-10", and 2 more`},
+		"none":      {0, http.StatusOK, missing},
+		"forbidden": {2, http.StatusForbidden, missing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				require.Equal(t, "/", r.URL.Path)
+				w.WriteHeader(c.status)
+				fmt.Fprint(w, "<ListAllMyBucketsResult><Buckets>")
+				for i := range c.buckets {
+					fmt.Fprintf(w, "<Bucket><Name>bucket-%d</Name></Bucket>", i+1)
+				}
+				fmt.Fprint(w, "</Buckets></ListAllMyBucketsResult>")
+			}))
+			defer store.Close()
+			code, err := Run(t.Context(), []string{"-endpoint", store.URL, "-region", "us-east-1"}, io.Discard, io.Discard)
+			require.Equal(t, notFoundOut, code)
+			require.EqualError(t, err, c.want)
+		})
+	}
 }
 
 // TestInterrupted checks that an interrupted examination removes what it uploaded.

@@ -79,6 +79,8 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 // evidence is what the cases of one constraint showed.
 type evidence struct {
 	refusals, acceptances, honest answers // what the store answered
+	rejected                      answers // to honest requests
+	failed                        answers // how completion failed after the store had accepted honest requests
 	lost                          answers // headers of honest uploads
 	tried, refused                int     // cases; honest ones that were refused
 }
@@ -99,7 +101,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced, profile.WayOut(name, profile.NotEnforced)
 	case e.refused > 0:
 		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered, profile.WayOut(name, profile.NotOffered)
-		c.Note = "an honest request is refused"
+		c.Note = e.refusal()
 	case len(c.Unknown) > 0:
 		c.Verdict, c.Found = Unproven, ""
 	}
@@ -113,7 +115,9 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	}
 	c.notes(first, e)
 	switch {
-	case c.Verdict == NotOffered, first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.refusals) == 0:
+	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered:
+		c.Answers = e.rejected
+	case first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.refusals) == 0:
 		c.Answers = e.honest
 	case len(e.acceptances) > 0:
 		c.Answers = e.acceptances
@@ -153,7 +157,11 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		c.Unknown = append(c.Unknown, r.Case.Name+": it fails with "+shown.Answer+", which does not say that it is refused")
 	case r.HonestRefused:
 		e.refused++
-		e.honest.add(shown.Answer)
+		if r.Answer.Accepted() {
+			e.failed.add(oneLine(r.Broken))
+		} else {
+			e.rejected.add(shown.Answer)
+		}
 	case broken != "":
 		shown.Broken = broken
 		e.acceptances.add(shown.Answer)
@@ -169,6 +177,14 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		}
 	}
 	return shown
+}
+
+// refusal says why honest uploads are not offered.
+func (e *evidence) refusal() string {
+	if len(e.rejected) == 0 && len(e.failed) > 0 {
+		return "honest requests are accepted, but " + strings.Join(e.failed, ", ")
+	}
+	return "an honest request is refused"
 }
 
 // notes adds what is worth knowing beside the verdict.

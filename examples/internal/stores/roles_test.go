@@ -174,16 +174,22 @@ func indexOf(documents []checkup.Document, title string) int {
 func TestPaste(t *testing.T) {
 	s := servers()["ceph"](t)
 	s.createBucket(t, "paste")
+	_, err := s.client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: aws.String("paste"), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	require.NoError(t, err)
 	flags := []string{"-bucket", "paste", "-origin", "https://shop.example", "-report"}
 	var r checkup.Report
 	require.NoError(t, json.Unmarshal([]byte(s.examine(t, 1, flags...)), &r))
-	for _, what := range []string{"CORS: PUT", "CORS: form with progress", "CORS: ETag exposed", "lifecycle: uploads expire", "lifecycle: parts expire"} {
+	for _, what := range []string{
+		"CORS: PUT", "CORS: form with progress", "CORS: ETag exposed",
+		"lifecycle: uploads expire", "lifecycle: parts expire", "lifecycle: older versions expire",
+	} {
 		require.Equal(t, checkup.Missing, states(r)[what], what)
 	}
 	for _, d := range r.Paste {
 		var cors types.CORSConfiguration
 		var lifecycle types.BucketLifecycleConfiguration
-		var err error
 		switch {
 		case strings.HasPrefix(d.Title, "CORS"):
 			require.NoError(t, json.Unmarshal(d.Content, &cors))
