@@ -84,6 +84,9 @@ type Policy struct {
 	// FinalPrefix is where Complete publishes uploads that it has verified,
 	// under the rest of their key. It must end in "/" and must not overlap
 	// Prefix. No grant reaches it. If it is empty, uploads stay where they are.
+	// Signers with different Prefixes need different FinalPrefixes: keys that the
+	// service chose would otherwise collide, and with Replace one Signer would
+	// replace the other's objects.
 	FinalPrefix string
 
 	// Types holds the media types that may be uploaded: "image/png",

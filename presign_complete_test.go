@@ -513,6 +513,32 @@ func TestFixedKeys(t *testing.T) {
 	}
 }
 
+// TestSignersWithOneFinalPrefix checks what SECURITY says of two Signers that publish
+// under one prefix: with Replace, one replaces the other's object under a fixed key.
+func TestSignersWithOneFinalPrefix(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		store, other := s3test.New(), append(bytes.Clone(png), 1)
+		policy := final()
+		policy.Replace = replace
+		first := open(t, store, policy)
+		policy.Prefix = "elsewhere/"
+		second := open(t, store, policy)
+		first.upload(t, presign.Upload{Key: "incoming/avatar.png"}, false, png, nil)
+		second.upload(t, presign.Upload{Key: "elsewhere/avatar.png"}, false, other, nil)
+		_, err := first.CompleteForAnyOwner(t.Context(), "incoming/avatar.png")
+		require.NoError(t, err)
+		_, err = second.CompleteForAnyOwner(t.Context(), "elsewhere/avatar.png")
+		stored, _ := store.Object(s3test.DefaultBucket, "published/avatar.png")
+		if replace {
+			require.NoError(t, err)
+			require.Equal(t, other, stored.Body)
+		} else {
+			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, png, stored.Body)
+		}
+	}
+}
+
 // TestOtherPolicy checks that another Signer with the same prefixes completes
 // only uploads that its own Policy allows, and replaces only objects that the
 // grant may replace.

@@ -67,7 +67,7 @@ func (p *patient) sharing() []Finding {
 		return nil
 	}
 	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer one of its own: two Signers with different Prefixes that publish under " +
-		p.final + " replace each other's objects under keys that the service chose"}}
+		p.final + " share the keys that the service chose, and with Policy.Replace they replace each other's objects"}}
 }
 
 // said returns the answer of a store to the SDK, and its text or another error.

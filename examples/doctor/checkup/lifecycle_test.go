@@ -84,3 +84,11 @@ func TestOlderVersions(t *testing.T) {
 	require.Len(t, documents, 1)
 	require.Contains(t, string(documents[0].Content), `"NoncurrentVersionExpiration":{"NoncurrentDays":1}`)
 }
+
+// TestSharing checks that the doctor warns of Signers that share a FinalPrefix.
+func TestSharing(t *testing.T) {
+	p := &patient{prefix: "incoming/", final: "files/"}
+	require.Contains(t, p.sharing()[0].Detail, "publish under files/ share the keys that the service chose")
+	p.final = ""
+	require.Empty(t, p.sharing())
+}

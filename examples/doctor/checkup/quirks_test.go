@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,23 +93,34 @@ func ignoring() quirk { // R2
 	}
 }
 
-// bareParts takes only parts with a checksum for uploads that were begun with one.
-func bareParts() quirk { // R8
+// bareParts takes only parts with a checksum for uploads that were begun with one. If late,
+// it takes all parts, and rejects the completion.
+func bareParts(late bool) quirk { // R8
 	var mu sync.Mutex
-	with := make(map[string]bool) // paths
+	with, bare := make(map[string]bool), make(map[string]bool) // paths
 	return func(r *http.Request) *http.Response {
 		mu.Lock()
 		defer mu.Unlock()
-		if r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
+		query := r.URL.Query()
+		switch {
+		case r.Method == http.MethodPost && query.Has("uploads"):
 			with[r.URL.Path] = r.Header.Get("x-amz-checksum-algorithm") != ""
-			return nil
-		}
-		if r.Method == http.MethodPut && r.URL.Query().Has("partNumber") && with[r.URL.Path] && !strings.Contains(r.URL.RawQuery, "x-amz-checksum-") &&
-			r.Header.Get("x-amz-checksum-crc32") == "" && r.Header.Get("x-amz-checksum-crc32c") == "" && r.Header.Get("x-amz-checksum-crc64nvme") == "" {
-			return answer(http.StatusBadRequest, "InvalidArgument")
+		case r.Method == http.MethodPost && query.Has("uploadId") && bare[r.URL.Path]:
+			return answer(http.StatusBadRequest, "InvalidPart")
+		case r.Method == http.MethodPut && query.Has("partNumber") && with[r.URL.Path] && !hasChecksum(r):
+			bare[r.URL.Path] = late
+			if !late {
+				return answer(http.StatusBadRequest, "InvalidArgument")
+			}
 		}
 		return nil
 	}
+}
+
+// hasChecksum reports whether a part has a checksum of its own.
+func hasChecksum(r *http.Request) bool {
+	return strings.Contains(r.URL.RawQuery, "x-amz-checksum-") || r.Header.Get("x-amz-checksum-crc32") != "" ||
+		r.Header.Get("x-amz-checksum-crc32c") != "" || r.Header.Get("x-amz-checksum-crc64nvme") != ""
 }
 
 // minIO is the name and the lifecycle rules of MinIO, which has none.
@@ -150,7 +162,8 @@ func TestQuirks(t *testing.T) {
 			}
 			return nil
 		}}, nil, []string{"completion: write once on copy"}},
-		"R8: parts need a checksum": {[]quirk{bareParts()}, []string{"part: parts without their own checksum"}, nil},
+		"R8: parts need a checksum":              {[]quirk{bareParts(false)}, []string{"part: parts without their own checksum"}, nil},
+		"R8: parts need a checksum to be joined": {[]quirk{bareParts(true)}, []string{"part: parts without their own checksum"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, left, err := examineQuirks(t, nil, c.quirks...)
@@ -170,6 +183,18 @@ func TestQuirks(t *testing.T) {
 			require.True(t, r.Enforced)
 		})
 	}
+}
+
+// TestAcceptedButNotCompleted checks that no accepted request is shown as the reason
+// why something is not offered.
+func TestAcceptedButNotCompleted(t *testing.T) {
+	r, _, err := examineQuirks(t, nil, bareParts(true))
+	require.NoError(t, err)
+	i := slices.IndexFunc(r.Constraints, func(c Constraint) bool { return c.name() == profile.BareParts })
+	row := r.Constraints[i]
+	require.Empty(t, row.Answers)
+	require.Contains(t, row.Note, "honest requests are accepted, but completion refused it: ")
+	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
 
 // once is a store that does not replace a part by other bytes.
@@ -271,7 +296,7 @@ func TestDiagnose(t *testing.T) {
 
 // TestOneScreen examines a store like MinIO as a new user would.
 func TestOneScreen(t *testing.T) {
-	r, left, err := examineQuirks(t, nil, secondLife(), ignoring(), minIO(), bareParts())
+	r, left, err := examineQuirks(t, nil, secondLife(), ignoring(), minIO(), bareParts(false))
 	require.NoError(t, err)
 	require.NoError(t, left)
 	var printed bytes.Buffer
