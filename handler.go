@@ -489,7 +489,7 @@ func (h *Handler) abort(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	c.Kind = "aborted"
-	return http.StatusOK, struct{}{}, m.Abort(c.Request.Context())
+	return http.StatusOK, struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context())) // Clients that cancel often leave at once.
 }
 
 // complete serves POST /complete.

@@ -238,6 +238,25 @@ func TestNativeCompleteConflicts(t *testing.T) {
 	require.Equal(t, finalKey(m.Key), object.Key)
 }
 
+// TestAbortOutlastsClient checks that an upload is aborted although its client leaves before
+// the response, as a page does that is closed.
+func TestAbortOutlastsClient(t *testing.T) {
+	s := open(t, s3test.New(), inParts())
+	n, u := newNative(t, s), mount(t, s)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	m := n.start(map[string]any{"size": len(large)})
+	native := httptest.NewRequestWithContext(left, "POST", "/abort", strings.NewReader(`{"id": "`+m.ID+`"}`))
+	native.Header.Set("Content-Type", "application/json")
+	native.Header.Set("X-User", "alice")
+	started := u.start(t, "a.png", nil)
+	require.Len(t, s.uploads(t), 2)
+	n.handler.ServeHTTP(httptest.NewRecorder(), native)
+	require.Len(t, s.uploads(t), 1)
+	u.handler.ServeHTTP(httptest.NewRecorder(), u.request("DELETE", u.path(started, "", ""), "").WithContext(left))
+	require.Empty(t, s.uploads(t))
+}
+
 // TestNativeOwners checks that no route does anything to another owner's upload
 // or reveals that it exists.
 func TestNativeOwners(t *testing.T) {

@@ -276,7 +276,7 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 // abort is DELETE multipart/{id}.
 func abort(m *multipart.Upload, c *route.Call) (any, error) {
 	c.Kind = "aborted"
-	return struct{}{}, m.Abort(c.Request.Context())
+	return struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context())) // Clients that cancel often leave at once.
 }
 
 func malformed(field string, err error) error {
