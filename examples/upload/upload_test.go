@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
@@ -210,16 +214,32 @@ func TestTaken(t *testing.T) {
 	require.Equal(t, "taken", got.Code)
 }
 
-// expired holds a request until its signature has expired.
+// expired holds a request until its signature, or the policy of its form, has expired.
 func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	signed, timeErr := time.Parse("20060102T150405Z", r.URL.Query().Get("X-Amz-Date"))
 	seconds, secondsErr := strconv.Atoi(r.URL.Query().Get("X-Amz-Expires"))
+	end := signed.Add(time.Duration(seconds) * time.Second)
+	if r.Method == http.MethodPost {
+		end, timeErr, secondsErr = expiryOfForm(r.Header.Get("Content-Type"), body), nil, nil
+	}
 	if err == nil && timeErr == nil && secondsErr == nil {
-		<-time.After(time.Until(signed.Add(time.Duration(seconds)*time.Second + 1100*time.Millisecond)))
+		<-time.After(time.Until(end.Add(1100 * time.Millisecond)))
 	}
 	return false
+}
+
+// expiryOfForm returns when the policy of a form ends.
+func expiryOfForm(contentType string, body []byte) time.Time {
+	var policy struct{ Expiration time.Time }
+	_, parameters, _ := mime.ParseMediaType(contentType)
+	form, err := multipart.NewReader(bytes.NewReader(body), parameters["boundary"]).ReadForm(64 << 20)
+	if err == nil {
+		encoded, _ := base64.StdEncoding.DecodeString(form.Value["policy"][0])
+		_ = json.Unmarshal(encoded, &policy)
+	}
+	return policy.Expiration
 }
 
 // TestExpiredGrant checks that grants and URLs of parts are renewed when they

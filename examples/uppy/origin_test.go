@@ -89,7 +89,8 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	upload, key := "/uploads/s3/multipart/"+begun.UploadID, "?key="+url.QueryEscape(begun.Key)
 	paths = []string{"/uploads/s3/params?filename=a.pdf&type=application/pdf", upload + key, upload + "/1" + key, upload + "/batch" + key + "&partNumbers=1"}
 
-	n.Page = browser.Open(t, "blocked by CORS policy")
+	n.Page = browser.Open(t)
+	n.Page.Tolerate("blocked by CORS policy")
 	n.Do(chromedp.Navigate(n.own + "/login"))
 	return n, paths
 }

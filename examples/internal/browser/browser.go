@@ -28,13 +28,43 @@ import (
 
 // Page is a page in a headless Chromium.
 type Page struct {
-	t   *testing.T
-	ctx context.Context
+	t      *testing.T
+	ctx    context.Context
+	faults *faults
+}
+
+// faults is what a page has thrown or reported.
+type faults struct {
+	mu        sync.Mutex
+	texts     []string
+	tolerated []string
+}
+
+func (f *faults) add(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.texts = append(f.texts, text)
+}
+
+// unexpected returns the faults that the test does not tolerate.
+func (f *faults) unexpected() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(f.texts), func(text string) bool {
+		return slices.ContainsFunc(f.tolerated, func(part string) bool { return strings.Contains(text, part) })
+	})
+}
+
+// Tolerate lets the page report texts that contain part.
+func (p *Page) Tolerate(part string) {
+	p.faults.mu.Lock()
+	defer p.faults.mu.Unlock()
+	p.faults.tolerated = append(p.faults.tolerated, part)
 }
 
 // Open starts a Chromium until the test ends, with a window of 1280 pixels. Errors that its page throws or reports fail
-// the test, except errors of the network and those that contain an expected text. Without a Chromium the test is skipped.
-func Open(t *testing.T, expected ...string) *Page {
+// the test, except errors of the network and those that the test tolerates. Without a Chromium the test is skipped.
+func Open(t *testing.T) *Page {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -63,28 +93,19 @@ func Open(t *testing.T, expected ...string) *Page {
 	ctx, _ = chromedp.NewContext(ctx)
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits, so that the profile can be removed
 
-	var mu sync.Mutex
-	var faults []string
+	p := &Page{t, ctx, new(faults)}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
-		mu.Lock()
-		defer mu.Unlock()
 		switch event := event.(type) {
 		case *runtime.EventExceptionThrown:
-			faults = append(faults, fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
+			p.faults.add(fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
 		case *log.EventEntryAdded:
 			// The network reports every 403, and what is cleared for Clear-Site-Data is information.
-			isExpected := slices.ContainsFunc(expected, func(text string) bool { return strings.Contains(event.Entry.Text, text) })
-			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo && !isExpected {
-				faults = append(faults, event.Entry.Text)
+			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
+				p.faults.add(event.Entry.Text)
 			}
 		}
 	}))
-	t.Cleanup(func() {
-		mu.Lock()
-		defer mu.Unlock()
-		require.Empty(t, faults)
-	})
-	p := &Page{t, ctx}
+	t.Cleanup(func() { require.Empty(t, p.faults.unexpected()) })
 	p.Do(chromedp.EmulateViewport(1280, 900))
 	return p
 }
@@ -123,13 +144,13 @@ func descendants(pid int) (found []int) {
 }
 
 // With returns the page for a test of its own.
-func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx} }
+func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx, p.faults} }
 
 // OpenTab opens another tab with the same cookies. The returned function closes it.
 func (p *Page) OpenTab() (tab *Page, closeTab func()) {
 	p.t.Helper()
 	ctx, _ := chromedp.NewContext(p.ctx)
-	tab = &Page{p.t, ctx}
+	tab = &Page{p.t, ctx, p.faults}
 	tab.Do(chromedp.EmulateViewport(1280, 900))
 	return tab, func() {
 		p.t.Helper()
@@ -140,7 +161,9 @@ func (p *Page) OpenTab() (tab *Page, closeTab func()) {
 // Do takes steps.
 func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	require.NoError(p.t, chromedp.Do(p.ctx, steps...))
+	for _, step := range steps {
+		require.NoError(p.t, inContext(func() error { return chromedp.Do(p.ctx, step) }))
+	}
 }
 
 // Run takes a step that returns something.
@@ -154,9 +177,23 @@ func Run[T any](p *Page, step chromedp.Action[T]) T {
 // Evaluate returns what a script does.
 func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
-	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](script, options...))
-	require.NoError(p.t, err, script)
+	var v T
+	require.NoError(p.t, inContext(func() (err error) {
+		v, err = chromedp.Run(p.ctx, chromedp.Evaluate[T](script, options...))
+		return err
+	}), script)
 	return v
+}
+
+// inContext takes a step again if the page that it was meant for was replaced by the page
+// that is being loaded. Such a step has done nothing.
+func inContext(step func() error) error {
+	for range 99 {
+		if err := step(); err == nil || !strings.Contains(err.Error(), "Cannot find context with specified id") {
+			return err
+		}
+	}
+	return step()
 }
 
 // Call sends a command of the DevTools protocol.
