@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -16,13 +17,15 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestTable has every figure of every contender printed. What they are is for no test to judge.
+// TestTable checks that the table has every figure of every contender, and the
+// plots those of the libraries. It does not judge the figures.
 func TestTable(t *testing.T) {
 	var printed strings.Builder
-	require.NoError(t, run(t.Context(), []string{"-quick"}, &printed))
+	dir := t.TempDir()
+	require.NoError(t, run(t.Context(), []string{"-quick", "-plots", dir}, &printed))
 	t.Log("\n" + printed.String())
 
-	const one, three, four = "1000", "1110", "1111" // of the contenders have a figure
+	const one, three, four = "1000", "1110", "1111" // the contenders that have a figure
 	figures := map[string]string{
 		"PUT: CPU time": three, "form: CPU time": three, "part, of 10,000: CPU time": three,
 		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
@@ -53,7 +56,7 @@ func TestTable(t *testing.T) {
 			}
 			figure, err := strconv.ParseFloat(strings.Fields(cell)[0], 64)
 			require.NoError(t, err, line)
-			if !strings.Contains(line, "locks") { // for which nothing may have waited
+			if !strings.Contains(line, "locks") { // Possibly no goroutine has waited for a lock.
 				require.Positive(t, figure, line)
 			}
 		}
@@ -61,10 +64,19 @@ func TestTable(t *testing.T) {
 	}
 	require.Empty(t, figures)
 	require.Contains(t, printed.String(), " cores, go1.")
+
+	plotted := readFigures(t, dir)
+	require.Len(t, plotted.Grants, 3)
+	for _, group := range plotted.Grants {
+		for _, contender := range []string{ours, theSDK, theMinIO} {
+			require.Positive(t, group.Times[contender], group.Kind)
+			require.Contains(t, printed.String(), fmt.Sprintf(" %.3g µs ", group.Times[contender]), group.Kind)
+		}
+	}
 }
 
-// TestSameGrants: what is compared is the same. A real store admits of each contender's grants the upload that was asked
-// for, and refuses others.
+// TestSameGrants checks that the contenders make the same grants: a real store
+// accepts the upload that was asked for, and rejects others.
 func TestSameGrants(t *testing.T) {
 	b, err := open(t.Context())
 	require.NoError(t, err)

@@ -3,6 +3,9 @@
 // many bytes.
 //
 //	go run -C examples ./bench
+//	go run -C examples ./bench -plots bench
+//
+// The second command also writes the plots of README.md, and the figures that they show.
 //
 // All of them grant the same upload: one file of one name, type, exact size and
 // metadata, under a random key, for 15 minutes. The credentials have a session
@@ -59,6 +62,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags.DurationVar(&e.slice, "slice", 15*time.Millisecond, "`time` for one contender")
 	flags.IntVar(&e.rounds, "rounds", 12, "in each of which all services are measured once, over HTTP")
 	flags.IntVar(&e.requests, "requests", 8000, "to one service")
+	plots := flags.String("plots", "", "`directory` for the plots and their figures")
 	inHaste := flags.Bool("quick", false, "check that it works; the figures have no meaning")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
@@ -78,6 +82,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "%s\n\n%s; medians of %d slices of %v, and over HTTP of %d rounds of %d requests\n",
 		rows, machine(), e.slices, e.slice, e.rounds, e.requests)
+	if *plots != "" {
+		return writePlots(*plots, rows.figures())
+	}
 	return nil
 }
 

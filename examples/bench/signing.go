@@ -16,6 +16,9 @@ type task struct {
 	call      func() error
 }
 
+// cpuSuffix ends the names of rows with a CPU time.
+const cpuSuffix = ": CPU time"
+
 // signing measures the libraries by themselves, on one core.
 func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 	puts, forms, parts, err := b.tasks(ctx)
@@ -41,7 +44,7 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 			return nil, err
 		}
 		rows = append(rows,
-			row{kind.what + ": CPU time", microseconds, times, []ratio{
+			row{kind.what + cpuSuffix, microseconds, times, []ratio{
 				{theSDK, ours, "as fast as the SDK"}, {theMinIO, ours, "as minio-go"},
 			}},
 			row{kind.what + ": allocations", count, allocations, nil})

@@ -1,0 +1,89 @@
+package main
+
+// A lane is one way to complete an upload: its requests to the store, by the
+// request that each of them follows.
+type lane struct {
+	title    string
+	requests []storeRequest
+}
+
+// A storeRequest starts when Turn requests have ended, one after another. The
+// client has its answer before a late one.
+type storeRequest struct {
+	Operation, Key string
+	Turn           int
+	Late           bool
+}
+
+// The keys of a completion.
+const (
+	uploadKey = "upload"
+	finalKey  = "final"
+)
+
+// completions are the lanes of the plot. The first one is the sequence of the
+// first design. TestCompletionsMatchPlot compares the others with the requests
+// that are made.
+var completions = []lane{
+	{"before: 9 requests, one after another", inTurn(
+		"HEAD", finalKey, "HEAD", uploadKey, "GET", uploadKey, "HEAD", finalKey, "COPY", finalKey,
+		"HEAD", finalKey, "HEAD", finalKey, "GET", finalKey, "DELETE", uploadKey,
+	)},
+	{"now: 5 requests, 3 of them until the answer", []storeRequest{
+		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
+		{"COPY", finalKey, 1, false}, {"GET", finalKey, 2, false}, {"DELETE", uploadKey, 3, true},
+	}},
+	{"now, at AWS: 4 requests, 2 of them until the answer", []storeRequest{
+		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
+		{"COPY", finalKey, 1, false}, {"DELETE", uploadKey, 2, true},
+	}},
+}
+
+// inTurn returns requests that follow one another, from pairs of an operation
+// and a key.
+func inTurn(pairs ...string) []storeRequest {
+	var requests []storeRequest
+	for i := 0; i < len(pairs); i += 2 {
+		requests = append(requests, storeRequest{pairs[i], pairs[i+1], i / 2, false})
+	}
+	return requests
+}
+
+// plotCompletions returns an SVG picture of lanes. Each request has the same
+// width, and time runs from left to right.
+func plotCompletions(lanes []lane) string {
+	const left, width, height, gap = 24, 74, 34, 4
+	p := new(picture)
+	p.text(left, 32, "title", "A completion's requests to the store, over time")
+	y := 60
+	for _, l := range lanes {
+		p.text(left, y, "", l.title)
+		y += 12
+		rows := make(map[int]int) // by turn
+		deepest, answer := 1, 0
+		for _, r := range l.requests {
+			class, letters := "own", "inverse"
+			if r.Late {
+				class, letters = "late", "middle"
+			} else {
+				answer = max(answer, r.Turn+1)
+			}
+			x, top := left+r.Turn*width, y+rows[r.Turn]*(height+gap)
+			if r.Late {
+				x += gap * 2 // room for the line of the answer
+			}
+			p.box(x, top, width-gap, height, class)
+			p.text(x+(width-gap)/2, top+15, letters, r.Operation)
+			p.text(x+(width-gap)/2, top+28, letters, r.Key)
+			rows[r.Turn]++
+			deepest = max(deepest, rows[r.Turn])
+		}
+		bottom := y + deepest*(height+gap) - gap
+		x := left + answer*width
+		p.line(x, y-4, bottom+4)
+		p.text(x+4, bottom+14, "answer", "the client has its answer")
+		y = bottom + 46
+	}
+	p.text(left, y-12, "note", "Each box is one request and takes as long as every other one. Boxes in one column run at once.")
+	return p.svg(left+9*width+160, y+4, "Requests of a completion: nine in a row before, three steps now, two at AWS")
+}
