@@ -3,10 +3,11 @@
 //
 //	go run -C examples ./mount
 //
-// It starts an S3 server, creates two users, and prints curl commands to log in
-// and to upload. With -bucket, the files go to a bucket of yours, with the
-// credentials, region and endpoint of the AWS configuration.
+// It starts an S3 server, creates two users, and prints the address of a page, and
+// curl commands that log in and upload. With -bucket, the files go to a bucket of
+// yours, with the credentials, region and endpoint of the AWS configuration.
 //
+//	GET /             shows a page to log in and to upload
 //	POST /login       starts a session: user and password, as a form
 //	POST /logout
 //	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's last one
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("mount", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:8081", "`address` of the service")
 	page := flags.String("origin", "http://127.0.0.1:3000",
-		"`origin` of the web pages that use the service; of the same site, or browsers keep the cookie back")
+		"`origin` of other pages that may use the service, of the same site")
 	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
@@ -68,6 +69,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer listener.Close()
+	origin := "http://" + listener.Addr().String()
 	var client *s3.Client
 	var waits []func() error
 	if *bucket == "" {
@@ -77,7 +79,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 		defer server.Close()
-		if err := server.CreateBucket(ctx, *bucket, *page); err != nil {
+		if err := server.CreateBucket(ctx, *bucket, origin, *page); err != nil {
 			return err
 		}
 		waits = append(waits, server.Wait)
@@ -99,14 +101,26 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      6 * time.Minute, // a completion may take five
+		WriteTimeout:      30 * time.Second, // The Handler answers within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-	fmt.Fprintf(stdout, "Log in as alice, and upload:\n\n%s\n\nBob's password is %s.\n\nCtrl-C stops.\n",
-		curl("http://"+listener.Addr().String(), "alice", users["alice"].password), users["bob"].password)
+	fmt.Fprintf(stdout, banner, origin, users["alice"].password, users["bob"].password, *bucket,
+		curl(origin, "alice", users["alice"].password))
 	return interrupt.Serve(ctx, server, listener, waits...)
 }
+
+const banner = `Open     %s/ and log in as alice
+Alice    password %s
+Bob      password %s
+Bucket   %s
+
+The same with curl, in a temporary directory:
+
+%s
+
+Ctrl-C stops.
+`
 
 // newService returns the whole service.
 func newService(client *s3.Client, bucket string, users accounts, page string) (http.Handler, error) {
@@ -147,6 +161,7 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	addPage(mux)
 	mux.Handle("POST /login", sameSite.Handler(login(sessions, users)))
 	mux.Handle("POST /logout", sameSite.Handler(logout(sessions)))
 	mux.Handle("/avatars/", http.StripPrefix("/avatars", avatars))

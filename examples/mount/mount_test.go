@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,9 +21,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/browser"
 	"github.com/s3presign/presign/examples/internal/program"
 	"github.com/s3presign/presign/examples/internal/store"
 )
@@ -294,25 +297,60 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// TestCurl runs the program without arguments but its address, and pastes what it prints.
+// TestCurl runs the program without arguments but its address, and pastes the
+// commands that it prints. They must not write to the current directory.
 func TestCurl(t *testing.T) {
-	for _, name := range []string{"curl", "sh", "base64"} {
+	for _, name := range []string{"curl", "sh", "base64", "mktemp"} {
 		if _, err := exec.LookPath(name); err != nil {
 			require.NotEqual(t, "true", os.Getenv("CI"), "no %s", name)
 			t.Skipf("skipped: no %s on this machine", name)
 		}
 	}
 	p := start(t)
-	dir := t.TempDir()
-	var outcomes []string
-	for _, line := range regexp.MustCompile(`(?m)^(curl|echo) .*`).FindAllString(p.printed, -1) {
-		command := exec.CommandContext(t.Context(), "sh", "-c", line)
-		command.Dir = dir
-		out, err := command.CombinedOutput()
-		require.NoError(t, err, "%s: %s", line, out)
-		outcomes = append(outcomes, string(out))
+	script := regexp.MustCompile(`(?ms)^cd .*^  curl [^\n]*$`).FindString(p.printed)
+	command := exec.CommandContext(t.Context(), "sh", "-e", "-c", script)
+	command.Dir, command.Env = t.TempDir(), append(os.Environ(), "TMPDIR="+t.TempDir())
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Equal(t, "S3 answered 200\nS3 answered 200\n", string(out))
+	written, err := os.ReadDir(command.Dir)
+	require.NoError(t, err)
+	require.Empty(t, written)
+}
+
+// TestPrintsNarrowLines checks that the first line names the page, and that no
+// line is longer than 100 columns.
+func TestPrintsNarrowLines(t *testing.T) {
+	p := start(t)
+	require.True(t, strings.HasPrefix(p.printed, "Open     "+p.origin+"/ "), p.printed)
+	for line := range strings.Lines(p.printed) {
+		require.LessOrEqual(t, len(strings.TrimSpace(line)), 100, line)
 	}
-	require.Equal(t, []string{"", "", "S3 answered 200\n", "S3 answered 200\n"}, outcomes)
+}
+
+// TestPage logs in on the page, uploads an avatar and a document, and shows why
+// the service rejects a file.
+func TestPage(t *testing.T) {
+	b := browser.Open(t)
+	p := start(t)
+	dir := t.TempDir()
+	file := func(name string, content []byte) []string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return []string{path}
+	}
+	shows := func(pattern string) chromedp.Action[chromedp.Void] {
+		return browser.Until(`/` + pattern + `/.test(document.querySelector("#outcome").textContent)`)
+	}
+	picture := browser.Picture(t, 0, png.Encode)
+	b.Do(chromedp.Navigate(p.origin+"/"), chromedp.SendKeys("[name=password]", "wrong\r"), shows("another password"))
+	b.Do(chromedp.SetValue("[name=password]", p.passwords["alice"]), chromedp.Click("#login button"),
+		chromedp.WaitVisible("#avatar"), chromedp.SetUploadFiles("#avatar", file("me.png", picture)),
+		shows("stored and verified as avatars.alice"))
+	b.Do(chromedp.SetUploadFiles("#document", file("notes.txt", []byte("hello"))),
+		shows("stored and verified as documents.alice.*notes.txt"))
+	b.Do(chromedp.SetUploadFiles("#document", file("me.png", picture)), shows("me.png: type"))
+	b.Do(chromedp.Click("#logout"), chromedp.WaitVisible("#login"))
 }
 
 func TestRejectsArguments(t *testing.T) {
@@ -365,7 +403,7 @@ func start(t *testing.T, args ...string) *demo {
 	return &demo{
 		origin:    find(`(http://127\.0\.0\.1:\d+)/login`),
 		printed:   p.Printed,
-		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`), "bob": find(`Bob's password is (\w+)`)},
+		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`), "bob": find(`Bob +password (\w+)`)},
 	}
 }
 

@@ -1,0 +1,41 @@
+import { upload } from "./upload.js";
+
+const $ = (selector) => document.querySelector(selector);
+const show = (text) => { $("#outcome").textContent = text; };
+
+/** Shows the uploads of a user, or the login if there is none. */
+function enter(user) {
+  $("#login").hidden = Boolean(user);
+  $("#uploads").hidden = !user;
+  $("#user").textContent = user ?? "";
+  show("");
+}
+
+$("#login").onsubmit = async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const response = await fetch("/login", { method: "POST", body: new URLSearchParams(form) }).catch(() => undefined);
+  if (response?.ok) enter(form.get("user"));
+  else show(response ? await response.text() : "The service cannot be reached.");
+};
+
+$("#logout").onclick = async () => {
+  await fetch("/logout", { method: "POST" }).catch(() => undefined);
+  enter(undefined);
+};
+
+for (const input of document.querySelectorAll("input[type=file]")) {
+  input.onchange = async () => {
+    const [file] = input.files;
+    try {
+      const object = await upload(file, {
+        endpoint: input.dataset.endpoint,
+        onProgress: ({ phase, loaded, total }) => show(`${file.name}: ${phase}, ${Math.floor(100 * loaded / total)} %`),
+      });
+      show(`${file.name} is stored and verified as ${object.key}.`);
+    } catch (error) {
+      show(`${file.name}: ${error.message}`);
+    }
+    input.value = ""; // Otherwise the user could not select the same file again.
+  };
+}
