@@ -10,7 +10,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// picture is what the service knows of an object.
+// A picture is a row of the database. It describes one object.
 type picture struct {
 	ID    string    `json:"id"` // of the grant
 	Name  string    `json:"name"`
@@ -20,7 +20,7 @@ type picture struct {
 	key   string
 }
 
-// album keeps the pictures of all users.
+// An album holds the pictures of all users.
 type album struct{ *sql.DB }
 
 func openAlbum(ctx context.Context, file string) (album, error) {
@@ -28,7 +28,7 @@ func openAlbum(ctx context.Context, file string) (album, error) {
 	if err != nil {
 		return album{}, err
 	}
-	db.SetMaxOpenConns(1) // SQLite writes one at a time anyway
+	db.SetMaxOpenConns(1) // SQLite has one writer.
 	_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS pictures (
 			number   INTEGER PRIMARY KEY,
@@ -45,7 +45,8 @@ func openAlbum(ctx context.Context, file string) (album, error) {
 	return album{db}, err
 }
 
-// add notes an upload that was completed. It may be told of the same one again, and by several completions at once.
+// add is the function of WithOnComplete. It can be called again for the same upload,
+// and by several completions at once.
 func (a album) add(ctx context.Context, o *presign.Object) error {
 	_, err := a.ExecContext(ctx, `
 		INSERT INTO pictures (id, owner, key, name, type, size, checksum, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -54,12 +55,12 @@ func (a album) add(ctx context.Context, o *presign.Object) error {
 	return err
 }
 
-// list returns an owner's pictures, newest first.
+// list returns the pictures of an owner, newest first.
 func (a album) list(ctx context.Context, owner string) ([]picture, error) {
 	return a.query(ctx, `owner = ? ORDER BY number DESC LIMIT 500`, owner)
 }
 
-// find returns a picture, if it is the owner's; else sql.ErrNoRows.
+// find returns a picture of the owner. For other IDs it returns sql.ErrNoRows.
 func (a album) find(ctx context.Context, owner, id string) (picture, error) {
 	found, err := a.query(ctx, `owner = ? AND id = ?`, owner, id)
 	switch {

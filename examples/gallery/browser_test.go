@@ -178,8 +178,8 @@ func TestBrowser(t *testing.T) {
 		)
 		g.ended("refused", 3)
 		outcome := func(i int) string { return g.Text(fmt.Sprintf(`document.querySelectorAll(".upload .outcome")[%d]`, i)) }
-		require.Equal(t, `Deleted: it is not what it claims to be. Its type must match the content, got "image/png" for a file that looks like text/html.`, outcome(0))
-		require.Equal(t, `Deleted: it is not what it claims to be. Its type must match the content, got "image/gif" for a file that looks like image/svg+xml.`, outcome(1))
+		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, outcome(0))
+		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/gif" for a file that looks like image/svg+xml.`, outcome(1))
 		require.Contains(t, outcome(2), `got "text/html"`)
 		requireNoUploads(t, dir)
 		require.Len(t, objects(t, dir, "pictures"), len(dropped))

@@ -18,8 +18,8 @@ import (
 	"github.com/s3presign/presign/examples/upload"
 )
 
-// policy is what may be uploaded. Uploads land under one prefix, where whoever has a grant can reach them, and those
-// that were verified are published under the other.
+// policy describes what may be uploaded. The holder of a grant can write under
+// Prefix. Verified uploads are published under FinalPrefix, where no grant applies.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "pictures/",
@@ -28,12 +28,12 @@ var policy = presign.Policy{
 	Checksum:    types.ChecksumAlgorithmSha256,
 	Headers: map[string]string{
 		"Content-Disposition": "inline",
-		// Unless it is signed, Chromium adds one of its own to a PUT of a page that was reloaded or that follows a form.
+		// If the page was reloaded, Chromium adds this header to a PUT.
 		"Cache-Control": "private, max-age=31536000, immutable",
 	},
 }
 
-// viewTime is how long the URL of a picture is good for.
+// viewTime is the lifetime of the URL of a picture.
 const viewTime = time.Minute
 
 //go:embed page
@@ -43,16 +43,17 @@ var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
 	Name: "gallery", Title: "Gallery", Question: "Whose pictures?",
-	Lead: "Two people share this gallery and see nothing of each other.",
+	Lead: "Two people use this gallery. Neither sees the other's pictures.",
 }
 
-// pagePolicy is the Content-Security-Policy of the pages: they send files to the store, and show pictures from there.
+// pagePolicy returns the Content-Security-Policy of the pages, which send files to
+// the store and show pictures from it.
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " + store + "; " +
 		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }
 
-// service is the gallery.
+// A service is the gallery.
 type service struct {
 	*site.Site
 	album     album
@@ -67,7 +68,7 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 	}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
+			u.Key = policy.Prefix + u.Owner + "/" // The library adds a random part and the name of the file.
 			return nil
 		}))
 	if err != nil {
@@ -105,11 +106,12 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(pictures)
 }
 
-// find returns the picture that a request names, or answers.
+// find returns the picture that a request names. If there is none, it sends an error
+// and returns false.
 func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	p, err := s.album.find(r.Context(), s.User(r), r.PathValue("id"))
 	switch {
-	case errors.Is(err, sql.ErrNoRows): // or it is another's, or nobody is logged in
+	case errors.Is(err, sql.ErrNoRows): // Also if it is another user's, or without a login.
 		http.NotFound(w, r)
 	case err != nil:
 		site.Fail(w, r, err)
@@ -117,7 +119,8 @@ func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	return p, err == nil
 }
 
-// show sends the browser to the store. The URL is made when it is used, and so it can be short-lived.
+// show redirects the browser to the store. The URL is signed when it is used, so its
+// lifetime can be short.
 func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.find(w, r)
 	if !ok {
@@ -135,7 +138,8 @@ func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, get.URL, http.StatusSeeOther)
 }
 
-// remove deletes the object first: what is left if it fails between the two can be deleted again.
+// remove deletes the object first. If the service fails between the two steps, the
+// user can delete the picture again.
 func (s *service) remove(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.find(w, r)
 	if !ok {

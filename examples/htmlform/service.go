@@ -61,7 +61,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{"bytes": b
 
 var login = site.Login{
 	Name: "htmlform", Title: "Files", Question: "Whose files?",
-	Lead: "Two people keep files here and see nothing of each other.",
+	Lead: "Two people keep files here. Neither sees the other's files.",
 }
 
 // pagePolicy is the Content-Security-Policy of the pages: no scripts, and forms go to the store and back.

@@ -162,7 +162,7 @@ func TestBrowser(t *testing.T) {
 			b.settled(".cheat", len(refusals))
 			for id, want := range refusals {
 				li := fmt.Sprintf(`document.querySelector(".cheat[data-cheat=%s]")`, id)
-				require.Equal(t, "Refused: "+want, b.Text(li+`.querySelector(".outcome")`), id)
+				require.Equal(t, "Rejected: "+want, b.Text(li+`.querySelector(".outcome")`), id)
 				require.NotEmpty(t, b.Text(li+`.querySelector(".answer")`), id)
 			}
 			if method == "PUT" {

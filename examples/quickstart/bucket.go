@@ -12,26 +12,26 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// location says which bucket to upload to: the embedded server's, if it names none.
+// A location names a bucket. Without a name it is a bucket of the embedded server.
 type location struct {
 	bucket, region, endpoint string
 	dir                      string // of the embedded server
 }
 
-// bucket is where the uploads go.
+// A bucket receives the uploads.
 type bucket struct {
 	client   *s3.Client
 	name     string
-	about    string // a line for people
+	about    string // a line for the user
 	external bool
-	wait     func() error // until it is gone, if it can go
+	wait     func() error // waits until the embedded server ends; nil without one
 	close    func() error
 }
 
 func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 	if l.bucket == "" {
 		if l.endpoint != "" || l.region != "" {
-			return nil, errors.New("-endpoint and -region need a -bucket")
+			return nil, errors.New("-bucket must be set with -endpoint or -region")
 		}
 		return embedded(ctx, l.dir, hosts)
 	}
@@ -40,13 +40,13 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 		return nil, err
 	}
 	if cfg.Region == "" {
-		return nil, errors.New("-bucket needs a -region, or AWS_REGION")
+		return nil, errors.New("-region or AWS_REGION must be set with -bucket")
 	}
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if l.endpoint != "" {
 			o.BaseEndpoint = &l.endpoint
 		}
-		o.UsePathStyle = o.BaseEndpoint != nil // a bucket's own host name needs DNS for it
+		o.UsePathStyle = o.BaseEndpoint != nil // A host name for each bucket needs DNS.
 	})
 	return &bucket{
 		client:   client,
@@ -57,10 +57,10 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 	}, nil
 }
 
-// embedded starts an S3 server with a bucket that admits the page on hosts.
+// embedded starts an S3 server with a bucket that pages on hosts can use.
 func embedded(ctx context.Context, dir string, hosts []string) (*bucket, error) {
 	const name = "quickstart"
-	// Not until ctx ends: the service stops first.
+	// The store must stop after the service.
 	server, err := store.Start(context.WithoutCancel(ctx), dir)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func origins(hosts []string) []string {
 	return origins
 }
 
-// corsCommand returns the command that admits pages on hosts to a bucket.
+// corsCommand returns a command that lets pages on hosts use a bucket.
 func corsCommand(bucket string, hosts []string) string {
 	rule := store.CORSRule(origins(hosts)...)
 	rules, _ := json.Marshal(map[string]any{"CORSRules": []any{map[string]any{

@@ -1,11 +1,13 @@
-// Quickstart is a service that hands out uploads, with a page to try them on and an S3 server to upload to.
+// Quickstart is a service that grants uploads, with a page to try them and an S3
+// server to upload to.
 //
 //	go run -C examples ./quickstart
 //
-// It prints the address of the page, commands for a shell, and variables with which another program uses the same store.
-// With -bucket, and -endpoint and -region where they are needed, uploads go to that bucket instead, with the credentials
-// of the AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the
-// shared files.
+// It prints the address of the page, commands for a shell, and variables that let
+// another program use the same store. With -bucket, uploads go to that bucket
+// instead. -endpoint and -region say where it is, and the credentials come from the
+// AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and
+// AWS_ENDPOINT_URL, or the shared files.
 package main
 
 import (
@@ -26,15 +28,15 @@ import (
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
-// policy is what may be uploaded here. The page reads it too.
+// policy describes what may be uploaded. The page shows it.
 var policy = presign.Policy{
 	Prefix:   "uploads/",
 	Types:    []string{"image/*", "application/pdf", "text/plain", "text/csv"},
 	MinSize:  1,
 	MaxSize:  100 << 20,
 	Lifetime: 15 * time.Minute,
-	// Unless it is signed, Chromium adds one of its own to a PUT of a page that was reloaded, or whose cache is off. S3
-	// keeps it, and no completion takes what was not granted.
+	// If the page was reloaded, or the cache is off, Chromium adds this header to a
+	// PUT. S3 stores it, and a completion rejects a header that was not granted.
 	Headers: map[string]string{"Cache-Control": "no-cache"},
 }
 
@@ -48,13 +50,13 @@ func main() {
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
-	addr := flags.String("addr", defaultAddr, "`address` of the page and the service; another free port if this one is taken")
+	addr := flags.String("addr", defaultAddr, "`address` of the page; a free port if the default is taken")
 	var where location
 	flags.StringVar(&where.bucket, "bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
-	flags.StringVar(&where.region, "region", "", "the bucket's `region`, if AWS_REGION does not tell")
-	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS, if AWS_ENDPOINT_URL does not tell")
-	flags.StringVar(&where.dir, "dir", "", "`directory` in which the embedded S3 server keeps its data; a temporary one if empty")
-	_ = flags.Parse(args) // or it exits
+	flags.StringVar(&where.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
+	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
+	flags.StringVar(&where.dir, "dir", "", "`directory` of the embedded S3 server; a temporary one if empty")
+	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	defer listener.Close()
 	if !arguments.Local(listener) && where.bucket == "" {
-		return fmt.Errorf("the embedded S3 server is on this machine only: -addr %s needs a -bucket that others reach", *addr)
+		return fmt.Errorf("-addr must be on this machine without -bucket, got %s: other machines cannot reach the embedded S3 server", *addr)
 	}
 	hosts := hosts(listener)
 	bucket, err := where.open(ctx, hosts)
@@ -91,7 +93,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second,
+		WriteTimeout:      30 * time.Second, // The Handler answers within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -109,8 +111,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 func (b *bucket) newHandler(
 	ctx context.Context, listener net.Listener, visitor visitor, hosts []string,
 ) (http.Handler, error) {
-	// A service keeps its secret. This one ends with its store, or leaves what is
-	// under way to a lifecycle rule.
+	// A real service keeps its secret. The embedded store ends with this one. At
+	// another store, a lifecycle rule removes uploads that are under way.
 	secret := presign.WithSecret([]byte(rand.Text() + rand.Text()))
 	signer, err := presign.NewSigner(b.client, b.name, policy, secret)
 	if err != nil {
@@ -148,7 +150,7 @@ func port(l net.Listener) string {
 	return port
 }
 
-// hosts returns the names under which a browser on this machine finds the service.
+// hosts returns the hosts by which a browser on this machine reaches the service.
 func hosts(l net.Listener) []string {
 	if arguments.Local(l) {
 		return []string{l.Addr().String(), "localhost:" + port(l)}
@@ -156,8 +158,8 @@ func hosts(l net.Listener) []string {
 	return []string{"localhost:" + port(l)}
 }
 
-// only admits requests for hosts. A page of another site could otherwise point its own name at this machine, and would
-// then be of the same origin (DNS rebinding).
+// only rejects requests for other hosts. Otherwise a page of another site could point
+// its own name at this machine, and would then have the same origin (DNS rebinding).
 func only(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(hosts, r.Host) {

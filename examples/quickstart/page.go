@@ -26,10 +26,11 @@ var index = template.Must(template.New("index.html").Funcs(template.FuncMap{
 	"duration": humanDuration,
 }).ParseFS(files, "page/index.html"))
 
-// page is the page to try uploads on, with what it shows of the policy.
+// A page serves the page on which uploads are tried, and holds the values that it
+// shows.
 type page struct {
 	presign.Policy
-	Formless string // why there are no forms, if there are none
+	Formless string // the reason why forms are not granted, or empty
 	Bucket   string
 
 	http.Handler
@@ -37,8 +38,8 @@ type page struct {
 
 func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucket *bucket) (*page, error) {
 	p := &page{Policy: policy, Bucket: bucket.name}
-	// What a signer says of an upload tells where uploads go and whether there are forms, and at once whether the
-	// credentials are any good to sign with.
+	// The grants show the host of the store, whether forms are possible, and whether
+	// the credentials can sign.
 	probe := presign.Upload{Filename: "probe.txt", Type: "text/plain", Size: 1}
 	grant, err := signer.Put(ctx, probe)
 	if err != nil {
@@ -85,7 +86,7 @@ func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucke
 	return p, nil
 }
 
-// humanBytes returns a size as the page writes sizes.
+// humanBytes returns a size for people.
 func humanBytes(n int64) string {
 	switch {
 	case n == 1:

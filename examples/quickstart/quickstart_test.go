@@ -74,7 +74,7 @@ func TestShellCommands(t *testing.T) {
 	stranger := regexp.MustCompile(`Bearer \w+`).ReplaceAllString(upload, "Bearer x")
 	out, err = paste(t, stranger)
 	require.Error(t, err)
-	require.Contains(t, out, "not of this run of the service")
+	require.Contains(t, out, "from an earlier run of the service")
 }
 
 // TestExports checks that another program can use the store by the variables that are
@@ -183,10 +183,10 @@ func TestRejectsArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"-addr", "0.0.0.0:0"}, "on this machine only"},
-		{[]string{"-addr", "127.0.0.1:0", "-endpoint", "https://s3.example.com"}, "need a -bucket"},
-		{[]string{"-addr", "127.0.0.1:0", "-region", "eu-west-1"}, "need a -bucket"},
-		{[]string{"-addr", "127.0.0.1:0", "-bucket", "elsewhere"}, "needs a -region"},
+		{[]string{"-addr", "0.0.0.0:0"}, "must be on this machine"},
+		{[]string{"-addr", "127.0.0.1:0", "-endpoint", "https://s3.example.com"}, "-bucket must be set"},
+		{[]string{"-addr", "127.0.0.1:0", "-region", "eu-west-1"}, "-bucket must be set"},
+		{[]string{"-addr", "127.0.0.1:0", "-bucket", "elsewhere"}, "-region or AWS_REGION must be set"},
 		{[]string{"-addr", "127.0.0.1:none"}, "none"},
 	} {
 		require.ErrorContains(t, run(t.Context(), test.args, io.Discard), test.want)

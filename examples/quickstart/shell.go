@@ -10,10 +10,10 @@ import (
 // instructions returns what the program prints when it starts.
 func (b *bucket) instructions(ctx context.Context, hosts []string, token string) (string, error) {
 	origin := "http://" + hosts[0]
-	text := fmt.Sprintf("Page     %s/\nBucket   %s\n\nA grant, and an upload, from a shell in the clone:\n\n%s\n\n",
+	text := fmt.Sprintf("Open     %s/\nBucket   %s\n\nA grant, and an upload, from a shell in the clone:\n\n%s\n\n",
 		origin, b.about, shellCommands(origin, token))
 	if b.external {
-		return text + fmt.Sprintf("The page needs the bucket's CORS rules to admit it:\n\n%s\n\n", corsCommand(b.name, hosts)), nil
+		return text + fmt.Sprintf("The bucket must have this CORS rule for the page:\n\n%s\n\n", corsCommand(b.name, hosts)), nil
 	}
 	exports, err := b.exportCommands(ctx)
 	return text + fmt.Sprintf("For another program on the same store, such as the README's hello world:\n\n%s\n\n", exports), err
@@ -29,7 +29,7 @@ func shellCommands(origin, token string) string {
 }
 
 // exportCommands returns commands that let another program use the embedded store.
-// Only this machine reaches it, and its keys are its own.
+// Printing its keys is safe, because only this machine can reach the store.
 func (b *bucket) exportCommands(ctx context.Context) (string, error) {
 	options := b.client.Options()
 	keys, err := options.Credentials.Retrieve(ctx)

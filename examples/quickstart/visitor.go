@@ -8,10 +8,10 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// visitor is the one who may upload: whoever opened the page, by a cookie, or started the program, by a bearer token.
-// A service with users has its own sessions in this place.
+// A visitor is the only user. The page's browser has a cookie, and the shell of the
+// user who started the program has a bearer token. A real service has sessions.
 type visitor struct {
-	cookie string // its name; cookies are not kept apart by port
+	cookie string // its name, which has the port because browsers do not separate ports
 	token  string
 }
 
@@ -23,13 +23,14 @@ func (v visitor) authenticate(r *http.Request) (owner string, err error) {
 	if subtle.ConstantTimeCompare([]byte(token), []byte(v.token)) != 1 {
 		return "", &presign.Problem{
 			Status: http.StatusUnauthorized,
-			Detail: "The token is not of this run of the service. Reload the page.",
+			Detail: "The token is from an earlier run of the service. Reload the page.",
 		}
 	}
 	return "visitor", nil
 }
 
-// admit lets the page's browser upload. Scripts cannot read the cookie, and other sites cannot use it.
+// admit sets the cookie that lets the page's browser upload. Scripts cannot read it,
+// and other sites cannot use it.
 func (v visitor) admit(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: v.cookie, Value: v.token, Path: "/uploads",

@@ -1,5 +1,5 @@
-// Makes uppy.js and uppy.css of the packages that are installed in one directory, in another, and puts their licences
-// beside them: those of the packages, and those of whose code Uppy's packages have among their own.
+// Bundles the packages that are installed in the first directory into uppy.js and uppy.css in the second one. It also
+// writes their licenses, and the licenses of code that Uppy's packages have copied from other projects.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -40,8 +40,8 @@ for (const [origin, places] of origins([...packages].filter((path) => path.inclu
 writeFileSync(join(to, "uppy.LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
 /**
- * Returns of whom packages have code in their own sources, and in which files, or from which pages. What their comments
- * say of somebody of whom vendored.mjs says nothing is an error.
+ * Returns the projects whose code the packages have copied, each with its files or pages. It finds them by the comments
+ * of the packages, and throws an error for a project that vendored.mjs does not list.
  */
 function origins(paths) {
   const found = {};
@@ -66,7 +66,7 @@ function comments(path) {
       [`${path.replace(/^.*node_modules\//, "")}/src/${name}`, comment]));
 }
 
-/** Returns the text of a package's licence, which some have in their README. */
+/** Returns the text of a package's license. Some packages have it in their README only. */
 function licence(path) {
   const file = readdirSync(path).find((name) => /^licen[cs]e(\.md|\.txt)?$/i.test(name));
   if (file) return readFileSync(join(path, file), "utf8");

@@ -32,7 +32,7 @@ import (
 const bucket = "uppy"
 
 func main() {
-	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "uppy:", err)
 		os.Exit(1)
 	}

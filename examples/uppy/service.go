@@ -4,7 +4,6 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -12,16 +11,13 @@ import (
 	"github.com/s3presign/presign/examples/internal/site"
 )
 
-// policy is what may be uploaded: any file that no browser runs.
+// policy permits every type except those that browsers execute.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
 	Types:       []string{"*/*"},
 	MaxSize:     2 << 30,
 }
-
-// answerTime is how long the service may take to answer. A completion copies a file, at which the store takes its time.
-const answerTime = 5 * time.Minute
 
 //go:embed page
 var files embed.FS
@@ -30,11 +26,11 @@ var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
 	Name: "uppy", Title: "Large files", Question: "Whose files?",
-	Lead: "Two people send files here and see nothing of each other.",
+	Lead: "Two people upload here. Neither sees the other's files.",
 }
 
-// pagePolicy is the Content-Security-Policy of the pages. The Dashboard needs no more than previews (blob:) and the
-// pictures in its stylesheet (data:).
+// pagePolicy returns the Content-Security-Policy of the pages. The Dashboard needs
+// previews (blob:) and the pictures in its stylesheet (data:).
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
 		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -48,20 +44,14 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithUppy(),
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // a random part and the file's name follow
+			u.Key = policy.Prefix + u.Owner + "/" // The library adds a random part and the name of the file.
 			return nil
 		}))
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/uploads/", func(w http.ResponseWriter, r *http.Request) {
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
-			site.Fail(w, r, err)
-			return
-		}
-		http.StripPrefix("/uploads", uploads).ServeHTTP(w, r)
-	})
+	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
 		site.Render(w, r, templates, "uppy.html", struct {
 			User string

@@ -16,12 +16,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// abortsAtOnce is how many uploads are aborted at the same time.
+// abortsAtOnce is the number of uploads that are aborted at the same time.
 const abortsAtOnce = 8
 
-// sweeper aborts uploads in parts that were begun and never ended, where the store has no lifecycle rule that does, or
-// acts on it days later. What it aborts is lost to a client that is still at it: give it more time than any upload
-// takes, a pause included.
+// A sweeper aborts multipart uploads that were never completed. It is for stores
+// that have no lifecycle rules, or that apply them days later. A client cannot
+// continue an upload that was aborted, so age must be longer than any upload takes,
+// including pauses.
 type sweeper struct {
 	client         *s3.Client
 	bucket, prefix string
@@ -29,9 +30,10 @@ type sweeper struct {
 	logger         *slog.Logger
 }
 
-// leaveToStore has the store itself delete what is left, after ten days: uploads that were never completed, and those in
-// parts that were never ended. It reports whether the store can. S3 takes all rules of a bucket at once: these two replace
-// those that it had. If yours has others, set them up together, and not here.
+// leaveToStore sets two lifecycle rules, which remove objects and multipart uploads
+// that were not completed within ten days. It reports whether the store has such
+// rules. They replace all other rules of the bucket. If your bucket has others, set
+// all of them together instead.
 func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
 	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
 	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
@@ -69,8 +71,9 @@ func (s sweeper) sweepEach(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// sweep lists all uploads in parts under the prefix, aborts those that are older, and returns how many it aborted. One
-// that cannot be aborted is logged, and met again by the next sweep.
+// sweep aborts multipart uploads under the prefix that are older than age, and
+// returns their number. If an abort fails, it is logged, and the next sweep tries
+// again.
 func (s sweeper) sweep(ctx context.Context) (int, error) {
 	oldest := time.Now().Add(-s.age)
 	var aborted atomic.Int64
@@ -86,7 +89,7 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 		for _, upload := range found.Uploads {
 			if !strings.HasPrefix(aws.ToString(upload.Key), s.prefix) {
 				_ = aborts.Wait()
-				return int(aborted.Load()), fmt.Errorf("asked for uploads under %s, the store names %q", s.prefix, aws.ToString(upload.Key))
+				return int(aborted.Load()), fmt.Errorf("the store must list uploads under %s only, got %q", s.prefix, aws.ToString(upload.Key))
 			}
 			if upload.Initiated == nil || !upload.Initiated.Before(oldest) {
 				continue
@@ -98,8 +101,9 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 				return nil
 			})
 		}
-		// Without NextUploadIdMarker, which versitygw 1.8 refuses; Ceph then repeats the last of the page before. If one key
-		// fills a page, the rest is for the next sweep.
+		// versitygw 1.8 rejects NextUploadIdMarker. Without it, Ceph repeats the last
+		// upload of the page before. If one key fills a page, the next sweep aborts the
+		// rest.
 		next := aws.ToString(found.NextKeyMarker)
 		if !aws.ToBool(found.IsTruncated) || next <= aws.ToString(page.KeyMarker) {
 			break
@@ -117,7 +121,7 @@ func (s sweeper) abort(ctx context.Context, upload types.MultipartUpload) bool {
 		Bucket: &s.bucket, Key: upload.Key, UploadId: upload.UploadId,
 	})
 	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "NoSuchUpload" {
-		return false // it has ended meanwhile
+		return false // It was completed or aborted meanwhile.
 	}
 	if err != nil {
 		about.ErrorContext(ctx, "orphan not aborted", slog.Any("error", err))

@@ -135,7 +135,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 
 	ignored = true
 	aborted, err = sweep.sweep(t.Context())
-	require.EqualError(t, err, `asked for uploads under incoming/, the store names "files/alice/a"`)
+	require.EqualError(t, err, `the store must list uploads under incoming/ only, got "files/alice/a"`)
 	require.Zero(t, aborted)
 	require.Equal(t, []string{other}, left())
 

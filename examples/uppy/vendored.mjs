@@ -1,4 +1,4 @@
-// Of whom Uppy's packages have code in their own sources, and on what terms. npm knows nothing of it.
+// The projects whose code Uppy's packages have copied, with their licenses. npm does not list them.
 
 const mit = (...holders) => `MIT License
 

@@ -1,10 +1,10 @@
 import { upload, UploadError } from "./upload.js";
 
-const atOnce = 3; // uploads; a browser keeps few connections to one host
+const atOnce = 3; // uploads; a browser opens few connections to one host
 const $ = (selector, root = document) => root.querySelector(selector);
 const announce = (text) => { $("#status").textContent = text; };
 
-/** Returns a copy of what is in a template. */
+/** Returns a copy of the element in a template. */
 function item(template) {
   return $(`#${template}`).content.cloneNode(true).firstElementChild;
 }
@@ -24,7 +24,7 @@ function add(file) {
   button.onclick = () => {
     if (li.dataset.state === "ended") return dismiss(li);
     controller.abort();
-    if (!waiting.some((entry) => entry.li === li)) return; // it ends by itself
+    if (!waiting.some((entry) => entry.li === li)) return; // transfer ends it.
     waiting.splice(waiting.findIndex((entry) => entry.li === li), 1);
     end(li, "cancelled", "Cancelled");
   };
@@ -44,7 +44,7 @@ async function next() {
   next();
 }
 
-/** What a phase is called. */
+/** Returns the text for each phase. */
 const phases = {
   checksum: () => "Computing its checksum",
   sending: (fraction) => `${Math.floor(100 * fraction)} %`,
@@ -71,7 +71,7 @@ async function transfer(li, file, signal) {
   }
 }
 
-/** Returns what went wrong, for people. */
+/** Returns the reason for an error, for people. */
 function explain(error, stored) {
   if (!(error instanceof UploadError)) return error.message;
   const { by, status, code, message, errors } = error;
@@ -79,7 +79,7 @@ function explain(error, stored) {
   if (status === 401) return "You are logged out. Reload the page.";
   if (!errors.length) return message;
   const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`).join(" ");
-  return stored ? `Deleted: it is not what it claims to be. ${faults}` : faults;
+  return stored ? `Rejected and deleted. ${faults}` : faults;
 }
 
 function say(li, state, text) {
@@ -134,12 +134,12 @@ document.ondrop = (event) => {
 
 let listings = 0;
 
-/** Shows what the service has of this user. Those that are shown already stay, with what they have loaded. */
+/** Lists the user's pictures. The elements of pictures that are shown already stay, so that they do not load again. */
 async function list() {
   const listing = ++listings;
   const response = await fetch("/pictures").catch(() => undefined);
   const pictures = response?.ok && await response.json();
-  if (listing !== listings) return; // a later one knows more
+  if (listing !== listings) return; // A later listing has started.
   if (!pictures) return announce("The pictures cannot be shown. Reload the page.");
   const shown = new Map([...document.querySelectorAll(".picture")].map((li) => [li.dataset.id, li]));
   $(".pictures").replaceChildren(...pictures.map((picture) => shown.get(picture.id) ?? show(picture)));
@@ -166,7 +166,7 @@ function show({ id, name, size, added }) {
   return li;
 }
 
-/** Asks in a dialog of its own, to which no other's late close event comes. */
+/** Asks in a new dialog, which cannot receive the late close event of an earlier one. */
 function confirmed(name) {
   const dialog = item("delete");
   $("p", dialog).textContent = name;

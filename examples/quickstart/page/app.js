@@ -11,7 +11,7 @@ function item(template) {
   return $(`#${template}`).content.cloneNode(true).firstElementChild;
 }
 
-/** Says in root how something ended. The text does not rely on its colour. */
+/** Shows an outcome in root. The text alone must be enough, without its color. */
 function conclude(root, outcome, text) {
   root.dataset.outcome = outcome;
   $(".outcome", root).textContent = text;
@@ -19,7 +19,7 @@ function conclude(root, outcome, text) {
 
 // Uploading.
 
-/** What a phase is called. */
+/** Returns the text for each phase. */
 const phases = {
   sending: (fraction) => `${Math.floor(100 * fraction)} %`,
   verifying: () => "Verifying",
@@ -86,7 +86,7 @@ function preview(root, file) {
   }
   const image = new Image();
   image.alt = "";
-  image.onerror = () => { // a kind that this browser does not show
+  image.onerror = () => { // The browser cannot show this format.
     URL.revokeObjectURL(image.src);
     root.textContent = file.type.slice("image/".length);
   };
@@ -106,7 +106,7 @@ function describe(dl, terms) {
   dl.hidden = false;
 }
 
-/** Writes a size as the policy's are written. */
+/** Returns a size in the same form as the policy's sizes. */
 function bytes(n) {
   for (const unit of ["bytes", "KiB", "MiB"]) {
     if (n < 1024) return `${Number(n.toPrecision(n < 1000 ? 3 : 4))} ${n === 1 ? "byte" : unit}`;
@@ -166,11 +166,11 @@ async function attack(li, attempt) {
   try {
     await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
     conclude(li, "accepted", "ACCEPTED");
-    answer("The store took it. It does not enforce what S3 does.");
+    answer("The store accepted it. It does not enforce what S3 enforces.");
   } catch (error) {
     answer(error.message);
     if (error.by !== "store") conclude(li, "failed", "Not tried");
-    else if (error.status) conclude(li, "refused", `Refused: ${error.status} ${error.code}`);
+    else if (error.status) conclude(li, "refused", `Rejected: ${error.status} ${error.code}`);
     else conclude(li, "unreadable", "No readable answer");
   }
   announce(`${attempt.title}: ${$(".outcome", li).textContent}`);

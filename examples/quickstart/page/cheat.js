@@ -1,12 +1,12 @@
-// Attempts to upload something other than what was granted, none of which a store should take.
+// Attempts to upload something other than what was granted. A store should reject all of them.
 
 import { requestGrant, send } from "./upload.js";
 
 const file = new File(["This note is all that was granted.\n"], "note.txt", { type: "text/plain" });
 
 /**
- * Each attempt changes a grant before it is used, or returns another file to send. It may wait some seconds, and store
- * the file properly first, with a grant of its own or this one.
+ * Each attempt changes a grant before it is used, or returns another file to send. It can wait some seconds. It can also
+ * store the granted file first, with this grant or with another one.
  *
  * @type {{id: string, title: string, note: string, methods: string[], ask?: object,
  *   tamper: (grant: object, means: {wait: (seconds: number) => Promise<void>, store: (grant?: object) => Promise<{key: string}>,
@@ -56,7 +56,7 @@ const attempts = [
   },
   {
     id: "lifetime", methods: ["PUT"],
-    title: "A longer life", note: "X-Amz-Expires=604800, which is a week",
+    title: "A longer lifetime", note: "X-Amz-Expires=604800, which is a week",
     tamper: (grant) => { grant.url = grant.url.replace(/X-Amz-Expires=\d+/, "X-Amz-Expires=604800"); },
   },
   {
@@ -79,12 +79,12 @@ const attempts = [
   },
   {
     id: "missing", methods: ["POST"],
-    title: "A missing field", note: "Without Content-Disposition, which has browsers download the file",
+    title: "A missing field", note: "Without Content-Disposition, which makes browsers download the file",
     tamper: (grant) => { delete grant.fields["Content-Disposition"]; },
   },
   {
     id: "missing", methods: ["PUT"],
-    title: "A missing header", note: "Without If-None-Match, which keeps objects from being replaced",
+    title: "A missing header", note: "Without If-None-Match, which prevents replacing an object",
     tamper: (grant) => { delete grant.headers["If-None-Match"]; },
   },
   {
@@ -108,7 +108,7 @@ export function cheats(method) {
 }
 
 /**
- * Gets a grant, changes it and uploads. It resolves if the store takes it, and throws its UploadError if not.
+ * Gets a grant, changes it and uploads. It resolves if the store accepts the upload. Otherwise it throws an UploadError.
  *
  * @param {object} attempt
  * @param {object} options
@@ -132,7 +132,7 @@ export async function cheat(attempt, { endpoint, bucket, method, wait, onsend })
   return send(grant, other ?? file);
 }
 
-/** Returns the part of a grant that holds what is said of the file. */
+/** Returns the part of a grant that describes the file. */
 function named(grant) {
   return grant.fields ?? grant.headers;
 }

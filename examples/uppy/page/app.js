@@ -4,29 +4,28 @@ const { user, maxSize } = document.body.dataset;
 const largest = Number(maxSize);
 const $ = (selector, root = document) => root.querySelector(selector);
 
-// What an interrupted upload leaves in the browser is kept under the instance's name, until its user logs out.
+// Uppy stores the state of interrupted uploads in the browser under this ID. The logout deletes it.
 const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: largest } })
   .use(Dashboard, {
     target: "#uppy", inline: true, width: "100%", height: "26rem", theme: "auto", proudlyDisplayPoweredByUppy: false,
     note: `Any file of up to ${bytes(largest)}, but nothing that browsers run`,
   })
   .use(AwsS3, { companionEndpoint: "/uploads" })
-  // A page that is loaded again has lost its files, unless the browser keeps a copy of them. By default it does of those
-  // of up to 10 MiB, which are sent in one request and have nothing to resume. Of what it has no copy, Uppy asks the user
-  // to choose the file again, and then goes on as well.
+  // A reloaded page has lost its files. By default GoldenRetriever keeps copies of files of up to 10 MiB, which have
+  // nothing to resume. For a file without a copy, Uppy asks the user to select it again, and then resumes.
   .use(GoldenRetriever, { indexedDB: { maxFileSize: largest, maxTotalSize: 2 * largest } });
 
-// Uppy does not tell the service how large a file is, but for this.
+// Uppy sends the size of a file to the service only as metadata.
 uppy.on("file-added", (file) => uppy.setFileMeta(file.id, { size: file.size }));
 
-// The service is told of each file as soon as it has arrived, and nothing counts as uploaded before it has answered.
+// The page completes each file as soon as the store has it. A file counts as uploaded only after the completion.
 uppy.on("upload-success", (file, { body }) => { settle(file, body.key); });
 uppy.addPostProcessor((ids) => Promise.all(
   ids.map((id) => uppy.getFile(id)).filter((file) => file?.response).map((file) => settle(file, file.response.body.key)),
 ));
 
 const settled = new Map();
-const rejected = new Set(); // files that no retry helps
+const rejected = new Set(); // files for which a retry is useless
 
 /** Offers a retry, or not. Without its retry button, a failed file has the button to pause. */
 function offerRetry(offer) {
@@ -45,7 +44,7 @@ function settle(file, key) {
       add("refused", { filename: file.name, message: `Rejected: ${error.message}` });
       if (error.rejected) rejected.add(file.id);
       const failed = uppy.getFile(file.id);
-      if (!failed) return; // its user has removed it meanwhile
+      if (!failed) return; // The user has removed the file meanwhile.
       uppy.setFileState(file.id, { progress: { ...failed.progress, uploadComplete: false, postprocess: undefined } });
       uppy.emit("upload-error", failed, error);
     },
