@@ -89,7 +89,7 @@ func TestBrowser(t *testing.T) {
 
 	picture := string(browser.Picture(t, 1, png.Encode))
 	f.send("png", "holiday.png", picture)
-	require.Equal(t, "Your file is here, and it is what it should be: image/png, 4.44 KiB.", f.said())
+	require.Equal(t, "Your file is stored and verified: image/png, 4.44 KiB.", f.said())
 	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()), "nothing of the query is left")
 	require.Empty(t, objects(t, dir, "incoming"))
 	require.Len(t, objects(t, dir, "files/alice"), 1)
@@ -101,7 +101,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("other than it claims to be", func(t *testing.T) {
 		f := f.with(t)
 		f.send("png", "holiday.png", "<!doctype html><title>Log in</title><script>alert(1)</script>")
-		require.Equal(t, `Your file was deleted, since it is not what it should be. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.said())
+		require.Equal(t, `Your file was rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.said())
 		require.Equal(t, 1, f.Count(".said.bad"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		require.Equal(t, 3, f.Count("tbody tr"))
@@ -229,6 +229,36 @@ func (v *visitor) leave(content string) string {
 	return key
 }
 
+// TestNames checks that files are listed and downloaded by the names that users
+// enter, and that the page rejects a name that cannot be used.
+func TestNames(t *testing.T) {
+	b := browser.Open(t)
+	p := program.Start(t, run, "-dir", t.TempDir())
+	f := form{b, t}
+	f.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".login"))
+	f.logIn("alice")
+	f.choose("text")
+	named := func(name string) {
+		browser.Evaluate[chromedp.Void](f.Page, fmt.Sprintf(`{
+			document.querySelector("#file").remove(); // The next page has another one.
+			document.querySelector("#name").value = %q;
+		}`, name))
+		f.Do(chromedp.Click(".named button"), chromedp.WaitVisible("#file"))
+	}
+	for name, want := range map[string]string{"notes": "notes.txt", "übersicht.txt": "übersicht.txt", "": "upload.txt"} {
+		named(name)
+		f.Do(browser.Until(fmt.Sprintf(`document.querySelector(".upload label").textContent.endsWith("stored as %s")`, want)))
+		f.submit("local.txt", "hello")
+		f.Do(chromedp.WaitVisible(".said"))
+	}
+	listed := browser.Evaluate[[]string](f.Page, `[...document.querySelectorAll("tbody a")].map((a) => a.textContent)`)
+	require.ElementsMatch(t, []string{"notes.txt", "übersicht.txt", "upload.txt"}, listed)
+	named("a\u200bb")
+	f.Do(chromedp.WaitVisible(".said.bad"))
+	require.Contains(t, f.said(), "This name cannot be used. Its filename must ")
+	require.Contains(t, f.Text(`document.querySelector(".upload label")`), "stored as upload.txt")
+}
+
 // TestForgedLanding checks that a forged query completes no upload of another
 // user.
 func TestForgedLanding(t *testing.T) {
@@ -250,7 +280,7 @@ func TestForgedLanding(t *testing.T) {
 	require.Equal(t, []string{pending}, objects(t, dir, ""))
 
 	landing := "/done?bucket=another&etag=%22x%22&key=" + url.QueryEscape(pending)
-	require.Contains(t, alice.get(landing), "Your file is here")
+	require.Contains(t, alice.get(landing), "Your file is stored and verified")
 	require.Contains(t, alice.get(landing), "This form had been used before")
 	require.NotContains(t, alice.get("/"), "class=\"said")
 	require.Len(t, objects(t, dir, "files/alice"), 1)

@@ -37,21 +37,27 @@ var policy = presign.Policy{
 // viewTime is the lifetime of the URL of a file.
 const viewTime = time.Minute
 
-// A kind is what a user selects before the file. A grant is for one type, and
-// the name of the file is not known when the page is rendered. So files have
-// the names of their kinds.
-type kind struct{ ID, Name, Type, Filename string }
+// A kind is what a user selects before the file. A grant is for one type and one
+// name, and a page without scripts cannot read the name of the file. So users
+// enter the name before the file.
+type kind struct{ ID, Name, Type, Extension string }
 
 var kinds = []kind{
-	{"jpeg", "JPEG picture", "image/jpeg", "upload.jpg"},
-	{"png", "PNG picture", "image/png", "upload.png"},
-	{"pdf", "PDF document", "application/pdf", "upload.pdf"},
-	{"text", "Plain text", "text/plain", "upload.txt"},
+	{"jpeg", "JPEG picture", "image/jpeg", ".jpg"},
+	{"png", "PNG picture", "image/png", ".png"},
+	{"pdf", "PDF document", "application/pdf", ".pdf"},
+	{"text", "Plain text", "text/plain", ".txt"},
 }
 
-// kindOf returns the kind whose files have this name, or the first kind.
+// kindOf returns the kind whose files have the extension of this name, or the
+// first kind.
 func kindOf(filename string) kind {
-	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Filename == filename }))]
+	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Extension == path.Ext(filename) }))]
+}
+
+// Filename returns the name of a file of this kind. An empty name is "upload".
+func (k kind) Filename(name string) string {
+	return cmp.Or(strings.TrimSuffix(name, k.Extension), "upload") + k.Extension
 }
 
 //go:embed page
@@ -64,12 +70,14 @@ var login = site.Login{
 	Lead: "Two people keep files here. Neither sees the other's files.",
 }
 
-// pagePolicy is the Content-Security-Policy of the pages: no scripts, and forms go to the store and back.
+// pagePolicy returns the Content-Security-Policy of the pages, which have no
+// scripts, and whose forms go to the store.
 func pagePolicy(store string) string {
 	return "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; " +
 		"form-action 'self' " + store + "; frame-ancestors 'none'"
 }
 
+// A service is the app for files.
 type service struct {
 	*site.Site
 	signer    *presign.Signer
@@ -93,13 +101,21 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 // page shows a form for one file of one kind.
 func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
-	grant, err := s.signer.Post(r.Context(), presign.Upload{
+	name := r.FormValue("name")
+	said, bad := s.Sessions.PopString(r.Context(), "said"), s.Sessions.PopBool(r.Context(), "bad")
+	upload := presign.Upload{
 		Key:      folder(user),
-		Filename: chosen.Filename,
+		Filename: chosen.Filename(name),
 		Type:     chosen.Type,
 		Owner:    user,
 		Redirect: "http://" + r.Host + "/done", // The site rejects requests for other hosts.
-	})
+	}
+	grant, err := s.signer.Post(r.Context(), upload)
+	if faults := violations(err); len(faults) > 0 {
+		said, bad, name = "This name cannot be used. "+strings.Join(faults, " "), true, ""
+		upload.Filename = chosen.Filename(name)
+		grant, err = s.signer.Post(r.Context(), upload)
+	}
 	if err != nil {
 		site.Fail(w, r, err)
 		return
@@ -113,6 +129,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		User    string
 		Kinds   []kind
 		Chosen  kind
+		Name    string // that the user has entered, or empty
 		MaxSize int64
 		Grant   *presign.Grant
 		Renew   int // seconds
@@ -120,8 +137,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		Said    string
 		Files   []file
 	}{
-		user, kinds, chosen, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second),
-		s.Sessions.PopBool(r.Context(), "bad"), s.Sessions.PopString(r.Context(), "said"), list,
+		user, kinds, chosen, name, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second), bad, said, list,
 	})
 }
 
@@ -143,18 +159,18 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	said, known := explain(err), true
 	switch faults := violations(err); {
 	case err == nil && s.isRepeated(r.Context(), object.GrantID):
-		said, err = "This form had been used before. The file that came first was kept, and no other.", presign.ErrNotUploaded
+		said, err = "This form had been used before. Only its first file was kept.", presign.ErrNotUploaded
 	case err == nil:
-		said = fmt.Sprintf("Your file is here, and it is what it should be: %s, %s.", object.Type, bytes(object.Size))
+		said = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type, bytes(object.Size))
 	case len(faults) > 0:
-		said = "Your file was deleted, since it is not what it should be. " + strings.Join(faults, " ")
+		said = "Your file was rejected and deleted. " + strings.Join(faults, " ")
 	default:
 		known = said != ""
 	}
 	if !known {
 		slog.ErrorContext(r.Context(), "upload not completed", slog.Any("error", err))
 		w.Header().Set("Retry-After", "30")
-		http.Error(w, "Your file arrived and could not be looked at. Reload this page to try again.", http.StatusServiceUnavailable)
+		http.Error(w, "Your file is stored but could not be verified. Reload this page to try again.", http.StatusServiceUnavailable)
 		return
 	}
 	s.Sessions.Put(r.Context(), "said", said)
@@ -195,7 +211,7 @@ func violations(err error) (faults []string) {
 
 // A file is a published file.
 type file struct {
-	ID, Kind string
+	ID, Name string
 	Size     int64
 	Added    time.Time
 	key      string
@@ -214,7 +230,7 @@ func (s *service) list(ctx context.Context, user string) ([]file, error) {
 	var list []file
 	for _, o := range found.Contents {
 		folder, name := path.Split(*o.Key)
-		list = append(list, file{path.Base(folder), kindOf(name).Name, *o.Size, *o.LastModified, *o.Key})
+		list = append(list, file{path.Base(folder), name, *o.Size, *o.LastModified, *o.Key})
 	}
 	slices.SortStableFunc(list, func(a, b file) int { return cmp.Or(b.Added.Compare(a.Added), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
