@@ -1,6 +1,6 @@
-// Imageserver has the HTTP API of an older image server, which this library
-// replaces. The clients of that server continue without a change: they ask for
-// a form, and post it with the file to S3.
+// Imageserver replaces the image server that this library grew out of. It has the
+// same HTTP API, so that clients which cannot be changed continue to work: they ask
+// for a form, and post it with the file to S3.
 //
 //	POST /upload_image   file_name=me.png&expiration=600&content_size_max=500000
 //	200                  {"success": true, "post_url": "https://…", "data": {"key": "images/me.png", …}}
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	region := flags.String("region", os.Getenv("AWS_REGION"), "the bucket's `region`")
 	endpoint := flags.String("endpoint", "", "`URL` of an S3 server other than AWS")
 	credentials := flags.String("credentials", "awsenv.list",
-		"`file` of ACCESS, SECRET, TOKEN and EXPIRATION; read again when it changes")
+		"`file` with lines of ACCESS, SECRET, TOKEN and EXPIRATION")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, banner, *bucket, *credentials, listener.Addr())
+	fmt.Fprintf(stdout, banner, listener.Addr(), *bucket, *credentials)
 	return interrupt.Serve(ctx, newServer(service), listener, waits...)
 }
 
@@ -135,13 +135,15 @@ func newServer(service http.Handler) *http.Server {
 	}
 }
 
-const banner = `WARNING: no authentication. Anyone who reaches this can upload and replace images, and so can any web
-page in a browser that reaches it.
+const banner = `Ask for a form: curl -d file_name=me.png http://%s/upload_image
+
+WARNING: no authentication. Anyone who reaches this address can upload and replace images,
+and so can any web page in a browser that reaches it.
+
+This is the API of the image server that this library replaces, for clients that cannot be changed.
 
 Bucket       %s
 Credentials  %s
-
-curl -d file_name=me.png http://%s/upload_image
 
 Ctrl-C stops.
 `

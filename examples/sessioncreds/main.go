@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	roles := flags.String("roles", "iamroles.txt", "`file` with the role's ARN; lines that begin with # are comments")
 	var s session
 	flags.DurationVar(&s.duration, "duration", time.Hour,
-		"lifetime of a session, 15m to 12h; more than 1h only if the role's MaxSessionDuration allows it")
+		"lifetime of a session, 15m to 12h; the role's MaxSessionDuration limits it")
 	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, shown by CloudTrail")
 	flags.StringVar(&s.externalID, "external-id", "", "`id` that the role's trust policy requires, if it does")
 	file := flags.String("out", "awsenv.list", "`file` to write")

@@ -1,4 +1,4 @@
-// Package arguments has what the command lines of the demos have in common.
+// Package arguments checks the command lines of the demos.
 package arguments
 
 import (
@@ -9,15 +9,16 @@ import (
 	"syscall"
 )
 
-// None returns an error if flags were parsed and something is left that is no flag: what stands behind it was not read.
+// None returns an error if an argument is left after the flags. Flags after such an
+// argument were not parsed.
 func None(flags *flag.FlagSet) error {
 	if flags.NArg() > 0 {
-		return fmt.Errorf("there are only flags, but %q is none", flags.Arg(0))
+		return fmt.Errorf("arguments must be flags, got %q", flags.Arg(0))
 	}
 	return nil
 }
 
-// Listen listens at what -addr says.
+// Listen listens at the address that -addr sets.
 func Listen(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
@@ -29,7 +30,8 @@ func Listen(addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// ListenLocally is Listen for a service whose S3 server is of no use to other machines.
+// ListenLocally listens at addr, and rejects an address that other machines can
+// reach. It is for services with an embedded S3 server, which others cannot reach.
 func ListenLocally(addr string) (net.Listener, error) {
 	listener, err := Listen(addr)
 	if err != nil {
@@ -41,7 +43,7 @@ func ListenLocally(addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// Local reports whether only this machine reaches a listener.
+// Local reports whether only this machine can reach a listener.
 func Local(listener net.Listener) bool {
 	addr, ok := listener.Addr().(*net.TCPAddr)
 	return ok && addr.IP.IsLoopback()

@@ -12,7 +12,7 @@ import (
 
 func TestNone(t *testing.T) {
 	for want, args := range map[string][]string{
-		"": {"-n", "1"}, `there are only flags, but "true" is none`: {"-b", "true", "-n", "1"}, `there are only flags, but "x" is none`: {"--", "x"},
+		"": {"-n", "1"}, `arguments must be flags, got "true"`: {"-b", "true", "-n", "1"}, `arguments must be flags, got "x"`: {"--", "x"},
 	} {
 		flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 		flags.SetOutput(io.Discard)

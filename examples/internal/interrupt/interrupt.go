@@ -1,4 +1,5 @@
-// Package interrupt ends demos: by Ctrl-C, by kill, and with the terminal, so that nothing of theirs is left behind.
+// Package interrupt ends demos cleanly after Ctrl-C, after kill, and when their
+// terminal closes.
 package interrupt
 
 import (
@@ -8,8 +9,9 @@ import (
 	"syscall"
 )
 
-// Context returns a context that ends with the first such signal. A second Ctrl-C does not wait for what is to be done
-// then. A program that was started to outlive its terminal (nohup) does.
+// Context returns a context that ends with the first such signal. A second Ctrl-C
+// ends the program at once. A program that was started with nohup ignores the end of
+// its terminal.
 func Context() context.Context {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	outlives := signal.Ignored(syscall.SIGHUP)
@@ -19,7 +21,7 @@ func Context() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
 		if !outlives {
-			signal.Ignore(syscall.SIGHUP) // the shell sends another when the terminal has
+			signal.Ignore(syscall.SIGHUP) // The shell sends a second one after the terminal.
 		}
 		stop()
 	})

@@ -26,13 +26,13 @@ type Demo struct {
 	closers []func() error
 }
 
-// OpenDemo parses the flags -addr and -dir, and others that flags has, and starts
-// the S3 server with a bucket of the demo's name. Pages may use the bucket if cors
-// is set.
+// OpenDemo parses the flags -addr and -dir besides those in flags, and starts the S3
+// server with a bucket of the demo's name. If cors is set, the bucket has a CORS
+// rule for the demo's pages.
 func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string, opts ...store.Option) (_ *Demo, err error) {
 	d := &Demo{Bucket: flags.Name()}
 	flags.StringVar(&addr, "addr", addr, "`address` of the page and the service")
-	flags.StringVar(&d.Dir, "dir", "", "`directory` of everything that is kept; a temporary one if empty")
+	flags.StringVar(&d.Dir, "dir", "", "`directory` for all data; a temporary one if empty")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	if d.Site, err = Listen(addr, d.Bucket); err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil }) // The server has closed it, most often.
+	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil }) // The server might have closed it.
 	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3"), opts...); err != nil {
 		return nil, err
 	}
@@ -93,8 +93,8 @@ func (d *Demo) Close() (err error) {
 	return err
 }
 
-// Run tells people where the page is and serves until ctx ends. More are further
-// lines.
+// Run prints the address of the page and serves until ctx ends. It also prints the
+// lines in more.
 func (d *Demo) Run(ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string) error {
 	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n%s\nCtrl-C stops.\n",
 		d.Origins()[0], d.Bucket, d.Store.URL, d.Dir, more)

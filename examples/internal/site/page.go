@@ -13,13 +13,14 @@ var shared embed.FS
 
 var loginPage = template.Must(template.ParseFS(shared, "page/login.html"))
 
-// Login is what a demo says on the page where its users log in.
+// A Login holds the texts of a demo's login page.
 type Login struct{ Name, Title, Question, Lead string }
 
-// Users may log in.
+// Users returns the users who can log in.
 func (Login) Users() []string { return Users }
 
-// Front returns the front page: of the user who is logged in, or else the one to log in on.
+// Front returns a handler for the front page. It calls page for a user who is logged
+// in, and otherwise serves the login page.
 func (s *Site) Front(login Login, page func(w http.ResponseWriter, r *http.Request, user string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if user := s.User(r); user != "" {
@@ -30,8 +31,8 @@ func (s *Site) Front(login Login, page func(w http.ResponseWriter, r *http.Reque
 	}
 }
 
-// Handle has mux log users in and out, and serve what pages load: base.css, on which the demos' own stylesheets build, and
-// all files of the directory page but templates.
+// Handle adds routes to mux: the login, the logout, base.css, which all demos share,
+// and the files in the directory page except templates.
 func (s *Site) Handle(mux *http.ServeMux, files embed.FS) error {
 	mux.HandleFunc("POST /login", s.logIn)
 	mux.HandleFunc("POST /logout", s.logOut)
@@ -49,7 +50,7 @@ func (s *Site) Handle(mux *http.ServeMux, files embed.FS) error {
 	return err
 }
 
-// Render answers with a page that is made for this request alone.
+// Render sends a page that is rendered for this request only.
 func Render(w http.ResponseWriter, r *http.Request, templates *template.Template, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

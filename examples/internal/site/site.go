@@ -1,5 +1,6 @@
-// Package site is what a service with users has already and the demos need: a web server, on this machine only, cookie
-// sessions of two people, a page to log in on, and a secret that outlives the process.
+// Package site provides the parts that a service with users has and that the demos
+// need: a web server for this machine only, cookie sessions of two users, a login
+// page, and a secret that outlives the process.
 package site
 
 import (
@@ -24,17 +25,18 @@ import (
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
-// Users may log in. Their names are part of keys: letters and digits.
+// Users are the users who can log in. Their names are part of keys, so they are
+// letters and digits.
 var Users = []string{"alice", "bob"}
 
-// Site is a web server on a loopback address.
+// A Site is a web server on a loopback address.
 type Site struct {
 	Sessions *scs.SessionManager
 	listener net.Listener
 	hosts    []string
 }
 
-// Listen returns a Site that accepts connections as soon as it serves. Its name is that of its cookie.
+// Listen returns a Site at addr. Its session cookie has the given name.
 func Listen(addr, name string) (*Site, error) {
 	listener, err := arguments.ListenLocally(addr)
 	if err != nil {
@@ -47,13 +49,14 @@ func Listen(addr, name string) (*Site, error) {
 		hosts:    []string{bound.String(), fmt.Sprintf("localhost:%d", bound.Port)},
 	}
 	s.Sessions.Cookie.Name = name
-	// Strict would keep the cookie back when a form's upload comes back from S3, which is another site.
+	// With Strict, the browser would send no cookie when S3, which is another site,
+	// redirects it to this one.
 	s.Sessions.Cookie.SameSite = http.SameSiteLaxMode
 	// A service behind HTTPS sets Cookie.Secure. This one speaks plain HTTP.
 	return s, nil
 }
 
-// Origins returns the origins of the site's pages, the one to tell people first.
+// Origins returns the origins of the site's pages. The first one is for users.
 func (s *Site) Origins() []string {
 	var origins []string
 	for _, host := range s.hosts {
@@ -62,9 +65,11 @@ func (s *Site) Origins() []string {
 	return origins
 }
 
-// Serve serves until ctx ends, or wait returns. Pages may load and do what policy says and nothing else (CSP).
+// Serve serves until ctx ends or wait returns. The policy is the
+// Content-Security-Policy of all pages.
 func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, wait func() error) error {
-	// Pages of other sites can post forms here, and point names of their own at this machine (DNS rebinding).
+	// Pages of other sites can post forms to this one, and can point their own names
+	// at this machine (DNS rebinding).
 	handler = http.NewCrossOriginProtection().Handler(s.Sessions.LoadAndSave(handler))
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +86,7 @@ func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, w
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute, // a completion copies what was uploaded
+		WriteTimeout:      time.Minute, // The Handler answers within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -91,10 +96,10 @@ func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, w
 // Close stops listening.
 func (s *Site) Close() error { return s.listener.Close() }
 
-// User returns who is logged in, if someone is.
+// User returns the user who is logged in, or "".
 func (s *Site) User(r *http.Request) string { return s.Sessions.GetString(r.Context(), "user") }
 
-// Authenticate is User for a presign.Handler.
+// Authenticate returns the user who is logged in. It is for presign.NewHandler.
 func (s *Site) Authenticate(r *http.Request) (owner string, err error) {
 	if owner = s.User(r); owner == "" {
 		err = &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
@@ -102,7 +107,8 @@ func (s *Site) Authenticate(r *http.Request) (owner string, err error) {
 	return owner, err
 }
 
-// logIn takes a form with a user's name; a service of yours asks for more. It sends the browser to the front page.
+// logIn starts a session for the user whom the form names, and redirects the browser
+// to the front page. A real service also asks for a password.
 func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	user := r.PostFormValue("user")
@@ -110,7 +116,7 @@ func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "No such user.", http.StatusUnauthorized)
 		return
 	}
-	if err := s.Sessions.RenewToken(r.Context()); err != nil { // against session fixation
+	if err := s.Sessions.RenewToken(r.Context()); err != nil { // This prevents session fixation.
 		Fail(w, r, err)
 		return
 	}
@@ -118,7 +124,7 @@ func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// logOut ends the session, and has the browser forget what pages have kept in it, for who uses it next.
+// logOut ends the session, and makes the browser delete what pages have stored in it.
 func (s *Site) logOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Sessions.Destroy(r.Context()); err != nil {
 		Fail(w, r, err)
@@ -128,14 +134,14 @@ func (s *Site) logOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// Fail logs an error that is nobody's business and says so.
+// Fail logs an error and sends a response that does not contain it.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	slog.ErrorContext(r.Context(), "request not served", slog.Any("error", err))
 	http.Error(w, "That did not work. Try again later.", http.StatusInternalServerError)
 }
 
-// Secret returns the secret in dir, for presign.WithSecret, and makes it up first if there is none. Several replicas
-// would have it from where a service keeps its secrets.
+// Secret returns the secret in dir, for presign.WithSecret. It creates one if there
+// is none. Replicas of a real service share a secret from a secret store.
 func Secret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, "secret")
 	secret, err := os.ReadFile(path)
