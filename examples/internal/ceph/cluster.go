@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/s3presign/presign/examples/internal/process"
+	"github.com/s3presign/presign/examples/internal/child"
 )
 
 // marker is the environment variable by which a test binary knows that it is the supervisor.
@@ -188,7 +188,7 @@ func (c *cluster) run(ctx context.Context, name string, args ...string) {
 		return
 	}
 	tool := exec.CommandContext(ctx, name, append(args, "--conf", c.config())...)
-	tool.SysProcAttr = process.DieWithParent()
+	tool.SysProcAttr = child.DieWithParent()
 	if said, err := tool.CombinedOutput(); err != nil {
 		c.err = fmt.Errorf("%s %s: %w; it said last:\n%s", name, args[0], err, tail(said))
 	}
@@ -206,7 +206,7 @@ func (c *cluster) spawn(name string, args ...string) {
 	defer log.Close()
 	daemon := exec.Command(name, append(args, "--conf", c.config())...)
 	daemon.Stdout, daemon.Stderr = log, log
-	daemon.SysProcAttr = process.DieWithParent()
+	daemon.SysProcAttr = child.DieWithParent()
 	if c.err = daemon.Start(); c.err != nil {
 		return
 	}

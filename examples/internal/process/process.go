@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/s3presign/presign/examples/internal/child"
 )
 
 // Start starts a program and kills it when the test ends. Its output is logged if
@@ -23,7 +25,7 @@ func Start(t testing.TB, dir, name string, args ...string) (stopped <-chan struc
 	output = new(Output)
 	program := exec.Command(name, args...)
 	program.Dir, program.Stdout, program.Stderr = dir, output, output
-	program.SysProcAttr = DieWithParent()
+	program.SysProcAttr = child.DieWithParent()
 	if err := program.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,5 @@
-package process
+// Package child holds what demos and tests set on the processes that they start.
+package child
 
 import "syscall"
 
