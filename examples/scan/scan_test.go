@@ -1,0 +1,304 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/browser"
+	"github.com/s3presign/presign/examples/internal/process"
+	"github.com/s3presign/presign/examples/internal/program"
+	"github.com/s3presign/presign/examples/internal/store"
+)
+
+// requireClamd skips the test if clamd is not installed, or fails it in CI.
+func requireClamd(t *testing.T) {
+	t.Helper()
+	if _, err := findClamd(); err != nil {
+		process.Skip(t, err.Error())
+	}
+}
+
+// runClamd starts a clamd that runs until the test ends.
+func runClamd(t *testing.T) *daemon {
+	t.Helper()
+	requireClamd(t)
+	d, err := startClamd(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.close()) })
+	return d
+}
+
+// An api is the Handler of a user, with a store behind it.
+type api struct {
+	*testing.T
+	handler http.Handler
+	signer  *presign.Signer
+	client  *s3.Client
+}
+
+// newAPI starts a store whose uploads are inspected.
+func newAPI(t *testing.T, inspect func(context.Context, *presign.Object) error) *api {
+	t.Helper()
+	server, err := store.Start(context.Background(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	require.NoError(t, server.CreateBucket(t.Context(), bucket))
+	signer, err := newSigner(server.Client(), []byte(rand.Text()+rand.Text()), inspect)
+	require.NoError(t, err)
+	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	require.NoError(t, err)
+	return &api{t, handler, signer, server.Client()}
+}
+
+// post sends a request to the Handler and decodes the answer.
+func (a *api) post(path string, body any, answer any) int {
+	a.Helper()
+	text, err := json.Marshal(body)
+	require.NoError(a, err)
+	r := httptest.NewRequestWithContext(a.Context(), "POST", path, bytes.NewReader(text))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	a.handler.ServeHTTP(w, r)
+	require.NoError(a, json.Unmarshal(w.Body.Bytes(), answer), "%s", w.Body)
+	return w.Code
+}
+
+// send sends a file to the store.
+func (a *api) send(grant *presign.Grant, content []byte) {
+	a.Helper()
+	request, err := grant.Request(a.Context(), bytes.NewReader(content), int64(len(content)))
+	require.NoError(a, err)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(a, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(a, err)
+	require.Less(a, response.StatusCode, 300, "%s", text)
+}
+
+// upload uploads a file and returns the body that completes it.
+func (a *api) upload(method, name string, content []byte) map[string]any {
+	a.Helper()
+	var granted struct {
+		presign.Grant
+		ID string
+	}
+	ask := map[string]any{"filename": name, "size": len(content), "method": method}
+	require.Equal(a, 201, a.post("/", ask, &granted))
+	if method != "multipart" {
+		a.send(&granted.Grant, content)
+		return map[string]any{"key": granted.Key}
+	}
+	var signed struct{ URLs []string }
+	part := map[string]any{"id": granted.ID, "first": 1, "last": 1}
+	require.Equal(a, 200, a.post("/parts/sign", part, &signed))
+	a.send(&presign.Grant{Method: "PUT", URL: signed.URLs[0]}, content)
+	return map[string]any{"id": granted.ID}
+}
+
+// An outcome is an answer to POST /complete: an Object or a Problem.
+type outcome struct {
+	presign.Object
+	Errors  []presign.Violation
+	Message string
+}
+
+func (o outcome) codes() (codes []string) {
+	for _, v := range o.Errors {
+		codes = append(codes, v.Field+" "+v.Code)
+	}
+	return codes
+}
+
+// keys returns the keys of all objects.
+func (a *api) keys(ctx context.Context, prefix string) (keys []string, err error) {
+	found, err := a.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix})
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range found.Contents {
+		keys = append(keys, *o.Key)
+	}
+	return keys, nil
+}
+
+// watch lists the published objects until the test calls stop, which returns the keys
+// that were ever there.
+func (a *api) watch() (stop func() map[string]bool) {
+	ctx, cancel := context.WithCancel(a.Context())
+	seen, ended := map[string]bool{}, make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			keys, _ := a.keys(ctx, policy.FinalPrefix)
+			for _, key := range keys {
+				seen[key] = true
+			}
+		}
+	}()
+	return func() map[string]bool { cancel(); <-ended; return seen }
+}
+
+func pack(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	archive, err := compress(name, content)
+	require.NoError(t, err)
+	return archive
+}
+
+// TestEICARIsRejected uploads the EICAR test file in every way to a real store, with a
+// real clamd. Nothing of it is ever published.
+func TestEICARIsRejected(t *testing.T) {
+	s := newScanner(runClamd(t).scan, time.Minute, 1_000_000, 4)
+	t.Cleanup(s.close)
+	a := newAPI(t, s.inspect)
+	picture := browser.Picture(t, 0, png.Encode)
+	stop, published := a.watch(), 0
+	for _, method := range []string{"POST", "PUT", "multipart"} {
+		for _, c := range []struct {
+			name     string
+			content  []byte
+			infected bool
+		}{
+			{"eicar.txt", eicar, true},
+			{"eicar.zip", pack(t, "eicar.com", eicar), true},
+			{"nested.zip", pack(t, "a.zip", pack(t, "eicar.com", eicar)), true},
+			{"picture.png", append(bytes.Clone(picture), eicar...), true},
+			{"clean.txt", []byte("hello"), false},
+			{"clean.zip", pack(t, "hello.txt", []byte("hello")), false},
+			{"clean.png", picture, false},
+			{"large.txt", bytes.Repeat([]byte("hello\n"), 700_000), false},
+		} {
+			name := method + " " + c.name
+			var answer outcome
+			status := a.post("/complete", a.upload(method, c.name, c.content), &answer)
+			if !c.infected {
+				require.Equal(t, 200, status, "%s: %v", name, answer)
+				require.True(t, strings.HasPrefix(answer.Key, policy.FinalPrefix), name)
+				published++
+				continue
+			}
+			require.Equal(t, 422, status, name)
+			require.Equal(t, []string{"content infected"}, answer.codes(), name)
+			require.Equal(t, "must be free of malware, got Eicar-Test-Signature.UNOFFICIAL", answer.Errors[0].Detail)
+		}
+	}
+	for key := range stop() {
+		require.Regexp(t, `/(clean|large)\.\w+$`, key)
+	}
+	require.NoError(t, a.signer.Shutdown(t.Context())) // It has deleted the uploads.
+	keys, err := a.keys(t.Context(), "")
+	require.NoError(t, err)
+	require.Len(t, keys, published)
+}
+
+// TestUnscannableFilesAreRejected checks that clamd reports what it cannot scan as a
+// whole: by default it accepts such files.
+func TestUnscannableFilesAreRejected(t *testing.T) {
+	d := runClamd(t)
+	var bomb bytes.Buffer
+	w := zip.NewWriter(&bomb)
+	file, err := w.Create("bomb")
+	require.NoError(t, err)
+	_, err = io.Copy(file, io.MultiReader(io.LimitReader(zeros{}, 4*policy.MaxSize), bytes.NewReader(eicar)))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.Less(t, bomb.Len(), 1<<20)
+	found, err := d.scan(t.Context(), &bomb)
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	require.Equal(t, "not_scannable", rejection(found).Code, found)
+
+	// The flag of encryption is in both headers of the file.
+	encrypted := pack(t, "eicar.com", eicar)
+	for _, header := range []string{"PK\x03\x04", "PK\x01\x02"} {
+		at := bytes.Index(encrypted, []byte(header)) + map[string]int{"PK\x03\x04": 6, "PK\x01\x02": 8}[header]
+		encrypted[at] |= 1
+	}
+	found, err = d.scan(t.Context(), bytes.NewReader(encrypted))
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	require.Equal(t, "not_scannable", rejection(found).Code, found)
+
+	// clamd closes the connection before all is sent.
+	_, err = d.scan(t.Context(), io.LimitReader(zeros{}, 4*policy.MaxSize))
+	require.ErrorContains(t, err, "size limit exceeded")
+}
+
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestDeadClamdKeepsUploads checks that an upload is kept if clamd does not answer.
+func TestDeadClamdKeepsUploads(t *testing.T) {
+	d := runClamd(t)
+	s := newScanner(d.scan, time.Minute, 1, 1)
+	t.Cleanup(s.close)
+	a := newAPI(t, s.inspect)
+	body := a.upload("PUT", "a.txt", []byte("hello"))
+	require.NoError(t, d.close())
+	var answer outcome
+	require.Equal(t, 500, a.post("/complete", body, &answer))
+	require.NotContains(t, answer.Message, "socket")
+	keys, err := a.keys(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, []string{body["key"].(string)}, keys)
+
+	again := runClamd(t)
+	s.scan = again.scan
+	require.Equal(t, 200, a.post("/complete", body, &answer))
+}
+
+func TestPageShowsOutcomes(t *testing.T) {
+	requireClamd(t)
+	p := program.Start(t, run)
+	require.Regexp(t, `^Open +http://127`, p.Printed)
+	require.Contains(t, p.Printed, "ClamAV   started for this")
+	b := browser.Open(t)
+	path := filepath.Join(t.TempDir(), "a.txt")
+	require.NoError(t, os.WriteFile(path, []byte("this is a text"), 0o600))
+	uploads := func(n int) chromedp.Action[chromedp.Void] {
+		return browser.Until(fmt.Sprintf(
+			`document.querySelectorAll("#uploads li").length === %d && !/…/.test(document.querySelector("#uploads").textContent)`, n))
+	}
+	last := func() string { return b.Text(`document.querySelector("#uploads li")`) }
+	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"), chromedp.WaitVisible("#files"),
+		chromedp.SetUploadFiles("#files", []string{path}), uploads(1))
+	require.Equal(t, "a.txt Scanned and published.", last())
+	for i, name := range []string{"eicar.txt", "eicar.zip"} {
+		b.Do(chromedp.Click(`[data-sample="`+name+`"]`), uploads(2+i))
+		require.Contains(t, last(), "(infected)")
+	}
+	require.Equal(t, 1, b.Count("#published li"))
+	require.Equal(t, "a.txt, 14 bytes", b.Text(`document.querySelector("#published li")`))
+	b.Shoot("scan", 390)
+	b.Shoot("scan", 1280)
+}
+
+func TestMissingClamdIsNamed(t *testing.T) {
+	var printed bytes.Buffer
+	err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-clamd", "127.0.0.1:1"}, &printed)
+	require.ErrorContains(t, err, "-clamd: dial tcp 127.0.0.1:1")
+	require.Empty(t, printed.String())
+	require.ErrorContains(t, errNoClamd, "apt install clamav-daemon")
+}

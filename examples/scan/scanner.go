@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/s3presign/presign"
+)
+
+// A scanner inspects uploads. Its method inspect is the function of WithInspect.
+//
+// An inspection waits for its scan until wait has passed, and then returns ErrPending.
+// The scan continues, and a later inspection of the same upload returns its result.
+type scanner struct {
+	scan   func(context.Context, io.Reader) (found string, err error)
+	wait   time.Duration
+	limit  time.Duration // of one scan
+	keep   time.Duration // time for which a result is kept
+	pixels int64         // that a picture may have
+
+	ctx    context.Context // of all scans
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	slots  chan struct{} // one for each scan at a time
+
+	mu    sync.Mutex
+	scans map[version]*result
+}
+
+// newScanner returns a scanner that scans several uploads at a time.
+func newScanner(
+	scan func(context.Context, io.Reader) (string, error), wait time.Duration, pixels int64, parallel int,
+) *scanner {
+	s := &scanner{
+		scan: scan, wait: wait, limit: 30 * time.Minute, keep: 15 * time.Minute, pixels: pixels,
+		slots: make(chan struct{}, parallel), scans: map[version]*result{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// close ends all scans.
+func (s *scanner) close() {
+	s.cancel()
+	s.group.Wait()
+}
+
+// A version identifies an upload and its content, unless two contents have the same
+// MD5.
+type version struct{ grantID, etag, versionID string }
+
+// A result is the outcome of a scan.
+type result struct {
+	done chan struct{} // closed after the other fields are set
+	sum  [sha256.Size]byte
+	err  error // nil, a violation or a failure
+}
+
+// inspect is the function of WithInspect.
+func (s *scanner) inspect(ctx context.Context, o *presign.Object) error {
+	timer := time.NewTimer(s.wait)
+	defer timer.Stop()
+	v := version{o.GrantID, o.ETag, o.VersionID}
+	r, started := s.find(v), false
+	if r == nil {
+		select {
+		case s.slots <- struct{}{}:
+			r, started = s.start(v, o)
+		case <-timer.C:
+			return presign.ErrPending
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case <-r.done:
+	case <-timer.C:
+		return presign.ErrPending
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	s.forget(v, r)
+	if r.err == nil && !started {
+		return confirm(ctx, o, r.sum)
+	}
+	return r.err
+}
+
+// confirm reads an upload whose scan an earlier inspection started. Its client may have
+// replaced the scanned bytes with others that have the same MD5, and so the same ETag.
+// What is read here is also compared with the copy that is published.
+func confirm(ctx context.Context, o *presign.Object, sum [sha256.Size]byte) error {
+	body, err := o.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, body); err != nil {
+		return err
+	}
+	if [sha256.Size]byte(hash.Sum(nil)) != sum {
+		return presign.ErrChanged // The completion starts again, with another scan.
+	}
+	return nil
+}
+
+// find returns the scan of a version, or nil.
+func (s *scanner) find(v version) *result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scans[v]
+}
+
+// forget removes a result.
+func (s *scanner) forget(v version, r *result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.scans[v] == r {
+		delete(s.scans, v)
+	}
+}
+
+// start starts a scan, unless there is one. The caller has a slot, which the scan
+// releases.
+func (s *scanner) start(v version, o *presign.Object) (_ *result, started bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.scans[v]; r != nil {
+		<-s.slots
+		return r, false
+	}
+	r := &result{done: make(chan struct{})}
+	s.scans[v] = r
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, s.limit)
+		defer cancel()
+		r.sum, r.err = s.examine(ctx, o)
+		close(r.done)
+		<-s.slots
+		time.AfterFunc(s.keep, func() { s.forget(v, r) })
+	})
+	return r, true
+}
+
+// examine reads an upload once: for its pixels, its viruses and its digest.
+func (s *scanner) examine(ctx context.Context, o *presign.Object) (sum [sha256.Size]byte, err error) {
+	// The decoders read hostile bytes, outside the library's own recovery.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("scan: a decoder panicked: %v", p)
+		}
+	}()
+	body, err := o.Open(ctx)
+	if err != nil {
+		return sum, err
+	}
+	defer body.Close()
+	hash := sha256.New()
+	content, err := limitPixels(io.TeeReader(body, hash), o.Type, s.pixels)
+	if err != nil {
+		return sum, err
+	}
+	found, err := s.scan(ctx, content)
+	if err == nil && found != "" {
+		err = rejection(found)
+	}
+	return [sha256.Size]byte(hash.Sum(nil)), err
+}
+
+// rejection returns the violation for a signature that clamd has found.
+func rejection(found string) *presign.Violation {
+	// clamd reports files that it cannot scan by names of its own.
+	for _, prefix := range []string{"Heuristics.Limits.Exceeded", "Heuristics.Encrypted"} {
+		if strings.HasPrefix(found, prefix) {
+			return &presign.Violation{
+				Field: "content", Code: "not_scannable", Detail: "must be a file that can be scanned, got " + found,
+			}
+		}
+	}
+	return &presign.Violation{Field: "content", Code: "infected", Detail: "must be free of malware, got " + found}
+}
