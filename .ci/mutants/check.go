@@ -1,0 +1,252 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A checker checks mutants and collects the failures.
+type checker struct {
+	scratch string
+	slots   chan struct{} // one for each test that runs
+
+	mu       sync.Mutex
+	failures []error
+	builds   int
+}
+
+func (c *checker) report(m *mutant, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		fmt.Println("dies ", m)
+		return
+	}
+	fmt.Println("FAULT", m)
+	c.failures = append(c.failures, fmt.Errorf("%v: %w", m, err))
+}
+
+// A suite is a package whose tests must notice mutants.
+type suite struct{ dir, pkg string }
+
+// checkAll checks mutants, one package of tests after another.
+func (c *checker) checkAll(mutants []*mutant) {
+	bySuite := make(map[suite][]*mutant)
+	for _, m := range mutants {
+		key := suite{m.dir, m.pkg}
+		bySuite[key] = append(bySuite[key], m)
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(bySuite), func(a, b suite) int { return strings.Compare(a.dir+a.pkg, b.dir+b.pkg) }) {
+		c.checkSuite(s, bySuite[s])
+	}
+}
+
+// checkSuite checks mutants that tests of one package must notice. If the edits
+// do not compile together, each is compiled by itself.
+func (c *checker) checkSuite(s suite, mutants []*mutant) {
+	together, alone := c.divide(mutants)
+	binary, err := c.build(s, together)
+	if err != nil && len(together) > 0 {
+		together, alone = nil, append(alone, together...)
+		binary, err = c.build(s, nil)
+	}
+	if err == nil {
+		err = c.checkTests(s, binary, mutants)
+	}
+	if err != nil {
+		c.mu.Lock()
+		c.failures = append(c.failures, err)
+		c.mu.Unlock()
+		return
+	}
+	var group sync.WaitGroup
+	for _, m := range together {
+		c.slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-c.slots }()
+			c.report(m, m.check(s, binary))
+		})
+	}
+	group.Wait()
+	for _, m := range alone {
+		binary, err := c.buildAlone(s, m)
+		if err == nil {
+			err = m.check(s, binary)
+		}
+		c.report(m, err)
+	}
+}
+
+// divide returns the mutants that change bodies of functions only, and others.
+// It reports those that do not apply.
+func (c *checker) divide(mutants []*mutant) (together, alone []*mutant) {
+	for _, m := range mutants {
+		before, _, err := m.edited()
+		var original *source
+		if err == nil {
+			original, err = parseSource(m.file, before)
+		}
+		var variants map[int]variant
+		if err == nil {
+			variants, err = m.variants(original)
+		}
+		switch {
+		case err != nil:
+			c.report(m, err)
+		case variants == nil:
+			alone = append(alone, m)
+		default:
+			together = append(together, m)
+		}
+	}
+	return together, alone
+}
+
+// build returns the test binary of a package that holds mutants.
+func (c *checker) build(s suite, mutants []*mutant) (binary string, err error) {
+	files, packages := make(map[string][]byte), make(map[string]bool)
+	for _, file := range filesOf(mutants) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		original, err := parseSource(file, text)
+		if err != nil {
+			return "", err
+		}
+		all := make(map[int][]variant)
+		for _, m := range mutants {
+			if m.file != file {
+				continue
+			}
+			variants, err := m.variants(original)
+			if err != nil {
+				return "", err
+			}
+			for i, v := range variants {
+				all[i] = append(all[i], v)
+			}
+		}
+		files[file] = original.switched(all)
+		if dir := filepath.Dir(file); !packages[dir] {
+			packages[dir] = true
+			files[filepath.Join(dir, "mutant_switch.go")] = fmt.Appendf(nil,
+				"package %s\n\nimport \"os\"\n\nvar mutantID = os.Getenv(%q)\n", original.file.Name.Name, variable)
+		}
+	}
+	return c.compile(s, files)
+}
+
+func filesOf(mutants []*mutant) []string {
+	names := make(map[string]bool)
+	for _, m := range mutants {
+		names[m.file] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// buildAlone returns the test binary of a package with one edit.
+func (c *checker) buildAlone(s suite, m *mutant) (binary string, err error) {
+	_, after, err := m.edited()
+	if err != nil {
+		return "", err
+	}
+	return c.compile(s, map[string][]byte{m.file: after})
+}
+
+// compile builds the tests of a package with these texts of files.
+func (c *checker) compile(s suite, files map[string][]byte) (binary string, err error) {
+	c.builds++
+	dir := filepath.Join(c.scratch, fmt.Sprint(c.builds))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	replace := make(map[string]string)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		replace[path] = filepath.Join(dir, fmt.Sprintf("%d_%s", len(replace), filepath.Base(name)))
+		if err := os.WriteFile(replace[path], files[name], 0o600); err != nil {
+			return "", err
+		}
+	}
+	document, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, document, 0o600); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(dir, "test")
+	command := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, s.pkg)
+	command.Dir = s.dir
+	if output, err := command.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("it does not compile:\n%s", tail(string(output)))
+	}
+	return binary, nil
+}
+
+// checkTests checks that the tests of mutants exist and pass if no mutant is
+// selected.
+func (c *checker) checkTests(s suite, binary string, mutants []*mutant) error {
+	var names []string
+	for _, m := range mutants {
+		if name, _, _ := strings.Cut(m.test, "/"); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	output, err := s.test(binary, "", "^("+strings.Join(names, "|")+")$")
+	if err != nil {
+		return fmt.Errorf("without an edit, tests of %s fail:\n%s", s.pkg, tail(output))
+	}
+	for _, name := range names {
+		if !strings.Contains(output, "--- PASS: "+name+" ") {
+			return fmt.Errorf("%s has no test %s that passes", s.pkg, name)
+		}
+	}
+	return nil
+}
+
+// check returns an error unless the test fails if the mutant is selected.
+func (m *mutant) check(s suite, binary string) error {
+	output, err := s.test(binary, m.id(), "^"+strings.ReplaceAll(m.test, "/", "$/^")+"$")
+	switch {
+	case err == nil:
+		return errors.New("it survives: " + m.test + " passes")
+	case !strings.Contains(output, "--- FAIL: ") && !strings.Contains(output, "panic: ") && !strings.Contains(output, "test timed out"):
+		return fmt.Errorf("the test did not fail as a test:\n%s", tail(output))
+	}
+	return nil
+}
+
+// test runs tests of a binary with one mutant, or none.
+func (s suite) test(binary, id, pattern string) (string, error) {
+	command := exec.Command(binary, "-test.v", "-test.count=1", "-test.timeout=2m", "-test.run", pattern)
+	if id != "" { // The rest of a test that has failed shows nothing more.
+		command.Args = append(command.Args, "-test.failfast")
+	}
+	command.Dir = filepath.Join(s.dir, s.pkg)
+	command.Env = append(os.Environ(), variable+"="+id)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+// tail returns the end of a long text.
+func tail(s string) string {
+	const most = 3000
+	if len(s) > most {
+		return "…" + s[len(s)-most:]
+	}
+	return s
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strings"
+)
+
+// variable is the environment variable that selects the mutant of a test binary.
+const variable = "PRESIGN_MUTANT"
+
+// A source is a file of the code, taken apart.
+type source struct {
+	text []byte
+	fset *token.FileSet
+	file *ast.File
+}
+
+func parseSource(name string, text []byte) (*source, error) {
+	s := &source{text: text, fset: token.NewFileSet()}
+	var err error
+	s.file, err = parser.ParseFile(s.fset, name, text, parser.SkipObjectResolution)
+	return s, err
+}
+
+// slice returns the text between two positions.
+func (s *source) slice(from, to token.Pos) string {
+	return string(s.text[s.fset.Position(from).Offset:s.fset.Position(to).Offset])
+}
+
+// edited returns the text of the mutant's file with the edit.
+func (m *mutant) edited() (before, after []byte, err error) {
+	if before, err = os.ReadFile(m.file); err != nil {
+		return nil, nil, err
+	}
+	after = before
+	for _, h := range m.hunks {
+		if n := bytes.Count(after, []byte(h.before)); n != 1 {
+			return nil, nil, fmt.Errorf("the text must stand in %s once, got %d times:\n%s", m.file, n, h.before)
+		}
+		after = bytes.Replace(after, []byte(h.before), []byte(h.after), 1)
+	}
+	return before, after, nil
+}
+
+// A variant is a function as a mutant leaves it.
+type variant struct {
+	mutant *mutant
+	text   string // of the declaration, renamed
+}
+
+// variants returns the functions that a mutant changes, by their index among
+// the declarations of the file. It returns nil if the mutant changes anything
+// other than the bodies of functions.
+func (m *mutant) variants(original *source) (map[int]variant, error) {
+	_, after, err := m.edited()
+	if err != nil {
+		return nil, err
+	}
+	edited, err := parseSource(m.file, after)
+	if err != nil {
+		return nil, fmt.Errorf("it does not compile: %w", err)
+	}
+	if len(edited.file.Decls) != len(original.file.Decls) {
+		return nil, nil
+	}
+	found := make(map[int]variant)
+	for i, was := range original.file.Decls {
+		is := edited.file.Decls[i]
+		if original.slice(was.Pos(), was.End()) == edited.slice(is.Pos(), is.End()) {
+			continue
+		}
+		f, ok := was.(*ast.FuncDecl)
+		g, alike := is.(*ast.FuncDecl)
+		if !ok || !alike || f.Name.Name == "init" || original.slice(f.Pos(), f.Body.Pos()) != edited.slice(g.Pos(), g.Body.Pos()) {
+			return nil, nil
+		}
+		found[i] = variant{m, edited.renamed(g, m.id())}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return found, nil
+}
+
+// renamed returns the declaration of a function under the name of a variant.
+func (s *source) renamed(f *ast.FuncDecl, id string) string {
+	return s.slice(f.Pos(), f.Name.Pos()) + variantName(f, id) + s.slice(f.Name.End(), f.End())
+}
+
+// variantName returns a name that is not exported, so that no test sees it.
+func variantName(f *ast.FuncDecl, id string) string { return "mutant" + id + "_" + f.Name.Name }
+
+// switched returns the file with a function that calls one of its variants in
+// place of each function that has any.
+func (s *source) switched(variants map[int][]variant) []byte {
+	var b bytes.Buffer
+	last := s.file.FileStart
+	for i, d := range s.file.Decls {
+		if len(variants[i]) == 0 {
+			continue
+		}
+		f := d.(*ast.FuncDecl)
+		b.WriteString(s.slice(last, f.Pos()))
+		b.WriteString(s.dispatcher(f, variants[i]))
+		fmt.Fprintf(&b, "\n\n%s\n", s.renamed(f, ""))
+		for _, v := range variants[i] {
+			fmt.Fprintf(&b, "\n%s\n", v.text)
+		}
+		last = f.End()
+	}
+	b.WriteString(s.slice(last, s.file.FileEnd))
+	return b.Bytes()
+}
+
+// dispatcher returns a function with the signature of f that calls the selected
+// variant.
+func (s *source) dispatcher(f *ast.FuncDecl, variants []variant) string {
+	receiver, method := "", ""
+	if f.Recv != nil {
+		receiver, method = "(r "+s.slice(f.Recv.List[0].Type.Pos(), f.Recv.List[0].Type.End())+") ", "r."
+	}
+	generics, instance := s.generics(f)
+	parameters, arguments := s.parameters(f)
+	results, ret := s.results(f)
+	var b strings.Builder
+	fmt.Fprintf(&b, "func %s%s%s(%s) %s {\n\tswitch mutantID {\n", receiver, f.Name.Name, generics, parameters, results)
+	call := func(id string) string { return method + variantName(f, id) + instance + "(" + arguments + ")" }
+	for _, v := range variants {
+		fmt.Fprintf(&b, "\tcase %q:\n\t\t%s%s\n", v.mutant.id(), ret, call(v.mutant.id()))
+		if ret == "" {
+			b.WriteString("\t\treturn\n")
+		}
+	}
+	fmt.Fprintf(&b, "\t}\n\t%s%s\n}", ret, call(""))
+	return b.String()
+}
+
+// generics returns the type parameters of a function and their names.
+func (s *source) generics(f *ast.FuncDecl) (parameters, instance string) {
+	list := f.Type.TypeParams
+	if list == nil {
+		return "", ""
+	}
+	var names []string
+	for _, field := range list.List {
+		for _, name := range field.Names {
+			names = append(names, name.Name)
+		}
+	}
+	return s.slice(list.Pos(), list.End()), "[" + strings.Join(names, ", ") + "]"
+}
+
+// parameters returns the parameters of a function under names of their own, and
+// the arguments that pass them on.
+func (s *source) parameters(f *ast.FuncDecl) (parameters, arguments string) {
+	var declared, passed []string
+	for _, field := range f.Type.Params.List {
+		kind := s.slice(field.Type.Pos(), field.Type.End())
+		for range max(1, len(field.Names)) {
+			name := fmt.Sprintf("p%d", len(declared))
+			declared = append(declared, name+" "+kind)
+			if strings.HasPrefix(kind, "...") {
+				name += "..."
+			}
+			passed = append(passed, name)
+		}
+	}
+	return strings.Join(declared, ", "), strings.Join(passed, ", ")
+}
+
+// results returns the types of the results, and what precedes the call.
+func (s *source) results(f *ast.FuncDecl) (types, ret string) {
+	if f.Type.Results == nil {
+		return "", ""
+	}
+	var all []string
+	for _, field := range f.Type.Results.List {
+		all = append(all, slices.Repeat([]string{s.slice(field.Type.Pos(), field.Type.End())}, max(1, len(field.Names)))...)
+	}
+	return "(" + strings.Join(all, ", ") + ")", "return "
+}
