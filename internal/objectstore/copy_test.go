@@ -569,3 +569,28 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareByETag checks that different ETags show different bytes only if
+// both are MD5s.
+func TestCompareByETag(t *testing.T) {
+	const one, two, parts = `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, `"7215ee9c7d9dc229d2921a40e899ec5f"`, `"7215ee9c7d9dc229d2921a40e899ec5f-2"`
+	kms := http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}}
+	for name, c := range map[string]struct {
+		a, b        objectstore.Object
+		same, known bool
+	}{
+		"one file":             {objectstore.Object{ETag: one}, objectstore.Object{ETag: one}, true, true},
+		"two files":            {objectstore.Object{ETag: one}, objectstore.Object{ETag: two}, false, true},
+		"two sizes":            {objectstore.Object{ETag: one}, objectstore.Object{ETag: one, Size: 1}, false, true},
+		"a file made of parts": {objectstore.Object{ETag: one}, objectstore.Object{ETag: parts}, false, false},
+		"an encrypted file":    {objectstore.Object{ETag: one}, objectstore.Object{ETag: two, Header: kms}, false, false},
+		"checksums": {objectstore.Object{ETag: one, Checksums: map[string]string{"CRC32": "a"}},
+			objectstore.Object{ETag: one, Checksums: map[string]string{"CRC32": "b"}}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			same, known := c.a.Compare(&c.b)
+			require.Equal(t, c.same, same)
+			require.Equal(t, c.known, known)
+		})
+	}
+}

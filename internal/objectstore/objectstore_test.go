@@ -406,3 +406,25 @@ func TestNoAnswer(t *testing.T) {
 		require.Empty(t, list(t, server, u), "it is still there")
 	}
 }
+
+// TestObjectsHaveETags checks that a response without an ETag, such as that of a
+// proxy, is an error.
+func TestObjectsHaveETags(t *testing.T) {
+	proxied := objectstore.Store{Bucket: bucket, Client: s3test.New().S3(func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			header := http.Header{"Content-Length": {"5"}}
+			return &http.Response{StatusCode: 200, Header: header, ContentLength: 5, Body: io.NopCloser(strings.NewReader("login")), Request: r}, nil
+		})}
+	})}
+	_, err := proxied.Head(t.Context(), source, "")
+	require.ErrorContains(t, err, "no ETag")
+	_, _, err = proxied.Get(t.Context(), source, "", 5)
+	require.ErrorContains(t, err, "no ETag")
+}
+
+// TestPinned checks that only a version that cannot be replaced is pinned.
+func TestPinned(t *testing.T) {
+	for version, pinned := range map[string]bool{"": false, "null": false, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e": true} {
+		require.Equal(t, pinned, (&objectstore.Object{VersionID: version}).Pinned(), version)
+	}
+}

@@ -78,7 +78,7 @@ func TestNewRejectsWeakSecrets(t *testing.T) {
 		"key 1 is empty; it needs at least 32 random bytes":                {nil},
 		"key 2 must have at least 32 random bytes, got 31":                 {secret(1), secret(2)[:31]},
 		"key 1 must be random, got one byte repeated":                      {make([]byte, 32)},
-		"key 2 must be random, got one byte repeated":                      {secret(1), make([]byte, 64)},
+		"key 2 must be random, got one byte repeated":                      {secret(1), bytes.Repeat([]byte("x"), 64)},
 		"key 1 must have at least 32 random bytes, got 2\nkey 2 must have": {[]byte("pw"), []byte("pass")},
 	} {
 		_, err := New(secrets)

@@ -100,3 +100,10 @@ func roundTrip[T interface{ Append([]byte) []byte }](t *testing.T, b []byte, par
 	require.NoError(t, err)
 	require.Equal(t, parsed, again)
 }
+
+// TestDigestSeparatesNameAndValue checks that an entry of metadata does not have
+// the digest of an entry whose name ends in another place.
+func TestDigestSeparatesNameAndValue(t *testing.T) {
+	require.NotEqual(t, stamp.NewDigest("user", "id1"), stamp.NewDigest("userid", "1"))
+	require.NotEqual(t, stamp.NewDigest("user", ""), stamp.NewDigest("", "user"))
+}
