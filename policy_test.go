@@ -109,6 +109,8 @@ func TestPolicyRejected(t *testing.T) {
 		`Headers must not hold "Expires": its value must be printable ASCII`:                              func(p *presign.Policy) { p.Headers = map[string]string{"Expires": "a\r\nb"} },
 		`Headers must not hold "Cache-Control": its value must be printable ASCII`:                        func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": ""} },
 		`Headers must not hold "Content-Disposition": its value must be "attachment" or "inline"`:         func(p *presign.Policy) { p.Headers = map[string]string{"Content-Disposition": `inline; filename="a"`} },
+		`Headers must not hold "x-amz-storage-class": objects of the storage class DEEP_ARCHIVE`:          func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-storage-class": "DEEP_ARCHIVE"} },
+		`Headers must not hold "x-amz-storage-class": objects of the storage class GLACIER`:               func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-storage-class": "GLACIER"} },
 		`Headers must not hold "x-amz-tagging": each tag must have a name and one value, got "a" 2 times`: func(p *presign.Policy) { p.Headers = map[string]string{"x-amz-tagging": "a=1&a=2"} },
 	} {
 		_, err := presign.NewSigner(newClient(), "bucket", with(change))

@@ -823,7 +823,7 @@ func TestSignerWarnsOfRandomSecret(t *testing.T) {
 func TestSealIsBound(t *testing.T) {
 	store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
 	s := open(t, store, direct())
-	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+	grant := s.upload(t, presign.Upload{Key: "incoming/a/", Filename: "a.png"}, false, png, nil)
 	_, err := store.S3().CopyObject(t.Context(), &s3.CopyObjectInput{
 		Bucket: aws.String("other"), Key: &grant.Key, CopySource: aws.String(s3test.DefaultBucket + "/" + grant.Key),
 	})
@@ -834,6 +834,19 @@ func TestSealIsBound(t *testing.T) {
 		_, err = signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, bucket)
 	}
+	for name, change := range map[string]func(*presign.Policy){
+		"a longer prefix": func(p *presign.Policy) { p.Prefix = "incoming/a/" },
+		"a final prefix":  func(p *presign.Policy) { p.FinalPrefix = "published/" },
+	} {
+		policy := direct()
+		change(&policy)
+		signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+		require.NoError(t, err)
+		_, err = signer.CompleteForAnyOwner(t.Context(), grant.Key)
+		require.ErrorIs(t, err, presign.ErrNotUploaded, name)
+	}
+	_, err = s.CompleteForAnyOwner(t.Context(), grant.Key)
+	require.NoError(t, err)
 }
 
 // TestReplicas checks that two replicas that complete at once publish once, and

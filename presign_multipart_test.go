@@ -565,13 +565,14 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestMultipartLongID checks that an ID that cannot be sealed is an error.
 func TestMultipartLongID(t *testing.T) {
-	store := s3test.New()
+	store := s3test.New(s3test.WithHistory())
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
 	})))
 	require.NoError(t, err)
 	_, err = signer.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.ErrorContains(t, err, "its upload ID has 4")
+	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"), "no client has its ID")
 }
 
 // TestMultipartCompletedMeanwhile checks that a call that finds only some of
@@ -1023,4 +1024,19 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 	_, err = m.SignPart(t.Context(), presign.Part{Number: 101})
 	found := presign.Violations(err)
 	require.Equal(t, []any{"part", int64(100)}, []any{found[0].Field, found[0].Max})
+}
+
+// TestPartsHaveLifetimeOfGrant checks that the URL of a part ends with the
+// lifetime of the policy or of the upload, though the upload has seven days.
+func TestPartsHaveLifetimeOfGrant(t *testing.T) {
+	policy := inParts()
+	policy.Lifetime = 10 * time.Minute
+	s := open(t, s3test.New(), policy)
+	for lifetime, want := range map[time.Duration]string{0: "600", time.Minute: "60"} {
+		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Lifetime: lifetime})
+		require.NoError(t, err)
+		grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
+		require.NoError(t, err)
+		require.Equal(t, want, query(t, grant).Get("X-Amz-Expires"))
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -191,4 +193,66 @@ func TestFormsNeedReplaceForChosenKeys(t *testing.T) {
 		_, err = signer.Post(t.Context(), u)
 		require.NoError(t, err)
 	}
+}
+
+// TestDeadlineHolds checks that no completion starts after the Deadline that the
+// function of WithAuthorize has received, even if the function takes long.
+func TestDeadlineHolds(t *testing.T) {
+	for _, c := range []struct {
+		after time.Duration
+		want  error
+	}{{-time.Second, nil}, {time.Second, presign.ErrExpired}} {
+		synctest.Test(t, func(t *testing.T) {
+			signer, store := newPromised(t, final())
+			var deadline time.Time
+			handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+				deadline = u.Deadline
+				time.Sleep(10 * time.Second)
+				return nil
+			}))
+			require.NoError(t, err)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, jsonRequest(fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
+			require.Equal(t, 201, w.Code, w.Body)
+			grant := decode[presign.Grant](t, w)
+			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
+			require.NoError(t, err)
+			answer, err := store.HTTPClient().Do(r)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			time.Sleep(time.Until(deadline.Add(c.after)))
+			_, err = signer.Complete(t.Context(), "alice", grant.Key)
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+}
+
+// TestDeadlineOfMultipart checks that a multipart upload can be completed for 7
+// days, and its object for a day more.
+func TestDeadlineOfMultipart(t *testing.T) {
+	signer, _ := newPromised(t, inParts())
+	var deadline time.Time
+	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		deadline = u.Deadline
+		return nil
+	}))
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png", "method": "multipart"}`))
+	require.Equal(t, 201, w.Code, w.Body)
+	require.WithinDuration(t, time.Now().Add(8*24*time.Hour), deadline, 5*time.Second)
+}
+
+// TestOnCompleteRunsInOrder checks that the functions of WithOnComplete are called
+// in the order of the options, and none after one that has failed.
+func TestOnCompleteRunsInOrder(t *testing.T) {
+	var calls []string
+	note := func(name string, err error) presign.SignerOption {
+		return presign.WithOnComplete(func(context.Context, *presign.Object) error { calls = append(calls, name); return err })
+	}
+	failure := errors.New("the database is down")
+	signer, store := newPromised(t, final(), note("first", nil), note("second", failure), note("third", nil))
+	_, err := signer.Complete(t.Context(), "alice", uploadFor(t, signer, store, "alice"))
+	require.ErrorIs(t, err, failure)
+	require.Equal(t, []string{"first", "second"}, calls)
 }
