@@ -504,6 +504,53 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
+// TestRawRequests checks requests that no HTTP library sends: what the server of
+// net/http makes of them signs nothing that a plain request would not.
+func TestRawRequests(t *testing.T) {
+	const alice, json, body = "X-User: alice\r\n", "Content-Type: application/json\r\n", `{"filename": "a.png", "size": 10}`
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(body), body)
+	post := func(parts ...string) string {
+		return "POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(parts, "")
+	}
+	for name, c := range map[string]struct {
+		request string
+		status  int
+	}{
+		"plain":                      {post(alice, json, length, "\r\n", body), 201},
+		"chunked":                    {post(alice, json, "Transfer-Encoding: chunked\r\n\r\n", chunk, "\r\n"), 201},
+		"an absolute form":           {"POST http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n" + alice + json + length + "\r\n" + body, 201},
+		"an absolute form elsewhere": {"POST http://evil.example/x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n" + alice + json + length + "\r\n" + body, 404},
+		"two lengths":                {post(alice, json, length, "Content-Length: 3\r\n\r\n", body), 400},
+		"an unknown coding":          {post(alice, json, "Transfer-Encoding: gzip, chunked\r\n\r\n", chunk, "\r\n"), 501},
+		"a space before the colon":   {post("X-User : alice\r\n", json, length, "\r\n", body), 400},
+		"a type in front":            {post(alice, "Content-Type: text/plain\r\n", json, length, "\r\n", body), 415},
+		"a folded type":              {post(alice, "Content-Type: text/plain,\r\n application/json\r\n", length, "\r\n", body), 415},
+		"a range":                    {post(alice, json, "Content-Range: bytes 0-9/10\r\n", length, "\r\n", body), 201},
+		"the user in a trailer":      {post(json, "Trailer: X-User\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, alice, "\r\n"), 401},
+		"two hosts":                  {post("Host: evil.example\r\n", alice, json, length, "\r\n", body), 400},
+		"a length beside chunks":     {post(alice, json, "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, "\r\n"), 201},
+		"a request behind chunks": {post(alice, json, "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, "\r\n",
+			post(alice, json, length, "\r\n", body)), 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, images())
+			server := httptest.NewServer(s)
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, c.request)
+			require.NoError(t, err)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, c.status, answer.StatusCode)
+			server.Close()
+			require.Equal(t, c.status == 201, s.signed == 1, "signed %d times", s.signed)
+		})
+	}
+}
+
 // oneConn accepts one connection.
 type oneConn struct {
 	conn   net.Conn

@@ -3,6 +3,7 @@ package presign_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -738,4 +739,38 @@ func roundTrip[T any](t *testing.T, v T) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&again))
+}
+
+// TestUnsignedHeaders checks that S3 rejects a PUT with headers beside the signed
+// ones that change how it reads or stores the file.
+func TestUnsignedHeaders(t *testing.T) {
+	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, a := range []struct {
+		name, refused string
+		header        http.Header
+	}{
+		{"a streaming body with a trailer", denied, http.Header{
+			"X-Amz-Content-Sha256": {"STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, "X-Amz-Trailer": {"x-amz-checksum-crc32"},
+			"X-Amz-Decoded-Content-Length": {"1"}, "Content-Encoding": {"aws-chunked"},
+		}},
+		{"a signed streaming body", denied, http.Header{"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}}},
+		{"a key of the client", denied, http.Header{
+			"X-Amz-Server-Side-Encryption-Customer-Algorithm": {"AES256"}, "X-Amz-Server-Side-Encryption-Customer-Key": {key},
+			"X-Amz-Server-Side-Encryption-Customer-Key-Md5": {"cLwUTw8zXlkJYGxjd3gHAQ=="},
+		}},
+		{"a lock of the object", denied, http.Header{
+			"X-Amz-Object-Lock-Mode": {"COMPLIANCE"}, "X-Amz-Object-Lock-Retain-Until-Date": {"2099-01-01T00:00:00Z"},
+		}},
+		{"a legal hold", denied, http.Header{"X-Amz-Object-Lock-Legal-Hold": {"ON"}}},
+		{"a second type in front", mismatch, http.Header{"Content-Type": {"text/html", "image/png"}}},
+		{"a second stamp in front", mismatch, http.Header{"X-Amz-Meta-Presign": {"A", "B"}}},
+	} {
+		t.Run(a.name, func(t *testing.T) {
+			s := newScene(t)
+			require.Equal(t, a.refused, s.try(t, s.put, func(attempt *conformance.Attempt) { maps.Copy(attempt.Header, a.header) }))
+			_, stored := s.store.Object(s3test.DefaultBucket, s.put.Key)
+			require.False(t, stored)
+		})
+	}
 }
