@@ -256,3 +256,33 @@ func TestOnCompleteRunsInOrder(t *testing.T) {
 	require.ErrorIs(t, err, failure)
 	require.Equal(t, []string{"first", "second"}, calls)
 }
+
+// TestSharedFinalPrefix checks that two Signers with one FinalPrefix and
+// different Prefixes do not replace each other's objects, unless both may.
+func TestSharedFinalPrefix(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		store := s3test.New(s3test.WithHistory())
+		upload := func(prefix, owner string) (*presign.Object, error) {
+			policy := final()
+			policy.Prefix, policy.Replace = prefix, replace
+			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+			require.NoError(t, err)
+			grant, err := signer.Put(t.Context(), presign.Upload{Key: prefix + "a.png", Size: int64(len(png)), Owner: owner})
+			require.NoError(t, err)
+			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
+			require.NoError(t, err)
+			answer, err := store.HTTPClient().Do(r)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			return signer.Complete(t.Context(), owner, grant.Key)
+		}
+		_, err := upload("one/", "alice")
+		require.NoError(t, err)
+		_, err = upload("two/", "bob")
+		require.Equal(t, replace, err == nil, "%v", err)
+		if !replace {
+			require.Equal(t, "taken", presign.Violations(err)[0].Code)
+			require.Len(t, store.History().Visible("published/"), 1)
+		}
+	}
+}
