@@ -283,6 +283,7 @@ func TestSharedFinalPrefix(t *testing.T) {
 		if !replace {
 			require.Equal(t, "taken", presign.Violations(err)[0].Code)
 			require.Len(t, store.History().Visible("published/"), 1)
+			require.Contains(t, store.Objects(s3test.DefaultBucket), "two/a.png", "the service may make room")
 		}
 	}
 }

@@ -56,6 +56,10 @@ func TestParseRejects(t *testing.T) {
 		_, err := stamp.Parse(changed)
 		require.Error(t, err, "a value of a later version at %d", at)
 	}
+	unknown := append([]byte{}, whole...)
+	unknown[flags] |= 1 << 5
+	_, err := stamp.Parse(unknown)
+	require.Error(t, err, "a flag of a later version")
 	// Without its last header, a stamp is whole again.
 	withoutLast, withoutBoth := full, full
 	withoutLast.Headers, withoutBoth.Headers = full.Headers[:1], nil

@@ -371,3 +371,18 @@ func FuzzMarshaled(f *testing.F) {
 		require.Equal(t, "size", fault.Field)
 	})
 }
+
+// TestDepth checks that a body of 16 nested arrays and objects is read and a
+// deeper one is not.
+func TestDepth(t *testing.T) {
+	for levels, want := range map[int]string{16: "", 17: "nested deeper than 16 levels", 10_000: "nested deeper than 16 levels"} {
+		var got struct{ any json.RawMessage }
+		body := `{"any":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`
+		err := Object([]byte(body), []Member{{Name: "any", Value: &got.any}}, RejectUnknown)
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+}
