@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -49,40 +51,89 @@ func (c *checker) checkAll(mutants []*mutant) {
 	}
 }
 
-// checkSuite checks mutants that tests of one package must notice. If the edits
-// do not compile together, each is compiled by itself.
+// checkSuite checks mutants that tests of one package must notice.
 func (c *checker) checkSuite(s suite, mutants []*mutant) {
 	together, alone := c.divide(mutants)
-	binary, err := c.build(s, together)
-	if err != nil && len(together) > 0 {
-		together, alone = nil, append(alone, together...)
-		binary, err = c.build(s, nil)
-	}
-	if err == nil {
-		err = c.checkTests(s, binary, mutants)
-	}
-	if err != nil {
-		c.mu.Lock()
-		c.failures = append(c.failures, err)
-		c.mu.Unlock()
+	c.checkTogether(s, together)
+	if len(alone) == 0 {
 		return
 	}
-	var group sync.WaitGroup
-	for _, m := range together {
-		c.slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-c.slots }()
-			c.report(m, m.check(s, binary))
-		})
+	binary, err := c.build(s, nil)
+	if err == nil {
+		err = s.checkTests(binary, alone)
 	}
-	group.Wait()
 	for _, m := range alone {
-		binary, err := c.buildAlone(s, m)
+		err := err
+		if err == nil {
+			binary, err = c.buildAlone(s, m)
+		}
 		if err == nil {
 			err = m.check(s, binary)
 		}
 		c.report(m, err)
 	}
+}
+
+// checkTogether checks mutants that one test binary holds. It reports those that
+// do not compile, and checks the others.
+func (c *checker) checkTogether(s suite, mutants []*mutant) {
+	if len(mutants) == 0 {
+		return
+	}
+	binary, err := c.build(s, mutants)
+	if err != nil {
+		if ids := variantsOf(err); len(ids) > 0 {
+			var rest []*mutant
+			for _, m := range mutants {
+				if slices.Contains(ids, m.id()) {
+					c.report(m, err)
+				} else {
+					rest = append(rest, m)
+				}
+			}
+			c.checkTogether(s, rest)
+			return
+		}
+	} else {
+		err = s.checkTests(binary, mutants)
+	}
+	var group sync.WaitGroup
+	for _, m := range mutants {
+		c.slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-c.slots }()
+			if err != nil {
+				c.report(m, err)
+				return
+			}
+			c.report(m, m.check(s, binary))
+		})
+	}
+	group.Wait()
+}
+
+var (
+	position    = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`)
+	variantFunc = regexp.MustCompile(`^func .*\bmutant(\d+)_`)
+)
+
+// variantsOf returns the IDs of the variants in which the compiler found errors.
+func variantsOf(failed error) (ids []string) {
+	for _, match := range position.FindAllStringSubmatch(failed.Error(), -1) {
+		text, err := os.ReadFile(match[1])
+		number, _ := strconv.Atoi(match[2])
+		lines := strings.Split(string(text), "\n")
+		if err != nil || number > len(lines) {
+			continue
+		}
+		for _, line := range slices.Backward(lines[:number]) {
+			if id := variantFunc.FindStringSubmatch(line); id != nil {
+				ids = append(ids, id[1])
+				break
+			}
+		}
+	}
+	return ids
 }
 
 // divide returns the mutants that change bodies of functions only, and others.
@@ -199,7 +250,7 @@ func (c *checker) compile(s suite, files map[string][]byte) (binary string, err 
 
 // checkTests checks that the tests of mutants exist and pass if no mutant is
 // selected.
-func (c *checker) checkTests(s suite, binary string, mutants []*mutant) error {
+func (s suite) checkTests(binary string, mutants []*mutant) error {
 	var names []string
 	for _, m := range mutants {
 		if name, _, _ := strings.Cut(m.test, "/"); !slices.Contains(names, name) {

@@ -21,6 +21,8 @@
 // a package is built once and not once for each edit. An edit of something else,
 // such as a constant, has a test binary of its own.
 //
+// Each row of SECURITY that names tests must have a mutant with one of them.
+//
 // Usage, from the root of the module:
 //
 //	go run ./.ci/mutants          # all
@@ -44,10 +46,9 @@ import (
 func main() {
 	fixed := flag.Bool("fixed", false, "check the fixed mutants, and those of files changed since HEAD~1")
 	match := flag.String("run", "", "check the mutants whose promise or file matches this `regexp`")
-	list := flag.String("list", filepath.Join(".ci", "mutants", "mutants.txt"), "the `file` that lists the mutants")
 	workers := flag.Int("p", 2, "how many tests to run at once")
 	flag.Parse()
-	if err := run(*list, *fixed, *match, *workers); err != nil {
+	if err := run(*fixed, *match, *workers); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
@@ -71,8 +72,8 @@ func (m *mutant) String() string { return fmt.Sprintf("mutants.txt:%d: %s", m.li
 // id returns the value of the environment variable that selects the mutant.
 func (m *mutant) id() string { return strconv.Itoa(m.line) }
 
-func run(list string, fixed bool, match string, workers int) error {
-	text, err := os.ReadFile(list)
+func run(fixed bool, match string, workers int) error {
+	text, err := os.ReadFile(filepath.Join(".ci", "mutants", "mutants.txt"))
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,9 @@ func run(list string, fixed bool, match string, workers int) error {
 	}
 	pattern, err := regexp.Compile(match)
 	if err != nil {
+		return err
+	}
+	if err := checkPromises(all); err != nil {
 		return err
 	}
 	changed := changedFiles()
