@@ -46,23 +46,25 @@ func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string
 	return etag, refused
 }
 
+// begin starts an upload and sends its only part.
+func (u *uploader) begin(t *testing.T) (*upload, []byte, string) {
+	t.Helper()
+	content, err := os.ReadFile(newFile(t, "a.bin", 1000))
+	require.NoError(t, err)
+	up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: int64(len(content))})
+	require.NoError(t, err)
+	etag, refused := u.sendTo(t, u.partURL(t, up, 1), content)
+	require.Nil(t, refused)
+	return up, content, etag
+}
+
 // TestOthers checks that a client cannot change another user's upload, by any
 // ID or key.
 func TestOthers(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	alice, bob := p.as(t, "alice"), p.as(t, "bob")
-	begin := func(u *uploader) (*upload, []byte, string) {
-		path := newFile(t, "a.bin", 1000)
-		content, err := os.ReadFile(path)
-		require.NoError(t, err)
-		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: int64(len(content))})
-		require.NoError(t, err)
-		etag, refused := u.sendTo(t, u.partURL(t, up, 1), content)
-		require.Nil(t, refused)
-		return up, content, etag
-	}
-	hers, content, etag := begin(alice)
-	his, _, _ := begin(bob)
+	hers, content, etag := alice.begin(t)
+	his, _, _ := bob.begin(t)
 	storeID := func(signed string) string {
 		u, err := url.Parse(signed)
 		require.NoError(t, err)

@@ -632,11 +632,14 @@ func TestChangedFile(t *testing.T) {
 			require.Empty(t, p.uploads(t))
 		})
 	}
+}
 
-	// With a checksum of the whole file, which was told when the upload began, nothing can be kept.
+// TestChangedFileWithChecksum checks that no part is kept if the upload started
+// with the checksum of the former file.
+func TestChangedFileWithChecksum(t *testing.T) {
 	policy := uploads.Policy
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
-	p = newPlace(t, policy)
+	p := newPlace(t, policy)
 	u := p.as(t, "alice")
 	u.algorithm = "crc32c"
 	path := p.interrupted(t, u, "a.bin")

@@ -35,7 +35,65 @@ func answers(t *testing.T, texts map[string]string) (url string) {
 	})
 }
 
-// TestHostileService has a service do all it can to write, or to read, other files than the one that is uploaded.
+// A hostileService is what a service answers, and how the script ends.
+type hostileService struct {
+	large bool              // the file is
+	texts map[string]string // by method and path
+	says  string            // if it fails
+}
+
+// hostileServices returns services that try to have a victim written, or to have it read. The URL is a store's.
+func hostileServices(store, victim string) map[string]hostileService {
+	options := func(member, first string) string {
+		output := "output = " + victim
+		lines := []string{first, output, "url = " + store + "/payload", output, "#"}
+		for i, line := range lines {
+			lines[i] = fmt.Sprintf("%q:%q", member, line)
+		}
+		return strings.Join(lines, "\n")
+	}
+	const (
+		notUnderstood = "the service's answer is not understood"
+		noURL         = "the service's answer has no URL of a store"
+		noChecksum    = "the service requires a checksum that this script cannot compute: "
+	)
+	begun := func(id, partSize string) map[string]string {
+		return map[string]string{
+			"POST /":           fmt.Sprintf(`{%s,"part_size":%s}`, id, partSize),
+			"POST /parts/sign": fmt.Sprintf(`{"urls":[%q]}`, store),
+		}
+	}
+	bounds := func(text string) map[string]string { return map[string]string{"GET /": text} }
+	signed := func(text string) map[string]string {
+		texts := begun(`"id":"id"`, "9000000000")
+		texts["POST /parts/sign"] = text
+		return texts
+	}
+	grant := func(text string) map[string]string { return map[string]string{"POST /": text} }
+	return map[string]hostileService{
+		"lines of a key":      {false, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
+		"lines of a URL":      {false, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
+		"lines of an ID":      {true, begun(options("id", "id"), "9000000000"), notUnderstood},
+		"lines of part URLs":  {true, signed(fmt.Sprintf(`{%s}`, options("urls", store))), noURL},
+		"an escape in a part": {true, signed(fmt.Sprintf(`{"urls":["%s\n"]}`, store)), notUnderstood},
+		"a file for a part":   {true, signed(fmt.Sprintf(`{"urls":["file://%s"]}`, victim)), noURL},
+		"lines of a checksum": {false, bounds(fmt.Sprintf(`{%s}`, options("checksum", "CRC32"))), noChecksum + "#"},
+		"a command":           {false, bounds(fmt.Sprintf(`{"checksum":"$(rm %s)"}`, victim)), noChecksum + "$(rm " + victim + ")"},
+		"a file to write":     {false, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
+		"no URL":              {false, grant(`{"key":"a"}`), noURL},
+		"another protocol":    {false, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
+		"an escape in a URL":  {false, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
+		"a path for an ID":    {true, begun(`"id":"../../x"`, "5242880"), notUnderstood},
+		"no ID":               {true, begun(`"id":""`, "5242880"), notUnderstood},
+		"parts of nothing":    {true, begun(`"id":"id"`, "0"), notUnderstood},
+		"octal parts":         {true, begun(`"id":"id"`, "05242880"), notUnderstood},
+		"too many parts":      {true, begun(`"id":"id"`, "1000"), notUnderstood},
+		"enormous parts":      {true, begun(`"id":"id"`, "18446744073709551617"), notUnderstood},
+		"no part size":        {true, begun(`"id":"id"`, `"x"`), notUnderstood},
+	}
+}
+
+// TestHostileService checks that no service can have the script write, or read, other files than the one that is uploaded.
 func TestHostileService(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		victim := filepath.Join(t.TempDir(), "victim")
@@ -44,60 +102,14 @@ func TestHostileService(t *testing.T) {
 			_, _ = io.WriteString(w, "payload")
 		})
 		small, large := write(t, "a.bin", 1000), write(t, "large.bin", 17*mib)
-		options := func(member, first string) string {
-			output := "output = " + victim
-			lines := []string{first, output, "url = " + store + "/payload", output, "#"}
-			for i, line := range lines {
-				lines[i] = fmt.Sprintf("%q:%q", member, line)
-			}
-			return strings.Join(lines, "\n")
-		}
-		const (
-			notUnderstood = "the service's answer is not understood"
-			noURL         = "the service's answer has no URL of a store"
-			noChecksum    = "the service requires a checksum that this script cannot compute: "
-		)
-		begun := func(id, partSize string) map[string]string {
-			return map[string]string{
-				"POST /":           fmt.Sprintf(`{%s,"part_size":%s}`, id, partSize),
-				"POST /parts/sign": fmt.Sprintf(`{"urls":[%q]}`, store),
-			}
-		}
-		bounds := func(text string) map[string]string { return map[string]string{"GET /": text} }
-		signed := func(text string) map[string]string {
-			texts := begun(`"id":"id"`, "9000000000")
-			texts["POST /parts/sign"] = text
-			return texts
-		}
-		grant := func(text string) map[string]string { return map[string]string{"POST /": text} }
-		for name, test := range map[string]struct {
-			file  string
-			texts map[string]string
-			says  string // if it fails
-		}{
-			"lines of a key":      {small, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
-			"lines of a URL":      {small, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
-			"lines of an ID":      {large, begun(options("id", "id"), "9000000000"), notUnderstood},
-			"lines of part URLs":  {large, signed(fmt.Sprintf(`{%s}`, options("urls", store))), noURL},
-			"an escape in a part": {large, signed(fmt.Sprintf(`{"urls":["%s\n"]}`, store)), notUnderstood},
-			"a file for a part":   {large, signed(fmt.Sprintf(`{"urls":["file://%s"]}`, victim)), noURL},
-			"lines of a checksum": {small, bounds(fmt.Sprintf(`{%s}`, options("checksum", "CRC32"))), noChecksum + "#"},
-			"a command":           {small, bounds(fmt.Sprintf(`{"checksum":"$(rm %s)"}`, victim)), noChecksum + "$(rm " + victim + ")"},
-			"a file to write":     {small, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
-			"no URL":              {small, grant(`{"key":"a"}`), noURL},
-			"another protocol":    {small, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
-			"an escape in a URL":  {small, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
-			"a path for an ID":    {large, begun(`"id":"../../x"`, "5242880"), notUnderstood},
-			"no ID":               {large, begun(`"id":""`, "5242880"), notUnderstood},
-			"parts of nothing":    {large, begun(`"id":"id"`, "0"), notUnderstood},
-			"octal parts":         {large, begun(`"id":"id"`, "05242880"), notUnderstood},
-			"too many parts":      {large, begun(`"id":"id"`, "1000"), notUnderstood},
-			"enormous parts":      {large, begun(`"id":"id"`, "18446744073709551617"), notUnderstood},
-			"no part size":        {large, begun(`"id":"id"`, `"x"`), notUnderstood},
-		} {
+		for name, test := range hostileServices(store, victim) {
 			t.Run(name, func(t *testing.T) {
+				file := small
+				if test.large {
+					file = large
+				}
 				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
-				exit, _, stderr := s.run(answers(t, test.texts), test.file)
+				exit, _, stderr := s.run(answers(t, test.texts), file)
 				if test.says != "" {
 					require.Equal(t, 1, exit)
 					require.Equal(t, "upload.sh: "+test.says+"\n", stderr)
