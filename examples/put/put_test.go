@@ -334,6 +334,27 @@ func (w *watched) String() string {
 	return w.text.String()
 }
 
+// TestURLs checks that the URLs of requests to the service contain no ID or key,
+// which access logs would keep.
+func TestURLs(t *testing.T) {
+	p := newPlace(t, uploads.Policy)
+	u := p.as(t, "alice")
+	path := p.interrupted(t, u, "a.bin")
+	asked := make(map[string]bool)
+	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true // one at a time
+		return next.RoundTrip(r)
+	})
+	_, err := u.put(t.Context(), path)
+	require.NoError(t, err)
+	require.NoError(t, u.abort(t.Context(), p.interrupted(t, u, "a.bin")))
+	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
+	require.NoError(t, err)
+	require.Equal(t, map[string]bool{
+		"POST /": true, "POST /parts/sign": true, "POST /parts/list": true, "POST /complete": true, "POST /abort": true,
+	}, asked)
+}
+
 // TestSizes checks that files of all sizes are stored unchanged.
 func TestSizes(t *testing.T) {
 	for _, finalPrefix := range []string{"", "files/"} {

@@ -311,6 +311,11 @@ func TestKilled(t *testing.T) {
 		path := write(t, "a large file", 20*mib)
 		s.interrupted(path, syscall.SIGKILL)
 		require.Equal(t, []int{1, 2}, s.relay.Arrived())
+		asked := make(map[string]bool) // what access logs have, which is no ID and no key
+		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
+			asked[r.Method+" "+r.URL.String()] = true // one at a time
+			return true
+		})
 		kept := s.state()
 		state, err := os.ReadFile(kept)
 		require.NoError(t, err)
@@ -345,6 +350,11 @@ func TestKilled(t *testing.T) {
 		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 		require.NoError(t, err)
 		require.Empty(t, uploads.Uploads, "what is not gone on with is aborted")
+		want := make(map[string]bool)
+		for _, path := range []string{"GET /uploads/", "POST /uploads/", "POST /uploads/parts/sign", "POST /uploads/parts/list", "POST /uploads/complete", "POST /uploads/abort"} {
+			want[path] = true
+		}
+		require.Equal(t, want, asked)
 	})
 }
 
