@@ -110,6 +110,77 @@ func TestPage(t *testing.T) {
 	require.Zero(t, s.uploads())
 }
 
+// TestReopenedBrowser checks that an upload continues after the browser was closed, once the
+// user selects the file again.
+func TestReopenedBrowser(t *testing.T) {
+	s := serve(t, anyFile, testCase{})
+	profile := t.TempDir()
+	s.Page = browser.OpenProfile(t, profile, patient)
+	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
+	path, sum := writeFile(t, "again.bin", 40*mib)
+	s.store.add(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		number, _ := strconv.Atoi(r.URL.Query().Get("partNumber"))
+		return number > 5 && hold(nil, r, nil)
+	})
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}))
+	require.Eventually(t, func() bool { return s.storedParts() == 5 }, patient, 20*time.Millisecond)
+	s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 5)()`))
+	s.Close()
+	s.store.requests()
+
+	s.Page = browser.OpenProfile(t, profile, patient)
+	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
+	require.Equal(t, 1, s.uploads(), "the same upload continues")
+	require.Equal(t, sum, s.sum(s.choose(path)))
+	require.ElementsMatch(t, []string{"PUT part 6", "PUT part 7", "PUT part 8"}, s.store.requests())
+	require.Equal(t, 1, countEqual(s.service.requests(), "POST /"))
+	require.Zero(t, s.uploads())
+}
+
+// TestMemory checks that the bytes which the module has in memory, or gives to the browser
+// at once, do not depend on the size of the file.
+func TestMemory(t *testing.T) {
+	policy := anyFile
+	policy.Checksum = types.ChecksumAlgorithmCrc32c
+	s := open(t, policy, testCase{})
+	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
+	browser.Evaluate[chromedp.Void](s.Page, countBytes)
+	var most []memory
+	for _, size := range []int64{40 * mib, 200 * mib} {
+		path, sum := writeFile(t, fmt.Sprintf("%d.bin", size), size)
+		require.Equal(t, sum, s.sum(s.choose(path)))
+		browser.Evaluate[chromedp.Void](s.Page, `out.value = ""`)
+		most = append(most, browser.Evaluate[memory](s.Page, `most`))
+	}
+	require.Equal(t, most[0], most[1], "five times the size needs no more")
+	require.LessOrEqual(t, most[1].Read, int64(4*mib), "the checksum is computed piece by piece")
+	require.Equal(t, int64(6*5*mib), most[1].Sent, "six parts of 5 MiB are sent at once")
+}
+
+// memory is the largest number of bytes that a page has read, and that were being sent, at
+// once.
+type memory struct{ Read, Sent int64 }
+
+// countBytes makes a page record its memory in most. A Worker would have a Blob of its own,
+// so the page computes checksums itself, as it does where no Worker may start.
+const countBytes = `
+	window.most = { Read: 0, Sent: 0 };
+	window.Worker = undefined;
+	const now = { Read: 0, Sent: 0 };
+	const add = (kind, bytes) => { now[kind] += bytes; most[kind] = Math.max(most[kind], now[kind]); };
+	const { arrayBuffer } = Blob.prototype;
+	Blob.prototype.arrayBuffer = async function () {
+		add("Read", this.size);
+		return arrayBuffer.call(this).finally(() => add("Read", -this.size));
+	};
+	const { send } = XMLHttpRequest.prototype;
+	XMLHttpRequest.prototype.send = function (body) {
+		add("Sent", body.size);
+		this.addEventListener("loadend", () => add("Sent", -body.size));
+		send.call(this, body);
+	};
+`
+
 // TestViolation checks that a page receives the service's codes and words.
 func TestViolation(t *testing.T) {
 	policy := anyFile

@@ -31,6 +31,7 @@ type Page struct {
 	t      *testing.T
 	ctx    context.Context
 	faults *faults
+	end    func() error
 }
 
 // faults is what a page has thrown or reported.
@@ -66,6 +67,13 @@ func (p *Page) Tolerate(part string) {
 // the test, except errors of the network and those that the test tolerates. Without a Chromium the test is skipped.
 func Open(t *testing.T) *Page {
 	t.Helper()
+	return OpenProfile(t, t.TempDir(), 5*time.Minute) // Some tests send 300 MiB.
+}
+
+// OpenProfile starts a Chromium as Open does, with what an earlier Chromium has kept in the directory of its profile.
+// Everything that the test does with it must end within the limit.
+func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
+	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, _ = exec.LookPath(name); path != "" {
@@ -76,7 +84,7 @@ func Open(t *testing.T) *Page {
 		Missing(t, "Chromium")
 	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.WSURLReadTimeout(time.Minute), // that it has to start
 	}
@@ -86,18 +94,23 @@ func Open(t *testing.T) *Page {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's own does not work as root
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // for all that a test does: some send 300 MiB
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits, so that the profile can be removed
+	end := sync.OnceValue(func() error { return chromedp.Cancel(ctx) })
+	t.Cleanup(func() { _ = end() }) // waits, so that the profile can be removed
 
-	p := &Page{t, ctx, new(faults)}
+	p := &Page{t, ctx, new(faults), end}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch event := event.(type) {
 		case *runtime.EventExceptionThrown:
-			p.faults.add(fmt.Sprint(event.ExceptionDetails.Text, event.ExceptionDetails.Exception.Description))
+			text := event.ExceptionDetails.Text
+			if thrown := event.ExceptionDetails.Exception; thrown != nil {
+				text += thrown.Description
+			}
+			p.faults.add(text)
 		case *log.EventEntryAdded:
 			// The network reports every 403, and what is cleared for Clear-Site-Data is information.
 			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
@@ -144,7 +157,13 @@ func descendants(pid int) (found []int) {
 }
 
 // With returns the page for a test of its own.
-func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx, p.faults} }
+func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx, p.faults, p.end} }
+
+// Close ends the Chromium, which keeps its profile.
+func (p *Page) Close() {
+	p.t.Helper()
+	require.NoError(p.t, p.end())
+}
 
 // OpenTab opens another tab with the same cookies. The returned function closes it.
 func (p *Page) OpenTab() (tab *Page, closeTab func()) {
@@ -200,6 +219,14 @@ func inContext(step func() error) error {
 func Call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	r, err := chromedp.Call(p.ctx, command, params)
+	require.NoError(p.t, err)
+	return r
+}
+
+// CallBrowser sends a command of the DevTools protocol to the browser rather than the page.
+func CallBrowser[P, R any](p *Page, command cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	r, err := chromedp.CallBrowser(p.ctx, command, params)
 	require.NoError(p.t, err)
 	return r
 }
