@@ -153,9 +153,8 @@ const (
 	looks       = "completion compares what it copied with what it verified"
 	smaller     = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain  = "clients must start a new multipart upload if a part failed halfway"
-	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts), because clients " +
-		"that send parts without one, such as Uppy, cannot complete an upload there; for them leave Policy.Checksum empty; " +
-		"with this profile, SignParts and Uppy's multipart routes return an error that says so"
+	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). Clients that send parts without one, " +
+		"such as Uppy, need an empty Policy.Checksum; with this profile, signing such a part is an error"
 )
 
 // putChecksums, formChecksums and partChecksums list the algorithms of the profile.

@@ -66,8 +66,8 @@ func (p *patient) sharing() []Finding {
 	if p.final == "" {
 		return nil
 	}
-	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer one of its own: two Signers with different Prefixes that publish under " +
-		p.final + " share the keys that the service chose, and with Policy.Replace they replace each other's objects"}}
+	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer one of its own: those that publish under " + p.final +
+		" from different Prefixes share keys that the service chose, and with Policy.Replace they replace each other's objects"}}
 }
 
 // said returns the answer of a store to the SDK, and its text or another error.

@@ -88,7 +88,7 @@ func TestOlderVersions(t *testing.T) {
 // TestSharing checks that the doctor warns of Signers that share a FinalPrefix.
 func TestSharing(t *testing.T) {
 	p := &patient{prefix: "incoming/", final: "files/"}
-	require.Contains(t, p.sharing()[0].Detail, "publish under files/ share the keys that the service chose")
+	require.Contains(t, p.sharing()[0].Detail, "those that publish under files/ from different Prefixes share keys")
 	p.final = ""
 	require.Empty(t, p.sharing())
 }
