@@ -16,6 +16,7 @@ import (
 type location struct {
 	bucket, region, endpoint string
 	dir                      string // of the embedded server
+	origin                   string // of another page that may use the embedded server, or empty
 }
 
 // A bucket receives the uploads.
@@ -33,7 +34,10 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 		if l.endpoint != "" || l.region != "" {
 			return nil, errors.New("-bucket must be set with -endpoint or -region")
 		}
-		return embedded(ctx, l.dir, hosts)
+		return l.embedded(ctx, hosts)
+	}
+	if l.origin != "" {
+		return nil, errors.New("-origin must not be set with -bucket; the bucket's CORS rules decide")
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region))
 	if err != nil {
@@ -57,15 +61,20 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 	}, nil
 }
 
-// embedded starts an S3 server with a bucket that pages on hosts can use.
-func embedded(ctx context.Context, dir string, hosts []string) (*bucket, error) {
+// embedded starts an S3 server with a bucket that pages on hosts and at the location's
+// origin can use.
+func (l location) embedded(ctx context.Context, hosts []string) (*bucket, error) {
 	const name = "quickstart"
 	// The store must stop after the service.
-	server, err := store.Start(context.WithoutCancel(ctx), dir)
+	server, err := store.Start(context.WithoutCancel(ctx), l.dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := server.CreateBucket(ctx, name, origins(hosts)...); err != nil {
+	allowed := origins(hosts)
+	if l.origin != "" {
+		allowed = append(allowed, l.origin)
+	}
+	if err := server.CreateBucket(ctx, name, allowed...); err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
 	return &bucket{

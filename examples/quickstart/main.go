@@ -4,7 +4,8 @@
 //	go run -C examples ./quickstart
 //
 // It prints the address of the page, commands for a shell, and variables that let
-// another program use the same store. With -bucket, uploads go to that bucket
+// another program use the same store. With -origin, a page of that program can, too.
+// With -bucket, uploads go to that bucket
 // instead. -endpoint and -region say where it is, and the credentials come from the
 // AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and
 // AWS_ENDPOINT_URL, or the shared files.
@@ -55,6 +56,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags.StringVar(&where.bucket, "bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
 	flags.StringVar(&where.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
 	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
+	flags.StringVar(&where.origin, "origin", "", "`origin` of a page of yours that uploads to the embedded S3 server")
 	flags.StringVar(&where.dir, "dir", "", "`directory` of the embedded S3 server; a temporary one if empty")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {

@@ -78,9 +78,10 @@ func TestShellCommands(t *testing.T) {
 }
 
 // TestExports checks that another program can use the store by the variables that are
-// printed.
+// printed, and that a page of -origin can send its uploads.
 func TestExports(t *testing.T) {
-	p := start(t)
+	const origin = "http://127.0.0.1:3000"
+	p := start(t, "-origin", origin)
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	exports := regexp.MustCompile(`(?m)^export (\w+)=(\S+)$`).FindAllStringSubmatch(p.Printed, -1)
@@ -97,10 +98,12 @@ func TestExports(t *testing.T) {
 	require.NoError(t, err)
 	r, err := grant.Request(t.Context(), strings.NewReader("hello"), 5)
 	require.NoError(t, err)
+	r.Header.Set("Origin", origin)
 	res, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 200, res.StatusCode)
+	require.Equal(t, origin, res.Header.Get("Access-Control-Allow-Origin"))
 }
 
 func TestService(t *testing.T) {
@@ -187,6 +190,7 @@ func TestRejectsArguments(t *testing.T) {
 		{[]string{"-addr", "127.0.0.1:0", "-endpoint", "https://s3.example.com"}, "-bucket must be set"},
 		{[]string{"-addr", "127.0.0.1:0", "-region", "eu-west-1"}, "-bucket must be set"},
 		{[]string{"-addr", "127.0.0.1:0", "-bucket", "elsewhere"}, "-region or AWS_REGION must be set"},
+		{[]string{"-addr", "127.0.0.1:0", "-bucket", "b", "-origin", "http://127.0.0.1:1"}, "-origin must not be set"},
 		{[]string{"-addr", "127.0.0.1:none"}, "none"},
 	} {
 		require.ErrorContains(t, run(t.Context(), test.args, io.Discard), test.want)
