@@ -17,10 +17,13 @@ import (
 var errNoClamd = errors.New("clamd is not installed: install ClamAV's daemon (on Debian and Ubuntu: " +
 	"apt install clamav-daemon), or pass the address of a running one with -clamd")
 
-// findClamd returns the path of clamd. Debian installs it in a directory that is not
-// in the PATH of every user.
+// clamdPaths are tried in order. Debian installs clamd in a directory that is not in the
+// PATH of every user.
+var clamdPaths = []string{"clamd", "/usr/sbin/clamd", "/usr/local/sbin/clamd", "/opt/homebrew/sbin/clamd"}
+
+// findClamd returns the path of clamd.
 func findClamd() (string, error) {
-	for _, name := range []string{"clamd", "/usr/sbin/clamd", "/usr/local/sbin/clamd", "/opt/homebrew/sbin/clamd"} {
+	for _, name := range clamdPaths {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
@@ -38,8 +41,9 @@ type daemon struct {
 }
 
 // startClamd starts a clamd with a database of one signature, and waits until it
-// answers.
-func startClamd(ctx context.Context) (_ *daemon, err error) {
+// answers. It scans files of up to maxSize bytes, and up to four times as many bytes in
+// an archive.
+func startClamd(ctx context.Context, maxSize int64) (_ *daemon, err error) {
 	path, err := findClamd()
 	if err != nil {
 		return nil, err
@@ -54,7 +58,7 @@ func startClamd(ctx context.Context) (_ *daemon, err error) {
 		clamd: clamd{"unix", filepath.Join(dir, "socket")},
 		dir:   dir, cancel: cancel, ended: make(chan struct{}),
 	}
-	config, err := d.configure()
+	config, err := d.configure(maxSize)
 	if err != nil {
 		cancel()
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -78,7 +82,7 @@ func startClamd(ctx context.Context) (_ *daemon, err error) {
 }
 
 // configure writes the configuration and the database.
-func (d *daemon) configure() (config string, err error) {
+func (d *daemon) configure(maxSize int64) (config string, err error) {
 	database := filepath.Join(d.dir, "database")
 	config = filepath.Join(d.dir, "clamd.conf")
 	if err := os.Mkdir(database, 0o700); err != nil {
@@ -94,7 +98,6 @@ TemporaryDirectory %q
 LocalSocket %q
 LocalSocketMode 600
 SelfCheck 0
-# Files of every size that the policy allows are scanned.
 StreamMaxLength %[4]d
 # Files that cannot be scanned as a whole are reported, not accepted. MaxFileSize must not
 # be less than MaxScanSize: a larger file in an archive is skipped without a report.
@@ -103,7 +106,7 @@ MaxScanSize %[5]d
 AlertExceedsMax yes
 AlertEncryptedArchive yes
 AlertEncryptedDoc yes
-`, database, d.dir, d.address, policy.MaxSize, 4*policy.MaxSize)
+`, database, d.dir, d.address, maxSize, 4*maxSize)
 	return config, os.WriteFile(config, lines, 0o600)
 }
 

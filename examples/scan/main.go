@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	daemon, more := parseClamd(*address), "ClamAV   at "+*address+"\n"
 	if *address == "" {
-		child, err := startClamd(ctx)
+		child, err := startClamd(ctx, policy.MaxSize)
 		if err != nil {
 			return err
 		}

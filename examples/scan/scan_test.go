@@ -38,10 +38,10 @@ func requireClamd(t *testing.T) {
 }
 
 // runClamd starts a clamd that runs until the test ends.
-func runClamd(t *testing.T) *daemon {
+func runClamd(t *testing.T, maxSize int64) *daemon {
 	t.Helper()
 	requireClamd(t)
-	d, err := startClamd(t.Context())
+	d, err := startClamd(t.Context(), maxSize)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.close()) })
 	return d
@@ -168,7 +168,7 @@ func pack(t *testing.T, name string, content []byte) []byte {
 // TestEICARIsRejected uploads the EICAR test file in every way to a real store, with a
 // real clamd. Nothing of it is ever published.
 func TestEICARIsRejected(t *testing.T) {
-	s := newScanner(runClamd(t).scan, time.Minute, 1_000_000, 4)
+	s := newScanner(runClamd(t, policy.MaxSize).scan, time.Minute, 1_000_000, 4)
 	t.Cleanup(s.close)
 	a := newAPI(t, s.inspect)
 	picture := browser.Picture(t, 0, png.Encode)
@@ -214,15 +214,16 @@ func TestEICARIsRejected(t *testing.T) {
 // TestUnscannableFilesAreRejected checks that clamd reports what it cannot scan as a
 // whole: by default it accepts such files.
 func TestUnscannableFilesAreRejected(t *testing.T) {
-	d := runClamd(t)
+	const maxSize = 1 << 20
+	d := runClamd(t, maxSize)
 	var bomb bytes.Buffer
 	w := zip.NewWriter(&bomb)
 	file, err := w.Create("bomb")
 	require.NoError(t, err)
-	_, err = io.Copy(file, io.MultiReader(io.LimitReader(zeros{}, 4*policy.MaxSize), bytes.NewReader(eicar)))
+	_, err = io.Copy(file, io.MultiReader(io.LimitReader(zeros{}, 4*maxSize), bytes.NewReader(eicar)))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	require.Less(t, bomb.Len(), 1<<20)
+	require.Less(t, bomb.Len(), maxSize)
 	found, err := d.scan(t.Context(), &bomb)
 	require.NoError(t, err)
 	require.NotEmpty(t, found)
@@ -240,7 +241,7 @@ func TestUnscannableFilesAreRejected(t *testing.T) {
 	require.Equal(t, "not_scannable", rejection(found).Code, found)
 
 	// clamd closes the connection before all is sent.
-	_, err = d.scan(t.Context(), io.LimitReader(zeros{}, 4*policy.MaxSize))
+	_, err = d.scan(t.Context(), io.LimitReader(zeros{}, 100*maxSize))
 	require.ErrorContains(t, err, "size limit exceeded")
 }
 
@@ -251,7 +252,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // TestDeadClamdKeepsUploads checks that an upload is kept if clamd does not answer.
 func TestDeadClamdKeepsUploads(t *testing.T) {
-	d := runClamd(t)
+	d := runClamd(t, policy.MaxSize)
 	s := newScanner(d.scan, time.Minute, 1, 1)
 	t.Cleanup(s.close)
 	a := newAPI(t, s.inspect)
@@ -264,7 +265,7 @@ func TestDeadClamdKeepsUploads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{body["key"].(string)}, keys)
 
-	again := runClamd(t)
+	again := runClamd(t, policy.MaxSize)
 	s.scan = again.scan
 	require.Equal(t, 200, a.post("/complete", body, &answer))
 }
@@ -299,6 +300,12 @@ func TestMissingClamdIsNamed(t *testing.T) {
 	var printed bytes.Buffer
 	err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-clamd", "127.0.0.1:1"}, &printed)
 	require.ErrorContains(t, err, "-clamd: dial tcp 127.0.0.1:1")
+
+	paths := clamdPaths
+	t.Cleanup(func() { clamdPaths = paths })
+	clamdPaths = []string{filepath.Join(t.TempDir(), "clamd")}
+	err = run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &printed)
+	require.EqualError(t, err, "clamd is not installed: install ClamAV's daemon (on Debian and Ubuntu: "+
+		"apt install clamav-daemon), or pass the address of a running one with -clamd")
 	require.Empty(t, printed.String())
-	require.ErrorContains(t, errNoClamd, "apt install clamav-daemon")
 }
