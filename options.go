@@ -328,6 +328,11 @@ func WithLogger(logger *slog.Logger) SignerOption {
 // least once for each upload, possibly again and by several replicas. A client
 // of the Handler waits for it for 25 seconds, and then receives ErrPending.
 //
+// If a client can still replace the upload, the published copy is compared with
+// the bytes that the function has read in this call. A function that accepts an
+// upload without reading it, because it keeps the result of an earlier call, must
+// find that result by VersionID: two files can have the same ETag.
+//
 // Every grant of this Signer records that it requires an inspection. A Signer
 // without WithInspect returns an error for such an upload. Without
 // Policy.FinalPrefix, an upload can be read before it was inspected.
