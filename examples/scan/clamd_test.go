@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -84,6 +85,34 @@ func TestTruncatedFilesAreNotScanned(t *testing.T) {
 		require.ErrorIs(t, err, failure)
 		require.Equal(t, "zINSTREAM\x00\x00\x00\x00\x03abc", string(<-received))
 	}
+}
+
+// TestScanHoldsNoFile checks that a large picture is not kept in memory.
+func TestScanHoldsNoFile(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	const size = 128 << 20
+	picture := encode(t, "image/png", 10, 10)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, conn, size+int64(len(picture)))
+		_, _ = io.WriteString(conn, "stream: OK\x00")
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	file := io.MultiReader(bytes.NewReader(picture), io.LimitReader(zeros{}, size))
+	content, err := limitPixels(file, "image/png", 100)
+	require.NoError(t, err)
+	_, err = parseClamd(listener.Addr().String()).scan(t.Context(), content)
+	require.NoError(t, err)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "bytes allocated")
 }
 
 func TestScanEndsWithItsContext(t *testing.T) {

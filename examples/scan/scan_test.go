@@ -270,6 +270,35 @@ func TestDeadClamdKeepsUploads(t *testing.T) {
 	require.Equal(t, 200, a.post("/complete", body, &answer))
 }
 
+// TestClientsAskAgain checks that a client is told to ask again, and then receives the
+// outcome of the scan that it did not wait for.
+func TestClientsAskAgain(t *testing.T) {
+	s := newScanner(runClamd(t, policy.MaxSize).scan, time.Nanosecond, 1_000_000, 4)
+	t.Cleanup(s.close)
+	a := newAPI(t, s.inspect)
+	for name, want := range map[string]int{"eicar.txt": 422, "clean.txt": 200} {
+		content := eicar
+		if want == 200 {
+			content = bytes.Repeat([]byte("hello\n"), 700_000)
+		}
+		body, pending := a.upload("PUT", name, content), 0
+		var answer outcome
+		status := a.post("/complete", body, &answer)
+		for ; status == 409; status = a.post("/complete", body, &answer) {
+			require.Equal(t, []string{"key pending"}, answer.codes())
+			answer, pending = outcome{}, pending+1
+		}
+		require.Equal(t, want, status, name)
+		require.NotZero(t, pending, name)
+	}
+}
+
+func TestRunningClamdIsUsed(t *testing.T) {
+	address := "unix:" + runClamd(t, policy.MaxSize).address
+	p := program.Start(t, run, "-clamd", address)
+	require.Contains(t, p.Printed, "ClamAV   at "+address+"\n")
+}
+
 func TestPageShowsOutcomes(t *testing.T) {
 	requireClamd(t)
 	p := program.Start(t, run)
