@@ -169,7 +169,7 @@ func (p *Page) Close() {
 func (p *Page) OpenTab() (tab *Page, closeTab func()) {
 	p.t.Helper()
 	ctx, _ := chromedp.NewContext(p.ctx)
-	tab = &Page{p.t, ctx, p.faults}
+	tab = &Page{p.t, ctx, p.faults, nil}
 	tab.Do(chromedp.EmulateViewport(1280, 900))
 	return tab, func() {
 		p.t.Helper()
