@@ -303,7 +303,7 @@ func TestClosedTab(t *testing.T) {
 	tab.drop(file{"lake.jpg", "image/jpeg", landscape(t, 1, 600, 400)})
 	tab.Do(browser.Until(`window.isSent`))
 	closeTab()
-	require.Eventually(t, func() bool { return len(objects(t, dir, "pictures/alice")) == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(objects(t, dir, "pictures/alice")) == 1 }, 20*time.Second, 10*time.Millisecond)
 	requireNoUploads(t, dir)
 	g.Do(chromedp.Reload())
 	g.shows(1)

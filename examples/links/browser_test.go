@@ -50,6 +50,7 @@ const faults = `(() => {
 // requireUsable checks a page in a phone's width, with light and with dark colors.
 func requireUsable(t *testing.T, b *browser.Page, name string) {
 	t.Helper()
+	b.Do(browser.Until(`document.readyState === "complete"`)) // with its stylesheet
 	for _, scheme := range []string{"light", "dark"} {
 		browser.Call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -94,7 +95,7 @@ func TestPages(t *testing.T) {
 	requireUsable(t, b, "sent")
 	require.Len(t, program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, "files/alice/Summer trip"), 2)
 
-	b.Do(chromedp.Navigate("about:blank"), chromedp.Navigate(link[:len(link)-9]), browser.Until(`document.querySelector("#problem").textContent`))
+	b.Do(chromedp.Navigate("about:blank"), chromedp.Navigate(link[:len(link)-9]), chromedp.WaitVisible("#problem:not(:empty)"))
 	require.Equal(t, "This link is incomplete or changed. Copy all of it.", b.Text(`document.querySelector("#problem")`))
 	require.False(t, browser.Evaluate[bool](b, `document.querySelector("#drop").checkVisibility()`))
 	requireUsable(t, b, "problem")
@@ -131,9 +132,11 @@ func TestClosedPageNeedsNoCompletion(t *testing.T) {
 	path := filepath.Join(dir, "lake.png")
 	require.NoError(t, os.WriteFile(path, browser.Picture(t, 1, png.Encode), 0o600))
 	b.Do(chromedp.SetUploadFiles("#files", []string{path}), browser.Until(`window.isSent`), chromedp.Navigate("about:blank"))
-	require.Eventually(t, func() bool {
-		return len(program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, "files/alice/Trip")) == 1
-	}, 10*time.Second, 20*time.Millisecond)
+	objects := func(prefix string) int {
+		return len(program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, prefix))
+	}
+	// The upload is deleted after the row was written.
+	require.Eventually(t, func() bool { return objects("files/alice/Trip") == 1 && objects("incoming") == 0 }, 20*time.Second, 20*time.Millisecond)
 	b.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".files"))
 	require.Equal(t, "lake.png", b.Text(`document.querySelector(".files li")`))
 }

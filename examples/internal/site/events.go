@@ -14,7 +14,7 @@ import (
 
 // patience is how long a page has to complete an upload before an event does. A
 // client learns why an upload was rejected only from its own completion.
-const patience = 2 * time.Second
+const patience = 3 * time.Second
 
 // Events are the notifications of a store. They are kept in memory, so those of a
 // process that ends are lost, and a sweep of the next one completes their uploads. The
