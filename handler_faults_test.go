@@ -217,7 +217,7 @@ var deeds = []deed{
 	{"sign too much", inUpload("GET", "/1", tooMuch), 422, nil, aborting},
 	{"complete in parts", inUpload("POST", "/complete", png), 200, []string{"object"}, append([]string{"ListParts", "CompleteMultipartUpload"}, publishing...)},
 	{"complete too much", inUpload("POST", "/complete", tooMuch), 422, nil, aborting},
-	{"abort", inUpload("DELETE", "", png), 200, nil, nil},
+	{"abort", inUpload("DELETE", "", png), 200, nil, []string{"AbortMultipartUpload", "ListParts"}},
 }
 
 // inUpload is about an upload of which one part has arrived.

@@ -85,8 +85,13 @@ func TestRequestsFail(t *testing.T) {
 				s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
 				requireProblem(t, serve(t, handler, o.request()), 502)
 				s.store.Fail(nil)
-				requireProblem(t, serve(t, handler, o.request().WithContext(canceled)), 503)
-				requireProblem(t, serve(t, handler, o.request().WithContext(expired)), 504)
+				if o.method == "DELETE" || o.path == "/abort" { // It does not end with the request.
+					require.Equal(t, 200, serve(t, handler, o.request().WithContext(canceled)).Code)
+					require.Equal(t, 200, serve(t, handler, o.request().WithContext(expired)).Code)
+				} else {
+					requireProblem(t, serve(t, handler, o.request().WithContext(canceled)), 503)
+					requireProblem(t, serve(t, handler, o.request().WithContext(expired)), 504)
+				}
 			}
 			if o.method != "POST" {
 				return
