@@ -50,7 +50,7 @@ func (p *patient) around(ctx context.Context, c clock, constraints []Constraint)
 		return nil, err
 	}
 	found := []Finding{skew(c)}
-	found = append(found, p.cors(ctx, c, signer)...)
+	found = append(found, p.cors(ctx, c, signer, offersForms(constraints))...)
 	versioning, versioned := p.versioning(ctx)
 	found = append(found, p.lifecycle(ctx, versioned)...)
 	found = append(found, versioning)
@@ -66,8 +66,8 @@ func (p *patient) sharing() []Finding {
 	if p.final == "" {
 		return nil
 	}
-	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer one of its own: those that publish under " + p.final +
-		" from different Prefixes share keys that the service chose, and with Policy.Replace they replace each other's objects"}}
+	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer its own: with Policy.Replace, two that publish under " +
+		p.final + " replace each other's objects under keys that the service chose"}}
 }
 
 // said returns the answer of a store to the SDK, and its text or another error.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/test/conformance"
 )
@@ -14,8 +16,11 @@ import (
 // preflighted are the headers that a page sends with a PUT.
 const preflighted = "content-disposition,content-type,if-none-match,x-amz-checksum-sha256,x-amz-meta-presign"
 
-// cors makes the preflight requests of a browser with a page of the origin.
-func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []Finding {
+const corsByStore = "CORS: rules"
+
+// cors makes the preflight requests of a browser with a page of the origin. Those for forms
+// are left out if the store offers no forms.
+func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer, forms bool) []Finding {
 	if p.origin == "" {
 		return []Finding{{What: "CORS", State: Unknown, Detail: "-origin must be set to check it"}}
 	}
@@ -28,13 +33,34 @@ func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer) []F
 		{"CORS: PUT", http.MethodPut, preflighted, grant.URL},
 		{"CORS: form with progress", http.MethodPost, "", c.bucket},
 	} {
+		if ask.method == http.MethodPost && !forms {
+			continue
+		}
 		f := Finding{What: ask.what, State: Good, Detail: "pages of " + p.origin + " may"}
 		if detail := p.preflight(ctx, ask.method, ask.headers, ask.url); detail != "" {
 			f.State, f.Detail = Missing, detail
 		}
 		found = append(found, f)
 	}
-	return append(found, p.exposed(ctx, grant))
+	found = append(found, p.exposed(ctx, grant))
+	if !p.corsByBucket(ctx) {
+		found = append(found, Finding{What: corsByStore, State: Info, Detail: "the store has none by bucket: they are set for all buckets"})
+	}
+	return found
+}
+
+// corsByBucket reports whether buckets can have rules, as far as that is known.
+func (p *patient) corsByBucket(ctx context.Context) bool {
+	_, err := p.store.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: &p.bucket})
+	answer, _ := said(err)
+	return answer.Status != http.StatusNotImplemented
+}
+
+// offersForms reports whether the store takes honest forms.
+func offersForms(constraints []Constraint) bool {
+	return !slices.ContainsFunc(constraints, func(c Constraint) bool {
+		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest) && c.Verdict == NotOffered
+	})
 }
 
 // preflight returns the reason why a browser would not upload, or "".

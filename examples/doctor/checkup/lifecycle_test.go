@@ -88,7 +88,7 @@ func TestOlderVersions(t *testing.T) {
 // TestSharing checks that the doctor warns of Signers that share a FinalPrefix.
 func TestSharing(t *testing.T) {
 	p := &patient{prefix: "incoming/", final: "files/"}
-	require.Contains(t, p.sharing()[0].Detail, "those that publish under files/ from different Prefixes share keys")
+	require.Contains(t, p.sharing()[0].Detail, "two that publish under files/ replace each other's objects")
 	p.final = ""
 	require.Empty(t, p.sharing())
 }

@@ -71,12 +71,17 @@ func (p *patient) paste(r *Report) (documents []Document) {
 		}
 		documents = append(documents, Document{title, command, encode(content)})
 	}
-	if missing("CORS") {
-		put("CORS, in place of all rules there are", "put-bucket-cors", "--cors-configuration file://cors.json", p.corsRules())
+	switch byStore := slices.ContainsFunc(r.Around, func(f Finding) bool { return f.What == corsByStore }); {
+	case missing("CORS") && byStore:
+		put("CORS, for the configuration of the store or of a proxy, since the store has no rules by bucket", "", "", p.corsRules())
+	case missing("CORS"):
+		put("CORS, in place of all rules there are. If the store rejects this document, set the same for all buckets",
+			"put-bucket-cors", "--cors-configuration file://cors.json", p.corsRules())
 	}
 	const lifecycle, file = "put-bucket-lifecycle-configuration", "--lifecycle-configuration file://lifecycle.json"
 	if missing("lifecycle: uploads") || missing("lifecycle: older versions") {
-		put("Lifecycle: uploads expire, in place of all rules there are", lifecycle, file, lifecycleRules{p.uploadRules()})
+		put("Lifecycle: uploads expire, in place of all rules there are. If the store rejects this document, call Signer.Sweep from a job",
+			lifecycle, file, lifecycleRules{p.uploadRules()})
 	}
 	switch {
 	case !missing("lifecycle: parts"):

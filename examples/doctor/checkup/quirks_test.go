@@ -185,6 +185,34 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
+// TestCORSWithoutForms checks that the doctor asks for no CORS rules of forms at a store that
+// takes no forms, and for no rules by bucket at a store that has none.
+func TestCORSWithoutForms(t *testing.T) {
+	for _, status := range []int{http.StatusNotImplemented, http.StatusNotFound} {
+		r, _, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
+			switch {
+			case r.Method == http.MethodGet && r.URL.Query().Has("cors"):
+				return answer(status, "NoSuchCORSConfiguration")
+			case r.Method == http.MethodPost && r.URL.RawQuery == "":
+				return answer(http.StatusForbidden, "AccessDenied")
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		found := states(r)
+		require.Equal(t, Missing, found["CORS: PUT"])
+		require.NotContains(t, found, "CORS: form with progress")
+		require.True(t, strings.HasPrefix(r.Paste[0].Title, "CORS, "))
+		if status == http.StatusNotImplemented {
+			require.Equal(t, Info, found["CORS: rules"])
+			require.Empty(t, r.Paste[0].Command)
+		} else {
+			require.NotContains(t, found, "CORS: rules")
+			require.Contains(t, r.Paste[0].Command, "aws s3api put-bucket-cors ")
+		}
+	}
+}
+
 // TestAcceptedButNotCompleted checks that no accepted request is shown as the reason
 // why something is not offered.
 func TestAcceptedButNotCompleted(t *testing.T) {
@@ -308,7 +336,7 @@ func TestOneScreen(t *testing.T) {
 	require.NotContains(t, printed.String(), "AbortIncompleteMultipartUpload")
 	require.NotContains(t, printed.String(), "✗")
 	require.NotContains(t, printed.String(), "IAM")
-	before, _, _ := strings.Cut(printed.String(), "\nCORS, in place")
+	before, _, _ := strings.Cut(printed.String(), "\nCORS, ")
 	require.LessOrEqual(t, strings.Count(before, "\n"), 45, printed.String())
 	p := r.profile(time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC))
 	require.Equal(t, profile.NotOffered, p.Constraints["part: parts without their own checksum"])
