@@ -128,7 +128,7 @@ func TestPolicyReportsAllFaults(t *testing.T) {
 	for _, line := range lines {
 		require.True(t, strings.HasPrefix(line, "presign: "), line)
 	}
-	for _, want := range []string{"the client is nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize"} {
+	for _, want := range []string{"the client must not be nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize"} {
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -366,8 +366,8 @@ func TestEndpointsRejected(t *testing.T) {
 		option       func(*s3.Options)
 		opts         []presign.SignerOption
 	}{
-		{"the bucket's name is empty", "", func(o *s3.Options) {}, nil},
-		{"the client has no region", "bucket", func(o *s3.Options) { o.Region = "" }, nil},
+		{"the bucket's name must not be empty", "", func(o *s3.Options) {}, nil},
+		{"the client must have a region", "bucket", func(o *s3.Options) { o.Region = "" }, nil},
 		{"the client must have credentials", "bucket", func(o *s3.Options) { o.Credentials = nil }, nil},
 		{"the client must have credentials", "bucket", func(o *s3.Options) { o.Credentials = aws.AnonymousCredentials{} }, nil},
 		{"S3 Express", "bucket--euc1-az1--x-s3", func(o *s3.Options) {}, nil},
@@ -375,7 +375,7 @@ func TestEndpointsRejected(t *testing.T) {
 		{"Outposts", "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/photos", func(o *s3.Options) {}, nil},
 		{"Object Lambda", "arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/photos", func(o *s3.Options) {}, nil},
 		{"has no endpoint", "arn:aws:s3:us-west-2:123456789012:accesspoint/photos", func(o *s3.Options) {}, nil},
-		{`"a/b" is not the name of a bucket`, "a/b", func(o *s3.Options) {}, nil},
+		{`the bucket must have a valid name, got "a/b"`, "a/b", func(o *s3.Options) {}, nil},
 		{`must be in lower case, got "EU-Central-1": use "eu-central-1"`, "bucket", func(o *s3.Options) { o.Region = "EU-Central-1" }, nil},
 		{`the endpoint must not name the bucket "bucket", got "https://bucket.nyc3.digitaloceanspaces.com": use "https://nyc3.digitaloceanspaces.com"`, "bucket",
 			func(o *s3.Options) { o.BaseEndpoint = aws.String("https://bucket.nyc3.digitaloceanspaces.com") }, nil},

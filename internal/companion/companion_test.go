@@ -53,7 +53,7 @@ func TestParts(t *testing.T) {
 		`[{"PartNumber": 0, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 10001, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 1.5, "ETag": "a"}]`: "PartNumber",
 		`[{"PartNumber": 1, "ETag": ""}]`: "ETag", `[{"PartNumber": 1, "etag": "a"}]`: "ETag", `[{"PartNumber": 1, "ETag": 5}]`: "ETag",
 		`[{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "b"}]`:     "part 1 twice",
-		`[{"PartNumber": 1, "ETag": "a", "x": {"a": 1, "a": 2}}]`:              "more than once",
+		`[{"PartNumber": 1, "ETag": "a", "x": {"a": 1, "a": 2}}]`:              "must be present only once",
 		"[" + strings.Repeat(`{"PartNumber": 1, "ETag": "a"},`, 10_000) + "1]": "at most 10000",
 	} {
 		_, err := decodeParts(`{"parts": ` + bad + `}`)

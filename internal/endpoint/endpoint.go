@@ -1,5 +1,5 @@
-// Package endpoint finds out where the requests for a bucket go and for which
-// region they are signed.
+// Package endpoint determines the host and path for requests to a bucket, and
+// the region for which they are signed.
 package endpoint
 
 import (
@@ -21,25 +21,25 @@ import (
 	"github.com/s3presign/presign/internal/profile"
 )
 
-// Endpoint is where the requests for one bucket go.
+// An Endpoint is the address of one bucket.
 type Endpoint struct {
-	Scheme, Host string // without the scheme's own port, as clients send it
+	Scheme, Host string // without the default port of the scheme
 	Base         string // the escaped path before a key, ending in "/"
-	Region       string // that signatures name
+	Region       string // in signatures
 
-	// NoForms is the reason why no POST form is taken there, or empty.
+	// NoForms is the reason why POST forms are not possible, or empty.
 	NoForms string
 }
 
-// Bucket returns the URL of the bucket, where forms go.
+// Bucket returns the URL of the bucket, to which forms are posted.
 func (e *Endpoint) Bucket() string {
 	return e.Scheme + "://" + e.Host + strings.TrimSuffix(e.Base, "/")
 }
 
 // Resolve returns the endpoint that the SDK uses for a bucket. It presigns an
-// upload with credentials that mean nothing and without a network, so that each
-// of the client's options counts. Public, if not empty, is a URL that replaces
-// the client's endpoint.
+// upload with invalid credentials and without a network, so that all of the
+// client's options take effect. If public is not empty, it is a URL that
+// replaces the client's endpoint.
 //
 // It rejects endpoints that the SDK accepts but with which no presigned upload
 // works.
@@ -74,7 +74,7 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		o.Presigner = &signed
 		o.ClientOptions = append(o.ClientOptions, func(o *s3.Options) {
 			o.Credentials = credentials.NewStaticCredentialsProvider("none", "none", "")
-			o.ExpressCredentials = nil // the client's own would be given to this one, for good
+			o.ExpressCredentials = nil // Otherwise the SDK would bind the client's own provider to this copy.
 			o.HTTPClient = offline{}
 			o.RetryMaxAttempts = 1
 			if public != "" {
@@ -85,8 +85,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if _, err := presigner.PresignPutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
 		return Endpoint{}, fmt.Errorf("the bucket %s has no endpoint with the client's options: %w", bucket, err)
 	}
-	// Multi-Region access points and Outposts are signed otherwise, past the
-	// presigner or for every region.
+	// Requests to multi-Region access points and Outposts have signatures for
+	// other services or for all regions.
 	if signed.url == nil || signed.service != "s3" || signed.region == "" || strings.Contains(signed.region, "*") {
 		return Endpoint{}, fmt.Errorf("the bucket %s needs signatures of another kind; multi-Region access points, Outposts and Object Lambda are not supported", bucket)
 	}
@@ -96,8 +96,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	}
 	e := Endpoint{Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)), Region: signed.region, Base: base}
 	if strings.ContainsFunc(e.Host, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		// Clients send such a name in another form than the one that is signed.
-		return Endpoint{}, fmt.Errorf("the endpoint's host %q is not ASCII; write it as xn--…", e.Host)
+		// Clients send such a host in another form than the signed one.
+		return Endpoint{}, fmt.Errorf("the endpoint's host must be ASCII, got %q; write it as xn--…", e.Host)
 	}
 	host := signed.url.Hostname()
 	switch {
@@ -115,11 +115,11 @@ func checkBucket(client *s3.Client, bucket string) error {
 	arn := strings.HasPrefix(bucket, "arn:")
 	switch {
 	case client == nil:
-		return errors.New("the client is nil")
+		return errors.New("the client must not be nil")
 	case bucket == "":
-		return errors.New("the bucket's name is empty")
+		return errors.New("the bucket's name must not be empty")
 	case !arn && strings.ContainsFunc(bucket, notInName):
-		return fmt.Errorf("%q is not the name of a bucket", bucket)
+		return fmt.Errorf("the bucket must have a valid name, got %q", bucket)
 	case !arn && (strings.HasSuffix(bucket, "--ol-s3") ||
 		strings.HasSuffix(bucket, "--table-s3") || strings.HasSuffix(bucket, ".mrap")):
 		return fmt.Errorf("the bucket %s takes no uploads that can be presigned", bucket)
@@ -128,7 +128,7 @@ func checkBucket(client *s3.Client, bucket string) error {
 	}
 	switch region := client.Options().Region; {
 	case region == "":
-		return errors.New("the client has no region")
+		return errors.New("the client must have a region")
 	case region != strings.ToLower(region):
 		return fmt.Errorf("the client's region must be in lower case, got %q: use %q", region, strings.ToLower(region))
 	}
@@ -161,8 +161,8 @@ func checkDoubled(endpoint, bucket string) error {
 	return nil
 }
 
-// isProviderHost reports whether a host is that of a provider's endpoint,
-// although it may begin like a bucket: "s3" or "storage".
+// isProviderHost reports whether a host is a provider's endpoint, even if its
+// first label can be the name of a bucket, such as "s3" or "storage".
 func isProviderHost(host string) bool {
 	region, aws := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
 	return host == "storage.googleapis.com" || aws && (region == "s3" || strings.HasPrefix(region, "s3.") || strings.HasPrefix(region, "s3-"))
@@ -183,7 +183,7 @@ func withoutDefaultPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), u.Port())
 }
 
-// request is what the SDK would have signed.
+// A request records the request that the SDK would have signed.
 type request struct {
 	url             *url.URL
 	service, region string
@@ -195,11 +195,10 @@ func (r *request) PresignHTTP(_ context.Context, _ aws.Credentials, req *http.Re
 	return req.URL.String(), nil, nil
 }
 
-// offline refuses every request, so that none is made while a Signer is
-// constructed.
+// offline rejects every request, so that the construction of a Signer makes none.
 type offline struct{}
 
 // Do implements s3.HTTPClient.
 func (offline) Do(*http.Request) (*http.Response, error) {
-	return nil, errors.New("finding the endpoint would take a request")
+	return nil, errors.New("the endpoint must not depend on a request")
 }

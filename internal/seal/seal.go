@@ -1,10 +1,10 @@
 // Package seal turns short payloads into URL-safe text that only a holder of
-// the secret can make or read.
+// the secret can create or read.
 //
 // The text is a version character and the unpadded base64url form of
 // XAES-256-GCM: a nonce of 24 random bytes, the encrypted payload, and a tag of
 // 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
-// texts before another one is made. So two of 2⁴⁸ texts have the same nonce
+// texts. Then another one is derived. So two of 2⁴⁸ texts have the same nonce
 // with a probability of at most 2⁻³³. A reader of several texts can see which
 // of them one process sealed at about the same time.
 //
@@ -75,7 +75,7 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	for i, secret := range secrets {
 		switch {
 		case len(secret) == 0: // Most often, an environment variable is not set.
-			faults = append(faults, fmt.Errorf("key %d is empty; it needs at least %d random bytes", i+1, MinSecret))
+			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got none", i+1, MinSecret))
 			continue
 		case len(secret) < MinSecret:
 			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got %d", i+1, MinSecret, len(secret)))

@@ -75,7 +75,7 @@ func TestSaltIsReplaced(t *testing.T) {
 func TestNewRejectsWeakSecrets(t *testing.T) {
 	for want, secrets := range map[string][][]byte{
 		"there must be at least one key":                                   nil,
-		"key 1 is empty; it needs at least 32 random bytes":                {nil},
+		"key 1 must have at least 32 random bytes, got none":               {nil},
 		"key 2 must have at least 32 random bytes, got 31":                 {secret(1), secret(2)[:31]},
 		"key 1 must be random, got one byte repeated":                      {make([]byte, 32)},
 		"key 2 must be random, got one byte repeated":                      {secret(1), bytes.Repeat([]byte("x"), 64)},

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// Form is Object for a urlencoded form, with the same errors. An object of
+// Form decodes a urlencoded form. Its errors are those of Object. An object of
 // strings consists of fields such as "metadata[name]", and a whole number of
 // digits. Targets are *string, **int64 and *map[string]string. An empty field is
 // absent.
 func Form(form url.Values, members []Member, mode Mode) error {
 	if len(form) > maxMembers {
-		return errors.Join(&Error{Detail: fmt.Sprintf("the form has more than %d members", maxMembers)})
+		return errors.Join(&Error{Detail: fmt.Sprintf("the form must have at most %d members", maxMembers)})
 	}
 	d := decoder{mode: mode}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -42,11 +42,11 @@ func (d *decoder) formField(members []Member, name string, values []string) {
 	switch {
 	case !isKnown && d.mode == IgnoreUnknown:
 	case !utf8.ValidString(name) || !utf8.ValidString(values[0]):
-		d.fault("is not UTF-8")
+		d.fault("must be UTF-8")
 	case len(values) > 1:
-		d.fault("is there more than once: it must be there once")
+		d.fault("must be present only once")
 	case !isKnown:
-		d.fault("is not known here: " + known(members, name))
+		d.fault("must " + known(members, name))
 	case values[0] == "":
 	case isObject:
 		if *object == nil {

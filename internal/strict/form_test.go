@@ -34,23 +34,23 @@ func TestForm(t *testing.T) {
 
 func TestFormRejects(t *testing.T) {
 	for query, want := range map[string]string{
-		"name=a&name=b":                     "name: is there more than once: it must be there once",
-		"metadata[a]=b&metadata[a]=c":       "metadata[a]: is there more than once: it must be there once",
-		"Name=a":                            `Name: is not known here: write it "name"`,
-		"other=a":                           "other: is not known here: the members are metadata, name, size",
+		"name=a&name=b":                     "name: must be present only once",
+		"metadata[a]=b&metadata[a]=c":       "metadata[a]: must be present only once",
+		"Name=a":                            `Name: must be written "name"`,
+		"other=a":                           "other: must not be present; the members are metadata, name, size",
 		"=a":                                "",
-		"metadata=a":                        "metadata: is not known here",
-		"name[a]=b":                         "name[a]: is not known here",
-		"metadata[a=b":                      "metadata[a: is not known here",
-		"name=%ff":                          "name: is not UTF-8",
-		"%ff=a":                             "is not UTF-8",
-		"size=&size=":                       "size: is there more than once",
-		"other=":                            "other: is not known here",
-		"size=1.0":                          "size: must be a whole number in digits alone, not 1.0",
-		"size=%2B1":                         "size: must be a whole number in digits alone, not +1",
-		"size=01":                           "size: must be a whole number in digits alone, not 01",
+		"metadata=a":                        `metadata: must have the form "metadata[name]"`,
+		"name[a]=b":                         "name[a]: must not be present",
+		"metadata[a=b":                      "metadata[a: must not be present",
+		"name=%ff":                          "name: must be UTF-8",
+		"%ff=a":                             "must be UTF-8",
+		"size=&size=":                       "size: must be present only once",
+		"other=":                            "other: must not be present",
+		"size=1.0":                          "size: must be a whole number in digits alone, got 1.0",
+		"size=%2B1":                         "size: must be a whole number in digits alone, got +1",
+		"size=01":                           "size: must be a whole number in digits alone, got 01",
 		"size=9223372036854775808":          "size: must be a whole number from",
-		"name=a&size=x&other=y&metadata[z]": "other: is not known here: the members are metadata, name, size\nsize: must be",
+		"name=a&size=x&other=y&metadata[z]": "other: must not be present; the members are metadata, name, size\nsize: must be",
 	} {
 		form, err := url.ParseQuery(query)
 		require.NoError(t, err)
@@ -64,7 +64,7 @@ func TestFormRejects(t *testing.T) {
 	for i := range 257 {
 		many[fmt.Sprint(i)] = []string{""}
 	}
-	require.EqualError(t, strict.Form(many, nil, strict.RejectUnknown), "the form has more than 256 members")
+	require.EqualError(t, strict.Form(many, nil, strict.RejectUnknown), "the form must have at most 256 members")
 	require.NoError(t, strict.Form(url.Values{"a": nil}, nil, strict.RejectUnknown))
 	require.Panics(t, func() {
 		strict.Form(url.Values{"a": {"b"}}, []strict.Member{{Name: "a", Value: new(int)}}, strict.RejectUnknown)

@@ -23,19 +23,19 @@ import (
 )
 
 const (
-	maxDepth   = 16  // of arrays and objects in one another
-	maxFaults  = 20  // that are reported of one body
+	maxDepth   = 16  // of nested arrays and objects
+	maxFaults  = 20  // that are reported for one body
 	maxMembers = 256 // of one object
-	maxKept    = 512 // bytes of a body that a string of it may keep from being collected
+	maxKept    = 512 // bytes of a body that one of its strings may keep in memory
 
 	blank     = " \t\r\n"
 	separator = ",:" + blank
 )
 
-// Error is a fault of a body.
+// An Error is a fault of a body.
 type Error struct {
 	Field  string // the member at fault, "metadata[name]" if nested; empty if the body as a whole is at fault
-	Detail string // what was seen and what would be right
+	Detail string // the requirement and the value
 }
 
 func (e *Error) Error() string {
@@ -122,7 +122,7 @@ func (d *decoder) object(object string, members []Member) {
 		case target == nil && d.mode == IgnoreUnknown:
 			d.duplicates(value)
 		case target == nil:
-			d.fault("is not known here: " + known(members, name))
+			d.fault("must " + known(members, name))
 		case value != "null":
 			d.set(value, target)
 		}
@@ -160,7 +160,7 @@ func (d *decoder) set(value string, target any) {
 func (d *decoder) list(value string, list *List) {
 	list.IsSet = true
 	if value[0] != '[' {
-		d.fault("must be an array of objects, not " + kind(value[0]))
+		d.fault("must be an array of objects, got " + kind(value[0]))
 		return
 	}
 	d.elements(value, func(i int, element string) bool {
@@ -168,7 +168,7 @@ func (d *decoder) list(value string, list *List) {
 		case i == list.Max:
 			list.TooLong = true
 		case element[0] != '{':
-			d.fault("must be an object, not " + kind(element[0]))
+			d.fault("must be an object, got " + kind(element[0]))
 		default:
 			d.object(element, list.Members)
 			list.Add()
@@ -177,7 +177,7 @@ func (d *decoder) list(value string, list *List) {
 	})
 }
 
-// target returns where the member of that name goes, or nil.
+// target returns the target of the member of that name, or nil.
 func target(members []Member, name string) any {
 	for i := range members {
 		if members[i].Name == name {
@@ -187,21 +187,21 @@ func target(members []Member, name string) any {
 	return nil
 }
 
-// check returns what keeps body from being read as one JSON object.
+// check returns an error if body is not one JSON object.
 func check(body []byte) *Error {
 	if !utf8.Valid(body) {
-		return &Error{Detail: "the body is not UTF-8"}
+		return &Error{Detail: "the body must be UTF-8"}
 	}
 	value := trim(body)
 	switch {
 	case !json.Valid(body):
 		return malformed(body)
 	case value[0] != '{':
-		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
+		return &Error{Detail: "the body must be a JSON object, got " + kind(value[0])}
 	case HasLoneSurrogate(value):
 		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
 	case tooDeep(value):
-		return &Error{Detail: fmt.Sprintf("the body is nested deeper than %d levels", maxDepth)}
+		return &Error{Detail: fmt.Sprintf("the body must not be nested deeper than %d levels", maxDepth)}
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func check(body []byte) *Error {
 func malformed(body []byte) *Error {
 	value := trim(body)
 	if len(value) == 0 {
-		return &Error{Detail: "the body is empty: it must be a JSON object"}
+		return &Error{Detail: "the body must be a JSON object, got an empty body"}
 	}
 	var syntax *json.SyntaxError
 	if !errors.As(json.Unmarshal(body, new(struct{})), &syntax) {
@@ -220,16 +220,16 @@ func malformed(body []byte) *Error {
 	before := body[:max(0, syntax.Offset-1)]
 	switch {
 	case json.Valid(before) && value[0] != '{':
-		return &Error{Detail: "the body must be a JSON object, not " + kind(value[0])}
+		return &Error{Detail: "the body must be a JSON object, got " + kind(value[0])}
 	case json.Valid(before):
-		return &Error{Detail: fmt.Sprintf("something follows the JSON object, which ends at byte %d", len(bytes.TrimRight(before, blank)))}
+		return &Error{Detail: fmt.Sprintf("the body must end with the JSON object, which ends at byte %d", len(bytes.TrimRight(before, blank)))}
 	case syntax.Error() == "unexpected end of JSON input":
-		return &Error{Detail: "the body ends in the middle of its JSON"}
+		return &Error{Detail: "the body must be complete JSON"}
 	}
 	return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
 }
 
-// tooDeep reports whether valid JSON has more than maxDepth arrays and objects in one another.
+// tooDeep reports whether arrays and objects are nested deeper than maxDepth.
 func tooDeep(value []byte) bool {
 	depth := 0
 	for i := 0; i < len(value); i++ {
@@ -247,7 +247,8 @@ func tooDeep(value []byte) bool {
 	return false
 }
 
-// end returns the length of the value that s begins with. All of s is the rest of valid JSON.
+// end returns the length of the value that s begins with. s must be the rest of
+// valid JSON.
 func end(s string) int {
 	switch s[0] {
 	case '"':
@@ -266,14 +267,14 @@ func end(s string) int {
 			}
 		}
 	}
-	i := 0 // in a number or a word, behind which there is more
+	i := 0 // A number or a word ends at a separator.
 	for strings.IndexByte(separator+"]}", s[i]) < 0 {
 		i++
 	}
 	return i
 }
 
-// stringEnd is end for what begins with a string.
+// stringEnd returns the length of the string that s begins with.
 func stringEnd[S string | []byte](s S) int {
 	i := 1
 	for s[i] != '"' {
@@ -285,7 +286,8 @@ func stringEnd[S string | []byte](s S) int {
 	return i + 1
 }
 
-// next takes the next value from the rest of an array or object, and reports whether there is one.
+// next removes the next value from the rest of an array or object, and reports
+// whether there is one.
 func next(rest *string) (value string, ok bool) {
 	s := *rest
 	for strings.IndexByte(separator, s[0]) >= 0 {
@@ -404,12 +406,12 @@ func (d *decoder) members(object string, f func(name, value string)) {
 		name, _ := text(quoted)
 		isDuplicate := slices.Contains(seen, name)
 		if !isDuplicate && len(seen) == maxMembers {
-			d.fault(fmt.Sprintf("has more than %d members", maxMembers))
+			d.fault(fmt.Sprintf("must have at most %d members", maxMembers))
 			return
 		}
 		d.enter(name)
 		if isDuplicate {
-			d.fault("is there more than once: it must be there once")
+			d.fault("must be present only once")
 		} else {
 			seen = append(seen, name)
 			f(name, value)
@@ -434,7 +436,7 @@ func (d *decoder) elements(array string, f func(i int, element string) bool) {
 	}
 }
 
-// duplicates finds members of one name in whatever a value holds.
+// duplicates adds a fault for each repeated name in a value.
 func (d *decoder) duplicates(value string) {
 	switch value[0] {
 	case '{':
@@ -447,7 +449,7 @@ func (d *decoder) duplicates(value string) {
 	}
 }
 
-// text returns the string that a value is.
+// text returns the string in a value.
 func text(value string) (string, bool) {
 	if value[0] != '"' {
 		return "", false
@@ -460,18 +462,18 @@ func text(value string) (string, bool) {
 	return s, err == nil
 }
 
-// text returns the string that a value is, or adds a fault.
+// text returns the string in a value, or adds a fault.
 func (d *decoder) text(value string) (string, bool) {
 	s, ok := text(value)
 	if !ok {
-		d.fault("must be a string, not " + kind(value[0]))
+		d.fault("must be a string, got " + kind(value[0]))
 	}
 	return d.own(s), ok
 }
 
 func (d *decoder) number(value string, target **int64) {
 	if what := kind(value[0]); what != "a number" {
-		d.fault("must be a whole number, not " + what)
+		d.fault("must be a whole number, got " + what)
 		return
 	}
 	// 5.0 is a whole number: https://json-schema.org/draft/2020-12/json-schema-core#section-6.3.
@@ -487,9 +489,9 @@ func (d *decoder) digits(s string, target **int64) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		d.fault(fmt.Sprintf("must be a whole number from %d to %d, not %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
+		d.fault(fmt.Sprintf("must be a whole number from %d to %d, got %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
 	case err != nil, strconv.FormatInt(n, 10) != s:
-		d.fault("must be a whole number in digits alone, not " + shown(s))
+		d.fault("must be a whole number in digits alone, got " + shown(s))
 	default:
 		*target = &n
 	}
@@ -497,7 +499,7 @@ func (d *decoder) digits(s string, target **int64) {
 
 func (d *decoder) strings(value string) (map[string]string, bool) {
 	if value[0] != '{' {
-		d.fault("must be an object of strings, not " + kind(value[0]))
+		d.fault("must be an object of strings, got " + kind(value[0]))
 		return nil, false
 	}
 	values := map[string]string{}
@@ -512,7 +514,7 @@ func (d *decoder) strings(value string) (map[string]string, bool) {
 	return values, true
 }
 
-// kind says what a JSON value is that begins like this.
+// kind returns the kind of the JSON value that begins with first.
 func kind(first byte) string {
 	switch first {
 	case '{':
@@ -529,21 +531,25 @@ func kind(first byte) string {
 	return "a number"
 }
 
-// known says what would have been right instead of a name.
+// known returns the requirement for a member of an unknown name. It continues
+// the text "must".
 func known(members []Member, name string) string {
 	names := make([]string, len(members))
 	for i, member := range members {
+		if name == member.Name { // A form has the object as one field.
+			return fmt.Sprintf("have the form %q", name+"[name]")
+		}
 		if strings.EqualFold(name, member.Name) {
-			return fmt.Sprintf("write it %q", member.Name)
+			return fmt.Sprintf("be written %q", member.Name)
 		}
 		names[i] = member.Name
 	}
 	slices.Sort(names)
-	return "the members are " + strings.Join(names, ", ")
+	return "not be present; the members are " + strings.Join(names, ", ")
 }
 
-// shown returns what of s is fit to be shown: its beginning, and escaped what cannot be printed. A name that is empty is
-// shown as "", which keeps it apart from no name.
+// shown returns the beginning of s with unprintable characters escaped. It
+// returns `""` for the empty string.
 func shown(s string) string {
 	if s == "" {
 		return `""`

@@ -103,12 +103,12 @@ func TestAbsentStays(t *testing.T) {
 
 func TestNotAnObject(t *testing.T) {
 	for body, want := range map[string]string{
-		"":                                "the body is empty: it must be a JSON object",
-		" \n":                             "the body is empty: it must be a JSON object",
-		`{`:                               "the body ends in the middle of its JSON",
-		`{"size":1`:                       "the body ends in the middle of its JSON",
-		`{"size":`:                        "the body ends in the middle of its JSON",
-		`{"filename":"a`:                  "the body ends in the middle of its JSON",
+		"":                                "the body must be a JSON object, got an empty body",
+		" \n":                             "the body must be a JSON object, got an empty body",
+		`{`:                               "the body must be complete JSON",
+		`{"size":1`:                       "the body must be complete JSON",
+		`{"size":`:                        "the body must be complete JSON",
+		`{"filename":"a`:                  "the body must be complete JSON",
 		`{"size":1,}`:                     "the body is not JSON from byte 11 on",
 		`{size:1}`:                        "the body is not JSON from byte 2 on",
 		`{"size" 1}`:                      "the body is not JSON from byte 9 on",
@@ -120,19 +120,19 @@ func TestNotAnObject(t *testing.T) {
 		`{"filename":"\x41"}`:             "the body is not JSON from byte 15 on",
 		`{/**/}`:                          "the body is not JSON from byte 2 on",
 		"\ufeff{}":                        "the body is not JSON from byte 1 on",
-		`{}{}`:                            "something follows the JSON object, which ends at byte 2",
-		`{"size":1} x`:                    "something follows the JSON object, which ends at byte 10",
-		"{}\x00":                          "something follows the JSON object, which ends at byte 2",
-		`{}}`:                             "something follows the JSON object, which ends at byte 2",
-		`[]`:                              "the body must be a JSON object, not an array",
-		`"{}"`:                            "the body must be a JSON object, not a string",
-		`1`:                               "the body must be a JSON object, not a number",
-		`-1`:                              "the body must be a JSON object, not a number",
-		`true`:                            "the body must be a JSON object, not a boolean",
-		`null`:                            "the body must be a JSON object, not null",
-		"{\"filename\":\"\xff\"}":         "the body is not UTF-8",
-		"{\"filename\":\"\xed\xa0\x80\"}": "the body is not UTF-8",
-		"{}\xff":                          "the body is not UTF-8",
+		`{}{}`:                            "the body must end with the JSON object, which ends at byte 2",
+		`{"size":1} x`:                    "the body must end with the JSON object, which ends at byte 10",
+		"{}\x00":                          "the body must end with the JSON object, which ends at byte 2",
+		`{}}`:                             "the body must end with the JSON object, which ends at byte 2",
+		`[]`:                              "the body must be a JSON object, got an array",
+		`"{}"`:                            "the body must be a JSON object, got a string",
+		`1`:                               "the body must be a JSON object, got a number",
+		`-1`:                              "the body must be a JSON object, got a number",
+		`true`:                            "the body must be a JSON object, got a boolean",
+		`null`:                            "the body must be a JSON object, got null",
+		"{\"filename\":\"\xff\"}":         "the body must be UTF-8",
+		"{\"filename\":\"\xed\xa0\x80\"}": "the body must be UTF-8",
+		"{}\xff":                          "the body must be UTF-8",
 		`{"filename":"\ud800"}`:           "half a character",
 		`{"filename":"\uDFFF"}`:           "half a character",
 		`{"filename":"\ud800\ud800"}`:     "half a character",
@@ -165,8 +165,8 @@ func TestFaults(t *testing.T) {
 		}
 		return strings.Join(members, ",")
 	}
-	known := "is not known here: the members are filename, metadata, parts, size, type"
-	twice := "is there more than once: it must be there once"
+	known := "must not be present; the members are filename, metadata, parts, size, type"
+	twice := "must be present only once"
 	for body, want := range map[string][]Error{
 		`{"size":1,"size":1}`:                     {{"size", twice}},
 		`{"size":1,"si\u007ae":2}`:                {{"size", twice}},
@@ -175,52 +175,52 @@ func TestFaults(t *testing.T) {
 		`{"parts":{"a":1,"a":2}}`:                 {{"parts[a]", twice}},
 		`{"parts":[1,{"ETag":1,"ETag":1}]}`:       {{"parts[1][ETag]", twice}},
 		`{"parts":[[{"a":{"b":{"":1,"":1}}}]]}`:   {{`parts[0][0][a][b][""]`, twice}},
-		`{"metadata":{` + names(257) + `}}`:       {{"metadata", "has more than 256 members"}},
-		`{"parts":[{` + names(257) + `}]}`:        {{"parts[0]", "has more than 256 members"}},
+		`{"metadata":{` + names(257) + `}}`:       {{"metadata", "must have at most 256 members"}},
+		`{"parts":[{` + names(257) + `}]}`:        {{"parts[0]", "must have at most 256 members"}},
 		`{"parts":{` + names(256) + `,"0":0}}`:    {{"parts[0]", twice}},
 		`{"key":"a"}`:                             {{"key", known}},
 		`{"":"a"}`:                                {{`""`, known}},
-		`{"Size":1}`:                              {{"Size", `is not known here: write it "size"`}},
-		`{"ſize":1}`:                              {{"ſize", `is not known here: write it "size"`}},
+		`{"Size":1}`:                              {{"Size", `must be written "size"`}},
+		`{"ſize":1}`:                              {{"ſize", `must be written "size"`}},
 		`{"size ":1}`:                             {{"size ", known}},
 		`{"a\u0000\n\u202e` + "\u200b" + `":1}`:   {{`a\x00\n\u202e\u200b`, known}},
 		`{"` + strings.Repeat("x", 1000) + `":1}`: {{strings.Repeat("x", 40), known}},
 
-		`{"filename":1}`:     {{"filename", "must be a string, not a number"}},
-		`{"filename":-1}`:    {{"filename", "must be a string, not a number"}},
-		`{"filename":[]}`:    {{"filename", "must be a string, not an array"}},
-		`{"filename":{}}`:    {{"filename", "must be a string, not an object"}},
-		`{"filename":false}`: {{"filename", "must be a string, not a boolean"}},
+		`{"filename":1}`:     {{"filename", "must be a string, got a number"}},
+		`{"filename":-1}`:    {{"filename", "must be a string, got a number"}},
+		`{"filename":[]}`:    {{"filename", "must be a string, got an array"}},
+		`{"filename":{}}`:    {{"filename", "must be a string, got an object"}},
+		`{"filename":false}`: {{"filename", "must be a string, got a boolean"}},
 
-		`{"size":"12"}`:  {{"size", "must be a whole number, not a string"}},
-		`{"size":true}`:  {{"size", "must be a whole number, not a boolean"}},
-		`{"size":1.5}`:   {{"size", "must be a whole number in digits alone, not 1.5"}},
-		`{"size":1.01}`:  {{"size", "must be a whole number in digits alone, not 1.01"}},
-		`{"size":1.0e1}`: {{"size", "must be a whole number in digits alone, not 1.0e1"}},
-		`{"size":-0.0}`:  {{"size", "must be a whole number in digits alone, not -0"}},
-		`{"size":1e3}`:   {{"size", "must be a whole number in digits alone, not 1e3"}},
-		`{"size":1E400}`: {{"size", "must be a whole number in digits alone, not 1E400"}},
-		`{"size":-0}`:    {{"size", "must be a whole number in digits alone, not -0"}},
+		`{"size":"12"}`:  {{"size", "must be a whole number, got a string"}},
+		`{"size":true}`:  {{"size", "must be a whole number, got a boolean"}},
+		`{"size":1.5}`:   {{"size", "must be a whole number in digits alone, got 1.5"}},
+		`{"size":1.01}`:  {{"size", "must be a whole number in digits alone, got 1.01"}},
+		`{"size":1.0e1}`: {{"size", "must be a whole number in digits alone, got 1.0e1"}},
+		`{"size":-0.0}`:  {{"size", "must be a whole number in digits alone, got -0"}},
+		`{"size":1e3}`:   {{"size", "must be a whole number in digits alone, got 1e3"}},
+		`{"size":1E400}`: {{"size", "must be a whole number in digits alone, got 1E400"}},
+		`{"size":-0}`:    {{"size", "must be a whole number in digits alone, got -0"}},
 		`{"size":9223372036854775808}`: {
-			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not 9223372036854775808"},
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, got 9223372036854775808"},
 		},
 		`{"size":-9223372036854775809}`: {
-			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not -9223372036854775809"},
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, got -9223372036854775809"},
 		},
 		`{"size":` + strings.Repeat("9", 1000) + `}`: {
-			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, not " + strings.Repeat("9", 40)},
+			{"size", "must be a whole number from -9223372036854775808 to 9223372036854775807, got " + strings.Repeat("9", 40)},
 		},
 
-		`{"metadata":"a"}`:                      {{"metadata", "must be an object of strings, not a string"}},
-		`{"metadata":{"a":1,"b":null,"c":"d"}}`: {{"metadata[a]", "must be a string, not a number"}},
-		`{"metadata":{"\r\n":{}}}`:              {{`metadata[\r\n]`, "must be a string, not an object"}},
+		`{"metadata":"a"}`:                      {{"metadata", "must be an object of strings, got a string"}},
+		`{"metadata":{"a":1,"b":null,"c":"d"}}`: {{"metadata[a]", "must be a string, got a number"}},
+		`{"metadata":{"\r\n":{}}}`:              {{`metadata[\r\n]`, "must be a string, got an object"}},
 
 		`{"size":"1","filename":1,"Type":"a","x":1,"metadata":[]}`: {
-			{"size", "must be a whole number, not a string"},
-			{"filename", "must be a string, not a number"},
-			{"Type", `is not known here: write it "type"`},
+			{"size", "must be a whole number, got a string"},
+			{"filename", "must be a string, got a number"},
+			{"Type", `must be written "type"`},
 			{"x", known},
-			{"metadata", "must be an object of strings, not an array"},
+			{"metadata", "must be an object of strings, got an array"},
 		},
 	} {
 		var got request
@@ -260,8 +260,8 @@ func TestHostile(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	var got request
 	require.EqualError(t, got.decode(`{"size":"1","filename":1}`),
-		"size: must be a whole number, not a string\nfilename: must be a string, not a number")
-	require.EqualError(t, got.decode(`[]`), "the body must be a JSON object, not an array")
+		"size: must be a whole number, got a string\nfilename: must be a string, got a number")
+	require.EqualError(t, got.decode(`[]`), "the body must be a JSON object, got an array")
 }
 
 func TestUnknownTarget(t *testing.T) {

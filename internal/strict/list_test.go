@@ -40,15 +40,15 @@ func TestList(t *testing.T) {
 
 func TestListRejects(t *testing.T) {
 	for body, want := range map[string]Error{
-		`{"list": {}}`:                         {"list", "must be an array of objects, not an object"},
-		`{"list": "a"}`:                        {"list", "must be an array of objects, not a string"},
-		`{"list": [{}, 1]}`:                    {"list[1]", "must be an object, not a number"},
-		`{"list": [null]}`:                     {"list[0]", "must be an object, not null"},
-		`{"list": [{"n": "1"}]}`:               {"list[0][n]", "must be a whole number, not a string"},
-		`{"list": [{}, {"x": 1}]}`:             {"list[1][x]", "is not known here: the members are n"},
-		`{"list": [{"n": 1, "n": 1}]}`:         {"list[0][n]", "is there more than once: it must be there once"},
-		`{"list": [{"n": 1, "\u006e": null}]}`: {"list[0][n]", "is there more than once: it must be there once"},
-		`{"list": [{"N": 1}]}`:                 {"list[0][N]", `is not known here: write it "n"`},
+		`{"list": {}}`:                         {"list", "must be an array of objects, got an object"},
+		`{"list": "a"}`:                        {"list", "must be an array of objects, got a string"},
+		`{"list": [{}, 1]}`:                    {"list[1]", "must be an object, got a number"},
+		`{"list": [null]}`:                     {"list[0]", "must be an object, got null"},
+		`{"list": [{"n": "1"}]}`:               {"list[0][n]", "must be a whole number, got a string"},
+		`{"list": [{}, {"x": 1}]}`:             {"list[1][x]", "must not be present; the members are n"},
+		`{"list": [{"n": 1, "n": 1}]}`:         {"list[0][n]", "must be present only once"},
+		`{"list": [{"n": 1, "\u006e": null}]}`: {"list[0][n]", "must be present only once"},
+		`{"list": [{"N": 1}]}`:                 {"list[0][N]", `must be written "n"`},
 	} {
 		_, _, err := numbers(body, 9, RejectUnknown)
 		require.Equal(t, []Error{want}, faults(t, err), body)
@@ -103,5 +103,5 @@ func TestNothingIsPartOfTheBody(t *testing.T) {
 	require.Equal(t, "kind", *got.Type)
 	require.Equal(t, map[string]string{"color": "red"}, got.Metadata)
 	require.Equal(t, `["part"]`, string(got.Parts))
-	require.EqualError(t, err, "filename: must be a whole number, not a string\nparts: is not known here: the members are filename, metadata, type")
+	require.EqualError(t, err, "filename: must be a whole number, got a string\nparts: must not be present; the members are filename, metadata, type")
 }
