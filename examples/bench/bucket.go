@@ -23,7 +23,7 @@ const (
 	partCount  = 10_000
 )
 
-// policy is what may be uploaded, by whoever grants it.
+// policy describes what may be uploaded. All contenders follow it.
 var policy = presign.Policy{
 	Prefix:   "incoming/",
 	Types:    []string{"application/pdf", "video/mp4"},
@@ -32,15 +32,15 @@ var policy = presign.Policy{
 	Metadata: []string{"project"},
 }
 
-// document is what is uploaded in one request.
+// document is the upload in one request.
 var document = presign.Upload{
 	Filename: "report.pdf", Type: "application/pdf", Size: 81234, Metadata: map[string]string{"project": "apollo"}, Owner: "alice",
 }
 
-// film is what is uploaded in parts.
+// film is the multipart upload.
 var film = presign.Upload{Filename: "film.mp4", Type: "video/mp4", Size: partCount * partSize, Owner: "alice"}
 
-// bucket is where uploads go, and what is needed to grant them.
+// A bucket receives uploads. It has the credentials that grant them.
 type bucket struct {
 	server      *store.Server
 	credentials aws.Credentials
@@ -64,12 +64,12 @@ func open(ctx context.Context) (*bucket, error) {
 
 func (b *bucket) close() error { return b.server.Close() }
 
-// site is the bucket as another process has it.
+// site returns the description of the bucket for another process.
 func (b *bucket) site() site {
 	return site{Endpoint: b.server.URL, Region: b.server.Region, Credentials: b.credentials}
 }
 
-// site is where a bucket is and who signs for it.
+// A site is the address of a bucket and the credentials that sign for it.
 type site struct {
 	Endpoint, Region string
 	Credentials      aws.Credentials
@@ -82,7 +82,7 @@ func (s site) client(provider aws.CredentialsProvider) *s3.Client {
 	}
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.Endpoint), Region: s.Region, Credentials: provider, UsePathStyle: true,
-		// Otherwise the SDK's presigner signs the checksum of a body that it has not seen.
+		// Otherwise the SDK's presigner signs a checksum although there is no body.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 	})
 }
@@ -91,7 +91,7 @@ func (s site) client(provider aws.CredentialsProvider) *s3.Client {
 func use(grant *presign.Grant, body []byte) error {
 	answer, err := conformance.New(grant, document.Filename, body).Send(http.DefaultClient)
 	if err == nil && !answer.Accepted() {
-		err = fmt.Errorf("the store answered %v to a %s", answer, grant.Method)
+		err = fmt.Errorf("the store must accept the %s, got %v", grant.Method, answer)
 	}
 	return err
 }

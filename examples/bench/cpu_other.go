@@ -8,5 +8,5 @@ import (
 )
 
 func cpuTime() (time.Duration, error) {
-	return 0, errors.New("bench: nothing tells here how much CPU a process has used")
+	return 0, errors.New("bench: the CPU time of a process is not available on this system")
 }

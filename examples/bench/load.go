@@ -13,11 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// connections are how many are open to a service, with one request at a time on each.
+// connections is the number of connections to a service. Each carries one request at
+// a time.
 const connections = 8
 
-// load is one prepared request, again and again. It knows as much of HTTP as the services answer with, so that one core
-// asks for more than another can answer.
+// A load repeats one prepared request. It implements only the part of HTTP that the
+// services use, so that one core can send more requests than another can answer.
 type load struct {
 	conns   []*connection
 	request []byte
@@ -50,8 +51,8 @@ func (l *load) close() {
 	}
 }
 
-// run makes n requests, each after the last answer on its connection, and returns how long that took, and each of them,
-// the fastest first.
+// run sends n requests, each after the last response on its connection. It returns
+// the total time, and the latencies in ascending order.
 func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err error) {
 	latencies = make([]time.Duration, n)
 	begun := time.Now()
@@ -75,7 +76,7 @@ func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err er
 	return took, latencies, err
 }
 
-// ask makes one request, whose answer must begin with status.
+// ask sends one request. It returns an error unless the response begins with status.
 func (c *connection) ask(request, status []byte) error {
 	if _, err := c.Write(request); err != nil {
 		return err
@@ -85,7 +86,7 @@ func (c *connection) ask(request, status []byte) error {
 		return err
 	}
 	if !bytes.HasPrefix(first, status) {
-		return fmt.Errorf("bench: a service answered %s", first)
+		return fmt.Errorf("bench: a service must respond with %s, got %s", bytes.TrimSpace(status), first)
 	}
 	length := -1
 	for {
@@ -103,7 +104,7 @@ func (c *connection) ask(request, status []byte) error {
 		}
 	}
 	if length < 1 {
-		return errors.New("bench: a service answered without a Content-Length")
+		return errors.New("bench: the response of a service must have a Content-Length")
 	}
 	_, err = c.answers.Discard(length)
 	return err

@@ -12,7 +12,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// minioGo is minio-go. Its PresignedPutObject signs no header; PresignHeader is the same with headers.
+// minioGo grants with minio-go. It uses PresignHeader, because PresignedPutObject
+// signs no header.
 type minioGo struct{ client *minio.Client }
 
 func (s site) minioGo() (minioGo, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// secret seals. That of a service is random.
+// secret seals the grants. A real service has a random secret.
 var secret = []byte(strings.Repeat("secret, ", 4))
 
 func newSigner(client *s3.Client) (*presign.Signer, error) {

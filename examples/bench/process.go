@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// marker is the environment variable by which this program knows that it is to serve, and what.
+// marker is the environment variable that makes this program serve a contender.
 const marker = "PRESIGN_EXAMPLES_BENCH"
 
 func init() {
@@ -30,19 +30,21 @@ func init() {
 	os.Exit(0)
 }
 
-// Parent and child speak JSON over the child's standard input and output: the setting first, which the child answers
-// with its address; then, as often as wanted, null for the CPU time that it has used.
+// Parent and child send JSON over the child's standard input and output. The parent
+// first sends the setting, and the child returns its address. For each null after
+// that, the child returns the CPU time that it has used.
 type setting struct {
 	Site  site
-	Bytes map[string][]byte // that a bare server answers with, by kind
+	Bytes map[string][]byte // the responses of the bare server, by kind
 }
 
-// kinds are what a service is asked for. Each has a path of its own, for the sake of the bare server.
+// kinds holds the kinds of grants. Each has its own path, because the bare server
+// does not read requests.
 var kinds = []struct{ name, words, method string }{{"put", "PUT", http.MethodPut}, {"form", "form", http.MethodPost}}
 
-// serve is the child. It serves until in ends.
+// serve runs the child until in ends.
 func serve(name string, in io.Reader, out io.Writer) error {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM) // which reach the whole process group; the parent ends it
+	signal.Ignore(os.Interrupt, syscall.SIGTERM) // They reach the whole process group, and the parent ends this process.
 	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
 	var set setting
 	if err := requests.Decode(&set); err != nil {
@@ -58,9 +60,9 @@ func serve(name string, in io.Reader, out io.Writer) error {
 	}
 	server := http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		IdleTimeout: 10 * time.Minute, // others have their turns
+		IdleTimeout: 10 * time.Minute, // Connections are idle while other services have their turns.
 	}
-	go func() { _ = server.Serve(listener) }() // until it is closed
+	go func() { _ = server.Serve(listener) }() // It returns when the server is closed.
 	if err := replies.Encode(listener.Addr().String()); err != nil {
 		return err
 	}
@@ -100,10 +102,10 @@ func (set *setting) granter(name, kind string) (http.Handler, error) {
 	case bare:
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, set.Bytes[kind]) }), nil
 	}
-	return nil, fmt.Errorf("bench: no contender is called %q", name)
+	return nil, fmt.Errorf("bench: %s must name a contender, got %q", marker, name)
 }
 
-// process is a service in a child process.
+// A process is a service in a child process.
 type process struct {
 	addr    string
 	child   *exec.Cmd
@@ -137,7 +139,7 @@ func start(ctx context.Context, name string, set setting) (p *process, err error
 	return p, nil
 }
 
-// cpuTime returns what the process has used, of user and system.
+// cpuTime returns the user and system time of the process.
 func (p *process) cpuTime() (used time.Duration, err error) {
 	err = p.call(nil, &used)
 	return used, err
@@ -150,5 +152,5 @@ func (p *process) call(request, reply any) error {
 	return p.replies.Decode(reply)
 }
 
-// stop has the process read to the end, at which it ends.
+// stop closes the input of the process, which then ends.
 func (p *process) stop() error { return errors.Join(p.stdin.Close(), p.child.Wait()) }

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// rival is another library that grants.
+// A rival is another library that signs grants.
 type rival interface {
 	put(ctx context.Context, u *upload) (*grant, error)
 	form(ctx context.Context, u *upload) (*grant, error)
 	part(ctx context.Context, key, uploadID string, number int) (url string, err error)
 }
 
-// upload is what a client of a rival's service asks for.
+// An upload is the request of a client to a rival's service.
 type upload struct {
 	Filename string            `json:"filename"`
 	Type     string            `json:"type"`
@@ -28,33 +28,33 @@ type upload struct {
 	Method   string            `json:"method"`
 }
 
-// newUpload asks for the document.
+// newUpload returns a request for the document.
 func newUpload(method string) *upload {
 	d := document
 	return &upload{Filename: d.Filename, Type: d.Type, Size: d.Size, Metadata: d.Metadata, Method: method}
 }
 
-// key returns a new one.
+// key returns a new random key.
 func (u *upload) key() string { return policy.Prefix + rand.Text() + "/" + u.Filename }
 
 func (u *upload) disposition() string {
 	return mime.FormatMediaType("attachment", map[string]string{"filename": u.Filename})
 }
 
-// check is the least that a service looks at.
+// check validates the request as little as a service can.
 func (u *upload) check() error {
 	switch {
 	case u.Filename == "":
 		return errors.New("filename is required")
 	case !slices.Contains(policy.Types, u.Type):
-		return errors.New("this type is not taken")
+		return errors.New("type must be one of the policy's types")
 	case u.Size < 1 || u.Size > policy.MaxSize:
-		return errors.New("this size is not taken")
+		return errors.New("size must be within the policy's bounds")
 	}
 	return nil
 }
 
-// grant is what a rival's service answers with.
+// A grant is the response of a rival's service.
 type grant struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
@@ -64,7 +64,7 @@ type grant struct {
 	Expires time.Time         `json:"expires_at"`
 }
 
-// service grants over HTTP what a rival signs.
+// A service serves a rival's grants over HTTP.
 type service struct{ rival rival }
 
 // ServeHTTP implements http.Handler.
@@ -98,5 +98,5 @@ func reply(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusCreated)
-	_, _ = w.Write(body) // who is gone is not told
+	_, _ = w.Write(body) // The client might have disconnected.
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// contenders, as the table names them.
+// The names of the contenders in the table.
 const (
 	ours     = "presign"
 	theSDK   = "SDK"
@@ -15,14 +15,14 @@ const (
 
 var contenders = []string{ours, theSDK, theMinIO, bare}
 
-// series is one figure in each round, by contender.
+// A series holds one figure for each round, by contender.
 type series map[string][]float64
 
 func (s series) add(contender string, figure float64) { s[contender] = append(s[contender], figure) }
 
 func (s series) median(contender string) float64 { return median(s[contender]) }
 
-// ratio is how many times b a is, in the middle of all rounds.
+// ratio returns the median of a/b over all rounds.
 func (s series) ratio(a, b string) float64 {
 	rounds := make([]float64, len(s[a]))
 	for i := range rounds {
@@ -39,7 +39,8 @@ func median(figures []float64) float64 {
 	return 0
 }
 
-// takeTurns calls each of turns once in each round. Another one begins each time.
+// takeTurns calls each of turns once in each round. Each round starts with another
+// one.
 func takeTurns(ctx context.Context, rounds int, turns []func() error) error {
 	for round := range rounds {
 		for i := range turns {

@@ -140,7 +140,7 @@ func (b *bucket) envFile(dir string) (string, error) {
 		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)), 0o600)
 }
 
-// rotating has other credentials for every 1,000 grants.
+// rotating provides new credentials after every 1,000 grants.
 type rotating struct {
 	first  aws.Credentials
 	grants atomic.Int64
@@ -157,7 +157,7 @@ func (r *rotating) Retrieve(context.Context) (aws.Credentials, error) {
 	return *r.last.Load(), nil
 }
 
-// lockWait returns the seconds for which goroutines have waited for locks.
+// lockWait returns the time in seconds that goroutines have waited for locks.
 func lockWait() float64 {
 	sample := []metrics.Sample{{Name: "/sync/mutex/wait/total:seconds"}}
 	metrics.Read(sample)

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// sdk is the presigners of the AWS SDK.
+// sdk grants with the presigners of the AWS SDK.
 type sdk struct{ presigner *s3.PresignClient }
 
 func (s site) sdk() sdk {
@@ -27,7 +27,7 @@ func (s sdk) put(ctx context.Context, u *upload) (*grant, error) {
 	}
 	headers := make(map[string]string, len(request.SignedHeader))
 	for name, values := range request.SignedHeader {
-		if name != "Host" && name != "Content-Length" { // which browsers set
+		if name != "Host" && name != "Content-Length" { // Browsers set these two.
 			headers[name] = values[0]
 		}
 	}
@@ -44,7 +44,7 @@ func (s sdk) form(ctx context.Context, u *upload) (*grant, error) {
 	for name, value := range fields {
 		conditions = append(conditions, map[string]string{name: value})
 	}
-	// It makes nothing of the input but key and bucket.
+	// It uses only the key and the bucket of the input.
 	request, err := s.presigner.PresignPostObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucketName), Key: &key},
 		func(o *s3.PresignPostOptions) { o.Expires, o.Conditions = lifetime, conditions })
 	if err != nil {

@@ -26,7 +26,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 		return nil, err
 	}
 
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the requests come from one core, too
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // One core sends the requests.
 	var turns []func() error
 	single := make(map[string]series) // the CPU time of requests for one grant, by kind
 	for _, kind := range kinds {
@@ -63,7 +63,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 // startServices starts the services of all contenders and uses a grant of each.
 func (b *bucket) startServices(ctx context.Context, services map[string]*process) error {
 	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
-	for _, name := range contenders { // of which the bare one is last, and answers what ours did
+	for _, name := range contenders { // The bare one is last, and repeats our responses.
 		p, err := start(ctx, name, set)
 		if err != nil {
 			return err
@@ -85,9 +85,9 @@ func (b *bucket) startServices(ctx context.Context, services map[string]*process
 	return nil
 }
 
-// question is what a service is asked for.
+// question returns the body of a request.
 func question(method string) []byte {
-	body, _ := json.Marshal(newUpload(method)) // which has nothing that could fail
+	body, _ := json.Marshal(newUpload(method)) // An upload can always be encoded.
 	return body
 }
 
@@ -105,7 +105,7 @@ func (p *process) ask(path string, body []byte, status int) ([]byte, error) {
 	return answer, err
 }
 
-// useAnswer uploads with the grant that a service answered.
+// useAnswer uploads with the grant in a response.
 func useAnswer(body []byte) error {
 	var granted presign.Grant
 	if err := json.Unmarshal(body, &granted); err != nil {
@@ -114,12 +114,12 @@ func useAnswer(body []byte) error {
 	return use(&granted, bytes.Repeat([]byte("%PDF "), int(document.Size))[:document.Size])
 }
 
-// served is what services did for one kind of grant.
+// served holds the figures of all services for one kind of grant.
 type served struct{ rate, p50, p99, cpu, asking series }
 
-// measure asks a service n times.
+// measure sends n requests to a service.
 func (s *served) measure(name string, p *process, l *load, n int) error {
-	runtime.GC() // else it comes in the middle
+	runtime.GC() // Otherwise a collection can interrupt the measurement.
 	cpu, asking, err := usage(p)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (s *served) measure(name string, p *process, l *load, n int) error {
 	return nil
 }
 
-// usage returns the CPU time that a service has used, and this process.
+// usage returns the CPU times of a service and of this process.
 func usage(p *process) (service, own time.Duration, err error) {
 	if service, err = p.cpuTime(); err == nil {
 		own, err = cpuTime()

@@ -9,17 +9,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// task is one kind of grant and how a contender makes it.
+// A task signs one kind of grant with one contender.
 type task struct {
 	contender string
-	grants    int // in one call
+	grants    int // number for each call
 	call      func() error
 }
 
 // cpuSuffix ends the names of rows with a CPU time.
 const cpuSuffix = ": CPU time"
 
-// signing measures the libraries by themselves, on one core.
+// signing measures the libraries in this process, on one core.
 func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 	puts, forms, parts, err := b.tasks(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 	return rows, nil
 }
 
-// tasks returns how each contender grants.
+// tasks returns the tasks of all contenders.
 func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err error) {
 	site := b.site()
 	signer, err := newSigner(site.client(nil))

@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// speed has f run on that many cores for a slice of time, and returns how often a second it ran, and the CPU time that
-// each took: others on the machine make it run less often, but not longer.
+// speed runs f on that many cores for a slice of time. It returns the calls per
+// second, and the CPU time of each. Other programs on the machine reduce the former
+// more than they increase the latter.
 func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
-	runtime.GC() // of what others left
+	runtime.GC() // Otherwise f would pay for the garbage of the task before.
 	before, err := cpuTime()
 	if err != nil {
 		return 0, 0, err
@@ -25,7 +26,7 @@ func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, e
 			own := int64(0)
 			defer func() { calls.Add(own) }()
 			for time.Since(begun) < slice {
-				for range 8 { // the clock is not for nothing
+				for range 8 { // Reading the clock takes time.
 					if err := f(); err != nil {
 						return err
 					}

@@ -11,7 +11,8 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
-// row is one line of the table: a figure of each contender that has one, and what they make of ours.
+// A row is one line of the table. It has figures of some or all contenders, and
+// ratios between them.
 type row struct {
 	what    string
 	format  func(float64) string
@@ -19,10 +20,10 @@ type row struct {
 	ratios  []ratio
 }
 
-// ratio is how many times the figure of one is that of another.
+// A ratio is the figure of one contender divided by the figure of another.
 type ratio struct{ of, by, words string }
 
-// table is what was measured. It prints as Markdown.
+// A table holds all measurements. It prints as Markdown.
 type table []row
 
 func (t table) String() string {
@@ -46,7 +47,7 @@ func (t table) String() string {
 		}
 		line(append(cells, strings.Join(ratios, ", "))...)
 	}
-	_ = w.Flush() // to a strings.Builder
+	_ = w.Flush() // Writing to a strings.Builder never fails.
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
@@ -60,7 +61,7 @@ func count(n float64) string { return fmt.Sprintf("%.0f", n) }
 
 func percent(share float64) string { return fmt.Sprintf("%.2g %%", 100*share) }
 
-// machine says where this was measured.
+// machine describes the machine and the time of the measurement.
 func machine() string {
 	model := cpuid.CPU.BrandName
 	if model == "" {

@@ -12,15 +12,15 @@ import (
 
 // The kinds of requests, as the table names them.
 const (
-	begin    = "begin an upload in parts"
+	begin    = "start a multipart upload"
 	signPart = "URL of a part"
 	putPart  = "upload a part"
-	join     = "complete an upload in parts"
+	join     = "complete a multipart upload"
 	complete = "complete"
 	readBack = "read back and delete"
 )
 
-// kinds are those for a method.
+// kinds holds the kinds of requests for each method.
 var kinds = map[string]struct{ ask, use string }{
 	http.MethodPut:  {"grant a PUT", "upload by PUT"},
 	http.MethodPost: {"grant a form", "upload by form"},
@@ -31,7 +31,8 @@ var order = []string{
 	begin, signPart, putPart, join, complete, readBack,
 }
 
-// figures are how long requests took, by kind. They are of one visitor, and take as much memory for many as for few.
+// figures holds the durations of one visitor's requests by kind. Their memory does
+// not depend on the number of requests.
 type figures map[string]*hdrhistogram.Histogram // of microseconds
 
 func newFigures() figures {
@@ -42,7 +43,7 @@ func newFigures() figures {
 	return f
 }
 
-// time takes the time of a request.
+// time records the duration of a request that succeeds.
 func (f figures) time(kind string, request func() error) error {
 	begun := time.Now()
 	if err := request(); err != nil {
@@ -63,19 +64,19 @@ func (f figures) merge(other figures) {
 	}
 }
 
-// result is what came of it.
+// A result holds the measurements of a run.
 type result struct {
 	took       time.Duration
 	warm, end  uint64 // bytes in use after warming up, and at the end
-	sessions   int64  // of credentials
-	goroutines int    // at the end, of connections that are kept
+	sessions   int64  // number of credentials that signed
+	goroutines int    // number at the end, with idle connections open
 	figures    figures
 }
 
-// flat reports memory that grew.
+// flat returns an error if memory has grown.
 func (r *result) flat() error {
 	if limit := r.warm + r.warm/2 + 8<<20; r.end > limit {
-		return fmt.Errorf("%d bytes of memory were in use after warming up, and %d at the end", r.warm, r.end)
+		return fmt.Errorf("memory must not grow, got %d bytes after warming up and %d at the end", r.warm, r.end)
 	}
 	return nil
 }
@@ -94,7 +95,7 @@ func (r *result) String() string {
 		line(kind, h.TotalCount(), fmt.Sprintf("%.0f", float64(h.TotalCount())/r.took.Seconds()),
 			took(h.ValueAtQuantile(50)), took(h.ValueAtQuantile(99)), took(h.Max()))
 	}
-	_ = w.Flush() // to a strings.Builder
+	_ = w.Flush() // Writing to a strings.Builder never fails.
 	const MiB = 1 << 20
 	fmt.Fprintf(&b, "\n%.0f s, none failed; %d sessions signed; %.1f MiB of memory after warming up, %.1f MiB at the end; "+
 		"%d goroutines at the end", r.took.Seconds(), r.sessions, float64(r.warm)/MiB, float64(r.end)/MiB, r.goroutines)

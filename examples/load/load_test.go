@@ -68,15 +68,15 @@ func TestFaultsShow(t *testing.T) {
 		file := v.file(fileSize)
 		grant, err := v.grant(t.Context(), http.MethodPost, file)
 		require.NoError(t, err)
-		require.ErrorContains(t, v.complete(t.Context(), grant.Key, file), "404") // nothing was uploaded
+		require.ErrorContains(t, v.complete(t.Context(), grant.Key, file), "404") // Nothing was uploaded.
 		_, err = s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("files/other"), Body: bytes.NewReader(file[1:])})
 		require.NoError(t, err)
-		require.ErrorContains(t, v.read(t.Context(), "files/other", file), "files/other is not what was sent")
-		require.ErrorContains(t, s.empty(t.Context()), "1 objects and 0 uploads in parts stayed in the bucket")
+		require.ErrorContains(t, v.read(t.Context(), "files/other", file), "files/other must have the bytes that were sent")
+		require.ErrorContains(t, s.empty(t.Context()), "must be empty, got 1 objects and 0 multipart uploads")
 	})
 	t.Run("memory", func(t *testing.T) {
 		require.NoError(t, (&result{warm: 8 << 20, end: 20 << 20}).flat())
-		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).flat(), "were in use")
+		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).flat(), "must not grow")
 	})
 	t.Run("bytes", func(t *testing.T) {
 		want := []byte("bytes")

@@ -20,7 +20,7 @@ import (
 
 const bucket = "load"
 
-// policy takes any text.
+// policy permits text only.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -30,19 +30,19 @@ var policy = presign.Policy{
 	Checksum:    types.ChecksumAlgorithmCrc32c,
 }
 
-// service is what bears the load: a service that grants, and the store that it grants uploads to.
+// A service is the service under load, with its store.
 type service struct {
 	url       string
 	server    *http.Server
-	ended     chan error // what it ended with
+	ended     chan error // receives the error of Serve
 	client    *http.Client
 	store     *store.Server
 	objects   *s3.Client
 	sessions  *sessions
-	completed atomic.Int64 // hooks that were called
+	completed atomic.Int64 // calls of the hook
 }
 
-// open starts a service whose credentials are others at that interval.
+// open starts a service whose credentials change at that interval.
 func open(ctx context.Context, renewal time.Duration) (*service, error) {
 	server, err := store.Start(ctx, "")
 	if err != nil {
@@ -97,8 +97,9 @@ func (s *service) serve() error {
 	return nil
 }
 
-// folders are those of the policy. To this store they are directories, which go with the last file in them, just when
-// the next one may be on its way there; those that were uploaded stay.
+// folders are the prefixes of the policy. This store implements them as directories,
+// and removes a directory with its last file, even if the next file is about to be
+// written. It keeps directories that were uploaded as objects.
 var folders = []string{policy.Prefix, policy.FinalPrefix}
 
 func (s *service) keepFolders(ctx context.Context) error {
@@ -110,7 +111,7 @@ func (s *service) keepFolders(ctx context.Context) error {
 	return nil
 }
 
-// empty reports what is left in the folders, of which visitors have deleted everything.
+// empty returns an error if an object or upload is left. Visitors delete all of them.
 func (s *service) empty(ctx context.Context) error {
 	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
@@ -122,12 +123,12 @@ func (s *service) empty(ctx context.Context) error {
 	}
 	left := len(objects.Contents) - len(folders)
 	if left != 0 || len(uploads.Uploads) > 0 {
-		return fmt.Errorf("%d objects and %d uploads in parts stayed in the bucket", left, len(uploads.Uploads))
+		return fmt.Errorf("the bucket must be empty, got %d objects and %d multipart uploads", left, len(uploads.Uploads))
 	}
 	return nil
 }
 
-// close ends all that open has begun.
+// close stops the service and its store.
 func (s *service) close() error {
 	s.client.CloseIdleConnections()
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -11,7 +11,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// sessions are credentials that are replaced by new ones at short intervals. The old ones work on.
+// sessions provides credentials that change at short intervals. Old credentials
+// remain valid.
 type sessions struct {
 	server *store.Server
 	every  time.Duration
@@ -28,10 +29,11 @@ func newSessions(server *store.Server, every time.Duration) (*sessions, error) {
 
 type session struct {
 	credentials aws.Credentials
-	until       time.Time // when others are due
+	until       time.Time // the time of the next change
 }
 
-// Retrieve implements aws.CredentialsProvider. While one caller gets new credentials, others sign on with the old ones.
+// Retrieve implements aws.CredentialsProvider. While one caller creates new
+// credentials, others sign with the old ones.
 func (s *sessions) Retrieve(context.Context) (aws.Credentials, error) {
 	last := s.last.Load()
 	if time.Now().Before(last.until) || !s.renewing.TryLock() {
@@ -52,5 +54,5 @@ func (s *sessions) renew() error {
 	return nil
 }
 
-// signed returns how many there were.
+// signed returns the number of sessions so far.
 func (s *sessions) signed() int64 { return s.number.Load() }

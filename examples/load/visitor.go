@@ -24,11 +24,11 @@ import (
 
 const (
 	filename = "notes.txt"
-	fileSize = 16 << 10      // of what goes in one request
-	filmSize = 5<<20 + 1<<10 // of what goes in parts: one of 5 MiB, and the rest
+	fileSize = 16 << 10      // for one request
+	filmSize = 5<<20 + 1<<10 // for a multipart upload: a part of 5 MiB, and the rest
 )
 
-// visitor does one thing again and again, and holds each answer against what it should be.
+// A visitor repeats one task, and checks each response.
 type visitor struct {
 	service *service
 	name    string
@@ -41,7 +41,7 @@ func newVisitor(s *service, visit func(*visitor, context.Context) error) *visito
 	return &visitor{service: s, name: rand.Text(), visit: visit, figures: newFigures()}
 }
 
-// stay visits until end, or until something is wrong.
+// stay visits until end, or until a visit fails.
 func (v *visitor) stay(ctx context.Context, end time.Time) error {
 	for time.Now().Before(end) {
 		if err := v.visit(v, ctx); err != nil {
@@ -51,7 +51,7 @@ func (v *visitor) stay(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// file returns one of so many bytes that has never been uploaded. The last one is gone.
+// file returns a new file of that size. It overwrites the last one.
 func (v *visitor) file(size int) []byte {
 	if v.text == nil {
 		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"), size/45+1)[:size]
@@ -62,7 +62,7 @@ func (v *visitor) file(size int) []byte {
 	return v.text
 }
 
-// ask asks for a PUT and a form and uses neither.
+// ask requests a PUT and a form, and uses neither.
 func (v *visitor) ask(ctx context.Context) error {
 	for _, method := range []string{http.MethodPut, http.MethodPost} {
 		if _, err := v.grant(ctx, method, v.file(fileSize)); err != nil {
@@ -92,14 +92,14 @@ func (v *visitor) upload(ctx context.Context, method string) error {
 	return v.complete(ctx, grant.Key, file)
 }
 
-// grant asks for one.
+// grant requests a grant.
 func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presign.Grant, error) {
 	grant := new(presign.Grant)
 	err := v.call(ctx, kinds[method].ask, http.MethodPost, "/", map[string]any{
 		"filename": filename, "size": len(file), "checksum": checksum(file), "method": method,
 	}, grant)
 	if err == nil && (grant.Method != method || !strings.HasPrefix(grant.Key, policy.Prefix)) {
-		err = fmt.Errorf("%s: granted was a %s of %s", method, grant.Method, grant.Key)
+		err = fmt.Errorf("the grant must be a %s under %s, got a %s of %s", method, policy.Prefix, grant.Method, grant.Key)
 	}
 	return grant, err
 }
@@ -146,7 +146,7 @@ func (v *visitor) parts(ctx context.Context) error {
 	return v.complete(ctx, begun.Key, file)
 }
 
-// complete completes an upload, and has it read back and deleted.
+// complete completes an upload, reads the object and deletes it.
 func (v *visitor) complete(ctx context.Context, key string, file []byte) error {
 	var object presign.Object
 	if err := v.call(ctx, complete, http.MethodPost, "/complete", map[string]string{"key": key}, &object); err != nil {
@@ -154,8 +154,8 @@ func (v *visitor) complete(ctx context.Context, key string, file []byte) error {
 	}
 	if want := policy.FinalPrefix + strings.TrimPrefix(key, policy.Prefix); object.Key != want ||
 		object.Size != int64(len(file)) || object.Checksum != checksum(file) || object.Owner != v.name {
-		return fmt.Errorf("completed was %s of %s, %d bytes, instead of %s of %s, %d bytes",
-			object.Key, object.Owner, object.Size, want, v.name, len(file))
+		return fmt.Errorf("the object must be %s of %s, %d bytes, got %s of %s, %d bytes",
+			want, v.name, len(file), object.Key, object.Owner, object.Size)
 	}
 	return v.figures.time(readBack, func() error { return v.read(ctx, object.Key, file) })
 }
@@ -168,13 +168,13 @@ func (v *visitor) read(ctx context.Context, key string, want []byte) error {
 	}
 	defer stored.Body.Close()
 	if same, err := holds(stored.Body, want); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s is not what was sent", key))
+		return errors.Join(err, fmt.Errorf("%s must have the bytes that were sent", key))
 	}
 	_, err = objects.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
 	return err
 }
 
-// holds reports whether a stream is these bytes and no more.
+// holds reports whether a stream has exactly these bytes.
 func holds(r io.Reader, want []byte) (bool, error) {
 	for chunk := make([]byte, 32<<10); ; {
 		n, err := r.Read(chunk)
@@ -190,7 +190,7 @@ func holds(r io.Reader, want []byte) (bool, error) {
 	}
 }
 
-// call makes a request of the service, and reads the answer.
+// call sends a request to the service, and decodes the response.
 func (v *visitor) call(ctx context.Context, kind, method, path string, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -205,15 +205,16 @@ func (v *visitor) call(ctx context.Context, kind, method, path string, question,
 	return v.send(ctx, kind, request, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(answer) })
 }
 
-// send makes a request, which has to succeed, and has take look at the answer.
+// send sends a request and returns an error unless it succeeds. It passes the
+// response to take.
 func (v *visitor) send(ctx context.Context, kind string, request *http.Request, take func(*http.Response) error) error {
 	err := v.figures.time(kind, func() error {
 		response, err := v.service.client.Do(request.WithContext(ctx))
 		if err != nil {
-			return errors.Unwrap(err) // what wraps it tells the URL
+			return errors.Unwrap(err) // The outer error contains the URL.
 		}
 		defer response.Body.Close()
-		defer io.Copy(io.Discard, response.Body) // or the connection is lost
+		defer io.Copy(io.Discard, response.Body) // Otherwise the connection is closed.
 		if response.StatusCode/100 != 2 {
 			why, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
 			return fmt.Errorf("%s: %s", response.Status, why)
