@@ -315,14 +315,14 @@ func (h *Handler) grant(c *route.Call) (int, any, error) {
 		c.Key, c.Kind = m.Key, "started"
 		return http.StatusCreated, wire.NewMultipart(m), nil
 	}
-	signed, err := h.sign(c, &valid)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
+	defer cancel()
+	signed, err := h.sign(ctx, c, &valid)
 	return http.StatusCreated, signed, err
 }
 
 // sign signs a PUT or a form.
-func (h *Handler) sign(c *route.Call, valid *rules.Valid) (*grant.Grant, error) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), completion.StoreTime)
-	defer cancel()
+func (h *Handler) sign(ctx context.Context, c *route.Call, valid *rules.Valid) (*grant.Grant, error) {
 	signed, err := h.signer.grants.Sign(ctx, valid)
 	c.Key, c.Kind = signed.Key, "granted"
 	return &signed, err
@@ -336,6 +336,8 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 	}
 	results := make(wire.Results, len(uploads))
 	var failed *Problem // the reason why nothing more is signed
+	limit := &batchLimit{parent: c.Request.Context()}
+	defer limit.end()
 	for i := range uploads {
 		if err := c.Request.Context().Err(); err != nil {
 			return 0, nil, err // The client has disconnected.
@@ -348,7 +350,7 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 		valid, err := h.acceptOne(one, &uploads[i])
 		accepted := err == nil
 		if accepted {
-			results[i], err = h.sign(one, &valid)
+			results[i], err = h.sign(limit.context(), one, &valid)
 		}
 		if err == nil {
 			h.observe(one, one.Kind, nil, nil)
@@ -361,6 +363,31 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 		}
 	}
 	return http.StatusOK, results, nil
+}
+
+// A batchLimit limits the time for signing. Grants share a context, because a
+// timer for each takes a sixth of the time of a grant in a batch.
+type batchLimit struct {
+	parent, current context.Context
+	cancel          context.CancelFunc
+	started         time.Time
+}
+
+// context returns a context that ends at least half of StoreTime later. The
+// function of WithAuthorize may have used up the rest.
+func (l *batchLimit) context() context.Context {
+	if l.current == nil || time.Since(l.started) > completion.StoreTime/2 {
+		l.end()
+		l.started = time.Now()
+		l.current, l.cancel = context.WithTimeout(l.parent, completion.StoreTime)
+	}
+	return l.current
+}
+
+func (l *batchLimit) end() {
+	if l.cancel != nil {
+		l.cancel()
+	}
 }
 
 // acceptOne validates one upload of a batch and asks the service for approval.

@@ -168,6 +168,34 @@ func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 	return signer
 }
 
+// TestSlowBatch checks that the time that WithAuthorize takes does not count for
+// the credentials.
+func TestSlowBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(func(o *s3.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+				deadline, ok := ctx.Deadline()
+				require.True(t, ok)
+				require.GreaterOrEqual(t, time.Until(deadline), 5*time.Second)
+				return session, ctx.Err()
+			})
+		})
+		signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret))
+		require.NoError(t, err)
+		handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
+			time.Sleep(4 * time.Second)
+			return nil
+		}))
+		require.NoError(t, err)
+		n := native{t: t, handler: handler, user: "alice"}
+		results := n.batch(`{"uploads": [` + strings.Repeat(`{"filename": "a.png"},`, 9) + `{"filename": "a.png"}]}`).Results
+		require.Len(t, results, 10)
+		for _, r := range results {
+			require.Zero(t, r.Status, "granted")
+		}
+	})
+}
+
 // TestBatchEndsWithCredentials checks that the function of WithAuthorize is not
 // called again after the credentials have failed, and that each upload has the
 // same problem.
