@@ -60,7 +60,7 @@ func (c *checker) checkSuite(s suite, mutants []*mutant) {
 	}
 	binary, err := c.build(s, nil)
 	if err == nil {
-		err = s.checkTests(binary, alone)
+		err = c.checkTests(s, binary, alone)
 	}
 	for _, m := range alone {
 		err := err
@@ -95,7 +95,7 @@ func (c *checker) checkTogether(s suite, mutants []*mutant) {
 			return
 		}
 	} else {
-		err = s.checkTests(binary, mutants)
+		err = c.checkTests(s, binary, mutants)
 	}
 	var group sync.WaitGroup
 	for _, m := range mutants {
@@ -243,23 +243,38 @@ func (c *checker) compile(s suite, files map[string][]byte) (binary string, err 
 	command := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, s.pkg)
 	command.Dir = s.dir
 	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("it does not compile:\n%s", tail(string(output)))
+		return "", fmt.Errorf("it does not compile:\n%s", failure(string(output)))
 	}
 	return binary, nil
 }
 
 // checkTests checks that the tests of mutants exist and pass if no mutant is
-// selected.
-func (s suite) checkTests(binary string, mutants []*mutant) error {
+// selected. It runs each once, in as many processes as there are slots.
+func (c *checker) checkTests(s suite, binary string, mutants []*mutant) error {
 	var names []string
 	for _, m := range mutants {
 		if name, _, _ := strings.Cut(m.test, "/"); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
+	shards := make([][]string, min(cap(c.slots), len(names)))
+	for i, name := range names {
+		shards[i%len(shards)] = append(shards[i%len(shards)], name)
+	}
+	faults := make([]error, len(shards))
+	var group sync.WaitGroup
+	for i, shard := range shards {
+		group.Go(func() { faults[i] = s.pass(binary, shard) })
+	}
+	group.Wait()
+	return errors.Join(faults...)
+}
+
+// pass returns an error unless tests exist and pass.
+func (s suite) pass(binary string, names []string) error {
 	output, err := s.test(binary, "", "^("+strings.Join(names, "|")+")$")
 	if err != nil {
-		return fmt.Errorf("without an edit, tests of %s fail:\n%s", s.pkg, tail(output))
+		return fmt.Errorf("without an edit, tests of %s fail:\n%s", s.pkg, failure(output))
 	}
 	for _, name := range names {
 		if !strings.Contains(output, "--- PASS: "+name+" ") {
@@ -276,28 +291,32 @@ func (m *mutant) check(s suite, binary string) error {
 	case err == nil:
 		return errors.New("it survives: " + m.test + " passes")
 	case !strings.Contains(output, "--- FAIL: ") && !strings.Contains(output, "panic: ") && !strings.Contains(output, "test timed out"):
-		return fmt.Errorf("the test did not fail as a test:\n%s", tail(output))
+		return fmt.Errorf("the test did not fail as a test:\n%s", failure(output))
 	}
 	return nil
 }
 
 // test runs tests of a binary with one mutant, or none.
 func (s suite) test(binary, id, pattern string) (string, error) {
-	command := exec.Command(binary, "-test.v", "-test.count=1", "-test.timeout=2m", "-test.run", pattern)
-	if id != "" { // The rest of a test that has failed shows nothing more.
-		command.Args = append(command.Args, "-test.failfast")
+	limit := "10m" // for all tests of the package
+	if id != "" {
+		limit = "2m"
 	}
+	command := exec.Command(binary, "-test.v", "-test.count=1", "-test.failfast", "-test.timeout="+limit, "-test.run", pattern)
 	command.Dir = filepath.Join(s.dir, s.pkg)
 	command.Env = append(os.Environ(), variable+"="+id)
 	output, err := command.CombinedOutput()
 	return string(output), err
 }
 
-// tail returns the end of a long text.
-func tail(s string) string {
+// failure returns what a long text states of the first failure, otherwise its
+// end.
+func failure(s string) string {
 	const most = 3000
-	if len(s) > most {
-		return "…" + s[len(s)-most:]
+	for _, mark := range []string{"panic: ", "--- FAIL: "} {
+		if i := strings.Index(s, mark); i >= 0 {
+			return s[i:min(len(s), i+most)]
+		}
 	}
-	return s
+	return s[max(0, len(s)-most):]
 }
