@@ -233,7 +233,7 @@ func TestEnvFileCoarseClock(t *testing.T) {
 	})
 }
 
-// TestEnvFileCoarseClockSeldom is the same where looks are far apart.
+// TestEnvFileCoarseClockSeldom repeats the test before with checks that are far apart.
 func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)

@@ -31,7 +31,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// policyUnderAttack is what the requests below are held against.
+// policyUnderAttack sets the policy for the requests below.
 func policyUnderAttack(p *presign.Policy) { p.Metadata = []string{"color"} }
 
 // attack is a request of a hostile client, and what refuses it: the status of the problem, and the member at fault.

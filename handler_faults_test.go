@@ -32,7 +32,8 @@ import (
 // words are the store's own, or those of STS: no client reads them.
 const words = "our own words from 10.0.0.1"
 
-// fault is what goes wrong with a request to the store or to STS, which forward would have it answer.
+// A fault changes the response to a request to the store or to STS. forward sends the
+// request on.
 type fault struct {
 	name  string
 	round func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
@@ -124,8 +125,8 @@ var faults = []fault{
 	breaks("cut in the middle", cut), breaks("slow in the middle", never),
 }
 
-// network is what lies between a service and its store. The failing-th request, from 0 on, has the fault, or all have it if
-// that is negative.
+// A network connects a service and its store. The request whose number, from 0 on, is
+// failing has the fault. If failing is negative, all have it.
 type network struct {
 	t       *testing.T
 	store   *s3test.Server
@@ -220,7 +221,7 @@ var deeds = []deed{
 	{"abort", inUpload("DELETE", "", png), 200, nil, []string{"AbortMultipartUpload", "ListParts"}},
 }
 
-// inUpload is about an upload of which one part has arrived.
+// inUpload returns a request for a multipart upload that has one part.
 func inUpload(method, rest string, part []byte) func(*testing.T, uppy) func() *http.Request {
 	return func(t *testing.T, u uppy) func() *http.Request {
 		s := u.start(t, "a.png", nil)
@@ -251,12 +252,12 @@ func (d deed) begin(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
 	t.Helper()
 	w := serve(t, u.handler, request())
-	if d.status >= 400 && w.Code == 404 { // what was refused is gone
+	if d.status >= 400 && w.Code == 404 { // The rejected upload was deleted.
 		requireProblem(t, w, 404)
 	} else {
 		require.Equal(t, d.status, w.Code, w.Body)
 	}
-	if d.name == "start in parts" { // those of which the client knows
+	if d.name == "start in parts" { // Abort the uploads whose IDs the client received.
 		for _, answer := range []*httptest.ResponseRecorder{before, w} {
 			if answer.Code == 200 {
 				m, err := u.ResumeMultipart("alice", decode[started](t, answer).UploadID)

@@ -10,8 +10,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A program is what happens in one run of the model: a world, and steps in it. Every list of steps is a program, so that
-// a failing one can be shrunk by leaving steps out.
+// A program describes one run of the model: a world, and steps in it. Every list of
+// steps is a program, so a failing one can be shrunk by removing steps.
 type program struct {
 	world world
 	steps []step

@@ -31,8 +31,9 @@ const replicaCount = 3
 var (
 	owners = []string{"alice", "bob", "mallory"}
 
-	// kinds are what is uploaded: files that are what they seem, which differ in their end or beginning, one of another
-	// type, one that only an inspection rejects, one that is too large, and the first file of the grant again.
+	// kinds are the kinds of files: two valid ones, which differ in their end or in
+	// their beginning, one of another type, one that only an inspection rejects, one
+	// that is too large, and the first file of the grant again.
 	kinds = []string{"end", "beginning", "html", "virus", "large", "again"}
 
 	pauses = []time.Duration{
@@ -101,7 +102,7 @@ type replica struct {
 	faulty  bool // a request of it failed because of a fault, or timed out
 }
 
-// granted is what the model knows of a grant.
+// granted is the model's record of a grant.
 type granted struct {
 	label     int
 	id        string
@@ -572,7 +573,7 @@ func (s *sim) remove(g *granted) {
 	}
 }
 
-// release lets one of those that wait go on, and waits until nothing moves.
+// release lets waiting request n continue, and waits until all goroutines wait.
 func (s *sim) release(n int, fault s3test.Fault) bool {
 	synctest.Wait()
 	s.mu.Lock()
@@ -592,7 +593,8 @@ func (s *sim) release(n int, fault s3test.Fault) bool {
 	return true
 }
 
-// finish lets one of those that wait go on, and then all others of its process, until none waits.
+// finish lets waiting request n continue, and then all others of its process, until
+// none waits.
 func (s *sim) finish(n int) {
 	synctest.Wait()
 	s.mu.Lock()
@@ -615,7 +617,7 @@ func (s *sim) finish(n int) {
 	}
 }
 
-// order sorts those that wait. The caller holds the lock.
+// order sorts the waiting requests. The caller holds the lock.
 func (s *sim) order() {
 	slices.SortStableFunc(s.waiting, func(a, b *ticket) int { return cmp.Compare(a.rank, b.rank) })
 }

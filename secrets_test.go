@@ -43,14 +43,16 @@ var (
 	inGrants = regexp.MustCompile(`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
 )
 
-// overheard is what clients, logs and callers of this package got to see in its tests.
+// overheard counts the responses, log records and errors of all tests, and collects
+// leaks in them.
 var overheard struct {
 	mu                       sync.Mutex
 	answers, records, errors int
-	leaks                    []string // that no test was there to report
+	leaks                    []string // not reported by a test
 }
 
-// TestMain holds all that is overheard in the whole run to nowhere and inGrants, whatever the tests are about.
+// TestMain checks everything that was overheard in the whole run against nowhere and
+// inGrants.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	slog.SetDefault(newLog(nil, io.Discard))

@@ -116,8 +116,8 @@ func landscape(t *testing.T, seed int, width, height int) []byte {
 	return []byte(b.String())
 }
 
-// TestBrowser is what alice and bob do with the page in a headless Chromium. Pictures of it go into the directory that
-// the environment variable SCREENSHOTS names.
+// TestBrowser uses the page as alice and bob in a headless Chromium. It writes
+// pictures to the directory that the environment variable SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

@@ -53,7 +53,8 @@ func newReplicas(t *testing.T, server *store.Server, onComplete func(context.Con
 	return r
 }
 
-// TestReplicas has one service grant what another completes, and both complete one upload at once.
+// TestReplicas checks that one service can complete the grants of another, and that
+// both can complete one upload at once.
 func TestReplicas(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

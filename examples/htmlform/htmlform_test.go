@@ -67,8 +67,8 @@ func (f form) submit(name, content string) {
 
 func (f form) said() string { return f.Text(`document.querySelector(".said")`) }
 
-// TestBrowser is what alice and bob do in a headless Chromium that runs no scripts. Pictures of the pages go into the
-// directory that the environment variable SCREENSHOTS names.
+// TestBrowser uses the pages as alice and bob in a headless Chromium without scripts.
+// It writes pictures to the directory that the environment variable SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

@@ -31,7 +31,7 @@ type form struct {
 	Data    map[string]string `json:"data"`
 }
 
-// TestLocal is what a client of the original does, against the program as it is run.
+// TestLocal sends the requests of a client of the original server to the program.
 func TestLocal(t *testing.T) {
 	origin := start(t, "-local")
 	ask := func(parameters string) form {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoad is the load of a moment. Run the program for more.
+// TestLoad runs the load for a moment. The program runs it for longer.
 func TestLoad(t *testing.T) {
 	var printed strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-for", "3s"}, &printed))

@@ -16,7 +16,7 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestCeph has a real STS issue the credentials, and a real S3 accept what they sign.
+// TestCeph checks with a real STS that a real S3 accepts signatures of the credentials.
 func TestCeph(t *testing.T) {
 	server := ceph.Shared(t)
 	for name, value := range map[string]string{

@@ -120,7 +120,7 @@ func (s *shop) waitForObjects(n int) {
 	}, 30*time.Second, 20*time.Millisecond)
 }
 
-// TestReadmeWithCookies is the README's way to use Uppy, for the two versions that it names.
+// TestReadmeWithCookies runs the README's Uppy code with both versions that it names.
 func TestReadmeWithCookies(t *testing.T) {
 	script := snippet(t, "companionEndpoint")
 	for version, bundle := range map[int]string{6: "page", 5: "testdata"} {
@@ -152,7 +152,8 @@ func TestReadmeWithCookies(t *testing.T) {
 	}
 }
 
-// TestReadmeWithHeader is the README's way to use Uppy 6 with a service that wants a header.
+// TestReadmeWithHeader runs the README's code for Uppy 6 and a service that requires
+// a header.
 func TestReadmeWithHeader(t *testing.T) {
 	script := snippet(t, "signRequest")
 	require.Less(t, strings.Count(script, "\n"), 30)

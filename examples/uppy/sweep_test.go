@@ -37,7 +37,8 @@ func TestOrphansAreOld(t *testing.T) {
 	}
 }
 
-// TestSweep aborts what is old enough, under the prefix, over all pages, at two stores.
+// TestSweep checks at two stores that a sweep aborts the old uploads of all pages, and
+// only those under the prefix.
 func TestSweep(t *testing.T) {
 	for name, client := range map[string]func(*testing.T) *s3.Client{
 		"versitygw": func(t *testing.T) *s3.Client {

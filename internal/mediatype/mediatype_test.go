@@ -258,7 +258,7 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestTable holds every row to what the lookups take for granted.
+// TestTable checks that every row satisfies the assumptions of the lookups.
 func TestTable(t *testing.T) {
 	rowOf := map[string]string{}
 	formatOf := map[string]string{}

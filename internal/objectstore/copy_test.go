@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// headers are what a Policy may set and more than the SDK has members for.
+// headers are headers that a Policy may set, some without a member in the SDK.
 var headers = map[string]string{
 	"Content-Type": "text/plain", "content-disposition": "attachment; filename*=UTF-8''%C3%BC", "Cache-Control": "no-store",
 	"Content-Language": "de", "Expires": "Thu, 01 Dec 2094 16:00:00 GMT", "x-amz-storage-class": "STANDARD_IA",
@@ -508,7 +508,7 @@ func TestCopyParts(t *testing.T) {
 	require.ErrorContains(t, err, "EntityTooSmall")
 }
 
-// TestCopyPartsKeepsChecksum is of sources that were uploaded by parts.
+// TestCopyPartsKeepsChecksum checks copies of sources that were multipart uploads.
 func TestCopyPartsKeepsChecksum(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

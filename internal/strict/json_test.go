@@ -235,7 +235,7 @@ func TestSoundMembersAreSet(t *testing.T) {
 	require.Equal(t, request{Filename: "a", Size: &size, Metadata: map[string]string{"b": "c"}}, got)
 }
 
-// TestHostile holds answers to a size of their own, whatever comes in.
+// TestHostile checks that the size of an error does not depend on the body.
 func TestHostile(t *testing.T) {
 	var unknown, deep strings.Builder
 	for i := range 10000 {

@@ -20,7 +20,7 @@ func newBucket(t *testing.T, server *ceph.Server, name string) {
 	require.NoError(t, err)
 }
 
-// TestConformance holds Ceph to the matrix of uploads that pass and that are refused.
+// TestConformance runs the matrix of accepted and rejected uploads on Ceph.
 func TestConformance(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "matrix")

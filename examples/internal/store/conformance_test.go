@@ -12,7 +12,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance holds the embedded store, a real S3 server, to the matrix of uploads that pass and that are refused.
+// TestConformance runs the matrix of accepted and rejected uploads on the embedded
+// store, a real S3 server.
 func TestConformance(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -13,8 +13,9 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// TestMultipartCompletedByMany: whoever asks while another's completion is under way hears of the object, or to try again.
-// versitygw tells the second one that there is no such upload, or that it is complete, before there is the object.
+// TestMultipartCompletedByMany checks that concurrent completions of one multipart
+// upload return the object or ErrChanged. Before the object exists, versitygw responds
+// to the second completion that the upload does not exist or is complete.
 func TestMultipartCompletedByMany(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

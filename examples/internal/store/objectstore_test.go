@@ -15,7 +15,7 @@ import (
 	"github.com/s3presign/presign/internal/objectstore"
 )
 
-// TestObjectStore does what completing an upload takes on a real server.
+// TestObjectStore runs the operations of a completion on a real server.
 func TestObjectStore(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestS3Test holds the project's own strict server to the matrix, so that it can stand in for S3.
+// TestS3Test runs the matrix on s3test, so that s3test can replace S3 in tests.
 func TestS3Test(t *testing.T) {
 	session := aws.Credentials{
 		AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token//+==",

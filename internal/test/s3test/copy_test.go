@@ -27,7 +27,7 @@ func copyTo(t *testing.T, s *Server, input s3.CopyObjectInput) (*s3.CopyObjectOu
 	return s.S3().CopyObject(t.Context(), &input)
 }
 
-// TestCopyObject holds each copy against the server.
+// TestCopyObject checks the server's response to each copy.
 func TestCopyObject(t *testing.T) {
 	t.Parallel()
 	const etag = `"5eb63bbbe01eeed093cb22bb8f5acdc3"`

@@ -185,7 +185,7 @@ func TestAbortMultipartUpload(t *testing.T) {
 	require.Empty(t, s.Objects(DefaultBucket))
 }
 
-// TestCreateMultipartUpload is about what it refuses.
+// TestCreateMultipartUpload checks which requests the server rejects.
 func TestCreateMultipartUpload(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -351,7 +351,7 @@ func TestUploadPartCopy(t *testing.T) {
 	}
 }
 
-// TestCompleteMultipartUpload holds each completion against the server.
+// TestCompleteMultipartUpload checks the server's response to each completion.
 func TestCompleteMultipartUpload(t *testing.T) {
 	t.Parallel()
 	type input = s3.CompleteMultipartUploadInput

@@ -206,7 +206,7 @@ func TestPresignedPost(t *testing.T) {
 	}
 }
 
-// TestPost holds forms against the server, each made of a valid one.
+// TestPost checks the server's response to changes of a valid form.
 func TestPost(t *testing.T) {
 	t.Parallel()
 	type fields = [][2]string

@@ -20,7 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPresignedPut holds each upload against the server: presigned by the SDK, then changed.
+// TestPresignedPut checks the server's response to uploads that the SDK presigned and
+// that were then changed.
 func TestPresignedPut(t *testing.T) {
 	t.Parallel()
 	sha := aws.String(sum("SHA256", []byte(hello)))

@@ -134,7 +134,7 @@ func TestVersioning(t *testing.T) {
 	}
 }
 
-// TestNullVersion is of buckets that never had versions.
+// TestNullVersion checks a bucket that never had versions.
 func TestNullVersion(t *testing.T) {
 	t.Parallel()
 	s, ctx := New(), t.Context()
