@@ -291,7 +291,7 @@ func listen(t *testing.T, handler http.Handler) *httptest.Server {
 	return server
 }
 
-// outcome is what a script returns of an upload.
+// An outcome is the result of an upload in a script.
 type outcome struct {
 	Key, GrantID   string
 	Size           int64

@@ -116,8 +116,8 @@ func (a *answer) WriteHeader(status int) {
 
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// counted returns how many uploads in parts were begun, and of how many parts those were that were completed, since it
-// was last called.
+// counted returns the number of multipart uploads that were started since its last
+// call, and the number of parts of each that was completed.
 func (d *demo) counted() (begun int, parts []int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

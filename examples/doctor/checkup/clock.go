@@ -12,7 +12,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A clock is what the first answer of the store reveals, before anything is uploaded.
+// A clock holds the facts in the first response of the store, before any upload.
 type clock struct {
 	host   string // that grants are for
 	bucket string // its URL, for forms

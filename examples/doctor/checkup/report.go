@@ -14,13 +14,14 @@ type Report struct {
 	Endpoint string `json:"endpoint"` // the host that grants are for
 	Server   string `json:"server"`   // as the store names itself, or empty
 	Region   string `json:"region"`
-	Prefix   string `json:"prefix"` // the doctor's own, of which nothing is left
+	Prefix   string `json:"prefix"` // of the doctor's uploads, which were removed
 
-	// Enforced: all that the library promises. The exit status is 1 if not.
+	// Enforced reports whether the store enforces everything that the library
+	// promises. The exit status is 1 otherwise.
 	Enforced    bool         `json:"enforced"`
 	Constraints []Constraint `json:"constraints"`
 	Around      []Finding    `json:"around"`
-	Paste       []Document   `json:"paste"` // what is missing, to paste
+	Paste       []Document   `json:"paste"` // the missing documents, to paste
 }
 
 // rows returns the names of the constraints with one of the verdicts.
@@ -33,7 +34,7 @@ func (r *Report) rows(verdicts ...Verdict) (names []string) {
 	return names
 }
 
-// profile returns what NewSigner obeys.
+// profile returns the profile for presign.WithProfile.
 func (r *Report) profile(now time.Time) *profile.Profile {
 	p := &profile.Profile{
 		Format: profile.Format, Store: r.Server, Host: r.Endpoint, Bucket: r.Bucket, Doctor: version(),
@@ -57,7 +58,7 @@ func version() string {
 
 func (c Constraint) name() string { return c.Kind + ": " + c.Constraint }
 
-// Constraint is what the store makes of one constraint for one kind of request.
+// A Constraint describes how the store treats one constraint of one kind of request.
 type Constraint struct {
 	Kind       string  `json:"kind"` // PUT, form, part, completion
 	Constraint string  `json:"constraint"`
@@ -65,17 +66,19 @@ type Constraint struct {
 	// Found is the verdict in a profile, or empty if the profile has none.
 	Found profile.Verdict `json:"found,omitempty"`
 
-	// Answers are status and code of the store to what was tried, to the plainest attempt first: its refusals, if it
-	// refused what it had to, or else what it answered to that which it should have refused.
+	// Answers are the statuses and codes of the store's responses, the one to the
+	// plainest attempt first. They are rejections if the store has rejected all
+	// attempts. Otherwise they are its responses to attempts that it should have
+	// rejected.
 	Answers []string `json:"answers"`
 	Broken  []string `json:"broken,omitempty"`  // the cases in which the constraint was not kept, and how
-	Unknown []string `json:"unknown,omitempty"` // those that could not be tried, and why
+	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
 	Note    string   `json:"note,omitempty"`
-	Instead string   `json:"instead,omitempty"` // what to do where the store does not enforce it
+	Instead string   `json:"instead,omitempty"` // advice if the store does not enforce it
 	Cases   []Case   `json:"cases"`
 }
 
-// Verdict is one of these.
+// A Verdict is one of the constants below.
 type Verdict string
 
 // The verdicts.

@@ -76,7 +76,7 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 	return lost
 }
 
-// evidence is what the cases of one constraint showed.
+// evidence collects the results of the cases of one constraint.
 type evidence struct {
 	refusals, acceptances, honest answers // what the store answered
 	rejected                      answers // to honest requests

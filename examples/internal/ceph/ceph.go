@@ -25,12 +25,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// Server is a running Ceph. It is safe for concurrent use.
+// A Server is a running Ceph. It is safe for concurrent use.
 type Server struct {
-	// URL is that of S3 without STS, which says exactly why it refuses a request.
+	// URL is the address of S3 without STS. Its errors have the exact reason.
 	URL string
-	// STSURL is that of the same S3 where session tokens are good, and of STS itself. Whatever is wrong with
-	// credentials or a signature, it calls AccessDenied.
+	// STSURL is the address of STS, and of the same S3 for requests with session
+	// tokens. It returns AccessDenied for every fault of credentials or a signature.
 	STSURL string
 	// RoleARN names a role that root can assume, and that may do anything in S3, for sessions of one second to one hour.
 	RoleARN string

@@ -28,7 +28,7 @@ import (
 // marker is the environment variable by which a test binary knows that it is the supervisor.
 const marker = "PRESIGN_EXAMPLES_CEPH"
 
-// programs are what has to be installed.
+// programs must be installed.
 var programs = []string{"ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin"}
 
 func init() {

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Relay passes requests on to a server, as they are: its own host is what their signatures are for.
+// A Relay forwards requests to a server without a change. The signatures are for the
+// relay's own host.
 type Relay struct {
 	URL string
 

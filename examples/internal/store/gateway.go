@@ -139,8 +139,8 @@ func (g *gateway) lock() (*flock.Flock, error) {
 // run listens on a free port of loopback, calls listening with the address and serves.
 func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 	var err error
-	// versitygw takes a port and does not tell which one it got for 0. One that was free a moment ago may be taken by
-	// now: then try another.
+	// versitygw does not return the port that it received for 0. So a free port is
+	// selected first. If another program has taken it meanwhile, try again.
 	for range 5 {
 		var be backend.Backend
 		if be, err = g.backend(); err != nil {
@@ -178,8 +178,9 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 	return err
 }
 
-// readable puts CORS headers on every answer about a bucket that has CORS rules. versitygw leaves them out where a
-// signature is wrong, other than AWS, and no page could tell why it was refused.
+// readable adds CORS headers to every response for a bucket that has CORS rules.
+// Unlike AWS, versitygw omits them if a signature is wrong, and then a page cannot
+// read the reason.
 func readable(be backend.Backend) fiber.Handler {
 	cors := middlewares.ApplyBucketCORS(be, func(ctx fiber.Ctx) (string, error) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(ctx.Path(), "/"), "/")

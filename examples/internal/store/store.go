@@ -275,7 +275,7 @@ func (s *Server) remove() error {
 	return os.RemoveAll(s.dir)
 }
 
-// tail keeps the last part of what is written to it.
+// A tail keeps the last bytes that are written to it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte

@@ -22,7 +22,7 @@ import (
 // tell that a multipart upload with this key has started.
 const control = "in/\x01"
 
-// lost is what versitygw makes of control in a list.
+// lost is the form of control in versitygw's lists.
 const lost = "in/\uFFFD"
 
 // keys are keys under the prefix that servers encode in different ways. Each has
