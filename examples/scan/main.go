@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	address := flags.String("clamd", "", "`address` of a running clamd, unix:PATH or HOST:PORT")
 	wait := flags.Duration("wait", 20*time.Second, "`time` after which a scan continues in the background")
 	pixels := flags.Int64("pixels", 50_000_000, "`number` of pixels that a picture can have")
-	demo, err := site.OpenDemo(ctx, flags, "127.0.0.1:8089", true, args)
+	demo, err := site.OpenDemo(ctx, flags, "127.0.0.1:8091", true, args)
 	if err != nil {
 		return err
 	}

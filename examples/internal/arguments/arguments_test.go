@@ -38,7 +38,7 @@ func TestAll(t *testing.T) {
 		}
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
-		require.Regexp(t, `arguments\.None\(flags\)|flags\.Args\(\)|site\.OpenDemo\(`, string(source), main)
+		require.Regexp(t, `arguments\.None\(flags\)|flags\.Args\(\)|site\.OpenDemo(WithEvents)?\(`, string(source), main)
 	}
 }
 

@@ -18,7 +18,7 @@ func TestAddresses(t *testing.T) {
 	for _, main := range mains {
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |site\.OpenDemo\(.*)"(127[^"]+)"`).FindAllSubmatch(source, -1) {
+		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |site\.OpenDemo(?:WithEvents)?\(.*)"(127[^"]+)"`).FindAllSubmatch(source, -1) {
 			address := string(m[1])
 			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
 			if address != "127.0.0.1:0" {
@@ -27,5 +27,5 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, of, 8)
+	require.Len(t, of, 10)
 }
