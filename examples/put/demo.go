@@ -92,10 +92,13 @@ func (d *demo) close() (err error) {
 	return err
 }
 
-// list prints what the store has.
+// list prints what is published. The service might still be deleting an upload,
+// which it does after its response.
 func (d *demo) list(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "\nThe bucket has:\n")
-	pages := s3.NewListObjectsV2Paginator(d.store.Client(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	pages := s3.NewListObjectsV2Paginator(d.store.Client(), &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket), Prefix: aws.String(uploads.Policy.FinalPrefix),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

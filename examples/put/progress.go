@@ -21,10 +21,12 @@ type progress struct {
 	tenth int64 // that was told last
 	bar   *progressbar.ProgressBar
 	out   io.Writer
+
+	started time.Time
 }
 
 func newProgress(out io.Writer, name string, size int64) *progress {
-	p := &progress{name: name, size: size, out: out}
+	p := &progress{name: name, size: size, out: out, started: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = newBar(out, name, size)
 	}
@@ -50,7 +52,7 @@ func (p *progress) add(bytes int64) {
 	}
 	if tenth := p.sent * 10 / p.size; tenth > p.tenth && tenth < 10 {
 		p.tenth = tenth
-		fmt.Fprintf(p.out, "%s  %d %% of %d bytes\n", p.name, tenth*10, p.size)
+		fmt.Fprintf(p.out, "%s  %d %% of %s\n", p.name, tenth*10, sizeText(p.size))
 	}
 }
 
@@ -62,7 +64,21 @@ func (p *progress) finish() {
 		fmt.Fprintln(p.out)
 		return
 	}
-	fmt.Fprintf(p.out, "%s  100 %% of %d bytes\n", p.name, p.size)
+	rate := ""
+	if took := time.Since(p.started).Seconds(); p.size >= mib && took > 0 {
+		rate = fmt.Sprintf(", %.1f MiB/s", float64(p.size)/mib/took)
+	}
+	fmt.Fprintf(p.out, "%s  100 %% of %s%s\n", p.name, sizeText(p.size), rate)
+}
+
+const mib = 1 << 20
+
+// sizeText returns a size in MiB, or in bytes if it is smaller than one.
+func sizeText(size int64) string {
+	if size < mib {
+		return fmt.Sprintf("%d bytes", size)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(size)/mib)
 }
 
 // stop leaves the bar where it is.

@@ -208,7 +208,7 @@ func TestDemo(t *testing.T) {
 	printed := out.String()
 	require.Regexp(t, `(?s)^Service  http://127\.0\.0\.1:\d+/uploads\nBucket   put on versitygw at http://127\.0\.0\.1:\d+, started for this\n\n`+
 		`small\.txt  100 % of 10 bytes\nsmall\.txt  is stored as files/\w{26}/small\.txt \(text/plain, 10 bytes, ETag "[0-9a-f]+"\)\n`+
-		`large\.bin  10 % of 67108864 bytes\n.*large\.bin  100 % of 67108864 bytes\n`+
+		`large\.bin  10 % of 64\.0 MiB\n.*large\.bin  100 % of 64\.0 MiB, \d+\.\d MiB/s\n`+
 		`large\.bin  is stored as files/\w{26}/large\.bin \(application/octet-stream, 67108864 bytes, ETag ".*"\)\n\n`+
 		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
 }

@@ -26,6 +26,11 @@ newline='
 # printable drops what a terminal would take for more than text.
 printable() { tr -d '\000-\010\013-\037\177' | sed "s/$(printf '\302[\200-\237]')//g"; }
 
+usage() {
+	printf 'usage: %s [-u user:password] [-b cookies] [-H header] [-t type] service file\n' "${0##*/}" >&2
+	exit 2
+}
+
 fail() {
 	printf '%s: %s\n' "${0##*/}" "$*" | printable >&2
 	exit 1
@@ -228,11 +233,11 @@ while getopts u:b:H:t: option; do
 	b) session="${session}cookie = \"$(quoted "$OPTARG")\"$newline" ;;
 	H) session="${session}header = \"$(quoted "$OPTARG")\"$newline" ;;
 	t) type=$OPTARG ;;
-	*) exit 2 ;;
+	*) usage ;;
 	esac
 done
 shift $((OPTIND - 1))
-[ $# -eq 2 ] || fail "takes the URL of the service and a file"
+[ $# -eq 2 ] || usage
 command -v curl >/dev/null || fail "needs curl, which is not installed"
 service=${1%/}
 file=$2

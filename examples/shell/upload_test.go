@@ -258,6 +258,17 @@ func (s *service) empty() bool {
 	return len(objects.Contents)+len(uploads.Uploads) == 0
 }
 
+func TestUsage(t *testing.T) {
+	inShells(t, func(t *testing.T, s *script) {
+		for _, arguments := range [][]string{nil, {"http://127.0.0.1:1"}, {"a", "b", "c"}, {"-t", "text/plain"}, {"-x", "a", "b"}} {
+			exit, stdout, stderr := s.run(arguments...)
+			require.Equal(t, 2, exit)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, "usage: upload.sh [-u user:password] [-b cookies] [-H header] [-t type] service file\n")
+		}
+	})
+}
+
 func TestSmall(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
