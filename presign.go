@@ -451,6 +451,10 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 // It returns [ErrInvalidNotification] for a document of no known form. Errors
 // of several uploads are joined.
 //
+// If a notification rejects an upload first, the client's own completion returns
+// [ErrNotUploaded] instead of the violations. To let clients be first, deliver
+// notifications some seconds late.
+//
 // Notifications are not authenticated. A sender can cause a pending upload to
 // be completed, but nothing else.
 func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {

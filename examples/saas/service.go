@@ -49,13 +49,22 @@ type service struct {
 	users     map[[sha256.Size]byte]string // by the hash of the token
 	metrics   *metrics
 
-	notifications chan []byte
+	notifications chan notification
+}
+
+// patience is how long a client has to complete its upload before a notification does.
+// It learns why the upload was rejected only from its own completion.
+const patience = 3 * time.Second
+
+type notification struct {
+	body []byte
+	due  time.Time
 }
 
 func newService(c config) (*service, error) {
 	s := &service{
 		config: c, presigner: s3.NewPresignClient(c.client), users: map[[sha256.Size]byte]string{},
-		metrics: newMetrics(), notifications: make(chan []byte, 1000),
+		metrics: newMetrics(), notifications: make(chan notification, 1000),
 	}
 	for token, user := range c.tokens {
 		s.users[sha256.Sum256([]byte(token))] = user
@@ -209,7 +218,7 @@ func (s *service) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	select {
-	case s.notifications <- body:
+	case s.notifications <- notification{body, time.Now().Add(patience)}:
 	default:
 		http.Error(w, "Too many notifications.", http.StatusServiceUnavailable)
 	}
@@ -224,8 +233,13 @@ func (s *service) work(ctx context.Context, interval time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case body := <-s.notifications:
-			err = s.signer.CompleteNotification(ctx, body)
+		case n := <-s.notifications:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(n.due)):
+			}
+			err = s.signer.CompleteNotification(ctx, n.body)
 		case <-ticker.C:
 			if err = s.signer.Sweep(ctx); err == nil {
 				err = s.ledger.expire(ctx)
