@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -236,6 +237,21 @@ func TestNativeCompleteConflicts(t *testing.T) {
 	n.get(200, "/complete", request, &object)
 	require.Equal(t, m.GrantID, object.GrantID)
 	require.Equal(t, finalKey(m.Key), object.Key)
+}
+
+// TestAbortHangs checks that a store that does not answer holds an abort for ten
+// seconds.
+func TestAbortHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, s3test.New(), inParts())
+		n, u := newNative(t, s), mount(t, s)
+		m, started := n.start(nil), u.start(t, "a.png", nil)
+		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
+		begun := time.Now()
+		requireProblem(t, n.ask("/abort", map[string]any{"id": m.ID}), 504)
+		requireProblem(t, u.ask("DELETE", u.path(started, "", ""), ""), 504)
+		require.Equal(t, 20*time.Second, time.Since(begun))
+	})
 }
 
 // TestAbortOutlastsClient checks that an upload is aborted although its client leaves before

@@ -82,6 +82,9 @@ func TestRequestsFail(t *testing.T) {
 			requireProblem(t, serve(t, handler, o.request()), 403)
 			failure = nil
 			if o.usesStore {
+				failure = &presign.Problem{Status: 503, RetryAfter: time.Second}
+				requireProblem(t, serve(t, handler, o.request()), 503)
+				failure = nil
 				s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
 				requireProblem(t, serve(t, handler, o.request()), 502)
 				s.store.Fail(nil)
