@@ -289,7 +289,7 @@ func TestClosedTab(t *testing.T) {
 	g := gallery{browser.Open(t), t}
 	g.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".login"))
 	g.logIn("alice")
-	page, closeTab := g.OpenTab()
+	page := g.OpenTab()
 	tab := gallery{page, t}
 	tab.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".drop"))
 	browser.Evaluate[chromedp.Void](tab.Page, `{
@@ -302,7 +302,7 @@ func TestClosedTab(t *testing.T) {
 	}`)
 	tab.drop(file{"lake.jpg", "image/jpeg", landscape(t, 1, 600, 400)})
 	tab.Do(browser.Until(`window.isSent`))
-	closeTab()
+	page.Close()
 	require.Eventually(t, func() bool { return len(objects(t, dir, "pictures/alice")) == 1 }, 20*time.Second, 10*time.Millisecond)
 	requireNoUploads(t, dir)
 	g.Do(chromedp.Reload())

@@ -159,22 +159,19 @@ func descendants(pid int) (found []int) {
 // With returns the page for a test of its own.
 func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx, p.faults, p.end} }
 
-// Close ends the Chromium, which keeps its profile.
+// Close ends the Chromium, which keeps its profile, or the tab.
 func (p *Page) Close() {
 	p.t.Helper()
 	require.NoError(p.t, p.end())
 }
 
-// OpenTab opens another tab with the same cookies. The returned function closes it.
-func (p *Page) OpenTab() (tab *Page, closeTab func()) {
+// OpenTab opens another tab with the same cookies. Close closes it.
+func (p *Page) OpenTab() *Page {
 	p.t.Helper()
 	ctx, _ := chromedp.NewContext(p.ctx)
-	tab = &Page{p.t, ctx, p.faults, nil}
+	tab := &Page{p.t, ctx, p.faults, func() error { return chromedp.Cancel(ctx) }}
 	tab.Do(chromedp.EmulateViewport(1280, 900))
-	return tab, func() {
-		p.t.Helper()
-		require.NoError(p.t, chromedp.Cancel(ctx))
-	}
+	return tab
 }
 
 // Do takes steps.

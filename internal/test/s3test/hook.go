@@ -61,8 +61,8 @@ func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 }
 
 // FailOnce makes one request fail: the nth, counted from 0, of those that do not perform one of the other operations. The
-// function that it returns tells the operation of the request that has failed, or "". A completion sends requests at once;
-// both may be called concurrently.
+// function that it returns tells the operation of the request that has failed, or "". Requests may come at the same time, as
+// a completion sends them.
 func (s *Server) FailOnce(n int, fault Fault, others ...string) (failed func() string) {
 	var mu sync.Mutex
 	requests, operation := 0, ""
