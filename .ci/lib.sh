@@ -40,6 +40,7 @@ install_packages() {
 	command -v npm >/dev/null || packages+=(nodejs npm)
 	command -v python3 >/dev/null || packages+=(python3)
 	command -v curl >/dev/null || packages+=(curl ca-certificates)
+	command -v openssl >/dev/null || packages+=(openssl)
 	PATH=$PATH:/usr/sbin command -v clamd >/dev/null || packages+=(clamav-daemon)
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 	python3 -c 'import requests' 2>/dev/null || packages+=(python3-requests)

@@ -244,6 +244,7 @@ func (w *system) wait() {
 // ten times and the store once. Each file that the store ever had is published with
 // one row, and nothing else is.
 func TestUploadsSurviveCrashes(t *testing.T) {
+	browser.Find(t) // or this test is skipped, and not each file
 	files, seed := 30, uint64(time.Now().UnixNano())
 	if text := os.Getenv("PRESIGN_CRASHES"); text != "" {
 		var err error

@@ -63,6 +63,18 @@ func (p *Page) Tolerate(part string) {
 	p.faults.tolerated = append(p.faults.tolerated, part)
 }
 
+// Find returns the path of a Chromium. Without one the test is skipped.
+func Find(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	Missing(t, "Chromium")
+	return ""
+}
+
 // Open starts a Chromium until the test ends, with a window of 1280 pixels. Errors that its page throws or reports fail
 // the test, except errors of the network and those that the test tolerates. Without a Chromium the test is skipped.
 func Open(t *testing.T) *Page {
@@ -74,17 +86,8 @@ func Open(t *testing.T) *Page {
 // Everything that the test does with it must end within the limit.
 func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
-		if path, _ = exec.LookPath(name); path != "" {
-			break
-		}
-	}
-	if path == "" {
-		Missing(t, "Chromium")
-	}
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile),
+		chromedp.ExecPath(Find(t)), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.WSURLReadTimeout(time.Minute), // that it has to start
 	}
