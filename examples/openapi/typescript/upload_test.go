@@ -9,12 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/s3presign/presign"
+	"github.com/s3presign/presign/examples/internal/process"
 	"github.com/s3presign/presign/examples/internal/service"
 )
 
 // TestUpload generates the client, checks its types and uploads files with it,
 // in one request and in parts.
 func TestUpload(t *testing.T) {
+	process.Require(t, "apt install nodejs npm", "node", "npm")
 	for _, command := range [][]string{{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"}, {"npm", "run", "build"}} {
 		output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
 		require.NoError(t, err, string(output))
