@@ -117,7 +117,8 @@ type Handler struct {
 	signer       *Signer
 	authenticate func(*http.Request) (owner string, err error)
 	authorize    func(*http.Request, *Upload) error
-	companion    *companion.Server // nil without WithUppy
+	native       map[string][]route.Route // by path
+	companion    *companion.Server        // nil without WithUppy
 	writer       *httpbody.Writer
 }
 
@@ -159,6 +160,7 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		signer.hooks.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
 	}
 	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer)}
+	h.native = h.nativeRoutes()
 	if o.uppy {
 		h.companion = &companion.Server{
 			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Complete: h.completeParts,
@@ -256,24 +258,22 @@ func (h *Handler) routes(path []string) []route.Route {
 	if len(path) > 0 && path[0] == "s3" && h.companion != nil {
 		return h.companion.Routes(path[1:])
 	}
+	return h.native[strings.Join(path, "/")]
+}
+
+// nativeRoutes returns the routes of all paths outside /s3/.
+func (h *Handler) nativeRoutes() map[string][]route.Route {
 	post := func(maxBody int64, serve func(*route.Call) (int, any, error)) []route.Route {
 		return []route.Route{{Method: http.MethodPost, MaxBody: maxBody, Serve: serve}}
 	}
-	switch strings.Join(path, "/") {
-	case "":
-		return append([]route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: h.bounds}}, post(httpbody.MaxSize, h.grant)...)
-	case "batch":
-		return post(httpbody.MaxListSize, h.batch)
-	case "parts/sign":
-		return post(httpbody.MaxListSize, h.signParts)
-	case "parts/list":
-		return post(httpbody.MaxSize, h.listParts)
-	case "complete":
-		return post(httpbody.MaxListSize, h.complete)
-	case "abort":
-		return post(httpbody.MaxSize, h.abort)
+	return map[string][]route.Route{
+		"":           append([]route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: h.bounds}}, post(httpbody.MaxSize, h.grant)...),
+		"batch":      post(httpbody.MaxListSize, h.batch),
+		"parts/sign": post(httpbody.MaxListSize, h.signParts),
+		"parts/list": post(httpbody.MaxSize, h.listParts),
+		"complete":   post(httpbody.MaxListSize, h.complete),
+		"abort":      post(httpbody.MaxSize, h.abort),
 	}
-	return nil
 }
 
 // owner authenticates a request.
@@ -412,20 +412,19 @@ func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects
 	if err := errors.Join(invalid, err); err != nil {
 		return rules.Valid{}, err
 	}
-	asked := valid.Upload()
-	c.Upload = &asked
+	u = valid.Upload() // And so c.Upload, which points to u.
 	if h.authorize == nil {
 		return valid, nil
 	}
-	asked.Deadline = grant.Deadline(&asked, time.Now())
-	approved, err := h.approve(c.Request, &asked)
+	u.Deadline = grant.Deadline(&u, time.Now())
+	approved, err := h.approve(c.Request, &u)
 	if err != nil {
 		return rules.Valid{}, err
 	}
 	if !redirects {
 		approved.Redirect = ""
 	}
-	c.MetadataAdded = !maps.Equal(asked.Metadata, approved.Metadata)
+	c.MetadataAdded = !maps.Equal(u.Metadata, approved.Metadata)
 	valid, err = h.signer.rules.ValidateFromService(*approved)
 	// The client's own values were valid before.
 	return valid, serviceFault(err, func(v *rules.Violation) bool { return v.Field == "size" || v.Field == "method" })

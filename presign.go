@@ -2,12 +2,12 @@
 // who may upload what. A browser, phone or script then uploads straight to S3
 // with a presigned URL or form that accepts exactly that file: its name, type,
 // size or size range, optionally its checksum, for a limited time. S3 enforces
-// it. The secret key never leaves the service, and file bytes never pass
-// through it.
+// these limits. The secret key never leaves the service, and file bytes never
+// pass through the service.
 //
-// A service grants an upload, the client uploads, and the service completes it:
-// it verifies the stored object against its grant and publishes it under
-// [Policy].FinalPrefix.
+// A service grants an upload, the client uploads the file, and the service
+// completes the upload: it verifies the stored object against its grant and
+// publishes the object under [Policy].FinalPrefix.
 //
 // # Which function to call
 //
@@ -33,24 +33,24 @@
 //   - [WithStore] for a second role, [WithPublicEndpoint] if clients reach the
 //     store under another name, [WithProfile] for stores other than AWS.
 //
-// Jobs of the service complete what clients do not: a worker calls
-// [Signer.CompleteNotification], a timer [Signer.Sweep], and the end of the
-// process [Signer.Shutdown].
+// Jobs of the service complete the uploads that clients do not complete. A
+// worker calls [Signer.CompleteNotification], and a timer calls [Signer.Sweep].
+// [Signer.Shutdown] waits for completions before the process ends.
 //
 // A service with a transport of its own calls the Signer:
 //
 //   - [Signer.Put] grants one PUT of a known size, [Signer.Post] an HTML form,
 //     [Signer.StartMultipart] a multipart upload.
-//   - [Signer.Complete] verifies what a user has uploaded.
+//   - [Signer.Complete] verifies and publishes an upload of one owner.
 //     [Signer.CompleteForAnyOwner] does the same for jobs of the service.
 //   - [ProblemOf] returns the HTTP response for any error of this package, and
-//     [Violations] what a client has done wrong.
+//     [Violations] returns the violations of the Policy in an error.
 //
 // An uploading program in Go calls [Grant.Request]. Credentials come from any
 // provider of the SDK, from [EnvFile] or from [AssumeRole].
 //
-// A constraint of the [Policy] that a kind of request cannot enforce is an
-// error for that kind. It is never weakened silently.
+// If a kind of request cannot enforce a constraint of the [Policy], granting
+// that kind is an error. A constraint is never weakened silently.
 package presign
 
 import (
@@ -82,11 +82,11 @@ import (
 	"github.com/s3presign/presign/internal/wire"
 )
 
-// Errors that this package wraps, beside violations. Test for them with
-// errors.Is.
+// These errors can be wrapped. Test for them with errors.Is, and for violations
+// with Violations.
 var (
-	// ErrNotUploaded is returned if no object has this key, or the object has
-	// no grant of this Signer and owner.
+	// ErrNotUploaded is returned if no object has this key, or if the object
+	// has no grant of this Signer and owner.
 	ErrNotUploaded = completion.ErrNotUploaded
 
 	// ErrExpired is returned if an upload is completed more than 24 hours after
@@ -105,13 +105,13 @@ var (
 	ErrLost = completion.ErrLost
 
 	// ErrPending is returned if the outcome is not known yet: the function of
-	// WithInspect has returned it, or another replica is publishing the upload.
-	// Ask again.
+	// WithInspect has returned ErrPending, or another replica is publishing the
+	// upload. Try again later.
 	ErrPending = completion.ErrPending
 
 	// ErrInvalidNotification is returned for a document that is not an event
-	// notification of a known form. The queue should move it to its dead
-	// letters.
+	// notification of a known form. The queue should move the message to its
+	// dead letters.
 	ErrInvalidNotification = notification.ErrInvalid
 
 	// ErrCredentialsExpiring is returned if the credentials that sign expire in
@@ -143,9 +143,9 @@ type Signer struct {
 // NewSigner returns a Signer that signs with the credentials, region and
 // endpoint of client and follows its options (path style, dual stack, FIPS,
 // accelerate). The credentials need s3:PutObject on the objects under
-// policy.Prefix and nothing else; without [WithStore] they also complete
-// uploads. Bucket is the name of a bucket, or the ARN or alias of an access
-// point, for which there are no forms.
+// policy.Prefix and nothing else. Without [WithStore], the same credentials also
+// complete uploads and need the rights for that. The bucket is a name, or the
+// ARN or alias of an access point. Access points do not support forms.
 //
 // NewSigner makes no request. It reports all faults at once, joined, including
 // configurations that cannot work: an empty region, anonymous credentials,
@@ -233,35 +233,37 @@ func newSigner(
 	return s
 }
 
-// Put grants one PUT request of exactly upload.Size bytes, which is required.
+// Put grants one PUT request of exactly upload.Size bytes. The size is required.
 // S3 rejects any other key, size, type, name, metadata or checksum. Unless
 // Policy.Replace is set, S3 also rejects the request while an object has this
-// key: once the object is deleted or moved, the grant can be used again until
+// key. After the object is deleted or moved, the grant can be used again until
 // it expires.
 //
-// It returns violations, joined, if the Policy does not allow the upload, and
-// ErrCredentialsExpiring. A client can add a Content-Encoding,
-// Content-Language, Cache-Control or Expires header that the Policy does not
-// set, since the absence of a header cannot be signed. Complete rejects such
-// uploads.
+// Put returns violations, joined, if the Policy does not allow the upload. It
+// also returns ErrCredentialsExpiring.
+//
+// A client can add a Content-Encoding, Content-Language, Cache-Control or
+// Expires header that the Policy does not set, since the absence of a header
+// cannot be signed. COMPLETEHEADERS
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 	return s.sign(ctx, &upload, rules.PUT)
 }
 
-// Post grants an HTML form, with which S3 accepts files from upload.MinSize to
-// upload.MaxSize bytes, or of upload.Size bytes if that is known. S3 rejects any
-// other key, type, name, metadata, checksum or field.
+// Post grants an HTML form. S3 accepts a file of upload.MinSize to
+// upload.MaxSize bytes, or of exactly upload.Size bytes if the size is known. S3
+// rejects any other key, type, name, metadata, checksum or field.
 //
 // A form can be used again until it expires, and S3 then replaces the object,
 // since forms have no If-None-Match. So a key that the service chose requires
-// Policy.Replace or Policy.FinalPrefix. A key with a random part does not,
-// because only the holder of the form knows it.
+// Policy.Replace. A key with a random part does not, because only the holder of
+// the form can use it.
 //
-// It returns violations, joined, if the Policy does not allow the upload or a
-// form cannot enforce it, and ErrCredentialsExpiring. It returns an error for a
-// form with more than the 20,480 bytes that S3 reads before the file.
+// Post returns violations, joined, if the Policy does not allow the upload or a
+// form cannot enforce the Policy. It also returns ErrCredentialsExpiring. S3
+// reads at most 20,480 bytes before the file, and Post returns an error for a
+// larger form.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
 func (s *Signer) Post(ctx context.Context, upload Upload) (*Grant, error) {
@@ -303,20 +305,21 @@ func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Tim
 
 // StartMultipart starts a multipart upload, for files up to 48.8 TiB. It makes
 // one request to the store, with the client of WithStore. Most services do not
-// call it; the Handler does.
+// need StartMultipart; the Handler calls it.
 //
-// upload.Owner is required: the upload can be resumed and completed by this
-// owner only. If upload.Size is known, each part is signed for its exact size.
-// PartSize is then 5 MiB, or a 10,000th of the size if that is more. If the size
-// is unknown, a part can have up to 5 GiB, and the total is checked when parts
-// are signed and when they are completed. A client can then leave more bytes
-// than Policy.MaxSize with the store until the upload is aborted. Every bucket
-// needs a lifecycle rule for incomplete multipart uploads.
+// upload.Owner is required. Only this owner can resume and complete the upload.
 //
-// It returns violations, joined, if the Policy does not allow the upload, and
-// the errors of the store. If the Policy has a Checksum, it must be CRC32,
-// CRC32C or CRC64NVME: S3 computes no other checksum of a whole multipart
-// upload.
+// If upload.Size is known, each part is signed for its exact size. PartSize is
+// then 5 MiB, or a 10,000th of the size if that is more. If the size is unknown,
+// a part can have up to 5 GiB. The total is then checked when parts are signed
+// and when the upload is completed. Until the upload is aborted, a client can
+// leave more bytes than Policy.MaxSize with the store. Every bucket needs a
+// lifecycle rule for incomplete multipart uploads.
+//
+// StartMultipart returns violations, joined, if the Policy does not allow the
+// upload. It also returns errors of the store. If the Policy has a Checksum, it
+// must be CRC32, CRC32C or CRC64NVME: S3 computes no other checksum of a whole
+// multipart upload.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html.
 func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart, error) {
@@ -344,11 +347,11 @@ func (s *Signer) StartMultipart(ctx context.Context, upload Upload) (*Multipart,
 
 // ResumeMultipart returns the multipart upload with this ID if it was started
 // for this owner. It makes no request. Any Signer for the same bucket and
-// Policy, with the same secret (WithSecret), resumes it. Most services do not
-// call it; the Handler does.
+// Policy, with the same secret (WithSecret), can resume the upload. Most
+// services do not need ResumeMultipart; the Handler calls it.
 //
-// It returns ErrInvalidID for IDs of other owners, and ErrExpired after
-// Multipart.Expires. An empty owner is an error.
+// ResumeMultipart returns ErrInvalidID for IDs of other owners, and ErrExpired
+// after Multipart.Expires. An empty owner is an error.
 func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 	switch {
 	case s == nil || s.rules == nil:
@@ -363,34 +366,45 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 	return s.publicMultipart(m), nil
 }
 
-// Complete verifies the upload that owner has made under the key of a grant,
-// and publishes it if Policy.FinalPrefix is set. The object carries its grant,
-// sealed, so Complete needs nothing else: it works in any replica that has the
-// same secret (WithSecret), and can be called again.
+// Complete verifies the upload that owner has made under the key of a grant, and
+// publishes the upload if Policy.FinalPrefix is set. The object carries its
+// sealed grant, so Complete needs no database. Complete works in any replica
+// that has the same secret (WithSecret), and can be called again.
 //
-// It compares size, type, file name, metadata, headers and checksum, as the
-// store returns them, with the grant and with the Policy. It compares the first
-// 4 KiB with the type, unless the Policy sets a Content-Encoding. An upload
-// that differs is deleted, and Complete returns a *[RejectedError]. The type of
-// the bytes is a guess: a file can be two things at once, and Complete does not
-// read beyond its beginning. A header that the store has lost is not a fault
-// (several stores lose Content-Disposition with a form); a published copy has
-// it again.
+// # Verification
+//
+// Complete compares size, type, file name, metadata, headers and checksum, as
+// the store returns them, with the grant and with the Policy. It compares the
+// first 4 KiB with the type, unless the Policy sets a Content-Encoding. An
+// upload that differs is deleted, and Complete returns a *[RejectedError].
+//
+// The type of the bytes is a guess: a file can be two things at once, and
+// Complete does not read beyond the first 4 KiB. A header that the store has
+// lost is not a fault, since several stores lose Content-Disposition with a
+// form. The published copy has the header again.
+//
+// # Publication
 //
 // With FinalPrefix, the verified version is copied to the same key under
 // FinalPrefix. Then the functions of WithOnComplete are called, and the upload
-// is deleted; if the deletion fails, a lifecycle rule removes it. No grant
-// reaches the copy. Under Policy.Replace, an upload that was granted later
-// replaces it. Without FinalPrefix, the holder of a form, or of any grant under
-// Policy.Replace, can replace the object until the grant ends, so readers should
+// is deleted. If the deletion fails, a lifecycle rule removes the upload. No
+// grant reaches the copy. With Policy.Replace, an upload that was granted later
+// replaces the copy.
+//
+// Without FinalPrefix, the holder of a form can replace the object until the
+// grant ends. With Policy.Replace, the holder of any grant can. Readers should
 // ask for the VersionID or ETag of the Object.
 //
-// For other owners' uploads it returns ErrNotUploaded. It also returns
-// ErrExpired, ErrChanged, and errors of the store; after any error it can be
-// called again. An empty owner is an error. Each request to the store can take
-// 10 seconds. If ctx ends, the completion continues in the background: a copy
-// can take 10 seconds plus the time for its size at 32 MiB per second.
-// Concurrent calls for one grant share one completion.
+// # Errors and time
+//
+// Complete returns ErrNotUploaded for uploads of other owners. It also returns
+// ErrExpired, ErrLost, ErrPending, ErrChanged, and errors of the store. After any error, it can be
+// called again. An empty owner is an error.
+//
+// Each request to the store can take 10 seconds. If ctx ends, the completion
+// continues in the background: a copy can take 10 seconds plus the time for its
+// size at 32 MiB per second. Concurrent calls for one grant share one
+// completion.
 func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, error) {
 	if owner == "" {
 		return nil, errNoOwner
@@ -403,10 +417,10 @@ func ownedBy(owner string) func(*stamp.Stamp) bool {
 	return func(granted *stamp.Stamp) bool { return granted.Owner == owner }
 }
 
-// CompleteForAnyOwner is Complete for jobs of the service, such as workers that
-// read the store's events. It must never be called with a key that a client
-// sent, because it completes the uploads of all users, and uploads that were
-// granted without an owner.
+// CompleteForAnyOwner completes an upload as Complete does, for jobs of the
+// service, such as workers that read the store's events. It must never be called
+// with a key that a client sent, because it completes the uploads of all users,
+// and uploads that were granted without an owner.
 func (s *Signer) CompleteForAnyOwner(ctx context.Context, key string) (*Object, error) {
 	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true })
 }
@@ -429,11 +443,11 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 }
 
 // CompleteNotification completes the uploads that an event notification of the
-// store names, for any owner. Body is the message of a queue: a notification of
-// S3, also inside SNS, an event of EventBridge, or a notification of MinIO,
+// store names, for any owner. The body is the message of a queue: a notification
+// of S3, also inside SNS, an event of EventBridge, or a notification of MinIO,
 // Ceph or versitygw.
 //
-// It returns nil if the message can be deleted, because
+// CompleteNotification returns nil if the message can be deleted, because
 //   - the upload was completed, or rejected and deleted,
 //   - it is too late to complete the upload,
 //   - the object does not exist, or was published before,
@@ -444,16 +458,16 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 // It returns an error if the message should be delivered again:
 //   - [ErrPending],
 //   - an error for a stamp that does not open because the secret differs,
-//   - an error for an event of another bucket (not compared if the Signer's bucket
-//     is an ARN or alias), or
+//   - an error for an event of another bucket, unless the Signer's bucket is an
+//     ARN or alias, or
 //   - a failure, for example to delete a rejected upload.
 //
-// It returns [ErrInvalidNotification] for a document of no known form. Errors
-// of several uploads are joined.
+// It returns [ErrInvalidNotification] for a document that does not have a known
+// form. Errors of several uploads are joined.
 //
 // If a notification rejects an upload first, the client's own completion returns
-// [ErrNotUploaded] instead of the violations. To let clients be first, deliver
-// notifications some seconds late.
+// [ErrNotUploaded] instead of the violations. To let clients complete uploads
+// first, deliver notifications some seconds late.
 //
 // Notifications are not authenticated. A sender can cause a pending upload to
 // be completed, but nothing else.
@@ -485,7 +499,8 @@ func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 }
 
 // isFinal reports whether completing an upload again cannot have another result.
-// A function of the service that failed is called again, whatever its error wraps.
+// If a function of the service failed, the result is not final even if its error
+// wraps a final one.
 func isFinal(err error) bool {
 	if isServiceError(err) {
 		return false
@@ -497,19 +512,20 @@ func isFinal(err error) bool {
 }
 
 // Sweep makes one pass over the uploads that no client has completed. It
-// completes uploads under Policy.Prefix that are older than one minute, deletes
-// uploads of this package that can no longer be completed, and aborts multipart
-// uploads after their seven days. It never deletes an object whose stamp it
-// cannot open. It needs Policy.FinalPrefix. Several replicas can sweep at once.
-// The client of WithStore needs s3:ListBucket and
-// s3:ListBucketMultipartUploads.
+//   - completes uploads under Policy.Prefix that are older than one minute,
+//   - deletes uploads of this package that can no longer be completed, and
+//   - aborts multipart uploads after their seven days.
 //
-// It continues after failures and returns them joined. An upload for which the
-// function of WithInspect returns [ErrPending] is not a failure.
+// Sweep never deletes an object whose stamp it cannot open. It requires
+// Policy.FinalPrefix. Several replicas can sweep at once. The client of
+// WithStore needs s3:ListBucket and s3:ListBucketMultipartUploads.
 //
-// A multipart upload becomes an object when a client asks to complete it. If
-// the client dies before that, it is unknown whether all parts have arrived,
-// and Sweep aborts the upload after seven days.
+// Sweep continues after failures and returns them joined. An upload for which
+// the function of WithInspect returns [ErrPending] is not a failure.
+//
+// A multipart upload becomes an object only when a client asks to complete it.
+// If the client dies before that, the service cannot find out whether all parts
+// have arrived, and Sweep aborts the upload after seven days.
 func (s *Signer) Sweep(ctx context.Context) error {
 	switch {
 	case s == nil || s.rules == nil:
@@ -578,10 +594,12 @@ func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // upload.
 //
 // A Grant marshals to the JSON that the Handler returns. Every other form of
-// printing and logging leaves out its URL, headers and fields. There are two
-// exceptions: a struct that holds a Grant reveals them if it is marshaled to
-// JSON, as slog's JSON handler does, and package fmt prints unexported fields
-// of a struct without calling their methods.
+// printing and logging leaves out its URL, headers and fields, with two
+// exceptions:
+//   - A struct that holds a Grant reveals the secret if the struct is marshaled
+//     to JSON, as slog's JSON handler does.
+//   - Package fmt prints unexported fields of a struct without calling their
+//     methods.
 type Grant struct {
 	// GrantID identifies the grant: 32 hex digits, the same in Upload, Object
 	// and every log record. It is not a secret.
@@ -594,8 +612,8 @@ type Grant struct {
 	URL string `json:"url"`
 
 	// Headers must be sent with a PUT exactly as they are here. Host and
-	// Content-Length are signed too, but clients set them by themselves, and
-	// browsers do not allow otherwise.
+	// Content-Length are also signed, but HTTP clients set these headers
+	// themselves, and browsers do not let pages set them.
 	Headers map[string]string `json:"headers,omitempty"`
 
 	// Fields must be sent with a POST exactly as they are here, before the
@@ -603,11 +621,12 @@ type Grant struct {
 	// the name "file".
 	Fields map[string]string `json:"fields,omitempty"`
 
-	// Key is the key of the object. POST /complete and Signer.Complete take it.
+	// Key is the key of the object. Pass it to POST /complete or to
+	// Signer.Complete.
 	Key string `json:"key"`
 
-	// Expires is the time until which an upload can begin. It is never later
-	// than the end of the credentials that signed.
+	// Expires is the time until which an upload can start. It is never later
+	// than the end of the credentials that signed the grant.
 	Expires time.Time `json:"expires_at"`
 
 	// ExpiresIn is the number of seconds from signing to Expires, for clients
@@ -653,35 +672,35 @@ func (g Grant) LogValue() slog.Value {
 //
 // The request fails if the file has fewer than size bytes. If the file has more,
 // the rest is not read. The file is read while the request is sent, and is not
-// closed. If it is an io.ReaderAt and an io.Seeker, as *os.File and
-// *io.SectionReader are, its offset does not change, and the request has a
+// closed. If the file is an io.ReaderAt and an io.Seeker, as *os.File and
+// *io.SectionReader are, its offset does not change. The request then has a
 // GetBody, so that http.Transport can send it again on another connection. From
-// 2 MiB on, the request expects "100-continue": S3 then rejects it before the
-// file is sent.
+// 2 MiB on, the request expects "100-continue", so that S3 can reject the
+// request before the file is sent.
 //
-// The URL is a secret, and the text of the *url.Error that http.Client returns
-// contains it; the text of its Err does not. A grant is for one host, so the
-// client's CheckRedirect should return http.ErrUseLastResponse. The request has
-// a Referer of its own, so that a client that follows a redirect does not reveal
-// the URL.
+// The URL is a secret. The text of the *url.Error that http.Client returns
+// contains the URL, but the text of its Err does not. A grant is for one host,
+// so the client's CheckRedirect should return http.ErrUseLastResponse. The
+// request has a Referer of its own, so that a client that follows a redirect
+// does not reveal the URL.
 func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.Request, error) {
 	return (&grant.Grant{Method: g.Method, URL: g.URL, Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields)}).
 		NewRequest(ctx, file, size)
 }
 
-// A Multipart is a multipart upload of one file. Each part is a PUT of its own;
-// parts can be sent in any order, several at once, and again until the upload is
-// completed. A Multipart is safe for concurrent use.
+// A Multipart is a multipart upload of one file. Each part is sent by a PUT of
+// its own. Parts can be sent in any order, several at once, and again until the
+// upload is completed. A Multipart is safe for concurrent use.
 //
-// Key, type, metadata and headers were fixed when the upload started. The client
-// has a URL for each part and nothing else, so it can only send bytes; Complete
-// decides what happens to them.
+// Key, type, metadata and headers are fixed when the upload starts. A client
+// receives a URL for each part and nothing else, so it can only send bytes.
+// Complete decides whether these bytes become an object.
 //
-// A Multipart comes from StartMultipart or ResumeMultipart. Its exported fields
-// must not be changed.
+// A Multipart comes from StartMultipart or ResumeMultipart. Callers must not
+// change its exported fields.
 type Multipart struct {
-	// ID identifies the upload. It is sealed and holds the store's own ID.
-	// Together with the owner it is enough to sign, list, complete and abort.
+	// ID identifies the upload. It is sealed and holds the store's own ID. The
+	// ID and the owner are enough to sign, list, complete and abort.
 	ID string `json:"id"`
 
 	// GrantID identifies the grant, as in Grant.
@@ -690,7 +709,7 @@ type Multipart struct {
 	// Owner is the user for whom the upload was started.
 	Owner string `json:"-"`
 
-	// Key is the key of the object that the upload becomes.
+	// Key is the key of the object that the upload becomes, before publication.
 	Key string `json:"key"`
 
 	// PartSize is the size in bytes of all parts except the last. If the size
@@ -745,17 +764,17 @@ func internalParts(parts []Part) []multipart.Part {
 }
 
 // SignPart grants one PUT of a part: of part.Size bytes, or of the size that
-// follows from the size of the file, and of part.Checksum if it is set.
-// Complete takes the ETag that the store returns for the part.
+// follows from the size of the file, and of part.Checksum if it is set. The
+// store returns an ETag for the part, which can be passed to Complete.
 //
-// It makes no request if the size of the file is known. Otherwise it checks the
-// parts that have arrived. If they exceed the granted size, it aborts the
-// upload and returns a violation. It does not sign more than 100 parts beyond
-// those that have arrived.
+// SignPart makes no request if the size of the file is known. Otherwise it
+// checks the parts that have arrived. If they exceed the granted size, SignPart
+// aborts the upload and returns a violation. It signs at most 100 parts beyond
+// the parts that have arrived.
 //
 // If the Policy has a Checksum, some stores reject parts without their own
-// checksum. If the profile of [WithProfile] says so, SignPart returns a violation
-// for a part without one.
+// checksum. If the profile of [WithProfile] records this, SignPart returns a
+// violation for a part without Part.Checksum.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -772,11 +791,12 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	return g, nil
 }
 
-// SignParts returns the URLs of the parts from first to last, inclusive, and
-// the time at which they expire: up to 10,000 at once if the size of the file
-// is known, otherwise up to 100 beyond those that have arrived. Each URL
-// accepts a PUT without any header except Content-Length. It returns a violation
-// if the profile of [WithProfile] says that the store rejects such parts.
+// SignParts returns the URLs of the parts from first to last, inclusive, and the
+// time at which they expire. It signs up to 10,000 parts at once if the size of
+// the file is known. Otherwise it signs up to 100 parts beyond the parts that
+// have arrived. Each URL accepts a PUT without any header except Content-Length.
+// SignParts returns a violation if the profile of [WithProfile] records that the
+// store rejects such parts.
 func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
 	numbers, violation := multipart.Numbers(first, last)
 	if violation != nil {
@@ -796,7 +816,7 @@ func (m *Multipart) signParts(ctx context.Context, parts []multipart.Part) (urls
 	return urls, expires, err
 }
 
-// ListParts returns the parts that the store has, by number.
+// ListParts returns the parts that the store has, in order of their numbers.
 func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -820,19 +840,24 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 // they are set. Complete then verifies and publishes the object and returns it,
 // as Signer.Complete does.
 //
-// It compares the parts with the store's list. If they have more bytes than were
-// granted, it aborts the upload and returns a violation; no object appears. The
-// same happens if another object has the key and Policy.Replace is not set.
-// Violations of the parts themselves or of the checksum, and too few bytes, do
-// not abort the upload: the client can send what is missing, or a part again.
+// Complete compares the parts with the store's list. If they have more bytes
+// than were granted, Complete aborts the upload and returns a violation, and no
+// object appears. The same happens if another object has the key and
+// Policy.Replace is not set. Violations of the parts themselves or of the
+// checksum, and too few bytes, do not abort the upload. The client can send the
+// missing parts, or a part again.
 //
-// It returns ErrNotUploaded if the upload was aborted or rejected, or another
-// request is completing it and has not finished within three seconds. It returns
-// ErrChanged if a part was replaced or another request completes the upload, and
-// ErrLost if the object that had the key was deleted during the upload. It also
-// returns ErrExpired and errors of the store. After any error except ErrLost it
-// can be called again: an upload that is already complete is found by its grant.
-// S3 needs minutes for many parts, so the request lasts as long as ctx.
+// Complete returns
+//   - ErrNotUploaded if the upload was aborted or rejected, or another request
+//     is completing it and has not finished within three seconds,
+//   - ErrChanged if a part was replaced or another request completes the upload,
+//   - ErrLost if the object that had the key was deleted during the upload,
+//   - ErrExpired, and
+//   - errors of the store.
+//
+// After any error except ErrLost, Complete can be called again. It finds an
+// upload that is already complete by its grant. S3 needs minutes for many parts,
+// so the request lasts as long as ctx.
 func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -842,8 +867,8 @@ func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error)
 }
 
 // Abort ends the upload and deletes its parts. It also deletes parts that arrive
-// within a few seconds. It returns nil if the upload has already ended; an
-// object that the upload became stays.
+// within a few seconds. If the upload has already ended, Abort returns nil. If
+// the upload has become an object, the object stays.
 func (m *Multipart) Abort(ctx context.Context) error {
 	if m == nil || m.upload == nil {
 		return errZeroMultipart
@@ -859,8 +884,8 @@ func (m *Multipart) observe(ctx context.Context, kind string, started time.Time,
 	m.hooks.observeMultipart(ctx, kind, started, Event{GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Err: err})
 }
 
-// An Object is a completed upload: an object of the store that agrees with its
-// grant.
+// An Object is a completed upload. It describes an object of the store that
+// agrees with its grant.
 type Object struct {
 	Key       string            `json:"key"`                  // under Policy.FinalPrefix if that is set
 	Filename  string            `json:"filename"`             // as granted, without a path
@@ -876,16 +901,15 @@ type Object struct {
 	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
 
 	// Reply is set by the function of WithOnComplete and sent to the client. It
-	// must marshal to JSON.
-	// All callers that share a completion receive it, so it must not change
-	// afterwards.
+	// must marshal to JSON. All callers that share a completion receive the same
+	// Reply, so it must not change afterwards.
 	Reply any `json:"reply,omitempty"`
 
 	source *completion.Source
 }
 
 // Open returns the bytes of exactly this version. It checks ETag, size, version
-// and time of the store's response and returns ErrChanged if the object was
+// and time of the store's response. It returns ErrChanged if the object was
 // replaced or deleted. The caller must close the reader. Open returns an error
 // for an Object that this package did not return.
 func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
@@ -904,11 +928,11 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 //
 //	granted      a PUT or form was granted
 //	started      a multipart upload was started
-//	not_granted  an upload was not granted: it broke the policy, WithAuthorize rejected it, or a call failed
+//	not_granted  the policy or WithAuthorize rejected an upload, or a call failed
 //	completed    an upload was completed; Object is set
 //	repeated     a completion repeated an earlier one; Object is set
 //	rejected     an upload was rejected and deleted; Object and Err are set
-//	pending      the function of WithInspect returned ErrPending, or another replica is publishing the upload
+//	pending      WithInspect returned ErrPending, or another replica is publishing
 //	aborted      a multipart upload was aborted
 //	denied       a request was not authenticated, not allowed, or malformed
 //	failed       any other call that ended with an error
@@ -918,14 +942,14 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 // events only if they fail. A Sweep has no events for objects that are not
 // uploads.
 //
-// Kind and Method have few values and can label metrics. Type can be what a
-// client sent if the upload was not granted.
+// Kind and Method have few values and can label metrics. If the upload was not
+// granted, Type can be any string that a client sent.
 type Event struct {
 	Kind string
 
-	// GrantID is also set if an upload was not granted, so that a reservation
-	// of the function of WithAuthorize can be released. It is empty if the call
-	// ended before a grant had an ID or was found.
+	// GrantID is also set if an upload was not granted, so that the service can
+	// release a reservation of the function of WithAuthorize. It is empty if the
+	// call ended before a grant had an ID or was found.
 	GrantID string
 
 	Owner  string
@@ -939,6 +963,6 @@ type Event struct {
 	Duration time.Duration
 
 	// Request is the request that a Handler serves. It is nil for other calls,
-	// and for completions that end after their client was answered.
+	// and for completions that end after their client received the response.
 	Request *http.Request
 }
