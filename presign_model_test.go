@@ -32,7 +32,8 @@ func TestModel(t *testing.T) {
 	limit := modelOption(t, "PRESIGN_MODEL_TIME", "3s", time.ParseDuration)
 	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
 	began := time.Now()
-	for seed := first; seed == first || time.Since(began) < limit; seed++ {
+	seed := first
+	for ; seed == first || time.Since(began) < limit; seed++ {
 		p := generate(seed)
 		failure, _ := run(t, p)
 		if failure == "" {
@@ -48,6 +49,7 @@ func TestModel(t *testing.T) {
 		require.FailNow(t, failure, "program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\nwhat happened:\n%s",
 			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small, trace)
 	}
+	t.Logf("%d programs, seeds %d to %d", seed-first, first, seed-1)
 }
 
 // TestModelPrograms runs programs that broke a promise once.
