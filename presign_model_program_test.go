@@ -10,8 +10,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A program describes one run of the model: a world, and steps in it. Every list of
-// steps is a program, so a failing one can be shrunk by removing steps.
+// A program describes one run of the model: a world and the steps to perform.
+// Every list of steps is a valid program, so removing steps can shrink a failing
+// program.
 type program struct {
 	world world
 	steps []step
@@ -19,20 +20,20 @@ type program struct {
 
 // A world describes the service and its store.
 type world struct {
-	seed     uint64   // of what crypto/rand returns
-	flags    []string // of allFlags
+	seed     uint64   // seeds crypto/rand
+	flags    []string // the flags below
 	careless []string // operations whose conditions the store ignores
 }
 
 // The flags of a world.
 const (
 	replaces    = "replaces"  // Policy.Replace
-	versions    = "versions"  // the bucket has versions
-	withInspect = "inspects"  // replicas have WithInspect
-	mixed       = "mixed"     // except the last one
-	amazon      = "amazon"    // the store is known to honor conditions
-	retries     = "retries"   // the client of the store tries three times
-	sizeETags   = "sizeETags" // files of one size have one ETag: MD5s collide
+	versions    = "versions"  // the bucket is versioned
+	withInspect = "inspects"  // replicas use WithInspect
+	mixed       = "mixed"     // the last replica does not use WithInspect
+	amazon      = "amazon"    // the store has an Amazon host and honors conditions
+	retries     = "retries"   // the store client tries three times
+	sizeETags   = "sizeETags" // files of equal size have equal ETags, as if MD5s collided
 	noOnce      = "noOnce"    // s3test.CopyOnceNotImplemented
 	noParts     = "noParts"   // s3test.PartsNeverMatch
 	noSums      = "noSums"    // s3test.NoChecksums
@@ -42,7 +43,7 @@ func (w world) has(flag string) bool { return slices.Contains(w.flags, flag) }
 
 func (w world) ignores(operation string) bool { return slices.Contains(w.careless, operation) }
 
-// options returns those of the store.
+// options returns the options of the store.
 func (w world) options() []s3test.Option {
 	opts := []s3test.Option{s3test.WithHistory()}
 	if w.has(versions) {
@@ -64,7 +65,8 @@ func (w world) options() []s3test.Option {
 	return opts
 }
 
-// A step starts something, lets a request take effect, or lets time pass. The meaning of a, b and c depends on the verb.
+// A step starts a call, releases a request, or lets time pass. The meaning of a,
+// b and c depends on the verb.
 type step struct {
 	verb    string
 	a, b, c int
@@ -72,29 +74,43 @@ type step struct {
 
 // The verbs.
 const (
-	doPut      = "put"      // grant a is made for owner b and key c by replica a
-	doPost     = "post"     // the same for a form
-	doStart    = "start"    // the same for a multipart upload
-	doSend     = "send"     // the holder of grant a uploads a file of kind b
-	doComplete = "complete" // a client asks replica c to complete grant a, as its owner if b is 0, otherwise as owner b-1
-	doJob      = "job"      // replica c completes grant a for the service
-	doNotify   = "notify"   // replica c receives a notification of grant a's upload
-	doSweep    = "sweep"    // by replica c
-	doAbort    = "abort"    // the owner of grant a asks replica c to abort the multipart upload
-	doLeave    = "leave"    // the client of call a leaves
-	doRewrite  = "rewrite"  // the service changes what was published of grant a, in the way b
-	doRemove   = "remove"   // the service deletes what was published of grant a
-	doFail     = "fail"     // the next a calls of the hook fail
-	doPend     = "pend"     // the next a inspections are pending
-	doCrash    = "crash"    // replica c ends; another process takes its place
-	doRotate   = "rotate"   // replica c ends; another process with the next list of secrets and other credentials takes its place
-	doWait     = "wait"     // of pauses[a]
-	doRun      = "run"      // request a of those that wait takes effect, or suffers from stepFaults[b]
-	doFinish   = "finish"   // the process of request a of those that wait goes on alone, until none of its requests waits
-	doDrain    = "drain"    // all requests take effect, until none waits
+	// Replica a signs a PUT as grant a, for owner b. If c is 0 the key is random,
+	// otherwise it is a fixed key.
+	doPut   = "put"
+	doPost  = "post"  // the same for a form
+	doStart = "start" // the same for a multipart upload
+
+	doSend = "send" // a client uploads a file of kind b with grant a
+
+	// A client asks replica c to complete grant a: the owner if b is 0, otherwise
+	// owner b-1.
+	doComplete = "complete"
+	doJob      = "job"     // replica c completes grant a for the service
+	doNotify   = "notify"  // replica c receives a notification for grant a
+	doSweep    = "sweep"   // replica c sweeps
+	doAbort    = "abort"   // the owner asks replica c to abort multipart upload a
+	doLeave    = "leave"   // the client of call a disconnects
+	doRewrite  = "rewrite" // the service rewrites the published file of grant a in way b
+	doRemove   = "remove"  // the service deletes the published file of grant a
+	doFail     = "fail"    // the next a calls of WithOnComplete fail
+	doPend     = "pend"    // the next a inspections are pending
+	doCrash    = "crash"   // replica c ends and another process replaces it
+
+	// Replica c ends. Another process with the next list of secrets and other
+	// credentials replaces it.
+	doRotate = "rotate"
+
+	doWait = "wait" // pauses[a] elapses
+	doRun  = "run"  // waiting request a takes effect, or has stepFaults[b]
+
+	// The process of waiting request a continues alone, until none of its requests
+	// waits.
+	doFinish = "finish"
+	doDrain  = "drain" // all requests take effect, until none waits
 )
 
-// modelPrograms are programs that broke a promise once, or break it without one of the engine's checks.
+// modelPrograms are programs that broke a promise once, or that break a promise
+// if one of the engine's checks is removed.
 var modelPrograms = map[string]string{
 	"an inspected upload that is replaced before it is opened": `
 seed 7: inspects; careless: 
@@ -116,7 +132,7 @@ complete 0 0 2
 run 5 0 0
 run 0 0 0
 complete 0 0 0`,
-	"an inspected upload that a second PUT replaces by a colliding file": `
+	"an inspected upload that a second PUT replaces with a colliding file": `
 seed 2001549: inspects sizeETags; careless: PutObject
 put 0 0 0
 send 0 0 0
@@ -139,7 +155,7 @@ run 0 0 0
 run 0 0 0
 run 0 0 0
 rewrite 1 1 0`,
-	"a rewritten file whose upload is made again": `
+	"a rewritten file whose upload is repeated": `
 seed 28: ; careless: 
 post 2 0 0
 send 2 0 0
@@ -176,7 +192,7 @@ run 3 0 0
 complete 1 0 0`,
 }
 
-// String returns a program as parseProgram reads it.
+// String formats a program for parseProgram.
 func (p program) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %s; careless: %s\n", p.world.seed, strings.Join(p.world.flags, " "), strings.Join(p.world.careless, " "))
@@ -186,7 +202,7 @@ func (p program) String() string {
 	return b.String()
 }
 
-// parseProgram reads what String returns.
+// parseProgram parses the result of String.
 func parseProgram(text string) (program, error) {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	seed, rest, ok := strings.Cut(lines[0], ": ")
@@ -206,7 +222,7 @@ func parseProgram(text string) (program, error) {
 	return p, nil
 }
 
-// generate returns the program of a seed.
+// generate returns the program for a seed.
 func generate(seed uint64) program {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := program{world: generateWorld(seed, r)}
@@ -293,8 +309,8 @@ func generateStep(r *rand.Rand, grants int, faulty bool) step {
 	return step{[]string{doFail, doPend, doLeave, doRemove}[r.IntN(4)], r.IntN(3), 0, 0}
 }
 
-// shrink returns a smaller program that fails in the same way: it leaves out steps and flags, and makes numbers smaller,
-// as long as that succeeds.
+// shrink returns a smaller program that fails in the same way. It removes steps
+// and flags and lowers numbers as long as the program fails.
 func shrink(p program, fails func(program) bool) program {
 	for changed := true; changed; {
 		changed = false

@@ -31,9 +31,12 @@ const replicaCount = 3
 var (
 	owners = []string{"alice", "bob", "mallory"}
 
-	// kinds are the kinds of files: two valid ones, which differ in their end or in
-	// their beginning, one of another type, one that only an inspection rejects, one
-	// that is too large, and the first file of the grant again.
+	// kinds are the kinds of files:
+	//   - end and beginning: valid files that differ in their last or first bytes
+	//   - html: a file of another type
+	//   - virus: a file that only an inspection rejects
+	//   - large: a file that is too large
+	//   - again: the first file of the grant
 	kinds = []string{"end", "beginning", "html", "virus", "large", "again"}
 
 	pauses = []time.Duration{
@@ -47,8 +50,9 @@ var (
 	}
 )
 
-// A sim runs a program in a synctest bubble. Each request, and each call of a hook, waits until a step lets it go on, and
-// then nothing else moves until every goroutine waits again. So a program has one outcome.
+// A sim runs a program in a synctest bubble. Each request and each hook call waits
+// until a step releases it. Nothing else continues until all goroutines wait again,
+// so a program has one outcome.
 type sim struct {
 	world world
 	began time.Time
@@ -57,32 +61,32 @@ type sim struct {
 	mu       sync.Mutex
 	waiting  []*ticket
 	log      []logged
-	current  s3test.Fault // of the request that takes effect
+	current  s3test.Fault // the fault of the request that takes effect
 	replicas [replicaCount]*replica
-	born     int // replicas
+	started  int // number of replicas ever started
 	grants   map[int]*granted
 	calls    []*call
-	files    map[string]*file // by their bytes
-	first    map[int][]byte   // files by grant
-	told     []telling
-	accepted []telling
-	rewrites map[string]bool // the bytes of files that the service has rewritten
-	touched  map[string]bool // keys of published files that the service has changed or deleted
-	fail     int             // calls of the hook
-	failed   bool            // a call of the hook
-	pend     int             // inspections
-	late     bool            // the time to complete may be over
-	left     int             // uploads after the first sweep
+	files    map[string]*file // by content
+	first    map[int][]byte   // first file by grant
+	reports  []hookCall       // of WithOnComplete
+	accepted []hookCall       // of WithInspect
+	rewrites map[string]bool  // contents of files that the service rewrote
+	touched  map[string]bool  // published keys that the service changed or deleted
+	fail     int              // number of calls of WithOnComplete that will fail
+	failed   bool             // whether a hook call failed
+	pend     int              // number of inspections that will be pending
+	late     bool             // whether a deadline may have passed
+	left     int              // number of uploads after the first sweep
 }
 
-// A ticket is a request, or a call of a hook, that waits.
+// A ticket is a waiting request or hook call.
 type ticket struct {
 	rank    string
 	replica *replica // nil for the clients
 	turn    chan s3test.Fault
 }
 
-// logged is a request of a call, with the step of the store after it.
+// A logged is a request of a call, with the step of the store after it.
 type logged struct {
 	call      *call
 	operation string // the method
@@ -99,10 +103,10 @@ type replica struct {
 	secrets int // 0 to 2
 	inspect bool
 	crashed bool
-	faulty  bool // a request of it failed because of a fault, or timed out
+	faulty  bool // whether a request failed because of a fault or timed out
 }
 
-// granted is the model's record of a grant.
+// A granted is the model's record of a grant.
 type granted struct {
 	label     int
 	id        string
@@ -117,7 +121,7 @@ type granted struct {
 
 func (g *granted) final() string { return finalKey(g.key) }
 
-// A file is what a client has uploaded.
+// A file describes the content that a client uploads with a grant.
 type file struct {
 	grant *granted
 	kind  string
@@ -126,7 +130,7 @@ type file struct {
 // A call is a call of the service or of the store.
 type call struct {
 	what    string
-	owner   string // of a client
+	owner   string // empty for calls by the service
 	grant   *granted
 	replica *replica
 	cancel  context.CancelFunc
@@ -139,8 +143,8 @@ type call struct {
 	object  *presign.Object
 }
 
-// A telling is a call of a hook that succeeded.
-type telling struct {
+// A hookCall is a hook call that succeeded.
+type hookCall struct {
 	presign.Object
 	body string
 	step int64
@@ -174,8 +178,8 @@ func newSim(w world) *sim {
 
 // newReplica starts a process with the given list of secrets.
 func (s *sim) newReplica(secrets int, inspect bool) *replica {
-	s.born++
-	r := &replica{name: fmt.Sprintf("replica%d", s.born), secrets: secrets, inspect: inspect}
+	s.started++
+	r := &replica{name: fmt.Sprintf("replica%d", s.started), secrets: secrets, inspect: inspect}
 	older, newer := []byte("the older secret of the replicas."), []byte("the newer secret of the replicas.")
 	keys := [][][]byte{{older}, {older, newer}, {newer, older}}[secrets]
 	access := aws.Credentials{AccessKeyID: "AKIA" + r.name, SecretAccessKey: "secret"}
@@ -192,7 +196,7 @@ func (s *sim) newReplica(secrets int, inspect bool) *replica {
 	}
 	opts := []presign.SignerOption{
 		presign.WithSecret(keys...), presign.WithLogger(slog.New(slog.DiscardHandler)),
-		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error { return s.tell(ctx, r, o) }),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error { return s.onComplete(ctx, r, o) }),
 	}
 	if inspect {
 		opts = append(opts, presign.WithInspect(func(ctx context.Context, o *presign.Object) error { return s.inspect(ctx, r, o) }))
@@ -207,7 +211,7 @@ func (s *sim) newReplica(secrets int, inspect bool) *replica {
 	return r
 }
 
-// link makes the requests of a replica, or of clients, wait for their turn.
+// A link delays each request of a replica or a client until a step releases it.
 type link struct {
 	*sim
 	replica *replica
@@ -228,7 +232,7 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if l.replica == nil && (fault == s3test.Crash || fault == s3test.CrashAfter) {
-		fault -= s3test.Crash - s3test.Cut // Only the replicas have something to lose.
+		fault -= s3test.Crash - s3test.Cut // A client has no state to lose.
 	}
 	l.mu.Lock()
 	l.current = fault
@@ -247,13 +251,15 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var errDown = errors.New("the process has ended")
 
-// wait returns when it is the caller's turn, with what befalls it.
+// wait waits until a step releases the caller, and returns the fault that the step
+// injects.
 func (s *sim) wait(ctx context.Context, r *replica, what string) (s3test.Fault, error) {
 	number := -1
 	if c := callOf(ctx); c != nil {
 		number = c.number
 	}
-	// Of several calls that wait for one completion, any may be the one that makes its last request.
+	// The number comes last: if several calls wait for one completion, any of them
+	// might make its last request.
 	process := "client"
 	if r != nil {
 		process = r.name
@@ -285,7 +291,7 @@ func (s *sim) wait(ctx context.Context, r *replica, what string) (s3test.Fault, 
 	return fault, err
 }
 
-// crash ends a process. What it still does has no effect.
+// crash ends a process. Its later requests have no effect.
 func (s *sim) crash(r *replica) {
 	s.store.Actor(r.name).Crash()
 	s.mu.Lock()
@@ -306,8 +312,9 @@ func (s *sim) crash(r *replica) {
 	}
 }
 
-// rotate replaces a process by one with the next list of secrets, as a service does that never has two processes of
-// which one cannot open what the other has sealed.
+// rotate replaces a process with one that has the next list of secrets. It does
+// nothing if another process has an older list. Therefore every process can open
+// the stamps of all others.
 func (s *sim) rotate(i int) {
 	r := s.replicas[i]
 	for _, other := range s.replicas {
@@ -319,7 +326,8 @@ func (s *sim) rotate(i int) {
 	s.replicas[i] = s.newReplica(r.secrets+1, r.inspect)
 }
 
-// hook lets the call of a hook wait for its turn. It reports whether the hook is called at all, and its error.
+// hook waits until a step releases a hook call. It reports whether the hook takes
+// effect, and returns its error.
 func (s *sim) hook(ctx context.Context, r *replica, what string) (called bool, err error) {
 	fault, err := s.wait(ctx, r, what)
 	switch {
@@ -337,8 +345,8 @@ func (s *sim) hook(ctx context.Context, r *replica, what string) (called bool, e
 	return fault == s3test.CutAfter || fault == s3test.HangAfter, errors.New("the hook fails")
 }
 
-// tell is the function of WithOnComplete.
-func (s *sim) tell(ctx context.Context, r *replica, o *presign.Object) error {
+// onComplete is the function for WithOnComplete.
+func (s *sim) onComplete(ctx context.Context, r *replica, o *presign.Object) error {
 	called, err := s.hook(ctx, r, "HOOK "+o.Key+" "+o.GrantID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -348,12 +356,12 @@ func (s *sim) tell(ctx context.Context, r *replica, o *presign.Object) error {
 		called, err = false, errors.New("the hook fails")
 	}
 	if called {
-		s.told = append(s.told, telling{Object: *o, step: s.store.Now().Step, call: callOf(ctx)})
+		s.reports = append(s.reports, hookCall{Object: *o, step: s.store.Now().Step, call: callOf(ctx)})
 	}
 	return err
 }
 
-// inspect is the function of WithInspect.
+// inspect is the function for WithInspect.
 func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error {
 	body, err := o.Open(ctx)
 	if err != nil {
@@ -376,11 +384,11 @@ func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error 
 	case bytes.Contains(b, []byte("virus")):
 		return &presign.Violation{Field: "file", Code: "virus", Detail: "must have no virus"}
 	}
-	s.accepted = append(s.accepted, telling{Object: *o, body: string(b), step: s.store.Now().Step, call: callOf(ctx)})
+	s.accepted = append(s.accepted, hookCall{Object: *o, body: string(b), step: s.store.Now().Step, call: callOf(ctx)})
 	return nil
 }
 
-// start runs f as a call.
+// start runs f as a call in a goroutine.
 func (s *sim) start(what, owner string, g *granted, r *replica, f func(ctx context.Context, c *call)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
@@ -404,9 +412,9 @@ func (c *call) finish(o *presign.Object, err error) {
 	}
 }
 
-const fileSize = 4200 // more than the bytes that are compared with the type
+const fileSize = 4200 // larger than the prefix that Complete compares with the type
 
-// newFile returns a new file of a kind, for a grant.
+// newFile returns a new file of a kind for a grant.
 func (s *sim) newFile(g *granted, kind string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -436,7 +444,7 @@ func (s *sim) newFile(g *granted, kind string) []byte {
 	return b
 }
 
-// grant makes a grant.
+// grant signs the grant that a step describes.
 func (s *sim) grant(p step) {
 	r := s.replicas[p.a%replicaCount]
 	g := &granted{label: p.a, owner: owners[p.b%len(owners)], random: p.c == 0, inspected: r.inspect, issued: time.Now()}
@@ -469,7 +477,7 @@ func (s *sim) grant(p step) {
 	}
 }
 
-// send uploads a file.
+// send uploads a file with a grant.
 func (s *sim) send(g *granted, kind string) {
 	body := s.newFile(g, kind)
 	s.start("send", g.owner, g, nil, func(ctx context.Context, c *call) {
@@ -495,7 +503,7 @@ func (s *sim) send(g *granted, kind string) {
 	})
 }
 
-// complete asks a replica to complete a grant for a client.
+// complete asks a replica to complete an upload for a client.
 func (s *sim) complete(g *granted, owner string, r *replica) {
 	if g.multipart != nil {
 		s.start("complete", owner, g, r, func(ctx context.Context, c *call) {
@@ -513,25 +521,25 @@ func (s *sim) complete(g *granted, owner string, r *replica) {
 		req := httptest.NewRequestWithContext(ctx, "POST", "/complete", bytes.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("User", owner)
-		answer := httptest.NewRecorder()
-		r.handler.ServeHTTP(answer, req)
-		c.status = answer.Code
-		if answer.Code == http.StatusOK {
+		w := httptest.NewRecorder()
+		r.handler.ServeHTTP(w, req)
+		c.status = w.Code
+		if w.Code == http.StatusOK {
 			var o struct {
 				Key     string `json:"key"`
 				GrantID string `json:"grant_id"`
 			}
-			if err := json.Unmarshal(answer.Body.Bytes(), &o); err != nil {
+			if err := json.Unmarshal(w.Body.Bytes(), &o); err != nil {
 				panic(err)
 			}
 			c.object = &presign.Object{Key: o.Key, GrantID: o.GrantID}
 		} else {
-			c.err = errors.New(answer.Body.String())
+			c.err = errors.New(w.Body.String())
 		}
 	})
 }
 
-// notify delivers a notification of an upload.
+// notify sends a notification of an upload to a replica.
 func (s *sim) notify(g *granted, r *replica) {
 	s.start("notify", "", g, r, func(ctx context.Context, c *call) {
 		c.finish(nil, r.signer.CompleteNotification(ctx, fmt.Appendf(nil, `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
@@ -539,8 +547,10 @@ func (s *sim) notify(g *granted, r *replica) {
 	})
 }
 
-// rewrite changes a published file, as the service does, in one of three ways: without the metadata of the copy, with
-// it, or the metadata alone.
+// rewrite replaces a published file as the service would, in one of three ways:
+//   - 0 changes the content and drops the metadata.
+//   - 1 changes the content and keeps the metadata.
+//   - 2 keeps the content and drops the metadata.
 func (s *sim) rewrite(g *granted, way int) {
 	published, ok := s.store.Object(s3test.DefaultBucket, g.final())
 	if !ok {
@@ -559,7 +569,7 @@ func (s *sim) rewrite(g *granted, way int) {
 	s.store.Put(s3test.DefaultBucket, g.final(), o)
 }
 
-// remove deletes a published file, as the service does.
+// remove deletes a published file as the service would.
 func (s *sim) remove(g *granted) {
 	key := g.final()
 	if _, ok := s.store.Object(s3test.DefaultBucket, key); ok {
@@ -573,7 +583,8 @@ func (s *sim) remove(g *granted) {
 	}
 }
 
-// release lets waiting request n continue, and waits until all goroutines wait.
+// release releases waiting request n and waits until all goroutines wait. It
+// reports whether a request was waiting.
 func (s *sim) release(n int, fault s3test.Fault) bool {
 	synctest.Wait()
 	s.mu.Lock()
@@ -593,8 +604,8 @@ func (s *sim) release(n int, fault s3test.Fault) bool {
 	return true
 }
 
-// finish lets waiting request n continue, and then all others of its process, until
-// none waits.
+// finish releases waiting request n and then all other requests of its process,
+// until none waits.
 func (s *sim) finish(n int) {
 	synctest.Wait()
 	s.mu.Lock()
@@ -617,12 +628,13 @@ func (s *sim) finish(n int) {
 	}
 }
 
-// order sorts the waiting requests. The caller holds the lock.
+// order sorts the waiting requests. The caller must hold the lock.
 func (s *sim) order() {
 	slices.SortStableFunc(s.waiting, func(a, b *ticket) int { return cmp.Compare(a.rank, b.rank) })
 }
 
-// drain lets all go on until every call has ended. It reports whether they end.
+// drain releases requests until every call has ended. It reports whether all calls
+// ended.
 func (s *sim) drain() bool {
 	for idle, turns := time.Duration(0), 0; turns < 20000; turns++ {
 		if s.release(0, s3test.None) {
@@ -683,7 +695,7 @@ func (s *sim) perform(p step) {
 	}
 }
 
-// performOn performs a step that concerns a grant.
+// performOn performs a step on a grant.
 func (s *sim) performOn(g *granted, p step, r *replica) {
 	switch p.verb {
 	case doSend:
@@ -714,11 +726,12 @@ func (s *sim) performOn(g *granted, p step, r *replica) {
 	case doRemove:
 		s.remove(g)
 	default:
-		panic("no such verb: " + p.verb)
+		panic("unknown verb: " + p.verb)
 	}
 }
 
-// settle ends everything, and sweeps. It returns the errors of the sweeps.
+// settle ends all calls, then sweeps. It reports whether all calls ended, and
+// returns the errors of the sweeps.
 func (s *sim) settle() (ended bool, sweeps []error) {
 	s.fail, s.pend, s.late = 0, 0, time.Since(s.began) > 23*time.Hour
 	for _, r := range s.replicas {
@@ -730,7 +743,7 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 	sweeper := s.newReplica(2, s.world.has(withInspect))
 	for _, pause := range []time.Duration{2 * time.Minute, 8 * 24 * time.Hour} {
 		time.Sleep(pause)
-		// With versions, the deletion of one upload makes an older one the current version.
+		// With versions, deleting one upload makes an older one the current version.
 		for rounds := 0; rounds == 0 || s.world.has(versions) && rounds < 10 && s.pending() > 0; rounds++ {
 			s.start("sweep", "", nil, sweeper, func(ctx context.Context, c *call) { c.finish(nil, sweeper.signer.Sweep(ctx)) })
 			c := s.calls[len(s.calls)-1]
@@ -746,7 +759,7 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 	return true, sweeps
 }
 
-// pending returns the number of uploads that are left.
+// pending returns the number of uploads in the bucket.
 func (s *sim) pending() (n int) {
 	for _, key := range s.store.Objects(s3test.DefaultBucket) {
 		if strings.HasPrefix(key, "incoming/") {
@@ -756,7 +769,7 @@ func (s *sim) pending() (n int) {
 	return n
 }
 
-// uploads returns the number of multipart uploads under way.
+// uploads returns the number of multipart uploads in progress.
 func (s *sim) uploads() int {
 	out, err := s.store.Actor("service").S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{
 		Bucket: aws.String(s3test.DefaultBucket),

@@ -18,16 +18,19 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// modelOption returns the value of an environment variable, or of its default.
+// modelOption parses an environment variable, or value if the variable is empty.
 func modelOption[T any](t *testing.T, name, value string, parse func(string) (T, error)) T {
 	parsed, err := parse(cmp.Or(os.Getenv(name), value))
 	require.NoError(t, err, name)
 	return parsed
 }
 
-// TestModel runs random programs of clients, attackers, replicas, crashes and faults, and checks the history of the
-// store against what may be visible and what hooks may be told. PRESIGN_MODEL_TIME is how long it does so, and
-// PRESIGN_MODEL_SEED the seed of the first program; those of later ones count up from it.
+// TestModel runs random programs of clients, attackers, replicas, crashes and
+// faults. It checks that the history of the store and the hook calls keep every
+// promise.
+//
+// PRESIGN_MODEL_TIME sets the duration of the test. PRESIGN_MODEL_SEED sets the
+// seed of the first program; each later program has the next seed.
 func TestModel(t *testing.T) {
 	limit := modelOption(t, "PRESIGN_MODEL_TIME", "3s", time.ParseDuration)
 	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
@@ -46,13 +49,13 @@ func TestModel(t *testing.T) {
 			return strings.HasPrefix(failure, kind+":")
 		})
 		failure, trace := run(t, small)
-		require.FailNow(t, failure, "program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\nwhat happened:\n%s",
+		require.FailNow(t, failure, "program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\ntrace:\n%s",
 			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small, trace)
 	}
 	t.Logf("%d programs, seeds %d to %d", seed-first, first, seed-1)
 }
 
-// TestModelPrograms runs programs that broke a promise once.
+// TestModelPrograms checks that modelPrograms break no promise.
 func TestModelPrograms(t *testing.T) {
 	for name, text := range modelPrograms {
 		t.Run(name, func(t *testing.T) {
@@ -65,30 +68,32 @@ func TestModelPrograms(t *testing.T) {
 	}
 }
 
-// TestModelRepeats checks that a program has one outcome, and that programs do something: they publish, they suffer from
-// faults, and some uploads are rejected.
-func TestModelRepeats(t *testing.T) {
+// TestModelIsDeterministic checks that a program has one outcome. It also checks
+// that programs publish, have faults, and upload files that are rejected.
+func TestModelIsDeterministic(t *testing.T) {
 	var all strings.Builder
 	for seed := range uint64(20) {
 		failure, trace := run(t, generate(seed))
 		require.Empty(t, failure, trace)
 		_, again := run(t, generate(seed))
-		was, is := strings.Split(trace, "\n"), strings.Split(again, "\n")
-		for i := range min(len(was), len(is)) {
-			if strings.Contains(was[i], ": shutdown of ") {
-				continue // Shutdown and the end of the last completion can run in either order.
+		before, after := strings.Split(trace, "\n"), strings.Split(again, "\n")
+		for i := range min(len(before), len(after)) {
+			if strings.Contains(before[i], ": shutdown of ") {
+				// Shutdown and the last completion can end in either order.
+				continue
 			}
-			require.Equal(t, was[i], is[i], "line %d of seed %d", i, seed)
+			require.Equal(t, before[i], after[i], "line %d of seed %d", i, seed)
 		}
-		require.Len(t, is, len(was))
+		require.Len(t, after, len(before))
 		all.WriteString(trace)
 	}
-	for _, part := range []string{"told of published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 "} {
+	for _, part := range []string{"hook received published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 "} {
 		require.Contains(t, all.String(), part)
 	}
 }
 
-// run runs a program in a bubble of its own. It returns the first promise that was broken, or "", and what happened.
+// run runs a program in its own bubble. It returns a description of the first
+// broken promise, or "", and a trace of the run.
 func run(t *testing.T, p program) (failure, trace string) {
 	synctest.Test(t, func(t *testing.T) {
 		cryptotest.SetGlobalRandom(t, p.world.seed)
@@ -105,14 +110,14 @@ func run(t *testing.T, p program) (failure, trace string) {
 	return failure, trace
 }
 
-// A checker compares a history with the promises.
+// A checker checks the history of a run against the promises.
 type checker struct {
 	*sim
 	history            s3test.History
 	published, pending []s3test.State
 }
 
-// trace describes what happened.
+// trace describes the requests, files, hook calls and calls of a run.
 func (c *checker) trace() string {
 	var b strings.Builder
 	b.WriteString(c.history.Requests.String())
@@ -123,8 +128,8 @@ func (c *checker) trace() string {
 		}
 		fmt.Fprintf(&b, "%s [steps %d-%d] by %s: %s\n", s, s.From.Step, s.Until.Step, c.actor(s.MadeBy), kind)
 	}
-	for _, e := range c.told {
-		fmt.Fprintf(&b, "told of %s %s of %s at step %d\n", e.Key, e.ETag, e.GrantID, e.step)
+	for _, e := range c.reports {
+		fmt.Fprintf(&b, "hook received %s %s of %s at step %d\n", e.Key, e.ETag, e.GrantID, e.step)
 	}
 	for _, call := range c.calls {
 		label := -1
@@ -136,7 +141,7 @@ func (c *checker) trace() string {
 	return b.String()
 }
 
-// actor returns who made a request.
+// actor returns the name of the actor that made a request.
 func (c *checker) actor(number int) string {
 	if number == 0 {
 		return "service"
@@ -146,24 +151,25 @@ func (c *checker) actor(number int) string {
 
 func (c *checker) isReplica(number int) bool { return strings.HasPrefix(c.actor(number), "replica") }
 
-// check returns the first promise that was broken, or "". Its first word names the promise.
+// check describes the first broken promise, or returns "". The first word of the
+// description names the promise.
 func (c *checker) check(ended bool, sweeps []error) string {
 	if !ended {
-		return "liveness: a call does not end"
+		return "liveness: a call did not end"
 	}
 	for _, err := range sweeps {
 		if err != nil && !c.keepsTaken() {
-			return fmt.Sprintf("sweep: it fails although the store works: %v", err)
+			return fmt.Sprintf("sweep: a sweep failed although the store worked: %v", err)
 		}
 	}
 	if c.left > 0 && !c.keepsTaken() {
-		return fmt.Sprintf("left: %d uploads are left after the sweep", c.left)
+		return fmt.Sprintf("left: %d uploads remained after the sweep", c.left)
 	}
 	if n := c.uploads(); n > 0 {
-		return fmt.Sprintf("left: %d multipart uploads are left after the sweep", n)
+		return fmt.Sprintf("left: %d multipart uploads remained after the sweep", n)
 	}
 	for _, check := range []func() string{
-		c.checkVisible, c.checkTold, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest, c.checkCalls,
+		c.checkVisible, c.checkReports, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest, c.checkCalls,
 	} {
 		if failure := check(); failure != "" {
 			return failure
@@ -172,17 +178,20 @@ func (c *checker) check(ended bool, sweeps []error) string {
 	return ""
 }
 
-// keepsTaken reports whether an upload may be left because the service has stored an object of its own under its key.
+// keepsTaken reports whether an upload may remain because the service has changed
+// or deleted the published file under the fixed key.
 func (c *checker) keepsTaken() bool { return len(c.touched) > 0 && c.touched["published/chosen.png"] }
 
-// fileOf returns the file of a state, or nil if the service has made it.
+// fileOf returns the file of a state, or nil if no client uploaded the content.
 func (c *checker) fileOf(s s3test.State) *file { return c.files[string(s.Body)] }
 
-// isVerified reports whether a state under FinalPrefix may be visible. The service may store what it likes.
+// isVerified reports whether a state under FinalPrefix may be visible. The service
+// may store any object there.
 func (c *checker) isVerified(s s3test.State) bool {
 	f := c.fileOf(s)
 	switch {
-	case c.rewrites[string(s.Body)]: // With versions, it can become the current one again.
+	case c.rewrites[string(s.Body)]:
+		// With versions, a rewritten file can become the current version again.
 		return true
 	case !c.isReplica(s.MadeBy):
 		return c.actor(s.MadeBy) == "service"
@@ -193,26 +202,27 @@ func (c *checker) isVerified(s s3test.State) bool {
 	case !f.grant.inspected:
 		return true
 	}
-	return slices.ContainsFunc(c.accepted, func(a telling) bool {
+	return slices.ContainsFunc(c.accepted, func(a hookCall) bool {
 		return a.GrantID == f.grant.id && a.body == string(s.Body) && a.step < s.From.Step
 	})
 }
 
-// mayTear reports whether an unverified copy can be visible until it is compared. That is a documented limit of stores
-// without versions that ignore the condition on the source, or for which other bytes meet it.
+// mayTear reports whether an unverified copy can be visible until it is compared.
+// This is a documented limit of stores without versions. They must ignore the
+// condition on the source of a copy, or other content must satisfy it.
 func (c *checker) mayTear() bool {
 	return !c.world.has(versions) && (c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
 }
 
-// checkVisible checks that nothing was visible that was not verified for its grant and, if the signer inspects,
-// inspected.
+// checkVisible checks that every visible file was verified for its grant and, if
+// the Signer inspects, was inspected.
 func (c *checker) checkVisible() string {
 	for _, s := range c.published {
 		if c.isVerified(s) {
 			continue
 		}
 		if s.Until.Step > c.store.Now().Step {
-			return fmt.Sprintf("visible: at the end, %v was not verified", s)
+			return fmt.Sprintf("visible: %v was not verified and is still visible", s)
 		}
 		if !c.mayTear() {
 			return fmt.Sprintf("visible: %v was not verified", s)
@@ -221,9 +231,10 @@ func (c *checker) checkVisible() string {
 	return ""
 }
 
-// checkTold checks that hooks were told only of what was verified and visible, of the grant's owner.
-func (c *checker) checkTold() string {
-	for _, e := range c.told {
+// checkReports checks that hooks received only files that were verified and
+// visible, with the owner of the grant.
+func (c *checker) checkReports() string {
+	for _, e := range c.reports {
 		var matching, now []s3test.State
 		for _, s := range c.published {
 			if s.Key != e.Key || s.ETag != e.ETag || s.VersionID != e.VersionID || s.From.Step > e.step {
@@ -238,27 +249,28 @@ func (c *checker) checkTold() string {
 			}
 		}
 		if len(matching) == 0 || len(now) > 0 && !c.isVerified(now[0]) {
-			return fmt.Sprintf("told: of %s %s of grant %s at step %d, which was not verified and visible", e.Key, e.ETag, e.GrantID, e.step)
+			return fmt.Sprintf("hook: received %s %s of grant %s at step %d, which was not verified and visible", e.Key, e.ETag, e.GrantID, e.step)
 		}
 		if e.call != nil && e.call.owner != "" && e.call.owner != e.Owner {
-			return fmt.Sprintf("owner: %s completed an upload of %s", e.call.owner, e.Owner)
+			return fmt.Sprintf("owner: %s completed an upload that belongs to %s", e.call.owner, e.Owner)
 		}
 	}
 	return ""
 }
 
-// wasTold reports whether a hook was told of a state before a step.
-func (c *checker) wasTold(s s3test.State, before int64) bool {
-	return slices.ContainsFunc(c.told, func(e telling) bool {
+// reportedState reports whether a hook received a state before a step.
+func (c *checker) reportedState(s s3test.State, before int64) bool {
+	return slices.ContainsFunc(c.reports, func(e hookCall) bool {
 		return e.Key == s.Key && e.ETag == s.ETag && e.VersionID == s.VersionID && e.step >= s.From.Step && e.step < before
 	})
 }
 
-// checkKept checks that nothing published is deleted, or replaced other than by a later grant under Replace.
+// checkKept checks that published files are never deleted, and are replaced only by
+// uploads of later grants under Replace.
 func (c *checker) checkKept() string {
 	for i, s := range c.published {
 		own := !c.isReplica(s.MadeBy)
-		if !c.isVerified(s) || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || !own && !c.wasTold(s, s.Until.Step) || c.looksTorn(s) {
+		if !c.isVerified(s) || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || !own && !c.reportedState(s, s.Until.Step) || c.looksTorn(s) {
 			continue
 		}
 		request := c.history.Requests[s.EndedBy-1]
@@ -276,22 +288,23 @@ func (c *checker) checkKept() string {
 	return ""
 }
 
-// mayReplace returns the reason why one published file must not replace another, or "".
+// mayReplace returns the reason why published file j must not replace file i, or
+// "".
 func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 	was, is := c.published[i], c.published[j]
 	before, after := c.fileOf(was), c.fileOf(is)
 	if (c.world.ignores("CopyObject") || c.world.has(noOnce)) && !c.sawBefore(was, request) {
-		return "" // The later copy wins if two are published at once.
+		return "" // If two copies are published at once, the later copy wins.
 	}
 	switch {
 	case after == nil:
-		return "which nobody has uploaded"
+		return "which no client uploaded"
 	case !c.world.has(replaces):
 		return "without Replace"
 	case was.Metadata["presign"] == "" && !after.grant.random:
-		return "" // Nobody knows which is the later one.
+		return "" // The order of the two grants is unknown.
 	case before == nil && after.grant.random:
-		return "although the service has rewritten it"
+		return "although the service had rewritten it"
 	case before == nil:
 		return ""
 	case after.grant.issued.Before(before.grant.issued):
@@ -300,12 +313,17 @@ func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 	return ""
 }
 
-// looksTorn reports whether a file that the service has rewritten, with its stamp, looks like an unverified copy: of an
-// upload that replaced the verified one just before a process copied it and ended. Such a copy is replaced or deleted.
-// That is a limit of stores that are not known to honor conditions: the file is rewritten within seconds of its
-// publication, and the grant was used again at about that time.
+// looksTorn reports whether a rewritten file with its stamp looks like an
+// unverified copy. Such a copy exists if an upload replaced the verified upload
+// just before a process copied it and ended. The next completion replaces or
+// deletes the copy.
+//
+// This is a limit of stores that are not known to honor conditions. The file must
+// be rewritten within seconds of its publication, and the grant must be used again
+// at about that time.
 func (c *checker) looksTorn(was s3test.State) bool {
-	// A completion that has read the same bytes with the stamp does not see that the stamp is gone.
+	// A completion that has read the same content with the stamp cannot detect that
+	// the stamp is gone.
 	stamped := slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		return s.Key == was.Key && s.ETag == was.ETag && s.Metadata["presign"] != "" && s.From.Step <= was.From.Step
 	})
@@ -321,7 +339,8 @@ func (c *checker) looksTorn(was s3test.State) bool {
 	})
 }
 
-// sawBefore reports whether the call that made a request had read the final key since a state appeared.
+// sawBefore reports whether the call that ended a state had read its key after the
+// state appeared.
 func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
 	made := slices.IndexFunc(c.log, func(l logged) bool { return l.step >= s.Until.Step && l.key == s.Key })
 	if made < 0 {
@@ -333,7 +352,8 @@ func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
 	})
 }
 
-// checkPending checks that an upload is not replaced by one of another grant, without Replace.
+// checkPending checks that, without Replace, an upload of one grant does not replace
+// an upload of another grant.
 func (c *checker) checkPending() string {
 	if c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload") {
 		return ""
@@ -345,14 +365,15 @@ func (c *checker) checkPending() string {
 			}
 			before, after := c.fileOf(s), c.fileOf(n)
 			if before == nil || after == nil || before.grant != after.grant {
-				return fmt.Sprintf("pending: %v was replaced by %v of another grant", s, n)
+				return fmt.Sprintf("pending: %v was replaced by %v, an upload of another grant", s, n)
 			}
 		}
 	}
 	return ""
 }
 
-// honest returns the only file that a grant's holder has uploaded, if the file is good.
+// honest returns the content of the only file uploaded with a grant, if the file is
+// valid.
 func (c *checker) honest(g *granted) (body string, ok bool) {
 	for _, s := range c.pending {
 		f := c.fileOf(s)
@@ -367,7 +388,8 @@ func (c *checker) honest(g *granted) (body string, ok bool) {
 	return body, body != ""
 }
 
-// wasOvertaken reports whether another file was published under the key of a grant before a step.
+// wasOvertaken reports whether another file was published under the final key of a
+// grant before a step.
 func (c *checker) wasOvertaken(g *granted, before int64) bool {
 	return c.touched[g.final()] || !g.random && slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		f := c.fileOf(s)
@@ -375,7 +397,8 @@ func (c *checker) wasOvertaken(g *granted, before int64) bool {
 	})
 }
 
-// checkDeleted checks that an honest upload is deleted only after it was published and a hook was told of it.
+// checkDeleted checks that an honest upload is deleted only after a hook received
+// it.
 func (c *checker) checkDeleted() string {
 	if c.late {
 		return ""
@@ -388,19 +411,20 @@ func (c *checker) checkDeleted() string {
 		if _, ok := c.honest(f.grant); !ok || c.wasOvertaken(f.grant, s.Until.Step) {
 			continue
 		}
-		if !c.toldOf(f.grant, s.Until.Step) {
-			return fmt.Sprintf("deleted: %v, before a hook was told of it", s)
+		if !c.reportedGrant(f.grant, s.Until.Step) {
+			return fmt.Sprintf("deleted: %v was deleted before a hook received it", s)
 		}
 	}
 	return ""
 }
 
-// toldOf reports whether a hook was told of a grant before a step.
-func (c *checker) toldOf(g *granted, before int64) bool {
-	return slices.ContainsFunc(c.told, func(e telling) bool { return e.GrantID == g.id && e.step < before })
+// reportedGrant reports whether a hook received an object of a grant before a step.
+func (c *checker) reportedGrant(g *granted, before int64) bool {
+	return slices.ContainsFunc(c.reports, func(e hookCall) bool { return e.GrantID == g.id && e.step < before })
 }
 
-// checkHonest checks that every honest upload is published in the end, and a hook was told of it.
+// checkHonest checks that every honest upload is published in the end, and that a
+// hook received it.
 func (c *checker) checkHonest() string {
 	now := c.store.Now().Step + 1
 	for _, g := range c.grants {
@@ -408,26 +432,27 @@ func (c *checker) checkHonest() string {
 		if !ok || c.late {
 			continue
 		}
-		if !c.toldOf(g, now) && !c.wasOvertaken(g, now) {
+		if !c.reportedGrant(g, now) && !c.wasOvertaken(g, now) {
 			if !g.random && c.mayOverwrite() {
 				continue
 			}
-			return fmt.Sprintf("honest: no hook was told of grant %d", g.label)
+			return fmt.Sprintf("honest: no hook received the upload of grant %d", g.label)
 		}
 		o, visible := c.store.Object(s3test.DefaultBucket, g.final())
 		if (!visible || string(o.Body) != body) && !c.wasOvertaken(g, now) {
-			return fmt.Sprintf("honest: the upload of grant %d is not published", g.label)
+			return fmt.Sprintf("honest: the upload of grant %d was not published", g.label)
 		}
 	}
 	return ""
 }
 
-// mayOverwrite reports whether another upload may replace one that is pending under the same key.
+// mayOverwrite reports whether another upload may replace a pending upload under the
+// same key.
 func (c *checker) mayOverwrite() bool {
 	return c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload")
 }
 
-// checkCalls checks what calls return.
+// checkCalls checks the results of calls.
 func (c *checker) checkCalls() string {
 	for _, call := range c.calls {
 		g := call.grant
@@ -436,7 +461,7 @@ func (c *checker) checkCalls() string {
 		}
 		noInspector := !call.replica.inspect && c.world.has(withInspect)
 		if call.status == http.StatusBadGateway && !call.replica.faulty {
-			return fmt.Sprintf("needless: call %d of %s returned 502 although the store works: %v", call.number, call.what, call.err)
+			return fmt.Sprintf("needless: call %d of %s returned 502 although the store worked: %v", call.number, call.what, call.err)
 		}
 		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed && !noInspector {
 			return fmt.Sprintf("needless: call %d of %s returned 500: %v", call.number, call.what, call.err)
@@ -444,10 +469,10 @@ func (c *checker) checkCalls() string {
 		if call.what != "complete" && call.what != "job" {
 			continue
 		}
-		if call.status == http.StatusOK && !slices.ContainsFunc(c.told, func(e telling) bool {
+		if call.status == http.StatusOK && !slices.ContainsFunc(c.reports, func(e hookCall) bool {
 			return e.GrantID == call.object.GrantID && e.step <= call.end && (call.owner == "" || e.Owner == call.owner)
 		}) && !c.late {
-			return fmt.Sprintf("answer: call %d returned an object of which no hook was told", call.number)
+			return fmt.Sprintf("result: call %d returned an object that no hook received", call.number)
 		}
 		if call.owner != "" && call.owner != g.owner || c.late || !g.random {
 			continue
@@ -459,7 +484,7 @@ func (c *checker) checkCalls() string {
 		if _, ok := c.honest(g); ok && reached && !c.wasOvertaken(g, 0) {
 			switch call.status {
 			case http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusGone:
-				return fmt.Sprintf("answer: call %d returned %d for an honest upload: %v", call.number, call.status, call.err)
+				return fmt.Sprintf("result: call %d returned %d for an honest upload: %v", call.number, call.status, call.err)
 			}
 		}
 	}
