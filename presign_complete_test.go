@@ -30,10 +30,10 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// png is as much of a picture as its first bytes.
+// png starts like a PNG picture, which is enough to detect its type.
 var png = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
 
-// final is a policy that publishes.
+// final returns a policy with FinalPrefix.
 func final() presign.Policy {
 	return presign.Policy{
 		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/*", "text/*"}, MaxSize: 1 << 20,
@@ -41,20 +41,21 @@ func final() presign.Policy {
 	}
 }
 
-// direct is the same without publishing.
+// direct returns the same policy without FinalPrefix.
 func direct() presign.Policy {
 	p := final()
 	p.FinalPrefix = ""
 	return p
 }
 
-// shop is a Signer with the store behind it.
+// A shop is a Signer with its store and log.
 type shop struct {
 	*presign.Signer
 	store *s3test.Server
 	log   *bytes.Buffer
 }
 
+// open returns a shop for a store.
 func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
 	t.Helper()
 	store.AddCredentials(session)
@@ -67,7 +68,8 @@ func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...pre
 	return shop{signer, store, log}
 }
 
-// upload uploads a file, honestly unless cheat says otherwise, and returns the key.
+// upload uploads a file and returns the grant. If cheat is not nil, it changes
+// the request.
 func (s shop) upload(t *testing.T, u presign.Upload, form bool, body []byte, cheat func(*conformance.Attempt)) *presign.Grant {
 	t.Helper()
 	if !form {
@@ -83,18 +85,20 @@ func (s shop) upload(t *testing.T, u presign.Upload, form bool, body []byte, che
 	return grant
 }
 
+// send uploads a file with a grant. If cheat is not nil, it changes the
+// request.
 func (s shop) send(t *testing.T, grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) {
 	t.Helper()
 	attempt := conformance.New(grant, "file", body)
 	if cheat != nil {
 		cheat(attempt)
 	}
-	answer, err := attempt.Send(s.store.HTTPClient())
+	response, err := attempt.Send(s.store.HTTPClient())
 	require.NoError(t, err)
-	require.True(t, answer.Accepted(), "%v", answer)
+	require.True(t, response.Accepted(), "%v", response)
 }
 
-// put stores an object past all grants.
+// put stores an object without a grant.
 func (s shop) put(t *testing.T, key, body string, change func(*s3.PutObjectInput)) {
 	t.Helper()
 	input := &s3.PutObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key, Body: strings.NewReader(body)}
@@ -117,7 +121,7 @@ func TestComplete(t *testing.T) {
 				s := open(t, s3test.New(), policy)
 				sum := sha256sum(png)
 				grant := s.upload(t, presign.Upload{Filename: "日本 1.png", Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice"}, form, png, nil)
-				for range 3 { // as often as it is called
+				for range 3 {
 					object, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 					require.NoError(t, err)
 					key := grant.Key
@@ -132,7 +136,7 @@ func TestComplete(t *testing.T) {
 						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: grant.GrantID, Granted: object.Granted,
 					}, *object)
 					require.WithinDuration(t, grant.Expires.Add(-15*time.Minute), object.Granted, time.Second)
-					require.Equal(t, []string{key}, s.keys(), "the upload is gone")
+					require.Equal(t, []string{key}, s.keys(), "the upload must be deleted")
 					require.Equal(t, png, stored.Body)
 					require.Equal(t, "image/png", stored.Header.Get("Content-Type"))
 					require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
@@ -143,11 +147,14 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestCompleteRestoresLongNames checks that a name of which the stamp holds a digest comes back whole, also from a copy and
-// beside as much metadata as is allowed. A store that loses Content-Disposition leaves the end of the key, and
-// another name in the header is a violation.
+// TestCompleteRestoresLongNames checks that Complete returns the whole name
+// even if the stamp holds only a digest of the name. It checks uploads and
+// copies with much metadata.
+//
+// If the store loses Content-Disposition, Complete returns the end of the key.
+// If the header contains another name, Complete rejects the upload.
 func TestCompleteRestoresLongNames(t *testing.T) {
-	name := strings.Repeat("\u6f22", 251) + ".png" // 757 bytes, 255 units
+	name := strings.Repeat("\u6f22", 251) + ".png" // 757 bytes, 255 UTF-16 code units
 	for _, form := range []bool{false, true} {
 		for _, policy := range []presign.Policy{direct(), final()} {
 			policy.Metadata = []string{"note"}
@@ -187,9 +194,10 @@ func TestCompleteRestoresLongNames(t *testing.T) {
 	}
 }
 
-// TestCompleteIsNotFound checks that Complete returns ErrNotUploaded for a missing
-// object and for an object without a grant for its key.
-func TestCompleteIsNotFound(t *testing.T) {
+// TestCompleteReturnsErrNotUploaded checks that Complete returns ErrNotUploaded
+// for a missing object, an object without a valid stamp, and an object whose
+// stamp has another key.
+func TestCompleteReturnsErrNotUploaded(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, direct())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
@@ -211,9 +219,9 @@ func TestCompleteIsNotFound(t *testing.T) {
 		_, err := s.CompleteForAnyOwner(context.Background(), key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, "%q", key)
 	}
-	require.Len(t, s.keys(), 5, "nothing that is not ours was deleted")
+	require.Len(t, s.keys(), 5, "objects without a grant must not be deleted")
 
-	// The same object, seen by a Signer of another secret, policy or bucket.
+	// Signers with another secret or policy do not accept the same object.
 	for name, other := range map[string]shop{
 		"secret": open(t, store, direct(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
 		"final":  open(t, store, final()),
@@ -230,8 +238,8 @@ func TestCompleteIsNotFound(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestRotation checks that uploads complete during each step of a rotation:
-// (old), (old, new), (new, old), (new).
+// TestRotation checks that uploads complete while secrets rotate through (old),
+// (old, new), (new, old) and (new). A stamp opens if its secret is in the list.
 func TestRotation(t *testing.T) {
 	store := s3test.New()
 	older, newer := secret, bytes.Repeat([]byte("fedcba9876543210"), 2)
@@ -254,7 +262,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestMutatedStamps checks that no change of a stamp leaves it valid.
+// TestMutatedStamps checks that Complete rejects every changed stamp.
 func TestMutatedStamps(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, direct())
@@ -300,8 +308,8 @@ func TestMutatedStamps(t *testing.T) {
 	}
 }
 
-// TestCompleteRejectsMismatchedContent checks that active content that is declared as an
-// image is granted, stored and rejected.
+// TestCompleteRejectsMismatchedContent checks that Complete rejects and deletes
+// active content that the client declared as an image.
 func TestCompleteRejectsMismatchedContent(t *testing.T) {
 	utf16le := func(s string) string {
 		b := []byte{0xff, 0xfe}
@@ -324,12 +332,12 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 			found := violations(t, err)
 			require.Len(t, found, 1)
 			require.Contains(t, found[0], `type contradicts_content must match the content, got "image/png" for a file that looks like `+detected)
-			require.Empty(t, s.keys(), "what was refused is deleted")
+			require.Empty(t, s.keys(), "a rejected upload must be deleted")
 			_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 		}
 	}
-	// For text it is text, whatever it says.
+	// Content of a text type may look like HTML.
 	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"}, {"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
 		s := open(t, s3test.New(), final())
 		grant := s.upload(t, presign.Upload{Filename: file.name}, false, []byte(file.body), nil)
@@ -338,9 +346,10 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 	}
 }
 
-// TestCompleteRejectsUngrantedProperties checks what a client can add because
-// its absence cannot be signed, or because a store does not enforce the grant.
-// A published copy drops harmless headers.
+// TestCompleteRejectsUngrantedProperties checks that Complete rejects
+// properties that the grant does not contain. A client can add headers because
+// a signature cannot exclude them, and some stores do not enforce the grant. A
+// published copy drops harmless headers, so Complete accepts them.
 func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 	other := bytes.Clone(png)
 	other[len(other)-1] = 1
@@ -420,8 +429,8 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 	}
 }
 
-// TestBrowserHeadersAreAccepted checks that headers that browsers add themselves are
-// accepted, and that a copy does not have them.
+// TestBrowserHeadersAreAccepted checks that Complete accepts the Cache-Control
+// headers that browsers add, and that a copy does not contain them.
 func TestBrowserHeadersAreAccepted(t *testing.T) {
 	for _, value := range []string{"max-age=0", "no-cache"} {
 		policy := final()
@@ -444,8 +453,8 @@ func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	require.Equal(t, []string{`content-encoding contradicts_grant must be "" as granted, got "gzip"`}, violations(t, err))
 }
 
-// TestClocks checks that the lifetime of a grant and the time to complete are
-// independent.
+// TestClocks checks that an upload can be completed for 24 hours after its
+// grant has expired.
 func TestClocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), direct())
@@ -475,12 +484,12 @@ func TestReplay(t *testing.T) {
 		require.EqualExportedValues(t, *first, *again)
 		stored, _ := s.store.Object(s3test.DefaultBucket, first.Key)
 		require.Equal(t, png, stored.Body)
-		require.Equal(t, []string{first.Key}, s.keys(), "nor does the replay stay")
+		require.Equal(t, []string{first.Key}, s.keys(), "the replay must be deleted")
 	}
 }
 
-// TestFixedKeys checks that an upload under a key that the service chose replaces
-// a published object only if the policy permits it.
+// TestFixedKeys checks that an upload under a key that the service chose
+// replaces a published object only with Replace.
 func TestFixedKeys(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		policy := final()
@@ -513,8 +522,9 @@ func TestFixedKeys(t *testing.T) {
 	}
 }
 
-// TestSignersWithOneFinalPrefix checks what SECURITY says of two Signers that publish
-// under one prefix: with Replace, one replaces the other's object under a fixed key.
+// TestSignersWithOneFinalPrefix checks that two Signers with one FinalPrefix
+// replace each other's objects under a fixed key only with Replace. SECURITY.md
+// describes this.
 func TestSignersWithOneFinalPrefix(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		store, other := s3test.New(), append(bytes.Clone(png), 1)
@@ -539,9 +549,9 @@ func TestSignersWithOneFinalPrefix(t *testing.T) {
 	}
 }
 
-// TestOtherPolicy checks that another Signer with the same prefixes completes
-// only uploads that its own Policy allows, and replaces only objects that the
-// grant may replace.
+// TestOtherPolicy checks that a Signer with the same prefixes but another
+// Policy completes only uploads that its own Policy allows. It replaces an
+// object only if the grant allows it.
 func TestOtherPolicy(t *testing.T) {
 	store := s3test.New()
 	pictures := final()
@@ -561,7 +571,7 @@ func TestOtherPolicy(t *testing.T) {
 		field, code         string
 	}{
 		"type": {pages, pictures, "a.html", html, "type", "not_allowed"}, "size": {pictures, small, "a.png", png, "size", "too_large"},
-		"least size": {pictures, large, "a.png", png, "size", "too_small"}, "checksum": {pictures, checked, "a.png", png, "checksum", "required"},
+		"minimum size": {pictures, large, "a.png", png, "size", "too_small"}, "checksum": {pictures, checked, "a.png", png, "checksum", "required"},
 	} {
 		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file}, false, c.body, nil)
 		_, err := open(t, store, c.completing).CompleteForAnyOwner(context.Background(), grant.Key)
@@ -582,8 +592,8 @@ func TestOtherPolicy(t *testing.T) {
 	require.Equal(t, png, stored.Body)
 }
 
-// TestOlderGrant checks that a form that was granted earlier does not replace
-// an object of a later grant under Replace.
+// TestOlderGrant checks that, under Replace, an upload with an earlier grant
+// does not replace the object of a later grant.
 func TestOlderGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := final()
@@ -605,8 +615,9 @@ func TestOlderGrant(t *testing.T) {
 	})
 }
 
-// TestTornCopy checks that the next completion finds a wrong copy, which a
-// store without conditions made of a replaced upload before the process ended.
+// TestTornCopy checks that the next completion finds and deletes an unverified
+// copy. A store without conditions makes such a copy if a client replaces the
+// upload before the copy and the process ends after it.
 func TestTornCopy(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final())
@@ -626,15 +637,15 @@ func TestTornCopy(t *testing.T) {
 	})
 	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.Error(t, err)
-	require.Contains(t, s.keys(), finalKey(grant.Key), "the copy is there")
+	require.Contains(t, s.keys(), finalKey(grant.Key), "the copy must exist")
 	store.Fail(nil)
 	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.Contains(t, violations(t, err)[0], "type contradicts_content must match the content")
 	require.Empty(t, s.keys())
 }
 
-// TestForeignObject checks that another object under the key of a published
-// upload has no effect.
+// TestForeignObject checks that an object without a grant under the key of a
+// published upload has no effect.
 func TestForeignObject(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
@@ -644,11 +655,11 @@ func TestForeignObject(t *testing.T) {
 	again, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 	require.EqualExportedValues(t, *first, *again)
-	require.Len(t, s.keys(), 2, "what is not ours stays")
+	require.Len(t, s.keys(), 2, "an object without a grant must remain")
 }
 
-// TestDeniedDelete checks that a published upload that cannot be deleted is
-// left to a lifecycle rule, and that a rejected one causes an error.
+// TestDeniedDelete checks that Complete succeeds if it cannot delete a
+// published upload, but returns an error if it cannot delete a rejected upload.
 func TestDeniedDelete(t *testing.T) {
 	store := s3test.New()
 	hooked := 0
@@ -678,7 +689,7 @@ func TestDeniedDelete(t *testing.T) {
 	_, err = s.Complete(t.Context(), "alice", grant.Key)
 	require.ErrorContains(t, told(t, err), "presign: the store failed")
 	require.Empty(t, presign.Violations(err))
-	require.False(t, errors.As(err, new(*presign.RejectedError)), "the upload still exists")
+	require.False(t, errors.As(err, new(*presign.RejectedError)), "the upload must still exist")
 	store.Fail(nil)
 	_, err = s.Complete(t.Context(), "alice", grant.Key)
 	var rejected *presign.RejectedError
@@ -689,8 +700,9 @@ func TestDeniedDelete(t *testing.T) {
 	require.Equal(t, 1, hooked)
 }
 
-// TestOtherOwnersThroughDirectCalls checks that a service without the Handler
-// keeps users apart, with the same requests as for a key that does not exist.
+// TestOtherOwnersThroughDirectCalls checks that direct calls return
+// ErrNotUploaded or ErrInvalidID for uploads of other owners, and only read
+// from the store.
 func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 	for _, policy := range []presign.Policy{inParts(), direct()} {
 		s := open(t, s3test.New(), policy)
@@ -729,7 +741,7 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 		}
 		_, err = s.ResumeMultipart("", m.ID)
 		require.ErrorContains(t, told(t, err), "presign: the owner must not be empty")
-		require.Empty(t, operations, "no request was made")
+		require.Empty(t, operations, "the calls must make no request")
 		s.store.Fail(nil)
 		require.Equal(t, before, s.keys())
 		require.Equal(t, under, s.uploads(t))
@@ -740,9 +752,9 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 	}
 }
 
-// TestClientGone checks that a verified file is published and passed to the
-// hook even if the client has left.
-func TestClientGone(t *testing.T) {
+// TestCompletionContinuesAfterClientDisconnects checks that a verified file is
+// published and passed to the hook even if the client has disconnected.
+func TestCompletionContinuesAfterClientDisconnects(t *testing.T) {
 	store := s3test.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	hooked := 0
@@ -765,8 +777,8 @@ func TestClientGone(t *testing.T) {
 	require.Equal(t, []string{finalKey(grant.Key)}, s.keys())
 }
 
-// TestEncodedContent checks that the bytes are not compared with the type if
-// the policy sets an encoding.
+// TestEncodedContent checks that Complete does not compare the content with the
+// type if the policy sets Content-Encoding.
 func TestEncodedContent(t *testing.T) {
 	policy := final()
 	policy.Types, policy.Headers = []string{"text/css"}, map[string]string{"Content-Encoding": "gzip"}
@@ -776,8 +788,8 @@ func TestEncodedContent(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestStatuses checks that an expired upload has status 410 and a changed
-// object 409.
+// TestStatuses checks that completing an expired upload returns status 410, a
+// changed upload 409, and another owner's upload 404.
 func TestStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()
@@ -800,7 +812,7 @@ func TestStatuses(t *testing.T) {
 		p := requireProblem(t, do(grant.Key), 409)
 		require.NotContains(t, p.Message, "replaced")
 		require.Contains(t, s.log.String(), "the upload was replaced while it was copied")
-		require.Empty(t, store.Objects(s3test.DefaultBucket)[1:], "only the upload is there")
+		require.Empty(t, store.Objects(s3test.DefaultBucket)[1:], "only the upload must exist")
 		store.Fail(nil)
 		requireProblem(t, func() *httptest.ResponseRecorder {
 			w := serve(t, handler, completeRequest("ALICE", `{"key": "`+grant.Key+`"}`))
@@ -811,7 +823,8 @@ func TestStatuses(t *testing.T) {
 	})
 }
 
-// TestSignerWarnsOfRandomSecret checks that the warning is logged once.
+// TestSignerWarnsOfRandomSecret checks that a Signer without WithSecret logs
+// one warning.
 func TestSignerWarnsOfRandomSecret(t *testing.T) {
 	var log bytes.Buffer
 	_, err := presign.NewHandler(newSigner(t, images(), presign.WithLogger(newLog(t, &log))), user)
@@ -819,8 +832,9 @@ func TestSignerWarnsOfRandomSecret(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "WithSecret"))
 }
 
-// TestSealIsBound to where the object is: the same key in another bucket, or at another endpoint, is another object.
-func TestSealIsBound(t *testing.T) {
+// TestStampIsBoundToLocation checks that a stamp opens only for its bucket,
+// endpoint and prefixes.
+func TestStampIsBoundToLocation(t *testing.T) {
 	store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
 	s := open(t, store, direct())
 	grant := s.upload(t, presign.Upload{Key: "incoming/a/", Filename: "a.png"}, false, png, nil)
@@ -849,8 +863,8 @@ func TestSealIsBound(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestReplicas checks that two replicas that complete at once publish once, and
-// both succeed.
+// TestReplicas checks that concurrent completions by two replicas all succeed
+// and return the same object.
 func TestReplicas(t *testing.T) {
 	for range 20 {
 		store := s3test.New()
@@ -862,7 +876,8 @@ func TestReplicas(t *testing.T) {
 			s := []shop{one, two}[i%2]
 			wg.Go(func() {
 				var err error
-				// One that looks while the other publishes and deletes may find that it changed.
+				// A completion can return ErrChanged if another replica
+				// publishes and deletes the upload meanwhile.
 				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
 					objects[i], err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 				}
@@ -906,8 +921,8 @@ func TestFinalPrefixRejected(t *testing.T) {
 	require.Contains(t, violations(t, err)[0], "filename too_large must make a key of at most 1024 bytes, got ")
 }
 
-// TestMetadataLeavesRoomForStamp checks that metadata and stamp together are at
-// most as large as S3 accepts.
+// TestMetadataLeavesRoomForStamp checks that the metadata and the stamp
+// together do not exceed the limit of S3.
 func TestMetadataLeavesRoomForStamp(t *testing.T) {
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"a"} }))
 	for size := 1500; size < 2048; size++ {
@@ -919,28 +934,28 @@ func TestMetadataLeavesRoomForStamp(t *testing.T) {
 		}
 		require.LessOrEqual(t, len("a")+size+len("presign")+len(grant.Headers["x-amz-meta-presign"]), 2048)
 	}
-	t.Fatal("never refused")
+	t.Fatal("Put must reject metadata that leaves no room for the stamp")
 }
 
-// TestWithStore checks that one client only signs and the other makes all
-// requests.
+// TestWithStore checks that the client of NewSigner only signs, and the client
+// of WithStore makes all requests.
 func TestWithStore(t *testing.T) {
 	store := s3test.New()
-	deaf := newClient(func(o *s3.Options) {
+	signing := newClient(func(o *s3.Options) {
 		*o = store.S3().Options()
 		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("the signing client made a request")
 		})
 		o.RetryMaxAttempts = 1
 	})
-	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3()))
+	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3()))
 	require.NoError(t, err)
 	s := shop{signer, store, new(bytes.Buffer)}
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 
-	without, err := presign.NewSigner(deaf, s3test.DefaultBucket, final(), presign.WithSecret(secret))
+	without, err := presign.NewSigner(signing, s3test.DefaultBucket, final(), presign.WithSecret(secret))
 	require.NoError(t, err)
 	_, err = without.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.ErrorContains(t, err, "presign: the store failed")
@@ -957,8 +972,8 @@ func completeRequest(owner, body string) *http.Request {
 	return r
 }
 
-// TestHandlerCompletes checks that the Handler completes uploads for their
-// owner only, and calls the hooks each time.
+// TestHandlerCompletes checks that the Handler completes an upload only for its
+// owner, calls the hook for each completion, and returns errors of the hook.
 func TestHandlerCompletes(t *testing.T) {
 	store := s3test.New()
 	var seen []presign.Object
@@ -983,7 +998,7 @@ func TestHandlerCompletes(t *testing.T) {
 
 	requireProblem(t, do(completeRequest("bob", body)), 404)
 	require.Empty(t, seen)
-	require.Equal(t, []string{grant.Key}, s.keys(), "bob moved nothing")
+	require.Equal(t, []string{grant.Key}, s.keys(), "the request of bob must not move the upload")
 
 	hookErr = errors.New("the database at 10.0.0.1 is down")
 	p := requireProblem(t, do(completeRequest("alice", body)), 500)
@@ -1020,12 +1035,12 @@ func TestHandlerCompletes(t *testing.T) {
 	requireProblem(t, do(r), 405)
 }
 
-// TestHandlerCompletionFails checks that each failure has its status, and that
-// the hook is not called.
+// TestHandlerCompletionFails checks the status of a rejected upload and of an
+// unreachable store, and that the hook is not called.
 func TestHandlerCompletionFails(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-		t.Error("the hook was called")
+		t.Error("the hook must not be called")
 		return nil
 	}))
 	handler, err := presign.NewHandler(s.Signer, user)
@@ -1059,9 +1074,8 @@ func sha256sum(b []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// TestCompleteSurvivesFaults checks that calling Complete again is enough after
-// a fault of any request, before or after it took effect, or after the end of
-// the process.
+// TestCompleteSurvivesFaults checks that a second call of Complete succeeds
+// after any request has failed, before or after the request took effect.
 func TestCompleteSurvivesFaults(t *testing.T) {
 	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
 		for failing := 0; ; failing++ {
@@ -1078,7 +1092,7 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 			failed := hit()
 			if failed == "" {
 				require.NoError(t, err)
-				require.Equal(t, 5, failing, "a completion makes as many requests")
+				require.Equal(t, 5, failing, "a completion must make five requests")
 				break
 			}
 			if err != nil {
@@ -1095,13 +1109,13 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 	}
 }
 
-// TestCollidingETag replaces an upload, between its verification and its copy, by
-// active content with the same ETag, by which every condition holds. MD5s can be
-// made to collide.
+// TestCollidingETag checks that a copy of active content is deleted even if the
+// content has the ETag of the verified upload, so that every condition holds. A
+// client can do this because MD5 collisions can be computed.
 func TestCollidingETag(t *testing.T) {
 	store := s3test.New(s3test.WithHistory(), s3test.WithQuirks(s3test.SizeETags, s3test.NoChecksums))
 	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-		t.Error("the hook was called")
+		t.Error("the hook must not be called")
 		return nil
 	}))
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
@@ -1118,7 +1132,7 @@ func TestCollidingETag(t *testing.T) {
 	copied := store.History().Visible("published/")
 	require.Len(t, copied, 1)
 	after := store.History().Requests.After(copied[0].MadeBy).Of("GetObject", "HeadObject", "DeleteObject")
-	require.Equal(t, []string{"GetObject", "DeleteObject"}, []string{after[0].Operation, after[1].Operation}, "the copy is deleted at once")
+	require.Equal(t, []string{"GetObject", "DeleteObject"}, []string{after[0].Operation, after[1].Operation}, "the copy must be deleted after one read")
 	require.Equal(t, copied[0].EndedBy, after[1].Number)
 }
 
@@ -1128,8 +1142,8 @@ func firstViolation(err error) *presign.Violation {
 	return v
 }
 
-// TestStoreHangs checks that a hanging store takes ten seconds or the time of
-// the caller's context.
+// TestStoreHangs checks that a completion at a hanging store ends after ten
+// seconds, or earlier if the caller's context ends.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()

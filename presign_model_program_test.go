@@ -11,8 +11,8 @@ import (
 )
 
 // A program describes one run of the model: a world and the steps to perform.
-// Every list of steps is a valid program, so removing steps can shrink a failing
-// program.
+// Every list of steps is a valid program, so removing steps can shrink a
+// failing program.
 type program struct {
 	world world
 	steps []step
@@ -65,8 +65,8 @@ func (w world) options() []s3test.Option {
 	return opts
 }
 
-// A step starts a call, releases a request, or lets time pass. The meaning of a,
-// b and c depends on the verb.
+// A step starts a call, releases a request, or lets time pass. The meaning of
+// a, b and c depends on the verb.
 type step struct {
 	verb    string
 	a, b, c int
@@ -74,16 +74,16 @@ type step struct {
 
 // The verbs.
 const (
-	// Replica a signs a PUT as grant a, for owner b. If c is 0 the key is random,
-	// otherwise it is a fixed key.
+	// Replica a signs a PUT as grant a, for owner b. If c is 0 the key is
+	// random, otherwise it is a fixed key.
 	doPut   = "put"
 	doPost  = "post"  // the same for a form
 	doStart = "start" // the same for a multipart upload
 
 	doSend = "send" // a client uploads a file of kind b with grant a
 
-	// A client asks replica c to complete grant a: the owner if b is 0, otherwise
-	// owner b-1.
+	// A client asks replica c to complete grant a: the owner if b is 0,
+	// otherwise owner b-1.
 	doComplete = "complete"
 	doJob      = "job"     // replica c completes grant a for the service
 	doNotify   = "notify"  // replica c receives a notification for grant a
@@ -103,8 +103,8 @@ const (
 	doWait = "wait" // pauses[a] elapses
 	doRun  = "run"  // waiting request a takes effect, or has stepFaults[b]
 
-	// The process of waiting request a continues alone, until none of its requests
-	// waits.
+	// The process of waiting request a continues alone, until none of its
+	// requests waits.
 	doFinish = "finish"
 	doDrain  = "drain" // all requests take effect, until none waits
 )

@@ -50,9 +50,9 @@ var (
 	}
 )
 
-// A sim runs a program in a synctest bubble. Each request and each hook call waits
-// until a step releases it. Nothing else continues until all goroutines wait again,
-// so a program has one outcome.
+// A sim runs a program in a synctest bubble. Each request and each hook call
+// waits until a step releases it. Nothing else continues until all goroutines
+// wait again, so a program has one outcome.
 type sim struct {
 	world world
 	began time.Time
@@ -251,15 +251,15 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var errDown = errors.New("the process has ended")
 
-// wait waits until a step releases the caller, and returns the fault that the step
-// injects.
+// wait waits until a step releases the caller, and returns the fault that the
+// step injects.
 func (s *sim) wait(ctx context.Context, r *replica, what string) (s3test.Fault, error) {
 	number := -1
 	if c := callOf(ctx); c != nil {
 		number = c.number
 	}
-	// The number comes last: if several calls wait for one completion, any of them
-	// might make its last request.
+	// The number comes last: if several calls wait for one completion, any of
+	// them might make its last request.
 	process := "client"
 	if r != nil {
 		process = r.name
@@ -313,8 +313,8 @@ func (s *sim) crash(r *replica) {
 }
 
 // rotate replaces a process with one that has the next list of secrets. It does
-// nothing if another process has an older list. Therefore every process can open
-// the stamps of all others.
+// nothing if another process has an older list. Therefore every process can
+// open the stamps of all others.
 func (s *sim) rotate(i int) {
 	r := s.replicas[i]
 	for _, other := range s.replicas {
@@ -326,8 +326,8 @@ func (s *sim) rotate(i int) {
 	s.replicas[i] = s.newReplica(r.secrets+1, r.inspect)
 }
 
-// hook waits until a step releases a hook call. It reports whether the hook takes
-// effect, and returns its error.
+// hook waits until a step releases a hook call. It reports whether the hook
+// takes effect, and returns its error.
 func (s *sim) hook(ctx context.Context, r *replica, what string) (called bool, err error) {
 	fault, err := s.wait(ctx, r, what)
 	switch {
@@ -633,8 +633,8 @@ func (s *sim) order() {
 	slices.SortStableFunc(s.waiting, func(a, b *ticket) int { return cmp.Compare(a.rank, b.rank) })
 }
 
-// drain releases requests until every call has ended. It reports whether all calls
-// ended.
+// drain releases requests until every call has ended. It reports whether all
+// calls ended.
 func (s *sim) drain() bool {
 	for idle, turns := time.Duration(0), 0; turns < 20000; turns++ {
 		if s.release(0, s3test.None) {
@@ -743,7 +743,8 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 	sweeper := s.newReplica(2, s.world.has(withInspect))
 	for _, pause := range []time.Duration{2 * time.Minute, 8 * 24 * time.Hour} {
 		time.Sleep(pause)
-		// With versions, deleting one upload makes an older one the current version.
+		// With versions, deleting one upload makes an older one the current
+		// version.
 		for rounds := 0; rounds == 0 || s.world.has(versions) && rounds < 10 && s.pending() > 0; rounds++ {
 			s.start("sweep", "", nil, sweeper, func(ctx context.Context, c *call) { c.finish(nil, sweeper.signer.Sweep(ctx)) })
 			c := s.calls[len(s.calls)-1]

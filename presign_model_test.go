@@ -18,7 +18,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// modelOption parses an environment variable, or value if the variable is empty.
+// modelOption parses an environment variable, or value if the variable is
+// empty.
 func modelOption[T any](t *testing.T, name, value string, parse func(string) (T, error)) T {
 	parsed, err := parse(cmp.Or(os.Getenv(name), value))
 	require.NoError(t, err, name)
@@ -68,8 +69,9 @@ func TestModelPrograms(t *testing.T) {
 	}
 }
 
-// TestModelIsDeterministic checks that a program has one outcome. It also checks
-// that programs publish, have faults, and upload files that are rejected.
+// TestModelIsDeterministic checks that a program has one outcome. It also
+// checks that programs publish, have faults, and upload files that are
+// rejected.
 func TestModelIsDeterministic(t *testing.T) {
 	var all strings.Builder
 	for seed := range uint64(20) {
@@ -151,8 +153,8 @@ func (c *checker) actor(number int) string {
 
 func (c *checker) isReplica(number int) bool { return strings.HasPrefix(c.actor(number), "replica") }
 
-// check describes the first broken promise, or returns "". The first word of the
-// description names the promise.
+// check describes the first broken promise, or returns "". The first word of
+// the description names the promise.
 func (c *checker) check(ended bool, sweeps []error) string {
 	if !ended {
 		return "liveness: a call did not end"
@@ -178,15 +180,15 @@ func (c *checker) check(ended bool, sweeps []error) string {
 	return ""
 }
 
-// keepsTaken reports whether an upload may remain because the service has changed
-// or deleted the published file under the fixed key.
+// keepsTaken reports whether an upload may remain because the service has
+// changed or deleted the published file under the fixed key.
 func (c *checker) keepsTaken() bool { return len(c.touched) > 0 && c.touched["published/chosen.png"] }
 
 // fileOf returns the file of a state, or nil if no client uploaded the content.
 func (c *checker) fileOf(s s3test.State) *file { return c.files[string(s.Body)] }
 
-// isVerified reports whether a state under FinalPrefix may be visible. The service
-// may store any object there.
+// isVerified reports whether a state under FinalPrefix may be visible. The
+// service may store any object there.
 func (c *checker) isVerified(s s3test.State) bool {
 	f := c.fileOf(s)
 	switch {
@@ -207,15 +209,16 @@ func (c *checker) isVerified(s s3test.State) bool {
 	})
 }
 
-// mayTear reports whether an unverified copy can be visible until it is compared.
-// This is a documented limit of stores without versions. They must ignore the
-// condition on the source of a copy, or other content must satisfy it.
+// mayTear reports whether an unverified copy can be visible until it is
+// compared. This is a documented limit of stores without versions. They must
+// ignore the condition on the source of a copy, or other content must satisfy
+// it.
 func (c *checker) mayTear() bool {
 	return !c.world.has(versions) && (c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
 }
 
-// checkVisible checks that every visible file was verified for its grant and, if
-// the Signer inspects, was inspected.
+// checkVisible checks that every visible file was verified for its grant and,
+// if the Signer inspects, was inspected.
 func (c *checker) checkVisible() string {
 	for _, s := range c.published {
 		if c.isVerified(s) {
@@ -265,8 +268,8 @@ func (c *checker) reportedState(s s3test.State, before int64) bool {
 	})
 }
 
-// checkKept checks that published files are never deleted, and are replaced only by
-// uploads of later grants under Replace.
+// checkKept checks that published files are never deleted, and are replaced
+// only by uploads of later grants under Replace.
 func (c *checker) checkKept() string {
 	for i, s := range c.published {
 		own := !c.isReplica(s.MadeBy)
@@ -288,8 +291,8 @@ func (c *checker) checkKept() string {
 	return ""
 }
 
-// mayReplace returns the reason why published file j must not replace file i, or
-// "".
+// mayReplace returns the reason why published file j must not replace file i,
+// or "".
 func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 	was, is := c.published[i], c.published[j]
 	before, after := c.fileOf(was), c.fileOf(is)
@@ -318,12 +321,12 @@ func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 // just before a process copied it and ended. The next completion replaces or
 // deletes the copy.
 //
-// This is a limit of stores that are not known to honor conditions. The file must
-// be rewritten within seconds of its publication, and the grant must be used again
-// at about that time.
+// This is a limit of stores that are not known to honor conditions. The file
+// must be rewritten within seconds of its publication, and the grant must be
+// used again at about that time.
 func (c *checker) looksTorn(was s3test.State) bool {
-	// A completion that has read the same content with the stamp cannot detect that
-	// the stamp is gone.
+	// A completion that has read the same content with the stamp cannot detect
+	// that the stamp is gone.
 	stamped := slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		return s.Key == was.Key && s.ETag == was.ETag && s.Metadata["presign"] != "" && s.From.Step <= was.From.Step
 	})
@@ -339,8 +342,8 @@ func (c *checker) looksTorn(was s3test.State) bool {
 	})
 }
 
-// sawBefore reports whether the call that ended a state had read its key after the
-// state appeared.
+// sawBefore reports whether the call that ended a state had read its key after
+// the state appeared.
 func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
 	made := slices.IndexFunc(c.log, func(l logged) bool { return l.step >= s.Until.Step && l.key == s.Key })
 	if made < 0 {
@@ -352,8 +355,8 @@ func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
 	})
 }
 
-// checkPending checks that, without Replace, an upload of one grant does not replace
-// an upload of another grant.
+// checkPending checks that, without Replace, an upload of one grant does not
+// replace an upload of another grant.
 func (c *checker) checkPending() string {
 	if c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload") {
 		return ""
@@ -372,8 +375,8 @@ func (c *checker) checkPending() string {
 	return ""
 }
 
-// honest returns the content of the only file uploaded with a grant, if the file is
-// valid.
+// honest returns the content of the only file uploaded with a grant, if the
+// file is valid.
 func (c *checker) honest(g *granted) (body string, ok bool) {
 	for _, s := range c.pending {
 		f := c.fileOf(s)
@@ -388,8 +391,8 @@ func (c *checker) honest(g *granted) (body string, ok bool) {
 	return body, body != ""
 }
 
-// wasOvertaken reports whether another file was published under the final key of a
-// grant before a step.
+// wasOvertaken reports whether another file was published under the final key
+// of a grant before a step.
 func (c *checker) wasOvertaken(g *granted, before int64) bool {
 	return c.touched[g.final()] || !g.random && slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		f := c.fileOf(s)
@@ -397,8 +400,8 @@ func (c *checker) wasOvertaken(g *granted, before int64) bool {
 	})
 }
 
-// checkDeleted checks that an honest upload is deleted only after a hook received
-// it.
+// checkDeleted checks that an honest upload is deleted only after a hook
+// received it.
 func (c *checker) checkDeleted() string {
 	if c.late {
 		return ""
@@ -418,13 +421,14 @@ func (c *checker) checkDeleted() string {
 	return ""
 }
 
-// reportedGrant reports whether a hook received an object of a grant before a step.
+// reportedGrant reports whether a hook received an object of a grant before a
+// step.
 func (c *checker) reportedGrant(g *granted, before int64) bool {
 	return slices.ContainsFunc(c.reports, func(e hookCall) bool { return e.GrantID == g.id && e.step < before })
 }
 
-// checkHonest checks that every honest upload is published in the end, and that a
-// hook received it.
+// checkHonest checks that every honest upload is published in the end, and that
+// a hook received it.
 func (c *checker) checkHonest() string {
 	now := c.store.Now().Step + 1
 	for _, g := range c.grants {
@@ -446,8 +450,8 @@ func (c *checker) checkHonest() string {
 	return ""
 }
 
-// mayOverwrite reports whether another upload may replace a pending upload under the
-// same key.
+// mayOverwrite reports whether another upload may replace a pending upload
+// under the same key.
 func (c *checker) mayOverwrite() bool {
 	return c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload")
 }
