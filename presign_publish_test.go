@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// rewrite replaces a published file as a service does that re-encodes it.
+// rewrite replaces a published file, as a service does that re-encodes files.
 func (s shop) rewrite(t *testing.T, key string, body []byte, keepsMetadata bool) {
 	t.Helper()
 	stored, ok := s.store.Object(s3test.DefaultBucket, key)
@@ -35,8 +35,8 @@ func (s shop) rewrite(t *testing.T, key string, body []byte, keepsMetadata bool)
 	})
 }
 
-// requireLast checks that a key has one body, and that the state with it never
-// ended.
+// requireLast checks that the last state of a key has the body, that it was
+// never replaced or deleted, and that no earlier state has the same body.
 func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 	t.Helper()
 	states := store.History().Visible(key)
@@ -45,12 +45,12 @@ func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 	require.Equal(t, body, last.Body)
 	require.Zero(t, last.EndedBy, "%v", store.History().Requests)
 	first := slices.IndexFunc(states, func(s s3test.State) bool { return bytes.Equal(s.Body, body) })
-	require.Equal(t, len(states)-1, first, "%s appeared twice", key)
+	require.Equal(t, len(states)-1, first, "%s must have this body only once", key)
 }
 
 // TestRewrittenFileStays checks that a completion never deletes or replaces a
-// published file that the service has rewritten, with or without a replay of the
-// grant, soon or late.
+// published file that the service has rewritten. The client may replay the
+// grant within seconds or days.
 func TestRewrittenFileStays(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
 	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithoutConditions()}, {s3test.WithHost(awsName)}} {
@@ -90,8 +90,8 @@ func TestRewrittenFileStays(t *testing.T) {
 	}
 }
 
-// TestRewrittenWhileReplayed lets a client replay its form while the hook rewrites
-// the file. A later completion does not delete the file.
+// TestRewrittenWhileReplayed checks that a completion does not replace a
+// rewritten file if the client has replayed the grant while the hook ran.
 func TestRewrittenWhileReplayed(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
 	for name, options := range map[string][]s3test.Option{"versions": {s3test.WithVersioning()}, "AWS": {s3test.WithHost(awsName)}} {
@@ -124,10 +124,10 @@ func TestRewrittenWhileReplayed(t *testing.T) {
 	}
 }
 
-// TestRewrittenWhileReplayedElsewhere is TestRewrittenWhileReplayed on other
-// stores, where the file might be the copy of an upload that was replaced. An
-// upload that is rejected is deleted, but not the file.
-func TestRewrittenWhileReplayedElsewhere(t *testing.T) {
+// TestRewrittenWhileReplayedWithoutConditions checks that rejecting a replay
+// does not delete the rewritten file. On a store without conditions, the file
+// might also be the copy of a replaced upload.
+func TestRewrittenWhileReplayedWithoutConditions(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithHistory(), s3test.WithoutConditions())
@@ -149,8 +149,9 @@ func TestRewrittenWhileReplayedElsewhere(t *testing.T) {
 	})
 }
 
-// TestStampOfOtherVersion checks a publication whose stamp digests fewer bytes, as
-// another version of this library would.
+// TestStampOfOtherVersion checks that a published file is not copied again if
+// its stamp has a digest of fewer bytes. Another version of this library might
+// publish such a stamp.
 func TestStampOfOtherVersion(t *testing.T) {
 	store := s3test.New(s3test.WithHistory())
 	s := open(t, store, final())
@@ -170,11 +171,11 @@ func TestStampOfOtherVersion(t *testing.T) {
 	s.send(t, grant, png, nil)
 	_, err = s.Complete(t.Context(), "alice", grant.Key)
 	require.NoError(t, err)
-	require.Len(t, store.History().Visible("published/"), 2, "the file was not copied again")
+	require.Len(t, store.History().Visible("published/"), 2, "the file must not be copied again")
 }
 
-// TestRewrittenWithoutMetadata checks that the hooks run again, if they failed,
-// with a file that the first hook has rewritten without its metadata.
+// TestRewrittenWithoutMetadata checks that a hook that failed runs again even
+// if it has rewritten the file without metadata.
 func TestRewrittenWithoutMetadata(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
 	store := s3test.New(s3test.WithHistory())
@@ -192,7 +193,7 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 	_, err := s.Complete(t.Context(), "alice", grant.Key)
 	require.ErrorIs(t, err, failure)
-	require.Contains(t, s.keys(), grant.Key, "the upload is kept")
+	require.Contains(t, s.keys(), grant.Key, "the upload must be kept")
 	object, err := s.Complete(t.Context(), "alice", grant.Key)
 	require.NoError(t, err)
 	require.Equal(t, []int64{int64(len(png)), int64(len(rewritten))}, sizes)
@@ -200,16 +201,17 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 	requireLast(t, store, object.Key, rewritten)
 	require.Equal(t, []string{object.Key}, s.keys())
 
-	// Under a key that the service chose, the object may be another's.
+	// Under a key that the service chose, the object might belong to another
+	// upload.
 	put := s.upload(t, presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, false, png, nil)
-	s.put(t, "published/fixed.png", "the service's own", nil)
+	s.put(t, "published/fixed.png", "an object of the service", nil)
 	_, err = s.Complete(t.Context(), "alice", put.Key)
 	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
-	require.Contains(t, s.keys(), put.Key, "the upload is kept")
+	require.Contains(t, s.keys(), put.Key, "the upload must be kept")
 	require.Len(t, sizes, 2)
 }
 
-// place stores an upload of any size with a stamp of its own.
+// place stores an upload of any size with a stamp that it seals itself.
 func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros int64) {
 	t.Helper()
 	sealer, err := stamp.NewSealer([][]byte{secret}, strings.TrimPrefix(s.store.URL, "https://"), s3test.DefaultBucket, "incoming/", "published/")
@@ -225,13 +227,14 @@ func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros i
 	})
 }
 
-// TestOlderUploadNeverReplacesNewer publishes a newer upload of the same key
-// before any request of the completion of an older one, by another replica.
+// TestOlderUploadNeverReplacesNewer checks that completing an older upload does
+// not replace a newer upload of the same key. Another replica publishes the
+// newer upload before each request of the completion in turn.
 func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	const key = "incoming/fixed.bin"
 	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
-		for _, zeros := range []int64{100, 5 << 30} { // The larger one is copied by parts.
-			for _, before := range []bool{false, true} { // whether something was published before
+		for _, zeros := range []int64{100, 5 << 30} { // The larger upload needs a multipart copy.
+			for _, before := range []bool{false, true} { // whether the key was published before
 				for at, last := 1, 1; at <= last; at++ {
 					synctest.Test(t, func(t *testing.T) {
 						store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
@@ -254,7 +257,9 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							if requests++; requests == at {
 								newer.place(t, key, 3, now.Add(time.Second), zeros)
 								_, err := newer.Complete(t.Context(), "alice", key)
-								if pending = errors.Is(err, presign.ErrPending); !pending { // A copy by parts is recognized.
+								// The newer completion is pending if the older
+								// one is copying by parts.
+								if pending = errors.Is(err, presign.ErrPending); !pending {
 									require.NoError(t, err)
 								}
 							}
@@ -275,7 +280,7 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 						}
 						require.True(t, slices.IsSorted(order), "request %d: %v\n%v", at, order, store.History().Requests)
 						if requests < at {
-							return // There was no such request.
+							return // The completion made fewer requests.
 						}
 						require.EqualValues(t, 3, order[len(order)-1], "request %d: %v\n%v", at, order, store.History().Requests)
 						require.Empty(t, store.Objects("incoming/"))
@@ -286,9 +291,9 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	}
 }
 
-// TestPendingUploadHidesNothing checks that another user's pending upload under
-// the same key does not hide what was published.
-func TestPendingUploadHidesNothing(t *testing.T) {
+// TestPendingUploadDoesNotHidePublished checks that another user's pending
+// upload under the same key does not hide the published object.
+func TestPendingUploadDoesNotHidePublished(t *testing.T) {
 	policy := final()
 	policy.Replace = true
 	s := open(t, s3test.New(s3test.WithHistory()), policy)
@@ -301,14 +306,14 @@ func TestPendingUploadHidesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualExportedValues(t, *first, *again)
 	requireLast(t, s.store, first.Key, png)
-	require.Contains(t, s.keys(), key, "it waits for its own completion")
+	require.Contains(t, s.keys(), key, "the pending upload must remain")
 	object, err := s.Complete(t.Context(), "bob", key)
 	require.NoError(t, err)
 	require.Equal(t, pending.GrantID, object.GrantID)
 }
 
-// TestHeadersOfUnverifiedUploads checks that what gives access to an object or
-// changes how it is served is on the published copy only.
+// TestHeadersOfUnverifiedUploads checks that only the published copy has
+// headers that give access to an object or change how it is served.
 func TestHeadersOfUnverifiedUploads(t *testing.T) {
 	policy := inParts()
 	policy.Headers = map[string]string{
@@ -346,7 +351,7 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 			"X-Amz-Website-Redirect-Location": {"/other"}, "Expires": {"Wed, 01 Dec 2094 16:00:00 GMT"},
 		}, stored.Header, method)
 	}
-	// The test server has no ACLs, so look at the grant.
+	// The test server does not support ACLs, so this checks the grant.
 	for acl, onUpload := range map[string]bool{"public-read": false, "bucket-owner-full-control": true} {
 		policy := final()
 		policy.Headers = map[string]string{"x-amz-acl": acl}
@@ -357,16 +362,16 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 	}
 }
 
-// TestForeignCompletionsHaveEqualResponses checks that the requests and the answer for a
-// key without an object are those for another user's upload and publication,
-// whether or not the store may list the bucket.
+// TestForeignCompletionsHaveEqualResponses checks that a missing object and
+// another user's upload or published object cause equal requests and responses.
+// This holds whether or not the service may list the bucket.
 func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 	for _, lists := range []bool{true, false} {
 		for _, policy := range []presign.Policy{final(), direct()} {
 			for _, checksum := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
 				policy.Checksum = checksum
 				var first string
-				for _, c := range []string{"not there", "uploaded", "published"} {
+				for _, c := range []string{"missing", "uploaded", "published"} {
 					synctest.Test(t, func(t *testing.T) {
 						store := s3test.New(s3test.WithHistory(), s3test.WithTick(time.Millisecond))
 						s := open(t, store, policy, presign.WithStore(store.Actor("service").S3()))
@@ -381,7 +386,7 @@ func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 							_, err := s.Complete(t.Context(), "alice", grant.Key)
 							require.NoError(t, err)
 						}
-						if c == "not there" {
+						if c == "missing" {
 							removed(t, s, grant)
 							removed(t, s, &presign.Grant{Key: finalKey(grant.Key)})
 						}
@@ -414,7 +419,7 @@ func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 }
 
 // TestHooksEnd checks that repeated completions call the hooks until seven days
-// after the Deadline, and then only return the Object.
+// after the Deadline. Later completions only return the Object.
 func TestHooksEnd(t *testing.T) {
 	for _, rewritten := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -444,8 +449,8 @@ func TestHooksEnd(t *testing.T) {
 	}
 }
 
-// TestWriteOncePolicy checks that grants made under Replace replace nothing after
-// the policy has become write-once.
+// TestWriteOncePolicy checks that grants issued under Replace do not replace a
+// published object after the policy has become write-once.
 func TestWriteOncePolicy(t *testing.T) {
 	for _, form := range []bool{false, true} {
 		store := s3test.New(s3test.WithHistory())
@@ -469,7 +474,8 @@ func TestWriteOncePolicy(t *testing.T) {
 		requireLast(t, store, object.Key, png)
 		require.Len(t, store.History().Visible("published/"), 1)
 	}
-	// Without FinalPrefix, an upload replaces the object itself. Its completion rejects it.
+	// Without FinalPrefix, an upload replaces the object itself. Its completion
+	// rejects it.
 	store := s3test.New()
 	loose, once := direct(), direct()
 	loose.Replace = true
@@ -478,7 +484,7 @@ func TestWriteOncePolicy(t *testing.T) {
 	require.Equal(t, []string{"key not_allowed must not be replaced: the policy has become write-once since the grant"}, violations(t, err))
 	random := open(t, store, loose).upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 	_, err = open(t, store, once).Complete(t.Context(), "alice", random.Key)
-	require.NoError(t, err, "a random key holds nothing else")
+	require.NoError(t, err, "an upload under a random key replaces no object")
 }
 
 // TestHooksPrecedeDeletion checks that the upload exists until the hook has
@@ -509,13 +515,14 @@ func TestHooksPrecedeDeletion(t *testing.T) {
 			require.True(t, uploads[0].Exists(moment))
 		}
 		require.NotZero(t, uploads[0].EndedBy)
-		require.Len(t, store.History().Visible("published/"), 1, "it is published once")
+		require.Len(t, store.History().Visible("published/"), 1, "the upload must be published once")
 	}
 }
 
-// TestOversizedMultipartNeverExists checks the total of a multipart upload before
-// it becomes an object, also if a part is replaced after the parts were listed.
-func TestOversizedMultipartNeverExists(t *testing.T) {
+// TestOversizedMultipartIsNotJoined checks that a multipart upload with too
+// many bytes never becomes an object, even if a client replaces a part after
+// the parts were listed.
+func TestOversizedMultipartIsNotJoined(t *testing.T) {
 	policy := inParts()
 	policy.MaxSize = partSize + 10
 	for _, replaced := range []bool{false, true} {
@@ -552,13 +559,13 @@ func TestOversizedMultipartNeverExists(t *testing.T) {
 	}
 }
 
-// TestQuirks completes uploads of each method at stores that differ from S3. None
-// is rejected, and no completion fails for ever.
+// TestQuirks checks that uploads of each method can be completed at stores that
+// differ from S3, and that active content is rejected there.
 func TestQuirks(t *testing.T) {
 	for name, c := range map[string]struct {
 		quirks  []s3test.Quirk
 		policy  func(*presign.Policy)
-		dropped string // the header that the copy has lost
+		dropped string // the header that the copy loses
 		logs    string
 	}{
 		"R7: no If-None-Match on copies":  {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented}},
@@ -568,9 +575,9 @@ func TestQuirks(t *testing.T) {
 		"R10: copies lose Cache-Control":  {quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control"},
 		"R11: the weekday is corrected":   {quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires},
 		"R13: replaced parts are listed":  {quirks: []s3test.Quirk{s3test.ListsReplacedParts}},
-		"R14: ended uploads are forgiven": {quirks: []s3test.Quirk{s3test.ForgivesEndedUploads}},
+		"R14: ended uploads cause no error": {quirks: []s3test.Quirk{s3test.ForgivesEndedUploads}},
 		"R8: no checksums":                {quirks: []s3test.Quirk{s3test.NoChecksums}},
-		"all of those, on a careless store": {quirks: []s3test.Quirk{
+		"most quirks at once": {quirks: []s3test.Quirk{
 			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch, s3test.CorrectsExpires, s3test.ListsReplacedParts, s3test.ForgivesEndedUploads, s3test.NoChecksums,
 		}, policy: withExpires},
 	} {
@@ -586,11 +593,11 @@ func TestQuirks(t *testing.T) {
 					if policy.Replace {
 						u.Key = "incoming/fixed.png"
 					}
-					key, complete := s.begin(t, method, u, body)
+					key, complete := s.startUpload(t, method, u, body)
 					object, err := complete()
 					if bytes.Equal(body, evilBody) {
 						require.Contains(t, violations(t, err)[0], "type contradicts_content ")
-						require.NotContains(t, s.keys(), key, "what is rejected is deleted")
+						require.NotContains(t, s.keys(), key, "a rejected upload must be deleted")
 						continue
 					}
 					require.NoError(t, err)
@@ -616,9 +623,10 @@ func withExpires(p *presign.Policy) {
 	p.Headers = map[string]string{"Expires": "Wed, 01 Dec 2094 16:00:00 GMT", "Cache-Control": "no-store"}
 }
 
-// begin uploads a body and returns the key, and a function that completes the
-// upload. A part that is sent twice has another body first.
-func (s shop) begin(t *testing.T, method string, u presign.Upload, body []byte) (key string, complete func() (*presign.Object, error)) {
+// startUpload uploads a body and returns the key and a function that completes
+// the upload. If method ends in "twice", each part is first sent with another
+// body.
+func (s shop) startUpload(t *testing.T, method string, u presign.Upload, body []byte) (key string, complete func() (*presign.Object, error)) {
 	t.Helper()
 	if method == "PUT" || method == "POST" {
 		grant := s.upload(t, u, method == "POST", body, nil)
@@ -633,9 +641,9 @@ func (s shop) begin(t *testing.T, method string, u presign.Upload, body []byte) 
 	return m.Key, func() (*presign.Object, error) { return m.Complete(t.Context(), sent) }
 }
 
-// TestQuirkOfExpires checks that NewSigner rejects a wrong weekday, which some
-// stores correct.
-func TestQuirkOfExpires(t *testing.T) {
+// TestNewSignerRejectsWrongWeekday checks that NewSigner rejects an Expires
+// header with a wrong weekday, because some stores correct the weekday.
+func TestNewSignerRejectsWrongWeekday(t *testing.T) {
 	policy := direct()
 	withExpires(&policy)
 	policy.Headers["Expires"] = "Thu, 01 Dec 2094 16:00:00 GMT"
@@ -643,9 +651,9 @@ func TestQuirkOfExpires(t *testing.T) {
 	require.ErrorContains(t, err, `its value must be the date "Wed, 01 Dec 2094 16:00:00 GMT", got "Thu, 01 Dec 2094 16:00:00 GMT"`)
 }
 
-// TestQuirkOfMetadata checks that a Violation names the metadata that a store has
-// renamed (R16).
-func TestQuirkOfMetadata(t *testing.T) {
+// TestViolationHasRenamedMetadata checks that a Violation contains the metadata
+// name that a store has changed (R16).
+func TestViolationHasRenamedMetadata(t *testing.T) {
 	policy := inParts()
 	policy.Metadata = []string{"note_x", "color"}
 	s := open(t, s3test.New(s3test.WithQuirks(s3test.MultipartRenamesMetadata)), policy)
@@ -661,9 +669,9 @@ func TestQuirkOfMetadata(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestChangedHasReason checks the reason in ErrChanged and in the log of the
-// Handler, which does not reveal it to the client.
-func TestChangedHasReason(t *testing.T) {
+// TestErrChangedHasReason checks that ErrChanged and the log contain the
+// reason, and that the Handler does not reveal the reason to the client.
+func TestErrChangedHasReason(t *testing.T) {
 	s := open(t, s3test.New(), final())
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
