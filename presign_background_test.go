@@ -23,14 +23,14 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// huge is a policy for files of a TiB.
+// huge returns a policy for files of up to 1 TiB.
 func huge() presign.Policy {
 	policy := final()
 	policy.MaxSize = 1 << 40
 	return policy
 }
 
-// hugeUpload is an upload of a TiB, which a client has put together from parts.
+// hugeUpload starts a multipart upload of 1 TiB and stores all its parts.
 func hugeUpload(t *testing.T, s shop) *presign.Multipart {
 	t.Helper()
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 1 << 40})
@@ -55,8 +55,8 @@ func (s shop) uploadIDs(t *testing.T, key string) (ids []string) {
 	return ids
 }
 
-// poll asks a Handler to complete an upload until it has an answer that is not
-// pending, and returns it with the number of requests.
+// poll asks a Handler to complete an upload until the response is not pending.
+// It returns that response and the number of requests.
 func poll(t *testing.T, u uppy, key string) (*httptest.ResponseRecorder, int) {
 	t.Helper()
 	for n := 1; ; n++ {
@@ -73,14 +73,14 @@ func poll(t *testing.T, u uppy, key string) (*httptest.ResponseRecorder, int) {
 	}
 }
 
-// TestHugeCopyCompletes checks that a copy that takes many minutes completes while
-// its client polls.
+// TestHugeCopyCompletes checks that a copy that takes many minutes completes
+// while the client polls.
 func TestHugeCopyCompletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told, events atomic.Int32
+		var hooked, events atomic.Int32
 		store := s3test.New(s3test.WithCopyTime(8*time.Second), s3test.WithHistory())
 		u := mount(t, open(t, store, huge(),
-			presign.WithOnComplete(func(context.Context, *presign.Object) error { told.Add(1); return nil }),
+			presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked.Add(1); return nil }),
 			presign.WithObserver(func(_ context.Context, e presign.Event) {
 				if e.Kind == "completed" {
 					require.Nil(t, e.Request)
@@ -92,24 +92,25 @@ func TestHugeCopyCompletes(t *testing.T) {
 		w := u.ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
 		require.Equal(t, 200, w.Code, w.Body)
 		require.Equal(t, 25*time.Second, time.Since(started))
-		require.NotContains(t, w.Body.String(), "object", "the store has joined the parts, but has not copied them")
+		require.NotContains(t, w.Body.String(), "object", "the store must have joined the parts but not copied the upload")
 		w, polls := poll(t, u, m.Key)
 		require.Equal(t, 200, w.Code, w.Body)
 		require.Greater(t, polls, 10)
 		require.Equal(t, int64(1<<40), decode[presign.Object](t, w).Size)
-		require.Less(t, time.Since(started), 15*time.Minute, "1,024 parts at 8 s, 16 at a time")
+		require.Less(t, time.Since(started), 15*time.Minute, "16 of 1,024 parts must be copied at a time, at 8 s each")
 		require.NoError(t, u.Shutdown(t.Context()))
-		require.EqualValues(t, 1, told.Load())
+		require.EqualValues(t, 1, hooked.Load())
 		require.EqualValues(t, 1, events.Load())
 		require.Len(t, store.History().Requests.Of("UploadPartCopy"), 1024)
 		require.Equal(t, []string{finalKey(m.Key)}, u.keys())
 	})
 }
 
-// TestReplicasShareHugeCopies checks that a second replica recognizes a copy by
-// parts, and replaces it if the first one has died.
+// TestReplicasShareHugeCopies checks that a second replica waits for a
+// multipart copy of the first replica, and starts another copy if the first
+// replica crashed.
 func TestReplicasShareHugeCopies(t *testing.T) {
-	for name, dies := range map[string]bool{"lives": false, "dies": true} {
+	for name, crashes := range map[string]bool{"first replica lives": false, "first replica crashes": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var inspected atomic.Int32
@@ -124,7 +125,7 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				w := replicas[0].ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
 				require.Equal(t, 200, w.Code, w.Body)
 				time.Sleep(time.Minute)
-				if dies {
+				if crashes {
 					actors[0].Crash()
 				}
 				w, _ = poll(t, replicas[1], m.Key)
@@ -135,13 +136,13 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				require.Equal(t, []string{finalKey(m.Key)}, replicas[0].keys())
 				require.Empty(t, replicas[0].uploadIDs(t, finalKey(m.Key)))
 				requests := store.History().Requests
-				if !dies {
+				if !crashes {
 					require.Len(t, requests.Of("CopyObject", "UploadPartCopy"), 1024)
 					require.Empty(t, requests.By("two").Of("UploadPartCopy", "AbortMultipartUpload"))
-					require.EqualValues(t, 1, inspected.Load(), "what is being published is not inspected again")
+					require.EqualValues(t, 1, inspected.Load(), "an upload that is being published must not be inspected again")
 					return
 				}
-				require.Len(t, requests.By("two").Of("UploadPartCopy"), 1024, "from zero")
+				require.Len(t, requests.By("two").Of("UploadPartCopy"), 1024, "the second replica must copy all parts")
 				require.NotEmpty(t, requests.By("two").Of("AbortMultipartUpload"))
 				require.EqualValues(t, 2, inspected.Load())
 			})
@@ -149,8 +150,8 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 	}
 }
 
-// slow returns a shop whose inspections take as long as wait says, and the number
-// of its calls.
+// slow mounts a shop whose inspections take the duration wait and return
+// result. It also returns the number of inspections.
 func slow(t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption) (uppy, *atomic.Int32) {
 	t.Helper()
 	inspected := new(atomic.Int32)
@@ -165,13 +166,14 @@ func slow(t *testing.T, wait time.Duration, result error, opts ...presign.Signer
 	}))...)), inspected
 }
 
-// TestRequestsAtOnceShareOneCompletion sends 20 requests for one key at once.
+// TestRequestsAtOnceShareOneCompletion checks that 20 concurrent requests for
+// one key cause one inspection, one copy, one hook call and one event.
 func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 	for _, wait := range []time.Duration{0, time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
-			var told, events atomic.Int32
+			var hooked, events atomic.Int32
 			u, inspected := slow(t, wait, nil,
-				presign.WithOnComplete(func(context.Context, *presign.Object) error { told.Add(1); return nil }),
+				presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked.Add(1); return nil }),
 				presign.WithObserver(func(_ context.Context, e presign.Event) {
 					if e.Kind != "granted" {
 						require.Equal(t, "completed", e.Kind)
@@ -195,7 +197,7 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 				require.Equal(t, first, object)
 			}
 			require.EqualValues(t, 1, inspected.Load())
-			require.EqualValues(t, 1, told.Load())
+			require.EqualValues(t, 1, hooked.Load())
 			require.EqualValues(t, 1, events.Load())
 			require.Len(t, u.store.History().Requests.Of("CopyObject"), 1)
 			require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
@@ -203,8 +205,8 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 	}
 }
 
-// TestOtherOwnersDoNotJoin checks that the owner is compared before a completion
-// in the background is joined.
+// TestOtherOwnersDoNotJoin checks that a request of another owner does not join
+// a background completion, and does not receive the outcome.
 func TestOtherOwnersDoNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, _ := slow(t, time.Minute, &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
@@ -221,18 +223,19 @@ func TestOtherOwnersDoNotJoin(t *testing.T) {
 
 var bubbleOf = regexp.MustCompile(`(?m)^goroutine \d+ \[.*, (synctest bubble \d+)\]:$`)
 
-// goroutines returns the number of goroutines of the caller's bubble. Those of
-// earlier tests can still be ending.
+// goroutines returns the number of goroutines in the caller's bubble. It
+// excludes other goroutines because those of earlier tests might still be
+// ending.
 func goroutines() int {
 	stacks := make([]byte, 16<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)] // The caller is the first.
+	stacks = stacks[:runtime.Stack(stacks, true)] // The first stack is the caller's.
 	bubble := bubbleOf.FindSubmatch(stacks)[1]
 	return bytes.Count(stacks, append(bubble, "]:"...))
 }
 
-// TestClientsLeaveHangingCopy checks that clients which leave a copy that hangs
-// leave no goroutine beyond those of the copy itself.
-func TestClientsLeaveHangingCopy(t *testing.T) {
+// TestDisconnectedClientsLeakNoGoroutines checks that, while a copy hangs,
+// clients that disconnect leave only the goroutines of the copy.
+func TestDisconnectedClientsLeakNoGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := mount(t, open(t, s3test.New(), final()))
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
@@ -252,7 +255,7 @@ func TestClientsLeaveHangingCopy(t *testing.T) {
 		cancel()
 		time.Sleep(time.Second)
 		alone := goroutines()
-		require.Greater(t, alone, before, "the copy continues")
+		require.Greater(t, alone, before, "the copy must continue")
 		all, cancel := context.WithCancel(t.Context())
 		for range 100 {
 			go ask(all)
@@ -267,8 +270,9 @@ func TestClientsLeaveHangingCopy(t *testing.T) {
 	})
 }
 
-// TestSlowScanner lets a scanner take 60 seconds, and its client poll to the
-// outcome, through the same replica and through another one.
+// TestSlowScanner checks that a client that polls receives the outcome of a
+// scan of 60 seconds. A later request through another replica receives status
+// 200 or 404.
 func TestSlowScanner(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	for _, result := range []error{nil, violation} {
@@ -294,11 +298,11 @@ func TestSlowScanner(t *testing.T) {
 	}
 }
 
-// TestKeptRejection checks for how long and to which requests a rejection in the
-// background is returned.
+// TestKeptRejection checks that a rejection in the background is returned to
+// all requests for two minutes.
 func TestKeptRejection(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
-	for name, begin := range map[string]func(*testing.T, uppy) (key string, path, body string){
+	for name, start := range map[string]func(*testing.T, uppy) (key string, path, body string){
 		"put": func(t *testing.T, u uppy) (string, string, string) {
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 			return grant.Key, "/complete", `{"key": "` + grant.Key + `"}`
@@ -312,7 +316,7 @@ func TestKeptRejection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u, _ := slow(t, time.Minute, violation)
-				key, path, body := begin(t, u)
+				key, path, body := start(t, u)
 				w := u.ask("POST", path, body)
 				require.Contains(t, []int{200, 409}, w.Code)
 				require.NoError(t, u.Shutdown(t.Context()))
@@ -328,9 +332,9 @@ func TestKeptRejection(t *testing.T) {
 	}
 }
 
-// TestKeptOutcomeIsNotOfTheNextUpload uploads another file with the same grant
-// after a rejection that is kept.
-func TestKeptOutcomeIsNotOfTheNextUpload(t *testing.T) {
+// TestKeptOutcomeDoesNotApplyToNextUpload checks that the outcome of an upload
+// that is kept is not returned for a later upload with the same grant.
+func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 	for _, form := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			ugly := append([]byte{}, png...)
@@ -349,20 +353,22 @@ func TestKeptOutcomeIsNotOfTheNextUpload(t *testing.T) {
 			require.Greater(t, polls, 1)
 			require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
 
-			if form { // And again after a success.
+			// A later upload is also completed after a success.
+			if form {
 				time.Sleep(time.Second)
 				u.send(t, grant, png, nil)
 				w, _ = poll(t, u, grant.Key)
 				require.Equal(t, 200, w.Code, w.Body)
-				require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the second upload is gone")
+				require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the last upload must be deleted")
 			}
 		})
 	}
 }
 
-// TestTooManyInTheBackground checks that 64 completions without a client are the
-// limit, and that joining one makes room.
-func TestTooManyInTheBackground(t *testing.T) {
+// TestBackgroundCompletionsAreLimited checks that at most 64 completions run
+// without a client. If a client joins one of them, another completion may
+// start.
+func TestBackgroundCompletionsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var busy atomic.Int32
 		u, inspected := slow(t, 5*time.Minute, nil, presign.WithObserver(func(_ context.Context, e presign.Event) {
@@ -382,9 +388,9 @@ func TestTooManyInTheBackground(t *testing.T) {
 		clients.Wait()
 		w := u.ask("POST", "/complete", `{"key": "`+keys[64]+`"}`)
 		require.EqualValues(t, 30, requireProblem(t, w, 503).RetryAfter)
-		require.EqualValues(t, 1, busy.Load(), "it is observed")
+		require.EqualValues(t, 1, busy.Load(), "the observer must receive the rejection")
 		require.EqualValues(t, 64, inspected.Load())
-		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // It waits again.
+		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // This client joins.
 		synctest.Wait()
 		clients.Go(func() { require.Equal(t, 409, ask(keys[65])) })
 		clients.Wait()
@@ -399,12 +405,12 @@ func TestTooManyInTheBackground(t *testing.T) {
 	})
 }
 
-// TestShutdown checks that Shutdown waits for completions in the background, and
-// no longer than its context.
+// TestShutdown checks that Shutdown waits for background completions, but
+// returns if its context ends.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, _ := slow(t, time.Minute, nil)
-		require.NoError(t, u.Shutdown(t.Context()), "nothing is running")
+		require.NoError(t, u.Shutdown(t.Context()), "Shutdown must succeed if no completion is running")
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		started := time.Now()
 		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
@@ -417,13 +423,13 @@ func TestShutdown(t *testing.T) {
 		}
 		callers.Wait()
 		require.Equal(t, time.Minute, time.Since(started))
-		require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "published, and the upload is gone")
+		require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the upload must be published and deleted")
 		require.Error(t, new(presign.Signer).Shutdown(t.Context()))
 	})
 }
 
-// TestErrorsInTheBackgroundAreLogged checks that a failure that no client sees is
-// logged, without secrets, and a success is not.
+// TestErrorsInTheBackgroundAreLogged checks that a background failure that is
+// not returned to a client is logged. A success is not logged.
 func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 	for want, result := range map[string]error{
 		"":            nil,
@@ -449,9 +455,9 @@ func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 	}
 }
 
-// TestThousandUploads completes 1,000 uploads of every outcome, by clients and by
-// notifications at once, over two replicas. The store, the rows of the hook and the
-// events must name the same grants.
+// TestThousandUploads checks that the store, the hook and the events agree on
+// 1,000 uploads of every outcome. Clients and notifications complete the
+// uploads concurrently through two replicas.
 func TestThousandUploads(t *testing.T) {
 	uploads := 1000
 	if testing.Short() {
@@ -476,7 +482,7 @@ func TestThousandUploads(t *testing.T) {
 			presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 				_, again := rows.LoadOrStore(o.GrantID, o.Key)
 				if strings.HasPrefix(o.Filename, "hook fails once") && !again {
-					return errors.New("the answer of the database was lost")
+					return errors.New("the response of the database was lost")
 				}
 				return nil
 			}))))
@@ -505,11 +511,11 @@ func TestThousandUploads(t *testing.T) {
 		workers.Go(func() {
 			for i := part / 2; i < uploads; i += 4 {
 				if replica := replicas[i/2%2]; part%2 == 0 {
-					for range 2 { // The client asks again.
+					for range 2 { // The client repeats the request.
 						replica.ask("POST", "/complete", `{"key": "`+grants[i].Key+`"}`)
 					}
 				} else {
-					for range 2 { // The queue delivers again.
+					for range 2 { // The queue delivers the message twice.
 						_ = replicas[1-i/2%2].CompleteNotification(t.Context(), document(s3test.DefaultBucket, grants[i].Key))
 					}
 				}
@@ -527,7 +533,7 @@ func TestThousandUploads(t *testing.T) {
 		names[finalKey(g.Key)] = g.GrantID
 	}
 	for _, key := range replicas[0].keys() {
-		require.Contains(t, key, "published/", "no upload is left")
+		require.Contains(t, key, "published/", "all uploads must be published or deleted")
 		require.Contains(t, names, key)
 		published[names[key]] = true
 	}
@@ -548,7 +554,7 @@ func TestThousandUploads(t *testing.T) {
 	})
 	require.Equal(t, published, reported)
 	require.Equal(t, published, written)
-	require.Len(t, published, uploads*5/8, "the uploads that are honest")
+	require.Len(t, published, uploads*5/8, "all honest uploads must be published")
 	require.Len(t, rejected, uploads*2/8)
 	for id := range rejected {
 		require.NotContains(t, published, id)

@@ -21,8 +21,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// document returns a notification of Amazon S3 about keys, URL-encoded as it
-// encodes them.
+// document returns a notification of Amazon S3 for keys. The keys are
+// URL-encoded as S3 does.
 func document(bucket string, keys ...string) []byte {
 	records := make([]any, len(keys))
 	for i, key := range keys {
@@ -51,37 +51,38 @@ func inSNS(message []byte) []byte {
 	return b
 }
 
-// TestCompleteNotification checks for every outcome whether the message is
-// acknowledged.
+// TestCompleteNotification checks for every outcome whether
+// CompleteNotification returns an error, so that the message is delivered
+// again.
 func TestCompleteNotification(t *testing.T) {
 	bucket := s3test.DefaultBucket
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	fails := errors.New("the database is down")
 	for _, c := range []struct {
 		name            string
-		inspect, finish func(context.Context, *presign.Object) error // accept if nil
+		inspect, finish func(context.Context, *presign.Object) error // default: accept
 		secret          string
-		body            []byte // of the file; png if nil
+		body            []byte // content of the file; default: png
 		prepare         func(t *testing.T, s shop, key string)
-		send            func(key string) []byte // document if nil
-		want            string                  // in the error; empty if the message is acknowledged
+		send            func(key string) []byte // default: document
+		want            string                  // part of the error; empty if none is expected
 		is              error
-		left            bool // the upload stays
+		left            bool // whether the upload must remain
 	}{
 		{name: "completed"},
 		{name: "in SNS", send: func(key string) []byte { return inSNS(document(bucket, key)) }},
 		{name: "twice in one document", send: func(key string) []byte { return document(bucket, key, key) }},
 		{name: "rejected and deleted", body: []byte("<html>")},
 		{name: "rejected by the inspector", inspect: func(context.Context, *presign.Object) error { return violation }},
-		{name: "too late", prepare: func(*testing.T, shop, string) { time.Sleep(48 * time.Hour) }, left: true},
+		{name: "expired", prepare: func(*testing.T, shop, string) { time.Sleep(48 * time.Hour) }, left: true},
 		{name: "no such object", send: func(string) []byte { return document(bucket, "incoming/none.png") }, left: true},
 		{name: "published before", prepare: func(t *testing.T, s shop, key string) {
 			_, err := s.CompleteForAnyOwner(t.Context(), key)
 			require.NoError(t, err)
 		}},
-		{name: "without a stamp", prepare: func(t *testing.T, s shop, _ string) { s.put(t, "incoming/foreign.png", "foreign", nil) },
+		{name: "no stamp", prepare: func(t *testing.T, s shop, _ string) { s.put(t, "incoming/foreign.png", "foreign", nil) },
 			send: func(string) []byte { return document(bucket, "incoming/foreign.png") }, left: true},
-		{name: "a stamp of no format", prepare: func(t *testing.T, s shop, _ string) {
+		{name: "malformed stamp", prepare: func(t *testing.T, s shop, _ string) {
 			s.put(t, "incoming/foreign.png", "foreign", func(in *s3.PutObjectInput) { in.Metadata = map[string]string{"presign": "hello"} })
 		}, send: func(string) []byte { return document(bucket, "incoming/foreign.png") }, left: true},
 		{name: "another prefix", send: func(string) []byte { return document(bucket, "published/a.png", "a.png") }, left: true},
@@ -146,7 +147,7 @@ func TestCompleteNotification(t *testing.T) {
 	}
 }
 
-// failing returns a step after which an operation of the store fails.
+// failing returns a step that makes an operation of the store fail.
 func failing(operation string) func(*testing.T, shop, string) {
 	return func(_ *testing.T, s shop, _ string) {
 		s.store.Fail(func(o string, _ *http.Request) s3test.Fault {
@@ -158,8 +159,9 @@ func failing(operation string) func(*testing.T, shop, string) {
 	}
 }
 
-// TestFailedHookIsNotFinal checks that an upload whose WithOnComplete failed is
-// completed again, also if the function returned the error of another Signer.
+// TestFailedHookIsNotFinal checks that an error of the hook is never final,
+// even if the hook returns an error of another Signer. The upload remains, and
+// the event is "failed".
 func TestFailedHookIsNotFinal(t *testing.T) {
 	for _, failure := range []error{
 		presign.ErrNotUploaded, presign.ErrExpired, presign.ErrPending,
@@ -191,8 +193,8 @@ func TestFailedHookIsNotFinal(t *testing.T) {
 	}
 }
 
-// TestCompleteNotificationOfSeveral checks that every record is completed, and that
-// the failures of some do not hide others.
+// TestCompleteNotificationOfSeveral checks that all records of a notification
+// are completed even if one of them fails.
 func TestCompleteNotificationOfSeveral(t *testing.T) {
 	s := open(t, s3test.New(), final(), inspects(func(_ context.Context, o *presign.Object) error {
 		if o.Filename == "pending.png" {
@@ -211,8 +213,9 @@ func TestCompleteNotificationOfSeveral(t *testing.T) {
 	require.Error(t, new(presign.Signer).CompleteNotification(t.Context(), document(s3test.DefaultBucket, keys...)))
 }
 
-// TestCompleteNotificationOfAccessPoints checks that the bucket of a notification
-// is not compared with an ARN or alias, which notifications do not contain.
+// TestCompleteNotificationOfAccessPoints checks that the bucket of a
+// notification is not compared with the ARN or alias of an access point.
+// Notifications contain the name of the bucket instead.
 func TestCompleteNotificationOfAccessPoints(t *testing.T) {
 	for bucket, compared := range map[string]bool{
 		"bucket": true,
@@ -222,14 +225,15 @@ func TestCompleteNotificationOfAccessPoints(t *testing.T) {
 		signer, err := presign.NewSigner(s3.New(s3.Options{Region: "us-east-1", Credentials: newClient().Options().Credentials}), bucket, final(), presign.WithSecret(secret))
 		require.NoError(t, err, bucket)
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // No request is made.
+		cancel() // The call must not make a request.
 		err = signer.CompleteNotification(ctx, document("other", "incoming/a.png"))
 		require.Error(t, err)
 		require.Equal(t, compared, strings.Contains(err.Error(), "the bucket of a notification must be"), err)
 	}
 }
 
-// TestCompleteNotificationOfStores completes what real stores have sent.
+// TestCompleteNotificationOfStores checks that notifications captured from real
+// stores are accepted and name the uploaded key.
 func TestCompleteNotificationOfStores(t *testing.T) {
 	for _, file := range []string{"versitygw.jsonl", "ceph.jsonl"} {
 		captured, err := os.ReadFile("internal/notification/testdata/" + file)
@@ -246,7 +250,7 @@ func TestCompleteNotificationOfStores(t *testing.T) {
 				require.NoError(t, err)
 				err = signer.CompleteNotification(t.Context(), []byte(event.Document))
 				if file == "versitygw.jsonl" && event.Way == "form" {
-					require.ErrorIs(t, err, presign.ErrInvalidNotification, "it sends no key")
+					require.ErrorIs(t, err, presign.ErrInvalidNotification, "VersityGW sends no key for a form")
 					return
 				}
 				require.NoError(t, err)

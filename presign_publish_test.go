@@ -568,15 +568,15 @@ func TestQuirks(t *testing.T) {
 		dropped string // the header that the copy loses
 		logs    string
 	}{
-		"R7: no If-None-Match on copies":  {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented}},
-		"R7: parts never match":           {quirks: []s3test.Quirk{s3test.PartsNeverMatch}},
-		"R7: both":                        {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}},
-		"R7: both, Replace":               {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}, policy: withReplace},
-		"R10: copies lose Cache-Control":  {quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control"},
-		"R11: the weekday is corrected":   {quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires},
-		"R13: replaced parts are listed":  {quirks: []s3test.Quirk{s3test.ListsReplacedParts}},
+		"R7: no If-None-Match on copies":    {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented}},
+		"R7: parts never match":             {quirks: []s3test.Quirk{s3test.PartsNeverMatch}},
+		"R7: both":                          {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}},
+		"R7: both, Replace":                 {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}, policy: withReplace},
+		"R10: copies lose Cache-Control":    {quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control"},
+		"R11: the weekday is corrected":     {quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires},
+		"R13: replaced parts are listed":    {quirks: []s3test.Quirk{s3test.ListsReplacedParts}},
 		"R14: ended uploads cause no error": {quirks: []s3test.Quirk{s3test.ForgivesEndedUploads}},
-		"R8: no checksums":                {quirks: []s3test.Quirk{s3test.NoChecksums}},
+		"R8: no checksums":                  {quirks: []s3test.Quirk{s3test.NoChecksums}},
 		"most quirks at once": {quirks: []s3test.Quirk{
 			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch, s3test.CorrectsExpires, s3test.ListsReplacedParts, s3test.ForgivesEndedUploads, s3test.NoChecksums,
 		}, policy: withExpires},
