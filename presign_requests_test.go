@@ -20,23 +20,23 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A timedWriter notes when the answer is sent.
+// A timedWriter records when the response is sent.
 type timedWriter struct {
 	*httptest.ResponseRecorder
-	store    *s3test.Server
-	answered s3test.Moment
+	store *s3test.Server
+	sent  s3test.Moment
 }
 
 func (w *timedWriter) WriteHeader(status int) {
-	w.answered = w.store.Now()
+	w.sent = w.store.Now()
 	w.ResponseRecorder.WriteHeader(status)
 }
 
-// A row is one line of the table of requests that a completion makes.
+// A row describes the requests of one kind of completion.
 type row struct {
 	name  string
 	count int
-	deep  int // until the answer
+	depth int // sequential requests before the response
 
 	options   []s3test.Option
 	policy    func(*presign.Policy)
@@ -44,8 +44,8 @@ type row struct {
 	form      bool
 	multipart bool
 	prepare   func(*testing.T, shop, *presign.Grant) // after the upload
-	owner     string                                 // who asks, alice by default
-	status    int                                    // 200 by default
+	owner     string                                 // of the request; default: alice
+	status    int                                    // default: 200
 }
 
 func withChecksum(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32c }
@@ -53,7 +53,8 @@ func withKMS(p *presign.Policy)      { p.Headers = kms }
 func withReplace(p *presign.Policy)  { p.Replace = true }
 func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
 
-// inspecting reads the whole file, as a scanner does, or nothing of it.
+// inspecting returns a WithInspect option that accepts all files. If reads is
+// set, it reads the whole file, as a scanner does.
 func inspecting(reads bool) []presign.SignerOption {
 	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
 		if !reads {
@@ -68,6 +69,7 @@ func inspecting(reads bool) []presign.SignerOption {
 	})}
 }
 
+// all combines changes of a policy.
 func all(changes ...func(*presign.Policy)) func(*presign.Policy) {
 	return func(p *presign.Policy) {
 		for _, change := range changes {
@@ -76,8 +78,8 @@ func all(changes ...func(*presign.Policy)) func(*presign.Policy) {
 	}
 }
 
-// completedBefore completes the upload before it is counted. If it is uploaded again, a
-// replay of the grant is still there.
+// completedBefore returns a step that completes the upload before the requests
+// are counted. If again is set, the step then uploads the file again.
 func completedBefore(again bool) func(*testing.T, shop, *presign.Grant) {
 	return func(t *testing.T, s shop, grant *presign.Grant) {
 		_, err := s.Complete(t.Context(), "alice", grant.Key)
@@ -88,7 +90,7 @@ func completedBefore(again bool) func(*testing.T, shop, *presign.Grant) {
 	}
 }
 
-// removed deletes the upload.
+// removed deletes an upload.
 func removed(t *testing.T, s shop, grant *presign.Grant) {
 	_, err := s.store.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
 	require.NoError(t, err)
@@ -100,60 +102,61 @@ var (
 	carelessly   = []s3test.Option{s3test.WithoutConditions()}
 )
 
-// rows is the table of the design: cases, requests, and depth until the answer.
+// rows lists each kind of completion with its number and depth of requests.
 var rows = []row{
-	{name: "any store: PUT", count: 5, deep: 3},
-	{name: "any store: form", count: 5, deep: 3, form: true},
-	{name: "any store: Replace", count: 5, deep: 3, policy: withReplace},
-	{name: "any store: versions", count: 5, deep: 3, options: withVersions},
-	{name: "any store: careless", count: 5, deep: 3, options: carelessly, form: true},
-	{name: "AWS, which cannot pin the upload: form", count: 5, deep: 3, options: onAWS, form: true},
-	{name: "AWS, which cannot pin the upload: Replace", count: 5, deep: 3, options: onAWS, policy: withReplace},
+	{name: "any store: PUT", count: 5, depth: 3},
+	{name: "any store: form", count: 5, depth: 3, form: true},
+	{name: "any store: Replace", count: 5, depth: 3, policy: withReplace},
+	{name: "any store: versions", count: 5, depth: 3, options: withVersions},
+	{name: "any store: careless", count: 5, depth: 3, options: carelessly, form: true},
+	{name: "AWS, which cannot pin the upload: form", count: 5, depth: 3, options: onAWS, form: true},
+	{name: "AWS, which cannot pin the upload: Replace", count: 5, depth: 3, options: onAWS, policy: withReplace},
 
-	{name: "KMS", count: 6, deep: 3, policy: withKMS},
-	{name: "checksum", count: 6, deep: 3, policy: withChecksum},
-	{name: "KMS and checksum", count: 7, deep: 3, policy: all(withKMS, withChecksum)},
-	{name: "multipart", count: 6 + 2, deep: 3 + 2, multipart: true},
-	{name: "multipart and checksum", count: 7 + 2, deep: 3 + 2, multipart: true, policy: withChecksum},
-	{name: "multipart and KMS", count: 6 + 2, deep: 3 + 2, multipart: true, policy: withKMS},
+	{name: "KMS", count: 6, depth: 3, policy: withKMS},
+	{name: "checksum", count: 6, depth: 3, policy: withChecksum},
+	{name: "KMS and checksum", count: 7, depth: 3, policy: all(withKMS, withChecksum)},
+	{name: "multipart", count: 6 + 2, depth: 3 + 2, multipart: true},
+	{name: "multipart and checksum", count: 7 + 2, depth: 3 + 2, multipart: true, policy: withChecksum},
+	{name: "multipart and KMS", count: 6 + 2, depth: 3 + 2, multipart: true, policy: withKMS},
 
-	{name: "AWS: PUT", count: 4, deep: 2, options: onAWS},
-	{name: "AWS: a version of a form", count: 4, deep: 2, options: append(onAWS, withVersions...), form: true},
-	{name: "AWS: a version, Replace", count: 4, deep: 2, options: append(onAWS, withVersions...), policy: withReplace},
-	{name: "AWS: KMS", count: 4, deep: 2, options: onAWS, policy: withKMS},
-	{name: "AWS: multipart", count: 4 + 2, deep: 2 + 2, options: onAWS, multipart: true},
+	{name: "AWS: PUT", count: 4, depth: 2, options: onAWS},
+	{name: "AWS: a version of a form", count: 4, depth: 2, options: append(onAWS, withVersions...), form: true},
+	{name: "AWS: a version, Replace", count: 4, depth: 2, options: append(onAWS, withVersions...), policy: withReplace},
+	{name: "AWS: KMS", count: 4, depth: 2, options: onAWS, policy: withKMS},
+	{name: "AWS: multipart", count: 4 + 2, depth: 2 + 2, options: onAWS, multipart: true},
 
-	{name: "without FinalPrefix: PUT", count: 1, deep: 1, policy: inPlace},
-	{name: "without FinalPrefix: form", count: 1, deep: 1, policy: inPlace, form: true},
-	{name: "without FinalPrefix: AWS", count: 1, deep: 1, policy: inPlace, options: onAWS},
-	{name: "without FinalPrefix: checksum", count: 2, deep: 1, policy: all(inPlace, withChecksum)},
-	{name: "without FinalPrefix: multipart", count: 1 + 2, deep: 1 + 2, policy: inPlace, multipart: true},
+	{name: "without FinalPrefix: PUT", count: 1, depth: 1, policy: inPlace},
+	{name: "without FinalPrefix: form", count: 1, depth: 1, policy: inPlace, form: true},
+	{name: "without FinalPrefix: AWS", count: 1, depth: 1, policy: inPlace, options: onAWS},
+	{name: "without FinalPrefix: checksum", count: 2, depth: 1, policy: all(inPlace, withChecksum)},
+	{name: "without FinalPrefix: multipart", count: 1 + 2, depth: 1 + 2, policy: inPlace, multipart: true},
 
-	{name: "repeated, the upload is gone", count: 2, deep: 1, form: true, prepare: completedBefore(false)},
-	{name: "repeated, the upload is gone: AWS", count: 2, deep: 1, options: onAWS, prepare: completedBefore(false)},
-	{name: "repeated, the upload is there", count: 3, deep: 1, form: true, prepare: completedBefore(true)},
-	{name: "repeated, the upload is there: versions", count: 3, deep: 1, form: true, options: withVersions, prepare: completedBefore(true)},
+	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completedBefore(false)},
+	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS, prepare: completedBefore(false)},
+	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completedBefore(true)},
+	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true, options: withVersions, prepare: completedBefore(true)},
 
-	{name: "not there", count: 3, deep: 2, status: 404, prepare: removed},
-	{name: "not yours, uploaded", count: 3, deep: 2, status: 404, owner: "bob"},
-	{name: "not yours, published", count: 3, deep: 2, status: 404, owner: "bob", prepare: completedBefore(false)},
-	{name: "not yours, both", count: 3, deep: 2, status: 404, owner: "bob", form: true, prepare: completedBefore(true)},
+	{name: "missing", count: 3, depth: 2, status: 404, prepare: removed},
+	{name: "another owner, uploaded", count: 3, depth: 2, status: 404, owner: "bob"},
+	{name: "another owner, published", count: 3, depth: 2, status: 404, owner: "bob", prepare: completedBefore(false)},
+	{name: "another owner, both", count: 3, depth: 2, status: 404, owner: "bob", form: true, prepare: completedBefore(true)},
 
-	{name: "not there: without FinalPrefix", count: 2, deep: 2, status: 404, policy: inPlace, prepare: removed},
-	{name: "not yours: without FinalPrefix", count: 2, deep: 2, status: 404, policy: inPlace, owner: "bob"},
-	{name: "not there: checksum", count: 4, deep: 2, status: 404, policy: withChecksum, prepare: removed},
-	{name: "not yours: checksum", count: 4, deep: 2, status: 404, policy: withChecksum, owner: "bob"},
+	{name: "missing: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, prepare: removed},
+	{name: "another owner: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, owner: "bob"},
+	{name: "missing: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, prepare: removed},
+	{name: "another owner: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, owner: "bob"},
 
-	{name: "WithInspect", count: 5 + 4, deep: 3 + 1, signer: inspecting(false)},
-	{name: "WithInspect: form", count: 5 + 4, deep: 3 + 1, signer: inspecting(false), form: true},
-	{name: "WithInspect: AWS", count: 4 + 1, deep: 2, options: onAWS, signer: inspecting(false)},
-	// The first HEAD of the upload is made for both.
-	{name: "WithInspect: checksum", count: 6 + 3, deep: 3 + 1, signer: inspecting(false), policy: withChecksum},
-	{name: "WithInspect that reads: form", count: 5 + 4 + 1, deep: 3 + 1 + 1, signer: inspecting(true), form: true},
+	{name: "WithInspect", count: 5 + 4, depth: 3 + 1, signer: inspecting(false)},
+	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspecting(false), form: true},
+	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspecting(false)},
+	// One HEAD of the upload serves both the checksum and the inspection.
+	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspecting(false), policy: withChecksum},
+	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1, signer: inspecting(true), form: true},
 }
 
-// TestRequests counts the requests of each case, and how many follow one another
-// before the client has its answer. The DELETE follows the answer.
+// TestRequests checks the number of requests of each completion, and how many
+// of them run in sequence before the response. The DELETE must follow the
+// response.
 func TestRequests(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -211,15 +214,15 @@ func (r row) run(t *testing.T) {
 			preceding = append(preceding, request)
 			continue
 		}
-		require.GreaterOrEqual(t, request.Start, w.answered.Tick, "the DELETE follows the answer\n%v", requests)
+		require.GreaterOrEqual(t, request.Start, w.sent.Tick, "the DELETE must follow the response\n%v", requests)
 	}
-	require.Equal(t, r.deep, preceding.Depth(), "%v", requests)
-	require.EqualValues(t, r.deep, w.answered.Tick-began.Tick, "%v", requests)
+	require.Equal(t, r.depth, preceding.Depth(), "%v", requests)
+	require.EqualValues(t, r.depth, w.sent.Tick-began.Tick, "%v", requests)
 	deletes := len(requests) - len(preceding)
-	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name, "repeated, the upload is gone") {
+	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name, "repeated, upload deleted") {
 		require.Zero(t, deletes)
 	} else {
 		require.Equal(t, 1, deletes)
-		require.Len(t, s.keys(), 1, "the upload is gone")
+		require.Len(t, s.keys(), 1, "the upload must be deleted")
 	}
 }

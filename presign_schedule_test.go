@@ -19,19 +19,20 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// awsName makes a store one that is known to honor the conditions of copies.
+// awsName is the host of a store that is known to honor the conditions of
+// copies.
 const awsName = "s3.us-east-1.amazonaws.com"
 
-// A climate is a kind of store, and the headers of the policy there.
+// A climate describes a kind of store and the headers of the policy.
 type climate struct {
 	name    string
 	options []s3test.Option
 	headers map[string]string
 
-	// deceptive is set if bytes that differ can have the same ETag, so that a
-	// completion compares what it has verified alone: size and beginning.
+	// deceptive is set if different content can have the same ETag. A
+	// completion then compares only size and beginning.
 	deceptive bool
-	honest    bool // all conditions are honored
+	honest    bool // whether the store honors all conditions
 }
 
 var kms = map[string]string{"x-amz-server-side-encryption": "aws:kms"}
@@ -49,14 +50,15 @@ var climates = []climate{
 	{name: "equal ETags, careless", options: []s3test.Option{s3test.WithoutConditions(), s3test.WithQuirks(s3test.SizeETags)}, deceptive: true},
 }
 
-// picture returns a picture of 5,000 bytes with another byte at one place.
+// picture returns a picture of 5,000 bytes that differs from others in one
+// byte.
 func picture(at int) []byte {
 	body := append(bytes.Clone(png), make([]byte, 5000-len(png))...)
 	body[at]++
 	return body
 }
 
-// The bodies of schedules. Good is uploaded first.
+// The bodies of schedules. The first body of a pair is uploaded first.
 var (
 	collisionOne, collisionTwo = s3test.Collision("the same suffix")
 
@@ -71,12 +73,12 @@ var (
 	}
 )
 
-// A writer is how the body is replaced.
+// A writer describes how the body of an upload is replaced.
 type writer struct {
 	name    string
 	replace bool
 	form    bool
-	other   bool // by an upload of another user, under the same fixed key
+	other   bool // whether another user uploads, under the same fixed key
 }
 
 var writers = []writer{
@@ -86,7 +88,7 @@ var writers = []writer{
 	{name: "PUT of another user", replace: true, other: true},
 }
 
-// A schedule swaps the body before each of some requests of the completion.
+// A schedule swaps the body before given requests of the completion.
 type schedule struct {
 	climate
 	writer
@@ -98,18 +100,19 @@ func (s schedule) String() string {
 	return fmt.Sprintf("%s; %s; %.20q; swaps before %v", s.climate.name, s.writer.name, s.bodies[1][:40], s.swaps)
 }
 
-// A sight is a body that somebody has seen.
-type sight struct {
+// An observation is a body that an actor has received.
+type observation struct {
 	by   string
 	body []byte
 	at   s3test.Moment
 }
 
-// TestSchedules swaps the body of an upload between any two requests of its
-// completion, once or twice. The history shows that nothing was published or told
-// to a hook that was not verified before. On stores that ignore conditions, and
-// with ETags that collide, a copy exists before it can be compared; there, the
-// request after the comparison deletes it.
+// TestSchedules checks that only verified content is published and passed to
+// hooks if a client swaps the body during the completion. The body is swapped
+// between any two requests, once or twice.
+//
+// An unverified copy may exist on stores that ignore conditions and if ETags
+// collide. The request after the comparison must delete the copy.
 func TestSchedules(t *testing.T) {
 	var mu sync.Mutex
 	count, longest := 0, 0
@@ -122,7 +125,7 @@ func TestSchedules(t *testing.T) {
 						schedules := [][]int{{first}, {first, first + 1}, {first, first + 3}}
 						switch {
 						case climate.deceptive && name == "MD5 collision", w.name != "form" && name == "another size":
-							continue // It is like the others.
+							continue // Another schedule covers this case.
 						case w.name != "form":
 							schedules = schedules[:1]
 						}
@@ -147,12 +150,12 @@ func TestSchedules(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		require.Greater(t, count, 1000)
-		require.Greater(t, longest, 8, "some schedules make a completion start again")
+		require.Greater(t, longest, 8, "some schedules must make a completion start again")
 		t.Logf("%d schedules of up to %d requests", count, longest)
 	})
 }
 
-// run completes an upload while its body is swapped, and returns the number of
+// run completes an upload while its body is swapped. It returns the number of
 // requests.
 func (s schedule) run(t *testing.T) int {
 	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, s.options...)...)
@@ -160,16 +163,16 @@ func (s schedule) run(t *testing.T) int {
 	policy.Types = []string{"*/*"}
 	policy.Replace = s.replace
 	policy.Headers = s.headers
-	var told []sight
-	see := func(by string, o *presign.Object) {
+	var received []observation
+	observe := func(by string, o *presign.Object) {
 		stored, ok := store.Object(s3test.DefaultBucket, o.Key)
 		require.True(t, ok, "%v: %s: %v", s, by, store.History().Requests)
 		require.Equal(t, stored.ETag, o.ETag, "%v: %s", s, by)
 		require.Equal(t, "alice", o.Owner)
-		told = append(told, sight{by, stored.Body, store.Now()})
+		received = append(received, observation{by, stored.Body, store.Now()})
 	}
 	shop := open(t, store, policy, presign.WithStore(store.Actor("service").S3()), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-		see("hook", o)
+		observe("hook", o)
 		return nil
 	}))
 	u := presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"}
@@ -202,16 +205,16 @@ func (s schedule) run(t *testing.T) int {
 		grants = append(grants, sign(other, s.bodies[1]))
 	}
 	upload := func(i int) {
-		answer, err := conformance.New(grants[i], "file", s.bodies[i]).Send(mallory)
+		response, err := conformance.New(grants[i], "file", s.bodies[i]).Send(mallory)
 		require.NoError(t, err)
-		require.True(t, answer.Accepted(), "%v", answer)
+		require.True(t, response.Accepted(), "%v", response)
 	}
 	upload(0)
 	requests, current := 0, 0
-	var read []sight
+	var read []observation
 	store.Intercept(s3test.Hook{After: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Actor == "service" && r.Operation == "GetObject" && r.Key == grants[0].Key {
-			read = append(read, sight{r.Actor, stored.Body, store.Now()})
+			read = append(read, observation{r.Actor, stored.Body, store.Now()})
 		}
 		return s3test.None
 	}, Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
@@ -229,16 +232,16 @@ func (s schedule) run(t *testing.T) int {
 	object, err := shop.Complete(t.Context(), "alice", grants[0].Key)
 	store.Intercept(s3test.Hook{})
 	if err == nil {
-		see("caller", object)
+		observe("caller", object)
 	}
 	h := store.History()
 	s.requireOutcome(t, err, h)
-	s.requireVerified(t, h, read, told)
+	s.requireVerified(t, h, read, received)
 	return requests
 }
 
-// requireOutcome checks that a completion did not end in 409 or 502 although two
-// swaps spoil only two of its three turns.
+// requireOutcome checks that a completion succeeded or rejected the upload. Two
+// swaps can invalidate only two of its three attempts.
 func (s schedule) requireOutcome(t *testing.T, err error, h s3test.History) {
 	t.Helper()
 	switch {
@@ -249,9 +252,11 @@ func (s schedule) requireOutcome(t *testing.T, err error, h s3test.History) {
 	}
 }
 
-// requireVerified checks that all bodies that were told, and all that were ever
-// published, had been read by then.
-func (s schedule) requireVerified(t *testing.T, h s3test.History, read, told []sight) {
+// requireVerified checks that a completion had read every body before a hook or
+// caller received it, and before it was published.
+func (s schedule) requireVerified(
+	t *testing.T, h s3test.History, read, received []observation,
+) {
 	t.Helper()
 	isVerified := func(body []byte, at s3test.Moment) bool {
 		for _, r := range read {
@@ -265,38 +270,42 @@ func (s schedule) requireVerified(t *testing.T, h s3test.History, read, told []s
 		}
 		return false
 	}
-	for _, sight := range told {
-		require.True(t, isVerified(sight.body, sight.at), "%v: the %s was told\n%v", s, sight.by, h.Requests)
+	for _, o := range received {
+		require.True(t, isVerified(o.body, o.at),
+			"%v: the %s received an unverified body\n%v", s, o.by, h.Requests)
 	}
 	collides := s.deceptive || bytes.Equal(s.bodies[0], collisionOne)
 	for _, state := range h.Visible("published/") {
 		if isVerified(state.Body, state.From) {
 			continue
 		}
-		require.False(t, s.honest && !collides, "%v: an unverified copy was visible\n%v", s, h.Requests)
-		require.NotZero(t, state.EndedBy, "%v: an unverified copy stays\n%v", s, h.Requests)
+		require.False(t, s.honest && !collides, "%v: no unverified copy may be visible\n%v", s, h.Requests)
+		require.NotZero(t, state.EndedBy, "%v: an unverified copy must be deleted\n%v", s, h.Requests)
 		deletion := h.Requests[state.EndedBy-1]
 		require.Equal(t, "DeleteObject", deletion.Operation)
 		copied := h.Requests[state.MadeBy-1]
-		require.LessOrEqual(t, deletion.End-copied.End, int64(3), "%v: an unverified copy is deleted as soon as it was compared\n%v", s, h.Requests)
+		require.LessOrEqual(t, deletion.End-copied.End, int64(3),
+			"%v: an unverified copy must be deleted after the comparison\n%v", s, h.Requests)
 	}
 }
 
-// TestTornCopies crashes a completion after each of its requests while the body
-// is swapped before and afterwards. A later completion tells no hook what was not
-// verified, and publishes it no longer than until then. That holds on stores that
-// ignore conditions as well.
+// TestTornCopies checks that active content is neither passed to a hook nor
+// still published after a later completion. The first completion crashes after
+// each of its requests in turn, and the body is swapped before one of them. The
+// check includes stores that ignore conditions.
 func TestTornCopies(t *testing.T) {
 	count := 0
 	for _, options := range [][]s3test.Option{nil, {s3test.WithoutConditions()}, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}} {
 		for name, bodies := range swapPairs {
 			if name == "equal beginnings" || name == "MD5 collision" {
-				continue // A publication is compared with its stamp, which has size, MD5 and beginning.
+				// A published file is compared only with its stamp, which has
+				// size, MD5 and beginning.
+				continue
 			}
 			for crash := 1; crash <= 5; crash++ {
 				for swap := 1; swap <= crash; swap++ {
 					for _, wait := range []time.Duration{0, 2 * time.Second} {
-						synctest.Test(t, func(t *testing.T) { tear(t, options, bodies, swap, crash, wait) })
+						synctest.Test(t, func(t *testing.T) { crashAndComplete(t, options, bodies, swap, crash, wait) })
 						count++
 					}
 				}
@@ -306,16 +315,20 @@ func TestTornCopies(t *testing.T) {
 	require.Greater(t, count, 300)
 }
 
-func tear(t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash int, wait time.Duration) {
+// crashAndComplete swaps the body before request swap of a completion, crashes
+// the completion after request crash, and completes the upload again.
+func crashAndComplete(
+	t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash int, wait time.Duration,
+) {
 	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
 	policy := final()
 	policy.Types = []string{"*/*"}
-	var told [][]byte
+	var received [][]byte
 	replica := func(actor string) shop {
 		return open(t, store, policy, presign.WithStore(store.Actor(actor).S3()), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 			stored, ok := store.Object(s3test.DefaultBucket, o.Key)
 			require.True(t, ok)
-			told = append(told, stored.Body)
+			received = append(received, stored.Body)
 			return nil
 		}))
 	}
@@ -323,12 +336,13 @@ func tear(t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash i
 	grant, err := first.Post(t.Context(), presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"})
 	require.NoError(t, err)
 	upload := func(body []byte) {
-		answer, err := conformance.New(grant, "file", body).Send(store.Actor("mallory").Instant().HTTPClient())
+		client := store.Actor("mallory").Instant().HTTPClient()
+		response, err := conformance.New(grant, "file", body).Send(client)
 		require.NoError(t, err)
-		require.True(t, answer.Accepted())
+		require.True(t, response.Accepted())
 	}
 	upload(bodies[0])
-	var mu sync.Mutex // guards what follows
+	var mu sync.Mutex // guards read and requests
 	var read [][]byte
 	requests := 0
 	store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
@@ -361,7 +375,7 @@ func tear(t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash i
 	if err != nil && len(presign.Violations(err)) == 0 {
 		require.ErrorIs(t, err, presign.ErrNotUploaded, "swap before %d, crash after %d\n%v", swap, crash, h.Requests)
 	}
-	for _, body := range told {
+	for _, body := range received {
 		require.False(t, bytes.Equal(body, evilBody))
 	}
 	published := h.Visible("published/")
