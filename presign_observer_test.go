@@ -16,7 +16,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// An audit keeps events.
+// An audit collects events.
 type audit struct {
 	mu     sync.Mutex
 	events []presign.Event
@@ -38,7 +38,7 @@ func (a *audit) take() []presign.Event {
 	return events
 }
 
-// An observed is a service whose events are compared.
+// An observed is a service whose events a test checks.
 type observed struct {
 	uppy
 	inspect, finish func(context.Context, *presign.Object) error
@@ -46,14 +46,14 @@ type observed struct {
 	upload          *presign.Multipart
 }
 
-// notify sends the notification of an object.
+// notify sends a notification of an upload.
 func notify(ctx context.Context, s *presign.Signer, bucket, key string) error {
 	return s.CompleteNotification(ctx, []byte(`{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","account":"1","time":"2026-01-01T00:00:00Z",`+
 		`"region":"us-east-1","resources":[],"detail":{"version":"0","bucket":{"name":"`+bucket+`"},"object":{"key":"`+key+`","size":1,"etag":"a"},"reason":"PutObject"}}`))
 }
 
-// TestEvents drives every outcome and compares the events with a list. Each call
-// has exactly one.
+// TestEvents checks the event of every outcome. Each step causes at most one
+// event.
 func TestEvents(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	fails := func(err error) func(context.Context, *presign.Object) error {
@@ -100,7 +100,7 @@ func TestEvents(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		before, act func(*testing.T, *observed)
-		want        string // kind, method, owner, and what is set of GrantID, Key, Size, Type, Object, Err, Request
+		want        string // the description of the event; empty if none is expected
 	}{
 		// Grants.
 		{"Put", nil, func(t *testing.T, s *observed) {
@@ -109,13 +109,13 @@ func TestEvents(t *testing.T) {
 		{"Post", nil, func(t *testing.T, s *observed) {
 			s.Post(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		}, "granted POST alice id key type"},
-		{"Put, not valid", nil, func(t *testing.T, s *observed) { s.Put(t.Context(), presign.Upload{Filename: "a.exe", Size: 9}) },
+		{"Put, invalid", nil, func(t *testing.T, s *observed) { s.Put(t.Context(), presign.Upload{Filename: "a.exe", Size: 9}) },
 			"not_granted PUT - id size err"},
 		{"POST /, put", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.png", "size": 9}`) },
 			"granted PUT alice id key size type request"},
 		{"POST /, form", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.png"}`) },
 			"granted POST alice id key type request"},
-		{"POST /, not valid", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.exe", "size": 9}`) },
+		{"POST /, invalid", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.exe", "size": 9}`) },
 			"not_granted PUT alice id size err request"},
 		{"POST /, not authorized", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "forbidden.png", "size": 9}`) },
 			"not_granted PUT alice id size type err request"},
@@ -124,13 +124,13 @@ func TestEvents(t *testing.T) {
 		{"POST /, malformed", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename"`) }, "denied - alice err request"},
 		{"POST /, not authenticated", nil, func(t *testing.T, s *observed) { s.user = ""; s.ask("POST", "", `{"filename": "a.png"}`) }, "denied - - err request"},
 		{"POST /, authentication fails", nil, func(t *testing.T, s *observed) { s.user = "outage"; s.ask("POST", "", `{}`) }, "failed - - err request"},
-		{"no such path", nil, func(t *testing.T, s *observed) { s.ask("POST", "/none", "") }, "denied - - err request"},
-		{"no such method", nil, func(t *testing.T, s *observed) { s.ask("PATCH", "/complete", "") }, "denied - - err request"},
+		{"unknown path", nil, func(t *testing.T, s *observed) { s.ask("POST", "/none", "") }, "denied - - err request"},
+		{"unsupported method", nil, func(t *testing.T, s *observed) { s.ask("PATCH", "/complete", "") }, "denied - - err request"},
 		{"Uppy, form", nil, func(t *testing.T, s *observed) { s.ask("GET", "/s3/params?filename=a.png&type=image/png", "") },
 			"granted POST alice id key type request"},
 		{"Uppy, start", nil, func(t *testing.T, s *observed) { s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`) },
 			"started multipart alice id key type request"},
-		{"Uppy, start, not valid", nil, func(t *testing.T, s *observed) { s.ask("POST", "/s3/multipart", `{"filename": "a.exe"}`) },
+		{"Uppy, start, invalid", nil, func(t *testing.T, s *observed) { s.ask("POST", "/s3/multipart", `{"filename": "a.exe"}`) },
 			"not_granted multipart alice id err request"},
 		{"Uppy, start fails", down("CreateMultipartUpload"), func(t *testing.T, s *observed) {
 			s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`)
@@ -164,7 +164,7 @@ func TestEvents(t *testing.T) {
 			"aborted multipart alice id key request"},
 		{"Uppy, abort fails", all(parts, down("AbortMultipartUpload")), func(t *testing.T, s *observed) { s.ask("DELETE", companionPath(s, ""), "") },
 			"failed multipart alice id key err request"},
-		{"Uppy, no such upload", parts, func(t *testing.T, s *observed) { s.ask("DELETE", "/s3/multipart/none?key=none", "") },
+		{"Uppy, unknown upload", parts, func(t *testing.T, s *observed) { s.ask("DELETE", "/s3/multipart/none?key=none", "") },
 			"failed - alice err request"},
 
 		// Completions of multipart uploads.
@@ -178,7 +178,7 @@ func TestEvents(t *testing.T) {
 		{"Multipart.Complete, missing part", parts, func(t *testing.T, s *observed) {
 			s.upload.Complete(t.Context(), []presign.Part{{Number: 7}})
 		}, "failed multipart alice id key type err"},
-		{"Multipart.Complete, too late", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }), func(t *testing.T, s *observed) {
+		{"Multipart.Complete, expired", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }), func(t *testing.T, s *observed) {
 			s.upload.Complete(t.Context(), nil)
 		}, "failed multipart alice id key type err"},
 		{"Uppy, complete", parts, func(t *testing.T, s *observed) { s.ask("POST", companionPath(s, "/complete"), `{"parts": []}`) },
@@ -200,7 +200,7 @@ func TestEvents(t *testing.T) {
 			require.NoError(t, s.Shutdown(t.Context()))
 		},
 			"completed PUT alice id key size type object"},
-		{"complete, left", func(t *testing.T, s *observed) {
+		{"complete, client disconnects", func(t *testing.T, s *observed) {
 			put(t, s)
 			s.inspect = func(context.Context, *presign.Object) error { time.Sleep(time.Minute); return nil }
 		}, func(t *testing.T, s *observed) {
@@ -213,12 +213,12 @@ func TestEvents(t *testing.T) {
 		{"CompleteForAnyOwner", put, func(t *testing.T, s *observed) { s.CompleteForAnyOwner(t.Context(), s.grant.Key) },
 			"completed PUT alice id key size type object"},
 		{"complete again", all(put, complete), complete, "repeated PUT alice id key size type object request"},
-		{"complete, not there", put, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "incoming/none.png"}`) },
+		{"complete, missing", put, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "incoming/none.png"}`) },
 			"failed - - key err request"},
 		{"complete, another prefix", put, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "none.png"}`) }, "failed - - key err request"},
 		{"complete, another owner", put, func(t *testing.T, s *observed) { s.user = "bob"; complete(t, s) }, "failed - - key err request"},
 		{"complete, malformed", nil, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"id": 7}`) }, "denied - alice err request"},
-		{"complete, contradicts", liar, complete, "rejected PUT alice id key size type object err request"},
+		{"complete, mismatched content", liar, complete, "rejected PUT alice id key size type object err request"},
 		{"complete, inspector rejects", inspected(violation), complete, "rejected PUT alice id key size type object err request"},
 		{"complete, inspector is pending", inspected(presign.ErrPending), complete, "pending PUT alice id key size type err request"},
 		{"complete, inspector fails", inspected(errors.New("fails")), complete, "failed PUT alice id key size type err request"},
@@ -231,7 +231,7 @@ func TestEvents(t *testing.T) {
 		{"complete, reading fails", all(put, down("GetObject")), complete, "failed - - key err request"},
 		{"complete, copying fails", all(put, down("CopyObject")), complete, "failed PUT alice id key size type err request"},
 		{"complete, deleting a rejected upload fails", all(liar, down("DeleteObject")), complete, "failed PUT alice id key size type err request"},
-		{"complete, too late", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), complete, "failed PUT alice id key size type err request"},
+		{"complete, expired", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), complete, "failed PUT alice id key size type err request"},
 		{"complete, replaced by a larger file", all(put, func(t *testing.T, s *observed) {
 			s.store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 				if r.Operation == "CopyObject" {
@@ -253,7 +253,7 @@ func TestEvents(t *testing.T) {
 		{"notification, pending", inspected(presign.ErrPending), func(t *testing.T, s *observed) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
 		}, "pending PUT alice id key size type err"},
-		{"notification, not there", nil, func(t *testing.T, s *observed) {
+		{"notification, missing", nil, func(t *testing.T, s *observed) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, "incoming/none.png")
 		},
 			"failed - - key err"},
@@ -263,12 +263,12 @@ func TestEvents(t *testing.T) {
 
 		// Sweeps.
 		{"sweep, too young", put, sweepNow, ""},
-		{"sweep", all(put, aMinute), sweepNow, "completed PUT alice id key size type object"},
-		{"sweep, rejected", all(liar, aMinute), sweepNow, "rejected PUT alice id key size type object err"},
-		{"sweep, pending", all(inspected(presign.ErrPending), aMinute), sweepNow, "pending PUT alice id key size type err"},
-		{"sweep, failed", all(inspected(errors.New("fails")), aMinute), sweepNow, "failed PUT alice id key size type err"},
-		{"sweep, too late", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), sweepNow, "failed PUT alice id key size type err"},
-		{"sweep, a foreign object", all(func(t *testing.T, s *observed) { s.put(t, "incoming/foreign.png", "foreign", nil) }, aMinute), sweepNow, ""},
+		{"sweep", all(put, waitForSweep), sweepNow, "completed PUT alice id key size type object"},
+		{"sweep, rejected", all(liar, waitForSweep), sweepNow, "rejected PUT alice id key size type object err"},
+		{"sweep, pending", all(inspected(presign.ErrPending), waitForSweep), sweepNow, "pending PUT alice id key size type err"},
+		{"sweep, failed", all(inspected(errors.New("fails")), waitForSweep), sweepNow, "failed PUT alice id key size type err"},
+		{"sweep, expired", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), sweepNow, "failed PUT alice id key size type err"},
+		{"sweep, a foreign object", all(func(t *testing.T, s *observed) { s.put(t, "incoming/foreign.png", "foreign", nil) }, waitForSweep), sweepNow, ""},
 		{"sweep, a multipart upload", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }), sweepNow, "aborted multipart - key"},
 		{"sweep, a multipart upload, failed", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }, down("AbortMultipartUpload")), sweepNow,
 			"failed multipart - key err"},
@@ -302,16 +302,18 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func aMinute(*testing.T, *observed) { time.Sleep(time.Minute + 2*time.Second) }
+// waitForSweep waits until a sweep may complete an upload.
+func waitForSweep(*testing.T, *observed) { time.Sleep(time.Minute + 2*time.Second) }
 
+// sweepNow sweeps once.
 func sweepNow(t *testing.T, s *observed) { s.Sweep(t.Context()) }
 
-// tooLarge stores a part with more bytes than were granted.
+// tooLarge stores a part that is larger than the grant allows.
 func tooLarge(t *testing.T, s *observed) {
 	s.store.PutPart(s.uploadIDs(t, s.upload.Key)[0], 1, png, 2<<20)
 }
 
-// authorizeByName decides by the name of the file.
+// authorizeByName rejects two names of files, one of them with a failure.
 func authorizeByName(_ *http.Request, u *presign.Upload) error {
 	switch u.Filename {
 	case "forbidden.png":
@@ -322,7 +324,8 @@ func authorizeByName(_ *http.Request, u *presign.Upload) error {
 	return nil
 }
 
-// authenticate mounts a handler whose authentication fails for one name.
+// authenticate mounts a Handler whose authentication fails for the user
+// "outage".
 func (s *observed) authenticate(t *testing.T) {
 	t.Helper()
 	handler, err := presign.NewHandler(s.Signer, func(r *http.Request) (string, error) {
@@ -335,7 +338,8 @@ func (s *observed) authenticate(t *testing.T) {
 	s.handler = http.StripPrefix("/uploads", handler)
 }
 
-// describe lists the members of an event that are set.
+// describe returns the Kind, Method and Owner of an event, and lists which
+// other fields are set.
 func describe(e presign.Event) string {
 	words := []string{e.Kind, e.Method, e.Owner}
 	for i := range words {
@@ -343,22 +347,22 @@ func describe(e presign.Event) string {
 			words[i] = "-"
 		}
 	}
-	for _, member := range []struct {
+	for _, field := range []struct {
 		name string
 		set  bool
 	}{
 		{"id", e.GrantID != ""}, {"key", e.Key != ""}, {"size", e.Size != 0}, {"type", e.Type != ""}, {"object", e.Object != nil},
 		{"err", e.Err != nil}, {"request", e.Request != nil},
 	} {
-		if member.set {
-			words = append(words, member.name)
+		if field.set {
+			words = append(words, field.name)
 		}
 	}
 	text := strings.Join(words, " ")
 	return text
 }
 
-// requireConsistent compares the members of an event with each other and with the
+// requireConsistent checks that the fields of an event match each other and the
 // grant.
 func requireConsistent(t *testing.T, s *observed, e *presign.Event) {
 	t.Helper()
@@ -382,7 +386,8 @@ func requireConsistent(t *testing.T, s *observed, e *presign.Event) {
 	require.Equal(t, e.Kind == "rejected", errors.As(e.Err, &rejected))
 }
 
-// TestObserverPanics checks that an observer that panics changes nothing else.
+// TestObserverPanics checks that a completion succeeds and the panic is logged
+// if an observer panics.
 func TestObserverPanics(t *testing.T) {
 	u := mount(t, open(t, s3test.New(), final(), presign.WithObserver(func(context.Context, presign.Event) { panic("observer") })))
 	grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
@@ -392,7 +397,8 @@ func TestObserverPanics(t *testing.T) {
 	require.Contains(t, u.log.String(), "option=WithObserver")
 }
 
-// TestEventsHaveErrorsOfThisPackage checks that errors of events are those of callers.
+// TestEventsHaveErrorsOfThisPackage checks that the errors in events contain
+// the Violations that callers receive.
 func TestEventsHaveErrorsOfThisPackage(t *testing.T) {
 	a := new(audit)
 	u := mount(t, open(t, s3test.New(), final(), presign.WithObserver(a.observe)))

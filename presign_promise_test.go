@@ -17,10 +17,10 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// The tests of this file hold promises of SECURITY.md about hooks and
-// notifications.
+// The tests in this file check promises of SECURITY.md about hooks,
+// notifications and published objects.
 
-// newPromised returns a Signer that publishes at a store with history.
+// newPromised returns a Signer and its store, which records history.
 func newPromised(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) (*presign.Signer, *s3test.Server) {
 	t.Helper()
 	store := s3test.New(s3test.WithHistory())
@@ -36,15 +36,15 @@ func uploadFor(t *testing.T, signer *presign.Signer, store *s3test.Server, owner
 	require.NoError(t, err)
 	r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
 	require.NoError(t, err)
-	answer, err := store.HTTPClient().Do(r)
+	response, err := store.HTTPClient().Do(r)
 	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, 200, answer.StatusCode)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, 200, response.StatusCode)
 	return grant.Key
 }
 
-// TestInspectDecidesBeforePublishing checks that no object ever appears under
-// FinalPrefix that the function of WithInspect has not accepted.
+// TestInspectDecidesBeforePublishing checks that objects appear under
+// FinalPrefix only after the function of WithInspect has accepted them.
 func TestInspectDecidesBeforePublishing(t *testing.T) {
 	failure := errors.New("the scanner is down")
 	violation := &presign.Violation{Field: "content", Code: "invalid", Detail: "contains a virus"}
@@ -72,8 +72,8 @@ func TestInspectDecidesBeforePublishing(t *testing.T) {
 	}
 }
 
-// TestSignerWithoutInspectFails checks that an upload that must be inspected is
-// not published by a Signer without WithInspect.
+// TestSignerWithoutInspectFails checks that a Signer without WithInspect does
+// not publish an upload whose grant requires an inspection.
 func TestSignerWithoutInspectFails(t *testing.T) {
 	inspecting, store := newPromised(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return nil }))
 	key := uploadFor(t, inspecting, store, "alice")
@@ -109,8 +109,9 @@ func TestHooksEndSevenDaysAfterDeadline(t *testing.T) {
 	})
 }
 
-// TestHookErrorKeepsPublished checks that an error of WithOnComplete deletes
-// nothing and that the upload can be completed again.
+// TestHookErrorKeepsPublished checks that both the upload and the published
+// object remain if WithOnComplete returns an error, and that the upload can be
+// completed again.
 func TestHookErrorKeepsPublished(t *testing.T) {
 	var calls int
 	signer, store := newPromised(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
@@ -129,9 +130,9 @@ func TestHookErrorKeepsPublished(t *testing.T) {
 	require.Equal(t, []string{finalKey(key)}, store.Objects(s3test.DefaultBucket))
 }
 
-// TestNotificationsCompleteAndNoMore checks that a sender of notifications can
-// have a pending upload completed for its owner, and no more.
-func TestNotificationsCompleteAndNoMore(t *testing.T) {
+// TestNotificationsOnlyComplete checks that a notification can only complete a
+// pending upload for its owner.
+func TestNotificationsOnlyComplete(t *testing.T) {
 	notify := func(signer *presign.Signer, bucket, key string) error {
 		return signer.CompleteNotification(t.Context(), fmt.Appendf(nil,
 			`{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key))
@@ -151,7 +152,7 @@ func TestNotificationsCompleteAndNoMore(t *testing.T) {
 
 	stranger, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret([]byte("another secret of thirty-two bytes")))
 	require.NoError(t, err)
-	require.Error(t, notify(stranger, s3test.DefaultBucket, key), "a stamp that does not open is delivered again")
+	require.Error(t, notify(stranger, s3test.DefaultBucket, key), "the notification must be delivered again if the stamp does not open")
 	require.Equal(t, []string{key}, store.Objects(s3test.DefaultBucket))
 
 	require.NoError(t, notify(signer, s3test.DefaultBucket, key))
@@ -159,9 +160,10 @@ func TestNotificationsCompleteAndNoMore(t *testing.T) {
 	require.Equal(t, []string{finalKey(key)}, store.Objects(s3test.DefaultBucket))
 }
 
-// TestCopyAloneHasHeadersOfServing checks that headers that give access to an
-// object or change how it is served are not set on the upload.
-func TestCopyAloneHasHeadersOfServing(t *testing.T) {
+// TestOnlyCopyHasServingHeaders checks that headers that give access to an
+// object or change how it is served are set on the published copy, not on the
+// upload.
+func TestOnlyCopyHasServingHeaders(t *testing.T) {
 	policy := final()
 	policy.Headers = map[string]string{"Content-Disposition": "inline", "Cache-Control": "public, max-age=60", "x-amz-tagging": "class=public"}
 	signer, store := newPromised(t, policy)
@@ -179,8 +181,9 @@ func TestCopyAloneHasHeadersOfServing(t *testing.T) {
 	require.Contains(t, copied.Header.Get("Content-Disposition"), "inline")
 }
 
-// TestFormsNeedReplaceForChosenKeys checks that a form for a key that the service
-// chose is not granted without Replace, with FinalPrefix or without.
+// TestFormsNeedReplaceForChosenKeys checks that Post signs a form for a key
+// that the service chose only with Replace, whether or not the policy has
+// FinalPrefix.
 func TestFormsNeedReplaceForChosenKeys(t *testing.T) {
 	for _, policy := range []presign.Policy{final(), direct()} {
 		u := presign.Upload{Key: "incoming/avatar.png", MaxSize: 100}
@@ -195,8 +198,8 @@ func TestFormsNeedReplaceForChosenKeys(t *testing.T) {
 	}
 }
 
-// TestDeadlineHolds checks that no completion starts after the Deadline that the
-// function of WithAuthorize has received, even if the function takes long.
+// TestDeadlineHolds checks that completions start only before the Deadline that
+// the function of WithAuthorize has received, even if the function is slow.
 func TestDeadlineHolds(t *testing.T) {
 	for _, c := range []struct {
 		after time.Duration
@@ -217,9 +220,9 @@ func TestDeadlineHolds(t *testing.T) {
 			grant := decode[presign.Grant](t, w)
 			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
 			require.NoError(t, err)
-			answer, err := store.HTTPClient().Do(r)
+			response, err := store.HTTPClient().Do(r)
 			require.NoError(t, err)
-			require.NoError(t, answer.Body.Close())
+			require.NoError(t, response.Body.Close())
 			time.Sleep(time.Until(deadline.Add(c.after)))
 			_, err = signer.Complete(t.Context(), "alice", grant.Key)
 			require.ErrorIs(t, err, c.want)
@@ -227,8 +230,9 @@ func TestDeadlineHolds(t *testing.T) {
 	}
 }
 
-// TestDeadlineOfMultipart checks that a multipart upload can be completed for 7
-// days, and its object for a day more.
+// TestDeadlineOfMultipart checks that the Deadline of a multipart upload is
+// eight days after its grant: seven days for the multipart upload and one more
+// day to complete its object.
 func TestDeadlineOfMultipart(t *testing.T) {
 	signer, _ := newPromised(t, inParts())
 	var deadline time.Time
@@ -243,22 +247,22 @@ func TestDeadlineOfMultipart(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(8*24*time.Hour), deadline, 5*time.Second)
 }
 
-// TestOnCompleteRunsInOrder checks that the functions of WithOnComplete are called
-// in the order of the options, and none after one that has failed.
+// TestOnCompleteRunsInOrder checks that the functions of WithOnComplete are
+// called in the order of the options until one of them fails.
 func TestOnCompleteRunsInOrder(t *testing.T) {
 	var calls []string
-	note := func(name string, err error) presign.SignerOption {
+	record := func(name string, err error) presign.SignerOption {
 		return presign.WithOnComplete(func(context.Context, *presign.Object) error { calls = append(calls, name); return err })
 	}
 	failure := errors.New("the database is down")
-	signer, store := newPromised(t, final(), note("first", nil), note("second", failure), note("third", nil))
+	signer, store := newPromised(t, final(), record("first", nil), record("second", failure), record("third", nil))
 	_, err := signer.Complete(t.Context(), "alice", uploadFor(t, signer, store, "alice"))
 	require.ErrorIs(t, err, failure)
 	require.Equal(t, []string{"first", "second"}, calls)
 }
 
 // TestSharedFinalPrefix checks that two Signers with one FinalPrefix and
-// different Prefixes do not replace each other's objects, unless both may.
+// different Prefixes replace each other's objects only if both have Replace.
 func TestSharedFinalPrefix(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		store := s3test.New(s3test.WithHistory())
@@ -271,9 +275,9 @@ func TestSharedFinalPrefix(t *testing.T) {
 			require.NoError(t, err)
 			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
 			require.NoError(t, err)
-			answer, err := store.HTTPClient().Do(r)
+			response, err := store.HTTPClient().Do(r)
 			require.NoError(t, err)
-			require.NoError(t, answer.Body.Close())
+			require.NoError(t, response.Body.Close())
 			return signer.Complete(t.Context(), owner, grant.Key)
 		}
 		_, err := upload("one/", "alice")
@@ -283,7 +287,7 @@ func TestSharedFinalPrefix(t *testing.T) {
 		if !replace {
 			require.Equal(t, "taken", presign.Violations(err)[0].Code)
 			require.Len(t, store.History().Visible("published/"), 1)
-			require.Contains(t, store.Objects(s3test.DefaultBucket), "two/a.png", "the service may make room")
+			require.Contains(t, store.Objects(s3test.DefaultBucket), "two/a.png", "the upload must remain until the service frees the key")
 		}
 	}
 }

@@ -50,8 +50,7 @@ var climates = []climate{
 	{name: "equal ETags, careless", options: []s3test.Option{s3test.WithoutConditions(), s3test.WithQuirks(s3test.SizeETags)}, deceptive: true},
 }
 
-// picture returns a picture of 5,000 bytes that differs from others in one
-// byte.
+// picture returns a picture of 5,000 bytes with a changed byte at an index.
 func picture(at int) []byte {
 	body := append(bytes.Clone(png), make([]byte, 5000-len(png))...)
 	body[at]++

@@ -28,8 +28,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// failingFunctions returns the exported functions and methods of the package
-// that can fail: they return an error, an option or a provider of credentials.
+// failingFunctions returns the names of exported functions and methods that can
+// fail. Their last result is an error, an option or a provider of credentials.
 func failingFunctions(t *testing.T) []string {
 	t.Helper()
 	files, err := os.ReadDir(".")
@@ -96,8 +96,8 @@ func requirePublic(t *testing.T, err error, about string) {
 	}
 }
 
-// TestErrorsHaveNoInternalType calls every exported function that can fail with
-// input that makes it fail.
+// TestErrorsHaveNoInternalType checks that the errors of all exported functions
+// have types that callers can name.
 func TestErrorsHaveNoInternalType(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = ""
@@ -116,8 +116,9 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 	}
 	unsized := one
 	unsized.Size = 0
-	// failed calls f while the store is out of order, too.
-	failed := func(f func() error) []error {
+	// callWithFaults calls f once as it is, and once for each fault of the
+	// store.
+	callWithFaults := func(f func() error) []error {
 		errs := []error{f()}
 		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.Cut} {
 			s.store.Fail(func(string, *http.Request) s3test.Fault { return fault })
@@ -190,7 +191,7 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			object, err := s.Complete(ctx, "alice", grant.Key)
 			require.NoError(t, err)
 			require.NoError(t, deleteObject(s.store, object.Key))
-			return append(failed(func() error {
+			return append(callWithFaults(func() error {
 				_, err := object.Open(ctx)
 				return err
 			}), func() error {
@@ -233,7 +234,7 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		"Signer.StartMultipart": func() (errs []error) {
 			_, noOwner := s.StartMultipart(ctx, presign.Upload{Filename: "a.png"})
 			_, invalid := s.StartMultipart(ctx, bad)
-			return append(failed(func() error {
+			return append(callWithFaults(func() error {
 				_, err := s.StartMultipart(ctx, one)
 				return err
 			})[1:], noOwner, invalid)
@@ -253,13 +254,13 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			rejected := complete(presign.Upload{Filename: "a.png", Owner: "alice"}, []byte("<html><script>"))
 			require.ErrorAs(t, rejected, new(*presign.RejectedError))
 			require.ErrorAs(t, taken, new(*presign.RejectedError))
-			return append(failed(func() error {
+			return append(callWithFaults(func() error {
 				_, err := s.Complete(ctx, "alice", "incoming/b.png")
 				return err
 			}), noOwner, outside, taken, rejected)
 		},
 		"Signer.CompleteForAnyOwner": func() []error {
-			return failed(func() error {
+			return callWithFaults(func() error {
 				_, err := s.CompleteForAnyOwner(ctx, "incoming/b.png")
 				return err
 			})
@@ -274,10 +275,10 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		},
 		"Multipart.SignPart": func() []error {
 			m, large := start(one), start(unsized)
-			return append(failed(func() error {
+			return append(callWithFaults(func() error {
 				_, err := large.SignPart(ctx, presign.Part{Number: 1})
 				return err
-			})[1:], failed(func() error {
+			})[1:], callWithFaults(func() error {
 				_, err := m.SignPart(ctx, presign.Part{Number: -1, Checksum: "x"})
 				return err
 			})[0], func() error {
@@ -295,7 +296,7 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		"Multipart.ListParts": func() []error {
 			m := start(one)
 			require.NoError(t, m.Abort(ctx))
-			return failed(func() error {
+			return callWithFaults(func() error {
 				_, err := m.ListParts(ctx)
 				return err
 			})
@@ -308,16 +309,16 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			s.putAll(t, huge, png)
 			_, aborted := huge.Complete(ctx, nil)
 			_, gone := huge.Complete(ctx, nil)
-			return append(failed(func() error {
+			return append(callWithFaults(func() error {
 				_, err := m.Complete(ctx, []presign.Part{{Number: 7}})
 				return err
 			}), rejected, aborted, gone)
 		},
 		"Multipart.Abort": func() []error {
 			m := start(one)
-			return append(failed(func() error { return m.Abort(ctx) })[1:], new(presign.Multipart).Abort(ctx))
+			return append(callWithFaults(func() error { return m.Abort(ctx) })[1:], new(presign.Multipart).Abort(ctx))
 		},
-		"Problem.MarshalJSON": nil, // It never fails.
+		"Problem.MarshalJSON": nil, // MarshalJSON always returns a nil error.
 	}
 	require.Equal(t, failingFunctions(t), slices.Sorted(maps.Keys(calls)))
 	for name, call := range calls {
@@ -332,8 +333,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 	}
 }
 
-// TestStructsForbidUnkeyedLiterals checks that fields can be added to the
-// structs that callers fill in.
+// TestStructsForbidUnkeyedLiterals checks that callers must name the fields of
+// structs that they fill in, so that new fields do not break their code.
 func TestStructsForbidUnkeyedLiterals(t *testing.T) {
 	for _, filled := range []reflect.Type{
 		reflect.TypeFor[presign.Policy](), reflect.TypeFor[presign.Upload](), reflect.TypeFor[presign.Part](), reflect.TypeFor[presign.Problem](),
@@ -345,7 +346,8 @@ func TestStructsForbidUnkeyedLiterals(t *testing.T) {
 	}
 }
 
-// secretsOf returns what printing a value must not reveal.
+// secretsOf returns the secrets, in several encodings, that printing must not
+// reveal.
 func secretsOf(t *testing.T, grants ...*presign.Grant) (secrets []string) {
 	t.Helper()
 	for _, g := range grants {
@@ -364,8 +366,9 @@ func secretsOf(t *testing.T, grants ...*presign.Grant) (secrets []string) {
 	return secrets
 }
 
-// TestPrintingRevealsNoSecret prints, logs and marshals the values that hold
-// secrets, alone and inside others.
+// TestPrintingRevealsNoSecret checks that values that hold secrets do not
+// reveal them if they are printed, logged or marshaled, alone or inside other
+// values.
 func TestPrintingRevealsNoSecret(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	signer := s.Signer
@@ -392,7 +395,9 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 			"map": map[string]any{"v": v}, "pointer to a struct": &struct{ V any }{v},
 			"typed struct": typedStruct(v, "V"),
 		}
-		if !isGrant { // Package fmt calls no method of an unexported field.
+		// Package fmt cannot call the methods of a Grant in an unexported
+		// field.
+		if !isGrant {
 			nested["unexported field"] = struct{ v any }{v}
 		}
 		for where, value := range nested {
@@ -404,7 +409,8 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 			requireNoSecret(t, fmt.Sprintln(value), secrets, about)
 			var log bytes.Buffer
 			slog.New(slog.NewTextHandler(&log, nil)).Info("m", "v", value)
-			if !isGrant || where == "alone" { // JSON reveals a Grant inside another value.
+			// A Grant inside another value is marshaled with its URL.
+			if !isGrant || where == "alone" {
 				slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", value)
 			}
 			requireNoSecret(t, log.String(), secrets, about+" in a log")
@@ -422,13 +428,14 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", m, *m, []any{m}), m.ID)
 }
 
-// typedStruct returns a struct with one field that has the type of v.
+// typedStruct returns a struct with one field of the type of v.
 func typedStruct(v any, name string) any {
 	s := reflect.New(reflect.StructOf([]reflect.StructField{{Name: name, Type: reflect.TypeOf(v)}})).Elem()
 	s.Field(0).Set(reflect.ValueOf(v))
 	return s.Interface()
 }
 
+// requireNoSecret checks that a text contains none of the secrets.
 func requireNoSecret(t *testing.T, text string, secrets []string, about string) {
 	t.Helper()
 	for _, s := range secrets {
@@ -438,8 +445,8 @@ func requireNoSecret(t *testing.T, text string, secrets []string, about string) 
 	}
 }
 
-// TestZeroValuesReturnErrors calls every method of values that no constructor
-// made.
+// TestZeroValuesReturnErrors checks that methods of values that no constructor
+// returned do not panic, and return errors.
 func TestZeroValuesReturnErrors(t *testing.T) {
 	arguments := map[reflect.Type]any{
 		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x", reflect.TypeFor[int](): 1,
@@ -492,7 +499,7 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 	require.Empty(t, presign.Violations(nil))
 }
 
-// state discards what a Formatter prints.
+// A state discards the output of a fmt.Formatter.
 type state struct{}
 
 func (state) Write(b []byte) (int, error) { return len(b), nil }
@@ -500,7 +507,8 @@ func (state) Width() (int, bool)          { return 0, false }
 func (state) Precision() (int, bool)      { return 0, false }
 func (state) Flag(int) bool               { return false }
 
-// TestOneRecordPerRequest checks the log of requests that are not served.
+// TestOneRecordPerRequest checks that a request that is not served is logged
+// once, with the level, status and fields that identify it.
 func TestOneRecordPerRequest(t *testing.T) {
 	store := s3test.New()
 	var log bytes.Buffer
@@ -531,7 +539,7 @@ func TestOneRecordPerRequest(t *testing.T) {
 		r.Method, r.URL.Path = method, path
 		return r
 	}
-	left, cancel := context.WithCancel(t.Context())
+	disconnected, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct {
 		name    string
@@ -540,11 +548,11 @@ func TestOneRecordPerRequest(t *testing.T) {
 		want    []string
 		before  func()
 	}{
-		{"no such path", request("POST", "/x", ""), 404, nil, nil},
-		{"no such method", request("PUT", "/", ""), 405, nil, nil},
-		{"nobody", completeRequest("", `{"key": "a"}`), 401, nil, nil},
+		{"unknown path", request("POST", "/x", ""), 404, nil, nil},
+		{"unsupported method", request("PUT", "/", ""), 405, nil, nil},
+		{"no user", completeRequest("", `{"key": "a"}`), 401, nil, nil},
 		{"no body", request("POST", "/", ""), 400, []string{"owner=alice"}, nil},
-		{"faults of the body", request("POST", "/", `{"filename": 1}`), 400, []string{"owner=alice", "field=filename"}, nil},
+		{"invalid body", request("POST", "/", `{"filename": 1}`), 400, []string{"owner=alice", "field=filename"}, nil},
 		{"violation", request("POST", "/", `{"filename": "a.html", "size": 10}`), 422, []string{"owner=alice", "grant_id=", "field=type"}, nil},
 		{"foreign key", request("POST", "/complete", `{"key": "incoming/b.png"}`), 404, []string{"owner=alice", "key=incoming/b.png"}, nil},
 		{"rejected", request("POST", "/complete", `{"key": "`+evil.Key+`"}`), 422, []string{"owner=alice", "key=" + evil.Key, "grant_id=" + evil.GrantID, "field=type"}, nil},
@@ -553,7 +561,7 @@ func TestOneRecordPerRequest(t *testing.T) {
 		{"outage of the store", request("POST", "/complete", `{"key": "incoming/b.png"}`), 502, []string{"owner=alice", "key=incoming/b.png"}, func() {
 			store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
 		}},
-		{"client has left", request("POST", "/complete", `{"key": "incoming/b.png"}`).WithContext(left), 503, []string{"owner=alice"}, func() { store.Fail(nil) }},
+		{"client has disconnected", request("POST", "/complete", `{"key": "incoming/b.png"}`).WithContext(disconnected), 503, []string{"owner=alice"}, func() { store.Fail(nil) }},
 		{"outage of the session store", request("POST", "/", ""), 500, []string{"the session store is down"}, func() { down = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
