@@ -80,7 +80,10 @@ func TestHugeCopyCompletes(t *testing.T) {
 		var hooked, events atomic.Int32
 		store := s3test.New(s3test.WithCopyTime(8*time.Second), s3test.WithHistory())
 		u := mount(t, open(t, store, huge(),
-			presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked.Add(1); return nil }),
+			presign.WithOnComplete(func(context.Context, *presign.Object) error {
+				hooked.Add(1)
+				return nil
+			}),
 			presign.WithObserver(func(_ context.Context, e presign.Event) {
 				if e.Kind == "completed" {
 					require.Nil(t, e.Request)
@@ -92,12 +95,14 @@ func TestHugeCopyCompletes(t *testing.T) {
 		w := u.ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
 		require.Equal(t, 200, w.Code, w.Body)
 		require.Equal(t, 25*time.Second, time.Since(started))
-		require.NotContains(t, w.Body.String(), "object", "the store must have joined the parts but not copied the upload")
+		require.NotContains(t, w.Body.String(), "object",
+			"the store must have joined the parts but not copied the upload")
 		w, polls := poll(t, u, m.Key)
 		require.Equal(t, 200, w.Code, w.Body)
 		require.Greater(t, polls, 10)
 		require.Equal(t, int64(1<<40), decode[presign.Object](t, w).Size)
-		require.Less(t, time.Since(started), 15*time.Minute, "16 of 1,024 parts must be copied at a time, at 8 s each")
+		require.Less(t, time.Since(started), 15*time.Minute,
+			"16 of 1,024 parts must be copied at a time, at 8 s each")
 		require.NoError(t, u.Shutdown(t.Context()))
 		require.EqualValues(t, 1, hooked.Load())
 		require.EqualValues(t, 1, events.Load())
@@ -110,7 +115,9 @@ func TestHugeCopyCompletes(t *testing.T) {
 // multipart copy of the first replica, and starts another copy if the first
 // replica crashed.
 func TestReplicasShareHugeCopies(t *testing.T) {
-	for name, crashes := range map[string]bool{"first replica lives": false, "first replica crashes": true} {
+	for name, crashes := range map[string]bool{
+		"first replica lives": false, "first replica crashes": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var inspected atomic.Int32
@@ -139,10 +146,12 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				if !crashes {
 					require.Len(t, requests.Of("CopyObject", "UploadPartCopy"), 1024)
 					require.Empty(t, requests.By("two").Of("UploadPartCopy", "AbortMultipartUpload"))
-					require.EqualValues(t, 1, inspected.Load(), "an upload that is being published must not be inspected again")
+					require.EqualValues(t, 1, inspected.Load(),
+						"an upload that is being published must not be inspected again")
 					return
 				}
-				require.Len(t, requests.By("two").Of("UploadPartCopy"), 1024, "the second replica must copy all parts")
+				require.Len(t, requests.By("two").Of("UploadPartCopy"), 1024,
+					"the second replica must copy all parts")
 				require.NotEmpty(t, requests.By("two").Of("AbortMultipartUpload"))
 				require.EqualValues(t, 2, inspected.Load())
 			})
@@ -173,7 +182,10 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var hooked, events atomic.Int32
 			u, inspected := slow(t, wait, nil,
-				presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked.Add(1); return nil }),
+				presign.WithOnComplete(func(context.Context, *presign.Object) error {
+					hooked.Add(1)
+					return nil
+				}),
 				presign.WithObserver(func(_ context.Context, e presign.Event) {
 					if e.Kind != "granted" {
 						require.Equal(t, "completed", e.Kind)
@@ -359,7 +371,8 @@ func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 				u.send(t, grant, png, nil)
 				w, _ = poll(t, u, grant.Key)
 				require.Equal(t, 200, w.Code, w.Body)
-				require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the last upload must be deleted")
+				require.Equal(t, []string{finalKey(grant.Key)}, u.keys(),
+					"the last upload must be deleted")
 			}
 		})
 	}
@@ -410,7 +423,8 @@ func TestBackgroundCompletionsAreLimited(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, _ := slow(t, time.Minute, nil)
-		require.NoError(t, u.Shutdown(t.Context()), "Shutdown must succeed if no completion is running")
+		require.NoError(t, u.Shutdown(t.Context()),
+			"Shutdown must succeed if no completion is running")
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		started := time.Now()
 		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
@@ -423,7 +437,8 @@ func TestShutdown(t *testing.T) {
 		}
 		callers.Wait()
 		require.Equal(t, time.Minute, time.Since(started))
-		require.Equal(t, []string{finalKey(grant.Key)}, u.keys(), "the upload must be published and deleted")
+		require.Equal(t, []string{finalKey(grant.Key)}, u.keys(),
+			"the upload must be published and deleted")
 		require.Error(t, new(presign.Signer).Shutdown(t.Context()))
 	})
 }

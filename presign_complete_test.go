@@ -571,7 +571,8 @@ func TestOtherPolicy(t *testing.T) {
 		field, code         string
 	}{
 		"type": {pages, pictures, "a.html", html, "type", "not_allowed"}, "size": {pictures, small, "a.png", png, "size", "too_large"},
-		"minimum size": {pictures, large, "a.png", png, "size", "too_small"}, "checksum": {pictures, checked, "a.png", png, "checksum", "required"},
+		"minimum size": {pictures, large, "a.png", png, "size", "too_small"},
+		"checksum":     {pictures, checked, "a.png", png, "checksum", "required"},
 	} {
 		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file}, false, c.body, nil)
 		_, err := open(t, store, c.completing).CompleteForAnyOwner(context.Background(), grant.Key)
@@ -948,7 +949,8 @@ func TestWithStore(t *testing.T) {
 		})
 		o.RetryMaxAttempts = 1
 	})
-	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3()))
+	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, final(),
+		presign.WithSecret(secret), presign.WithStore(store.S3()))
 	require.NoError(t, err)
 	s := shop{signer, store, new(bytes.Buffer)}
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
@@ -1132,7 +1134,8 @@ func TestCollidingETag(t *testing.T) {
 	copied := store.History().Visible("published/")
 	require.Len(t, copied, 1)
 	after := store.History().Requests.After(copied[0].MadeBy).Of("GetObject", "HeadObject", "DeleteObject")
-	require.Equal(t, []string{"GetObject", "DeleteObject"}, []string{after[0].Operation, after[1].Operation}, "the copy must be deleted after one read")
+	require.Equal(t, []string{"GetObject", "DeleteObject"}, []string{after[0].Operation, after[1].Operation},
+		"the copy must be deleted after one read")
 	require.Equal(t, copied[0].EndedBy, after[1].Number)
 }
 

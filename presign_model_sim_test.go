@@ -196,7 +196,9 @@ func (s *sim) newReplica(secrets int, inspect bool) *replica {
 	}
 	opts := []presign.SignerOption{
 		presign.WithSecret(keys...), presign.WithLogger(slog.New(slog.DiscardHandler)),
-		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error { return s.onComplete(ctx, r, o) }),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+			return s.onComplete(ctx, r, o)
+		}),
 	}
 	if inspect {
 		opts = append(opts, presign.WithInspect(func(ctx context.Context, o *presign.Object) error { return s.inspect(ctx, r, o) }))
@@ -356,7 +358,8 @@ func (s *sim) onComplete(ctx context.Context, r *replica, o *presign.Object) err
 		called, err = false, errors.New("the hook fails")
 	}
 	if called {
-		s.reports = append(s.reports, hookCall{Object: *o, step: s.store.Now().Step, call: callOf(ctx)})
+		s.reports = append(s.reports,
+			hookCall{Object: *o, step: s.store.Now().Step, call: callOf(ctx)})
 	}
 	return err
 }
@@ -384,7 +387,8 @@ func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error 
 	case bytes.Contains(b, []byte("virus")):
 		return &presign.Violation{Field: "file", Code: "virus", Detail: "must have no virus"}
 	}
-	s.accepted = append(s.accepted, hookCall{Object: *o, body: string(b), step: s.store.Now().Step, call: callOf(ctx)})
+	s.accepted = append(s.accepted,
+		hookCall{Object: *o, body: string(b), step: s.store.Now().Step, call: callOf(ctx)})
 	return nil
 }
 

@@ -50,7 +50,8 @@ func TestModel(t *testing.T) {
 			return strings.HasPrefix(failure, kind+":")
 		})
 		failure, trace := run(t, small)
-		require.FailNow(t, failure, "program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\ntrace:\n%s",
+		require.FailNow(t, failure,
+			"program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\ntrace:\n%s",
 			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small, trace)
 	}
 	t.Logf("%d programs, seeds %d to %d", seed-first, first, seed-1)
@@ -89,7 +90,9 @@ func TestModelIsDeterministic(t *testing.T) {
 		require.Len(t, after, len(before))
 		all.WriteString(trace)
 	}
-	for _, part := range []string{"hook received published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 "} {
+	for _, part := range []string{
+		"hook received published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 ",
+	} {
 		require.Contains(t, all.String(), part)
 	}
 }
@@ -171,7 +174,8 @@ func (c *checker) check(ended bool, sweeps []error) string {
 		return fmt.Sprintf("left: %d multipart uploads remained after the sweep", n)
 	}
 	for _, check := range []func() string{
-		c.checkVisible, c.checkReports, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest, c.checkCalls,
+		c.checkVisible, c.checkReports, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest,
+		c.checkCalls,
 	} {
 		if failure := check(); failure != "" {
 			return failure
@@ -252,10 +256,12 @@ func (c *checker) checkReports() string {
 			}
 		}
 		if len(matching) == 0 || len(now) > 0 && !c.isVerified(now[0]) {
-			return fmt.Sprintf("hook: received %s %s of grant %s at step %d, which was not verified and visible", e.Key, e.ETag, e.GrantID, e.step)
+			return fmt.Sprintf("hook: received %s %s of grant %s at step %d, which was not verified and visible",
+				e.Key, e.ETag, e.GrantID, e.step)
 		}
 		if e.call != nil && e.call.owner != "" && e.call.owner != e.Owner {
-			return fmt.Sprintf("owner: %s completed an upload that belongs to %s", e.call.owner, e.Owner)
+			return fmt.Sprintf("owner: %s completed an upload that belongs to %s",
+				e.call.owner, e.Owner)
 		}
 	}
 	return ""
@@ -273,7 +279,8 @@ func (c *checker) reportedState(s s3test.State, before int64) bool {
 func (c *checker) checkKept() string {
 	for i, s := range c.published {
 		own := !c.isReplica(s.MadeBy)
-		if !c.isVerified(s) || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || !own && !c.reportedState(s, s.Until.Step) || c.looksTorn(s) {
+		if !c.isVerified(s) || s.EndedBy == 0 || !c.isReplica(s.EndedBy) ||
+			!own && !c.reportedState(s, s.Until.Step) || c.looksTorn(s) {
 			continue
 		}
 		request := c.history.Requests[s.EndedBy-1]
@@ -368,7 +375,8 @@ func (c *checker) checkPending() string {
 			}
 			before, after := c.fileOf(s), c.fileOf(n)
 			if before == nil || after == nil || before.grant != after.grant {
-				return fmt.Sprintf("pending: %v was replaced by %v, an upload of another grant", s, n)
+				return fmt.Sprintf("pending: %v was replaced by %v, an upload of another grant",
+					s, n)
 			}
 		}
 	}
@@ -424,7 +432,9 @@ func (c *checker) checkDeleted() string {
 // reportedGrant reports whether a hook received an object of a grant before a
 // step.
 func (c *checker) reportedGrant(g *granted, before int64) bool {
-	return slices.ContainsFunc(c.reports, func(e hookCall) bool { return e.GrantID == g.id && e.step < before })
+	return slices.ContainsFunc(c.reports, func(e hookCall) bool {
+		return e.GrantID == g.id && e.step < before
+	})
 }
 
 // checkHonest checks that every honest upload is published in the end, and that
@@ -465,7 +475,8 @@ func (c *checker) checkCalls() string {
 		}
 		noInspector := !call.replica.inspect && c.world.has(withInspect)
 		if call.status == http.StatusBadGateway && !call.replica.faulty {
-			return fmt.Sprintf("needless: call %d of %s returned 502 although the store worked: %v", call.number, call.what, call.err)
+			return fmt.Sprintf("needless: call %d of %s returned 502 although the store worked: %v",
+				call.number, call.what, call.err)
 		}
 		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed && !noInspector {
 			return fmt.Sprintf("needless: call %d of %s returned 500: %v", call.number, call.what, call.err)
@@ -476,7 +487,8 @@ func (c *checker) checkCalls() string {
 		if call.status == http.StatusOK && !slices.ContainsFunc(c.reports, func(e hookCall) bool {
 			return e.GrantID == call.object.GrantID && e.step <= call.end && (call.owner == "" || e.Owner == call.owner)
 		}) && !c.late {
-			return fmt.Sprintf("result: call %d returned an object that no hook received", call.number)
+			return fmt.Sprintf("result: call %d returned an object that no hook received",
+				call.number)
 		}
 		if call.owner != "" && call.owner != g.owner || c.late || !g.random {
 			continue
@@ -488,7 +500,8 @@ func (c *checker) checkCalls() string {
 		if _, ok := c.honest(g); ok && reached && !c.wasOvertaken(g, 0) {
 			switch call.status {
 			case http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusGone:
-				return fmt.Sprintf("result: call %d returned %d for an honest upload: %v", call.number, call.status, call.err)
+				return fmt.Sprintf("result: call %d returned %d for an honest upload: %v",
+					call.number, call.status, call.err)
 			}
 		}
 	}

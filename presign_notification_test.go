@@ -250,7 +250,8 @@ func TestCompleteNotificationOfStores(t *testing.T) {
 				require.NoError(t, err)
 				err = signer.CompleteNotification(t.Context(), []byte(event.Document))
 				if file == "versitygw.jsonl" && event.Way == "form" {
-					require.ErrorIs(t, err, presign.ErrInvalidNotification, "VersityGW sends no key for a form")
+					require.ErrorIs(t, err, presign.ErrInvalidNotification,
+						"VersityGW sends no key for a form")
 					return
 				}
 				require.NoError(t, err)

@@ -152,7 +152,8 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 
 	stranger, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret([]byte("another secret of thirty-two bytes")))
 	require.NoError(t, err)
-	require.Error(t, notify(stranger, s3test.DefaultBucket, key), "the notification must be delivered again if the stamp does not open")
+	require.Error(t, notify(stranger, s3test.DefaultBucket, key),
+		"the notification must be delivered again if the stamp does not open")
 	require.Equal(t, []string{key}, store.Objects(s3test.DefaultBucket))
 
 	require.NoError(t, notify(signer, s3test.DefaultBucket, key))
@@ -287,7 +288,8 @@ func TestSharedFinalPrefix(t *testing.T) {
 		if !replace {
 			require.Equal(t, "taken", presign.Violations(err)[0].Code)
 			require.Len(t, store.History().Visible("published/"), 1)
-			require.Contains(t, store.Objects(s3test.DefaultBucket), "two/a.png", "the upload must remain until the service frees the key")
+			require.Contains(t, store.Objects(s3test.DefaultBucket), "two/a.png",
+				"the upload must remain until the service frees the key")
 		}
 	}
 }

@@ -515,7 +515,8 @@ func TestHooksPrecedeDeletion(t *testing.T) {
 			require.True(t, uploads[0].Exists(moment))
 		}
 		require.NotZero(t, uploads[0].EndedBy)
-		require.Len(t, store.History().Visible("published/"), 1, "the upload must be published once")
+		require.Len(t, store.History().Visible("published/"), 1,
+			"the upload must be published once")
 	}
 }
 
@@ -626,7 +627,9 @@ func withExpires(p *presign.Policy) {
 // startUpload uploads a body and returns the key and a function that completes
 // the upload. If method ends in "twice", each part is first sent with another
 // body.
-func (s shop) startUpload(t *testing.T, method string, u presign.Upload, body []byte) (key string, complete func() (*presign.Object, error)) {
+func (s shop) startUpload(
+	t *testing.T, method string, u presign.Upload, body []byte,
+) (key string, complete func() (*presign.Object, error)) {
 	t.Helper()
 	if method == "PUT" || method == "POST" {
 		grant := s.upload(t, u, method == "POST", body, nil)

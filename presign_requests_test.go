@@ -214,7 +214,8 @@ func (r row) run(t *testing.T) {
 			preceding = append(preceding, request)
 			continue
 		}
-		require.GreaterOrEqual(t, request.Start, w.sent.Tick, "the DELETE must follow the response\n%v", requests)
+		require.GreaterOrEqual(t, request.Start, w.sent.Tick,
+			"the DELETE must follow the response\n%v", requests)
 	}
 	require.Equal(t, r.depth, preceding.Depth(), "%v", requests)
 	require.EqualValues(t, r.depth, w.sent.Tick-began.Tick, "%v", requests)

@@ -278,8 +278,10 @@ func (s schedule) requireVerified(
 		if isVerified(state.Body, state.From) {
 			continue
 		}
-		require.False(t, s.honest && !collides, "%v: no unverified copy may be visible\n%v", s, h.Requests)
-		require.NotZero(t, state.EndedBy, "%v: an unverified copy must be deleted\n%v", s, h.Requests)
+		require.False(t, s.honest && !collides,
+			"%v: no unverified copy may be visible\n%v", s, h.Requests)
+		require.NotZero(t, state.EndedBy,
+			"%v: an unverified copy must be deleted\n%v", s, h.Requests)
 		deletion := h.Requests[state.EndedBy-1]
 		require.Equal(t, "DeleteObject", deletion.Operation)
 		copied := h.Requests[state.MadeBy-1]
