@@ -32,7 +32,7 @@ var (
 	owners = []string{"alice", "bob", "mallory"}
 
 	// kinds are the kinds of files:
-	//   - end and beginning: valid files that differ in their last or first bytes
+	//   - end, beginning: valid files that differ in their last or first bytes
 	//   - html: a file of another type
 	//   - virus: a file that only an inspection rejects
 	//   - large: a file that is too large
@@ -54,9 +54,9 @@ var (
 // waits until a step releases it. Nothing else continues until all goroutines
 // wait again, so a program has one outcome.
 type sim struct {
-	world world
-	began time.Time
-	store *s3test.Server
+	world     world
+	startTime time.Time
+	store     *s3test.Server
 
 	mu       sync.Mutex
 	waiting  []*ticket
@@ -160,7 +160,7 @@ func callOf(ctx context.Context) *call {
 
 func newSim(w world) *sim {
 	s := &sim{
-		world: w, began: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*granted), files: make(map[string]*file),
+		world: w, startTime: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*granted), files: make(map[string]*file),
 		first: make(map[int][]byte), touched: make(map[string]bool), rewrites: make(map[string]bool),
 	}
 	s.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {
@@ -737,7 +737,7 @@ func (s *sim) performOn(g *granted, p step, r *replica) {
 // settle ends all calls, then sweeps. It reports whether all calls ended, and
 // returns the errors of the sweeps.
 func (s *sim) settle() (ended bool, sweeps []error) {
-	s.fail, s.pend, s.late = 0, 0, time.Since(s.began) > 23*time.Hour
+	s.fail, s.pend, s.late = 0, 0, time.Since(s.startTime) > 23*time.Hour
 	for _, r := range s.replicas {
 		s.start("shutdown", "", nil, r, func(ctx context.Context, _ *call) { _ = r.signer.Shutdown(ctx) })
 	}

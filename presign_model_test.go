@@ -35,15 +35,15 @@ func modelOption[T any](t *testing.T, name, value string, parse func(string) (T,
 func TestModel(t *testing.T) {
 	limit := modelOption(t, "PRESIGN_MODEL_TIME", "3s", time.ParseDuration)
 	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
-	began := time.Now()
+	started := time.Now()
 	seed := first
-	for ; seed == first || time.Since(began) < limit; seed++ {
+	for ; seed == first || time.Since(started) < limit; seed++ {
 		p := generate(seed)
 		failure, _ := run(t, p)
 		if failure == "" {
 			continue
 		}
-		found := time.Since(began)
+		found := time.Since(started)
 		kind, _, _ := strings.Cut(failure, ":")
 		small := shrink(p, func(p program) bool {
 			failure, _ := run(t, p)

@@ -257,8 +257,8 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							if requests++; requests == at {
 								newer.place(t, key, 3, now.Add(time.Second), zeros)
 								_, err := newer.Complete(t.Context(), "alice", key)
-								// The newer completion is pending if the older
-								// one is copying by parts.
+								// The newer completion is pending during a multipart
+								// copy by the older one.
 								if pending = errors.Is(err, presign.ErrPending); !pending {
 									require.NoError(t, err)
 								}

@@ -198,7 +198,7 @@ func (r row) run(t *testing.T) {
 	}
 	before := len(store.History().Requests)
 	w := &timedWriter{ResponseRecorder: httptest.NewRecorder(), store: store}
-	began := store.Now()
+	started := store.Now()
 	handler.ServeHTTP(w, request)
 	require.NoError(t, s.Shutdown(t.Context()))
 	status := r.status
@@ -218,7 +218,7 @@ func (r row) run(t *testing.T) {
 			"the DELETE must follow the response\n%v", requests)
 	}
 	require.Equal(t, r.depth, preceding.Depth(), "%v", requests)
-	require.EqualValues(t, r.depth, w.sent.Tick-began.Tick, "%v", requests)
+	require.EqualValues(t, r.depth, w.sent.Tick-started.Tick, "%v", requests)
 	deletes := len(requests) - len(preceding)
 	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name, "repeated, upload deleted") {
 		require.Zero(t, deletes)
