@@ -38,20 +38,21 @@ const (
 type Signer struct {
 	Rules       *rules.Rules
 	Endpoint    endpoint.Endpoint
-	FormURL     string // of the bucket
+	FormURL     string // the URL of the bucket
 	Bucket      string
 	Credentials *credential.Source
 	Stamps      *stamp.Sealer
 	Keys        *sigv4.Keys
 
-	// Inspects is set if the service inspects uploads before they are published.
+	// Inspects is set if the service inspects uploads before they are
+	// published.
 	Inspects bool
 
-	forms atomic.Pointer[commonForm] // of the key that signed last
+	forms atomic.Pointer[commonForm] // for the last signing key
 }
 
-// A Grant is a signed upload. Headers and Fields are slices, because the maps
-// of a form cost as much as its signature, and the Handler needs none.
+// A Grant is a signed upload. Headers and Fields are slices, because maps would
+// cost as much as the signature of a form, and the Handler does not need maps.
 type Grant struct {
 	ID, Method, URL, Key string
 	Headers, Fields      []rules.Pair
@@ -80,7 +81,7 @@ func (s *Signer) Sign(ctx context.Context, v *rules.Valid) (Grant, error) {
 	return s.signPUT(&d), nil
 }
 
-// A draft holds what PUTs and forms have in common.
+// A draft holds the values that PUTs and forms have in common.
 type draft struct {
 	upload           rules.Upload
 	key, disposition string
@@ -128,8 +129,7 @@ func Disposition(inline bool, name string) string {
 	return objectkey.Disposition("attachment", name)
 }
 
-// Stamp returns what completion must know of a grant that is made now and ends
-// at ends.
+// Stamp returns the stamp of a grant that is made at now and ends at ends.
 func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Time) stamp.Stamp {
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
@@ -138,17 +138,20 @@ func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Ti
 		Random: rules.IsFolder(u.Key), Inspect: s.Inspects,
 	}
 	if !u.Deadline.IsZero() && u.Deadline.Before(granted.Until) {
-		granted.Until = u.Deadline // WithAuthorize was told that nothing completes later.
+		// The function of WithAuthorize got this Deadline, after which no
+		// completion may start.
+		granted.Until = u.Deadline
 	}
-	_, _ = hex.Decode(granted.ID[:], []byte(u.GrantID)) // NewID has made it.
+	_, _ = hex.Decode(granted.ID[:], []byte(u.GrantID)) // NewID has made the ID.
 	if s.Rules.Checksum != "" {
 		granted.Checksum = string(s.Rules.Checksum) + " " + u.Checksum
 	}
 	return granted
 }
 
-// SealStamp seals the stamp of an object that has this metadata, too. The
-// error is a *rules.Violation if they exceed the limit of S3 together.
+// SealStamp seals the stamp of an object that also has this metadata. The error
+// is a *rules.Violation if the stamp and the metadata together exceed the limit
+// of S3.
 func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pair) (string, error) {
 	sealed := s.Stamps.Seal(granted, key)
 	own := len(rules.StampName) + len(sealed)
@@ -165,7 +168,7 @@ func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pa
 	return sealed, nil
 }
 
-// stampMethods holds the method of a stamp by that of an upload.
+// stampMethods maps the method of an upload to the method of its stamp.
 var stampMethods = map[string]stamp.Method{rules.PUT: stamp.PUT, rules.POST: stamp.Form, rules.Multipart: stamp.Multipart}
 
 // DigestMetadata returns the digests of all metadata except the stamp, sorted.
@@ -251,20 +254,21 @@ func (s *Signer) signForm(d *draft) (Grant, error) {
 	return s.grant(d, s.FormURL, nil, signed), nil
 }
 
-// A commonForm is what the forms of one signing key have in common. That is
-// most of a form if there is a session token, so it is encoded and hashed once.
+// A commonForm holds the fields that all forms of one signing key have in
+// common. With a session token, they are most of a form. So they are encoded
+// and hashed once.
 type commonForm struct {
 	*postpolicy.Common
 	key       *sigv4.Key
-	beginning sigv4.Beginning // of the string to sign
+	beginning sigv4.Beginning // the start of the string to sign
 }
 
 func (c *commonForm) sign(policy string) string {
 	return c.key.SignBehind(c.beginning, policy[len(c.PolicyBeginning):])
 }
 
-// commonForm returns the commonForm of a key. It keeps the last one, as s.Keys
-// keeps the key.
+// commonForm returns the commonForm of a key. It keeps the last commonForm, as
+// s.Keys keeps the last key.
 func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 	if c := s.forms.Load(); c != nil && c.key == key {
 		return c, nil
@@ -287,8 +291,8 @@ func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 	return c, nil
 }
 
-// Deadline returns a time after which no completion of an upload starts, if it
-// is granted at about now.
+// Deadline returns a time after which no completion starts of an upload that is
+// granted at about now.
 func Deadline(u *rules.Upload, now time.Time) time.Time {
 	lifetime := u.Lifetime
 	if u.Method == rules.Multipart {

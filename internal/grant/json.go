@@ -9,9 +9,9 @@ import (
 	"github.com/s3presign/presign/internal/rules"
 )
 
-// AppendJSON appends the grant as JSON, as encoding/json writes a
-// presign.Grant. It takes a third of the time, since it needs no maps and no
-// reflection, and a service answers with little else.
+// AppendJSON appends the JSON that encoding/json writes for a presign.Grant. It
+// takes a third of the time, since it needs no maps and no reflection. Most
+// responses of a service are grants.
 func (g *Grant) AppendJSON(b []byte) ([]byte, error) {
 	size := 256 + len(g.URL) + len(g.Key)
 	for _, members := range [][]rules.Pair{g.Headers, g.Fields} {

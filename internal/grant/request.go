@@ -31,7 +31,8 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 	}
 	r, err := http.NewRequestWithContext(ctx, g.Method, g.URL, nil)
 	if err != nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
-		return nil, errors.New("presign: the grant's URL must be an https or http URL") // The parse error contains the URL.
+		// The parse error contains the URL.
+		return nil, errors.New("presign: the grant's URL must be an https or http URL")
 	}
 	for _, h := range g.Headers {
 		r.Header.Set(h.Name, h.Value)
@@ -46,8 +47,8 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 	if r.ContentLength >= expectContinueSize {
 		r.Header.Set("Expect", "100-continue")
 	}
-	// http.Client would otherwise send the URL to the host that it is redirected
-	// to: https://www.rfc-editor.org/rfc/rfc9110#name-referer.
+	// Otherwise, http.Client would send the URL to the host of a redirect:
+	// https://www.rfc-editor.org/rfc/rfc9110#name-referer.
 	r.Header.Set("Referer", "about:blank")
 
 	body := func(content io.Reader) io.ReadCloser {
@@ -58,7 +59,8 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 		io.Seeker
 	})
 	if ok {
-		if start, err := random.Seek(0, io.SeekCurrent); err == nil { // A pipe is an *os.File as well.
+		// Seek fails for a pipe, although a pipe is an *os.File.
+		if start, err := random.Seek(0, io.SeekCurrent); err == nil {
 			r.GetBody = func() (io.ReadCloser, error) { return body(io.NewSectionReader(random, start, size)), nil }
 			r.Body, _ = r.GetBody()
 			return r, nil
@@ -68,7 +70,8 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 	return r, nil
 }
 
-// form returns what precedes and follows the file in the body of a form.
+// form returns the bytes before and after the file in the body of a form, and
+// the Content-Type of the body.
 func (g *Grant) form() (header, trailer []byte, contentType string) {
 	var b bytes.Buffer // Writing to it never fails.
 	w := multipart.NewWriter(&b)

@@ -7,8 +7,9 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// checkMetadata sets the metadata with names in lower case, as S3 stores them.
-// If listed is not nil, only names that it accepts are allowed, and few of them.
+// checkMetadata validates the metadata and changes its names to lower case, as
+// S3 stores them. If listed is not nil, it must accept each name, and the
+// number of names is limited.
 func (c *check) checkMetadata(listed func(name string) bool) {
 	metadata := c.upload.Metadata
 	if len(metadata) == 0 {

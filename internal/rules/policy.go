@@ -19,14 +19,20 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// Limits of this library, beside those of S3.
+// Limits of this library. Package s3limit has the limits of S3.
 const (
 	// OwnerSize is the largest size of an owner in bytes.
 	OwnerSize = 128
 
 	defaultLifetime = 15 * time.Minute
-	metadataNames   = 20  // that a client may send, unless the Policy lists more
-	stampedSize     = 256 // bytes of the headers that every stamp repeats
+
+	// metadataNames is how many names a client may send unless the Policy lists
+	// more.
+	metadataNames = 20
+
+	// stampedSize is the largest size in bytes of the headers that every stamp
+	// repeats.
+	stampedSize = 256
 )
 
 // StampName is the name of the metadata that holds the stamp.
@@ -49,23 +55,23 @@ type Policy struct {
 // A Pair is a name with its value.
 type Pair = struct{ Name, Value string }
 
-// Rules hold a Policy that has been checked, and values derived from it. They
-// are immutable.
+// Rules are a Policy that has been checked, and values derived from the Policy.
+// They are immutable.
 type Rules struct {
 	Policy
 	Inline        bool   // Content-Disposition is "inline"
 	Stamped       []Pair // the headers that S3 returns with the completed object, for the stamp
 	CopyHeaders   []Pair // the headers of a published copy, sorted
-	UploadHeaders []Pair // the headers that an upload has, as a PUT signs them, sorted
-	ClientHeaders []Pair // the same as a client sends them
-	FormFields    []Pair // the same as a form holds them
+	UploadHeaders []Pair // the headers of an upload as a PUT signs them, sorted
+	ClientHeaders []Pair // the headers of an upload as a client sends them
+	FormFields    []Pair // the headers of an upload as fields of a form
 
-	ChecksumHeader string // of Policy.Checksum
+	ChecksumHeader string // the header for a checksum of Policy.Checksum
 	Formless       string // the reason why no form can be granted, or empty
 }
 
 // Compile checks a policy and reports all faults at once. The Rules hold copies
-// of its slices and maps.
+// of the slices and maps of the policy.
 func Compile(p Policy) (*Rules, error) {
 	p.Types = slices.Clone(p.Types)
 	p.Metadata = slices.Clone(p.Metadata)
@@ -82,7 +88,7 @@ func Compile(p Policy) (*Rules, error) {
 	return c.rules, errors.Join(c.faults...)
 }
 
-// compiler fills in rules and collects the faults of their Policy.
+// A compiler sets the fields of Rules and collects the faults of their Policy.
 type compiler struct {
 	rules  *Rules
 	faults []error
@@ -265,7 +271,7 @@ func (c *compiler) addHeader(name, value string) error {
 func (c *compiler) addUploadHeader(name, value string) error {
 	r := c.rules
 	if strings.EqualFold(name, "Content-Disposition") {
-		return nil // Every upload has one with its file name.
+		return nil // Every upload has a Content-Disposition with its file name.
 	}
 	if err := objectheader.Check(name, value); err != nil {
 		return err
@@ -293,8 +299,8 @@ func hasName(headers []Pair, name string) bool {
 	return slices.ContainsFunc(headers, func(h Pair) bool { return h.Name == name })
 }
 
-// UploadInline reports whether the upload itself, rather than only its published
-// copy, has the Content-Disposition "inline".
+// UploadInline reports whether the upload itself, rather than only its
+// published copy, has the Content-Disposition "inline".
 func (r *Rules) UploadInline() bool { return r.Inline && r.FinalPrefix == "" }
 
 // WithoutForms returns r with another reason why no form can be granted. It

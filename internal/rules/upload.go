@@ -40,31 +40,33 @@ type Upload struct {
 	Deadline         time.Time
 }
 
-// A Valid upload has been validated for its Method. Only Validate and
-// ValidateFromService make one, so that nothing else is signed.
+// A Valid is an upload that has been validated for its Method. Only Validate
+// and ValidateFromService return a Valid, and only a Valid can be signed.
 type Valid struct{ upload Upload }
 
-// Upload returns the upload with the type, bounds and lifetime that are granted.
+// Upload returns the upload with the type, bounds and lifetime that are
+// granted.
 func (v *Valid) Upload() Upload { return v.upload }
 
-// HasRandomKey reports whether Key adds a random part.
+// HasRandomKey reports whether Rules.Key adds a random part to the key.
 func (v *Valid) HasRandomKey() bool {
 	return IsFolder(v.upload.Key)
 }
 
-// IsFolder reports whether a random part and the file's name are added to a key.
+// IsFolder reports whether a random part and the file's name are added to a
+// key.
 func IsFolder(key string) bool { return key == "" || strings.HasSuffix(key, "/") }
 
-// Validate validates what a client asks for. The result has the file name,
-// type, size bounds and lifetime that are granted. The error joins one
-// *Violation for each fault. An upload that has been validated once is valid
-// again, unchanged.
+// Validate validates the upload that a client asks for. The result has the file
+// name, type, size bounds and lifetime that are granted. The error joins one
+// *Violation for each fault. Validate returns a valid upload unchanged if it is
+// validated again.
 func (r *Rules) Validate(u Upload) (Valid, error) {
 	return r.validate(u, func(name string) bool { return slices.Contains(r.Metadata, name) })
 }
 
-// ValidateFromService is Validate for an upload that the service has changed:
-// it accepts metadata under any name.
+// ValidateFromService validates an upload that the service has changed. Unlike
+// Validate, it accepts metadata under any name.
 func (r *Rules) ValidateFromService(u Upload) (Valid, error) { return r.validate(u, nil) }
 
 // validate validates u. If listed is not nil, it accepts only metadata under
@@ -85,7 +87,7 @@ func (r *Rules) validate(u Upload, listed func(name string) bool) (Valid, error)
 	return Valid{c.upload}, errors.Join(c.violations...)
 }
 
-// check validates one upload and collects its violations.
+// A check validates one upload and collects its violations.
 type check struct {
 	rules      *Rules
 	upload     Upload
@@ -96,7 +98,7 @@ func (c *check) violate(field, code, format string, args ...any) {
 	c.violations = append(c.violations, Violate(field, code, format, args...))
 }
 
-// bound adds a Violation with a range; a limit of 0 is none.
+// bound adds a Violation with a range. A limit of 0 means no limit.
 func (c *check) bound(field, code string, least, most int64, format string, args ...any) {
 	v := Violate(field, code, format, args...)
 	v.Min, v.Max = least, most
@@ -170,7 +172,7 @@ func (c *check) checkName() {
 }
 
 // checkSizes sets the bounds that will be enforced. It reports only the first
-// bound that is out of range, because others might follow from it.
+// bound that is out of range, because this fault can cause others.
 func (c *check) checkSizes() {
 	u, limit := &c.upload, int64(s3limit.ObjectSize)
 	if u.Method != Multipart {
@@ -243,8 +245,8 @@ func (c *check) checkRedirect() {
 	}
 }
 
-// Key returns the key of a valid upload. Unless the service named the object,
-// the key has a part that cannot be guessed.
+// Key returns the key of a valid upload. The key has a part that cannot be
+// guessed, unless the service named the object.
 func (r *Rules) Key(v *Valid) (string, error) {
 	key, name := cmp.Or(v.upload.Key, r.Prefix), ""
 	if strings.HasSuffix(key, "/") {
@@ -259,23 +261,23 @@ func (r *Rules) Key(v *Valid) (string, error) {
 		return key, nil
 	}
 	field := "filename"
-	if longest-len(name) >= s3limit.KeySize { // whatever the name
+	if longest-len(name) >= s3limit.KeySize { // A shorter name would not help.
 		field = "key"
 	}
 	return "", &Violation{Field: field, Code: CodeTooLarge, Max: s3limit.KeySize,
 		Detail: Violate("", "", "must make a key of at most %d bytes, got %d", s3limit.KeySize, longest).Detail}
 }
 
-// SizeViolation returns the Violation of a size that a client sent as zero or
-// less. Without it, an explicit zero would pass for an unknown size.
+// SizeViolation returns the Violation for a size of zero or less that a client
+// sent. Without it, an explicit zero would be taken for an unknown size.
 func SizeViolation(field string, size int64) *Violation {
 	v := Violate(field, CodeTooSmall, "must be at least 1 byte, got %d; leave it out if it is unknown", size)
 	v.Min = 1
 	return v
 }
 
-// CheckRemainder returns the Violation of an upload for which the service has
-// left no bytes or no time.
+// CheckRemainder returns a Violation if the service has left no bytes or no
+// time for an upload.
 func CheckRemainder(u *Upload) *Violation {
 	switch {
 	case u.MaxSize <= 0 || u.Size <= 0 && u.MaxSize < u.MinSize:
@@ -289,7 +291,8 @@ func CheckRemainder(u *Upload) *Violation {
 }
 
 // ChangedField returns the name of a field that the service must not change but
-// has changed, or a bound that it has extended. It returns "" if there is none.
+// has changed, or of a bound that it has extended. It returns "" if all changes
+// are allowed.
 func ChangedField(asked, approved *Upload) string {
 	for _, field := range []struct {
 		name    string

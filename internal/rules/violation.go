@@ -25,7 +25,7 @@ const (
 )
 
 // A Violation is one way in which an upload breaks a Policy. It has the fields
-// of presign.Violation, to which the root package converts it.
+// of presign.Violation. The root package converts a Violation to that type.
 type Violation struct {
 	Field   string
 	Code    string
@@ -85,8 +85,8 @@ func Span(least, most int64) string {
 // list joins names for a message.
 func list(names []string) string { return strings.Join(names, ", ") }
 
-// GrantedSizeViolation returns the Violation of a file whose size is not between
-// the bounds that were granted.
+// GrantedSizeViolation returns the Violation of a file whose size is not
+// between the bounds that were granted.
 func GrantedSizeViolation(least, most, size int64) *Violation {
 	code := CodeTooLarge
 	if size < least {

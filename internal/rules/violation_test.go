@@ -7,8 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExcerpt checks that a message repeats a bounded and printable part of what
-// a client sent.
+// TestExcerpt checks that an excerpt is a bounded and printable part of a text.
 func TestExcerpt(t *testing.T) {
 	for text, want := range map[string]string{
 		"image/png":              "image/png",
