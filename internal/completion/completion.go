@@ -19,7 +19,8 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// Errors that the methods of an Engine wrap. The root package exports some.
+// Errors that the methods of an Engine wrap. The root package exports some of
+// them.
 var (
 	ErrNotUploaded = errors.New("presign: not uploaded")
 	ErrExpired     = errors.New("presign: too late to complete")
@@ -29,12 +30,13 @@ var (
 	// ErrStore wraps errors returned by the object store.
 	ErrStore = errors.New("presign: the store failed")
 
-	// ErrService is what the failures of Inspect and OnComplete are, by errors.Is.
-	// Whatever else they wrap is about something else than the upload.
+	// ErrService is the error of a failed Inspect or OnComplete, as errors.Is
+	// reports. Other errors that such a failure wraps are not about the upload.
 	ErrService = errors.New("presign: a function of the service failed")
 )
 
-// IsNotUploaded reports whether err is ErrNotUploaded, about the upload itself.
+// IsNotUploaded reports whether err is ErrNotUploaded and is about the upload
+// itself.
 func IsNotUploaded(err error) bool {
 	return errors.Is(err, ErrNotUploaded) && !errors.Is(err, ErrService)
 }
@@ -51,12 +53,13 @@ const (
 	// StoreTime is the limit for one response of the store.
 	StoreTime = 10 * time.Second
 
-	// maxTurns is how often a completion starts again because an object changed.
+	// maxTurns is how many attempts a completion makes if objects change during
+	// each of them.
 	maxTurns = 3
 
 	// hookPeriod is how long after the Deadline of an upload its repeated
-	// completions still call the hooks. Without an end, anyone could have them
-	// called for every file that was ever published.
+	// completions still call the hooks. Without this limit, clients could
+	// trigger the hooks for every file that was ever published.
 	hookPeriod = 7 * 24 * time.Hour
 )
 
@@ -85,7 +88,7 @@ type Object struct {
 type Source struct {
 	engine *Engine
 	object objectstore.Object // with its version and ETag
-	seen   *inspection        // of the upload that is inspected, or nil
+	seen   *inspection        // records the bytes that are read during an inspection, or nil
 }
 
 // Open returns the bytes of exactly this version.
@@ -140,8 +143,8 @@ type Stamps interface {
 	Fingerprint() string
 }
 
-// A Hook is called with a completed object before its upload is deleted, so that
-// the upload can be completed again until the hook has succeeded.
+// A Hook is called with a completed object before its upload is deleted, so
+// that the upload can be completed again until the hook has succeeded.
 type Hook func(context.Context, *Object) error
 
 // An Engine completes the uploads of one bucket under one set of rules. It is
@@ -156,9 +159,9 @@ type Engine struct {
 	// copies. Without it, every copy is compared with the upload.
 	HonorsConditions bool
 
-	// Inspect is called with a verified upload before it is published. It returns
-	// the violations that reject the upload, or ErrPending, or another failure,
-	// both of which keep it. It may be nil.
+	// Inspect is called with a verified upload before it is published. It
+	// returns the violations that reject the upload, or an error such as
+	// ErrPending, after which the upload is kept. It may be nil.
 	Inspect func(context.Context, *Object) ([]*rules.Violation, error)
 
 	// OnComplete is called with every completed object. It may be nil.
@@ -184,11 +187,12 @@ type Outcome struct {
 type Result struct {
 	Object *Object
 
-	// Repeated is set if an earlier completion had ended: the upload is gone.
+	// Repeated is set if an earlier completion has published and deleted the
+	// upload.
 	Repeated bool
 
-	// Clean deletes the upload, after the caller has answered its client. It is
-	// called once.
+	// Clean deletes the upload. It is called once, after the caller has
+	// responded to its client.
 	Clean func(context.Context)
 }
 
@@ -217,8 +221,8 @@ func (e *Engine) CompleteOrExpire(ctx context.Context, key string) (*Result, err
 	return c.start(ctx)
 }
 
-// start makes attempts until one succeeds or fails for another reason than that
-// an object changed.
+// start makes up to maxTurns attempts. It stops at the first attempt that
+// succeeds, or that fails although no object has changed.
 func (c *completion) start(ctx context.Context) (*Result, error) {
 	started := time.Now()
 	if !strings.HasPrefix(c.key, c.Rules.Prefix) || strings.HasSuffix(c.key, "/") || objectkey.CheckKey(c.key) != nil {
@@ -277,7 +281,7 @@ type completion struct {
 	*Engine
 	key      string
 	claim    func(*stamp.Stamp) bool
-	observed bool // Observe is called; if not, the caller is a flight
+	observed bool // Observe is called; false if the caller is a flight
 	expires  bool // an upload is deleted when its time to complete is over
 
 	// foreign is set if the key has a stamp of our format that does not open.
@@ -287,8 +291,8 @@ type completion struct {
 	// conditions of a copy.
 	withoutSource, withoutTarget bool
 
-	// unexplained is how many copies failed because of a condition although
-	// nothing had changed.
+	// unexplained counts the copies that failed because of a condition although
+	// no object had changed.
 	unexplained int
 }
 
@@ -333,7 +337,8 @@ func (c *completion) run(ctx context.Context, started time.Time) (*Result, error
 	return result, err
 }
 
-// grantOf returns the grant of an upload, or of what was published of it.
+// grantOf returns the grant of an upload, or of its publication if the upload
+// is nil.
 func grantOf(up *upload, final *publication) *stamp.Stamp {
 	if up != nil {
 		return up.granted
@@ -348,7 +353,8 @@ func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	up, final, err := c.read(ctx)
 	if err != nil {
 		if c.Rules.FinalPrefix == "" && errors.Is(err, objectstore.ErrDenied) {
-			_, _ = c.readAgain(ctx) // The same requests are made if the object is another owner's.
+			// Another owner's object causes the same requests.
+			_, _ = c.readAgain(ctx)
 		}
 		return nil, nil, err
 	}
@@ -381,8 +387,8 @@ func (p *publication) isClaimed(claim func(*stamp.Stamp) bool) bool {
 	return p != nil && p.stamped != nil && claim(&p.stamped.Stamp)
 }
 
-// fly completes an upload. It outlives its caller, so it reads again by itself if
-// an object of the same grant changes.
+// fly completes an upload. It outlives its caller, so it makes further attempts
+// itself if an object of the same grant changes.
 func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*Result, error) {
 	id := grantOf(up, final).ID
 	result, err := c.settle(ctx, up, final)
@@ -394,7 +400,8 @@ func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*
 			continue
 		}
 		if grantOf(up, final).ID != id {
-			return nil, &changedError{"an upload of another grant has replaced it"} // Its callers start again with that grant.
+			// The callers of this flight start again with the other grant.
+			return nil, &changedError{"an upload of another grant has replaced it"}
 		}
 		result, err = c.settle(ctx, up, final)
 	}
@@ -427,7 +434,8 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 		}
 		return result, err
 	}
-	// If the object differs from its stamp, the service has rewritten it, for example to strip its metadata.
+	// If the object differs from its stamp, the service has rewritten it, for
+	// example to strip its metadata.
 	object := c.newObject(final.Object, &final.stamped.Stamp, final.stamped.Detected)
 	result, err := c.finish(ctx, object, up, final.stamped.Until)
 	if result != nil {
@@ -436,20 +444,22 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 	return result, err
 }
 
-// isTorn reports whether a publication is a copy of something that was not
-// verified: the upload was replaced between the two, the store ignored the
-// condition on the source, and the process ended before it compared the copy.
-// If the upload is older than what was verified, or newer than the copy, or the
-// copy is newer than its stamp, the service has rewritten the file instead. The
-// same holds if the bucket has versions, since every store copies the version
-// that is named.
+// isTorn reports whether a publication is a copy of bytes that were not
+// verified. This happens if a client replaced the upload between verification
+// and copy, the store ignored the condition on the source, and the process
+// ended before it compared the copy.
+//
+// The service has rewritten the file instead if the upload is older than its
+// verification or newer than the copy, or if the copy is newer than its stamp
+// allows. The same holds if the bucket has versions, since every store copies
+// the named version.
 func (c *completion) isTorn(up *upload, final *publication) bool {
 	at := final.stamped.At
 	return !c.HonorsConditions && !up.Pinned() && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
 		final.LastModified.Before(at.Add(copyTime(final.stamped.Size)))
 }
 
-// matches reports whether the object is what its stamp describes.
+// matches reports whether the object agrees with its stamp.
 func (p *publication) matches() bool {
 	s := p.stamped
 	md5, _ := objectstore.ParseMD5(p.ETag)
@@ -457,8 +467,8 @@ func (p *publication) matches() bool {
 		(s.MD5 == [16]byte{} || !p.HasMD5() || md5 == s.MD5)
 }
 
-// complete verifies and publishes an upload. If final is not nil, it is what has
-// the final key.
+// complete verifies and publishes an upload. Final is the object under the
+// final key, or nil.
 func (c *completion) complete(ctx context.Context, up *upload, final *publication) (*Result, error) {
 	granted := up.granted
 	replaces := granted.Replace && c.Rules.Replace
@@ -468,10 +478,11 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	switch {
 	case final == nil || final.stamped != nil && final.stamped.ID == granted.ID:
 	case final.stamped == nil && granted.Random:
-		// Only this upload has the key, so the service has rewritten the published object.
+		// Only this upload has the key, so the service has rewritten the
+		// published object.
 		return c.finish(ctx, c.newObject(final.Object, granted, ""), up, granted.Until)
 	case !replaces && final.stamped == nil:
-		return nil, Taken() // The upload is kept: the service may make room.
+		return nil, Taken() // The upload is kept, since the service may delete the other object.
 	case !replaces:
 		return nil, c.reject(ctx, up, Taken())
 	case final.stamped != nil && granted.Issued.Before(final.stamped.Issued):

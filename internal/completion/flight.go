@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxDetached is how many completions may run for which no caller waits.
+	// maxDetached is how many completions may run without a waiting caller.
 	maxDetached = 64
 
 	// keepTime is how long the outcome of a completion is kept for a client
@@ -31,12 +31,13 @@ var ErrPending = errors.New("presign: the completion is still running; ask again
 // ErrBusy is returned if too many completions run in the background.
 var ErrBusy = errors.New("presign: too many completions are running in the background; try again later")
 
-// errExited is returned if a function of the service has ended its goroutine, as
-// the FailNow of package testing does.
+// errExited is returned if a function of the service has ended its goroutine,
+// as testing.T.FailNow does.
 var errExited = errors.New("presign: the completion was ended by runtime.Goexit")
 
-// ErrEarly is the cause of contexts of callers that stop waiting, but not because
-// their client has left. They return ErrPending, and the outcome is kept.
+// ErrEarly is the cause of a context that ends because its caller stops
+// waiting, although the client has not left. Join then returns an error that
+// wraps ErrPending, and the outcome is kept.
 var ErrEarly = errors.New("the caller stops waiting")
 
 // An EarlyError is returned to a caller that stops waiting for a flight. Joined
@@ -47,7 +48,7 @@ type EarlyError struct{ Joined bool }
 func (e *EarlyError) Error() string { return ErrPending.Error() }
 func (e *EarlyError) Unwrap() error { return ErrPending }
 
-// Flights are the completions that are running. Calls for one grant at once share
+// Flights holds the running completions. Concurrent calls for one grant share
 // one flight, which continues after its callers have left. The zero value is
 // ready for use.
 type Flights struct {
@@ -84,11 +85,11 @@ type Ticket struct {
 	// apply to that object.
 	Upload *objectstore.Object
 
-	// Multipart is set for a flight that joins the parts of a multipart upload and
-	// then waits for the flight of their object.
+	// Multipart is set for a flight that joins the parts of a multipart upload
+	// and then waits for the flight of their object.
 	Multipart bool
 
-	// Nested is set if the caller is a flight. It has been counted before.
+	// Nested is set if the caller is a flight, which has been counted before.
 	Nested bool
 }
 
@@ -104,7 +105,7 @@ type Flight struct {
 	waiters  int
 	over     bool
 	detached bool // counted in Flights.detached
-	kept     bool // for keepTime, since a caller returned ErrPending
+	kept     bool // for keepTime, because a caller has returned ErrPending
 }
 
 // Mark records that the flight has made the progress that EarlyError reports.
@@ -132,7 +133,8 @@ func (f *Flights) Enter(key string) (leave func()) {
 	}
 }
 
-// tidy removes flights that no caller can join any more. The caller holds f.mu.
+// tidy removes flights that no caller can join any more. The caller must hold
+// f.mu.
 func (f *Flights) tidy(key string) {
 	state := f.keys[key]
 	if state == nil || state.active > 0 {
@@ -148,13 +150,14 @@ func (f *Flights) tidy(key string) {
 	}
 }
 
-// Join waits for the flight of a grant, which it starts with run if there is
-// none. A flight that has failed, or was about another object, is started
-// again. Join must be called between Enter and leave. The context of run does
-// not end with the caller's.
+// Join waits for the flight of a grant. If the grant has no flight, or its
+// flight has failed or was about another object, Join starts a new flight with
+// run. Join must be called between Enter and leave. The context of run does not
+// end with the context of the caller.
 //
-// If ctx ends first, Join returns its error, or an *EarlyError if its cause is
-// ErrEarly. It returns ErrBusy if too many flights run without a caller.
+// If ctx ends first, Join returns the error of ctx, or an *EarlyError if the
+// cause is ErrEarly. It returns ErrBusy if too many flights run without a
+// caller.
 func (f *Flights) Join(
 	ctx context.Context, t Ticket, run func(context.Context, *Flight) (*Result, error),
 ) (*Result, error) {
@@ -232,7 +235,7 @@ func (f *Flights) land(ctx context.Context, flight *Flight) {
 	f.mu.Unlock()
 	close(flight.done)
 	if abandoned && flight.result != nil {
-		flight.result.Clean(ctx) // No caller answers a client first.
+		flight.result.Clean(ctx) // No caller has to respond to a client first.
 	} else if abandoned {
 		f.log(ctx, flight)
 	}
@@ -244,8 +247,8 @@ func (f *Flights) land(ctx context.Context, flight *Flight) {
 	}
 }
 
-// log writes the record of a flight that failed or was rejected, and whose error
-// no caller receives.
+// log writes the record of a flight that failed or was rejected, and whose
+// error no caller receives.
 func (f *Flights) log(ctx context.Context, flight *Flight) {
 	if f.Logger == nil || errors.Is(flight.err, ErrPending) {
 		return
@@ -258,7 +261,8 @@ func (f *Flights) log(ctx context.Context, flight *Flight) {
 		slog.String("key", flight.Key), slog.String("grant_id", hex.EncodeToString(flight.Granted.ID[:])), slog.Any("error", flight.err))
 }
 
-// recoverRun turns a panic into an error: it would end the program here.
+// recoverRun calls run. It turns a panic into an error, because a panic would
+// end the program here.
 func (f *Flights) recoverRun(
 	ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error),
 ) (result *Result, err error) {

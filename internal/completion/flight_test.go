@@ -10,9 +10,9 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// TestFlightsAreOfOneGrant checks that a call does not receive the outcome of
+// TestJoinSeparatesGrants checks that a call does not receive the outcome of
 // another grant's completion under the same key.
-func TestFlightsAreOfOneGrant(t *testing.T) {
+func TestJoinSeparatesGrants(t *testing.T) {
 	var flights Flights
 	defer flights.Enter("a")()
 	for _, owner := range []string{"alice", "bob"} {
@@ -25,9 +25,9 @@ func TestFlightsAreOfOneGrant(t *testing.T) {
 	}
 }
 
-// TestRejectionIsForItsOwner checks that the rejection of an upload that is gone
+// TestRejectedRequiresClaim checks that the rejection of an upload that is gone
 // is returned only for a grant that the caller claims.
-func TestRejectionIsForItsOwner(t *testing.T) {
+func TestRejectedRequiresClaim(t *testing.T) {
 	var flights Flights
 	defer flights.Enter("a")()
 	rejection := &Rejection{Object: &Object{}, Violations: []*rules.Violation{Taken()}}

@@ -20,8 +20,8 @@ import (
 // inspectTime is the limit for one inspection.
 const inspectTime = 10 * time.Minute
 
-// ErrNoInspector is returned for an upload whose grant requires an inspection, by
-// an Engine that has none.
+// ErrNoInspector is returned if the grant of an upload requires an inspection,
+// but the Engine has no Inspect function.
 var ErrNoInspector = errors.New("presign: the grant requires an inspection, but this Signer has no WithInspect")
 
 // An inspection records what the service has read of an upload that a client
@@ -30,22 +30,22 @@ var ErrNoInspector = errors.New("presign: the grant requires an inspection, but 
 //
 // A client can replace an upload with bytes of the same ETag, because MD5s can
 // be made to collide. So all bytes that the service reads, and the copy, must
-// be of one file.
+// belong to one file.
 type inspection struct {
 	mu      sync.Mutex
 	over    bool
 	readers []*digestReader
 
-	// digest is the SHA-256 of the file, or nil if the service has read nothing.
-	// It is set when the inspection is over.
+	// digest is the SHA-256 of the file, or nil if the service has read
+	// nothing. It is set when the inspection is over.
 	digest []byte
 }
 
 // hasDigest reports whether a copy must have the digest.
 func (i *inspection) hasDigest() bool { return i != nil && i.digest != nil }
 
-// inspect lets the service inspect a verified upload. If it returns an error, the
-// upload must not be published.
+// inspect lets the service inspect a verified upload. If it returns an error,
+// the upload must not be published.
 func (c *completion) inspect(ctx context.Context, up *upload, final *publication, v verdict) (*inspection, error) {
 	if c.Inspect == nil {
 		if up.granted.Inspect {
@@ -80,8 +80,9 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 }
 
 // isReplaceable reports whether a client might replace an upload: some stores
-// ignore the condition of a write-once PUT. Only one multipart upload has a
-// random key, and nothing changes it once it is complete.
+// ignore the condition of a write-once PUT. A multipart upload with a random
+// key cannot be replaced: its key has only this upload, which does not change
+// once it is complete.
 func (c *completion) isReplaceable(up *upload) bool {
 	switch {
 	case up.Pinned(), c.HonorsConditions && isImmutable(up), up.granted.Method == stamp.Multipart && up.granted.Random:
@@ -90,7 +91,8 @@ func (c *completion) isReplaceable(up *upload) bool {
 	return true
 }
 
-// watch records what is read. It returns body itself if nothing is being inspected.
+// watch returns a reader that records the bytes that are read from body. It
+// returns body itself if no inspection is running.
 func (i *inspection) watch(body io.ReadCloser) io.ReadCloser {
 	if i == nil {
 		return body
@@ -136,7 +138,7 @@ func (r *digestReader) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (r *digestReader) Close() error { return r.body.Close() }
 
-// prefix returns what has been read.
+// prefix returns the prefix that has been read.
 func (r *digestReader) prefix() prefix {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +171,8 @@ func (i *inspection) end(ctx context.Context, up *upload, source *Source) error 
 		return nil
 	}
 	slices.SortFunc(parts, func(a, b prefix) int { return cmp.Compare(a.n, b.n) })
-	// The copy must have the same beginning. To compare more, the file must be read again.
+	// The copy is compared with this beginning, too. Longer prefixes can only
+	// be compared if the file is read again.
 	if longest := parts[len(parts)-1].n; i.digest != nil && longest <= int64(len(up.beginning)) {
 		return comparePrefixes(bytes.NewReader(up.beginning), sha256.New(), parts)
 	}
@@ -201,7 +204,8 @@ func readOnce(ctx context.Context, source *Source, prefixes []prefix) ([]byte, e
 	return h.Sum(nil), nil
 }
 
-// comparePrefixes reads a file into a hash and compares the prefixes, by length.
+// comparePrefixes reads a file into a hash and compares the prefixes, by
+// length.
 func comparePrefixes(file io.Reader, h hash.Hash, prefixes []prefix) error {
 	var n int64
 	for _, p := range prefixes {
@@ -234,7 +238,7 @@ func (c *completion) confirmBoth(ctx context.Context, up *upload, final *publica
 	)
 }
 
-// wasInspected reports whether a copy has the bytes that the service has seen.
+// wasInspected reports whether a copy has the bytes that the service inspected.
 func (c *completion) wasInspected(ctx context.Context, copied, made *objectstore.Object, seen *inspection) (bool, error) {
 	if !seen.hasDigest() {
 		return true, nil

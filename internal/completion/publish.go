@@ -34,7 +34,8 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 	if up.HasMD5() {
 		published.MD5, _ = objectstore.ParseMD5(up.ETag)
 	}
-	// A copy may be read to be compared with what was inspected.
+	// The limit leaves time to read the copy and compare it with the inspected
+	// upload.
 	ctx, cancel := context.WithTimeout(ctx, 2*copyTime(up.Size)+2*StoreTime)
 	defer cancel()
 	metadata := maps.Clone(up.Metadata)
@@ -72,8 +73,8 @@ func storeTime(o *objectstore.Object) time.Time {
 	return o.Answered
 }
 
-// isImmutable reports whether no client can replace the upload: it is a version,
-// or a write-once PUT or multipart upload.
+// isImmutable reports whether no client can replace the upload: it is a
+// version, or a write-once PUT or multipart upload.
 func isImmutable(up *upload) bool {
 	return up.Pinned() || !up.granted.Replace && up.granted.Method != stamp.Form
 }
@@ -157,11 +158,10 @@ func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 	return StoreError(err)
 }
 
-// dropCondition leaves out a condition that failed although nothing has
-// changed. Some stores fail conditions on objects made of parts. Other uploads
-// may have been replaced and restored. For them a condition must fail twice,
-// because without it the next turn might publish an unverified upload for a
-// moment.
+// dropCondition drops a condition that failed although no object has changed.
+// Some stores fail conditions on objects made of parts. Other objects might
+// have been replaced and restored, so their conditions must fail twice: without
+// a condition, the next turn might publish an unverified upload for a moment.
 func (c *completion) dropCondition(up *upload, final *publication, unsupported bool) {
 	c.unexplained++
 	switch {
@@ -178,8 +178,9 @@ func (c *completion) dropCondition(up *upload, final *publication, unsupported b
 	}
 }
 
-// checkCopy compares a copy with the verified upload. If they differ, it deletes
-// the copy, which this call has made.
+// checkCopy compares a copy with the verified upload. If they differ, it
+// deletes the copy, unless the copy is no longer the one that this call has
+// made.
 func (c *completion) checkCopy(
 	ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string, seen *inspection,
 ) (*objectstore.Object, error) {
@@ -198,7 +199,7 @@ func (c *completion) checkCopy(
 	}
 	reason := copied.difference(up, made, source)
 	if reason == "" && !inspected {
-		reason = "the copy differs from what was inspected"
+		reason = "the copy differs from the inspected upload"
 	}
 	if reason == "" {
 		c.warnOfLostHeaders(ctx, copied.Object)
@@ -213,9 +214,9 @@ func (c *completion) checkCopy(
 	return nil, &changedError{reason}
 }
 
-// readCopy returns a copy, or nil if it is gone. It adds the checksums of the copy
-// to made if they are needed. The source is what the key of the upload now has, or
-// nil if the ETags suffice for the comparison.
+// readCopy returns a copy, or nil if it is gone. It adds the checksums of the
+// copy to made if they are needed. The source is the object that the key of the
+// upload has now, or nil if the ETags suffice for the comparison.
 func (c *completion) readCopy(
 	ctx context.Context, up *upload, made *objectstore.Object, seen *inspection,
 ) (copied *publication, source *objectstore.Object, err error) {
@@ -258,7 +259,8 @@ func (p *publication) difference(up *upload, made, source *objectstore.Object) s
 	case known && !same:
 		return "the ETag of the copy differs from that of the upload"
 	case !known && source != nil && !source.Same(up.Object):
-		// If the upload is gone, another replica has verified this copy and deleted the upload.
+		// If the upload is gone, another replica has verified this copy and
+		// deleted the upload.
 		return "the upload was replaced while it was copied"
 	}
 	return ""

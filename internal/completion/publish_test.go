@@ -57,8 +57,8 @@ func newCompletion(store Store) *completion {
 }
 
 // TestDifference checks that a copy is compared with its upload by size,
-// beginning, checksum and ETag, and if that shows nothing, by what the key of the
-// upload holds.
+// beginning, checksum and ETag. If the ETags cannot be compared, the key of the
+// upload must still have the same object.
 func TestDifference(t *testing.T) {
 	object := func(etag string, size int64) *objectstore.Object { return &objectstore.Object{ETag: etag, Size: size} }
 	up := &upload{Object: object(oneMD5, 3), granted: &stamp.Stamp{}, beginning: []byte("abc")}
@@ -73,15 +73,15 @@ func TestDifference(t *testing.T) {
 		made, source *objectstore.Object
 		want         string
 	}{
-		"the same":                   {up, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), nil, ""},
-		"another size":               {up, &publication{Object: object(oneMD5, 4), beginning: []byte("abc")}, made(""), nil, "differs from the upload"},
-		"another beginning":          {up, &publication{Object: object(oneMD5, 3), beginning: []byte("abd")}, made(""), nil, "differs from the upload"},
-		"another end":                {up, &publication{Object: object(twoMD5, 3), beginning: []byte("abc")}, made(""), nil, "the ETag"},
-		"the same checksum":          {checked, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made("AAAA"), nil, ""},
-		"another checksum":           {checked, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made("BBBB"), nil, "the checksum"},
-		"made of parts":              {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), object(parts, 3), ""},
-		"made of parts, then gone":   {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), nil, ""},
-		"made of parts, then others": {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), object(twoMD5, 3), "replaced while"},
+		"the same":                     {up, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), nil, ""},
+		"another size":                 {up, &publication{Object: object(oneMD5, 4), beginning: []byte("abc")}, made(""), nil, "differs from the upload"},
+		"another beginning":            {up, &publication{Object: object(oneMD5, 3), beginning: []byte("abd")}, made(""), nil, "differs from the upload"},
+		"another end":                  {up, &publication{Object: object(twoMD5, 3), beginning: []byte("abc")}, made(""), nil, "the ETag"},
+		"the same checksum":            {checked, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made("AAAA"), nil, ""},
+		"another checksum":             {checked, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made("BBBB"), nil, "the checksum"},
+		"made of parts":                {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), object(parts, 3), ""},
+		"made of parts, then gone":     {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), nil, ""},
+		"made of parts, then replaced": {joined, &publication{Object: object(oneMD5, 3), beginning: []byte("abc")}, made(""), object(twoMD5, 3), "replaced while"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := c.copied.difference(c.up, c.made, c.source)
@@ -92,7 +92,7 @@ func TestDifference(t *testing.T) {
 }
 
 // TestCheckCopyDeletesItsOwnCopyOnly checks that a copy that differs from its
-// upload is deleted, unless it is no longer the copy that the call has made.
+// upload is deleted, unless another object has replaced the copy.
 func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
 	up := &upload{Object: &objectstore.Object{ETag: oneMD5, Size: 3}, granted: &stamp.Stamp{}, beginning: []byte("abc")}
 	sealed := map[string]string{rules.StampName: "A"}
@@ -101,9 +101,9 @@ func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
 		metadata   map[string]string
 		deleted    []string
 	}{
-		"the copy":                  {twoMD5, twoMD5, sealed, []string{"files/a"}},
-		"rewritten by the service":  {oneMD5, twoMD5, sealed, nil},
-		"the upload of another one": {twoMD5, twoMD5, map[string]string{rules.StampName: "B"}, nil},
+		"the copy":                 {twoMD5, twoMD5, sealed, []string{"files/a"}},
+		"rewritten by the service": {oneMD5, twoMD5, sealed, nil},
+		"a copy of another upload": {twoMD5, twoMD5, map[string]string{rules.StampName: "B"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := &aStore{got: &objectstore.Object{Key: "files/a", ETag: c.etag, Size: 3, Metadata: c.metadata}, beginning: []byte("xyz")}
@@ -114,10 +114,10 @@ func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
 	}
 }
 
-// TestConditionsFailTwiceBeforeTheyAreDropped checks that one failure without an
-// explanation does not remove the conditions of a copy: another upload may have
-// been there for a moment.
-func TestConditionsFailTwiceBeforeTheyAreDropped(t *testing.T) {
+// TestDropConditionRequiresTwoFailures checks that one failure without an
+// explanation does not remove the conditions of a copy: another upload might
+// have had the key for a moment.
+func TestDropConditionRequiresTwoFailures(t *testing.T) {
 	up := &upload{Object: &objectstore.Object{ETag: oneMD5}}
 	c := newCompletion(nil)
 	c.dropCondition(up, nil, false)
@@ -133,9 +133,9 @@ func (aStamp) Open(string, string) (*stamp.Stamp, error) {
 	return &stamp.Stamp{Checksum: "CRC32 AAAA"}, nil
 }
 
-// TestUploadIsReadOnce checks that the responses to two requests for an upload
-// must describe the same object.
-func TestUploadIsReadOnce(t *testing.T) {
+// TestReadUploadRequiresOneObject checks that the responses to two requests for
+// an upload must describe the same object.
+func TestReadUploadRequiresOneObject(t *testing.T) {
 	at := time.Unix(1700000000, 0)
 	read := &objectstore.Object{ETag: oneMD5, Size: 3, LastModified: at}
 	for _, described := range []*objectstore.Object{

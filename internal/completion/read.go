@@ -26,8 +26,8 @@ func (c *completion) read(ctx context.Context) (*upload, *publication, error) {
 }
 
 // readUpload returns the upload under the key, or nil if there is no object or
-// none with a stamp for this key. If its checksum is needed, it makes a second
-// request in parallel, whose response must describe the same object.
+// none with a stamp for this key. If the checksum is needed, readUpload makes a
+// second request in parallel, whose response must describe the same object.
 func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	var object, described *objectstore.Object
 	var beginning []byte
@@ -51,7 +51,8 @@ func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	restoreName(object, granted)
 	needed := granted.Checksum != "" || c.Inspect != nil
 	if needed && described == nil {
-		// Another policy granted it, or the upload appeared between the two requests.
+		// Another policy granted it, or the upload appeared between the two
+		// requests.
 		if described, err = c.head(ctx, c.key, object.VersionID); err != nil {
 			return nil, err
 		}
@@ -76,7 +77,8 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 	}
 	stamped, err := c.Stamps.OpenPublished(object.Metadata[rules.StampName], c.key)
 	if err != nil {
-		return &publication{object, nil, beginning}, nil // The service has stored it, or removed its metadata.
+		// The service has stored the object, or removed its metadata.
+		return &publication{object, nil, beginning}, nil
 	}
 	restoreName(object, &stamped.Stamp)
 	return &publication{object, stamped, beginning}, nil
@@ -115,7 +117,8 @@ func (c *completion) get(ctx context.Context, key, version string) (*objectstore
 	return object, beginning, StoreError(err)
 }
 
-// head calls Store.Head with a time limit. It returns nil if there is no object.
+// head calls Store.Head with a time limit. It returns nil if there is no
+// object.
 func (c *completion) head(ctx context.Context, key, version string) (*objectstore.Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
@@ -137,7 +140,8 @@ func (c *completion) warnOfForeignStamp(ctx context.Context, o *objectstore.Obje
 	}
 }
 
-// inParallel calls functions at once and returns the first error in their order.
+// inParallel calls functions at once and returns the first error in their
+// order.
 func inParallel(functions ...func() error) error {
 	errs := make([]error, len(functions))
 	var group sync.WaitGroup

@@ -64,9 +64,9 @@ func (c *completion) compareType(v *verdict, up *upload) {
 	}
 }
 
-// compareHeaders looks for headers that were not granted. The absence of a
-// header cannot be signed, so a client can add headers that S3 returns. A
-// published copy drops them, except for an encoding, which changes the meaning
+// compareHeaders reports headers that were not granted. The absence of a header
+// cannot be signed, so a client can add headers that S3 returns. A published
+// copy drops added headers, except for an encoding, which changes the meaning
 // of the bytes.
 func (c *completion) compareHeaders(v *verdict, up *upload) {
 	for _, name := range objectheader.AllReturned() {

@@ -16,14 +16,14 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// joinTime is the limit for joining the parts. S3 needs minutes for many.
+// joinTime is the limit for joining the parts. S3 needs minutes for many parts.
 const joinTime = 5 * time.Minute
 
 // Complete makes an object of the parts, or of all parts that the store has if
-// parts is empty. It then completes that object. Calls at once share one
-// completion, which continues if they leave. The error is a
-// *completion.EarlyError, with Joined set once the object exists, if ctx ends
-// with the cause completion.ErrEarly.
+// parts is empty. It then completes that object. Concurrent calls share one
+// completion, which continues after the callers have left. If ctx ends with the
+// cause completion.ErrEarly, the error is a *completion.EarlyError, whose
+// Joined is set once the object exists.
 func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result, error) {
 	started := time.Now()
 	if err := m.checkExpiry(); err != nil {
@@ -54,8 +54,9 @@ func (m *Upload) observe(ctx context.Context, started time.Time, result *complet
 func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts []Part) (*completion.Result, error) {
 	selected, err := m.selectParts(ctx, parts)
 	if len(rules.Find[rules.Violation](err)) > 0 {
-		// While another request completes the upload, some stores list some of its parts and then report that there is
-		// no such upload. Others still list the remaining parts when the object exists.
+		// While another request completes the upload, some stores list only
+		// some of its parts, and then report that the upload does not exist.
+		// Other stores still list the remaining parts when the object exists.
 		if selected, err = m.selectParts(ctx, parts); len(rules.Find[rules.Violation](err)) > 0 {
 			if result, err := m.completeObject(ctx); !completion.IsNotUploaded(err) {
 				return result, err
@@ -95,9 +96,10 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 	switch {
 	case err == nil, errors.Is(err, objectstore.ErrNoUpload):
 		flight.Mark()
-		// The parts were there a moment ago. Some stores report success while
-		// another request completes the upload; so does the SDK when it repeats
-		// a request whose response was lost.
+		// The parts existed a moment ago, so the object exists, or will soon.
+		// Some stores report success while another request completes the
+		// upload. The upload is also gone if the SDK repeats a request whose
+		// response was lost.
 		result, err := m.waitForObject(ctx)
 		if completion.IsNotUploaded(err) {
 			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)

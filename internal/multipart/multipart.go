@@ -28,9 +28,9 @@ const undoTime = 2 * time.Second
 // for this owner.
 var ErrInvalidID = errors.New("presign: not the ID of a multipart upload")
 
-// errDead is returned if the upload can only start again.
-var errDead = fmt.Errorf("%w: the object that was under its key was deleted during the upload, "+
-	"after which S3 does not complete it; it was aborted", completion.ErrLost)
+// errDead is returned if the client must start a new upload.
+var errDead = fmt.Errorf("%w: S3 does not complete an upload if an object under its key "+
+	"was deleted meanwhile; the upload was aborted", completion.ErrLost)
 
 // A Store is the bucket that holds the uploads.
 type Store interface {
@@ -50,8 +50,8 @@ type Engine struct {
 	Store      Store
 	Completion *completion.Engine
 
-	// PartChecksums states that the store rejects a part without its own
-	// checksum, if the upload has a checksum algorithm.
+	// PartChecksums is set if the store rejects a part without its own checksum
+	// when the upload has a checksum algorithm.
 	PartChecksums bool
 
 	progresses progressTable
@@ -66,7 +66,7 @@ type Upload struct {
 
 	engine   *Engine
 	store    *objectstore.Upload
-	lifetime time.Duration // of the URL of a part
+	lifetime time.Duration // the lifetime of a part's URL
 	granted  *stamp.Stamp
 }
 
@@ -126,9 +126,9 @@ func (e *Engine) Header() map[string]string {
 	return header
 }
 
-// create creates an upload at the store. If the store does not respond, it may
-// still have created the upload. If the key is random, create then
-// aborts all uploads to it.
+// create creates an upload at the store. If the store does not respond, it
+// might still have created the upload. Create then aborts all uploads to the
+// key if the key is random.
 func (e *Engine) create(ctx context.Context, key string, header, metadata map[string]string, random bool) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(completion.StoreTime)
 	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-undoTime))
@@ -137,7 +137,8 @@ func (e *Engine) create(ctx context.Context, key string, header, metadata map[st
 	if err != nil && random {
 		bounded, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer cancel()
-		_ = e.Store.AbortUploads(bounded, key, header) // Best effort: a lifecycle rule removes what is left.
+		// Best effort: a lifecycle rule removes what is left.
+		_ = e.Store.AbortUploads(bounded, key, header)
 	}
 	return created, completion.StoreError(err)
 }
@@ -149,7 +150,8 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 	if err != nil || sealed.Stamp.Owner != owner {
 		return nil, ErrInvalidID
 	}
-	sealed.Stamp.RestoreName("", objectkey.Last(sealed.Key)) // until the header of the object is read
+	// The name is restored again when the header of the object is read.
+	sealed.Stamp.RestoreName("", objectkey.Last(sealed.Key))
 	m := &Upload{
 		ID: id, GrantID: hex.EncodeToString(sealed.Stamp.ID[:]), Owner: owner, Key: sealed.Key,
 		PartSize: sealed.PartSize, Expires: sealed.Expires,

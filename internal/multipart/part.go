@@ -101,7 +101,7 @@ func (m *Upload) partHeaders(part Part) (headers []rules.Pair) {
 }
 
 // querySuffix returns the parameters of a part's URL that follow its number.
-// The request payer is among them, since clients such as Uppy send a part
+// They include x-amz-request-payer, since clients such as Uppy send a part
 // without any header.
 func (m *Upload) querySuffix() []byte {
 	query := []rules.Pair{{Name: "uploadId", Value: m.store.ID}}

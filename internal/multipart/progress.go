@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// partsAhead is how many parts are signed beyond those that the store has, if
-	// the size of the file is not known.
+	// partsAhead is how many parts are signed beyond those that the store has,
+	// if the size of the file is not known.
 	partsAhead = 100
 
 	// maxProgresses is the number of uploads whose progress an Engine keeps.
@@ -63,10 +63,12 @@ func (t *progressTable) forget(id string) {
 }
 
 // checkProgress reports an error if an upload of unknown size may not continue
-// with count signatures up to part last. It lists the parts again after as many
-// signatures as a tenth of them, at most partsAhead, since a client can ask for
-// any numbers, including parts that it has sent before. That takes about 600
-// requests for 10,000 parts.
+// with count signatures up to part last.
+//
+// A client can ask for any numbers, including parts that it has sent before. So
+// checkProgress lists the parts again after a number of signatures: a tenth of
+// the number of parts, at most partsAhead. For 10,000 parts, it makes about 600
+// requests.
 func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 	p := m.engine.progresses.get(m.store.ID)
 	p.mu.Lock()

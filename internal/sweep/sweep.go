@@ -24,8 +24,8 @@ const (
 	// younger object is probably about to complete it.
 	minAge = time.Minute
 
-	maxCalls    = 8  // to the Completer at once
-	maxFailures = 20 // that are returned
+	maxCalls    = 8  // concurrent calls of the Completer
+	maxFailures = 20 // failures that Run returns; the others are counted
 )
 
 // A Store lists a bucket. A sequence ends after its first error.
@@ -55,9 +55,9 @@ type Completer interface {
 
 // Run makes one pass over the keys that start with prefix. It completes or
 // deletes objects older than one minute and aborts multipart uploads older than
-// seven days. It returns all failures joined, but the texts of the first 20 only.
-// If ctx ends first, Run waits for the calls that are running, and its error also
-// wraps the cause.
+// seven days. It returns the first 20 failures joined, and the number of the
+// others. If ctx ends first, Run waits for the running calls, and its error
+// also wraps the cause.
 func Run(ctx context.Context, store Store, prefix string, completer Completer) error {
 	s := &sweep{ctx: ctx, slots: make(chan struct{}, maxCalls)}
 	walk(s, store.Objects(ctx, prefix), func(o objectstore.Listed) func() error {
@@ -76,7 +76,7 @@ func Run(ctx context.Context, store Store, prefix string, completer Completer) e
 	return s.result()
 }
 
-// walk starts the call of each entry that has one.
+// walk starts the call that callOf returns for each entry, unless it is nil.
 func walk[V any](s *sweep, entries iter.Seq2[V, error], callOf func(V) func() error) {
 	for entry, err := range entries {
 		if err != nil {
@@ -96,12 +96,13 @@ type sweep struct {
 	running sync.WaitGroup
 
 	mu          sync.Mutex
-	failures    []error // the first ones
-	count       int     // of all
+	failures    []error // at most maxFailures
+	count       int     // the number of all failures
 	interrupted bool    // ctx ended before the pass was complete
 }
 
-// start runs call as soon as a slot is free. It reports false if ctx ends first.
+// start runs call as soon as a slot is free. It reports false if ctx ends
+// first.
 func (s *sweep) start(call func() error) bool {
 	select {
 	case <-s.ctx.Done():

@@ -19,7 +19,7 @@ import (
 	"github.com/s3presign/presign/internal/sweep"
 )
 
-// A kind is what a Completer finds under a key.
+// A kind is the kind of object that a Completer finds under a key.
 type kind int
 
 const (
@@ -30,7 +30,7 @@ const (
 	broken              // the store fails
 )
 
-// An object is in a bucket since a time.
+// An object is in a bucket since the given time.
 type object struct {
 	kind  kind
 	since time.Time
@@ -68,8 +68,8 @@ func (b *bucket) start(key, id string, age time.Duration) {
 	b.uploads[[2]string{key, id}] = time.Now().Add(-age)
 }
 
-// list yields the entries of a snapshot that pass keep. A list sees the state of
-// the bucket when it starts, so entries may be gone when they are yielded.
+// list yields the entries of a snapshot that pass keep. A list sees the state
+// of the bucket when it starts, so entries may be gone when they are yielded.
 func list[V any](ctx context.Context, entries []V, limit int) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		var none V
@@ -180,7 +180,7 @@ const (
 	week   = 7 * 24 * time.Hour
 )
 
-// TestRun checks what becomes of every kind of object and upload.
+// TestRun checks the outcome of a sweep for every kind of object and upload.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
@@ -237,7 +237,8 @@ func TestRunBoundsCalls(t *testing.T) {
 	})
 }
 
-// TestRunContinues checks that failures end nothing, and that their texts are bounded.
+// TestRunContinues checks that a sweep continues after failures, and that it
+// returns a bounded number of them.
 func TestRunContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
@@ -253,7 +254,8 @@ func TestRunContinues(t *testing.T) {
 	})
 }
 
-// TestRunListFails checks that one list that fails does not end the other.
+// TestRunListFails checks that the failure of one list does not end the other
+// list.
 func TestRunListFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
@@ -268,7 +270,8 @@ func TestRunListFails(t *testing.T) {
 	})
 }
 
-// TestRunTwice checks that two sweeps at once end every upload once, without errors.
+// TestRunTwice checks that two concurrent sweeps end every upload once, without
+// errors.
 func TestRunTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
@@ -295,8 +298,8 @@ func TestRunTwice(t *testing.T) {
 	})
 }
 
-// TestRunInterrupted checks that a sweep whose context ends starts no more calls,
-// waits for those that are running, and returns the cause once.
+// TestRunInterrupted checks that a sweep whose context ends starts no more
+// calls, waits for those that are running, and returns the cause once.
 func TestRunInterrupted(t *testing.T) {
 	cause := errors.New("shutting down")
 	for name, when := range map[string]struct {
@@ -326,7 +329,7 @@ func TestRunInterrupted(t *testing.T) {
 		b.put("in/1", broken, week)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second+1, cancel)
-		require.EqualError(t, sweep.Run(ctx, b, "in/", b), "in/1: the store fails", "the pass was whole")
+		require.EqualError(t, sweep.Run(ctx, b, "in/", b), "in/1: the store fails", "the pass was complete")
 		require.Equal(t, 1, b.calls)
 	})
 }
