@@ -485,7 +485,7 @@ func TestRejected(t *testing.T) {
 			{"too large.bin", 31 * mib, alice, `size must be at most 31457280 bytes, got 32505856`},
 			{"empty.bin", 0, alice, `size must be at least 1 byte, got 0; leave it out if it is unknown`},
 			{"a\\b.bin", 10, alice, `filename must be a name without a path, got the separator '\\'`},
-			{"a\tb.bin", 10, alice, `The request was not understood: the body is not JSON from byte 15 on.`},
+			{"a\tb.bin", 10, alice, `The request was not understood: the body must be JSON, got another character at byte 15.`},
 			{"a\nb.bin", 10, alice, `the file's name has two lines`},
 			{"a.bin", 10, append(alice, "-t", "text/plain\nurl = x"), `an argument has two lines`},
 			{"a.bin", 10, []string{"-u", "alice:a\nurl = x"}, `an argument has two lines`},

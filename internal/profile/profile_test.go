@@ -51,7 +51,7 @@ func TestParse(t *testing.T) {
 		return strings.Replace(document, old, new, 1)
 	}
 	for name, c := range map[string]struct{ document, want string }{
-		"no JSON":            {"x", "not JSON"},
+		"not JSON":           {"x", "the body must be JSON"},
 		"other format":       {replace(`"format": 1`, `"format": 2, "new": true`), "format must be 1, got 2; run the doctor again"},
 		"no format":          {replace(`"format": 1,`, ""), "format must be set"},
 		"unknown member":     {replace(`"store"`, `"color"`), "color"},

@@ -10,17 +10,17 @@ import (
 	"unicode/utf8"
 )
 
-// Form decodes a urlencoded form. Its errors are those of Object. An object of
-// strings consists of fields such as "metadata[name]", and a whole number of
-// digits. Targets are *string, **int64 and *map[string]string. An empty field is
-// absent.
+// Form decodes a urlencoded form. It returns the same errors as Object. An
+// object of strings consists of fields such as "metadata[name]", and a whole
+// number of digits. Targets are *string, **int64 and *map[string]string. An
+// empty field is absent.
 func Form(form url.Values, members []Member, mode Mode) error {
 	if len(form) > maxMembers {
 		return errors.Join(&Error{Detail: fmt.Sprintf("the form must have at most %d members", maxMembers)})
 	}
 	d := decoder{mode: mode}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
-		if len(form[name]) > 0 { // A service that takes a field out can leave an empty slice.
+		if len(form[name]) > 0 { // A service that removes a field might leave an empty slice.
 			d.enter(name)
 			d.formField(members, name, form[name])
 			d.leave()

@@ -23,9 +23,9 @@ import (
 )
 
 const (
-	maxDepth   = 16  // of nested arrays and objects
-	maxFaults  = 20  // that are reported for one body
-	maxMembers = 256 // of one object
+	maxDepth   = 16  // levels of nested arrays and objects
+	maxFaults  = 20  // faults that are reported for one body
+	maxMembers = 256 // members of one object
 	maxKept    = 512 // bytes of a body that one of its strings may keep in memory
 
 	blank     = " \t\r\n"
@@ -34,7 +34,10 @@ const (
 
 // An Error is a fault of a body.
 type Error struct {
-	Field  string // the member at fault, "metadata[name]" if nested; empty if the body as a whole is at fault
+	// Field is the member at fault, "metadata[name]" if nested. It is empty if
+	// the body as a whole is at fault.
+	Field string
+
 	Detail string // the requirement and the value
 }
 
@@ -45,8 +48,8 @@ func (e *Error) Error() string {
 	return e.Field + ": " + e.Detail
 }
 
-// A Member describes a member that a body can have. Its value is stored where
-// Value points to, whose type is one of these:
+// A Member describes a member that a body can have. Value is a pointer to the
+// target of the decoded value, of one of these types:
 //
 //	*string, **string   a string
 //	**int64             a whole number
@@ -71,7 +74,7 @@ type List struct {
 	Members []Member
 
 	// Add is called after each element was decoded into the targets of
-	// Members. It takes their values and resets them.
+	// Members. It must take the values and reset the targets.
 	Add func()
 
 	// IsSet reports whether the body has the list.
@@ -81,14 +84,14 @@ type List struct {
 	TooLong bool
 }
 
-// A Mode is the treatment of members that are not known.
+// A Mode selects how unknown members are treated.
 type Mode int
 
 const (
-	// RejectUnknown makes members that are not known a fault.
+	// RejectUnknown reports unknown members as faults.
 	RejectUnknown Mode = iota
 
-	// IgnoreUnknown ignores members that are not known, unless one holds an
+	// IgnoreUnknown ignores unknown members, unless their value contains an
 	// object with two members of the same name.
 	IgnoreUnknown
 )
@@ -97,8 +100,8 @@ const (
 //
 // The error joins an *Error for each member at fault, up to a limit. The values
 // of the other members are set, so that they can be validated as well. If the
-// body is not one JSON object, the error is a single *Error, and nothing is set.
-// The body must not change during the call.
+// body is not one JSON object, the error is a single *Error, and nothing is
+// set. The body must not change during the call.
 func Object(body []byte, members []Member, mode Mode) error {
 	if fault := check(body); fault != nil {
 		return errors.Join(fault)
@@ -106,7 +109,8 @@ func Object(body []byte, members []Member, mode Mode) error {
 	value := trim(body)
 	d := decoder{copies: len(value) > maxKept, mode: mode}
 	if d.copies {
-		// A large body is not copied: nothing that outlives the call is part of it.
+		// A large body is not copied, because the results share no memory with
+		// it.
 		d.object(unsafe.String(unsafe.SliceData(value), len(value)), members)
 	} else {
 		d.object(string(value), members) // Strings without escapes are substrings of it.
@@ -206,8 +210,8 @@ func check(body []byte) *Error {
 	return nil
 }
 
-// malformed returns the reason why a body is not JSON. It does not copy the
-// body, as a json.Decoder does.
+// malformed returns the reason why a body is not JSON. Unlike a json.Decoder,
+// it does not copy the body.
 func malformed(body []byte) *Error {
 	value := trim(body)
 	if len(value) == 0 {
@@ -215,7 +219,7 @@ func malformed(body []byte) *Error {
 	}
 	var syntax *json.SyntaxError
 	if !errors.As(json.Unmarshal(body, new(struct{})), &syntax) {
-		return &Error{Detail: "the body is not JSON"}
+		return &Error{Detail: "the body must be JSON"}
 	}
 	before := body[:max(0, syntax.Offset-1)]
 	switch {
@@ -226,7 +230,7 @@ func malformed(body []byte) *Error {
 	case syntax.Error() == "unexpected end of JSON input":
 		return &Error{Detail: "the body must be complete JSON"}
 	}
-	return &Error{Detail: fmt.Sprintf("the body is not JSON from byte %d on", syntax.Offset)}
+	return &Error{Detail: fmt.Sprintf("the body must be JSON, got another character at byte %d", syntax.Offset)}
 }
 
 // tooDeep reports whether arrays and objects are nested deeper than maxDepth.
@@ -247,8 +251,8 @@ func tooDeep(value []byte) bool {
 	return false
 }
 
-// end returns the length of the value that s begins with. s must be the rest of
-// valid JSON.
+// end returns the length of the value that s starts with. The string s must be
+// the rest of valid JSON.
 func end(s string) int {
 	switch s[0] {
 	case '"':
@@ -274,7 +278,7 @@ func end(s string) int {
 	return i
 }
 
-// stringEnd returns the length of the string that s begins with.
+// stringEnd returns the length of the JSON string that s starts with.
 func stringEnd[S string | []byte](s S) int {
 	i := 1
 	for s[i] != '"' {
@@ -286,8 +290,8 @@ func stringEnd[S string | []byte](s S) int {
 	return i + 1
 }
 
-// next removes the next value from the rest of an array or object, and reports
-// whether there is one.
+// next removes the next value from the rest of an array or object, and returns
+// it. It reports false at the end.
 func next(rest *string) (value string, ok bool) {
 	s := *rest
 	for strings.IndexByte(separator, s[0]) >= 0 {
@@ -303,8 +307,8 @@ func next(rest *string) (value string, ok bool) {
 
 func trim(b []byte) []byte { return bytes.Trim(b, blank) }
 
-// HasLoneSurrogate reports whether valid JSON has an escape for half a surrogate
-// pair, which encoding/json replaces.
+// HasLoneSurrogate reports whether valid JSON has an escape for half a
+// surrogate pair, which encoding/json replaces.
 func HasLoneSurrogate(value []byte) bool {
 	// Valid JSON has backslashes in strings only.
 	for {
@@ -328,7 +332,7 @@ func HasLoneSurrogate(value []byte) bool {
 	}
 }
 
-// unicodeEscape returns the code unit of the \u escape that s begins with.
+// unicodeEscape returns the code unit of the \u escape that s starts with.
 func unicodeEscape(s []byte) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
@@ -352,7 +356,8 @@ type segment struct {
 	index int // -1 for a member
 }
 
-// own returns a string that may be kept. It is part of the body if that is small.
+// own returns a string that may be kept in memory: s, or a copy of s if the
+// body is large.
 func (d *decoder) own(s string) string {
 	if d.copies {
 		return strings.Clone(s)
@@ -368,7 +373,7 @@ func (d *decoder) fault(detail string) {
 }
 
 // field returns the name of the current member, such as "parts[0][number]". It
-// names nothing that is nested deep, since names are the client's.
+// leaves out deeply nested names, because a client chooses how long names are.
 func (d *decoder) field() string {
 	const long = 100
 	field := ""
@@ -476,7 +481,8 @@ func (d *decoder) number(value string, target **int64) {
 		d.fault("must be a whole number, got " + what)
 		return
 	}
-	// 5.0 is a whole number: https://json-schema.org/draft/2020-12/json-schema-core#section-6.3.
+	// 5.0 is a whole number:
+	// https://json-schema.org/draft/2020-12/json-schema-core#section-6.3.
 	if digits, fraction, ok := strings.Cut(value, "."); ok && strings.Trim(fraction, "0") == "" {
 		value = digits
 	}
@@ -514,7 +520,7 @@ func (d *decoder) strings(value string) (map[string]string, bool) {
 	return values, true
 }
 
-// kind returns the kind of the JSON value that begins with first.
+// kind returns the kind of the JSON value that starts with first.
 func kind(first byte) string {
 	switch first {
 	case '{':
@@ -536,7 +542,7 @@ func kind(first byte) string {
 func known(members []Member, name string) string {
 	names := make([]string, len(members))
 	for i, member := range members {
-		if name == member.Name { // A form has the object as one field.
+		if name == member.Name { // A form has an object in one field.
 			return fmt.Sprintf("have the form %q", name+"[name]")
 		}
 		if strings.EqualFold(name, member.Name) {

@@ -30,7 +30,7 @@ func (r *request) decode(body string) error {
 	}, RejectUnknown)
 }
 
-// faults returns what an error of Object joins.
+// faults returns the Errors that an error of Object joins.
 func faults(t *testing.T, err error) []Error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok)
@@ -43,7 +43,7 @@ func faults(t *testing.T, err error) []Error {
 	return all
 }
 
-func TestAccepted(t *testing.T) {
+func TestObject(t *testing.T) {
 	text, size := "image/png", int64(12)
 	empty, zero := "", int64(0)
 	least, most := int64(math.MinInt64), int64(math.MaxInt64)
@@ -77,9 +77,9 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestNothingKeepsTheBody checks that a decoded string does not keep the body
-// in memory, which a client can make long.
-func TestNothingKeepsTheBody(t *testing.T) {
+// TestObjectReleasesBody checks that a decoded string does not keep the body in
+// memory, which a client can make long.
+func TestObjectReleasesBody(t *testing.T) {
 	const bodies, size = 100, 64 << 10
 	used := func() int64 {
 		runtime.GC()
@@ -95,13 +95,13 @@ func TestNothingKeepsTheBody(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-func TestAbsentStays(t *testing.T) {
+func TestObjectKeepsTargetsOfAbsentMembers(t *testing.T) {
 	r := request{Filename: "kept"}
 	require.NoError(t, r.decode(`{"size":1}`))
 	require.Equal(t, "kept", r.Filename)
 }
 
-func TestNotAnObject(t *testing.T) {
+func TestObjectRejectsMalformedBodies(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                                "the body must be a JSON object, got an empty body",
 		" \n":                             "the body must be a JSON object, got an empty body",
@@ -109,17 +109,17 @@ func TestNotAnObject(t *testing.T) {
 		`{"size":1`:                       "the body must be complete JSON",
 		`{"size":`:                        "the body must be complete JSON",
 		`{"filename":"a`:                  "the body must be complete JSON",
-		`{"size":1,}`:                     "the body is not JSON from byte 11 on",
-		`{size:1}`:                        "the body is not JSON from byte 2 on",
-		`{"size" 1}`:                      "the body is not JSON from byte 9 on",
-		`{"size":01}`:                     "the body is not JSON from byte 10 on",
-		`{"size":+1}`:                     "the body is not JSON from byte 9 on",
-		`{"size":NaN}`:                    "the body is not JSON from byte 9 on",
-		`{"filename":'a'}`:                "the body is not JSON from byte 13 on",
-		"{\"filename\":\"a\nb\"}":         "the body is not JSON from byte 15 on",
-		`{"filename":"\x41"}`:             "the body is not JSON from byte 15 on",
-		`{/**/}`:                          "the body is not JSON from byte 2 on",
-		"\ufeff{}":                        "the body is not JSON from byte 1 on",
+		`{"size":1,}`:                     "the body must be JSON, got another character at byte 11",
+		`{size:1}`:                        "the body must be JSON, got another character at byte 2",
+		`{"size" 1}`:                      "the body must be JSON, got another character at byte 9",
+		`{"size":01}`:                     "the body must be JSON, got another character at byte 10",
+		`{"size":+1}`:                     "the body must be JSON, got another character at byte 9",
+		`{"size":NaN}`:                    "the body must be JSON, got another character at byte 9",
+		`{"filename":'a'}`:                "the body must be JSON, got another character at byte 13",
+		"{\"filename\":\"a\nb\"}":         "the body must be JSON, got another character at byte 15",
+		`{"filename":"\x41"}`:             "the body must be JSON, got another character at byte 15",
+		`{/**/}`:                          "the body must be JSON, got another character at byte 2",
+		"\ufeff{}":                        "the body must be JSON, got another character at byte 1",
 		`{}{}`:                            "the body must end with the JSON object, which ends at byte 2",
 		`{"size":1} x`:                    "the body must end with the JSON object, which ends at byte 10",
 		"{}\x00":                          "the body must end with the JSON object, which ends at byte 2",
@@ -146,7 +146,7 @@ func TestNotAnObject(t *testing.T) {
 		`{"parts":1e400,"x":` + strings.Repeat("[", 16) + strings.Repeat("]", 16) + `}`: "deeper than 16 levels",
 		`{"parts":` + strings.Repeat(`{"a":`, 16) + `1` + strings.Repeat("}", 17):       "deeper than 16 levels",
 		`{"parts":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`:       "deeper than 16 levels",
-		`{"parts":` + strings.Repeat("[", 1<<20):                                        "not JSON",
+		`{"parts":` + strings.Repeat("[", 1<<20):                                        "the body must be JSON, got another character",
 	} {
 		var got request
 		all := faults(t, got.decode(body))
@@ -157,7 +157,7 @@ func TestNotAnObject(t *testing.T) {
 	}
 }
 
-func TestFaults(t *testing.T) {
+func TestObjectReportsFaults(t *testing.T) {
 	names := func(n int) string {
 		var members []string
 		for i := range n {
@@ -228,15 +228,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestSoundMembersAreSet(t *testing.T) {
+func TestObjectSetsValidMembers(t *testing.T) {
 	size := int64(1)
 	var got request
 	require.Error(t, got.decode(`{"filename":"a","filename":"b","size":1,"type":1,"metadata":{"a":1,"b":"c"},"x":1}`))
 	require.Equal(t, request{Filename: "a", Size: &size, Metadata: map[string]string{"b": "c"}}, got)
 }
 
-// TestHostile checks that the size of an error does not depend on the body.
-func TestHostile(t *testing.T) {
+// TestErrorSizeIsBounded checks that the size of an error does not depend on
+// the body.
+func TestErrorSizeIsBounded(t *testing.T) {
 	var unknown, deep strings.Builder
 	for i := range 10000 {
 		fmt.Fprintf(&unknown, `"%d":1,`, i)
@@ -264,13 +265,14 @@ func TestErrorText(t *testing.T) {
 	require.EqualError(t, got.decode(`[]`), "the body must be a JSON object, got an array")
 }
 
-func TestUnknownTarget(t *testing.T) {
+func TestObjectPanicsOnUnknownTarget(t *testing.T) {
 	require.PanicsWithValue(t, `strict: the member "size" goes to a *int64`, func() {
 		_ = Object([]byte(`{"size":1}`), []Member{{"size", new(int64)}}, RejectUnknown)
 	})
 }
 
-// FuzzObject compares with encoding/json: what is accepted means the same there.
+// FuzzObject checks that encoding/json reads the same values from every body
+// that Object accepts.
 func FuzzObject(f *testing.F) {
 	for _, body := range []string{
 		`{"filename":"a.png","type":"image/png","size":12,"metadata":{"a":"b"},"parts":[{"PartNumber":1,"ETag":"x"}]}`,
@@ -295,7 +297,8 @@ func FuzzObject(f *testing.F) {
 		require.True(t, utf8.Valid(body))
 		require.Equal(t, unmarshal(t, body), got)
 
-		// A lone surrogate would be U+FFFD now, and one more than the body spells out.
+		// A lone surrogate would be decoded as U+FFFD, so that there were more
+		// of them than the body spells out.
 		spelled := strings.Count(string(body), "\ufffd") + strings.Count(strings.ToLower(string(body)), `\ufffd`)
 		decoded := 0
 		count := func(v string) { decoded += strings.Count(v, "\ufffd") }
@@ -308,8 +311,8 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// unmarshal decodes a body with encoding/json, in which null clears a member, and
-// 5.0 is no integer.
+// unmarshal decodes a body with encoding/json. It removes null members and
+// fractions of zero first, which Object and encoding/json treat differently.
 func unmarshal(t *testing.T, body []byte) (want request) {
 	var members, metadata map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(body, &members))
@@ -349,7 +352,8 @@ func walk(v any, f func(string)) {
 	}
 }
 
-// FuzzMarshaled wants whatever encoding/json writes to be accepted and to come back.
+// FuzzMarshaled checks that Object decodes every request that encoding/json
+// writes.
 func FuzzMarshaled(f *testing.F) {
 	f.Add("a.png", "image/png", int64(12), "name", "value")
 	f.Add("\u2028<>&\x00\x7f😀", "", int64(math.MinInt64), "", "\\ud800")
@@ -364,7 +368,7 @@ func FuzzMarshaled(f *testing.F) {
 		require.NoError(t, got.decode(string(body)))
 		require.Equal(t, want, got)
 
-		// A member more is refused, however it is spelled.
+		// A second member of the same name is rejected, even if it is escaped.
 		err = got.decode(strings.Replace(string(body), "{", `{"\u0073ize":1,`, 1))
 		var fault *Error
 		require.True(t, errors.As(err, &fault))
@@ -372,9 +376,9 @@ func FuzzMarshaled(f *testing.F) {
 	})
 }
 
-// TestDepth checks that a body of 16 nested arrays and objects is read and a
-// deeper one is not.
-func TestDepth(t *testing.T) {
+// TestObjectLimitsDepth checks that a body of 16 nested arrays and objects is
+// accepted, and a deeper body is rejected.
+func TestObjectLimitsDepth(t *testing.T) {
 	for levels, want := range map[int]string{16: "", 17: "nested deeper than 16 levels", 10_000: "nested deeper than 16 levels"} {
 		var got struct{ any json.RawMessage }
 		body := `{"any":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`

@@ -89,9 +89,9 @@ func TestListMemory(t *testing.T) {
 	}
 }
 
-// TestNothingIsPartOfTheBody checks that what was decoded does not change with a
-// large body.
-func TestNothingIsPartOfTheBody(t *testing.T) {
+// TestObjectCopiesFromLargeBody checks that decoded values do not change if the
+// memory of a large body changes.
+func TestObjectCopiesFromLargeBody(t *testing.T) {
 	body := []byte(`{"filename":"name","type":"kind","metadata":{"color":"red"},"parts":["part"]` + strings.Repeat(" ", maxKept) + `}`)
 	var got request
 	require.NoError(t, Object(body, []Member{
