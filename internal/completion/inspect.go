@@ -171,7 +171,7 @@ func (i *inspection) end(ctx context.Context, up *upload, source *Source) error 
 		return nil
 	}
 	slices.SortFunc(parts, func(a, b prefix) int { return cmp.Compare(a.n, b.n) })
-	// The copy is compared with this beginning, too. Longer prefixes can only
+	// The copy is also compared with this beginning. Longer prefixes can only
 	// be compared if the file is read again.
 	if longest := parts[len(parts)-1].n; i.digest != nil && longest <= int64(len(up.beginning)) {
 		return comparePrefixes(bytes.NewReader(up.beginning), sha256.New(), parts)

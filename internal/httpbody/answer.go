@@ -11,7 +11,7 @@ import (
 // maxPooled is the largest buffer in bytes that is kept for the next response.
 const maxPooled = 512 << 10
 
-// An Appender writes its own JSON.
+// An Appender appends its own JSON.
 type Appender interface {
 	AppendJSON([]byte) ([]byte, error)
 }
@@ -25,7 +25,7 @@ func Append(b []byte, v any) ([]byte, error) {
 	return append(b, body...), err
 }
 
-// Marshal returns JSON in which "&" is not escaped: URLs contain it.
+// Marshal returns v as JSON. It does not escape "&", which URLs contain.
 func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -34,17 +34,17 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// A Writer writes responses. It keeps buffers, since a grant needs kilobytes.
+// A Writer writes responses. It reuses buffers, since a grant needs kilobytes.
 type Writer struct{ buffers sync.Pool }
 
-// WriteJSON writes a successful response. If it returns an error, it has written
-// nothing.
-func (a *Writer) WriteJSON(w http.ResponseWriter, status int, answer any) error {
+// WriteJSON writes a successful response. If it returns an error, it has
+// written nothing.
+func (a *Writer) WriteJSON(w http.ResponseWriter, status int, v any) error {
 	buffer, ok := a.buffers.Get().(*[]byte)
 	if !ok {
 		buffer = new([]byte)
 	}
-	body, err := Append((*buffer)[:0], answer)
+	body, err := Append((*buffer)[:0], v)
 	if err != nil {
 		return err
 	}

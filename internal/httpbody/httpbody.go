@@ -1,4 +1,5 @@
-// Package httpbody decodes the bodies of requests and writes those of responses.
+// Package httpbody decodes the bodies of requests and writes those of
+// responses.
 package httpbody
 
 import (
@@ -14,10 +15,13 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// Limits of bodies in bytes.
 const (
-	MaxSize      = 64 << 10
-	MaxListSize  = 1 << 20 // of a body that lists parts or uploads
+	// MaxSize is the largest size of a body in bytes.
+	MaxSize = 64 << 10
+
+	// MaxListSize is the largest size of a body that lists parts or uploads.
+	MaxListSize = 1 << 20
+
 	jsonType     = "application/json"
 	urlencoded   = "application/x-www-form-urlencoded"
 	bodyDetail   = "The body must be " + jsonType + "."
@@ -32,7 +36,7 @@ type Error struct {
 	Cause  error              // for the log, or nil
 }
 
-// Error returns what is known of the cause.
+// Error returns the text of the cause, or the detail, or the first fault.
 func (e *Error) Error() string {
 	switch {
 	case e.Cause != nil:
@@ -48,14 +52,14 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// A Body is the body of a request. It can be decoded although authenticate has
-// read it before, for a token or a signature, and closed it.
+// A Body is the body of a request. It can be decoded even if authenticate has
+// read and closed it before, for a token or a signature.
 type Body struct {
 	rest     io.Reader
 	limit    int
 	read     []byte
 	form     url.Values  // parsed from the body before it reached the handler
-	response http.Header // of the response
+	response http.Header // the header of the response
 }
 
 // Replace replaces the body of r with a Body of at most limit bytes.
@@ -75,8 +79,8 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keep appends to what was read. The buffer doubles, but never exceeds the
-// limit, so that a large body does not take three times its size.
+// keep appends p to the bytes that were read. The buffer doubles, but never
+// exceeds the limit, so that a large body does not take three times its size.
 func (b *Body) keep(p []byte) {
 	if need := len(b.read) + len(p); need > cap(b.read) {
 		grown := make([]byte, len(b.read), max(need, min(max(2*cap(b.read), 512), b.limit)))
@@ -107,19 +111,21 @@ func (b *Body) Decode(r *http.Request, members []strict.Member, mode strict.Mode
 	return b.decode(r, members, mode, false)
 }
 
-// DecodeEither is Decode for a body that can also be urlencoded.
+// DecodeEither reads a JSON or urlencoded body into members. Every error is an
+// *Error.
 func (b *Body) DecodeEither(r *http.Request, members []strict.Member, mode strict.Mode) error {
 	return b.decode(r, members, mode, true)
 }
 
 func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode, forms bool) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		b.response.Set("Accept-Encoding", "identity") // https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+		// https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+		b.response.Set("Accept-Encoding", "identity")
 		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body must have no Content-Encoding."}
 	}
 	var err error
 	mediaType := r.Header.Get("Content-Type")
-	if mediaType != jsonType { // Most clients send exactly that.
+	if mediaType != jsonType { // Most clients send exactly jsonType.
 		mediaType, _, err = mime.ParseMediaType(mediaType)
 	}
 	isForm := forms && mediaType == urlencoded
@@ -131,7 +137,7 @@ func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode
 		return &Error{Status: http.StatusUnsupportedMediaType, Detail: detail}
 	}
 	if isForm {
-		// A page of another origin can send such a body without a preflight request.
+		// A page of another origin can send a form without a preflight request.
 		if err := new(http.CrossOriginProtection).Check(r); err != nil {
 			return &Error{Status: http.StatusForbidden, Cause: err}
 		}
@@ -147,15 +153,16 @@ func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode
 }
 
 func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode) error {
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // curl -d declares any body as urlencoded.
+	// curl -d declares any body as urlencoded.
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
 		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body looks like JSON; send it with Content-Type: application/json."}
 	}
 	form, err := url.ParseQuery(string(text))
 	if err != nil {
-		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the body is not urlencoded."}
+		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the body must be urlencoded."}
 	}
 	if len(form) == 0 {
-		form = b.form // A service that looked for its token in the form has read the body.
+		form = b.form // The service has read the body to look for its token in the form.
 	}
 	return Malformed(strict.Form(form, members, mode))
 }
@@ -164,7 +171,7 @@ func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode
 func DecodeQuery(r *http.Request, members []strict.Member, mode strict.Mode) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the query is not urlencoded."}
+		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the query must be urlencoded."}
 	}
 	return Malformed(strict.Form(query, members, mode))
 }

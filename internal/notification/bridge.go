@@ -60,9 +60,9 @@ func parseDetail(raw []byte, kind string) (*Event, error) {
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html.
 var creating = []string{"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"}
 
-// parseCall parses the detail of a call that CloudTrail has logged. A call that
-// failed, or that is not about an object, is an event that created nothing.
-// CloudTrail does not state the object's size or ETag.
+// parseCall parses the detail of a call that CloudTrail has logged. Created is
+// false for a call that failed or is not about an object. CloudTrail does not
+// send the object's size or ETag.
 func parseCall(raw []byte) (*Event, error) {
 	detail, err := readObject(raw, "detail",
 		"eventSource", "eventName", "errorCode", "requestParameters", "responseElements")

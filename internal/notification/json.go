@@ -12,9 +12,10 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// check returns an error unless all readers read the same from a document. It
-// must be one JSON value of bounded depth whose strings are valid Unicode,
-// because encoding/json replaces invalid Unicode by U+FFFD.
+// check returns an error unless all readers read the same values from a
+// document. The document must be one JSON value of bounded depth. Its strings
+// must be valid Unicode, because encoding/json replaces invalid Unicode by
+// U+FFFD.
 func check(document []byte) error {
 	if !utf8.Valid(document) {
 		return errors.New("document must be UTF-8")
@@ -125,7 +126,7 @@ func (o *object) must(name string) string {
 	return s
 }
 
-// optional is must for a member that may be absent.
+// optional returns a member that may be absent and otherwise must be a string.
 func (o *object) optional(name string) string {
 	if !o.has(name) {
 		return ""

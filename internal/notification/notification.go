@@ -3,16 +3,19 @@
 //
 // Parse accepts every document that a queue, topic, bus or webhook delivers:
 //
-//   - a notification of Amazon S3, {"Records": [{"s3": …}]}, whose keys are URL-encoded
-//   - the same of MinIO, Ceph radosgw and versitygw
-//   - the message that S3 sends when notifications are enabled, {"Event": "s3:TestEvent"}
-//   - an event of Amazon EventBridge, {"detail-type": "Object Created", "detail": …},
-//     whose key is not encoded, or one that CloudTrail sends through EventBridge
+//   - a notification of Amazon S3, {"Records": [{"s3": …}]}, whose keys are
+//     URL-encoded
+//   - the same notification of MinIO, Ceph radosgw or versitygw
+//   - the message that S3 sends when notifications are enabled,
+//     {"Event": "s3:TestEvent"}
+//   - an event of Amazon EventBridge, {"detail-type": "Object Created",
+//     "detail": …}, whose key is not encoded, or an event that CloudTrail sends
+//     through EventBridge
 //   - any of these in the Message of an SNS notification
 //
-// Keys are encoded differently by different senders. Amazon S3 and MinIO write
-// them as in a form: "+" stands for a space. Ceph and versitygw write them
-// unchanged. Both are recognized by members that no other sender has.
+// Senders encode keys differently. Amazon S3 and MinIO encode a key as in a
+// form: "+" stands for a space. Ceph and versitygw write keys unchanged. Parse
+// recognizes both by members that no other sender has.
 //
 // # Ambiguity
 //
@@ -41,11 +44,12 @@ const (
 	// part of what SQS counts.
 	maxSize = 1 << 20
 
-	// maxRecords bounds the events of one document. S3 sends one record in each.
+	// maxRecords bounds the events of one document. S3 sends one record in each
+	// document.
 	maxRecords = 1000
 
-	// maxMembers bounds the members of an object that is read. The largest one,
-	// a record of MinIO, has ten.
+	// maxMembers bounds the members of an object that is read. The largest
+	// object, a record of MinIO, has ten.
 	maxMembers = 256
 
 	// maxDepth bounds how deeply arrays and objects are nested. CloudTrail's

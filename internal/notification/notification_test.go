@@ -22,14 +22,14 @@ func read(t testing.TB, name string) []byte {
 	return document
 }
 
-// created is an event of the documents in testdata.
+// created returns the notification of one object that was created.
 func created(name, bucket, key, version, etag string, size int64) *notification.Notification {
 	return &notification.Notification{Events: []notification.Event{{
 		Bucket: bucket, Key: key, VersionID: version, ETag: etag, Size: size, Name: name, Created: true,
 	}}}
 }
 
-// happened is an event that created nothing.
+// happened returns the notification of one event that created no object.
 func happened(name, bucket, key, version, etag string, size int64) *notification.Notification {
 	n := created(name, bucket, key, version, etag, size)
 	n.Events[0].Created = false
@@ -74,8 +74,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestParseCaptured compares notifications captured from real servers with what
-// was uploaded to them.
+// TestParseCaptured checks that notifications captured from real servers agree
+// with the uploads that caused them.
 func TestParseCaptured(t *testing.T) {
 	events := map[string]string{
 		"PUT": "ObjectCreated:Put", "form": "ObjectCreated:Post", "copy": "ObjectCreated:Copy",
@@ -136,7 +136,7 @@ func TestParseDecodesKeys(t *testing.T) {
 	require.Equal(t, "\U0001F600", n.Events[0].Key)
 }
 
-// TestParseNames checks which names mean that an object was created.
+// TestParseNames checks which event names report that an object was created.
 func TestParseNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"ObjectCreated:Put": true, "s3:ObjectCreated:Put": true, "ObjectCreated:CompleteMultipartUpload": true,
@@ -160,16 +160,17 @@ func TestParseIgnoresUnknownMembers(t *testing.T) {
 	require.Equal(t, created("ObjectCreated:Put", "events", "k", "", "", -1), n)
 }
 
-// secret is in every invalid document, and must be in no error.
+// secret is a part of invalid documents that must not be part of an error.
 const secret = "c2VjcmV0"
 
-// A refusal is a document and a part of the error.
-type refusal struct{ document, want string }
+// A rejection is a document and a part of the error.
+type rejection struct{ document, want string }
 
-// reject checks that documents are rejected by errors that contain no part of them.
-func reject(t *testing.T, refusals map[string]refusal) {
+// requireRejected checks that documents are rejected, and that the errors
+// contain no part of them.
+func requireRejected(t *testing.T, rejections map[string]rejection) {
 	t.Helper()
-	for name, c := range refusals {
+	for name, c := range rejections {
 		t.Run(name, func(t *testing.T) {
 			n, err := notification.Parse([]byte(c.document))
 			require.Nil(t, n)
@@ -189,8 +190,8 @@ func edit(t *testing.T, document []byte, old, new string) string {
 	return strings.Replace(string(document), old, new, 1)
 }
 
-// TestParseLimits checks that each limit is met by one document and exceeded by
-// another.
+// TestParseLimits checks that a document at each limit is accepted, and a
+// document beyond the limit is rejected.
 func TestParseLimits(t *testing.T) {
 	put := string(read(t, "aws-s3-put.json"))
 	one := `{"eventName": "` + secret + `", "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}`
@@ -208,7 +209,7 @@ func TestParseLimits(t *testing.T) {
 		_, err := notification.Parse([]byte(document))
 		require.NoError(t, err)
 	}
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"records": {records(1001), `"Records" must have at most 1000 elements`},
 		"members": {members(257), "object must have at most 256 members"},
 		"depth":   {nested(33), "document must be nested at most 32 levels deep"},
@@ -217,12 +218,12 @@ func TestParseLimits(t *testing.T) {
 	})
 }
 
-// TestParseRejectsDocuments checks documents that are not JSON with one reading,
-// or of no form.
+// TestParseRejectsDocuments checks that documents are rejected that are not
+// JSON, are ambiguous, or have no known form.
 func TestParseRejectsDocuments(t *testing.T) {
 	put := string(read(t, "aws-s3-put.json"))
 	edit := func(old, new string) string { return edit(t, read(t, "aws-s3-put.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"empty":               {"", "document must be JSON"},
 		"not JSON":            {secret, "document must be JSON"},
 		"cut short":           {put[:len(put)-3], "document must be JSON"},
@@ -241,11 +242,11 @@ func TestParseRejectsDocuments(t *testing.T) {
 	})
 }
 
-// TestParseRejectsRecords checks notifications of S3 that do not name an object in
-// one way.
+// TestParseRejectsRecords checks that notifications of S3 are rejected unless
+// they name one object unambiguously.
 func TestParseRejectsRecords(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "aws-s3-put.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"records not an array": {`{"Records": {"` + secret + `": 1}}`, `"Records" must be a JSON array`},
 		"no records":           {`{"Records": []}`, `"Records" must not be empty`},
 		"record not an object": {`{"Records": ["` + secret + `"]}`, "record 0: record must be a JSON object"},
@@ -277,10 +278,11 @@ func TestParseRejectsRecords(t *testing.T) {
 	})
 }
 
-// TestParseRejectsMinIOKeys checks notifications whose keys contradict each other.
+// TestParseRejectsMinIOKeys checks that notifications are rejected whose keys
+// contradict each other.
 func TestParseRejectsMinIOKeys(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "minio-put.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"MinIO's other key":    {edit("events/in", "events/"+secret), `"Key" must be the bucket and key of the only record`},
 		"MinIO's encoded key":  {edit("events/in/a b+100%.jpg", "events/in%2Fa+b%2B100%25.jpg"), `"Key" must be the bucket and key of the only record`},
 		"MinIO's key twice":    {edit(`"Key"`, `"key": "x", "Key"`), `document must not have "Key" in another case`},
@@ -288,10 +290,11 @@ func TestParseRejectsMinIOKeys(t *testing.T) {
 	})
 }
 
-// TestParseRejectsEnvelopes checks test messages and messages of SNS.
+// TestParseRejectsEnvelopes checks that invalid test messages and messages of
+// SNS are rejected.
 func TestParseRejectsEnvelopes(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "sns-s3-put.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"other test":             {`{"Event": "` + secret + `"}`, `"Event" must be "s3:TestEvent"`},
 		"confirmation":           {string(read(t, "sns-confirmation.json")), `"Type" must be "Notification", got "SubscriptionConfirmation"`},
 		"envelope without type":  {edit(`"Type"`, `"x"`), `document must have "Type"`},
@@ -303,10 +306,11 @@ func TestParseRejectsEnvelopes(t *testing.T) {
 	})
 }
 
-// TestParseRejectsBridge checks events of EventBridge.
+// TestParseRejectsBridge checks that invalid events of EventBridge are
+// rejected.
 func TestParseRejectsBridge(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "aws-eventbridge-object-created.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"bridge of other source": {edit(`"aws.s3"`, `"`+secret+`"`), `source must be "aws.s3"`},
 		"bridge without source":  {edit(`"source"`, `"x"`), `document must have "source"`},
 		"bridge without type":    {edit(`"detail-type"`, `"x"`), `document must have "detail-type"`},
@@ -318,10 +322,10 @@ func TestParseRejectsBridge(t *testing.T) {
 	})
 }
 
-// TestParseRejectsCalls checks events of CloudTrail.
+// TestParseRejectsCalls checks that invalid events of CloudTrail are rejected.
 func TestParseRejectsCalls(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "cloudtrail-put.json"), old, new) }
-	reject(t, map[string]refusal{
+	requireRejected(t, map[string]rejection{
 		"call of other service":    {edit(`"s3.amazonaws.com"`, `"`+secret+`"`), `eventSource must be "s3.amazonaws.com"`},
 		"call without parameters":  {edit(`"requestParameters"`, `"x"`), "requestParameters must be a JSON object"},
 		"call without key":         {edit(`"key"`, `"x"`), "key must not be empty"},
@@ -332,8 +336,8 @@ func TestParseRejectsCalls(t *testing.T) {
 	})
 }
 
-// lenient is how encoding/json reads a notification of S3: in any case, the last
-// of duplicates.
+// A lenient is a notification as encoding/json decodes it: names in any case,
+// and the last of duplicate members.
 type lenient struct {
 	Records []struct {
 		EventSource string
@@ -393,7 +397,7 @@ func FuzzParse(f *testing.F) {
 		}
 		require.Equal(t, n.Test, len(n.Events) == 0)
 		var l lenient
-		_ = json.Unmarshal(document, &l) // members of other types are left out
+		_ = json.Unmarshal(document, &l) // It leaves out members of other types.
 		if l.Message != "" {
 			inner := l.Message
 			l = lenient{}

@@ -28,8 +28,8 @@ func parseRecords(top *object) (*Notification, error) {
 	return n, checkMinIOKey(top, n.Events)
 }
 
-// checkMinIOKey compares the key that MinIO writes beside the records, as
-// bucket and key unchanged, with that of the first record.
+// checkMinIOKey checks the member "Key" of MinIO's notifications. It must be
+// the bucket and the unencoded key of the only record.
 func checkMinIOKey(top *object, events []Event) error {
 	if !top.has("Key") {
 		return nil
@@ -76,15 +76,15 @@ func parseRecord(raw []byte) (*Event, error) {
 	if err := cmp.Or(record.err, bucket.err, object.err); err != nil {
 		return nil, err
 	}
-	return event, event.settleKey(source, arn)
+	return event, event.normalizeKey(source, arn)
 }
 
-// settleKey decodes the key unless the sender writes keys unchanged.
+// normalizeKey decodes the key unless the sender writes keys unchanged.
 //
-// Ceph names itself as the source. versitygw claims to be aws:s3, but its ARN
-// of the bucket is the path of the request, which begins with a slash: no ARN
-// of S3 does.
-func (e *Event) settleKey(source, arn string) (err error) {
+// Ceph sends the source ceph:s3. versitygw sends aws:s3, but in its ARN of the
+// bucket, the path of the request replaces the name. That path starts with a
+// slash, unlike every name of a bucket.
+func (e *Event) normalizeKey(source, arn string) (err error) {
 	const slashARN = "arn:aws:s3:::/"
 	switch {
 	case source == "ceph:s3":
@@ -92,7 +92,8 @@ func (e *Event) settleKey(source, arn string) (err error) {
 		if e.Key == "" {
 			return errors.New("key must not be empty; versitygw sends none for uploads by form")
 		}
-		if e.Size == 0 { // versitygw's size of every copy and multipart upload
+		// versitygw sends the size 0 for every copy and multipart upload.
+		if e.Size == 0 {
 			e.Size = -1
 		}
 	default:
