@@ -515,7 +515,7 @@ func ExampleWithProfile() {
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Checksum: types.ChecksumAlgorithmSha256,
 	}, presign.WithProfile(profile))
 	fmt.Println(err)
-	// Output: presign: WithProfile: the store does not enforce "PUT: checksum SHA256"; leave Policy.Checksum empty, and compute a digest of what was published in WithOnComplete
+	// Output: presign: WithProfile: the store does not enforce "PUT: checksum SHA256"; leave Policy.Checksum empty, and compute a digest of the published object in WithOnComplete
 }
 
 func ExampleWithLogger() {

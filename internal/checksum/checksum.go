@@ -1,6 +1,7 @@
 // Package checksum describes the checksum algorithms of S3.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
 package checksum
 
 import (
@@ -12,11 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// algorithm is what S3 documents of one algorithm.
+// An algorithm describes one algorithm as S3 documents it.
 type algorithm struct {
-	size      int  // of the checksum in bytes
-	form      bool // a POST form may declare it
-	multipart bool // S3 computes that of a whole file from those of its parts
+	size      int  // the size of a checksum in bytes
+	form      bool // a POST form may declare a checksum
+	multipart bool // S3 computes the checksum of a file from the checksums of its parts
 }
 
 var algorithms = map[types.ChecksumAlgorithm]algorithm{
@@ -32,7 +33,8 @@ var algorithms = map[types.ChecksumAlgorithm]algorithm{
 	types.ChecksumAlgorithmXxhash128: {16, false, false},
 }
 
-// Size returns the size of a checksum in bytes, or 0 if S3 has no such algorithm.
+// Size returns the size of a checksum in bytes, or 0 if S3 has no such
+// algorithm.
 func Size(name types.ChecksumAlgorithm) int { return algorithms[name].size }
 
 // InForm reports whether a POST form may declare a checksum of this algorithm.
@@ -57,7 +59,7 @@ func Header(name string) string { return "x-amz-checksum-" + strings.ToLower(nam
 // Valid reports whether digest is a checksum of that algorithm in the only
 // base64 form that S3 returns.
 func Valid(name types.ChecksumAlgorithm, digest string) bool {
-	if strings.ContainsAny(digest, "\r\n") { // base64 skips line breaks
+	if strings.ContainsAny(digest, "\r\n") { // Package base64 skips line breaks.
 		return false
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(digest)

@@ -1,8 +1,8 @@
 // Package companion serves the requests that Uppy sends to a Companion server
 // about uploads to S3.
 //
-// Members, parameters and fields that it does not know are ignored, so that an
-// addition to Uppy does not break a service.
+// It ignores unknown members, parameters and fields, so that an addition to
+// Uppy does not break a service.
 //
 // See https://uppy.io/docs/companion/ and https://github.com/transloadit/uppy.
 package companion
@@ -24,8 +24,8 @@ import (
 const maxBatch = 100
 
 // Metadata reads an object of JavaScript values. A number becomes its digits,
-// and a boolean "true" or "false". A null, an empty string, an object or an array
-// is left out: Uppy sends null for a name that does not apply.
+// and a boolean "true" or "false". Metadata leaves out null, empty strings,
+// objects and arrays. Uppy sends null for a name that does not apply.
 func Metadata(object json.RawMessage) (map[string]string, error) {
 	if len(object) == 0 || string(object) == "null" {
 		return nil, nil
@@ -80,7 +80,8 @@ func (p *Parts) add() {
 		p.invalid = errors.New("must have an ETag in each, which is a string")
 	default:
 		if len(p.all) == cap(p.all) {
-			p.all = slices.Grow(p.all, max(8, len(p.all))) // append would copy a long list more often.
+			// append would copy a long list more often.
+			p.all = slices.Grow(p.all, max(8, len(p.all)))
 		}
 		p.all = append(p.all, multipart.Part{Number: int(*p.number), ETag: p.etag})
 	}

@@ -39,8 +39,9 @@ func decodeParts(body string) ([]multipart.Part, error) {
 	return named.Sorted()
 }
 
-// TestParts checks the forms of all versions: Uppy 6 sends ETags bare, Uppy 5
-// quoted, and Uppy 4 with the headers of the store's response.
+// TestParts checks that the parts of all versions of Uppy are accepted: Uppy 6
+// sends ETags bare, Uppy 5 quoted, and Uppy 4 with the headers of the store's
+// response.
 func TestParts(t *testing.T) {
 	got, err := decodeParts(`{"parts": [
 		{"PartNumber": 2, "ETag": "\"b\"", "etag": "other", "content-length": "0", "partnumber": 7},
@@ -73,8 +74,8 @@ func TestPartNumbers(t *testing.T) {
 	}
 }
 
-// FuzzParts checks that what is accepted is in order and within the limits, and
-// is read again as it is written.
+// FuzzParts checks that accepted parts are in order and within the limits, and
+// that they are decoded again if they are encoded.
 func FuzzParts(f *testing.F) {
 	f.Add(`[{"PartNumber": 2, "ETag": "\"b\""}, {"PartNumber": 1, "ETag": "a", "x": {}}]`)
 	f.Add(`[{"PartNumber": 1e0, "ETag": "\u0061"}]`)

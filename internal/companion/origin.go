@@ -19,9 +19,10 @@ func NewProtection(origins []string) *http.CrossOriginProtection {
 	return p
 }
 
-// protect makes a GET route reject requests that a page of another origin sends
-// with the cookies of its visitor. These routes have side effects, and browsers
-// send GET requests to other origins without asking first.
+// protect returns serve for a GET route with protection against requests that a
+// page of another origin sends with the cookies of its visitor. These routes
+// have side effects, and browsers send GET requests to other origins without a
+// preflight request.
 func (s *Server) protect(serve func(*route.Call) (int, any, error)) func(*route.Call) (int, any, error) {
 	return func(c *route.Call) (int, any, error) {
 		if err := s.checkOrigin(c.Request, c.Body.Response()); err != nil {
@@ -32,11 +33,11 @@ func (s *Server) protect(serve func(*route.Call) (int, any, error)) func(*route.
 }
 
 // checkOrigin returns an error for a request that a page of another origin can
-// send although the service does not permit it. The header is the response's,
-// in which a CORS middleware permits an origin.
+// send although the service does not permit that origin. The header is the
+// header of the response, in which a CORS middleware permits an origin.
 func (s *Server) checkOrigin(r *http.Request, header http.Header) error {
 	switch mode := r.Header.Get("Sec-Fetch-Mode"); mode {
-	case "navigate", "no-cors": // A link, a form or an image: grants are for scripts only.
+	case "navigate", "no-cors": // A link, a form or an image. Grants are for scripts only.
 		return fmt.Errorf("presign: a browser's request must come from a script, got Sec-Fetch-Mode: %s", mode)
 	}
 	if hasBearer(r) || isPermitted(r, header) {
@@ -51,7 +52,8 @@ func (s *Server) checkOrigin(r *http.Request, header http.Header) error {
 }
 
 // hasBearer reports whether the request has a bearer token. A browser never
-// adds one by itself, and a script of another origin must ask first.
+// adds a token itself, and a script of another origin needs a preflight
+// request.
 func hasBearer(r *http.Request) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return strings.EqualFold(scheme, "Bearer")

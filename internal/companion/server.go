@@ -19,11 +19,12 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// A Server answers the requests that Uppy sends to Companion. It has no route
+// A Server serves the requests that Uppy sends to Companion. It has no route
 // for /s3/sts, which would return credentials.
 //
-// No answer has the member "expires", which Companion's answers have: Uppy 5
-// ends a request that has not finished by then, although S3 does not.
+// Unlike Companion's responses, no response has the member "expires". Uppy 5
+// cancels a request that has not finished by that time, although S3 accepts the
+// request.
 //
 // See https://uppy.io/docs/aws-s3/.
 type Server struct {
@@ -31,13 +32,13 @@ type Server struct {
 	Grants     *grant.Signer
 	Multiparts *multipart.Engine
 
-	// Accept validates an upload and asks the service for it. If invalid is not
-	// nil, the upload is rejected, and Accept returns all reasons. The result
+	// Accept validates an upload and asks the service to approve it. If invalid
+	// is not nil, Accept rejects the upload and returns all reasons. The result
 	// has no redirect, which Uppy rejects.
 	Accept func(c *route.Call, u rules.Upload, invalid error) (rules.Valid, error)
 
-	// Complete completes a multipart upload and returns the key of the object as
-	// Location. It returns no Object if the completion continues in the
+	// Complete completes a multipart upload and returns the key of the object
+	// as Location. It returns no Object if the completion continues in the
 	// background after the store has joined the parts.
 	Complete func(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*Completed, error)
 
@@ -46,7 +47,7 @@ type Server struct {
 	Protection *http.CrossOriginProtection
 }
 
-// A Completed is the answer to a completion. Uppy reads Location and Key.
+// A Completed is the response to a completion. Uppy reads Location and Key.
 type Completed struct {
 	Location string `json:"location"`
 	Key      string `json:"key"` // of the upload; POST /complete accepts it
@@ -85,7 +86,8 @@ func (s *Server) Routes(path []string) []route.Route {
 	return nil
 }
 
-// signForm is GET params: a form for a file that is uploaded in one request.
+// signForm serves GET params. It returns a form for a file that is uploaded in
+// one request.
 func (s *Server) signForm(c *route.Call) (int, any, error) {
 	var q request
 	if err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata), strict.IgnoreUnknown); err != nil {
@@ -109,7 +111,7 @@ func (s *Server) signForm(c *route.Call) (int, any, error) {
 	return http.StatusOK, map[string]any{"method": signed.Method, "url": signed.URL, "fields": fields}, nil
 }
 
-// start is POST multipart.
+// start serves POST multipart.
 func (s *Server) start(c *route.Call) (int, any, error) {
 	var q request
 	var metadata json.RawMessage
@@ -135,7 +137,7 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 	return http.StatusOK, map[string]any{"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize}, nil
 }
 
-// A request is what Uppy states of a file.
+// A request holds the values that Uppy sends about a file.
 type request struct {
 	filename, mediaType string
 	metadata            map[string]string
@@ -180,8 +182,8 @@ func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, 
 	return s.Accept(c, u, errors.Join(violations...))
 }
 
-// route returns a route that lets the owner of a multipart upload do something
-// with it. Every request has the key beside the ID, and the two must belong
+// route returns a route that calls do with a multipart upload of the caller.
+// Every request has the key and the ID of the upload, which must belong
 // together.
 func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call) (any, error)) route.Route {
 	serve := func(c *route.Call) (int, any, error) {
@@ -195,8 +197,8 @@ func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call
 		if err != nil {
 			return 0, nil, err
 		}
-		answer, err := do(m, c)
-		return http.StatusOK, answer, err
+		response, err := do(m, c)
+		return http.StatusOK, response, err
 	}
 	if method == http.MethodGet {
 		serve = s.protect(serve)
@@ -204,7 +206,7 @@ func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call
 	return route.Route{Method: method, MaxBody: httpbody.MaxSize, Serve: serve}
 }
 
-// listParts is GET multipart/{id}.
+// listParts serves GET multipart/{id}.
 func listParts(m *multipart.Upload, c *route.Call) (any, error) {
 	stored, err := m.List(c.Request.Context())
 	type part struct {
@@ -219,7 +221,7 @@ func listParts(m *multipart.Upload, c *route.Call) (any, error) {
 	return list, err
 }
 
-// signNumber is GET multipart/{id}/{number}.
+// signNumber serves GET multipart/{id}/{number}.
 func signNumber(m *multipart.Upload, c *route.Call, number int) (any, error) {
 	urls, err := signNumbers(m, c, []int{number})
 	if err != nil {
@@ -228,7 +230,7 @@ func signNumber(m *multipart.Upload, c *route.Call, number int) (any, error) {
 	return map[string]string{"url": urls[strconv.Itoa(number)]}, nil
 }
 
-// signBatch is GET multipart/{id}/batch.
+// signBatch serves GET multipart/{id}/batch.
 func signBatch(m *multipart.Upload, c *route.Call) (any, error) {
 	numbers, err := PartNumbers(c.Request.URL.Query().Get("partNumbers"))
 	if err != nil {
@@ -253,7 +255,7 @@ func signNumbers(m *multipart.Upload, c *route.Call, numbers []int) (map[string]
 	return urls, err
 }
 
-// complete is POST multipart/{id}/complete.
+// complete serves POST multipart/{id}/complete.
 func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 	var named Parts
 	if err := c.Body.Decode(c.Request, []strict.Member{named.Member()}, strict.IgnoreUnknown); err != nil {
@@ -273,10 +275,11 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 	return completed, nil
 }
 
-// abort is DELETE multipart/{id}.
+// abort serves DELETE multipart/{id}.
 func abort(m *multipart.Upload, c *route.Call) (any, error) {
 	c.Kind = "aborted"
-	return struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context())) // Clients that cancel often leave at once.
+	// Clients that cancel an upload often disconnect at once.
+	return struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context()))
 }
 
 func malformed(field string, err error) error {

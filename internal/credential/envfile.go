@@ -1,6 +1,6 @@
 // Package credential provides the credentials that sign: from a file that
-// changes, from sessions in a role, and from any other provider, renewed before
-// grants would be cut short.
+// changes, from sessions in a role, and from any other provider. It renews
+// credentials before grants would be cut short.
 package credential
 
 import (
@@ -182,7 +182,7 @@ func isBlank(c byte) bool {
 }
 
 // canonicalTime returns one form for each instant. It rejects the zero times
-// that some programs write if there is no expiry.
+// that some programs write for credentials without an expiry.
 func canonicalTime(s string) (string, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.Unix() <= 0 {

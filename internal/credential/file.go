@@ -14,15 +14,20 @@ import (
 )
 
 const (
-	interval = time.Second     // between two checks of a file
-	grain    = 2 * time.Second // of the coarsest clock of a file system; a stat might not show a rewrite within it
-	maxSize  = 64 << 10        // bytes
+	// interval is the time between two checks of a file.
+	interval = time.Second
+
+	// grain is the resolution of the coarsest clock of a file system. A stat
+	// might not show a change within this time.
+	grain = 2 * time.Second
+
+	maxSize = 64 << 10 // bytes
 )
 
 // A File is a file of credentials that changes. Credentials checks it with one
 // stat at most once a second, and reads it if the stat shows a change. A File
-// is safe for concurrent use. No caller waits for the check of another one,
-// unless there is no result yet.
+// is safe for concurrent use. Callers wait for the check of another caller only
+// until the first check has ended.
 //
 // While the present credentials are valid, a File replaces them, and logs a
 // warning, only after two checks in a row have read the same content. So a file
@@ -37,7 +42,7 @@ type File struct {
 	info     fs.FileInfo
 	since    time.Time // when info was first seen
 	content  string    // the last content
-	fault    string    // the reason why there is none
+	fault    string    // the reason why content could not be read
 	decided  bool      // content was adopted or rejected
 	stable   bool      // content cannot have changed unless info has
 	warned   string    // the last fault that was logged
@@ -177,7 +182,7 @@ func sameFile(a, b fs.FileInfo) bool {
 
 func read(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("must be a regular file") // Opening a pipe might block for ever.
+		return nil, errors.New("must be a regular file") // Opening a pipe might block forever.
 	}
 	file, err := os.Open(path)
 	if err != nil {

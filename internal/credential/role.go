@@ -45,15 +45,21 @@ func NewRole(
 	return r
 }
 
-// A session is the result of the last attempt to start one.
+// A session is the result of the last attempt to start a session.
 type session struct {
 	credentials aws.Credentials
-	err         error     // of the attempt; the credentials are those of the session before
-	next        time.Time // no attempt before then, by the monotonic clock: the other clock may be set
+
+	// err is the error of the attempt. If it is not nil, the credentials are
+	// those of the previous session.
+	err error
+
+	// next is the time of the next attempt by the monotonic clock, since the
+	// wall clock can be set.
+	next time.Time
 }
 
-// isFresh reports whether no attempt is due. A machine that has slept may find
-// that the session has ended.
+// isFresh reports whether no attempt is due. After a machine has slept, the
+// session might have ended although no attempt is due by the monotonic clock.
 func (s *session) isFresh(now time.Time) bool {
 	return now.Before(s.next) && (s.err != nil || s.remaining(now) > 0)
 }
@@ -62,7 +68,8 @@ func (s *session) remaining(now time.Time) time.Duration {
 	return max(0, s.credentials.Expires.Sub(now))
 }
 
-// result returns the credentials unless they have expired and cannot be renewed.
+// result returns the credentials unless they have expired and cannot be
+// renewed.
 func (s *session) result(now time.Time) (aws.Credentials, error) {
 	if s.err != nil && s.remaining(now) == 0 {
 		return aws.Credentials{}, s.err
@@ -98,7 +105,7 @@ func (r *Role) startAttempt(ctx context.Context) <-chan struct{} {
 	}
 	done := make(chan struct{})
 	last := r.last.Load()
-	if last.isFresh(time.Now()) { // An attempt has ended since the caller looked.
+	if last.isFresh(time.Now()) { // An attempt has ended since the caller checked.
 		close(done)
 		return done
 	}
@@ -119,7 +126,7 @@ func (r *Role) startAttempt(ctx context.Context) <-chan struct{} {
 // for concurrent use.
 func (r *Role) assume(ctx context.Context, last *session) *session {
 	credentials, err := r.callSTS(ctx)
-	credentials.Expires = credentials.Expires.Round(0) // Only the wall clock counts.
+	credentials.Expires = credentials.Expires.Round(0) // This removes the monotonic clock.
 	now, s := time.Now(), &session{credentials: credentials}
 	switch {
 	case err != nil:
@@ -141,8 +148,8 @@ func (r *Role) assume(ctx context.Context, last *session) *session {
 	return &session{last.credentials, fmt.Errorf("assuming the role %s: %w", r.roleARN, err), now.Add(wait)}
 }
 
-// callSTS turns a panic into an error: a client that is a nil pointer, for
-// example, would end the program here.
+// callSTS calls STS. It turns a panic into an error, because a panic would end
+// the program here. A client that is a nil pointer panics, for example.
 func (r *Role) callSTS(ctx context.Context) (c aws.Credentials, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -18,27 +18,39 @@ var ErrExpiring = errors.New("presign: the credentials expire too soon to sign w
 var ErrRetrieve = errors.New("presign: retrieving credentials")
 
 const (
-	minRemaining  = 30 * time.Second // of credentials that sign
-	renewInterval = 30 * time.Second // between two attempts to renew credentials ahead of time
-	retryInterval = 5 * time.Second  // between two attempts to retrieve any
-	renewTime     = 30 * time.Second // for one attempt, even if the caller that waits for it gives up before
+	// minRemaining is the shortest remaining lifetime of credentials that sign.
+	minRemaining = 30 * time.Second
+
+	// renewInterval is the time between two attempts to renew credentials ahead
+	// of time.
+	renewInterval = 30 * time.Second
+
+	// retryInterval is the time between two attempts to retrieve credentials if
+	// none are valid.
+	retryInterval = 5 * time.Second
+
+	// renewTime is the limit for one attempt, even if the waiting caller gives
+	// up earlier.
+	renewTime = 30 * time.Second
 )
 
-// A Source retrieves the credentials that sign. It makes an aws.CredentialsCache
-// renew them while they still outlive a grant: the cache itself returns
-// credentials until their last second, and grants would expire with them. A
-// Source is safe for concurrent use.
+// A Source retrieves the credentials that sign. It is safe for concurrent use.
+//
+// An aws.CredentialsCache returns credentials until their last second, and
+// grants would expire with them. So a Source makes the cache renew credentials
+// that do not outlive a grant.
 type Source struct {
 	provider aws.CredentialsProvider
-	cache    *aws.CredentialsCache // provider, if it is one
+	cache    *aws.CredentialsCache // the provider if it is a cache, or nil
 
-	standby  atomic.Pointer[aws.Credentials] // used while the cache renews them or fails to
+	standby  atomic.Pointer[aws.Credentials] // used while the cache renews credentials or fails
 	renewing sync.Mutex
 	renewed  time.Time // when the last attempt started; guarded by renewing
 }
 
-// NewSource returns a Source for a provider. It returns an error for a provider
-// whose credentials cannot sign, and for one that must not be inside a cache.
+// NewSource returns a Source for a provider. It returns an error if the
+// credentials of the provider cannot sign, or if the provider must not be
+// inside a cache but is.
 func NewSource(provider aws.CredentialsProvider) (*Source, error) {
 	if provider == nil || aws.IsCredentialsProvider(provider, (*aws.AnonymousCredentials)(nil)) {
 		return nil, errors.New("the client must have credentials; anonymous requests cannot be signed")
@@ -56,13 +68,14 @@ func NewSource(provider aws.CredentialsProvider) (*Source, error) {
 	return &Source{provider: provider, cache: cache}, nil
 }
 
-// Retrieve returns credentials, the time at which it did, and their lifetime
-// from that whole second on, at most limit. If possible, they outlive limit.
+// Retrieve returns credentials, the current time, and the remaining lifetime of
+// the credentials from that whole second on, at most limit. If possible, the
+// credentials outlive limit.
 func (s *Source) Retrieve(ctx context.Context, limit time.Duration) (
 	c aws.Credentials, now time.Time, lifetime time.Duration, err error,
 ) {
 	c, err = s.current(ctx)
-	now = time.Now() // retrieving them may have taken a while
+	now = time.Now() // Retrieving them might have taken a while.
 	if err == nil && s.cache != nil && c.CanExpire && c.Expires.Sub(now) < limit {
 		c = s.renew(ctx, now, c)
 		now = time.Now()
@@ -90,7 +103,8 @@ func (s *Source) current(ctx context.Context) (aws.Credentials, error) {
 }
 
 // renew makes the cache replace credentials that expire soon, for one caller at
-// a time and not too often. Until that has succeeded, the old ones sign.
+// a time and at most once in renewInterval. Until the cache has new
+// credentials, the old credentials sign.
 func (s *Source) renew(ctx context.Context, now time.Time, c aws.Credentials) aws.Credentials {
 	if !s.renewing.TryLock() {
 		return c
@@ -100,10 +114,10 @@ func (s *Source) renew(ctx context.Context, now time.Time, c aws.Credentials) aw
 		return c
 	}
 	s.renewed = now
-	s.standby.Store(&c) // before the cache drops them
+	s.standby.Store(&c) // The cache drops its credentials next.
 	s.cache.Invalidate()
 	renewed := make(chan aws.Credentials, 1)
-	go func() { // It outlives the caller, since others wait for the result as well.
+	go func() { // It outlives the caller, since other callers wait for the result as well.
 		defer s.renewing.Unlock()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTime)
 		defer cancel()

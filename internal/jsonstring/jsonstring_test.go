@@ -11,7 +11,7 @@ import (
 	"github.com/s3presign/presign/internal/jsonstring"
 )
 
-// FuzzAppend compares every string with encoding/json.
+// FuzzAppend checks that Append writes every string as encoding/json does.
 func FuzzAppend(f *testing.F) {
 	for _, s := range []string{"", "a", "a\"b\\c", "\x00\x1f\x7f\b\f\n\r\t", "<>&'", "\u2027\u2028\u2029\u202a", "\xff\xc0\x80", "日本\U0001F600", "\ufffd"} {
 		f.Add(s)
@@ -21,13 +21,14 @@ func FuzzAppend(f *testing.F) {
 		encoder := json.NewEncoder(&want)
 		encoder.SetEscapeHTML(false)
 		require.NoError(t, encoder.Encode(s))
-		got, asItIs := jsonstring.Append([]byte("before "), s)
+		got, plain := jsonstring.Append([]byte("before "), s)
 		require.Equal(t, "before "+strings.TrimSuffix(want.String(), "\n"), string(got))
-		require.Equal(t, !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }), asItIs)
+		require.Equal(t, !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }), plain)
 	})
 }
 
-// TestAppendEscapesEveryByte puts each byte into each place of a longer text.
+// TestAppendEscapesEveryByte checks that each byte is escaped as encoding/json
+// does in each place of a longer text.
 func TestAppendEscapesEveryByte(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {
@@ -37,9 +38,9 @@ func TestAppendEscapesEveryByte(t *testing.T) {
 			encoder := json.NewEncoder(&want)
 			encoder.SetEscapeHTML(false)
 			require.NoError(t, encoder.Encode(string(text)))
-			got, asItIs := jsonstring.Append(nil, string(text))
+			got, plain := jsonstring.Append(nil, string(text))
 			require.Equal(t, strings.TrimSuffix(want.String(), "\n"), string(got))
-			require.Equal(t, c >= ' ' && c <= '~' && c != '"' && c != '\\', asItIs, "%q", text)
+			require.Equal(t, c >= ' ' && c <= '~' && c != '"' && c != '\\', plain, "%q", text)
 		}
 	}
 }

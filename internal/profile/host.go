@@ -1,5 +1,5 @@
-// Package profile records what S3 stores enforce, so that NewSigner can reject a
-// Policy that a store would not enforce.
+// Package profile records what S3 stores enforce, so that NewSigner can reject
+// a Policy that a store would not enforce.
 package profile
 
 import (
@@ -8,9 +8,9 @@ import (
 )
 
 // awsHost matches the hosts of Amazon S3 below their domain: global, regional,
-// dual-stack, FIPS, accelerated, access points and interface endpoints. It matches
-// no other service of the domain, since anybody can run a store of another kind
-// behind an AWS load balancer. S3 on Outposts is not matched.
+// dual-stack, FIPS, accelerated, access points and interface endpoints. It does
+// not match S3 on Outposts or other services of the domain, since a store of
+// another kind can run behind an AWS load balancer.
 //
 // See https://docs.aws.amazon.com/general/latest/gr/s3.html.
 var awsHost = regexp.MustCompile(`^([a-z0-9.-]+\.)?(` +
@@ -34,11 +34,13 @@ func isAWS(host string) bool {
 	return false
 }
 
-// HonorsCopyConditions reports whether the store at host is known to honor every
-// condition of CopyObject: x-amz-copy-source-if-match, If-None-Match and If-Match.
-// Amazon S3 is the only such store.
+// HonorsCopyConditions reports whether the store at host is known to honor
+// every condition of CopyObject: x-amz-copy-source-if-match, If-None-Match and
+// If-Match. Amazon S3 is the only such store.
 //
-// Host is the host of the endpoint, with its port unless that is the default.
+// Host is the host of the endpoint, with its port unless the port is the
+// default.
 //
-// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html.
+// See
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html.
 func HonorsCopyConditions(host string) bool { return isAWS(host) }

@@ -2,15 +2,16 @@ package profile
 
 import "strings"
 
-// A Provider is a store that is known by its host name, from its documentation.
+// A Provider is a store that is recognized by its host name. Its Profile
+// follows its documentation.
 type Provider struct {
 	Name    string
 	Sources []string // the pages of the documentation
 	Profile *Profile // Host, Bucket, Doctor and Date are empty
 }
 
-// TakesForms reports whether the provider takes uploads by form. An unknown one,
-// which is nil, is assumed to.
+// TakesForms reports whether the provider accepts uploads by form. It returns
+// true for nil, an unknown provider.
 func (p *Provider) TakesForms() bool {
 	return p == nil || p.Profile.Constraints["form: an honest upload"] != NotOffered
 }
@@ -53,12 +54,12 @@ func providers() []provider {
 			"PUT: write once":                      Enforced,
 			"PUT: tags":                            NotOffered,
 			"form: an honest upload":               NotOffered,
-			"part: checksum CRC32":                 NotOffered, // of the whole object
+			"part: checksum CRC32":                 NotOffered, // The checksum of the whole object.
 			"part: checksum CRC32C":                NotOffered,
 			"part: checksum CRC64NVME":             Enforced,
 			"part: tags":                           NotOffered,
 			"completion: write once on completion": Enforced,
-			"completion: write once on copy":       NotEnforced, // only by headers of its own
+			"completion: write once on copy":       NotEnforced, // R2 uses headers of its own.
 		})}},
 		{within("backblazeb2.com"), Provider{"Backblaze B2", []string{
 			"https://www.backblaze.com/docs/cloud-storage-s3-compatible-api",
@@ -72,7 +73,8 @@ func providers() []provider {
 			"https://cloud.google.com/storage/docs/request-preconditions",
 			"https://cloud.google.com/storage/docs/xml-api/reference-headers",
 		}, documented(map[string]Verdict{
-			"PUT: write once":                      NotEnforced, // only by x-goog-if-generation-match
+			// It needs x-goog-if-generation-match.
+			"PUT: write once":                      NotEnforced,
 			"PUT: tags":                            NotOffered,
 			"part: tags":                           NotOffered,
 			"completion: write once on completion": NotEnforced,

@@ -8,14 +8,14 @@ import (
 
 // Needs describes what a Signer relies on.
 type Needs struct {
-	Forms       bool     // it may grant forms
-	Large       bool     // it may grant files that are too large for one PUT
+	Forms       bool     // the Signer may grant forms
+	Large       bool     // the Signer may grant files that are too large for one PUT
 	FinalPrefix bool     // completion publishes copies
 	Replace     bool     // uploads may replace objects
 	TwoRoles    bool     // the client that signs does nothing else
 	Checksum    string   // the algorithm, such as "SHA256", or empty
-	Headers     []string // of uploads, in lower case
-	CopyHeaders []string // of published copies, in lower case
+	Headers     []string // the headers of uploads, in lower case
+	CopyHeaders []string // the headers of published copies, in lower case
 }
 
 // Check returns an error for each constraint that the needs rely on and that
@@ -47,7 +47,8 @@ func (p *Profile) RejectsBareParts() bool {
 	return known && verdict != Enforced
 }
 
-// A constraint describes when a Signer relies on it, and what to do without it.
+// A constraint describes when a Signer relies on a constraint of a store, and
+// how to do without it.
 type constraint struct {
 	needed  func(Needs) bool // reports whether it must be enforced; nil if never
 	offered func(Needs) bool // reports whether it must be offered; needed if nil
@@ -63,7 +64,8 @@ func (c constraint) rejects(n Needs, verdict Verdict) bool {
 	return needed != nil && needed(n)
 }
 
-// WayOut returns what to do if a store does not enforce or offer a constraint.
+// WayOut returns the advice for a store that does not enforce or offer a
+// constraint.
 func WayOut(name string, verdict Verdict) string {
 	c := constraints[name]
 	if verdict == NotOffered && c.lacking != "" {
@@ -83,7 +85,7 @@ func Names() []string {
 	return names
 }
 
-// constraints maps the names of constraints to what relies on them.
+// constraints holds the constraints by their names.
 var constraints = func() map[string]constraint {
 	all := make(map[string]constraint)
 	for _, kind := range kinds() {
@@ -111,7 +113,8 @@ func large(n Needs) bool   { return n.Large }
 func tags(n Needs) bool    { return slices.Contains(n.Headers, tagging) }
 func oneRole(n Needs) bool { return !n.TwoRoles }
 
-// once reports whether objects must not be replaced where they are uploaded.
+// once reports whether objects must not be replaced under the key of the
+// upload.
 func once(n Needs) bool { return !n.Replace && !n.FinalPrefix }
 
 func conditional(n Needs) bool { return !n.Replace }
@@ -121,8 +124,8 @@ func anyTags(n Needs) bool { return tags(n) || slices.Contains(n.CopyHeaders, ta
 
 const tagging = "x-amz-tagging"
 
-// headers reports whether the Policy sets headers other than tags that a store may
-// lose, and no published copy has them again.
+// headers reports whether the Policy sets headers other than tags that a store
+// might lose, and no published copy gets them again.
 func headers(n Needs) bool {
 	for _, name := range n.Headers {
 		if name != tagging {
@@ -143,21 +146,22 @@ func both(a, b func(Needs) bool) func(Needs) bool {
 const (
 	hopeless     = "do not use this store for grants"
 	withoutForms = "use WithoutForms: grant PUTs only"
-	noChecksum   = "leave Policy.Checksum empty, and compute a digest of what was published in WithOnComplete"
+	noChecksum   = "leave Policy.Checksum empty, and compute a digest of the published object in WithOnComplete"
 	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
 	serveHeaders = "remove the headers from Policy.Headers and set them when the files are served, or set Policy.FinalPrefix, " +
 		"because a published copy has them again"
 	finalPrefix = "set Policy.FinalPrefix, which no grant reaches"
 	useReplace  = "set Policy.Replace, because the store rejects If-None-Match"
 	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix and nothing else"
-	looks       = "completion compares what it copied with what it verified"
+	compared    = "completion compares the copy with the verified upload"
 	smaller     = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain  = "clients must start a new multipart upload if a part failed halfway"
 	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). Clients that send parts without one, " +
 		"such as Uppy, need an empty Policy.Checksum; with this profile, signing such a part is an error"
 )
 
-// putChecksums, formChecksums and partChecksums list the algorithms of the profile.
+// putChecksums, formChecksums and partChecksums list the algorithms of the
+// profile.
 var (
 	putChecksums  = []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"}
 	formChecksums = []string{"CRC32", "CRC32C", "SHA1", "SHA256"}
@@ -181,7 +185,7 @@ func puts() []row {
 		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), nil, noChecksum, ""}})
 	}
 	return append(rows, []row{
-		{"metadata", constraint{always, nil, hopeless, ""}}, // the stamp is metadata
+		{"metadata", constraint{always, nil, hopeless, ""}}, // The stamp is metadata.
 		{"headers of the policy", constraint{headers, nil, serveHeaders, ""}},
 		{"tags", constraint{anyTags, nil, tagLater, ""}},
 		{"write once", constraint{once, conditional, finalPrefix, useReplace}},
@@ -247,11 +251,11 @@ func completions() []row {
 		{"parts as they arrived", constraint{nil, nil, "completion compares the object with the parts that it listed", ""}},
 		{"checksum CRC32C", constraint{both(large, checksum("CRC32C")), nil, noChecksum, ""}},
 		{"write once on completion", constraint{once, both(large, conditional), finalPrefix, useReplace}},
-		{"write once on copy", constraint{nil, nil, looks + "; of two uploads to one key that are published at once, one may be lost", ""}},
-		{"pinned copy", constraint{nil, nil, looks, ""}},
-		{"pinned copy of joined parts", constraint{nil, nil, looks, ""}},
-		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of what it read", ""}},
-		{"pinned delete", constraint{nil, nil, "an upload that replaced another in the meantime is deleted with it; nothing published is", ""}},
+		{"write once on copy", constraint{nil, nil, compared + "; of two uploads to one key that are published at once, one may be lost", ""}},
+		{"pinned copy", constraint{nil, nil, compared, ""}},
+		{"pinned copy of joined parts", constraint{nil, nil, compared, ""}},
+		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of the object that it read", ""}},
+		{"pinned delete", constraint{nil, nil, "an upload that replaced another in the meantime is deleted with it, but published objects are not", ""}},
 		{"pinned delete of joined parts", constraint{nil, nil, "completion compares the object, and deletes it without the condition", ""}},
 	}
 }

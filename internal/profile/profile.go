@@ -13,8 +13,8 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// Format is the number of the format that Parse reads. It changes with the meaning
-// of any member or constraint.
+// Format is the number of the format that Parse reads. It changes if the
+// meaning of a member or constraint changes.
 const Format = 1
 
 // A Profile records which constraints one store enforces on one bucket. It is
@@ -22,10 +22,10 @@ const Format = 1
 type Profile struct {
 	Format int    `json:"format"`
 	Store  string `json:"store,omitempty"` // a name for people, such as "Ceph radosgw 16.2"
-	Host   string `json:"host"`            // of the endpoint that grants are for
+	Host   string `json:"host"`            // the host of the endpoint for which grants are signed
 	Bucket string `json:"bucket"`
 	Doctor string `json:"doctor"` // the version that examined the store
-	Date   string `json:"date"`   // of the examination, YYYY-MM-DD
+	Date   string `json:"date"`   // the date of the examination, YYYY-MM-DD
 
 	// Constraints maps names, such as "PUT: exact size", to verdicts.
 	Constraints map[string]Verdict `json:"constraints"`
@@ -40,7 +40,7 @@ type Verdict string
 const (
 	Enforced    Verdict = "enforced"
 	NotEnforced Verdict = "not enforced"
-	NotOffered  Verdict = "not offered" // the store rejects even honest requests
+	NotOffered  Verdict = "not offered" // The store rejects even honest requests.
 )
 
 // FactNames lists what Profile.Facts may hold, in the order of a table.
@@ -63,8 +63,8 @@ func (p *Profile) Encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Parse parses a profile. It rejects other formats, unknown and duplicate members,
-// unknown constraints and verdicts.
+// Parse parses a profile. It rejects other formats, unknown and duplicate
+// members, unknown constraints and verdicts.
 func Parse(document []byte) (*Profile, error) {
 	var format *int64
 	var constraints, facts map[string]string

@@ -28,7 +28,7 @@ const document = `{
 }
 `
 
-// TestEncode checks that a profile is what Parse reads, byte for byte.
+// TestEncode checks that a parsed profile is encoded again byte for byte.
 func TestEncode(t *testing.T) {
 	p, err := profile.Parse([]byte(document))
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestEncode(t *testing.T) {
 	require.Equal(t, document, string(encoded))
 }
 
-// TestParse checks that Parse rejects what could be misread.
+// TestParse checks that Parse rejects ambiguous and incomplete documents.
 func TestParse(t *testing.T) {
 	replace := func(old, new string) string {
 		require.Contains(t, document, old)
@@ -98,13 +98,14 @@ func TestCheckBucket(t *testing.T) {
 	require.Error(t, p.CheckBucket("127.0.0.1:9000", "yours"))
 }
 
-// everything relies on all constraints that any Signer can rely on.
+// everything returns Needs that rely on all constraints that any Signer can
+// rely on.
 func everything(algorithm string) profile.Needs {
 	return profile.Needs{Forms: true, Large: true, Checksum: algorithm, Headers: []string{"cache-control", "x-amz-tagging"}}
 }
 
-// without lists the constraints that completion does without, and one that depends
-// on the client.
+// without lists the constraints that completion does not need, and a constraint
+// that depends on the client.
 var without = []string{
 	"PUT: headers that need no signature", "part: parts without their own checksum", "part: a part sent again",
 	"completion: object size", "completion: parts as they arrived", "completion: write once on copy", "completion: pinned copy",
@@ -112,8 +113,8 @@ var without = []string{
 	"completion: pinned delete of joined parts",
 }
 
-// TestCheck checks for every constraint that a Signer that relies on it is rejected,
-// and is told the constraint and the way out.
+// TestCheck checks for every constraint that a Signer that relies on it is
+// rejected, with an error that states the constraint and the way out.
 func TestCheck(t *testing.T) {
 	for _, name := range profile.Names() {
 		algorithm := ""
@@ -132,7 +133,7 @@ func TestCheck(t *testing.T) {
 		p.Constraints[name] = profile.Enforced
 		require.Empty(t, p.Check(everything(algorithm)), name)
 	}
-	require.Empty(t, new(profile.Profile).Check(everything("SHA256")), "what is unknown rejects nothing")
+	require.Empty(t, new(profile.Profile).Check(everything("SHA256")), "unknown constraints reject no Signer")
 }
 
 // TestWaysOut checks that a Signer that follows the way out is accepted.

@@ -14,7 +14,7 @@ import (
 type Route struct {
 	Method  string
 	MaxBody int64 // bytes
-	Serve   func(*Call) (status int, answer any, err error)
+	Serve   func(*Call) (status int, response any, err error)
 }
 
 // A Call is one request after authentication.
@@ -25,16 +25,17 @@ type Call struct {
 
 	Started time.Time
 
-	// Upload is what a client asks to upload, as soon as it is known.
+	// Upload is the upload that a client asks for, as soon as it is known.
 	Upload *rules.Upload
 
-	// Kind is the kind of event that the call is if it succeeds, or empty.
+	// Kind is the kind of the event that the call causes if it succeeds, or
+	// empty.
 	Kind string
 
-	// Method is that of the grant, as soon as it is known.
+	// Method is the method of the grant, as soon as it is known.
 	Method string
 
-	// Observed is set if the engines report how the call ends.
+	// Observed is set if the engines report the outcome of the call.
 	Observed bool
 
 	// Key and GrantID are set as soon as they are known, for the log.

@@ -1,6 +1,6 @@
-// Package s3limit holds the limits of S3, each in one place. The limits that this
-// library sets itself are in rules, wire and httpbody. The test server s3test
-// repeats those of S3, so that it does not agree with a mistake here.
+// Package s3limit holds the limits of S3. The limits that this library sets
+// itself are in rules, wire and httpbody. The test server s3test repeats the
+// limits of S3, so that tests find a mistake here.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html.
 package s3limit
@@ -15,7 +15,8 @@ const (
 	// Parts is the largest number of parts in a multipart upload.
 	Parts = 10_000
 
-	// PartSize is the smallest size of a part in bytes. The last part may be smaller.
+	// PartSize is the smallest size of a part in bytes. The last part may be
+	// smaller.
 	PartSize = 5 << 20
 
 	// ObjectSize is the largest size of an object in bytes.
@@ -24,11 +25,12 @@ const (
 	// KeySize is the largest size of an object key in bytes of UTF-8.
 	KeySize = 1024
 
-	// MetadataSize is the largest size of user metadata, names and values together, in bytes.
+	// MetadataSize is the largest size of user metadata, names and values
+	// together, in bytes.
 	MetadataSize = 2 << 10
 
-	// FormSize is the largest size of what a form sends before the file, fields and
-	// boundaries together, in bytes.
+	// FormSize is the largest size of the bytes that a form has before the
+	// file, fields and boundaries together.
 	FormSize = 20480
 
 	// Lifetime is the longest lifetime of a signature.
