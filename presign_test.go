@@ -228,7 +228,7 @@ func TestFormTooLargeForS3(t *testing.T) {
 	signer, err := presign.NewSigner(client, "bucket", images())
 	require.NoError(t, err)
 	_, err = signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
-	require.ErrorContains(t, err, "presign: the form takes up to")
+	require.ErrorContains(t, err, "presign: the form must have at most")
 	require.NotContains(t, err.Error(), "ttt")
 	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
 	require.NoError(t, err)

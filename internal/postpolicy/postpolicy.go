@@ -20,13 +20,12 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// A Field is a form field. Names are compared without regard to case, values
-// with it.
+// A Field is a form field. Letter case matters in values, but not in names.
 type Field = struct{ Name, Value string }
 
-// A Common holds what many forms have in common: the bucket, and fields such as
-// those of a session, which are long. Its part of the policy comes first and is
-// written once. It is immutable and safe for concurrent use.
+// A Common holds the parts that many forms have in common: the bucket, and
+// fields such as a session token, which are long. Its part of the policy comes
+// first and is written once. It is immutable and safe for concurrent use.
 type Common struct {
 	// PolicyBeginning is the start of the policies of these forms, in base64.
 	PolicyBeginning string
@@ -47,7 +46,9 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 		return nil, err
 	}
 	b = append(b, ',')
-	for len(b)%3 != 0 { // Its base64 is then a prefix of the base64 of the policy.
+	// With full groups of three bytes, the base64 of this part is a prefix of
+	// the base64 of the policy.
+	for len(b)%3 != 0 {
 		b = append(b, ' ')
 	}
 	c := &Common{PolicyBeginning: base64.StdEncoding.EncodeToString(b), fields: fields}
@@ -61,16 +62,17 @@ func NewCommon(bucket string, fields []Field) (*Common, error) {
 type Form struct {
 	Common           *Common
 	Expires          time.Time // truncated to seconds
-	MinSize, MaxSize int64     // of the file in bytes, inclusive
+	MinSize, MaxSize int64     // the sizes of the file in bytes, inclusive
 
 	// Fields holds all other fields except policy, signature and file. Each
-	// becomes a condition that accepts only its value.
+	// field has a condition that accepts only its value.
 	Fields []Field
 }
 
 // Sign returns the complete form: all fields, the policy, and the signature
 // that sign returns for the policy in base64. It rejects fields that S3 would
-// misread or that a browser cannot send unchanged, and forms above s3limit.FormSize.
+// misread or that a browser cannot send unchanged, and forms above
+// s3limit.FormSize.
 func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	document, err := f.appendDocument(make([]byte, 0, 2048))
 	if err != nil {
@@ -87,7 +89,7 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	}
 	form = append(form, f.Common.fields...)
 	if size > s3limit.FormSize {
-		return nil, fmt.Errorf("the form takes up to %d bytes before the file; S3 takes %d", size, s3limit.FormSize)
+		return nil, fmt.Errorf("the form must have at most %d bytes before the file, got up to %d", s3limit.FormSize, size)
 	}
 	return form, nil
 }
@@ -95,7 +97,7 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 // appendDocument appends the policy after f.Common.PolicyBeginning.
 func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	if f.MinSize < 0 || f.MinSize > f.MaxSize {
-		return nil, fmt.Errorf("a size range from %d to %d admits no file", f.MinSize, f.MaxSize)
+		return nil, fmt.Errorf("the size range must allow a file, got from %d to %d", f.MinSize, f.MaxSize)
 	}
 	b = append(b, `["content-length-range",`...)
 	b = strconv.AppendInt(b, f.MinSize, 10)
@@ -107,7 +109,7 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	b = append(b, `],"expiration":"`...)
-	b = f.Expires.UTC().AppendFormat(b, time.RFC3339) // Package time has a fast path for it.
+	b = f.Expires.UTC().AppendFormat(b, time.RFC3339) // Package time has a fast path for RFC 3339.
 	return append(b[:len(b)-len("Z")], `.000Z"}`...), nil
 }
 
@@ -116,10 +118,10 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 	for i, field := range fields {
 		if hasField(earlier, field.Name) || hasField(fields[:i], field.Name) {
-			return nil, fmt.Errorf("the form has two fields %q", field.Name)
+			return nil, fmt.Errorf("the form must have each field once, got %q twice", field.Name)
 		}
 		if isReserved(field.Name) {
-			return nil, fmt.Errorf("the form field %q has no condition of its own", field.Name)
+			return nil, fmt.Errorf("the form must not have the field %q, which has no condition", field.Name)
 		}
 		var plainName, plainValue bool
 		// Several stores accept XML, which tagging contains, only in a
@@ -139,11 +141,11 @@ func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 			b = append(b, '}')
 		}
 		if field.Name == "" || !plainName {
-			return nil, fmt.Errorf("a form cannot hold a field with the name %q", field.Name)
+			return nil, fmt.Errorf("the form must not have a field with the name %q", field.Name)
 		}
 		if !plainValue {
 			// The error does not contain the value, which may be secret.
-			return nil, fmt.Errorf("the value of the form field %q has a dollar sign, a control character or invalid UTF-8", field.Name)
+			return nil, fmt.Errorf("the value of the form field %q must not have a dollar sign, a control character or invalid UTF-8", field.Name)
 		}
 	}
 	return b, nil
@@ -170,10 +172,9 @@ func isReserved(name string) bool {
 	return len(name) >= len(ignored) && strings.EqualFold(name[:len(ignored)], ignored)
 }
 
-// These are the largest sizes of what a client sends before the bytes of the
-// file. RFC 2046 allows boundaries of 70 characters. The part of the file has a
-// name of up to 255 bytes, which takes three times as many if the client
-// escapes it.
+// These are the largest sizes of the bytes that a client sends before the file.
+// RFC 2046 allows boundaries of 70 characters. The part of the file has a name
+// of up to 255 bytes, which has three times as many if the client escapes it.
 const (
 	boundarySize = len("\r\n--") + 70 + len("\r\n")
 	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")

@@ -20,7 +20,7 @@ var expires = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 func sign(string) string { return strings.Repeat("0", 64) }
 
-// values returns the fields of a form by name. No two have the same name.
+// values returns the fields of a form by name. It checks that the names differ.
 func values(t *testing.T, fields []Field) map[string]string {
 	all := make(map[string]string)
 	for _, field := range fields {
@@ -30,7 +30,7 @@ func values(t *testing.T, fields []Field) map[string]string {
 	return all
 }
 
-// form returns a form that has its first fields in common with others.
+// form returns a form whose first field is in its Common.
 func form(fields ...Field) (*Form, error) {
 	common, err := NewCommon("bucket", fields[:1])
 	return &Form{Common: common, Expires: expires, MinSize: 1, MaxSize: 10, Fields: fields[1:]}, err
@@ -80,7 +80,7 @@ func TestSignRejectsFields(t *testing.T) {
 		"DEL":                 {bucket: "b", fields: []Field{{"key", "a\x7fb"}}, want: "control character"},
 		"invalid UTF-8":       {bucket: "b", fields: []Field{{"key", "a\xff"}}, want: "invalid UTF-8"},
 		"tags with a dollar":  {bucket: "b", fields: []Field{{"tagging", "$"}}, want: "dollar sign"},
-		"twice":               {bucket: "b", fields: []Field{{"key", "a"}, {"Key", "b"}}, want: `two fields "Key"`},
+		"twice":               {bucket: "b", fields: []Field{{"key", "a"}, {"Key", "b"}}, want: `got "Key" twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for common := range len(c.fields) + 1 {
@@ -95,8 +95,9 @@ func TestSignRejectsFields(t *testing.T) {
 	}
 }
 
-// TestSignRejectsLargeForms finds the largest session token that a form holds.
-// A token counts twice: in the policy and as a field.
+// TestSignRejectsLargeForms checks that the form with the largest accepted
+// session token has the largest size that S3 accepts. A token counts twice: in
+// the policy and as a field.
 func TestSignRejectsLargeForms(t *testing.T) {
 	signed := func(n int) ([]Field, error) {
 		form, err := form(Field{"x-amz-security-token", strings.Repeat("t", n)}, Field{"key", "a"})
@@ -106,7 +107,7 @@ func TestSignRejectsLargeForms(t *testing.T) {
 	largest := 0
 	for n := 0; n < s3limit.FormSize; n++ {
 		if _, err := signed(n); err != nil {
-			require.ErrorContains(t, err, "S3 takes 20480")
+			require.ErrorContains(t, err, "must have at most 20480 bytes")
 			break
 		}
 		largest = n
@@ -115,8 +116,8 @@ func TestSignRejectsLargeForms(t *testing.T) {
 	fields, err := signed(largest)
 	require.NoError(t, err)
 
-	// This is what a client with the longest boundary and file name sends
-	// before the file.
+	// A client with the longest boundary and file name sends these bytes before
+	// the file.
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	require.NoError(t, w.SetBoundary(strings.Repeat("b", 70)))
@@ -180,7 +181,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-func TestPlain(t *testing.T) {
+func TestAppendStringReportsPlainText(t *testing.T) {
 	for s, want := range map[string]bool{
 		"": true, "a <b>&ü\u2028\"\\": true, "\ufffd": true,
 		"$": false, "ü$": false, "\x00": false, "a\x1f": false, "\x7f": false, "\xff": false, "\n": false,

@@ -4,9 +4,9 @@
 // The text is a version character and the unpadded base64url form of
 // XAES-256-GCM: a nonce of 24 random bytes, the encrypted payload, and a tag of
 // 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
-// texts. Then another one is derived. So two of 2⁴⁸ texts have the same nonce
-// with a probability of at most 2⁻³³. A reader of several texts can see which
-// of them one process sealed at about the same time.
+// texts. Then another key is derived. So two of 2⁴⁸ texts have the same nonce
+// with a probability of at most 2⁻³³. A reader of several texts can recognize
+// texts that one process sealed at about the same time.
 //
 // See https://c2sp.org/XAES-256-GCM.
 package seal
@@ -36,13 +36,13 @@ const (
 	MaxPayload = 4 << 10
 
 	// version is the first character of each text and part of the derivation of
-	// keys. Another format has another letter.
+	// keys. Every format has its own letter.
 	version = "A"
 
 	keySize   = 32
 	nonceSize = saltSize + 12 // the salt, which derives a key, and the nonce of GCM
 	saltSize  = 12
-	saltTexts = 1 << 16 // how many texts one salt seals
+	saltTexts = 1 << 16 // the largest number of texts with one salt
 	tagSize   = 16
 	overhead  = nonceSize + tagSize
 )
@@ -55,8 +55,8 @@ var ErrInvalid = errors.New("seal: the text was not sealed here for this purpose
 // the same seal.
 var encoding = base64.RawURLEncoding.Strict()
 
-// A Keyring seals with its first secret and opens with each. It is safe for
-// concurrent use.
+// A Keyring seals with its first secret and opens with each of its secrets. It
+// is safe for concurrent use.
 type Keyring struct {
 	keys    []*key
 	sealing atomic.Pointer[sealer]
@@ -74,7 +74,7 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	info := string(appendStrings([]byte("github.com/s3presign/presign/internal/seal "), version, context))
 	for i, secret := range secrets {
 		switch {
-		case len(secret) == 0: // Most often, an environment variable is not set.
+		case len(secret) == 0: // Usually, an environment variable is not set.
 			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got none", i+1, MinSecret))
 			continue
 		case len(secret) < MinSecret:
@@ -93,8 +93,8 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 }
 
 // Seal returns a payload as text. Open returns the payload for the same purpose
-// and binding only. Neither of them is part of the text. Seal panics if the
-// payload is longer than MaxPayload.
+// and binding only. The text contains neither the purpose nor the binding. Seal
+// panics if the payload is longer than MaxPayload.
 func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 	if len(payload) > MaxPayload {
 		panic(fmt.Sprintf("seal: the payload must have at most %d bytes, got %d", MaxPayload, len(payload)))
@@ -120,7 +120,7 @@ func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 // buffers holds the memory in which texts are assembled.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// A sealer seals texts that have the first part of their nonce in common.
+// A sealer seals texts whose nonces start with the same salt.
 type sealer struct {
 	salt [saltSize]byte
 	aead cipher.AEAD
@@ -162,7 +162,7 @@ func (k *Keyring) Open(purpose, sealed string, bind ...string) ([]byte, error) {
 	return nil, ErrInvalid
 }
 
-// A key is a key of XAES-256-GCM with the values that follow from it alone.
+// A key is a key of XAES-256-GCM with the values that depend on the key alone.
 type key struct {
 	block  cipher.Block
 	subkey [aes.BlockSize]byte // K1 of CMAC, NIST SP 800-38B
@@ -181,9 +181,9 @@ func newKey(b []byte) *key {
 	return k
 }
 
-// aead returns the cipher of messages whose nonces start with salt. It makes
-// the rest of each nonce and writes it before what it seals. Its key is the
-// CMAC of two counter blocks, NIST SP 800-108.
+// aead returns the cipher of messages whose nonces start with salt. The cipher
+// generates the rest of each nonce and writes it before the sealed bytes. Its
+// key is the CMAC of two counter blocks, NIST SP 800-108.
 func (k *key) aead(salt []byte) cipher.AEAD {
 	derived := make([]byte, keySize)
 	for i := range byte(2) {
@@ -198,8 +198,8 @@ func (k *key) aead(salt []byte) cipher.AEAD {
 	return must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derived))))
 }
 
-// must returns v. The wrapped functions fail only for keys of a wrong size, and
-// ours have the right size.
+// must returns v. The wrapped functions fail only for keys of a wrong size, but
+// the keys here have the right size.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -86,8 +86,8 @@ func TestNewRejectsWeakSecrets(t *testing.T) {
 		require.NotContains(t, err.Error(), "pw")
 	}
 
-	// All bytes of a longer secret count, and later changes of it have no
-	// effect.
+	// All bytes of a longer secret count, and later changes of the slice have
+	// no effect.
 	long := append(secret(1), secret(2)...)
 	k := keyring(t, long)
 	sealed := k.Seal("stamp", nil)
@@ -101,7 +101,7 @@ func TestNewRejectsWeakSecrets(t *testing.T) {
 func TestEverySecretOpens(t *testing.T) {
 	old, fresh := secret(1), secret(2)
 	stages := []*Keyring{keyring(t, old), keyring(t, old, fresh), keyring(t, fresh, old), keyring(t, fresh)}
-	opens := [][]bool{ // by the stage that seals, then by the one that opens
+	opens := [][]bool{ // by the stage that seals, then by the stage that opens
 		{true, true, true, false},
 		{true, true, true, false},
 		{false, true, true, true},
@@ -122,7 +122,7 @@ func TestEverySecretOpens(t *testing.T) {
 }
 
 // TestOpenRequiresScope checks that a text opens for exactly one context,
-// purpose and binding, however similar another one is.
+// purpose and binding, even if another is similar.
 func TestOpenRequiresScope(t *testing.T) {
 	type scope struct{ context, purposeAndBind []string }
 	scopes := []scope{
@@ -289,7 +289,7 @@ func TestKnownAnswers(t *testing.T) {
 }
 
 // TestAccumulatedVectors checks the published hash of 10,000 ciphertexts of
-// random input. The reference below makes them, and Open opens them.
+// random input. The reference xaes seals them, and open opens them.
 func TestAccumulatedVectors(t *testing.T) {
 	random, digest := sha3.NewSHAKE128(), sha3.NewSHAKE128()
 	read := func(n int) []byte {
@@ -344,7 +344,7 @@ func xaes(k, n, plaintext, aad []byte) []byte {
 	return gcm.Seal(nil, n[12:], plaintext, aad)
 }
 
-// genuine is a text that must open as long as its version is read.
+// genuine is a text that must open as long as Open supports its version.
 const genuine = "AyPlpK6DMqJqAUrGTSzxh3nni-2wi5wTpAoRmdigF6ozt3-w_R5nEU6qWTvhNbps"
 
 func FuzzOpen(f *testing.F) {

@@ -24,11 +24,11 @@ var benchmarkTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // sessionToken returns a token of the size that STS returns, in base64.
 func sessionToken(size int) string {
 	b := make([]byte, size/4*3)
-	rand.NewChaCha8([32]byte{}).Read(b) // never fails
+	rand.NewChaCha8([32]byte{}).Read(b) // It never fails.
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// benchmarkRequest is a PUT as Signer.Put signs it, without a stamp.
+// benchmarkRequest returns a PUT as Signer.Put signs it, without a stamp.
 func benchmarkRequest() *sigv4.Request {
 	return &sigv4.Request{
 		Method: http.MethodPut, Scheme: "https", Host: "bucket.s3.eu-central-1.amazonaws.com",
@@ -43,8 +43,8 @@ func benchmarkRequest() *sigv4.Request {
 	}
 }
 
-// hashes is the minimal work of a signature: a hash of the canonical request,
-// and the HMAC of the string to sign.
+// hashes does the minimal work of a signature: it computes a hash of the
+// canonical request, and the HMAC of the string to sign.
 func hashes(canonicalRequest []byte, mac interface {
 	Reset()
 	Write([]byte) (int, error)

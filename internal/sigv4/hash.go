@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// A state is SHA-256 in the middle of a message, as crypto/sha256 marshals it.
-// What many messages start with is hashed once.
+// A state is the state of SHA-256 in the middle of a message, as crypto/sha256
+// marshals it. So the common start of many messages is hashed once.
 type state []byte
 
 // hmacStates returns the two hashes of HMAC-SHA256 after the padded key.
@@ -18,7 +18,7 @@ type state []byte
 func hmacStates(key []byte) (inner, outer state) {
 	padded := func(pad byte) state {
 		var block [sha256.BlockSize]byte
-		copy(block[:], key) // It is never longer than the block.
+		copy(block[:], key) // The key is never longer than the block.
 		for i := range block {
 			block[i] ^= pad
 		}

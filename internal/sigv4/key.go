@@ -1,8 +1,8 @@
 // Package sigv4 signs S3 requests with AWS Signature Version 4: presigned URLs
 // and the policies of POST forms.
 //
-// It takes strings and times, and has no HTTP, clock or policy. It does not
-// validate what it signs: the caller ensures that headers are the right ones,
+// It works on strings and times, without HTTP, clock or policy. It does not
+// validate its input: the caller must ensure that headers are the right ones,
 // that a lifetime is allowed, and that a value has no line break.
 //
 // See
@@ -47,8 +47,8 @@ type Credential struct {
 }
 
 // Keys derives the signing keys of one region. A key depends on the credential
-// and the day. Keys keeps the last key, because a service signs with one
-// credential at a time. It is safe for concurrent use.
+// and the day. Keys caches the last key, because a service signs with one
+// credential at a time. Keys is safe for concurrent use.
 type Keys struct {
 	region string
 	last   atomic.Pointer[Key]
@@ -60,7 +60,7 @@ func NewKeys(region string) *Keys {
 }
 
 // Key returns the signing key of a credential for the UTC day of now, a time
-// after 1970. A credential that differs in any field has another key.
+// after 1970. Credentials that differ in any field have different keys.
 func (k *Keys) Key(c Credential, now time.Time) *Key {
 	day := now.Unix() / secondsADay
 	if key := k.last.Load(); key != nil && key.day == day && key.credential == c {

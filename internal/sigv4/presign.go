@@ -14,7 +14,7 @@ type Request struct {
 	Scheme string // "https"
 	Host   string // as clients send it: without the default port of the scheme
 	Base   string // the escaped path before the key, with both its slashes
-	Key    string // of the object, not escaped
+	Key    string // the key of the object, not escaped
 
 	// Headers holds the signed headers except Host. Names are in lower case,
 	// sorted and unique.
@@ -61,8 +61,8 @@ func (k *Key) Presign(r *Request, now time.Time) string {
 type Series struct {
 	key     *Key
 	url     []byte    // the URL up to the further parameters
-	request state     // the canonical request up to there
-	end     []byte    // the canonical request after them
+	request state     // the canonical request up to the further parameters
+	end     []byte    // the canonical request after the further parameters
 	signed  Beginning // the start of the string to sign
 }
 
@@ -84,9 +84,9 @@ func (k *Key) Series(r *Request, now time.Time) *Series {
 	return s
 }
 
-// Presign returns the URL with these parameters, in the form of AppendQuery:
-// sorted by name, with names that start in lower case, so that they sort after
-// "X-Amz-…". All parameters that S3 accepts on a PUT do.
+// Presign returns the URL with these parameters, in the form of AppendQuery.
+// They must be sorted by name, and names must start in lower case, so that they
+// sort after "X-Amz-…". All parameters that S3 accepts on a PUT do.
 func (s *Series) Presign(query []byte) string {
 	h := newHasher()
 	defer h.free()
@@ -158,7 +158,7 @@ func appendHeader(b []byte, h Pair) []byte {
 	return append(b, '\n')
 }
 
-// appendNames writes the names of headers, with Host in its place among them.
+// appendNames writes the names of headers and Host, sorted.
 func appendNames(b []byte, headers []Pair, separator string) []byte {
 	before := countBeforeHost(headers)
 	for _, h := range headers[:before] {
@@ -195,7 +195,8 @@ func appendValue(b []byte, v string) []byte {
 	}
 }
 
-// appendScope writes the string to sign up to the hash of the canonical request.
+// appendScope writes the string to sign up to the hash of the canonical
+// request.
 func (k *Key) appendScope(b, date []byte) []byte {
 	b = append(b, Algorithm+"\n"...)
 	b = append(b, date...)

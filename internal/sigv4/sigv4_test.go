@@ -107,27 +107,27 @@ func sdkPresign(t *testing.T, creds aws.Credentials, region string, r *sigv4.Req
 	return signed
 }
 
-// FuzzPresign checks that every URL is, byte for byte, the one that the SDK's
-// signer makes for the same request.
+// FuzzPresign checks that every URL equals the URL that the SDK's signer
+// returns for the same request.
 func FuzzPresign(f *testing.F) {
 	f.Add("AKIDEXAMPLE", "secret/+", "", "eu-central-1", "u/1/hello wörld.txt", "text/plain", "a  b", int64(5), int64(1369353600), 900, "")
 	f.Add("ASIA", "s", "AQoDYXdzEXAMPLE//+==", "us-east-1", "//a/../b c+d&e=f?g#h%20~", " x ", "", int64(0), int64(0), 1, "VXBsb2Fk+/= IE")
 	f.Add("id", "\xff\x00", "t", "auto", "日本/é!*'();:@$,[]", "   ", "*", int64(5<<30), int64(4102444800), 604800, "é")
 	f.Fuzz(func(t *testing.T, id, secret, token, region, key, value, meta string, length, unix int64, expires int, upload string) {
 		if unix < 0 || unix > 253402300799 || length < 0 {
-			t.Skip("a time or a length that no request has")
+			t.Skip("no request has this time or length")
 		}
 		// The SDK's signer trims Unicode spaces as well. Signed headers are
 		// printable ASCII.
 		if strings.ContainsFunc(value+meta, func(c rune) bool { return c < ' ' || c > '~' }) || strings.ContainsAny(id+region, "\x00/") || id == "" || secret == "" {
-			t.Skip("refused long before signing")
+			t.Skip("the input is rejected before signing")
 		}
 		at := time.Unix(unix, 0)
 		r := &sigv4.Request{
 			Method: "PUT", Scheme: "https", Host: "bucket.s3.example.com:8443", Base: "/", Key: key,
 			Expires: expires,
 		}
-		if length > 0 { // the SDK leaves a length of zero unsigned
+		if length > 0 { // The SDK does not sign a length of zero.
 			r.Headers = append(r.Headers, sigv4.Pair{Name: "content-length", Value: strconv.FormatInt(length, 10)})
 		}
 		r.Headers = append(r.Headers, sigv4.Pair{Name: "content-type", Value: value}, sigv4.Pair{Name: "if-none-match", Value: "*"}, sigv4.Pair{Name: "x-amz-meta-a", Value: meta})
@@ -164,7 +164,7 @@ func TestKeysFollowDayAndCredential(t *testing.T) {
 	key := keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening)
 	require.Equal(t, "id/20261231/us-east-1/s3/aws4_request", key.Credential)
 	require.Same(t, key, keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.Add(-time.Hour)), "one day, one key")
-	require.Same(t, key, keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.In(time.FixedZone("", 14*3600))), "the day is that of UTC")
+	require.Same(t, key, keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.In(time.FixedZone("", 14*3600))), "the day is a UTC day")
 
 	next := keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening.Add(time.Second))
 	require.Equal(t, "id/20270101/us-east-1/s3/aws4_request", next.Credential)
@@ -181,8 +181,8 @@ func TestKeysFollowDayAndCredential(t *testing.T) {
 	require.Equal(t, sign(key, "x"), sign(keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening), "x"))
 }
 
-// TestKeysConcurrently signs with two credentials at once, before and after
-// midnight.
+// TestKeysConcurrently checks concurrent signatures with two credentials,
+// before and after midnight.
 func TestKeysConcurrently(t *testing.T) {
 	keys := sigv4.NewKeys("us-east-1")
 	midnight := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)

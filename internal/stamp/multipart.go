@@ -7,14 +7,15 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// A MultipartUpload is what must be known of a multipart upload.
+// A MultipartUpload holds the values that are needed to continue a multipart
+// upload.
 type MultipartUpload struct {
 	Key      string
-	UploadID string // the store's
+	UploadID string // the ID that the store returned
 	PartSize int64
-	Expires  time.Time     // of the upload; in seconds
-	Lifetime time.Duration // of the URL of a part; in seconds
-	Stamp    Stamp         // of the object that it becomes
+	Expires  time.Time     // the expiry of the upload, in seconds
+	Lifetime time.Duration // the lifetime of a part's URL, in seconds
+	Stamp    Stamp         // the stamp of the completed object
 }
 
 // Append appends m in binary.

@@ -11,8 +11,8 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// TestLongName checks that a stamp holds a digest of a long name, from which only
-// the same name is restored.
+// TestLongName checks that a stamp holds a digest of a long name, from which
+// only the same name is restored.
 func TestLongName(t *testing.T) {
 	full := stamp.Stamp{
 		ID: [16]byte{1, 2, 3}, Owner: "alice", Filename: "a.png", Type: "image/png", MinSize: 1, MaxSize: 9,
@@ -22,7 +22,7 @@ func TestLongName(t *testing.T) {
 	long.Filename = strings.Repeat("\u6f22", 255)
 	sealed := long.Append(nil)
 	require.Less(t, len(sealed), len(full.Append(nil))+16)
-	for range 2 { // a copy is stamped again
+	for range 2 { // The stamp of a copy holds the same digest.
 		parsed, err := stamp.Parse(sealed)
 		require.NoError(t, err)
 		require.Empty(t, parsed.Filename)

@@ -6,8 +6,9 @@ import (
 	"github.com/s3presign/presign/internal/seal"
 )
 
-// format is the number of the format of all that a Sealer seals. A change of
-// the format needs another number: an old stamp could be read as a new one.
+// format is the number of the format of all texts that a Sealer seals. A change
+// of the format needs another number, because an old stamp could otherwise be
+// parsed as a new stamp.
 const format = "3"
 
 // The purposes of sealed texts. A text that was sealed for one purpose does not
@@ -22,8 +23,7 @@ const (
 // secret and context for this purpose and key.
 var ErrSealed = errors.New("stamp: the text was not sealed here")
 
-// ErrTooLong is returned for a multipart upload whose description cannot be
-// sealed.
+// ErrTooLong is returned if a multipart upload has too many bytes to be sealed.
 var ErrTooLong = errors.New("stamp: the multipart upload has too long an ID")
 
 // A Sealer seals and opens stamps. It is safe for concurrent use.
@@ -33,7 +33,7 @@ type Sealer struct {
 }
 
 // NewSealer returns a Sealer of secrets, for uploads at one host, bucket and
-// pair of prefixes. What it seals opens only for the same ones.
+// pair of prefixes. Its texts open only for the same host, bucket and prefixes.
 func NewSealer(secrets [][]byte, host, bucket, prefix, finalPrefix string) (*Sealer, error) {
 	keys, err := seal.New(secrets, format, host, bucket, prefix, finalPrefix)
 	if err != nil {
@@ -45,7 +45,8 @@ func NewSealer(secrets [][]byte, host, bucket, prefix, finalPrefix string) (*Sea
 // Fingerprint returns 8 hex digits of a hash of the secrets.
 func (s *Sealer) Fingerprint() string { return s.fingerprint }
 
-// IsSealed reports whether text has the form of a stamp, whoever sealed it.
+// IsSealed reports whether text has the form of a stamp, even if another secret
+// sealed it.
 func IsSealed(text string) bool { return seal.IsText(text) }
 
 // Seal returns the stamp of an upload to key.
@@ -53,23 +54,22 @@ func (s *Sealer) Seal(granted *Stamp, key string) string {
 	return s.keys.Seal(grantPurpose, granted.Append(make([]byte, 0, 512)), key)
 }
 
-// Open is the inverse of Seal. It returns ErrSealed.
+// Open is the inverse of Seal. Its error is ErrSealed.
 func (s *Sealer) Open(sealed, key string) (*Stamp, error) {
 	return open(s, grantPurpose, sealed, Parse, key)
 }
 
-// SealPublished returns the stamp of the copy that was published of the upload
-// to key.
+// SealPublished returns the stamp of the published copy of the upload to key.
 func (s *Sealer) SealPublished(published *Published, key string) string {
 	return s.keys.Seal(publishedPurpose, published.Append(make([]byte, 0, 512)), key)
 }
 
-// OpenPublished is the inverse of SealPublished. It returns ErrSealed.
+// OpenPublished is the inverse of SealPublished. Its error is ErrSealed.
 func (s *Sealer) OpenPublished(sealed, key string) (*Published, error) {
 	return open(s, publishedPurpose, sealed, ParsePublished, key)
 }
 
-// SealMultipart returns the ID of a multipart upload. It returns ErrTooLong.
+// SealMultipart returns the ID of a multipart upload. Its error is ErrTooLong.
 func (s *Sealer) SealMultipart(m *MultipartUpload) (string, error) {
 	payload := m.Append(nil)
 	if len(payload) > seal.MaxPayload {
@@ -78,7 +78,7 @@ func (s *Sealer) SealMultipart(m *MultipartUpload) (string, error) {
 	return s.keys.Seal(multipartPurpose, payload), nil
 }
 
-// OpenMultipart is the inverse of SealMultipart. It returns ErrSealed.
+// OpenMultipart is the inverse of SealMultipart. Its error is ErrSealed.
 func (s *Sealer) OpenMultipart(id string) (*MultipartUpload, error) {
 	return open(s, multipartPurpose, id, ParseMultipart)
 }

@@ -27,8 +27,8 @@ func newSealer(t *testing.T) *stamp.Sealer {
 	return s
 }
 
-// vectors are texts that outlive the process that sealed them. They hold full,
-// published and multipart, as far as their format can.
+// vectors are texts that outlive the process that sealed them. They hold the
+// values full, published and multipart, as far as their format can hold them.
 type vectors struct {
 	Stamp     string `json:"stamp"`
 	Published string `json:"published"`
@@ -36,11 +36,11 @@ type vectors struct {
 }
 
 // TestGoldenVectors checks that a change of the format has changed its number,
-// since replicas of two versions read each other's texts. The current format has
-// the last file in testdata, and opens what that file holds. Earlier ones do not
-// open, although they are genuine.
+// since replicas of two versions read each other's texts. The last file in
+// testdata has texts of the current format, which must open. Texts in earlier
+// files are genuine, but must not open.
 //
-// If they do not open, the test prints a file for the new number.
+// If the current texts do not open, the test prints a file for a new number.
 func TestGoldenVectors(t *testing.T) {
 	files, err := filepath.Glob("testdata/format-*.json")
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestSealedTextsAreBound(t *testing.T) {
 		for _, text := range []string{sealed, copied, id} {
 			require.Empty(t, opens(elsewhere, text, key), "another %s", context[i])
 		}
-		require.Equal(t, s.Fingerprint(), elsewhere.Fingerprint(), "a fingerprint is of the secrets alone")
+		require.Equal(t, s.Fingerprint(), elsewhere.Fingerprint(), "a fingerprint depends on the secrets alone")
 	}
 	another, err := stamp.NewSealer([][]byte{[]byte("another secret of thirty-two bytes")}, context[0], context[1], context[2], context[3])
 	require.NoError(t, err)

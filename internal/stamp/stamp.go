@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Method is how an object was uploaded.
+// A Method is the method by which an object was uploaded.
 type Method byte
 
 // The methods.
@@ -20,9 +20,9 @@ const (
 	Multipart
 )
 
-// A Stamp is what completion must know of a grant.
+// A Stamp holds the values of a grant that its completion needs.
 type Stamp struct {
-	ID       [16]byte // of the grant
+	ID       [16]byte // the ID of the grant
 	Owner    string
 	Filename string
 	Type     string
@@ -40,9 +40,9 @@ type Stamp struct {
 	// Headers are the granted headers that S3 returns with an object.
 	Headers []Header
 
-	// NameDigest stands for a Filename of more than 255 bytes, since metadata
-	// has no room for it. Parse then leaves Filename empty, and RestoreName sets
-	// it.
+	// NameDigest replaces a Filename of more than 255 bytes, since metadata has
+	// no room for a longer name. Parse then leaves Filename empty, and
+	// RestoreName sets it.
 	NameDigest [16]byte
 
 	// Metadata holds the digest of each granted entry, sorted.
@@ -66,11 +66,12 @@ func SortDigests(digests []Digest) {
 	slices.SortFunc(digests, func(a, b Digest) int { return slices.Compare(a[:], b[:]) })
 }
 
-// A Published is the stamp of a verified copy. It records what was verified,
-// because a store that ignores conditions might have copied something else.
+// A Published is the stamp of a verified copy. It describes the verified
+// object, because a store that ignores conditions might have copied another
+// object.
 type Published struct {
 	Stamp
-	At        time.Time // by the clock of the store; in seconds
+	At        time.Time // the time of verification by the clock of the store, in seconds
 	Size      int64
 	Digested  int      // the number of bytes in Beginning
 	Beginning [16]byte // a digest of the file's first bytes
@@ -114,14 +115,14 @@ const (
 	inlineFlag
 	randomFlag
 	inspectFlag
-	nameFlag // a digest stands for the file name
+	nameFlag // a digest replaces the file name
 )
 
 // maxName is the length in bytes of the longest name that a stamp holds.
 const maxName = 255
 
-// RestoreName sets a Filename of which the stamp holds a digest only: to name
-// if it has this digest, else to fallback.
+// RestoreName sets the Filename if the stamp holds only its digest: to name if
+// name has this digest, and otherwise to fallback.
 func (s *Stamp) RestoreName(name, fallback string) {
 	switch {
 	case s.NameDigest == [16]byte{}:
@@ -218,7 +219,7 @@ func Parse(b []byte) (*Stamp, error) {
 
 var errMalformed = errors.New("stamp: it ends too early or has a number out of range")
 
-// A reader takes a stamp apart. It sets bad if that fails.
+// A reader reads the values of a stamp. It sets bad if a value is malformed.
 type reader struct {
 	rest []byte
 	bad  bool

@@ -60,7 +60,7 @@ func TestParseRejects(t *testing.T) {
 	unknown[flags] |= 1 << 5
 	_, err := stamp.Parse(unknown)
 	require.Error(t, err, "a flag of a later version")
-	// Without its last header, a stamp is whole again.
+	// A stamp without its last header is complete.
 	withoutLast, withoutBoth := full, full
 	withoutLast.Headers, withoutBoth.Headers = full.Headers[:1], nil
 	for n := range whole {
@@ -83,7 +83,7 @@ func TestMultipartRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that what a parser accepts has one meaning.
+// FuzzParse checks that accepted values are parsed again if they are appended.
 func FuzzParse(f *testing.F) {
 	f.Add(full.Append(nil))
 	f.Add(published.Append(nil))
@@ -105,8 +105,8 @@ func roundTrip[T interface{ Append([]byte) []byte }](t *testing.T, b []byte, par
 	require.Equal(t, parsed, again)
 }
 
-// TestDigestSeparatesNameAndValue checks that an entry of metadata does not have
-// the digest of an entry whose name ends in another place.
+// TestDigestSeparatesNameAndValue checks that two entries of metadata have
+// different digests if only the boundary between name and value differs.
 func TestDigestSeparatesNameAndValue(t *testing.T) {
 	require.NotEqual(t, stamp.NewDigest("user", "id1"), stamp.NewDigest("userid", "1"))
 	require.NotEqual(t, stamp.NewDigest("user", ""), stamp.NewDigest("", "user"))
