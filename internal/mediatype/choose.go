@@ -43,8 +43,8 @@ const (
 // file, the type that the client declares, and the patterns of the policy, as
 // ParsePattern returns them.
 //
-//   - If the extension is in the table, it decides. A format has several
-//     names, since systems differ. The policy's own name is preferred.
+//   - If the extension is in the table, the extension decides. A format has
+//     several names, since systems differ. The policy's own name is preferred.
 //   - A declared type can choose among the formats that share the extension. It
 //     contradicts the name if it is active, or if the table has it for other
 //     extensions only. Other declared types are ignored: none, types that the
@@ -55,7 +55,7 @@ const (
 //     program.
 //   - If the file name has no extension, the declared type decides.
 //
-// The text of a Fault begins with "must".
+// The text of a Fault starts with "must".
 func Choose(name, declared string, patterns []string) (string, *Fault) {
 	if declared == "" {
 		declared = unknown
@@ -153,7 +153,7 @@ func contradicts(declared, extension string) bool {
 	return known(declared)
 }
 
-// special reports whether a type is that of pictures, videos, audio, fonts,
+// special reports whether a type is a type of pictures, videos, audio, fonts,
 // models or documents.
 func special(typ string) bool {
 	switch kind, _, _ := strings.Cut(typ, "/"); kind {
@@ -215,7 +215,8 @@ func Extension(name string) string {
 		switch c := extension[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
 			letter = true
-		case c != '-' && c != '{' && c != '}' && (c < '0' || c > '9'): // Windows accepts {class IDs} as extensions.
+		// Windows accepts {class IDs} as extensions.
+		case c != '-' && c != '{' && c != '}' && (c < '0' || c > '9'):
 			return ""
 		}
 	}
@@ -225,10 +226,10 @@ func Extension(name string) string {
 	return extension
 }
 
-// ByExtension returns the types that agree with a file name: the preferred one
-// of its extension first, then the types that browsers and systems also declare
-// for it. It returns nil if the extension is unknown. The caller must not
-// change the slice.
+// ByExtension returns the types that agree with a file name: first the
+// preferred type of the extension, then the types that browsers and systems
+// also declare for the extension. It returns nil if the extension is unknown.
+// The caller must not change the slice.
 func ByExtension(name string) []string {
 	extension := name[strings.LastIndexByte(name, '.')+1:]
 	if len(extension) == len(name) {
@@ -268,8 +269,8 @@ func Same(a, b string) bool {
 	return known && format == formats[b]
 }
 
-// Special reports whether a type is that of pictures, videos, audio, fonts,
-// models or documents: files that are opened to be looked at or listened to.
+// Special reports whether a type is a type of pictures, videos, audio, fonts,
+// models or documents: files that people open to view or play.
 func Special(typ string) bool {
 	typ, err := Parse(typ)
 	return err == nil && special(typ)

@@ -33,7 +33,7 @@ func TestChoose(t *testing.T) {
 		{"a.fit", "image/fits", "*/*", "image/fits"},
 		{"a.msg", "", "text/*", "text/plain"},
 
-		// Types that the table does not have, and containers, say nothing.
+		// Types that the table does not have, and containers, are ignored.
 		{"a.aac", "audio/x-acc", "audio/*", "audio/x-acc"},
 		{"a.aac", "audio/made-up", "audio/*", "audio/aac"},
 		{"a.tgz", "application/x-tar", "*/*", "application/gzip"},
@@ -52,14 +52,14 @@ func TestChoose(t *testing.T) {
 		{"a.pst", "application/vnd.ms-outlook", "*/*", "application/vnd.ms-outlook-pst"},
 
 		// Without an extension, the declared type decides. Words and numbers
-		// are no extension.
+		// are not an extension.
 		{"scan", "application/pdf", "application/pdf", "application/pdf"},
 		{"photo 2026.11.27", "image/png", "image/*", "image/png"},
 		{"Report by Dr. Smith and others", "application/pdf", "*/*", "application/pdf"},
 		{"photo.jpg_large", "image/jpeg", "image/*", "image/jpeg"},
 
-		// An unknown extension may be anything but what is looked at or
-		// listened to.
+		// An unknown extension may have any type except a type of files that
+		// people view or play.
 		{"a.zig", "text/plain", "text/*", "text/plain"},
 		{"a.acme", "application/vnd.acme", "*/*", "application/vnd.acme"},
 		{"a.acme", "image/vnd.acme", "image/vnd.acme", "image/vnd.acme"},
@@ -126,8 +126,8 @@ func TestChooseRejects(t *testing.T) {
 	}
 }
 
-// TestChooseRejectsPrograms checks that a program is never granted the type of
-// what is looked at or listened to, even if the table does not have its
+// TestChooseRejectsPrograms checks that a program is never granted a type of
+// files that people view or play, even if the table does not have its
 // extension.
 func TestChooseRejectsPrograms(t *testing.T) {
 	kinds := strings.Fields(`image/png image/jpeg image/svg+xml image/x-tga image/vnd.acme video/mp4 video/acme audio/mpeg audio/x-acme
@@ -139,7 +139,7 @@ func TestChooseRejectsPrograms(t *testing.T) {
 		for _, declared := range kinds {
 			for _, name := range []string{"photo." + extension, "photo.png." + extension, "photo." + extension + " .", "photo." + extension + "\u200f"} {
 				got, err := Choose(name, declared, append([]string{"image/*", "video/*", "audio/*", "font/*", "model/*", "*/*"}, "application/pdf", "image/png"))
-				if err == nil { // the declared type was ignored
+				if err == nil { // The declared type was ignored.
 					require.False(t, special(got), "%s %s", name, got)
 				}
 			}
@@ -147,8 +147,8 @@ func TestChooseRejectsPrograms(t *testing.T) {
 	}
 }
 
-// justified has the pairs of the tables below that contradict each other here,
-// with the reason.
+// justified has the pairs in tables of systems that contradict the table of
+// this package, with the reason.
 var justified = map[string]string{
 	"cpl application/cpl+xml":                    "a program on Windows, and XML is active",
 	"rs application/rls-services+xml":            "source code, and XML is active",
@@ -166,7 +166,7 @@ var justified = map[string]string{
 }
 
 // TestTablesOfSystems checks that the type tables of real systems do not
-// contradict this one.
+// contradict the table of this package.
 func TestTablesOfSystems(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -213,8 +213,8 @@ func TestTablesOfSystems(t *testing.T) {
 	require.Greater(t, total, 4000)
 }
 
-// FuzzChoose checks that what was chosen is allowed, is chosen again, and is no
-// special type under an unknown extension.
+// FuzzChoose checks that a chosen type is allowed, is chosen again, and is not
+// a special type under an unknown extension.
 func FuzzChoose(f *testing.F) {
 	f.Add("a.png", "image/png", "image/*")
 	f.Add("a.rdp", "application/pdf", "*/*")

@@ -24,12 +24,12 @@ const (
 // Parse returns s as "type/subtype" in lower case and drops its parameters. It
 // accepts every media type that is valid by RFC 9110, and surrounding white
 // space. It rejects lists, wildcards, and parameters that are not name=value,
-// because a browser could read another type or none.
+// because a browser could read another type or no type.
 //
 // See https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 and
 // https://mimesniff.spec.whatwg.org/#parsing-a-mime-type.
 func Parse(s string) (string, error) {
-	if settled(s) {
+	if isCanonical(s) {
 		return s, nil
 	}
 	if len(s) > maxLength {
@@ -57,9 +57,9 @@ func Parse(s string) (string, error) {
 	return strings.ToLower(name), nil
 }
 
-// settled reports whether s is already in the form that Parse returns. Most
-// types are.
-func settled(s string) bool {
+// isCanonical reports whether s has the form that Parse returns. Most types
+// have it.
+func isCanonical(s string) bool {
 	slash := strings.IndexByte(s, '/')
 	if slash <= 0 || slash == len(s)-1 || len(s) > maxName {
 		return false
@@ -72,7 +72,7 @@ func settled(s string) bool {
 	return true
 }
 
-// wellFormed reports whether s is a sequence of parameters, each behind its
+// wellFormed reports whether s is a sequence of parameters, each after a
 // semicolon. Parameters may be empty (RFC 9110, section 5.6.6).
 func wellFormed(s string) bool {
 	for s != "" {
@@ -107,7 +107,7 @@ func wellFormed(s string) bool {
 	return true
 }
 
-// quotedLength returns the length of the quoted string that s begins with, or
+// quotedLength returns the length of the quoted string that s starts with, or
 // 0. The string may hold a tab and bytes that are not ASCII.
 func quotedLength(s string) int {
 	if s == "" || s[0] != '"' {
@@ -148,8 +148,8 @@ var tokenByte = func() (set [256]bool) {
 }()
 
 // ParsePattern returns a policy's pattern in lower case: a type ("image/png"),
-// all types of a kind ("image/*") or all ("*/*"). It rejects patterns that could
-// allow nothing.
+// all types of a kind ("image/*") or all types ("*/*"). It rejects patterns
+// that could not allow any type.
 func ParsePattern(s string) (string, error) {
 	pattern := strings.ToLower(s)
 	if pattern == "*/*" {
@@ -187,10 +187,11 @@ func Match(pattern, typ string) bool {
 	return all && !active(typ) && (kind == "*" || kind == typ[:strings.IndexByte(typ, '/')])
 }
 
-// Never reports whether browsers ignore a type and guess from the bytes what
-// the file is, HTML included. Everything that Parse rejects is such a type.
+// Never reports whether browsers ignore a type and guess the type from the
+// bytes, HTML included. It returns true for every type that Parse rejects.
 //
-// See https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource.
+// See
+// https://mimesniff.spec.whatwg.org/#determining-the-computed-mime-type-of-a-resource.
 func Never(typ string) bool {
 	typ, err := Parse(typ)
 	return err != nil || never(typ)
@@ -200,7 +201,8 @@ func Never(typ string) bool {
 func never(typ string) bool {
 	switch typ {
 	case "unknown/unknown", "application/unknown",
-		"application/x-unknown-content-type", "application/x-vnd.mozilla.guess-from-ext": // Firefox's own
+		"application/x-unknown-content-type",
+		"application/x-vnd.mozilla.guess-from-ext": // a type of Firefox
 		return true
 	}
 	return false
@@ -223,23 +225,28 @@ func active(typ string) bool {
 	case "text/html",
 		"application/xml", "text/xml", "application/xml-dtd", // RFC 7303
 		"application/xml-external-parsed-entity", "text/xml-external-parsed-entity",
-		"text/xsl", "text/rdf", // XML to Chrome and to Firefox
+		"text/xsl", "text/rdf", // XML in Chrome and in Firefox
 		"text/css",
-		"application/wasm",            // a module, as JavaScript is
-		"application/x-mimearchive",   // MHTML, beside multipart/related and message/rfc822
-		"application/x-webarchive",    // Safari's
-		"application/hta", "text/hta", // Internet Explorer and its mode in Edge, down to text/vbscript
+		"application/wasm",          // modules, like JavaScript
+		"application/x-mimearchive", // MHTML, beside multipart/related and message/rfc822
+		"application/x-webarchive",  // archives of Safari
+
+		// Internet Explorer and its mode in Edge run these, down to
+		// text/vbscript.
+		"application/hta", "text/hta",
 		"text/x-component", "text/scriptlet", "text/x-scriptlet", "text/vbscript", "text/vbs",
 		"application/x-shockwave-flash", "application/vnd.adobe.flash.movie", "application/futuresplash":
 		return true
 
-	// The WHATWG counts all of these as JavaScript: https://mimesniff.spec.whatwg.org/#javascript-mime-type.
+	// The WHATWG counts all of these as JavaScript:
+	// https://mimesniff.spec.whatwg.org/#javascript-mime-type.
 	case "application/ecmascript", "application/javascript", "application/x-ecmascript", "application/x-javascript",
 		"text/ecmascript", "text/javascript", "text/javascript1.0", "text/javascript1.1", "text/javascript1.2",
 		"text/javascript1.3", "text/javascript1.4", "text/javascript1.5", "text/jscript", "text/livescript",
 		"text/x-ecmascript", "text/x-javascript":
 		return true
 	}
-	return strings.HasSuffix(typ, "+xml") || // XHTML and SVG; any other dialect can contain an XHTML element
+	// Any dialect of XML can contain an XHTML element.
+	return strings.HasSuffix(typ, "+xml") ||
 		strings.HasPrefix(typ, "multipart/") || strings.HasPrefix(typ, "message/")
 }

@@ -56,7 +56,7 @@ func TestParse(t *testing.T) {
 		"image/png\r\nX: y":                   "such as image/png",
 		"image/png\x00":                       "such as image/png",
 		"image/ｐng":                           "such as image/png",
-		"image/\u212aml":                      "such as image/png", // lower-cases to k
+		"image/\u212aml":                      "such as image/png", // Its lower case is k.
 		"text/html(x":                         "such as image/png",
 		"image/png,text/html":                 "got the list",
 		"image/png, text/html":                "got the list",
@@ -366,7 +366,7 @@ func FuzzParse(f *testing.F) {
 		require.LessOrEqual(t, len(s), maxLength)
 		require.NotContains(t, []byte(s), byte(0))
 
-		// Once what is quoted is gone, a comma stands between codecs or nowhere.
+		// Outside quoted strings, commas are allowed between codecs only.
 		quoted, rest := false, strings.Builder{}
 		for i := 0; i < len(s); i++ {
 			switch c := s[i]; {

@@ -10,15 +10,17 @@ const maxExtension = 17
 
 // table has a row for each family of extensions:
 //
-//	extensions | names of one format, the preferred one first | what else is declared for these extensions
+//	extensions | names of one format | other types
+//
+// The first name of a format is the preferred name.
 //
 // Same compares types by the middle column: rows with the same preferred type
-// are one format. The last column holds types that browsers and systems declare
-// by the extension alone, because
+// are one format. The last column holds other types that browsers and systems
+// declare by the extension alone, because
 //   - another format has the same extension (".ts", ".key"),
 //   - a program has changed the type of the extension (a ".csv" is
 //     application/vnd.ms-excel on Windows with Excel), or
-//   - they have only text/plain for it.
+//   - they have only text/plain for the extension.
 //
 // A row with an active type has active types only, so that a file name cannot
 // make active content pass as text.
@@ -439,8 +441,7 @@ var byExtension, formats, firstExtension, shown = load(table)
 // contents holds the extensions of each container's row.
 var contents = loadContainers(containers)
 
-// shownHeadings are the headings of formats that are opened to be looked at or
-// listened to.
+// shownHeadings are the headings of formats that people open to view or play.
 const shownHeadings = "# Images # Video # Audio # Documents # Fonts # Models and drawings # Mail"
 
 func load(table string) (byExtension map[string][]string, formats, firstExtension map[string]string, shown map[string]bool) {

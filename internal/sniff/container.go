@@ -35,7 +35,9 @@ var programEntries = []struct{ name, typ string }{
 // programInZip returns the type of a program by the names of the first files in
 // an archive, or "" if the archive is not a program.
 func programInZip(head []byte) string {
-	document := false // The first file is "mimetype"; some tools add a manifest to documents.
+	// Documents have "mimetype" as their first file, and some tools add a
+	// manifest to documents.
+	document := false
 	for i, name := range zipNames(head) {
 		if i == 0 {
 			document = name == "mimetype"
@@ -46,7 +48,7 @@ func programInZip(head []byte) string {
 		case extension == "dex", extension == "apk":
 			return apkType
 		case extension == "nuspec", extension == "vsixmanifest":
-			return zipType // a package of NuGet or for Visual Studio, which have no type
+			return zipType // Packages of NuGet and for Visual Studio have no type.
 		}
 		for _, entry := range programEntries {
 			if name == entry.name || strings.HasSuffix(entry.name, "/") && strings.HasPrefix(name, entry.name) {
@@ -57,9 +59,9 @@ func programInZip(head []byte) string {
 	return ""
 }
 
-// zipNames returns the names of the files whose headers are in head. It follows
-// their sizes where the headers have them, so that archives within the archive
-// are left out.
+// zipNames returns the names of the files whose headers are in head. If the
+// headers have sizes, it skips the contents, so that archives within the
+// archive are left out.
 //
 // See https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section
 // 4.3.7.
@@ -127,13 +129,13 @@ const (
 	stillBrands = " mif1 mif2 msf1 miaf heic heix heim heis hevc hevx hevm hevs avif avis avic " +
 		"avci avcs jpeg jpgs j2ki j2is crx  unif vvic vvis evbi evbs "
 
-	// Brands that begin with "iso" and "mp4" name the container only.
+	// Brands that start with "iso" and "mp4" name the container only.
 	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 hvc1 " +
 		"hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
 )
 
 // kindOfMedia returns the kind of an ISO base media file by its brands. It
-// returns moving if head does not begin with brands.
+// returns moving if head does not start with brands.
 func kindOfMedia(head []byte) kind {
 	if !hasAt(head, 4, "ftyp") || len(head) < 16 {
 		return moving // Older QuickTime files and some fragments have no brands.
@@ -173,7 +175,8 @@ func box(head []byte) string {
 	if len(head) < 8 || isText(head) {
 		return ""
 	}
-	// A size of 1 means that a 64-bit size follows, and 0 means the rest of the file.
+	// A size of 1 means that a 64-bit size follows, and 0 means the rest of the
+	// file.
 	if size := binary.BigEndian.Uint32(head); size > 1 && size < 8 {
 		return ""
 	}

@@ -7,15 +7,19 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// A form describes how files of a media type begin.
+// A form describes how files of a media type start.
 type form struct {
-	anything bool     // everything but markup
-	signed   bool     // a signature is promised, so unknown bytes do not agree
-	listed   bool     // in the table, so only its bases agree
-	bases    []string // the containers or formats that agree: bases of function base, or exact names
+	anything bool // everything but markup agrees
+	signed   bool // a signature is promised, so unknown bytes do not agree
+	listed   bool // the type is in the table, so only its bases agree
+
+	// Bases are the containers or formats that agree: results of function base,
+	// or exact names.
+	bases []string
 }
 
-// table has a row for each base, or for several bases if files can have any of them:
+// table has a row for each base, or for several bases if files can have any of
+// them:
 //
 //	bases | extensions whose files always show one of them | extensions whose files may show none
 //
@@ -64,7 +68,7 @@ application/vnd.rn-realmedia-vbr | | rm rmvb audio/x-pn-realaudio
 application/vnd.rn-realmedia-vbr text/plain | | ra
 application/vnd.apple.mpegurl text/plain    | | m3u m3u8 pls
 
-# Audio; ID3 may stand before any of it
+# Audio; an ID3 tag can precede any of these formats
 audio/mpeg audio/aac            | | mp3 aac
 audio/mpeg text/plain           | | dts mpc
 audio/ape audio/mpeg            | | ape
@@ -77,7 +81,7 @@ audio/midi                      | | mid
 
 audio/basic                     | | au
 
-# Documents; what is encrypted by Office is OLE
+# Documents; files that Office has encrypted are OLE
 application/pdf                 | pdf
 application/pdf application/postscript      | | ai
 application/postscript text/plain           | | ps
@@ -98,7 +102,7 @@ application/vnd.ms-htmlhelp     | | chm
 application/x-mobipocket-ebook  | | mobi azw application/vnd.palm
 application/vnd.wordperfect     | | wpd
 
-# Text and markup by names that do not say so; those that do are under text already
+# Text and markup whose types do not start with text/
 text/plain | | csv tsv json jsonl json5 jsonld geojson topojson ipynb webmanifest map yaml toml
 text/plain | | ics vcf srt tex bib po rtf
 text/plain | | sh bat ps1 py rb pl lua dart coffee ts sql graphql gltf application/typescript application/x-typescript
@@ -162,10 +166,10 @@ var forms = load(table)
 var (
 	opaque = form{anything: true}
 	prose  = form{bases: []string{textType, htmlType, xmlType}}
-	xml    = form{bases: []string{textType}} // function takesMarkup compares the markup
+	xml    = form{bases: []string{textType}} // Function takesMarkup compares the markup.
 
-	// Media come in these containers. The last two have short signatures, with
-	// which a .tga can begin.
+	// Media come in these containers. A .tga can start with the short
+	// signatures of the last two.
 	media = form{bases: []string{"image/tiff", "image/jp2", "video/mp4", "video/quicktime", "video/webm",
 		"video/matroska", "video/x-ms-asf", "application/ogg", "audio/mpeg", "image/x-icon",
 		"application/vnd.lotus-1-2-3"}}

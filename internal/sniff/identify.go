@@ -9,15 +9,18 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// A finding describes the format that the beginning of a file has.
+// A finding describes the format of the first bytes of a file.
 type finding struct {
-	name, base string // the type, and the most general type that it is a kind of; "" if unknown
-	kind       kind
-	tagged     bool // begins with an ID3 tag
-	mime       *mimetype.MIME
+	// Name is the type, and base the most general type that includes it. Both
+	// are empty if the format is unknown.
+	name, base string
+
+	kind   kind
+	tagged bool // the file starts with an ID3 tag
+	mime   *mimetype.MIME
 }
 
-// is reports whether the file is of a type by one of its names.
+// is reports whether the file has a type, given by one of its names.
 func (f finding) is(typ string) bool { return f.mime.Is(typ) }
 
 // identify returns the result of mimetype, and corrects known errors.
@@ -59,10 +62,11 @@ func identify(head []byte) finding {
 // mimetype does not detect.
 func detect(head []byte) *mimetype.MIME {
 	if hasAt(head, 257, "ustar") {
-		return mimetype.Lookup("application/x-tar") // The name and content of the first file might match another format.
+		// The name and content of the first file might match another format.
+		return mimetype.Lookup("application/x-tar")
 	}
 	if hasAt(head, 0, "SIMPLE  =") {
-		return mimetype.Lookup("application/fits") // mimetype detects text.
+		return mimetype.Lookup("application/fits") // Package mimetype detects text.
 	}
 	found := mimetype.Detect(head)
 	switch base := base(found); {
@@ -73,12 +77,12 @@ func detect(head []byte) *mimetype.MIME {
 	case found.Is(pdfType):
 		return checkPDF(head, found)
 	case base == "application/x-bzip2" && !isBzip2(head), isText(head) && !slices.Contains(textual, base):
-		return mimetype.Lookup(textType) // Prose can begin like a binary format.
+		return mimetype.Lookup(textType) // Prose can start like a binary format.
 	}
 	return found
 }
 
-// textual lists the formats whose files can begin with text only.
+// textual lists the formats whose files can start with text only.
 var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript",
 	"application/x-archive", "application/fits", "application/vnd.apple.mpegurl",
 	"application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",
@@ -90,7 +94,7 @@ func isBzip2(head []byte) bool {
 
 const pdfMagic = "%PDF-"
 
-// checkPDF returns the type of a file that mimetype takes for a PDF. The
+// checkPDF returns the type of a file that mimetype detects as a PDF. The
 // signature can be anywhere in the first kilobyte. It can also be in an archive
 // whose first file is a PDF, or after a script.
 func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
@@ -111,9 +115,9 @@ func checkPDF(head []byte, found *mimetype.MIME) *mimetype.MIME {
 	return other
 }
 
-// mayBeScript reports whether b can be the beginning of a script. Binary data
-// that follows might be in a comment of the script. White space and the byte
-// order mark of UTF-8 alone are not a script.
+// mayBeScript reports whether b can be the start of a script. Binary data that
+// follows might be in a comment of the script. White space and the byte order
+// mark of UTF-8 alone are not a script.
 func mayBeScript(b []byte) bool {
 	b = bytes.TrimLeft(bytes.TrimPrefix(b, []byte(marks[0])), space)
 	if len(b) == 0 {
@@ -131,8 +135,8 @@ func mayBeScript(b []byte) bool {
 	return ' ' < c && c <= '~' || c == 0xa0 || c == 0xaa || c == 0xb5 || c == 0xba || c >= 0xc0
 }
 
-// signatures lists signatures that mimetype does not detect, or only in some
-// files. Each can have two parts.
+// signatures lists signatures that mimetype does not detect, or detects only in
+// some files. Each signature can have two parts.
 var signatures = []struct {
 	magic  string
 	offset int
@@ -142,7 +146,7 @@ var signatures = []struct {
 	{"II+\x00", 4, "\x08\x00", "image/tiff"}, {"MM\x00+", 4, "\x00\x08", "image/tiff"}, // BigTIFF
 	{"\x00\x00\x00\x0cjP  ", 20, "mjp2", "image/jp2"}, {"\xff\x4f\xff\x51", 4, "", "image/jp2"},
 	{"fLaC", 4, "", "audio/flac"},
-	{"RF64", 8, "WAVE", "audio/wav"}, {"BW64", 8, "WAVE", "audio/wav"}, // over 4 GiB
+	{"RF64", 8, "WAVE", "audio/wav"}, {"BW64", 8, "WAVE", "audio/wav"}, // files over 4 GiB
 	{"RIFX", 8, "WAVE", "audio/wav"}, {"FORM", 8, "AIFC", "audio/aiff"},
 	{"RIFF", 8, "RMID", "audio/midi"}, {"RIFF", 8, "AVI ", "video/x-msvideo"},
 	{"MAC ", 4, "", "audio/ape"}, {"MP+", 3, "", "audio/musepack"},
@@ -150,7 +154,7 @@ var signatures = []struct {
 	{"ITSF", 4, "", "application/vnd.ms-htmlhelp"},
 	{"PK00PK\x03\x04", 8, "", zipType}, // an archive that can be split
 	{"\x00\x01\x00\x00\x00", 5, "", "font/ttf"}, {"true\x00", 5, "", "font/ttf"}, {"OTTO", 4, "", "font/otf"},
-	{"#!", 2, "", "text/x-shellscript"}, // before an archive
+	{"#!", 2, "", "text/x-shellscript"}, // a script before an archive
 }
 
 // missed returns the type of a file that mimetype does not detect, or "".
@@ -166,9 +170,9 @@ func missed(head []byte) string {
 	return box(head)
 }
 
-// isBitmap reports whether head begins with the headers of a BMP file. The
-// second has any of a dozen sizes, and is followed by the size of the picture
-// and one plane.
+// isBitmap reports whether head starts with the headers of a BMP file. The
+// second header has any of a dozen sizes. The size of the picture and one plane
+// follow.
 func isBitmap(head []byte) bool {
 	if !hasAt(head, 0, "BM") || len(head) < 30 {
 		return false
@@ -195,7 +199,7 @@ func name(m *mimetype.MIME) string {
 	return name
 }
 
-// base returns the most general type that m is a kind of: application/zip for a
+// base returns the most general type that includes m: application/zip for a
 // .docx, text/plain for JSON.
 func base(m *mimetype.MIME) string {
 	for p := m.Parent(); p != nil && p.Parent() != nil; p = m.Parent() {

@@ -8,10 +8,10 @@ import (
 const space = "\t\n\v\f\r "
 
 // marks lists the byte order marks of UTF-8 and UTF-16. The marks of UTF-32 are
-// those of UTF-16 with zeros.
+// the marks of UTF-16 with zeros.
 var marks = []string{"\xef\xbb\xbf", "\xfe\xff", "\xff\xfe"}
 
-// markup returns the type of the HTML, SVG or other XML that a file begins
+// markup returns the type of the HTML, SVG or other XML that a file starts
 // with, or "". Browsers detect some tags in UTF-8 only. Function markup detects
 // every element of HTML in every Unicode encoding, with or without byte order
 // mark, after white space, comments, declarations and processing instructions.
@@ -37,7 +37,8 @@ func markup(head []byte) (typ string, complete bool) {
 			if typ == "" {
 				typ = htmlType
 			}
-			_, b, _ = bytes.Cut(b[len("<!"):], []byte("-->")) // In HTML, "<!-->" is a complete comment.
+			// In HTML, "<!-->" is a complete comment.
+			_, b, _ = bytes.Cut(b[len("<!"):], []byte("-->"))
 		case hasPrefix(b, "<!doctype"):
 			if root, _ := tag(bytes.TrimLeft(b[len("<!doctype"):], space)); root == "html" || root == "svg" {
 				return element(root, typ, false), true
@@ -57,7 +58,8 @@ func markup(head []byte) (typ string, complete bool) {
 	return typ, len(b) > 0
 }
 
-// element returns the type of markup with this root. Typ is the type of its prolog.
+// element returns the type of markup with this root. Typ is the type of its
+// prolog.
 func element(name, typ string, namespace bool) string {
 	switch local := name[strings.LastIndexByte(name, ':')+1:]; {
 	case local == "svg":
@@ -74,8 +76,8 @@ func element(name, typ string, namespace bool) string {
 	return typ
 }
 
-// tag returns the name that a tag begins with, in lower case, and what follows
-// it in the tag.
+// tag returns the name that a tag starts with, in lower case, and the rest of
+// the tag.
 func tag(b []byte) (name string, attributes []byte) {
 	b, _, _ = bytes.Cut(b, []byte(">"))
 	if i := bytes.IndexAny(b, space+"/"); i >= 0 {

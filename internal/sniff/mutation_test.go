@@ -14,13 +14,13 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-// samples returns what a file of each base in the table looks like, and of each
+// samples returns the view of a file of each base in the table, and of each
 // kind within the base.
 func samples(t *testing.T) map[string]view {
 	t.Helper()
-	found, bases := map[string]view{"unknown": look(corpus.Noise)}, map[string]bool{"general": true, "text/x-shellscript": true, "application/x-object": true}
+	found, bases := map[string]view{"unknown": newView(corpus.Noise)}, map[string]bool{"general": true, "text/x-shellscript": true, "application/x-object": true}
 	add := func(data []byte) {
-		v := look(data)
+		v := newView(data)
 		name := v.markup + v.found.name
 		switch {
 		case name == "":
@@ -55,7 +55,7 @@ func samples(t *testing.T) map[string]view {
 	return found
 }
 
-// agreement returns the files that agree with a type.
+// agreement returns the names of the files that agree with a type.
 func agreement(files map[string]view, typ string) (line string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if _, agrees := files[name].agrees(typ); agrees {
@@ -65,10 +65,11 @@ func agreement(files map[string]view, typ string) (line string) {
 	return line
 }
 
-// TestAgreements compares the files that agree with each type with a list;
-// UPDATE=1 writes it anew, to be read as a diff. Then it changes each row of
-// the table: it drops each base, and takes or gives each promise of a
-// signature. Each change must differ from the list.
+// TestAgreements checks that the files that agree with each type are those of a
+// list. UPDATE=1 writes the list again, to be read as a diff.
+//
+// It also checks that every change of the table is detected. A change drops a
+// base, or adds or drops the promise of a signature.
 func TestAgreements(t *testing.T) {
 	const golden = "testdata/agreements.txt"
 	files, types := samples(t), slices.Sorted(maps.Keys(forms))
@@ -110,7 +111,7 @@ func TestAgreements(t *testing.T) {
 
 type mutant struct{ table, change string }
 
-// mutate returns the table with one change each.
+// mutate returns tables with one change each.
 func mutate(table string) (mutants []mutant) {
 	lines := slices.Collect(strings.Lines(table))
 	for i, line := range lines {

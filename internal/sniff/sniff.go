@@ -4,10 +4,11 @@
 // It detects mistakes and simple deception. It does not prove that a file
 //
 //   - is whole or well-formed beyond its first bytes,
-//   - is of one type only: a polyglot (a GIF that is a script as well, a JPEG
-//     with HTML in its comment) begins as the type that it claims,
+//   - is of one type only: a polyglot (a GIF that is also a script, a JPEG with
+//     HTML in its comment) starts like a file of its granted type,
 //   - has no macros, scripts or exploits, or
-//   - is an archive that holds what its type says, or that unpacks to a sane size.
+//   - is an archive with contents of the granted type, or unpacks to a sane
+//     size.
 //
 // Formats without a signature are accepted unless the bytes show another
 // format. Services that serve uploads must still send X-Content-Type-Options:
@@ -26,9 +27,9 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// Head is how many bytes of a file Check reads. It must not change: a published
-// object carries a digest of as many bytes, and an object with another digest
-// is deleted.
+// Head is how many bytes of a file Check reads. Head must not change: a
+// published object carries a digest of so many bytes, and an object with
+// another digest is deleted.
 const Head = 4 << 10
 
 const (
@@ -43,8 +44,8 @@ const (
 	mp3Type   = "audio/mpeg"
 )
 
-// ErrContradictsContent is wrapped by the errors of Check if the bytes are of
-// another type.
+// ErrContradictsContent is wrapped by the errors of Check if the bytes have
+// another type than the granted one.
 var ErrContradictsContent = errors.New("the type contradicts the content")
 
 // A mismatch is an error whose text follows "a file that".
@@ -63,20 +64,21 @@ func (m *mismatch) Error() string {
 	return fmt.Sprintf("looks like %s: rename it to end in .%s, or convert it", m.detected, extension)
 }
 
-// isMedia reports whether a type is that of pictures, video or audio.
+// isMedia reports whether a type is a type of pictures, video or audio.
 func isMedia(typ string) bool {
 	return strings.HasPrefix(typ, "image/") || strings.HasPrefix(typ, "video/") || strings.HasPrefix(typ, "audio/")
 }
 
 // Check returns the type that a file looks like by its first Head bytes, or ""
-// if they show none. It returns an error that wraps ErrContradictsContent if
-// that contradicts the type that was granted.
+// if the bytes show no type. It returns an error that wraps
+// ErrContradictsContent if that type contradicts the granted type.
 //
 // These agree with the granted type:
 //
 //   - the same format by another name,
 //   - another format in the same container, unless the container names another
-//     kind: a video is no picture, and a program or installer is no document,
+//     kind: a video is not a picture, and a program or installer is not a
+//     document,
 //   - any text for a type of text, and
 //   - bytes without a signature for a type whose files need not have one.
 //
@@ -86,7 +88,7 @@ func Check(head []byte, granted string) (detected string, err error) {
 	if granted, err = mediatype.Parse(granted); err != nil {
 		return "", err
 	}
-	detected, agrees := look(head[:min(len(head), Head)]).agrees(granted)
+	detected, agrees := newView(head[:min(len(head), Head)]).agrees(granted)
 	if !agrees {
 		return detected, &mismatch{granted, detected}
 	}
@@ -95,15 +97,15 @@ func Check(head []byte, granted string) (detected string, err error) {
 
 // A view describes the first bytes of a file.
 type view struct {
-	markup   string // its type, or ""
+	markup   string // the type of the markup, or ""
 	complete bool   // whether the root of the markup was reached
 	found    finding
-	prose    bool // text that is no PDF
+	prose    bool // text that is not a PDF
 }
 
-// look searches for markup first, as browsers do, because markup can contain
+// newView searches for markup first, as browsers do, because markup can contain
 // the signature of another format.
-func look(head []byte) (v view) {
+func newView(head []byte) (v view) {
 	if v.markup, v.complete = markup(head); v.markup == "" {
 		v.found = identify(head)
 		v.prose = isText(head) && !hasAt(head, 0, pdfMagic)
@@ -111,8 +113,8 @@ func look(head []byte) (v view) {
 	return v
 }
 
-// agrees returns the type that the bytes look like, and whether a file of the
-// granted type may look like that.
+// agrees returns the type that the bytes look like, and reports whether a file
+// of the granted type may look like that type.
 func (v view) agrees(granted string) (detected string, agrees bool) {
 	f := formOf(granted)
 	switch {
@@ -123,28 +125,29 @@ func (v view) agrees(granted string) (detected string, agrees bool) {
 	case v.found.name == "":
 		return "", !f.signed
 	case v.prose && slices.Contains(f.bases, textType):
-		// Prose can begin like a binary format: "MZ", "BZh", "GIF89a". A PDF
+		// Prose can start like a binary format: "MZ", "BZh", "GIF89a". A PDF
 		// can be all text, but it is not prose.
 		return textType, true
 	}
 	return v.found.name, f.takes(granted, v.found)
 }
 
-// takes reports whether a file of the granted type may be what was found.
+// takes reports whether a file of the granted type may have the format that was
+// found.
 func (f form) takes(granted string, found finding) bool {
 	switch {
 	case contradictsKind(granted, found.kind):
 		return false
 	case f.signed && found.base == mp3Type && !found.tagged:
-		return false // Frames are found by chance; such formats have a tag before them.
+		return false // Frames are found by chance, but these formats have a tag before the frames.
 	case slices.Contains(f.bases, found.base), slices.Contains(f.bases, found.name):
 		return true
 	}
 	return !f.listed && found.is(granted)
 }
 
-// contradictsKind reports whether a type is of a different kind than k, the
-// kind that a container names.
+// contradictsKind reports whether a type has another kind than k, the kind that
+// a container names.
 func contradictsKind(granted string, k kind) bool {
 	switch k {
 	case still:
@@ -158,7 +161,7 @@ func contradictsKind(granted string, k kind) bool {
 }
 
 // takesMarkup reports whether a file of the granted type may be the markup that
-// was found. If its root was not reached, complete is false.
+// was found. Complete is false if the root of the markup was not reached.
 func (f form) takesMarkup(granted, found string, complete bool) bool {
 	switch {
 	case granted == svgType:

@@ -59,7 +59,7 @@ func TestMarkup(t *testing.T) {
 		})
 	}
 
-	// What only resembles markup is judged as the text or data that it is.
+	// Bytes that only resemble markup are checked as text or data.
 	for _, s := range []string{
 		"<3 you", "< html>", "<john@example.com> hello", "<john> hello", "<", "<!", "<?", "</", "<<<<<<< HEAD\n",
 		"<stata_dta><header>", "<?php echo 1;", "x <html>", "\x01<html>", "&lt;html>", "+ADw-script+AD4-", "",
@@ -69,8 +69,8 @@ func TestMarkup(t *testing.T) {
 	}
 }
 
-// TestAdvice checks that the message on a misnamed picture says what it is, and
-// what to do.
+// TestAdvice checks that the message for a misnamed picture states the format
+// and how to correct the name.
 func TestAdvice(t *testing.T) {
 	for _, c := range []struct{ granted, sample, want string }{
 		{"image/jpeg", "heic", "looks like image/heic: rename it to end in .heic, or convert it"},
@@ -93,7 +93,7 @@ func TestAdvice(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	// Nothing behind the first bytes is looked at.
+	// Check reads only the first bytes.
 	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...), "application/octet-stream")
 	require.NoError(t, err)
 	require.Equal(t, "text/plain", detected)
@@ -142,7 +142,7 @@ func TestTable(t *testing.T) {
 	}
 	bases(textual)
 
-	// A type of text is never held to a signature, but for text/pdf.
+	// No type of text except text/pdf promises a signature.
 	for typ, form := range forms {
 		if strings.HasPrefix(typ, "text/") && typ != "text/pdf" {
 			require.False(t, form.signed, typ)
@@ -150,7 +150,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// whatwg matches the files that browsers take for HTML or XML if they know no
+// whatwg matches the files that browsers detect as HTML or XML if they have no
 // type, and SVG.
 //
 // See
