@@ -25,7 +25,7 @@ import (
 type Endpoint struct {
 	Scheme, Host string // without the default port of the scheme
 	Base         string // the escaped path before a key, ending in "/"
-	Region       string // in signatures
+	Region       string // the region in signatures
 
 	// NoForms is the reason why POST forms are not possible, or empty.
 	NoForms string
@@ -38,18 +38,19 @@ func (e *Endpoint) Bucket() string {
 
 // Resolve returns the endpoint that the SDK uses for a bucket. It presigns an
 // upload with invalid credentials and without a network, so that all of the
-// client's options take effect. If public is not empty, it is a URL that
+// client's options take effect. If public is not empty, it must be a URL, which
 // replaces the client's endpoint.
 //
-// It rejects endpoints that the SDK accepts but with which no presigned upload
-// works.
+// Resolve also rejects endpoints that the SDK accepts but with which presigned
+// uploads fail.
 //
 // # Domains that are bound to a bucket
 //
-// The SDK adds the bucket to the host or the path of an endpoint. For a domain
-// that leads to one bucket (a CNAME of the bucket, a domain that a provider has
-// bound to it), set Options.EndpointResolverV2 of the client to a resolver that
-// returns the domain as it is. Public has no effect on such a client.
+// The SDK adds the bucket to the host or the path of an endpoint. Some domains
+// lead to one bucket: a CNAME of the bucket, or a domain that a provider has
+// bound to it. For such a domain, set Options.EndpointResolverV2 of the client
+// to a resolver that returns the domain unchanged. Public has no effect on such
+// a client.
 func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if err := checkBucket(client, bucket); err != nil {
 		return Endpoint{}, err
@@ -74,7 +75,9 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		o.Presigner = &signed
 		o.ClientOptions = append(o.ClientOptions, func(o *s3.Options) {
 			o.Credentials = credentials.NewStaticCredentialsProvider("none", "none", "")
-			o.ExpressCredentials = nil // Otherwise the SDK would bind the client's own provider to this copy.
+			// Otherwise the SDK would bind the client's own provider to this
+			// copy.
+			o.ExpressCredentials = nil
 			o.HTTPClient = offline{}
 			o.RetryMaxAttempts = 1
 			if public != "" {
@@ -85,8 +88,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if _, err := presigner.PresignPutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
 		return Endpoint{}, fmt.Errorf("the bucket %s has no endpoint with the client's options: %w", bucket, err)
 	}
-	// Requests to multi-Region access points and Outposts have signatures for
-	// other services or for all regions.
+	// Requests to multi-Region access points and Outposts are signed for other
+	// services or for all regions.
 	if signed.url == nil || signed.service != "s3" || signed.region == "" || strings.Contains(signed.region, "*") {
 		return Endpoint{}, fmt.Errorf("the bucket %s needs signatures of another kind; multi-Region access points, Outposts and Object Lambda are not supported", bucket)
 	}
@@ -195,7 +198,7 @@ func (r *request) PresignHTTP(_ context.Context, _ aws.Credentials, req *http.Re
 	return req.URL.String(), nil, nil
 }
 
-// offline rejects every request, so that the construction of a Signer makes none.
+// offline rejects every request, so that NewSigner does not make requests.
 type offline struct{}
 
 // Do implements s3.HTTPClient.

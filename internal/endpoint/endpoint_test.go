@@ -83,7 +83,8 @@ func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (sm
 	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
 }
 
-// TestResolveBoundDomain checks the way for a domain that is bound to a bucket.
+// TestResolveBoundDomain checks that a resolver can return a domain that is
+// bound to a bucket.
 func TestResolveBoundDomain(t *testing.T) {
 	for _, bucket := range []string{"media", "files.example.com"} {
 		for _, domain := range []string{"files.example.com", "media.example.com"} {
@@ -98,9 +99,8 @@ func TestResolveBoundDomain(t *testing.T) {
 	}
 }
 
-// FuzzResolve checks that an accepted endpoint makes the URL of a bucket that
-// clients read as it was meant, with room for a key, and that no error contains
-// a possible password.
+// FuzzResolve checks that the URL of an accepted endpoint can be parsed again
+// and ends before the key, and that no error contains a possible password.
 func FuzzResolve(f *testing.F) {
 	f.Add("bucket", "eu-central-1", "", "", false)
 	f.Add("my.bucket", "us-east-1", "https://s3.example.com:8443/a%2Fb/", "", true)
@@ -109,7 +109,7 @@ func FuzzResolve(f *testing.F) {
 	f.Add("arn:aws:s3:us-west-2:123456789012:accesspoint/photos", "us-west-2", "", "", false)
 	f.Add("bucket--euc1-az1--x-s3", "eu-central-1", "", "HTTPS://EXAMPLE.com:443", false)
 	f.Add("b", "r", "", "https://a b.example", true)
-	f.Add("0", "0", "http://\xef\xbf\xbd", "", true) // which clients send as another host
+	f.Add("0", "0", "http://\xef\xbf\xbd", "", true) // Clients send another host.
 	f.Add("0", "0", "", "https://bücher.example", false)
 	f.Fuzz(func(t *testing.T, bucket, region, base, public string, pathStyle bool) {
 		client := s3.New(s3.Options{
@@ -158,7 +158,7 @@ func TestResolveKeepsClient(t *testing.T) {
 		Region: "us-east-1", HTTPClient: wire, Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "secret", ""),
 	})
-	var callers sync.WaitGroup // which must not meet in the client
+	var callers sync.WaitGroup // The race detector finds changes of the client.
 	for range 8 {
 		callers.Go(func() {
 			_, err := endpoint.Resolve(client, "bucket", "")
@@ -174,5 +174,5 @@ func TestResolveKeepsClient(t *testing.T) {
 		Bucket: aws.String("bucket--use1-az4--x-s3"), Key: aws.String("k"),
 	})
 	require.ErrorContains(t, err, "counted")
-	require.EqualValues(t, 1, wire.requests.Load(), "its session is asked for by another client")
+	require.EqualValues(t, 1, wire.requests.Load(), "another client requests its session")
 }

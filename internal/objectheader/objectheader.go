@@ -1,5 +1,6 @@
-// Package objectheader describes the headers of objects: which ones a service may
-// set on the objects of its clients, and which ones stores return.
+// Package objectheader describes the headers of objects: the headers that a
+// service may set on the objects of its clients, and the headers that stores
+// return.
 package objectheader
 
 import (
@@ -15,30 +16,36 @@ import (
 	"unicode/utf8"
 )
 
-// header is what S3 documents of one header of an object.
+// A header describes one header of an object as S3 documents it.
 type header struct {
-	settable  bool   // a service may set it on the uploads of its clients
-	formField string // that does the same in a form; empty if S3 documents none
+	// settable is set if a service may set the header on the uploads of its
+	// clients.
+	settable bool
 
-	// returned is set if S3 returns the header with the object, and it changes
-	// what readers make of the object.
+	// formField is the form field with the same effect, or empty if S3
+	// documents none.
+	formField string
+
+	// returned is set if S3 returns the header with the object, and the header
+	// changes how readers interpret the object.
 	returned bool
 
-	// content is set if it describes the bytes and every store returns it.
+	// content is set if the header describes the bytes and every store returns
+	// it.
 	content bool
 
-	// onUpload is set if the header concerns the request or the bytes, so that the
-	// upload needs it. The others are set on a published copy only.
+	// onUpload is set if the header concerns the request or the bytes, so that
+	// the upload needs it. Other headers are set on a published copy only.
 	onUpload bool
 
-	// everyRequest is set if S3 requires it on every request about the object,
-	// not only on the one that stores it.
+	// everyRequest is set if S3 requires the header on every request about the
+	// object, not only on the request that stores the object.
 	everyRequest bool
 }
 
-// headers holds the headers that S3 documents for PutObject and that are safe in
-// the hands of a client. Headers that let a client read, copy or sign something
-// else are not among them, nor are keys for encryption, which are secret.
+// headers holds the headers that S3 documents for PutObject and that are safe
+// in the hands of a client. It does not hold headers that let a client read,
+// copy or sign something else, or keys for encryption, which are secret.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html and
 // https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
@@ -90,7 +97,7 @@ var (
 )
 
 // Returned reports whether S3 returns a header with the object, and the header
-// changes what readers make of the object. The name is in lower case.
+// changes how readers interpret the object. The name must be in lower case.
 func Returned(name string) bool { return headers[name].returned }
 
 // AllReturned returns the names for which Returned is true. The slice must not
@@ -101,12 +108,12 @@ func AllReturned() []string { return returned }
 // and that every store returns, in lower case. The slice must not be changed.
 func Content() []string { return content }
 
-// OnCopyOnly reports whether a header of the policy is set on a published copy
-// and not on the upload, which nobody has verified yet.
+// OnCopyOnly reports whether a header of the policy is set on a published copy,
+// but not on the upload, which has not been verified yet.
 func OnCopyOnly(name, value string) bool {
 	name = strings.ToLower(name)
 	if name == "x-amz-acl" && value == "bucket-owner-full-control" {
-		return false // It gives access to the owner of the bucket alone.
+		return false // This value gives access to the owner of the bucket only.
 	}
 	return !headers[name].onUpload
 }
@@ -119,7 +126,8 @@ func Check(name, value string) error {
 	case lower == "x-amz-storage-class" && slices.Contains([]string{"GLACIER", "DEEP_ARCHIVE"}, value):
 		return fmt.Errorf("objects of the storage class %s cannot be read at once, so that they cannot be verified", value)
 	case lower == "expires":
-		// Some stores correct a wrong weekday. Other values mean that the object has expired.
+		// Some stores correct a wrong weekday. A value that is not a date means
+		// that the object has expired.
 		if t, err := http.ParseTime(value); err == nil && t.UTC().Format(http.TimeFormat) != value {
 			return fmt.Errorf("its value must be the date %q, got %q", t.UTC().Format(http.TimeFormat), value)
 		}
@@ -142,13 +150,13 @@ func ForbidsCaching(name, value string) bool {
 		return true
 	case "expires":
 		t, err := http.ParseTime(value)
-		return err != nil || t.Before(time.Now()) // RFC 9111 takes an invalid date for one in the past.
+		return err != nil || t.Before(time.Now()) // An invalid date is in the past (RFC 9111).
 	}
 	return false
 }
 
-// Equal reports whether two values of a header are the same. Some stores rewrite
-// a date.
+// Equal reports whether two values of a header are the same. Some stores
+// rewrite a date.
 func Equal(name, a, b string) bool {
 	if a == b || name != "expires" {
 		return a == b
@@ -159,7 +167,7 @@ func Equal(name, a, b string) bool {
 }
 
 // EveryRequest returns the headers of an object that S3 requires on every
-// request about it.
+// request about the object.
 func EveryRequest(object map[string]string) map[string]string {
 	every := make(map[string]string)
 	for name, value := range object {
@@ -186,8 +194,8 @@ func FormField(name, value string) (field, formValue string, err error) {
 
 func isNotGraphic(r rune) bool { return !unicode.IsGraphic(r) }
 
-// tagSet converts tags from the form of the header ("a=b&c=d") to the XML of the
-// form field.
+// tagSet converts tags from the form of the header ("a=b&c=d") to the XML of
+// the form field.
 func tagSet(header string) (string, error) {
 	tags, err := url.ParseQuery(header)
 	if err != nil {
@@ -203,7 +211,7 @@ func tagSet(header string) (string, error) {
 			return "", fmt.Errorf("its tags must be printable, got %q; XML cannot hold other characters", key)
 		}
 		b.WriteString("<Tag><Key>")
-		xml.EscapeText(&b, []byte(key)) // a strings.Builder never fails
+		xml.EscapeText(&b, []byte(key)) // A strings.Builder never fails.
 		b.WriteString("</Key><Value>")
 		xml.EscapeText(&b, []byte(tags[key][0]))
 		b.WriteString("</Value></Tag>")

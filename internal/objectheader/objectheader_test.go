@@ -97,8 +97,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// TestForbidsCaching checks which headers of a client are harmless without
-// FinalPrefix.
+// TestForbidsCaching checks which headers a client may add without FinalPrefix.
 func TestForbidsCaching(t *testing.T) {
 	for _, c := range []struct {
 		name, value string

@@ -13,10 +13,10 @@ import (
 // Last returns the last segment of a key.
 func Last(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
 
-// CheckKey reports why key, or the beginning of a key, must not be signed.
-// Clients normalize dot segments, and some stores also doubled slashes, after
-// which the request does not match its signature. The error follows the name of
-// the field.
+// CheckKey returns an error if key, or the beginning of a key, must not be
+// signed. Clients normalize dot segments, and some stores also normalize
+// doubled slashes. The request then does not match its signature. The error
+// follows the name of the field.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html.
 func CheckKey(key string) error {

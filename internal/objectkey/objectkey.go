@@ -12,9 +12,17 @@ import (
 )
 
 const (
-	maxUnits = 255  // UTF-16 units, as NTFS allows; other file systems allow fewer
-	maxBytes = 1530 // six bytes a unit: a Japanese syllable that is decomposed
-	maxSafe  = 200  // bytes, which leaves room in a path segment for what a store appends
+	// maxUnits is the largest number of UTF-16 units, as NTFS allows. Other
+	// file systems allow fewer.
+	maxUnits = 255
+
+	// maxBytes allows six bytes for each unit, for decomposed Japanese
+	// syllables.
+	maxBytes = 1530
+
+	// maxSafe is the largest size of a safe name in bytes. It leaves room in a
+	// path segment for a suffix that a store appends.
+	maxSafe = 200
 )
 
 // The errors that Check returns wrap one of these.
@@ -24,7 +32,8 @@ var (
 	ErrTooLarge = errors.New("the file name is too long")
 )
 
-// fault is an error with the text of a Violation and one of the errors above.
+// A fault is an error with the text of a Violation. It wraps one of the errors
+// above.
 type fault struct {
 	detail string
 	kind   error
@@ -47,7 +56,7 @@ const marks = "\u200e\u200f\u061c"
 // and 1,530 bytes. It rejects paths, control characters, and characters that
 // change the direction of writing ("exe.gpj" shown as "jpg.exe").
 //
-// The error begins with "must" and wraps ErrRequired, ErrInvalid or
+// The error starts with "must" and wraps ErrRequired, ErrInvalid or
 // ErrTooLarge.
 func Check(name string) error {
 	switch {
@@ -83,25 +92,27 @@ func Check(name string) error {
 	return nil
 }
 
-// turns reports whether a character is an embedding, override or isolate, or
-// ends one.
+// turns reports whether a character starts or ends an embedding, override or
+// isolate.
 func turns(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) && !strings.ContainsRune(marks, r)
 }
 
-// composes reports whether a character joins the one before it in the composed
-// forms of Unicode, so that a name has the same length in every form. It is
-// true of some characters that do not, which are bounded by maxBytes.
+// composes reports whether a character joins the character before it in the
+// composed forms of Unicode, so that a name has the same length in every form.
+// It returns true for some characters that do not join. They are bounded by
+// maxBytes.
 func composes(r rune) bool {
-	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 || // vowels and finals of Hangul
+	// The ranges hold the vowels and finals of Hangul.
+	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 ||
 		r > unicode.MaxASCII && unicode.Is(unicode.Mn, r)
 }
 
-// Safe returns name as the last segment of an object key: letters, marks and
-// digits of any script and "._-" stay, a dollar sign becomes "_", and
-// everything else "-". The result has no leading or trailing dot and at most
-// 200 bytes. It has the extension of the name, even if blanks or dots follow.
-// Name must have passed Check.
+// Safe returns name as the last segment of an object key. It keeps letters,
+// marks and digits of any script and "._-", and replaces a dollar sign with "_"
+// and other characters with "-". The result has no leading or trailing dot and
+// at most 200 bytes. It has the extension of the name, even if blanks or dots
+// follow. Check must have accepted the name.
 func Safe(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(marks, r) {
@@ -134,8 +145,8 @@ func Safe(name string) string {
 	return strings.TrimRight(cut(safe, maxSafe-len(extension)), ".") + extension
 }
 
-// cut returns the longest beginning of s that has at most n bytes and no part
-// of a character.
+// cut returns the longest prefix of s that has at most n bytes and only
+// complete characters.
 func cut(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
@@ -145,7 +156,7 @@ func cut(s string, n int) string {
 
 // Disposition returns the Content-Disposition header with which browsers save
 // the object under name. Kind is "attachment" or "inline". The header is plain
-// ASCII without a dollar sign, which POST policies misread.
+// ASCII without dollar signs, which POST policies interpret.
 //
 // See https://www.rfc-editor.org/rfc/rfc6266 and
 // https://www.rfc-editor.org/rfc/rfc8187#section-3.2.1.
@@ -167,8 +178,8 @@ func Disposition(kind, name string) string {
 	return b.String()
 }
 
-// Name returns the name in a header that Disposition returned, or "" if it did
-// not return this header.
+// Name returns the name in a header that Disposition returned, or "" for any
+// other header.
 func Name(header string) string {
 	kind, escaped, _ := strings.Cut(header, "; filename*=UTF-8''")
 	name, err := url.PathUnescape(escaped)

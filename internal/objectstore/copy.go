@@ -33,8 +33,8 @@ const (
 	// requestTime is the limit for one read of an object.
 	requestTime = 10 * time.Second
 
-	// abortTime is the limit for aborting a copy by parts whose caller may have
-	// left.
+	// abortTime is the limit for aborting a copy by parts, even if its caller
+	// has left.
 	abortTime = 30 * time.Second
 )
 
@@ -43,31 +43,32 @@ type Copy struct {
 	From *Object // the source, pinned by version and ETag
 	To   string  // the key
 
-	// Replaces is the object that the copy replaces, pinned by its ETag, or nil
-	// if there must be none.
+	// Replaces is the object that the copy replaces, pinned by its ETag. If it
+	// is nil, the key must not have an object.
 	Replaces *Object
 
 	// Header and Metadata are the headers and metadata of the copy, as on a
-	// PUT. The copy has no others of the source, and no tags unless Header
-	// holds x-amz-tagging.
+	// PUT. The copy gets no headers and metadata of the source, and no tags
+	// unless Header holds x-amz-tagging.
 	Header, Metadata map[string]string
 
 	// Algorithm is the checksum algorithm of the copy, or empty.
 	Algorithm string
 
-	// WithoutSource and WithoutTarget leave out the conditions on the source and
-	// on the target, for stores that do not support them.
+	// WithoutSource and WithoutTarget leave out the conditions on the source
+	// and on the target, for stores that do not support them.
 	WithoutSource, WithoutTarget bool
 
-	// Confirm is called before a copy by parts is completed, since it may have
-	// taken long. An error aborts the copy.
+	// Confirm is called before a copy by parts is completed, since copying the
+	// parts might have taken long. An error aborts the copy.
 	Confirm func(context.Context) error
 }
 
 // Copy makes a copy and returns its key, version, ETag and checksums as far as
 // the store returned them. It returns ErrCondition if the store rejected the
-// source or the target, ErrUnsupported if it does not support a condition, and
-// ErrCopying as CheckCopy does. After any other error the copy may exist.
+// source or the target, ErrUnsupported if the store does not support a
+// condition, and ErrCopying as CheckCopy does. After any other error, the copy
+// might exist.
 func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	call := copying{s, c}
 	var made *Object
@@ -82,7 +83,8 @@ func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	}
 	switch status(err) {
 	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed:
-		if code(err) != "NoSuchBucket" { // S3 returns 404 also for If-Match on a key without an object.
+		// S3 also returns 404 for If-Match on a key without an object.
+		if code(err) != "NoSuchBucket" {
 			err = fmt.Errorf("%w: %w", ErrCondition, err)
 		}
 	case http.StatusNotImplemented:
@@ -222,7 +224,7 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 		Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch, MpuObjectSize: &c.From.Size,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
 	}
-	if checksum != "" { // The store itself compares it with the copy.
+	if checksum != "" { // The store itself compares the checksum with the copy.
 		complete.ChecksumType = types.ChecksumTypeFullObject
 		header["x-amz-checksum-"+strings.ToLower(algorithm)] = checksum
 	}
@@ -236,7 +238,7 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 	return &Object{Key: c.To, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
 }
 
-// copyParts copies all parts, some at a time. If one fails, it stops.
+// copyParts copies all parts, some at a time. It stops if a part fails.
 func (c copying) copyParts(
 	ctx context.Context, created *s3.CreateMultipartUploadOutput,
 ) ([]types.CompletedPart, error) {
@@ -290,9 +292,9 @@ func (c copying) copyPart(
 	return part, nil
 }
 
-// Compare reports whether two objects have the same bytes, if that is known: by
-// checksums of the whole, otherwise by ETags. Different ETags show different
-// bytes only if both are MD5s.
+// Compare reports whether two objects have the same bytes, and whether this is
+// known. It compares checksums of all bytes, or otherwise ETags. Different
+// ETags show different bytes only if both are MD5s.
 func (o *Object) Compare(other *Object) (same, known bool) {
 	if o.Size != other.Size {
 		return false, true
@@ -352,12 +354,13 @@ func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err e
 			return "", "", err
 		}
 	}
-	if from.ChecksumType == "" { // Such a store might not support the request.
+	if from.ChecksumType == "" { // The store might not support checksum types.
 		return "", "", nil
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(from.Checksums)) {
 		whole := from.whole(algorithm)
-		// S3 has no other checksums of a whole multipart upload than these.
+		// CRCs are the only checksums that S3 computes of a whole multipart
+		// upload.
 		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) {
 			return algorithm, whole, nil
 		}

@@ -32,13 +32,14 @@ var headers = map[string]string{
 
 var metadata = map[string]string{"Presign": "the stamp", "name": "two  spaces"}
 
-// upload is what a client put there: it has what the copy must not have.
+// upload is the upload of a client. It has headers and metadata that the copy
+// must not have.
 var upload = s3.PutObjectInput{
 	ContentType: aws.String("image/png"), ContentEncoding: aws.String("identity"), Tagging: aws.String("x=y"),
 	Metadata: map[string]string{"presign": "the upload's stamp", "more": "1"},
 }
 
-// manner is a way to copy.
+// A manner is a way to copy.
 type manner struct {
 	name  string
 	body  string
@@ -95,8 +96,8 @@ func newCopy(from, replaces *objectstore.Object) *objectstore.Copy {
 	return &objectstore.Copy{From: from, To: target, Replaces: replaces, Header: headers, Metadata: metadata, Confirm: confirm}
 }
 
-// requireOther checks that an error of a copy is none of those after which the
-// caller knows that there is no copy.
+// requireOther checks that an error of a copy is not an error after which the
+// copy certainly does not exist.
 func requireOther(t *testing.T, err error, what ...any) {
 	t.Helper()
 	require.Error(t, err, what...)
@@ -115,7 +116,7 @@ func TestCopy(t *testing.T) {
 		require.Equal(t, m.body, bodyOf(t, server, source))
 		requireNoUploads(t, server)
 
-		// The target must be as it was.
+		// The copy must not replace another object than the named one.
 		upper := put(t, server, upload, strings.ToUpper(m.body))
 		for name, replaces := range map[string]*objectstore.Object{"none": nil, "another": {ETag: `"0123456789abcdef0123456789abcdef"`}} {
 			_, err = s.Copy(t.Context(), newCopy(upper, replaces))
@@ -132,13 +133,13 @@ func TestCopy(t *testing.T) {
 			require.NoError(t, s.Delete(t.Context(), first))
 		}
 		_, err = s.Copy(t.Context(), newCopy(upper, second))
-		require.ErrorIs(t, err, objectstore.ErrCondition, "S3 answers 404")
+		require.ErrorIs(t, err, objectstore.ErrCondition, "S3 returns 404")
 		require.Empty(t, server.Versions(bucket, target))
 		requireNoUploads(t, server)
 	})
 }
 
-func TestCopyOfNothingMore(t *testing.T) {
+func TestCopyDropsHeadersOfSource(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		from := put(t, server, upload, m.body)
@@ -151,8 +152,9 @@ func TestCopyOfNothingMore(t *testing.T) {
 	})
 }
 
-// TestCopyOfReplacedSource replaces or deletes the source before the copy.
-func TestCopyOfReplacedSource(t *testing.T) {
+// TestCopyRejectsReplacedSource checks that a copy fails if the source was
+// replaced or deleted before.
+func TestCopyRejectsReplacedSource(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		s := m.store(server)
@@ -183,9 +185,9 @@ func (m manner) last() string {
 	return "CopyObject"
 }
 
-// TestCopyMeetsAnother stores another object at the target just before the copy
-// is made.
-func TestCopyMeetsAnother(t *testing.T) {
+// TestCopyKeepsOtherObject checks that a copy fails if another object is stored
+// under the target just before.
+func TestCopyKeepsOtherObject(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		from := put(t, server, upload, m.body)
@@ -204,8 +206,8 @@ func TestCopyMeetsAnother(t *testing.T) {
 	})
 }
 
-// TestCopyMeetsDeletion deletes the target while parts are copied, after which S3
-// never completes the upload and answers 409.
+// TestCopyMeetsDeletion deletes the target while parts are copied, after which
+// S3 never completes the upload and answers 409.
 func TestCopyMeetsDeletion(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
@@ -264,7 +266,8 @@ func TestCopyRequests(t *testing.T) {
 	})
 }
 
-// TestCopyUnsupported checks stores without support for a condition.
+// TestCopyUnsupported checks that a copy fails if the store does not support a
+// condition, and succeeds without the condition.
 func TestCopyUnsupported(t *testing.T) {
 	t.Parallel()
 	for _, m := range manners {
@@ -286,7 +289,8 @@ func TestCopyUnsupported(t *testing.T) {
 		require.NoError(t, err)
 		requireCopied(t, server, got, m.body)
 	}
-	// Without conditions on the source, an object made of parts can be copied in Swift.
+	// Without conditions on the source, an object made of parts can be copied
+	// in Swift.
 	server := s3test.New(s3test.WithQuirks(s3test.PartsNeverMatch))
 	u := begin(t, server, "")
 	server.PutPart(u.ID, 1, []byte("hello"), 0)
@@ -301,21 +305,21 @@ func TestCopyUnsupported(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestCopyConfirms checks that a copy by parts is confirmed once, after the parts
-// and before it is completed.
+// TestCopyConfirms checks that a copy by parts is confirmed once, after the
+// parts and before it is completed.
 func TestCopyConfirms(t *testing.T) {
 	t.Parallel()
 	for _, m := range manners {
 		server := s3test.New(s3test.WithHistory())
 		from := put(t, server, upload, m.body)
-		refused := errors.New("refused")
+		errNotConfirmed := errors.New("not confirmed")
 		calls := 0
 		c := newCopy(from, nil)
 		c.Confirm = func(context.Context) error {
 			calls++
 			require.Len(t, server.History().Requests.Of("UploadPartCopy"), 2)
 			require.Empty(t, server.History().Requests.Of("CompleteMultipartUpload"))
-			return refused
+			return errNotConfirmed
 		}
 		_, err := m.store(server).Copy(t.Context(), c)
 		if m.name == "whole" {
@@ -323,7 +327,7 @@ func TestCopyConfirms(t *testing.T) {
 			require.Zero(t, calls)
 			continue
 		}
-		require.ErrorIs(t, err, refused)
+		require.ErrorIs(t, err, errNotConfirmed)
 		requireOther(t, err)
 		require.Equal(t, 1, calls)
 		require.Empty(t, server.History().States(target))
@@ -331,7 +335,8 @@ func TestCopyConfirms(t *testing.T) {
 	}
 }
 
-// TestCopyChecksum checks that the copy has the checksum that was asked for.
+// TestCopyChecksum checks that the copy has a checksum of the requested
+// algorithm.
 func TestCopyChecksum(t *testing.T) {
 	t.Parallel()
 	for _, algorithm := range []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5"} {
@@ -352,8 +357,8 @@ func TestCopyChecksum(t *testing.T) {
 	require.Empty(t, got.Checksums)
 }
 
-// TestCopyFaults lets each request of a copy fail in each way. An upload by parts
-// does not stay. Afterwards, the copy exists or can be made.
+// TestCopyFaults checks that a copy survives each fault of each request. No
+// multipart upload is left, and afterwards the copy exists or can be made.
 func TestCopyFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]s3test.Fault{
@@ -363,7 +368,7 @@ func TestCopyFaults(t *testing.T) {
 	for _, m := range manners {
 		for name, fault := range faults {
 			if m.name == "parts" && (name == "denied" || name == "503" || name == "cut") {
-				continue // Each is the same as 500 to a copy by parts, and takes as long.
+				continue // A copy by parts treats these faults like 500, and they take as long.
 			}
 			t.Run(m.name+", "+name, func(t *testing.T) {
 				t.Parallel()
@@ -430,7 +435,8 @@ func copyWithFault(t *testing.T, m manner, n int, fault s3test.Fault) int32 {
 	return count
 }
 
-// TestCopyConcurrently lets many replicas copy one upload.
+// TestCopyConcurrently checks that only one of several replicas copies an
+// upload.
 func TestCopyConcurrently(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
@@ -481,7 +487,7 @@ func TestCopyParts(t *testing.T) {
 	last, _ := ranges.Load("5")
 	require.Equal(t, "bytes=20971520-20971532", last)
 
-	// One part that fails ends it, and leaves nothing behind.
+	// A part that fails ends the copy, and no multipart upload is left.
 	server.Fail(func(operation string, r *http.Request) s3test.Fault {
 		if operation == "UploadPartCopy" && r.URL.Query().Get("partNumber") == "3" {
 			return s3test.SlowDown
@@ -494,21 +500,22 @@ func TestCopyParts(t *testing.T) {
 	_, ok := server.Object(bucket, "other")
 	require.False(t, ok)
 
-	// So does the caller's context.
+	// The end of the caller's context also ends the copy.
 	ctx, cancel := context.WithCancel(t.Context())
 	server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault { cancel(); return s3test.None }))
 	_, err = s.Copy(ctx, &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorIs(t, err, context.Canceled)
 	requireNoUploads(t, server)
 
-	// What S3 copies in one request is not its limit, but that of its parts is: the server refuses ranges beyond it.
+	// S3 rejects parts that are too small.
 	server.Fail(nil)
 	s.PartSize = 1
 	_, err = s.Copy(t.Context(), &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorContains(t, err, "EntityTooSmall")
 }
 
-// TestCopyPartsKeepsChecksum checks copies of sources that were multipart uploads.
+// TestCopyPartsKeepsChecksum checks that copies of multipart uploads have the
+// same kinds of checksums.
 func TestCopyPartsKeepsChecksum(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -555,7 +562,7 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		for algorithm := range from.Checksums {
 			require.Contains(t, got.Checksums, algorithm)
 		}
-		if c.kind == types.ChecksumTypeFullObject { // Then the store itself compares the copy.
+		if c.kind == types.ChecksumTypeFullObject { // The store itself compares the copy.
 			server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault {
 				put(t, server, upload, strings.ToUpper(body))
 				return s3test.None

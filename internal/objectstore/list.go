@@ -20,7 +20,7 @@ import (
 // listTime bounds the request for one page.
 const listTime = time.Minute
 
-// A Listed is an object of a listing.
+// A Listed is an object in a list.
 type Listed struct {
 	Key, ETag string
 	Size      int64
@@ -30,18 +30,19 @@ type Listed struct {
 	Age time.Duration
 }
 
-// A Started is a multipart upload of a listing.
+// A Started is a multipart upload in a list.
 type Started struct {
 	Key, ID string
-	Age     time.Duration // since it was started, as in Listed
+	Age     time.Duration // the time since its start, as in Listed
 }
 
 // Objects returns the objects whose keys start with prefix, page by page, in
-// the store's order. Header holds the headers of an object; those that S3
-// requires on every request are sent. The sequence ends after the first error.
+// the store's order. Header holds the headers of an object. Objects sends the
+// headers that S3 requires on every request. The sequence ends after the first
+// error.
 //
-// An object that is written or deleted meanwhile may be missing. On Amazon S3 the
-// client needs s3:ListBucket.
+// An object that is written or deleted meanwhile might be missing. On Amazon
+// S3, the client needs s3:ListBucket.
 func (s Store) Objects(
 	ctx context.Context, prefix string, header map[string]string,
 ) iter.Seq2[Listed, error] {
@@ -67,8 +68,9 @@ func (s Store) Objects(
 	}
 }
 
-// Uploads returns the multipart uploads whose keys start with prefix, as Objects
-// returns objects. On Amazon S3 the client needs s3:ListBucketMultipartUploads.
+// Uploads returns the multipart uploads whose keys start with prefix, as
+// Objects returns objects. On Amazon S3, the client needs
+// s3:ListBucketMultipartUploads.
 func (s Store) Uploads(
 	ctx context.Context, prefix string, header map[string]string,
 ) iter.Seq2[Started, error] {
@@ -102,7 +104,8 @@ var (
 	errNoTime   = errors.New("the store did not return the time of an entry")
 )
 
-// listObjects returns a page of objects, and the token of the next one, if any.
+// listObjects returns a page of objects, and the token of the next page, if
+// any.
 func (s Store) listObjects(
 	ctx context.Context, prefix, token string, header map[string]string,
 ) (objects []Listed, next string, err error) {
@@ -142,9 +145,10 @@ func (s Store) listObjects(
 	return objects, next, nil
 }
 
-// listUploads returns the page of multipart uploads after one of them, and the
-// one after which the next page starts, if any. It does not ask for URL-encoded
-// keys: Ceph 16.2 encodes them but does not return the encoding type.
+// listUploads returns the page of multipart uploads that starts after an
+// upload, and the upload after which the next page starts, if any. It does not
+// request URL-encoded keys: Ceph 16.2 encodes keys but does not return the
+// encoding type.
 func (s Store) listUploads(
 	ctx context.Context, prefix string, after Started, header map[string]string,
 ) (uploads []Started, next Started, err error) {
@@ -156,8 +160,9 @@ func (s Store) listUploads(
 	}
 	out, err := s.Client.ListMultipartUploads(ctx, input, setHeaders(objectheader.EveryRequest(header)))
 	if err != nil && after.ID != "" && code(err) == "InvalidArgument" {
-		// versitygw 1.8 rejects its own marker. Without the ID the list continues
-		// with the next key, and other uploads to this key are left out.
+		// versitygw 1.8 rejects its own marker. Without the ID the list
+		// continues with the next key, and other uploads to this key are left
+		// out.
 		input.UploadIdMarker = nil
 		out, err = s.Client.ListMultipartUploads(ctx, input, setHeaders(objectheader.EveryRequest(header)))
 	}

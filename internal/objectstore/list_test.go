@@ -20,12 +20,12 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// oddKeys are keys that servers write in different ways, in order.
+// oddKeys are keys that servers encode differently, in order.
 var oddKeys = []string{
 	"in/\n", "in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b//c", "in/plain", "in/ü 日本", "in/\U0001F600",
 }
 
-// paged returns a client that asks for pages of two entries, through transport.
+// paged returns a client that requests pages of two entries, through transport.
 func paged(server *s3test.Server, transport http.RoundTripper) *s3.Client {
 	two := middleware.InitializeMiddlewareFunc("two", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
@@ -56,8 +56,8 @@ func collect[V any](t *testing.T, sequence iter.Seq2[V, error]) (values []V) {
 	return values
 }
 
-// TestList checks that objects and uploads are listed with their ages, page by
-// page, whatever their keys, and that requests have the headers that S3 requires.
+// TestList checks that objects and uploads with any keys are listed with their
+// ages, page by page, and that requests have the headers that S3 requires.
 func TestList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
@@ -87,7 +87,7 @@ func TestList(t *testing.T) {
 			"X-Amz-Request-Payer": "requester", "x-amz-expected-bucket-owner": "111122223333", "x-amz-tagging": "a=b",
 		}
 		server.Fail(func(_ string, r *http.Request) s3test.Fault {
-			r.Header.Del("X-Amz-Expected-Bucket-Owner") // which the server does not implement
+			r.Header.Del("X-Amz-Expected-Bucket-Owner") // The server does not implement it.
 			return s3test.None
 		})
 		require.Equal(t, want, collect(t, s.Objects(t.Context(), "in/", header)))
@@ -108,7 +108,8 @@ func TestList(t *testing.T) {
 	})
 }
 
-// TestListUploadsOfOneKey checks that a page may end between two uploads to one key.
+// TestListUploadsOfOneKey checks that a page may end between two uploads to one
+// key.
 func TestListUploadsOfOneKey(t *testing.T) {
 	server := s3test.New()
 	var want []string
@@ -125,8 +126,8 @@ func TestListUploadsOfOneKey(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
-// TestListUploadsWithoutMarker checks that a store which rejects the IDs that it
-// returned as markers is listed by keys.
+// TestListUploadsWithoutMarker checks that uploads are listed by keys if the
+// store rejects the IDs that it returned as markers.
 func TestListUploadsWithoutMarker(t *testing.T) {
 	server := s3test.New()
 	for _, key := range oddKeys {
@@ -148,8 +149,8 @@ func TestListUploadsWithoutMarker(t *testing.T) {
 	require.Equal(t, oddKeys, got)
 }
 
-// TestListAgeByServer checks that ages are measured by the store's clock.
-func TestListAgeByServer(t *testing.T) {
+// TestListUsesStoreClock checks that ages are measured by the store's clock.
+func TestListUsesStoreClock(t *testing.T) {
 	s := answering(`<ListBucketResult><Name>bucket</Name>
 		<Contents><Key>in/1</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>`)
 	require.Equal(t, []objectstore.Listed{{Key: "in/1", Age: time.Hour}}, collect(t, s.Objects(t.Context(), "in/", nil)))
@@ -158,7 +159,8 @@ func TestListAgeByServer(t *testing.T) {
 	require.Equal(t, []objectstore.Started{{Key: "in/1", ID: "id", Age: time.Hour}}, collect(t, s.Uploads(t.Context(), "in/", nil)))
 }
 
-// answering returns a store whose every response, at one o'clock, is body.
+// answering returns a store whose responses all have this body, sent at one
+// o'clock.
 func answering(body string) objectstore.Store {
 	server := s3test.New()
 	s := store(server)
@@ -173,8 +175,8 @@ func answering(body string) objectstore.Store {
 	return s
 }
 
-// TestListRejects checks that a response which is not a whole list of the prefix
-// ends the sequence with an error.
+// TestListRejects checks that the sequence ends with an error if a response is
+// not a complete list of the prefix.
 func TestListRejects(t *testing.T) {
 	const when = "2020-01-01T00:00:00Z"
 	for name, c := range map[string]struct{ objects, uploads, want string }{
@@ -186,7 +188,7 @@ func TestListRejects(t *testing.T) {
 			"<R><Bucket>b</Bucket><Upload><Key>out/1</Key><Initiated>" + when + "</Initiated></Upload></R>",
 			"the store listed a key that does not start with the prefix",
 		},
-		"encoded outside": { // only the decoded key counts
+		"encoded outside": { // Only the decoded key counts.
 			"<R><Name>b</Name><EncodingType>url</EncodingType><Contents><Key>in%20/1</Key><LastModified>" + when + "</LastModified></Contents></R>",
 			"",
 			"the store listed a key that does not start with the prefix",

@@ -27,31 +27,34 @@ var (
 
 const (
 	abortAttempts = 5
-	abortPause    = 200 * time.Millisecond // before the first repetition, then twice as long each time
+
+	// abortPause is the time before the first repetition. It doubles each time.
+	abortPause = 200 * time.Millisecond
 )
 
 // An Upload is a multipart upload.
 type Upload struct {
 	Key, ID string
 
-	// Header holds the headers of its object. The headers that S3 requires on
-	// every request are sent with each.
+	// Header holds the headers of the object. Every request has the headers
+	// that S3 requires on every request.
 	Header map[string]string
 }
 
-// A Part is a part that has arrived.
+// A Part is a part that has arrived. Its Checksum is empty unless the upload
+// was created for the algorithm of the checksum.
 type Part struct {
 	Number         int
 	Size           int64
-	ETag, Checksum string // the checksum is empty unless the upload was created for its algorithm
+	ETag, Checksum string
 }
 
 // A Whole is the checksum of all bytes of an object, in base64. For a multipart
 // upload, S3 computes CRCs only.
 type Whole struct{ Algorithm, Value string }
 
-// CreateUpload starts a multipart upload of an object with these metadata and
-// headers, as on a PUT.
+// CreateUpload starts a multipart upload of an object with this metadata and
+// these headers, as on a PUT.
 func (s Store) CreateUpload(
 	ctx context.Context, key string, header, metadata map[string]string, algorithm string,
 ) (*Upload, error) {
@@ -69,10 +72,10 @@ func (s Store) CreateUpload(
 	return &Upload{Key: key, ID: *out.UploadId, Header: header}, nil
 }
 
-// Parts returns one page of the parts that have arrived, in order, from the first
-// number above after. If next is not 0, more parts have numbers above next. Some
-// stores also list parts that were replaced: the latest part of a number is the
-// first.
+// Parts returns one page of the parts that have arrived, in order, from the
+// first number above after. If next is not 0, more parts have numbers above
+// next. Some stores also list parts that were replaced. Of the parts with one
+// number, the latest part is then the first.
 func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	if after > 0 {
@@ -114,8 +117,8 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	return parts, next, nil
 }
 
-// MergeParts returns one part of each number: the one with the ETag that is named
-// for the number, otherwise the first, which is the latest.
+// MergeParts returns one part of each number: the part with the ETag that is
+// named for the number, or otherwise the first part, which is the latest.
 func MergeParts(parts []Part, named map[int]string) []Part {
 	var merged []Part
 	for _, p := range parts {
@@ -154,7 +157,7 @@ func (s Store) CompleteUpload(
 	}
 	for _, p := range parts {
 		part := types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: &p.ETag}
-		if whole != nil { // versitygw 1.8 requires the checksums of the parts, but S3 does not.
+		if whole != nil { // Unlike S3, versitygw 1.8 requires the checksums of the parts.
 			switch sum := optional(p.Checksum); whole.Algorithm {
 			case "CRC32":
 				part.ChecksumCRC32 = sum
@@ -194,9 +197,9 @@ func (s Store) CompleteUpload(
 	return u.failure("complete", err)
 }
 
-// AbortUpload aborts an upload. It repeats that until no part is left, because a
-// part that is being sent can still arrive. It returns nil if the upload does not
-// exist.
+// AbortUpload aborts an upload. It repeats the request until no part is left,
+// because a part that is being sent can still arrive. It returns nil if the
+// upload does not exist.
 func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 	for attempt := range abortAttempts {
 		if attempt > 0 {

@@ -44,7 +44,8 @@ func list(t *testing.T, server *s3test.Server, u *objectstore.Upload) []objectst
 }
 
 func TestUpload(t *testing.T) {
-	for _, whole := range []*objectstore.Whole{nil, {Algorithm: "CRC32", Value: "6Le+Qw=="}} { // of "a"
+	// The checksum is that of the part "a".
+	for _, whole := range []*objectstore.Whole{nil, {Algorithm: "CRC32", Value: "6Le+Qw=="}} {
 		server := s3test.New()
 		algorithm := ""
 		if whole != nil {
@@ -96,8 +97,8 @@ func TestAbortUploads(t *testing.T) {
 	require.Empty(t, list(t, server, other))
 }
 
-// TestAbortEndsAfterAttempts checks that AbortUpload returns an error after a limited
-// time if the store does not abort.
+// TestAbortEndsAfterAttempts checks that AbortUpload returns an error after a
+// limited time if the store does not abort.
 func TestAbortEndsAfterAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
@@ -121,8 +122,9 @@ func TestAbortEndsAfterAttempts(t *testing.T) {
 	})
 }
 
-// TestAbortOfForgivingStore checks stores that list an upload that has ended.
-func TestAbortOfForgivingStore(t *testing.T) {
+// TestAbortStopsIfNoPartIsListed checks that AbortUpload does not wait if the
+// store still lists an upload that has ended.
+func TestAbortStopsIfNoPartIsListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New(s3test.WithQuirks(s3test.ForgivesEndedUploads), s3test.WithHistory())
 		u := begin(t, server, "")
@@ -136,9 +138,9 @@ func TestAbortOfForgivingStore(t *testing.T) {
 	})
 }
 
-// TestPartsListedTwice checks stores that also list the parts that were replaced,
-// in either order.
-func TestPartsListedTwice(t *testing.T) {
+// TestPartsSortsReplacedParts checks that the latest part of a number is the
+// first, even if a store also lists replaced parts, in either order.
+func TestPartsSortsReplacedParts(t *testing.T) {
 	for _, reversed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			server := s3test.New(s3test.WithQuirks(s3test.ListsReplacedParts))
@@ -151,14 +153,14 @@ func TestPartsListedTwice(t *testing.T) {
 			if reversed {
 				s.Client = server.S3(func(o *s3.Options) {
 					o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-						answer, err := server.HTTPClient().Do(r)
+						response, err := server.HTTPClient().Do(r)
 						if err == nil && r.Method == http.MethodGet {
-							text := string(must(io.ReadAll(answer.Body)))
+							text := string(must(io.ReadAll(response.Body)))
 							part := regexp.MustCompile("(<Part><PartNumber>[12]<.*?</Part>)(<Part>.*?</Part>)")
 							text = part.ReplaceAllString(text, "$2$1")
-							answer.Body, answer.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+							response.Body, response.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
 						}
-						return answer, err
+						return response, err
 					})}
 				})
 			}

@@ -38,8 +38,8 @@ var (
 	ErrChanged  = errors.New("the object has been replaced")
 	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it does so if the object does not exist")
 
-	// ErrCondition is returned if a condition of a copy did not hold, or the
-	// store could not tell: the caller must read both keys again.
+	// ErrCondition is returned if a condition of a copy does not hold, or might
+	// not hold. The caller must read both keys again.
 	ErrCondition = errors.New("a condition of the copy does not hold")
 
 	// ErrUnsupported is returned if the store does not support a condition.
@@ -56,12 +56,13 @@ type Store struct {
 	Bucket string
 
 	// CopyLimit is the size in bytes up to which one request copies an object.
-	// PartSize is the size of the parts of larger objects; it grows if there
-	// would be too many parts. The defaults are 5 GiB and 1 GiB.
+	// PartSize is the size of the parts of larger objects. Parts are larger if
+	// there would be too many of them. The defaults are 5 GiB and 1 GiB.
 	CopyLimit, PartSize int64
 }
 
-// An Object describes an object, or one version of it, as the store returned it.
+// An Object describes an object, or one version of it, as the store returned
+// it.
 type Object struct {
 	Key, ETag    string
 	VersionID    string // empty without versioning
@@ -69,7 +70,7 @@ type Object struct {
 	LastModified time.Time
 
 	// Header holds the headers that describe the bytes (objectheader.Content),
-	// those of Amazon that an upload can set, and X-Amz-Tagging-Count.
+	// the headers of Amazon that an upload can set, and X-Amz-Tagging-Count.
 	Header http.Header
 
 	// Metadata maps names in lower case, without x-amz-meta-, to values. A
@@ -87,7 +88,8 @@ type Object struct {
 }
 
 // Head returns the object under a key, or a version of it, with its checksums.
-// An empty version means the current one. It returns ErrNotFound.
+// An empty version means the current version. Head returns ErrNotFound if the
+// object does not exist.
 func (s Store) Head(ctx context.Context, key, version string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
@@ -109,7 +111,8 @@ func (s Store) Head(ctx context.Context, key, version string) (*Object, error) {
 // exist, and ErrDenied if the store denies access.
 func missing(err error) error {
 	switch status(err) {
-	case http.StatusNotFound, http.StatusMethodNotAllowed: // 405 means that the version is a delete marker.
+	// The status is 405 if the version is a delete marker.
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		if code(err) != "NoSuchBucket" {
 			return fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
@@ -134,10 +137,10 @@ func newObject(key string, metadata middleware.Metadata, size *int64) (*Object, 
 	return o, nil
 }
 
-// Get returns the object under a key, or a version of it, and its first n bytes,
-// or all if it has fewer, as they are stored: a Content-Encoding is not decoded.
-// An empty version means the current one. It returns ErrNotFound, and ErrChanged
-// if an empty object is replaced meanwhile.
+// Get returns the object under a key, or a version of it, and its first n
+// bytes, or all bytes if it has fewer. It returns the stored bytes without
+// decoding a Content-Encoding. An empty version means the current version. Get
+// returns ErrNotFound, or ErrChanged if an empty object is replaced meanwhile.
 func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []byte, error) {
 	bounded, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
@@ -175,7 +178,8 @@ func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []
 
 func (s Store) get(ctx context.Context, input *s3.GetObjectInput) (*s3.GetObjectOutput, error) {
 	return s.Client.GetObject(ctx, input, func(options *s3.Options) {
-		// Some stores send the checksum of the whole object with a part of it, which then does not match.
+		// Some stores send the checksum of the whole object with a range of
+		// bytes, which does not match that checksum.
 		options.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	})
 }
@@ -211,8 +215,8 @@ func (o *Object) Same(other *Object) bool {
 		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
 }
 
-// system holds the first parts of Amazon's headers that a completion reads or
-// copies, beside those of objectheader.Returned.
+// system holds prefixes of Amazon's headers that a completion reads or copies,
+// in addition to the headers of objectheader.Returned.
 var system = []string{
 	"X-Amz-Tagging-Count", "X-Amz-Missing-Meta", "X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
 }
@@ -250,9 +254,9 @@ func (s Store) Delete(ctx context.Context, o *Object) error {
 	if err != nil && input.IfMatch != nil {
 		switch status(err) {
 		// Some stores do not support the condition, or fail it for every object
-		// made of parts. S3 returns 412 also if the object does not exist. So
-		// compare the object, and delete it without the condition if it is the
-		// same.
+		// made of parts. S3 also returns 412 if the object does not exist. So
+		// Delete compares the object, and deletes it without the condition if
+		// it is the same.
 		case http.StatusNotImplemented, http.StatusPreconditionFailed:
 			if err = s.expect(ctx, o); err == nil {
 				input.IfMatch = nil
@@ -293,7 +297,7 @@ func failure(what, key string, err error) error {
 	return fmt.Errorf("objectstore: %s %q: %w", what, key, err)
 }
 
-// status returns the status of the response that is the error, or 0.
+// status returns the status of the response that caused the error, or 0.
 func status(err error) int {
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
@@ -301,7 +305,7 @@ func status(err error) int {
 	return 0
 }
 
-// code returns S3's error code, or "". The response to a HEAD has none.
+// code returns S3's error code, or "". The response to a HEAD has no code.
 func code(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()

@@ -33,7 +33,8 @@ func store(server *s3test.Server) objectstore.Store {
 	return objectstore.Store{Client: server.S3(), Bucket: bucket}
 }
 
-// put uploads an object as a client of this library does, and returns what the store says about it.
+// put uploads an object as a client of this library does, and returns the
+// object as the store describes it.
 func put(t *testing.T, server *s3test.Server, input s3.PutObjectInput, body string) *objectstore.Object {
 	t.Helper()
 	input.Bucket, input.Body = aws.String(bucket), strings.NewReader(body)
@@ -52,7 +53,8 @@ func bodyOf(t *testing.T, server *s3test.Server, key string) string {
 	return string(o.Body)
 }
 
-// on does something in the first request of an operation, and lets it suffer what that returns.
+// on calls do during the first request of an operation, which then has the
+// fault that do returns.
 func on(operation string, do func(*http.Request) s3test.Fault) func(string, *http.Request) s3test.Fault {
 	var done atomic.Bool
 	return func(name string, r *http.Request) s3test.Fault {
@@ -111,19 +113,19 @@ func TestHead(t *testing.T) {
 	})
 }
 
-// TestHeadKeepsReturnedHeaders checks that every header that a completion compares
-// is read from a response.
+// TestHeadKeepsReturnedHeaders checks that Head returns every header that a
+// completion compares.
 func TestHeadKeepsReturnedHeaders(t *testing.T) {
 	server := s3test.New()
 	put(t, server, s3.PutObjectInput{}, "body")
 	s := store(server)
 	s.Client = server.S3(func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			answer, err := server.HTTPClient().Do(r)
+			response, err := server.HTTPClient().Do(r)
 			for _, name := range objectheader.AllReturned() {
-				answer.Header.Set(name, "value of "+name)
+				response.Header.Set(name, "value of "+name)
 			}
-			return answer, err
+			return response, err
 		})}
 	})
 	o, err := s.Head(t.Context(), source, "")
@@ -137,11 +139,11 @@ func TestHeadKeepsReturnedHeaders(t *testing.T) {
 func TestGet(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, opts ...s3test.Option) {
-		server := s3test.Start(t, opts...) // On a real connection, net/http would decode.
+		server := s3test.Start(t, opts...) // On a real connection, net/http could decode.
 		const gzipped = "\x1f\x8b no gzip at all"
 		o := put(t, server, s3.PutObjectInput{ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"a": "b"}}, gzipped)
 		require.NotEmpty(t, o.Checksums)
-		o.Checksums, o.ChecksumType = map[string]string{}, "" // Only Head returns them.
+		o.Checksums, o.ChecksumType = map[string]string{}, "" // Only Head returns checksums.
 		get := func(n int) string {
 			t.Helper()
 			got, beginning, err := store(server).Get(t.Context(), source, "", n)
@@ -176,7 +178,8 @@ func TestGet(t *testing.T) {
 	})
 }
 
-// TestGetEmpty checks an empty object, for which S3 answers a range with 416.
+// TestGetEmpty checks that Get returns an empty object, although S3 returns 416
+// for a range of it.
 func TestGetEmpty(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, opts ...s3test.Option) {
@@ -241,9 +244,9 @@ func TestOpen(t *testing.T) {
 	})
 }
 
-// TestOpenOfReplaced checks that Open returns no bytes of another object, whether
-// or not the store honors conditions.
-func TestOpenOfReplaced(t *testing.T) {
+// TestOpenRejectsReplacedObjects checks that Open returns no bytes of another
+// object, even if the store ignores conditions.
+func TestOpenRejectsReplacedObjects(t *testing.T) {
 	t.Parallel()
 	careless := func(_ string, r *http.Request) s3test.Fault {
 		r.Header.Del("If-Match")
@@ -276,7 +279,7 @@ func TestOpenOfReplaced(t *testing.T) {
 	require.ErrorIs(t, err, objectstore.ErrChanged)
 }
 
-// must is for what cannot fail.
+// must returns v for calls that cannot fail.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -331,7 +334,8 @@ func TestDelete(t *testing.T) {
 	})
 }
 
-// TestErrorsHoldNoSecrets makes S3 answer with all that it echoes.
+// TestErrorsHoldNoSecrets checks that errors contain no secrets, even if S3
+// returns all values that it repeats in responses.
 func TestErrorsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
@@ -354,21 +358,24 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	require.ErrorContains(t, getErr, "SignatureDoesNotMatch")
 }
 
-// large returns a body that takes n parts of the least size.
+// large returns a body that has n parts of the smallest size.
 func large(n int) string {
 	return string(bytes.Repeat([]byte("0123456789abcdef"), (n-1)*partSize/16)) + "the last part"
 }
 
 const partSize = 5 << 20
 
-// TestNoAnswer checks that a success that a proxy sent is a failure and does
-// not describe an object.
-func TestNoAnswer(t *testing.T) {
+// TestProxyResponsesAreErrors checks that a successful response of a proxy is
+// an error that does not describe an object.
+func TestProxyResponsesAreErrors(t *testing.T) {
 	for _, body := range []string{"", "<html>Please log in</html>", "Please log in"} {
 		server := s3test.New()
 		from := put(t, server, s3.PutObjectInput{}, "hello world")
 		u := begin(t, server, "")
-		proxied := func(but string) objectstore.Store { // for all but HEADs, or them alone
+		// The proxy responds to all requests except HEADs. If but is "HEAD", it also
+		// responds to HEADs. If but is "parts", it does not respond to requests
+		// that start a copy by parts and copy the parts.
+		proxied := func(but string) objectstore.Store {
 			limit := int64(0)
 			if but == "parts" {
 				limit = 1
@@ -403,12 +410,12 @@ func TestNoAnswer(t *testing.T) {
 			}
 			require.NotContains(t, err.Error(), "log in")
 		}
-		require.Empty(t, list(t, server, u), "it is still there")
+		require.Empty(t, list(t, server, u), "the upload still exists")
 	}
 }
 
-// TestObjectsHaveETags checks that a response without an ETag, such as that of a
-// proxy, is an error.
+// TestObjectsHaveETags checks that a response without an ETag, such as the
+// response of a proxy, is an error.
 func TestObjectsHaveETags(t *testing.T) {
 	proxied := objectstore.Store{Bucket: bucket, Client: s3test.New().S3(func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

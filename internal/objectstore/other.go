@@ -24,16 +24,18 @@ var ErrCopying = errors.New("another process is copying to the key")
 // hasParts reports whether a copy is made by parts.
 func (s Store) hasParts(c *Copy) bool { return c.From.Size > cmp.Or(s.CopyLimit, s3limit.RequestSize) }
 
-// CheckCopy looks for other copies to the same key if the copy is to be made by
-// parts. Such a copy is a multipart upload to exactly that key. CheckCopy returns
-// ErrCopying if a part of one has arrived, or one has started, within the last two
-// minutes by the store's clock. The process that makes any other copy has ended:
-// CheckCopy aborts the copy, and the new one starts from zero, because the parts
-// might be those of an upload that was replaced.
+// CheckCopy searches for other copies to the same key if the copy must be made
+// by parts. Another copy is a multipart upload to exactly that key.
 //
-// Two processes that start at the same moment do not find each other, and both
-// copy. If the client may not list multipart uploads, or the store does not
-// support it, CheckCopy returns nil.
+// CheckCopy returns ErrCopying if another copy has started, or a part of it has
+// arrived, within the last two minutes by the store's clock. Otherwise, the
+// process of the other copy has ended, and CheckCopy aborts that copy. The new
+// copy does not use its parts, because they might come from an upload that was
+// replaced.
+//
+// If two processes start at the same moment, they do not find each other, and
+// both copy. If the client may not list multipart uploads, or the store does
+// not support such lists, CheckCopy returns nil.
 func (s Store) CheckCopy(ctx context.Context, c *Copy) error {
 	if !s.hasParts(c) {
 		return nil

@@ -12,8 +12,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestCopyYieldsToOtherProcesses checks that a copy by parts recognizes one that
-// another process makes, and replaces it if that process has ended.
+// TestCopyYieldsToOtherProcesses checks that a copy by parts fails if another
+// process makes the same copy, and replaces the other copy if its process has
+// ended.
 func TestCopyYieldsToOtherProcesses(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -56,7 +57,8 @@ func TestCopyYieldsToOtherProcesses(t *testing.T) {
 	}
 }
 
-// TestCopyChecksEveryPart checks that the latest part decides, wherever it is.
+// TestCopyChecksEveryPart checks that the time of the latest part counts, even
+// if other parts follow it in the list.
 func TestCopyChecksEveryPart(t *testing.T) {
 	for _, latest := range []int{1, 1000, 1001, 1500} {
 		synctest.Test(t, func(t *testing.T) {
@@ -75,8 +77,8 @@ func TestCopyChecksEveryPart(t *testing.T) {
 	}
 }
 
-// TestCopyWithoutListing checks that a client that may not list multipart uploads
-// can copy, and that other failures end the copy.
+// TestCopyWithoutListing checks that a client that may not list multipart
+// uploads can copy, and that other failures end the copy.
 func TestCopyWithoutListing(t *testing.T) {
 	for fault, copies := range map[s3test.Fault]bool{
 		s3test.AccessDenied: true, s3test.NotImplemented: true, s3test.InternalError: false, s3test.Cut: false,
@@ -95,7 +97,7 @@ func TestCopyWithoutListing(t *testing.T) {
 	}
 }
 
-// TestCopyInOneRequestDoesNotList checks that small copies ask for no list.
+// TestCopyInOneRequestDoesNotList checks that small copies do not list uploads.
 func TestCopyInOneRequestDoesNotList(t *testing.T) {
 	server := s3test.New(s3test.WithHistory())
 	from := put(t, server, upload, "body")

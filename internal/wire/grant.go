@@ -71,9 +71,9 @@ func (q *GrantRequest) members() []strict.Member {
 	}
 }
 
-// Upload returns what the client asks for by one of methods, and the violations
-// of values that an Upload cannot hold. Unless the client names a method, the
-// upload is a PUT if its size is known, and otherwise a form.
+// Upload returns the upload that the client asks for, by one of methods, and
+// the violations of values that an Upload cannot hold. Unless the client names
+// a method, the upload is a PUT if its size is known, and otherwise a form.
 func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, error) {
 	var violations []error
 	size := func(field string, n *int64) int64 {
@@ -108,7 +108,7 @@ func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, e
 		violations = append(violations, v)
 	case u.Size != 0:
 		u.Method = rules.PUT
-	case len(violations) > 0: // The size is invalid, so it cannot decide the method.
+	case len(violations) > 0: // The method cannot be chosen, because the size might be invalid.
 	case r.Formless != "":
 		violations = append(violations,
 			rules.Violate("size", rules.CodeRequired, "must be set, since no form is possible: %s", r.Formless))
@@ -128,7 +128,7 @@ func quoteList(names []string) string {
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
-// Bounds is the response of GET /: what may be uploaded.
+// Bounds is the response of GET /. It describes what may be uploaded.
 type Bounds struct {
 	Types     []string `json:"types"`
 	MinSize   int64    `json:"min_size"`
@@ -154,7 +154,8 @@ func NewBounds(r *rules.Rules) *Bounds {
 	return b
 }
 
-// Results is the response of POST /batch: a grant or a problem for each upload.
+// Results is the response of POST /batch. It has a grant or a problem for each
+// upload.
 type Results []any
 
 // AppendJSON implements [httpbody.Appender].

@@ -78,7 +78,8 @@ func (p *parts) add() {
 		}
 	}
 	if len(p.all) == cap(p.all) {
-		p.all = slices.Grow(p.all, max(8, len(p.all))) // append would copy a long list more often.
+		// append would copy a long list more often.
+		p.all = slices.Grow(p.all, max(8, len(p.all)))
 	}
 	p.all = append(p.all, part)
 	p.number, p.size, p.etag, p.checksum = nil, nil, "", ""
@@ -195,8 +196,8 @@ func NewMultipart(m *multipart.Upload) *Multipart {
 	}
 }
 
-// SignedParts is the response of POST /parts/sign: a URL for each part, in
-// order.
+// SignedParts is the response of POST /parts/sign. It has a URL for each part,
+// in order.
 type SignedParts struct {
 	URLs      []string  `json:"urls"`
 	Expires   time.Time `json:"expires_at"`
