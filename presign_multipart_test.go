@@ -353,7 +353,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, _, err = m.SignParts(context.Background(), 1, 101)
-	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, 100 beyond those that have arrived, since the size is not known; got 101")
+	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, 100 beyond the parts that have arrived, since the size is not known, got 101")
 	urls, _, err := m.SignParts(context.Background(), 1, 100)
 	require.NoError(t, err)
 	s.putPart(t, &presign.Grant{Method: "PUT", URL: urls[0]}, png)

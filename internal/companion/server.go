@@ -50,7 +50,7 @@ type Server struct {
 // A Completed is the response to a completion. Uppy reads Location and Key.
 type Completed struct {
 	Location string `json:"location"`
-	Key      string `json:"key"` // of the upload; POST /complete accepts it
+	Key      string `json:"key"` // the key of the upload, which POST /complete accepts
 	Object   any    `json:"object,omitempty"`
 	Reply    any    `json:"reply,omitempty"`
 }

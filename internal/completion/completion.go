@@ -177,8 +177,8 @@ type Engine struct {
 type Outcome struct {
 	Key      string
 	Granted  *stamp.Stamp // nil if no grant was found
-	Size     int64        // of the upload, if known
-	Result   *Result      // nil with Err
+	Size     int64        // the size of the upload, if known
+	Result   *Result      // nil if Err is set
 	Err      error
 	Duration time.Duration
 }
@@ -513,7 +513,7 @@ func (c *completion) expire(ctx context.Context, up *upload) error {
 			return fmt.Errorf("deleting an expired upload: %w", err)
 		}
 	}
-	return fmt.Errorf("%w: that was possible until %s", ErrExpired, up.granted.Until.Format(time.RFC3339))
+	return fmt.Errorf("%w: the upload had to be completed by %s", ErrExpired, up.granted.Until.Format(time.RFC3339))
 }
 
 // finish calls the hook, unless hookPeriod has passed since until. The upload

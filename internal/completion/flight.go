@@ -53,7 +53,7 @@ func (e *EarlyError) Unwrap() error { return ErrPending }
 // ready for use.
 type Flights struct {
 	// Logger receives the errors of flights for which no caller waits, and the
-	// stacks of those that panicked. It may be nil.
+	// stacks of flights that panicked. It may be nil.
 	Logger *slog.Logger
 
 	mu       sync.Mutex
@@ -63,13 +63,13 @@ type Flights struct {
 	idle     chan struct{} // closed when running becomes 0; nil if no caller waits for it
 }
 
-// keyState holds the calls and flights of one key.
+// A keyState holds the calls and flights of one key.
 type keyState struct {
 	active  int // calls between Enter and leave
 	flights map[flightID]*Flight
 }
 
-// flightID identifies a flight among those of its key.
+// A flightID identifies a flight among the flights of its key.
 type flightID struct {
 	grant     [16]byte
 	multipart bool

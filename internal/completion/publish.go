@@ -257,7 +257,7 @@ func (p *publication) difference(up *upload, made, source *objectstore.Object) s
 	case hasChecksum && got != "" && got != sum && !strings.Contains(got, "-"):
 		return "the checksum of the copy differs from the grant"
 	case known && !same:
-		return "the ETag of the copy differs from that of the upload"
+		return "the ETag of the copy differs from the ETag of the upload"
 	case !known && source != nil && !source.Same(up.Object):
 		// If the upload is gone, another replica has verified this copy and
 		// deleted the upload.

@@ -20,7 +20,8 @@ const (
 	parts  = `"7215ee9c7d9dc229d2921a40e899ec5f-2"`
 )
 
-// aStore returns one object for all reads and records what is deleted.
+// aStore is a Store that returns one object for all reads and records
+// deletions.
 type aStore struct {
 	got, described *objectstore.Object
 	beginning      []byte
@@ -126,7 +127,7 @@ func TestDropConditionRequiresTwoFailures(t *testing.T) {
 	require.True(t, c.withoutSource && c.withoutTarget)
 }
 
-// aStamp opens every stamp as the same one.
+// aStamp is a Stamps whose Open returns the same stamp for every text.
 type aStamp struct{ Stamps }
 
 func (aStamp) Open(string, string) (*stamp.Stamp, error) {

@@ -50,7 +50,7 @@ type File struct {
 	endless  bool      // a token without an expiry was logged
 }
 
-// A result is what Credentials returns until the next check.
+// A result holds the values that Credentials returns until the next check.
 type result struct {
 	credentials Credentials
 	err         error // set if there never were credentials

@@ -1,4 +1,4 @@
-// Package httpbody decodes the bodies of requests and writes those of
+// Package httpbody decodes the bodies of requests and writes the bodies of
 // responses.
 package httpbody
 
@@ -31,9 +31,9 @@ const (
 // An Error is the reason why a request is not served, and the response for it.
 type Error struct {
 	Status int
-	Detail string             // for the client
-	Faults []*rules.Violation // of members of the body
-	Cause  error              // for the log, or nil
+	Detail string             // the text for the client
+	Faults []*rules.Violation // the faults of members of the body
+	Cause  error              // the error for the log, or nil
 }
 
 // Error returns the text of the cause, or the detail, or the first fault.

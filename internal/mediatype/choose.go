@@ -140,7 +140,7 @@ func names(types []string, typ string) bool {
 	return slices.ContainsFunc(types, func(t string) bool { return Same(t, typ) })
 }
 
-// contradicts reports whether a declared type, which is none of the
+// contradicts reports whether a declared type, which is not one of the
 // extension's types, is another format.
 func contradicts(declared, extension string) bool {
 	switch {

@@ -18,7 +18,7 @@ const (
 
 const (
 	blanks     = " \t"     // OWS in RFC 9110
-	whiteSpace = " \t\r\n" // what the WHATWG strips from both ends
+	whiteSpace = " \t\r\n" // the characters that the WHATWG strips from both ends
 )
 
 // Parse returns s as "type/subtype" in lower case and drops its parameters. It

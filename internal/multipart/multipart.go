@@ -170,7 +170,7 @@ func (e *Engine) AbortStored(ctx context.Context, key, id string) error {
 
 func (m *Upload) checkExpiry() error {
 	if time.Now().After(m.Expires) {
-		return fmt.Errorf("%w: that was possible until %s", completion.ErrExpired, m.Expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: the upload had to be completed by %s", completion.ErrExpired, m.Expires.Format(time.RFC3339))
 	}
 	return nil
 }

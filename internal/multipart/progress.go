@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// partsAhead is how many parts are signed beyond those that the store has,
+	// partsAhead is how many parts are signed beyond the parts in the store,
 	// if the size of the file is not known.
 	partsAhead = 100
 
@@ -22,8 +22,8 @@ const (
 // requests.
 type progress struct {
 	mu     sync.Mutex // held while the parts are listed
-	stored int        // parts
-	left   int        // signatures before the next list
+	stored int        // the number of parts that the store has
+	left   int        // the number of signatures before the next list
 }
 
 // A progressTable holds the progress of uploads of unknown size. Each replica
@@ -86,7 +86,7 @@ func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 	}
 	most := p.stored + partsAhead
 	if last > most || count > partsAhead {
-		v := rules.Violate("part", rules.CodeTooLarge, "must be at most %d, %d beyond those that have arrived, since the size is not known; got %d",
+		v := rules.Violate("part", rules.CodeTooLarge, "must be at most %d, %d beyond the parts that have arrived, since the size is not known, got %d",
 			most, partsAhead, last)
 		v.Max = int64(most)
 		return v

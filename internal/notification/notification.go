@@ -40,8 +40,8 @@ import (
 const (
 	// maxSize is the largest message that SQS delivers, 1 MiB:
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html.
-	// SNS and EventBridge publish at most 256 KiB, and their envelopes are
-	// part of what SQS counts.
+	// SNS and EventBridge publish at most 256 KiB, and SQS counts their
+	// envelopes.
 	maxSize = 1 << 20
 
 	// maxRecords bounds the events of one document. S3 sends one record in each

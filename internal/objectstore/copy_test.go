@@ -206,9 +206,10 @@ func TestCopyKeepsOtherObject(t *testing.T) {
 	})
 }
 
-// TestCopyMeetsDeletion deletes the target while parts are copied, after which
-// S3 never completes the upload and answers 409.
-func TestCopyMeetsDeletion(t *testing.T) {
+// TestCopyFailsIfTargetIsDeleted checks that a copy fails if the target is
+// deleted while parts are copied. S3 then never completes the upload and
+// returns 409.
+func TestCopyFailsIfTargetIsDeleted(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
 	s := byParts(server)

@@ -44,7 +44,7 @@ func list(t *testing.T, server *s3test.Server, u *objectstore.Upload) []objectst
 }
 
 func TestUpload(t *testing.T) {
-	// The checksum is that of the part "a".
+	// The value is the checksum of the body "a".
 	for _, whole := range []*objectstore.Whole{nil, {Algorithm: "CRC32", Value: "6Le+Qw=="}} {
 		server := s3test.New()
 		algorithm := ""

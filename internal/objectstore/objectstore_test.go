@@ -372,9 +372,9 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 		server := s3test.New()
 		from := put(t, server, s3.PutObjectInput{}, "hello world")
 		u := begin(t, server, "")
-		// The proxy responds to all requests except HEADs. If but is "HEAD", it also
-		// responds to HEADs. If but is "parts", it does not respond to requests
-		// that start a copy by parts and copy the parts.
+		// The proxy responds to all requests except HEADs. If but is "HEAD", it
+		// also responds to HEADs. If but is "parts", it does not respond to
+		// requests that start a copy by parts and copy the parts.
 		proxied := func(but string) objectstore.Store {
 			limit := int64(0)
 			if but == "parts" {

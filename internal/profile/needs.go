@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Needs describes what a Signer relies on.
+// Needs describes the features of a store on which a Signer relies.
 type Needs struct {
 	Forms       bool     // the Signer may grant forms
 	Large       bool     // the Signer may grant files that are too large for one PUT
@@ -50,10 +50,16 @@ func (p *Profile) RejectsBareParts() bool {
 // A constraint describes when a Signer relies on a constraint of a store, and
 // how to do without it.
 type constraint struct {
-	needed  func(Needs) bool // reports whether it must be enforced; nil if never
-	offered func(Needs) bool // reports whether it must be offered; needed if nil
-	instead string           // what to do if it is not enforced
-	lacking string           // what to do if it is not offered; instead if empty
+	// needed reports whether the constraint must be enforced. It is nil if the
+	// constraint is never needed.
+	needed func(Needs) bool
+
+	// offered reports whether the store must offer the constraint. If it is
+	// nil, needed is used.
+	offered func(Needs) bool
+
+	instead string // the advice if the constraint is not enforced
+	lacking string // the advice if the constraint is not offered; instead if empty
 }
 
 func (c constraint) rejects(n Needs, verdict Verdict) bool {

@@ -22,7 +22,7 @@ const (
 	Multipart = "multipart"
 )
 
-// An Upload describes what a client asks to upload. It has the fields of
+// An Upload describes the upload that a client asks for. It has the fields of
 // presign.Upload.
 type Upload struct {
 	Key              string

@@ -176,7 +176,7 @@ func TestOpenRejectsMutations(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	payload := []byte(`{"number":"ABCDEFGHIJKLMNOPQRSTUVWXYZ","owner":"ann","type":"image/png"}`)
 	var sealed []string
-	for n := range 8 { // of all lengths modulo three, so that some texts have bits to spare
+	for n := range 8 { // The lengths have all remainders of three, so some texts have spare bits.
 		sealed = append(sealed, k.Seal("stamp", payload[:len(payload)-n], "key"))
 	}
 	kinds := map[string]func(s string) string{

@@ -43,7 +43,7 @@ func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10), '0'+by
 // A Credential is an access key that signs.
 type Credential struct {
 	ID, Secret string
-	Token      string // of a session, or empty
+	Token      string // the token of a session, or empty
 }
 
 // Keys derives the signing keys of one region. A key depends on the credential

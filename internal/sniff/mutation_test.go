@@ -65,8 +65,8 @@ func agreement(files map[string]view, typ string) (line string) {
 	return line
 }
 
-// TestAgreements checks that the files that agree with each type are those of a
-// list. UPDATE=1 writes the list again, to be read as a diff.
+// TestAgreements checks that the files that agree with each type are the same
+// as in a list. UPDATE=1 writes the list again, to be read as a diff.
 //
 // It also checks that every change of the table is detected. A change drops a
 // base, or adds or drops the promise of a signature.

@@ -345,7 +345,7 @@ func unicodeEscape(s []byte) (rune, bool) {
 // their faults.
 type decoder struct {
 	faults []error
-	trail  []segment // the names of the current member and of those around it
+	trail  []segment // the names of the current member and of the members around it
 	copies bool      // whether strings are copied
 	mode   Mode
 }

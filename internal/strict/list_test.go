@@ -69,8 +69,8 @@ func TestIgnoreUnknown(t *testing.T) {
 	}
 }
 
-// TestListMemory checks that a list takes little more memory than its body,
-// whatever its elements are, and whether the body is valid or not.
+// TestListMemory checks that a list takes little more memory than its body, for
+// all kinds of elements and for valid and invalid bodies.
 func TestListMemory(t *testing.T) {
 	for _, element := range []string{`1`, `{}`, `null`, `[]`, `""`, `{"n":1}`, `{"x":1}`, `{"":0}`, `[[]]`, `{"n":1,"x":[{}]}`} {
 		for _, end := range []string{"]}", "", "]", "]} x"} {

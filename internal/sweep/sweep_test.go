@@ -299,7 +299,7 @@ func TestRunTwice(t *testing.T) {
 }
 
 // TestRunInterrupted checks that a sweep whose context ends starts no more
-// calls, waits for those that are running, and returns the cause once.
+// calls, waits for the running calls, and returns the cause once.
 func TestRunInterrupted(t *testing.T) {
 	cause := errors.New("shutting down")
 	for name, when := range map[string]struct {
