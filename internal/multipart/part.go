@@ -187,6 +187,7 @@ func (e *Engine) CheckBareParts() *rules.Violation {
 // list returns all parts that the store has, in order. If it has several parts
 // of one number, list returns the named part, otherwise the latest.
 func (m *Upload) list(ctx context.Context, named []Part) (all []objectstore.Part, err error) {
+	byNumber := etags(named)
 	for after := 0; ; {
 		bounded, cancel := context.WithTimeout(ctx, completion.StoreTime)
 		page, next, err := m.engine.Store.Parts(bounded, m.store, after, m.algorithm())
@@ -194,9 +195,11 @@ func (m *Upload) list(ctx context.Context, named []Part) (all []objectstore.Part
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page...)
+		// No number is on two pages. A client can replace a part any number of
+		// times, so the replaced ones are dropped page by page.
+		all = append(all, objectstore.MergeParts(page, byNumber)...)
 		if after = next; after == 0 {
-			return objectstore.MergeParts(all, etags(named)), nil
+			return all, nil
 		}
 	}
 }
