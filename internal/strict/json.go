@@ -205,9 +205,13 @@ func check(body []byte) *Error {
 	case HasLoneSurrogate(value):
 		return &Error{Detail: `a string has half a character: a \u escape from D800 to DFFF must be one of a pair`}
 	case tooDeep(value):
-		return &Error{Detail: fmt.Sprintf("the body must not be nested deeper than %d levels", maxDepth)}
+		return nestedTooDeep()
 	}
 	return nil
+}
+
+func nestedTooDeep() *Error {
+	return &Error{Detail: fmt.Sprintf("the body must not be nested deeper than %d levels", maxDepth)}
 }
 
 // malformed returns the reason why a body is not JSON. Unlike a json.Decoder,
@@ -229,6 +233,8 @@ func malformed(body []byte) *Error {
 		return &Error{Detail: fmt.Sprintf("the body must end with the JSON object, which ends at byte %d", len(bytes.TrimRight(before, blank)))}
 	case syntax.Error() == "unexpected end of JSON input":
 		return &Error{Detail: "the body must be complete JSON"}
+	case strings.Contains(syntax.Error(), "max depth"): // encoding/json has a limit of its own.
+		return nestedTooDeep()
 	}
 	return &Error{Detail: fmt.Sprintf("the body must be JSON, got another character at byte %d", syntax.Offset)}
 }
