@@ -34,7 +34,8 @@ var authParameters = []string{
 	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires",
 }
 
-// authenticate verifies the signature of everything but forms, in the query or in the Authorization header.
+// authenticate verifies the signature in the query or in the Authorization
+// header. Forms have verifyForm instead.
 func (s *Server) authenticate(r *request) error {
 	presigned := r.query.Has("Signature") || slices.ContainsFunc(authParameters, r.query.Has)
 	authorization := r.Header.Get("Authorization")
@@ -192,7 +193,8 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 	return nil
 }
 
-// checkScope parses a credential, <key>/<date>/<region>/s3/aws4_request, and says what is wrong with it.
+// checkScope parses a credential, <key>/<date>/<region>/s3/aws4_request. It
+// returns the access key ID, or a problem.
 func (s *Server) checkScope(credential string, signed time.Time) (keyID, problem string) {
 	parts := strings.Split(credential, "/")
 	if len(parts) != 5 || parts[0] == "" {
@@ -213,7 +215,8 @@ func (s *Server) checkScope(credential string, signed time.Time) (keyID, problem
 	return keyID, ""
 }
 
-// credentials finds the secret of an access key ID. A temporary one is known only together with its token.
+// credentials returns the credentials of an access key ID. Temporary
+// credentials need their token.
 func (s *Server) credentials(keyID, token string) (aws.Credentials, error) {
 	s.mu.RLock()
 	creds, ok := s.keys[keyID]
@@ -234,8 +237,9 @@ func invalidToken() error {
 	return fail(http.StatusBadRequest, "InvalidToken", "The provided token is malformed or otherwise invalid.")
 }
 
-// checkSigned refuses headers that must be signed but are not: host and all that begin with x-amz-. All others may be
-// added to a signed request, and take effect.
+// checkSigned rejects headers that must be signed but are not: host and all
+// headers that start with x-amz-. A client may add all others to a signed
+// request, and they take effect.
 func (r *request) checkSigned(names []string) error {
 	var unsigned []string
 	if !slices.Contains(names, "host") {
@@ -255,19 +259,22 @@ func (r *request) checkSigned(names []string) error {
 		"HeadersNotSigned", strings.Join(unsigned, ", "))
 }
 
-// payloadHash is what stands in the place of the payload's digest in a signature, if the request names it.
+// payloadHash returns the declared digest of the payload, which the signature
+// covers, or "".
 func (r *request) payloadHash() string {
 	return cmp.Or(strings.Join(r.Header.Values("X-Amz-Content-Sha256"), ","), r.query.Get("X-Amz-Content-Sha256"))
 }
 
-// rebuild returns the request as it was before it was signed: with no other headers than the signed ones. It reports
-// whether all of them are there; S3 also finds one in the query, under its name in lower case.
+// rebuild returns the request as it was before it was signed, with only the
+// signed headers. It reports whether the request has all of them. Like S3, it
+// also accepts a header as a query parameter with its name in lower case.
 func (r *request) rebuild(names []string, query url.Values) (_ *http.Request, complete bool) {
 	unsigned := &http.Request{
 		Method: r.Method,
 		Host:   r.Host,
 		URL: &url.URL{
-			// The scheme stays empty: with one, the signer would take its default port off the host.
+			// The scheme is empty because the signer would otherwise remove the
+			// default port from the host.
 			Host:     r.Host,
 			Opaque:   "//" + r.Host + httpbinding.EscapePath(r.URL.Path, false),
 			RawQuery: query.Encode(),
@@ -292,8 +299,9 @@ func (r *request) rebuild(names []string, query url.Values) (_ *http.Request, co
 	return unsigned, true
 }
 
-// applyHoisted makes headers of the query parameters whose names are in lower case: S3 obeys these, but for checksums,
-// and ignores names in other case.
+// applyHoisted sets headers from the query parameters whose names start with
+// x-amz- in lower case. S3 applies these parameters, except checksums, and
+// ignores names in other case.
 func (r *request) applyHoisted() {
 	for name, values := range r.query {
 		header := http.CanonicalHeaderKey(name)
@@ -303,15 +311,16 @@ func (r *request) applyHoisted() {
 	}
 }
 
-// signatureTrace catches what was signed, for the error that S3 answers.
+// A signatureTrace records the signed texts for the error response.
 type signatureTrace struct{ canonicalRequest, stringToSign string }
 
 func (t *signatureTrace) signer() *v4.Signer {
-	// A new one every time: a signer caches keys by access key ID and would not notice another secret.
+	// A signer caches keys by access key ID. A new one is needed because tests
+	// use one ID with several secrets.
 	return v4.NewSigner(func(o *v4.SignerOptions) {
 		o.DisableHeaderHoisting = true
-		o.DisableURIPathEscaping = true // it is escaped, once, as S3 wants it
-		o.DisableSessionToken = true    // it is in the request, or is not
+		o.DisableURIPathEscaping = true // The path is escaped already.
+		o.DisableSessionToken = true    // The request has it if it is signed.
 		o.LogSigning = true
 		o.Logger = logging.LoggerFunc(func(_ logging.Classification, _ string, args ...any) {
 			if len(args) >= 2 {
@@ -321,7 +330,8 @@ func (t *signatureTrace) signer() *v4.Signer {
 	})
 }
 
-// mismatch returns the error with the elements of S3, which include the session token if the query has one.
+// mismatch returns the error with the elements of S3. They include the session
+// token if the query has one.
 func (t *signatureTrace) mismatch(keyID, signature string) error {
 	return fail(http.StatusForbidden, "SignatureDoesNotMatch", signatureDoesNotMatch,
 		"AWSAccessKeyId", keyID, "StringToSign", t.stringToSign, "SignatureProvided", signature,
@@ -332,7 +342,8 @@ func (t *signatureTrace) mismatch(keyID, signature string) error {
 const signatureDoesNotMatch = "The request signature we calculated does not match the signature you provided. " +
 	"Check your key and signing method."
 
-// formSignature signs a policy as it stands in the form, in base64. The SDK has no public function for it.
+// formSignature returns the signature of a form's policy in base64. The SDK has
+// no public function for it.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html
 func formSignature(secret, date, region, policy string) string {
 	key := []byte("AWS4" + secret)

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// checksums are the algorithms of S3 but XXHASH64, XXHASH3 and XXHASH128, which the standard library does not have.
+// checksums holds the algorithms of S3, except XXHASH64, XXHASH3 and XXHASH128,
+// which the standard library does not have.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 var checksums = map[string]func() hash.Hash{
 	"CRC32":     func() hash.Hash { return crc32.NewIEEE() },
@@ -32,8 +33,8 @@ func sum(algorithm string, body []byte) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// checksum verifies the checksum that the headers declare, at most one, and returns it; without one it returns the
-// CRC64NVME, which S3 adds itself.
+// checksum verifies and returns the checksum that the headers declare. Headers
+// may declare at most one. Without one, it returns the CRC64NVME, as S3 does.
 func checksum(body []byte, headers map[string]string, allowed []string) (algorithm, value string, err error) {
 	var declared []string
 	for name := range headers {
@@ -79,7 +80,7 @@ func checksum(body []byte, headers map[string]string, allowed []string) (algorit
 	return algorithm, value, nil
 }
 
-// checkMD5 verifies a Content-MD5, if there is one.
+// checkMD5 verifies Content-MD5, if the headers have it.
 func checkMD5(body []byte, headers map[string]string) error {
 	value, ok := headers["content-md5"]
 	if !ok {

@@ -8,21 +8,24 @@ import (
 	"time"
 )
 
-// WithTick sets a virtual clock on which each request takes exactly one tick of length d.
+// WithTick sets a virtual clock on which each request takes exactly one tick of
+// length d.
 //
-// It is for tests that create the server and send all requests inside one testing/synctest bubble, where time passes
-// only while every goroutine waits. Ticks start at multiples of d. A request that arrives during a tick takes effect
-// when the tick ends, and its response is returned at once. Two requests therefore share a tick if and only if they
-// were in flight together.
+// Tests must create the server and send all requests inside one
+// testing/synctest bubble, where time passes only while every goroutine waits.
+// Ticks start at multiples of d. A request that arrives during a tick takes
+// effect when the tick ends, and its response is returned at once. Two requests
+// therefore share a tick if and only if they were in flight together.
 //
-// Requests of one tick take effect one after another, ordered by actor, method and URL. The next one takes effect only
-// after every goroutine of the bubble waits again. Together with testing/cryptotest.SetGlobalRandom this makes a test
-// repeatable.
+// Requests of one tick take effect one after another, ordered by actor, method
+// and URL. The next one takes effect only after every goroutine of the bubble
+// waits again. Together with testing/cryptotest.SetGlobalRandom, WithTick makes
+// a test repeatable.
 func WithTick(d time.Duration) Option {
 	return func(s *Server) { s.clock = &clock{length: d, start: time.Now(), pending: make(map[int64]*batch)} }
 }
 
-// A clock divides time into ticks and orders the requests of each.
+// A clock divides time into ticks and orders the requests of each tick.
 type clock struct {
 	length time.Duration
 	start  time.Time
@@ -46,7 +49,8 @@ type ticket struct {
 
 func (c *clock) now() int64 { return int64(time.Since(c.start) / c.length) }
 
-// wait returns when it is the request's turn, after the end of the present tick. It returns an error if ctx ends first.
+// wait waits for the request's turn, after the end of the present tick. It
+// returns an error if ctx ends first.
 func (c *clock) wait(ctx context.Context, rank string) error {
 	c.mu.Lock()
 	tick := c.now()
@@ -75,8 +79,10 @@ func (c *clock) wait(ctx context.Context, rank string) error {
 		}
 	}
 	c.mu.Unlock()
-	// In a bubble a nanosecond passes only after every goroutine waits. No two turns are at the same distance from the end
-	// of a tick, or a goroutine that slept for some ticks after its last response could wake up during another's turn.
+	// In a bubble, a nanosecond passes only after every goroutine waits. No two
+	// turns have the same distance from the end of a tick. Otherwise a
+	// goroutine that has slept for some ticks could wake up during the turn of
+	// another request.
 	return sleep(ctx, t.turn)
 }
 
@@ -91,7 +97,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// rank returns the text that orders the request among others of its tick.
+// rank returns the text by which the requests of a tick are ordered.
 func rank(actor string, r *request) string {
 	return strings.Join([]string{
 		actor, r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("Range"), r.Header.Get("X-Amz-Copy-Source-Range"),

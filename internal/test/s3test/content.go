@@ -8,10 +8,11 @@ import (
 	"strconv"
 )
 
-// content is the bytes of an object or a part: a body, followed by zero bytes that are only counted.
+// A content holds the bytes of an object or a part: a body, followed by zero
+// bytes that are only counted.
 //
-// The digests of content with zeros are not those of its bytes, since a terabyte would take minutes. They are equal for
-// equal content.
+// The digests of content with zeros are not computed from the zeros, since a
+// terabyte would take minutes. Equal contents have equal digests.
 type content struct {
 	body  []byte
 	zeros int64
@@ -21,7 +22,7 @@ func (o *Object) content() content { return content{o.Body, o.Zeros} }
 
 func (c content) size() int64 { return int64(len(c.body)) + c.zeros }
 
-// slice returns the bytes from first to last.
+// slice returns the bytes from first to last, both included.
 func (c content) slice(first, last int64) content {
 	held := int64(len(c.body))
 	return content{
@@ -33,12 +34,12 @@ func (c content) slice(first, last int64) content {
 // extend returns c followed by next.
 func (c content) extend(next content) (content, error) {
 	if c.zeros > 0 && len(next.body) > 0 {
-		return content{}, notImplemented("bytes behind zeros that are only counted")
+		return content{}, notImplemented("bytes after zeros that are only counted")
 	}
 	return content{append(c.body, next.body...), c.zeros + next.zeros}, nil
 }
 
-// hashed returns the bytes that the digests cover.
+// hashed returns the bytes from which the digests are computed.
 func (c content) hashed() []byte {
 	if c.zeros == 0 {
 		return c.body
@@ -54,20 +55,21 @@ func (c content) sum(algorithm string) string { return sum(algorithm, c.hashed()
 const maxZeros = 64 << 20
 
 func (c content) writeTo(w io.Writer) {
-	_, _ = w.Write(c.body) // the client may be gone
+	_, _ = w.Write(c.body) // The client might have disconnected.
 	if c.zeros > 0 {
 		_, _ = w.Write(make([]byte, c.zeros))
 	}
 }
 
-// Put stores an object without a request, as the new version of its key. The ETag, checksum, version ID and time are
-// set by the server; so is the header if it is nil.
+// Put stores an object without a request, as the new version of its key. The
+// server sets the ETag, checksum, version ID and time. If Header is nil, the
+// server sets it.
 func (s *Server) Put(bucket, key string, o Object) {
 	if o.Header == nil {
 		o.Header = http.Header{"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"}}
 	}
 	o.ChecksumAlgorithm, o.DeleteMarker, o.VersionID = "", false, ""
-	if err := o.fill(o.content(), nil); err != nil { // no header declares a digest
+	if err := o.fill(o.content(), nil); err != nil { // It never is, since no header declares a digest.
 		panic(err)
 	}
 	s.mu.Lock()
@@ -75,8 +77,9 @@ func (s *Server) Put(bucket, key string, o Object) {
 	s.add(0, bucket, key, &o)
 }
 
-// PutPart stores a part without a request: the body, followed by zeros that are only counted. It returns the part's
-// ETag. It panics if there is no such multipart upload.
+// PutPart stores a part without a request: the body, followed by zeros that are
+// only counted. It returns the ETag of the part, and panics if the multipart
+// upload does not exist.
 func (s *Server) PutPart(uploadID string, number int, body []byte, zeros int64) (etag string) {
 	s.mu.RLock()
 	u := s.uploads[uploadID]

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// copyResult answers CopyObject and UploadPartCopy.
+// A copyResult is the response to CopyObject or UploadPartCopy.
 type copyResult struct {
 	XMLName      xml.Name
 	ETag         string
@@ -21,7 +21,7 @@ type copyResult struct {
 	Checksum     []element
 }
 
-// checksumElements returns the XML of a checksum, or nothing of none.
+// checksumElements returns the XML of a checksum, or nil without an algorithm.
 func checksumElements(algorithm, value string) []element {
 	if algorithm == "" {
 		return nil
@@ -29,7 +29,7 @@ func checksumElements(algorithm, value string) []element {
 	return []element{{XMLName: xml.Name{Local: "Checksum" + algorithm}, Value: value}}
 }
 
-// copyObject makes an object of another.
+// copyObject serves CopyObject.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
@@ -72,11 +72,12 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	// What follows from the body alone is as if it had been uploaded.
+	// Fields that depend on the body alone are those of an upload.
 	if err := o.fill(from.content(), nil); err != nil {
 		return err
 	}
-	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm, "CRC64NVME") // The source has none with NoChecksums.
+	// The source has no algorithm with NoChecksums.
+	o.ChecksumAlgorithm = cmp.Or(algorithm, from.ChecksumAlgorithm, "CRC64NVME")
 	o.Checksum = o.content().sum(o.ChecksumAlgorithm)
 	s.takeTime(r, o.Size())
 	o.LastModified = now()
@@ -91,7 +92,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// copySource returns the object to copy, if the conditions on it are met, and sets the header that names its version.
+// copySource returns the object to copy and sets the header with its version.
+// It returns an error unless the conditions on the source hold.
 func (s *Server) copySource(header http.Header, headers map[string]string) (*Object, error) {
 	bucket, key, version, err := parseCopySource(headers["x-amz-copy-source"])
 	if err != nil {
@@ -125,7 +127,8 @@ func (s *Server) copySource(header http.Header, headers map[string]string) (*Obj
 	return o, nil
 }
 
-// parseCopySource parses bucket/key?versionId=id, which is escaped like the values of a query: a plus is a space.
+// parseCopySource parses bucket/key?versionId=id. The text is escaped like a
+// query, where a plus is a space.
 func parseCopySource(header string) (bucket, key, version string, err error) {
 	path, query, hasQuery := strings.Cut(header, "?")
 	malformed := invalidArgument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
@@ -152,7 +155,9 @@ func parseCopySource(header string) (bucket, key, version string, err error) {
 	return bucket, key, version, checkKey(key)
 }
 
-// inherit takes over what the directives say. S3 ignores what the request says beside COPY, and the server refuses it.
+// inherit copies metadata and tags of the source unless the directives are
+// REPLACE. With COPY, S3 ignores those of the request, but this server rejects
+// them.
 func (o *Object) inherit(from *Object, headers map[string]string) error {
 	switch directive := headers["x-amz-metadata-directive"]; directive {
 	case "REPLACE":
@@ -184,12 +189,12 @@ func (o *Object) inherit(from *Object, headers map[string]string) error {
 	return nil
 }
 
-// copiedHeaders belong to what the metadata directive is about.
+// copiedHeaders are the headers to which the metadata directive applies.
 var copiedHeaders = []string{
 	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
 }
 
-// changes reports whether a copy may be its own source.
+// changes reports whether a copy changes enough to have itself as its source.
 func changes(headers map[string]string) bool {
 	if headers["x-amz-metadata-directive"] == "REPLACE" {
 		return true
@@ -209,7 +214,8 @@ func (s *Server) isCurrent(bucket, key string, o *Object) bool {
 	return s.buckets[bucket].current(key) == o
 }
 
-// declaredAlgorithm returns the algorithm of which S3 is to compute a checksum by itself, empty for none.
+// declaredAlgorithm returns the algorithm with which S3 must compute a
+// checksum, or "".
 func declaredAlgorithm(name string) (string, error) {
 	algorithm := strings.ToUpper(name)
 	switch {
@@ -222,14 +228,15 @@ func declaredAlgorithm(name string) (string, error) {
 	return algorithm, nil
 }
 
-// WithCopyTime makes each copy, and each copy of a part, take this time per GiB of its bytes, beside the tick that every
-// request takes. The source is read at the beginning, and the copy appears at the end. A copy whose client leaves or
-// crashes before has no effect.
+// WithCopyTime makes each copy of an object or part take this time per GiB, in
+// addition to the tick of every request. The server reads the source at the
+// start and stores the copy at the end. A copy has no effect if its client
+// disconnects or crashes before the end.
 func WithCopyTime(perGiB time.Duration) Option {
 	return func(s *Server) { s.copyTime = perGiB }
 }
 
-// takeTime returns when a copy of so many bytes is finished.
+// takeTime waits as long as a copy of this size takes.
 func (s *Server) takeTime(r *request, size int64) {
 	duration := time.Duration(float64(s.copyTime) * float64(size) / (1 << 30))
 	if duration == 0 {
@@ -248,10 +255,10 @@ func sourceTooLarge(limit int64) error {
 		strconv.FormatInt(limit, 10))
 }
 
-// minRangedSize is what a source must exceed for a part to be copied of a range of it.
+// minRangedSize is the size that a source must exceed for copies of a range.
 const minRangedSize = 5 << 20
 
-// copyPart makes a part of an object, or of a range of it.
+// copyPart serves UploadPartCopy.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
 func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	headers := r.headers()

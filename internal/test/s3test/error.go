@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// apiError is an answer of S3 that refuses a request.
+// An apiError is an error response of S3.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 type apiError struct {
 	status        int
@@ -20,10 +20,12 @@ type element struct {
 	Value   string `xml:",chardata"`
 }
 
-// Error returns code and message only: elements may hold the session token of a canonical request, as those of S3 do.
+// Error returns only the code and the message, since the elements might contain
+// the session token of a canonical request, as those of S3 do.
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
-// fail returns an error whose further elements are given as names and values in turn.
+// fail returns an error with further elements, which are names and values in
+// turn.
 func fail(status int, code, message string, elements ...string) error {
 	e := &apiError{status: status, code: code, message: message}
 	for i := 0; i < len(elements); i += 2 {
@@ -103,12 +105,12 @@ func writeError(w http.ResponseWriter, method string, err error) {
 
 func writeXML(w http.ResponseWriter, status int, document any) {
 	body, err := xml.Marshal(document)
-	if err != nil { // every document is a struct of strings and numbers
+	if err != nil { // It never is, since documents are structs of strings and numbers.
 		panic(err)
 	}
 	body = append([]byte(xml.Header), body...)
 	w.Header().Set("Content-Type", "application/xml")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(body) // The client might have disconnected.
 }

@@ -11,22 +11,22 @@ import (
 // A Moment is a point in the life of a server.
 type Moment struct {
 	Tick int64 // of the clock that WithTick sets; without it, the same as Step
-	Step int64 // number of events so far; no two changes of objects have the same
+	Step int64 // number of events so far, different for any two changes of objects
 }
 
 // forever is the Until of states that still exist.
 var forever = Moment{math.MaxInt64, math.MaxInt64}
 
-// A Request describes a request that reached the server.
+// A Request describes a request to the server.
 type Request struct {
 	Number      int // from 1, in the order in which the server handled the requests
 	Actor       string
 	Method      string
-	Operation   string // as S3 names it, PostObject for a form, empty if unknown
+	Operation   string // as S3 names it; PostObject for a form; empty if unknown
 	Bucket, Key string // a form's Key is known only after the request was performed
 	Status      int    // 0 if no response was sent
-	// Start and End are ticks. Without WithTick they count events, and the order of requests that are in flight together
-	// depends on chance.
+	// Start and End are ticks. Without WithTick, they count events, and the
+	// order of concurrent requests is random.
 	Start, End int64
 }
 
@@ -42,7 +42,7 @@ func span(start, end int64) string {
 	return fmt.Sprintf("[%d-%d]", start, end)
 }
 
-// Requests is a list of requests, ordered by Number.
+// Requests are ordered by Number.
 type Requests []Request
 
 // String returns a line for each request.
@@ -59,7 +59,7 @@ func (rs Requests) By(actor string) Requests {
 	return rs.filter(func(r Request) bool { return r.Actor == actor })
 }
 
-// Of returns the requests for the operations.
+// Of returns the requests for these operations.
 func (rs Requests) Of(operations ...string) Requests {
 	return rs.filter(func(r Request) bool { return slices.Contains(operations, r.Operation) })
 }
@@ -73,8 +73,9 @@ func (rs Requests) filter(keep func(Request) bool) Requests {
 	return slices.DeleteFunc(slices.Clone(rs), func(r Request) bool { return !keep(r) })
 }
 
-// Depth returns the length of the longest chain of requests in which each one started after the former had ended.
-// Requests that took no tick do not count. Depth is exact if the server was created WithTick.
+// Depth returns the length of the longest chain of requests in which each
+// request started after the previous one had ended. Requests that took no tick
+// do not count. Depth is exact if the server has WithTick.
 func (rs Requests) Depth() int {
 	depth, ended := 0, int64(math.MinInt64)
 	byEnd := slices.Clone(rs)
@@ -93,7 +94,7 @@ type State struct {
 	Bucket, Key string
 	Object
 	From, Until     Moment // Until is in the far future if the state still exists
-	MadeBy, EndedBy int    // numbers of requests; 0 if the test itself changed the object or, for EndedBy, if none did
+	MadeBy, EndedBy int    // numbers of requests; 0 without a request
 }
 
 // Exists reports whether the state existed at the moment.
@@ -104,7 +105,8 @@ func (s State) String() string {
 	return fmt.Sprintf("%s %s %s %d B %s by %d", s.Key, s.VersionID, s.ETag, s.Size(), span(s.From.Tick, s.Until.Tick), s.MadeBy)
 }
 
-// A History holds every request and every state that any key was ever in. It does not change.
+// A History holds every request and every state of every key. It does not
+// change.
 type History struct {
 	Requests Requests
 	changes  []change
@@ -118,12 +120,14 @@ type change struct {
 	versions    []*Object // the oldest first
 }
 
-// WithHistory makes the server record the History. The server then keeps all bytes that it ever stored.
+// WithHistory makes the server record the History. The server keeps all bytes
+// that it has stored.
 func WithHistory() Option {
 	return func(s *Server) { s.recording = true }
 }
 
-// History returns what has been recorded so far. It panics if the server was created without WithHistory.
+// History returns the requests and states so far. It panics if the server was
+// created without WithHistory.
 func (s *Server) History() History {
 	if !s.recording {
 		panic("s3test: the server must be created WithHistory")
@@ -137,7 +141,8 @@ func (s *Server) History() History {
 	return h
 }
 
-// Now returns the present moment. Two calls return the same Step if no request and no change came between.
+// Now returns the present moment. Two calls return the same Step if no request
+// and no change happened between them.
 func (s *Server) Now() Moment {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -157,19 +162,22 @@ func (s *Server) next() Moment {
 	return s.moment()
 }
 
-// States returns every version that was ever stored under the key, delete markers included, by time of appearance.
+// States returns every version that was ever stored under the key, including
+// delete markers, by time of appearance.
 func (h History) States(key string) []State {
 	return h.Ever(func(s State) bool { return s.Key == key })
 }
 
-// Ever returns every version that was ever stored under any key and that matches, by time of appearance. In a bucket
-// with versions this includes versions that were not the current one.
+// Ever returns every matching version that was ever stored under any key, by
+// time of appearance. In a bucket with versioning, the version need not have
+// been the current one.
 func (h History) Ever(match func(State) bool) []State {
 	return h.collect(match, func(versions []*Object) []*Object { return versions })
 }
 
-// Visible returns what a request without a version ID would have found at any time under any key that begins with the
-// prefix, by time of appearance. A version that becomes the current one again appears again.
+// Visible returns every state that a request without a version ID could have
+// found under a key that starts with the prefix, by time of appearance. A
+// version that becomes the current one again appears again.
 func (h History) Visible(prefix string) []State {
 	match := func(s State) bool { return strings.HasPrefix(s.Key, prefix) }
 	return h.collect(match, func(versions []*Object) []*Object {
@@ -180,7 +188,8 @@ func (h History) Visible(prefix string) []State {
 	})
 }
 
-// collect returns the states that the objects that selected returns for each change were in.
+// collect returns the matching states. For each change, the function selected
+// returns the objects that exist from then on.
 func (h History) collect(match func(State) bool, selected func([]*Object) []*Object) []State {
 	type place struct{ bucket, key string }
 	var states []*State

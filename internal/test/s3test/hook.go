@@ -14,8 +14,8 @@ import (
 // A Fault is a way in which a request fails.
 type Fault int
 
-// The faults. A fault that ends in After lets the operation take effect: only its response is lost. CutDuring does so,
-// too.
+// The faults. With CutDuring and the faults that end in After, the operation
+// takes effect and only its response is lost.
 const (
 	None           Fault = iota
 	AccessDenied         // the server responds with 403
@@ -27,31 +27,38 @@ const (
 	CutDuring // the connection ends in the middle of the response's body
 	Hang      // no response comes before the request's context ends
 	HangAfter
-	Crash // the connection ends, and no request of the same Actor takes effect any more
+	Crash // the connection ends, and later requests of the same Actor have no effect
 	CrashAfter
-	Later // the request waits for another tick, and Before is called again; only Before may return it
+	Later // the request waits for another tick and calls Before again; not for After
 )
 
-// A Hook holds functions that the server calls around each request, after it has verified the signature. Either may be
-// nil. They may be called concurrently, and may use the server and the context of whoever sent the request.
+// A Hook holds functions that the server calls before and after each request,
+// after it has verified the signature. Either function may be nil. Functions
+// may be called concurrently. They may use the server and the context of the
+// request.
 //
-// Before is called before the operation is performed. It may change the header of the HTTP request: to remove a
-// condition makes a store that ignores it. After is called with the status of the response, once the operation has
-// taken effect and before anything is sent. The fault that it returns replaces the response.
+// Before is called before the operation is performed. It may change the header
+// of the HTTP request. For example, it can simulate a store that ignores a
+// condition by removing the condition. After is called with the status of the
+// response, once the operation has taken effect and before anything is sent.
+// The fault that After returns replaces the response.
 //
-// A hook that sends requests to a server created WithTick should send them through Actor.Instant.
+// A hook of a server with WithTick should send its own requests through
+// Actor.Instant.
 type Hook struct {
 	Before, After func(Request, *http.Request) Fault
 }
 
-// Intercept sets the hook. It replaces the former one, including a function that was passed to Fail.
+// Intercept sets the hook. It replaces the previous hook and the function that
+// was passed to Fail.
 func (s *Server) Intercept(h Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = h
 }
 
-// Fail sets a hook that is called with the operation of each request before it is performed. Nil removes the hook.
+// Fail sets a hook that is called with the operation of each request before it
+// is performed. Nil removes the hook.
 func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 	if fault == nil {
 		s.Intercept(Hook{})
@@ -60,9 +67,10 @@ func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 	s.Intercept(Hook{Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) }})
 }
 
-// FailOnce makes one request fail: the nth, counted from 0, of those that do not perform one of the other operations. The
-// function that it returns tells the operation of the request that has failed, or "". Requests may come at the same time, as
-// a completion sends them.
+// FailOnce makes the nth request fail, counted from 0. Requests for the other
+// operations do not count. The returned function returns the operation of the
+// request that has failed, or "". Requests may be concurrent, such as those of
+// a completion.
 func (s *Server) FailOnce(n int, fault Fault, others ...string) (failed func() string) {
 	var mu sync.Mutex
 	requests, operation := 0, ""
@@ -85,8 +93,8 @@ func (s *Server) FailOnce(n int, fault Fault, others ...string) (failed func() s
 	}
 }
 
-// suffer performs the operation, or what the hook decided.
-func (s *Server) suffer(w http.ResponseWriter, r *request, perform handler) error {
+// performWithHook performs the operation with the faults of the hook.
+func (s *Server) performWithHook(w http.ResponseWriter, r *request, perform handler) error {
 	s.mu.RLock()
 	hook := s.hook
 	s.mu.RUnlock()
@@ -107,7 +115,7 @@ func (s *Server) suffer(w http.ResponseWriter, r *request, perform handler) erro
 			return perform(s, w, r)
 		}
 	default:
-		return s.strike(fault, w, r, nil)
+		return s.applyFault(fault, w, r, nil)
 	}
 	answer := httptest.NewRecorder()
 	maps.Copy(answer.Header(), w.Header())
@@ -118,11 +126,12 @@ func (s *Server) suffer(w http.ResponseWriter, r *request, perform handler) erro
 	if fault == None {
 		fault = s.call(hook.After, r, answer.Code)
 	}
-	return s.strike(fault, w, r, answer)
+	return s.applyFault(fault, w, r, answer)
 }
 
-// strike ends a request that has a fault. The answer is what would have been sent, or nil if nothing was performed.
-func (s *Server) strike(fault Fault, w http.ResponseWriter, r *request, answer *httptest.ResponseRecorder) error {
+// applyFault sends the response that the fault permits. The answer is the
+// response of the operation, or nil if the operation was not performed.
+func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, answer *httptest.ResponseRecorder) error {
 	switch fault {
 	case AccessDenied:
 		return accessDenied("Access Denied")
@@ -137,7 +146,7 @@ func (s *Server) strike(fault Fault, w http.ResponseWriter, r *request, answer *
 	case Crash, CrashAfter:
 		s.Actor(r.record.Actor).Crash()
 	case Hang, HangAfter:
-		_, _ = io.Copy(io.Discard, r.Body) // or net/http would not notice that the client has gone
+		_, _ = io.Copy(io.Discard, r.Body) // Otherwise net/http does not detect a disconnect.
 		<-r.Context().Done()
 	case None, CutDuring:
 		body := answer.Body.Bytes()
@@ -146,7 +155,7 @@ func (s *Server) strike(fault Fault, w http.ResponseWriter, r *request, answer *
 		}
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
-		_, _ = w.Write(body) // the client may be gone
+		_, _ = w.Write(body) // The client might have disconnected.
 		if fault == None {
 			return nil
 		}
@@ -159,7 +168,8 @@ func (s *Server) strike(fault Fault, w http.ResponseWriter, r *request, answer *
 
 var errCrashed = errors.New("s3test: the actor has crashed")
 
-// waitTurn waits until the server may handle the request. It returns an error if the client has gone by then.
+// waitTurn waits until the server may handle the request. It returns an error
+// if the client has disconnected by then.
 func (s *Server) waitTurn(r *request) error {
 	var err error
 	switch {
@@ -177,8 +187,8 @@ func (s *Server) waitTurn(r *request) error {
 	return err
 }
 
-// admit waits for the turn of a new request and records it.
-func (s *Server) admit(r *request) error {
+// startRequest waits for the turn of a new request and records the request.
+func (s *Server) startRequest(r *request) error {
 	s.mu.Lock()
 	if s.clock == nil {
 		s.steps++
@@ -198,7 +208,8 @@ func (s *Server) admit(r *request) error {
 	return nil
 }
 
-// call calls a function of a hook. The lock makes what one call wrote visible to the next one, if they do not overlap.
+// call calls a function of a hook. The lock makes the writes of one call
+// visible to the next call, if the calls do not overlap.
 func (s *Server) call(hook func(Request, *http.Request) Fault, r *request, status int) Fault {
 	s.mu.Lock()
 	about := *r.record
@@ -217,7 +228,7 @@ func (s *Server) finish(r *request, status int) {
 	r.record.Status, r.record.End = status, s.next().Tick
 }
 
-// A statusWriter remembers the status.
+// A statusWriter records the status of the response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -35,7 +35,8 @@ type listedObject struct {
 
 type listedPrefix struct{ Prefix string }
 
-// listObjects answers ListObjectsV2. A continuation token is the last key or common prefix of the page before.
+// listObjects serves ListObjectsV2. A continuation token is the last key or
+// common prefix of the previous page.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	l := listing{
@@ -101,8 +102,8 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// keyEncoding returns how the request wants keys to be written. Without an
-// encoding, keys with control characters make a response that is not XML.
+// keyEncoding returns the function that encodes keys for the response. Without
+// an encoding, a key with control characters makes the response invalid XML.
 func (r *request) keyEncoding() (func(string) string, error) {
 	switch encoding := r.query.Get("encoding-type"); {
 	case !r.query.Has("encoding-type"):

@@ -24,22 +24,22 @@ const (
 	maxPage       = 1000
 )
 
-// multipartUpload is a multipart upload.
+// A multipartUpload is a multipart upload and its parts.
 type multipartUpload struct {
 	id, bucket, key string
 	object          *Object // without a body
-	algorithm       string  // that Create declared, or empty
-	checksumType    string  // the same
+	algorithm       string  // that CreateMultipartUpload declared, or empty
+	checksumType    string  // empty without an algorithm
 	initiated       time.Time
 
-	// All below is under the server's lock.
+	// The lock of the server guards these fields.
 	parts      map[int]*part
-	conflicted bool         // with a delete of what was under the key
-	completed  *Object      // what became of it
-	request    []listedPart // with which it was completed
+	conflicted bool         // An object under the key was deleted meanwhile.
+	completed  *Object      // nil until the completion
+	request    []listedPart // the parts that the completion listed
 }
 
-// part is a part that was uploaded. It never changes once it is stored.
+// A part is an uploaded part. It does not change after it is stored.
 type part struct {
 	number              int
 	content             content
@@ -47,7 +47,7 @@ type part struct {
 	etag                string
 	algorithm, checksum string // empty if there is none
 	modified            time.Time
-	replaced            *part // the part that it replaced
+	replaced            *part // the previous part with the number, with ListsReplacedParts
 }
 
 func (u *multipartUpload) newPart(number int, body content) *part {
@@ -61,7 +61,8 @@ func noSuchUpload(id string) error {
 			"completed.", "UploadId", id)
 }
 
-// upload returns the upload that the request names, completed ones too. The caller holds the lock.
+// upload returns the upload with the ID of the request, even if it is
+// completed. The caller must hold the lock.
 func (s *Server) upload(r *request) (*multipartUpload, error) {
 	id := r.query.Get("uploadId")
 	u, ok := s.uploads[id]
@@ -71,8 +72,9 @@ func (s *Server) upload(r *request) (*multipartUpload, error) {
 	return u, nil
 }
 
-// uploadUnderWay returns the upload that the request names, unless it is completed. The caller holds the lock.
-func (s *Server) uploadUnderWay(r *request) (*multipartUpload, error) {
+// openUpload returns the upload with the ID of the request, unless it is
+// completed. The caller must hold the lock.
+func (s *Server) openUpload(r *request) (*multipartUpload, error) {
 	u, err := s.upload(r)
 	if err == nil && u.completed != nil {
 		return nil, noSuchUpload(u.id)
@@ -80,7 +82,7 @@ func (s *Server) uploadUnderWay(r *request) (*multipartUpload, error) {
 	return u, err
 }
 
-// createUpload answers CreateMultipartUpload.
+// createUpload serves CreateMultipartUpload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
 func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
@@ -135,7 +137,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// uploadChecksumType says whether the checksum of an upload is that of all its bytes, or of the checksums of its parts.
+// uploadChecksumType returns the checksum type of an upload: fullObject,
+// composite, or "" without a checksum.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 func uploadChecksumType(algorithm, declared string) (string, error) {
 	whole := algorithm == "CRC64NVME"
@@ -156,7 +159,8 @@ func uploadChecksumType(algorithm, declared string) (string, error) {
 	return composite, nil
 }
 
-// addressPart returns the number of the part that the request is about, and its upload.
+// addressPart returns the number of the part that the request addresses, and
+// its upload.
 func (s *Server) addressPart(r *request) (int, *multipartUpload, error) {
 	number, err := strconv.Atoi(r.query.Get("partNumber"))
 	if err != nil || number < 1 || number > maxPartNumber {
@@ -165,11 +169,12 @@ func (s *Server) addressPart(r *request) (int, *multipartUpload, error) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	u, err := s.uploadUnderWay(r)
+	u, err := s.openUpload(r)
 	return number, u, err
 }
 
-// storePart adds a part, in place of one with its number, unless the upload has ended meanwhile.
+// storePart adds a part or replaces the part with its number. It returns an
+// error if the upload has ended meanwhile.
 func (s *Server) storePart(u *multipartUpload, p *part) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +188,7 @@ func (s *Server) storePart(u *multipartUpload, p *part) error {
 	return nil
 }
 
-// uploadPart stores the body of the request as a part.
+// uploadPart serves UploadPart.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
 func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
@@ -236,15 +241,15 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// abortUpload answers AbortMultipartUpload.
+// abortUpload serves AbortMultipartUpload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
 func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
-	if err := r.refuseHeaders("x-amz-expected-bucket-owner", "x-amz-if-match-initiated-time"); err != nil {
+	if err := r.rejectHeaders("x-amz-expected-bucket-owner", "x-amz-if-match-initiated-time"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, err := s.uploadUnderWay(r)
+	u, err := s.openUpload(r)
 	switch {
 	case err == nil:
 		delete(s.uploads, u.id)
@@ -255,7 +260,8 @@ func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// conflict notes that an object was deleted while uploads to its key are under way. The caller holds the lock.
+// conflict marks the open uploads of a key after a delete of its object. The
+// caller must hold the lock.
 func (s *Server) conflict(bucket, key string) {
 	for _, u := range s.uploads {
 		if u.bucket == bucket && u.key == key {
@@ -264,14 +270,14 @@ func (s *Server) conflict(bucket, key string) {
 	}
 }
 
-// listedPart is a part in the body of CompleteMultipartUpload.
+// A listedPart is a part in the body of CompleteMultipartUpload.
 type listedPart struct {
 	PartNumber int
 	ETag       string
 	Checksums  []element `xml:",any"`
 }
 
-// completeUpload makes an object of the parts that the body lists.
+// completeUpload serves CompleteMultipartUpload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
 func (s *Server) completeUpload(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
@@ -370,7 +376,8 @@ func parseComplete(body []byte) ([]listedPart, error) {
 	return document.Parts, nil
 }
 
-// assemble makes the object of the parts, if they are what was uploaded and together what the headers say.
+// assemble returns the object that the parts form. It returns an error unless
+// the listed parts match the uploaded parts and the object matches the headers.
 func (u *multipartUpload) assemble(listed []listedPart, headers map[string]string) (*Object, error) {
 	o := *u.object
 	var whole content
@@ -401,7 +408,7 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 		}
 		digests = append(digests, p.digest[:]...)
 		if u.checksumType == composite {
-			raw, _ := base64.StdEncoding.DecodeString(p.checksum) // the server's own
+			raw, _ := base64.StdEncoding.DecodeString(p.checksum) // The server has encoded it.
 			sums = append(sums, raw...)
 		}
 	}
@@ -433,7 +440,9 @@ func (u *multipartUpload) invalidPart(entry listedPart) error {
 		"UploadId", u.id, "PartNumber", strconv.Itoa(entry.PartNumber), "ETag", entry.ETag)
 }
 
-// checkPartChecksum holds what the list says of a part against it. Where Create declared no algorithm, that is nothing.
+// checkPartChecksum compares the checksums of a listed part with those of the
+// uploaded part. A list has checksums only if the upload was created with an
+// algorithm.
 func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 	if u.algorithm == "" {
 		if len(entry.Checksums) > 0 {
@@ -458,8 +467,8 @@ func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 	return nil
 }
 
-// checkChecksum holds the headers against the checksum of the whole. A value is not looked at where Create declared no
-// algorithm.
+// checkChecksum compares the headers with the checksum of the whole object. It
+// ignores the checksum if the upload was created without an algorithm.
 func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) error {
 	declared, hasType := headers["x-amz-checksum-type"]
 	if hasType && declared != u.checksumType {

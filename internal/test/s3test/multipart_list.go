@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// uploadedPart is a part in a list.
+// An uploadedPart is a part in the response to ListParts.
 type uploadedPart struct {
 	PartNumber   int
 	LastModified string
@@ -20,7 +20,7 @@ type uploadedPart struct {
 	Checksum     []element
 }
 
-// listParts answers ListParts.
+// listParts serves ListParts.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html
 func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	limit, err := r.pageSize("max-parts")
@@ -36,7 +36,7 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	u, err := s.uploadUnderWay(r)
+	u, err := s.openUpload(r)
 	if err != nil && s.has(ForgivesEndedUploads) {
 		u, err = &multipartUpload{id: r.query.Get("uploadId"), bucket: r.bucket, key: r.key, object: new(Object)}, nil
 	}
@@ -68,7 +68,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// page returns the parts behind the marker up to the limit, and reports whether there are more.
+// page returns at most limit parts after the marker, and reports whether there
+// are more.
 func (u *multipartUpload) page(marker, limit int) (parts []uploadedPart, truncated bool) {
 	for _, number := range slices.Sorted(maps.Keys(u.parts)) {
 		if number <= marker {
@@ -87,7 +88,7 @@ func (u *multipartUpload) page(marker, limit int) (parts []uploadedPart, truncat
 	return parts, false
 }
 
-// pageSize returns how many entries a list is to have.
+// pageSize returns the largest number of entries of a list.
 func (r *request) pageSize(parameter string) (int, error) {
 	text := r.query.Get(parameter)
 	if !r.query.Has(parameter) {
@@ -100,7 +101,7 @@ func (r *request) pageSize(parameter string) (int, error) {
 	return min(n, maxPage), nil
 }
 
-// listedUpload is an upload in a list.
+// A listedUpload is an upload in the response to ListMultipartUploads.
 type listedUpload struct {
 	Key               string
 	UploadID          string `xml:"UploadId"`
@@ -110,7 +111,7 @@ type listedUpload struct {
 	ChecksumType      string `xml:",omitempty"`
 }
 
-// listUploads answers ListMultipartUploads.
+// listUploads serves ListMultipartUploads.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
 func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
 	limit, err := r.pageSize("max-uploads")
@@ -133,7 +134,8 @@ func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
 	}
 	s.mu.RLock()
 	uploads := slices.Collect(maps.Values(s.uploads))
-	uploads = slices.DeleteFunc(uploads, func(u *multipartUpload) bool { // of one key, those behind the marker's ID
+	uploads = slices.DeleteFunc(uploads, func(u *multipartUpload) bool {
+		// Uploads of the key marker itself are listed after the ID marker.
 		after := u.key > list.KeyMarker || list.UploadIDMarker != "" && u.key == list.KeyMarker && u.id > list.UploadIDMarker
 		return u.completed != nil || u.bucket != r.bucket || !strings.HasPrefix(u.key, list.Prefix) || !after
 	})

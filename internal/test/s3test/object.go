@@ -24,21 +24,22 @@ const (
 	maxMetadataSize       = 2048
 )
 
-// Object is what the server stores under a key.
+// An Object is an object that the server stores under a key.
 type Object struct {
 	Body  []byte
 	Zeros int64 // number of zero bytes after Body that are only counted, not held
-	// Header holds all that describes the object but its metadata, as GetObject returns it: Content-Type,
-	// Cache-Control, X-Amz-Storage-Class (if not STANDARD), X-Amz-Server-Side-Encryption and so on.
+	// Header holds the headers of the object without its metadata, as GetObject
+	// returns them: Content-Type, Cache-Control, X-Amz-Storage-Class (if not
+	// STANDARD), X-Amz-Server-Side-Encryption and so on.
 	Header            http.Header
 	Metadata          map[string]string // by name in lower case, without x-amz-meta-
 	Tags              map[string]string
 	ChecksumAlgorithm string // as in types.ChecksumAlgorithm
 	ChecksumType      string // as in types.ChecksumType
-	Checksum          string // in base64; of a composite one with the number of parts
+	Checksum          string // in base64; a composite one ends with the number of parts
 	ETag              string // in quotes; not an MD5 if encrypted with KMS
 	VersionID         string // empty without versioning
-	DeleteMarker      bool   // which has no more than a version ID and a time
+	DeleteMarker      bool   // A delete marker has only a version ID and a time.
 	LastModified      time.Time
 }
 
@@ -49,14 +50,15 @@ const (
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
-// systemHeaders are stored and returned as they came.
+// systemHeaders are stored and returned unchanged.
 var systemHeaders = []string{
 	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
 	"X-Amz-Website-Redirect-Location", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
 	"X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
 }
 
-// newObject makes an object without a body of headers, whose names are in lower case.
+// newObject returns an object without a body. The names of the headers must be
+// in lower case.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func newObject(headers map[string]string) (*Object, error) {
 	if err := checkACL(headers); err != nil {
@@ -71,7 +73,7 @@ func newObject(headers map[string]string) (*Object, error) {
 	o := &Object{
 		Header: http.Header{
 			"Content-Type":                 {"binary/octet-stream"},
-			"X-Amz-Server-Side-Encryption": {"AES256"}, // since 2023-01-05, of every object
+			"X-Amz-Server-Side-Encryption": {"AES256"}, // the default since 2023-01-05
 		},
 		Metadata: make(map[string]string),
 	}
@@ -110,7 +112,7 @@ func newObject(headers map[string]string) (*Object, error) {
 	return o, nil
 }
 
-// checkACL applies the rules of buckets whose owner enforces ownership.
+// checkACL rejects ACLs as a bucket does whose owner enforces ownership.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ownership-error-responses.html
 func checkACL(headers map[string]string) error {
 	disabled := fail(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
@@ -150,7 +152,7 @@ func checkEncryption(headers map[string]string) error {
 	return nil
 }
 
-// fill verifies the body against the headers and completes the object with it.
+// fill verifies the body against the headers and adds it to the object.
 func (o *Object) fill(body content, headers map[string]string, algorithms ...string) error {
 	if err := checkMD5(body.body, headers); err != nil {
 		return err
@@ -165,22 +167,25 @@ func (o *Object) fill(body content, headers map[string]string, algorithms ...str
 	return nil
 }
 
-// etag makes an ETag of a digest, or of chance for an object that is encrypted with KMS.
+// etag returns the ETag for a digest. It is random for an object that is
+// encrypted with KMS.
 func (o *Object) etag(digest [md5.Size]byte, suffix string) string {
 	if strings.HasPrefix(o.Header.Get("X-Amz-Server-Side-Encryption"), "aws:kms") {
-		_, _ = rand.Read(digest[:]) // never fails
+		_, _ = rand.Read(digest[:]) // It never fails.
 	}
 	return `"` + hex.EncodeToString(digest[:]) + suffix + `"`
 }
 
-// describe sets the headers with which S3 answers a request that stored the object.
+// describe sets the headers of the response to a request that stored the
+// object.
 func (o *Object) describe(header http.Header) {
 	header.Set("Etag", o.ETag)
 	o.setChecksum(header)
 	o.describeStorage(header)
 }
 
-// describeStorage sets what every answer tells about a stored object.
+// describeStorage sets the version and encryption headers, which every response
+// about a stored object has.
 func (o *Object) describeStorage(header http.Header) {
 	if o.VersionID != "" {
 		header.Set("X-Amz-Version-Id", o.VersionID)
@@ -200,7 +205,7 @@ func (o *Object) setChecksum(header http.Header) {
 	header.Set("X-Amz-Checksum-Type", o.ChecksumType)
 }
 
-// checkKey refuses what no object can be named.
+// checkKey rejects keys that S3 does not allow.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 func checkKey(key string) error {
 	if len(key) > maxKeyLength {
@@ -226,7 +231,8 @@ func checkKey(key string) error {
 	return nil
 }
 
-// store puts the object under its key if the condition allows it, given what is there, which is nil if nothing is.
+// store stores the object under its key unless the condition returns an error.
+// The argument of the condition is the current object, or nil.
 func (s *Server) store(r *request, key string, o *Object, condition func(*Object) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +245,7 @@ func (s *Server) store(r *request, key string, o *Object, condition func(*Object
 
 func always(*Object) error { return nil }
 
-// putObject stores the body of the request.
+// putObject serves PutObject.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
@@ -270,28 +276,30 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// special are headers of writes that only the operations that name them take.
-var special = []string{
+// specialHeaders are rejected unless an operation lists them as known.
+var specialHeaders = []string{
 	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive", "x-amz-mp-object-size",
 	"x-amz-trailer", "x-amz-decoded-content-length", "x-amz-write-offset-bytes", "x-amz-expected-bucket-owner",
 	"x-amz-source-expected-bucket-owner",
 }
 
-// checkWriteHeaders refuses headers that a write cannot have, or that this server does not know there.
+// checkWriteHeaders rejects headers of a write that S3 rejects or this server
+// does not support. The operation supports those in known.
 func checkWriteHeaders(headers map[string]string, known ...string) error {
 	for name := range headers {
 		switch {
 		case strings.HasPrefix(name, "x-amz-object-lock-"):
 			return invalidRequest("Bucket is missing Object Lock Configuration")
 		case slices.Contains(known, name):
-		case slices.Contains(special, name), strings.HasPrefix(name, "x-amz-copy-source"):
+		case slices.Contains(specialHeaders, name), strings.HasPrefix(name, "x-amz-copy-source"):
 			return notImplemented("the header " + name)
 		}
 	}
 	return nil
 }
 
-// newTaggedObject makes an object without a body of headers that may hold tags.
+// newTaggedObject returns an object without a body. The headers may contain
+// tags.
 func newTaggedObject(headers map[string]string) (*Object, error) {
 	o, err := newObject(headers)
 	if err != nil {
@@ -303,7 +311,8 @@ func newTaggedObject(headers map[string]string) (*Object, error) {
 	return o, err
 }
 
-// readPayload reads a body that is as long as it says, no longer than limit, and as it was signed.
+// readPayload reads the body. It returns an error if the body is shorter than
+// its Content-Length, larger than limit, or differs from the signed digest.
 func (r *request) readPayload(limit int64) ([]byte, error) {
 	if r.Header.Get("Content-Length") == "" {
 		return nil, missingLength()
@@ -318,7 +327,8 @@ func (r *request) readPayload(limit int64) ([]byte, error) {
 	return body, checkPayload(r.payloadHash(), body)
 }
 
-// checkNoBody rejects a body where no client sends one. What names the body.
+// checkNoBody returns an error if the request has a body. The error describes
+// the body as what.
 func (r *request) checkNoBody(what string) error {
 	body, err := r.readPayload(maxObjectSize)
 	if err == nil && len(body) > 0 {
@@ -327,7 +337,7 @@ func (r *request) checkNoBody(what string) error {
 	return err
 }
 
-// readBody reads exactly as many bytes as were declared.
+// readBody reads exactly Content-Length bytes.
 func (r *request) readBody() ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
 	if errors.Is(err, io.ErrUnexpectedEOF) || err == nil && int64(len(body)) < r.ContentLength {
@@ -336,7 +346,7 @@ func (r *request) readBody() ([]byte, error) {
 	return body, err
 }
 
-// checkPayload holds the body against the digest that its signature covers.
+// checkPayload compares the body with the digest that the signature covers.
 func checkPayload(hash string, body []byte) error {
 	switch digest := sha256.Sum256(body); {
 	case hash == "", hash == unsignedPayload, hash == hex.EncodeToString(digest[:]):
@@ -353,21 +363,21 @@ func checkPayload(hash string, body []byte) error {
 	}
 }
 
-// writeCondition returns the check of If-Match and If-None-Match.
+// writeCondition returns the function that checks If-Match and If-None-Match.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func writeCondition(headers map[string]string, key string) (func(*Object) error, error) {
 	match, hasMatch := headers["if-match"]
 	none, hasNone := headers["if-none-match"]
-	refused := func(header string) error {
+	notAccepted := func(header string) error {
 		return fail(http.StatusNotImplemented, "NotImplemented",
 			"A header you provided implies functionality that is not implemented", "Header", header,
 			"additionalMessage", "We don't accept the provided value of "+header+" header for this API")
 	}
 	switch {
 	case hasNone && (hasMatch || none != "*"):
-		return nil, refused("If-None-Match")
+		return nil, notAccepted("If-None-Match")
 	case hasMatch && match == "*":
-		return nil, refused("If-Match")
+		return nil, notAccepted("If-Match")
 	case hasNone:
 		return func(existing *Object) error {
 			if existing != nil {
@@ -389,12 +399,14 @@ func writeCondition(headers map[string]string, key string) (func(*Object) error,
 	return always, nil
 }
 
-// matches reports whether the object is of the ETag, whose quotes may be missing.
+// matches reports whether the object has the ETag. The quotes of the ETag are
+// optional.
 func (o *Object) matches(etag string) bool {
 	return etag == "*" || strings.Trim(etag, `"`) == strings.Trim(o.ETag, `"`)
 }
 
-// overrides are the query parameters of GetObject that replace a header of its answer.
+// overrides holds the query parameters of GetObject that replace a header of
+// the response.
 var overrides = map[string]string{
 	"response-content-type":        "Content-Type",
 	"response-content-language":    "Content-Language",
@@ -404,10 +416,10 @@ var overrides = map[string]string{
 	"response-content-encoding":    "Content-Encoding",
 }
 
-// getObject answers GetObject and HeadObject.
+// getObject serves GetObject and HeadObject.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 func (s *Server) getObject(w http.ResponseWriter, r *request) error {
-	if err := r.refuseHeaders("If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"); err != nil {
+	if err := r.rejectHeaders("If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"); err != nil {
 		return err
 	}
 	o, err := s.find(r, w.Header())
@@ -463,8 +475,9 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// parseRange parses a single range of bytes and cuts it to the size; others are ignored, as S3 does. If nothing of the
-// object is in the range, first is behind last.
+// parseRange parses a single range of bytes and limits it to the size. Like S3,
+// it ignores other ranges. If the range contains no byte of the object, first
+// is greater than last.
 func parseRange(header string, size int64) (first, last int64, ok bool) {
 	spec, ok := strings.CutPrefix(header, "bytes=")
 	from, to, dash := strings.Cut(spec, "-")
@@ -474,7 +487,7 @@ func parseRange(header string, size int64) (first, last int64, ok bool) {
 	start, startErr := strconv.ParseUint(from, 10, 62)
 	end, endErr := strconv.ParseUint(to, 10, 62)
 	switch {
-	case from == "" && endErr == nil: // the last bytes
+	case from == "" && endErr == nil: // The range is a number of last bytes.
 		return size - min(int64(end), size), size - 1, true
 	case startErr == nil && to == "":
 		return int64(start), size - 1, true

@@ -15,19 +15,20 @@ import (
 	"unicode/utf8"
 )
 
-// policy is the document that a form carries.
+// A policy is the POST policy of a form.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
 type policy struct {
 	expiration time.Time
 	conditions []condition
 }
 
-// condition is one of three: eq and starts-with have a field and a value, content-length-range has bounds.
+// A condition has one of three operators. Those of eq and starts-with have a
+// field and a value, and those of content-length-range have bounds.
 type condition struct {
 	operator     string
-	field, value string // field as it stands in the policy, with its $
+	field, value string // field as in the policy, with its $
 	min, max     int64
-	impossible   bool // well formed, but nothing can meet it
+	impossible   bool // well formed, but always violated
 	source       string
 }
 
@@ -76,7 +77,8 @@ func parsePolicy(encoded string) (*policy, error) {
 	return p, nil
 }
 
-// parseObject returns the names of an object's members in order, and the members, of which one name may have several.
+// parseObject returns the names of a JSON object's members in order, and the
+// values of each name.
 func parseObject(text []byte) (names []string, members map[string][]json.RawMessage, err error) {
 	if !json.Valid(text) || !utf8.Valid(text) {
 		return nil, nil, invalidPolicy("Invalid JSON.")
@@ -90,7 +92,7 @@ func parseObject(text []byte) (names []string, members map[string][]json.RawMess
 		token, nameErr := decoder.Token()
 		var value json.RawMessage
 		if err := errors.Join(nameErr, decoder.Decode(&value)); err != nil {
-			return nil, nil, err // cannot be: it is valid JSON
+			return nil, nil, err // It is never reached, since the text is valid JSON.
 		}
 		name := token.(string)
 		names = append(names, name)
@@ -99,7 +101,7 @@ func parseObject(text []byte) (names []string, members map[string][]json.RawMess
 	return names, members, nil
 }
 
-// parseExpiration takes UTC with or without milliseconds, as S3 does.
+// parseExpiration accepts UTC with or without milliseconds, as S3 does.
 func parseExpiration(raw json.RawMessage) (time.Time, error) {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
@@ -177,8 +179,8 @@ func parseSimpleCondition(raw json.RawMessage) (condition, error) {
 	return c, nil
 }
 
-// check holds a form against the policy, both ways: every condition must be met, and every field must have one. The
-// bucket is a field that every form has.
+// check returns an error unless the form meets every condition and every field
+// has a condition. The caller must add the bucket to the fields.
 func (p *policy) check(fields map[string]string, size int64) error {
 	if !time.Now().Before(p.expiration) {
 		return violated("Policy expired.")
@@ -221,10 +223,10 @@ func (p *policy) check(fields map[string]string, size int64) error {
 func (c condition) matches(name, value string) bool {
 	switch {
 	case c.operator == "eq" && name == "key" && strings.Contains(c.value, "$$"):
-		return false // reproduced by AWS: https://github.com/boto/boto3/issues/4514
+		return false // AWS has confirmed it: https://github.com/boto/boto3/issues/4514
 	case c.operator == "eq":
 		return value == c.value
-	case name == "content-type": // a list, each item of which must match
+	case name == "content-type": // It is a list, and every item must match.
 		for item := range strings.SplitSeq(value, ",") {
 			if !strings.HasPrefix(strings.TrimSpace(item), c.value) {
 				return false

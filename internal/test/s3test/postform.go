@@ -17,17 +17,17 @@ import (
 	"github.com/aws/smithy-go/encoding/httpbinding"
 )
 
-// maxPreData bounds all of a form's bytes before those of the file.
+// maxPreData is the largest number of bytes in a form before the file.
 const maxPreData = 20480
 
-// form is a decoded multipart/form-data body.
+// A form is a decoded multipart/form-data body.
 type form struct {
 	fields map[string]string // by name in lower case
 	file   []byte
 	before int // bytes of the body before the file's
 }
 
-// postForm stores the file of a browser's form.
+// postForm serves POST Object.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
 func (s *Server) postForm(w http.ResponseWriter, r *request) error {
 	contentType := r.Header.Get("Content-Type")
@@ -101,8 +101,9 @@ func malformedForm() error {
 		"The body of your POST request is not well-formed multipart/form-data.")
 }
 
-// parseForm decodes the fields before the file and the file, and puts the file's name into the fields that ask for it.
-// It does not use mime/multipart, which cannot tell how many bytes came before the file.
+// parseForm decodes the file and the fields before it, and replaces ${filename}
+// in the fields. It does not use mime/multipart, which cannot count the bytes
+// before the file.
 func parseForm(body []byte, boundary string) (*form, error) {
 	f := &form{fields: make(map[string]string)}
 	var found, closed bool
@@ -121,7 +122,7 @@ func parseForm(body []byte, boundary string) (*form, error) {
 		}
 		before += len(delimiter) + len(part)
 		switch {
-		case found: // S3 ignores what follows the file
+		case found: // S3 ignores fields after the file.
 		case name == "file":
 			found, f.file, filename = true, content, partFilename
 			f.before = before - len(content)
@@ -138,7 +139,7 @@ func parseForm(body []byte, boundary string) (*form, error) {
 	if !found {
 		return nil, invalidArgument("POST requires exactly one file upload per request.", "file", "0")
 	}
-	if filename != nil { // without one, S3 leaves the variable as it is
+	if filename != nil { // Without a file name, S3 does not replace the variable.
 		base := (*filename)[strings.LastIndexAny(*filename, `/\`)+1:]
 		for name, value := range f.fields {
 			if name != "policy" && name != "x-amz-signature" {
@@ -149,7 +150,8 @@ func parseForm(body []byte, boundary string) (*form, error) {
 	return f, nil
 }
 
-// parsePart splits what stands between two boundaries: the rest of the boundary's line, headers and content.
+// parsePart parses the text between two boundaries: the rest of the boundary's
+// line, headers and content.
 func parsePart(part []byte) (name string, filename *string, content []byte, err error) {
 	head, content, ok := bytes.Cut(part, []byte("\r\n\r\n"))
 	head, start := bytes.CutPrefix(bytes.TrimLeft(head, " \t"), []byte("\r\n"))
@@ -171,7 +173,8 @@ func parsePart(part []byte) (name string, filename *string, content []byte, err 
 	return strings.ToLower(parameters["name"]), filename, content, nil
 }
 
-// verifyForm verifies the signature over the text of the policy, before anything in the policy is looked at.
+// verifyForm verifies the signature of the policy text. Callers parse the
+// policy afterwards.
 func (s *Server) verifyForm(fields map[string]string) error {
 	missing := func(name string) error {
 		return invalidArgument(fmt.Sprintf("Bucket POST must contain a field named '%s'.  If it is specified, please check "+
@@ -223,8 +226,9 @@ func (s *Server) verifyForm(fields map[string]string) error {
 	return nil
 }
 
-// formHeaders are the fields that do what the PUT header of the same name does. All others, say if-none-match or
-// x-amz-tagging, do nothing even when the policy allows them.
+// formHeaders are the fields with the effect of the PUT header of the same
+// name. Other headers, such as if-none-match or x-amz-tagging, have no effect
+// as fields, even if the policy allows them.
 var formHeaders = []string{
 	"content-type", "cache-control", "content-disposition", "content-encoding", "expires", "content-md5",
 	"x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption",
@@ -263,7 +267,7 @@ func (f *form) object() (*Object, error) {
 	return o, nil
 }
 
-// succeed answers as the form asks.
+// succeed sends the response that the form requests.
 func (f *form) succeed(w http.ResponseWriter, r *request, o *Object) error {
 	o.describe(w.Header())
 	key := f.fields["key"]

@@ -15,25 +15,33 @@ type Quirk int
 
 // The quirks, each with the stores where it was seen.
 const (
-	// CopyOnceNotImplemented: CopyObject with If-None-Match fails with 501. Swift.
+	// CopyOnceNotImplemented: CopyObject with If-None-Match fails with 501.
+	// Swift.
 	CopyOnceNotImplemented Quirk = iota
-	// PartsNeverMatch: conditions of copies and deletions on the ETag of an object made of parts fail with 412. Swift.
+	// PartsNeverMatch: a condition of a copy or deletion on the ETag of a
+	// multipart upload's object fails with 412. Swift.
 	PartsNeverMatch
 	// CopiesLoseCacheControl: a copy has no Cache-Control. gofakes3.
 	CopiesLoseCacheControl
-	// CorrectsExpires: GetObject and HeadObject return Expires with the right weekday. MinIO.
+	// CorrectsExpires: GetObject and HeadObject return Expires with the right
+	// weekday. MinIO.
 	CorrectsExpires
-	// ListsReplacedParts: ListParts also lists the parts that were replaced, each behind the part that replaced it, and
-	// CompleteMultipartUpload takes them. SeaweedFS.
+	// ListsReplacedParts: ListParts also lists the parts that were replaced,
+	// each after the part that replaced it, and CompleteMultipartUpload accepts
+	// them. SeaweedFS.
 	ListsReplacedParts
-	// ForgivesEndedUploads: ListParts of an upload that has ended lists no parts, and AbortMultipartUpload succeeds.
-	// SeaweedFS, and Swift after a completion.
+	// ForgivesEndedUploads: ListParts of an upload that has ended lists no
+	// parts, and AbortMultipartUpload succeeds. SeaweedFS, and Swift after a
+	// completion.
 	ForgivesEndedUploads
-	// MultipartRenamesMetadata: names of metadata have "-" instead of "_", in multipart uploads only. Swift.
+	// MultipartRenamesMetadata: names of metadata have "-" instead of "_", in
+	// multipart uploads only. Swift.
 	MultipartRenamesMetadata
-	// NoChecksums: the store has no checksums, and ignores a request for one on a copy or multipart upload. Several.
+	// NoChecksums: the store has no checksums, and ignores a request for one on
+	// a copy or multipart upload. Several stores.
 	NoChecksums
-	// SizeETags: objects of the same size have the same ETag. This makes colliding MD5s of any content.
+	// SizeETags: objects of the same size have the same ETag. This simulates
+	// MD5 collisions of any content.
 	SizeETags
 )
 
@@ -44,12 +52,14 @@ func WithQuirks(quirks ...Quirk) Option {
 
 func (s *Server) has(q Quirk) bool { return slices.Contains(s.quirks, q) }
 
-// CopySource names the conditions on the source of CopyObject and UploadPartCopy for WithoutConditions.
+// CopySource names the conditions on the source of CopyObject and
+// UploadPartCopy for WithoutConditions.
 const CopySource = "CopySource"
 
-// WithoutConditions makes the server ignore If-Match and If-None-Match on these operations: PutObject, CopyObject,
-// CompleteMultipartUpload and DeleteObject. CopySource stands for the conditions on the source of a copy. Without
-// names it ignores all of them.
+// WithoutConditions makes the server ignore If-Match and If-None-Match on the
+// named operations: PutObject, CopyObject, CompleteMultipartUpload or
+// DeleteObject. CopySource stands for the conditions on the source of a copy.
+// Without names, the server ignores all of them.
 func WithoutConditions(names ...string) Option {
 	if len(names) == 0 {
 		names = []string{"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", CopySource}
@@ -57,7 +67,8 @@ func WithoutConditions(names ...string) Option {
 	return func(s *Server) { s.careless = append(s.careless, names...) }
 }
 
-// dropConditions removes from the request the conditions that the server ignores.
+// dropConditions removes from the request the conditions that the server
+// ignores.
 func (s *Server) dropConditions(r *request) {
 	if slices.Contains(s.careless, r.record.Operation) {
 		r.Header.Del("If-Match")
@@ -77,8 +88,8 @@ func (s *Server) matches(o *Object, etag string) bool {
 	return o.matches(etag)
 }
 
-// distort changes an object that is about to be stored.
-func (s *Server) distort(o *Object) {
+// applyQuirks changes an object before it is stored.
+func (s *Server) applyQuirks(o *Object) {
 	if s.has(NoChecksums) {
 		o.ChecksumAlgorithm, o.ChecksumType, o.Checksum = "", "", ""
 	}
@@ -93,7 +104,8 @@ func (s *Server) distort(o *Object) {
 	}
 }
 
-// correctDate returns the date with the weekday that it has. It returns what is not a date unchanged.
+// correctDate returns the date with the correct weekday. It returns a text that
+// is not a date unchanged.
 func correctDate(date string) string {
 	t, err := time.Parse(http.TimeFormat, date)
 	if err != nil {
@@ -102,10 +114,10 @@ func correctDate(date string) string {
 	return t.Format(http.TimeFormat)
 }
 
-// Collision returns two files with the same size and MD5, and so the same ETag, that differ from the 20th byte on. A
-// suffix can be added to both.
+// Collision returns two files with the same size and MD5, and therefore the
+// same ETag. They differ from the 20th byte on. The suffix is added to both.
 //
-// They are those of https://eprint.iacr.org/2004/199.
+// The files are from https://eprint.iacr.org/2004/199.
 func Collision(suffix string) (one, two []byte) {
 	const file = "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a" +
 		"085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0" +

@@ -1,40 +1,55 @@
 // Package s3test is a strict S3 server that runs inside a test.
 //
-// It refuses what Amazon S3 refuses, with the status and the error code that S3 answers, where common test servers are
-// lenient: it verifies signatures, POST policies, signed headers, checksums and conditions. It shares no code with what
-// it tests: signatures are recomputed by the signer of the AWS SDK.
+// Unlike common test servers, it rejects what Amazon S3 rejects, with the same
+// status and error code. It verifies signatures, POST policies, signed headers,
+// checksums and conditions. It shares no code with the packages that it tests:
+// the signer of the AWS SDK recomputes signatures.
 //
-// It implements PutObject, POST Object, CopyObject, GetObject, HeadObject, DeleteObject, GetObjectTagging, ListObjectsV2
-// and multipart uploads, on buckets with or without versioning but without lifecycle, CORS or public access, whose owner
-// enforces ownership (so ACLs are disabled). Everything else fails with 501 NotImplemented, so that no test passes
-// because a header was silently ignored.
+// It implements PutObject, POST Object, CopyObject, GetObject, HeadObject,
+// DeleteObject, GetObjectTagging, ListObjectsV2 and multipart uploads. Buckets
+// may have versioning, but not lifecycle rules, CORS or public access. Their
+// owner enforces ownership, so ACLs are disabled. Everything else fails with
+// 501 NotImplemented, so that no test passes because a header was silently
+// ignored.
 //
 // # Histories and schedules
 //
-//   - [WithHistory] records every request and every state that any key was ever in. Tests use it to prove what never
-//     appeared.
-//   - [WithTick] sets a virtual clock, on which requests and their depth are counted exactly.
-//   - [Server.Intercept] calls a function before and after each request, which can change objects or make the request
-//     fail as networks and S3 do. [Server.Fail] is a shorter form of it.
-//   - [Server.Actor] gives each of several clients a name, and can crash it.
-//   - [WithoutConditions] and [WithQuirks] make the server behave like stores that are less careful than S3.
-//   - [Server.Put] and [Server.PutPart] store objects and parts of any size without holding their bytes.
+//   - [WithHistory] records every request and every state of every key. Tests
+//     use it to prove that an object never appeared.
+//   - [WithTick] sets a virtual clock, with which the depth of requests is
+//     exact.
+//   - [Server.Intercept] sets functions that are called before and after each
+//     request. They can change objects, or make the request fail as networks
+//     and S3 do. [Server.Fail] is a shorter form.
+//   - [Server.Actor] names one of several clients. [Actor.Crash] crashes it.
+//   - [WithoutConditions] and [WithQuirks] make the server behave like stores
+//     that are less careful than S3.
+//   - [Server.Put] and [Server.PutPart] store objects and parts of any size
+//     without holding their bytes.
 //
 // # Differences from S3
 //
-//   - Streaming payloads (aws-chunked), SSE-C, the XXHASH checksums, x-amz-expected-bucket-owner and encoding-type,
-//     except that of ListObjectsV2, are answered with 501; so are headers on a copy that S3 ignores because it takes the
-//     source's, conditions on the time, and an If-Match on a version.
-//   - A signature that covers a content-length of 0, user-agent, x-amzn-trace-id, expect or transfer-encoding never
-//     verifies, since the SDK's signer cannot compute it.
-//   - Duplicate form fields are refused; S3 joins their values with a comma.
-//   - Policies must be strict JSON, with operators in lower case; S3 also takes the escapes \$ and \v.
-//   - A form dated more than 15 minutes ahead or 7 days ago is refused, whatever its policy's expiration.
-//   - Of conflicts between conditional writes, only that of a multipart upload with a delete is answered, with 409
-//     ConditionalRequestConflict.
-//   - A multipart upload that is completed again in the same way succeeds again while its object is there, but fails
-//     with If-None-Match; S3 may also answer NoSuchUpload. A part without a checksum is refused where the upload's
-//     checksum is made of those of its parts; where it is of the whole object, the server computes it.
+//   - The server responds with 501 to streaming payloads (aws-chunked), SSE-C,
+//     the XXHASH checksums, x-amz-expected-bucket-owner, conditions on the
+//     time, and an If-Match on a version. It accepts encoding-type only for
+//     ListObjectsV2. It also responds with 501 to headers of a copy that S3
+//     ignores in favor of those of the source.
+//   - A signature that covers a content-length of 0, user-agent,
+//     x-amzn-trace-id, expect or transfer-encoding is never valid, since the
+//     SDK's signer cannot compute it.
+//   - Duplicate form fields are rejected, but S3 joins their values with a
+//     comma.
+//   - Policies must be strict JSON, with operators in lower case. S3 also
+//     accepts the escapes \$ and \v.
+//   - A form that is dated more than 15 minutes ahead or 7 days ago is
+//     rejected, even if its policy has not expired.
+//   - The only conflict of conditional writes is that of a multipart upload
+//     with a delete. It fails with 409 ConditionalRequestConflict.
+//   - A repeated completion of a multipart upload succeeds while its object
+//     exists, but fails with If-None-Match. S3 may also return NoSuchUpload.
+//   - A part without a checksum is rejected if the upload has a COMPOSITE
+//     checksum. For a FULL_OBJECT checksum, the server computes that of the
+//     part.
 package s3test
 
 import (
@@ -56,7 +71,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// The permanent credential that every server knows, the one of the AWS documentation, and the names of its defaults.
+// The permanent credentials that every server accepts, taken from the AWS
+// documentation, and the defaults of a server.
 const (
 	AccessKeyID     = "AKIAIOSFODNN7EXAMPLE"
 	SecretAccessKey = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -65,8 +81,9 @@ const (
 	DefaultHost     = "s3.test"
 )
 
-// Server is an S3 endpoint that holds its buckets in memory. It is an http.Handler, safe for concurrent use, and its
-// clock is time.Now, so that it lives in a testing/synctest bubble as well.
+// A Server is an S3 endpoint that holds its buckets in memory. It is an
+// http.Handler and safe for concurrent use. Its clock is time.Now, so that
+// tests can use it in a testing/synctest bubble.
 type Server struct {
 	// URL is the endpoint, without a trailing slash.
 	URL string
@@ -91,23 +108,25 @@ type Server struct {
 	steps    int64
 	handled  int        // requests
 	requests []*Request // if recording
-	changes  []change   // the same
+	changes  []change   // if recording
 }
 
-// Option changes what New and Start make.
+// An Option configures a Server.
 type Option func(*Server)
 
-// WithRegion sets the only region that the server accepts in a credential scope.
+// WithRegion sets the only region that the server accepts in a credential
+// scope.
 func WithRegion(region string) Option {
 	return func(s *Server) { s.region = region }
 }
 
-// WithHost sets the name of the endpoint, without a port. Requests to a name below it are virtual-hosted: bucket.host.
+// WithHost sets the name of the endpoint, without a port. A request to
+// bucket.host is virtual-hosted.
 func WithHost(host string) Option {
 	return func(s *Server) { s.host = host }
 }
 
-// WithBuckets makes these buckets instead of DefaultBucket.
+// WithBuckets creates these buckets instead of DefaultBucket.
 func WithBuckets(names ...string) Option {
 	return func(s *Server) {
 		s.buckets = make(map[string]bucket)
@@ -117,7 +136,8 @@ func WithBuckets(names ...string) Option {
 	}
 }
 
-// New returns a server at https://s3.test that only its own HTTPClient reaches, without a network.
+// New returns a server at https://s3.test without a network. Only its own
+// HTTPClient reaches it.
 func New(opts ...Option) *Server {
 	s := newServer(DefaultHost, opts)
 	s.URL = "https://" + s.host
@@ -125,8 +145,9 @@ func New(opts ...Option) *Server {
 	return s
 }
 
-// Start returns a server that listens on a free port of the loopback interface until the test ends. Its HTTPClient
-// connects to it whatever the host of the URL, so that virtual-hosted requests need no name resolution.
+// Start returns a server that listens on a free port of the loopback interface
+// until the test ends. Its HTTPClient connects to the server for every host, so
+// that virtual-hosted requests need no name resolution.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	s := newServer("127.0.0.1", opts)
@@ -162,12 +183,15 @@ func newServer(host string, opts []Option) *Server {
 
 func showRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// HTTPClient returns a client that reaches this server. It follows no redirects. That of New calls ServeHTTP in the
-// goroutine of the caller, on the bytes that a connection would have carried: a body that is longer or shorter than its
-// Content-Length is an error, one of unknown length is chunked.
+// HTTPClient returns a client that reaches this server. It follows no
+// redirects. The client of a server from New calls ServeHTTP in the goroutine
+// of the caller, with the bytes that a connection would have carried: a body
+// that is longer or shorter than its Content-Length is an error, and a body of
+// unknown length is chunked.
 func (s *Server) HTTPClient() *http.Client { return s.client }
 
-// S3 returns an SDK client of this server with the permanent credential, in path style, without retries.
+// S3 returns an SDK client of this server with the permanent credential, in
+// path style, without retries.
 func (s *Server) S3(optFns ...func(*s3.Options)) *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.URL),
@@ -181,15 +205,18 @@ func (s *Server) S3(optFns ...func(*s3.Options)) *s3.Client {
 	}, optFns...)
 }
 
-// AddCredentials makes the server accept the credentials, in place of others with the same access key ID. Those with a
-// SessionToken are temporary: no request is accepted without the token, nor after Expires if CanExpire is set.
+// AddCredentials makes the server accept the credentials. They replace
+// credentials with the same access key ID. Credentials with a SessionToken are
+// temporary: the server rejects requests without the token, and requests after
+// Expires if CanExpire is set.
 func (s *Server) AddCredentials(creds aws.Credentials) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys[creds.AccessKeyID] = creds
 }
 
-// Object returns the stored object, if there is one. Its slices and maps must not be changed.
+// Object returns the stored object, if there is one. Callers must not change
+// its slices and maps.
 func (s *Server) Object(bucket, key string) (Object, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -200,7 +227,7 @@ func (s *Server) Object(bucket, key string) (Object, bool) {
 	return *o, true
 }
 
-// Objects returns the keys of the bucket in order.
+// Objects returns the keys of the bucket in ascending order.
 func (s *Server) Objects(bucket string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -208,7 +235,7 @@ func (s *Server) Objects(bucket string) []string {
 	return slices.DeleteFunc(keys, func(key string) bool { return s.buckets[bucket].current(key) == nil })
 }
 
-// request is an HTTP request together with what it addresses.
+// A request is an HTTP request with its bucket and key.
 type request struct {
 	*http.Request
 	query       url.Values
@@ -218,10 +245,10 @@ type request struct {
 	record      *Request
 }
 
-// ServeHTTP answers one S3 request.
+// ServeHTTP serves one S3 request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, malformed := s.address(r)
-	if err := s.admit(req); err != nil {
+	if err := s.startRequest(req); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	answer := &statusWriter{ResponseWriter: w}
@@ -237,10 +264,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handler performs an operation whose request is authentic.
+// A handler performs an operation. The signature of the request has been
+// verified.
 type handler func(*Server, http.ResponseWriter, *request) error
 
-// operations are all but the form, by S3's names, with the parameters of the query that each takes.
+// operations holds all operations except the form, by their names in S3. Each
+// has the query parameters that it accepts.
 var operations = map[string]struct {
 	perform    handler
 	parameters []string
@@ -266,7 +295,8 @@ var operations = map[string]struct {
 	}},
 }
 
-// operation returns the name of what is asked for, empty if the server does not know it.
+// operation returns the name of the requested operation, or "" if it is
+// unknown.
 func (r *request) operation() string {
 	bucketOnly, copies := r.key == "", r.Header.Get("X-Amz-Copy-Source") != ""
 	upload, part := r.query.Has("uploadId"), r.query.Has("partNumber")
@@ -323,7 +353,7 @@ func (r *request) operation() string {
 
 func (s *Server) serve(w http.ResponseWriter, r *request) error {
 	if r.form() {
-		return s.suffer(w, r, (*Server).postForm)
+		return s.performWithHook(w, r, (*Server).postForm)
 	}
 	if err := s.authenticate(r); err != nil {
 		return err
@@ -341,10 +371,10 @@ func (s *Server) serve(w http.ResponseWriter, r *request) error {
 	if err := checkKey(r.key); err != nil {
 		return err
 	}
-	if err := r.refuseUnknownQuery(operation.parameters); err != nil {
+	if err := r.rejectUnknownQuery(operation.parameters); err != nil {
 		return err
 	}
-	return s.suffer(w, r, operation.perform)
+	return s.performWithHook(w, r, operation.perform)
 }
 
 // form reports whether the request is a form of a browser.
@@ -353,7 +383,9 @@ func (r *request) form() bool {
 		r.Header.Get("Authorization") == ""
 }
 
-// address finds bucket and key in either style of addressing, and the operation. The request is never nil.
+// address returns the request with its bucket and key, in path or
+// virtual-hosted style, and records the operation. The returned request is
+// never nil.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 func (s *Server) address(r *http.Request) (*request, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -383,8 +415,9 @@ func (s *Server) address(r *http.Request) (*request, error) {
 	return req, nil
 }
 
-// refuseUnknownQuery refuses subresources and options that would change the meaning of the request.
-func (r *request) refuseUnknownQuery(known []string) error {
+// rejectUnknownQuery rejects subresources and options that would change the
+// meaning of the request.
+func (r *request) rejectUnknownQuery(known []string) error {
 	for name := range r.query {
 		if name != "x-id" && !strings.HasPrefix(strings.ToLower(name), "x-amz-") && !slices.Contains(known, name) {
 			return notImplemented("the query parameter " + name)
@@ -393,8 +426,8 @@ func (r *request) refuseUnknownQuery(known []string) error {
 	return nil
 }
 
-// refuseHeaders refuses headers that an operation has but the server does not know.
-func (r *request) refuseHeaders(names ...string) error {
+// rejectHeaders rejects headers that S3 supports but this server does not.
+func (r *request) rejectHeaders(names ...string) error {
 	for _, name := range names {
 		if r.Header.Get(name) != "" {
 			return notImplemented("the header " + name)

@@ -30,8 +30,8 @@ func parseTaggingHeader(header string) (map[string]string, error) {
 	return tags, checkTags(tags)
 }
 
-// parseTaggingXML parses the tagging field of a form. S3 takes any well-formed document, and finds no tags in others
-// than its own.
+// parseTaggingXML parses the tagging field of a form. Like S3, it accepts every
+// well-formed document and returns no tags unless the document is a Tagging.
 func parseTaggingXML(document string) (map[string]string, error) {
 	var tagging struct {
 		XMLName xml.Name
@@ -71,12 +71,12 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// notInTag reports the characters that S3 does not allow in tags.
+// notInTag reports whether S3 does not allow the character in tags.
 func notInTag(c rune) bool {
 	return !unicode.In(c, unicode.L, unicode.N, unicode.Zs) && !strings.ContainsRune("+-=._:/@", c)
 }
 
-// getObjectTagging answers GetObjectTagging.
+// getObjectTagging serves GetObjectTagging.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html
 func (s *Server) getObjectTagging(w http.ResponseWriter, r *request) error {
 	o, err := s.find(r, w.Header())

@@ -7,10 +7,12 @@ import (
 	"slices"
 )
 
-// bucket holds the versions of its objects by key, the oldest first. Without versioning a key has one at most.
+// A bucket holds the versions of its objects by key, the oldest first. Without
+// versioning, a key has at most one version.
 type bucket map[string][]*Object
 
-// current returns the version that a request without a version ID finds, nil if that is none or a delete marker.
+// current returns the version that a request without a version ID finds. It
+// returns nil for a missing object or a delete marker.
 func (b bucket) current(key string) *Object {
 	versions := b[key]
 	if len(versions) == 0 || versions[len(versions)-1].DeleteMarker {
@@ -19,13 +21,14 @@ func (b bucket) current(key string) *Object {
 	return versions[len(versions)-1]
 }
 
-// WithVersioning enables versioning in all buckets, from their beginning: no version has the ID "null".
+// WithVersioning creates all buckets with versioning, so that no version has
+// the ID "null".
 func WithVersioning() Option {
 	return func(s *Server) { s.versioned = true }
 }
 
-// Versions returns all versions under the key, delete markers among them, the newest first. Their slices and maps must
-// not be changed.
+// Versions returns all versions under the key, including delete markers, the
+// newest first. Callers must not change their slices and maps.
 func (s *Server) Versions(bucket, key string) []Object {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -36,10 +39,10 @@ func (s *Server) Versions(bucket, key string) []Object {
 	return versions
 }
 
-// add makes an object that nobody has seen yet the current version, for the request of this number. The caller holds the
-// lock.
+// add stores a new object as the current version, for the request of this
+// number. The caller must hold the lock, and must not have shared the object.
 func (s *Server) add(by int, bucket, key string, o *Object) {
-	s.distort(o)
+	s.applyQuirks(o)
 	if !s.versioned {
 		s.change(by, bucket, key, []*Object{o})
 		return
@@ -48,8 +51,8 @@ func (s *Server) add(by int, bucket, key string, o *Object) {
 	s.change(by, bucket, key, append(s.buckets[bucket][key], o))
 }
 
-// change replaces all versions of the key and records it. The caller holds the lock. No element of a slice that was
-// passed to it ever changes.
+// change replaces all versions of the key and records the change. The caller
+// must hold the lock and must not change the elements of versions afterwards.
 func (s *Server) change(by int, bucket, key string, versions []*Object) {
 	if len(versions) == 0 {
 		delete(s.buckets[bucket], key)
@@ -63,7 +66,7 @@ func (s *Server) change(by int, bucket, key string, versions []*Object) {
 
 const versionIDLength = 32
 
-// version returns the version ID of the query, empty if there is none.
+// version returns the version ID of the query, or "".
 func (r *request) version() (string, error) {
 	id := r.query.Get("versionId")
 	if r.query.Has("versionId") && id == "" {
@@ -79,7 +82,8 @@ func checkVersionID(id string) error {
 	return nil
 }
 
-// find returns the object that the request addresses. What S3 says about a delete marker, it says in header.
+// find returns the object that the request addresses, and sets the headers for
+// its version. For a delete marker, it returns an error.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
 func (s *Server) find(r *request, header http.Header) (*Object, error) {
 	version, err := r.version()
@@ -105,7 +109,8 @@ func (s *Server) find(r *request, header http.Header) (*Object, error) {
 		"The specified method is not allowed against this resource.", "Method", r.Method, "ResourceType", "DeleteMarker")
 }
 
-// lookup returns a version, which may be a delete marker; without an ID the newest.
+// lookup returns the version with this ID, or the newest without an ID. The
+// version can be a delete marker.
 func (s *Server) lookup(bucket, key, version string) (*Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -122,8 +127,8 @@ func (s *Server) lookup(bucket, key, version string) (*Object, error) {
 		"Key", key, "VersionId", version)
 }
 
-// deleteObject deletes an object, or nothing. With versioning it adds a delete marker, and deletes for good only what
-// has the ID that the request names.
+// deleteObject serves DeleteObject. With versioning, it adds a delete marker
+// unless the request has a version ID.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
 func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
 	version, err := r.version()
@@ -132,9 +137,9 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
 	}
 	match := r.Header.Get("If-Match")
 	if match != "" && version != "" {
-		return notImplemented("If-Match on a version") // S3 evaluates it against the current one
+		return notImplemented("If-Match on a version") // S3 compares it with the current version.
 	}
-	if err := r.refuseHeaders("x-amz-expected-bucket-owner", "x-amz-mfa", "x-amz-if-match-size",
+	if err := r.rejectHeaders("x-amz-expected-bucket-owner", "x-amz-mfa", "x-amz-if-match-size",
 		"x-amz-if-match-last-modified-time", "x-amz-bypass-governance-retention"); err != nil {
 		return err
 	}

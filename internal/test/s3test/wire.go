@@ -13,8 +13,9 @@ import (
 	"testing/iotest"
 )
 
-// wire carries requests to the server without a network. It goes through the bytes of HTTP/1.1, so that the server
-// sees exactly what net/http would have sent.
+// A wire sends requests to the server without a network. It writes and parses
+// HTTP/1.1, so that the server receives exactly the bytes that net/http would
+// have sent.
 type wire struct{ server *Server }
 
 // RoundTrip implements http.RoundTripper.
@@ -57,7 +58,7 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// serve reports whether the handler ended the connection.
+// serve calls the handler and reports whether it aborted the connection.
 func (w wire) serve(recorder *httptest.ResponseRecorder, received *http.Request) (aborted bool) {
 	defer func() {
 		switch reason := recover(); reason {
