@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestContent compares slices of content with zeros with those of its bytes.
+// TestContent checks that slices of content with counted zeros equal slices of
+// the same bytes.
 func TestContent(t *testing.T) {
 	t.Parallel()
 	whole := content{[]byte("abc"), 4}
@@ -49,7 +50,7 @@ func TestContent(t *testing.T) {
 	require.NotEqual(t, whole.md5(), content{[]byte("abd"), 4}.md5())
 }
 
-// TestLargeCopy copies 1 TiB by parts, 16 at a time, and counts the time.
+// TestLargeCopy checks the time of a copy of 1 TiB by parts, 16 at a time.
 func TestLargeCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, partSize int64 = 1 << 40, 5 << 30
@@ -111,7 +112,8 @@ func TestLargeCopy(t *testing.T) {
 	})
 }
 
-// TestPutPart checks that parts that were never sent make the same object as parts that were.
+// TestPutPart checks that parts stored with PutPart result in the same object
+// as uploaded parts.
 func TestPutPart(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -133,10 +135,12 @@ func TestPutPart(t *testing.T) {
 	require.Equal(t, int64(2<<30), o.Zeros)
 }
 
-// TestSwappedDuringCopy checks that a copy that takes time holds the bytes that its source had at its beginning.
+// TestSwappedDuringCopy checks that a copy that takes time has the bytes of its
+// source at the start.
 func TestSwappedDuringCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond)) // a second for each byte
+		// A copy takes a second for each byte.
+		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))
 		put(t, s, "key", hello)
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -153,7 +157,8 @@ func TestSwappedDuringCopy(t *testing.T) {
 	})
 }
 
-// TestCopyWithSHA256 checks that S3 computes the digest that a copy asks for and returns it in the result.
+// TestCopyWithSHA256 checks that the server computes the digest that a copy
+// requests and returns it.
 func TestCopyWithSHA256(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -188,7 +193,8 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// TestCopyLeft checks that a copy that takes time has no effect if its client leaves or crashes before its end.
+// TestCopyLeft checks that a copy that takes time has no effect if its client
+// disconnects or crashes before the end.
 func TestCopyLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))

@@ -35,7 +35,7 @@ func TestCopyObject(t *testing.T) {
 	unchanged := func(t *testing.T, o Object) {
 		require.Equal(t, map[string]string{"owner": "u1"}, o.Metadata)
 		require.Equal(t, map[string]string{"a": "b"}, o.Tags)
-		require.Equal(t, http.Header{ // neither storage class, redirect nor encryption
+		require.Equal(t, http.Header{ // without storage class, redirect and encryption
 			"Content-Type": {"text/plain"}, "Content-Disposition": {"attachment"}, "Content-Encoding": {"identity"},
 			"Content-Language": {"de"}, "Cache-Control": {"no-store"}, "Expires": {"Thu, 01 Dec 1994 16:00:00 GMT"},
 			"X-Amz-Server-Side-Encryption": {"AES256"},
@@ -146,7 +146,7 @@ func TestCopyObject(t *testing.T) {
 			o, ok := s.Object(DefaultBucket, key)
 			if test.want != "" {
 				requireCode(t, err, test.want)
-				require.Equal(t, existed, ok, "copied in spite of the error")
+				require.Equal(t, existed, ok, "the object must be copied unless the server returns an error")
 				require.Equal(t, before, o)
 				return
 			}
@@ -164,7 +164,8 @@ func TestCopyObject(t *testing.T) {
 	}
 }
 
-// TestCopyConditions shows by which element S3 tells which condition did not hold.
+// TestCopyConditions checks that the error names the condition that did not
+// hold.
 func TestCopyConditions(t *testing.T) {
 	t.Parallel()
 	s := New()

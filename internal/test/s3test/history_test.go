@@ -65,7 +65,7 @@ func TestHistoryStates(t *testing.T) {
 		require.True(t, h.States("b/key")[0].Exists(s.Now()))
 		require.Equal(t, []string{"two", "three"}, bodies(h.Ever(func(s State) bool { return strings.HasPrefix(string(s.Body), "t") })))
 		require.Equal(t, "alice", h.Requests[0].Actor)
-		require.Equal(t, "two", string(h.Visible("a/")[1].Body), "a History does not change")
+		require.Equal(t, "two", string(h.Visible("a/")[1].Body), "a History must not change")
 		require.Len(t, s.History().States("a/key"), 3)
 	})
 	t.Run("with versions", func(t *testing.T) {
@@ -76,11 +76,11 @@ func TestHistoryStates(t *testing.T) {
 		deleteKey(t, s, "key", s.Versions(DefaultBucket, "key")[0].VersionID)
 		deleteKey(t, s, "key", "")
 		h := s.History()
-		require.Equal(t, []string{"one", "two", "one"}, bodies(h.Visible("")), "a version that is current again is visible again")
+		require.Equal(t, []string{"one", "two", "one"}, bodies(h.Visible("")), "a version that is current again must be visible again")
 		states := h.States("key")
 		require.Equal(t, []string{"one", "two", ""}, bodies(states))
 		require.True(t, states[2].DeleteMarker)
-		require.Equal(t, forever, states[0].Until, "the first version still exists behind the marker")
+		require.Equal(t, forever, states[0].Until, "the first version must exist after the marker")
 		require.Equal(t, 3, states[1].EndedBy)
 	})
 	require.Panics(t, func() { New().History() })
@@ -90,7 +90,7 @@ func TestHistoryRequests(t *testing.T) {
 	t.Parallel()
 	s := New(WithHistory())
 	s.Intercept(Hook{Before: func(_ Request, h *http.Request) Fault {
-		require.Empty(t, h.Header.Values(actorHeader), "the header is the server's own")
+		require.Empty(t, h.Header.Values(actorHeader), "the server must remove its own header")
 		return None
 	}})
 	require.NoError(t, putAs(t.Context(), s.Actor("alice").S3(), "key", hello))
@@ -119,8 +119,8 @@ func TestHistoryRequests(t *testing.T) {
 	require.Equal(t, 4, requests.Depth())
 }
 
-// TestTicks checks that requests that are in flight together share a tick, whatever the length of the tick and the time
-// that passes between them.
+// TestTicks checks that concurrent requests share a tick, regardless of the
+// length of the tick and the time between the requests.
 func TestTicks(t *testing.T) {
 	for _, tick := range []time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestTicks(t *testing.T) {
 				var wg sync.WaitGroup
 				for i := range n {
 					wg.Go(func() {
-						time.Sleep(time.Duration(i)) // still the same tick
+						time.Sleep(time.Duration(i)) // The tick is the same.
 						get(s.Actor("a").S3(), fmt.Sprint(n-i))
 					})
 				}
@@ -154,7 +154,7 @@ func TestTicks(t *testing.T) {
 				require.Equal(t, r.Start+1, r.End)
 				require.Equal(t, i+1, r.Number)
 			}
-			require.Equal(t, []string{"1", "2", "3"}, []string{h.Requests[0].Key, h.Requests[1].Key, h.Requests[2].Key}, "ordered by key")
+			require.Equal(t, []string{"1", "2", "3"}, []string{h.Requests[0].Key, h.Requests[1].Key, h.Requests[2].Key}, "requests must be ordered by key")
 			require.Equal(t, []int64{0, 1, 2, 10}, []int64{h.Requests[2].Start, h.Requests[3].Start, h.Requests[23].Start, h.Requests[24].Start})
 
 			get(s.Actor("a").Instant().S3(), "x")
@@ -165,7 +165,8 @@ func TestTicks(t *testing.T) {
 	}
 }
 
-// TestRepeatable checks that random programs of several actors have the same history whenever they are run.
+// TestRepeatable checks that random programs of several actors have the same
+// history in every run.
 func TestRepeatable(t *testing.T) {
 	run := func(seed uint64) (outcome string) {
 		t.Run("", func(t *testing.T) {
@@ -210,7 +211,8 @@ func TestRepeatable(t *testing.T) {
 	require.NotEqual(t, first, run(2))
 }
 
-// TestTickContext checks that a request whose client leaves before the tick ends has no effect.
+// TestTickContext checks that a request has no effect if its client disconnects
+// before the tick ends.
 func TestTickContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithHistory(), WithTick(time.Second))
@@ -223,7 +225,8 @@ func TestTickContext(t *testing.T) {
 	})
 }
 
-// TestSchedules swaps an object before and after each request of a small program.
+// TestSchedules checks the history if an object is replaced before or after
+// each request of a small program.
 func TestSchedules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(map[string][]int)
@@ -267,7 +270,8 @@ func TestSchedules(t *testing.T) {
 	})
 }
 
-// TestLater checks that a request that Before sends back waits for another tick, even one that would take no tick.
+// TestLater checks that a request waits for another tick if Before returns
+// Later, even if the request is Instant.
 func TestLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithHistory(), WithTick(time.Millisecond))
@@ -285,7 +289,7 @@ func TestLater(t *testing.T) {
 	})
 }
 
-// TestDepth checks the depth of requests that overlap in part.
+// TestDepth checks the depth of requests that overlap partly.
 func TestDepth(t *testing.T) {
 	t.Parallel()
 	for want, spans := range map[int][][2]int64{
@@ -303,8 +307,9 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// TestTurns checks that no request has its turn at the moment when a goroutine wakes up that slept for a tick after its
-// last response, and that many turns do not outlast a tick.
+// TestTurns checks that no request has its turn when a goroutine wakes up that
+// has slept for a tick after its last response. It also checks that many turns
+// fit into a tick.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tick := range []time.Duration{100 * time.Nanosecond, time.Millisecond} {
@@ -319,7 +324,7 @@ func TestTurns(t *testing.T) {
 				wg.Go(func() { require.NoError(t, putAs(t.Context(), client, "key", hello)) })
 				before := s.Now().Step
 				time.Sleep(tick)
-				require.Equal(t, before, s.Now().Step, "the turn is later")
+				require.Equal(t, before, s.Now().Step, "the turn must be later")
 				wg.Wait()
 			}
 			requests := s.History().Requests

@@ -25,7 +25,7 @@ func TestFail(t *testing.T) {
 			t.Parallel()
 			for _, test := range []struct {
 				fault  Fault
-				code   string // or the connection ends
+				code   string // empty if the connection ends
 				hangs  bool
 				stored bool
 			}{
@@ -48,12 +48,12 @@ func TestFail(t *testing.T) {
 						return None
 					}
 					if test.hangs {
-						go func() { // gives up once it hangs
+						go func() { // It cancels the request while the request hangs.
 							defer cancel()
 							for there := false; there != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 								_, there = s.Object(DefaultBucket, "key")
 							}
-							time.Sleep(20 * time.Millisecond) // in which nothing is answered
+							time.Sleep(20 * time.Millisecond) // No response arrives meanwhile.
 						}()
 					}
 					return test.fault
@@ -84,7 +84,8 @@ func TestFail(t *testing.T) {
 	}
 }
 
-// TestFailHeaders makes a store that ignores a condition, and proves that signatures are verified before.
+// TestFailHeaders checks that a hook can remove a condition, and that the
+// server verifies signatures before.
 func TestFailHeaders(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -101,7 +102,8 @@ func TestFailHeaders(t *testing.T) {
 	require.Equal(t, 1, asked)
 }
 
-// TestCrash checks that nothing that an actor sends after its crash takes effect, and that other actors go on.
+// TestCrash checks that requests of an actor after its crash have no effect,
+// and that other actors continue.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
@@ -134,7 +136,8 @@ func TestCrash(t *testing.T) {
 	})
 }
 
-// TestAfter checks that the faults that After returns replace the response of an operation that took effect.
+// TestAfter checks that the faults that After returns replace the response of
+// an operation that has taken effect.
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) *Server{
@@ -146,7 +149,7 @@ func TestAfter(t *testing.T) {
 			for _, test := range []struct {
 				fault  Fault
 				status int
-				code   string // or the connection ends
+				code   string // empty if the connection ends
 			}{
 				{None, 200, ""}, {AccessDenied, 403, "AccessDenied"}, {InternalError, 500, "InternalError"}, {Cut, 0, "EOF"}, {CutAfter, 0, "EOF"},
 			} {
@@ -165,7 +168,7 @@ func TestAfter(t *testing.T) {
 				}
 				require.Equal(t, test.status, s.History().Requests[0].Status)
 			}
-			// The status of what S3 rejects is known as well.
+			// After is also called with the status of a rejection.
 			s := start(t)
 			var status int
 			s.Intercept(Hook{After: func(r Request, _ *http.Request) Fault { status = r.Status; return None }})
@@ -176,7 +179,8 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// TestCutDuring checks that the client receives the beginning of a body and then an error.
+// TestCutDuring checks that the client receives the beginning of a body and
+// then an error.
 func TestCutDuring(t *testing.T) {
 	t.Parallel()
 	for _, s := range []*Server{New(), Start(t)} {
@@ -193,7 +197,8 @@ func TestCutDuring(t *testing.T) {
 	}
 }
 
-// TestHookTakesTime checks that a hook may send requests that take ticks, and that other requests do not wait for it.
+// TestHookTakesTime checks that a hook can send requests that take ticks, and
+// that other requests do not wait for the hook.
 func TestHookTakesTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithHistory(), WithTick(time.Millisecond))

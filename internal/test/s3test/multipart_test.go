@@ -21,7 +21,7 @@ import (
 // partOne and partTwo are the parts that most of these tests upload.
 var partOne, partTwo = strings.Repeat("0123456789abcdef", minPartSize/16), "the last part"
 
-// multipartTest is an upload under the key "key".
+// A multipartTest is a multipart upload under the key "key".
 type multipartTest struct {
 	*testing.T
 	server *Server
@@ -39,7 +39,7 @@ func create(t *testing.T, s *Server, input s3.CreateMultipartUploadInput) *multi
 	return &multipartTest{T: t, server: s, client: s.S3(), id: out.UploadId}
 }
 
-// part uploads a part without a checksum, which the whole then has not either.
+// part uploads a part without a checksum.
 func (m *multipartTest) part(number int, body string, sums ...types.CompletedPart) {
 	m.Helper()
 	input := &s3.UploadPartInput{
@@ -84,7 +84,7 @@ func TestMultipart(t *testing.T) {
 			})
 			m.part(2, partTwo)
 			m.part(1, partTwo)
-			m.part(1, partOne) // in its place
+			m.part(1, partOne) // It replaces the first part.
 			m.parts = []types.CompletedPart{m.parts[2], m.parts[0]}
 			require.Empty(t, s.Objects(DefaultBucket))
 
@@ -118,7 +118,8 @@ func TestMultipart(t *testing.T) {
 			require.Equal(t, "image/png", o.Header.Get("Content-Type"))
 			require.Equal(t, "STANDARD_IA", o.Header.Get("X-Amz-Storage-Class"))
 
-			// The same again is the same, as long as it is there.
+			// A repeated completion returns the same response while the object
+			// exists.
 			again, err := m.complete()
 			require.NoError(t, err)
 			require.Equal(t, out.ETag, again.ETag)
@@ -136,7 +137,7 @@ func TestMultipart(t *testing.T) {
 	}
 }
 
-// requireEnded proves that nothing can be done with the upload any more.
+// requireEnded checks that every operation on the upload fails.
 func (m *multipartTest) requireEnded() {
 	m.Helper()
 	bucket, key := aws.String(DefaultBucket), aws.String("key")
@@ -269,7 +270,7 @@ func TestUploadPart(t *testing.T) {
 			require.Equal(t, `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, a.header.Get("ETag"), test.name)
 		}
 	}
-	// A presigned part is of the length that was signed.
+	// A presigned part must have the signed length.
 	presigned, err := s3.NewPresignClient(s.S3()).PresignUploadPart(t.Context(), &s3.UploadPartInput{
 		Bucket: aws.String(DefaultBucket), Key: aws.String("key"), UploadId: none.id, PartNumber: aws.Int32(1), ContentLength: aws.Int64(11),
 	})
@@ -457,7 +458,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 			require.ErrorContains(t, err, test.message)
 			require.False(t, ok)
 			_, err = m.complete()
-			require.NoError(t, err, "the upload is still there")
+			require.NoError(t, err, "the upload must still exist")
 		})
 	}
 }
@@ -484,7 +485,7 @@ func TestPartTooSmall(t *testing.T) {
 	}
 }
 
-// TestCompleteConditions shows when a completion meets another write.
+// TestCompleteConditions checks when a completion conflicts with another write.
 func TestCompleteConditions(t *testing.T) {
 	t.Parallel()
 	once := func(in *s3.CompleteMultipartUploadInput) { in.IfNoneMatch = aws.String("*") }
@@ -503,7 +504,7 @@ func TestCompleteConditions(t *testing.T) {
 		m = create(t, s, s3.CreateMultipartUploadInput{})
 		m.part(1, hello)
 		_, err = m.complete(once)
-		require.NoError(t, err, "another upload")
+		require.NoError(t, err, "another upload must succeed")
 
 		m = create(t, s, s3.CreateMultipartUploadInput{})
 		m.part(1, "replaced")
@@ -520,7 +521,8 @@ func TestCompleteConditions(t *testing.T) {
 	}
 }
 
-// TestConcurrentComplete proves that only one of many uploads finds nothing under its key.
+// TestConcurrentComplete checks that only one of many concurrent completions
+// succeeds with If-None-Match.
 func TestConcurrentComplete(t *testing.T) {
 	t.Parallel()
 	s := New()

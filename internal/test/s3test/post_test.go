@@ -22,22 +22,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testForm is a form before it is signed. Every field has an eq condition, unless it is in uncovered.
+// A testForm is a form before it is signed. Every field has an eq condition,
+// unless the field is in uncovered.
 type testForm struct {
 	path                      string
 	keyID, secret             string
 	date                      time.Time
 	expiration                string
-	scope                     string // date, region and so on; made of date if empty
+	scope                     string // date, region and so on; derived from date if empty
 	fields                    [][2]string
 	uncovered                 [][2]string // fields without conditions
-	conditions                []any       // besides those of the fields and the bucket
-	bucket                    any         // the bucket's condition, if it is not the usual one
-	policy                    string      // instead of all that
+	conditions                []any       // in addition to those of the fields and the bucket
+	bucket                    any         // the condition of the bucket, if not the default
+	policy                    string      // replaces the policy of the conditions
 	file, filename            string
 	noFilename                bool
-	after                     [][2]string                          // fields behind the file
-	signed                    func(fields [][2]string) [][2]string // changes the fields once signed
+	after                     [][2]string                          // fields after the file
+	signed                    func(fields [][2]string) [][2]string // changes the signed fields
 	contentType, fileFieldKey string
 }
 
@@ -113,7 +114,8 @@ func encode(t *testing.T, fields [][2]string, f *testForm, after [][2]string) (*
 	return bytes.NewReader(body.Bytes()), w.FormDataContentType()
 }
 
-// TestPostVector signs the policy of the AWS documentation, whose line ends are CR LF.
+// TestPostVector checks the signature of the policy in the AWS documentation,
+// which has CR LF line ends.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 func TestPostVector(t *testing.T) {
 	t.Parallel()
@@ -153,13 +155,14 @@ func TestPostVector(t *testing.T) {
 				{"x-amz-server-side-encryption", "AES256"}, {"X-Amz-Meta-Tag", ""},
 			},
 		}
-		require.Equal(t, "AccessControlListNotSupported", send(t, s, f.request(t, s)).code(), "all else is as it should be")
+		require.Equal(t, "AccessControlListNotSupported", send(t, s, f.request(t, s)).code(), "only the ACL must be rejected")
 		f.fields[1][1] = "private"
 		require.Equal(t, "AccessDenied", send(t, s, f.request(t, s)).code())
 	})
 }
 
-// TestPresignedPost sends what the SDK presigns, to both styles of address.
+// TestPresignedPost checks that the server accepts forms that the SDK presigns,
+// in both styles of addressing.
 func TestPresignedPost(t *testing.T) {
 	t.Parallel()
 	s := Start(t, WithHost("s3.example.org"))
@@ -234,7 +237,7 @@ func TestPost(t *testing.T) {
 	uncovered := func(name, value string) func(*testForm) {
 		return func(f *testForm) { f.uncovered = append(f.uncovered, [2]string{name, value}) }
 	}
-	// condition replaces a field's condition by another.
+	// condition replaces the condition of a field.
 	condition := func(name, value string, condition ...any) func(*testForm) {
 		return func(f *testForm) {
 			f.fields = slices.DeleteFunc(f.fields, func(field [2]string) bool { return field[0] == name })
@@ -290,7 +293,7 @@ func TestPost(t *testing.T) {
 		{"valid", change(), "204", stored("key", func(t *testing.T, o Object) {
 			require.Equal(t, hello, string(o.Body))
 			require.Equal(t, `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, o.ETag)
-			require.Equal(t, "binary/octet-stream", o.Header.Get("Content-Type"), "not that of the file part")
+			require.Equal(t, "binary/octet-stream", o.Header.Get("Content-Type"), "the type must not be that of the file part")
 			require.Equal(t, "CRC64NVME", o.ChecksumAlgorithm)
 		})},
 		{"path with a slash", func(f *testForm) { f.path = "/bucket/" }, "204", nil},
@@ -494,7 +497,7 @@ func TestPost(t *testing.T) {
 		{"headers that forms do not have", change(add("Content-Language", "de"), add("x-amz-acl", "nope"), add("x-amz-tagging", "a=b"),
 			add("If-None-Match", "*"), condition("key", "taken", list("eq", "$key", "taken"))), "204", func(t *testing.T, r result) {
 			o, _ := r.server.Object(DefaultBucket, "taken")
-			require.Equal(t, hello, string(o.Body), "a form overwrites whatever it says")
+			require.Equal(t, hello, string(o.Body), "a form must overwrite despite its conditions")
 			require.Empty(t, o.Header.Get("Content-Language"))
 			require.Empty(t, o.Tags)
 		}},
@@ -548,7 +551,7 @@ func TestPost(t *testing.T) {
 			f := newForm("key")
 			test.change(f)
 			req := f.request(t, s)
-			req.Header.Set("If-None-Match", "*") // which a form does not obey
+			req.Header.Set("If-None-Match", "*") // It has no effect on a form.
 			a := send(t, s, req)
 			require.Equal(t, test.want, strings.TrimSpace(fmt.Sprint(a.status, " ", a.code())), a.body)
 			if a.status >= 400 {
@@ -583,7 +586,8 @@ func TestPostLength(t *testing.T) {
 	a := send(t, s, req)
 	require.Equal(t, "411 MissingContentLength", fmt.Sprint(a.status, " ", a.code()))
 
-	for _, end := range []string{"--\r\n", "\r\n--" + strings.Repeat("b", 60) + "--\r\n"} { // of the last boundary
+	// The ends are those of the last boundary.
+	for _, end := range []string{"--\r\n", "\r\n--" + strings.Repeat("b", 60) + "--\r\n"} {
 		req = newForm("key").request(t, s)
 		req.ContentLength -= int64(len(end))
 		req.Body = io.NopCloser(io.LimitReader(req.Body, req.ContentLength))
@@ -633,7 +637,8 @@ func TestMalformedParts(t *testing.T) {
 		require.Equal(t, "MalformedPOSTRequest", send(t, s, req).code(), name)
 	}
 
-	const file = "--\r\nContent-Disposition: form-data; name=file\r\n\r\nvalue\r\n----\r\n" // between empty boundaries
+	// The boundaries are empty.
+	const file = "--\r\nContent-Disposition: form-data; name=file\r\n\r\nvalue\r\n----\r\n"
 	req, err := http.NewRequest(http.MethodPost, s.URL+"/bucket", strings.NewReader(file))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", `multipart/form-data; boundary=""`)
@@ -673,7 +678,8 @@ func TestPostTime(t *testing.T) {
 	})
 }
 
-// TestMetadataEncoding reads back what a form may store, and a header could not carry.
+// TestMetadataEncoding checks that metadata that only a form can store is
+// encoded in responses.
 func TestMetadataEncoding(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -701,7 +707,7 @@ func FuzzPolicy(f *testing.F) {
 	s := New()
 	f.Fuzz(func(t *testing.T, policy string) {
 		if policy == "" {
-			return // which stands for another one in a testForm
+			return // A testForm replaces it with the default.
 		}
 		form := newForm("u/a")
 		form.policy = policy

@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPresignedPut checks the server's response to uploads that the SDK presigned and
-// that were then changed.
+// TestPresignedPut checks the server's response to uploads that the SDK
+// presigned and that were then changed.
 func TestPresignedPut(t *testing.T) {
 	t.Parallel()
 	sha := aws.String(sum("SHA256", []byte(hello)))
@@ -277,7 +277,7 @@ func TestPresignedPut(t *testing.T) {
 				require.True(t, ok)
 				require.False(t, o.LastModified.IsZero())
 			} else {
-				require.Equal(t, existed, ok, "stored in spite of the error")
+				require.Equal(t, existed, ok, "the object must be stored unless the server returns an error")
 				require.Equal(t, before, o)
 			}
 			if test.check != nil {
@@ -287,7 +287,8 @@ func TestPresignedPut(t *testing.T) {
 	}
 }
 
-// TestChecksums proves of each algorithm that it is taken, and that it is verified.
+// TestChecksums checks that the server accepts and verifies checksums of each
+// algorithm.
 func TestChecksums(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -313,7 +314,8 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// sign presigns any request, with headers as they are, for 15 minutes unless the query of the URL says otherwise.
+// sign presigns any request with its headers unchanged. The URL is valid for 15
+// minutes unless its query sets another time.
 func sign(t *testing.T, method, address string, header http.Header, payload string) *v4.PresignedHTTPRequest {
 	t.Helper()
 	req, err := http.NewRequest(method, address, nil)
@@ -331,7 +333,8 @@ func sign(t *testing.T, method, address string, header http.Header, payload stri
 	return &v4.PresignedHTTPRequest{Method: method, URL: signed, SignedHeader: headers}
 }
 
-// TestEmptySignedHeader proves that a signed header must be there even if it is empty.
+// TestEmptySignedHeader checks that a signed header is required even if it is
+// empty.
 func TestEmptySignedHeader(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -343,8 +346,8 @@ func TestEmptySignedHeader(t *testing.T) {
 	require.Equal(t, "SignatureDoesNotMatch", send(t, s, req).code())
 }
 
-// TestHoisted shows what becomes of query parameters that replace a header: S3 obeys those in lower case, but for
-// checksums, and ignores the others.
+// TestHoisted checks that the server applies query parameters with the name of
+// a header in lower case, except checksums, and ignores those in other case.
 func TestHoisted(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -356,7 +359,8 @@ func TestHoisted(t *testing.T) {
 	require.Equal(t, "GLACIER", o.Header.Get("X-Amz-Storage-Class"))
 	require.Equal(t, "CRC64NVME", o.ChecksumAlgorithm)
 
-	// A signed header may be in the query instead, as the JavaScript SDK of version 2 had it.
+	// A signed header may be in the query instead, as version 2 of the
+	// JavaScript SDK sent it.
 	signed := sign(t, http.MethodPut, s.URL+"/bucket/sse?x-amz-server-side-encryption=aws:kms",
 		http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}}, unsignedPayload)
 	req := upload(t, signed, hello)
@@ -398,7 +402,8 @@ func TestPayloadHash(t *testing.T) {
 	}
 }
 
-// TestSignedVectors verifies the URL of the AWS documentation and two that were computed in Python.
+// TestSignedVectors checks the URL of the AWS documentation and two URLs that
+// were computed in Python.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 func TestSignedVectors(t *testing.T) {
 	t.Parallel()
@@ -414,7 +419,7 @@ func TestSignedVectors(t *testing.T) {
 		{"PUT", "/u/1/hello%20w%C3%B6rld.txt" + scope + "&X-Amz-Expires=900&X-Amz-Security-Token=AQoDYXdzEXAMPLE%2F%2F%2B%3D%3D" + headers +
 			"&X-Amz-Signature=f402ae1ae572e24b5dd9bd38e4e1b54b31f09920af4a18575a1b247f0fd3501a", "AQoDYXdzEXAMPLE//+==", ""},
 	} {
-		synctest.Test(t, func(t *testing.T) { // whose clock begins in 2000
+		synctest.Test(t, func(t *testing.T) { // The clock of a bubble starts in 2000.
 			s := New(WithHost("s3.amazonaws.com"), WithBuckets("examplebucket"))
 			s.AddCredentials(aws.Credentials{AccessKeyID: AccessKeyID, SecretAccessKey: SecretAccessKey, SessionToken: test.token})
 			body := ""
@@ -441,7 +446,8 @@ func TestSignedVectors(t *testing.T) {
 	}
 }
 
-// TestConcurrentPut proves that only one of many uploads finds nothing under its key.
+// TestConcurrentPut checks that only one of many concurrent uploads succeeds
+// with If-None-Match.
 func TestConcurrentPut(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
@@ -498,7 +504,8 @@ func TestPresignedTime(t *testing.T) {
 	})
 }
 
-// TestClockAhead signs in a bubble whose clock is ahead of that of the server in another.
+// TestClockAhead checks requests that are signed in a bubble whose clock is
+// ahead of the server's.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -582,7 +589,7 @@ func TestAuthorizationHeader(t *testing.T) {
 	require.Equal(t, "SignatureDoesNotMatch", send(t, s, signHeader(t, s, http.MethodGet, "/bucket/key")).code())
 }
 
-// TestContentLength sends what a client of net/http would not.
+// TestContentLength checks requests that net/http does not send.
 func TestContentLength(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
@@ -617,7 +624,7 @@ func TestContentLength(t *testing.T) {
 	o, _ = s.Object(DefaultBucket, "key")
 	require.Equal(t, "hello", string(o.Body))
 
-	// Without a wire, the body may end before its Content-Length.
+	// Without a wire, the body can end before its Content-Length.
 	req := presign(t, s, s3.PutObjectInput{}, hello)
 	req.ContentLength = 12
 	req.Host = req.URL.Host

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestQuirks checks that each quirk shows on a server that has it, and on no other one.
+// TestQuirks checks that a server behaves like each quirk only if it has the
+// quirk.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	bucket, key := aws.String(DefaultBucket), aws.String("key")
@@ -89,7 +90,7 @@ func TestQuirks(t *testing.T) {
 				}
 			}
 			require.NotEmpty(t, first)
-			m.parts = m.parts[:1] // the part that was replaced
+			m.parts = m.parts[:1] // It is the replaced part.
 			_, err := m.complete()
 			if err != nil {
 				requireCode(t, err, "InvalidPart")
@@ -175,7 +176,8 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// TestWithoutConditions checks that each name drops the conditions that it stands for, and no others.
+// TestWithoutConditions checks that each name drops the conditions of its
+// operation and no others.
 func TestWithoutConditions(t *testing.T) {
 	t.Parallel()
 	const all = ""
@@ -249,7 +251,7 @@ func TestWithoutConditions(t *testing.T) {
 			}
 		}
 	}
-	// Reads keep their conditions.
+	// Conditions of reads still apply.
 	s := New(WithoutConditions())
 	put(t, s, "taken", hello)
 	_, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: aws.String("taken"), IfMatch: other})
@@ -268,7 +270,8 @@ func TestCollision(t *testing.T) {
 	}
 }
 
-// TestLastModified checks that times are told to the second, in headers and lists.
+// TestLastModified checks that times in headers and lists are rounded to
+// seconds.
 func TestLastModified(t *testing.T) {
 	t.Parallel()
 	s := New()

@@ -22,7 +22,7 @@ import (
 
 const hello = "hello world"
 
-// answer is a response that was read to its end.
+// An answer is a response with its whole body.
 type answer struct {
 	status   int
 	header   http.Header
@@ -61,7 +61,8 @@ func read(t *testing.T, resp *http.Response) answer {
 	return a
 }
 
-// presign returns the upload of body that the SDK presigned for the input, by default to the key "key".
+// presign returns an upload of body that the SDK presigns for the input. The
+// default key is "key".
 func presign(t *testing.T, s *Server, input s3.PutObjectInput, body string, optFns ...func(*s3.Options)) *http.Request {
 	t.Helper()
 	input.Bucket = cmp.Or(input.Bucket, aws.String(DefaultBucket))
@@ -151,7 +152,7 @@ func TestSDKClient(t *testing.T) {
 			require.Equal(t, types.ChecksumTypeFullObject, head.ChecksumType)
 			require.Equal(t, sum("SHA256", []byte(hello)), *head.ChecksumSHA256)
 			require.Equal(t, map[string]string{"owner": "u1"}, head.Metadata)
-			require.NotContains(t, *head.ETag, "5eb63bbbe01eeed093cb22bb8f5acdc3", "the ETag of a KMS object is no MD5")
+			require.NotContains(t, *head.ETag, "5eb63bbbe01eeed093cb22bb8f5acdc3", "the ETag of a KMS object must not be an MD5")
 
 			part, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, IfMatch: head.ETag, Range: aws.String("bytes=6-8")})
 			require.NoError(t, err)
@@ -235,7 +236,7 @@ func TestGetObject(t *testing.T) {
 
 	head, err := s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
 	require.NoError(t, err)
-	require.Nil(t, head.ChecksumCRC64NVME, "only with checksum mode")
+	require.Nil(t, head.ChecksumCRC64NVME, "the checksum must be returned only with checksum mode")
 }
 
 func TestListObjects(t *testing.T) {
@@ -458,7 +459,8 @@ type closed struct {
 
 func (c *closed) Close() error { c.closed = true; return nil }
 
-// TestError proves that a Go error never shows what the XML may: S3 echoes the canonical request with its token.
+// TestError checks that a Go error does not contain the session token, unlike
+// the XML, which contains the canonical request.
 func TestError(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -486,7 +488,8 @@ func TestError(t *testing.T) {
 
 func TestChecksumVectors(t *testing.T) {
 	t.Parallel()
-	// The check values of the CRC catalogue, https://reveng.sourceforge.io/crc-catalogue/all.htm.
+	// The check values of the CRC catalogue,
+	// https://reveng.sourceforge.io/crc-catalogue/all.htm.
 	for algorithm, want := range map[string]string{"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg="} {
 		require.Equal(t, want, sum(algorithm, []byte("123456789")), algorithm)
 	}

@@ -68,7 +68,7 @@ func TestVersioning(t *testing.T) {
 	require.Equal(t, "one", string(o.Body))
 	require.Equal(t, o.VersionID, *copied.VersionId)
 	_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key?versionId=" + one), Key: key})
-	require.NoError(t, err, "an older version onto the current one")
+	require.NoError(t, err, "an older version must replace the current one")
 
 	// A delete adds a marker.
 	require.Len(t, s.Versions(DefaultBucket, *key), 3)
@@ -102,7 +102,7 @@ func TestVersioning(t *testing.T) {
 	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: aws.String("*")})
 	requireCode(t, err, "PreconditionFailed")
 
-	// One that is deleted itself brings back what was before.
+	// Deleting a marker restores the previous version.
 	undone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: deleted.VersionId})
 	require.NoError(t, err)
 	require.True(t, *undone.DeleteMarker)
@@ -110,7 +110,7 @@ func TestVersioning(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "one", got)
 
-	// A version is deleted for good, again and again.
+	// A version can be deleted permanently, and again.
 	for range 2 {
 		gone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: &two})
 		require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestVersioning(t *testing.T) {
 	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("v")})
 	requireCode(t, err, "InvalidArgument")
 
-	// Conditions look at the current version only.
+	// Conditions apply only to the current version.
 	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("new"), IfNoneMatch: aws.String("*")})
 	requireCode(t, err, "PreconditionFailed")
 	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key})
@@ -134,7 +134,7 @@ func TestVersioning(t *testing.T) {
 	}
 }
 
-// TestNullVersion checks a bucket that never had versions.
+// TestNullVersion checks the version "null" in a bucket without versioning.
 func TestNullVersion(t *testing.T) {
 	t.Parallel()
 	s, ctx := New(), t.Context()
