@@ -1,5 +1,7 @@
-// Package conformance uploads to an S3 server with grants of this library: as an honest client, which has to succeed,
-// and as a cheating one, which has to be refused. The same matrix runs against every server that the project knows.
+// Package conformance uploads to an S3 server with grants of this library, both
+// as an honest client, which must succeed, and as a cheating client, which the
+// server must reject. The same matrix runs against every server that the
+// project tests.
 package conformance
 
 import (
@@ -23,31 +25,35 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// Attempt is an upload request before it is sent.
+// An Attempt is an upload request before it is sent.
 type Attempt struct {
 	Method, URL string
 	Header      http.Header
-	Fields      []Field // of a form, in order, the file behind them
+	Fields      []Field // of a form, in order, before the file
 	Body        []byte  // the file
 
-	// What a cheat may want to know: the bucket, the key of the grant, one beside it that no grant is for, and the key of
-	// an object that is for nobody. The matrix sets them.
+	// Cheats use the bucket, the key of the grant, a key beside it without a
+	// grant, and the key of an existing object without a grant. The matrix sets
+	// these fields.
 	Bucket, Key, Evil, Private string
 
-	// Host stands in for the host of the URL in the request; the connection goes to the URL's.
+	// Host replaces the host in the request. The connection still goes to the
+	// host of the URL.
 	Host string
-	// Length stands in for the Content-Length of a PUT: 0 is the body's own, -1 is none (chunked).
+	// Length replaces the Content-Length of a PUT. Zero sets the length of the
+	// body, and -1 sends a chunked body.
 	Length int64
-	// FileHeader is the header of a form's file part.
+	// FileHeader is the header of a form's file part. If it is nil, the form
+	// has no file.
 	FileHeader textproto.MIMEHeader
-	// Behind are fields that follow the file.
+	// Behind holds the fields after the file.
 	Behind []Field
 }
 
-// Field is a form field.
+// A Field is a form field.
 type Field struct{ Name, Value string }
 
-// New returns the request that an honest client makes of a grant.
+// New returns the request that an honest client sends with a grant.
 func New(g *presign.Grant, name string, body []byte) *Attempt {
 	a := &Attempt{Method: g.Method, URL: g.URL, Header: make(http.Header), Body: body}
 	for name, value := range g.Headers {
@@ -63,7 +69,8 @@ func New(g *presign.Grant, name string, body []byte) *Attempt {
 	return a
 }
 
-// Set changes the value of a header or, in a form, of a field. Either must be there.
+// Set changes the value of a header or, in a form, of a field. It panics if the
+// attempt does not have it.
 func (a *Attempt) Set(name, value string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {
@@ -83,7 +90,7 @@ func (a *Attempt) Get(name string) string {
 	return a.Fields[a.index(name)].Value
 }
 
-// Drop removes a header or field. It must be there.
+// Drop removes a header or field. It panics if the attempt does not have it.
 func (a *Attempt) Drop(name string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {
@@ -113,14 +120,15 @@ func (a *Attempt) index(name string) int {
 	return i
 }
 
-// Request returns the HTTP request. A form's own Content-Type gives way to one in Header.
+// Request returns the HTTP request. A Content-Type in Header replaces that of a
+// form.
 func (a *Attempt) Request() (*http.Request, error) {
 	body, length, contentType := a.Body, a.Length, ""
 	if a.Method == http.MethodPost && a.Fields != nil {
 		var form bytes.Buffer
 		w := multipart.NewWriter(&form)
 		for _, f := range a.Fields {
-			w.WriteField(f.Name, f.Value) // a bytes.Buffer never fails
+			w.WriteField(f.Name, f.Value) // A bytes.Buffer never fails.
 		}
 		if a.FileHeader != nil {
 			part, _ := w.CreatePart(a.FileHeader)
@@ -148,25 +156,28 @@ func (a *Attempt) Request() (*http.Request, error) {
 		r.ContentLength = length
 	case length < 0:
 		r.ContentLength, r.Body = -1, io.NopCloser(bytes.NewReader(body))
-		r.Close = true // a server may answer before it has read to the end, and then takes the rest for a request
+		// A server might respond before it has read the body, and parse the
+		// rest of the body as a request.
+		r.Close = true
 	}
 	return r, nil
 }
 
-// Answer is what a server said to an attempt.
+// An Answer is the response of a server to an attempt.
 type Answer struct {
 	Status int
-	Code   string // of S3, empty where it accepted
+	Code   string // of S3, empty if the server accepted
 }
 
 func (a Answer) String() string {
 	return strings.TrimSpace(fmt.Sprint(a.Status, " ", a.Code))
 }
 
-// Accepted reports whether the server took the upload.
+// Accepted reports whether the server accepted the upload.
 func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
 
-// busy reports whether the answer, of the store or of what stands before it, says only that it cannot deal with requests now.
+// busy reports whether the store, or a proxy before it, is only temporarily
+// unable to serve requests.
 func (a Answer) busy() bool {
 	switch a.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -175,10 +186,11 @@ func (a Answer) busy() bool {
 	return a.Code == "SlowDown"
 }
 
-// refuses reports whether the answer says that the request is refused. Other failures do not show that it would be again.
-func (a Answer) refuses() bool {
+// rejects reports whether the answer rejects the request. Other failures do not
+// show that the server would reject it again.
+func (a Answer) rejects() bool {
 	switch a.Code {
-	case "": // not S3, or the answer to a HEAD
+	case "": // The response is not from S3, or for a HEAD.
 		return a.Status == http.StatusMethodNotAllowed || a.Status == http.StatusNotImplemented
 	case "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "ExpiredToken":
 		return false
@@ -186,13 +198,13 @@ func (a Answer) refuses() bool {
 	return a.Status/100 == 4 && !a.busy() || a.Status == http.StatusNotImplemented
 }
 
-// busyError is a busy Answer, in place of one that says something.
+// A busyError is returned if the store is busy.
 type busyError struct{ Answer }
 
-func (e busyError) Error() string { return fmt.Sprintf("the store is busy: it answers %v", e.Answer) }
+func (e busyError) Error() string { return fmt.Sprintf("the store is busy: it returned %v", e.Answer) }
 
-// AnswerOf returns what a store answered to the SDK, 200 if that was no error, or the error if there was no answer but that
-// it is busy.
+// AnswerOf returns the answer of a store to a request of the SDK, which is 200
+// for a nil error. It returns an error if the store is busy or did not respond.
 func AnswerOf(err error) (Answer, error) {
 	if err == nil {
 		return stored, nil
@@ -211,7 +223,8 @@ func AnswerOf(err error) (Answer, error) {
 	return answer, nil
 }
 
-// Send makes the attempt. It follows no redirect: that of a form leads nowhere here.
+// Send sends the attempt. It does not follow redirects, since the target of a
+// form's redirect does not exist.
 func (a *Attempt) Send(client *http.Client) (Answer, error) {
 	return a.SendContext(context.Background(), client)
 }
@@ -243,7 +256,8 @@ func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Answer,
 	return answer, nil
 }
 
-// withoutURL takes the URL out of an error of net/http, for it is a grant.
+// withoutURL removes the URL from an error of net/http, since the URL is a
+// grant.
 func withoutURL(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

@@ -60,7 +60,7 @@ func TestBusy(t *testing.T) {
 				case c.interrupted:
 					require.Error(t, result.Err)
 				case c.refused:
-					require.ErrorContains(t, result.Err, "the store is busy: it answers 504")
+					require.ErrorContains(t, result.Err, "the store is busy: it returned 504")
 					require.Equal(t, 3, asked)
 				default:
 					require.NoError(t, result.Err)
@@ -80,7 +80,7 @@ func TestBusyStore(t *testing.T) {
 	bucket := s3test.DefaultBucket
 	_, err := server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
 	_, err = conformance.AnswerOf(err)
-	require.EqualError(t, err, "the store is busy: it answers 503 SlowDown")
+	require.EqualError(t, err, "the store is busy: it returned 503 SlowDown")
 	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
 	_, err = server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
 	answer, err := conformance.AnswerOf(err)
@@ -99,7 +99,7 @@ func TestRejected(t *testing.T) {
 		{Status: 200}:                                false,
 		{Status: 303}:                                false,
 		{Status: 307, Code: "TemporaryRedirect"}:     false,
-		{Status: 403}:                                false, // of a firewall, say
+		{Status: 403}:                                false, // for example, of a firewall
 		{Status: 400}:                                false,
 		{Status: 400, Code: "RequestTimeout"}:        false,
 		{Status: 400, Code: "ExpiredToken"}:          false,

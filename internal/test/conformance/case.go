@@ -11,38 +11,42 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// Case is one upload with one grant, or one thing that a service asks of its store.
+// A Case is one upload with one grant, or one request of a service to its
+// store.
 type Case struct {
 	Name       string
 	Kind       Kind
-	Constraint Constraint // that it proves
+	Constraint Constraint // that the case tests
 
-	Bare bool                  // a part without a checksum of its own, as stock clients send it
-	With func(*presign.Policy) // what the case needs beside the matrix's own policy
-	Ask  func(*presign.Upload) // and beside its own upload
+	Bare bool                  // A part has no checksum, as stock clients send it.
+	With func(*presign.Policy) // changes the policy of the matrix
+	Ask  func(*presign.Upload) // changes the upload of the matrix
 
-	Session bool           // temporary credentials sign
-	Expired bool           // the grant is used after its time
-	Ending  bool           // the same, and its time ends while the case runs
-	Twice   bool           // it was used once, honestly
-	Ended   string         // then the multipart upload was completed or aborted: "complete", "abort"
-	Do      func(*Attempt) // what a cheat does
+	Session bool           // Temporary credentials sign.
+	Expired bool           // The grant is used after it has expired.
+	Ending  bool           // The grant expires while the case runs.
+	Twice   bool           // The grant was used honestly before.
+	Ended   string         // how the multipart upload ended before: "complete" or "abort"
+	Do      func(*Attempt) // changes the request of an honest client
 	// Honest reports that a client may do what Do does.
 	Honest bool
-	// Breach reports that a store breaks the constraint by accepting the case, even if
-	// it stores what was granted.
+	// Breach reports that a store breaks the constraint by accepting the case,
+	// even if the stored object matches the grant.
 	Breach bool
-	Call   call // what a service does: Completion
+	Call   call // sends the request of a service, for Completion
 
-	Want Answer // of AWS
-	// Stored makes, of what was granted, what AWS holds after an upload that it took, where that is not the same.
+	Want Answer // the answer of AWS
+	// Stored changes the granted object to the object that AWS stores, if AWS
+	// accepts the upload and stores a different one.
 	Stored func(*Object)
-	// Unverified says what of Want no source of AWS states, so that it rests on an inference.
+	// Unverified states which aspect of Want is inferred, since no source of
+	// AWS documents it.
 	Unverified string
-	// Harmless: AWS refuses this, or so it seems, but a server that takes it and stores what was granted gives nothing
-	// away. Of two files, say, either is the holder's choice.
+	// Harmless reports that a server may accept the case if the stored object
+	// matches the grant, although AWS rejects the case or seems to. The holder
+	// of a grant may choose between several files.
 	Harmless bool
-	// But holds the servers that are known to answer otherwise, with the reason.
+	// But holds the servers that are known to differ from AWS, by name.
 	But map[string]Deviation
 }
 
@@ -53,7 +57,7 @@ func (c Case) honest() bool { return c.Do == nil && c.Want.Accepted() || c.Hones
 func (c Case) cheat() bool { return !c.Want.Accepted() }
 
 // breach reports whether a store breaks the constraint by accepting the case,
-// whatever it stores: the request was not authorized, or reads.
+// regardless of what it stores. Such a request is not authorized, or reads.
 func (c Case) breach() bool {
 	switch c.Constraint {
 	case Signature, Policy, Session, Ended:
@@ -64,24 +68,26 @@ func (c Case) breach() bool {
 	return c.Breach || c.Expired || c.Ending
 }
 
-// Deviation is how one server differs from AWS.
+// A Deviation describes how one server differs from AWS.
 type Deviation struct {
 	Answer Answer
-	Or     []Answer // others that it gives as well, by chance
+	Or     []Answer // other answers that the server also returns, at random
 	Reason string
-	// Stored makes, of what was granted, what the server holds after an upload that it took.
+	// Stored changes the granted object to the object that the server stores
+	// after an accepted upload.
 	Stored func(*Object)
-	// Changed reports that the case changes an object that was completed before.
+	// Changed reports that the case changes an object that was completed
+	// before.
 	Changed bool
-	// Refused holds what the service may say when it completes a multipart upload that
-	// the server took.
+	// Refused holds texts, one of which must be in the error when the service
+	// completes an accepted multipart upload.
 	Refused []string
 }
 
-// butForms holds the servers that are known to store every form otherwise, with the reason.
+// butForms holds the servers that are known to store every form differently.
 var butForms = map[string]Deviation{
 	"ceph": {
-		Reason: "radosgw 16.2 stores of a form's fields the type, metadata, tags and ACL, and drops the other headers",
+		Reason: "radosgw 16.2 stores the type, metadata, tags and ACL of a form, and drops the other headers",
 		Stored: func(o *Object) { o.Disposition, o.CacheControl = "", "" },
 	},
 }
@@ -91,8 +97,8 @@ var Body = []byte("The quick brown fox jumps over the lazy dog.\n")
 
 const (
 	fileName = "a file.txt"
-	safeName = "a-file.txt" // the last part of its key
-	evilName = "evil"       // that of a key that no grant is for
+	safeName = "a-file.txt" // the last segment of its key
+	evilName = "evil"       // the last segment of a key without a grant
 )
 
 func sizeKnown(u *presign.Upload) { u.Size = int64(len(Body)) }
@@ -113,7 +119,7 @@ func set(name, value string) func(*Attempt) { return func(a *Attempt) { a.Set(na
 func drop(name string) func(*Attempt)       { return func(a *Attempt) { a.Drop(name) } }
 func add(name, value string) func(*Attempt) { return func(a *Attempt) { a.Add(name, value) } }
 
-// header adds a header, to a form too.
+// header adds a header to the request, even to that of a form.
 func header(name, value string) func(*Attempt) {
 	return func(a *Attempt) { a.Header.Add(name, value) }
 }
@@ -126,7 +132,7 @@ func file(body []byte) func(*Attempt) { return func(a *Attempt) { a.Body = body 
 
 func chunked(a *Attempt) { a.Length = -1 }
 
-// path replaces a piece of the URL as it is sent.
+// path replaces a part of the URL.
 func path(old, new string) func(*Attempt) {
 	return func(a *Attempt) {
 		if !strings.Contains(a.URL, old) {
@@ -136,7 +142,7 @@ func path(old, new string) func(*Attempt) {
 	}
 }
 
-// query changes the query of a URL.
+// query changes the query of the URL.
 func query(change func(url.Values)) func(*Attempt) {
 	return func(a *Attempt) {
 		u := a.url()
@@ -163,12 +169,13 @@ func without(names ...string) func(*Attempt) {
 func (a *Attempt) url() *url.URL {
 	u, err := url.Parse(a.URL)
 	if err != nil {
-		panic("conformance: the grant has no URL")
+		panic("conformance: the grant must have a URL")
 	}
 	return u
 }
 
-// scope changes one element of a credential scope: 0 is the access key, then date, region, service.
+// scope changes one element of a credential scope: 0 is the access key, then
+// date, region, service.
 func scope(element int, value string) func(*Attempt) {
 	change := func(credential string) string {
 		elements := strings.Split(credential, "/")
@@ -186,7 +193,7 @@ func scope(element int, value string) func(*Attempt) {
 
 const unknownKey = "AKIAUNKNOWNEXAMPLE00"
 
-// otherBucket sends to a bucket that does not exist.
+// otherBucket addresses a bucket that does not exist.
 func otherBucket(a *Attempt) {
 	u := a.url()
 	if strings.HasPrefix(u.Host, a.Bucket+".") {
@@ -197,7 +204,8 @@ func otherBucket(a *Attempt) {
 	a.URL = u.String()
 }
 
-// otherStyle addresses the bucket by path instead of by host, or the other way round.
+// otherStyle addresses the bucket by path instead of by host, or by host
+// instead of by path.
 func otherStyle(a *Attempt) {
 	u := a.url()
 	if host, ok := strings.CutPrefix(u.Host, a.Bucket+"."); ok {
@@ -212,7 +220,7 @@ func method(name string) func(*Attempt) {
 	return func(a *Attempt) { a.Method, a.Body = name, nil }
 }
 
-// copySource asks for an object that the grant is not for.
+// copySource requests a copy of an object without a grant.
 func copySource(a *Attempt) { a.Header.Set("x-amz-copy-source", a.Bucket+"/"+a.Private) }
 
 // document changes the text of a form's policy.
@@ -224,13 +232,14 @@ func document(change func(string) string) func(*Attempt) {
 		}
 		changed := change(string(text))
 		if changed == string(text) {
-			panic("conformance: the policy is as it was")
+			panic("conformance: the policy must change")
 		}
 		a.Set("policy", base64.StdEncoding.EncodeToString([]byte(changed)))
 	}
 }
 
-// otherSecond returns a time in the format of signatures with another second of the same minute.
+// otherSecond returns a time in the format of signatures with another second of
+// the same minute.
 func otherSecond(date string) string {
 	changed := []byte(date)
 	changed[len(changed)-2] = '0' + (changed[len(changed)-2]-'0'+1)%10
@@ -267,12 +276,12 @@ var (
 	noUpload     = Answer{404, "NoSuchUpload"}
 )
 
-// ceph is how Ceph radosgw 16.2 alone differs.
+// ceph returns the deviation of Ceph radosgw 16.2.
 func ceph(answer Answer, reason string, stored ...func(*Object)) map[string]Deviation {
 	return but("ceph", answer, reason, stored...)
 }
 
-// versity is how versitygw 1.8 alone differs.
+// versity returns the deviation of versitygw 1.8.
 func versity(answer Answer, reason string, stored ...func(*Object)) map[string]Deviation {
 	return but("versitygw", answer, reason, stored...)
 }
@@ -296,25 +305,25 @@ func and(several ...map[string]Deviation) map[string]Deviation {
 	return all
 }
 
-// Reasons of Ceph.
+// Reasons of deviations.
 const (
-	noChecksums = "does not know x-amz-checksum-*"
-	unsigned    = "obeys x-amz-* headers that are not signed"
-	oneRefusal  = "refuses every form with wrong credentials in the same words"
-	withSTS     = "calls all that is wrong with credentials AccessDenied where STS is on"
-	anonymous   = "takes it for an anonymous request"
-	noScope     = "takes any scope, and finds the signature wrong"
-	earlier     = "looks for the operation before it verifies the signature"
-	joined      = "takes one of the fields, or both, and holds them against the policy"
-	preData     = "knows no limit of what comes before the file"
-	fieldsAfter = "holds fields behind the file against the policy, too"
+	noChecksums = "does not support x-amz-checksum-*"
+	unsigned    = "applies x-amz-* headers that are not signed"
+	oneRefusal  = "rejects every form with wrong credentials with one code"
+	withSTS     = "returns AccessDenied for all wrong credentials if STS is enabled"
+	anonymous   = "handles it as an anonymous request"
+	noScope     = "accepts any scope, and rejects the signature"
+	earlier     = "finds the operation before it verifies the signature"
+	joined      = "validates one of the fields, or both, against the policy"
+	preData     = "does not limit the bytes before the file"
+	fieldsAfter = "validates fields after the file against the policy"
 )
 
-// What is not verified of AWS in several cases.
+// Values of Unverified for several cases.
 const (
-	lengths  = "that another length is answered like another signature, from which it follows"
-	decoded  = "that the path is decoded before the signature is made of it"
-	bucket   = "that the signature is looked at before the bucket"
-	repeated = "whether a field that is there twice is refused, or its values are joined by a comma, as the user guide has it"
-	inHeader = "that the headers of a form's request mean nothing"
+	lengths  = "that another length is rejected like another signature"
+	decoded  = "that the path is decoded before the signature is computed"
+	bucket   = "that the signature is verified before the bucket is found"
+	repeated = "whether a repeated field is rejected, or its values are joined by a comma, as the user guide states"
+	inHeader = "that the headers of a form's request have no effect"
 )

@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// ChecksumBy is the constraint that a store verifies checksums by an algorithm, such
-// as "SHA256".
+// ChecksumBy is the constraint that a store verifies checksums by an algorithm,
+// such as "SHA256".
 func ChecksumBy(algorithm string) Constraint { return Constraint("checksum " + algorithm) }
 
 var hashes = map[string]func() hash.Hash{
@@ -32,8 +32,9 @@ func digestBy(algorithm string, body []byte) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// checksums returns the cases about the checksums of one kind of request. Accepted is
-// the answer to an honest one, changed that to one with another checksum.
+// checksums returns the cases about checksums for one kind of request. Accepted
+// is the answer to an honest request, and changed is the answer to a request
+// with another checksum.
 func checksums(kind Kind, accepted, changed Answer) (proofs []proof) {
 	for _, algorithm := range algorithms[kind] {
 		header := "x-amz-checksum-" + strings.ToLower(algorithm)
@@ -74,7 +75,8 @@ func bareCRC32C(c Case) Case {
 	return c
 }
 
-// wrongMD5 is a request whose Content-MD5, which nobody signed, is not that of its bytes.
+// wrongMD5 returns a case with an unsigned Content-MD5 that does not match the
+// body.
 func wrongMD5(kind Kind) Case {
 	return Case{Name: string(kind) + " with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest}
 }

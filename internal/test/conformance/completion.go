@@ -11,17 +11,18 @@ import (
 	"github.com/s3presign/presign/internal/objectstore"
 )
 
-// call asks the store for one thing, with the headers that completing an upload has. Answer is what came of that; err is
-// why it did not come so far.
+// A call sends one request to the store, with the headers that the library
+// sends. It returns the error of that request as answer, or as err the reason
+// why the request was not sent.
 type call func(context.Context, service) (answer, err error)
 
-// service is what a case may touch.
+// A service is the store of a case with the keys that the case may use.
 type service struct {
 	objectstore.Store
-	From, To string // keys of its own
+	From, To string // keys of the case
 }
 
-// put puts an object and returns its ETag.
+// put uploads an object and returns its ETag.
 func (s service) put(ctx context.Context, key string, body []byte) (etag string, err error) {
 	out, err := s.Client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.Bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("text/plain"),
@@ -32,8 +33,9 @@ func (s service) put(ctx context.Context, key string, body []byte) (etag string,
 	return aws.ToString(out.ETag), nil
 }
 
-// begin begins an upload in parts, with CRC32C checksums or none, and uploads these.
-func (s service) begin(ctx context.Context, algorithm string, bodies ...[]byte) (u *objectstore.Upload, arrived []objectstore.Part, err error) {
+// start starts a multipart upload, with CRC32C checksums or none, and uploads
+// the parts.
+func (s service) start(ctx context.Context, algorithm string, bodies ...[]byte) (u *objectstore.Upload, arrived []objectstore.Part, err error) {
 	u, err = s.CreateUpload(ctx, s.To, map[string]string{"Content-Type": "text/plain"}, nil, algorithm)
 	if err != nil {
 		return nil, nil, err
@@ -53,9 +55,10 @@ func (s service) begin(ctx context.Context, algorithm string, bodies ...[]byte) 
 	return u, arrived, err
 }
 
-// join uploads Body in one part under To and returns the ETag of the object.
-func (s service) join(ctx context.Context) (etag string, err error) {
-	u, arrived, err := s.begin(ctx, "", Body)
+// uploadOnePart completes a multipart upload of Body in one part under To and
+// returns the ETag of the object.
+func (s service) uploadOnePart(ctx context.Context) (etag string, err error) {
+	u, arrived, err := s.start(ctx, "", Body)
 	if err != nil {
 		return "", err
 	}
@@ -69,10 +72,11 @@ func (s service) join(ctx context.Context) (etag string, err error) {
 	return aws.ToString(head.ETag), nil
 }
 
-// complete returns a call that completes an upload of Body, which changes what it says of it.
+// complete returns a call that completes a multipart upload of Body. The
+// function change can change the request.
 func complete(algorithm string, exists bool, change func(c *completing)) call {
 	return func(ctx context.Context, s service) (answer, err error) {
-		u, arrived, err := s.begin(ctx, algorithm, Body)
+		u, arrived, err := s.start(ctx, algorithm, Body)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +106,8 @@ type completing struct {
 	replace bool
 }
 
-// copies returns a call that copies From to To, as it was when its ETag was taken.
+// copies returns a call that copies From to To if From still has its ETag. The
+// function change can change the request.
 func copies(exists bool, change func(*s3.CopyObjectInput)) call {
 	return func(ctx context.Context, s service) (answer, err error) {
 		etag, err := s.put(ctx, s.From, Body)
@@ -126,26 +131,26 @@ func copies(exists bool, change func(*s3.CopyObjectInput)) call {
 
 const otherETag = `"00000000000000000000000000000000"`
 
-// completions are about what the service itself asks of its store.
+// completions returns the cases about requests of the service to its store.
 func completions() []proof {
 	refused := Answer{400, "InvalidRequest"}
 	const ignored = "ignores the conditions of copies and completions"
 	return []proof{
 		{ObjectSize, []Case{
-			{Name: "completion of as many bytes as said", Call: complete("", false, func(*completing) {}), Want: stored},
-			{Name: "completion of a byte less than said", Call: complete("", false, func(c *completing) { c.size++ }), Want: refused,
-				But: ceph(stored, "does not know x-amz-mp-object-size")},
-			{Name: "completion of a byte more than said", Call: complete("", false, func(c *completing) { c.size-- }), Want: refused,
-				But: ceph(stored, "does not know x-amz-mp-object-size")},
+			{Name: "completion of as many bytes as declared", Call: complete("", false, func(*completing) {}), Want: stored},
+			{Name: "completion of a byte less than declared", Call: complete("", false, func(c *completing) { c.size++ }), Want: refused,
+				But: ceph(stored, "does not support x-amz-mp-object-size")},
+			{Name: "completion of a byte more than declared", Call: complete("", false, func(c *completing) { c.size-- }), Want: refused,
+				But: ceph(stored, "does not support x-amz-mp-object-size")},
 		}},
 		{PartList, []Case{
 			{Name: "completion with a part that has changed", Call: complete("", false, func(c *completing) { c.parts[0].ETag = otherETag }),
 				Want: Answer{400, "InvalidPart"}},
-			{Name: "completion with a part that is not there", Call: complete("", false, func(c *completing) {
+			{Name: "completion with a missing part", Call: complete("", false, func(c *completing) {
 				c.parts[0].Number = 2
 			}), Want: Answer{400, "InvalidPart"}},
 			{Name: "completion with a small part before the last", Call: func(ctx context.Context, s service) (answer, err error) {
-				u, arrived, err := s.begin(ctx, "", Body, Body)
+				u, arrived, err := s.start(ctx, "", Body, Body)
 				if err != nil {
 					return nil, err
 				}
@@ -153,7 +158,7 @@ func completions() []proof {
 				return s.CompleteUpload(ctx, u, arrived, int64(2*len(Body)), nil, false), nil
 			}, Want: tooSmall},
 			{Name: "completion after an abort", Call: func(ctx context.Context, s service) (answer, err error) {
-				u, arrived, err := s.begin(ctx, "", Body)
+				u, arrived, err := s.start(ctx, "", Body)
 				if err != nil {
 					return nil, err
 				}
@@ -161,7 +166,7 @@ func completions() []proof {
 					return nil, err
 				}
 				return s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, false), nil
-			}, Want: noUpload, But: ceph(Answer{500, "InternalError"}, "fails, in place of saying that there is none")},
+			}, Want: noUpload, But: ceph(Answer{500, "InternalError"}, "fails instead of returning NoSuchUpload")},
 		}},
 		{ChecksumBy("CRC32C"), []Case{
 			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completing) {}), Want: stored},
@@ -180,7 +185,7 @@ func completions() []proof {
 			{Name: "copy over an object that it may replace", Call: copies(true, func(c *s3.CopyObjectInput) { c.IfNoneMatch = nil }), Want: stored},
 		}},
 		{PinnedCopy, []Case{
-			{Name: "copy of an object that is as it was", Call: copies(false, func(c *s3.CopyObjectInput) { c.IfNoneMatch = nil }), Want: stored},
+			{Name: "copy of an unchanged object", Call: copies(false, func(c *s3.CopyObjectInput) { c.IfNoneMatch = nil }), Want: stored},
 			{Name: "copy of an object that has changed", Call: copies(false, func(c *s3.CopyObjectInput) {
 				c.IfNoneMatch, c.CopySourceIfMatch = nil, aws.String(otherETag)
 			}), Want: precondition, But: ceph(stored, ignored)},
@@ -188,7 +193,7 @@ func completions() []proof {
 				if _, err := s.put(ctx, s.From, Body); err != nil {
 					return nil, err
 				}
-				u, _, err := s.begin(ctx, "")
+				u, _, err := s.start(ctx, "")
 				if err != nil {
 					return nil, err
 				}
@@ -216,7 +221,7 @@ func completions() []proof {
 		}},
 		{JoinedCopy, []Case{
 			{Name: "copy of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
-				etag, err := s.join(ctx)
+				etag, err := s.uploadOnePart(ctx)
 				if err != nil {
 					return nil, err
 				}
@@ -228,7 +233,7 @@ func completions() []proof {
 		}},
 		{JoinedDelete, []Case{
 			{Name: "delete of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
-				etag, err := s.join(ctx)
+				etag, err := s.uploadOnePart(ctx)
 				if err != nil {
 					return nil, err
 				}
@@ -237,7 +242,7 @@ func completions() []proof {
 			}, Want: stored},
 		}},
 		{PinnedDelete, []Case{
-			{Name: "delete of an object that is as it was", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "delete of an unchanged object", Call: func(ctx context.Context, s service) (answer, err error) {
 				etag, err := s.put(ctx, s.From, Body)
 				if err != nil {
 					return nil, err

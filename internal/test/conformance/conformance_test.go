@@ -59,7 +59,7 @@ func TestCases(t *testing.T) {
 	unverified := 0
 	names, proven := make(map[string]bool), make(map[conformance.Constraint]bool)
 	for _, c := range cases {
-		require.False(t, names[c.Name], "%s is there twice", c.Name)
+		require.False(t, names[c.Name], "the name %s must be unique", c.Name)
 		names[c.Name], proven[c.Constraint] = true, true
 		require.NotZero(t, c.Want.Status, c.Name)
 		if c.Unverified != "" {
@@ -73,7 +73,7 @@ func TestCases(t *testing.T) {
 	}
 	for server, deviating := range conformance.KnownServers() {
 		for _, name := range deviating {
-			require.True(t, names[name], "%s deviates in %q, which is no case", server, name)
+			require.True(t, names[name], "%s: %q must be the name of a case", server, name)
 		}
 	}
 	t.Logf("%d cases prove %d constraints; of %d, AWS's answer is inferred", len(cases), len(proven), unverified)

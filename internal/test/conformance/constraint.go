@@ -1,9 +1,10 @@
 package conformance
 
-// Constraint is something that a grant holds its holder to, or that a service holds a store to.
+// A Constraint is a rule that a grant sets for clients, or that a service needs
+// from a store.
 type Constraint string
 
-// The constraints. Those of one name are proven for each Kind by itself.
+// The constraints. Each Kind has cases of its own for a constraint.
 const (
 	Honest       Constraint = "an honest upload"
 	Key          Constraint = "exact key"
@@ -40,7 +41,7 @@ const (
 	JoinedDelete Constraint = "pinned delete of joined parts"
 )
 
-// Kind is the kind of request that a case is about.
+// A Kind is the kind of request that a case tests.
 type Kind string
 
 // The kinds.
@@ -48,10 +49,10 @@ const (
 	PUT        Kind = "PUT"
 	Form       Kind = "form"
 	PartURL    Kind = "part"       // the PUT of the only part of a multipart upload
-	Completion Kind = "completion" // what a service asks of its store with credentials of its own
+	Completion Kind = "completion" // requests of a service to its store with its own credentials
 )
 
-// noun names a request of the kind.
+// noun returns the name of a request of the kind.
 func (k Kind) noun() string {
 	if k == PUT || k == Completion {
 		return "upload"
@@ -75,7 +76,7 @@ func Cases() (all []Case) {
 	return all
 }
 
-// proof holds the cases that show whether a constraint is enforced.
+// A proof holds the cases that show whether a store enforces a constraint.
 type proof struct {
 	Constraint
 	cases []Case

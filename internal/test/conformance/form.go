@@ -7,7 +7,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// forms are about POST policies.
+// forms returns the cases about POST policies.
 func forms() []proof {
 	proofs := []proof{
 		{Honest, []Case{
@@ -18,7 +18,7 @@ func forms() []proof {
 			{Name: "form of a file without a name", Do: func(a *Attempt) {
 				a.FileHeader.Set("Content-Disposition", `form-data; name="file"`)
 			}, Want: taken, But: map[string]Deviation{
-				"versitygw": {Answer: badArgument, Or: []Answer{denied, taken}, Reason: "takes it for a field, and fields in any order: those behind the file do not count"},
+				"versitygw": {Answer: badArgument, Or: []Answer{denied, taken}, Reason: "handles it as a field, and ignores fields after the file, which have a random order"},
 			}},
 			{Name: "form with field names in capitals", Do: func(a *Attempt) {
 				for i, f := range a.Fields {
@@ -27,7 +27,7 @@ func forms() []proof {
 			}, Want: taken, But: ceph(taken, "keeps metadata only of names in lower case", func(o *Object) { clear(o.Metadata) })},
 			{Name: "form with the bucket as a field", Do: func(a *Attempt) { a.Add("bucket", a.Bucket) }, Want: taken},
 			{Name: "form again with a condition in its header", Twice: true, Do: header("If-None-Match", "*"), Want: taken,
-				Unverified: "that the header of a form's request means nothing"},
+				Unverified: "that the header of a form's request has no effect"},
 		}},
 		{Key, []Case{
 			{Name: "form under another key", Do: func(a *Attempt) { a.Set("key", a.Evil) }, Want: denied},
@@ -41,17 +41,17 @@ func forms() []proof {
 				Unverified: repeated, Harmless: true, But: and(ceph(denied, joined), versity(denied, joined))},
 			{Name: "form under a second key, in capitals", Do: func(a *Attempt) { a.Add("KEY", a.Evil) }, Want: badArgument,
 				Unverified: repeated, Harmless: true, But: and(ceph(denied, joined), map[string]Deviation{
-					"versitygw": {Answer: denied, Or: []Answer{taken}, Reason: "takes one or the other"},
+					"versitygw": {Answer: denied, Or: []Answer{taken}, Reason: "uses one or the other"},
 				})},
 			{Name: "form under a key behind the file", Do: func(a *Attempt) { behind("key", a.Evil)(a) }, Want: taken, But: versity(denied, fieldsAfter)},
 			{Name: "form without a key", Do: drop("key"), Want: badArgument},
 			{Name: "form into another bucket", Do: otherBucket, Want: Answer{404, "NoSuchBucket"},
-				Unverified: "that the bucket is looked at before the policy"},
-			{Name: "form for another bucket", Do: add("bucket", "evil"), Want: denied, Unverified: "that this field is held against the policy", Harmless: true,
-				But: and(ceph(taken, "does not look at this field"), versity(taken, "does not look at this field"))},
+				Unverified: "that the bucket is found before the policy is parsed"},
+			{Name: "form for another bucket", Do: add("bucket", "evil"), Want: denied, Unverified: "that this field is validated against the policy", Harmless: true,
+				But: and(ceph(taken, "ignores this field"), versity(taken, "ignores this field"))},
 			{Name: "form at the key's address", Do: func(a *Attempt) { a.URL = strings.TrimRight(a.URL, "/") + "/" + a.Key }, Want: denied,
 				Unverified: "that it is not 405 MethodNotAllowed", Harmless: true,
-				But: and(ceph(taken, "takes a form at any address in the bucket"), versity(Answer{405, "MethodNotAllowed"}, earlier))},
+				But: and(ceph(taken, "accepts a form at any address in the bucket"), versity(Answer{405, "MethodNotAllowed"}, earlier))},
 		}},
 		{Type, []Case{
 			{Name: "form of another type", Do: set("Content-Type", "text/html"), Want: denied},
@@ -79,9 +79,9 @@ func forms() []proof {
 			{Name: "form of one byte too many", Ask: func(u *presign.Upload) { u.MaxSize = int64(len(Body)) - 1 }, Want: tooLarge},
 			{Name: "form of one byte too few", Ask: func(u *presign.Upload) { u.MinSize = int64(len(Body)) + 1 }, Want: tooSmall},
 			{Name: "form of an empty file", Do: file(nil), Want: tooSmall},
-			{Name: "form without a file", Do: func(a *Attempt) { a.FileHeader = nil }, Want: badArgument, Harmless: true, But: ceph(taken, "takes the last line break for the file", func(o *Object) { o.Body = []byte("\r\n") })},
+			{Name: "form without a file", Do: func(a *Attempt) { a.FileHeader = nil }, Want: badArgument, Harmless: true, But: ceph(taken, "uses the last line break as the file", func(o *Object) { o.Body = []byte("\r\n") })},
 			{Name: "form without a length", Do: chunked, Want: Answer{411, "MissingContentLength"},
-				Unverified: "that a form without a length is refused like a PUT", Harmless: true, But: versity(Answer{400, "InvalidRequest"}, "says so in other words")},
+				Unverified: "that a form without a length is rejected like a PUT", Harmless: true, But: versity(Answer{400, "InvalidRequest"}, otherWords)},
 			{Name: "form of more than 20 KB before the file", Do: add("x-ignore-me", strings.Repeat("x", 20480)),
 				Want: Answer{400, "MaxPostPreDataLengthExceeded"}, Harmless: true, But: and(ceph(taken, preData), versity(taken, preData))},
 		}},
@@ -111,7 +111,8 @@ func forms() []proof {
 				return strings.Replace(text, `"expiration":"20`, `"expiration":"21`, 1)
 			}), Want: mismatch, But: ceph(denied, oneRefusal)},
 			{Name: "form with another date", Do: func(a *Attempt) {
-				a.Set("x-amz-date", otherSecond(a.Get("x-amz-date"))) // the day stays, since the signature is made for it
+				// The day must stay, since the signing key depends on it.
+				a.Set("x-amz-date", otherSecond(a.Get("x-amz-date")))
 			}, Want: denied},
 		}},
 		{Policy, []Case{
@@ -129,31 +130,31 @@ func forms() []proof {
 				return strings.Replace(text, `{"Content-Type":"text/plain"},`, "", 1)
 			}), Want: mismatch, But: ceph(denied, oneRefusal)},
 			{Name: "form with a space in its policy", Do: document(func(text string) string { return text + " " }), Want: mismatch, But: ceph(denied, oneRefusal)},
-			{Name: "form with a policy that is none", Do: set("policy", "{}"), Want: mismatch, But: ceph(denied, oneRefusal)},
-			{Name: "form without a policy", Do: drop("policy"), Want: denied, Unverified: "that it counts as anonymous",
-				But: versity(badArgument, "asks for the field")},
+			{Name: "form with an invalid policy", Do: set("policy", "{}"), Want: mismatch, But: ceph(denied, oneRefusal)},
+			{Name: "form without a policy", Do: drop("policy"), Want: denied, Unverified: "that it is handled as anonymous",
+				But: versity(badArgument, "requires the field")},
 			{Name: "form with a second policy", Do: add("policy", "e30="), Want: badArgument,
 				Unverified: repeated, Harmless: true, But: and(ceph(denied, oneRefusal), versity(mismatch, joined))},
 			{Name: "form with its policy behind the file", Do: func(a *Attempt) {
 				policy := a.Get("policy")
 				a.Drop("policy")
 				behind("policy", policy)(a)
-			}, Want: denied, Unverified: "that it counts as anonymous", Harmless: true, But: versity(taken, "reads fields behind the file, too")},
+			}, Want: denied, Unverified: "that it is handled as anonymous", Harmless: true, But: versity(taken, "also reads fields after the file")},
 			{Name: "form with another signature", Do: func(a *Attempt) { a.Set("x-amz-signature", otherByte(a.Get("x-amz-signature"))) }, Want: mismatch, But: ceph(denied, oneRefusal)},
 			{Name: "form without a signature", Do: drop("x-amz-signature"), Want: badArgument},
 			{Name: "form of another algorithm", Do: set("x-amz-algorithm", "AWS4-HMAC-SHA1"), Want: badArgument,
-				Unverified: "that the algorithm is looked at before the policy"},
+				Unverified: "that the algorithm is checked before the policy"},
 			{Name: "form of an unknown access key", Do: scope(0, unknownKey), Want: unknown, But: ceph(denied, oneRefusal)},
-			{Name: "form of another day", Do: scope(1, "20200101"), Want: badArgument, Unverified: "that the date of the scope is held against x-amz-date",
-				But: and(ceph(denied, oneRefusal), versity(mismatch, "does not hold the two against each other"))},
+			{Name: "form of another day", Do: scope(1, "20200101"), Want: badArgument, Unverified: "that the date of the scope is compared with x-amz-date",
+				But: and(ceph(denied, oneRefusal), versity(mismatch, "does not compare the two"))},
 			{Name: "form for another region", Do: scope(2, "mars-north-1"), Want: badArgument, But: ceph(denied, oneRefusal)},
-			{Name: "form for another service", Do: scope(3, "sts"), Want: badArgument, Unverified: "which of the errors that has", But: ceph(denied, oneRefusal)},
+			{Name: "form for another service", Do: scope(3, "sts"), Want: badArgument, Unverified: "which of the errors is returned", But: ceph(denied, oneRefusal)},
 		}},
 		{Method, []Case{
 			{Name: "form turned into a list of the bucket", Breach: true, Do: method(http.MethodGet), Want: denied},
 			{Name: "form turned into a deletion of many", Do: func(a *Attempt) { a.URL += "?delete" }, Want: denied},
-			{Name: "form that is urlencoded", Do: header("Content-Type", "application/x-www-form-urlencoded"), Want: precondition, But: ceph(badArgument, "says so in other words")},
-			{Name: "form without a boundary", Do: header("Content-Type", "multipart/form-data"), Want: Answer{400, "MalformedPOSTRequest"}, But: ceph(badArgument, "says so in other words")},
+			{Name: "form that is urlencoded", Do: header("Content-Type", "application/x-www-form-urlencoded"), Want: precondition, But: ceph(badArgument, otherWords)},
+			{Name: "form without a boundary", Do: header("Content-Type", "multipart/form-data"), Want: Answer{400, "MalformedPOSTRequest"}, But: ceph(badArgument, otherWords)},
 		}},
 		{Session, []Case{
 			{Name: "form with a session token", Session: true, Want: taken},
@@ -174,7 +175,7 @@ func forms() []proof {
 	return append(proofs, checksums(Form, taken, denied)...)
 }
 
-// extraFields add what the policy has no condition for.
+// extraFields returns cases that add fields without a condition.
 func extraFields() (cases []Case) {
 	for _, f := range []Field{
 		{"acl", "public-read"}, {"acl", ""}, {"x-amz-acl", "public-read"},
@@ -195,7 +196,7 @@ func extraFields() (cases []Case) {
 			c.Name = "form with an empty " + f.Name + " added"
 		}
 		if f.Name == "x-amz-storage-class" {
-			c.But = ceph(Answer{400, "InvalidArgument"}, "looks up the class before the policy, and has no such class")
+			c.But = ceph(Answer{400, "InvalidArgument"}, "looks up the class before the policy, and does not have the class")
 		}
 		cases = append(cases, c)
 	}

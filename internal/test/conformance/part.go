@@ -7,21 +7,21 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// parts are about the URLs of parts.
+// parts returns the cases about the URLs of parts.
 func parts() []proof {
 	proofs := []proof{
 		{Honest, []Case{
 			{Name: "part", Want: stored},
 			{Name: "part with a type of its own", Do: add("Content-Type", "text/html"), Want: stored},
 			{Name: "part with an encoding", Do: add("Content-Encoding", "gzip"), Want: stored},
-			{Name: "part with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header means nothing"},
+			{Name: "part with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header has no effect"},
 			wrongMD5(PartURL),
 		}},
 		{Key, []Case{
 			{Name: "part under another key", Do: path(safeName, evilName), Want: mismatch},
 			{Name: "part under the key with a slash behind it", Do: path("?", "/?"), Want: mismatch},
 			{Name: "part under the key with a slash doubled", Do: path("/"+safeName, "//"+safeName), Want: mismatch},
-			{Name: "part out of its folder", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors that has"},
+			{Name: "part out of its folder", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors is returned"},
 			{Name: "part into another bucket", Do: otherBucket, Want: mismatch,
 				Unverified: bucket},
 			{Name: "part in the other style of addressing", Do: otherStyle, Want: mismatch},
@@ -37,7 +37,7 @@ func parts() []proof {
 		}},
 		{PartNumber, []Case{
 			{Name: "part with another number", Do: parameter("partNumber", "2"), Want: mismatch},
-			{Name: "part with the number 0", Do: parameter("partNumber", "0"), Want: mismatch, Unverified: "that the signature is looked at before the number"},
+			{Name: "part with the number 0", Do: parameter("partNumber", "0"), Want: mismatch, Unverified: "that the signature is verified before the number is parsed"},
 			{Name: "part with a second number", Do: query(func(q url.Values) { q.Add("partNumber", "2") }), Want: mismatch},
 			{Name: "part without a number", Do: without("partNumber"), Want: mismatch,
 				But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
@@ -69,7 +69,7 @@ func parts() []proof {
 			{Name: "part too late", Expired: true, Want: denied},
 			{Name: "part with a longer life", Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
 			{Name: "part too late with a longer life", Ending: true, Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
-			{Name: "part with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, "says so in other words")},
+			{Name: "part with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherWords)},
 		}},
 		{Ended, []Case{
 			{Name: "part after the upload was completed", Twice: true, Ended: "complete", Do: file(other), Want: noUpload},
@@ -97,7 +97,7 @@ func parts() []proof {
 	return append(proofs, checksums(PartURL, stored, mismatch)...)
 }
 
-// unsignedParts add headers that were not signed.
+// unsignedParts returns cases that add headers that were not signed.
 func unsignedParts() (cases []Case) {
 	for _, c := range []struct {
 		Field
@@ -106,7 +106,7 @@ func unsignedParts() (cases []Case) {
 		{Field{"x-amz-acl", "public-read"}, ceph(stored, unsigned)},
 		{Field{"x-amz-meta-foo", "bar"}, ceph(stored, unsigned)},
 		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned)},
-		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and has no such class")},
+		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and does not have the class")},
 		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(stored, unsigned)},
 		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-request-payer", "requester"}, ceph(stored, unsigned)},

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// puts are about the URLs of files.
+// puts returns the cases about the URLs of files.
 func puts() []proof {
 	proofs := []proof{
 		{Honest, []Case{
@@ -19,7 +19,7 @@ func puts() []proof {
 				a.Header = lower
 			}, Want: stored},
 			{Name: "PUT with the MD5 of its bytes added", Do: add("Content-MD5", digestMD5(Body)), Want: stored},
-			{Name: "PUT with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header means nothing"},
+			{Name: "PUT with another method in a header", Do: add("X-HTTP-Method-Override", http.MethodDelete), Want: stored, Unverified: "that the header has no effect"},
 			wrongMD5(PUT),
 		}},
 		{Key, []Case{
@@ -29,10 +29,10 @@ func puts() []proof {
 			{Name: "PUT under the key with a slash doubled", Do: path("/"+safeName, "//"+safeName), Want: mismatch},
 			{Name: "PUT under the key with a space behind it", Do: path("?", "%20?"), Want: mismatch},
 			{Name: "PUT under the key with a zero byte behind it", Do: path("?", "%00?"), Want: mismatch,
-				But: ceph(Answer{Status: 400}, "has no such key")},
-			{Name: "PUT out of its folder", Do: path(safeName, "../"+evilName), Want: mismatch, Unverified: "which of the errors that has"},
-			{Name: "PUT out of its folder, escaped", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors that has"},
-			{Name: "PUT out of its folder and back", Do: path(safeName, "x/../"+safeName), Want: mismatch, Unverified: "which of the errors that has", Harmless: true},
+				But: ceph(Answer{Status: 400}, "does not accept the key")},
+			{Name: "PUT out of its folder", Do: path(safeName, "../"+evilName), Want: mismatch, Unverified: "which of the errors is returned"},
+			{Name: "PUT out of its folder, escaped", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors is returned"},
+			{Name: "PUT out of its folder and back", Do: path(safeName, "x/../"+safeName), Want: mismatch, Unverified: "which of the errors is returned", Harmless: true},
 			{Name: "PUT under the key with a slash escaped", Do: path("/"+safeName, "%2F"+safeName), Want: stored,
 				Unverified: decoded},
 			{Name: "PUT under the key with a letter escaped", Do: path(safeName, "%61-file.txt"), Want: stored,
@@ -41,7 +41,7 @@ func puts() []proof {
 				Unverified: bucket},
 			{Name: "PUT in the other style of addressing", Do: otherStyle, Want: mismatch},
 			{Name: "PUT at another host", Do: func(a *Attempt) { a.Host = "other.example" }, Want: mismatch,
-				Unverified: "that the signature is looked at before the host's bucket", Harmless: true},
+				Unverified: "that the signature is verified before the bucket of the host is found", Harmless: true},
 		}},
 		{Type, []Case{
 			{Name: "PUT of another type", Do: set("Content-Type", "text/html"), Want: mismatch},
@@ -74,7 +74,7 @@ func puts() []proof {
 			{Name: "PUT without a header of the policy", With: headers, Do: drop("Cache-Control"), Want: mismatch},
 		}},
 		{Tags, []Case{
-			{Name: "PUT with tags", With: tagging, Want: stored, But: ceph(stored, "takes the + of a query string as it is", func(o *Object) { o.Tags["a"] = "b+c" })},
+			{Name: "PUT with tags", With: tagging, Want: stored, But: ceph(stored, "does not decode the + of a query string", func(o *Object) { o.Tags["a"] = "b+c" })},
 			{Name: "PUT with other tags", With: tagging, Do: set("x-amz-tagging", "a=c"), Want: mismatch},
 			{Name: "PUT without its tags", With: tagging, Do: drop("x-amz-tagging"), Want: mismatch},
 		}},
@@ -108,12 +108,12 @@ func puts() []proof {
 		{Expiry, []Case{
 			{Name: "PUT too late", Expired: true, Want: denied},
 			{Name: "PUT with a longer life", Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
-			{Name: "PUT with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, "says so in other words")},
+			{Name: "PUT with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherWords)},
 			{Name: "PUT with a second life", Do: query(func(q url.Values) { q.Add("X-Amz-Expires", "604800") }), Want: malformed,
-				Unverified: "which of the errors that has", But: and(ceph(mismatch, "takes one of them"), versity(mismatch, "takes one of them"))},
+				Unverified: "which of the errors is returned", But: and(ceph(mismatch, "uses one of them"), versity(mismatch, "uses one of them"))},
 			{Name: "PUT too late with a longer life", Ending: true, Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
 			{Name: "PUT too late with a second life", Ending: true, Do: query(func(q url.Values) { q.Add("X-Amz-Expires", "604800") }), Want: malformed,
-				Unverified: "which of the errors that has", But: and(ceph(mismatch, "takes one of them"), versity(denied, "takes the first"))},
+				Unverified: "which of the errors is returned", But: and(ceph(mismatch, "uses one of them"), versity(denied, "uses the first"))},
 			{Name: "PUT with another time", Breach: true, Do: query(func(q url.Values) {
 				q.Set("X-Amz-Date", otherSecond(q.Get("X-Amz-Date")))
 			}), Want: mismatch},
@@ -122,7 +122,7 @@ func puts() []proof {
 			{Name: "PUT with another signature", Do: query(func(q url.Values) { q.Set("X-Amz-Signature", otherByte(q.Get("X-Amz-Signature"))) }), Want: mismatch},
 			{Name: "PUT without a signature", Do: without("X-Amz-Signature"), Want: malformed, But: ceph(denied, anonymous)},
 			{Name: "PUT with an empty signature", Do: parameter("X-Amz-Signature", ""), Want: malformed,
-				Unverified: "which of the errors that has", But: ceph(denied, anonymous)},
+				Unverified: "which of the errors is returned", But: ceph(denied, anonymous)},
 			{Name: "PUT without a query", Do: func(a *Attempt) { a.URL, _, _ = strings.Cut(a.URL, "?") }, Want: denied},
 			{Name: "PUT with fewer signed headers", Do: query(func(q url.Values) {
 				q.Set("X-Amz-SignedHeaders", strings.Replace(q.Get("X-Amz-SignedHeaders"), "content-type;", "", 1))
@@ -131,7 +131,7 @@ func puts() []proof {
 			{Name: "PUT of another algorithm", Do: parameter("X-Amz-Algorithm", "AWS4-HMAC-SHA1"), Want: malformed, But: ceph(denied, anonymous)},
 			{Name: "PUT with an Authorization of its own", Do: add("Authorization", "AWS4-HMAC-SHA256 Credential="+unknownKey+
 				"/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"), Want: badArgument, Harmless: true,
-				But: and(ceph(denied, "believes the header"), versity(stored, "believes the query"))},
+				But: and(ceph(denied, "uses the header"), versity(stored, "uses the query"))},
 			{Name: "PUT of an unknown access key", Do: scope(0, unknownKey), Want: unknown},
 			{Name: "PUT of another day", Do: scope(1, "20200101"), Want: malformed, But: ceph(mismatch, noScope)},
 			{Name: "PUT for another region", Do: scope(2, "mars-north-1"), Want: malformed, But: ceph(mismatch, noScope)},
@@ -145,7 +145,7 @@ func puts() []proof {
 			{Name: "PUT turned into HEAD", Twice: true, Do: method(http.MethodHead), Want: Answer{Status: 403}},
 			{Name: "PUT turned into DELETE", Twice: true, Do: method(http.MethodDelete), Want: mismatch},
 			{Name: "PUT turned into POST", Twice: true, Do: method(http.MethodPost), Want: mismatch,
-				Unverified: "that the signature is looked at before the operation", But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
+				Unverified: "that the signature is verified before the operation is found", But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
 		}},
 		{Session, []Case{
 			{Name: "PUT with a session token", Session: true, Want: stored},
@@ -157,7 +157,7 @@ func puts() []proof {
 				token := a.url().Query().Get("X-Amz-Security-Token")
 				without("X-Amz-Security-Token")(a)
 				a.Add("x-amz-security-token", token)
-			}, Want: unknown, Unverified: "that a token in a header counts for nothing", Harmless: true, But: noToken()},
+			}, Want: unknown, Unverified: "that a token in a header has no effect", Harmless: true, But: noToken()},
 		}},
 	}
 	return append(proofs, checksums(PUT, stored, mismatch)...)
@@ -165,10 +165,10 @@ func puts() []proof {
 
 func noToken() map[string]Deviation {
 	return and(ceph(denied, withSTS),
-		versity(Answer{400, "InvalidToken"}, "knows temporary access keys by their name, before it looks them up"))
+		versity(Answer{400, "InvalidToken"}, "recognizes temporary access keys by their name"))
 }
 
-// unsignedPUTs add headers that were not signed.
+// unsignedPUTs returns cases that add headers that were not signed.
 func unsignedPUTs() (cases []Case) {
 	for _, h := range []struct {
 		Field
@@ -177,15 +177,15 @@ func unsignedPUTs() (cases []Case) {
 		{Field{"x-amz-acl", "public-read"}, ceph(stored, unsigned)},
 		{Field{"x-amz-meta-foo", "bar"}, ceph(stored, unsigned, func(o *Object) { o.Metadata["foo"] = "bar" })},
 		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned, func(o *Object) { o.Tags["a"] = "b" })},
-		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and has no such class")},
+		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and does not have the class")},
 		{Field{"x-amz-website-redirect-location", "https://evil.example"}, ceph(stored, unsigned, func(o *Object) { o.Redirect = "https://evil.example" })},
-		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and wants TLS for this one")},
-		{Field{"x-amz-server-side-encryption-aws-kms-key-id", "alias/evil"}, ceph(badArgument, unsigned+", and has no such key")},
-		{Field{"x-amz-server-side-encryption-customer-algorithm", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and wants TLS for this one")},
+		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
+		{Field{"x-amz-server-side-encryption-aws-kms-key-id", "alias/evil"}, ceph(badArgument, unsigned+", and does not have the key")},
+		{Field{"x-amz-server-side-encryption-customer-algorithm", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
 		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-sdk-checksum-algorithm", "SHA256"}, ceph(stored, noChecksums)},
 		{Field{"x-amz-object-lock-legal-hold", "ON"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and the bucket has no object lock")},
-		{Field{"x-amz-object-lock-mode", "COMPLIANCE"}, ceph(badArgument, unsigned+", and wants a date with this one")},
+		{Field{"x-amz-object-lock-mode", "COMPLIANCE"}, ceph(badArgument, unsigned+", and requires a date with this one")},
 		{Field{"x-amz-grant-read", "uri=http://acs.amazonaws.com/groups/global/AllUsers"}, ceph(stored, unsigned)},
 		{Field{"x-amz-request-payer", "requester"}, ceph(stored, unsigned)},
 		{Field{"x-amz-expected-bucket-owner", "123456789012"}, ceph(stored, unsigned)},

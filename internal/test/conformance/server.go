@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// deviating holds how servers differ from AWS in several cases for one reason.
+// A deviating holds several cases in which a server differs from AWS for one
+// reason.
 type deviating struct {
 	deviation Deviation
 	cases     []string
@@ -14,7 +15,7 @@ type deviating struct {
 
 const (
 	otherWords = "rejects it with another code"
-	signedOnly = "looks for the headers that are signed before it verifies the signature"
+	signedOnly = "finds the signed headers before it verifies the signature"
 	ignores    = "ignores this header"
 	noSuch     = "does not implement this"
 )
@@ -26,19 +27,18 @@ var (
 		PartURL: {"CRC32", "CRC32C", "CRC64NVME"},
 	}
 
-	// unconfirmed names the cases whose object has no checksum that completion could
-	// compare.
+	// unconfirmed names the cases that fail if objects have no checksum.
 	unconfirmed = append(slices.Concat(
 		checksumCases(PartURL, "with a checksum by %s"),
 		checksumCases(PartURL, "of other bytes than the checksum by %s"),
 	), "part of a file with a checksum")
 )
 
-// unverified is what completion says without a checksum.
+// unverified holds the error of a completion without a checksum.
 var unverified = []string{"checksum could not be verified"}
 
-// servers holds what rclone 1.76 and OpenStack Swift 2.30 answer otherwise. Cases
-// adds each Deviation to the cases that it names.
+// servers holds how Ceph, rclone 1.76 and OpenStack Swift 2.30 differ from AWS.
+// Cases adds each Deviation to the named cases.
 var servers = map[string][]deviating{
 	"ceph": {
 		{Deviation{Answer: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
@@ -65,18 +65,18 @@ var servers = map[string][]deviating{
 		}},
 		{Deviation{Answer: Answer{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
 		{Deviation{Answer: Answer{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
-		{Deviation{Answer: unknown, Reason: "believes the header"}, []string{"PUT with an Authorization of its own"}},
-		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part by other bytes"}, []string{"part again"}},
+		{Deviation{Answer: unknown, Reason: "uses the header"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part with other bytes"}, []string{"part again"}},
 		{Deviation{Answer: stored, Reason: noChecksums, Refused: unverified}, unconfirmed},
 		{Deviation{Answer: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
-		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
-			"completion of a byte less than said", "completion of a byte more than said",
+		{Deviation{Answer: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
+			"completion of a byte less than declared", "completion of a byte more than declared",
 		}},
-		{Deviation{Answer: stored, Reason: "has no least size of a part"}, []string{"completion with a small part before the last"}},
+		{Deviation{Answer: stored, Reason: "has no minimum size of a part"}, []string{"completion with a small part before the last"}},
 		{Deviation{Answer: stored, Reason: "ignores If-None-Match on a copy"}, []string{"copy over an object"}},
 	},
 	"swift": {
-		{Deviation{Answer: noImplementation, Reason: "takes no If-None-Match"}, []string{
+		{Deviation{Answer: noImplementation, Reason: "does not accept If-None-Match"}, []string{
 			"PUT again", "PUT again with a condition added, where replacing is allowed",
 			"PUT with another condition", "PUT again without its condition", "copy", "copy over an object",
 		}},
@@ -86,7 +86,7 @@ var servers = map[string][]deviating{
 			"PUT with x-amz-website-redirect-location added", "PUT with x-amz-decoded-content-length added",
 			"part with x-amz-server-side-encryption added", "PUT turned into POST", "part of a file with tags",
 		}},
-		{Deviation{Answer: Answer{400, "InvalidStorageClass"}, Reason: "obeys x-amz-storage-class, and has no such class"}, []string{
+		{Deviation{Answer: Answer{400, "InvalidStorageClass"}, Reason: "applies x-amz-storage-class, and does not have the class"}, []string{
 			"PUT with x-amz-storage-class added", "part with x-amz-storage-class added",
 		}},
 		{Deviation{Answer: stored, Reason: ignores}, []string{
@@ -103,17 +103,17 @@ var servers = map[string][]deviating{
 			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
 		}},
 		{Deviation{Answer: badArgument, Reason: otherWords}, []string{"PUT of another algorithm"}},
-		{Deviation{Answer: Answer{400, "InvalidURI"}, Reason: "has no such key"}, []string{"PUT under the key with a zero byte behind it"}},
-		{Deviation{Answer: stored, Reason: "believes the query"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Answer: Answer{400, "InvalidURI"}, Reason: "does not accept the key"}, []string{"PUT under the key with a zero byte behind it"}},
+		{Deviation{Answer: stored, Reason: "uses the query"}, []string{"PUT with an Authorization of its own"}},
 		{Deviation{Answer: denied, Reason: otherWords}, []string{
 			"PUT with an empty signature", "PUT without a signature", "part without a signature",
 		}},
-		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "takes it for a request of its own API"}, []string{"PUT without a query"}},
+		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"PUT without a query"}},
 		{Deviation{Answer: Answer{405, "MethodNotAllowed"}, Reason: earlier}, []string{
 			"part turned into a completion", "part without a number",
 		}},
-		{Deviation{Answer: stored, Reason: "does not know x-amz-mp-object-size"}, []string{
-			"completion of a byte less than said", "completion of a byte more than said",
+		{Deviation{Answer: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
+			"completion of a byte less than declared", "completion of a byte more than declared",
 		}},
 		{Deviation{Answer: precondition, Reason: "compares the condition with another ETag than it returns"}, []string{
 			"copy of an object made of parts", "delete of an object made of parts",
@@ -121,20 +121,22 @@ var servers = map[string][]deviating{
 		{Deviation{Answer: stored, Changed: true, Reason: "replaces a part of the completed object, which can then no longer be read"}, []string{
 			"part after the upload was completed",
 		}},
-		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "takes it for a request of its own API"}, []string{"form at the key's address"}},
+		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"form at the key's address"}},
 		{Deviation{Answer: Answer{412, "InvalidRequest"}, Reason: otherWords}, []string{"completion over an object"}},
 	},
 }
 
-// formless holds the servers that take no forms, and what they answer to each.
+// formless holds the servers that do not accept forms, with the answer to each
+// form.
 var formless = map[string]Deviation{
-	"rclone": {Answer: denied, Reason: "takes every form for an anonymous request"},
-	"swift":  {Answer: Answer{Status: http.StatusPreconditionFailed}, Reason: "takes every form for a request of its own API"},
+	"rclone": {Answer: denied, Reason: "handles every form as an anonymous request"},
+	"swift":  {Answer: Answer{Status: http.StatusPreconditionFailed}, Reason: "handles every form as a request of its own API"},
 }
 
 var noImplementation = Answer{http.StatusNotImplemented, "NotImplemented"}
 
-// KnownServers names the cases in which servers are known to deviate.
+// KnownServers returns the names of the cases in which servers differ from AWS,
+// by server.
 func KnownServers() map[string][]string {
 	all := make(map[string][]string)
 	for name, groups := range servers {
@@ -145,7 +147,7 @@ func KnownServers() map[string][]string {
 	return all
 }
 
-// withServers adds what is known of servers to a case.
+// withServers adds the deviations of servers to a case.
 func withServers(c Case) Case {
 	all := []map[string]Deviation{c.But}
 	for name, groups := range servers {
@@ -164,7 +166,8 @@ func withServers(c Case) Case {
 	return c
 }
 
-// checksumCases names a case of a kind for each algorithm of checksums.
+// checksumCases returns the name of a case for each checksum algorithm of a
+// kind.
 func checksumCases(kind Kind, format string) (names []string) {
 	for _, algorithm := range algorithms[kind] {
 		names = append(names, fmt.Sprintf(string(kind)+" "+format, algorithm))

@@ -23,52 +23,56 @@ import (
 	"github.com/s3presign/presign/internal/objectstore"
 )
 
-// Target is a bucket to hold to the matrix. It is safe for concurrent use.
+// A Target is a bucket that the matrix tests. It is safe for concurrent use.
 type Target struct {
-	Name   string     // as in Case.But; empty if nothing is known of it
-	Client *s3.Client // looks at what was stored, and completes
-	Signer *s3.Client // signs; Client, if it is nil
+	Name   string     // as in Case.But; empty for an unknown server
+	Client *s3.Client // reads stored objects and completes uploads
+	Signer *s3.Client // signs; nil means Client
 	Bucket string
 	HTTP   *http.Client
 
-	// Prefix begins all keys, but for those that copies are made to: these begin with FinalPrefix, if it is set. The
-	// defaults are "matrix/" and Prefix. Whoever runs cases removes what lies under them.
+	// Prefix is the prefix of all keys except those of copies, which have
+	// FinalPrefix. The defaults are "matrix/" and Prefix. Callers must delete
+	// the objects under both prefixes.
 	Prefix, FinalPrefix string
 
-	// Session are temporary credentials, for Case.Session.
+	// Session holds the temporary credentials for Case.Session.
 	Session aws.Credentials
-	// SessionURL is the endpoint for Session, if it is not Client's.
+	// SessionURL is the endpoint for Session. The default is that of Client.
 	SessionURL string
 
-	// Options are further ones of the Signer.
+	// Options are further options of the presign.Signer.
 	Options []presign.SignerOption
 
-	// Replace has all grants replace what there is, but for cases about WriteOnce. It
-	// is for stores that take no If-None-Match.
+	// Replace sets Policy.Replace in all cases except those of WriteOnce. It is
+	// for stores that do not accept If-None-Match.
 	Replace bool
 
-	// Past runs sign at a time at which what it signs for a second has long expired by now. Without it, Case.Expired
-	// takes as long as it takes until a second is over at a server whose clock is behind by Behind.
+	// Past runs sign with a clock in the past, so that a grant for a second has
+	// already expired. Without Past, cases with Expired wait until a grant has
+	// expired on a server whose clock is behind by Behind.
 	Past   func(sign func())
 	Behind time.Duration
 }
 
-// Result is what a server made of a case.
+// A Result is the outcome of a case.
 type Result struct {
 	Case   Case
 	Answer Answer
 
-	// Broken says how the constraint was not kept: what was taken or stored that was not granted, or that an honest
-	// upload was not. It is empty if it was kept, whatever the answer.
+	// Broken states how the server broke the constraint. It is empty if the
+	// server enforces the constraint, regardless of the answer.
 	Broken string
-	// Lost are the headers of an accepted upload that the server has not kept.
+	// Lost names the headers of an accepted upload that the server has not
+	// stored.
 	Lost []string
-	// HonestRefused reports that the honest upload, on which the case depends, was
-	// refused. Answer is the answer to it.
+	// HonestRefused reports that the server rejected the honest upload on which
+	// the case depends. Answer is the answer to that upload.
 	HonestRefused bool
-	// Unlike is how the server differs from what is known of it (Case.Want, or Case.But).
+	// Unlike states how the server differs from its expected behavior in
+	// Case.Want or Case.But.
 	Unlike error
-	// Err is why the case could not be run.
+	// Err is the reason why the case could not run.
 	Err error
 }
 
@@ -82,11 +86,11 @@ func (r *Result) unlike(format string, args ...any) {
 	r.Unlike = errors.Join(r.Unlike, fmt.Errorf(format, args...))
 }
 
-// Refused reports whether the server's answer says that it refused the case: by a status and code that S3 has for that, or by
-// those that it, or a server with a reason for it (Case.But), is known to give here.
+// Refused reports whether the server rejected the case: with a status and code
+// that S3 uses for rejections, or with an answer in Case.Want or Case.But.
 func (r Result) Refused() bool {
 	known := func(a Answer) bool { return r.Answer == a && !a.Accepted() }
-	if known(r.Case.Want) || r.Answer.refuses() {
+	if known(r.Case.Want) || r.Answer.rejects() {
 		return true
 	}
 	for _, d := range r.Case.But {
@@ -97,23 +101,25 @@ func (r Result) Refused() bool {
 	return false
 }
 
-// privateBody is what lies under a key that no grant is for.
+// privateBody is the content of the private object.
 var privateBody = []byte("for nobody else\n")
 
 func (t Target) prefix() string { return cmp.Or(t.Prefix, "matrix/") }
 
-// Private is the key of an object that no grant is for. Prepare puts it.
+// Private returns the key of an object without a grant. Prepare uploads the
+// object.
 func (t Target) Private() string { return t.prefix() + "private" }
 
-// Prepare puts what the cases find there. It comes before the first Run.
+// Prepare uploads the private object. Callers must call it before the first
+// Run.
 func (t Target) Prepare(ctx context.Context) error {
 	key := t.Private()
 	_, err := t.Client.PutObject(ctx, &s3.PutObjectInput{Bucket: &t.Bucket, Key: &key, Body: bytes.NewReader(privateBody)})
 	return err
 }
 
-// Verify holds what lies under the key of a grant after an honest upload against the grant, and what is known of the
-// server.
+// Verify compares the object after an honest upload with its grant, except for
+// known deviations of the server.
 func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) error {
 	c := Case{Name: grant.Key, Kind: PUT}
 	if grant.Method == http.MethodPost {
@@ -127,15 +133,15 @@ func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) e
 	return r.Unlike
 }
 
-// tries is how often a case is run where the server is busy.
-const tries = 3
+// maxTries is how often a case runs if the server is busy.
+const maxTries = 3
 
-// Run runs one case, from its beginning up to twice more if the server is busy, a second and two later. The error of Err
-// holds no URL.
+// Run runs one case. If the server is busy, it runs the case again after a
+// second, and again after two. Err does not contain a URL.
 func (t Target) Run(ctx context.Context, c Case) Result {
 	for try := 1; ; try++ {
 		r := t.try(ctx, c)
-		if _, busy := errors.AsType[busyError](r.Err); !busy || try == tries {
+		if _, busy := errors.AsType[busyError](r.Err); !busy || try == maxTries {
 			return r
 		}
 		select {
@@ -154,52 +160,52 @@ func (t Target) try(ctx context.Context, c Case) Result {
 	}
 	switch {
 	case c.Kind == Completion:
-		r.Err = run.call(ctx)
+		r.Err = run.callStore(ctx)
 	default:
 		r.Err = run.upload(ctx)
 	}
 	if r.Err == nil && r.Answer != run.want && !slices.Contains(run.deviation.Or, r.Answer) {
-		r.unlike("%s: the answer is %v, not %v", c.Name, r.Answer, run.want)
+		r.unlike("%s: the answer must be %v, got %v", c.Name, run.want, r.Answer)
 	}
 	return *r
 }
 
-// run is a case that is being run.
+// A run is a case that runs.
 type run struct {
 	Target
 	c         Case
 	r         *Result
-	folder    string // of its keys
+	folder    string // prefix of the keys
 	policy    presign.Policy
 	wish      presign.Upload
 	want      Answer
 	deviation Deviation
 }
 
-// call asks the store for what the service asks of it.
-func (t run) call(ctx context.Context) error {
+// callStore sends the request of the service.
+func (t run) callStore(ctx context.Context) error {
 	s := service{
 		Store: objectstore.Store{Client: t.Client, Bucket: t.Bucket},
 		From:  t.folder + "from", To: cmp.Or(t.FinalPrefix, t.prefix()) + rand.Text() + "/to",
 	}
-	said, err := t.c.Call(ctx, s)
+	response, err := t.c.Call(ctx, s)
 	if err != nil {
 		return err
 	}
-	if t.r.Answer, err = AnswerOf(said); err != nil {
+	if t.r.Answer, err = AnswerOf(response); err != nil {
 		return err
 	}
 	switch {
 	case t.r.Answer.Accepted() && !t.c.Want.Accepted():
-		t.r.broken("it was done")
+		t.r.broken("the request succeeded")
 	case !t.r.Answer.Accepted() && t.c.Want.Accepted():
-		t.r.broken("it was refused")
+		t.r.broken("the request was rejected")
 		t.r.HonestRefused = true
 	}
 	return nil
 }
 
-// upload makes the request that the case is about.
+// upload creates the signer of the case and uploads.
 func (t run) upload(ctx context.Context) error {
 	t.policy = presign.Policy{Prefix: t.prefix(), Types: []string{"text/*"}, MaxSize: 1 << 20}
 	if t.c.With != nil {
@@ -222,7 +228,7 @@ func (t run) upload(ctx context.Context) error {
 	if t.c.Session {
 		signing = s3.New(signing.Options(), func(o *s3.Options) {
 			o.Credentials = credentials.StaticCredentialsProvider{Value: t.Session}
-			o.ExpressCredentials = nil // which the SDK would otherwise change under the other client
+			o.ExpressCredentials = nil // The clients would otherwise share it.
 			if t.SessionURL != "" {
 				o.BaseEndpoint = &t.SessionURL
 			}
@@ -234,15 +240,15 @@ func (t run) upload(ctx context.Context) error {
 	}
 	switch t.c.Kind {
 	case PartURL:
-		return t.part(ctx, signer)
+		return t.uploadPart(ctx, signer)
 	case Form:
-		return t.whole(ctx, func() (*presign.Grant, error) { return signer.Post(ctx, t.wish) })
+		return t.uploadFile(ctx, func() (*presign.Grant, error) { return signer.Post(ctx, t.wish) })
 	}
-	return t.whole(ctx, func() (*presign.Grant, error) { return signer.Put(ctx, t.wish) })
+	return t.uploadFile(ctx, func() (*presign.Grant, error) { return signer.Put(ctx, t.wish) })
 }
 
-// whole uploads a file with one request.
-func (t run) whole(ctx context.Context, sign func() (*presign.Grant, error)) error {
+// uploadFile uploads a file with one request.
+func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)) error {
 	grant, err := t.sign(ctx, sign)
 	if err != nil {
 		return err
@@ -269,38 +275,38 @@ func (t run) whole(ctx context.Context, sign func() (*presign.Grant, error)) err
 	}
 	switch present := slices.Contains(there, grant.Key); {
 	case t.r.Answer.Accepted() && !present:
-		if t.c.cheat() || t.c.honest() { // the others may do as they like with what no client sends
+		if t.c.cheat() || t.c.honest() { // Other cases are requests that no client sends.
 			t.r.broken("nothing was stored")
 		}
 		t.r.unlike("%s: nothing was stored", t.c.Name)
 	case t.r.Answer.Accepted():
-		if err := t.expose(ctx, grant, attempt); err != nil {
+		if err := t.checkPublic(ctx, grant, attempt); err != nil {
 			return err
 		}
 		return t.compare(ctx, grant.Key, t.granted(grant, attempt.Body))
 	case t.c.Twice && !present:
-		t.r.broken("a refused upload took the object away")
-		t.r.unlike("%s: a refused upload took the object away", t.c.Name)
+		t.r.broken("a rejected upload removed the object")
+		t.r.unlike("%s: a rejected upload removed the object", t.c.Name)
 	case t.c.Twice:
-		return t.unchanged(ctx, grant.Key, t.granted(grant, honest.Body))
+		return t.checkUnchanged(ctx, grant.Key, t.granted(grant, honest.Body))
 	case present:
-		t.r.broken("a refused upload was stored")
-		t.r.unlike("%s: a refused upload was stored", t.c.Name)
+		t.r.broken("a rejected upload was stored")
+		t.r.unlike("%s: a rejected upload was stored", t.c.Name)
 	}
 	return nil
 }
 
-// part uploads the only part of a file. The service then completes an accepted part,
-// and compares the object with the grant.
-func (t run) part(ctx context.Context, signer *presign.Signer) error {
+// uploadPart uploads the only part of a file. If the store accepts the part, it
+// completes the upload and compares the object with the grant.
+func (t run) uploadPart(ctx context.Context, signer *presign.Signer) error {
 	m, err := signer.StartMultipart(ctx, t.wish)
 	if err != nil {
-		return t.refusedStart(err)
+		return t.recordRejectedStart(err)
 	}
 	completed := false
 	defer func() {
 		if !completed {
-			_ = m.Abort(context.WithoutCancel(ctx)) // whoever runs cases removes what is left
+			_ = m.Abort(context.WithoutCancel(ctx)) // Callers remove uploads that remain.
 		}
 	}()
 	part := presign.Part{Number: 1, Checksum: t.wish.Checksum}
@@ -330,10 +336,10 @@ func (t run) part(ctx context.Context, signer *presign.Signer) error {
 	if err != nil {
 		return err
 	}
-	if err := t.objects(ctx, grant.Key); err != nil || t.c.Ended != "" {
+	if err := t.checkObjects(ctx, grant.Key); err != nil || t.c.Ended != "" {
 		return err
 	}
-	body, there, err := t.arrived(ctx, m, attempt.Body)
+	body, there, err := t.checkParts(ctx, m, attempt.Body)
 	if err != nil || !there {
 		return err
 	}
@@ -341,8 +347,9 @@ func (t run) part(ctx context.Context, signer *presign.Signer) error {
 	return err
 }
 
-// refusedStart records that the store refused to start a multipart upload.
-func (t run) refusedStart(err error) error {
+// recordRejectedStart records that the store does not implement multipart
+// uploads. It returns other errors.
+func (t run) recordRejectedStart(err error) error {
 	answer, other := AnswerOf(err)
 	if other != nil || answer.Status != http.StatusNotImplemented {
 		return err
@@ -351,9 +358,9 @@ func (t run) refusedStart(err error) error {
 	return nil
 }
 
-// objects reports objects that the service did not complete, and a completed one
-// that is not as it was.
-func (t run) objects(ctx context.Context, key string) error {
+// checkObjects records objects that the service did not complete, and a
+// completed object that has changed.
+func (t run) checkObjects(ctx context.Context, key string) error {
 	there, err := t.list(ctx, key)
 	if err != nil {
 		return err
@@ -363,15 +370,15 @@ func (t run) objects(ctx context.Context, key string) error {
 		want = []string{key}
 	}
 	if !slices.Equal(there, want) {
-		t.r.broken("there is an object that the service did not complete, or none that it did")
-		t.r.unlike("%s: there are %d objects, not %d", t.c.Name, len(there), len(want))
+		t.r.broken("there is an object that the service did not complete, or a completed object is missing")
+		t.r.unlike("%s: there must be %d objects, got %d", t.c.Name, len(want), len(there))
 		return nil
 	}
 	if want == nil {
 		return nil
 	}
-	is, err := t.read(ctx, key)
-	if answer, other := AnswerOf(err); err != nil && other == nil && answer.Status/100 == 4 || err == nil && !bytes.Equal(is.Body, Body) {
+	actual, err := t.read(ctx, key)
+	if answer, other := AnswerOf(err); err != nil && other == nil && answer.Status/100 == 4 || err == nil && !bytes.Equal(actual.Body, Body) {
 		t.r.broken("the completed object changed")
 		if !t.deviation.Changed {
 			t.r.unlike("%s: the completed object changed", t.c.Name)
@@ -381,23 +388,23 @@ func (t run) objects(ctx context.Context, key string) error {
 	return err
 }
 
-// arrived returns the bytes that the only part must have, and whether there is a part
-// to complete.
-func (t run) arrived(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, there bool, err error) {
+// checkParts returns the bytes that the only part must have, and reports
+// whether there is a part to complete.
+func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, there bool, err error) {
 	parts, err := m.ListParts(ctx)
 	switch accepted := t.r.Answer.Accepted(); {
 	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
-		return nil, false, nil // the store has given up the upload
+		return nil, false, nil // The store has ended the upload.
 	case errors.Is(err, presign.ErrNotUploaded):
 		t.r.broken("the multipart upload is gone")
 		t.r.unlike("%s: the multipart upload is gone", t.c.Name)
 		return nil, false, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("the upload is not as it was: %w", err)
+		return nil, false, fmt.Errorf("the parts could not be listed: %w", err)
 	case !accepted && !t.c.Twice:
 		if len(parts) > 0 {
-			t.r.broken("a refused part was stored")
-			t.r.unlike("%s: a refused part was stored", t.c.Name)
+			t.r.broken("a rejected part was stored")
+			t.r.unlike("%s: a rejected part was stored", t.c.Name)
 		}
 		return nil, false, nil
 	case !accepted:
@@ -411,41 +418,43 @@ func (t run) arrived(ctx context.Context, m *presign.Multipart, sent []byte) (bo
 	return sent, true, nil
 }
 
-// complete completes the upload as the service does and compares the object with
-// what was granted.
+// complete completes the upload as the service does and compares the object
+// with the grant.
 func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.Grant, body []byte) (completed bool, err error) {
 	object, err := m.Complete(ctx, nil)
 	refused := t.deviation.Refused
 	if err != nil {
 		answer, other := AnswerOf(err)
-		rejected := other == nil && answer.refuses() // the store rejects what completion asks of it
+		rejected := other == nil && answer.rejects() // The store rejects a request of the completion.
 		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) && !rejected {
 			return false, err
 		}
-		t.r.broken("completion refused it: %v", err)
+		t.r.broken("completion rejected it: %v", err)
 		t.r.HonestRefused = t.c.honest()
 		if !slices.ContainsFunc(refused, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
-		return true, nil // the store may have joined the parts, and then has nothing to abort
+		return true, nil // The store might have completed the upload.
 	}
 	if len(refused) > 0 {
-		t.r.unlike("%s: it was completed, though %s", t.c.Name, refused[0])
+		t.r.unlike("%s: completion must fail with %q, but it succeeded", t.c.Name, refused[0])
 	}
 	head, err := t.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.Bucket, Key: &object.Key})
 	if err != nil {
 		return true, err
 	}
-	return true, t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{ // which no client sees
+	// The headers are those with which the upload was started.
+	return true, t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{
 		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
 		"Cache-Control": t.policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
 	}}, body))
 }
 
-// waits reports whether the grant ends while the case runs.
+// waits reports whether the case waits until the grant has expired.
 func (t run) waits() bool { return t.c.Ending || t.c.Expired && t.Past == nil }
 
-// sign signs; what is to be too late, long ago or until it is.
+// sign signs the grant. For a case with an expired grant, it signs in the past
+// or waits until the grant has expired.
 func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (grant *presign.Grant, err error) {
 	if !t.c.Expired && !t.c.Ending {
 		return sign()
@@ -465,7 +474,7 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 	}
 }
 
-// once uploads honestly and reports whether the store took it.
+// once uploads honestly and reports whether the store accepted the upload.
 func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
 	answer, err := honest.SendContext(ctx, t.HTTP)
 	switch {
@@ -479,7 +488,7 @@ func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
 	return answer.Accepted(), nil
 }
 
-// attempt makes the attempt of the case and returns it.
+// attempt sends the attempt of the case and returns it.
 func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error) {
 	a := New(grant, fileName, Body)
 	a.Bucket, a.Key, a.Private = t.Bucket, grant.Key, t.Private()
@@ -497,15 +506,15 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error
 	t.r.Answer = answer
 	switch accepted := answer.Accepted(); {
 	case accepted && t.c.cheat() && !t.c.Harmless && (t.c.breach() || !t.permits(a.Body)):
-		t.r.broken("it was taken")
+		t.r.broken("it was accepted")
 	case !accepted && t.c.honest():
-		t.r.broken("an honest %s was refused", t.c.Kind.noun())
+		t.r.broken("an honest %s was rejected", t.c.Kind.noun())
 		t.r.HonestRefused = true
 	}
 	return a, nil
 }
 
-// permits reports whether the grant of the case is for these bytes.
+// permits reports whether the grant of the case permits this body.
 func (t run) permits(body []byte) bool {
 	least, most := t.wish.MinSize, t.wish.MaxSize
 	if t.wish.Size > 0 {
@@ -515,14 +524,14 @@ func (t run) permits(body []byte) bool {
 	case t.c.Twice && t.c.Constraint == WriteOnce, t.wish.Checksum != "":
 		return bytes.Equal(body, Body)
 	case size == 0:
-		return t.c.Kind == PartURL && least == 0 // a part of an upload of unknown size
+		return t.c.Kind == PartURL && least == 0 // It is a part of an upload of unknown size.
 	default:
 		return size >= least && (most == 0 || size <= most)
 	}
 }
 
-// expose looks whether everybody can read what a cheat uploaded.
-func (t run) expose(ctx context.Context, grant *presign.Grant, a *Attempt) error {
+// checkPublic records whether the object of a cheat is public.
+func (t run) checkPublic(ctx context.Context, grant *presign.Grant, a *Attempt) error {
 	if !t.c.cheat() {
 		return nil
 	}
@@ -530,25 +539,25 @@ func (t run) expose(ctx context.Context, grant *presign.Grant, a *Attempt) error
 	if t.c.Kind == Form {
 		address = strings.TrimRight(address, "/") + "/" + grant.Key
 	}
-	open, err := t.open(ctx, address)
+	open, err := t.isPublic(ctx, address)
 	if err != nil || !open {
 		return err
 	}
-	// The bucket may be public.
-	if open, err = t.open(ctx, strings.Replace(address, grant.Key, t.Private(), 1)); err == nil && !open {
-		t.r.broken("everybody can read what was stored")
+	// The bucket itself might be public.
+	if open, err = t.isPublic(ctx, strings.Replace(address, grant.Key, t.Private(), 1)); err == nil && !open {
+		t.r.broken("the stored object is public")
 	}
 	return err
 }
 
-// open reports whether an address can be read without credentials.
-func (t run) open(ctx context.Context, address string) (bool, error) {
+// isPublic reports whether an address can be read without credentials.
+func (t run) isPublic(ctx context.Context, address string) (bool, error) {
 	answer, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).SendContext(ctx, t.HTTP)
 	return err == nil && answer.Accepted(), err
 }
 
-// list returns the keys in the case's folder. Some stores list the folders of key as
-// objects.
+// list returns the keys in the folder of the case, without the folders of key,
+// which some stores list as objects.
 func (t run) list(ctx context.Context, key string) (keys []string, err error) {
 	out, err := t.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Bucket, Prefix: &t.folder})
 	if err != nil {
@@ -564,7 +573,7 @@ func (t run) list(ctx context.Context, key string) (keys []string, err error) {
 	return keys, nil
 }
 
-// granted returns what the store is to hold after an upload.
+// granted returns the object that the store must have after an upload.
 func (t run) granted(grant *presign.Grant, body []byte) Object {
 	headers := grant.Headers
 	if grant.Method == http.MethodPost {
@@ -582,31 +591,31 @@ func (t run) granted(grant *presign.Grant, body []byte) Object {
 	return o
 }
 
-// compare holds what lies under a key against what the store is to hold.
+// compare compares an object with the granted one and records the differences.
 func (t run) compare(ctx context.Context, key string, granted Object) error {
 	if t.c.Stored != nil {
 		t.c.Stored(&granted)
 	}
-	is, err := t.read(ctx, key)
+	actual, err := t.read(ctx, key)
 	if err != nil {
 		return err
 	}
-	if is.Tags == nil {
-		granted.Tags = nil // nobody may look
+	if actual.Tags == nil {
+		granted.Tags = nil // The client may not read tags.
 	}
-	lost, differs := granted.differences(is)
+	lost, differs := granted.differences(actual)
 	t.r.Lost = lost
 	if t.c.Harmless {
 		differs = slices.DeleteFunc(differs, func(name string) bool { return name == bytesDiffer })
 	}
-	if i := slices.IndexFunc(lost, vital); i >= 0 && t.c.honest() {
-		t.r.broken("what was stored has lost %s", lost[i])
+	if i := slices.IndexFunc(lost, isRequired); i >= 0 && t.c.honest() {
+		t.r.broken("the stored object has lost %s", lost[i])
 	}
 	if t.c.cheat() {
-		differs = append(differs, is.Further...)
+		differs = append(differs, actual.Further...)
 	}
 	if len(differs) > 0 {
-		t.r.broken("what was stored is not what was granted: %s", strings.Join(differs, ", "))
+		t.r.broken("the stored object differs from the grant: %s", strings.Join(differs, ", "))
 	}
 	if t.Name == "" {
 		return nil
@@ -617,14 +626,15 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 	if t.deviation.Stored != nil {
 		t.deviation.Stored(&granted)
 	}
-	if lost, differs := granted.differences(is); len(lost)+len(differs) > 0 {
-		t.r.unlike("%s: what was stored differs in %s", t.c.Name, strings.Join(append(lost, differs...), ", "))
+	if lost, differs := granted.differences(actual); len(lost)+len(differs) > 0 {
+		t.r.unlike("%s: the stored object differs in %s", t.c.Name, strings.Join(append(lost, differs...), ", "))
 	}
 	return nil
 }
 
-// further names what a grant of the matrix never asks for.
-func further(out *s3.GetObjectOutput) (names []string) {
+// extraProperties names the properties of an object that no grant of the matrix
+// requests.
+func extraProperties(out *s3.GetObjectOutput) (names []string) {
 	for name, there := range map[string]bool{
 		"x-amz-storage-class":                         out.StorageClass != "" && out.StorageClass != types.StorageClassStandard,
 		"x-amz-object-lock-legal-hold":                out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
@@ -638,21 +648,22 @@ func further(out *s3.GetObjectOutput) (names []string) {
 	return names
 }
 
-// vital reports whether an upload that has lost this is not what was granted. Other headers the service sets again when
-// it publishes.
-func vital(lost string) bool {
+// isRequired reports whether an upload must not lose this header. The service
+// sets other headers again when it publishes.
+func isRequired(lost string) bool {
 	return strings.HasPrefix(lost, "x-amz-meta-") || lost == "x-amz-tagging" || lost == "Content-Type"
 }
 
-// unchanged holds an object that was refused to be replaced against what was uploaded before.
-func (t run) unchanged(ctx context.Context, key string, before Object) error {
-	is, err := t.read(ctx, key)
+// checkUnchanged records whether a rejected upload has replaced the previous
+// object.
+func (t run) checkUnchanged(ctx context.Context, key string, before Object) error {
+	actual, err := t.read(ctx, key)
 	if err != nil {
 		return err
 	}
-	if _, differs := before.differences(is); len(differs) > 0 && slices.Contains(differs, bytesDiffer) {
-		t.r.broken("a refused upload was stored")
-		t.r.unlike("%s: a refused upload was stored", t.c.Name)
+	if _, differs := before.differences(actual); len(differs) > 0 && slices.Contains(differs, bytesDiffer) {
+		t.r.broken("a rejected upload was stored")
+		t.r.unlike("%s: a rejected upload was stored", t.c.Name)
 	}
 	return nil
 }
@@ -672,14 +683,14 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 		Body: body, Type: aws.ToString(out.ContentType), Disposition: aws.ToString(out.ContentDisposition),
 		CacheControl: aws.ToString(out.CacheControl), Encoding: aws.ToString(out.ContentEncoding),
 		Language: aws.ToString(out.ContentLanguage), Expires: aws.ToString(out.ExpiresString),
-		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata, Further: further(out),
+		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata, Further: extraProperties(out),
 	}
 	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &t.Bucket, Key: &key})
 	if err != nil {
 		if answer, err := AnswerOf(err); err != nil || answer.Status != http.StatusForbidden && answer.Status != http.StatusNotImplemented {
 			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, answer))
 		} else if answer.Status == http.StatusNotImplemented {
-			o.Tags = map[string]string{} // the store has no tags
+			o.Tags = map[string]string{} // The store has no tags.
 		}
 		return o, nil
 	}

@@ -1,4 +1,4 @@
-// Package conformancetest holds a server to the matrix of package conformance in a test.
+// Package conformancetest runs the matrix of package conformance in a test.
 package conformancetest
 
 import (
@@ -10,8 +10,9 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// Run holds a server to the matrix: it answers each case as AWS does, or as is known of it; what it accepts it has
-// stored as it was granted, and what it refuses it has not.
+// Run runs the matrix on a server. The server must respond to each case as AWS
+// does, except for its known deviations. Accepted uploads must be stored as
+// granted, and rejected uploads must not be stored.
 func Run(t *testing.T, target conformance.Target) {
 	require.NoError(t, target.Prepare(t.Context()))
 	for _, c := range conformance.Cases() {
@@ -20,7 +21,7 @@ func Run(t *testing.T, target conformance.Target) {
 		}
 		t.Run(c.Name, func(t *testing.T) {
 			target := target
-			target.Past = func(sign func()) { // the clock of a bubble stands in the year 2000
+			target.Past = func(sign func()) { // The clock of a bubble starts in the year 2000.
 				synctest.Test(t, func(*testing.T) { sign() })
 			}
 			result := target.Run(t.Context(), c)

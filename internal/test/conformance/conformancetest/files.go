@@ -20,13 +20,14 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// File is a file that people upload.
+// A File is a file that users upload.
 type File struct {
 	Name, Type string
 	Body       []byte
 }
 
-// Files returns real files of several kinds and sizes, under names that break careless code.
+// Files returns files of several formats and sizes. Their names break code that
+// does not escape them.
 func Files() []File {
 	photo := image.NewRGBA(image.Rect(0, 0, 320, 240))
 	for i := range photo.Pix {
@@ -59,8 +60,9 @@ func Files() []File {
 	}
 }
 
-// RunFiles uploads real files to a server by PUT, by form and in parts, and reads each back byte for byte; then files that are
-// just within and just outside of the bounds of a policy.
+// RunFiles uploads files by PUT, form and multipart upload, and compares the
+// stored bytes. Then it uploads files whose sizes are just inside and just
+// outside the bounds of a policy.
 func RunFiles(t *testing.T, target conformance.Target) {
 	policy := presign.Policy{Prefix: "files/", Types: []string{"image/*", "application/pdf", "application/octet-stream"}, MaxSize: 64 << 20}
 	signer, err := presign.NewSigner(target.Client, target.Bucket, policy)
@@ -110,7 +112,7 @@ func RunFiles(t *testing.T, target conformance.Target) {
 	}
 }
 
-// uploadParts uploads a file in parts, and has the service complete it.
+// uploadParts uploads a file as a multipart upload and completes it.
 func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer, f File, upload presign.Upload) {
 	upload.Owner = "conformance"
 	m, err := signer.StartMultipart(t.Context(), upload)
@@ -132,5 +134,5 @@ func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer
 	defer stored.Body.Close()
 	got, err := io.ReadAll(stored.Body)
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(f.Body, got), "the store gives back other bytes")
+	require.True(t, bytes.Equal(f.Body, got), "the store must return the uploaded bytes")
 }

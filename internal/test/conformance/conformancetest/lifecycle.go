@@ -31,14 +31,15 @@ const (
 	final   = "published/"
 )
 
-// Lack is something that a server is known to fail.
+// A Lack lists scenarios that a server fails for a known reason.
 type Lack struct {
 	Reason    string
 	Scenarios []string // patterns of path.Match
 }
 
-// RunLifecycle uploads, completes, publishes, replaces and aborts on a server, as
-// services do. A scenario of lacks must fail, so that no Lack outlives its reason.
+// RunLifecycle uploads, completes, publishes, replaces and aborts on a server,
+// as services do. Scenarios in lacks must fail, so that every Lack is up to
+// date.
 func RunLifecycle(t *testing.T, target conformance.Target, lacks ...Lack) {
 	l := lifecycle{target}
 	scenarios := l.scenarios()
@@ -51,14 +52,14 @@ func RunLifecycle(t *testing.T, target conformance.Target, lacks ...Lack) {
 					found, reasons[name] = true, lack.Reason
 				}
 			}
-			require.True(t, found, "no scenario is %q", pattern)
+			require.True(t, found, "%q must match a scenario", pattern)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(scenarios)) {
 		t.Run(name, func(t *testing.T) {
 			err := scenarios[name](t)
 			if reason, ok := reasons[name]; ok {
-				require.Error(t, err, "it is no longer true that the server %s", reason)
+				require.Error(t, err, "the scenario must fail because the server %s", reason)
 				return
 			}
 			require.NoError(t, err)
@@ -68,7 +69,7 @@ func RunLifecycle(t *testing.T, target conformance.Target, lacks ...Lack) {
 
 type lifecycle struct{ conformance.Target }
 
-// ways are those of uploading a file.
+// ways lists the ways to upload a file.
 var ways = []string{"PUT", "form", "parts"}
 
 func (l lifecycle) scenarios() map[string]func(*testing.T) error {
@@ -80,7 +81,7 @@ func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 		all["published by "+way] = func(t *testing.T) error { return l.published(t, way) }
 		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
 			if way == "form" && algorithm == "CRC64NVME" || way == "parts" && strings.HasPrefix(string(algorithm), "SHA") {
-				continue // S3 has none
+				continue // S3 has no such checksum.
 			}
 			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error { return l.checksum(t, way, algorithm) }
 		}
@@ -88,7 +89,8 @@ func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 	return all
 }
 
-// signer returns a Signer that publishes, unless change says otherwise.
+// signer returns a Signer that publishes. The function change can change its
+// policy.
 func (l lifecycle) signer(change func(*presign.Policy), options ...presign.SignerOption) (*presign.Signer, error) {
 	policy := presign.Policy{
 		Prefix: uploads, FinalPrefix: final, Types: []string{"image/*", "application/*", "text/plain"}, MaxSize: 1 << 20, Replace: l.Replace,
@@ -104,7 +106,7 @@ func (l lifecycle) signer(change func(*presign.Policy), options ...presign.Signe
 func (l lifecycle) send(t *testing.T, grant *presign.Grant, name string, body []byte) error {
 	answer, err := conformance.New(grant, name, body).SendContext(t.Context(), l.HTTP)
 	if err == nil && !answer.Accepted() {
-		err = fmt.Errorf("the upload is answered with %v", answer)
+		err = fmt.Errorf("the upload must be accepted, got %v", answer)
 	}
 	return err
 }
@@ -144,7 +146,8 @@ func (l lifecycle) uploadParts(t *testing.T, signer *presign.Signer, upload pres
 	return m.Complete(t.Context(), nil)
 }
 
-// published uploads files under difficult names, and compares what was published.
+// published uploads files under names that need escaping and compares the
+// published objects.
 func (l lifecycle) published(t *testing.T, way string) error {
 	signer, err := l.signer(nil)
 	if err != nil {
@@ -176,7 +179,7 @@ func (l lifecycle) published(t *testing.T, way string) error {
 	return nil
 }
 
-// compare compares a published object with the file that was granted.
+// compare compares a published object with its file.
 func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) error {
 	out, err := l.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &l.Bucket, Key: &object.Key})
 	if err != nil {
@@ -222,7 +225,8 @@ func (l lifecycle) checksum(t *testing.T, way string, algorithm types.ChecksumAl
 	return nil
 }
 
-// twice uploads two files under a key that the service chose.
+// twice uploads two files under one key of the service. It returns the error of
+// the second upload and the published content.
 func (l lifecycle) twice(t *testing.T, key string, replace bool) (second error, published []byte, err error) {
 	signer, err := l.signer(func(p *presign.Policy) { p.Replace = replace })
 	if err != nil {
@@ -329,7 +333,7 @@ func (l lifecycle) aborted(t *testing.T) error {
 	return nil
 }
 
-// versions publishes in a bucket that keeps versions.
+// versions publishes in a bucket with versioning.
 func (l lifecycle) versions(t *testing.T) error {
 	bucket := "versions-" + strings.ToLower(l.Name)
 	if _, err := l.Client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
@@ -356,7 +360,7 @@ func (l lifecycle) versions(t *testing.T) error {
 	return nil
 }
 
-// proxy uploads through a proxy that keeps the Host of requests.
+// proxy uploads through a proxy that forwards the Host of requests.
 func (l lifecycle) proxy(t *testing.T) error {
 	store, err := url.Parse(aws.ToString(l.Client.Options().BaseEndpoint))
 	if err != nil {
@@ -375,8 +379,9 @@ func (l lifecycle) proxy(t *testing.T) error {
 	return err
 }
 
-// anotherOwner completes and resumes uploads of another user, before and after their
-// completion. Nothing in the bucket changes.
+// anotherOwner tries to complete and resume uploads of another owner, before
+// and after their completion. Each attempt must fail and must not change the
+// bucket.
 func (l lifecycle) anotherOwner(t *testing.T) error {
 	signer, err := l.signer(nil)
 	if err != nil {
@@ -424,7 +429,7 @@ func (l lifecycle) anotherOwner(t *testing.T) error {
 	return m.Abort(t.Context())
 }
 
-// objects returns the ETags of all objects of the life cycles by key.
+// objects returns the ETags of all objects of the scenarios by key.
 func (l lifecycle) objects(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
