@@ -3,7 +3,7 @@
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# step NAME: starts a step. print_times prints the seconds of each.
+# step NAME: starts a step. print_times prints the seconds of each step.
 step() {
 	stop_clock
 	step_name=$* step_start=$SECONDS
@@ -21,8 +21,8 @@ print_times() {
 }
 fail() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }
 
-# count_code FILE...: prints the lines of code of each Go file, without comments
-# and blank lines, and the total.
+# count_code FILE...: prints the number of code lines of each Go file, without
+# comments and blank lines, and the total.
 count_code() {
 	awk 'FNR == 1 { if (file) print n, file; n = 0; file = FILENAME; comment = 0 }
 		{ line = $0; sub(/^[ \t]+/, "", line) }
@@ -50,14 +50,14 @@ install_packages() {
 	for program in swift-proxy-server swift-account-server swift-container-server swift-object-server memcached; do
 		command -v "$program" >/dev/null || { packages+=(swift-proxy swift-account swift-container swift-object memcached); break; }
 	done
-	# The tests build rclone themselves, from its Go module.
+	# The tests build rclone from its Go module.
 	[ ${#packages[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || as_root=(sudo)
 	"${as_root[@]}" apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
-# install_moto: installs moto, a fake of SQS, for the tests of the worker.
+# install_moto: installs moto, which simulates SQS, for the tests of the worker.
 install_moto() {
 	command -v moto_server >/dev/null && return
 	python3 -c 'import venv, ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
@@ -79,5 +79,6 @@ run_fuzz() {
 	done
 }
 fuzz_target() { go test -run '^$' -fuzz "^$3\$" -fuzztime "$1s" "$2" >"$scratch/fuzz" 2>&1; }
-# timed_out: no input has failed, but Go reports the end of the time as a failure, which happens by chance.
+# timed_out: succeeds if no input has failed, but Go has reported the end of the
+# fuzzing time as a failure. Go does so at random.
 timed_out() { grep -q '^    context deadline exceeded$' "$scratch/fuzz" && ! grep -q 'Failing input' "$scratch/fuzz"; }

@@ -136,8 +136,8 @@ func variantsOf(failed error) (ids []string) {
 	return ids
 }
 
-// divide returns the mutants that change bodies of functions only, and others.
-// It reports those that do not apply.
+// divide returns the mutants that change only bodies of functions, and the
+// others. It reports mutants that do not apply.
 func (c *checker) divide(mutants []*mutant) (together, alone []*mutant) {
 	for _, m := range mutants {
 		before, _, err := m.edited()
@@ -213,7 +213,7 @@ func (c *checker) buildAlone(s suite, m *mutant) (binary string, err error) {
 	return c.compile(s, map[string][]byte{m.file: after})
 }
 
-// compile builds the tests of a package with these texts of files.
+// compile returns the test binary of a package. The texts replace its files.
 func (c *checker) compile(s suite, files map[string][]byte) (binary string, err error) {
 	c.builds++
 	dir := filepath.Join(c.scratch, fmt.Sprint(c.builds))
@@ -243,7 +243,7 @@ func (c *checker) compile(s suite, files map[string][]byte) (binary string, err 
 	command := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, s.pkg)
 	command.Dir = s.dir
 	if output, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("it does not compile:\n%s", failure(string(output)))
+		return "", fmt.Errorf("the tests do not compile:\n%s", failure(string(output)))
 	}
 	return binary, nil
 }
@@ -278,7 +278,7 @@ func (s suite) pass(binary string, names []string) error {
 	}
 	for _, name := range names {
 		if !strings.Contains(output, "--- PASS: "+name+" ") {
-			return fmt.Errorf("%s has no test %s that passes", s.pkg, name)
+			return fmt.Errorf("%s must have a test %s that passes", s.pkg, name)
 		}
 	}
 	return nil
@@ -289,9 +289,9 @@ func (m *mutant) check(s suite, binary string) error {
 	output, err := s.test(binary, m.id(), "^"+strings.ReplaceAll(m.test, "/", "$/^")+"$")
 	switch {
 	case err == nil:
-		return errors.New("it survives: " + m.test + " passes")
+		return fmt.Errorf("%s must fail, but it passes", m.test)
 	case !strings.Contains(output, "--- FAIL: ") && !strings.Contains(output, "panic: ") && !strings.Contains(output, "test timed out"):
-		return fmt.Errorf("the test did not fail as a test:\n%s", failure(output))
+		return fmt.Errorf("the test must fail, but the binary failed otherwise:\n%s", failure(output))
 	}
 	return nil
 }
@@ -309,8 +309,7 @@ func (s suite) test(binary, id, pattern string) (string, error) {
 	return string(output), err
 }
 
-// failure returns what a long text states of the first failure, otherwise its
-// end.
+// failure returns the part of a long text from the first failure on, or its end.
 func failure(s string) string {
 	const most = 3000
 	for _, mark := range []string{"panic: ", "--- FAIL: "} {

@@ -14,7 +14,7 @@ import (
 // variable is the environment variable that selects the mutant of a test binary.
 const variable = "PRESIGN_MUTANT"
 
-// A source is a file of the code, taken apart.
+// A source is a parsed Go file.
 type source struct {
 	text []byte
 	fset *token.FileSet
@@ -33,7 +33,7 @@ func (s *source) slice(from, to token.Pos) string {
 	return string(s.text[s.fset.Position(from).Offset:s.fset.Position(to).Offset])
 }
 
-// edited returns the text of the mutant's file with the edit.
+// edited returns the text of the mutant's file before and after the edit.
 func (m *mutant) edited() (before, after []byte, err error) {
 	if before, err = os.ReadFile(m.file); err != nil {
 		return nil, nil, err
@@ -41,17 +41,17 @@ func (m *mutant) edited() (before, after []byte, err error) {
 	after = before
 	for _, h := range m.hunks {
 		if n := bytes.Count(after, []byte(h.before)); n != 1 {
-			return nil, nil, fmt.Errorf("the text must stand in %s once, got %d times:\n%s", m.file, n, h.before)
+			return nil, nil, fmt.Errorf("the text must be in %s exactly once, got %d times:\n%s", m.file, n, h.before)
 		}
 		after = bytes.Replace(after, []byte(h.before), []byte(h.after), 1)
 	}
 	return before, after, nil
 }
 
-// A variant is a function as a mutant leaves it.
+// A variant is a function that a mutant has changed.
 type variant struct {
 	mutant *mutant
-	text   string // of the declaration, renamed
+	text   string // the renamed declaration
 }
 
 // variants returns the functions that a mutant changes, by their index among
@@ -64,19 +64,19 @@ func (m *mutant) variants(original *source) (map[int]variant, error) {
 	}
 	edited, err := parseSource(m.file, after)
 	if err != nil {
-		return nil, fmt.Errorf("it does not compile: %w", err)
+		return nil, fmt.Errorf("the mutant does not compile: %w", err)
 	}
 	if len(edited.file.Decls) != len(original.file.Decls) {
 		return nil, nil
 	}
 	found := make(map[int]variant)
-	for i, was := range original.file.Decls {
-		is := edited.file.Decls[i]
-		if original.slice(was.Pos(), was.End()) == edited.slice(is.Pos(), is.End()) {
+	for i, oldDecl := range original.file.Decls {
+		newDecl := edited.file.Decls[i]
+		if original.slice(oldDecl.Pos(), oldDecl.End()) == edited.slice(newDecl.Pos(), newDecl.End()) {
 			continue
 		}
-		f, ok := was.(*ast.FuncDecl)
-		g, alike := is.(*ast.FuncDecl)
+		f, ok := oldDecl.(*ast.FuncDecl)
+		g, alike := newDecl.(*ast.FuncDecl)
 		if !ok || !alike || f.Name.Name == "init" || original.slice(f.Pos(), f.Body.Pos()) != edited.slice(g.Pos(), g.Body.Pos()) {
 			return nil, nil
 		}
@@ -93,7 +93,7 @@ func (s *source) renamed(f *ast.FuncDecl, id string) string {
 	return s.slice(f.Pos(), f.Name.Pos()) + variantName(f, id) + s.slice(f.Name.End(), f.End())
 }
 
-// variantName returns a name that is not exported, so that no test sees it.
+// variantName returns an unexported name, so that tests ignore the variant.
 func variantName(f *ast.FuncDecl, id string) string { return "mutant" + id + "_" + f.Name.Name }
 
 // switched returns the file with a function that calls one of its variants in
@@ -156,8 +156,8 @@ func (s *source) generics(f *ast.FuncDecl) (parameters, instance string) {
 	return s.slice(list.Pos(), list.End()), "[" + strings.Join(names, ", ") + "]"
 }
 
-// parameters returns the parameters of a function under names of their own, and
-// the arguments that pass them on.
+// parameters returns the parameters of a function under new names, and the
+// arguments of a call with these parameters.
 func (s *source) parameters(f *ast.FuncDecl) (parameters, arguments string) {
 	var declared, passed []string
 	for _, field := range f.Type.Params.List {
@@ -174,7 +174,7 @@ func (s *source) parameters(f *ast.FuncDecl) (parameters, arguments string) {
 	return strings.Join(declared, ", "), strings.Join(passed, ", ")
 }
 
-// results returns the types of the results, and what precedes the call.
+// results returns the types of the results, and the keyword before the call.
 func (s *source) results(f *ast.FuncDecl) (types, ret string) {
 	if f.Type.Results == nil {
 		return "", ""

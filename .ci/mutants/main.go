@@ -121,7 +121,7 @@ func parse(text string) (all []*mutant, err error) {
 		case strings.HasPrefix(line, "test: "):
 			fields := strings.Fields(line)
 			if len(fields) != 3 {
-				return nil, fmt.Errorf("mutants.txt:%d: must be test: PACKAGE NAME", i+1)
+				return nil, fmt.Errorf("mutants.txt:%d: the line must be test: PACKAGE NAME", i+1)
 			}
 			m.dir, m.pkg, m.test = ".", fields[1], fields[2]
 			if rest, ok := strings.CutPrefix(fields[1], "./examples/"); ok {
