@@ -1,4 +1,5 @@
-// Package corpus holds the beginnings of real files, and of what passes itself off as one, for tests.
+// Package corpus contains the first bytes of real files, and of files that
+// pretend to have another type, for tests.
 package corpus
 
 import (
@@ -25,7 +26,7 @@ const (
 	svgType   = "image/svg+xml"
 )
 
-// File is the beginning of a real file, put together by hand or by an encoder.
+// A File holds the first bytes of a file, written by hand or by an encoder.
 type File struct {
 	Name string
 	Data []byte
@@ -34,15 +35,15 @@ type File struct {
 var (
 	picture = image.NewPaletted(image.Rect(0, 0, 8, 8), color.Palette{color.Black, color.White})
 
-	PNG      = made(func(b *bytes.Buffer) error { return png.Encode(b, picture) })
-	jpegFile = made(func(b *bytes.Buffer) error { return jpeg.Encode(b, picture, nil) })
-	gifFile  = made(func(b *bytes.Buffer) error { return gif.Encode(b, picture, nil) })
+	PNG      = mustEncode(func(b *bytes.Buffer) error { return png.Encode(b, picture) })
+	jpegFile = mustEncode(func(b *bytes.Buffer) error { return jpeg.Encode(b, picture, nil) })
+	gifFile  = mustEncode(func(b *bytes.Buffer) error { return gif.Encode(b, picture, nil) })
 	pdfFile  = []byte("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n" +
 		"4 0 obj\n<</Length 8/Filter/FlateDecode>>\nstream\nx\x9c\x03\x00\x00\x00\x00\x01\nendstream\nendobj\n")
 	zipFile  = archive("notes.txt", "hello")
 	docxFile = archive("[Content_Types].xml", `<?xml version="1.0"?><Types/>`, "_rels/.rels", "<Relationships/>",
 		"word/document.xml", "<w:document/>")
-	gzipFile = made(func(b *bytes.Buffer) error {
+	gzipFile = mustEncode(func(b *bytes.Buffer) error {
 		w := gzip.NewWriter(b)
 		w.Write([]byte("hello"))
 		return w.Close()
@@ -60,7 +61,8 @@ var (
 	Noise   = bytes.Repeat([]byte("\x93\x07\xe1\x00\x5a\xc8\x11\xf0\x3d"), 400)
 )
 
-func made(write func(*bytes.Buffer) error) []byte {
+// mustEncode returns the bytes that write writes.
+func mustEncode(write func(*bytes.Buffer) error) []byte {
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
 		panic(err)
@@ -68,6 +70,7 @@ func made(write func(*bytes.Buffer) error) []byte {
 	return b.Bytes()
 }
 
+// Join returns the concatenation of strings and byte slices.
 func Join(parts ...any) []byte {
 	var b []byte
 	for _, p := range parts {
@@ -93,7 +96,7 @@ func unhex(s string) []byte {
 	return b
 }
 
-// utf16LE and utf16BE have no byte order mark.
+// utf16LE returns s in UTF-16LE without a byte order mark.
 func utf16LE(s string) (b []byte) {
 	for _, c := range utf16.Encode([]rune(s)) {
 		b = binary.LittleEndian.AppendUint16(b, c)
@@ -115,9 +118,10 @@ func utf32LE(s string) (b []byte) {
 	return b
 }
 
-// archive returns a zip of names and contents in turn. An entry "mimetype" is stored, as OpenDocument and EPUB want.
+// archive returns a zip. Its entries are names and contents in turn. The entry
+// "mimetype" is not compressed, as OpenDocument and EPUB require.
 func archive(entries ...string) []byte {
-	return made(func(b *bytes.Buffer) error {
+	return mustEncode(func(b *bytes.Buffer) error {
 		w := zip.NewWriter(b)
 		for i := 0; i < len(entries); i += 2 {
 			method := zip.Deflate
@@ -146,7 +150,7 @@ func archive(entries ...string) []byte {
 }
 
 func tarball(name, content string) []byte {
-	return made(func(b *bytes.Buffer) error {
+	return mustEncode(func(b *bytes.Buffer) error {
 		w := tar.NewWriter(b)
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
 			return err
@@ -156,7 +160,8 @@ func tarball(name, content string) []byte {
 	})
 }
 
-// ftyp returns an ISO base media file: its first box, and the beginning of another.
+// ftyp returns an ISO base media file: its first box and the start of a second
+// box.
 func ftyp(brand string, compatible ...string) []byte {
 	size := uint32(16 + 4*len(compatible))
 	return Join(be32(size), "ftyp", brand, be32(512), strings.Join(compatible, ""),
@@ -174,7 +179,8 @@ func ogg(packet string) []byte {
 		[]byte{1, byte(len(packet))}, packet)
 }
 
-// ole returns a compound file of version 3 with one stream: header, FAT, directory.
+// ole returns a compound file of version 3 with a header, a FAT, a directory
+// and the entry of one stream.
 func ole(stream string) []byte {
 	entry := func(name string, kind byte, child uint32) []byte {
 		e := make([]byte, 128)
@@ -197,7 +203,8 @@ func sfnt(version, table string) []byte {
 	return Join(version, "\x00\x01\x00\x10\x00\x00\x00\x00", table, be32(0), be32(28), be32(64), make([]byte, 64))
 }
 
-// Legitimate files, by the types that they may be granted. More than one name of a format stands for its aliases.
+// Legitimate holds files with the types for which they may be granted. Several
+// types of one file are aliases.
 var Legitimate = []struct {
 	Granted string
 	File
@@ -245,7 +252,7 @@ var Legitimate = []struct {
 	{"image/svg+xml",
 		File{"svg in UTF-16", Join("\xff\xfe", utf16LE(`<?xml version="1.0" encoding="UTF-16"?><svg:svg/>`))}},
 	{"image/svg+xml",
-		File{"svg behind a licence",
+		File{"svg after a license",
 			[]byte("<?xml version=\"1.0\"?><!--" + strings.Repeat(" licence", 1000) + "--><svg/>")}},
 	{"image/svg+xml", File{"svgz", gzipFile}},
 
@@ -335,7 +342,7 @@ var Legitimate = []struct {
 	{"text/plain", File{"UTF-16BE without mark", utf16BE("Grüße aus Köln")}},
 	{"text/plain", File{"UTF-8 with mark", []byte("\xef\xbb\xbfGrüße")}},
 	{"text/plain", File{"shift-jis", []byte("\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd")}},
-	{"text/plain", File{"log with colours", []byte("\x1b[31mERROR\x1b[0m no such file\n")}},
+	{"text/plain", File{"log with colors", []byte("\x1b[31mERROR\x1b[0m no such file\n")}},
 	{"text/plain", File{"text with a control character", []byte("page one\x0cpage two\x1a")}},
 	{"text/plain", File{"prose that begins like a program", []byte("MZ is what DOS programs begin with.\n")}},
 	{"text/plain", File{"prose that begins like an archive", []byte("BZh, said the bee.\n")}},
@@ -396,7 +403,7 @@ var Legitimate = []struct {
 		File{"rar of a pdf", Join("Rar!\x1a\x07\x01\x00\x33\x92\xb5\xe5\x0a\x01\x05\x06\x00\x05", pdfFile)}},
 	{"application/x-tar", File{"tar", tarball("notes.txt", "hello")}},
 	{"application/x-tar", File{"tar of a pdf", tarball("a.pdf", string(pdfFile))}},
-	{"application/x-tar", File{"tar of a file whose name is that of a program", tarball("MZ.csv", "a,b\n")}},
+	{"application/x-tar", File{"tar of a file whose name starts like a program", tarball("MZ.csv", "a,b\n")}},
 	{"application/x-bzip2",
 		File{"bz2", unhex("425a6839314159265359c1c080e2000001410000100244a00030cd00c3462997177245385090c1c080e2")}},
 	{"application/x-xz",
@@ -425,7 +432,7 @@ var Legitimate = []struct {
 	{"application/vnd.apache.parquet", File{"parquet", []byte("PAR1\x15\x04\x15\x10\x15\x14\x4c\x15\x02")}},
 	{"application/dicom", File{"dicom", Join(make([]byte, 128), "DICM\x02\x00\x00\x00UL")}},
 	{"application/dicom",
-		File{"dicom that is a tiff, too", Join("II*\x00", make([]byte, 124), "DICM\x02\x00\x00\x00UL")}},
+		File{"dicom that is also a tiff", Join("II*\x00", make([]byte, 124), "DICM\x02\x00\x00\x00UL")}},
 	{"application/x-hdf5", File{"hdf5", Join("\x89HDF\r\n\x1a\n", make([]byte, 40))}},
 	{"application/x-blender", File{"blend, compressed", unhex("28b52ffd045831000068656c6c6f0a5388bd91")}},
 	{"application/wasm", File{"wasm", []byte("\x00asm\x01\x00\x00\x00")}},
@@ -433,17 +440,18 @@ var Legitimate = []struct {
 	{"application/x-elf application/x-executable", File{"elf", elfFile}},
 	{"application/vnd.appimage", File{"appimage", elfFile}},
 
-	// Whatever is not known better
+	// Other files
 	{"application/octet-stream binary/octet-stream", File{"png as bytes", PNG}},
 	{"application/octet-stream", File{"program as bytes", exeFile}},
 	{"application/octet-stream", File{"text as bytes", []byte("hello\n")}},
-	{"application/octet-stream application/pgp-encrypted application/x-keepass2", File{"what is encrypted", Noise}},
+	{"application/octet-stream application/pgp-encrypted application/x-keepass2", File{"encrypted data", Noise}},
 	{"application/vnd.example", File{"a format of its own", Noise}},
 	{"application/vnd.example", File{"a format that is a zip", zipFile}},
 	{"application/vnd.example", File{"a format that is JSON", []byte(`{"a":1}`)}},
 }
 
-// markups are files that browsers run, each of which only a type of text or of markup may hold.
+// Markups holds files that browsers run. They may be uploaded only with a text
+// or markup type.
 var Markups = []struct {
 	Detected string
 	File
@@ -502,7 +510,8 @@ var Markups = []struct {
 	{xmlType, File{"xml with a doctype", []byte("<!DOCTYPE note SYSTEM 'x'><note/>")}},
 }
 
-// notMarkup are types with and without a signature, of which no file may be markup.
+// NotMarkup holds types, with and without a signature, whose files must not be
+// markup.
 var NotMarkup = []string{
 	"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/heic", "image/tiff",
 	"image/x-tga", "image/vnd.example",
@@ -513,7 +522,7 @@ var NotMarkup = []string{
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
-// mismatches are files that were granted another type than theirs.
+// Mismatches holds files whose granted type differs from their own.
 var Mismatches = []struct {
 	Granted, Detected string
 	File

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Named is a small file of a format, under a name as systems give it. Each
-// stands for a class of files.
+// A Named is a small file of a format with a typical name. Each represents a
+// class of files.
 type Named struct {
 	Filename, Declared string
 	Source             string // of the format
 	Data               []byte
 }
 
-// random returns n bytes that look like noise, and are the same each time.
+// random returns n pseudorandom bytes, the same in every call.
 func random(n int, seed uint32) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -25,8 +25,8 @@ func random(n int, seed uint32) []byte {
 	return b
 }
 
-// Strangers are files of no format, or of programs, that no type with a
-// signature may have.
+// Strangers holds files without a format and programs. A type with a signature
+// must reject them.
 var Strangers = []File{
 	{"noise", random(5000, 1)}, {"more noise", random(5000, 77)}, {"yet more noise", random(5000, 4242)}, {"zeros", make([]byte, 5000)},
 	{"DOS program", exeFile}, {"DOS program of commands", Join("\xe9\x8d\x01", random(600, 5))},
@@ -62,7 +62,8 @@ var (
 	macBinary = Join("\x00\x0areport.pdf", make([]byte, 53), "PDF CARO", make([]byte, 55))
 )
 
-// Genuine are files that must pass, most of them with no declared type.
+// Genuine holds files that must be accepted, most of them without a declared
+// type.
 var Genuine = []Named{
 	// Two formats share an extension.
 	{"rec.awb", "", "RFC 4867, section 5", []byte("#!AMR-WB\n\x04\x91\x17\x16\xbe\x66")},
@@ -111,7 +112,7 @@ var Genuine = []Named{
 	{"note.onepkg", "", "OneNote package (cabinet)", Join("MSCF\x00\x00\x00\x00", random(100, 10))},
 	{"mail.pst", "application/vnd.ms-outlook", "MS-PST", Join("!BDN", random(300, 11))},
 
-	// XML, of which browsers declare no type.
+	// XML, for which browsers declare no type.
 	{"a.xmp", "", "XMP (ISO 16684-1)", []byte(`<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>`)},
 	{"a.xfdf", "", "XFDF (ISO 19444-1)", []byte(xmlProlog + `<xfdf xmlns="http://ns.adobe.com/xfdf/"/>`)},
 	{"a.dita", "", "OASIS DITA 1.3", []byte(xmlProlog + `<!DOCTYPE topic PUBLIC "-//OASIS//DTD DITA Topic//EN" "topic.dtd"><topic id="a"/>`)},
@@ -150,13 +151,13 @@ var Genuine = []Named{
 	{"a.ape", "", "Monkey's Audio 3.97", Join("MAC \x82\x0f", random(100, 16))},
 	{"a.bz2", "", "bzip2 of nothing", unhex("425a683917724538509000000000")},
 
-	// Containers that name what they hold, or do not.
+	// Containers with and without the name of their content.
 	{"a.heic", "", "HEIC of an iPhone", ftyp("heic", "mif1", "MiHB", "MiHE", "MiPr", "miaf", "heic", "tmap")},
 	{"a.heic", "", "HEIC sequence", ftyp("hevc", "msf1", "hevc", "iso8")},
 	{"a.avif", "", "AVIF sequence", ftyp("avis", "avis", "msf1", "iso8", "mif1", "miaf", "MA1B")},
 	{"a.avif", "", "AVIF with a general brand first", ftyp("mif1", "mif1", "avif", "miaf")},
 	{"a.avif", "", "AVIF with the container's brand first", ftyp("iso8", "iso8", "avif", "mif1")},
-	{"a.mp4", "", "MP4 of a phone with a picture's brand, too", ftyp("mp42", "isom", "mp42", "mif1")},
+	{"a.mp4", "", "MP4 of a phone that also has the brand of a picture", ftyp("mp42", "isom", "mp42", "mif1")},
 	{"a.mp4", "", "MP4 of an unknown maker", ftyp("acme", "acme")},
 	{"a.m4a", "", "MP4 audio", ftyp("M4A ", "M4A ", "isom")},
 	{"a.mp4", "", "MP4 with audio only", ftyp("M4A ", "M4A ", "isom")},
@@ -189,7 +190,8 @@ var Genuine = []Named{
 	{"a.txt", "text/plain;", "RFC 9110, section 5.6.6", []byte("hello\n")},
 }
 
-// Disguised are files that must not pass under their names and declared types.
+// Disguised holds files that must be rejected with their names and declared
+// types.
 var Disguised = []Named{
 	{"report.pdf", "", "noise", random(3000, 18)},
 	{"report.pdf", "", "a DOS program", exeFile},
@@ -251,7 +253,7 @@ var Disguised = []Named{
 	{"site.webloc", "", "markup", []byte("<html><script>alert(1)</script>")},
 }
 
-// Bases are files of formats that are in neither list above.
+// Bases holds files of formats that the lists above do not contain.
 var Bases = []Named{
 	{"a.icns", "", "Apple Icon Image", Join("icns", be32(100), "ic07", make([]byte, 92))},
 	{"a.jpx", "", "ISO 15444-2", Join("\x00\x00\x00\x0cjP  \r\n\x87\n", be32(20), "ftypjpx \x00\x00\x00\x00jpx ")},
