@@ -16,7 +16,7 @@ import (
 	"github.com/s3presign/presign/examples/presigntest"
 )
 
-// newService stands for the service that is tested.
+// newService returns the service under test.
 func newService(client *s3.Client, bucket string) (http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix: "incoming/", FinalPrefix: "avatars/", Types: []string{"image/png"}, MaxSize: 1 << 20,
@@ -53,7 +53,7 @@ func TestAvatar(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
 }
 
-func TestGrantIsForThisFileAlone(t *testing.T) {
+func TestGrantRejectsOtherSizes(t *testing.T) {
 	service, err := newService(presigntest.New(t), presigntest.Bucket)
 	require.NoError(t, err)
 	w := post(service, "/", `{"filename": "me.png", "size": 10}`)
@@ -67,7 +67,7 @@ func TestGrantIsForThisFileAlone(t *testing.T) {
 }
 
 func Example() {
-	t := newT() // In a test, it is the argument.
+	t := newT() // A test has t as its argument.
 	defer t.end()
 
 	client := presigntest.New(t)

@@ -1,8 +1,10 @@
-// Package presigntest starts an S3 server inside a test and uploads to it with grants.
+// Package presigntest starts an S3 server inside a test and uploads to it with
+// grants.
 //
-// The server is strict: it rejects what Amazon S3 rejects, with the same status and error code. It
-// verifies signatures, signed headers, POST policies, checksums and conditions. It supports what
-// presign uses and returns 501 for everything else. Nothing has to be installed.
+// The server is strict: it rejects what Amazon S3 rejects, with the same status
+// and error code. It verifies signatures, signed headers, POST policies,
+// checksums and conditions. It supports what presign uses and returns 501 for
+// everything else. Nothing has to be installed.
 package presigntest
 
 import (
@@ -23,16 +25,19 @@ import (
 // Bucket is the bucket that every server has. It is empty when the test starts.
 const Bucket = s3test.DefaultBucket
 
-// New starts an S3 server on a free port of the loopback interface and returns a client of it. The
-// server runs until the test ends and keeps its objects in memory.
+// New starts an S3 server on a free port of the loopback interface and returns
+// a client of it. The server runs until the test ends and keeps its objects in
+// memory.
 func New(t testing.TB) *s3.Client {
 	t.Helper()
 	return s3test.Start(t).S3()
 }
 
-// Upload uploads body with a grant, as a client does. The test fails if the store rejects it.
+// Upload uploads body with a grant, as a client does. The test fails if the
+// store rejects it.
 //
-// The grant comes from a Signer or is decoded from the JSON of a Handler's response.
+// The grant comes from a Signer or is decoded from the JSON of a Handler's
+// response.
 func Upload(t testing.TB, grant *presign.Grant, body []byte) {
 	t.Helper()
 	if err := TryUpload(t.Context(), grant, body); err != nil {
@@ -40,8 +45,8 @@ func Upload(t testing.TB, grant *presign.Grant, body []byte) {
 	}
 }
 
-// TryUpload uploads body with a grant and returns a *StoreError if the store rejects it. Tests use
-// it to check that a grant permits no other upload.
+// TryUpload uploads body with a grant and returns a *StoreError if the store
+// rejects it. Tests use it to check that a grant permits no other upload.
 func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 	request, err := grant.Request(ctx, bytes.NewReader(body), int64(len(body)))
 	if err != nil {
@@ -60,7 +65,7 @@ func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 	if err != nil {
 		return err
 	}
-	// A form with Upload.Redirect is answered with 303.
+	// The store responds with 303 to a form with Upload.Redirect.
 	if response.StatusCode < 300 || response.StatusCode == http.StatusSeeOther {
 		return nil
 	}
@@ -69,10 +74,11 @@ func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 	return rejected
 }
 
-// A StoreError is the response of a store that has rejected an upload.
+// A StoreError describes the response of a store that rejected an upload.
+// TryUpload returns it.
 type StoreError struct {
 	Status  int    `xml:"-"`
-	Code    string // of S3, such as "AccessDenied"
+	Code    string // an error code of S3, such as "AccessDenied"
 	Message string
 }
 

@@ -17,7 +17,8 @@ import (
 	"github.com/s3presign/presign/examples/presigntest"
 )
 
-// fakeT is what New and Upload need of a testing.TB outside of a test.
+// A fakeT implements the methods of testing.TB that New and Upload call outside
+// of a test.
 type fakeT struct {
 	testing.TB
 	failed   string
@@ -107,7 +108,7 @@ func TestServersShareNothing(t *testing.T) {
 	}
 }
 
-// TestREADME checks that the blocks of the README are code that the tests run.
+// TestREADME checks that the code blocks of the README are in the tests.
 func TestREADME(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
