@@ -147,7 +147,7 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 		given[name] = value
 	}
 	if len(given) != 3 || given["Credential"] == "" || given["SignedHeaders"] == "" || given["Signature"] == "" {
-		return malformed("it needs Credential, SignedHeaders and Signature.")
+		return malformed("it must have Credential, SignedHeaders and Signature.")
 	}
 	signed, err := time.Parse(timeFormat, r.Header.Get("X-Amz-Date"))
 	if err != nil {

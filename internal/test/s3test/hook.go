@@ -136,7 +136,7 @@ func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, answ
 	case AccessDenied:
 		return accessDenied("Access Denied")
 	case NotImplemented:
-		return notImplemented("what it was told not to")
+		return notImplemented("the operation, since a fault is set")
 	case InternalError:
 		return internalError()
 	case SlowDown:

@@ -18,8 +18,8 @@ import (
 func TestFail(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) *Server{
-		"without a wire": func(*testing.T) *Server { return New() },
-		"on the wire":    func(t *testing.T) *Server { return Start(t) },
+		"without a network": func(*testing.T) *Server { return New() },
+		"with a network":    func(t *testing.T) *Server { return Start(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -141,8 +141,8 @@ func TestCrash(t *testing.T) {
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) *Server{
-		"without a wire": func(*testing.T) *Server { return New(WithHistory()) },
-		"on the wire":    func(t *testing.T) *Server { return Start(t, WithHistory()) },
+		"without a network": func(*testing.T) *Server { return New(WithHistory()) },
+		"with a network":    func(t *testing.T) *Server { return Start(t, WithHistory()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

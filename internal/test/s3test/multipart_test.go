@@ -39,7 +39,7 @@ func create(t *testing.T, s *Server, input s3.CreateMultipartUploadInput) *multi
 	return &multipartTest{T: t, server: s, client: s.S3(), id: out.UploadId}
 }
 
-// part uploads a part without a checksum.
+// part uploads a part. The optional sums hold its checksum.
 func (m *multipartTest) part(number int, body string, sums ...types.CompletedPart) {
 	m.Helper()
 	input := &s3.UploadPartInput{
@@ -381,7 +381,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 			p[0], p[1] = p[1], p[0]
 		}, want: "InvalidPartOrder"},
 		{name: "a part twice", change: func(in *input) { in.MultipartUpload.Parts[1] = in.MultipartUpload.Parts[0] }, want: "InvalidPartOrder"},
-		{name: "a part that is not there", change: func(in *input) { in.MultipartUpload.Parts[1].PartNumber = aws.Int32(3) }, want: "InvalidPart"},
+		{name: "a missing part", change: func(in *input) { in.MultipartUpload.Parts[1].PartNumber = aws.Int32(3) }, want: "InvalidPart"},
 		{name: "part 0", change: func(in *input) { in.MultipartUpload.Parts[0].PartNumber = aws.Int32(0) }, want: "InvalidArgument"},
 		{name: "another ETag", change: func(in *input) { in.MultipartUpload.Parts[1].ETag = in.MultipartUpload.Parts[0].ETag }, want: "InvalidPart"},
 		{name: "ETags without quotes", change: func(in *input) {
@@ -400,7 +400,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 		{name: "null, with checksums of parts", change: func(in *input) { in.MultipartUpload.Parts[0].ChecksumSHA256 = sha(partOne).ChecksumSHA256 }, want: "InvalidPart"},
 		{name: "null, with a type", change: func(in *input) { in.ChecksumType = types.ChecksumTypeFullObject }, want: "InvalidRequest",
 			message: "The upload was created using the null checksum mode."},
-		{name: "null, with a value that is not looked at", change: func(in *input) { in.ChecksumCRC32 = aws.String("AAAAAA==") },
+		{name: "null, with a value that is ignored", change: func(in *input) { in.ChecksumCRC32 = aws.String("AAAAAA==") },
 			sum: "CRC64NVME FULL_OBJECT " + *of("CRC64NVME")},
 
 		{name: "composite", create: sha256, sum: "SHA256 COMPOSITE " + composed},

@@ -146,7 +146,7 @@ func checkEncryption(headers map[string]string) error {
 		case strings.HasPrefix(option, "customer-"):
 			return notImplemented("SSE-C")
 		case !kms, option == "bucket-key-enabled" && value != "true" && value != "false":
-			return invalidArgument("Server Side Encryption with AWS KMS is not requested, or not like this", name, value)
+			return invalidArgument("The header requires Server Side Encryption with AWS KMS and a valid value", name, value)
 		}
 	}
 	return nil
@@ -465,7 +465,7 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) error {
 	header.Set("Last-Modified", o.LastModified.Format(http.TimeFormat))
 	header.Set("Accept-Ranges", "bytes")
 	if r.Method == http.MethodGet && body.zeros > maxZeros {
-		return notImplemented("a response with so many zeros that are only counted")
+		return notImplemented("a response with more than 64 MiB of zeros that are only counted")
 	}
 	header.Set("Content-Length", strconv.FormatInt(body.size(), 10))
 	w.WriteHeader(status)

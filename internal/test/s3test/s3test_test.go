@@ -116,8 +116,8 @@ func TestSDKClient(t *testing.T) {
 	servers := map[string]func(*testing.T) (*Server, []func(*s3.Options)){
 		"path style":     func(*testing.T) (*Server, []func(*s3.Options)) { return New(), nil },
 		"virtual-hosted": func(*testing.T) (*Server, []func(*s3.Options)) { return New(WithHost("s3.example.org")), virtual },
-		"on the wire":    func(t *testing.T) (*Server, []func(*s3.Options)) { return Start(t), nil },
-		"virtual-hosted on the wire": func(t *testing.T) (*Server, []func(*s3.Options)) {
+		"with a network": func(t *testing.T) (*Server, []func(*s3.Options)) { return Start(t), nil },
+		"virtual-hosted, with a network": func(t *testing.T) (*Server, []func(*s3.Options)) {
 			return Start(t, WithHost("s3.example.org"), WithRegion("eu-central-1")), virtual
 		},
 	}
