@@ -112,8 +112,8 @@ func TestLargeCopy(t *testing.T) {
 	})
 }
 
-// TestPutPart checks that parts stored with PutPart result in the same object
-// as uploaded parts.
+// TestPutPart checks that a completion joins parts that PutPart has stored, and
+// rejects uploaded bytes after counted zeros.
 func TestPutPart(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -135,9 +135,9 @@ func TestPutPart(t *testing.T) {
 	require.Equal(t, int64(2<<30), o.Zeros)
 }
 
-// TestSwappedDuringCopy checks that a copy that takes time has the bytes of its
-// source at the start.
-func TestSwappedDuringCopy(t *testing.T) {
+// TestCopyReadsSourceAtStart checks that a copy that takes time has the bytes
+// of its source at the start.
+func TestCopyReadsSourceAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// A copy takes a second for each byte.
 		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))
@@ -193,9 +193,9 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// TestCopyLeft checks that a copy that takes time has no effect if its client
-// disconnects or crashes before the end.
-func TestCopyLeft(t *testing.T) {
+// TestCopyHasNoEffectWithoutItsClient checks that a copy that takes time has no
+// effect if its client disconnects or crashes before the end.
+func TestCopyHasNoEffectWithoutItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))
 		put(t, s, "key", hello)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// copyTo returns the copy of an object of everything to the key "copy".
+// copyTo copies an object, by default to the key "copy".
 func copyTo(t *testing.T, s *Server, input s3.CopyObjectInput) (*s3.CopyObjectOutput, error) {
 	t.Helper()
 	if input.Bucket == nil {

@@ -179,7 +179,7 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// TestCutDuring checks that the client receives the beginning of a body and
+// TestCutDuring checks that the client receives the first bytes of a body and
 // then an error.
 func TestCutDuring(t *testing.T) {
 	t.Parallel()

@@ -624,7 +624,7 @@ func TestContentLength(t *testing.T) {
 	o, _ = s.Object(DefaultBucket, "key")
 	require.Equal(t, "hello", string(o.Body))
 
-	// Without a client, the body can end before its Content-Length.
+	// If a test calls ServeHTTP, the body can end before its Content-Length.
 	req := presign(t, s, s3.PutObjectInput{}, hello)
 	req.ContentLength = 12
 	req.Host = req.URL.Host

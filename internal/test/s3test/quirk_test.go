@@ -270,8 +270,7 @@ func TestCollision(t *testing.T) {
 	}
 }
 
-// TestLastModified checks that times in headers and lists have whole
-// seconds.
+// TestLastModified checks that times in headers and lists have whole seconds.
 func TestLastModified(t *testing.T) {
 	t.Parallel()
 	s := New()
