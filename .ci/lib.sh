@@ -66,7 +66,7 @@ install_moto() {
 	export PATH=$scratch/moto/bin:$PATH
 }
 
-# run_fuzz SECONDS: runs every fuzz target of the root module, one after another.
+# run_fuzz SECONDS: runs each fuzz target of the root module in turn.
 run_fuzz() {
 	local package target
 	go list ./... | while read -r package; do

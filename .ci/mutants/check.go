@@ -74,8 +74,8 @@ func (c *checker) checkSuite(s suite, mutants []*mutant) {
 	}
 }
 
-// checkTogether checks mutants that one test binary holds. It reports those that
-// do not compile, and checks the others.
+// checkTogether checks mutants that one test binary holds. It reports those
+// that do not compile, and checks the others.
 func (c *checker) checkTogether(s suite, mutants []*mutant) {
 	if len(mutants) == 0 {
 		return
@@ -117,7 +117,8 @@ var (
 	variantFunc = regexp.MustCompile(`^func .*\bmutant(\d+)_`)
 )
 
-// variantsOf returns the IDs of the variants in which the compiler found errors.
+// variantsOf returns the IDs of the variants in which the compiler found
+// errors.
 func variantsOf(failed error) (ids []string) {
 	for _, match := range position.FindAllStringSubmatch(failed.Error(), -1) {
 		text, err := os.ReadFile(match[1])
@@ -309,7 +310,8 @@ func (s suite) test(binary, id, pattern string) (string, error) {
 	return string(output), err
 }
 
-// failure returns the part of a long text from the first failure on, or its end.
+// failure returns the part of a long text from the first failure on, or its
+// end.
 func failure(s string) string {
 	const most = 3000
 	for _, mark := range []string{"panic: ", "--- FAIL: "} {

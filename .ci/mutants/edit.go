@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// variable is the environment variable that selects the mutant of a test binary.
+// variable is the environment variable that selects the mutant of a test
+// binary.
 const variable = "PRESIGN_MUTANT"
 
 // A source is a parsed Go file.

@@ -1,7 +1,7 @@
 // Command mutants checks that tests fail if the code breaks a promise.
 //
-// It reads mutants.txt, in which every entry is an edit of the code and the test
-// that must fail because of it:
+// It reads mutants.txt, in which every entry is an edit of the code and the
+// test that must fail because of it:
 //
 //	# what is promised
 //	test: ./internal/seal TestRotation
@@ -10,16 +10,16 @@
 //	+	for _, key := range k.keys[:1] {
 //
 // The lines that start with "-" must stand in the file exactly once, one after
-// the other; those that start with "+" replace them. A line "@" starts the second
-// of two edits of one file that belong together. For each entry the command
-// checks that the test passes without the edit, that the edit compiles, and that
-// the test fails with it. An entry whose first line starts with "##" is among the
-// fixed ones that every run of CI checks.
+// the other; those that start with "+" replace them. A line "@" starts the
+// second of two edits of one file that belong together. For each entry the
+// command checks that the test passes without the edit, that the edit compiles,
+// and that the test fails with it. An entry whose first line starts with "##"
+// is among the fixed ones that every run of CI checks.
 //
 // One test binary holds all edits of function bodies that tests of its package
 // must notice. The environment variable [variable] selects one of them, so that
-// a package is built once and not once for each edit. An edit of something else,
-// such as a constant, has a test binary of its own.
+// a package is built once and not once for each edit. An edit of something
+// else, such as a constant, has a test binary of its own.
 //
 // Each row of SECURITY that names tests must have a mutant with one of them.
 //

@@ -43,7 +43,8 @@ func TestS3Test(t *testing.T) {
 	}
 }
 
-// TestConstraints checks that profiles have the constraints of the matrix and no others.
+// TestConstraints checks that profiles have the constraints of the matrix and
+// no others.
 func TestConstraints(t *testing.T) {
 	names := make(map[string]bool)
 	for _, c := range conformance.Cases() {
