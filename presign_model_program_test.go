@@ -112,6 +112,24 @@ const (
 // modelPrograms are programs that broke a promise once, or that break a promise
 // if one of the engine's checks is removed.
 var modelPrograms = map[string]string{
+	"a deletion that a store without conditions applies to another upload": `
+seed 10000602: ; careless: PutObject DeleteObject
+put 1 0 1
+put 2 0 1
+complete 2 0 0
+send 2 2 0
+send 1 0 0
+sweep 0 0 0
+run 0 0 0
+run 2 0 0`,
+	"a file of an earlier grant with the same label": `
+seed 20011124: ; careless: 
+start 1 0 0
+post 1 0 0
+send 1 0 0
+drain 0 0 0
+send 1 5 0
+complete 1 0 0`,
 	"an inspected upload that is replaced before it is opened": `
 seed 7: inspects; careless: 
 post 0 0 0

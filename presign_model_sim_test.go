@@ -67,7 +67,6 @@ type sim struct {
 	grants   map[int]*granted
 	calls    []*call
 	files    map[string]*file // by content
-	first    map[int][]byte   // first file by grant
 	reports  []hookCall       // of WithOnComplete
 	accepted []hookCall       // of WithInspect
 	rewrites map[string]bool  // contents of files that the service rewrote
@@ -117,6 +116,7 @@ type granted struct {
 	issued    time.Time
 	grant     *presign.Grant
 	multipart *presign.Multipart
+	first     []byte // the first file that was sent
 }
 
 func (g *granted) final() string { return finalKey(g.key) }
@@ -161,7 +161,7 @@ func callOf(ctx context.Context) *call {
 func newSim(w world) *sim {
 	s := &sim{
 		world: w, startTime: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*granted), files: make(map[string]*file),
-		first: make(map[int][]byte), touched: make(map[string]bool), rewrites: make(map[string]bool),
+		touched: make(map[string]bool), rewrites: make(map[string]bool),
 	}
 	s.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {
 		s.mu.Lock()
@@ -423,7 +423,7 @@ func (s *sim) newFile(g *granted, kind string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if kind == "again" {
-		if b := s.first[g.label]; b != nil {
+		if b := g.first; b != nil {
 			return b
 		}
 		kind = "end"
@@ -442,8 +442,8 @@ func (s *sim) newFile(g *granted, kind string) []byte {
 		copy(b[len(b)-20:], label)
 	}
 	s.files[string(b)] = &file{g, kind}
-	if s.first[g.label] == nil {
-		s.first[g.label] = b
+	if g.first == nil {
+		g.first = b
 	}
 	return b
 }
