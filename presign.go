@@ -49,8 +49,8 @@
 // An uploading program in Go calls [Grant.Request]. Credentials come from any
 // provider of the SDK, from [EnvFile] or from [AssumeRole].
 //
-// If a kind of request cannot enforce a constraint of the [Policy], granting
-// that kind is an error. A constraint is never weakened silently.
+// A grant is an error if its kind of request cannot enforce a constraint of the
+// [Policy]. A constraint is never weakened silently.
 package presign
 
 import (
@@ -244,7 +244,8 @@ func newSigner(
 //
 // A client can add a Content-Encoding, Content-Language, Cache-Control or
 // Expires header that the Policy does not set, since the absence of a header
-// cannot be signed. COMPLETEHEADERS
+// cannot be signed. Complete rejects an added Content-Encoding. See "Headers" of
+// [Policy] for the other headers.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
@@ -398,8 +399,8 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 // # Errors and time
 //
 // Complete returns ErrNotUploaded for uploads of other owners. It also returns
-// ErrExpired, ErrLost, ErrPending, ErrChanged, and errors of the store. After any error, it can be
-// called again. An empty owner is an error.
+// ErrExpired, ErrChanged, ErrPending, and errors of the store. After any error,
+// it can be called again. An empty owner is an error.
 //
 // Each request to the store can take 10 seconds. If ctx ends, the completion
 // continues in the background: a copy can take 10 seconds plus the time for its
@@ -709,7 +710,7 @@ type Multipart struct {
 	// Owner is the user for whom the upload was started.
 	Owner string `json:"-"`
 
-	// Key is the key of the object that the upload becomes, before publication.
+	// Key is the key of the object that the upload becomes.
 	Key string `json:"key"`
 
 	// PartSize is the size in bytes of all parts except the last. If the size
