@@ -10,14 +10,15 @@ import (
 	"github.com/s3presign/presign/internal/credential"
 )
 
-// EnvFile returns the credentials in a file that can be replaced while the
-// service runs, by a program that renews them or by Kubernetes. Set it as
-// s3.Options.Credentials, without an aws.CredentialsCache around it.
+// EnvFile returns a provider of the credentials in a file. A program that
+// renews credentials, or Kubernetes, can replace the file while the service
+// runs. Set the provider as s3.Options.Credentials, without an
+// aws.CredentialsCache around it.
 //
 // # Format
 //
 // The file has lines of NAME=value as a shell or Docker reads them. "export ",
-// quotes and comments (#) are accepted, and nothing is expanded:
+// quotes and comments (#) are accepted, but variables are not expanded:
 //
 //	ACCESS=ASIAIOSFODNN7EXAMPLE
 //	SECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY
@@ -30,34 +31,36 @@ import (
 // value differ.
 //
 // TOKEN is required for the credentials of a session. EXPIRATION is the time at
-// which they expire, as in RFC 3339. Without it, the lifetime of grants cannot
-// be limited to that of the credentials, so Logger receives a warning.
+// which they expire, as in RFC 3339. Without EXPIRATION, grants can outlive the
+// credentials, so a warning is logged.
 //
 // # Renewal
 //
 // Retrieve checks the file with one stat at most once a second. While the
-// present credentials have 30 seconds or more left, new ones are used after two
-// checks in a row have read the same content. The file can be replaced by a
-// rename, rewritten in place, or be a symbolic link that changes. Replace it at
-// least a minute before the credentials expire.
+// present credentials have 30 seconds or more left, new credentials are used
+// after two checks in a row have read the same content. The file can be
+// replaced by a rename, rewritten in place, or be a symbolic link that changes.
+// Replace it at least a minute before the credentials expire.
 //
-// If the file is not usable, the last good credentials stay and a warning is
-// logged. They are returned even after they have expired; a Signer then returns
-// ErrCredentialsExpiring. Until there have been good credentials, Retrieve
-// returns an error with the reason. EnvFile itself does not read the file.
+// If the file is not usable, Retrieve returns the last good credentials and
+// logs a warning. It returns them even after they have expired, and a Signer
+// then returns ErrCredentialsExpiring. Until the file has had good credentials,
+// Retrieve returns an error with the reason. EnvFile itself does not read the
+// file.
 //
 // # Logging
 //
-// Logger receives the warnings, among them one if group or others can read the
-// file. The default is slog.Default(). No log record or error contains a value
-// of the file. The provider is safe for concurrent use.
+// Warnings go to logger, including a warning if the group or others can read
+// the file. The default is slog.Default(). No log record or error contains a
+// value of the file. The provider is safe for concurrent use.
 func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 	return credential.NewFileProvider(credential.NewFile(path, cmp.Or(logger, slog.Default())))
 }
 
-// AssumeRole returns the credentials of sessions in an IAM role, each for an
-// hour unless the options set another duration. Set it as
-// s3.Options.Credentials, without an aws.CredentialsCache around it.
+// AssumeRole returns a provider of the credentials of sessions in an IAM role.
+// Each session lasts an hour unless the options set another duration. Set the
+// provider as s3.Options.Credentials, without an aws.CredentialsCache around
+// it.
 //
 // Credentials that sign need s3:PutObject under Policy.Prefix and nothing else.
 // A session policy removes all other rights from the session:
@@ -75,20 +78,20 @@ func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 // # Renewal
 //
 // After half of its time, a session is renewed in the background when
-// credentials are retrieved. No grant waits for STS while the session has 30
-// seconds or more left. So Duration should be at least twice the
-// Policy.Lifetime. The role must allow it, and STS grants at most an hour to
-// callers that are in a role already.
+// credentials are retrieved. Grants do not wait for STS while the session has
+// 30 seconds or more left. So Duration should be at least twice the
+// Policy.Lifetime. The role must allow this duration. STS grants at most an
+// hour to callers that are in a role already.
 //
 // If STS fails, the next attempt follows after 5 to 30 seconds, and the last
-// session is used until it ends. Without a session, all callers wait for
-// the same attempt, each as long as its context allows. The attempt continues
-// after its caller has left, for at most 30 seconds. No goroutine runs
-// between attempts.
+// session is used until it ends. Without a session, all callers wait for the
+// same attempt, each as long as its context allows. The attempt continues after
+// its caller has returned, for at most 30 seconds. No goroutine runs between
+// attempts.
 //
-// TokenProvider, for MFA, is called at every renewal. Logger receives a warning
-// for every attempt that failed; the default is slog.Default(). The provider is
-// safe for concurrent use.
+// TokenProvider, for MFA, is called at every renewal. A warning is logged for
+// every attempt that failed. The default logger is slog.Default(). The provider
+// is safe for concurrent use.
 func AssumeRole(
 	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger, optFns ...func(*stscreds.AssumeRoleOptions),
 ) aws.CredentialsProvider {

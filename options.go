@@ -97,7 +97,8 @@ func (h *hooks) finish(ctx context.Context, object *completion.Object) error {
 			if err := f(ctx, o); err != nil {
 				return err
 			}
-			// A reply that cannot be sent is a failure while the upload can still be completed again.
+			// A reply that cannot be sent must fail now, while the upload can
+			// still be completed again.
 			_, err := httpbody.Marshal(o.Reply)
 			return err
 		})
@@ -120,7 +121,7 @@ func (h *hooks) observe(ctx context.Context, e Event) {
 	_ = h.call(ctx, "WithObserver", func() error { h.observer(ctx, e); return nil })
 }
 
-// observeMultipart reports how a call about a multipart upload ended. Kind is
+// observeMultipart reports the end of a call about a multipart upload. Kind is
 // empty for calls that are reported only if they fail.
 func (h *hooks) observeMultipart(ctx context.Context, kind string, started time.Time, e Event) {
 	e.Kind, e.Method, e.Duration = kind, rules.Multipart, time.Since(started)
@@ -134,11 +135,11 @@ func (h *hooks) observeMultipart(ctx context.Context, kind string, started time.
 	}
 }
 
-// requestKey is the key of a context value that holds the request that a Handler
-// serves, until it has answered.
+// requestKey is the key of a context value that holds the request that a
+// Handler serves, until ServeHTTP returns.
 type requestKey struct{}
 
-// observeCompletion reports how a completion ended.
+// observeCompletion reports the end of a completion.
 func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 	e := Event{Kind: "failed", Key: o.Key, Size: o.Size, Err: publicError(o.Err), Duration: o.Duration}
 	if o.Granted != nil {
@@ -155,7 +156,7 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 		e.Size = e.Object.Size
 	case isRejected:
 		e.Kind, e.Object = "rejected", rejected.Object
-		if e.GrantID == "" { // An earlier request has found the grant.
+		if e.GrantID == "" { // An earlier request has read the grant.
 			e.GrantID, e.Owner, e.Type, e.Size = rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Type, rejected.Object.Size
 		}
 	case errors.Is(e.Err, ErrPending) && !isServiceError(e.Err):
@@ -164,15 +165,16 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 	h.observe(ctx, e)
 }
 
-// WithStore sets the client used for everything except signing: reading, copying
-// and deleting during completion, and starting, listing, completing and aborting
-// multipart uploads. The client of NewSigner then only signs, and its
+// WithStore sets the client used for everything except signing: reading,
+// copying and deleting during completion, and starting, listing, completing and
+// aborting multipart uploads. The client of NewSigner then only signs, and its
 // credentials need s3:PutObject under Policy.Prefix alone.
 //
 // Outside AWS, use two separate roles. Several stores honor an unsigned
 // x-amz-copy-source on a presigned PUT: the holder of a grant can then read
-// everything that the signing role may read. Without WithStore, the client of
-// NewSigner does both.
+// everything that the signing role may read.
+//
+// Without WithStore, the client of NewSigner signs and makes all requests.
 func WithStore(client *s3.Client) SignerOption {
 	return func(o *signerOptions) error {
 		if client == nil {
@@ -183,12 +185,15 @@ func WithStore(client *s3.Client) SignerOption {
 	}
 }
 
-// WithSecret sets the keys that seal grants into the objects that they are for.
-// Each key must have at least 32 random bytes, and every replica must have the
-// same keys. The first key seals, and all keys open, so a key is replaced in
-// three steps: (old, new), (new, old), (new). Without WithSecret, the Signer
-// makes a random key: uploads that are under way when the process ends can then
-// never be completed, and no other replica can complete them.
+// WithSecret sets the keys that seal each grant into its object. Each key must
+// have at least 32 random bytes, and every replica must have the same keys.
+//
+// The first key seals, and all keys open, so a key is replaced in three steps:
+// (old, new), (new, old), (new).
+//
+// Without WithSecret, the Signer makes a random key. Uploads that are under way
+// when the process ends can then never be completed, and other replicas cannot
+// complete them.
 //
 //	WithSecret(key)                      // permitted: 32 random bytes or more
 //	WithSecret(current, previous)        // permitted: previous still opens
@@ -208,17 +213,17 @@ func WithSecret(keys ...[]byte) SignerOption {
 	}
 }
 
-// WithPublicEndpoint sets the endpoint that clients use, if the service itself
-// uses another one. In a cluster, for example, the service reaches
+// WithPublicEndpoint sets the endpoint that clients use, if the service uses
+// another endpoint. In a cluster, for example, the service reaches
 // http://minio:9000 and browsers reach https://s3.example.com. The URL must be
 // https or http, and can have a path. It must not name the bucket: the client's
 // options decide how the bucket is addressed (s3.Options.UsePathStyle). For a
 // domain that is bound to the bucket, see the example of NewSigner.
 //
 // A proxy between clients and the store must keep the Host and the path of
-// requests, because a presigned URL signs both. If it changes one, the store
-// answers every PUT with 403 SignatureDoesNotMatch, but accepts forms, which sign
-// neither.
+// requests, because a presigned URL signs both. If the proxy changes Host or
+// path, the store rejects every PUT with 403 SignatureDoesNotMatch. The store
+// still accepts forms, because they do not sign Host and path.
 func WithPublicEndpoint(url string) SignerOption {
 	return func(o *signerOptions) error {
 		if url == "" {
@@ -240,19 +245,21 @@ func WithoutForms() SignerOption {
 }
 
 // WithProfile sets a profile of the constraints that the store enforces.
-// "doctor -json" of examples/doctor prints it. NewSigner then rejects a Policy
-// that relies on a constraint which the store does not enforce. Its error names
-// the constraint and what to do instead. NewSigner also rejects a profile of
-// another host or bucket. It does not check constraints that are not in the
-// profile.
+// "doctor -json" of examples/doctor prints such a profile. NewSigner then
+// rejects a Policy that relies on a constraint that the store does not enforce.
+// The error names the constraint and what to do instead. NewSigner also rejects
+// a profile of another host or bucket. It does not check constraints that are
+// not in the profile.
 //
 // Some stores reject parts without their own checksum if the Policy has a
-// Checksum. If the profile says so, [Multipart.SignParts] returns a violation,
-// and so do [Multipart.SignPart] without Part.Checksum and the multipart routes
-// of [WithUppy], because Uppy sends no checksums of parts.
+// Checksum. If the profile records this, a violation is returned by
+//   - [Multipart.SignParts],
+//   - [Multipart.SignPart] without Part.Checksum, and
+//   - the multipart routes of [WithUppy], because Uppy sends no checksums of
+//     parts.
 //
-// Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are recognized
-// by their host names, and need no profile.
+// Amazon S3, Cloudflare R2, Backblaze B2 and Google Cloud Storage are
+// recognized by their host names, and need no profile.
 func WithProfile(document []byte) SignerOption {
 	return func(o *signerOptions) (err error) {
 		if o.profile, err = profile.Parse(document); err != nil {
@@ -300,10 +307,10 @@ func (o *signerOptions) rejectsBareParts(host string) bool {
 }
 
 // WithLogger sets the logger of the Signer and of its Handlers. The default is
-// slog.Default(). There is one record for each request that was not served and
-// for each completion that was rejected, with the attributes owner, key,
-// grant_id, status and field as far as they are known. No record contains a
-// credential, a signature or a presigned URL.
+// slog.Default(). Each request that was not served and each completion that was
+// rejected has one record, with the attributes owner, key, grant_id, status and
+// field as far as they are known. No record contains a credential, a signature
+// or a presigned URL.
 func WithLogger(logger *slog.Logger) SignerOption {
 	return func(o *signerOptions) error {
 		if logger == nil {
@@ -315,27 +322,29 @@ func WithLogger(logger *slog.Logger) SignerOption {
 }
 
 // WithInspect sets a function that receives each verified upload before it is
-// published, for a virus scanner, for example. [Object.Open] returns its bytes. The
-// function can
+// published, for a virus scanner, for example. [Object.Open] returns its bytes.
+// The function can
 //   - return nil to accept the upload,
-//   - return an error that consists of *[Violation]s alone to reject and delete it,
+//   - return an error that consists of *[Violation]s alone to reject and delete
+//     it,
 //   - return [ErrPending] to keep it without publishing it: a later completion
 //     calls the function again, or
 //   - return any other error to report a failure: the upload is kept. A
 //     violation joined with another error is a failure.
 //
-// Its context outlives the request and ends after 10 minutes. It is called at
-// least once for each upload, possibly again and by several replicas. A client
-// of the Handler waits for it for 25 seconds, and then receives ErrPending.
+// Its context outlives the request and ends after 10 minutes. The function is
+// called at least once for each upload, possibly again and by several replicas.
+// A client of the Handler waits for 25 seconds, and then receives status 409
+// with the code pending.
 //
 // If a client can still replace the upload, the published copy is compared with
-// the bytes that the function has read in this call. A function that accepts an
-// upload without reading it, because it keeps the result of an earlier call, must
-// find that result by VersionID: two files can have the same ETag.
+// the bytes that the function has read in this call. A function can accept an
+// upload without reading it, because it keeps the result of an earlier call. It
+// must then find the result by VersionID: two files can have the same ETag.
 //
 // Every grant of this Signer records that it requires an inspection. A Signer
 // without WithInspect returns an error for such an upload. Without
-// Policy.FinalPrefix, an upload can be read before it was inspected.
+// Policy.FinalPrefix, others can read an upload before it was inspected.
 func WithInspect(f func(context.Context, *Object) error) SignerOption {
 	return func(o *signerOptions) error {
 		switch {
@@ -350,12 +359,14 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 }
 
 // WithOnComplete sets a function that is called with each completed upload,
-// after it was published and before the client receives the response. It is
-// called at least once for each, possibly again and by several replicas at
-// once: Object.GrantID is the same each time. From seven days after
-// Upload.Deadline on, completions return the Object without calling it. Its
-// context outlives the request and ends after 30 seconds. Several functions are
-// called in order until one fails.
+// after it was published and before the client receives the response. The
+// function is called at least once for each upload, possibly again and by
+// several replicas at once: Object.GrantID is the same each time. From seven
+// days after Upload.Deadline on, completions return the Object without calling
+// the function.
+//
+// Its context outlives the request and ends after 30 seconds. Several functions
+// are called in order until one fails.
 //
 // The function can set Object.Reply, which the client receives.
 //
@@ -373,10 +384,10 @@ func WithOnComplete(f func(context.Context, *Object) error) SignerOption {
 	}
 }
 
-// WithObserver sets a function that is called once for every call that ends, for
-// metrics and audits. It must return soon. See [Event] for the kinds of calls.
-// Events of one upload can repeat, also in other replicas; consumers deduplicate
-// them by GrantID and Kind.
+// WithObserver sets a function that is called once for every call that ends,
+// for metrics and audits. The function must return soon. See [Event] for the
+// kinds of calls. Events of one upload can repeat, also in other replicas.
+// Consumers can deduplicate events by GrantID and Kind.
 func WithObserver(f func(context.Context, Event)) SignerOption {
 	return func(o *signerOptions) error {
 		switch {
@@ -400,8 +411,8 @@ type handlerOptions struct {
 	trusted   []string // origins
 }
 
-// WithAuthorize sets a function that approves each upload. It is called once per
-// grant, after authentication and before signing, possibly concurrently.
+// WithAuthorize sets a function that approves each upload. It is called once
+// per grant, after authentication and before signing, possibly concurrently.
 //
 // The Upload has been validated against the Policy. Owner, GrantID, Method,
 // Deadline and Type are set. MinSize and MaxSize are the bounds that will be
@@ -434,20 +445,21 @@ func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 }
 
 // WithUppy adds the routes of Uppy's Companion under /s3/. Uppy's AwsS3 plugin
-// uses them if its endpoint is the URL of the Handler. Pages of the Handler's
-// own origin may use them, and pages of trustedOrigins, such as
-// "https://app.example.com".
+// uses these routes if its endpoint is the URL of the Handler. Pages of the
+// Handler's own origin may use the routes, and so may pages of trustedOrigins,
+// such as "https://app.example.com".
 //
 //	WithUppy()                           // pages of the Handler's own origin
 //	WithUppy("https://app.example.com")  // and pages of this origin
 //	WithUppy("https://app.example.com/") // rejected: an origin has no path
-//	WithUppy("*")                        // rejected: any page could upload for its visitors
+//	WithUppy("*")                        // rejected: any page could upload
 //
 // The protocol grants uploads in response to GET requests, which browsers send
 // to other origins with the cookies of the visitor. So these routes reject GET
-// requests of pages of all other origins, unless the response already permits
-// the origin (a CORS middleware has set Access-Control-Allow-Origin) or the
-// request has an Authorization header with a bearer token.
+// requests from pages of all other origins, unless
+//   - the response already permits the origin, because a CORS middleware has
+//     set Access-Control-Allow-Origin, or
+//   - the request has an Authorization header with a bearer token.
 func WithUppy(trustedOrigins ...string) HandlerOption {
 	return func(o *handlerOptions) error {
 		var protection http.CrossOriginProtection

@@ -41,9 +41,9 @@ import (
 // CSS, multipart and similar types) match no pattern: a file of such a type
 // runs scripts on the origin that serves it.
 //
-// If application/xml or text/xml is named, files with an unknown extension and
-// without a declared type are granted as that type, because browsers declare no
-// type for most dialects of XML.
+// If application/xml or text/xml is named, a file with an unknown extension and
+// without a declared type is granted as that type, because browsers do not
+// declare a type for most dialects of XML.
 //
 // # Sizes and lifetime
 //
@@ -51,12 +51,12 @@ import (
 //	MinSize: 1000, MaxSize: 1000         // permitted: exactly 1000 bytes
 //	MaxSize: 100 << 30                   // permitted: above 5 GiB, multipart uploads only
 //	MinSize: 0                           // permitted: the same as 1
-//	MinSize: 2000, MaxSize: 1000         // rejected: no file has such a size
+//	MinSize: 2000, MaxSize: 1000         // rejected: MinSize is above MaxSize
 //	Lifetime: 7 * 24 * time.Hour         // permitted: the longest that S3 accepts
 //	Lifetime: time.Millisecond           // rejected: S3 counts in seconds
 //
-// An empty file is never granted: in an Upload, 0 is an unknown size. A grant ends
-// earlier if the credentials that sign it do.
+// An empty file is never granted: in an Upload, size 0 means an unknown size. A
+// grant ends earlier if the credentials that sign it end earlier.
 //
 // # Headers
 //
@@ -66,27 +66,28 @@ import (
 // Content-Language, storage class, tags, object lock, "inline" and redirects.
 // The upload has the headers that concern the request or the bytes: encryption,
 // request payer, expected owner, Content-Encoding, and Content-Disposition:
-// attachment. The role of the store needs the rights for the headers of the
+// attachment. The role of WithStore needs the rights for the headers of the
 // copy.
 //
-// Without FinalPrefix, all headers are set and signed on the upload. Forms then
-// do not support all of them. A client can add Cache-Control, Expires and
-// Content-Language to an upload; the copy drops them, and without FinalPrefix
-// Complete accepts only those that forbid caching.
+// Without FinalPrefix, all headers are set and signed on the upload. Forms do
+// not support all of these headers.
 //
-// The storage classes GLACIER and DEEP_ARCHIVE are rejected, since their objects
-// cannot be read at once.
+// A client can add Cache-Control, Expires and Content-Language to an upload.
+// The copy drops these headers. Without FinalPrefix, Complete accepts only
+// values that forbid caching.
+//
+// The storage classes GLACIER and DEEP_ARCHIVE are rejected, since their
+// objects cannot be read at once.
 type Policy struct {
 	// Prefix is the beginning of every object key. It must end in "/". No grant
 	// reaches outside it.
 	Prefix string
 
-	// FinalPrefix is where Complete publishes uploads that it has verified,
-	// under the rest of their key. It must end in "/" and must not overlap
-	// Prefix. No grant reaches it. If it is empty, uploads stay where they are.
-	// Signers with different Prefixes need different FinalPrefixes: keys that the
-	// service chose would otherwise collide, and with Replace one Signer would
-	// replace the other's objects.
+	// FinalPrefix replaces Prefix in the keys of published uploads. It must end
+	// in "/" and must not overlap Prefix. No grant reaches it. If it is empty,
+	// uploads stay where they are. Signers with different Prefixes need
+	// different FinalPrefixes. Otherwise keys that the service chose collide,
+	// and with Replace one Signer replaces objects of another Signer.
 	FinalPrefix string
 
 	// Types holds the media types that may be uploaded: "image/png",
@@ -99,21 +100,22 @@ type Policy struct {
 	// at most 5 GiB.
 	MinSize, MaxSize int64
 
-	// Lifetime is how long a URL or form can be used: 15 minutes by default, at
-	// least a second, at most 7 days. S3 checks it when the upload starts.
+	// Lifetime is the time for which a URL or form can be used: 15 minutes by
+	// default, at least a second, at most 7 days. S3 checks it when the upload
+	// starts.
 	Lifetime time.Duration
 
 	// Checksum is the algorithm by which every upload must declare its
-	// checksum. S3 verifies the checksum before it stores the object. If it is
-	// empty, uploads have no checksum. Forms support CRC32, CRC32C, SHA1 and
-	// SHA256; multipart uploads support CRC32, CRC32C and CRC64NVME.
+	// checksum. S3 verifies the checksum before it stores the object. If
+	// Checksum is empty, uploads have no checksum. Forms support CRC32, CRC32C,
+	// SHA1 and SHA256; multipart uploads support CRC32, CRC32C and CRC64NVME.
 	//
 	// See https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html.
 	Checksum types.ChecksumAlgorithm
 
 	// Metadata holds the names of the user metadata, without "x-amz-meta-",
-	// that a client may set. WithAuthorize can set others. The name "presign"
-	// is reserved for the stamp.
+	// that a client may set. WithAuthorize can set other names. The name
+	// "presign" is reserved for the stamp.
 	Metadata []string
 
 	// Headers are the headers of the completed object, by their names on a PUT:
@@ -124,7 +126,7 @@ type Policy struct {
 	Headers map[string]string
 
 	// UploadHeaders are set on the upload only, for buckets whose rules require
-	// a tag, ACL or storage class there. They need FinalPrefix.
+	// a tag, ACL or storage class there. They require FinalPrefix.
 	UploadHeaders map[string]string
 
 	// Replace allows an upload to replace an object with the same key. Without
@@ -132,10 +134,10 @@ type Policy struct {
 	// only for keys that cannot be guessed.
 	//
 	// With FinalPrefix, an upload that was granted later replaces an upload
-	// that was granted earlier, but an earlier one never replaces a later one.
-	// On stores that do not honor the conditions of copies, the later copy wins
-	// if two uploads are published at once. Object.Granted lets hooks keep the
-	// newest.
+	// that was granted earlier, but never the reverse. On stores that do not
+	// honor the conditions of copies, the later copy wins if two uploads are
+	// published at once. Hooks can compare Object.Granted to keep the newest
+	// upload.
 	Replace bool
 
 	_ struct{}
@@ -150,31 +152,32 @@ func (p *Policy) internal() rules.Policy {
 	}
 }
 
-// An Upload describes what a client asks to upload. It may ask for less than
-// the Policy allows; asking for more is a [Violation].
+// An Upload describes what a client asks to upload. A client may ask for less
+// than the Policy allows; asking for more is a [Violation].
 //
 // # Who sets what
 //
 // Clients of a [Handler] send Filename, Type, Size, MinSize, MaxSize, Lifetime,
 // Checksum and Metadata. The Handler sets Owner to the result of authenticate,
-// and GrantID, Method and Deadline. The function of [WithAuthorize] can set Key and
-// Redirect, narrow the bounds and the lifetime, and add metadata. Callers of
-// [Signer.Put], [Signer.Post] and [Signer.StartMultipart] set all fields except
-// GrantID, Method and Deadline.
+// and GrantID, Method and Deadline. The function of [WithAuthorize] can set Key
+// and Redirect, narrow the bounds and the lifetime, and add metadata. Callers
+// of [Signer.Put], [Signer.Post] and [Signer.StartMultipart] set all fields
+// except GrantID, Method and Deadline.
 //
 // # Keys
 //
-//	Key: ""                              // a random part and the name follow Policy.Prefix
-//	Key: "uploads/616c696365/"           // a random part and the name follow Key
+//	Key: ""                              // Policy.Prefix, a random part and the name
+//	Key: "uploads/616c696365/"           // this folder, a random part and the name
 //	Key: "uploads/avatar.png"            // this object
 //	Key: "avatar.png"                    // rejected: outside Policy.Prefix
 //	Key: "uploads/../avatar.png"         // rejected: clients and proxies resolve ".."
 type Upload struct {
 	// Key is set by the service, never by a client. It must start with
 	// Policy.Prefix. If it ends in "/", a random part and the file's name are
-	// added. If Key is empty, they are added to Policy.Prefix. Any other Key is
-	// the key of the object. Several uploads may have the same Key;
-	// Policy.Replace decides whether they replace the object.
+	// added. If Key is empty, a random part and the name are added to
+	// Policy.Prefix. Any other Key is the key of the object. Several uploads
+	// may have the same Key; Policy.Replace decides whether they replace the
+	// object.
 	//
 	// A string that becomes part of Key must be one segment, without "/": the
 	// owner "a/b" would otherwise write to the folder of the owner "a".
@@ -183,12 +186,14 @@ type Upload struct {
 
 	// Filename is the name of the file without a path: up to 255 UTF-16 units,
 	// composed or decomposed, and 1,530 bytes. The key contains a safe form of
-	// it, at most 200 bytes long, and Content-Disposition contains it unchanged.
-	// It may be empty if Key names an object. It is then the end of Key.
+	// it, at most 200 bytes long, and Content-Disposition contains it
+	// unchanged. Filename may be empty if Key names an object. The name is then
+	// the end of Key.
 	//
 	// The object's metadata has no room for names over 255 bytes, so Complete
-	// reads them from Content-Disposition. If the store loses that header (as
-	// several do for forms), Object.Filename is the end of the key.
+	// reads such names from Content-Disposition. If the store loses that
+	// header, as several stores do for forms, Object.Filename is the end of the
+	// key.
 	Filename string
 
 	// Type is the file's media type. The extension of the name decides if Type
@@ -196,7 +201,7 @@ type Upload struct {
 	// know, or the container of the extension's format ("application/zip" of a
 	// .docx). Any other type that contradicts the extension is a Violation.
 	// Pictures, videos, audio, fonts, models and documents are granted only
-	// under extensions that are known, or without an extension.
+	// under known extensions, or without an extension.
 	Type string
 
 	// Size is the exact size in bytes, or 0 if it is unknown.
@@ -205,7 +210,7 @@ type Upload struct {
 	// MinSize and MaxSize narrow the bounds of the Policy. 0 keeps a bound.
 	MinSize, MaxSize int64
 
-	// Lifetime shortens the Policy's. 0 keeps it.
+	// Lifetime shortens the lifetime of the Policy. 0 keeps it.
 	Lifetime time.Duration
 
 	// Checksum is the file's checksum by Policy.Checksum's algorithm, in
@@ -215,7 +220,7 @@ type Upload struct {
 
 	// Metadata is stored with the object as x-amz-meta- headers, under names
 	// that Policy.Metadata lists. Values must be printable ASCII. S3 limits all
-	// metadata to 2 KB, of which the stamp takes 200 to 1,000 bytes. Only
+	// metadata to 2 KB, and the stamp takes 200 to 1,000 bytes of it. Only
 	// WithAuthorize can add other names.
 	Metadata map[string]string
 
@@ -226,8 +231,8 @@ type Upload struct {
 
 	// Redirect is the URL to which a plain HTML form sends the browser after
 	// the upload. S3 adds the query parameters bucket, key and etag, which do
-	// not prove that the upload happened. The service sets Redirect, and only
-	// for forms.
+	// not prove that the upload happened. Only the service can set Redirect,
+	// and only for forms.
 	Redirect string
 
 	// GrantID identifies the grant from authorization to completion: 32 hex
@@ -279,22 +284,24 @@ func publicUpload(u *rules.Upload) *Upload {
 //	required             the field must be set
 //	invalid              the field has no valid value
 //	too_small            the value is less than Min
-//	too_large            the value is more than Max, or than the size limit of the field
-//	not_allowed          the policy does not allow the value; Allowed lists what it allows
-//	unsupported          S3, the store or the method cannot enforce what the policy requires
+//	too_large            the value is more than Max, or the field is too long
+//	not_allowed          the policy does not allow the value; see Allowed
+//	unsupported          S3, the store or the method cannot enforce the policy
 //	contradicts_name     the type contradicts the extension of the file's name
 //	contradicts_content  the type or checksum contradicts the bytes
 //	contradicts_grant    the stored object differs from its grant
-//	taken                another object has the key, and the upload may not replace it
+//	taken                another object has the key, and must not be replaced
 //	superseded           the key holds an object that was granted later
 //	missing              a part of a multipart upload has not arrived
-//	pending              the completion is still running: ask again
+//	pending              the completion is still running; try again later
 type Violation struct {
-	// Field names what is at fault, as requests to the Handler name it:
-	// "filename", "type", "size", "min_size", "max_size", "expires_in",
-	// "checksum", "metadata", "metadata[name]" or "method"; "part", "parts" or
-	// "partSize" of a multipart upload; "key", "owner" or "redirect", which
-	// the service sets; or a header of the stored object in lower case.
+	// Field is the name of the value at fault. It is one of
+	//   - a member of requests to the Handler: "filename", "type", "size",
+	//     "min_size", "max_size", "expires_in", "checksum", "metadata",
+	//     "metadata[name]" or "method",
+	//   - "part", "parts" or "partSize" of a multipart upload,
+	//   - "key", "owner" or "redirect", which the service sets, or
+	//   - a header of the stored object in lower case.
 	Field string `json:"field"`
 
 	// Code classifies the fault for programs.
@@ -304,20 +311,20 @@ type Violation struct {
 	// client.
 	Detail string `json:"detail"`
 
-	// Min and Max are the bounds that the value must keep, in the unit of the
-	// field (bytes, seconds, numbers of parts). 0 means no bound.
+	// Min and Max are the bounds of the value, in the unit of the field (bytes,
+	// seconds, numbers of parts). 0 means no bound.
 	Min int64 `json:"min,omitempty"`
 	Max int64 `json:"max,omitempty"`
 
-	// Allowed lists the permitted values, if they are few.
+	// Allowed lists the permitted values, if there are only a few.
 	Allowed []string `json:"allowed,omitempty"`
 }
 
 // Error returns the field and the detail.
 func (v *Violation) Error() string { return "presign: " + v.Field + " " + v.Detail }
 
-// Violations returns the violations that err is, wraps or joins, in order. It
-// returns nil if there are none.
+// Violations returns the violations in the tree of err, in order. It returns
+// nil if err contains no violations.
 func Violations(err error) []Violation {
 	var found []Violation
 	for _, v := range rules.Find[Violation](err) {
@@ -351,7 +358,7 @@ type RejectedError struct {
 	// of the upload, and Detected is empty.
 	Object *Object
 
-	// Violations are the reasons.
+	// Violations are the reasons for the rejection.
 	Violations []Violation
 }
 
@@ -380,8 +387,8 @@ func (e *serviceError) Is(target error) bool { return target == completion.ErrSe
 // isServiceError reports whether a function of the service has failed.
 func isServiceError(err error) bool { return errors.Is(err, completion.ErrService) }
 
-// asRejected returns the RejectedError that err is. It does not return one that a
-// function of the service has returned: that is about another upload.
+// asRejected returns the RejectedError in the chain of err. It ignores a
+// RejectedError of a function of the service, which is about another upload.
 func asRejected(err error) (*RejectedError, bool) {
 	if isServiceError(err) {
 		return nil, false
@@ -389,8 +396,8 @@ func asRejected(err error) (*RejectedError, bool) {
 	return errors.AsType[*RejectedError](err)
 }
 
-// publicError returns err with the errors of internal packages replaced by
-// those of this package.
+// publicError replaces the errors of internal packages in err with errors of
+// this package.
 func publicError(err error) error {
 	if rejection, ok := errors.AsType[*completion.Rejection](err); ok {
 		rejected := &RejectedError{Object: publicObject(rejection.Object)}

@@ -143,9 +143,9 @@ type Signer struct {
 // NewSigner returns a Signer that signs with the credentials, region and
 // endpoint of client and follows its options (path style, dual stack, FIPS,
 // accelerate). The credentials need s3:PutObject on the objects under
-// policy.Prefix and nothing else. Without [WithStore], the same credentials also
-// complete uploads and need the rights for that. The bucket is a name, or the
-// ARN or alias of an access point. Access points do not support forms.
+// policy.Prefix and nothing else. Without [WithStore], the same credentials
+// also complete uploads and need the rights for that. The bucket is a name, or
+// the ARN or alias of an access point. Access points do not support forms.
 //
 // NewSigner makes no request. It reports all faults at once, joined, including
 // configurations that cannot work: an empty region, anonymous credentials,
@@ -233,19 +233,19 @@ func newSigner(
 	return s
 }
 
-// Put grants one PUT request of exactly upload.Size bytes. The size is required.
-// S3 rejects any other key, size, type, name, metadata or checksum. Unless
-// Policy.Replace is set, S3 also rejects the request while an object has this
-// key. After the object is deleted or moved, the grant can be used again until
-// it expires.
+// Put grants one PUT request of exactly upload.Size bytes. The size is
+// required. S3 rejects any other key, size, type, name, metadata or checksum.
+// Unless Policy.Replace is set, S3 also rejects the request while an object has
+// this key. After the object is deleted or moved, the grant can be used again
+// until it expires.
 //
 // Put returns violations, joined, if the Policy does not allow the upload. It
 // also returns ErrCredentialsExpiring.
 //
 // A client can add a Content-Encoding, Content-Language, Cache-Control or
 // Expires header that the Policy does not set, since the absence of a header
-// cannot be signed. Complete rejects an added Content-Encoding. See "Headers" of
-// [Policy] for the other headers.
+// cannot be signed. Complete rejects an added Content-Encoding. See "Headers"
+// of [Policy] for the other headers.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
@@ -253,8 +253,8 @@ func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
 }
 
 // Post grants an HTML form. S3 accepts a file of upload.MinSize to
-// upload.MaxSize bytes, or of exactly upload.Size bytes if the size is known. S3
-// rejects any other key, type, name, metadata, checksum or field.
+// upload.MaxSize bytes, or of exactly upload.Size bytes if the size is known.
+// S3 rejects any other key, type, name, metadata, checksum or field.
 //
 // A form can be used again until it expires, and S3 then replaces the object,
 // since forms have no If-None-Match. So a key that the service chose requires
@@ -311,11 +311,11 @@ func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Tim
 // upload.Owner is required. Only this owner can resume and complete the upload.
 //
 // If upload.Size is known, each part is signed for its exact size. PartSize is
-// then 5 MiB, or a 10,000th of the size if that is more. If the size is unknown,
-// a part can have up to 5 GiB. The total is then checked when parts are signed
-// and when the upload is completed. Until the upload is aborted, a client can
-// leave more bytes than Policy.MaxSize with the store. Every bucket needs a
-// lifecycle rule for incomplete multipart uploads.
+// then 5 MiB, or a 10,000th of the size if that is more. If the size is
+// unknown, a part can have up to 5 GiB. The total is then checked when parts
+// are signed and when the upload is completed. Until the upload is aborted, a
+// client can leave more bytes than Policy.MaxSize with the store. Every bucket
+// needs a lifecycle rule for incomplete multipart uploads.
 //
 // StartMultipart returns violations, joined, if the Policy does not allow the
 // upload. It also returns errors of the store. If the Policy has a Checksum, it
@@ -367,8 +367,8 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 	return s.publicMultipart(m), nil
 }
 
-// Complete verifies the upload that owner has made under the key of a grant, and
-// publishes the upload if Policy.FinalPrefix is set. The object carries its
+// Complete verifies the upload that owner has made under the key of a grant,
+// and publishes the upload if Policy.FinalPrefix is set. The object carries its
 // sealed grant, so Complete needs no database. Complete works in any replica
 // that has the same secret (WithSecret), and can be called again.
 //
@@ -419,9 +419,9 @@ func ownedBy(owner string) func(*stamp.Stamp) bool {
 }
 
 // CompleteForAnyOwner completes an upload as Complete does, for jobs of the
-// service, such as workers that read the store's events. It must never be called
-// with a key that a client sent, because it completes the uploads of all users,
-// and uploads that were granted without an owner.
+// service, such as workers that read the store's events. It must never be
+// called with a key that a client sent, because it completes the uploads of all
+// users, and uploads that were granted without an owner.
 func (s *Signer) CompleteForAnyOwner(ctx context.Context, key string) (*Object, error) {
 	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true })
 }
@@ -444,9 +444,9 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 }
 
 // CompleteNotification completes the uploads that an event notification of the
-// store names, for any owner. The body is the message of a queue: a notification
-// of S3, also inside SNS, an event of EventBridge, or a notification of MinIO,
-// Ceph or versitygw.
+// store names, for any owner. The body is the message of a queue: a
+// notification of S3, also inside SNS, an event of EventBridge, or a
+// notification of MinIO, Ceph or versitygw.
 //
 // CompleteNotification returns nil if the message can be deleted, because
 //   - the upload was completed, or rejected and deleted,
@@ -466,9 +466,9 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 // It returns [ErrInvalidNotification] for a document that does not have a known
 // form. Errors of several uploads are joined.
 //
-// If a notification rejects an upload first, the client's own completion returns
-// [ErrNotUploaded] instead of the violations. To let clients complete uploads
-// first, deliver notifications some seconds late.
+// If a notification rejects an upload first, the client's own completion
+// returns [ErrNotUploaded] instead of the violations. To let clients complete
+// uploads first, deliver notifications some seconds late.
 //
 // Notifications are not authenticated. A sender can cause a pending upload to
 // be completed, but nothing else.
@@ -499,9 +499,9 @@ func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 	return errors.Join(failures...)
 }
 
-// isFinal reports whether completing an upload again cannot have another result.
-// If a function of the service failed, the result is not final even if its error
-// wraps a final one.
+// isFinal reports whether completing an upload again cannot have another
+// result. If a function of the service failed, the result is not final even if
+// its error wraps a final one.
 func isFinal(err error) bool {
 	if isServiceError(err) {
 		return false
@@ -671,10 +671,10 @@ func (g Grant) LogValue() slog.Value {
 // "PUT", URL: …}. S3 returns 200 or 204, with the ETag, if it has stored the
 // file.
 //
-// The request fails if the file has fewer than size bytes. If the file has more,
-// the rest is not read. The file is read while the request is sent, and is not
-// closed. If the file is an io.ReaderAt and an io.Seeker, as *os.File and
-// *io.SectionReader are, its offset does not change. The request then has a
+// The request fails if the file has fewer than size bytes. If the file has
+// more, the rest is not read. The file is read while the request is sent, and
+// is not closed. If the file is an io.ReaderAt and an io.Seeker, as *os.File
+// and *io.SectionReader are, its offset does not change. The request then has a
 // GetBody, so that http.Transport can send it again on another connection. From
 // 2 MiB on, the request expects "100-continue", so that S3 can reject the
 // request before the file is sent.
@@ -792,12 +792,12 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	return g, nil
 }
 
-// SignParts returns the URLs of the parts from first to last, inclusive, and the
-// time at which they expire. It signs up to 10,000 parts at once if the size of
-// the file is known. Otherwise it signs up to 100 parts beyond the parts that
-// have arrived. Each URL accepts a PUT without any header except Content-Length.
-// SignParts returns a violation if the profile of [WithProfile] records that the
-// store rejects such parts.
+// SignParts returns the URLs of the parts from first to last, inclusive, and
+// the time at which they expire. It signs up to 10,000 parts at once if the
+// size of the file is known. Otherwise it signs up to 100 parts beyond the
+// parts that have arrived. Each URL accepts a PUT without any header except
+// Content-Length. SignParts returns a violation if the profile of [WithProfile]
+// records that the store rejects such parts.
 func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
 	numbers, violation := multipart.Numbers(first, last)
 	if violation != nil {
@@ -851,14 +851,15 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 // Complete returns
 //   - ErrNotUploaded if the upload was aborted or rejected, or another request
 //     is completing it and has not finished within three seconds,
-//   - ErrChanged if a part was replaced or another request completes the upload,
+//   - ErrChanged if a part was replaced or another request completes the
+//     upload,
 //   - ErrLost if the object that had the key was deleted during the upload,
 //   - ErrExpired, and
 //   - errors of the store.
 //
 // After any error except ErrLost, Complete can be called again. It finds an
-// upload that is already complete by its grant. S3 needs minutes for many parts,
-// so the request lasts as long as ctx.
+// upload that is already complete by its grant. S3 needs minutes for many
+// parts, so the request lasts as long as ctx.
 func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -867,9 +868,9 @@ func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error)
 	return cleanResult(ctx, result, err)
 }
 
-// Abort ends the upload and deletes its parts. It also deletes parts that arrive
-// within a few seconds. If the upload has already ended, Abort returns nil. If
-// the upload has become an object, the object stays.
+// Abort ends the upload and deletes its parts. It also deletes parts that
+// arrive within a few seconds. If the upload has already ended, Abort returns
+// nil. If the upload has become an object, the object stays.
 func (m *Multipart) Abort(ctx context.Context) error {
 	if m == nil || m.upload == nil {
 		return errZeroMultipart
@@ -902,8 +903,8 @@ type Object struct {
 	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
 
 	// Reply is set by the function of WithOnComplete and sent to the client. It
-	// must marshal to JSON. All callers that share a completion receive the same
-	// Reply, so it must not change afterwards.
+	// must marshal to JSON. All callers that share a completion receive the
+	// same Reply, so it must not change afterwards.
 	Reply any `json:"reply,omitempty"`
 
 	source *completion.Source
@@ -920,8 +921,8 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 	return o.source.Open(ctx)
 }
 
-// An Event describes a call that has ended. The function of WithObserver receives
-// it.
+// An Event describes a call that has ended. The function of WithObserver
+// receives it.
 //
 // # Kinds
 //
@@ -949,8 +950,8 @@ type Event struct {
 	Kind string
 
 	// GrantID is also set if an upload was not granted, so that the service can
-	// release a reservation of the function of WithAuthorize. It is empty if the
-	// call ended before a grant had an ID or was found.
+	// release a reservation of the function of WithAuthorize. It is empty if
+	// the call ended before a grant had an ID or was found.
 	GrantID string
 
 	Owner  string
