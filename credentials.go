@@ -31,8 +31,9 @@ import (
 // value differ.
 //
 // TOKEN is required for the credentials of a session. EXPIRATION is the time at
-// which they expire, as in RFC 3339. Without EXPIRATION, grants can outlive the
-// credentials, so a warning is logged.
+// which they expire, as in RFC 3339. Without EXPIRATION, the lifetime of
+// grants cannot be limited to the lifetime of the credentials, so a warning is
+// logged.
 //
 // # Renewal
 //

@@ -25,33 +25,36 @@ import (
 	"github.com/s3presign/presign/internal/wire"
 )
 
-// answerTime is how long a client waits for a completion.
-const answerTime = 25 * time.Second
+// waitTime is the longest time that a client waits for a completion.
+const waitTime = 25 * time.Second
 
-// pendingRetry is when a client should ask again for a completion that is still
-// running.
+// pendingRetry is the time after which a client should repeat a request for a
+// completion that is still running.
 const pendingRetry = 5 * time.Second
 
-// retryAfter is when a client should try again after the credentials or the
-// store failed.
+// retryAfter is the time after which a client should repeat a request if the
+// credentials or the store failed.
 const retryAfter = 30 * time.Second
 
-// A Handler is the HTTP API of a [Signer]. Its routes are relative to where it
-// is mounted:
+// A Handler is the HTTP API of a [Signer]. Its routes are relative to the path
+// at which it is mounted:
 //
 //	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 //
-// It is immutable and safe for concurrent use. It never redirects. Every error
-// is a [Problem]. The service that mounts it is responsible for CORS, rate
-// limits and timeouts. With CORS, a page of another origin needs the method
-// POST, the request headers Content-Type and those that authenticate reads, and
-// the response header Retry-After.
+// A Handler is immutable and safe for concurrent use. It never redirects. Every
+// error response is a [Problem].
+//
+// The service that mounts the Handler is responsible for CORS, rate limits and
+// timeouts. For pages of other origins, CORS must allow the method POST, the
+// request header Content-Type and the headers that authenticate reads, and must
+// expose the response header Retry-After.
 //
 // # GET /
 //
-// Returns what may be uploaded: types, min_size, max_size, expires_in (seconds),
-// checksum (the algorithm), metadata (names) and methods. A page can then check
-// a file before it asks for a grant. A PUT or form takes at most 5 GiB.
+// Returns the bounds of the Policy: types, min_size, max_size, expires_in
+// (seconds), checksum (the algorithm), metadata (names) and methods. A page can
+// then check a file before it asks for a grant. A PUT or form takes at most
+// 5 GiB.
 //
 // # POST /
 //
@@ -59,8 +62,8 @@ const retryAfter = 30 * time.Second
 // filename, type, size, min_size, max_size, expires_in (seconds), checksum,
 // metadata (an object; metadata[name] if urlencoded) and method ("PUT", "POST"
 // or "multipart"). Only filename is required. The response is a [Grant] with
-// status 201: a PUT if the size is known, otherwise a form, unless method asks
-// for one of them. Urlencoded requests are accepted from the same origin only
+// status 201. Without method, the grant is a PUT if the size is known, and
+// otherwise a form. Urlencoded requests are accepted from the same origin only
 // ([http.CrossOriginProtection]).
 //
 // For a multipart upload, the response has method "multipart" and the id, key,
@@ -68,19 +71,21 @@ const retryAfter = 30 * time.Second
 //
 // # POST /batch
 //
-// Grants up to 100 PUTs and forms. The request is {"uploads": […]}, with what
-// POST / takes, as JSON. The response is {"results": […]}: a Grant or a
-// [Problem] for each upload, in order. A rejected upload does not affect the
-// others. The function of WithAuthorize is called for one upload after another,
-// so a limit on the rate of grants belongs there and not around the Handler. If
-// the credentials fail, it is not called for the rest.
+// Grants up to 100 PUTs and forms. The request is {"uploads": […]}, with the
+// JSON members of POST / for each upload. The response is {"results": […]}: a
+// Grant or a [Problem] for each upload, in order. A rejected upload does not
+// affect the others.
+//
+// The function of WithAuthorize is called for one upload after another, so a
+// limit on the rate of grants belongs there and not around the Handler. If the
+// credentials fail, the function is not called for the rest of the batch.
 //
 // # POST /parts/sign
 //
 // Returns the URLs of parts of a multipart upload. The request is {"id": …,
 // "first": …, "last": …}, or {"id": …, "parts": [{"number", "size",
-// "checksum"}]} for parts with a size or checksum of their own, up to 1,000 at
-// once. The response is {"urls": […], "expires_at", "expires_in"}.
+// "checksum"}]} for up to 1,000 parts with their own sizes or checksums. The
+// response is {"urls": […], "expires_at", "expires_in"}.
 //
 // # POST /parts/list
 //
@@ -90,10 +95,11 @@ const retryAfter = 30 * time.Second
 // # POST /complete
 //
 // Verifies an upload, publishes it and calls the functions of WithOnComplete.
-// The request is JSON: {"key": …}, or {"id": …} for a multipart upload, with
-// "parts" ([{"number", "etag", "size", "checksum"}]) if the store has other
-// parts. The response is the [Object]. Only the owner of the grant can complete
-// an upload; for others the response is 404.
+// The request is JSON: {"key": …}, or {"id": …} for a multipart upload. The
+// member "parts" ([{"number", "etag", "size", "checksum"}]) selects parts if
+// the upload does not consist of all parts that the store has. The response is
+// the [Object]. Only the owner of the grant can complete an upload. Other users
+// receive status 404.
 //
 // # POST /abort
 //
@@ -106,12 +112,14 @@ const retryAfter = 30 * time.Second
 // plugin uploads small files by form and large ones as multipart uploads.
 // Unknown members and parameters are ignored. The uploadId that Uppy receives
 // is [Multipart].ID. File metadata is kept under names that the Policy lists,
-// and dropped under other names. An app that adds size (and partSize, if it
-// sets Uppy's getChunkSize) to the metadata has each part signed for its exact
-// length. An app that adds checksum satisfies Policy.Checksum.
+// and dropped under other names.
+//
+// If an app adds size to the metadata, each part is signed for its exact
+// length. If the app sets Uppy's getChunkSize, it must also add partSize. An
+// app adds checksum to satisfy Policy.Checksum.
 //
 // When Uppy has uploaded a file, the app calls POST /complete with the key that
-// Uppy reports. A multipart upload is already complete by then: the call
+// Uppy reports. A multipart upload is already complete by then. The call
 // returns the Object, and calls the functions of WithOnComplete again.
 type Handler struct {
 	signer       *Signer
@@ -122,9 +130,9 @@ type Handler struct {
 	writer       *httpbody.Writer
 }
 
-// NewHandler returns the HTTP API of signer. It calls authenticate for every
-// request, before it reads anything except method and path. The result is the
-// owner of uploads, a string of 1 to 128 bytes:
+// NewHandler returns the HTTP API of signer. The Handler calls authenticate for
+// every request, before it reads anything except method and path. The result is
+// the owner of uploads, a string of 1 to 128 bytes:
 //
 //	func authenticate(r *http.Request) (owner string, err error) {
 //		user, err := sessions.User(r)
@@ -139,8 +147,8 @@ type Handler struct {
 //		return user.ID, nil
 //	}
 //
-// A *[Problem] anywhere in the error's chain decides the response, and the error
-// is logged. The client does not see the text of any other error.
+// A *[Problem] anywhere in the error's chain decides the response, and the
+// error is logged. The client does not see the text of any other error.
 //
 // NewHandler reports all faults at once, joined.
 func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption) (*Handler, error) {
@@ -149,7 +157,7 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		faults = append(faults, errZeroSigner)
 	}
 	if authenticate == nil {
-		faults = append(faults, errors.New("presign: authenticate must not be nil; anyone could upload"))
+		faults = append(faults, errors.New("presign: authenticate must not be nil; without it, anyone could upload"))
 	}
 	var o handlerOptions
 	faults = append(faults, applyOptions(&o, opts)...)
@@ -157,7 +165,8 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		return nil, err
 	}
 	if signer.ephemeral {
-		signer.hooks.logger.Warn("presign: without WithSecret, no other process can complete uploads, nor this one after a restart")
+		signer.hooks.logger.Warn("presign: WithSecret should be set; " +
+			"without it, uploads cannot be completed after a restart or in other replicas")
 	}
 	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer)}
 	h.native = h.nativeRoutes()
@@ -194,7 +203,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &route.Call{Request: r, Started: time.Now()}
 	if h.signer.hooks.observer != nil {
-		// Completions that outlive this call are no longer about its request.
+		// A completion that outlives this call must not report its request.
 		current := new(atomic.Pointer[http.Request])
 		c.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, current))
 		current.Store(c.Request)
@@ -209,9 +218,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, c, err)
 		return
 	}
-	status, answer, err := serve(c)
+	status, body, err := serve(c)
 	if err == nil {
-		err = h.writer.WriteJSON(w, status, answer)
+		err = h.writer.WriteJSON(w, status, body)
 	}
 	if err != nil {
 		h.fail(w, c, err)
@@ -221,7 +230,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.observe(c, c.Kind, nil, nil)
 	}
 	if c.After != nil {
-		_ = http.NewResponseController(w).Flush() // Not every ResponseWriter can.
+		_ = http.NewResponseController(w).Flush() // Not every ResponseWriter supports it.
 		c.After(context.WithoutCancel(r.Context()))
 	}
 }
@@ -231,9 +240,11 @@ func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.
 	r := c.Request
 	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	routes := h.routes(path)
-	// A mux or proxy in front of the Handler treats an encoded slash as a part of a name.
+	// A mux or proxy in front of the Handler treats an encoded slash as a part
+	// of a name, so the Handler must not treat it as a separator.
 	if routes == nil || strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
-		err = &Problem{Status: http.StatusNotFound, Detail: "There is nothing at this path. (The handler sees what http.StripPrefix leaves of it.)"}
+		err = &Problem{Status: http.StatusNotFound,
+			Detail: "This path has no route. (The handler routes by the path that http.StripPrefix leaves.)"}
 		if len(path) > 0 && path[0] == "s3" && h.companion == nil {
 			err = fmt.Errorf("the routes for Uppy need the option WithUppy: %w", err)
 		}
@@ -335,7 +346,7 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	results := make(wire.Results, len(uploads))
-	var failed *Problem // the reason why nothing more is signed
+	var failed *Problem // the reason for not signing the rest
 	limit := &batchLimit{parent: c.Request.Context()}
 	defer limit.end()
 	for i := range uploads {
@@ -403,8 +414,9 @@ func (h *Handler) acceptScript(c *route.Call, u rules.Upload, invalid error) (ru
 	return h.accept(c, u, invalid, false)
 }
 
-// accept validates what a client asks for and asks the service for approval. If
-// invalid is not nil, the upload is rejected, and accept returns all reasons.
+// accept validates the upload that a client asks for and asks the service for
+// approval. If invalid is not nil, accept rejects the upload and returns all
+// reasons.
 func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects bool) (rules.Valid, error) {
 	u.GrantID = grant.NewID()
 	c.GrantID, c.Upload = u.GrantID, &u
@@ -426,15 +438,16 @@ func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects
 	}
 	c.MetadataAdded = !maps.Equal(u.Metadata, approved.Metadata)
 	valid, err = h.signer.rules.ValidateFromService(*approved)
-	// The client's own values were valid before.
+	// The client's values were valid before WithAuthorize was called. Only a
+	// violation of size or method can still be the client's fault.
 	return valid, serviceFault(err, func(v *rules.Violation) bool { return v.Field == "size" || v.Field == "method" })
 }
 
 // approve returns the upload as the function of WithAuthorize leaves it.
-func (h *Handler) approve(r *http.Request, asked *rules.Upload) (*rules.Upload, error) {
-	u := publicUpload(asked)
-	u.Metadata = make(map[string]string, len(asked.Metadata))
-	for name, value := range asked.Metadata {
+func (h *Handler) approve(r *http.Request, requested *rules.Upload) (*rules.Upload, error) {
+	u := publicUpload(requested)
+	u.Metadata = make(map[string]string, len(requested.Metadata))
+	for name, value := range requested.Metadata {
 		u.Metadata[name] = value
 	}
 	if err := h.authorize(r, u); isViolations(err) {
@@ -447,14 +460,14 @@ func (h *Handler) approve(r *http.Request, asked *rules.Upload) (*rules.Upload, 
 	if violation := rules.CheckRemainder(&approved); violation != nil {
 		return nil, violation
 	}
-	if field := rules.ChangedField(asked, &approved); field != "" {
+	if field := rules.ChangedField(requested, &approved); field != "" {
 		return nil, &serviceError{fmt.Errorf("presign: WithAuthorize must not change or extend Upload.%s", field)}
 	}
 	return &approved, nil
 }
 
-// serviceFault returns err, unless it holds a Violation that is not the
-// client's fault; then it returns a failure of the service.
+// serviceFault returns a failure of the service if err contains a Violation
+// that is not the client's fault. Otherwise it returns err.
 func serviceFault(err error, isClients func(*rules.Violation) bool) error {
 	for _, v := range rules.Find[rules.Violation](err) {
 		if !isClients(v) {
@@ -464,7 +477,8 @@ func serviceFault(err error, isClients func(*rules.Violation) bool) error {
 	return err
 }
 
-// resume returns the multipart upload with this ID if it is the caller's.
+// resume returns the multipart upload with this ID if it belongs to the owner
+// of the call.
 func (h *Handler) resume(c *route.Call, id string) (*multipart.Upload, error) {
 	m, err := h.signer.multiparts.Resume(c.Owner, id)
 	if m != nil {
@@ -473,7 +487,7 @@ func (h *Handler) resume(c *route.Call, id string) (*multipart.Upload, error) {
 	return m, err
 }
 
-// resumeNamed is resume for a request that has an ID and nothing else.
+// resumeNamed decodes a request that has only an ID, and resumes that upload.
 func (h *Handler) resumeNamed(c *route.Call) (*multipart.Upload, error) {
 	id, err := wire.DecodeID(c)
 	if err != nil {
@@ -515,7 +529,8 @@ func (h *Handler) abort(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	c.Kind = "aborted"
-	return http.StatusOK, struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context())) // Clients that cancel often leave at once.
+	// Clients that cancel an upload often disconnect at once.
+	return http.StatusOK, struct{}{}, m.Abort(context.WithoutCancel(c.Request.Context()))
 }
 
 // complete serves POST /complete.
@@ -524,7 +539,8 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(q.Key) > s3limit.KeySize { // No grant has such a key. It would fill logs.
+	// A longer key cannot have a grant, and would fill logs.
+	if len(q.Key) > s3limit.KeySize {
 		return 0, nil, fmt.Errorf("%w: the key must have at most %d bytes, got %d", ErrNotUploaded, s3limit.KeySize, len(q.Key))
 	}
 	var m *multipart.Upload
@@ -533,7 +549,7 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 			return 0, nil, err
 		}
 	}
-	ctx, cancel := answerEarly(c.Request.Context())
+	ctx, cancel := limitWait(c.Request.Context())
 	defer cancel()
 	c.Observed = true
 	var result *completion.Result
@@ -549,17 +565,18 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 	return http.StatusOK, publicObject(result.Object), nil
 }
 
-// answerEarly returns a context for a completion. If the completion takes
-// longer than clients and proxies wait, the caller receives ErrPending and the
-// completion continues.
-func answerEarly(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, answerTime, completion.ErrEarly)
+// limitWait returns a context for a completion. If the completion takes longer
+// than waitTime, the caller receives ErrPending and the completion continues,
+// because clients and proxies do not wait much longer.
+func limitWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, waitTime, completion.ErrEarly)
 }
 
 // completeParts completes a multipart upload for Uppy. Uppy must not receive
-// ErrPending once the store has the object, because it cannot ask again.
+// ErrPending once the store has the object, because Uppy cannot repeat the
+// request.
 func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*companion.Completed, error) {
-	ctx, cancel := answerEarly(c.Request.Context())
+	ctx, cancel := limitWait(c.Request.Context())
 	defer cancel()
 	c.Observed = true
 	result, err := m.Complete(ctx, parts)
@@ -575,7 +592,7 @@ func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []mult
 
 // A Problem is an error response. It marshals to application/problem+json with
 // the members type, title, status, detail, errors, retry_after (seconds) and
-// message, which is a text that upload clients show.
+// message. Upload clients show the message to their users.
 //
 // Functions that the Handler calls can return a *Problem, also wrapped, to
 // decide the response. A service with its own transport gets the Problem of any
@@ -589,8 +606,9 @@ type Problem struct {
 	Detail string      // the text for the client about this occurrence
 	Errors []Violation // the faults; the first is the message if Detail is empty
 
-	// RetryAfter is when the client should try again. It becomes the header
-	// Retry-After and the member retry_after, in seconds, rounded up.
+	// RetryAfter is the time after which the client should try again. It
+	// becomes the header Retry-After and the member retry_after, in seconds,
+	// rounded up.
 	RetryAfter time.Duration
 
 	_ struct{}
@@ -685,12 +703,12 @@ func ProblemOf(err error) *Problem {
 	case isViolations(err):
 		return &Problem{Status: http.StatusUnprocessableEntity, Errors: Violations(err)}
 	case errors.Is(err, ErrPending):
-		return &Problem{Status: http.StatusConflict, RetryAfter: pendingRetry, Detail: "The completion is still running. Ask again.",
+		return &Problem{Status: http.StatusConflict, RetryAfter: pendingRetry, Detail: "The completion is still running. Try again later.",
 			Errors: []Violation{{Field: "key", Code: rules.CodePending, Detail: "must be completed first; the completion is still running"}}}
 	case errors.Is(err, ErrNotUploaded):
-		return &Problem{Status: http.StatusNotFound, Detail: "Nothing of yours was uploaded under this key."}
+		return &Problem{Status: http.StatusNotFound, Detail: "You have not uploaded a file under this key."}
 	case errors.Is(err, ErrInvalidID):
-		return &Problem{Status: http.StatusNotFound, Detail: "You have no such upload."}
+		return &Problem{Status: http.StatusNotFound, Detail: "You have no upload with this ID."}
 	case errors.Is(err, ErrLost):
 		return &Problem{Status: http.StatusConflict, Detail: "The upload cannot be completed any more. Start again."}
 	case errors.Is(err, ErrChanged):
@@ -734,7 +752,8 @@ func (h *Handler) fail(w http.ResponseWriter, c *route.Call, err error) {
 
 // problem returns and logs the Problem for an error.
 func (h *Handler) problem(c *route.Call, err error) *Problem {
-	if c.Upload != nil { // Clients that ask for a grant cannot set key and redirect, nor all of the metadata.
+	if c.Upload != nil {
+		// Only the service sets key and redirect, and it can add metadata.
 		err = serviceFault(err, func(v *rules.Violation) bool {
 			return v.Field != "key" && v.Field != "redirect" && (v.Field != "metadata" || !c.MetadataAdded)
 		})
@@ -772,8 +791,8 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	h.signer.hooks.observe(c.Request.Context(), e)
 }
 
-// blamesRequest reports whether a status is about a request as such, and not about
-// the upload that it names.
+// blamesRequest reports whether a status is about the request itself, and not
+// about the upload that the request names.
 func blamesRequest(status int) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusForbidden:
@@ -815,7 +834,7 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 		status = http.StatusInternalServerError
 	}
 	body, err := httpbody.Marshal(p)
-	if err != nil { // No Problem of this package fails to marshal.
+	if err != nil { // The Problems of this package never fail to marshal.
 		body = []byte(`{"status":500}`)
 	}
 	httpbody.Write(w, status, "application/problem+json", body)

@@ -289,7 +289,7 @@ func TestNativeOwners(t *testing.T) {
 			} {
 				body["id"] = id
 				p := requireProblem(t, other.ask(path, body), status)
-				require.Equal(t, map[int]string{404: "You have no such upload.", 401: "Unauthorized"}[status], p.Message)
+				require.Equal(t, map[int]string{404: "You have no upload with this ID.", 401: "Unauthorized"}[status], p.Message)
 			}
 		}
 		requireProblem(t, other.ask("/complete", map[string]any{"key": m.Key}), status)

@@ -113,7 +113,7 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) prob
 
 func TestNewHandlerRejectsFaults(t *testing.T) {
 	_, err := presign.NewHandler(nil, nil, nil)
-	require.EqualError(t, err, "presign: the Signer must come from NewSigner\npresign: authenticate must not be nil; anyone could upload\npresign: option 1 must not be nil")
+	require.EqualError(t, err, "presign: the Signer must come from NewSigner\npresign: authenticate must not be nil; without it, anyone could upload\npresign: option 1 must not be nil")
 
 	allow := presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil })
 	_, err = presign.NewHandler(newSigner(t, images()), user, presign.WithAuthorize(nil))

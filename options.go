@@ -430,7 +430,7 @@ type handlerOptions struct {
 // If the error consists of *[Violation]s alone, the client receives them with
 // status 422. A *[Problem] in the error's chain decides the response, and the
 // error is logged. Any other error is a failure of the service: the client
-// receives status 500 without its text, and the error is logged.
+// receives status 500 without the text of the error, and the error is logged.
 func WithAuthorize(authorize func(*http.Request, *Upload) error) HandlerOption {
 	return func(o *handlerOptions) error {
 		switch {
