@@ -28,7 +28,7 @@ func TestPromisesNameTests(t *testing.T) {
 
 	security, err := os.ReadFile(filepath.Join(root, ".github", "SECURITY.md"))
 	require.NoError(t, err)
-	_, after, ok := strings.Cut(string(security), "\n## What is promised\n")
+	_, after, ok := strings.Cut(string(security), "\n## Promises\n")
 	require.True(t, ok)
 	promised, _, _ := strings.Cut(after, "\n## ")
 	var promises int
