@@ -7,7 +7,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// directUploads grants what DirectUpload asks for.
+// directUploads grants the uploads that DirectUpload requests.
 func directUploads(signer *presign.Signer, authenticate func(*http.Request) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
