@@ -25,9 +25,9 @@ import (
 // reaches. Prefixes end in "/" and must not overlap:
 //
 //	Prefix: "incoming/", FinalPrefix: "files/"   // permitted
-//	Prefix: "uploads/"                           // permitted: uploads stay where they are
+//	Prefix: "uploads/"                           // permitted: without publication
 //	Prefix: "uploads"                            // rejected: must end in "/"
-//	Prefix: "a/", FinalPrefix: "a/final/"        // rejected: grants under "a/" would reach it
+//	Prefix: "a/", FinalPrefix: "a/final/"        // rejected: Prefix contains it
 //
 // # Types
 //
@@ -38,8 +38,8 @@ import (
 //	"image/svg+xml"     // types that browsers run must be named in full
 //
 // Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
-// CSS, multipart and similar types) match no pattern: a file of such a type
-// runs scripts on the origin that serves it.
+// CSS, multipart and similar types) do not match patterns: a file of such a
+// type runs scripts on the origin that serves it.
 //
 // If application/xml or text/xml is named, a file with an unknown extension and
 // without a declared type is granted as that type, because browsers do not
@@ -47,13 +47,13 @@ import (
 //
 // # Sizes and lifetime
 //
-//	MaxSize: 10 << 20                    // permitted: 1 byte to 10 MiB
-//	MinSize: 1000, MaxSize: 1000         // permitted: exactly 1000 bytes
-//	MaxSize: 100 << 30                   // permitted: above 5 GiB, multipart uploads only
-//	MinSize: 0                           // permitted: the same as 1
-//	MinSize: 2000, MaxSize: 1000         // rejected: MinSize is above MaxSize
-//	Lifetime: 7 * 24 * time.Hour         // permitted: the longest that S3 accepts
-//	Lifetime: time.Millisecond           // rejected: S3 counts in seconds
+//	MaxSize: 10 << 20              // permitted: 1 byte to 10 MiB
+//	MinSize: 1000, MaxSize: 1000   // permitted: exactly 1000 bytes
+//	MaxSize: 100 << 30             // permitted: above 5 GiB, multipart uploads only
+//	MinSize: 0                     // permitted: the same as 1
+//	MinSize: 2000, MaxSize: 1000   // rejected: MinSize is above MaxSize
+//	Lifetime: 7 * 24 * time.Hour   // permitted: the longest that S3 accepts
+//	Lifetime: time.Millisecond     // rejected: S3 counts in seconds
 //
 // An empty file is never granted: in an Upload, size 0 means an unknown size. A
 // grant ends earlier if the credentials that sign it end earlier.
@@ -166,11 +166,11 @@ func (p *Policy) internal() rules.Policy {
 //
 // # Keys
 //
-//	Key: ""                              // Policy.Prefix, a random part and the name
-//	Key: "uploads/616c696365/"           // this folder, a random part and the name
-//	Key: "uploads/avatar.png"            // this object
-//	Key: "avatar.png"                    // rejected: outside Policy.Prefix
-//	Key: "uploads/../avatar.png"         // rejected: clients and proxies resolve ".."
+//	Key: ""                        // Policy.Prefix, a random part and the name
+//	Key: "uploads/616c696365/"     // this folder, a random part and the name
+//	Key: "uploads/avatar.png"      // this object
+//	Key: "avatar.png"              // rejected: outside Policy.Prefix
+//	Key: "uploads/../avatar.png"   // rejected: clients and proxies resolve ".."
 type Upload struct {
 	// Key is set by the service, never by a client. It must start with
 	// Policy.Prefix. If it ends in "/", a random part and the file's name are

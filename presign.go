@@ -751,7 +751,7 @@ type Part struct {
 	Number   int    `json:"number"`             // from 1 to 10,000
 	Size     int64  `json:"size"`               // in bytes; 0 is unknown
 	ETag     string `json:"etag,omitempty"`     // as the store returned it, with or without quotes
-	Checksum string `json:"checksum,omitempty"` // of this part alone, by Policy.Checksum's algorithm, in base64
+	Checksum string `json:"checksum,omitempty"` // of this part, by Policy.Checksum, in base64
 
 	_ struct{}
 }
@@ -889,17 +889,17 @@ func (m *Multipart) observe(ctx context.Context, kind string, started time.Time,
 // An Object is a completed upload. It describes an object of the store that
 // agrees with its grant.
 type Object struct {
-	Key       string            `json:"key"`                  // under Policy.FinalPrefix if that is set
+	Key       string            `json:"key"`                  // under FinalPrefix if it is set
 	Filename  string            `json:"filename"`             // as granted, without a path
 	Type      string            `json:"type"`                 // as granted
-	Detected  string            `json:"detected,omitempty"`   // the type that the bytes look like, if any
+	Detected  string            `json:"detected,omitempty"`   // the type that the bytes look like
 	Size      int64             `json:"size"`                 // in bytes
 	ETag      string            `json:"etag"`                 // with its quotes
 	VersionID string            `json:"version_id,omitempty"` // if the bucket has versions
-	Checksum  string            `json:"checksum,omitempty"`   // by Policy.Checksum's algorithm, in base64, verified by the store
+	Checksum  string            `json:"checksum,omitempty"`   // by Policy.Checksum, in base64, verified
 	Metadata  map[string]string `json:"metadata,omitempty"`   // without the stamp
-	Owner     string            `json:"owner"`                // the user for whom the upload was granted
-	GrantID   string            `json:"grant_id"`             // the same at each completion of one upload
+	Owner     string            `json:"owner"`                // the user who was granted the upload
+	GrantID   string            `json:"grant_id"`             // the same at each completion
 	Granted   time.Time         `json:"granted_at"`           // orders the completions of one key
 
 	// Reply is set by the function of WithOnComplete and sent to the client. It
@@ -930,11 +930,11 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 //
 //	granted      a PUT or form was granted
 //	started      a multipart upload was started
-//	not_granted  the policy or WithAuthorize rejected an upload, or a call failed
+//	not_granted  the policy or WithAuthorize rejected it, or a call failed
 //	completed    an upload was completed; Object is set
 //	repeated     a completion repeated an earlier one; Object is set
 //	rejected     an upload was rejected and deleted; Object and Err are set
-//	pending      WithInspect returned ErrPending, or another replica is publishing
+//	pending      WithInspect returned ErrPending, or another replica publishes it
 //	aborted      a multipart upload was aborted
 //	denied       a request was not authenticated, not allowed, or malformed
 //	failed       any other call that ended with an error
