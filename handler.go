@@ -179,7 +179,7 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 	return h, nil
 }
 
-// String returns what the String method of the Signer returns.
+// String returns the bucket and the prefix.
 func (h *Handler) String() string {
 	if h == nil || h.signer == nil {
 		return "presign.Handler()"
@@ -190,7 +190,7 @@ func (h *Handler) String() string {
 // Format implements [fmt.Formatter], so that no verb prints a secret.
 func (h *Handler) Format(f fmt.State, _ rune) { io.WriteString(f, h.String()) }
 
-// LogValue returns what String returns.
+// LogValue returns the same text as String.
 func (h *Handler) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // ServeHTTP implements [http.Handler].

@@ -155,7 +155,7 @@ func (p *Policy) internal() rules.Policy {
 // An Upload describes what a client asks to upload. A client may ask for less
 // than the Policy allows; asking for more is a [Violation].
 //
-// # Who sets what
+// # Setting fields
 //
 // Clients of a [Handler] send Filename, Type, Size, MinSize, MaxSize, Lifetime,
 // Checksum and Metadata. The Handler sets Owner to the result of authenticate,
@@ -197,11 +197,11 @@ type Upload struct {
 	Filename string
 
 	// Type is the file's media type. The extension of the name decides if Type
-	// is empty, "application/octet-stream", a type that this package does not
-	// know, or the container of the extension's format ("application/zip" of a
-	// .docx). Any other type that contradicts the extension is a Violation.
-	// Pictures, videos, audio, fonts, models and documents are granted only
-	// under known extensions, or without an extension.
+	// is empty, "application/octet-stream", unknown to this package, or the
+	// container of the extension's format ("application/zip" of a .docx). Any
+	// other type that contradicts the extension is a Violation. Pictures,
+	// videos, audio, fonts, models and documents are granted only under known
+	// extensions, or without an extension.
 	Type string
 
 	// Size is the exact size in bytes, or 0 if it is unknown.
@@ -307,7 +307,7 @@ type Violation struct {
 	// Code classifies the fault for programs.
 	Code string `json:"code"`
 
-	// Detail states what must hold, then the value. It may be shown to the
+	// Detail states the requirement, then the value. It may be shown to the
 	// client.
 	Detail string `json:"detail"`
 
@@ -375,7 +375,8 @@ func (e *RejectedError) Unwrap() []error {
 }
 
 // A serviceError is an error of the service's own code. Unless it holds a
-// *Problem, the response is 500, whatever else it wraps.
+// *Problem, the response is 500, even if it wraps another error of this
+// package.
 type serviceError struct{ err error }
 
 func (e *serviceError) Error() string { return e.err.Error() }

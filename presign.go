@@ -587,7 +587,7 @@ func (s *Signer) String() string {
 // Format implements [fmt.Formatter], so that no verb prints a secret.
 func (s *Signer) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
-// LogValue returns what String returns.
+// LogValue returns the same text as String.
 func (s *Signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // A Grant is a signed upload. It has everything that a client needs to make the
