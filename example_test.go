@@ -24,7 +24,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A browser, an app or a script asks the handler for a grant.
+// A browser, an app or a script requests a grant from the handler.
 func ExampleNewHandler() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix:  "uploads/",
@@ -62,7 +62,7 @@ func ExampleNewHandler_incorrect() {
 		panic(err)
 	}
 	incorrect, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
-		return r.Header.Get("X-User"), nil // Any client can send this.
+		return r.Header.Get("X-User"), nil // Any client can send this header.
 	})
 	if err != nil {
 		panic(err)
@@ -84,7 +84,8 @@ func ExampleWithAuthorize() {
 	if err != nil {
 		panic(err)
 	}
-	left := map[string]int64{"alice": 100_000} // a table with reservations by GrantID
+	// A service keeps reservations by GrantID in a table.
+	left := map[string]int64{"alice": 100_000}
 	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 		u.MaxSize = min(u.MaxSize, left[u.Owner])
 		u.Key = "users/" + u.Owner + "/" // A random part and the file's name follow.
@@ -104,7 +105,8 @@ func ExampleWithAuthorize() {
 	// 422
 }
 
-// Uppy's AwsS3 plugin uploads through the handler: companionEndpoint: '/uploads'.
+// Uppy's AwsS3 plugin gets its grants from the handler. Set its option
+// companionEndpoint to '/uploads'.
 func ExampleWithUppy() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"*/*"}, MaxSize: 2 << 30,
@@ -131,16 +133,16 @@ func ExampleNewSigner() {
 	// Output: presign.Signer(bucket/incoming/) <nil>
 }
 
-// boundDomain is an endpoint resolver for a domain that leads to one bucket.
+// boundDomain is an endpoint resolver for a domain that is bound to one bucket.
 type boundDomain url.URL
 
 func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
 	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
 }
 
-// The SDK adds the bucket to each endpoint. For a domain that is bound to the
-// bucket, such as a CNAME, the client that signs has a resolver that returns the
-// domain unchanged. The service's own requests go to the store's endpoint.
+// The SDK adds the bucket to each endpoint. If a domain is bound to the bucket,
+// such as a CNAME, the signing client needs a resolver that returns the domain
+// unchanged. The service's own requests use the store's endpoint.
 func ExampleNewSigner_boundDomain() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.BaseEndpoint, o.EndpointResolverV2 = nil, boundDomain{Scheme: "https", Host: "files.example.com"}
@@ -159,9 +161,9 @@ func ExampleNewSigner_boundDomain() {
 	// Output: true
 }
 
-// A provider that makes a request for each call, such as a vault, belongs inside
-// the SDK's cache. The Signer makes the cache renew the credentials before grants
-// would be cut short.
+// Wrap a provider that makes a request for each call, such as a vault, in the
+// SDK's cache. The Signer renews the cached credentials before they would
+// shorten grants.
 func ExampleNewSigner_uncachedProvider() {
 	vault := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}, nil
@@ -213,8 +215,8 @@ func ExampleSigner_Post() {
 	// Output: POST image/png https://example.com/profile
 }
 
-// Each part of a large file has a URL. Parts can be sent in any order, several at
-// once.
+// Each part of a large file has a URL. A client can send parts in any order and
+// several at once.
 func ExampleSigner_StartMultipart() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "films/", Types: []string{"video/*"}, MaxSize: 100 << 30},
@@ -232,7 +234,7 @@ func ExampleSigner_StartMultipart() {
 	}
 	fmt.Println(upload.PartSize, len(urls))
 
-	// Complete makes an object of the parts that have arrived, if they are what was granted.
+	// Complete creates the object if the uploaded parts match the grant.
 	_, err = upload.Complete(ctx, nil)
 	fmt.Println(presign.Violations(err)[0].Code)
 	// Output:
@@ -240,7 +242,7 @@ func ExampleSigner_StartMultipart() {
 	// too_small
 }
 
-// Another replica, or the same one after a restart, continues with the ID.
+// A replica, or the service after a restart, resumes an upload by its ID.
 func ExampleSigner_ResumeMultipart() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "films/", Types: []string{"video/*"}, MaxSize: 100 << 30},
@@ -265,7 +267,7 @@ func ExampleSigner_ResumeMultipart() {
 	// true <nil>
 }
 
-// A service with a transport of its own completes an upload of its user.
+// A service with its own transport completes an upload of a user.
 func ExampleSigner_Complete() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
@@ -314,7 +316,7 @@ func ExampleSigner_CompleteForAnyOwner() {
 }
 
 // A worker completes uploads from the store's notifications, even if the client
-// has died after the upload.
+// stops after the upload.
 func ExampleSigner_CompleteNotification() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
@@ -340,8 +342,8 @@ func ExampleSigner_CompleteNotification() {
 	// Output: alice uploaded to do.txt
 }
 
-// A job sweeps from time to time: it completes, deletes and aborts what no client
-// has completed.
+// A job runs Sweep from time to time. Sweep completes, deletes or aborts uploads
+// that no client has completed.
 func ExampleSigner_Sweep() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
@@ -367,7 +369,7 @@ func ExampleSigner_Shutdown() {
 	}
 	server := &http.Server{Handler: handler}
 
-	// The process ends.
+	// The process is shutting down.
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	fmt.Println(server.Shutdown(ctx), signer.Shutdown(ctx))
@@ -379,14 +381,14 @@ func ExampleWithInspect() {
 	inspect := func(ctx context.Context, o *presign.Object) error {
 		content, err := o.Open(ctx)
 		if err != nil {
-			return err // The upload is kept, and can be completed again.
+			return err // The upload is kept and can be completed again.
 		}
 		defer content.Close()
 		signature := make([]byte, 5)
 		if _, err := content.Read(signature); err != nil {
 			return err
 		}
-		if string(signature) == "virus" { // a scanner
+		if string(signature) == "virus" { // A service calls a scanner here.
 			return &presign.Violation{Field: "content", Code: "invalid", Detail: "contains a virus"}
 		}
 		return nil
@@ -408,23 +410,23 @@ func ExampleWithInspect() {
 	// Output: true contains a virus
 }
 
-// The function is called at least once for each upload. GrantID is the same each
-// time, so it writes one row.
+// The function is called at least once for each upload. GrantID is the same in
+// each call, so the function writes one row.
 func ExampleWithOnComplete() {
-	photos := make(map[string]presign.Object) // a table with a unique key
+	photos := make(map[string]presign.Object) // A service uses a table with a unique key.
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 			photos[o.GrantID] = *o
-			o.Reply = map[string]string{"page": "/photos/" + o.GrantID} // for the client
+			o.Reply = map[string]string{"page": "/photos/" + o.GrantID} // The client receives it.
 			return nil
 		}))
 	fmt.Println(err)
 	// Output: <nil>
 }
 
-// An Event is one call that has ended. Metrics count Events by kind.
+// An Event describes one finished call. The observer counts Events by kind.
 func ExampleWithObserver() {
 	count := make(map[string]int)
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
@@ -439,7 +441,7 @@ func ExampleWithObserver() {
 	// Output: map[granted:1 not_granted:1]
 }
 
-// One role signs and can read nothing. The other completes uploads.
+// One role signs grants and cannot read objects. Another role completes uploads.
 func ExampleWithStore() {
 	signing := s3.NewFromConfig(cfg)
 	storing := s3.NewFromConfig(cfg, func(o *s3.Options) {
@@ -472,8 +474,8 @@ func ExampleWithSecret() {
 	// <nil>
 }
 
-// In a cluster, browsers can reach the store under another name than the service
-// does.
+// In a cluster, browsers may reach the store under a different name than the
+// service.
 func ExampleWithPublicEndpoint() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String("http://minio:9000"), true
@@ -526,8 +528,8 @@ func ExampleWithLogger() {
 	// Output: <nil>
 }
 
-// A client in Go uploads with the grant that the service has returned, whether it
-// is a PUT or a form.
+// A client in Go uploads a file with the grant that the service has returned. The
+// grant may be a PUT or a form.
 func ExampleGrant_Request() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
@@ -552,7 +554,7 @@ func ExampleGrant_Request() {
 		}
 		stored, err := uploadClient.Do(r)
 		if urlErr := (*url.Error)(nil); errors.As(err, &urlErr) {
-			panic(urlErr.Err) // without the URL, which is a secret
+			panic(urlErr.Err) // The URL is a secret, so it is left out.
 		}
 		stored.Body.Close()
 		fmt.Println(method, stored.StatusCode)
@@ -579,7 +581,7 @@ func ExampleViolations() {
 	// size too_large 1048576 []
 }
 
-// A service with a transport of its own maps errors to responses.
+// A service with its own transport maps errors to responses.
 func ExampleProblemOf() {
 	for _, err := range []error{presign.ErrNotUploaded, presign.ErrExpired, presign.ErrCredentialsExpiring, errors.New("unknown")} {
 		p := presign.ProblemOf(err)
@@ -600,8 +602,8 @@ func ExampleProblem() {
 	// Output: 403 application/problem+json
 }
 
-// Another program renews the file while the service runs. A grant ends with the
-// credentials that sign it.
+// Another program renews the file while the service runs. A grant expires when
+// the credentials that signed it expire.
 func ExampleEnvFile() {
 	folder, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -631,7 +633,7 @@ func ExampleEnvFile() {
 }
 
 // The session can only put objects under the prefix, even if the role allows
-// more.
+// more actions.
 func ExampleAssumeRole() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),
@@ -645,7 +647,7 @@ func ExampleAssumeRole() {
 	// Output: <nil>
 }
 
-// post sends a JSON request as the browser of a user does.
+// post sends a JSON request with the session cookie of a user.
 func post(handler http.Handler, path, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("POST", path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -655,7 +657,7 @@ func post(handler http.Handler, path, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// sendFile sends a file with a grant, as a client does.
+// sendFile uploads content with a grant, as a client does.
 func sendFile(grant *presign.Grant, content string) {
 	r, err := grant.Request(ctx, strings.NewReader(content), int64(len(content)))
 	if err != nil {

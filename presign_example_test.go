@@ -10,14 +10,14 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// The examples use these in place of what a service has.
+// The examples use these values in place of the service's own.
 var (
 	exampleStore = s3test.New(s3test.WithBuckets("bucket"))
 
-	// ctx is the context of a request or a job.
+	// ctx stands for the context of a request or a job.
 	ctx = context.Background()
 
-	// cfg is what config.LoadDefaultConfig returns.
+	// cfg stands for the result of config.LoadDefaultConfig.
 	cfg = func() aws.Config {
 		options := exampleStore.S3().Options()
 		return aws.Config{
@@ -26,15 +26,15 @@ var (
 		}
 	}()
 
-	// uploadClient is http.DefaultClient of an uploading program.
+	// uploadClient stands for http.DefaultClient in an uploading program.
 	uploadClient = exampleStore.HTTPClient()
 )
 
-// sessionUser is the authentication of a service.
+// sessionUser returns the user of the session cookie, as a service does.
 func sessionUser(r *http.Request) (string, error) {
 	cookie, err := r.Cookie("session")
 	if err != nil {
-		return "", nil // not authenticated: 401
+		return "", nil // The client receives status 401.
 	}
 	return strings.TrimPrefix(cookie.Value, "session-of-"), nil
 }
