@@ -14,13 +14,13 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// TestEnvFileIsNoPipe checks that a named pipe in place of the credentials file
-// is an error. Opening it might block for ever.
-func TestEnvFileIsNoPipe(t *testing.T) {
+// TestEnvFileRejectsPipe checks that EnvFile returns an error for a named pipe
+// and does not open it. Opening a pipe might block forever.
+func TestEnvFileRejectsPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "credentials")
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
 	done := make(chan struct{})
-	go func() { // It waits until the pipe is opened.
+	go func() { // OpenFile blocks until a reader opens the pipe.
 		defer close(done)
 		pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {

@@ -27,10 +27,10 @@ import (
 // user authenticates every client that sends a name.
 func user(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil }
 
-// secret seals in these tests.
+// secret is the key for WithSecret in these tests.
 var secret = bytes.Repeat([]byte("0123456789abcdef"), 2)
 
-// service is a Handler under test, with what it signed and logged.
+// A service is a Handler under test. It counts signatures and keeps the log.
 type service struct {
 	*presign.Handler
 	t      testing.TB
@@ -38,7 +38,7 @@ type service struct {
 	log    bytes.Buffer
 }
 
-// newService mounts a handler whose provider of credentials counts how often it signs.
+// newService returns a service whose credentials provider counts signatures.
 func newService(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption) *service {
 	t.Helper()
 	s := &service{t: t}
@@ -72,7 +72,7 @@ func formRequest(body string) *http.Request {
 	return r
 }
 
-// problem is an error's wire form.
+// A problem is the wire form of an error.
 type problem struct {
 	Type, Title, Detail, Message string
 	Status                       int
@@ -80,13 +80,13 @@ type problem struct {
 	RetryAfter                   int64 `json:"retry_after"`
 }
 
-// codes are the documented codes of violations, and ugly, which tests set.
+// codes lists the documented codes of violations, and "ugly", which tests set.
 var codes = []string{
 	"required", "invalid", "too_small", "too_large", "not_allowed", "unsupported", "contradicts_name", "contradicts_content",
 	"contradicts_grant", "taken", "superseded", "missing", "pending", "ugly",
 }
 
-// requireProblem checks what every error answer has in common.
+// requireProblem checks the properties that all error responses share.
 func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) problem {
 	t.Helper()
 	require.Equal(t, status, w.Code, w.Body)
@@ -192,7 +192,7 @@ func TestRoutes(t *testing.T) {
 	} {
 		s := newService(t, images())
 		mux := http.NewServeMux()
-		mux.Handle("/", s) // the outer mux may redirect; the handler must not
+		mux.Handle("/", s) // An outer mux may redirect, but the handler must not.
 		r := jsonRequest(`{"filename": "a.png", "size": 10}`)
 		target := httptest.NewRequest(c.method, "/", nil)
 		r.Method, r.URL = c.method, target.URL
@@ -233,24 +233,24 @@ func TestMounted(t *testing.T) {
 }
 
 func TestAuthenticate(t *testing.T) {
-	untold := errors.New("the session of alice has expired in the database at 10.0.0.1")
+	internal := errors.New("the session of alice has expired in the database at 10.0.0.1")
 	for name, c := range map[string]struct {
 		owner  string
 		err    error
 		status int
 	}{
-		"error":         {"", untold, 500},
-		"owner, error":  {"alice", untold, 500},
-		"nobody":        {"", nil, 401},
+		"error":         {"", internal, 500},
+		"owner, error":  {"alice", internal, 500},
+		"no owner":      {"", nil, 401},
 		"long owner":    {strings.Repeat("o", 129), nil, 500},
 		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
 		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
 		"long problem":  {"", &presign.Problem{Status: 600}, 500},
-		"long stranger": {strings.Repeat("o", 129), untold, 500},
+		"long stranger": {strings.Repeat("o", 129), internal, 500},
 		"no problem":    {"", &presign.Problem{Status: 200}, 500},
 		"null problem":  {"", &presign.Problem{}, 500},
 		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 500},
-		"two problems":  {"", errors.Join(untold, &presign.Problem{Status: 403, Detail: "Suspended."}), 403},
+		"two problems":  {"", errors.Join(internal, &presign.Problem{Status: 403, Detail: "Suspended."}), 403},
 		"its own error": {"", fmt.Errorf("wrapped: %w", presign.ErrNotUploaded), 500},
 		"its deadline":  {"", context.DeadlineExceeded, 500},
 	} {
@@ -266,7 +266,7 @@ func TestAuthenticate(t *testing.T) {
 			w := serve(t, handler, r)
 			retryAfter := w.Header().Get("Retry-After")
 			p := requireProblem(t, w, c.status)
-			require.False(t, read, "the body was looked at before the client was known")
+			require.False(t, read, "the body must not be read before authentication")
 			switch name {
 			case "problem":
 				require.Equal(t, "2", retryAfter)
@@ -291,8 +291,8 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
-// requireRecord checks that there is one record of a request that was not
-// served, and returns it.
+// requireRecord checks that the log has exactly one record, of a request that
+// was not served, and returns the record.
 func (s *service) requireRecord(level string, status int) string {
 	record := s.log.String()
 	require.Equal(s.t, 1, strings.Count(record, "\n"), record)
@@ -305,8 +305,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestAuthenticateReadsBody checks that authenticate can read or sign the body,
-// which is then decoded as strictly as before.
+// TestAuthenticateReadsBody checks that authenticate may read or close the body,
+// and that the Handler then decodes the body as strictly as before.
 func TestAuthenticateReadsBody(t *testing.T) {
 	for name, authenticate := range map[string]func(*http.Request) (string, error){
 		"not":       func(r *http.Request) (string, error) { return "alice", nil },
@@ -338,19 +338,20 @@ func TestAuthenticateReadsBody(t *testing.T) {
 			require.Equal(t, c.status, w.Code, "%s: %s", name, w.Body)
 		}
 	}
-	// What was parsed before the handler was reached is gone but for its result.
+	// If the form was parsed before the Handler, the Handler uses the result.
 	s := newService(t, images())
 	r := formRequest("filename=a.png&size=10")
 	require.NoError(t, r.ParseForm())
-	r.PostForm["token"] = nil // as who has looked for it may leave it
+	r.PostForm["token"] = nil // Code that reads a form may add a name without a value.
 	require.Equal(t, 201, s.do(r).Code)
 
 	r = jsonRequest("")
-	r.Body = nil // as adapters may leave it
+	r.Body = nil // Some adapters of other servers set no body.
 	requireProblem(t, s.do(r), 400)
 }
 
-// closable is a body that is gone once it is closed, as HTTP/2's is.
+// A closable is a body that returns an error if it is read after Close, as the
+// body of an HTTP/2 request does.
 type closable struct {
 	io.Reader
 	closed bool
@@ -390,8 +391,7 @@ func TestResponsesAreShort(t *testing.T) {
 	}
 }
 
-// TestRecordsAreShort completes a key that no object can have. Its bytes are not
-// logged.
+// TestRecordsAreShort checks that a key that is too long for S3 is not logged.
 func TestRecordsAreShort(t *testing.T) {
 	s := newService(t, images())
 	for _, length := range []int{1025, 30_000} {
@@ -425,7 +425,9 @@ func TestLargeFiles(t *testing.T) {
 	require.Equal(t, int64(5<<30), seen)
 }
 
-func TestAuthorizeSees(t *testing.T) {
+// TestAuthorizeReceivesUpload checks that the function of WithAuthorize receives
+// the validated upload.
+func TestAuthorizeReceivesUpload(t *testing.T) {
 	for body, want := range map[string]presign.Upload{
 		`{"filename": "a.png", "size": 10}`:                       {Filename: "a.png", Type: "image/png", Size: 10, MinSize: 10, MaxSize: 10, Lifetime: 15 * time.Minute, Owner: "alice", Method: "PUT"},
 		`{"filename": "a.png"}`:                                   {Filename: "a.png", Type: "image/png", MinSize: 10, MaxSize: 1000, Lifetime: 15 * time.Minute, Owner: "alice", Method: "POST"},
@@ -435,7 +437,7 @@ func TestAuthorizeSees(t *testing.T) {
 		s := newService(t, images(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 			calls++
 			require.Equal(t, "alice", r.Header.Get("X-User"))
-			require.NotNil(t, u.Metadata, "a name can be added at once")
+			require.NotNil(t, u.Metadata, "the function must be able to add a name")
 			seen := *u
 			require.Regexp(t, "^[0-9a-f]{32}$", seen.GrantID)
 			require.WithinDuration(t, time.Now().Add(seen.Lifetime+24*time.Hour), seen.Deadline, 2*time.Second)
@@ -489,15 +491,17 @@ func TestNilPointers(t *testing.T) {
 	}
 }
 
-func TestAuthorizeDecides(t *testing.T) {
+// TestAuthorizeResults checks the response for each result of the function of
+// WithAuthorize.
+func TestAuthorizeResults(t *testing.T) {
 	policy := with(func(p *presign.Policy) { p.Metadata = []string{"user"} })
 	for name, c := range map[string]struct {
 		body      string
 		authorize func(*presign.Upload) error
 		status    int
-		want      string // in the answer
+		want      string // a part of the response
 	}{
-		"refuses": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 500, `"Internal Server Error"`},
+		"rejects": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 500, `"Internal Server Error"`},
 		"problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Problem{Status: 402, Detail: "Pay."} }, 402, `"Pay."`},
 		"violation": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
 			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}
@@ -539,7 +543,7 @@ func TestAuthorizeDecides(t *testing.T) {
 		"checksum":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Checksum = "AAAAAA=="; return nil }, 500, `"Internal Server Error"`},
 		"grant ID":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.GrantID = strings.Repeat("0", 32); return nil }, 500, `"Internal Server Error"`},
 		"method":             {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "POST"; return nil }, 500, `"Internal Server Error"`},
-		"method to parts":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "multipart"; return nil }, 500, `"Internal Server Error"`},
+		"multipart method":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "multipart"; return nil }, 500, `"Internal Server Error"`},
 		"later deadline":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(time.Second); return nil }, 500, `"Internal Server Error"`},
 		"earlier deadline":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(-time.Second); return nil }, 500, `"Internal Server Error"`},
 		"no deadline":        {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = time.Time{}; return nil }, 500, `"Internal Server Error"`},
@@ -566,19 +570,19 @@ func TestAuthorizeDecides(t *testing.T) {
 				require.Empty(t, s.log.String())
 				return
 			}
-			if name != "too much metadata" { // which the stamp decides
+			if name != "too much metadata" { // This fault is found during signing.
 				require.Zero(t, s.signed)
 			}
 			level := "INFO"
 			if c.status >= 500 {
 				level = "ERROR"
-				require.Empty(t, requireProblem(t, w, c.status).Errors, "the client is not blamed")
+				require.Empty(t, requireProblem(t, w, c.status).Errors, "the client must not receive violations")
 			}
 			record := s.requireRecord(level, c.status)
 			require.Contains(t, record, "owner=alice")
 			require.Regexp(t, "grant_id=[0-9a-f]{32}", record)
 			require.Equal(t, c.status == 422, strings.Contains(record, " field="))
-			require.Equal(t, slices.Contains([]string{"refuses", "violation and more", "its outage"}, name), strings.Contains(record, "quota table"))
+			require.Equal(t, slices.Contains([]string{"rejects", "violation and more", "its outage"}, name), strings.Contains(record, "quota table"))
 		})
 	}
 }
@@ -667,7 +671,7 @@ func TestWaitIsBounded(t *testing.T) {
 		requireProblem(t, w, 504)
 		require.Equal(t, 10*time.Second, time.Since(started))
 
-		// A client that went away is no error of the service's.
+		// A disconnected client receives 503, not 504.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		w = serve(t, handler, jsonRequest(`{"filename": "a.png", "size": 10}`).WithContext(ctx))
@@ -675,9 +679,10 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// TestSecretsStayInside checks that serve and newLog find the secret key
-// nowhere, and the token only in grants, for every fault of the credentials.
-func TestSecretsStayInside(t *testing.T) {
+// TestSecretsAreNotRevealed checks that for every fault of the credentials, no
+// response, error or log record contains the secret key, and that only grants
+// contain the token. The helpers serve, newLog and told search for both.
+func TestSecretsAreNotRevealed(t *testing.T) {
 	credentials := session
 	var log bytes.Buffer
 	for _, fail := range []func() error{
@@ -714,8 +719,8 @@ func TestProblemIsAnError(t *testing.T) {
 	require.JSONEq(t, `{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`, string(text))
 }
 
-// TestProviderKeepsContext checks that the context that a provider keeps ends
-// with the request.
+// TestProviderKeepsContext checks that the context that a provider receives is
+// canceled when the request ends, even if the provider keeps the context.
 func TestProviderKeepsContext(t *testing.T) {
 	var kept context.Context
 	static := newClient().Options().Credentials

@@ -18,12 +18,13 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// profiled is a Signer of a combination of settings.
+// profiled is a combination of settings of a Signer.
 type profiled struct {
 	forms, large, final, replace, twoRoles, cache, tags bool
 	checksum                                            types.ChecksumAlgorithm
 }
 
+// sign returns the error of NewSigner for the settings.
 func (c profiled) sign(endpoint, bucket string, document []byte) error {
 	policy := presign.Policy{
 		Prefix: "incoming/", Types: []string{"image/*"}, MaxSize: 1 << 20, Replace: c.replace, Checksum: c.checksum,
@@ -58,8 +59,8 @@ func (c profiled) sign(endpoint, bucket string, document []byte) error {
 	return err
 }
 
-// relies reports whether the Signer relies on a constraint with this verdict. It says
-// in another way what internal/profile says.
+// relies reports whether the Signer relies on a constraint with this verdict. It
+// is a second implementation of the rules of internal/profile.
 func (c profiled) relies(name string, verdict profile.Verdict) bool {
 	kind, constraint, _ := strings.Cut(name, ": ")
 	lacking := verdict == profile.NotOffered
@@ -69,7 +70,7 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 		return false
 	case strings.HasPrefix(constraint, "checksum "):
 		return constraint == "checksum "+string(c.checksum) && (kind != "completion" || c.large)
-	case constraint == "tags": // with a FinalPrefix, only the published copy has tags
+	case constraint == "tags": // With a FinalPrefix, only the published copy has tags.
 		return c.tags && (kind == "PUT" || !c.final)
 	case constraint == "headers of the policy":
 		return c.cache && !c.final
@@ -89,13 +90,13 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 	return kind != "completion"
 }
 
-// combinations returns Signers of all settings.
+// combinations returns all combinations of settings.
 func combinations() (all []profiled) {
 	for bits := range 1 << 7 {
 		on := func(bit int) bool { return bits>>bit&1 == 1 }
 		for _, algorithm := range []types.ChecksumAlgorithm{"", "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
 			if on(1) && (algorithm == "SHA1" || algorithm == "SHA256") {
-				continue // multipart uploads have no such checksum
+				continue // Multipart uploads do not support this checksum.
 			}
 			all = append(all, profiled{on(0), on(1), on(2), on(3), on(4), on(5), on(6), algorithm})
 		}
@@ -103,8 +104,9 @@ func combinations() (all []profiled) {
 	return all
 }
 
-// TestWithProfileOfServers checks that NewSigner rejects exactly the policies that rely
-// on what a server was found not to enforce or offer, and names that.
+// TestWithProfileOfServers checks that NewSigner rejects a policy exactly if it
+// relies on a constraint that the server does not enforce or offer, and that the
+// error names the constraint.
 func TestWithProfileOfServers(t *testing.T) {
 	files, err := filepath.Glob("examples/doctor/profiles/*.json")
 	require.NoError(t, err)
@@ -131,14 +133,15 @@ func TestWithProfileOfServers(t *testing.T) {
 					rejected++
 				}
 			}
-			require.NotZero(t, accepted, "every store has a way out")
+			require.NotZero(t, accepted, "at least one combination must be accepted for each store")
 			t.Logf("%d accepted, %d rejected", accepted, rejected)
 		})
 	}
 }
 
-// namedConstraints returns the constraints that an error of NewSigner names. Each comes
-// with a way out.
+// namedConstraints returns the constraints that an error of NewSigner names. It
+// returns an unexpected line if the error does not suggest a change for each
+// constraint.
 func namedConstraints(err error) (names []string) {
 	if err == nil {
 		return nil
@@ -146,8 +149,8 @@ func namedConstraints(err error) (names []string) {
 	for line := range strings.Lines(err.Error()) {
 		_, rest, _ := strings.Cut(line, `presign: WithProfile: the store does not `)
 		_, rest, _ = strings.Cut(rest, `"`)
-		name, way, _ := strings.Cut(rest, `"; `)
-		if !slices.Contains(profile.Names(), name) || len(way) < 10 {
+		name, advice, _ := strings.Cut(rest, `"; `)
+		if !slices.Contains(profile.Names(), name) || len(advice) < 10 {
 			return []string{"unexpected: " + line}
 		}
 		names = append(names, name)
@@ -155,7 +158,8 @@ func namedConstraints(err error) (names []string) {
 	return names
 }
 
-// TestWithProfile checks that a profile for something else is rejected.
+// TestWithProfile checks that a profile of another bucket or host, or in another
+// format, is rejected.
 func TestWithProfile(t *testing.T) {
 	document, err := (&profile.Profile{
 		Format: profile.Format, Host: "127.0.0.1:9000", Bucket: "mine", Doctor: "v0.1.0", Date: "2026-11-27",
@@ -174,7 +178,8 @@ func TestWithProfile(t *testing.T) {
 	}
 }
 
-// TestKnownProviders checks that providers need no profile.
+// TestKnownProviders checks that NewSigner has built-in profiles of known
+// providers.
 func TestKnownProviders(t *testing.T) {
 	tagged := profiled{tags: true, forms: true}
 	require.NoError(t, tagged.sign("https://s3.eu-central-1.amazonaws.com", "mine", nil))
@@ -185,8 +190,8 @@ func TestKnownProviders(t *testing.T) {
 	require.NoError(t, profiled{final: true}.sign("https://storage.googleapis.com", "mine", nil))
 }
 
-// TestWithProfileOfBareParts checks that a client gets a clear error before it sends
-// parts without checksums to a store that rejects them.
+// TestWithProfileOfBareParts checks that signing returns a violation for parts
+// without checksums if the store rejects such parts.
 func TestWithProfileOfBareParts(t *testing.T) {
 	for _, verdict := range []profile.Verdict{profile.NotOffered, profile.NotEnforced, profile.Enforced} {
 		t.Run(string(verdict), inBubble(func(t *testing.T) {
@@ -231,7 +236,7 @@ func testBareParts(t *testing.T, policy presign.Policy, rejects bool, document [
 	require.Equal(t, want, violations(t, several))
 	require.Contains(t, requireProblem(t, native, 422).Message, "checksum must be set to the CRC32C checksum of each part"+reason)
 	require.Contains(t, requireProblem(t, companion, 422).Message, "method must not be multipart for a client that sends no checksums of parts"+reason)
-	require.Len(t, s.uploads(t), 1, "Uppy's upload was not started")
+	require.Len(t, s.uploads(t), 1, "Uppy's upload must not be started")
 
 	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1, Checksum: crc(body)})
 	require.NoError(t, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/s3presign/presign/internal/rules"
 )
 
-// filled returns a value whose exported fields all have a value, each another.
+// filled returns a struct in which each exported field has a distinct value.
 func filled[T any](t *testing.T) T {
 	t.Helper()
 	var v T
@@ -50,15 +50,16 @@ func filled[T any](t *testing.T) T {
 			case reflect.Pointer:
 				field.Set(reflect.New(field.Type().Elem()))
 			default:
-				t.Fatalf("filled must know the type of %T.%s, %v", v, name, field.Type())
+				t.Fatalf("filled must support the type of %T.%s, %v", v, name, field.Type())
 			}
 		}
 	}
 	return v
 }
 
-// requireFields checks that got has each exported field of want with its value,
-// or under another name.
+// requireFields checks that got has each exported field of want with the same
+// value. A field in renamed has another name in got, or is skipped if the name is
+// empty.
 func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 	t.Helper()
 	w, g := reflect.Indirect(reflect.ValueOf(want)), reflect.Indirect(reflect.ValueOf(got))
@@ -68,7 +69,7 @@ func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 		if other, ok := renamed[name]; ok {
 			name = other
 		}
-		if !field.IsExported() || name == "" { // The caller compares it.
+		if !field.IsExported() || name == "" { // The caller compares skipped fields.
 			continue
 		}
 		found := g.FieldByName(name)
@@ -82,15 +83,15 @@ func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 	}
 }
 
-// TestConversionsKeepEveryField checks the conversions between the types of this
-// package and those of internal packages, in both directions.
+// TestConversionsKeepEveryField checks that conversions between the types of this
+// package and the types of internal packages keep every field.
 func TestConversionsKeepEveryField(t *testing.T) {
 	policy := filled[Policy](t)
 	requireFields(t, policy, policy.internal(), nil)
 
 	upload := filled[Upload](t)
 	internal := upload.internal(upload.Method, upload.GrantID)
-	require.Zero(t, internal.Deadline, "callers do not set it")
+	require.Zero(t, internal.Deadline, "callers do not set Deadline")
 	internal.Deadline = upload.Deadline
 	requireFields(t, upload, internal, nil)
 	require.Equal(t, &upload, publicUpload(&internal))
@@ -133,34 +134,34 @@ func TestConversionsKeepEveryField(t *testing.T) {
 	require.Len(t, rejected.Violations, 2)
 }
 
-// TestPublicErrorsShareNothing checks that callers who receive the error of one
-// completion can change their violations without each other.
-func TestPublicErrorsShareNothing(t *testing.T) {
+// TestPublicErrorsAreIndependent checks that a caller that changes the violations
+// of an error does not change the violations of other callers.
+func TestPublicErrorsAreIndependent(t *testing.T) {
 	violation := &rules.Violation{Field: "type", Allowed: []string{"image/png"}}
 	want := Violation(*violation)
 	want.Allowed = []string{"image/png"}
 	for _, err := range []error{
 		violation, errors.Join(violation), &completion.Rejection{Object: new(completion.Object), Violations: []*rules.Violation{violation}},
 	} {
-		mine, others := publicError(err), publicError(err)
-		changed := rules.Find[Violation](mine)[0]
+		first, second := publicError(err), publicError(err)
+		changed := rules.Find[Violation](first)[0]
 		changed.Field, changed.Allowed[0] = "changed", "changed"
-		require.Equal(t, []Violation{want}, Violations(others), "%T", err)
+		require.Equal(t, []Violation{want}, Violations(second), "%T", err)
 		require.Equal(t, want, Violation(*violation), "%T", err)
 	}
 }
 
-// TestChangedFieldKnowsEveryField checks that no field of an Upload can be
-// changed by WithAuthorize unnoticed, except those that it may change.
-func TestChangedFieldKnowsEveryField(t *testing.T) {
-	asked := filled[rules.Upload](t)
+// TestChangedFieldComparesEveryField checks that ChangedField reports a change of
+// any field of an Upload, except the changes that WithAuthorize allows.
+func TestChangedFieldComparesEveryField(t *testing.T) {
+	requested := filled[rules.Upload](t)
 	free := []string{"Key", "Metadata", "Redirect"}
 	lowered := map[string]bool{"MaxSize": true, "Lifetime": true}
 	raised := map[string]bool{"MinSize": true}
 	for i, fields := 0, reflect.TypeFor[rules.Upload](); i < fields.NumField(); i++ {
 		name := fields.Field(i).Name
 		change := func(up bool) string {
-			approved := asked
+			approved := requested
 			field := reflect.ValueOf(&approved).Elem().Field(i)
 			switch field.Kind() {
 			case reflect.String:
@@ -174,7 +175,7 @@ func TestChangedFieldKnowsEveryField(t *testing.T) {
 			default:
 				field.SetZero()
 			}
-			return rules.ChangedField(&asked, &approved)
+			return rules.ChangedField(&requested, &approved)
 		}
 		for _, up := range []bool{true, false} {
 			want := name
@@ -186,8 +187,8 @@ func TestChangedFieldKnowsEveryField(t *testing.T) {
 	}
 }
 
-// TestCodesAreDocumented compares the codes of violations with the documentation of
-// Violation and with the description of the HTTP API.
+// TestCodesAreDocumented checks that the documentation of Violation and the
+// description of the HTTP API list the codes of violations.
 func TestCodesAreDocumented(t *testing.T) {
 	find := func(file, pattern string) (codes []string) {
 		source, err := os.ReadFile(file)

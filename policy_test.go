@@ -25,7 +25,7 @@ func newClient(optFns ...func(*s3.Options)) *s3.Client {
 	}, optFns...)
 }
 
-// images is a policy as most services have one.
+// images returns a typical policy.
 func images() presign.Policy {
 	return presign.Policy{Prefix: "uploads/", Types: []string{"image/*", "application/pdf"}, MinSize: 10, MaxSize: 1000}
 }
@@ -37,6 +37,7 @@ func newSigner(t *testing.T, policy presign.Policy, opts ...presign.SignerOption
 	return signer
 }
 
+// with returns images with a change.
 func with(change func(*presign.Policy)) presign.Policy {
 	p := images()
 	change(&p)
@@ -118,8 +119,8 @@ func TestPolicyRejected(t *testing.T) {
 	}
 }
 
-// TestPolicyReportsAllFaults checks that the three faults of the zero Policy
-// are returned at once, each with the prefix of the package.
+// TestPolicyReportsAllFaults checks that a nil client and the three faults of the
+// zero Policy are returned at once, each with the prefix of the package.
 func TestPolicyReportsAllFaults(t *testing.T) {
 	_, err := presign.NewSigner(nil, "", presign.Policy{})
 	require.Error(t, err)
@@ -140,16 +141,16 @@ func TestPolicyIsCopied(t *testing.T) {
 		p.Metadata, p.Headers = []string{"Color"}, map[string]string{"Cache-Control": "no-store"}
 	})
 	signer := newSigner(t, p)
-	require.Equal(t, "Color", p.Metadata[0], "nor does NewSigner change the caller's")
+	require.Equal(t, "Color", p.Metadata[0], "NewSigner must not change the caller's Policy")
 	p.Types[0], p.Metadata[0], p.Headers["Cache-Control"] = "text/plain", "size", "public"
 	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"color": "red"}})
 	require.NoError(t, err)
 	require.Equal(t, "no-store", grant.Headers["Cache-Control"])
 }
 
-// TestShape checks that literals must name their fields, that policies and
-// grants cannot be compared, so that fields can be added, and that immutable
-// types export no field.
+// TestShape checks that literals must name their fields, that policies, uploads
+// and grants cannot be compared, and that immutable types export no field.
+// Fields of any type can then be added later.
 func TestShape(t *testing.T) {
 	require.False(t, reflect.TypeFor[presign.Policy]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Upload]().Comparable())
@@ -267,13 +268,14 @@ func TestUploadRejected(t *testing.T) {
 		require.Len(t, violations(t, err), len(c.want), "%v", err)
 
 		if c.upload.Size == 0 {
-			c.upload.Size = 500 // which a PUT needs
+			c.upload.Size = 500 // A PUT requires a size.
 		}
 		_, err = signer.Put(context.Background(), c.upload)
 		require.Error(t, err, "%+v", c.upload)
 	}
 }
 
+// many returns metadata with n names.
 func many(n int) map[string]string {
 	metadata := make(map[string]string, n)
 	for i := range n {
@@ -309,13 +311,14 @@ func TestChecksum(t *testing.T) {
 			require.Contains(t, violations(t, err)[0], fmt.Sprintf("checksum %s must be the file's %s checksum of ", code, algorithm), "%q", wrong)
 		}
 	}
-	// The same bytes in another spelling: the last character has bits to spare.
+	// This is another encoding of the same bytes: the last character has unused bits.
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32 }))
 	_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Checksum: "NhCmhh=="})
 	require.Len(t, violations(t, err), 1)
 }
 
-// TestTypes checks that the granted type has the name that the policy uses, since systems name one format differently.
+// TestTypes checks that the granted type has the name that the policy uses.
+// Systems have different names for the same format.
 func TestTypes(t *testing.T) {
 	for _, c := range []struct {
 		types               []string
@@ -357,7 +360,7 @@ func TestTypes(t *testing.T) {
 	} {
 		signer := newSigner(t, with(func(p *presign.Policy) { p.Types = []string{c.pattern} }))
 		_, err := signer.Put(context.Background(), presign.Upload{Filename: c.name, Type: c.declared, Size: 10})
-		require.Len(t, violations(t, err), 1, "active types are never admitted by a wildcard: %+v", c)
+		require.Len(t, violations(t, err), 1, "a wildcard must not allow active types: %+v", c)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
+// query returns the query parameters of a grant's URL.
 func query(t *testing.T, grant *presign.Grant) url.Values {
 	t.Helper()
 	u, err := url.Parse(grant.URL)
@@ -37,7 +38,7 @@ func signedHeaders(t *testing.T, grant *presign.Grant) []string {
 	return strings.Split(query(t, grant).Get("X-Amz-SignedHeaders"), ";")
 }
 
-// conditions returns a form's exact conditions and its range of sizes.
+// conditions returns a form's exact conditions and its size range.
 func conditions(t *testing.T, grant *presign.Grant) (exact map[string]string, minSize, maxSize int64) {
 	t.Helper()
 	document, err := base64.StdEncoding.DecodeString(grant.Fields["policy"])
@@ -61,7 +62,7 @@ func conditions(t *testing.T, grant *presign.Grant) (exact map[string]string, mi
 	return exact, minSize, maxSize
 }
 
-// everything is a policy that sets all there is to set and that forms can hold.
+// everything sets every field of a policy that a form supports.
 func everything(p *presign.Policy) {
 	p.Checksum = types.ChecksumAlgorithmSha256
 	p.Metadata = []string{"Color"}
@@ -84,7 +85,7 @@ func TestPutSigns(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy presign.Policy
 		upload presign.Upload
-		want   map[string]string // beside Host and Content-Length
+		want   map[string]string // except Host and Content-Length
 	}{
 		"nothing set": {images(), plain, map[string]string{
 			"Content-Type": "image/png", "Content-Disposition": "attachment; filename*=UTF-8''a%20b.png", "If-None-Match": "*"}},
@@ -129,7 +130,7 @@ func TestPostSigns(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy           presign.Policy
 		upload           presign.Upload
-		want             map[string]string // beside key and the signature's own fields
+		want             map[string]string // except key and the fields of the signature
 		minSize, maxSize int64
 	}{
 		"nothing set": {images(), plain, map[string]string{
@@ -164,7 +165,7 @@ func TestPostSigns(t *testing.T) {
 			fields := maps.Clone(grant.Fields)
 			delete(fields, "policy")
 			delete(fields, "x-amz-signature")
-			require.Equal(t, fields, exact, "each field has its condition and each condition its field")
+			require.Equal(t, fields, exact, "each field must have a condition, and each condition a field")
 			require.Equal(t, []int64{c.minSize, c.maxSize}, []int64{minSize, maxSize})
 
 			maps.DeleteFunc(fields, func(name, _ string) bool {
@@ -199,7 +200,7 @@ func TestFormsRejected(t *testing.T) {
 		require.Nil(t, grant)
 		require.Equal(t, []string{want}, violations(t, err))
 
-		// All that is possible with a PUT, but the last.
+		// A PUT is possible in every case except the last.
 		c.upload.Size = 500
 		if c.upload.MinSize > 0 {
 			c.upload.Size = c.upload.MinSize
@@ -304,7 +305,7 @@ func TestEndpoints(t *testing.T) {
 		name, bucket string
 		option       func(*s3.Options)
 		opts         []presign.SignerOption
-		put, form    string // form is empty where there is none
+		put, form    string // form is empty if the endpoint has no forms
 		region       string
 	}{
 		{"regional", "bucket", func(o *s3.Options) {}, nil, "https://bucket.s3.eu-central-1.amazonaws.com/uploads/k.png", "https://bucket.s3.eu-central-1.amazonaws.com", "eu-central-1"},
@@ -342,8 +343,8 @@ func TestEndpoints(t *testing.T) {
 
 			grant, err := signer.Put(context.Background(), presign.Upload{Key: "uploads/k.png", Size: 10})
 			require.NoError(t, err)
-			where, _, _ := strings.Cut(grant.URL, "?")
-			require.Equal(t, c.put, where)
+			address, _, _ := strings.Cut(grant.URL, "?")
+			require.Equal(t, c.put, address)
 			require.Contains(t, query(t, grant).Get("X-Amz-Credential"), "/"+c.region+"/s3/aws4_request")
 
 			grant, err = signer.Post(context.Background(), presign.Upload{Key: "uploads/k.png"})
@@ -358,8 +359,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointsRejected checks that NewSigner rejects endpoints that the SDK
-// accepts or panics on, but that no upload works with.
+// TestEndpointsRejected checks that NewSigner rejects endpoints for which the
+// SDK returns no error or panics, although uploads to them would fail.
 func TestEndpointsRejected(t *testing.T) {
 	for _, c := range []struct {
 		want, bucket string
@@ -400,7 +401,8 @@ func TestEndpointsRejected(t *testing.T) {
 	}
 }
 
-// TestGrantMarshals checks the wire form. Its expires_in counts from signing.
+// TestGrantMarshals checks the wire form, and that expires_in is counted from
+// the time of signing.
 func TestGrantMarshals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		grant, err := newSigner(t, images()).Put(context.Background(), presign.Upload{Key: "uploads/a&b.png", Size: 10})
@@ -432,10 +434,10 @@ func TestLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		signer := newSigner(t, with(func(p *presign.Policy) { p.Lifetime = 7 * 24 * time.Hour }))
-		for asked, want := range map[time.Duration]time.Duration{
+		for requested, want := range map[time.Duration]time.Duration{
 			0: 7 * 24 * time.Hour, time.Second: time.Second, 90*time.Second + 999*time.Millisecond: 90 * time.Second, 7 * 24 * time.Hour: 7 * 24 * time.Hour,
 		} {
-			upload := presign.Upload{Filename: "a.png", Size: 10, Lifetime: asked}
+			upload := presign.Upload{Filename: "a.png", Size: 10, Lifetime: requested}
 			put, err := signer.Put(context.Background(), upload)
 			require.NoError(t, err)
 			require.Equal(t, "20000101T000000Z", query(t, put).Get("X-Amz-Date"))
