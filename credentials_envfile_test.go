@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// logs holds what was logged.
+// logs collects log records.
 type logs struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -34,14 +34,15 @@ func (l *logs) Write(p []byte) (int, error) {
 	return l.buffer.Write(p)
 }
 
-// newLogs returns a logger and what it logs, in which no secret may be by the end of the test.
+// newLogs returns a logger and its records. At the end of the test it checks that
+// the records contain no secret.
 func newLogs(t *testing.T) (*slog.Logger, *logs) {
 	l := &logs{}
 	t.Cleanup(func() { require.NotContains(t, l.buffer.String(), "value-") })
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})), l
 }
 
-// take returns the messages since the last call, with errors.
+// take returns the level, message and error of each record since the last call.
 func (l *logs) take() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +64,8 @@ func (l *logs) take() []string {
 	return messages
 }
 
-// envLines returns the content of a file with the nth credentials, which end at expires, if that is not zero.
+// envLines returns the content of a file with the nth credentials. They expire at
+// expires unless that is zero.
 func envLines(n int, expires time.Time) string {
 	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
 	if !expires.IsZero() {
@@ -74,20 +76,23 @@ func envLines(n int, expires time.Time) string {
 
 var writes atomic.Int64
 
-// writeFile gives each file a time of its own: in a bubble hours pass within a tick of the file system's clock.
+// writeFile writes a file with a distinct modification time. In a synctest bubble,
+// hours pass within one tick of the file system's clock.
 func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 	require.NoError(t, os.Chtimes(path, time.Time{}, time.Unix(writes.Add(1), 0)))
 }
 
+// replaceFile replaces a file by a rename.
 func replaceFile(t testing.TB, path, content string) {
 	t.Helper()
 	writeFile(t, path+".new", content)
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// token returns the session token that a provider has, or its error, in which no secret may be.
+// token returns the number in a provider's session token, or the text of its
+// error. It checks that the error contains no secret.
 func token(t *testing.T, provider aws.CredentialsProvider) string {
 	t.Helper()
 	c, err := provider.Retrieve(t.Context())
@@ -205,9 +210,9 @@ func TestEnvFileTornWrite(t *testing.T) {
 	})
 }
 
-// TestEnvFileCoarseClock checks that a rewrite that a stat does not show is
-// found if the file system's clock might hide it. Otherwise a check makes one
-// stat only.
+// TestEnvFileCoarseClock checks that a rewrite with the same size and time is
+// found while the coarse clock of the file system might hide it. Afterwards, a
+// check makes only one stat call.
 func TestEnvFileCoarseClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -229,11 +234,11 @@ func TestEnvFileCoarseClock(t *testing.T) {
 		require.Equal(t, "0001", token(t, provider))
 		rewrite(2)
 		time.Sleep(time.Minute)
-		require.Equal(t, "0001", token(t, provider), "the file was read without need")
+		require.Equal(t, "0001", token(t, provider), "the file must not be read again")
 	})
 }
 
-// TestEnvFileCoarseClockSeldom repeats the test before with checks that are far apart.
+// TestEnvFileCoarseClockSeldom checks the same for checks that are an hour apart.
 func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -249,8 +254,8 @@ func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	})
 }
 
-// TestEnvFileDamaged checks that the last good credentials stay if the file is
-// damaged, and that each fault is logged once.
+// TestEnvFileDamaged checks that the last good credentials are kept if the file
+// is damaged, and that each fault is logged once.
 func TestEnvFileDamaged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -276,7 +281,7 @@ func TestEnvFileDamaged(t *testing.T) {
 				spoil()
 				time.Sleep(time.Second)
 				require.Equal(t, "0000", token(t, provider))
-				require.Empty(t, logged.take(), "it may be half written")
+				require.Empty(t, logged.take(), "the file might be half written")
 				for range 10 {
 					time.Sleep(time.Second)
 					require.Equal(t, "0000", token(t, provider))
@@ -301,12 +306,12 @@ func TestEnvFileDamaged(t *testing.T) {
 				require.Equal(t, "0000", token(t, provider))
 			}
 		}
-		require.Len(t, logged.take(), 1, "other content is no other fault")
+		require.Len(t, logged.take(), 1, "the same fault must be logged once for any content")
 	})
 }
 
-// TestEnvFileNeverGood checks that the error states the fault, and ends within
-// a second after the fault is repaired.
+// TestEnvFileNeverGood checks that the error describes the fault, and that
+// credentials are returned within a second after the fault is repaired.
 func TestEnvFileNeverGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -324,14 +329,15 @@ func TestEnvFileNeverGood(t *testing.T) {
 			token(t, provider))
 		writeFile(t, path, envLines(1, time.Now().Add(time.Hour)))
 		time.Sleep(999 * time.Millisecond)
-		require.Contains(t, token(t, provider), "line 2", "one look a second is enough")
+		require.Contains(t, token(t, provider), "line 2", "the file must be checked at most once a second")
 		time.Sleep(time.Millisecond)
 		require.Equal(t, "0001", token(t, provider))
 	})
 }
 
-// TestEnvFileExpiry checks that a grant lasts as long as the file states, and
-// that new credentials are used at once if the old ones no longer work.
+// TestEnvFileExpiry checks that a grant expires at the time in the file, and that
+// new credentials are used at the first check if the old credentials have
+// expired.
 func TestEnvFileExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -362,11 +368,11 @@ func TestEnvFileExpiry(t *testing.T) {
 	})
 }
 
-// TestEnvFileWarnings checks that a file that others can read is logged once,
-// and a token without an expiry once.
+// TestEnvFileWarnings checks that a warning is logged once if other users can
+// read the file, and once if a token has no expiry.
 func TestEnvFileWarnings(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no mode")
+		t.Skip("files on Windows have no mode")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const exposed, endless, again = "WARN credentials file can be read by others; its mode should be 0600",
@@ -391,10 +397,12 @@ func TestEnvFileWarnings(t *testing.T) {
 		require.NoError(t, os.Chmod(path, 0o600))
 		_, err := presign.EnvFile(path, logger).Retrieve(t.Context())
 		require.NoError(t, err)
-		require.Empty(t, logged.take(), "credentials of a user have no expiry")
+		require.Empty(t, logged.take(), "long-lived credentials must not cause a warning")
 	})
 }
 
+// TestEnvFileDefaultLogger checks that EnvFile logs to slog.Default if it has no
+// logger.
 func TestEnvFileDefaultLogger(t *testing.T) {
 	logger, logged := newLogs(t)
 	before := slog.Default()
@@ -406,8 +414,8 @@ func TestEnvFileDefaultLogger(t *testing.T) {
 	require.Len(t, logged.take(), 1)
 }
 
-// TestEnvFileUnderLoad checks that no grant fails or mixes credentials while
-// the file is replaced, in each way.
+// TestEnvFileUnderLoad checks that no grant fails or mixes credentials while the
+// file is replaced in several ways.
 func TestEnvFileUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -456,7 +464,7 @@ func TestEnvFileUnderLoad(t *testing.T) {
 		wg.Wait()
 		for n := range 201 {
 			_, ok := seen.Load(fmt.Sprintf("%04d", n))
-			require.True(t, ok, "credentials %d were never used", n)
+			require.True(t, ok, "credentials %d must be used", n)
 		}
 		require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 200), logged.take())
 	})

@@ -22,7 +22,8 @@ import (
 
 const roleARN = "arn:aws:iam::123456789012:role/uploads"
 
-// roles gives out sessions as long as they are asked for, each with a token of its own.
+// roles is an STS client that returns sessions of the requested duration, each
+// with its own token.
 type roles struct {
 	mu    sync.Mutex
 	delay time.Duration
@@ -30,14 +31,14 @@ type roles struct {
 	busy  bool
 	asked []*sts.AssumeRoleInput
 	at    []time.Time
-	skew  time.Duration // of its clock
+	skew  time.Duration // the difference between the clocks of STS and the caller
 }
 
 func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
 	r.mu.Lock()
 	if r.busy {
 		r.mu.Unlock()
-		panic("asked twice at once")
+		panic("AssumeRole must not be called concurrently")
 	}
 	r.asked, r.at, r.busy = append(r.asked, in), append(r.at, time.Now()), true
 	n, delay, err := len(r.asked), r.delay, r.err
@@ -74,7 +75,9 @@ func (r *roles) calls() int {
 	return len(r.asked)
 }
 
-func TestAssumeRoleAsks(t *testing.T) {
+// TestAssumeRoleSendsOptions checks that AssumeRole sends the role and options to
+// STS, and returns an error for a nil client.
+func TestAssumeRoleSendsOptions(t *testing.T) {
 	logger, _ := newLogs(t)
 	r := &roles{}
 	_, err := presign.AssumeRole(r, roleARN, logger).Retrieve(t.Context())
@@ -96,7 +99,7 @@ func TestAssumeRoleAsks(t *testing.T) {
 }
 
 // TestAssumeRoleRenewsInTime checks that a session is renewed after half of its
-// time, and that only the first grant waits for it.
+// lifetime, and that only the first grant waits for STS.
 func TestAssumeRoleRenewsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -105,11 +108,11 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 		_, err := left(t, signer)
 		require.NoError(t, err)
 		for range 24 * 60 {
-			began := time.Now()
+			started := time.Now()
 			got, err := left(t, signer)
 			require.NoError(t, err)
 			require.Equal(t, 29*time.Minute, got)
-			require.Equal(t, began, time.Now(), "a grant waited")
+			require.Equal(t, started, time.Now(), "a grant waited")
 			time.Sleep(time.Minute)
 		}
 		require.InDelta(t, 24*2, r.calls(), 2)
@@ -117,8 +120,8 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleAfterSleep checks that a session that is too short for a grant
-// after the machine slept is renewed.
+// TestAssumeRoleAfterSleep checks that a session is renewed if its remaining
+// lifetime is too short for a grant, as after the machine slept.
 func TestAssumeRoleAfterSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -134,9 +137,9 @@ func TestAssumeRoleAfterSleep(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleOutlivesFailure checks that the last session is used until its
-// end while STS fails, that STS is not called too often, and that grants work
-// again when STS does.
+// TestAssumeRoleOutlivesFailure checks that while STS fails, the last session is
+// used until it expires, that STS is not called too often, and that grants work
+// again when STS works.
 func TestAssumeRoleOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -148,11 +151,11 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		broken := errors.New("no route to STS")
 		r.set(2*time.Second, broken)
 		for elapsed := time.Duration(0); elapsed <= time.Hour-30*time.Second; elapsed += time.Second {
-			began := time.Now()
+			started := time.Now()
 			got, err := left(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
-			require.Equal(t, began, time.Now(), "a grant waited")
+			require.Equal(t, started, time.Now(), "a grant waited")
 			time.Sleep(time.Second)
 		}
 		require.InDelta(t, 30*60/32, r.calls(), 4)
@@ -163,7 +166,7 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		_, err = left(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 		_, err = provider.Retrieve(t.Context())
-		require.NoError(t, err, "for other uses the session is good until its end")
+		require.NoError(t, err, "other callers may use the session until it expires")
 		time.Sleep(30 * time.Second)
 		before := r.calls()
 		for range 60 {
@@ -217,7 +220,7 @@ func TestAssumeRoleOnce(t *testing.T) {
 }
 
 // TestAssumeRoleCallerLeaves checks that a caller waits no longer than its
-// context allows, and does not stop the attempt.
+// context allows, and that the request to STS continues without the caller.
 func TestAssumeRoleCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -226,17 +229,17 @@ func TestAssumeRoleCallerLeaves(t *testing.T) {
 		signer := signerWith(t, provider, time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		began := time.Now()
+		started := time.Now()
 		_, err := signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, time.Second, time.Since(started))
 		c, err := provider.Retrieve(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "token-value-0001", c.SessionToken)
-		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, 10*time.Second, time.Since(started))
 		require.Equal(t, 1, r.calls())
 
-		// Nor when it leaves before a renewal in the background.
+		// A renewal in the background continues after the caller's context is canceled.
 		time.Sleep(40 * time.Minute)
 		ctx, cancel = context.WithCancel(t.Context())
 		_, err = provider.Retrieve(ctx)
@@ -250,17 +253,17 @@ func TestAssumeRoleCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleHanging checks that an attempt that hangs ends, and leaves no
-// goroutine.
+// TestAssumeRoleHanging checks that a hanging request to STS is canceled after 30
+// seconds, and that no goroutine remains.
 func TestAssumeRoleHanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
 		r := &roles{delay: time.Hour}
 		provider := presign.AssumeRole(r, roleARN, logger)
-		began := time.Now()
+		started := time.Now()
 		_, err := provider.Retrieve(context.Background())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, 30*time.Second, time.Since(began))
+		require.Equal(t, 30*time.Second, time.Since(started))
 		require.Len(t, logged.take(), 1)
 		r.set(0, nil)
 		time.Sleep(5 * time.Second)
@@ -269,8 +272,8 @@ func TestAssumeRoleHanging(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleWrongClock checks that a session that ends before it starts is
-// an error, and is not requested again without limit.
+// TestAssumeRoleWrongClock checks that a session that has already expired is an
+// error, and that STS is not called again for every grant.
 func TestAssumeRoleWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// provider hands out credentials that last an hour, unless told otherwise.
+// A provider returns credentials with a lifetime, or an error.
 type provider struct {
 	mu       sync.Mutex
 	lifetime time.Duration
@@ -45,7 +45,8 @@ func signerWith(t *testing.T, provider aws.CredentialsProvider, lifetime time.Du
 	return signer
 }
 
-// left signs a PUT and a form and returns how long they live, which has to be the same.
+// left signs a PUT and a form and returns their lifetime. It checks that both
+// have the same lifetime.
 func left(t *testing.T, signer *presign.Signer) (time.Duration, error) {
 	t.Helper()
 	put, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
@@ -110,7 +111,7 @@ func TestCacheIsRenewedInTime(t *testing.T) {
 			require.Equal(t, 15*time.Minute, got, "after %d retrievals", source.calls)
 			time.Sleep(time.Minute)
 		}
-		require.InDelta(t, 24*60/45, source.calls, 3, "nor are they renewed more often than needed")
+		require.InDelta(t, 24*60/45, source.calls, 3, "the credentials must not be renewed more often than necessary")
 	})
 }
 
@@ -130,9 +131,9 @@ func TestCacheOfShortCredentials(t *testing.T) {
 	})
 }
 
-// TestCacheOutlivesFailure checks that the last good credentials sign until
-// they end while STS fails, that the error is returned afterwards, and that
-// grants work again when STS does.
+// TestCacheOutlivesFailure checks that while STS fails, the last good credentials
+// sign until they expire, that the error is returned afterwards, and that grants
+// work again when STS works.
 func TestCacheOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
@@ -146,7 +147,7 @@ func TestCacheOutlivesFailure(t *testing.T) {
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
 			time.Sleep(10 * time.Second)
 		}
-		require.InDelta(t, 15*60/30, source.calls, 3, "a failing STS is not asked at every grant")
+		require.InDelta(t, 15*60/30, source.calls, 3, "a failing STS must not be called for every grant")
 		time.Sleep(time.Second)
 		_, err = left(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
@@ -160,7 +161,7 @@ func TestCacheOutlivesFailure(t *testing.T) {
 	})
 }
 
-// slowProvider takes a second each time.
+// A slowProvider takes a second for each call.
 type slowProvider struct {
 	calls    atomic.Int32
 	lifetime time.Duration
@@ -182,12 +183,12 @@ func TestCacheRenewedForAll(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(50 * time.Minute)
 
-		hasty, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
-		began := time.Now()
-		_, err = signer.Put(hasty, presign.Upload{Filename: "a.png", Size: 10})
-		require.NoError(t, err, "the old ones are good")
-		require.Equal(t, 100*time.Millisecond, time.Since(began))
+		started := time.Now()
+		_, err = signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
+		require.NoError(t, err, "the old credentials are still valid")
+		require.Equal(t, 100*time.Millisecond, time.Since(started))
 		time.Sleep(time.Second)
 		lifetime, err := left(t, signer)
 		require.NoError(t, err)
