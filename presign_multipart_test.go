@@ -36,14 +36,14 @@ const partSize = 5 << 20
 // large is a picture of three parts.
 var large = append(bytes.Clone(png), make([]byte, 2*partSize+1000-len(png))...)
 
-// inParts is a policy that publishes files of up to four parts.
+// inParts returns a policy that publishes files of up to four parts.
 func inParts() presign.Policy {
 	p := final()
 	p.MaxSize = 4 * partSize
 	return p
 }
 
-// pieces cuts a file as clients do.
+// pieces cuts a file into parts, as clients do.
 func pieces(file []byte) (list [][]byte) {
 	for piece := range slices.Chunk(file, partSize) {
 		list = append(list, piece)
@@ -54,22 +54,23 @@ func pieces(file []byte) (list [][]byte) {
 // putPart sends a part and returns its ETag.
 func (s shop) putPart(t *testing.T, grant *presign.Grant, body []byte) string {
 	t.Helper()
-	answer := s.tryPart(t, grant, body)
-	require.Equal(t, 200, answer.StatusCode)
-	return answer.Header.Get("ETag")
+	response := s.tryPart(t, grant, body)
+	require.Equal(t, 200, response.StatusCode)
+	return response.Header.Get("ETag")
 }
 
+// tryPart sends a part and returns the response.
 func (s shop) tryPart(t *testing.T, grant *presign.Grant, body []byte) *http.Response {
 	t.Helper()
 	r, err := grant.Request(context.Background(), bytes.NewReader(body), int64(len(body)))
 	require.NoError(t, err)
-	answer, err := s.store.HTTPClient().Do(r)
+	response, err := s.store.HTTPClient().Do(r)
 	require.NoError(t, err)
-	answer.Body.Close()
-	return answer
+	response.Body.Close()
+	return response
 }
 
-// putAll sends a file in parts.
+// putAll sends all parts of a file.
 func (s shop) putAll(t *testing.T, m *presign.Multipart, file []byte) (sent []presign.Part) {
 	t.Helper()
 	for i, piece := range pieces(file) {
@@ -80,7 +81,7 @@ func (s shop) putAll(t *testing.T, m *presign.Multipart, file []byte) (sent []pr
 	return sent
 }
 
-// uploads returns the keys of the uploads that are under way.
+// uploads returns the keys of the multipart uploads in progress.
 func (s shop) uploads(t *testing.T) (keys []string) {
 	t.Helper()
 	out, err := s.store.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
@@ -91,11 +92,13 @@ func (s shop) uploads(t *testing.T) (keys []string) {
 	return keys
 }
 
+// crc returns the CRC32C checksum of b in base64.
 func crc(b []byte) string {
 	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 	return base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
+// TestMultipart checks a multipart upload from its start to repeated completions.
 func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
@@ -123,7 +126,7 @@ func TestMultipart(t *testing.T) {
 						if algorithm != "" {
 							part.Checksum = crc(piece)
 						}
-						if i == 1 { // a service that has restarted, or another replica
+						if i == 1 { // Another replica, or the service after a restart, continues.
 							again := open(t, s.store, policy)
 							id := m.ID
 							m, err = again.ResumeMultipart("alice", id)
@@ -147,7 +150,7 @@ func TestMultipart(t *testing.T) {
 					require.Equal(t, sent, list)
 
 					slices.Reverse(sent)
-					for _, parts := range [][]presign.Part{sent, nil, sent} { // as often as it is called
+					for _, parts := range [][]presign.Part{sent, nil, sent} { // Completions can be repeated.
 						object, err := m.Complete(context.Background(), parts)
 						require.NoError(t, err)
 						key := m.Key
@@ -167,11 +170,11 @@ func TestMultipart(t *testing.T) {
 					}
 					require.Empty(t, s.uploads(t))
 					object, err := s.CompleteForAnyOwner(context.Background(), m.Key)
-					require.NoError(t, err, "like any other upload")
+					require.NoError(t, err, "it must complete like any other upload")
 					require.Equal(t, "alice", object.Owner)
 					_, err = m.ListParts(context.Background())
 					require.ErrorIs(t, err, presign.ErrNotUploaded)
-					require.NoError(t, m.Abort(context.Background()), "it has ended")
+					require.NoError(t, m.Abort(context.Background()), "aborting a completed upload must be possible")
 					require.Len(t, s.keys(), 1)
 				}))
 			}
@@ -193,7 +196,7 @@ func TestPartSizes(t *testing.T) {
 		count := int((size + m.PartSize - 1) / m.PartSize)
 		require.LessOrEqual(t, count, 10_000)
 		s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
-			t.Error("a request: " + operation)
+			t.Error("signing must not make a request, made " + operation)
 			return s3test.None
 		})
 		if size == most {
@@ -220,7 +223,7 @@ func TestPartSizes(t *testing.T) {
 	}
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
-	require.Equal(t, int64(5<<30), m.PartSize, "of the largest file that may come")
+	require.Equal(t, int64(5<<30), m.PartSize, "PartSize must be the maximum for an unknown size")
 	_, err = s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: most + 1})
 	require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 }
@@ -267,14 +270,13 @@ func TestStartMultipartRejects(t *testing.T) {
 	}
 }
 
-// inBubble has a test wait for nothing.
+// inBubble runs a test in a synctest bubble, in which time does not pass for real.
 func inBubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
-// TestMultipartOutOfBounds checks that an upload of one byte too many becomes
-// no object and is aborted, and that an upload of one byte too few becomes no
-// object and can continue.
+// TestMultipartOutOfBounds checks that an upload that is too large is aborted, and
+// that an upload that is too small is rejected and can continue.
 func TestMultipartOutOfBounds(t *testing.T) {
 	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
 	size := int64(len(file))
@@ -289,7 +291,7 @@ func TestMultipartOutOfBounds(t *testing.T) {
 			m, err := s.StartMultipart(context.Background(), u)
 			require.NoError(t, err)
 			body := file
-			if u.Size != 0 { // whose parts cannot have another size
+			if u.Size != 0 { // If the size is known, parts cannot have another size.
 				body = file[:2*partSize]
 			}
 			sent := s.putAll(t, m, body)
@@ -315,9 +317,9 @@ func TestMultipartOutOfBounds(t *testing.T) {
 	}
 }
 
-// TestSigningChecksStoredParts checks that an upload that is too large is aborted when its
-// next part is signed, and that a client cannot obtain all URLs before it has
-// uploaded parts.
+// TestSigningChecksStoredParts checks that an upload that is too large is aborted
+// when its next part is signed, and that a client cannot obtain all URLs before it
+// has uploaded parts.
 func TestSigningChecksStoredParts(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
 		policy := inParts()
@@ -333,7 +335,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		require.NoError(t, err)
 		s.putPart(t, grant, make([]byte, policy.MaxSize))
 		_, _, err = m.SignParts(context.Background(), 1, 4)
-		require.NoError(t, err, "as much as it may have")
+		require.NoError(t, err, "the upload has exactly its maximum size")
 		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
 		require.Equal(t, []presign.Violation{{
@@ -380,7 +382,7 @@ func TestManyParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, n)
 	_, err = m.Complete(context.Background(), nil)
-	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes in all parts except the last, got 1 in part 1"}, violations(t, err), "all were counted")
+	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes in all parts except the last, got 1 in part 1"}, violations(t, err), "the completion must read all pages")
 	_, err = m.Complete(context.Background(), list[:n-1])
 	require.Equal(t, []string{"size too_small must be from 1200 to 104857600000 bytes as granted, got 1199"}, violations(t, err))
 	require.Len(t, s.uploads(t), 1)
@@ -410,11 +412,11 @@ func TestCompleteNamesParts(t *testing.T) {
 	}
 	object, err := m.Complete(context.Background(), sent[:2])
 	require.NoError(t, err)
-	require.EqualValues(t, 2*partSize, object.Size, "what else has arrived is not in it")
+	require.EqualValues(t, 2*partSize, object.Size, "the object must contain only the named parts")
 }
 
-// TestMultipartChecksum checks that an upload with a wrong checksum becomes no
-// object, and that a part can be sent again.
+// TestMultipartChecksum checks that an upload with a wrong checksum is not
+// completed, and that a part can be sent again.
 func TestMultipartChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -444,8 +446,8 @@ func TestMultipartChecksum(t *testing.T) {
 	require.Equal(t, []string{"checksum not_allowed must not be set: the upload has no checksum algorithm"}, violations(t, err))
 }
 
-// TestMultipartIsVerified checks that a multipart upload is verified as other
-// uploads are.
+// TestMultipartIsVerified checks that the content of a multipart upload is
+// verified.
 func TestMultipartIsVerified(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -479,7 +481,7 @@ func TestMultipartTaken(t *testing.T) {
 				require.NoError(t, err)
 				require.NotEqual(t, one.GrantID, two.GrantID)
 				_, err = first.Complete(context.Background(), nil)
-				require.ErrorIs(t, err, presign.ErrNotUploaded, "the other upload's object is not this one's")
+				require.ErrorIs(t, err, presign.ErrNotUploaded, "the object belongs to the other upload")
 				continue
 			}
 			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
@@ -501,8 +503,8 @@ func TestMultipartTaken(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartOtherPolicy checks that an upload that was granted without
-// Replace replaces no object at a Signer with Replace.
+// TestMultipartOtherPolicy checks that an upload replaces an object only if both
+// the policy of its grant and the policy of the completing Signer set Replace.
 func TestMultipartOtherPolicy(t *testing.T) {
 	once, replacing := inParts(), inParts()
 	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
@@ -518,7 +520,7 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
 	require.Equal(t, png, stored.Body)
 
-	// Nor does one that might, once the policy has been changed.
+	// The upload was granted with Replace, but the completing Signer has no Replace.
 	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, append(bytes.Clone(png), 1))
@@ -548,7 +550,7 @@ func TestMultipartStartFails(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// verbose is a store that calls an upload by a very long name.
+// A verbose transport makes the upload ID in a response very long.
 type verbose struct{ http.RoundTripper }
 
 func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -557,9 +559,9 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	answer = bytes.Replace(answer, []byte("</UploadId>"), []byte(strings.Repeat("i", 4000)+"</UploadId>"), 1)
-	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
+	body, err := io.ReadAll(response.Body)
+	body = bytes.Replace(body, []byte("</UploadId>"), []byte(strings.Repeat("i", 4000)+"</UploadId>"), 1)
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return response, err
 }
 
@@ -572,12 +574,12 @@ func TestMultipartLongID(t *testing.T) {
 	require.NoError(t, err)
 	_, err = signer.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.ErrorContains(t, err, "its upload ID has 4")
-	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"), "no client has its ID")
+	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"), "the upload must be aborted, since no client receives its ID")
 }
 
-// TestMultipartCompletedMeanwhile checks that a call that finds only some of
-// the parts, because another call completes the upload, returns the object,
-// once or repeatedly.
+// TestMultipartCompletedMeanwhile checks that a completion returns the object if
+// the store lists only some of the parts because another call has completed the
+// upload. The store returns the incomplete list once or repeatedly.
 func TestMultipartCompletedMeanwhile(t *testing.T) {
 	for left := range 3 {
 		for _, size := range []int64{0, int64(len(large))} {
@@ -665,6 +667,8 @@ func TestMultipartWaitsForObject(t *testing.T) {
 	})
 }
 
+// TestMultipartIDs checks that an upload is resumed only with its ID, secret and
+// FinalPrefix, for 7 days, and that the ID is not logged.
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -722,7 +726,8 @@ func TestMultipartIDs(t *testing.T) {
 	})
 }
 
-// TestAbortRepeats checks that a part that arrives during an abort is deleted.
+// TestAbortRepeats checks that Abort repeats the request until the upload is gone.
+// S3 might store a part that arrives during an abort.
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -730,7 +735,7 @@ func TestAbortRepeats(t *testing.T) {
 		require.NoError(t, err)
 		s.putAll(t, m, large)
 		aborted := 0
-		// A store that answers an abort and does not act is one that does not get to see it.
+		// The client reports success for two aborts and does not send them.
 		client := s.store.S3(func(o *s3.Options) {
 			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 				if r.Method == http.MethodDelete {
@@ -754,7 +759,7 @@ func TestAbortRepeats(t *testing.T) {
 func TestMultipartStore(t *testing.T) {
 	store := s3test.New()
 	store.AddCredentials(aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"})
-	deaf := newClient(func(o *s3.Options) {
+	signing := newClient(func(o *s3.Options) {
 		*o = store.S3().Options()
 		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("the signing client made a request")
@@ -767,7 +772,7 @@ func TestMultipartStore(t *testing.T) {
 	})
 	policy := inParts()
 	policy.Headers["x-amz-request-payer"] = "requester"
-	signer, err := presign.NewSigner(deaf, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
+	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
 	require.NoError(t, err)
 	s := shop{signer, store, new(bytes.Buffer)}
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -781,7 +786,7 @@ func TestMultipartStore(t *testing.T) {
 	}
 	store.Fail(func(_ string, r *http.Request) s3test.Fault {
 		if !strings.Contains(r.Header.Get("Authorization"), "AKIASTORE") {
-			t.Error("signed by another client")
+			t.Error("the request must be signed by the client of WithStore")
 		}
 		return s3test.None
 	})
@@ -806,7 +811,7 @@ func TestMultipartReplicas(t *testing.T) {
 			m := []*presign.Multipart{m, other}[i%2]
 			wg.Go(func() {
 				var err error
-				// One that looks while the other publishes and deletes may find that it changed.
+				// ErrChanged is possible while another completion publishes and deletes.
 				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
 					objects[i], err = m.Complete(context.Background(), nil)
 				}
@@ -877,7 +882,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 						require.True(t, ok)
 						require.True(t, bytes.Equal(png, stored.Body))
 					case "too large":
-						for range 2 { // after the first it may be there still
+						for range 2 { // After a fault, the first call might not delete the upload.
 							_, err := m.Complete(t.Context(), nil)
 							require.Error(t, err)
 						}
@@ -885,7 +890,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					store.Fail(nil)
 					require.Empty(t, s.uploads(t), about())
 					if end == "complete" {
-						_, err := m.Complete(t.Context(), nil) // an upload that could not be deleted is, by the next
+						// This completion deletes an upload whose deletion has failed.
+						_, err := m.Complete(t.Context(), nil)
 						require.NoError(t, err, about())
 						require.Equal(t, []string{finalKey(m.Key)}, s.keys(), about())
 					} else {
@@ -901,8 +907,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartHangs checks that a hanging store takes ten seconds for each
-// step or the time of the caller's context.
+// TestMultipartHangs checks that each step ends after ten seconds, or earlier with
+// the caller's context, if the store hangs.
 func TestMultipartHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -948,7 +954,7 @@ func TestPartOfAnotherPolicy(t *testing.T) {
 	}
 }
 
-// storeID returns the store's ID of the only upload that is under way.
+// storeID returns the store's ID of the only multipart upload in progress.
 func (s shop) storeID(t *testing.T) string {
 	t.Helper()
 	out, err := s.store.S3().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
@@ -957,12 +963,12 @@ func (s shop) storeID(t *testing.T) string {
 	return aws.ToString(out.Uploads[0].UploadId)
 }
 
-// TestUnsizedMultipartListings signs 10,000 parts of an upload of unknown size one
-// by one. Few signatures list the parts.
+// TestUnsizedMultipartListings checks that few of 10,000 signatures list the parts
+// of an upload of unknown size.
 func TestUnsizedMultipartListings(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("the SDK decodes half a million parts")
+		t.Skip("the test is slow: the SDK decodes half a million parts")
 	}
 	policy := inParts()
 	policy.MaxSize = 10_000 * partSize
@@ -980,9 +986,9 @@ func TestUnsizedMultipartListings(t *testing.T) {
 	t.Logf("%d listings", listings)
 }
 
-// TestUnsizedMultipartIsBounded checks that an upload of unknown size that becomes
-// too large is aborted after at most a tenth as many signatures as it has parts,
-// whichever parts a client asks for.
+// TestUnsizedMultipartIsBounded checks that an upload of unknown size is aborted
+// soon after it becomes too large, whichever parts a client requests. An upload
+// with n parts is aborted after at most n/10+1 signatures, and after at most 101.
 func TestUnsizedMultipartIsBounded(t *testing.T) {
 	for stored, limit := range map[int]int{5: 1, 100: 11, 1000: 101, 3000: 101} {
 		for _, again := range []bool{false, true} {
@@ -997,7 +1003,7 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 			}
 			_, err = m.SignPart(t.Context(), presign.Part{Number: stored})
 			require.NoError(t, err)
-			for number := 1; number <= 11; number++ { // It now has more than 50 GiB.
+			for number := 1; number <= 11; number++ { // The parts now exceed 50 GiB.
 				s.store.PutPart(id, number, nil, 5<<30)
 			}
 			signatures := 0
@@ -1012,10 +1018,10 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 			}
 			require.ErrorAs(t, err, new(*presign.RejectedError))
 			require.Equal(t, "too_large", presign.Violations(err)[0].Code)
-			require.Empty(t, s.uploads(t), "it is aborted")
+			require.Empty(t, s.uploads(t), "the upload must be aborted")
 		}
 	}
-	// No signature is for a part far beyond those that have arrived.
+	// A part more than 100 beyond the uploaded parts is not signed.
 	s := open(t, s3test.New(), func() presign.Policy { p := inParts(); p.MaxSize = 10_000 * partSize; return p }())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)
@@ -1026,8 +1032,8 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 	require.Equal(t, []any{"part", int64(100)}, []any{found[0].Field, found[0].Max})
 }
 
-// TestPartsHaveLifetimeOfGrant checks that the URL of a part ends with the
-// lifetime of the policy or of the upload, though the upload has seven days.
+// TestPartsHaveLifetimeOfGrant checks that the URL of a part has the lifetime of
+// the policy or of the grant, although the upload can continue for seven days.
 func TestPartsHaveLifetimeOfGrant(t *testing.T) {
 	policy := inParts()
 	policy.Lifetime = 10 * time.Minute
