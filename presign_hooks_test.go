@@ -21,12 +21,13 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A diary notes what happens in order: requests to the store and calls of hooks.
+// A diary records requests to the store and calls of hooks, in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
 }
 
+// note adds a line.
 func (d *diary) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -42,7 +43,7 @@ func (d *diary) take() []string {
 	return lines
 }
 
-// watch notes the requests that change objects.
+// watch records the requests that change objects.
 func (d *diary) watch(store *s3test.Server) {
 	store.Intercept(s3test.Hook{After: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		switch r.Operation {
@@ -53,7 +54,7 @@ func (d *diary) watch(store *s3test.Server) {
 	}})
 }
 
-// inspects sets WithInspect.
+// inspects returns WithInspect with f.
 func inspects(f func(context.Context, *presign.Object) error) presign.SignerOption {
 	return presign.WithInspect(f)
 }
@@ -80,7 +81,7 @@ func scan(reject func(body []byte) bool) func(context.Context, *presign.Object) 
 	}
 }
 
-// noteWriter notes the answer when it is written.
+// A noteWriter records the response when its header is written.
 type noteWriter struct {
 	http.ResponseWriter
 	diary *diary
@@ -88,12 +89,12 @@ type noteWriter struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w noteWriter) WriteHeader(status int) {
-	w.diary.note("answer %d", status)
+	w.diary.note("response %d", status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestHooksRunInOrder checks the order of verification, inspection, publication,
-// WithOnComplete, answer and deletion, for every outcome of the hooks.
+// TestHooksRunInOrder checks the order of inspection, publication,
+// WithOnComplete, response and deletion, for every outcome of the hooks.
 func TestHooksRunInOrder(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	secretError := errors.New("the scanner at 10.0.0.1 is down")
@@ -106,48 +107,48 @@ func TestHooksRunInOrder(t *testing.T) {
 		body                 []string
 	}{
 		{"accepted", accept, accept, 200,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 200", "DeleteObject incoming/ 204"}, false, true, false, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200", "DeleteObject incoming/ 204"}, false, true, false, nil},
 		{"rejected", func(context.Context, *presign.Object) error { return violation }, accept, 422,
-			[]string{"inspect", "DeleteObject incoming/ 204", "answer 422"}, false, false, true, []string{`"ugly"`}},
+			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true, []string{`"ugly"`}},
 		{"two violations", func(context.Context, *presign.Object) error { return errors.Join(violation, violation) }, accept, 422,
-			[]string{"inspect", "DeleteObject incoming/ 204", "answer 422"}, false, false, true, []string{`"ugly"`}},
+			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true, []string{`"ugly"`}},
 		{"a violation joined with a timeout", func(context.Context, *presign.Object) error {
 			return errors.Join(violation, context.DeadlineExceeded)
-		}, accept, 500, []string{"inspect", "answer 500"}, true, false, true, nil},
+		}, accept, 500, []string{"inspect", "response 500"}, true, false, true, nil},
 		{"a wrapped violation and a failure", func(context.Context, *presign.Object) error {
 			return fmt.Errorf("%w: %w", violation, secretError)
-		}, accept, 500, []string{"inspect", "answer 500"}, true, false, true, nil},
+		}, accept, 500, []string{"inspect", "response 500"}, true, false, true, nil},
 		{"pending", func(context.Context, *presign.Object) error { return presign.ErrPending }, accept, 409,
-			[]string{"inspect", "answer 409"}, true, false, true, []string{`"pending"`, `"retry_after":5`}},
+			[]string{"inspect", "response 409"}, true, false, true, []string{`"pending"`, `"retry_after":5`}},
 		{"pending, wrapped", func(context.Context, *presign.Object) error {
 			return fmt.Errorf("in the queue of 10.0.0.1: %w", presign.ErrPending)
-		}, accept, 409, []string{"inspect", "answer 409"}, true, false, true, []string{`"pending"`}},
+		}, accept, 409, []string{"inspect", "response 409"}, true, false, true, []string{`"pending"`}},
 		{"failed", func(context.Context, *presign.Object) error { return secretError }, accept, 500,
-			[]string{"inspect", "answer 500"}, true, false, true, nil},
+			[]string{"inspect", "response 500"}, true, false, true, nil},
 		{"the errors of this package", func(context.Context, *presign.Object) error { return presign.ErrNotUploaded }, accept, 500,
-			[]string{"inspect", "answer 500"}, true, false, true, nil},
+			[]string{"inspect", "response 500"}, true, false, true, nil},
 		{"a problem", func(context.Context, *presign.Object) error { return &presign.Problem{Status: 507, Detail: "full"} }, accept, 507,
-			[]string{"inspect", "answer 507"}, true, false, true, []string{"full"}},
+			[]string{"inspect", "response 507"}, true, false, true, []string{"full"}},
 		{"panic", func(context.Context, *presign.Object) error { panic("10.0.0.1") }, accept, 500,
-			[]string{"inspect", "answer 500"}, true, false, true, nil},
+			[]string{"inspect", "response 500"}, true, false, true, nil},
 		{"Goexit", func(context.Context, *presign.Object) error { runtime.Goexit(); return nil }, accept, 500,
-			[]string{"inspect", "answer 500"}, true, false, true, nil},
+			[]string{"inspect", "response 500"}, true, false, true, nil},
 		{"not finished", accept, func(context.Context, *presign.Object) error { return secretError }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 500"}, true, true, true, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
 		{"not finished, with a violation", accept, func(context.Context, *presign.Object) error { return violation }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 500"}, true, true, true, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
 		{"not finished, with a problem", accept, func(context.Context, *presign.Object) error {
 			return &presign.Problem{Status: 507, Detail: "full"}
-		}, 507, []string{"inspect", "CopyObject published/ 200", "complete", "answer 507"}, true, true, true, []string{"full"}},
+		}, 507, []string{"inspect", "CopyObject published/ 200", "complete", "response 507"}, true, true, true, []string{"full"}},
 		{"not finished, panic", accept, func(context.Context, *presign.Object) error { panic("10.0.0.1") }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 500"}, true, true, true, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
 		{"a reply", accept, func(_ context.Context, o *presign.Object) error { o.Reply = map[string]int{"id": 7}; return nil }, 200,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 200", "DeleteObject incoming/ 204"}, false, true, false,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200", "DeleteObject incoming/ 204"}, false, true, false,
 			[]string{`"reply":{"id":7}`}},
 		{"a reply that does not marshal", accept, func(_ context.Context, o *presign.Object) error { o.Reply = func() {}; return nil }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 500"}, true, true, true, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
 		{"a reply that panics", accept, func(_ context.Context, o *presign.Object) error { o.Reply = panicking{}; return nil }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "answer 500"}, true, true, true, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := new(diary)
@@ -179,19 +180,19 @@ func TestHooksRunInOrder(t *testing.T) {
 			require.Equal(t, c.published, published)
 			require.Equal(t, c.log, u.log.Len() > 0, u.log)
 			if strings.Contains(strings.ToLower(c.name), "panic") {
-				require.Contains(t, u.log.String(), "stack=", "the stack is logged")
+				require.Contains(t, u.log.String(), "stack=", "the stack must be logged")
 				require.Contains(t, u.log.String(), "presign_hooks_test.go")
 			}
 
 			inspect, finish = accept, accept
 			status, _ = complete()
 			switch {
-			case c.kept: // It can be completed again, and is then gone.
+			case c.kept: // The upload can be completed again and is then deleted.
 				require.Equal(t, 200, status)
 				require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
 			case c.published:
 				require.Equal(t, 200, status)
-				require.Equal(t, []string{"complete", "answer 200"}, d.take(), "a repetition is not inspected")
+				require.Equal(t, []string{"complete", "response 200"}, d.take(), "a repeated completion must not inspect the object")
 			default:
 				require.Equal(t, 404, status)
 			}
@@ -205,8 +206,8 @@ type panicking struct{}
 // MarshalJSON implements json.Marshaler.
 func (panicking) MarshalJSON() ([]byte, error) { panic("marshaling") }
 
-// TestHookAnswers checks what clients read of errors and replies of hooks.
-func TestHookAnswers(t *testing.T) {
+// TestHookResponses checks the response that a client receives if a hook fails.
+func TestHookResponses(t *testing.T) {
 	for name, c := range map[string]struct {
 		inspect, finish func(context.Context, *presign.Object) error
 		want            string
@@ -242,7 +243,7 @@ func TestHookAnswers(t *testing.T) {
 func TestHandlerReturnsViolationsOfCompletion(t *testing.T) {
 	for _, field := range []string{"key", "redirect", "metadata", "content"} {
 		u := mount(t, open(t, s3test.New(), final(), presign.WithInspect(func(context.Context, *presign.Object) error {
-			return &presign.Violation{Field: field, Code: "invalid", Detail: "must please the service"}
+			return &presign.Violation{Field: field, Code: "invalid", Detail: "must be acceptable"}
 		})))
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		p := requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
@@ -258,9 +259,9 @@ func TestHandlerReturnsViolationsOfCompletion(t *testing.T) {
 	require.Equal(t, "not_allowed", p.Errors[0].Code)
 }
 
-// TestWithoutInspectorNothingIsPublished checks that a Signer without WithInspect
-// does not complete an upload whose grant requires an inspection.
-func TestWithoutInspectorNothingIsPublished(t *testing.T) {
+// TestCompleteRequiresInspect checks that a Signer without WithInspect does not
+// complete an upload whose grant requires an inspection.
+func TestCompleteRequiresInspect(t *testing.T) {
 	for _, form := range []bool{false, true} {
 		for _, policy := range []presign.Policy{final(), direct()} {
 			store := s3test.New(s3test.WithHistory())
@@ -278,7 +279,7 @@ func TestWithoutInspectorNothingIsPublished(t *testing.T) {
 			require.NoError(t, err)
 			_, err = plain.Complete(t.Context(), "alice", grant.Key)
 			if policy.FinalPrefix != "" {
-				require.NoError(t, err, "what was published has been inspected")
+				require.NoError(t, err, "a published object has been inspected")
 			} else {
 				require.Error(t, err, "the upload may have been replaced")
 			}
@@ -286,9 +287,9 @@ func TestWithoutInspectorNothingIsPublished(t *testing.T) {
 	}
 }
 
-// TestInspectorSeesUploadsOfOtherSigners checks that a Signer with WithInspect
+// TestCompleteInspectsUploadsOfOtherSigners checks that a Signer with WithInspect
 // inspects uploads whose grant does not require it.
-func TestInspectorSeesUploadsOfOtherSigners(t *testing.T) {
+func TestCompleteInspectsUploadsOfOtherSigners(t *testing.T) {
 	store := s3test.New()
 	plain := open(t, store, final())
 	called := 0
@@ -299,18 +300,19 @@ func TestInspectorSeesUploadsOfOtherSigners(t *testing.T) {
 	require.Equal(t, 1, called)
 }
 
-// TestHooksAreNotCalled checks for which uploads no hook runs.
+// TestHooksAreNotCalled checks that hooks do not run for uploads that are missing,
+// that belong to another owner or that fail verification.
 func TestHooksAreNotCalled(t *testing.T) {
 	fail := func(context.Context, *presign.Object) error { panic("called") }
 	s := open(t, s3test.New(), final(), inspects(fail), presign.WithOnComplete(fail))
-	honest := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
-	lying := s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, false, []byte("<html>"), nil)
+	valid := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+	mismatched := s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, false, []byte("<html>"), nil)
 	s.put(t, "incoming/stranger.png", "no stamp", nil)
 	for _, c := range []struct {
 		owner, key string
 		want       error
 	}{
-		{"bob", honest.Key, presign.ErrNotUploaded},
+		{"bob", valid.Key, presign.ErrNotUploaded},
 		{"alice", "incoming/none.png", presign.ErrNotUploaded},
 		{"alice", "incoming/stranger.png", presign.ErrNotUploaded},
 		{"alice", "published/a.png", presign.ErrNotUploaded},
@@ -318,13 +320,13 @@ func TestHooksAreNotCalled(t *testing.T) {
 		_, err := s.Complete(t.Context(), c.owner, c.key)
 		require.ErrorIs(t, err, c.want)
 	}
-	_, err := s.Complete(t.Context(), "alice", lying.Key)
+	_, err := s.Complete(t.Context(), "alice", mismatched.Key)
 	require.ErrorAs(t, err, new(*presign.RejectedError))
 	require.NotContains(t, s.log.String(), "panic")
 }
 
-// TestHookContexts checks that contexts of hooks outlive the caller and end after
-// their time.
+// TestHookContexts checks that the contexts of hooks continue after the caller's
+// context ends, keep its values, and end after their own time limit.
 func TestHookContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inspected, finished time.Duration
@@ -356,8 +358,8 @@ func TestHookContexts(t *testing.T) {
 
 type valueKey struct{}
 
-// TestHooksInTheBackground checks that a hook which panics, or ends its goroutine,
-// after its callers have left fails that completion alone.
+// TestHooksInTheBackground checks that a hook that panics or ends its goroutine in
+// the background fails only its own completion.
 func TestHooksInTheBackground(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("the hook") }, "Goexit": runtime.Goexit} {
 		for _, option := range []func(func(context.Context, *presign.Object) error) presign.SignerOption{presign.WithInspect, presign.WithOnComplete} {
@@ -447,19 +449,19 @@ func TestObjectOpen(t *testing.T) {
 	}
 }
 
-// A pair holds two files that a store cannot tell apart by their ETags.
+// A pair holds two files with the same ETag.
 type pair struct{ pretty, ugly []byte }
 
-// colliding differ in their beginning, and have the same MD5.
+// colliding holds files that differ near their start and have the same MD5.
 var colliding = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); return p }()
 
-// late differ behind what a completion reads. A store with SizeETags cannot tell
-// them apart.
+// late holds files that differ after the bytes that a completion reads. Their
+// ETags are equal in a store with SizeETags.
 var late = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
-// scanBeginning returns a hook that reads an upload except its last ten bytes,
-// calls next, and rejects ugly bytes.
-func scanBeginning(
+// scanStart returns a hook that reads an upload except its last ten bytes, calls
+// next, and rejects ugly bytes.
+func scanStart(
 	next func(context.Context, *presign.Object) error,
 ) func(context.Context, *presign.Object) error {
 	return func(ctx context.Context, o *presign.Object) error {
@@ -468,24 +470,25 @@ func scanBeginning(
 			return err
 		}
 		defer body.Close()
-		beginning := make([]byte, o.Size-10)
-		if _, err := io.ReadFull(body, beginning); err != nil {
+		start := make([]byte, o.Size-10)
+		if _, err := io.ReadFull(body, start); err != nil {
 			return err
 		}
 		if err := next(ctx, o); err != nil {
 			return err
 		}
-		if isUgly(beginning) {
+		if isUgly(start) {
 			return &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 		}
 		return nil
 	}
 }
 
-// TestNothingUninspectedIsPublished replaces uploads at every request of a
-// completion and while the hook reads them. The inspector rejects one of two
-// files, which the store cannot tell from the other by its ETag.
-func TestNothingUninspectedIsPublished(t *testing.T) {
+// TestCompletePublishesOnlyInspectedFiles checks that a client that replaces its
+// upload during a completion cannot publish a rejected file, even if both files
+// have the same ETag. The client replaces the upload before each request of the
+// completion in turn, and restores it before the next request.
+func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 	policy := final()
 	policy.Types = []string{"application/octet-stream"}
 	reading := map[string]func(context.Context, *presign.Object) error{
@@ -494,10 +497,10 @@ func TestNothingUninspectedIsPublished(t *testing.T) {
 			if err := scan(isUgly)(ctx, o); err != nil {
 				return err
 			}
-			return scan(func([]byte) bool { return false })(ctx, o) // It computes a digest, for example.
+			return scan(func([]byte) bool { return false })(ctx, o) // A hook might compute a digest.
 		},
-		"in part":            scanBeginning(accept),
-		"in part, and whole": scanBeginning(scan(func([]byte) bool { return false })),
+		"the start":            scanStart(accept),
+		"the start, and whole": scanStart(scan(func([]byte) bool { return false })),
 	}
 	for name, inspect := range reading {
 		for kind, c := range map[string]struct {
@@ -524,7 +527,7 @@ func TestNothingUninspectedIsPublished(t *testing.T) {
 						p := policy
 						p.Replace = c.replace
 						r := replacement{store: s3test.New(options...), files: files, form: c.form}
-						r.shown = !c.versions && (c.form || c.replace || kind == "put, no conditions")
+						r.visible = !c.versions && (c.form || c.replace || kind == "put, no conditions")
 						met = r.run(t, p, inspect, turn)
 					}
 				})
@@ -533,18 +536,18 @@ func TestNothingUninspectedIsPublished(t *testing.T) {
 	}
 }
 
-// TestInspectorReadsTwoFiles replaces the upload between the reads of one hook,
-// which accepts what it has scanned.
+// TestInspectorReadsTwoFiles checks that a file that is replaced between the reads
+// of one hook is not published, even if the hook accepts it.
 func TestInspectorReadsTwoFiles(t *testing.T) {
-	beginning := scanBeginning(accept)
+	start := scanStart(accept)
 	ignore := scan(func([]byte) bool { return false })
 	for name, hook := range map[string]func(context.Context, *presign.Object, func([]byte)) error{
-		"a beginning": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+		"the start": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
 			defer replace(late.ugly)
-			return beginning(ctx, o)
+			return start(ctx, o)
 		},
-		"a beginning, and another file": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
-			if err := beginning(ctx, o); err != nil {
+		"the start, and another file": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+			if err := start(ctx, o); err != nil {
 				return err
 			}
 			replace(late.ugly)
@@ -585,7 +588,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether a file, or most of it, is the ugly one of a pair.
+// isUgly reports whether body is the ugly file of a pair, or lacks at most its last
+// ten bytes.
 func isUgly(body []byte) bool {
 	for _, p := range []pair{colliding, late} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {
@@ -601,16 +605,17 @@ type replacement struct {
 	files pair
 	form  bool
 
-	// shown is set if a copy of the other file may exist until the completion
-	// returns: the client can replace the upload, which has no versions.
-	shown bool
+	// visible is set if a copy of the ugly file may exist until the completion
+	// returns: the client can replace the upload, and the store has no versions.
+	visible bool
 }
 
-// run replaces the upload before the nth request of its completion with the ugly
-// file, and back before the next one. It reports whether there was such a request.
+// run replaces the upload with the ugly file before the nth request of its
+// completion, and restores it before the next request. It reports whether the
+// completion made n requests.
 func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(context.Context, *presign.Object) error, n int) bool {
 	t.Helper()
-	var told [][]byte
+	var completed [][]byte
 	s := open(t, r.store, policy, inspects(inspect), presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 		body, err := o.Open(ctx)
 		if err != nil {
@@ -618,7 +623,7 @@ func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(conte
 		}
 		defer body.Close()
 		b, err := io.ReadAll(body)
-		told = append(told, b)
+		completed = append(completed, b)
 		return err
 	}))
 	grant := s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, r.form, r.files.pretty, nil)
@@ -649,14 +654,14 @@ func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(conte
 	r.store.Intercept(s3test.Hook{})
 	history := r.store.History()
 	what := fmt.Sprintf("replaced at request %d: %v\n%v", n, err, history.Requests)
-	for _, body := range told {
+	for _, body := range completed {
 		require.False(t, isUgly(body), what)
 	}
 	published := "published/" + strings.TrimPrefix(grant.Key, "incoming/")
 	o, _ := r.store.Object(s3test.DefaultBucket, published)
 	require.False(t, isUgly(o.Body), what)
 	for _, state := range history.Visible("published/") {
-		require.True(t, r.shown || !isUgly(state.Body), what)
+		require.True(t, r.visible || !isUgly(state.Body), what)
 	}
 	return count >= n
 }
