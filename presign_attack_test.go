@@ -27,15 +27,16 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// scene is a service with two users. Alice has published a picture, uploaded another, and begun one in parts; Bob has a
-// grant of each kind, which he has not used.
+// A scene is a service with two users. Alice has published a picture, uploaded
+// another picture, and started a multipart upload. Bob has an unused grant of each
+// kind.
 type scene struct {
-	uppy // Alice's
+	uppy // acts as Alice
 	bob  uppy
 
-	published, uploaded presign.Grant // Alice's, leaked
+	published, uploaded presign.Grant // Alice's grants, which have leaked
 	parts               started
-	put, form           presign.Grant // Bob's
+	put, form           presign.Grant // Bob's grants
 	bobs                started
 }
 
@@ -57,7 +58,7 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// try uploads evil in place of what was granted.
+// try uploads evil with a grant for another file.
 func (s *scene) try(t *testing.T, grant presign.Grant, cheat func(*conformance.Attempt)) string {
 	t.Helper()
 	attempt := conformance.New(&grant, "a.png", evil)
@@ -69,8 +70,8 @@ func (s *scene) try(t *testing.T, grant presign.Grant, cheat func(*conformance.A
 	return got.String()
 }
 
-// asks has the handler answer, with its status and the member at fault.
-func (u uppy) asks(t *testing.T, method, path, body string) string {
+// statusOf sends a request and returns the status and the member at fault.
+func (u uppy) statusOf(t *testing.T, method, path, body string) string {
 	t.Helper()
 	w := u.ask(method, path, body)
 	if w.Code < 300 {
@@ -83,13 +84,13 @@ func (u uppy) asks(t *testing.T, method, path, body string) string {
 	return fmt.Sprint(w.Code, " ", p.Errors[0].Field)
 }
 
-// completes is asks about the completion of a key.
-func (u uppy) completes(t *testing.T, key string) string {
+// completionStatus returns the status of the completion of a key.
+func (u uppy) completionStatus(t *testing.T, key string) string {
 	t.Helper()
-	return u.asks(t, "POST", "/complete", `{"key": `+strconv.Quote(key)+`}`)
+	return u.statusOf(t, "POST", "/complete", `{"key": `+strconv.Quote(key)+`}`)
 }
 
-// evil is of the size of png, and a page of scripts.
+// evil is a page with a script. It has the size of png.
 var evil = append([]byte("<script>alert(1)</script>"), png[25:]...)
 
 // rekey changes the key of a grant.
@@ -102,17 +103,16 @@ func rekey(from, to string) func(*conformance.Attempt) {
 	}
 }
 
-// TestAttacks checks that no attack by another user, with grants of their own
-// or with leaked ones, changes Alice's objects. Each case names what rejects
-// it.
+// TestAttacks checks that Bob cannot change Alice's objects with his own grants or
+// with Alice's leaked grants. Each case names the expected rejection.
 func TestAttacks(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	for _, a := range []struct {
 		name    string
 		attempt func(*testing.T, *scene) string
-		refused string // in the words of the store or the handler
+		want    string // the response of the store or the handler
 	}{
-		// Overwriting what another user has.
+		// Overwriting objects of another user.
 		{"a PUT under the key of another's upload", func(t *testing.T, s *scene) string { return s.try(t, s.put, rekey(s.put.Key, s.uploaded.Key)) }, mismatch},
 		{"a PUT under the key of what another has published", func(t *testing.T, s *scene) string {
 			return s.try(t, s.put, rekey(s.put.Key, finalKey(s.published.Key)))
@@ -149,17 +149,17 @@ func TestAttacks(t *testing.T) {
 			return s.try(t, presign.Grant{Method: "PUT", URL: strings.Replace(signed, s.bobs.Key, s.uploaded.Key, 1)}, nil)
 		}, "400 AuthorizationQueryParametersError"},
 		{"a name that leads to another's", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "POST", "", `{"filename": "../`+strings.TrimPrefix(s.uploaded.Key, "incoming/")+`", "size": 10}`)
+			return s.bob.statusOf(t, "POST", "", `{"filename": "../`+strings.TrimPrefix(s.uploaded.Key, "incoming/")+`", "size": 10}`)
 		}, "422 filename"},
 		{"a key of another's asked for", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "POST", "", `{"filename": "a.png", "size": 10, "key": "`+s.uploaded.Key+`"}`)
+			return s.bob.statusOf(t, "POST", "", `{"filename": "a.png", "size": 10, "key": "`+s.uploaded.Key+`"}`)
 		}, "400 key"},
 		{"the grant of a key that the service gives to all", func(t *testing.T, s *scene) string {
 			grant, err := s.Put(t.Context(), presign.Upload{Key: s.uploaded.Key, Size: int64(len(evil)), Owner: "bob"})
 			require.NoError(t, err)
 			return s.try(t, *grant, nil)
 		}, "412 PreconditionFailed"},
-		{"parts under a key that the service gives to all", func(t *testing.T, s *scene) string {
+		{"a multipart upload under a key that the service gives to all", func(t *testing.T, s *scene) string {
 			m, err := s.StartMultipart(t.Context(), presign.Upload{Key: s.uploaded.Key, Owner: "bob"})
 			require.NoError(t, err)
 			defer m.Abort(t.Context())
@@ -168,43 +168,43 @@ func TestAttacks(t *testing.T) {
 			return violations(t, err)[0]
 		}, "key taken must not be taken by another object, which this upload may not replace"},
 
-		// Completing, signing and aborting what another user has.
-		{"completing another's upload", func(t *testing.T, s *scene) string { return s.bob.completes(t, s.uploaded.Key) }, "404"},
-		{"completing what another has published", func(t *testing.T, s *scene) string { return s.bob.completes(t, s.published.Key) }, "404"},
-		{"completing by the published key", func(t *testing.T, s *scene) string { return s.completes(t, finalKey(s.published.Key)) }, "404"},
-		{"completing another's parts", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "POST", s.path(s.parts, "/complete", ""), `{"parts": []}`)
+		// Completing, signing and aborting uploads of another user.
+		{"completing another's upload", func(t *testing.T, s *scene) string { return s.bob.completionStatus(t, s.uploaded.Key) }, "404"},
+		{"completing what another has published", func(t *testing.T, s *scene) string { return s.bob.completionStatus(t, s.published.Key) }, "404"},
+		{"completing by the published key", func(t *testing.T, s *scene) string { return s.completionStatus(t, finalKey(s.published.Key)) }, "404"},
+		{"completing another's multipart upload", func(t *testing.T, s *scene) string {
+			return s.bob.statusOf(t, "POST", s.path(s.parts, "/complete", ""), `{"parts": []}`)
 		}, "404"},
-		{"aborting another's parts", func(t *testing.T, s *scene) string { return s.bob.asks(t, "DELETE", s.path(s.parts, "", ""), "") }, "404"},
-		{"signing another's part", func(t *testing.T, s *scene) string { return s.bob.asks(t, "GET", s.path(s.parts, "/1", ""), "") }, "404"},
+		{"aborting another's multipart upload", func(t *testing.T, s *scene) string { return s.bob.statusOf(t, "DELETE", s.path(s.parts, "", ""), "") }, "404"},
+		{"signing another's part", func(t *testing.T, s *scene) string { return s.bob.statusOf(t, "GET", s.path(s.parts, "/1", ""), "") }, "404"},
 		{"signing another's part under one's own key", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "GET", s.path(started{UploadID: s.parts.UploadID, Key: s.bobs.Key}, "/1", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.parts.UploadID, Key: s.bobs.Key}, "/1", ""), "")
 		}, "404"},
 		{"signing one's own part under another's key", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "GET", s.path(started{UploadID: s.bobs.UploadID, Key: s.parts.Key}, "/1", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.bobs.UploadID, Key: s.parts.Key}, "/1", ""), "")
 		}, "404"},
 		{"listing parts by the store's own ID", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "GET", s.path(started{UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key}, "", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(started{UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key}, "", ""), "")
 		}, "404"},
 
 		// Replays.
 		{"a leaked PUT before completion", func(t *testing.T, s *scene) string { return s.try(t, s.uploaded, nil) }, "412 PreconditionFailed"},
 		{"a leaked form before completion, with a script for a picture", func(t *testing.T, s *scene) string {
 			s.try(t, s.form, nil)
-			return s.bob.completes(t, s.form.Key)
+			return s.bob.completionStatus(t, s.form.Key)
 		}, "422 type"},
 		{"a leaked form after completion", func(t *testing.T, s *scene) string {
-			return s.try(t, s.published, nil) + ", then " + s.completes(t, s.published.Key)
-		}, "204, then 200"}, // with what was published, as below
+			return s.try(t, s.published, nil) + ", then " + s.completionStatus(t, s.published.Key)
+		}, "204, then 200"}, // The published object does not change.
 		{"a leaked PUT after completion", func(t *testing.T, s *scene) string {
 			grant := decode[presign.Grant](t, s.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
 			s.send(t, &grant, png, nil)
-			s.completes(t, grant.Key)
-			answered := s.try(t, grant, nil) + ", then " + s.completes(t, grant.Key)
+			s.completionStatus(t, grant.Key)
+			got := s.try(t, grant, nil) + ", then " + s.completionStatus(t, grant.Key)
 			stored, _ := s.store.Object(s3test.DefaultBucket, finalKey(grant.Key))
 			require.Equal(t, png, stored.Body)
 			require.NoError(t, deleteObject(s.store, finalKey(grant.Key)))
-			return answered
+			return got
 		}, "200, then 200"},
 		{"a leaked part after completion", func(t *testing.T, s *scene) string {
 			signed := s.bob.sign(t, s.bobs, 1)
@@ -272,37 +272,37 @@ func TestAttacks(t *testing.T) {
 			return s.try(t, s.put, func(a *conformance.Attempt) { a.Header.Set("x-amz-checksum-sha256", sha256sum(evil)) })
 		}, denied},
 
-		// Passing something for an upload.
+		// Passing another object or ID for an upload.
 		{"a stamp on another key", func(t *testing.T, s *scene) string {
 			s.forge(t, "incoming/forged/a.png", s.put.Headers["x-amz-meta-presign"])
-			return s.bob.completes(t, "incoming/forged/a.png")
+			return s.bob.completionStatus(t, "incoming/forged/a.png")
 		}, "404"},
-		{"the ID of parts for a stamp", func(t *testing.T, s *scene) string {
+		{"the ID of a multipart upload for a stamp", func(t *testing.T, s *scene) string {
 			s.forge(t, s.bobs.Key, s.bobs.UploadID)
-			return s.bob.completes(t, s.bobs.Key)
+			return s.bob.completionStatus(t, s.bobs.Key)
 		}, "404"},
 		{"the stamp of what was published for a stamp", func(t *testing.T, s *scene) string {
 			stored, _ := s.store.Object(s3test.DefaultBucket, finalKey(s.published.Key))
 			s.forge(t, "incoming/forged/a.png", stored.Metadata["presign"])
-			return s.completes(t, "incoming/forged/a.png")
+			return s.completionStatus(t, "incoming/forged/a.png")
 		}, "404"},
-		{"a stamp for the ID of parts", func(t *testing.T, s *scene) string {
-			return s.bob.asks(t, "GET", s.path(started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}, "", ""), "")
+		{"a stamp for the ID of a multipart upload", func(t *testing.T, s *scene) string {
+			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}, "", ""), "")
 		}, "404"},
 		{"an object without a stamp", func(t *testing.T, s *scene) string {
 			s.forge(t, "incoming/forged/a.png", "")
-			return s.completes(t, "incoming/forged/a.png")
+			return s.completionStatus(t, "incoming/forged/a.png")
 		}, "404"},
 		{"the stamp of a small file on a large one", func(t *testing.T, s *scene) string {
 			s.place(t, s.put.Key, append(bytes.Clone(png), 0), s.put.Headers["x-amz-meta-presign"])
-			return s.bob.completes(t, s.put.Key)
+			return s.bob.completionStatus(t, s.put.Key)
 		}, "422 size"},
 		{"a script for a picture", func(t *testing.T, s *scene) string {
-			return s.try(t, s.put, nil) + ", then " + s.bob.completes(t, s.put.Key)
+			return s.try(t, s.put, nil) + ", then " + s.bob.completionStatus(t, s.put.Key)
 		}, "200, then 422 type"},
-		{"a picture that browsers are told to decode to a script", func(t *testing.T, s *scene) string {
+		{"a picture with a Content-Encoding", func(t *testing.T, s *scene) string {
 			s.send(t, &s.put, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
-			return s.bob.completes(t, s.put.Key)
+			return s.bob.completionStatus(t, s.put.Key)
 		}, "422 content-encoding"},
 
 		// Time, and other Signers.
@@ -328,13 +328,13 @@ func TestAttacks(t *testing.T) {
 		{"a completion too late", func(t *testing.T, s *scene) string {
 			s.send(t, &s.put, png, nil)
 			time.Sleep(15*time.Minute + 24*time.Hour + time.Second)
-			answered := s.bob.completes(t, s.put.Key)
+			got := s.bob.completionStatus(t, s.put.Key)
 			require.NoError(t, deleteObject(s.store, s.put.Key))
-			return answered
+			return got
 		}, "410"},
 		{"a part of an ID that has expired", func(t *testing.T, s *scene) string {
 			time.Sleep(7*24*time.Hour + time.Second)
-			return s.bob.asks(t, "GET", s.path(s.bobs, "/1", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
 		}, "410"},
 		{"a stamp of another secret", func(t *testing.T, s *scene) string {
 			other := open(t, s.store, inParts(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
@@ -359,7 +359,7 @@ func TestAttacks(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScene(t)
-				require.Equal(t, a.refused, a.attempt(t, s))
+				require.Equal(t, a.want, a.attempt(t, s))
 				for _, key := range []string{finalKey(s.published.Key), s.uploaded.Key} {
 					stored, ok := s.store.Object(s3test.DefaultBucket, key)
 					require.True(t, ok)
@@ -374,6 +374,7 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
+// storeID returns the store's upload ID in a signed URL.
 func storeID(t *testing.T, signed string) string {
 	t.Helper()
 	u, err := url.Parse(signed)
@@ -381,9 +382,10 @@ func storeID(t *testing.T, signed string) string {
 	return u.Query().Get("uploadId")
 }
 
-// forge puts a picture into the bucket past all grants, with a stamp that is not its own.
+// forge stores a picture without a grant, with a stamp of another key.
 func (s *scene) forge(t *testing.T, key, stamp string) { s.place(t, key, png, stamp) }
 
+// place stores an object without a grant, with a stamp unless it is empty.
 func (s *scene) place(t *testing.T, key string, body []byte, stamp string) {
 	t.Helper()
 	s.shop.put(t, key, string(body), func(input *s3.PutObjectInput) {
@@ -394,12 +396,13 @@ func (s *scene) place(t *testing.T, key string, body []byte, stamp string) {
 	})
 }
 
-// elsewhere completes Bob's upload, and asks for his parts, at another Signer.
+// elsewhere completes Bob's upload and signs a part at another Signer. It returns
+// both statuses.
 func (s *scene) elsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)
 	u.user = "bob"
-	return u.completes(t, s.put.Key) + ", " + u.asks(t, "GET", s.path(s.bobs, "/1", ""), "")
+	return u.completionStatus(t, s.put.Key) + ", " + u.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
 }
 
 // TestPrefixSiblings checks that a grant for acc_1 does not reach acc_12.
@@ -420,7 +423,7 @@ func TestPrefixSiblings(t *testing.T) {
 	for _, a := range []struct {
 		name    string
 		attempt func(t *testing.T, one, twelve *scene) string
-		refused string
+		want    string
 	}{
 		{"a PUT to the sibling", func(t *testing.T, one, _ *scene) string {
 			return one.try(t, one.put, rekey(one.put.Key, "acc_12/a.png"))
@@ -435,7 +438,7 @@ func TestPrefixSiblings(t *testing.T) {
 			return one.try(t, one.form, rekey(one.form.Key, "acc_1/${filename}"))
 		}, denied},
 		{"a form to the prefix itself", func(t *testing.T, one, _ *scene) string { return one.try(t, one.form, rekey(one.form.Key, "acc_1/")) }, denied},
-		{"a form to what the prefix begins", func(t *testing.T, one, _ *scene) string {
+		{"a form to the prefix without its slash", func(t *testing.T, one, _ *scene) string {
 			return one.try(t, one.form, rekey(one.form.Key, "acc_1"))
 		}, denied},
 		{"a key of the sibling, by the service's mistake", func(t *testing.T, one, _ *scene) string {
@@ -452,20 +455,20 @@ func TestPrefixSiblings(t *testing.T) {
 		}, `key invalid must not contain a dollar sign, which forms cannot hold, got "acc_1/${filename}/"`},
 		{"completing the sibling's upload", func(t *testing.T, one, twelve *scene) string {
 			twelve.send(t, &twelve.put, png, nil)
-			return one.completes(t, twelve.put.Key)
+			return one.completionStatus(t, twelve.put.Key)
 		}, "404"},
 		{"the sibling's stamp", func(t *testing.T, one, twelve *scene) string {
 			one.forge(t, one.put.Key, twelve.put.Headers["x-amz-meta-presign"])
-			return one.completes(t, one.put.Key)
+			return one.completionStatus(t, one.put.Key)
 		}, "404"},
 		{"the sibling's parts", func(t *testing.T, one, twelve *scene) string {
-			return one.asks(t, "GET", one.path(twelve.start(t, "a.png", nil), "/1", ""), "")
+			return one.statusOf(t, "GET", one.path(twelve.start(t, "a.png", nil), "/1", ""), "")
 		}, "404"},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			store := s3test.New()
 			one, twelve := tenant(t, store, "acc_1"), tenant(t, store, "acc_12")
-			require.Equal(t, a.refused, a.attempt(t, one, twelve))
+			require.Equal(t, a.want, a.attempt(t, one, twelve))
 			for _, key := range one.keys() {
 				require.Contains(t, []string{one.put.Key, twelve.put.Key}, key)
 			}
@@ -475,9 +478,8 @@ func TestPrefixSiblings(t *testing.T) {
 	require.ErrorContains(t, told(t, err), `Policy.Prefix must end in "/", got "acc_1"`)
 }
 
-// TestInjection checks that every string is either rejected or changes nothing
-// else that is signed, and that S3 then stores the honest upload as it was
-// meant.
+// TestInjection checks that each hostile string is either rejected or changes only
+// its own field, and that the store then accepts the upload unchanged.
 func TestInjection(t *testing.T) {
 	fields := map[string]func(*presign.Upload, string){
 		"filename":      func(u *presign.Upload, s string) { u.Filename = s + ".png" },
@@ -520,7 +522,7 @@ func TestInjection(t *testing.T) {
 		}
 		return s.Put(t.Context(), u)
 	}
-	refused, granted := 0, 0
+	rejected, granted := 0, 0
 	for field, set := range fields {
 		for _, payload := range []string{
 			`"},{"acl":"public-read`, `"],["starts-with","$key","`, `"}]}`, `\`, `\"`, `\u0022},{"acl":"public-read"`, `','acl':'public-read`, "</script><script>", "]]>", "<!--",
@@ -540,15 +542,15 @@ func TestInjection(t *testing.T) {
 				grant, err := honest(form, func(u *presign.Upload) { set(u, payload) })
 				if err != nil {
 					require.NotEmpty(t, presign.Violations(told(t, err)), about)
-					refused++
+					rejected++
 					continue
 				}
 				granted++
 				require.Equal(t, shape(t, plain), shape(t, grant), about)
 				require.True(t, strings.HasPrefix(grant.Key, "incoming/"), about)
-				answered, err := conformance.New(grant, "a.png", png).Send(s.store.HTTPClient())
+				got, err := conformance.New(grant, "a.png", png).Send(s.store.HTTPClient())
 				require.NoError(t, err, about)
-				require.True(t, answered.Accepted(), "%s: %v", about, answered)
+				require.True(t, got.Accepted(), "%s: %v", about, got)
 				stored, ok := s.store.Object(s3test.DefaultBucket, grant.Key)
 				require.True(t, ok, about)
 				require.Equal(t, "image/png", stored.Header.Get("Content-Type"), about)
@@ -562,11 +564,12 @@ func TestInjection(t *testing.T) {
 		}
 	}
 	require.Empty(t, s.keys())
-	t.Logf("%d refused, %d granted and uploaded", refused, granted)
-	require.Greater(t, refused, 300)
+	t.Logf("%d rejected, %d granted and uploaded", rejected, granted)
+	require.Greater(t, rejected, 300)
 	require.Greater(t, granted, 300)
 }
 
+// lowered returns names in lower case.
 func lowered(names []string) []string {
 	for i, name := range names {
 		names[i] = strings.ToLower(name)
@@ -594,9 +597,9 @@ func TestNormalForms(t *testing.T) {
 	require.Equal(t, "attachment; filename*=UTF-8''cafe%CC%81.png", stored.Header.Get("Content-Disposition"))
 }
 
-// TestMD5Collision replaces a file, between its verification and its copy, by one
-// with the same size and MD5, and so the same ETag, by which every condition
-// holds. Only a file that was verified as a whole is told to the hook.
+// TestMD5Collision checks that WithOnComplete receives only a verified file, even
+// if a client replaces the file between its verification and its copy. Both files
+// have the same size and ETag, so the condition of the copy holds.
 func TestMD5Collision(t *testing.T) {
 	one, two := s3test.Collision("")
 	require.NotEqual(t, one, two)
@@ -604,10 +607,10 @@ func TestMD5Collision(t *testing.T) {
 		store := s3test.New(s3test.WithHistory(), s3test.WithQuirks(quirks...))
 		policy := final()
 		policy.Types = []string{"application/octet-stream"}
-		var told [][]byte
+		var completed [][]byte
 		s := open(t, store, policy, presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 			stored, _ := store.Object(s3test.DefaultBucket, o.Key)
-			told = append(told, stored.Body)
+			completed = append(completed, stored.Body)
 			return nil
 		}))
 		grant := s.upload(t, presign.Upload{Filename: "a"}, true, one, nil)
@@ -620,14 +623,14 @@ func TestMD5Collision(t *testing.T) {
 			return s3test.None
 		})
 		object, err := s.CompleteForAnyOwner(t.Context(), grant.Key)
-		require.NoError(t, err, "the second turn verifies the other file")
+		require.NoError(t, err, "the second attempt must verify the other file")
 		copies := store.History().Visible("published/")
 		require.Len(t, copies, 2)
 		require.Equal(t, [][]byte{two, two}, [][]byte{copies[0].Body, copies[1].Body})
-		require.Equal(t, "DeleteObject", store.History().Requests[copies[0].EndedBy-1].Operation, "the copy that was not verified is deleted")
-		require.Equal(t, [][]byte{two}, told)
+		require.Equal(t, "DeleteObject", store.History().Requests[copies[0].EndedBy-1].Operation, "the unverified copy must be deleted")
+		require.Equal(t, [][]byte{two}, completed)
 
-		// A file that was published is not replaced by the other.
+		// The first file does not replace the published file.
 		s.send(t, grant, one, nil)
 		_, err = s.CompleteForAnyOwner(t.Context(), grant.Key)
 		require.NoError(t, err)
@@ -639,8 +642,7 @@ func TestMD5Collision(t *testing.T) {
 }
 
 // FuzzComplete checks that an object that was stored without a grant completes
-// only if it equals the granted upload in every header, with its original
-// stamp.
+// only if it has the original stamp and matches the granted upload.
 func FuzzComplete(f *testing.F) {
 	ctx := context.Background()
 	s := open(f, s3test.New(), direct())
@@ -665,7 +667,7 @@ func FuzzComplete(f *testing.F) {
 			input.Metadata[name] = value
 		}
 		if _, err := s.store.S3().PutObject(ctx, input); err != nil {
-			return // no HTTP request says that
+			return // An HTTP request cannot contain these headers.
 		}
 		object, err := s.CompleteForAnyOwner(ctx, grant.Key)
 		if err != nil {
@@ -691,8 +693,8 @@ func FuzzComplete(f *testing.F) {
 	})
 }
 
-// FuzzWireForms checks that standard decoders read every JSON document as it
-// was written.
+// FuzzWireForms checks that the JSON documents of this package decode to the
+// encoded values with encoding/json.
 func FuzzWireForms(f *testing.F) {
 	f.Add("PUT", "https://a.example/?a=b&c", "Content-Type", "a/b", "uploads/日本.png", "size", "is 5", 422, int64(10))
 	f.Add("\"}", "\u2028</script>", "", "\xff", "\\", "{", "\x00", 0, int64(-1))
@@ -727,8 +729,8 @@ func FuzzWireForms(f *testing.F) {
 	})
 }
 
-// roundTrip checks that the JSON of a value decodes to the value and has no other
-// member.
+// roundTrip checks that the JSON of a value decodes to the value and has no
+// unknown members.
 func roundTrip[T any](t *testing.T, v T) {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -741,14 +743,14 @@ func roundTrip[T any](t *testing.T, v T) {
 	require.NoError(t, decoder.Decode(&again))
 }
 
-// TestUnsignedHeaders checks that S3 rejects a PUT with headers beside the signed
-// ones that change how it reads or stores the file.
+// TestUnsignedHeaders checks that S3 rejects a PUT with unsigned headers that
+// change how S3 reads or stores the file.
 func TestUnsignedHeaders(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	for _, a := range []struct {
-		name, refused string
-		header        http.Header
+		name, want string
+		header     http.Header
 	}{
 		{"a streaming body with a trailer", denied, http.Header{
 			"X-Amz-Content-Sha256": {"STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, "X-Amz-Trailer": {"x-amz-checksum-crc32"},
@@ -768,7 +770,7 @@ func TestUnsignedHeaders(t *testing.T) {
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			s := newScene(t)
-			require.Equal(t, a.refused, s.try(t, s.put, func(attempt *conformance.Attempt) { maps.Copy(attempt.Header, a.header) }))
+			require.Equal(t, a.want, s.try(t, s.put, func(attempt *conformance.Attempt) { maps.Copy(attempt.Header, a.header) }))
 			_, stored := s.store.Object(s3test.DefaultBucket, s.put.Key)
 			require.False(t, stored)
 		})
