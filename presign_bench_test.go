@@ -29,8 +29,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// Each benchmark names who does the work in "by", so that benchstat -col /by puts the library beside the SDK's presigner
-// for the same grant, and beside the floor: what cannot be left out, the hashes, over the same bytes.
+// Each benchmark has a variant for each value of "by", which benchstat -col /by
+// compares for the same grant: "signer" is this package, "sdk" is the presigner of
+// the SDK, and "floor" is the minimum, the hashes of the same bytes.
 
 var (
 	benchmarkUpload = presign.Upload{Filename: "holiday.jpg", Type: "image/jpeg", Size: 81234, Owner: "alice"}
@@ -42,13 +43,14 @@ func benchmarkPolicy() presign.Policy {
 	return presign.Policy{Prefix: "uploads/", Types: []string{"image/*", "application/pdf"}, MaxSize: 100 << 20}
 }
 
-// sessionToken returns as many characters as STS makes of them, base64.
+// sessionToken returns a random base64 text of this length, as STS returns.
 func sessionToken(size int) string {
 	b := make([]byte, size/4*3)
-	rand.NewChaCha8([32]byte{}).Read(b) // never fails
+	rand.NewChaCha8([32]byte{}).Read(b) // It returns no error.
 	return base64.StdEncoding.EncodeToString(b)
 }
 
+// withToken returns a client with a session token of this length.
 func withToken(size int) *s3.Client {
 	return newClient(func(o *s3.Options) {
 		o.Credentials = credentials.NewStaticCredentialsProvider(
@@ -64,7 +66,7 @@ func benchmarkSigner(b *testing.B, client *s3.Client) *presign.Signer {
 	return signer
 }
 
-// loop runs what a benchmark measures.
+// loop measures do.
 func loop(b *testing.B, do func() error) {
 	b.ReportAllocs()
 	for b.Loop() {
@@ -74,7 +76,7 @@ func loop(b *testing.B, do func() error) {
 	}
 }
 
-// hashes returns a function that hashes what a signature takes, and nothing else.
+// hashes returns a function that computes only the hashes of a signature.
 func hashes(canonicalRequest, stringToSign string) func() error {
 	mac := hmac.New(sha256.New, make([]byte, sha256.Size))
 	canonical, toSign, sum := []byte(canonicalRequest), []byte(stringToSign), make([]byte, sha256.Size)
@@ -88,7 +90,8 @@ func hashes(canonicalRequest, stringToSign string) func() error {
 	}
 }
 
-// canonical returns the canonical request and the string to sign of a grant for a PUT of that many bytes.
+// canonical returns the canonical request and the string to sign of a grant for a
+// PUT of size bytes.
 func canonical(grant *presign.Grant, size int64) (request, toSign string) {
 	u, err := url.Parse(grant.URL)
 	if err != nil {
@@ -183,7 +186,8 @@ func BenchmarkPost(b *testing.B) {
 	}
 }
 
-// benchmarkMultipart begins an upload of 10,000 parts of 5 MiB, with a session token of 400 bytes.
+// benchmarkMultipart starts an upload of 10,000 parts of 5 MiB, with a session
+// token of 400 bytes.
 func benchmarkMultipart(b *testing.B) (*s3.Client, *presign.Signer, *presign.Multipart) {
 	policy := benchmarkPolicy()
 	policy.MaxSize = 10_000 * 5 << 20
@@ -201,7 +205,7 @@ func benchmarkMultipart(b *testing.B) (*s3.Client, *presign.Signer, *presign.Mul
 	return client, signer, m
 }
 
-// BenchmarkParts signs the URLs of an upload's parts; an operation is one URL.
+// BenchmarkParts signs the URLs of the parts of an upload. One operation is one URL.
 func BenchmarkParts(b *testing.B) {
 	client, _, m := benchmarkMultipart(b)
 	b.Run("at_once=1/by=signer", func(b *testing.B) {
@@ -246,8 +250,8 @@ func BenchmarkResume(b *testing.B) {
 	loop(b, func() error { _, err := signer.ResumeMultipart("alice", m.ID); return err })
 }
 
-// BenchmarkHandler answers requests in process, with a session token of 400 bytes. What net/http itself takes for as many
-// bytes stands beside it.
+// BenchmarkHandler serves requests in process, with a session token of 400 bytes.
+// Its floor is a bare http.Handler with the same request and response.
 func BenchmarkHandler(b *testing.B) {
 	handler, err := presign.NewHandler(benchmarkSigner(b, withToken(400)), func(*http.Request) (string, error) { return "alice", nil })
 	if err != nil {
@@ -283,7 +287,8 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// BenchmarkParallel signs on all cores at once: with one Signer, with 10,000, and while the credentials change.
+// BenchmarkParallel signs on all cores with one Signer, with 10,000 Signers, and
+// while the credentials change.
 func BenchmarkParallel(b *testing.B) {
 	parallel := func(b *testing.B, signers []*presign.Signer) {
 		var worker atomic.Int64
@@ -314,7 +319,7 @@ func BenchmarkParallel(b *testing.B) {
 	next.SecretAccessKey += "/next"
 	rotating := benchmarkSigner(b, newClient(func(o *s3.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			if calls.Add(1)/1000%2 == 0 { // which is some hundred times a second
+			if calls.Add(1)/1000%2 == 0 { // Credentials change some hundred times a second.
 				return now, nil
 			}
 			return next, nil
@@ -323,7 +328,7 @@ func BenchmarkParallel(b *testing.B) {
 	b.Run("signers=1/credentials=rotating", func(b *testing.B) { parallel(b, []*presign.Signer{rotating}) })
 }
 
-// BenchmarkCredentials compares a file of credentials with what a client has from its start.
+// BenchmarkCredentials compares EnvFile with static credentials.
 func BenchmarkCredentials(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "awsenv.list")
 	file := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=" + sessionToken(400) +
@@ -342,7 +347,7 @@ func BenchmarkCredentials(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch compares 100 requests for one grant with one request for 100
+// BenchmarkBatch compares 100 requests for one grant each with one request for 100
 // grants, through a server.
 func BenchmarkBatch(b *testing.B) {
 	signer, err := presign.NewSigner(newClient(), "bucket", images(), presign.WithSecret(secret))

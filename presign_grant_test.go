@@ -25,13 +25,13 @@ import (
 func (s shop) do(t *testing.T, r *http.Request, err error) int {
 	t.Helper()
 	require.NoError(t, err)
-	answer, err := s.store.HTTPClient().Do(r)
+	response, err := s.store.HTTPClient().Do(r)
 	require.NoError(t, err)
-	answer.Body.Close()
-	return answer.StatusCode
+	response.Body.Close()
+	return response.StatusCode
 }
 
-// grants are one of each kind for a file.
+// grants returns a grant of each kind for a file of this size.
 func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	t.Helper()
 	u := presign.Upload{Owner: "alice", Filename: "a.png", Size: size, Metadata: map[string]string{"color": `"red"; =?`}}
@@ -51,7 +51,7 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 func TestRequest(t *testing.T) {
 	for _, server := range []*s3test.Server{s3test.New(), s3test.Start(t)} {
 		s := open(t, server, inParts())
-		for _, content := range [][]byte{png, large[:partSize]} { // without and with Expect
+		for _, content := range [][]byte{png, large[:partSize]} { // Only the large file has Expect.
 			name := filepath.Join(t.TempDir(), "a.png")
 			require.NoError(t, os.WriteFile(name, append([]byte("before"), content...), 0o600))
 			size := int64(len(content))
@@ -65,14 +65,14 @@ func TestRequest(t *testing.T) {
 				"file": func() io.Reader {
 					f, err := os.Open(name)
 					require.NoError(t, err)
-					t.Cleanup(func() { require.NoError(t, f.Close(), "nobody else did") })
+					t.Cleanup(func() { require.NoError(t, f.Close(), "Request must not close the file") })
 					_, err = f.Seek(int64(len("before")), io.SeekStart)
 					require.NoError(t, err)
 					return f
 				},
 			} {
 				if from == "stream" && len(content) > len(png) {
-					continue // which takes its time
+					continue // Reading a large file byte by byte is slow.
 				}
 				for kind, grant := range s.grants(t, size) {
 					text, err := json.Marshal(grant)
@@ -96,11 +96,11 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// bufferOf returns a file that can be read once.
+// bufferOf returns a reader that cannot seek.
 func bufferOf(content []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(content)} }
 
-// TestRequestTwice checks that the body of a seekable file can be sent again,
-// also after other reads, but the body of a stream cannot.
+// TestRequestTwice checks that the body of a seekable file can be sent again, even
+// after other reads, but that the body of a stream cannot.
 func TestRequestTwice(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	file := bytes.NewReader(append([]byte("x"), png...))
@@ -109,7 +109,7 @@ func TestRequestTwice(t *testing.T) {
 	for kind, grant := range s.grants(t, int64(len(png))) {
 		r, err := grant.Request(t.Context(), file, int64(len(png)))
 		require.NoError(t, err)
-		require.Equal(t, len(png), file.Len(), "the offset stays")
+		require.Equal(t, len(png), file.Len(), "Request must not move the offset")
 		first, err := io.ReadAll(r.Body)
 		require.NoError(t, err)
 		for range 2 {
@@ -141,8 +141,8 @@ func TestRequestTwice(t *testing.T) {
 	require.Equal(t, 200, s.do(t, r, nil))
 }
 
-// TestRequestOfShortFile checks that a truncated file is not uploaded, even by
-// a form that allows its size.
+// TestRequestOfShortFile checks that a truncated file is not uploaded, even by a
+// form that allows the size of the truncated file.
 func TestRequestOfShortFile(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	form, err := s.Post(t.Context(), presign.Upload{Filename: "a.png"})
@@ -191,8 +191,8 @@ func TestRequestKeepsURLFromRedirects(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for kind, grant := range s.grants(t, int64(len(png))) {
-			var told *http.Request
-			elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told = r }))
+			var redirected *http.Request
+			elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { redirected = r }))
 			defer elsewhere.Close()
 			store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
@@ -205,34 +205,34 @@ func TestRequestKeepsURLFromRedirects(t *testing.T) {
 			grant.URL = signed.String()
 			r, err := grant.Request(t.Context(), bytes.NewReader(png), int64(len(png)))
 			require.NoError(t, err)
-			answer, err := http.DefaultClient.Do(r)
+			response, err := http.DefaultClient.Do(r)
 			require.NoError(t, err)
-			answer.Body.Close()
-			require.NotNil(t, told)
-			require.Equal(t, "about:blank", told.Referer(), "%s %d", kind, status)
-			require.NotContains(t, told.URL.String(), "Signature")
+			response.Body.Close()
+			require.NotNil(t, redirected)
+			require.Equal(t, "about:blank", redirected.Referer(), "%s %d", kind, status)
+			require.NotContains(t, redirected.URL.String(), "Signature")
 		}
 	}
 }
 
-// TestRequestIsRejectedBeforeFileIsSent checks that a large file is not sent if the store
-// rejects the request.
+// TestRequestIsRejectedBeforeFileIsSent checks that a large file is not read if
+// the store rejects the request.
 func TestRequestIsRejectedBeforeFileIsSent(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	for kind, grant := range s.grants(t, partSize) {
 		if kind == "form" {
-			continue // whose fields the store has to read
+			continue // The store must read the fields of a form.
 		}
 		grant.URL = strings.Replace(grant.URL, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
-		read := iotest.ErrReader(errors.New("it was read"))
+		read := iotest.ErrReader(errors.New("the file must not be read"))
 		r, err := grant.Request(t.Context(), read, partSize)
 		require.NoError(t, err)
 		transport := s.store.HTTPClient().Transport.(*http.Transport).Clone()
-		transport.ExpectContinueTimeout = 1 << 40 // which is not waited for
-		answer, err := transport.RoundTrip(r)
+		transport.ExpectContinueTimeout = 1 << 40 // The response arrives earlier.
+		response, err := transport.RoundTrip(r)
 		require.NoError(t, err, kind)
-		require.Equal(t, 403, answer.StatusCode)
-		answer.Body.Close()
+		require.Equal(t, 403, response.StatusCode)
+		response.Body.Close()
 		transport.CloseIdleConnections()
 	}
 }

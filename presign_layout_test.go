@@ -16,8 +16,8 @@ import (
 // maxFunction is the largest number of lines of one function.
 const maxFunction = 60
 
-// TestLayout checks what CONTRIBUTING says of the shape of the code: the files at
-// the root, the direction of imports, and the length of functions.
+// TestLayout checks the rules of CONTRIBUTING for the layout of the code: the files
+// at the root, the direction of imports, and the length of functions.
 func TestLayout(t *testing.T) {
 	const module = "github.com/s3presign/presign"
 	var root []string
@@ -44,12 +44,12 @@ func TestLayout(t *testing.T) {
 			if strings.HasPrefix(path, "internal/test/") {
 				continue
 			}
-			require.False(t, strings.HasPrefix(path, "internal/") && imported == module, "%s imports the root", path)
+			require.False(t, strings.HasPrefix(path, "internal/") && imported == module, "%s must not import the root", path)
 			require.False(t, strings.HasPrefix(imported, module+"/internal/test/"),
-				"%s imports %s, which does not ship", path, imported)
+				"%s must not import %s, which is only for tests", path, imported)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			// Test support lists its cases in functions.
+			// Functions of test support may be long, since they list test cases.
 			if f, ok := n.(*ast.FuncDecl); ok && !strings.HasPrefix(path, "internal/test/") {
 				functions++
 				lines := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1
@@ -83,17 +83,17 @@ func TestFilesDependOneWay(t *testing.T) {
 	uses := make(map[string]map[string]string)
 	for name, file := range files {
 		uses[name] = make(map[string]string)
-		for _, identifier := range file.Unresolved { // those that the file itself does not declare
+		for _, identifier := range file.Unresolved { // The file does not declare them.
 			if other, ok := declared[identifier.Name]; ok {
 				uses[name][other] = identifier.Name
 			}
 		}
 	}
-	require.NotEmpty(t, uses["handler.go"]["options.go"], "the check finds uses")
+	require.NotEmpty(t, uses["handler.go"]["options.go"], "the check must find uses")
 	for one := range uses {
 		for two := range uses {
 			require.False(t, uses[one][two] != "" && uses[two][one] != "",
-				"%s uses %s of %s, which uses %s", one, uses[one][two], two, uses[two][one])
+				"%s must not use %s of %s, which uses %s", one, uses[one][two], two, uses[two][one])
 		}
 	}
 }

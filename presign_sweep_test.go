@@ -17,17 +17,21 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestSweep checks what one pass does with each kind of object.
+// TestSweep checks that one pass completes, deletes, aborts or keeps each kind of
+// upload.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithHistory())
-		var told []string
+		var completed []string
 		s := open(t, store, final(), inspects(func(_ context.Context, o *presign.Object) error {
 			if o.Filename == "pending.png" {
 				return presign.ErrPending
 			}
 			return nil
-		}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error { told = append(told, o.Filename); return nil }))
+		}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+			completed = append(completed, o.Filename)
+			return nil
+		}))
 		other := open(t, store, final(), presign.WithSecret([]byte(strings.Repeat("fedcba9876543210", 2))))
 		put := func(s shop, name string, body []byte) *presign.Grant {
 			return s.upload(t, presign.Upload{Filename: name, Owner: "alice"}, false, body, nil)
@@ -47,7 +51,7 @@ func TestSweep(t *testing.T) {
 		require.NoError(t, err)
 		start("old.png")
 		time.Sleep(8 * 24 * time.Hour)
-		told = nil
+		completed = nil
 		pending := put(s, "pending.png", png)
 		put(s, "rejected.png", []byte("<html>"))
 		complete := put(s, "complete.png", png)
@@ -56,23 +60,24 @@ func TestSweep(t *testing.T) {
 		young := put(s, "young.png", png)
 
 		err = s.Sweep(t.Context())
-		require.ErrorContains(t, err, "does not open", "the secret differs")
+		require.ErrorContains(t, err, "does not open", "the upload of another secret must be reported")
 		require.ErrorContains(t, err, foreign.Key)
 		require.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), 1, "%v", err)
 		require.ElementsMatch(t, []string{
 			foreign.Key, pending.Key, young.Key, finalKey(published.Key), finalKey(complete.Key), "incoming/stranger.png", "elsewhere/a.png",
 		}, s.keys())
-		require.Equal(t, []string{"complete.png"}, told)
+		require.Equal(t, []string{"complete.png"}, completed)
 		require.Len(t, s.uploadIDs(t, recent.Key), 1)
 		require.Len(t, mount(t, s).uploads(t), 1)
 
 		before := len(store.History().Requests.Of("DeleteObject", "CopyObject", "AbortMultipartUpload"))
 		require.Error(t, s.Sweep(t.Context()))
-		require.Len(t, store.History().Requests.Of("DeleteObject", "CopyObject", "AbortMultipartUpload"), before, "a second pass changes nothing")
+		require.Len(t, store.History().Requests.Of("DeleteObject", "CopyObject", "AbortMultipartUpload"), before, "a second pass must not change anything")
 	})
 }
 
-// TestSweepByReplicas lets replicas and clients complete the same uploads at once.
+// TestSweepByReplicas checks that replicas and clients can complete the same
+// uploads concurrently.
 func TestSweepByReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()
@@ -108,8 +113,8 @@ func TestSweepByReplicas(t *testing.T) {
 	})
 }
 
-// TestSweepContinues checks that a pass continues after failures and returns them,
-// and ends with its context.
+// TestSweepContinues checks that a pass continues after failures, returns them,
+// and ends when its context ends.
 func TestSweepContinues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), final())
@@ -148,7 +153,7 @@ func TestSweepContinues(t *testing.T) {
 	})
 }
 
-// TestSweepNeedsFinalPrefix checks that a sweep without FinalPrefix is an error.
+// TestSweepNeedsFinalPrefix checks that Sweep returns an error without FinalPrefix.
 func TestSweepNeedsFinalPrefix(t *testing.T) {
 	s := open(t, s3test.New(), direct())
 	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")
