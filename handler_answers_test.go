@@ -11,41 +11,42 @@ import (
 	"testing"
 )
 
-// answersFile is where every response of a Handler is written, one JSON document
-// a line. The test of examples/openapi compares them with its description.
+// answersFile is the path of a file for the responses of Handlers, one JSON
+// document a line. The test of examples/openapi compares them with its
+// description.
 var answersFile = flag.String("answers", "", "write every response of a Handler to this file")
 
-// A recordedAnswer is one response of a Handler.
-type recordedAnswer struct {
+// A recordedResponse is one response of a Handler.
+type recordedResponse struct {
 	Method string      `json:"method"`
-	Path   string      `json:"path"` // below the mount
+	Path   string      `json:"path"` // without /uploads
 	Status int         `json:"status"`
 	Header http.Header `json:"header"`
 	Body   string      `json:"body"`
 }
 
-// answers is the open file.
-var answers struct {
+// responses holds the open file.
+var responses struct {
 	sync.Mutex
 	file *os.File
 }
 
-// writeAnswer writes the response to r to the file, if there is one.
-func writeAnswer(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) {
+// writeResponse writes the response to r to the file, if the flag is set.
+func writeResponse(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) {
 	if *answersFile == "" {
 		return
 	}
-	answers.Lock()
-	defer answers.Unlock()
-	if answers.file == nil {
+	responses.Lock()
+	defer responses.Unlock()
+	if responses.file == nil {
 		var err error
-		if answers.file, err = os.Create(*answersFile); err != nil {
+		if responses.file, err = os.Create(*answersFile); err != nil {
 			t.Fatal(err)
 		}
 	}
 	path := "/" + strings.TrimLeft(strings.TrimPrefix(r.URL.EscapedPath(), "/uploads"), "/")
-	a := recordedAnswer{r.Method, path, w.Code, w.Result().Header, w.Body.String()}
-	if err := json.NewEncoder(answers.file).Encode(a); err != nil {
+	a := recordedResponse{r.Method, path, w.Code, w.Result().Header, w.Body.String()}
+	if err := json.NewEncoder(responses.file).Encode(a); err != nil {
 		t.Fatal(err)
 	}
 }

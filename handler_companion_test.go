@@ -26,7 +26,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// uppy does what Uppy does, by the sources of its versions 5 and 6.
+// uppy is a client that sends the requests of Uppy, according to the source code
+// of its versions 4, 5 and 6.
 type uppy struct {
 	shop
 	t       testing.TB
@@ -40,6 +41,7 @@ func newUppy(t *testing.T, policy presign.Policy, opts ...presign.HandlerOption)
 	return mount(t, open(t, s3test.New(), policy), opts...)
 }
 
+// mount returns a client of a Handler that is mounted under /uploads.
 func mount(t testing.TB, s shop, opts ...presign.HandlerOption) uppy {
 	t.Helper()
 	opts = append([]presign.HandlerOption{presign.WithUppy()}, opts...)
@@ -48,11 +50,13 @@ func mount(t testing.TB, s shop, opts ...presign.HandlerOption) uppy {
 	return uppy{shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6}
 }
 
-// ask sends a request to the handler. The option endpoint of Uppy 6 keeps the slash that it may end in.
+// ask sends a request to the handler.
 func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
 	return serve(u.t, u.handler, u.request(method, path, body))
 }
 
+// request returns a request of the user. Uppy 6 keeps a trailing slash of its
+// option endpoint.
 func (u uppy) request(method, path, body string) *http.Request {
 	endpoint := "/uploads"
 	if u.version == 6 {
@@ -66,22 +70,23 @@ func (u uppy) request(method, path, body string) *http.Request {
 	return r
 }
 
-// get decodes a successful answer.
-func (u uppy) get(t *testing.T, method, path, body string, answer any) {
+// get sends a request and decodes its successful response.
+func (u uppy) get(t *testing.T, method, path, body string, response any) {
 	t.Helper()
 	w := u.ask(method, path, body)
 	require.Equal(t, 200, w.Code, w.Body)
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), answer), w.Body)
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), response), w.Body)
 }
 
-// started is an upload in parts as Uppy knows it.
+// started is the response for a multipart upload that Uppy receives.
 type started struct {
 	UploadID, Key string
 	PartSize      int64
 }
 
+// start starts a multipart upload.
 func (u uppy) start(t *testing.T, name string, meta map[string]any) (s started) {
 	t.Helper()
 	metadata := map[string]any{"name": name, "type": "image/png", "relativePath": nil}
@@ -96,27 +101,29 @@ func (u uppy) start(t *testing.T, name string, meta map[string]any) (s started) 
 	return s
 }
 
-// path is that of an upload with its key.
+// path returns the path and query of a request for a multipart upload.
 func (u uppy) path(s started, rest, query string) string {
 	if u.version == 6 {
 		return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + url.QueryEscape(s.Key)
 	}
-	// encodeURIComponent leaves spaces to %20.
+	// encodeURIComponent encodes a space as %20.
 	return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + strings.ReplaceAll(url.QueryEscape(s.Key), "+", "%20")
 }
 
+// sign returns the URL of a part.
 func (u uppy) sign(t *testing.T, s started, number int) string {
 	t.Helper()
-	var answer struct {
+	var response struct {
 		URL     string
 		Expires *int
 	}
-	u.get(t, "GET", u.path(s, "/"+strconv.Itoa(number), ""), "", &answer)
-	require.Nil(t, answer.Expires)
-	return answer.URL
+	u.get(t, "GET", u.path(s, "/"+strconv.Itoa(number), ""), "", &response)
+	require.Nil(t, response.Expires)
+	return response.URL
 }
 
-// complete says what was uploaded, with ETags as the version writes them.
+// completion returns the body of a completion. The format of ETags depends on the
+// version of Uppy.
 func (u uppy) completion(etags []string) string {
 	var parts []map[string]any
 	for i, etag := range etags {
@@ -133,26 +140,29 @@ func (u uppy) completion(etags []string) string {
 	return string(body)
 }
 
+// completed is the response for a completion that Uppy receives.
 type completed struct{ Location, Key string }
 
-func TestUppyParts(t *testing.T) {
+// TestUppyMultipart checks a multipart upload of each version of Uppy, from its
+// start to repeated completions.
+func TestUppyMultipart(t *testing.T) {
 	for _, version := range []int{4, 5, 6} {
 		for name, meta := range map[string]map[string]any{
-			"without a size":                {},
-			"with a size":                   {"size": len(large)},
-			"with a size as text":           {"size": strconv.Itoa(len(large))},
-			"with a size that is none":      {"size": "XL"},
-			"with a part size of its own":   {"size": len(large), "partSize": 6 << 20},
-			"with names that are not taken": {"color": "red", "größe": "日本", "nested": map[string]any{"a": 1}, "flag": true},
+			"without a size":               {},
+			"with a size":                  {"size": len(large)},
+			"with a size as text":          {"size": strconv.Itoa(len(large))},
+			"with an invalid size":         {"size": "XL"},
+			"with a part size of its own":  {"size": len(large), "partSize": 6 << 20},
+			"with metadata of other names": {"color": "red", "größe": "日本", "nested": map[string]any{"a": 1}, "flag": true},
 		} {
-			if version != 6 && name != "without a size" && name != "with a size as text" { // Uppy 5 sends strings alone
-				continue
+			if version != 6 && name != "without a size" && name != "with a size as text" {
+				continue // Uppy 5 sends only strings.
 			}
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
 				var asked []presign.Upload
-				var told []presign.Object
+				var finished []presign.Object
 				u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-					told = append(told, *o)
+					finished = append(finished, *o)
 					return nil
 				})), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 					asked = append(asked, *u)
@@ -172,7 +182,7 @@ func TestUppyParts(t *testing.T) {
 					require.Equal(t, asked[0].Size != 0, strings.Contains(signed, "content-length"))
 					etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
 				}
-				// The page is loaded again, and Uppy goes on.
+				// After a reload of the page, Uppy lists the parts and continues.
 				var list []map[string]any
 				u.get(t, "GET", u.path(s, "", ""), "", &list)
 				require.Len(t, list, len(etags))
@@ -184,7 +194,8 @@ func TestUppyParts(t *testing.T) {
 				location, err := url.Parse(done.Location)
 				require.NoError(t, err)
 				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key), location.Scheme+"://"+location.Host+location.Path)
-				// An app that completes whatever Uppy reports, in parts or not, finds it complete.
+				// An app may complete each upload that Uppy reports, including multipart
+				// uploads, which are complete already.
 				require.Equal(t, s.Key, done.Key)
 				var object presign.Object
 				u.get(t, "POST", "/complete", `{"key": "`+done.Key+`"}`, &object)
@@ -192,14 +203,14 @@ func TestUppyParts(t *testing.T) {
 				stored, _ := u.store.Object(s3test.DefaultBucket, object.Key)
 				require.True(t, bytes.Equal(large, stored.Body))
 
-				require.Len(t, asked, 1, "authorized once")
+				require.Len(t, asked, 1, "the upload must be authorized once")
 				require.Equal(t, "alice", asked[0].Owner)
-				require.Len(t, told, 3)
-				require.Equal(t, told[0], told[1])
+				require.Len(t, finished, 3)
+				require.Equal(t, finished[0], finished[1])
 				if meta["color"] != nil {
-					require.Equal(t, map[string]string{"color": "red"}, told[0].Metadata)
+					require.Equal(t, map[string]string{"color": "red"}, finished[0].Metadata)
 				} else {
-					require.Empty(t, told[0].Metadata)
+					require.Empty(t, finished[0].Metadata)
 				}
 				require.Empty(t, u.log.String())
 			})
@@ -207,8 +218,8 @@ func TestUppyParts(t *testing.T) {
 	}
 }
 
-// TestUppyForm checks that Uppy uploads small files by form, and that the app
-// completes them.
+// TestUppyForm checks that Uppy can upload small files with a form, and that the
+// app can complete them.
 func TestUppyForm(t *testing.T) {
 	policy := final()
 	for _, size := range []string{"", "&metadata%5Bsize%5D=" + strconv.Itoa(len(png))} {
@@ -216,12 +227,12 @@ func TestUppyForm(t *testing.T) {
 			u.Redirect = "https://example.com/done"
 			return nil
 		}))
-		var answer map[string]any
-		u.get(t, "GET", "/s3/params?filename=a+1.png&type=image%2Fpng&metadata%5Bname%5D=%E6%97%A5&metadata%5BrelativePath%5D=&metadata%5Bcolor%5D=red"+size, "", &answer)
-		require.Equal(t, "POST", answer["method"])
-		require.NotContains(t, answer, "expires")
-		grant := presign.Grant{Method: "POST", URL: answer["url"].(string), Fields: map[string]string{}}
-		for name, value := range answer["fields"].(map[string]any) {
+		var response map[string]any
+		u.get(t, "GET", "/s3/params?filename=a+1.png&type=image%2Fpng&metadata%5Bname%5D=%E6%97%A5&metadata%5BrelativePath%5D=&metadata%5Bcolor%5D=red"+size, "", &response)
+		require.Equal(t, "POST", response["method"])
+		require.NotContains(t, response, "expires")
+		grant := presign.Grant{Method: "POST", URL: response["url"].(string), Fields: map[string]string{}}
+		for name, value := range response["fields"].(map[string]any) {
 			grant.Fields[name] = value.(string)
 		}
 		require.NotContains(t, grant.Fields, "success_action_redirect")
@@ -248,8 +259,8 @@ func TestUppyForm(t *testing.T) {
 	}
 }
 
-// TestUppyChecksum checks that an app can add the checksum to the metadata, as
-// it can add the size.
+// TestUppyChecksum checks that an app can add the size and the checksum of a file
+// to the metadata.
 func TestUppyChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -291,19 +302,19 @@ func TestUppyBatch(t *testing.T) {
 	policy.MaxSize = 200 * partSize
 	u := newUppy(t, policy)
 	s := u.start(t, "a.png", map[string]any{"size": 200 * partSize})
-	var answer struct{ PresignedURLs map[string]string }
-	u.get(t, "GET", u.path(s, "/batch", "partNumbers=1,200&"), "", &answer)
-	require.Len(t, answer.PresignedURLs, 2)
-	require.Contains(t, answer.PresignedURLs["200"], "&partNumber=200&")
+	var response struct{ PresignedURLs map[string]string }
+	u.get(t, "GET", u.path(s, "/batch", "partNumbers=1,200&"), "", &response)
+	require.Len(t, response.PresignedURLs, 2)
+	require.Contains(t, response.PresignedURLs["200"], "&partNumber=200&")
 	hundred := strings.TrimSuffix(strings.Repeat("1,", 100), ",")
-	u.get(t, "GET", u.path(s, "/batch", "partNumbers="+hundred+"&"), "", &answer)
+	u.get(t, "GET", u.path(s, "/batch", "partNumbers="+hundred+"&"), "", &response)
 	for query, status := range map[string]int{"": 400, "partNumbers=&": 400, "partNumbers=0&": 400, "partNumbers=1,a&": 400, "partNumbers=" + hundred + ",1&": 400, "partNumbers=201&": 422} {
 		requireProblem(t, u.ask("GET", u.path(s, "/batch", query), ""), status)
 	}
 }
 
-// TestUppyTooLarge checks that the parts that have arrived are checked if the
-// size is unknown.
+// TestUppyTooLarge checks that an upload of unknown size is aborted if its parts
+// are too large.
 func TestUppyTooLarge(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -319,14 +330,14 @@ func TestUppyTooLarge(t *testing.T) {
 	require.Empty(t, u.keys())
 }
 
-// TestCompanionRoutes checks that each route of Companion has its methods and
-// owners.
+// TestCompanionRoutes checks that each route of Companion accepts only its
+// methods, and requires authentication.
 func TestCompanionRoutes(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
-	mine, key := "/s3/multipart/"+s.UploadID, "?key="+url.QueryEscape(s.Key)
+	multipart, key := "/s3/multipart/"+s.UploadID, "?key="+url.QueryEscape(s.Key)
 	for path, allow := range map[string]string{
-		"/s3/params": "GET", "/s3/multipart": "POST", mine: "DELETE, GET", mine + "/1": "GET", mine + "/10000": "GET", mine + "/batch": "GET", mine + "/complete": "POST",
+		"/s3/params": "GET", "/s3/multipart": "POST", multipart: "DELETE, GET", multipart + "/1": "GET", multipart + "/10000": "GET", multipart + "/batch": "GET", multipart + "/complete": "POST",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 			w := u.ask(method, path, "")
@@ -348,12 +359,12 @@ func TestCompanionRoutes(t *testing.T) {
 	}
 	stranger := u
 	stranger.user = ""
-	for _, c := range [][2]string{{"GET", "/s3/params?a=%zz"}, {"POST", "/s3/multipart"}, {"GET", mine + key}, {"DELETE", mine + key}, {"GET", mine + "/1" + key}, {"GET", mine + "/batch" + key}, {"POST", mine + "/complete" + key}} {
+	for _, c := range [][2]string{{"GET", "/s3/params?a=%zz"}, {"POST", "/s3/multipart"}, {"GET", multipart + key}, {"DELETE", multipart + key}, {"GET", multipart + "/1" + key}, {"GET", multipart + "/batch" + key}, {"POST", multipart + "/complete" + key}} {
 		requireProblem(t, stranger.ask(c[0], c[1], "not JSON"), 401)
 	}
 
 	encoded := "/s3//multipart/%" + fmt.Sprintf("%X", s.UploadID[0]) + s.UploadID[1:]
-	for _, path := range []string{mine, "//" + strings.TrimPrefix(mine, "/"), mine + "/", encoded} {
+	for _, path := range []string{multipart, "//" + strings.TrimPrefix(multipart, "/"), multipart + "/", encoded} {
 		u.get(t, "GET", path+key, "", new([]any))
 	}
 }
@@ -395,7 +406,7 @@ func TestCompanionBodies(t *testing.T) {
 	w := serve(t, u.handler, r)
 	requireProblem(t, w, 415)
 
-	// Nearly a megabyte of a part.
+	// A body of nearly a megabyte is accepted.
 	body := `{"parts": [{"PartNumber": 1, "ETag": "` + strings.Trim(etag, `"`) + `", "x": "` + strings.Repeat("a", 1<<20-200) + `"}]}`
 	u.get(t, "POST", u.path(s, "/complete", ""), body, new(completed))
 }
@@ -403,8 +414,8 @@ func TestCompanionBodies(t *testing.T) {
 // TestCompanionFails checks that each failure has its status, and that no
 // response contains the store's error.
 func TestCompanionFails(t *testing.T) {
-	hook := errors.New("the database at 10.0.0.1 is down")
-	u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hook })))
+	hookErr := errors.New("the database at 10.0.0.1 is down")
+	u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hookErr })))
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
@@ -420,19 +431,19 @@ func TestCompanionFails(t *testing.T) {
 	require.NotContains(t, u.log.String(), "X-Amz-Signature")
 	u.store.Fail(nil)
 	requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), u.completion([]string{etag})), 500)
-	hook = nil
+	hookErr = nil
 	u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}), new(completed))
 
-	refusing := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	rejecting := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		if u.Size == 0 {
 			return &presign.Violation{Field: "size", Code: "required", Detail: "must be set"}
 		}
 		u.Key = "elsewhere/"
 		return nil
 	}))
-	requireProblem(t, refusing.ask("POST", "/s3/multipart", `{"filename": "a.png"}`), 422)
-	requireProblem(t, refusing.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"size": 5}}`), 500)
-	require.Empty(t, refusing.uploads(t))
+	requireProblem(t, rejecting.ask("POST", "/s3/multipart", `{"filename": "a.png"}`), 422)
+	requireProblem(t, rejecting.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"size": 5}}`), 500)
+	require.Empty(t, rejecting.uploads(t))
 
 	policy := inParts()
 	policy.FinalPrefix = ""
@@ -449,13 +460,14 @@ func TestCompanionFails(t *testing.T) {
 	require.Empty(t, fixed.uploads(t))
 }
 
+// deleteObject deletes an object as the service.
 func deleteObject(store *s3test.Server, key string) error {
 	_, err := store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key})
 	return err
 }
 
-// TestCompanionClocks checks that an upload can be used for 7 days.
-func TestCompanionClocks(t *testing.T) {
+// TestCompanionUploadsExpire checks that a multipart upload expires after 7 days.
+func TestCompanionUploadsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUppy(t, inParts())
 		s := u.start(t, "a.png", nil)

@@ -20,7 +20,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// native is a Handler whose native routes are tested, for one user.
+// native is a client of the Handler's native routes.
 type native struct {
 	shop
 	t       *testing.T
@@ -35,7 +35,7 @@ func newNative(t *testing.T, s shop, opts ...presign.HandlerOption) native {
 	return native{s, t, handler, "alice"}
 }
 
-// ask sends a request with a JSON body.
+// ask sends a POST request with a JSON body.
 func (n native) ask(path string, body any) *httptest.ResponseRecorder {
 	n.t.Helper()
 	text, ok := body.(string)
@@ -73,6 +73,7 @@ type startedMultipart struct {
 	ExpiresIn int       `json:"expires_in"`
 }
 
+// start starts a multipart upload.
 func (n native) start(members map[string]any) (m startedMultipart) {
 	n.t.Helper()
 	body := map[string]any{"filename": "日本.png", "method": "multipart"}
@@ -87,6 +88,7 @@ func (n native) start(members map[string]any) (m startedMultipart) {
 	return m
 }
 
+// signedParts is the response of POST /parts/sign.
 type signedParts struct {
 	URLs      []string  `json:"urls"`
 	Expires   time.Time `json:"expires_at"`
@@ -99,6 +101,7 @@ func (n native) sign(body map[string]any) (s signedParts) {
 	return s
 }
 
+// listedParts is the response of POST /parts/list.
 type listedParts struct {
 	Parts []presign.Part `json:"parts"`
 }
@@ -110,8 +113,8 @@ func (n native) list(id string) []presign.Part {
 	return listed.Parts
 }
 
-// TestNativeMultipart checks the whole life of a multipart upload: with and
-// without a size, with parts named and not.
+// TestNativeMultipart checks a multipart upload from its start to repeated
+// completions, with and without a size, and with and without named parts.
 func TestNativeMultipart(t *testing.T) {
 	for _, members := range []map[string]any{{}, {"size": len(large)}, {"size": len(large), "metadata": map[string]string{"color": "red"}, "expires_in": 60}} {
 		for _, named := range []string{"", "numbers", "everything"} {
@@ -150,7 +153,7 @@ func TestNativeMultipart(t *testing.T) {
 					request["parts"] = parts
 				}
 				var object presign.Object
-				for range 2 { // as often as it is called
+				for range 2 { // Completions can be repeated.
 					n.get(200, "/complete", request, &object)
 					require.Equal(t, finalKey(m.Key), object.Key)
 					require.Equal(t, m.GrantID, object.GrantID)
@@ -160,15 +163,15 @@ func TestNativeMultipart(t *testing.T) {
 				var again presign.Object
 				n.get(200, "/complete", map[string]any{"key": m.Key}, &again)
 				require.Equal(t, object, again)
-				require.Equal(t, 1, asked, "authorized once")
+				require.Equal(t, 1, asked, "the upload must be authorized once")
 				require.Empty(t, n.log.String())
 			})
 		}
 	}
 }
 
-// TestNativeParts checks parts that are signed with a checksum and a size of
-// their own.
+// TestNativeParts checks that parts can be signed with their own checksum and
+// size.
 func TestNativeParts(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -181,7 +184,7 @@ func TestNativeParts(t *testing.T) {
 	signed := n.sign(map[string]any{"id": m.ID, "parts": parts})
 	for i, piece := range pieces(large) {
 		grant := &presign.Grant{Method: "PUT", URL: signed.URLs[i], Headers: map[string]string{"x-amz-checksum-crc32c": crc(piece)}}
-		require.Equal(t, 403, n.tryPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[i]}, piece).StatusCode, "the checksum is signed")
+		require.Equal(t, 403, n.tryPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[i]}, piece).StatusCode, "the checksum must be signed")
 		n.putPart(t, grant, piece)
 	}
 	for i, p := range n.list(m.ID) {
@@ -192,7 +195,8 @@ func TestNativeParts(t *testing.T) {
 	require.Equal(t, crc(large), object.Checksum)
 }
 
-// TestNativeAbort checks that an upload is aborted, and that this can be repeated.
+// TestNativeAbort checks that an upload is aborted, and that an abort can be
+// repeated.
 func TestNativeAbort(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), inParts()))
 	m := n.start(nil)
@@ -209,9 +213,8 @@ func TestNativeAbort(t *testing.T) {
 	}
 }
 
-// TestNativeCompleteConflicts checks that the completion of a multipart upload
-// whose object does not stop changing is a conflict, and that the client can try
-// again.
+// TestNativeCompleteConflicts checks that a completion returns status 409 if its
+// object is replaced during each attempt, and that the client can try again.
 func TestNativeCompleteConflicts(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), inParts()))
 	m := n.start(nil)
@@ -227,10 +230,10 @@ func TestNativeCompleteConflicts(t *testing.T) {
 	})
 	request := map[string]any{"id": m.ID}
 	p := requireProblem(t, n.ask("/complete", request), 409)
-	require.Empty(t, p.Errors, "no code, unlike a completion that is still running")
+	require.Empty(t, p.Errors, "only a pending completion must have a code")
 	require.EqualValues(t, 3, changes)
 	require.Contains(t, n.log.String(), "the upload was replaced while it was copied")
-	require.Equal(t, []string{m.Key}, n.keys(), "nothing is published")
+	require.Equal(t, []string{m.Key}, n.keys(), "the upload must not be published")
 
 	n.store.Fail(nil)
 	var object presign.Object
@@ -239,42 +242,41 @@ func TestNativeCompleteConflicts(t *testing.T) {
 	require.Equal(t, finalKey(m.Key), object.Key)
 }
 
-// TestAbortHangs checks that a store that does not answer holds an abort for ten
-// seconds.
+// TestAbortHangs checks that an abort ends after ten seconds if the store hangs.
 func TestAbortHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
 		n, u := newNative(t, s), mount(t, s)
 		m, started := n.start(nil), u.start(t, "a.png", nil)
 		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
-		begun := time.Now()
+		startedAt := time.Now()
 		requireProblem(t, n.ask("/abort", map[string]any{"id": m.ID}), 504)
 		requireProblem(t, u.ask("DELETE", u.path(started, "", ""), ""), 504)
-		require.Equal(t, 20*time.Second, time.Since(begun))
+		require.Equal(t, 20*time.Second, time.Since(startedAt))
 	})
 }
 
-// TestAbortOutlastsClient checks that an upload is aborted although its client leaves before
-// the response, as a page does that is closed.
+// TestAbortOutlastsClient checks that an upload is aborted even if its client
+// disconnects before the response, for example because the user closes the page.
 func TestAbortOutlastsClient(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	n, u := newNative(t, s), mount(t, s)
-	left, leave := context.WithCancel(t.Context())
-	leave()
+	disconnected, disconnect := context.WithCancel(t.Context())
+	disconnect()
 	m := n.start(map[string]any{"size": len(large)})
-	native := httptest.NewRequestWithContext(left, "POST", "/abort", strings.NewReader(`{"id": "`+m.ID+`"}`))
+	native := httptest.NewRequestWithContext(disconnected, "POST", "/abort", strings.NewReader(`{"id": "`+m.ID+`"}`))
 	native.Header.Set("Content-Type", "application/json")
 	native.Header.Set("X-User", "alice")
 	started := u.start(t, "a.png", nil)
 	require.Len(t, s.uploads(t), 2)
 	n.handler.ServeHTTP(httptest.NewRecorder(), native)
 	require.Len(t, s.uploads(t), 1)
-	u.handler.ServeHTTP(httptest.NewRecorder(), u.request("DELETE", u.path(started, "", ""), "").WithContext(left))
+	u.handler.ServeHTTP(httptest.NewRecorder(), u.request("DELETE", u.path(started, "", ""), "").WithContext(disconnected))
 	require.Empty(t, s.uploads(t))
 }
 
-// TestNativeOwners checks that no route does anything to another owner's upload
-// or reveals that it exists.
+// TestNativeOwners checks that no route changes another owner's upload or reveals
+// that the upload exists.
 func TestNativeOwners(t *testing.T) {
 	alice := newNative(t, open(t, s3test.New(), inParts()))
 	m := alice.start(map[string]any{"size": len(png)})
@@ -300,7 +302,7 @@ func TestNativeOwners(t *testing.T) {
 }
 
 // TestHostileNativeRequests checks that each request is rejected with the member
-// at fault, and that the upload stays as it was.
+// at fault, and that the upload does not change.
 func TestHostileNativeRequests(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), inParts()))
 	m := n.start(map[string]any{"size": len(large)})
@@ -382,8 +384,9 @@ func TestHostileNativeRequests(t *testing.T) {
 	}
 }
 
-// TestNativeRoutesNeedApproval checks that nothing is signed or stored before
-// authenticate and the function of WithAuthorize have agreed.
+// TestNativeRoutesNeedApproval checks that the Handler does not sign or store
+// anything until authenticate and the function of WithAuthorize have approved the
+// request.
 func TestNativeRoutesNeedApproval(t *testing.T) {
 	rejection := &presign.Problem{Status: 402}
 	n := newNative(t, open(t, s3test.New(), inParts()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return rejection }))
@@ -417,7 +420,7 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler, err := presign.NewHandler(newSigner(t, c.policy, c.opts...), user,
-				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("authorized"); return nil }))
+				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("GET / must not authorize an upload"); return nil }))
 			require.NoError(t, err)
 			r := httptest.NewRequest("GET", "/", nil)
 			requireProblem(t, serve(t, handler, r), 401)
@@ -429,6 +432,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// must returns value, or panics if err is not nil.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -490,7 +494,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchRejects checks what is a fault of the whole batch.
+// TestBatchRejects checks that a malformed batch is rejected as a whole.
 func TestBatchRejects(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), final()))
 	many := func(count int) string {
@@ -542,10 +546,10 @@ func TestBatchIsLimited(t *testing.T) {
 // has disconnected.
 func TestBatchEndsWithClient(t *testing.T) {
 	calls := 0
-	ctx, leave := context.WithCancel(context.Background())
+	ctx, disconnect := context.WithCancel(context.Background())
 	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
 		if calls++; calls == 2 {
-			leave()
+			disconnect()
 		}
 		return nil
 	}))

@@ -9,9 +9,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// TestCompanionOrigins checks who may send a GET request of Companion's, each of
-// which has side effects: pages of the same origin, of an origin that the
-// service permits, and programs.
+// TestCompanionOrigins checks that only programs, pages of the same origin and
+// pages of a permitted origin may send the GET requests of Companion, since each
+// of these requests has side effects.
 func TestCompanionOrigins(t *testing.T) {
 	const sibling, trusted = "https://evil.example.com", "https://app.example.com"
 	type header = map[string]string
@@ -43,13 +43,13 @@ func TestCompanionOrigins(t *testing.T) {
 			header{"Access-Control-Allow-Origin": sibling, "Access-Control-Allow-Credentials": "true"}, 200},
 		"permitted by CORS without cookies": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling}, header{"Access-Control-Allow-Origin": sibling}, 200},
 		"cookies that CORS does not permit": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling, "Cookie": "a=b"}, header{"Access-Control-Allow-Origin": sibling}, 403},
-		"another one permitted by CORS": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling},
+		"another origin permitted by CORS": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling},
 			header{"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true"}, 403},
-		"any permitted by CORS, without cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 200},
-		"any permitted by CORS, with cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Cookie": "a=b"},
+		"any origin permitted by CORS, without cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 200},
+		"any origin permitted by CORS, with cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Cookie": "a=b"},
 			header{"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"}, 403},
-		"any permitted by CORS, with a password": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Authorization": "Basic x"}, header{"Access-Control-Allow-Origin": "*"}, 403},
-		"a navigation with any CORS":             {header{"Sec-Fetch-Mode": "navigate", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 403},
+		"any origin permitted by CORS, with a password": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Authorization": "Basic x"}, header{"Access-Control-Allow-Origin": "*"}, 403},
+		"a navigation with any CORS":                    {header{"Sec-Fetch-Mode": "navigate", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			signed := 0
@@ -79,7 +79,8 @@ func TestCompanionOrigins(t *testing.T) {
 			if c.status == 200 {
 				require.Empty(t, u.log.String())
 			}
-			// Browsers ask before a DELETE, whose rejection is up to CORS.
+			// The Handler accepts a DELETE from any origin, since browsers send a
+			// preflight request before it.
 			require.Equal(t, 200, u.ask("DELETE", u.path(s, "", ""), "").Code)
 		})
 	}

@@ -22,18 +22,19 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// An apiRequest is a request that succeeds, and what it needs.
+// An apiRequest is a valid request to a Handler.
 type apiRequest struct {
 	method, path, body string
 
-	usesStore, namesUpload bool
+	usesStore   bool // The Handler makes a request to the store.
+	namesUpload bool // The request has the ID of a multipart upload.
 }
 
-// requests returns a request of each operation of a Handler, for a multipart upload
-// without a size.
+// requests returns a request for each operation of a Handler. Requests that name
+// an upload name m, whose size is unknown.
 func requests(m startedMultipart) []apiRequest {
 	id := fmt.Sprintf(`{"id": %q`, m.ID)
-	of := uppy{version: 5}
+	client := uppy{version: 5}
 	s := started{UploadID: m.ID, Key: m.Key}
 	return []apiRequest{
 		{"GET", "/", "", false, false},
@@ -45,14 +46,15 @@ func requests(m startedMultipart) []apiRequest {
 		{"POST", "/abort", id + `}`, true, true},
 		{"GET", "/s3/params?filename=a.png", "", false, false},
 		{"POST", "/s3/multipart", `{"filename": "a.png"}`, true, false},
-		{"GET", of.path(s, "", ""), "", true, true},
-		{"GET", of.path(s, "/1", ""), "", true, true},
-		{"GET", of.path(s, "/batch", "partNumbers=1&"), "", true, true},
-		{"POST", of.path(s, "/complete", ""), `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`, true, true},
-		{"DELETE", of.path(s, "", ""), "", true, true},
+		{"GET", client.path(s, "", ""), "", true, true},
+		{"GET", client.path(s, "/1", ""), "", true, true},
+		{"GET", client.path(s, "/batch", "partNumbers=1&"), "", true, true},
+		{"POST", client.path(s, "/complete", ""), `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`, true, true},
+		{"DELETE", client.path(s, "", ""), "", true, true},
 	}
 }
 
+// request returns the HTTP request of alice.
 func (o apiRequest) request() *http.Request {
 	r := httptest.NewRequest(o.method, o.path, strings.NewReader(o.body))
 	r.Header.Set("Content-Type", "application/json")
@@ -88,7 +90,7 @@ func TestRequestsFail(t *testing.T) {
 				s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
 				requireProblem(t, serve(t, handler, o.request()), 502)
 				s.store.Fail(nil)
-				if o.method == "DELETE" || o.path == "/abort" { // It does not end with the request.
+				if o.method == "DELETE" || o.path == "/abort" { // An abort outlasts its request.
 					require.Equal(t, 200, serve(t, handler, o.request().WithContext(canceled)).Code)
 					require.Equal(t, 200, serve(t, handler, o.request().WithContext(expired)).Code)
 				} else {
@@ -115,7 +117,8 @@ func TestRequestsFail(t *testing.T) {
 	}
 }
 
-// TestRequestsAfterExpiry checks the operations of an upload whose time is over.
+// TestRequestsAfterExpiry checks that all operations of an expired multipart
+// upload return status 410.
 func TestRequestsAfterExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNative(t, open(t, s3test.New(), inParts()), presign.WithUppy())
@@ -159,8 +162,8 @@ func TestListsTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// newFailingSigner returns a Signer whose credentials come with the error of
-// retrieve.
+// newFailingSigner returns a Signer whose credentials provider returns the error
+// of retrieve.
 func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 	t.Helper()
 	client := newClient(func(o *s3.Options) {
@@ -171,8 +174,8 @@ func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 	return signer
 }
 
-// TestSlowBatch checks that the time that WithAuthorize takes does not count for
-// the credentials.
+// TestSlowBatch checks that the time limit for the credentials does not include
+// the time of the WithAuthorize function.
 func TestSlowBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newClient(func(o *s3.Options) {

@@ -106,7 +106,7 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 	signing := last == "batch" || last == "sign" || r.Method == http.MethodGet && (part || last == "params")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	writeAnswer(t, r, w)
+	writeResponse(t, r, w)
 	grant := w.Code == http.StatusCreated || w.Code == http.StatusOK && signing
 	searchText(t, &searched.responses, "the response to "+r.Method+" "+r.URL.Path, fmt.Sprint(w.Code, w.Header(), w.Body), grant)
 	return w
