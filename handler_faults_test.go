@@ -29,25 +29,27 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// words are the store's own, or those of STS: no client reads them.
-const words = "our own words from 10.0.0.1"
+// internalText is in responses of the store and of STS. Clients must not receive it.
+const internalText = "internal text from 10.0.0.1"
 
-// A fault changes the response to a request to the store or to STS. forward sends the
-// request on.
+// A fault changes the response to a request to the store or to STS. The function
+// forward sends the request to the server.
 type fault struct {
-	name  string
-	round func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
+	name    string
+	respond func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
 }
 
-// says answers with an error of S3. What it echoes of the request may be secret.
-func says(status int, code string) fault {
+// returnError returns a fault that responds with an error of S3. The error
+// echoes secrets of the request, as S3 can.
+func returnError(status int, code string) fault {
 	return fault{fmt.Sprint(status, " ", code), func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return answer(r, status, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>`+words+`</Message><StringToSign>`+
+		return newResponse(r, status, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>`+internalText+`</Message><StringToSign>`+
 			session.SessionToken+`</StringToSign><SignatureProvided>`+strings.Repeat("0a", 32)+`</SignatureProvided></Error>`), nil
 	}}
 }
 
-func answer(r *http.Request, status int, body string) *http.Response {
+// newResponse returns a response to r.
+func newResponse(r *http.Request, status int, body string) *http.Response {
 	if r.Method == http.MethodHead {
 		body = ""
 	}
@@ -55,17 +57,18 @@ func answer(r *http.Request, status int, body string) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// redirects sends elsewhere.
-func redirects(status int) fault {
+// redirect returns a fault that redirects the request to another host.
+func redirect(status int) fault {
 	return fault{fmt.Sprint(status), func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		moved := answer(r, status, words)
+		moved := newResponse(r, status, internalText)
 		moved.Header.Set("Location", "https://elsewhere.example"+r.URL.RequestURI())
 		return moved, nil
 	}}
 }
 
-// breaks has the request take effect, and the answer end in the middle.
-func breaks(name string, end func(context.Context) error) fault {
+// breakResponse returns a fault that forwards the request and breaks the response
+// in the middle, with the error of end.
+func breakResponse(name string, end func(context.Context) error) fault {
 	return fault{name, func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 		whole, err := forward()
 		if err != nil {
@@ -85,48 +88,50 @@ func breaks(name string, end func(context.Context) error) fault {
 	}}
 }
 
+// cut returns the error of a closed connection.
 func cut(context.Context) error { return io.ErrUnexpectedEOF }
 
-func never(ctx context.Context) error {
+// hang waits until ctx ends.
+func hang(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// faults are all that a service on the way to its store may meet with.
+// faults lists the faults that can occur between a service and its store.
 var faults = []fault{
-	says(500, "InternalError"), says(503, "SlowDown"), says(403, "AccessDenied"), says(403, "RequestTimeTooSkewed"),
-	says(200, "InternalError"), redirects(301), redirects(307),
+	returnError(500, "InternalError"), returnError(503, "SlowDown"), returnError(403, "AccessDenied"), returnError(403, "RequestTimeTooSkewed"),
+	returnError(200, "InternalError"), redirect(301), redirect(307),
 	{"garbage", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return answer(r, 200, "<html><h1>"+words+"</h1></html>"), nil
+		return newResponse(r, 200, "<html><h1>"+internalText+"</h1></html>"), nil
 	}},
-	{"no XML", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return answer(r, 200, words+session.SessionToken), nil
+	{"text", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+		return newResponse(r, 200, internalText+session.SessionToken), nil
 	}},
 	{"nothing", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return answer(r, 200, ""), nil
+		return newResponse(r, 200, ""), nil
 	}},
 	{"502", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return answer(r, 502, words), nil
+		return newResponse(r, 502, internalText), nil
 	}},
-	{"refused", func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+	{"connection refused", func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
 		return nil, errors.New("dial 10.0.0.1: connection refused")
 	}},
-	{"never", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return nil, never(r.Context())
+	{"hangs", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+		return nil, hang(r.Context())
 	}},
-	{"never, but done", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+	{"hangs after the request took effect", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 		_, _ = forward()
-		return nil, never(r.Context())
+		return nil, hang(r.Context())
 	}},
-	{"cut, but done", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+	{"cut after the request took effect", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 		_, _ = forward()
 		return nil, io.ErrUnexpectedEOF
 	}},
-	breaks("cut in the middle", cut), breaks("slow in the middle", never),
+	breakResponse("cut in the middle", cut), breakResponse("slow in the middle", hang),
 }
 
-// A network connects a service and its store. The request whose number, from 0 on, is
-// failing has the fault. If failing is negative, all have it.
+// A network connects a service and its store. Request number failing, counted from
+// 0, has the fault. If failing is negative, all requests have it.
 type network struct {
 	t       *testing.T
 	store   *s3test.Server
@@ -135,7 +140,7 @@ type network struct {
 
 	mu     sync.Mutex
 	seen   []string // operations
-	failed string   // the operation that did
+	failed string   // the operation that had the fault
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -145,19 +150,19 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.URL.Host == "elsewhere.example" {
 		if r.Header.Get("Authorization") != "" {
-			n.t.Error("a signature went elsewhere")
+			n.t.Error("a signature must not be sent to another host")
 		}
-		return answer(r, 200, words), nil
+		return newResponse(r, 200, internalText), nil
 	}
 	forward := func() (*http.Response, error) { return n.store.HTTPClient().Transport.RoundTrip(r) }
-	if !n.fails(operation(r)) {
+	if !n.countRequest(operation(r)) {
 		return forward()
 	}
 	return n.fault(r, forward)
 }
 
-// fails reports whether the next request fails.
-func (n *network) fails(operation string) bool {
+// countRequest adds a request and reports whether it fails.
+func (n *network) countRequest(operation string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.seen = append(n.seen, operation)
@@ -168,7 +173,8 @@ func (n *network) fails(operation string) bool {
 	return true
 }
 
-// operation returns S3's name of what a request of the SDK does.
+// operation returns the name of the S3 operation that a request of the SDK
+// performs.
 func operation(r *http.Request) string {
 	query := r.URL.Query()
 	switch {
@@ -184,20 +190,20 @@ func operation(r *http.Request) string {
 	return "CompleteMultipartUpload"
 }
 
-// deed is a request to the handler that has requests to the store follow.
+// A deed is a request to the handler that causes requests to the store.
 type deed struct {
 	name string
-	// prepare returns the request. What it takes is there then.
+	// prepare creates what the request requires, and returns the request.
 	prepare func(t *testing.T, u uppy) func() *http.Request
 	status  int
-	left    []string // of what is in the bucket and under way in the end: "object", "upload"
+	left    []string // what remains after the request: "object", "upload"
 
-	// goesOn are the operations that follow even if the client is gone.
-	goesOn []string
+	// continues lists the operations that follow even if the client disconnects.
+	continues []string
 }
 
 var (
-	// tooMuch is a byte more than an upload may have here.
+	// tooMuch is one byte larger than the policy allows.
 	tooMuch = make([]byte, 1001)
 
 	publishing = []string{"ListParts", "CompleteMultipartUpload", "CopyObject", "HeadObject", "GetObject", "DeleteObject"}
@@ -209,14 +215,14 @@ var deeds = []deed{
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 		return func() *http.Request { return u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`) }
 	}, 200, []string{"object"}, publishing},
-	{"start in parts", func(t *testing.T, u uppy) func() *http.Request {
+	{"start multipart", func(t *testing.T, u uppy) func() *http.Request {
 		return func() *http.Request { return u.request("POST", "/s3/multipart", `{"filename": "a.png"}`) }
 	}, 200, nil, append([]string{"ListMultipartUploads"}, aborting...)},
 	{"list parts", inUpload("GET", "", png), 200, []string{"upload"}, nil},
 	{"sign a part", inUpload("GET", "/1", png), 200, []string{"upload"}, nil},
 	{"sign a batch", inUpload("GET", "/batch", png), 200, []string{"upload"}, nil},
 	{"sign too much", inUpload("GET", "/1", tooMuch), 422, nil, aborting},
-	{"complete in parts", inUpload("POST", "/complete", png), 200, []string{"object"}, append([]string{"ListParts", "CompleteMultipartUpload"}, publishing...)},
+	{"complete multipart", inUpload("POST", "/complete", png), 200, []string{"object"}, append([]string{"ListParts", "CompleteMultipartUpload"}, publishing...)},
 	{"complete too much", inUpload("POST", "/complete", tooMuch), 422, nil, aborting},
 	{"abort", inUpload("DELETE", "", png), 200, nil, []string{"AbortMultipartUpload", "ListParts"}},
 }
@@ -236,8 +242,8 @@ func inUpload(method, rest string, part []byte) func(*testing.T, uppy) func() *h
 	}
 }
 
-// begin has a deed ready to be done.
-func (d deed) begin(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, func() *http.Request) {
+// start returns a client, the network of its service, and the request of a deed.
+func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, func() *http.Request) {
 	n := &network{t: t, store: s3test.New()}
 	client := n.store.S3(append(opts, func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: n} })...)
 	policy := final()
@@ -248,8 +254,9 @@ func (d deed) begin(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 	return u, n, request
 }
 
-// end does a deed again, after an answer that may have been its success, and requires that it is done then, and nothing else.
-func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
+// repeat sends the request of a deed again after the response before, and checks
+// that it has its effect and no other.
+func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
 	t.Helper()
 	w := serve(t, u.handler, request())
 	if d.status >= 400 && w.Code == 404 { // The rejected upload was deleted.
@@ -257,7 +264,7 @@ func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *ht
 	} else {
 		require.Equal(t, d.status, w.Code, w.Body)
 	}
-	if d.name == "start in parts" { // Abort the uploads whose IDs the client received.
+	if d.name == "start multipart" { // Abort the uploads whose IDs the client received.
 		for _, answer := range []*httptest.ResponseRecorder{before, w} {
 			if answer.Code == 200 {
 				m, err := u.ResumeMultipart("alice", decode[started](t, answer).UploadID)
@@ -269,7 +276,8 @@ func (d deed) end(t *testing.T, u uppy, request func() *http.Request, before *ht
 	d.requireLeft(t, u)
 }
 
-// requireLeft looks at what is in the bucket, and under way.
+// requireLeft checks the objects in the bucket and the multipart uploads in
+// progress.
 func (d deed) requireLeft(t *testing.T, u uppy) {
 	t.Helper()
 	left := make([]string, 0, 1)
@@ -283,6 +291,7 @@ func (d deed) requireLeft(t *testing.T, u uppy) {
 	require.Equal(t, append([]string{}, d.left...), left)
 }
 
+// decode returns the value of a JSON response.
 func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &v), w.Body)
@@ -290,24 +299,24 @@ func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 }
 
 // TestStoreFaults checks that after a fault of any request to the store, the
-// client receives Retry-After in time and no text of the store, and that
-// repeating the request is enough.
+// client receives Retry-After in time and no text of the store, and that the
+// client can repeat its request.
 func TestStoreFaults(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
 			for failing, met := 0, true; met; failing++ {
 				synctest.Test(t, func(t *testing.T) {
-					u, n, request := d.begin(t)
-					n.fault, n.failing = fault.round, failing
+					u, n, request := d.start(t)
+					n.fault, n.failing = fault.respond, failing
 					began := time.Now()
 					w := serve(t, u.handler, request())
-					synctest.Wait() // A completion can continue.
+					synctest.Wait() // A completion can continue in the background.
 					met = n.failed != ""
 					about := fmt.Sprintf("%s: %q at %s, request %d: %d %s", d.name, fault.name, n.failed, failing, w.Code, w.Body)
 					require.LessOrEqual(t, time.Since(began), 25*time.Second, about)
-					require.NotContains(t, w.Body.String(), words, about)
+					require.NotContains(t, w.Body.String(), internalText, about)
 					pending := w.Code == 409
-					if pending { // The request may take as long as gigabytes and 10,000 parts need.
+					if pending { // Copies and completions of large files have a longer limit.
 						require.Contains(t, []string{"CopyObject", "CompleteMultipartUpload"}, n.failed, about)
 						require.Equal(t, 25*time.Second, time.Since(began), about)
 						require.Equal(t, "pending", requireProblem(t, w, 409).Errors[0].Code, about)
@@ -320,13 +329,14 @@ func TestStoreFaults(t *testing.T) {
 						requireProblem(t, w, w.Code)
 					}
 					n.fault = nil
-					d.end(t, u, request, w)
+					d.repeat(t, u, request, w)
 				})
 			}
 		}
 	}
 }
 
+// abortUploads aborts the multipart uploads of a key, as a lifecycle rule does.
 func abortUploads(store *s3test.Server, key string) error {
 	return objectstore.Store{Client: store.S3(), Bucket: s3test.DefaultBucket}.AbortUploads(context.Background(), key, nil)
 }
@@ -337,55 +347,55 @@ func TestStoreStaysDown(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
 			synctest.Test(t, func(t *testing.T) {
-				u, n, request := d.begin(t, func(o *s3.Options) { o.Retryer = retry.NewStandard() })
-				n.fault, n.failing = fault.round, -1
+				u, n, request := d.start(t, func(o *s3.Options) { o.Retryer = retry.NewStandard() })
+				n.fault, n.failing = fault.respond, -1
 				began := time.Now()
 				w := serve(t, u.handler, request())
 				about := fmt.Sprintf("%s: %q at %q: %d %s", d.name, fault.name, n.seen, w.Code, w.Body)
 				require.LessOrEqual(t, time.Since(began), 10*time.Second, about)
-				require.NotContains(t, w.Body.String(), words, about)
-				if w.Code != d.status { // an answer that was lost did not matter the second time
+				require.NotContains(t, w.Body.String(), internalText, about)
+				if w.Code != d.status { // A retry succeeds if only the response was lost.
 					require.Equal(t, "30", w.Header().Get("Retry-After"), about)
 					require.Contains(t, []int{502, 504}, w.Code, about)
 					requireProblem(t, w, w.Code)
 				}
 				n.fault = nil
-				if d.name == "start in parts" { // what began though nobody heard of it is for the lifecycle rule then
+				if d.name == "start multipart" { // A lifecycle rule aborts uploads without a client.
 					for _, key := range u.uploads(t) {
 						require.NoError(t, abortUploads(u.store, key))
 					}
 				}
-				d.end(t, u, request, w)
+				d.repeat(t, u, request, w)
 			})
 		}
 	}
 }
 
-// TestClientLeaves checks that after the client has left, the only further
-// requests to the store undo or publish the upload, and that no goroutine
-// remains. Otherwise the bubble would not end.
+// TestClientLeaves checks that after the client has disconnected, further requests
+// to the store only abort or publish the upload, and that no goroutine remains.
+// Otherwise the bubble would not end.
 func TestClientLeaves(t *testing.T) {
 	for _, d := range deeds {
 		for _, late := range []bool{false, true} {
 			for leaving, met := 0, true; met; leaving++ {
 				synctest.Test(t, func(t *testing.T) {
-					u, n, request := d.begin(t)
+					u, n, request := d.start(t)
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					n.failing = leaving
 					n.fault = func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
-						answered, err := (*http.Response)(nil), error(nil)
+						response, err := (*http.Response)(nil), error(nil)
 						if late {
-							answered, err = forward()
+							response, err = forward()
 						}
 						cancel()
-						synctest.Wait() // not every context hears at once
+						synctest.Wait() // Cancellation takes effect asynchronously.
 						if r.Context().Err() != nil {
 							return nil, r.Context().Err()
 						}
-						require.Contains(t, d.goesOn, operation(r), "%s goes on", d.name)
+						require.Contains(t, d.continues, operation(r), "%s must not continue", d.name)
 						if late {
-							return answered, err
+							return response, err
 						}
 						return forward()
 					}
@@ -394,14 +404,14 @@ func TestClientLeaves(t *testing.T) {
 					synctest.Wait()
 					if met = n.failed != ""; met {
 						for _, after := range n.seen[leaving+1:] {
-							require.Contains(t, d.goesOn, after, "%s, left at %s", d.name, n.failed)
+							require.Contains(t, d.continues, after, "%s, left at %s", d.name, n.failed)
 						}
-						if d.goesOn != nil && slices.Contains([]string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}, n.failed) {
+						if d.continues != nil && slices.Contains([]string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}, n.failed) {
 							d.requireLeft(t, u)
 						}
 					}
 					n.fault = nil
-					d.end(t, u, request, w)
+					d.repeat(t, u, request, w)
 				})
 			}
 		}
@@ -419,21 +429,21 @@ func FuzzStore(f *testing.F) {
 	} {
 		f.Add(uint8(i), uint8(i%3), uint16(200+i%5*51), "ETag: \"a\"\nContent-Length: 129\nX-Amz-Meta-Presign: A", xml)
 	}
-	f.Fuzz(func(t *testing.T, what, failing uint8, status uint16, header, body string) {
+	f.Fuzz(func(t *testing.T, index, failing uint8, status uint16, header, body string) {
 		synctest.Test(t, func(t *testing.T) {
-			u, n, request := deeds[int(what)%len(deeds)].begin(t)
+			u, n, request := deeds[int(index)%len(deeds)].start(t)
 			n.failing = int(failing % 10)
 			n.fault = func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-				said := answer(r, 200+int(status%400), body)
+				response := newResponse(r, 200+int(status%400), body)
 				for line := range strings.SplitSeq(header, "\n") {
 					name, value, _ := strings.Cut(line, ":")
-					said.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+					response.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 				}
-				said.Header.Set("X-Amz-Secret", words)
-				return said, nil
+				response.Header.Set("X-Amz-Secret", internalText)
+				return response, nil
 			}
 			w := serve(t, u.handler, request())
-			require.NotContains(t, w.Body.String(), words)
+			require.NotContains(t, w.Body.String(), internalText)
 			if w.Code != 200 {
 				require.Contains(t, []int{404, 409, 410, 413, 422, 502, 504}, w.Code, w.Body)
 				requireProblem(t, w, w.Code)
@@ -442,15 +452,15 @@ func FuzzStore(f *testing.F) {
 	})
 }
 
-// sessions answers as STS does when a role is assumed.
-func sessions(r *http.Request) (*http.Response, error) {
-	return answer(r, 200, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>`+
+// assumeRole returns the response of STS for AssumeRole.
+func assumeRole(r *http.Request) (*http.Response, error) {
+	return newResponse(r, 200, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>`+
 		session.AccessKeyID+`</AccessKeyId><SecretAccessKey>`+session.SecretAccessKey+`</SecretAccessKey><SessionToken>`+session.SessionToken+
 		`</SessionToken><Expiration>`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
 }
 
-// TestSTSFaults checks that a grant fails in time while STS fails, does not
-// reveal the reason, and succeeds when STS does.
+// TestSTSFaults checks that a request for a grant fails in time while STS fails,
+// does not reveal the reason, and succeeds when STS works again.
 func TestSTSFaults(t *testing.T) {
 	for name, provider := range map[string]func(*testing.T, *sts.Client) aws.CredentialsProvider{
 		"AssumeRole": func(t *testing.T, client *sts.Client) aws.CredentialsProvider {
@@ -461,27 +471,28 @@ func TestSTSFaults(t *testing.T) {
 		},
 	} {
 		for _, fault := range append([]fault{{"ended", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-			return answer(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>a</AccessKeyId><SecretAccessKey>"+session.SecretAccessKey+
+			return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>a</AccessKeyId><SecretAccessKey>"+session.SecretAccessKey+
 				"</SecretAccessKey><SessionToken>a</SessionToken><Expiration>1999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"), nil
 		}}, {"cut at the secret", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-			return answer(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>"+session.SecretAccessKey), nil
+			return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>"+session.SecretAccessKey), nil
 		}}}, faults...) {
 			synctest.Test(t, func(t *testing.T) {
 				var down atomic.Bool
 				client := sts.New(sts.Options{
 					Region: "us-east-1", Credentials: newClient().Options().Credentials, BaseEndpoint: aws.String("https://sts.example"),
-					// For as long as this the SDK's cache waits, whoever is gone; AssumeRole has a limit of its own.
+					// The SDK's cache waits this long even if its caller has left. AssumeRole
+					// has its own limit.
 					HTTPClient: &http.Client{Timeout: 20 * time.Second, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-						switch forward := func() (*http.Response, error) { return sessions(r) }; {
+						switch forward := func() (*http.Response, error) { return assumeRole(r) }; {
 						case r.Context().Err() != nil:
 							return nil, r.Context().Err()
 						case r.URL.Host == "elsewhere.example":
 							if r.Header.Get("Authorization") != "" {
-								t.Error("a signature went elsewhere")
+								t.Error("a signature must not be sent to another host")
 							}
-							return answer(r, 200, words), nil
+							return newResponse(r, 200, internalText), nil
 						case down.Load():
-							return fault.round(r, forward)
+							return fault.respond(r, forward)
 						default:
 							return forward()
 						}
@@ -492,22 +503,22 @@ func TestSTSFaults(t *testing.T) {
 					presign.WithSecret(secret), presign.WithStore(store.S3()))
 				require.NoError(t, err)
 				u := mount(t, shop{signer, store, new(bytes.Buffer)})
-				begun := u.start(t, "a.png", map[string]any{"size": len(png)})
+				upload := u.start(t, "a.png", map[string]any{"size": len(png)})
 				for _, broken := range []bool{true, false} {
 					down.Store(broken)
 					for _, request := range []*http.Request{
 						u.request("POST", "", `{"filename": "a.png", "size": 10}`), u.request("POST", "", `{"filename": "a.png"}`),
-						u.request("GET", "/s3/params?filename=a.png", ""), u.request("GET", u.path(begun, "/1", ""), ""),
+						u.request("GET", "/s3/params?filename=a.png", ""), u.request("GET", u.path(upload, "/1", ""), ""),
 					} {
-						began := time.Now()
+						started := time.Now()
 						w := serve(t, u.handler, request)
 						about := fmt.Sprintf("%s: %q: %d %s", name, fault.name, w.Code, w.Body)
-						require.LessOrEqual(t, time.Since(began), 10*time.Second, about)
+						require.LessOrEqual(t, time.Since(started), 10*time.Second, about)
 						if !broken {
 							require.Contains(t, []int{200, 201}, w.Code, about)
 							continue
 						}
-						require.NotContains(t, w.Body.String(), words, about)
+						require.NotContains(t, w.Body.String(), internalText, about)
 						require.Equal(t, "30", w.Header().Get("Retry-After"), about)
 						require.Contains(t, []int{503, 504}, w.Code, about)
 						requireProblem(t, w, w.Code)
