@@ -34,7 +34,8 @@ import (
 // policyUnderAttack sets the policy for the requests below.
 func policyUnderAttack(p *presign.Policy) { p.Metadata = []string{"color"} }
 
-// attack is a request of a hostile client, and what refuses it: the status of the problem, and the member at fault.
+// An attack is a request of a hostile client, with the status of the expected
+// problem and the member at fault.
 type attack struct {
 	name, body string
 	status     int
@@ -87,8 +88,8 @@ func TestHostileRequests(t *testing.T) {
 
 		{"a number for a name", `{"filename": 5}`, 400, "filename"},
 		{"null for a name", `{"filename": null}`, 422, "filename"},
-		{"null for a name that is there twice", `{"filename": null, "filename": "a.png"}`, 400, "filename"},
-		{"null for a member that is not known", `{"filename": "a.png", "key": null}`, 400, "key"},
+		{"null for a duplicate name", `{"filename": null, "filename": "a.png"}`, 400, "filename"},
+		{"null for an unknown member", `{"filename": "a.png", "key": null}`, 400, "key"},
 		{"an array for a name", `{"filename": ["a.png"]}`, 400, "filename"},
 		{"an object for a name", `{"filename": {}}`, 400, "filename"},
 		{"a string for a size", `{"filename": "a.png", "size": "10"}`, 400, "size"},
@@ -168,7 +169,7 @@ func TestHostileRequests(t *testing.T) {
 		{"a picture with the extension of HTML in capitals", `{"filename": "a.PNG.HTML", "type": "image/png"}`, 422, "type"},
 		{"the extension of HTML with a dot behind", `{"filename": "a.html.", "type": "image/png"}`, 422, "type"},
 		{"the extension of HTML with spaces behind", `{"filename": "a.html . ", "type": "image/png"}`, 422, "type"},
-		{"SVG, which a wildcard does not admit", `{"filename": "a.svg", "type": "image/svg+xml"}`, 422, "type"},
+		{"SVG, which a wildcard does not allow", `{"filename": "a.svg", "type": "image/svg+xml"}`, 422, "type"},
 		{"SVG by its type alone", `{"filename": "a", "type": "image/svg+xml"}`, 422, "type"},
 		{"any XML by its type alone", `{"filename": "a", "type": "image/x+xml"}`, 422, "type"},
 		{"a parameter that is a type", `{"filename": "a", "type": "image/jpegz;text/html"}`, 422, "type"},
@@ -192,7 +193,7 @@ func TestHostileRequests(t *testing.T) {
 		{"GET", `{"filename": "a.png", "size": 10, "method": "GET"}`, 422, "method"},
 		{"two methods", `{"filename": "a.png", "size": 10, "method": "PUT\r\nGET"}`, 422, "method"},
 		{"a PUT of any size", `{"filename": "a.png", "method": "PUT"}`, 422, "size"},
-		{"a checksum that nobody asked for", `{"filename": "a.png", "checksum": "AAAA"}`, 422, "checksum"},
+		{"a checksum that the policy does not require", `{"filename": "a.png", "checksum": "AAAA"}`, 422, "checksum"},
 		{"metadata of another name", `{"filename": "a.png", "metadata": {"x": "y"}}`, 422, "metadata[x]"},
 		{"metadata of the grant's own name", `{"filename": "a.png", "metadata": {"presign": "A"}}`, 422, "metadata[presign]"},
 		{"metadata of the grant's own name in capitals", `{"filename": "a.png", "metadata": {"PRESIGN": "A"}}`, 422, "metadata[PRESIGN]"},
@@ -206,10 +207,12 @@ func TestHostileRequests(t *testing.T) {
 		{"metadata of spaces", `{"filename": "a.png", "metadata": {"color": " "}}`, 422, "metadata[color]"},
 		{"metadata of 2,100 bytes", `{"filename": "a.png", "metadata": {"color": "` + strings.Repeat("a", 2100) + `"}}`, 422, "metadata"},
 	} {
-		t.Run(a.name, func(t *testing.T) { a.refused(t, jsonRequest) })
+		t.Run(a.name, func(t *testing.T) { a.requireRejected(t, jsonRequest) })
 	}
 }
 
+// TestHostileForms checks that each form receives a problem that names its fault,
+// and that nothing is signed.
 func TestHostileForms(t *testing.T) {
 	for _, a := range []attack{
 		{"nothing", "", 422, "filename"},
@@ -226,7 +229,7 @@ func TestHostileForms(t *testing.T) {
 		{"metadata in metadata", "filename=a.png&metadata[color][a]=a", 422, "metadata[color][a]"},
 		{"metadata named like a prototype", "filename=a.png&metadata[__proto__]=a", 422, "metadata[__proto__]"},
 		{"an empty size twice", "filename=a.png&size=&size=", 400, "size"},
-		{"an empty field that is not known", "filename=a.png&key=", 400, "key"},
+		{"an empty unknown field", "filename=a.png&key=", 400, "key"},
 		{"an empty name", "filename=", 422, "filename"},
 		{"a size with a space", "filename=a.png&size=+10", 400, "size"},
 		{"a size with a plus", "filename=a.png&size=%2B10", 400, "size"},
@@ -241,16 +244,18 @@ func TestHostileForms(t *testing.T) {
 		{"invalid UTF-8", "filename=%ff", 400, "filename"},
 		{"a NUL", "filename=a%00", 422, "filename"},
 		{"a line break", "filename=a%0D%0Ab.png", 422, "filename"},
-		{"an escape that is none", "filename=%zz", 400, ""},
+		{"an invalid escape", "filename=%zz", 400, ""},
 		{"semicolons", "filename=a;size=10", 400, ""},
 		{"more than 64 KiB", strings.Repeat("a", 65<<10), 413, ""},
 		{"JSON", `{"filename": "a.png", "size": 10}`, 415, ""},
 	} {
-		t.Run(a.name, func(t *testing.T) { a.refused(t, formRequest) })
+		t.Run(a.name, func(t *testing.T) { a.requireRejected(t, formRequest) })
 	}
 }
 
-func (a attack) refused(t *testing.T, request func(string) *http.Request) {
+// requireRejected checks that the request receives the expected problem and is not
+// signed.
+func (a attack) requireRejected(t *testing.T, request func(string) *http.Request) {
 	s := newService(t, with(policyUnderAttack))
 	p := requireProblem(t, s.do(request(a.body)), a.status)
 	if a.field == "" {
@@ -270,9 +275,9 @@ func (a attack) refused(t *testing.T, request func(string) *http.Request) {
 // other origins without a preflight request.
 func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
-		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201, // nothing hostile
+		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201,
 
-		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415, // JSON as a form
+		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415, // The body is JSON.
 		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415, "text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
 		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415, "application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
 		"application/json, text/plain": 415, "application/json,application/json": 415, "application/ json": 415, "application/json; charset": 415,
@@ -316,11 +321,11 @@ func TestCrossSite(t *testing.T) {
 		{"a form of another site, in an old browser", "POST", "", form, "filename=a.png&size=10", [2]string{"Origin", "https://evil.example"}, 403},
 		{"a form of another port", "POST", "", form, "filename=a.png&size=10", [2]string{"Origin", "http://example.com:8080"}, 403},
 		{"a form of a sandbox", "POST", "", form, "filename=a.png&size=10", [2]string{"Origin", "null"}, 403},
-		{"a form that says JSON as text", "POST", "", text, `{"filename": "a.png", "size": 10}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
+		{"a form with JSON as text", "POST", "", text, `{"filename": "a.png", "size": 10}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
 		{"a form that completes", "POST", "/complete", form, "key=incoming/a.png", [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
 		{"a form that completes, as text", "POST", "/complete", text, `{"key": "incoming/a.png"}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
-		{"a form that begins parts", "POST", "/s3/multipart", text, `{"filename": "a.png"}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
-		{"a form that completes parts", "POST", u.path(s, "/complete", ""), text, `{"parts": []}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
+		{"a form that starts a multipart upload", "POST", "/s3/multipart", text, `{"filename": "a.png"}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
+		{"a form that completes a multipart upload", "POST", u.path(s, "/complete", ""), text, `{"parts": []}`, [2]string{"Sec-Fetch-Site", "cross-site"}, 415},
 		{"a preflight for JSON", "OPTIONS", "", "", "", [2]string{"Access-Control-Request-Method", "POST"}, 405},
 		{"a preflight for an abort", "OPTIONS", u.path(s, "", ""), "", "", [2]string{"Access-Control-Request-Method", "DELETE"}, 405},
 		{"a link to a form's fields", "GET", "/s3/params?filename=a.png", "", "", [2]string{"Sec-Fetch-Mode", "navigate"}, 403},
@@ -352,7 +357,7 @@ func TestCrossSite(t *testing.T) {
 			}
 		})
 	}
-	require.Equal(t, []string{s.Key}, u.uploads(t), "it is as it was")
+	require.Equal(t, []string{s.Key}, u.uploads(t), "the upload must not change")
 }
 
 // TestHostileMethods checks that no header or parameter changes the method, and
@@ -367,7 +372,7 @@ func TestHostileMethods(t *testing.T) {
 			require.Equal(t, status, serve(t, u.handler, r).Code, "%s: %s", name, path)
 		}
 	}
-	require.Equal(t, []string{s.Key}, u.uploads(t), "nothing was aborted")
+	require.Equal(t, []string{s.Key}, u.uploads(t), "the upload must not be aborted")
 	for _, method := range []string{"HEAD", "OPTIONS", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "PROPFIND", "COPY", "MOVE", "post", "get", "Delete", "POST ", "PÓST", ""} {
 		for _, path := range []string{"", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort", "/s3/params", "/s3/multipart", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", ""), u.path(s, "/complete", "")} {
 			r := u.request("GET", path, "")
@@ -416,11 +421,12 @@ func TestHostilePaths(t *testing.T) {
 			"/uploadsX/complete", "/UPLOADS/complete", "/upload/complete", "/", "/%75ploads%2f", "*",
 		} {
 			status := ask(target)
-			redirected := name == "ServeMux" && (status == 301 || status == 307) // which cleans paths; the browser may ask again
+			// ServeMux cleans paths with redirects, which a browser may follow.
+			redirected := name == "ServeMux" && (status == 301 || status == 307)
 			require.True(t, redirected || status == 404 || status == 400 || status == 405, "%s: %s: %d", name, target, status)
 			require.False(t, authenticated, "%s: %s: %d", name, target, status)
 		}
-		// Nothing hostile.
+		// These paths are valid.
 		for target, status := range map[string]int{
 			"/uploads/complete": 400, "/uploads/complete/": 400, "http://evil.example/uploads/complete": 400, "/uploads/": 422, "/uploads/?/../complete": 422, "/uploads/%63omplete": 400,
 			"/uploads/parts/sign": 400, "/uploads/parts/list": 400, "/uploads/abort": 400, "/uploads/batch": 400,
@@ -442,14 +448,15 @@ func TestHostileBodies(t *testing.T) {
 		status int
 	}{
 		{"cut off", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }, 400},
-		{"cut off behind the object", func(r *http.Request) {
+		{"cut off after the object", func(r *http.Request) {
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(whole), iotest.ErrReader(io.ErrUnexpectedEOF)))
 		}, 400},
 		{"too slow for the server", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }, 400},
 		{"spaces without end", func(r *http.Request) {
 			r.Body = io.NopCloser(readFunc(func(p []byte) (int, error) { return copy(p, "    "), nil }))
 		}, 413},
-		{"a length that is not so", func(r *http.Request) { r.ContentLength = 1 << 60 }, 201}, // net/http holds bodies to it
+		// The Handler need not check the length, since net/http does.
+		{"a wrong length", func(r *http.Request) { r.ContentLength = 1 << 60 }, 201},
 		{"compressed", func(r *http.Request) {
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
@@ -473,8 +480,8 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// TestSlowBody checks that a client that sends slowly has as much time as the
-// server allows.
+// TestSlowBody checks that a client that sends slowly receives a response after
+// the ReadTimeout of the server.
 func TestSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, images())
@@ -482,7 +489,7 @@ func TestSlowBody(t *testing.T) {
 		server := &http.Server{Handler: s, ReadTimeout: 10 * time.Second}
 		listener := &oneConn{conn: conn, closed: make(chan struct{})}
 		go server.Serve(listener)
-		began := time.Now()
+		started := time.Now()
 		var sending sync.WaitGroup
 		sending.Go(func() {
 			fmt.Fprint(client, "POST / HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
@@ -496,7 +503,7 @@ func TestSlowBody(t *testing.T) {
 		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 		require.NoError(t, err)
 		require.Equal(t, 400, answer.StatusCode)
-		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, 10*time.Second, time.Since(started))
 		require.Zero(t, s.signed)
 		client.Close()
 		sending.Wait()
@@ -504,8 +511,8 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
-// TestRawRequests checks requests that no HTTP library sends: what the server of
-// net/http makes of them signs nothing that a plain request would not.
+// TestRawRequests checks that malformed requests, which HTTP libraries do not send,
+// sign at most the same upload as a plain request.
 func TestRawRequests(t *testing.T) {
 	const alice, json, body = "X-User: alice\r\n", "Content-Type: application/json\r\n", `{"filename": "a.png", "size": 10}`
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
@@ -551,12 +558,13 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// oneConn accepts one connection.
+// oneConn is a listener that accepts one connection.
 type oneConn struct {
 	conn   net.Conn
 	closed chan struct{}
 }
 
+// Accept implements net.Listener.
 func (l *oneConn) Accept() (net.Conn, error) {
 	if conn := l.conn; conn != nil {
 		l.conn = nil
@@ -566,10 +574,13 @@ func (l *oneConn) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-func (l *oneConn) Close() error   { close(l.closed); return nil }
+// Close implements net.Listener.
+func (l *oneConn) Close() error { close(l.closed); return nil }
+
+// Addr implements net.Listener.
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 
-// TestHarmlessNames checks that names that are attacks in other systems are
+// TestHarmlessNames checks that names that would be attacks on other systems are
 // granted under a safe key.
 func TestHarmlessNames(t *testing.T) {
 	for name, key := range map[string]string{
@@ -591,8 +602,8 @@ func TestHarmlessNames(t *testing.T) {
 	}
 }
 
-// TestHostileParts checks that Uppy's routes reject invalid numbers, lists and
-// metadata, and that the upload does not change.
+// TestHostileParts checks that Uppy's routes reject invalid part numbers, lists and
+// keys, and that the upload does not change.
 func TestHostileParts(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -633,7 +644,7 @@ func TestHostileParts(t *testing.T) {
 		{"a batch with a range", "GET", "/batch", "partNumbers=1-10000&", "", 400},
 		{"a batch of 101", "GET", "/batch", "partNumbers=" + strings.Repeat("1,", 100) + "1&", "", 400},
 
-		{"parts that are no list", "POST", "/complete", "", `{"parts": {"0": ` + part("1") + `}}`, 400},
+		{"parts that are not a list", "POST", "/complete", "", `{"parts": {"0": ` + part("1") + `}}`, 400},
 		{"parts as text", "POST", "/complete", "", `{"parts": "[]"}`, 400},
 		{"no parts", "POST", "/complete", "", `{}`, 400},
 		{"the same part twice", "POST", "/complete", "", `{"parts": [` + part("1") + `,` + part("1") + `]}`, 400},
@@ -685,11 +696,11 @@ func TestHostileMetadata(t *testing.T) {
 		{"prototypes", `{"__proto__": {"color": "red"}, "constructor": {"prototype": {}}, "toString": "a"}`, 200, nil},
 		{"headers", `{"x-amz-acl": "public-read", "Content-Type": "text/html", "x-amz-copy-source": "bucket/private", "cache-control": "public"}`, 200, nil},
 		{"line breaks elsewhere", `{"name": "a\r\nx-amz-acl: public-read", "a\r\nb": "c"}`, 200, nil},
-		{"what the service sets", `{"owner": "root", "key": "incoming/b.png", "Owner": "root", "redirect": "https://evil.example"}`, 200, nil},
+		{"names of fields that the service sets", `{"owner": "root", "key": "incoming/b.png", "Owner": "root", "redirect": "https://evil.example"}`, 200, nil},
 		{"letter case", `{"COLOR": "red"}`, 200, map[string]string{"color": "red"}},
 		{"nothing", `{"color": null}`, 200, nil},
 		{"objects", `{"color": {"a": "b"}, "size": {"a": 5}}`, 200, nil},
-		{"a size that is none", `{"size": "1e3", "partSize": "0x500000"}`, 200, nil},
+		{"an invalid size", `{"size": "1e3", "partSize": "0x500000"}`, 200, nil},
 		{"a duplicate name", `{"color": "red", "color": "blue"}`, 400, nil},
 		{"a duplicate name, escaped", `{"color": "red", "colo\u0072": "blue"}`, 400, nil},
 		{"a duplicate name inside", `{"x": {"a": 1, "a": 2}}`, 400, nil},
@@ -732,20 +743,20 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
-// TestOddOwners checks that owners are compared byte by byte, and are in no
-// text that S3 interprets.
+// TestOddOwners checks that owners are compared byte by byte, and do not appear in
+// keys or headers that S3 interprets.
 func TestOddOwners(t *testing.T) {
 	owners := []string{
 		"alice", "Alice", "alice ", " alice", "alice\x00", "alice\r\nx-amz-acl: public-read", "\u202eecila", "al\u0131ce", "../alice", "alice/", "alice/../bob", "é", "e\u0301", "\xff", "\ufffd",
 		"*", "0", "null", "undefined", "${aws:username}", strings.Repeat("o", 128),
 	}
-	var is string
+	var current string
 	u := newUppy(t, inParts())
-	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return is, nil }, presign.WithUppy())
+	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return current, nil }, presign.WithUppy())
 	require.NoError(t, err)
 	u.handler = http.StripPrefix("/uploads", handler)
 	for i, owner := range owners {
-		is = owner
+		current = owner
 		grant := decode[presign.Grant](t, u.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
 		require.Equal(t, []string{"host", "x-amz-meta-presign"}, slices.DeleteFunc(signedHeaders(t, &grant), func(name string) bool {
 			return !strings.HasPrefix(name, "x-amz-") && name != "host"
@@ -754,42 +765,42 @@ func TestOddOwners(t *testing.T) {
 		u.send(t, &grant, png, nil)
 		s := u.start(t, "a.png", nil)
 		for j, other := range owners {
-			if is = other; i != j {
+			if current = other; i != j {
 				requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 404)
 				requireProblem(t, u.ask("GET", u.path(s, "/1", ""), ""), 404)
 			}
 		}
-		is = owner
+		current = owner
 		u.get(t, "POST", "/complete", `{"key": "`+grant.Key+`"}`, new(map[string]any))
 		u.sign(t, s, 1)
 	}
-	for _, nobody := range []string{"", strings.Repeat("o", 129)} {
-		is = nobody
-		status := map[bool]int{true: 401, false: 500}[nobody == ""]
+	for _, invalid := range []string{"", strings.Repeat("o", 129)} {
+		current = invalid
+		status := map[bool]int{true: 401, false: 500}[invalid == ""]
 		requireProblem(t, u.ask("POST", "", `{"filename": "a.png", "size": 10}`), status)
 	}
 }
 
-// TestOtherUploads checks that a client cannot use the ID of one upload for
-// another upload, of its own or of another user, in any mix of IDs and keys,
-// and cannot find out whether the other upload exists.
+// TestOtherUploads checks that a request in which the ID and the key are not of the
+// same upload, or are of another user's upload, always receives the same response.
+// The response does not reveal whether the upload exists.
 func TestOtherUploads(t *testing.T) {
 	alice := newUppy(t, inParts())
 	bob := alice
 	bob.user = "bob"
-	hers, his, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
-	etag := alice.putPart(t, &presign.Grant{Method: "PUT", URL: alice.sign(t, hers, 1)}, png)
-	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, his, 1)}, png)
+	alices, bobs, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
+	etag := alice.putPart(t, &presign.Grant{Method: "PUT", URL: alice.sign(t, alices, 1)}, png)
+	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, bobs, 1)}, png)
 	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, second, 1)}, png)
 
 	grant := alice.upload(t, presign.Upload{Filename: "a.png", Owner: "bob"}, true, png, nil)
-	ids := []string{hers.UploadID, his.UploadID, second.UploadID, storeID(t, alice.sign(t, hers, 1)), storeID(t, bob.sign(t, his, 1)),
-		grant.Fields["x-amz-meta-presign"], his.UploadID[:100] + hers.UploadID[100:], "A", ".", "..", strings.Repeat("A", 10_000)}
-	keys := []string{hers.Key, his.Key, second.Key, grant.Key, finalKey(hers.Key), "", strings.ToUpper(his.Key), his.Key + "&key=" + hers.Key}
-	var told string
+	ids := []string{alices.UploadID, bobs.UploadID, second.UploadID, storeID(t, alice.sign(t, alices, 1)), storeID(t, bob.sign(t, bobs, 1)),
+		grant.Fields["x-amz-meta-presign"], bobs.UploadID[:100] + alices.UploadID[100:], "A", ".", "..", strings.Repeat("A", 10_000)}
+	keys := []string{alices.Key, bobs.Key, second.Key, grant.Key, finalKey(alices.Key), "", strings.ToUpper(bobs.Key), bobs.Key + "&key=" + alices.Key}
+	var first string
 	for _, id := range ids {
 		for _, key := range keys {
-			if id == his.UploadID && key == his.Key || id == second.UploadID && key == second.Key {
+			if id == bobs.UploadID && key == bobs.Key || id == second.UploadID && key == second.Key {
 				continue
 			}
 			for _, c := range []struct{ method, rest, body string }{
@@ -799,25 +810,25 @@ func TestOtherUploads(t *testing.T) {
 				w := bob.ask(c.method, "/s3/multipart/"+strings.ReplaceAll(id, ".", "%2E")+c.rest+query, c.body)
 				text := w.Body.String()
 				p := requireProblem(t, w, 404)
-				if told == "" && p.Detail != "" {
-					told = text
+				if first == "" && p.Detail != "" {
+					first = text
 				}
-				require.Equal(t, told, text)
+				require.Equal(t, first, text)
 			}
 		}
 	}
-	requireProblem(t, bob.ask("GET", "/s3/multipart/"+his.UploadID, ""), 404)
-	require.ElementsMatch(t, []string{hers.Key, his.Key, second.Key}, alice.uploads(t))
+	requireProblem(t, bob.ask("GET", "/s3/multipart/"+bobs.UploadID, ""), 404)
+	require.ElementsMatch(t, []string{alices.Key, bobs.Key, second.Key}, alice.uploads(t))
 	require.Equal(t, []string{grant.Key}, alice.keys())
 
-	// An ID and a key that fit are for a part URL of that very upload.
-	_, err := alice.ResumeMultipart("alice", his.UploadID)
+	// An ID is bound to its owner, and the URL of a part to its upload.
+	_, err := alice.ResumeMultipart("alice", bobs.UploadID)
 	require.ErrorIs(t, err, presign.ErrInvalidID)
-	_, err = alice.ResumeMultipart("bob", his.UploadID)
+	_, err = alice.ResumeMultipart("bob", bobs.UploadID)
 	require.NoError(t, err)
-	swapped := strings.Replace(bob.sign(t, his, 1), storeID(t, bob.sign(t, his, 1)), storeID(t, alice.sign(t, hers, 1)), 1)
+	swapped := strings.Replace(bob.sign(t, bobs, 1), storeID(t, bob.sign(t, bobs, 1)), storeID(t, alice.sign(t, alices, 1)), 1)
 	require.Equal(t, 403, alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
-	alice.get(t, "POST", alice.path(hers, "/complete", ""), alice.completion([]string{etag}), new(completed))
+	alice.get(t, "POST", alice.path(alices, "/complete", ""), alice.completion([]string{etag}), new(completed))
 }
 
 // FuzzHandler checks that every response is a problem or a grant that the
@@ -854,9 +865,9 @@ func FuzzHandler(f *testing.F) {
 	handler, err := presign.NewHandler(signer, user, presign.WithUppy(),
 		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
 	require.NoError(f, err)
-	mine, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
+	seed, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
 	require.NoError(f, err)
-	named := strings.NewReplacer("ID", mine.ID, "KEY", url.QueryEscape(mine.Key))
+	named := strings.NewReplacer("ID", seed.ID, "KEY", url.QueryEscape(seed.Key))
 
 	f.Fuzz(func(t *testing.T, method, path, query, contentType string, body []byte) {
 		content := named.Replace(string(body))
@@ -864,7 +875,7 @@ func FuzzHandler(f *testing.F) {
 		require.NoError(t, err)
 		r.Method, r.URL.RawQuery = method, named.Replace(query)
 		if r.URL.Path, err = url.PathUnescape(named.Replace(path)); err != nil {
-			return // which net/http refuses
+			return // net/http rejects the request.
 		}
 		r.URL.RawPath = named.Replace(path)
 		r.Header.Set("Content-Type", contentType)
@@ -882,10 +893,10 @@ func FuzzHandler(f *testing.F) {
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		require.True(t, json.Valid(w.Body.Bytes()))
 		native := strings.Trim(r.URL.Path, "/")
-		if asked.Filename == "" { // an upload of before
+		if asked.Filename == "" { // The request did not authorize a new upload.
 			isBounds := method == "GET" && native == ""
 			isRejectedBatch := native == "batch" && strings.Contains(w.Body.String(), `"status":422`)
-			require.True(t, isBounds || isRejectedBatch || strings.Contains(named.Replace(path)+content, mine.ID))
+			require.True(t, isBounds || isRejectedBatch || strings.Contains(named.Replace(path)+content, seed.ID))
 			return
 		}
 		require.Contains(t, []int{200, 201}, w.Code)
@@ -917,7 +928,7 @@ func FuzzHandler(f *testing.F) {
 		}
 		grant := &answer.Grant
 		if grant.Key == "" {
-			grant.Key = grant.Fields["key"] // as Uppy has it
+			grant.Key = grant.Fields["key"] // Responses for Uppy have no member for the key.
 		}
 		require.Regexp(t, `^incoming/[A-Z2-7]{26}/[^/$\\]+$`, grant.Key)
 		if grant.Method == "POST" {
@@ -934,8 +945,8 @@ func FuzzHandler(f *testing.F) {
 		for name := range grant.Headers {
 			require.Contains(t, signedHeaders(t, grant), strings.ToLower(name))
 		}
-		answered, err := conformance.New(grant, "a", make([]byte, policy.MaxSize+1)).Send(store.HTTPClient())
+		got, err := conformance.New(grant, "a", make([]byte, policy.MaxSize+1)).Send(store.HTTPClient())
 		require.NoError(t, err)
-		require.Equal(t, "403 SignatureDoesNotMatch", answered.String())
+		require.Equal(t, "403 SignatureDoesNotMatch", got.String())
 	})
 }
