@@ -34,8 +34,8 @@ func (l *logs) Write(p []byte) (int, error) {
 	return l.buffer.Write(p)
 }
 
-// newLogs returns a logger and its records. At the end of the test it checks that
-// the records contain no secret.
+// newLogs returns a logger and its records. At the end of the test it checks
+// that the records contain no secret.
 func newLogs(t *testing.T) (*slog.Logger, *logs) {
 	l := &logs{}
 	t.Cleanup(func() { require.NotContains(t, l.buffer.String(), "value-") })
@@ -64,8 +64,8 @@ func (l *logs) take() []string {
 	return messages
 }
 
-// envLines returns the content of a file with the nth credentials. They expire at
-// expires unless that is zero.
+// envLines returns the content of a file with the nth credentials. They expire
+// at expires unless that is zero.
 func envLines(n int, expires time.Time) string {
 	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
 	if !expires.IsZero() {
@@ -76,8 +76,8 @@ func envLines(n int, expires time.Time) string {
 
 var writes atomic.Int64
 
-// writeFile writes a file with a distinct modification time. In a synctest bubble,
-// hours pass within one tick of the file system's clock.
+// writeFile writes a file with a distinct modification time. In a synctest
+// bubble, hours pass within one tick of the file system's clock.
 func writeFile(t testing.TB, path, content string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
@@ -238,7 +238,8 @@ func TestEnvFileCoarseClock(t *testing.T) {
 	})
 }
 
-// TestEnvFileCoarseClockSeldom checks the same for checks that are an hour apart.
+// TestEnvFileCoarseClockSeldom checks the same for checks that are an hour
+// apart.
 func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -335,8 +336,8 @@ func TestEnvFileNeverGood(t *testing.T) {
 	})
 }
 
-// TestEnvFileExpiry checks that a grant expires at the time in the file, and that
-// new credentials are used at the first check if the old credentials have
+// TestEnvFileExpiry checks that a grant expires at the time in the file, and
+// that new credentials are used at the first check if the old credentials have
 // expired.
 func TestEnvFileExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -401,8 +402,8 @@ func TestEnvFileWarnings(t *testing.T) {
 	})
 }
 
-// TestEnvFileDefaultLogger checks that EnvFile logs to slog.Default if it has no
-// logger.
+// TestEnvFileDefaultLogger checks that EnvFile logs to slog.Default if it has
+// no logger.
 func TestEnvFileDefaultLogger(t *testing.T) {
 	logger, logged := newLogs(t)
 	before := slog.Default()
@@ -414,8 +415,8 @@ func TestEnvFileDefaultLogger(t *testing.T) {
 	require.Len(t, logged.take(), 1)
 }
 
-// TestEnvFileUnderLoad checks that no grant fails or mixes credentials while the
-// file is replaced in several ways.
+// TestEnvFileUnderLoad checks that no grant fails or mixes credentials while
+// the file is replaced in several ways.
 func TestEnvFileUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)

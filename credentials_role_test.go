@@ -75,8 +75,8 @@ func (r *roles) calls() int {
 	return len(r.asked)
 }
 
-// TestAssumeRoleSendsOptions checks that AssumeRole sends the role and options to
-// STS, and returns an error for a nil client.
+// TestAssumeRoleSendsOptions checks that AssumeRole sends the role and options
+// to STS, and returns an error for a nil client.
 func TestAssumeRoleSendsOptions(t *testing.T) {
 	logger, _ := newLogs(t)
 	r := &roles{}
@@ -137,9 +137,9 @@ func TestAssumeRoleAfterSleep(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleOutlivesFailure checks that while STS fails, the last session is
-// used until it expires, that STS is not called too often, and that grants work
-// again when STS works.
+// TestAssumeRoleOutlivesFailure checks that while STS fails, the last session
+// is used until it expires, that STS is not called too often, and that grants
+// work again when STS works.
 func TestAssumeRoleOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -239,7 +239,8 @@ func TestAssumeRoleCallerLeaves(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(started))
 		require.Equal(t, 1, r.calls())
 
-		// A renewal in the background continues after the caller's context is canceled.
+		// A renewal in the background continues after the caller's context is
+		// canceled.
 		time.Sleep(40 * time.Minute)
 		ctx, cancel = context.WithCancel(t.Context())
 		_, err = provider.Retrieve(ctx)
@@ -253,8 +254,8 @@ func TestAssumeRoleCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestAssumeRoleHanging checks that a hanging request to STS is canceled after 30
-// seconds, and that no goroutine remains.
+// TestAssumeRoleHanging checks that a hanging request to STS is canceled after
+// 30 seconds, and that no goroutine remains.
 func TestAssumeRoleHanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)

@@ -131,9 +131,9 @@ func TestCacheOfShortCredentials(t *testing.T) {
 	})
 }
 
-// TestCacheOutlivesFailure checks that while STS fails, the last good credentials
-// sign until they expire, that the error is returned afterwards, and that grants
-// work again when STS works.
+// TestCacheOutlivesFailure checks that while STS fails, the last good
+// credentials sign until they expire, that the error is returned afterwards,
+// and that grants work again when STS works.
 func TestCacheOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}

@@ -342,8 +342,8 @@ func ExampleSigner_CompleteNotification() {
 	// Output: alice uploaded to do.txt
 }
 
-// A job runs Sweep from time to time. Sweep completes, deletes or aborts uploads
-// that no client has completed.
+// A job runs Sweep from time to time. Sweep completes, deletes or aborts
+// uploads that no client has completed.
 func ExampleSigner_Sweep() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
@@ -441,7 +441,8 @@ func ExampleWithObserver() {
 	// Output: map[granted:1 not_granted:1]
 }
 
-// One role signs grants and cannot read objects. Another role completes uploads.
+// One role signs grants and cannot read objects. Another role completes
+// uploads.
 func ExampleWithStore() {
 	signing := s3.NewFromConfig(cfg)
 	storing := s3.NewFromConfig(cfg, func(o *s3.Options) {
@@ -528,8 +529,8 @@ func ExampleWithLogger() {
 	// Output: <nil>
 }
 
-// A client in Go uploads a file with the grant that the service has returned. The
-// grant may be a PUT or a form.
+// A client in Go uploads a file with the grant that the service has returned.
+// The grant may be a PUT or a form.
 func ExampleGrant_Request() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20,

@@ -211,8 +211,8 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// TestHostileForms checks that each form receives a problem that names its fault,
-// and that nothing is signed.
+// TestHostileForms checks that each form receives a problem that names its
+// fault, and that nothing is signed.
 func TestHostileForms(t *testing.T) {
 	for _, a := range []attack{
 		{"nothing", "", 422, "filename"},
@@ -253,8 +253,8 @@ func TestHostileForms(t *testing.T) {
 	}
 }
 
-// requireRejected checks that the request receives the expected problem and is not
-// signed.
+// requireRejected checks that the request receives the expected problem and is
+// not signed.
 func (a attack) requireRejected(t *testing.T, request func(string) *http.Request) {
 	s := newService(t, with(policyUnderAttack))
 	p := requireProblem(t, s.do(request(a.body)), a.status)
@@ -277,7 +277,8 @@ func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201,
 
-		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415, // The body is JSON.
+		// The body is JSON.
+		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415,
 		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415, "text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
 		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415, "application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
 		"application/json, text/plain": 415, "application/json,application/json": 415, "application/ json": 415, "application/json; charset": 415,
@@ -511,8 +512,8 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
-// TestRawRequests checks that malformed requests, which HTTP libraries do not send,
-// sign at most the same upload as a plain request.
+// TestRawRequests checks that malformed requests, which HTTP libraries do not
+// send, sign at most the same upload as a plain request.
 func TestRawRequests(t *testing.T) {
 	const alice, json, body = "X-User: alice\r\n", "Content-Type: application/json\r\n", `{"filename": "a.png", "size": 10}`
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
@@ -580,8 +581,8 @@ func (l *oneConn) Close() error { close(l.closed); return nil }
 // Addr implements net.Listener.
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 
-// TestHarmlessNames checks that names that would be attacks on other systems are
-// granted under a safe key.
+// TestHarmlessNames checks that names that would be attacks on other systems
+// are granted under a safe key.
 func TestHarmlessNames(t *testing.T) {
 	for name, key := range map[string]string{
 		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png", "a$$b.png": "a__b.png", "a b.png": "a-b.png",
@@ -602,8 +603,8 @@ func TestHarmlessNames(t *testing.T) {
 	}
 }
 
-// TestHostileParts checks that Uppy's routes reject invalid part numbers, lists and
-// keys, and that the upload does not change.
+// TestHostileParts checks that Uppy's routes reject invalid part numbers, lists
+// and keys, and that the upload does not change.
 func TestHostileParts(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -743,8 +744,8 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
-// TestOddOwners checks that owners are compared byte by byte, and do not appear in
-// keys or headers that S3 interprets.
+// TestOddOwners checks that owners are compared byte by byte, and do not appear
+// in keys or headers that S3 interprets.
 func TestOddOwners(t *testing.T) {
 	owners := []string{
 		"alice", "Alice", "alice ", " alice", "alice\x00", "alice\r\nx-amz-acl: public-read", "\u202eecila", "al\u0131ce", "../alice", "alice/", "alice/../bob", "é", "e\u0301", "\xff", "\ufffd",
@@ -781,9 +782,9 @@ func TestOddOwners(t *testing.T) {
 	}
 }
 
-// TestOtherUploads checks that a request in which the ID and the key are not of the
-// same upload, or are of another user's upload, always receives the same response.
-// The response does not reveal whether the upload exists.
+// TestOtherUploads checks that a request in which the ID and the key are not of
+// the same upload, or are of another user's upload, always receives the same
+// response. The response does not reveal whether the upload exists.
 func TestOtherUploads(t *testing.T) {
 	alice := newUppy(t, inParts())
 	bob := alice

@@ -26,8 +26,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// uppy is a client that sends the requests of Uppy, according to the source code
-// of its versions 4, 5 and 6.
+// uppy is a client that sends the requests of Uppy, according to the source
+// code of its versions 4, 5 and 6.
 type uppy struct {
 	shop
 	t       testing.TB
@@ -122,8 +122,8 @@ func (u uppy) sign(t *testing.T, s started, number int) string {
 	return response.URL
 }
 
-// completion returns the body of a completion. The format of ETags depends on the
-// version of Uppy.
+// completion returns the body of a completion. The format of ETags depends on
+// the version of Uppy.
 func (u uppy) completion(etags []string) string {
 	var parts []map[string]any
 	for i, etag := range etags {
@@ -182,7 +182,8 @@ func TestUppyMultipart(t *testing.T) {
 					require.Equal(t, asked[0].Size != 0, strings.Contains(signed, "content-length"))
 					etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
 				}
-				// After a reload of the page, Uppy lists the parts and continues.
+				// After a reload of the page, Uppy lists the parts and
+				// continues.
 				var list []map[string]any
 				u.get(t, "GET", u.path(s, "", ""), "", &list)
 				require.Len(t, list, len(etags))
@@ -194,8 +195,8 @@ func TestUppyMultipart(t *testing.T) {
 				location, err := url.Parse(done.Location)
 				require.NoError(t, err)
 				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key), location.Scheme+"://"+location.Host+location.Path)
-				// An app may complete each upload that Uppy reports, including multipart
-				// uploads, which are complete already.
+				// An app may complete each upload that Uppy reports, including
+				// multipart uploads, which are complete already.
 				require.Equal(t, s.Key, done.Key)
 				var object presign.Object
 				u.get(t, "POST", "/complete", `{"key": "`+done.Key+`"}`, &object)
@@ -218,8 +219,8 @@ func TestUppyMultipart(t *testing.T) {
 	}
 }
 
-// TestUppyForm checks that Uppy can upload small files with a form, and that the
-// app can complete them.
+// TestUppyForm checks that Uppy can upload small files with a form, and that
+// the app can complete them.
 func TestUppyForm(t *testing.T) {
 	policy := final()
 	for _, size := range []string{"", "&metadata%5Bsize%5D=" + strconv.Itoa(len(png))} {
@@ -259,8 +260,8 @@ func TestUppyForm(t *testing.T) {
 	}
 }
 
-// TestUppyChecksum checks that an app can add the size and the checksum of a file
-// to the metadata.
+// TestUppyChecksum checks that an app can add the size and the checksum of a
+// file to the metadata.
 func TestUppyChecksum(t *testing.T) {
 	policy := inParts()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -313,8 +314,8 @@ func TestUppyBatch(t *testing.T) {
 	}
 }
 
-// TestUppyTooLarge checks that an upload of unknown size is aborted if its parts
-// are too large.
+// TestUppyTooLarge checks that an upload of unknown size is aborted if its
+// parts are too large.
 func TestUppyTooLarge(t *testing.T) {
 	u := newUppy(t, inParts())
 	s := u.start(t, "a.png", nil)
@@ -466,7 +467,8 @@ func deleteObject(store *s3test.Server, key string) error {
 	return err
 }
 
-// TestCompanionUploadsExpire checks that a multipart upload expires after 7 days.
+// TestCompanionUploadsExpire checks that a multipart upload expires after 7
+// days.
 func TestCompanionUploadsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUppy(t, inParts())

@@ -29,11 +29,12 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// internalText is in responses of the store and of STS. Clients must not receive it.
+// internalText is in responses of the store and of STS. Clients must not
+// receive it.
 const internalText = "internal text from 10.0.0.1"
 
-// A fault changes the response to a request to the store or to STS. The function
-// forward sends the request to the server.
+// A fault changes the response to a request to the store or to STS. The
+// function forward sends the request to the server.
 type fault struct {
 	name    string
 	respond func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
@@ -66,8 +67,8 @@ func redirect(status int) fault {
 	}}
 }
 
-// breakResponse returns a fault that forwards the request and breaks the response
-// in the middle, with the error of end.
+// breakResponse returns a fault that forwards the request and breaks the
+// response in the middle, with the error of end.
 func breakResponse(name string, end func(context.Context) error) fault {
 	return fault{name, func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 		whole, err := forward()
@@ -130,8 +131,8 @@ var faults = []fault{
 	breakResponse("cut in the middle", cut), breakResponse("slow in the middle", hang),
 }
 
-// A network connects a service and its store. Request number failing, counted from
-// 0, has the fault. If failing is negative, all requests have it.
+// A network connects a service and its store. Request number failing, counted
+// from 0, has the fault. If failing is negative, all requests have it.
 type network struct {
 	t       *testing.T
 	store   *s3test.Server
@@ -198,7 +199,8 @@ type deed struct {
 	status  int
 	left    []string // what remains after the request: "object", "upload"
 
-	// continues lists the operations that follow even if the client disconnects.
+	// continues lists the operations that follow even if the client
+	// disconnects.
 	continues []string
 }
 
@@ -242,7 +244,8 @@ func inUpload(method, rest string, part []byte) func(*testing.T, uppy) func() *h
 	}
 }
 
-// start returns a client, the network of its service, and the request of a deed.
+// start returns a client, the network of its service, and the request of a
+// deed.
 func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, func() *http.Request) {
 	n := &network{t: t, store: s3test.New()}
 	client := n.store.S3(append(opts, func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: n} })...)
@@ -254,8 +257,8 @@ func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 	return u, n, request
 }
 
-// repeat sends the request of a deed again after the response before, and checks
-// that it has its effect and no other.
+// repeat sends the request of a deed again after the response before, and
+// checks that it has its effect and no other.
 func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
 	t.Helper()
 	w := serve(t, u.handler, request())
@@ -308,20 +311,20 @@ func TestStoreFaults(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					u, n, request := d.start(t)
 					n.fault, n.failing = fault.respond, failing
-					began := time.Now()
+					started := time.Now()
 					w := serve(t, u.handler, request())
 					synctest.Wait() // A completion can continue in the background.
 					met = n.failed != ""
 					about := fmt.Sprintf("%s: %q at %s, request %d: %d %s", d.name, fault.name, n.failed, failing, w.Code, w.Body)
-					require.LessOrEqual(t, time.Since(began), 25*time.Second, about)
+					require.LessOrEqual(t, time.Since(started), 25*time.Second, about)
 					require.NotContains(t, w.Body.String(), internalText, about)
 					pending := w.Code == 409
 					if pending { // Copies and completions of large files have a longer limit.
 						require.Contains(t, []string{"CopyObject", "CompleteMultipartUpload"}, n.failed, about)
-						require.Equal(t, 25*time.Second, time.Since(began), about)
+						require.Equal(t, 25*time.Second, time.Since(started), about)
 						require.Equal(t, "pending", requireProblem(t, w, 409).Errors[0].Code, about)
 						require.NoError(t, u.Shutdown(t.Context()))
-						require.LessOrEqual(t, time.Since(began), 5*time.Minute, about)
+						require.LessOrEqual(t, time.Since(started), 5*time.Minute, about)
 					} else if w.Code != d.status {
 						require.Equal(t, "30", w.Header().Get("Retry-After"), about)
 						require.Contains(t, []int{502, 504}, w.Code, about)
@@ -349,10 +352,10 @@ func TestStoreStaysDown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u, n, request := d.start(t, func(o *s3.Options) { o.Retryer = retry.NewStandard() })
 				n.fault, n.failing = fault.respond, -1
-				began := time.Now()
+				started := time.Now()
 				w := serve(t, u.handler, request())
 				about := fmt.Sprintf("%s: %q at %q: %d %s", d.name, fault.name, n.seen, w.Code, w.Body)
-				require.LessOrEqual(t, time.Since(began), 10*time.Second, about)
+				require.LessOrEqual(t, time.Since(started), 10*time.Second, about)
 				require.NotContains(t, w.Body.String(), internalText, about)
 				if w.Code != d.status { // A retry succeeds if only the response was lost.
 					require.Equal(t, "30", w.Header().Get("Retry-After"), about)
@@ -360,7 +363,8 @@ func TestStoreStaysDown(t *testing.T) {
 					requireProblem(t, w, w.Code)
 				}
 				n.fault = nil
-				if d.name == "start multipart" { // A lifecycle rule aborts uploads without a client.
+				// A lifecycle rule aborts uploads whose ID no client has received.
+				if d.name == "start multipart" {
 					for _, key := range u.uploads(t) {
 						require.NoError(t, abortUploads(u.store, key))
 					}
@@ -371,9 +375,9 @@ func TestStoreStaysDown(t *testing.T) {
 	}
 }
 
-// TestClientLeaves checks that after the client has disconnected, further requests
-// to the store only abort or publish the upload, and that no goroutine remains.
-// Otherwise the bubble would not end.
+// TestClientLeaves checks that after the client has disconnected, further
+// requests to the store only abort or publish the upload, and that no goroutine
+// remains. Otherwise the bubble would not end.
 func TestClientLeaves(t *testing.T) {
 	for _, d := range deeds {
 		for _, late := range []bool{false, true} {
@@ -459,8 +463,8 @@ func assumeRole(r *http.Request) (*http.Response, error) {
 		`</SessionToken><Expiration>`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
 }
 
-// TestSTSFaults checks that a request for a grant fails in time while STS fails,
-// does not reveal the reason, and succeeds when STS works again.
+// TestSTSFaults checks that a request for a grant fails in time while STS
+// fails, does not reveal the reason, and succeeds when STS works again.
 func TestSTSFaults(t *testing.T) {
 	for name, provider := range map[string]func(*testing.T, *sts.Client) aws.CredentialsProvider{
 		"AssumeRole": func(t *testing.T, client *sts.Client) aws.CredentialsProvider {
@@ -480,8 +484,8 @@ func TestSTSFaults(t *testing.T) {
 				var down atomic.Bool
 				client := sts.New(sts.Options{
 					Region: "us-east-1", Credentials: newClient().Options().Credentials, BaseEndpoint: aws.String("https://sts.example"),
-					// The SDK's cache waits this long even if its caller has left. AssumeRole
-					// has its own limit.
+					// The SDK's cache waits this long even if its caller has
+					// left. AssumeRole has its own limit.
 					HTTPClient: &http.Client{Timeout: 20 * time.Second, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 						switch forward := func() (*http.Response, error) { return assumeRole(r) }; {
 						case r.Context().Err() != nil:

@@ -213,8 +213,9 @@ func TestNativeAbort(t *testing.T) {
 	}
 }
 
-// TestNativeCompleteConflicts checks that a completion returns status 409 if its
-// object is replaced during each attempt, and that the client can try again.
+// TestNativeCompleteConflicts checks that a completion returns status 409 if
+// its object is replaced during each attempt, and that the client can try
+// again.
 func TestNativeCompleteConflicts(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), inParts()))
 	m := n.start(nil)
@@ -242,7 +243,8 @@ func TestNativeCompleteConflicts(t *testing.T) {
 	require.Equal(t, finalKey(m.Key), object.Key)
 }
 
-// TestAbortHangs checks that an abort ends after ten seconds if the store hangs.
+// TestAbortHangs checks that an abort ends after ten seconds if the store
+// hangs.
 func TestAbortHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -257,7 +259,8 @@ func TestAbortHangs(t *testing.T) {
 }
 
 // TestAbortOutlastsClient checks that an upload is aborted even if its client
-// disconnects before the response, for example because the user closes the page.
+// disconnects before the response, for example because the user closes the
+// page.
 func TestAbortOutlastsClient(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	n, u := newNative(t, s), mount(t, s)
@@ -275,8 +278,8 @@ func TestAbortOutlastsClient(t *testing.T) {
 	require.Empty(t, s.uploads(t))
 }
 
-// TestNativeOwners checks that no route changes another owner's upload or reveals
-// that the upload exists.
+// TestNativeOwners checks that no route changes another owner's upload or
+// reveals that the upload exists.
 func TestNativeOwners(t *testing.T) {
 	alice := newNative(t, open(t, s3test.New(), inParts()))
 	m := alice.start(map[string]any{"size": len(png)})
@@ -301,8 +304,8 @@ func TestNativeOwners(t *testing.T) {
 	alice.get(200, "/complete", map[string]any{"id": m.ID}, new(presign.Object))
 }
 
-// TestHostileNativeRequests checks that each request is rejected with the member
-// at fault, and that the upload does not change.
+// TestHostileNativeRequests checks that each request is rejected with the
+// member at fault, and that the upload does not change.
 func TestHostileNativeRequests(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), inParts()))
 	m := n.start(map[string]any{"size": len(large)})
@@ -385,8 +388,8 @@ func TestHostileNativeRequests(t *testing.T) {
 }
 
 // TestNativeRoutesNeedApproval checks that the Handler does not sign or store
-// anything until authenticate and the function of WithAuthorize have approved the
-// request.
+// anything until authenticate and the function of WithAuthorize have approved
+// the request.
 func TestNativeRoutesNeedApproval(t *testing.T) {
 	rejection := &presign.Problem{Status: 402}
 	n := newNative(t, open(t, s3test.New(), inParts()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return rejection }))

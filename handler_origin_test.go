@@ -10,8 +10,8 @@ import (
 )
 
 // TestCompanionOrigins checks that only programs, pages of the same origin and
-// pages of a permitted origin may send the GET requests of Companion, since each
-// of these requests has side effects.
+// pages of a permitted origin may send the GET requests of Companion, since
+// each of these requests has side effects.
 func TestCompanionOrigins(t *testing.T) {
 	const sibling, trusted = "https://evil.example.com", "https://app.example.com"
 	type header = map[string]string
@@ -79,8 +79,8 @@ func TestCompanionOrigins(t *testing.T) {
 			if c.status == 200 {
 				require.Empty(t, u.log.String())
 			}
-			// The Handler accepts a DELETE from any origin, since browsers send a
-			// preflight request before it.
+			// The Handler accepts a DELETE from any origin, since browsers send
+			// a preflight request before it.
 			require.Equal(t, 200, u.ask("DELETE", u.path(s, "", ""), "").Code)
 		})
 	}

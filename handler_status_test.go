@@ -30,8 +30,8 @@ type apiRequest struct {
 	namesUpload bool // The request has the ID of a multipart upload.
 }
 
-// requests returns a request for each operation of a Handler. Requests that name
-// an upload name m, whose size is unknown.
+// requests returns a request for each operation of a Handler. Requests that
+// name an upload name m, whose size is unknown.
 func requests(m startedMultipart) []apiRequest {
 	id := fmt.Sprintf(`{"id": %q`, m.ID)
 	client := uppy{version: 5}
@@ -162,8 +162,8 @@ func TestListsTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// newFailingSigner returns a Signer whose credentials provider returns the error
-// of retrieve.
+// newFailingSigner returns a Signer whose credentials provider returns the
+// error of retrieve.
 func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 	t.Helper()
 	client := newClient(func(o *s3.Options) {

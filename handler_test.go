@@ -165,8 +165,8 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// TestAllFaultsAtOnce checks that a client receives all faults of a request, and
-// each once.
+// TestAllFaultsAtOnce checks that a client receives all faults of a request,
+// and each once.
 func TestAllFaultsAtOnce(t *testing.T) {
 	s := newService(t, images())
 	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`)), 422)
@@ -305,8 +305,8 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// TestAuthenticateReadsBody checks that authenticate may read or close the body,
-// and that the Handler then decodes the body as strictly as before.
+// TestAuthenticateReadsBody checks that authenticate may read or close the
+// body, and that the Handler then decodes the body as strictly as before.
 func TestAuthenticateReadsBody(t *testing.T) {
 	for name, authenticate := range map[string]func(*http.Request) (string, error){
 		"not":       func(r *http.Request) (string, error) { return "alice", nil },
@@ -377,7 +377,8 @@ func TestClientCannotSetServiceMetadata(t *testing.T) {
 	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
 }
 
-// TestResponsesAreShort checks that no response is much longer than its request.
+// TestResponsesAreShort checks that no response is much longer than its
+// request.
 func TestResponsesAreShort(t *testing.T) {
 	s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"a", "b"} }))
 	for names, status := range map[int]int{200: 422, 6000: 400} {
@@ -425,8 +426,8 @@ func TestLargeFiles(t *testing.T) {
 	require.Equal(t, int64(5<<30), seen)
 }
 
-// TestAuthorizeReceivesUpload checks that the function of WithAuthorize receives
-// the validated upload.
+// TestAuthorizeReceivesUpload checks that the function of WithAuthorize
+// receives the validated upload.
 func TestAuthorizeReceivesUpload(t *testing.T) {
 	for body, want := range map[string]presign.Upload{
 		`{"filename": "a.png", "size": 10}`:                       {Filename: "a.png", Type: "image/png", Size: 10, MinSize: 10, MaxSize: 10, Lifetime: 15 * time.Minute, Owner: "alice", Method: "PUT"},

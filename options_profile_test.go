@@ -59,8 +59,8 @@ func (c profiled) sign(endpoint, bucket string, document []byte) error {
 	return err
 }
 
-// relies reports whether the Signer relies on a constraint with this verdict. It
-// is a second implementation of the rules of internal/profile.
+// relies reports whether the Signer relies on a constraint with this verdict.
+// It is a second implementation of the rules of internal/profile.
 func (c profiled) relies(name string, verdict profile.Verdict) bool {
 	kind, constraint, _ := strings.Cut(name, ": ")
 	lacking := verdict == profile.NotOffered
@@ -105,8 +105,8 @@ func combinations() (all []profiled) {
 }
 
 // TestWithProfileOfServers checks that NewSigner rejects a policy exactly if it
-// relies on a constraint that the server does not enforce or offer, and that the
-// error names the constraint.
+// relies on a constraint that the server does not enforce or offer, and that
+// the error names the constraint.
 func TestWithProfileOfServers(t *testing.T) {
 	files, err := filepath.Glob("examples/doctor/profiles/*.json")
 	require.NoError(t, err)
@@ -158,8 +158,8 @@ func namedConstraints(err error) (names []string) {
 	return names
 }
 
-// TestWithProfile checks that a profile of another bucket or host, or in another
-// format, is rejected.
+// TestWithProfile checks that a profile of another bucket or host, or in
+// another format, is rejected.
 func TestWithProfile(t *testing.T) {
 	document, err := (&profile.Profile{
 		Format: profile.Format, Host: "127.0.0.1:9000", Bucket: "mine", Doctor: "v0.1.0", Date: "2026-11-27",

@@ -58,8 +58,8 @@ func filled[T any](t *testing.T) T {
 }
 
 // requireFields checks that got has each exported field of want with the same
-// value. A field in renamed has another name in got, or is skipped if the name is
-// empty.
+// value. A field in renamed has another name in got, or is skipped if the name
+// is empty.
 func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 	t.Helper()
 	w, g := reflect.Indirect(reflect.ValueOf(want)), reflect.Indirect(reflect.ValueOf(got))
@@ -83,8 +83,8 @@ func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 	}
 }
 
-// TestConversionsKeepEveryField checks that conversions between the types of this
-// package and the types of internal packages keep every field.
+// TestConversionsKeepEveryField checks that conversions between the types of
+// this package and the types of internal packages keep every field.
 func TestConversionsKeepEveryField(t *testing.T) {
 	policy := filled[Policy](t)
 	requireFields(t, policy, policy.internal(), nil)
@@ -134,8 +134,8 @@ func TestConversionsKeepEveryField(t *testing.T) {
 	require.Len(t, rejected.Violations, 2)
 }
 
-// TestPublicErrorsAreIndependent checks that a caller that changes the violations
-// of an error does not change the violations of other callers.
+// TestPublicErrorsAreIndependent checks that a caller that changes the
+// violations of an error does not change the violations of other callers.
 func TestPublicErrorsAreIndependent(t *testing.T) {
 	violation := &rules.Violation{Field: "type", Allowed: []string{"image/png"}}
 	want := Violation(*violation)
@@ -151,8 +151,8 @@ func TestPublicErrorsAreIndependent(t *testing.T) {
 	}
 }
 
-// TestChangedFieldComparesEveryField checks that ChangedField reports a change of
-// any field of an Upload, except the changes that WithAuthorize allows.
+// TestChangedFieldComparesEveryField checks that ChangedField reports a change
+// of any field of an Upload, except the changes that WithAuthorize allows.
 func TestChangedFieldComparesEveryField(t *testing.T) {
 	requested := filled[rules.Upload](t)
 	free := []string{"Key", "Metadata", "Redirect"}

@@ -119,8 +119,8 @@ func TestPolicyRejected(t *testing.T) {
 	}
 }
 
-// TestPolicyReportsAllFaults checks that a nil client and the three faults of the
-// zero Policy are returned at once, each with the prefix of the package.
+// TestPolicyReportsAllFaults checks that a nil client and the three faults of
+// the zero Policy are returned at once, each with the prefix of the package.
 func TestPolicyReportsAllFaults(t *testing.T) {
 	_, err := presign.NewSigner(nil, "", presign.Policy{})
 	require.Error(t, err)
@@ -311,7 +311,8 @@ func TestChecksum(t *testing.T) {
 			require.Contains(t, violations(t, err)[0], fmt.Sprintf("checksum %s must be the file's %s checksum of ", code, algorithm), "%q", wrong)
 		}
 	}
-	// This is another encoding of the same bytes: the last character has unused bits.
+	// This is another encoding of the same bytes: the last character has unused
+	// bits.
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32 }))
 	_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Checksum: "NhCmhh=="})
 	require.Len(t, violations(t, err), 1)

@@ -28,8 +28,8 @@ import (
 )
 
 // A scene is a service with two users. Alice has published a picture, uploaded
-// another picture, and started a multipart upload. Bob has an unused grant of each
-// kind.
+// another picture, and started a multipart upload. Bob has an unused grant of
+// each kind.
 type scene struct {
 	uppy // acts as Alice
 	bob  uppy
@@ -103,8 +103,8 @@ func rekey(from, to string) func(*conformance.Attempt) {
 	}
 }
 
-// TestAttacks checks that Bob cannot change Alice's objects with his own grants or
-// with Alice's leaked grants. Each case names the expected rejection.
+// TestAttacks checks that Bob cannot change Alice's objects with his own grants
+// or with Alice's leaked grants. Each case names the expected rejection.
 func TestAttacks(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	for _, a := range []struct {
@@ -396,8 +396,8 @@ func (s *scene) place(t *testing.T, key string, body []byte, stamp string) {
 	})
 }
 
-// elsewhere completes Bob's upload and signs a part at another Signer. It returns
-// both statuses.
+// elsewhere completes Bob's upload and signs a part at another Signer. It
+// returns both statuses.
 func (s *scene) elsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)
@@ -478,8 +478,8 @@ func TestPrefixSiblings(t *testing.T) {
 	require.ErrorContains(t, told(t, err), `Policy.Prefix must end in "/", got "acc_1"`)
 }
 
-// TestInjection checks that each hostile string is either rejected or changes only
-// its own field, and that the store then accepts the upload unchanged.
+// TestInjection checks that each hostile string is either rejected or changes
+// only its own field, and that the store then accepts the upload unchanged.
 func TestInjection(t *testing.T) {
 	fields := map[string]func(*presign.Upload, string){
 		"filename":      func(u *presign.Upload, s string) { u.Filename = s + ".png" },
@@ -597,9 +597,9 @@ func TestNormalForms(t *testing.T) {
 	require.Equal(t, "attachment; filename*=UTF-8''cafe%CC%81.png", stored.Header.Get("Content-Disposition"))
 }
 
-// TestMD5Collision checks that WithOnComplete receives only a verified file, even
-// if a client replaces the file between its verification and its copy. Both files
-// have the same size and ETag, so the condition of the copy holds.
+// TestMD5Collision checks that WithOnComplete receives only a verified file,
+// even if a client replaces the file between its verification and its copy.
+// Both files have the same size and ETag, so the condition of the copy holds.
 func TestMD5Collision(t *testing.T) {
 	one, two := s3test.Collision("")
 	require.NotEqual(t, one, two)

@@ -30,8 +30,8 @@ import (
 )
 
 // Each benchmark has a variant for each value of "by", which benchstat -col /by
-// compares for the same grant: "signer" is this package, "sdk" is the presigner of
-// the SDK, and "floor" is the minimum, the hashes of the same bytes.
+// compares for the same grant: "signer" is this package, "sdk" is the presigner
+// of the SDK, and "floor" is the minimum, the hashes of the same bytes.
 
 var (
 	benchmarkUpload = presign.Upload{Filename: "holiday.jpg", Type: "image/jpeg", Size: 81234, Owner: "alice"}
@@ -90,8 +90,8 @@ func hashes(canonicalRequest, stringToSign string) func() error {
 	}
 }
 
-// canonical returns the canonical request and the string to sign of a grant for a
-// PUT of size bytes.
+// canonical returns the canonical request and the string to sign of a grant for
+// a PUT of size bytes.
 func canonical(grant *presign.Grant, size int64) (request, toSign string) {
 	u, err := url.Parse(grant.URL)
 	if err != nil {
@@ -205,7 +205,8 @@ func benchmarkMultipart(b *testing.B) (*s3.Client, *presign.Signer, *presign.Mul
 	return client, signer, m
 }
 
-// BenchmarkParts signs the URLs of the parts of an upload. One operation is one URL.
+// BenchmarkParts signs the URLs of the parts of an upload. One operation is one
+// URL.
 func BenchmarkParts(b *testing.B) {
 	client, _, m := benchmarkMultipart(b)
 	b.Run("at_once=1/by=signer", func(b *testing.B) {
@@ -250,8 +251,8 @@ func BenchmarkResume(b *testing.B) {
 	loop(b, func() error { _, err := signer.ResumeMultipart("alice", m.ID); return err })
 }
 
-// BenchmarkHandler serves requests in process, with a session token of 400 bytes.
-// Its floor is a bare http.Handler with the same request and response.
+// BenchmarkHandler serves requests in process, with a session token of 400
+// bytes. Its floor is a bare http.Handler with the same request and response.
 func BenchmarkHandler(b *testing.B) {
 	handler, err := presign.NewHandler(benchmarkSigner(b, withToken(400)), func(*http.Request) (string, error) { return "alice", nil })
 	if err != nil {
@@ -287,8 +288,8 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// BenchmarkParallel signs on all cores with one Signer, with 10,000 Signers, and
-// while the credentials change.
+// BenchmarkParallel signs on all cores with one Signer, with 10,000 Signers,
+// and while the credentials change.
 func BenchmarkParallel(b *testing.B) {
 	parallel := func(b *testing.B, signers []*presign.Signer) {
 		var worker atomic.Int64
@@ -347,8 +348,8 @@ func BenchmarkCredentials(b *testing.B) {
 	}
 }
 
-// BenchmarkBatch compares 100 requests for one grant each with one request for 100
-// grants, through a server.
+// BenchmarkBatch compares 100 requests for one grant each with one request for
+// 100 grants, through a server.
 func BenchmarkBatch(b *testing.B) {
 	signer, err := presign.NewSigner(newClient(), "bucket", images(), presign.WithSecret(secret))
 	require.NoError(b, err)

@@ -99,8 +99,8 @@ func TestRequest(t *testing.T) {
 // bufferOf returns a reader that cannot seek.
 func bufferOf(content []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(content)} }
 
-// TestRequestTwice checks that the body of a seekable file can be sent again, even
-// after other reads, but that the body of a stream cannot.
+// TestRequestTwice checks that the body of a seekable file can be sent again,
+// even after other reads, but that the body of a stream cannot.
 func TestRequestTwice(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	file := bytes.NewReader(append([]byte("x"), png...))
@@ -141,8 +141,8 @@ func TestRequestTwice(t *testing.T) {
 	require.Equal(t, 200, s.do(t, r, nil))
 }
 
-// TestRequestOfShortFile checks that a truncated file is not uploaded, even by a
-// form that allows the size of the truncated file.
+// TestRequestOfShortFile checks that a truncated file is not uploaded, even by
+// a form that allows the size of the truncated file.
 func TestRequestOfShortFile(t *testing.T) {
 	s := open(t, s3test.Start(t), inParts())
 	form, err := s.Post(t.Context(), presign.Upload{Filename: "a.png"})

@@ -287,8 +287,8 @@ func TestCompleteRequiresInspect(t *testing.T) {
 	}
 }
 
-// TestCompleteInspectsUploadsOfOtherSigners checks that a Signer with WithInspect
-// inspects uploads whose grant does not require it.
+// TestCompleteInspectsUploadsOfOtherSigners checks that a Signer with
+// WithInspect inspects uploads whose grant does not require it.
 func TestCompleteInspectsUploadsOfOtherSigners(t *testing.T) {
 	store := s3test.New()
 	plain := open(t, store, final())
@@ -300,8 +300,8 @@ func TestCompleteInspectsUploadsOfOtherSigners(t *testing.T) {
 	require.Equal(t, 1, called)
 }
 
-// TestHooksAreNotCalled checks that hooks do not run for uploads that are missing,
-// that belong to another owner or that fail verification.
+// TestHooksAreNotCalled checks that hooks do not run for uploads that are
+// missing, that belong to another owner or that fail verification.
 func TestHooksAreNotCalled(t *testing.T) {
 	fail := func(context.Context, *presign.Object) error { panic("called") }
 	s := open(t, s3test.New(), final(), inspects(fail), presign.WithOnComplete(fail))
@@ -325,8 +325,8 @@ func TestHooksAreNotCalled(t *testing.T) {
 	require.NotContains(t, s.log.String(), "panic")
 }
 
-// TestHookContexts checks that the contexts of hooks continue after the caller's
-// context ends, keep its values, and end after their own time limit.
+// TestHookContexts checks that the contexts of hooks continue after the
+// caller's context ends, keep its values, and end after their own time limit.
 func TestHookContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var inspected, finished time.Duration
@@ -358,8 +358,8 @@ func TestHookContexts(t *testing.T) {
 
 type valueKey struct{}
 
-// TestHooksInTheBackground checks that a hook that panics or ends its goroutine in
-// the background fails only its own completion.
+// TestHooksInTheBackground checks that a hook that panics or ends its goroutine
+// in the background fails only its own completion.
 func TestHooksInTheBackground(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("the hook") }, "Goexit": runtime.Goexit} {
 		for _, option := range []func(func(context.Context, *presign.Object) error) presign.SignerOption{presign.WithInspect, presign.WithOnComplete} {
@@ -459,8 +459,8 @@ var colliding = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); ret
 // ETags are equal in a store with SizeETags.
 var late = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
-// scanStart returns a hook that reads an upload except its last ten bytes, calls
-// next, and rejects ugly bytes.
+// scanStart returns a hook that reads an upload except its last ten bytes,
+// calls next, and rejects ugly bytes.
 func scanStart(
 	next func(context.Context, *presign.Object) error,
 ) func(context.Context, *presign.Object) error {
@@ -484,10 +484,10 @@ func scanStart(
 	}
 }
 
-// TestCompletePublishesOnlyInspectedFiles checks that a client that replaces its
-// upload during a completion cannot publish a rejected file, even if both files
-// have the same ETag. The client replaces the upload before each request of the
-// completion in turn, and restores it before the next request.
+// TestCompletePublishesOnlyInspectedFiles checks that a client that replaces
+// its upload during a completion cannot publish a rejected file, even if both
+// files have the same ETag. The client replaces the upload before each request
+// of the completion in turn, and restores it before the next request.
 func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 	policy := final()
 	policy.Types = []string{"application/octet-stream"}
@@ -497,7 +497,8 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 			if err := scan(isUgly)(ctx, o); err != nil {
 				return err
 			}
-			return scan(func([]byte) bool { return false })(ctx, o) // A hook might compute a digest.
+			// A hook might read the file again to compute a digest.
+			return scan(func([]byte) bool { return false })(ctx, o)
 		},
 		"the start":            scanStart(accept),
 		"the start, and whole": scanStart(scan(func([]byte) bool { return false })),
@@ -536,8 +537,8 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 	}
 }
 
-// TestInspectorReadsTwoFiles checks that a file that is replaced between the reads
-// of one hook is not published, even if the hook accepts it.
+// TestInspectorReadsTwoFiles checks that a file that is replaced between the
+// reads of one hook is not published, even if the hook accepts it.
 func TestInspectorReadsTwoFiles(t *testing.T) {
 	start := scanStart(accept)
 	ignore := scan(func([]byte) bool { return false })
@@ -588,8 +589,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether body is the ugly file of a pair, or lacks at most its last
-// ten bytes.
+// isUgly reports whether body is the ugly file of a pair, or lacks at most its
+// last ten bytes.
 func isUgly(body []byte) bool {
 	for _, p := range []pair{colliding, late} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {
@@ -606,7 +607,8 @@ type replacement struct {
 	form  bool
 
 	// visible is set if a copy of the ugly file may exist until the completion
-	// returns: the client can replace the upload, and the store has no versions.
+	// returns: the client can replace the upload, and the store has no
+	// versions.
 	visible bool
 }
 
@@ -645,7 +647,8 @@ func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(conte
 		}
 		busy = true
 		mu.Unlock()
-		_, _ = conformance.New(grant, "file", body).Send(r.store.HTTPClient()) // The store may reject it.
+		// The store may reject the replacement.
+		_, _ = conformance.New(grant, "file", body).Send(r.store.HTTPClient())
 		mu.Lock()
 		busy = false
 		return s3test.None

@@ -16,8 +16,8 @@ import (
 // maxFunction is the largest number of lines of one function.
 const maxFunction = 60
 
-// TestLayout checks the rules of CONTRIBUTING for the layout of the code: the files
-// at the root, the direction of imports, and the length of functions.
+// TestLayout checks the rules of CONTRIBUTING for the layout of the code: the
+// files at the root, the direction of imports, and the length of functions.
 func TestLayout(t *testing.T) {
 	const module = "github.com/s3presign/presign"
 	var root []string
@@ -49,7 +49,8 @@ func TestLayout(t *testing.T) {
 				"%s must not import %s, which is only for tests", path, imported)
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			// Functions of test support may be long, since they list test cases.
+			// Functions of test support may be long, since they list test
+			// cases.
 			if f, ok := n.(*ast.FuncDecl); ok && !strings.HasPrefix(path, "internal/test/") {
 				functions++
 				lines := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1

@@ -98,7 +98,8 @@ func crc(b []byte) string {
 	return base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
-// TestMultipart checks a multipart upload from its start to repeated completions.
+// TestMultipart checks a multipart upload from its start to repeated
+// completions.
 func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
@@ -150,7 +151,8 @@ func TestMultipart(t *testing.T) {
 					require.Equal(t, sent, list)
 
 					slices.Reverse(sent)
-					for _, parts := range [][]presign.Part{sent, nil, sent} { // Completions can be repeated.
+					// Completions can be repeated.
+					for _, parts := range [][]presign.Part{sent, nil, sent} {
 						object, err := m.Complete(context.Background(), parts)
 						require.NoError(t, err)
 						key := m.Key
@@ -270,13 +272,14 @@ func TestStartMultipartRejects(t *testing.T) {
 	}
 }
 
-// inBubble runs a test in a synctest bubble, in which time does not pass for real.
+// inBubble runs a test in a synctest bubble, in which time does not pass for
+// real.
 func inBubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
-// TestMultipartOutOfBounds checks that an upload that is too large is aborted, and
-// that an upload that is too small is rejected and can continue.
+// TestMultipartOutOfBounds checks that an upload that is too large is aborted,
+// and that an upload that is too small is rejected and can continue.
 func TestMultipartOutOfBounds(t *testing.T) {
 	file := append(bytes.Clone(png), make([]byte, 2*partSize)...)
 	size := int64(len(file))
@@ -317,9 +320,9 @@ func TestMultipartOutOfBounds(t *testing.T) {
 	}
 }
 
-// TestSigningChecksStoredParts checks that an upload that is too large is aborted
-// when its next part is signed, and that a client cannot obtain all URLs before it
-// has uploaded parts.
+// TestSigningChecksStoredParts checks that an upload that is too large is
+// aborted when its next part is signed, and that a client cannot obtain all
+// URLs before it has uploaded parts.
 func TestSigningChecksStoredParts(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
 		policy := inParts()
@@ -503,8 +506,9 @@ func TestMultipartTaken(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartOtherPolicy checks that an upload replaces an object only if both
-// the policy of its grant and the policy of the completing Signer set Replace.
+// TestMultipartOtherPolicy checks that an upload replaces an object only if
+// both the policy of its grant and the policy of the completing Signer set
+// Replace.
 func TestMultipartOtherPolicy(t *testing.T) {
 	once, replacing := inParts(), inParts()
 	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
@@ -520,7 +524,8 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
 	require.Equal(t, png, stored.Body)
 
-	// The upload was granted with Replace, but the completing Signer has no Replace.
+	// The upload was granted with Replace, but the completing Signer has no
+	// Replace.
 	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, append(bytes.Clone(png), 1))
@@ -577,9 +582,9 @@ func TestMultipartLongID(t *testing.T) {
 	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"), "the upload must be aborted, since no client receives its ID")
 }
 
-// TestMultipartCompletedMeanwhile checks that a completion returns the object if
-// the store lists only some of the parts because another call has completed the
-// upload. The store returns the incomplete list once or repeatedly.
+// TestMultipartCompletedMeanwhile checks that a completion returns the object
+// if the store lists only some of the parts because another call has completed
+// the upload. The store returns the incomplete list once or repeatedly.
 func TestMultipartCompletedMeanwhile(t *testing.T) {
 	for left := range 3 {
 		for _, size := range []int64{0, int64(len(large))} {
@@ -634,8 +639,8 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	require.EqualExportedValues(t, *object, *same)
 }
 
-// TestMultipartWaitsForObject checks that the completion waits for the object if
-// the store reports success while another request completes the upload.
+// TestMultipartWaitsForObject checks that the completion waits for the object
+// if the store reports success while another request completes the upload.
 func TestMultipartWaitsForObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -667,8 +672,8 @@ func TestMultipartWaitsForObject(t *testing.T) {
 	})
 }
 
-// TestMultipartIDs checks that an upload is resumed only with its ID, secret and
-// FinalPrefix, for 7 days, and that the ID is not logged.
+// TestMultipartIDs checks that an upload is resumed only with its ID, secret
+// and FinalPrefix, for 7 days, and that the ID is not logged.
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -726,8 +731,8 @@ func TestMultipartIDs(t *testing.T) {
 	})
 }
 
-// TestAbortRepeats checks that Abort repeats the request until the upload is gone.
-// S3 might store a part that arrives during an abort.
+// TestAbortRepeats checks that Abort repeats the request until the upload is
+// gone. S3 might store a part that arrives during an abort.
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -811,7 +816,8 @@ func TestMultipartReplicas(t *testing.T) {
 			m := []*presign.Multipart{m, other}[i%2]
 			wg.Go(func() {
 				var err error
-				// ErrChanged is possible while another completion publishes and deletes.
+				// ErrChanged is possible while another completion publishes and
+				// deletes.
 				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
 					objects[i], err = m.Complete(context.Background(), nil)
 				}
@@ -890,7 +896,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					store.Fail(nil)
 					require.Empty(t, s.uploads(t), about())
 					if end == "complete" {
-						// This completion deletes an upload whose deletion has failed.
+						// This completion deletes an upload whose deletion has
+						// failed.
 						_, err := m.Complete(t.Context(), nil)
 						require.NoError(t, err, about())
 						require.Equal(t, []string{finalKey(m.Key)}, s.keys(), about())
@@ -907,8 +914,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 	})(t)
 }
 
-// TestMultipartHangs checks that each step ends after ten seconds, or earlier with
-// the caller's context, if the store hangs.
+// TestMultipartHangs checks that each step ends after ten seconds, or earlier
+// with the caller's context, if the store hangs.
 func TestMultipartHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), inParts())
@@ -963,8 +970,8 @@ func (s shop) storeID(t *testing.T) string {
 	return aws.ToString(out.Uploads[0].UploadId)
 }
 
-// TestUnsizedMultipartListings checks that few of 10,000 signatures list the parts
-// of an upload of unknown size.
+// TestUnsizedMultipartListings checks that few of 10,000 signatures list the
+// parts of an upload of unknown size.
 func TestUnsizedMultipartListings(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -986,9 +993,10 @@ func TestUnsizedMultipartListings(t *testing.T) {
 	t.Logf("%d listings", listings)
 }
 
-// TestUnsizedMultipartIsBounded checks that an upload of unknown size is aborted
-// soon after it becomes too large, whichever parts a client requests. An upload
-// with n parts is aborted after at most n/10+1 signatures, and after at most 101.
+// TestUnsizedMultipartIsBounded checks that an upload of unknown size is
+// aborted soon after it becomes too large, whichever parts a client requests.
+// An upload with n parts is aborted after at most n/10+1 signatures, and after
+// at most 101.
 func TestUnsizedMultipartIsBounded(t *testing.T) {
 	for stored, limit := range map[int]int{5: 1, 100: 11, 1000: 101, 3000: 101} {
 		for _, again := range []bool{false, true} {
@@ -1032,8 +1040,9 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 	require.Equal(t, []any{"part", int64(100)}, []any{found[0].Field, found[0].Max})
 }
 
-// TestPartsHaveLifetimeOfGrant checks that the URL of a part has the lifetime of
-// the policy or of the grant, although the upload can continue for seven days.
+// TestPartsHaveLifetimeOfGrant checks that the URL of a part has the lifetime
+// of the policy or of the grant, although the upload can continue for seven
+// days.
 func TestPartsHaveLifetimeOfGrant(t *testing.T) {
 	policy := inParts()
 	policy.Lifetime = 10 * time.Minute

@@ -17,8 +17,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestSweep checks that one pass completes, deletes, aborts or keeps each kind of
-// upload.
+// TestSweep checks that one pass completes, deletes, aborts or keeps each kind
+// of upload.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithHistory())
@@ -153,7 +153,8 @@ func TestSweepContinues(t *testing.T) {
 	})
 }
 
-// TestSweepNeedsFinalPrefix checks that Sweep returns an error without FinalPrefix.
+// TestSweepNeedsFinalPrefix checks that Sweep returns an error without
+// FinalPrefix.
 func TestSweepNeedsFinalPrefix(t *testing.T) {
 	s := open(t, s3test.New(), direct())
 	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")

@@ -36,26 +36,26 @@ func inSession(o *s3.Options) {
 }
 
 var (
-	// nowhere lists texts that must not be in any response, log record or error:
-	// the starts of the secret keys, which escaping does not change, and the sealing
-	// key.
+	// nowhere lists texts that must not be in any response, log record or
+	// error: the starts of the secret keys, which escaping does not change, and
+	// the sealing key.
 	nowhere = []string{s3test.SecretAccessKey[:13], session.SecretAccessKey[:21], string(secret)}
 
-	// inGrants matches texts that only a response with a grant may contain: session
-	// tokens and signatures.
+	// inGrants matches texts that only a response with a grant may contain:
+	// session tokens and signatures.
 	inGrants = regexp.MustCompile(`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
 )
 
-// searched counts the responses, log records and errors of all tests, and collects
-// leaks in them.
+// searched counts the responses, log records and errors of all tests, and
+// collects leaks in them.
 var searched struct {
 	mu                         sync.Mutex
 	responses, records, errors int
 	leaks                      []string // leaks that no test has reported
 }
 
-// TestMain fails if a text outside of a test has leaked a secret, or if a whole run
-// has searched too few texts.
+// TestMain fails if a text outside of a test has leaked a secret, or if a whole
+// run has searched too few texts.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	slog.SetDefault(newLog(nil, io.Discard))
@@ -112,7 +112,8 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 	return w
 }
 
-// newLog returns a logger that writes to w, and searches its records for secrets.
+// newLog returns a logger that writes to w, and searches its records for
+// secrets.
 func newLog(t testing.TB, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(writeFunc(func(p []byte) (int, error) {
 		searchText(t, &searched.records, "a log record", string(p), false)
