@@ -9,13 +9,13 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// policy returns the Policy of the service.
+// policy returns a Policy with the prefixes of the service.
 func policy(prefix, final string) presign.Policy {
 	return presign.Policy{Prefix: prefix, FinalPrefix: final, Types: []string{"text/plain"}, MaxSize: 1 << 20}
 }
 
-// signer returns a Signer for the doctor's own prefixes.
-func (p *patient) signer() (*presign.Signer, error) {
+// signer returns a Signer for the prefixes of the doctor.
+func (p *examiner) signer() (*presign.Signer, error) {
 	final := ""
 	if p.final != "" {
 		final = p.published()
@@ -25,8 +25,8 @@ func (p *patient) signer() (*presign.Signer, error) {
 	return presign.NewSigner(p.signing, p.bucket, bounds, append(p.options, presign.WithStore(p.store))...)
 }
 
-// request makes a request and discards the body of the answer.
-func (p *patient) request(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
+// request makes a request and discards the body of the response.
+func (p *examiner) request(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func (p *patient) request(ctx context.Context, method, url string, header http.H
 	return response, nil
 }
 
-// around checks what a bucket needs besides enforcement.
-func (p *patient) around(ctx context.Context, c clock, constraints []Constraint) ([]Finding, error) {
+// around checks the configuration of the bucket.
+func (p *examiner) around(ctx context.Context, c clock, constraints []Constraint) ([]Finding, error) {
 	signer, err := p.signer()
 	if err != nil {
 		return nil, err
@@ -60,18 +60,19 @@ func (p *patient) around(ctx context.Context, c clock, constraints []Constraint)
 	return found, ctx.Err()
 }
 
-// sharing names what the doctor cannot find out: whether another Signer publishes under
-// the same prefix.
-func (p *patient) sharing() []Finding {
+// sharing returns advice on FinalPrefix. The doctor cannot find out whether
+// another Signer publishes under the same prefix.
+func (p *examiner) sharing() []Finding {
 	if p.final == "" {
 		return nil
 	}
-	return []Finding{{What: "FinalPrefix", State: Info, Detail: "give each Signer its own: with Policy.Replace, two that publish under " +
-		p.final + " replace each other's objects under keys that the service chose"}}
+	return []Finding{{What: "FinalPrefix", State: Info, Detail: "each Signer must have its own; with Policy.Replace, two Signers that publish under " +
+		p.final + " replace each other's objects if the service chose the same key"}}
 }
 
-// said returns the answer of a store to the SDK, and its text or another error.
-func said(err error) (conformance.Answer, string) {
+// describe returns the response of a store to the SDK, and its text or the text
+// of another error.
+func describe(err error) (conformance.Answer, string) {
 	answer, err := conformance.AnswerOf(err)
 	if err != nil {
 		return answer, plain(err).Error()

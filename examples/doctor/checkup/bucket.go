@@ -27,10 +27,10 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// location is a bucket as the flags describe it.
+// A location describes a bucket and the roles, as set by flags.
 type location struct {
 	bucket, region, endpoint    string
-	public                      string // endpoint that clients reach, if it is another one
+	public                      string // endpoint that clients reach, if it differs
 	pathStyle                   *bool
 	prefix, final, origin       string
 	profile, storeProfile, role string
@@ -38,7 +38,8 @@ type location struct {
 
 func (l location) check() error {
 	var faults []error
-	// The library validates its own parameters. Region and credentials do not matter for that.
+	// NewSigner validates the parameters. The region and the credentials do not
+	// matter.
 	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("none", "none", "")})
 	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final), l.options()...); err != nil {
 		faults = append(faults, fmt.Errorf("-bucket, -prefix, -final and -public-endpoint: %w", err))
@@ -49,11 +50,11 @@ func (l location) check() error {
 	return errors.Join(faults...)
 }
 
-// missingBucket returns the error for a missing -bucket. It names the buckets that the
-// credentials list, if they list any.
+// missingBucket returns the error for a missing -bucket. The error lists the
+// buckets that the credentials can see.
 func (l location) missingBucket(ctx context.Context) error {
-	missing := errors.New("-bucket must be set to the name of the bucket to examine; -help lists all flags")
-	client, _, err := l.client(ctx, l.profile, new(listener))
+	missing := errors.New("-bucket must be set to the name of the bucket; -help lists all flags")
+	client, _, err := l.client(ctx, l.profile, new(regionRecorder))
 	if err != nil {
 		return errors.Join(missing, err)
 	}
@@ -71,7 +72,7 @@ func (l location) missingBucket(ctx context.Context) error {
 		}
 		names = append(names, strconv.Quote(aws.ToString(bucket.Name)))
 	}
-	return fmt.Errorf("%w; the credentials list %s", missing, strings.Join(names, ", "))
+	return fmt.Errorf("%w\nthe credentials list %s", missing, strings.Join(names, ", "))
 }
 
 const (
@@ -86,36 +87,36 @@ func (l location) options() []presign.SignerOption {
 	return []presign.SignerOption{presign.WithPublicEndpoint(l.public)}
 }
 
-// patient is a bucket to examine.
-type patient struct {
-	signing, store *s3.Client // two roles, or one
+// An examiner examines a bucket.
+type examiner struct {
+	signing, store *s3.Client // the clients of two roles, or one client
 	bucket         string
-	prefix, final  string // of a service's policy
+	prefix, final  string // of the policy of the service
 	origin         string // empty if no flag set it
 	options        []presign.SignerOption
-	replace        bool // the store takes no If-None-Match
+	replace        bool // the store does not accept If-None-Match
 	session        aws.Credentials
-	sessionURL     string // the endpoint for session, if it is another one
+	sessionURL     string // the endpoint for session, if it differs
 	http           *http.Client
-	heard          *listener // to what the store answers to the SDK
-	own            string    // the last part of the doctor's own prefixes
+	regions        *regionRecorder
+	own            string // the last part of the prefixes of the doctor
 	progress       func(done, all int)
 }
 
 const exampleOrigin = "https://app.example.com"
 
-func (l location) open(ctx context.Context) (*patient, error) {
-	p := &patient{
+func (l location) open(ctx context.Context) (*examiner, error) {
+	p := &examiner{
 		bucket: l.bucket, prefix: l.prefix, final: l.final, origin: l.origin, options: l.options(), http: newHTTPClient(),
-		heard: new(listener), own: "doctor-" + strings.ToLower(rand.Text()[:12]) + "/",
+		regions: new(regionRecorder), own: "doctor-" + strings.ToLower(rand.Text()[:12]) + "/",
 	}
-	signing, cfg, err := l.client(ctx, l.profile, p.heard)
+	signing, cfg, err := l.client(ctx, l.profile, p.regions)
 	if err != nil {
 		return nil, err
 	}
 	p.signing, p.store = signing, signing
 	if l.storeProfile != "" {
-		if p.store, _, err = l.client(ctx, l.storeProfile, p.heard); err != nil {
+		if p.store, _, err = l.client(ctx, l.storeProfile, p.regions); err != nil {
 			return nil, err
 		}
 	}
@@ -134,7 +135,8 @@ func (l location) open(ctx context.Context) (*patient, error) {
 	return p, nil
 }
 
-// sts returns a client of the endpoint's own STS. AWS_ENDPOINT_URL_STS names another.
+// sts returns a client of the STS of the endpoint, unless AWS_ENDPOINT_URL_STS
+// is set.
 func (l location) sts(cfg aws.Config) *sts.Client {
 	return sts.NewFromConfig(cfg, func(o *sts.Options) {
 		if endpoint := cmp.Or(l.endpoint, os.Getenv("AWS_ENDPOINT_URL_S3")); endpoint != "" && os.Getenv("AWS_ENDPOINT_URL_STS") == "" {
@@ -143,8 +145,8 @@ func (l location) sts(cfg aws.Config) *sts.Client {
 	})
 }
 
-// newHTTPClient returns a client that follows no redirect: the URL of a grant would be
-// sent along as the Referer.
+// newHTTPClient returns a client that does not follow redirects. Otherwise it
+// would send the URL of a grant as the Referer.
 func newHTTPClient() *http.Client {
 	return &http.Client{
 		Timeout:       time.Minute,
@@ -153,7 +155,8 @@ func newHTTPClient() *http.Client {
 }
 
 // client returns a client with the credentials of a profile.
-func (l location) client(ctx context.Context, profile string, heard *listener) (*s3.Client, aws.Config, error) {
+// It records the regions that the store names in recorder.
+func (l location) client(ctx context.Context, profile string, recorder *regionRecorder) (*s3.Client, aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region), config.WithSharedConfigProfile(profile))
 	if err != nil {
 		return nil, cfg, err
@@ -165,21 +168,21 @@ func (l location) client(ctx context.Context, profile string, heard *listener) (
 		if l.endpoint != "" {
 			o.BaseEndpoint = &l.endpoint
 		}
-		o.UsePathStyle = o.BaseEndpoint != nil // a host name for each bucket needs DNS
+		o.UsePathStyle = o.BaseEndpoint != nil // virtual hosts need DNS
 		if l.pathStyle != nil {
 			o.UsePathStyle = *l.pathStyle
 		}
-		// Cases of their own find out how the store treats checksums.
+		// Separate cases check how the store treats checksums.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
-		heard.client = cmp.Or[s3.HTTPClient](o.HTTPClient, awshttp.NewBuildableClient())
-		o.HTTPClient = heard
+		recorder.client = cmp.Or[s3.HTTPClient](o.HTTPClient, awshttp.NewBuildableClient())
+		o.HTTPClient = recorder
 	}), cfg, nil
 }
 
-// listener is an HTTP client that notes the region that a store names when it rejects
-// a request. It is safe for concurrent use.
-type listener struct {
+// A regionRecorder is an HTTP client that records the region in error responses
+// of a store. It is safe for concurrent use.
+type regionRecorder struct {
 	client s3.HTTPClient
 
 	mu     sync.Mutex
@@ -187,7 +190,7 @@ type listener struct {
 }
 
 // Do implements s3.HTTPClient.
-func (l *listener) Do(r *http.Request) (*http.Response, error) {
+func (l *regionRecorder) Do(r *http.Request) (*http.Response, error) {
 	response, err := l.client.Do(r)
 	if err != nil || response.StatusCode < 300 {
 		return response, err
@@ -211,8 +214,8 @@ func (l *listener) Do(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// named returns the region that the store named last, or "".
-func (l *listener) named() string {
+// last returns the last recorded region, or "".
+func (l *regionRecorder) last() string {
 	if l == nil {
 		return ""
 	}
@@ -221,7 +224,8 @@ func (l *listener) named() string {
 	return l.region
 }
 
-// uploads is the prefix of what the doctor uploads, published that of what it copies.
-func (p *patient) uploads() string { return p.prefix + p.own }
+// uploads returns the prefix of the uploads of the doctor.
+func (p *examiner) uploads() string { return p.prefix + p.own }
 
-func (p *patient) published() string { return cmp.Or(p.final, p.prefix) + p.own }
+// published returns the prefix of the copies of the doctor.
+func (p *examiner) published() string { return cmp.Or(p.final, p.prefix) + p.own }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// runPolicy prints a bucket policy that denies a role everything that grants do not
-// need.
+// runPolicy prints a bucket policy that denies a role everything that grants do
+// not need.
 func runPolicy(args []string, stdout, stderr io.Writer) (code int, err error) {
 	var bucket, prefix, role, partition string
 	var lifetime time.Duration
@@ -28,7 +28,8 @@ func runPolicy(args []string, stdout, stderr io.Writer) (code int, err error) {
 		return code, nil
 	}
 	if bucket == "" || role == "" || !strings.HasSuffix(prefix, "/") || lifetime < time.Second || flags.NArg() > 0 {
-		return notFoundOut, errors.New(`-bucket and -role must be set, -prefix must end in "/", -lifetime must be at least 1s, and there are no other arguments`)
+		return notFoundOut, errors.New(`-bucket and -role must be set, -prefix must end in "/", -lifetime must be at least 1s, ` +
+			`without other arguments`)
 	}
 	document := bucketPolicy{bucket: "arn:" + partition + ":s3:::" + bucket, prefix: prefix, role: role, lifetime: lifetime, replace: replace}
 	encoded, err := json.MarshalIndent(document.policy(), "", "  ")
@@ -38,17 +39,17 @@ func runPolicy(args []string, stdout, stderr io.Writer) (code int, err error) {
 	return healthy, err
 }
 
-// bucketPolicy describes a policy that denies.
+// A bucketPolicy describes the parameters of the bucket policy.
 type bucketPolicy struct {
-	bucket   string // its ARN
+	bucket   string // the ARN
 	prefix   string
 	role     string
 	lifetime time.Duration
 	replace  bool
 }
 
-// policy returns the document. Every statement denies, so that it adds to what the
-// bucket's policy allows.
+// policy returns the document. Every statement denies, so the document can be
+// added to any existing policy.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html and
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html.
@@ -59,7 +60,7 @@ func (b bucketPolicy) policy() iamPolicy {
 		return s
 	}
 	put := []string{"s3:PutObject"}
-	// The age of a signature is in milliseconds.
+	// s3:signatureAge is in milliseconds.
 	age := strconv.FormatInt(b.lifetime.Milliseconds(), 10)
 	statements := []statement{
 		deny("OnlyUploads", statement{NotAction: put, Resource: []string{b.bucket, b.bucket + "/*"}}),
@@ -75,7 +76,7 @@ func (b bucketPolicy) policy() iamPolicy {
 		}}),
 	}
 	if !b.replace {
-		// Forms have no such field, and parts create no object.
+		// Forms cannot carry If-None-Match, and parts do not create an object.
 		statements = append(statements, deny("OnlyOnce", statement{Action: put, Resource: objects, Condition: map[string]map[string]string{
 			"Null":         {"s3:if-none-match": "true"},
 			"Bool":         {"s3:ObjectCreationOperation": "true"},

@@ -29,8 +29,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
-// careless is a store that verifies nothing: it signs each request itself and answers
-// success, whatever comes of it.
+// A careless store does not verify requests. It signs each request itself and
+// always returns success.
 type careless struct{ server *s3test.Server }
 
 func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -44,7 +44,7 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 		address.Path, header, body = c.form(address.Path, header, body, parameters["boundary"])
 		r.Method, status = http.MethodPut, http.StatusNoContent
 	}
-	if source := header.Get("x-amz-copy-source"); source != "" { // a copy has the headers of its source
+	if source := header.Get("x-amz-copy-source"); source != "" { // A copy has the headers of its source.
 		header, body = http.Header{"X-Amz-Copy-Source": {source}}, nil
 	}
 	query := address.Query()
@@ -82,7 +82,7 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer.Result(), nil
 }
 
-// form turns a form into the PUT that it asks for.
+// form converts a form to a PUT.
 func (c careless) form(path string, header http.Header, body []byte, boundary string) (string, http.Header, []byte) {
 	parsed, err := multipart.NewReader(bytes.NewReader(body), boundary).ReadForm(1 << 20)
 	if err != nil {
@@ -112,8 +112,9 @@ func (c careless) form(path string, header http.Header, body []byte, boundary st
 	return path, header, file
 }
 
-// forgetful makes the store ignore what completion relies on.
-func forgetful(server *s3test.Server) {
+// ignoreConditions makes the store ignore the headers that completion relies
+// on.
+func ignoreConditions(server *s3test.Server) {
 	server.Fail(func(operation string, r *http.Request) s3test.Fault {
 		switch operation {
 		case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObject", "GetObject":
@@ -143,7 +144,8 @@ func casesOf(name string) (cases []conformance.Case) {
 	return cases
 }
 
-// run runs cases against the s3test server. Cheats go through cheating, if it is set.
+// run runs the cases of a constraint against the s3test server. If through is
+// set, it transports the requests of clients.
 func run(t *testing.T, name string, server *s3test.Server, through http.RoundTripper) (row Constraint) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -166,7 +168,7 @@ func run(t *testing.T, name string, server *s3test.Server, through http.RoundTri
 	return row
 }
 
-// completing answers every CompleteMultipartUpload with success.
+// completing returns success for every CompleteMultipartUpload.
 type completing struct{ http.RoundTripper }
 
 func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -179,17 +181,17 @@ func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer.Result(), nil
 }
 
-// rejecting answers every request with 501.
+// rejecting returns 501 for every request.
 var rejecting = transport(func(r *http.Request) (*http.Response, error) {
 	answer := httptest.NewRecorder()
 	answer.WriteHeader(http.StatusNotImplemented)
 	return answer.Result(), nil
 })
 
-// TestEveryConstraint checks that each row is enforced by a strict store, and not by
-// one that breaks this constraint.
+// TestEveryConstraint checks that each constraint is enforced at a strict
+// store, and not enforced at a store that violates it.
 func TestEveryConstraint(t *testing.T) {
-	var unharmed []string // cheats that were accepted without harm
+	var unharmed []string // names of cheats that were accepted without harm
 	for _, name := range profile.Names() {
 		t.Run(name, func(t *testing.T) {
 			want := Enforced
@@ -210,17 +212,17 @@ func TestEveryConstraint(t *testing.T) {
 				if constraint == "parts as they arrived" {
 					through = completing{server.HTTPClient().Transport}
 				}
-				forgetful(server)
+				ignoreConditions(server)
 				if !neededByPolicies(name) {
 					broken = MadeGood
 				}
 				switch constraint {
 				case "pinned copy of joined parts", "pinned delete of joined parts":
-					server.Fail(refuse("CopyObject", "DeleteObject"))
+					server.Fail(reject("CopyObject", "DeleteObject"))
 				}
 			case constraint == string(conformance.Honest), constraint == string(conformance.BareParts), constraint == string(conformance.PartAgain):
 				through, broken = rejecting, NotOffered
-			case name == "part: no unsigned x-amz-* header": // a store that obeyed one would store something else
+			case name == "part: no unsigned x-amz-* header": // The store must store something else if the header has an effect.
 				through = transport(func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("x-amz-acl") != "" {
 						r.Body = io.NopCloser(bytes.NewReader(bytes.ToUpper(conformance.Body)))
@@ -228,7 +230,7 @@ func TestEveryConstraint(t *testing.T) {
 					return careless{server}.RoundTrip(r)
 				})
 			case name == "part: headers of the policy":
-				broken = NotOffered // completion rejects the upload
+				broken = NotOffered // Completion rejects the upload.
 				server.Fail(func(operation string, r *http.Request) s3test.Fault {
 					if operation == "CreateMultipartUpload" {
 						r.Header.Set("Cache-Control", "public")
@@ -259,8 +261,8 @@ func TestEveryConstraint(t *testing.T) {
 	require.ElementsMatch(t, harmless, unharmed)
 }
 
-// harmless lists cheats by which nothing is stored that was not granted, even if the
-// store verifies nothing.
+// harmless lists cheats that cannot store anything beyond the grant, even if
+// the store does not verify requests.
 var harmless = []string{
 	"PUT again with a condition added, where replacing is allowed",
 	"PUT at another host",
@@ -314,8 +316,8 @@ var harmless = []string{
 	"part without a length",
 }
 
-// refuse makes the store reject operations.
-func refuse(operations ...string) func(string, *http.Request) s3test.Fault {
+// reject makes the store reject operations.
+func reject(operations ...string) func(string, *http.Request) s3test.Fault {
 	return func(operation string, _ *http.Request) s3test.Fault {
 		if slices.Contains(operations, operation) {
 			return s3test.NotImplemented

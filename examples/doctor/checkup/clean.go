@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// removable checks with the first object whether everything can be removed again. If a
-// bucket keeps versions, the role of the store must be able to list them. The library
-// itself does not need that right.
-func (p *patient) removable(ctx context.Context, key string) error {
+// checkRemovable checks with the first object whether all uploads can be
+// removed again. If a bucket keeps versions, the role of the store must be able
+// to list them. The library itself does not need that right.
+func (p *examiner) checkRemovable(ctx context.Context, key string) error {
 	head, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: &key})
 	if err != nil {
-		_, text := said(err)
-		return fmt.Errorf("the role of the store cannot look at an object under %s: %s", p.prefix, text)
+		_, text := describe(err)
+		return fmt.Errorf("the role of the store cannot read an object under %s: %s", p.prefix, text)
 	}
 	if head.VersionId == nil {
 		return nil
@@ -31,46 +31,50 @@ func (p *patient) removable(ctx context.Context, key string) error {
 	if err == nil {
 		return nil
 	}
-	_, text := said(err)
+	_, text := describe(err)
 	if _, err := p.delete(ctx, types.ObjectIdentifier{Key: &key, VersionId: head.VersionId}); err != nil {
 		return err
 	}
-	return fmt.Errorf("nothing is tried that could not be removed again: %w (%s)", errVersionsKept, text)
+	return fmt.Errorf("the uploads of an examination must be removable: %w (%s)", errVersionsKept, text)
 }
 
-// clean removes everything under the doctor's own prefixes, until nothing is left.
-func (p *patient) clean(ctx context.Context) error {
+// clean removes everything under the prefixes of the doctor. It repeats this
+// until the lists are empty.
+func (p *examiner) clean(ctx context.Context) error {
 	var err error
 	kept := false
-	for range 4 { // where versioning is suspended, the first leaves markers for the second
+	// If versioning is suspended, the first pass leaves delete markers for the
+	// second.
+	for range 4 {
 		left := 0
 		err = nil
 		for _, prefix := range []string{p.uploads(), p.published(), p.own} {
 			n, cleanErr := p.remove(ctx, prefix)
-			left, err = left+n, cmp.Or(err, cleanErr) // where several fail, they fail alike
+			left, err = left+n, cmp.Or(err, cleanErr) // If several prefixes fail, the errors are alike.
 			kept = kept || errors.Is(cleanErr, errVersionsKept)
 		}
 		switch {
-		case kept: // where no list has them
+		case kept: // No list contains the versions that are left.
 			return errVersionsKept
 		case left == 0 && err == nil:
 			return nil
 		}
 	}
-	return cmp.Or(err, errors.New("it comes again"))
+	return cmp.Or(err, errors.New("deleted objects are listed again"))
 }
 
-// remove removes everything under a prefix and returns how much there was.
-func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) {
+// remove removes everything under a prefix and returns the number of objects
+// and multipart uploads.
+func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error) {
 	var removals errgroup.Group
 	removals.SetLimit(atOnce)
 	defer func() { err = errors.Join(err, removals.Wait()) }()
 	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{Bucket: &p.bucket, Prefix: &prefix})
-	var unlisted error // objects are removed even if the store does not list multipart uploads
+	var unlisted error // does not keep objects from being removed
 	for uploads.HasMorePages() && unlisted == nil {
 		page, listErr := uploads.NextPage(ctx)
 		if listErr != nil {
-			_, text := said(listErr)
+			_, text := describe(listErr)
 			unlisted = fmt.Errorf("the store does not list multipart uploads, so parts may be left: %s", text)
 			break
 		}
@@ -81,7 +85,7 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 			n++
 			removals.Go(func() error {
 				_, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId})
-				if answer, _ := said(err); answer.Code == "NoSuchUpload" {
+				if answer, _ := describe(err); answer.Code == "NoSuchUpload" {
 					return nil
 				}
 				return err
@@ -108,20 +112,21 @@ func (p *patient) remove(ctx context.Context, prefix string) (n int, err error) 
 	return n, unlisted
 }
 
-// checkUnder returns an error if a store lists a key outside of the prefix. Only keys
-// under the prefix belong to the doctor.
+// checkUnder returns an error if the store lists a key outside the prefix.
+// Other keys must not be deleted.
 func checkUnder(key *string, prefix string) error {
 	if !strings.HasPrefix(aws.ToString(key), prefix) {
-		return fmt.Errorf("asked for what lies under %s, the store names %q", prefix, aws.ToString(key))
+		return fmt.Errorf("the store must list only keys under %q, got %q", prefix, aws.ToString(key))
 	}
 	return nil
 }
 
-var errVersionsKept = errors.New("the bucket keeps versions, and the store does not list them; for the doctor, and for it alone, " +
-	"the role of the store needs s3:ListBucketVersions on the bucket")
+var errVersionsKept = errors.New("the bucket keeps versions that the store does not list; " +
+	"only for the doctor, the role of the store needs s3:ListBucketVersions on the bucket")
 
-// delete deletes a version or, without an ID, an object. It reports whether that left a delete marker.
-func (p *patient) delete(ctx context.Context, o types.ObjectIdentifier) (marker bool, err error) {
+// delete deletes a version or, without an ID, an object. It reports whether the
+// store created a delete marker.
+func (p *examiner) delete(ctx context.Context, o types.ObjectIdentifier) (marker bool, err error) {
 	out, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: o.Key, VersionId: o.VersionId})
 	if err != nil {
 		return false, err
@@ -129,11 +134,12 @@ func (p *patient) delete(ctx context.Context, o types.ObjectIdentifier) (marker 
 	return o.VersionId == nil && aws.ToBool(out.DeleteMarker), nil
 }
 
-// objects returns what to delete under a prefix, and whether the store has listed all
-// versions. If it lists none, the answers to deletes reveal whether there are any.
-func (p *patient) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, told bool, err error) {
+// objects returns the objects to delete under a prefix, and whether the store
+// has listed all versions. If the store does not list versions, the responses
+// to deletes show whether the bucket keeps versions.
+func (p *examiner) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, told bool, err error) {
 	all, err = p.versions(ctx, prefix)
-	switch answer, _ := said(err); {
+	switch answer, _ := describe(err); {
 	case err == nil:
 		return all, true, nil
 	case !slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.Status):
@@ -152,9 +158,10 @@ func (p *patient) objects(ctx context.Context, prefix string) (all []types.Objec
 	return all, false, nil
 }
 
-// versions returns all versions and delete markers under a prefix. An object that is not a version of several has no ID:
-// to delete it takes no right to delete versions.
-func (p *patient) versions(ctx context.Context, prefix string) (all []types.ObjectIdentifier, err error) {
+// versions returns all versions and delete markers under a prefix. If the
+// bucket has no versions, the IDs are empty, so that deleting does not need the
+// right to delete versions.
+func (p *examiner) versions(ctx context.Context, prefix string) (all []types.ObjectIdentifier, err error) {
 	versioned := false
 	list := s3.NewListObjectVersionsPaginator(p.store, &s3.ListObjectVersionsInput{Bucket: &p.bucket, Prefix: &prefix})
 	for list.HasMorePages() {

@@ -23,8 +23,8 @@ func put(t *testing.T, client *s3.Client, bucket, key string) {
 	require.NoError(t, err)
 }
 
-// TestVersionsNotListed checks that the doctor makes no uploads if the bucket
-// has versions that the store does not list.
+// TestVersionsNotListed checks that the doctor uploads only one object if the
+// bucket has versions that the store does not list.
 func TestVersionsNotListed(t *testing.T) {
 	server := s3test.New(s3test.WithVersioning())
 	puts := 0
@@ -35,7 +35,7 @@ func TestVersionsNotListed(t *testing.T) {
 		return s3test.None
 	})
 	client := server.S3()
-	p := &patient{
+	p := &examiner{
 		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-versions/",
 		http: server.HTTPClient(),
 	}
@@ -45,7 +45,7 @@ func TestVersionsNotListed(t *testing.T) {
 	require.Equal(t, 1, puts)
 	require.Empty(t, server.Versions(p.bucket, p.uploads()+"private"))
 
-	// Versioning that began in the middle is not taken for clean either.
+	// clean also fails if versioning was enabled during the examination.
 	put(t, client, p.bucket, p.published()+"a.txt")
 	require.ErrorIs(t, p.clean(t.Context()), errVersionsKept)
 	require.Len(t, server.Versions(p.bucket, p.published()+"a.txt"), 2)
@@ -56,7 +56,7 @@ func TestVersionsNotListed(t *testing.T) {
 func TestPrefixIgnored(t *testing.T) {
 	server := s3test.New(s3test.WithBuckets("mine"))
 	client := server.S3()
-	p := &patient{bucket: "mine", prefix: "incoming/", final: "files/", own: "doctor-prefix/"}
+	p := &examiner{bucket: "mine", prefix: "incoming/", final: "files/", own: "doctor-prefix/"}
 	p.store = s3.New(client.Options(), func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("ignore the prefix", func(
@@ -75,7 +75,7 @@ func TestPrefixIgnored(t *testing.T) {
 		})
 	})
 	put(t, client, "mine", "files/contract.pdf")
-	const refused = `asked for what lies under incoming/doctor-prefix/, the store names "files/contract.pdf"`
+	const refused = `the store must list only keys under "incoming/doctor-prefix/", got "files/contract.pdf"`
 	require.ErrorContains(t, p.clean(t.Context()), refused)
 	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &p.bucket})
 	require.NoError(t, err)
@@ -91,11 +91,12 @@ func TestPrefixIgnored(t *testing.T) {
 	require.Len(t, uploads.Uploads, 1)
 }
 
-// TestManyAtOnce deletes so many objects at a time: in the bubble it would be stuck if it deleted one after the other.
-func TestManyAtOnce(t *testing.T) {
+// TestConcurrentDeletes checks that atOnce objects are deleted concurrently.
+// Sequential deletes would block forever in the bubble.
+func TestConcurrentDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
-		p := &patient{store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-many/"}
+		p := &examiner{store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-many/"}
 		for i := range 3 * atOnce {
 			put(t, p.store, p.bucket, p.uploads()+strconv.Itoa(i))
 		}

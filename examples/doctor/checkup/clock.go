@@ -12,21 +12,24 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A clock holds the facts in the first response of the store, before any upload.
+// A clock holds the facts in the first response of the store, before any
+// upload.
 type clock struct {
-	host   string // that grants are for
-	bucket string // its URL, for forms
-	server string // as the store names itself
+	host   string // the host of grants
+	bucket string // the URL of the bucket, for forms
+	server string // the Server header of the store
 	dated  bool
-	behind time.Duration // the store's clock, of ours
-	within time.Duration // how much that may be off, either way: half of the time that the answer took
+	behind time.Duration // by how much the clock of the store is behind this machine
+	within time.Duration // the error of behind in both directions: half of the response time
 }
 
-// largestSkew is the largest difference that is not reported: dates have whole seconds.
+// largestSkew is the largest difference that is not reported. Dates have a
+// resolution of one second.
 const largestSkew = 3 * time.Second
 
-// clock asks for the bucket without credentials. Any answer has a date.
-func (p *patient) clock(ctx context.Context) (c clock, err error) {
+// clock requests the bucket without credentials. Even an error response has a
+// date.
+func (p *examiner) clock(ctx context.Context) (c clock, err error) {
 	signer, err := p.signer()
 	if err != nil {
 		return c, err
@@ -44,27 +47,28 @@ func (p *patient) clock(ctx context.Context) (c clock, err error) {
 	asked := time.Now()
 	response, err := p.request(ctx, http.MethodHead, c.bucket, nil)
 	if err != nil {
-		return c, fmt.Errorf("the store does not answer: %w", err)
+		return c, fmt.Errorf("the store does not respond: %w", err)
 	}
 	c.server = response.Header.Get("Server")
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		c.within = time.Since(asked) / 2
-		// A date names the second that has begun.
+		// A date is rounded down to seconds.
 		c.dated, c.behind = true, asked.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
 	}
 	return c, nil
 }
 
+// skew compares the clocks of the store and this machine.
 func skew(c clock) Finding {
-	f := Finding{What: "clocks", State: Good, Detail: "the store's and this machine's agree"}
+	f := Finding{What: "clocks", State: Good, Detail: "the clocks of the store and this machine agree"}
 	switch ahead, most := -c.behind, largestSkew+c.within; {
 	case !c.dated:
-		f.State, f.Detail = Unknown, "the store's answer has no date"
+		f.State, f.Detail = Unknown, "the response of the store has no date"
 	case c.behind > most:
 		f.State = Wrong
-		f.Detail = fmt.Sprintf("this machine's is %v ahead: grants live longer than they say, and from 15 minutes on none is taken", c.behind)
+		f.Detail = fmt.Sprintf("the clock of this machine is %v ahead, so grants expire late; the store rejects grants if it is 15 minutes ahead", c.behind)
 	case ahead > most:
-		f.State, f.Detail = Wrong, fmt.Sprintf("this machine's is %v behind: grants end that much earlier than they say", ahead)
+		f.State, f.Detail = Wrong, fmt.Sprintf("the clock of this machine is %v behind, so grants expire that much early", ahead)
 	}
 	return f
 }

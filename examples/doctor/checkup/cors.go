@@ -18,11 +18,11 @@ const preflighted = "content-disposition,content-type,if-none-match,x-amz-checks
 
 const corsByStore = "CORS: rules"
 
-// cors makes the preflight requests of a browser with a page of the origin. Those for forms
-// are left out if the store offers no forms.
-func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer, forms bool) []Finding {
+// cors makes the preflight requests of a browser on a page of the origin. It
+// omits the request for forms if the store does not offer forms.
+func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, forms bool) []Finding {
 	if p.origin == "" {
-		return []Finding{{What: "CORS", State: Unknown, Detail: "-origin must be set to check it"}}
+		return []Finding{{What: "CORS", State: Unknown, Detail: "set -origin to check it"}}
 	}
 	var found []Finding
 	grant, err := signer.Put(ctx, presign.Upload{Filename: "cors.txt", Size: int64(len(conformance.Body))})
@@ -36,7 +36,7 @@ func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer, for
 		if ask.method == http.MethodPost && !forms {
 			continue
 		}
-		f := Finding{What: ask.what, State: Good, Detail: "pages of " + p.origin + " may"}
+		f := Finding{What: ask.what, State: Good, Detail: "allowed for pages of " + p.origin}
 		if detail := p.preflight(ctx, ask.method, ask.headers, ask.url); detail != "" {
 			f.State, f.Detail = Missing, detail
 		}
@@ -44,19 +44,20 @@ func (p *patient) cors(ctx context.Context, c clock, signer *presign.Signer, for
 	}
 	found = append(found, p.exposed(ctx, grant))
 	if !p.corsByBucket(ctx) {
-		found = append(found, Finding{What: corsByStore, State: Info, Detail: "the store has none by bucket: they are set for all buckets"})
+		found = append(found, Finding{What: corsByStore, State: Info, Detail: "the store has no rules by bucket; set rules for all buckets"})
 	}
 	return found
 }
 
-// corsByBucket reports whether buckets can have rules, as far as that is known.
-func (p *patient) corsByBucket(ctx context.Context) bool {
+// corsByBucket reports whether buckets can have CORS rules. It returns false
+// only if the store does not implement them.
+func (p *examiner) corsByBucket(ctx context.Context) bool {
 	_, err := p.store.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: &p.bucket})
-	answer, _ := said(err)
+	answer, _ := describe(err)
 	return answer.Status != http.StatusNotImplemented
 }
 
-// offersForms reports whether the store takes honest forms.
+// offersForms reports whether the store accepts honest forms.
 func offersForms(constraints []Constraint) bool {
 	return !slices.ContainsFunc(constraints, func(c Constraint) bool {
 		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest) && c.Verdict == NotOffered
@@ -64,7 +65,7 @@ func offersForms(constraints []Constraint) bool {
 }
 
 // preflight returns the reason why a browser would not upload, or "".
-func (p *patient) preflight(ctx context.Context, method, headers, url string) string {
+func (p *examiner) preflight(ctx context.Context, method, headers, url string) string {
 	header := http.Header{"Origin": {p.origin}, "Access-Control-Request-Method": {method}}
 	if headers != "" {
 		header.Set("Access-Control-Request-Headers", headers)
@@ -76,7 +77,7 @@ func (p *patient) preflight(ctx context.Context, method, headers, url string) st
 	allowed := response.Header.Get("Access-Control-Allow-Headers")
 	switch {
 	case response.StatusCode/100 != 2:
-		return fmt.Sprintf("the preflight is answered with %d", response.StatusCode)
+		return fmt.Sprintf("the preflight failed with status %d", response.StatusCode)
 	case !p.allowsOrigin(response):
 		return "the preflight does not allow the origin"
 	case !slices.Contains(list(response.Header.Get("Access-Control-Allow-Methods")), strings.ToLower(method)):
@@ -96,7 +97,7 @@ func (p *patient) preflight(ctx context.Context, method, headers, url string) st
 	return ""
 }
 
-func (p *patient) allowsOrigin(response *http.Response) bool {
+func (p *examiner) allowsOrigin(response *http.Response) bool {
 	allowed := response.Header.Get("Access-Control-Allow-Origin")
 	return allowed == "*" || allowed == p.origin
 }
@@ -111,8 +112,9 @@ func list(header string) (items []string) {
 	return items
 }
 
-// exposed uploads like a page of the origin and checks which headers the page can read.
-func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
+// exposed uploads like a page of the origin and checks which headers the page
+// can read.
+func (p *examiner) exposed(ctx context.Context, grant *presign.Grant) Finding {
 	f := Finding{What: "CORS: ETag exposed", State: Good, Detail: "multipart uploads need it"}
 	attempt := conformance.New(grant, "cors.txt", conformance.Body)
 	attempt.Header.Set("Origin", p.origin)
@@ -130,11 +132,11 @@ func (p *patient) exposed(ctx context.Context, grant *presign.Grant) Finding {
 	exposed := list(strings.Join(response.Header.Values("Access-Control-Expose-Headers"), ","))
 	switch {
 	case response.StatusCode/100 != 2:
-		f.State, f.Detail = Unknown, fmt.Sprintf("the upload is answered with %d", response.StatusCode)
+		f.State, f.Detail = Unknown, fmt.Sprintf("the upload failed with status %d", response.StatusCode)
 	case !p.allowsOrigin(response):
-		f.State, f.Detail = Missing, "the answer to an upload does not allow the origin"
+		f.State, f.Detail = Missing, "the response to an upload does not allow the origin"
 	case !slices.Contains(exposed, "etag"):
-		f.State, f.Detail = Missing, "the answer to an upload does not expose ETag, which multipart uploads need"
+		f.State, f.Detail = Missing, "the response to an upload does not expose ETag, which multipart uploads need"
 	}
 	return f
 }

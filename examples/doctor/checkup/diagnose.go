@@ -10,9 +10,9 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// diagnose returns an error that says why the store rejected the first object that
-// the role of the store put.
-func (p *patient) diagnose(ctx context.Context, c clock, put error) error {
+// diagnose returns the reason why the store rejected the first object that the
+// role of the store put.
+func (p *examiner) diagnose(ctx context.Context, c clock, put error) error {
 	answer, _ := conformance.AnswerOf(put)
 	flag := "-profile"
 	if p.store != p.signing {
@@ -25,51 +25,53 @@ func (p *patient) diagnose(ctx context.Context, c clock, put error) error {
 	case "SignatureDoesNotMatch":
 		return p.mismatch(ctx, answer, flag)
 	case "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
-		return fmt.Errorf("wrong credentials: the store rejects those of %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%v)", flag, answer)
+		return fmt.Errorf("wrong credentials: the store rejects the access key (%v)\ncheck %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", answer, flag)
 	case "RequestTimeTooSkewed":
 		return fmt.Errorf("wrong clock: %s (%v)", skew(c).Detail, answer)
 	case "AccessDenied":
 		return fmt.Errorf("missing right: the role of %s needs s3:PutObject under %s (%v)", flag, p.prefix, answer)
 	}
-	return fmt.Errorf("the store answers a PUT of an object under %s with %v", p.prefix, answer)
+	return fmt.Errorf("the store rejects a PUT of an object under %s with %v", p.prefix, answer)
 }
 
 // elsewhere returns an error if the bucket is missing or in another region.
-func (p *patient) elsewhere(answer conformance.Answer) error {
-	signed, named := p.signing.Options().Region, p.heard.named()
+func (p *examiner) elsewhere(answer conformance.Answer) error {
+	signed, named := p.signing.Options().Region, p.regions.last()
 	switch {
 	case answer.Code == "NoSuchBucket":
 		return fmt.Errorf("missing bucket: the store has no bucket %q (%v)", p.bucket, answer)
 	case named != "" && named != signed:
-		return fmt.Errorf("wrong region: requests are signed for %q, and the bucket is in %q; use -region %s (%v)", signed, named, named, answer)
+		return fmt.Errorf("wrong region: requests are signed for %q, but the bucket is in %q (%v); use -region %s", signed, named, answer, named)
 	case slices.Contains([]string{"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "PermanentRedirect", "IllegalLocationConstraintException"}, answer.Code):
-		return fmt.Errorf("wrong region: requests are signed for %q, and the store expects another; use -region (%v)", signed, answer)
+		return fmt.Errorf("wrong region: the store rejects requests that are signed for %q (%v); use -region", signed, answer)
 	}
 	return nil
 }
 
-// mismatch tells wrong credentials from a proxy that changes requests: a form signs
-// neither the Host nor the path.
-func (p *patient) mismatch(ctx context.Context, answer conformance.Answer, flag string) error {
-	const proxy = "a proxy in front of the store changes the Host or the path of requests"
+// mismatch distinguishes wrong credentials from a proxy that changes requests.
+// The signature of a form covers neither the Host nor the path.
+func (p *examiner) mismatch(ctx context.Context, answer conformance.Answer, flag string) error {
 	form, err := p.form(ctx)
 	switch {
 	case err != nil:
 		return err
 	case form.Accepted(), form.Code == "EntityTooLarge":
-		return fmt.Errorf("rewriting proxy: %s, because a form is accepted and every PUT is rejected; "+
-			"have it keep both, or sign for the address behind it by -endpoint and -public-endpoint (%v)", proxy, answer)
+		return fmt.Errorf("rewriting proxy: the store accepts a form but rejects every PUT (%v)\n"+
+			"the proxy in front of the store must keep the Host and the path; "+
+			"otherwise set -endpoint\nand -public-endpoint to the address behind it", answer)
 	case form.Code == answer.Code, form.Code == "InvalidAccessKeyId":
-		return fmt.Errorf("wrong credentials: the store finds the signatures wrong that are made with those of %s, "+
-			"or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%v)", flag, answer)
+		return fmt.Errorf("wrong credentials: the store rejects every signature (%v)\n"+
+			"check %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", answer, flag)
 	}
-	return fmt.Errorf("wrong credentials or rewriting proxy: the store finds every signature wrong; check the secret key of %s, "+
-		"or AWS_SECRET_ACCESS_KEY, and whether %s (%v)", flag, proxy, answer)
+	return fmt.Errorf("wrong credentials or rewriting proxy: the store rejects every signature (%v)\n"+
+		"check the secret key of %s, or AWS_SECRET_ACCESS_KEY, and whether a proxy in front\n"+
+		"of the store changes the Host or the path of requests", answer, flag)
 }
 
-// explainPUT returns an error that says why the store rejects every PUT with a
-// presigned URL, although it takes objects from the role of the store.
-func (p *patient) explainPUT(ctx context.Context, answer conformance.Answer) error {
+// explainPUT returns the reason why the store rejects every PUT with a
+// presigned URL. The store has accepted an object from the role of the store
+// before.
+func (p *examiner) explainPUT(ctx context.Context, answer conformance.Answer) error {
 	if err := p.elsewhere(answer); err != nil {
 		return err
 	}
@@ -77,22 +79,23 @@ func (p *patient) explainPUT(ctx context.Context, answer conformance.Answer) err
 	case "SignatureDoesNotMatch":
 		return p.mismatch(ctx, answer, "-profile")
 	case "InvalidAccessKeyId", "ExpiredToken", "InvalidToken":
-		return fmt.Errorf("wrong credentials: the store rejects those of -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (%v)", answer)
+		return fmt.Errorf("wrong credentials: the store rejects the access key (%v)\n"+
+			"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", answer)
 	case "AccessDenied":
-		return fmt.Errorf("missing right: the role of -profile, which signs, needs s3:PutObject under %s (%v)", p.prefix, answer)
+		return fmt.Errorf("missing right: the signing role of -profile needs s3:PutObject under %s (%v)", p.prefix, answer)
 	}
-	return fmt.Errorf("the store answers an honest PUT with a presigned URL with %v", answer)
+	return fmt.Errorf("the store rejects an honest PUT with a presigned URL: %v", answer)
 }
 
-// form sends a form whose file is larger than was granted, so that the store verifies
-// the signature and stores nothing.
-func (p *patient) form(ctx context.Context) (conformance.Answer, error) {
+// form sends a form with a file that is larger than granted. The store verifies
+// the signature but does not store the file.
+func (p *examiner) form(ctx context.Context) (conformance.Answer, error) {
 	signer, err := p.signer()
 	if err != nil {
 		return conformance.Answer{}, err
 	}
 	grant, err := signer.Post(ctx, presign.Upload{Filename: "form.txt", Size: 1})
-	if len(presign.Violations(err)) > 0 { // the provider is known to take no forms
+	if len(presign.Violations(err)) > 0 { // The store is known to reject forms.
 		return conformance.Answer{Status: http.StatusNotImplemented}, nil
 	}
 	if err != nil {

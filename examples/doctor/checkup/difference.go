@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// seen is the request that a store verified, as it says in its answer.
+// A seen describes the request that a store verified, as its error response
+// shows it.
 type seen struct {
 	method, path string
 	query        url.Values
@@ -41,33 +42,33 @@ func parseCanonical(text string) (s seen, ok bool) {
 func (g granted) differences(a answered) (reasons []string) {
 	if g.Method == http.MethodPost {
 		return []string{"The policy or the signature of the form was changed, or the service signs with a wrong secret key. " +
-			"The client must send every field as it is."}
+			"The client must send every field unchanged."}
 	}
 	s, ok := parseCanonical(a.CanonicalRequest)
 	if !ok {
 		return []string{
-			"The store does not say what it saw. The client must send exactly these signed headers, with the values of the grant: " +
+			"The store did not return the canonical request. The client must send exactly these signed headers, with the values of the grant: " +
 				strings.ReplaceAll(g.url.Query().Get("X-Amz-SignedHeaders"), ";", ", ") + ".",
-			"The usual causes are another Content-Type, another size, and a proxy that changes the Host or the path.",
+			"The usual causes are a different Content-Type, a different size, or a proxy that changes the Host or the path.",
 		}
 	}
 	if s.method != g.Method {
-		reasons = append(reasons, fmt.Sprintf("The client sent %s; it must send %s.", s.method, g.Method))
+		reasons = append(reasons, fmt.Sprintf("The client must send %s, but sent %s.", g.Method, s.method))
 	}
 	if want := g.url.EscapedPath(); !samePath(s.path, want) {
-		reasons = append(reasons, fmt.Sprintf("The path arrived as %q, and %q is signed. A proxy changed it, or the client encoded the URL once more.", s.path, want))
+		reasons = append(reasons, fmt.Sprintf("The path arrived as %q, but %q is signed. A proxy changed it, or the client encoded the URL again.", s.path, want))
 	}
 	if host := s.headers["host"]; !strings.EqualFold(host, g.url.Host) {
-		reasons = append(reasons, fmt.Sprintf("The Host arrived as %q, and %q is signed. A proxy changed it; have it keep the Host, or use WithPublicEndpoint.", host, g.url.Host))
+		reasons = append(reasons, fmt.Sprintf("The Host arrived as %q, but %q is signed. A proxy changed it. Configure the proxy to keep the Host, or use WithPublicEndpoint.", host, g.url.Host))
 	}
 	reasons = append(reasons, g.changedParameters(s)...)
 	reasons = append(reasons, g.changedHeaders(s)...)
 	if size, ok := s.headers["content-length"]; ok && len(reasons) == 0 {
-		reasons = append(reasons, fmt.Sprintf("Everything that the grant shows arrived as it was signed. The body has %s bytes, which must be the size "+
-			"that the grant was asked for. If it is, the service signs with a wrong secret key.", size))
+		reasons = append(reasons, fmt.Sprintf("Everything in the grant arrived as it was signed. The body has %s bytes, which must be the size "+
+			"in the request for the grant. If it is, the service signs with a wrong secret key.", size))
 	}
 	if len(reasons) == 0 {
-		reasons = append(reasons, "Everything that the grant shows arrived as it was signed: the service signs with a wrong secret key.")
+		reasons = append(reasons, "Everything in the grant arrived as it was signed. The service signs with a wrong secret key.")
 	}
 	return reasons
 }
@@ -78,7 +79,8 @@ func samePath(a, b string) bool {
 	return err == nil && otherErr == nil && first == second && strings.Count(a, "%25") == strings.Count(b, "%25")
 }
 
-// changedParameters names the parameters of the URL that differ, without values.
+// changedParameters names the parameters of the URL that differ, without
+// values.
 func (g granted) changedParameters(s seen) (reasons []string) {
 	want := g.url.Query()
 	want.Del("X-Amz-Signature")
@@ -86,11 +88,11 @@ func (g granted) changedParameters(s seen) (reasons []string) {
 		switch {
 		case slices.Equal(want[name], s.query[name]):
 		case len(s.query[name]) == 0:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL did not arrive. The client must use the URL as it is.", name))
+			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL did not arrive. The client must use the URL unchanged.", name))
 		case len(want[name]) == 0:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s was added to the URL. The client must use the URL as it is.", name))
+			reasons = append(reasons, fmt.Sprintf("The parameter %s was added to the URL. The client must use the URL unchanged.", name))
 		default:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL was changed. The client must use the URL as it is.", name))
+			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL was changed. The client must use the URL unchanged.", name))
 		}
 	}
 	return reasons
@@ -117,7 +119,7 @@ func (g granted) changedHeaders(s seen) (reasons []string) {
 		case got == "":
 			reasons = append(reasons, fmt.Sprintf("The header %s did not arrive. The client must send it as in the grant.", name))
 		case strings.HasPrefix(lower, "x-amz-meta-"):
-			reasons = append(reasons, fmt.Sprintf("The header %s is not the one of the grant. The client must send it as it is.", name))
+			reasons = append(reasons, fmt.Sprintf("The header %s differs from the grant. The client must send it unchanged.", name))
 		default:
 			reasons = append(reasons, changedHeader(name, want, got))
 		}
@@ -131,14 +133,14 @@ func changedHeader(name, want, got string) string {
 		values[i] = strings.TrimSpace(values[i])
 	}
 	if len(values) > 1 && slices.Contains(values, want) {
-		return fmt.Sprintf("The header %s was set twice: it arrived as %q. An HTTP client or an interceptor adds its own; set it once, to %q.", name, got, want)
+		return fmt.Sprintf("The header %s was set twice: it arrived as %q. An HTTP client or an interceptor added another value. Set the header once, to %q.", name, got, want)
 	}
 	wantType, wantParameters, err := mime.ParseMediaType(want)
 	gotType, gotParameters, gotErr := mime.ParseMediaType(got)
 	if strings.EqualFold(name, "Content-Type") && err == nil && gotErr == nil && wantType == gotType && len(wantParameters) != len(gotParameters) {
-		return fmt.Sprintf("The header Content-Type arrived as %q, and %q is signed: the client added or removed a parameter.", got, want)
+		return fmt.Sprintf("The header Content-Type arrived as %q, but %q is signed. The client added or removed a parameter.", got, want)
 	}
-	return fmt.Sprintf("The header %s arrived as %q, and %q is signed. The client must send it as in the grant.", name, got, want)
+	return fmt.Sprintf("The header %s arrived as %q, but %q is signed. The client must send it as in the grant.", name, got, want)
 }
 
 func sortedNames(headers map[string]string) (names []string) {

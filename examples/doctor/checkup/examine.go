@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	atOnce      = 8 // cases
+	atOnce      = 8 // cases that run concurrently
 	cleanupTime = 5 * time.Minute
-	longestSkew = time.Minute // that is waited for
+	longestSkew = time.Minute // the longest difference of clocks that the cases wait for
 )
 
-// examine makes a Report. It removes everything that it uploaded. The error left says
-// what could not be removed; err says why there is no Report.
-func (p *patient) examine(ctx context.Context) (r *Report, left, err error) {
+// examine examines the bucket and returns a Report. It removes everything that
+// it uploaded. The error left describes objects that could not be removed. The
+// error err is set if there is no Report.
+func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 	clock, err := p.clock(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -29,7 +30,7 @@ func (p *patient) examine(ctx context.Context) (r *Report, left, err error) {
 		Behind: min(max(clock.behind+clock.within, 0), longestSkew),
 	}
 	put := target.Prepare(ctx)
-	if _, other := conformance.AnswerOf(put); put != nil && other == nil { // the store rejected it, so nothing is left
+	if _, other := conformance.AnswerOf(put); put != nil && other == nil { // The store rejected it, so no object is left.
 		return nil, nil, p.diagnose(ctx, clock, put)
 	}
 	defer func() {
@@ -41,12 +42,12 @@ func (p *patient) examine(ctx context.Context) (r *Report, left, err error) {
 		}
 	}()
 	if put != nil {
-		return nil, nil, fmt.Errorf("the store could not be asked to store an object under %s: %w", p.prefix, put)
+		return nil, nil, fmt.Errorf("put an object under %s: %w", p.prefix, put)
 	}
-	if err := p.removable(ctx, target.Private()); err != nil {
+	if err := p.checkRemovable(ctx, target.Private()); err != nil {
 		return nil, nil, err
 	}
-	if target.Replace, err = p.plainest(ctx, target); err != nil {
+	if target.Replace, err = p.tryPUT(ctx, target); err != nil {
 		return nil, nil, err
 	}
 	p.replace = target.Replace
@@ -66,9 +67,9 @@ func (p *patient) examine(ctx context.Context) (r *Report, left, err error) {
 	return r, nil, nil
 }
 
-// plainest uploads honestly by PUT, and reports whether the store takes the upload
-// only without If-None-Match.
-func (p *patient) plainest(ctx context.Context, target conformance.Target) (replace bool, err error) {
+// tryPUT uploads a file by PUT as an honest client. It reports whether the
+// store accepts the upload only without If-None-Match.
+func (p *examiner) tryPUT(ctx context.Context, target conformance.Target) (replace bool, err error) {
 	honest := conformance.Cases()[0]
 	first := target.Run(ctx, honest)
 	if first.Err != nil || first.Answer.Accepted() {
@@ -82,8 +83,8 @@ func (p *patient) plainest(ctx context.Context, target conformance.Target) (repl
 	return false, p.explainPUT(ctx, first.Answer)
 }
 
-// runAll runs the matrix, some cases at a time.
-func (p *patient) runAll(ctx context.Context, target conformance.Target) ([]conformance.Result, error) {
+// runAll runs all cases, at most atOnce at a time.
+func (p *examiner) runAll(ctx context.Context, target conformance.Target) ([]conformance.Result, error) {
 	cases := conformance.Cases()
 	results := make([]conformance.Result, len(cases))
 	next := make(chan int)
@@ -119,4 +120,4 @@ func (p *patient) runAll(ctx context.Context, target conformance.Target) ([]conf
 	return results, nil
 }
 
-var errNoSession = errors.New("the credentials have no session token; -role would get some")
+var errNoSession = errors.New("the credentials have no session token; set -role to assume a role")

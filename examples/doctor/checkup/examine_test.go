@@ -17,11 +17,12 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// examineThrough examines a store whose clients meet something before it, which answers what it will not pass on.
+// examineThrough examines a store behind a proxy. The function before returns
+// the response of the proxy, or status 0 to forward the request.
 func examineThrough(t *testing.T, before func(*http.Request) (status int, body string)) (r *Report) {
 	server := s3test.New()
 	client := server.S3()
-	p := &patient{
+	p := &examiner{
 		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-through/",
 		http: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 			status, body := before(r)
@@ -46,7 +47,7 @@ func examineThrough(t *testing.T, before func(*http.Request) (status int, body s
 
 const slowDown = "<Error><Code>SlowDown</Code></Error>"
 
-// TestBusy checks that a request to a busy store is repeated.
+// TestBusy checks that requests to a busy store are repeated.
 func TestBusy(t *testing.T) {
 	var began time.Time
 	var passed atomic.Bool
@@ -55,7 +56,8 @@ func TestBusy(t *testing.T) {
 		if began.IsZero() {
 			began = time.Now()
 		}
-		// The first case passes a second later, and then those that are run at once another one later.
+		// The first case succeeds after one second, and the concurrent cases
+		// after another second.
 		if s := time.Since(began) / time.Second; s == 0 || s == 1 && passed.Swap(true) {
 			busy.Add(1)
 			return http.StatusServiceUnavailable, slowDown
@@ -67,9 +69,9 @@ func TestBusy(t *testing.T) {
 	require.Empty(t, r.rows(NotEnforced, NotOffered, Unproven))
 }
 
-// TestFailuresRejectNothing checks that a constraint is unknown if its requests
+// TestFailureIsNoRejection checks that a constraint is unproven if its requests
 // always fail.
-func TestFailuresRejectNothing(t *testing.T) {
+func TestFailureIsNoRejection(t *testing.T) {
 	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
 	otherSize := func(r *http.Request) bool {
 		return r.Method == http.MethodPut && r.ContentLength != int64(len(conformance.Body))
@@ -113,9 +115,9 @@ func TestRoleUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := s3test.New()
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
-			p := &patient{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
+			p := &examiner{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
 			require.Equal(t, []Finding{{
-				What: "role that signs", State: Unknown, Detail: "the store did not say whether it may read objects, list the bucket, delete objects, put objects elsewhere",
+				What: "role that signs", State: Unknown, Detail: "the store did not show whether it may read objects, list the bucket, delete objects, put objects elsewhere",
 			}}, p.signingRole(t.Context(), nil))
 		})
 	}

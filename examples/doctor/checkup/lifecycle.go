@@ -11,17 +11,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// lifecycle checks whether rules remove uploads that are never completed, and older
-// versions if the bucket keeps them.
-func (p *patient) lifecycle(ctx context.Context, versioned bool) []Finding {
+// lifecycle checks whether rules remove uploads that are never completed, and
+// older versions if the bucket keeps them.
+func (p *examiner) lifecycle(ctx context.Context, versioned bool) []Finding {
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
 	var rules []types.LifecycleRule
-	switch answer, text := said(err); {
+	switch answer, text := describe(err); {
 	case err == nil:
 		rules = out.Rules
 	case answer.Code != "NoSuchLifecycleConfiguration":
 		return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text +
-			". At a store without rules, call Signer.Sweep from a job"}}
+			"; if the store has no rules, call Signer.Sweep from a job"}}
 	}
 	found := p.expiries(rules)
 	if versioned && p.final != "" {
@@ -30,13 +30,13 @@ func (p *patient) lifecycle(ctx context.Context, versioned bool) []Finding {
 	return found
 }
 
-// olderVersions checks the rule for older versions of uploads. A form that is used again
-// stores another version.
-func (p *patient) olderVersions(rules []types.LifecycleRule) Finding {
+// olderVersions checks the rule for older versions of uploads. Each use of the
+// same form stores another version.
+func (p *examiner) olderVersions(rules []types.LifecycleRule) Finding {
 	f := Finding{What: "lifecycle: older versions expire", State: Good}
 	switch days := firstDays(rules, p.prefix, olderVersion); days {
 	case 0:
-		f.State, f.Detail = Missing, "no rule removes them under "+p.prefix+", and a form that is used 50 times stores 50 versions"
+		f.State, f.Detail = Missing, "no rule removes older versions under "+p.prefix+"; a form that is used 50 times stores 50 versions"
 	case olderDays:
 		f.Detail = "after 1 day"
 	default:
@@ -45,11 +45,12 @@ func (p *patient) olderVersions(rules []types.LifecycleRule) Finding {
 	return f
 }
 
-// needDays is how long an upload can be completed: 7 days and one more.
+// needDays is the number of days in which an upload can be completed: 7 days
+// and one more.
 const needDays = 8
 
 // expiries checks the rules for uploads, for parts and for published files.
-func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
+func (p *examiner) expiries(rules []types.LifecycleRule) []Finding {
 	uploads := Finding{What: "lifecycle: uploads expire", State: Info,
 		Detail: "without a FinalPrefix, completed files stay under Prefix, so no rule can remove uploads"}
 	kept := cmp.Or(p.final, p.prefix)
@@ -62,23 +63,25 @@ func (p *patient) expiries(rules []types.LifecycleRule) []Finding {
 	}
 	found := []Finding{uploads, expires("lifecycle: parts expire", "no rule aborts multipart uploads that are never completed", days)}
 	if n := firstDays(rules, kept, expiration); n != 0 {
-		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("a rule removes them from %s after %d days", kept, n)})
+		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("a rule removes published files from %s after %d days", kept, n)})
 	}
 	return found
 }
 
+// expires returns the finding about a rule that applies after days, or that is
+// missing if days is 0.
 func expires(what, missing string, days int32) Finding {
 	switch {
 	case days == 0:
 		return Finding{What: what, State: Missing, Detail: missing}
 	case days < needDays:
-		return Finding{What: what, State: Wrong, Detail: fmt.Sprintf("after %d days, while uploads can be completed for %d", days, needDays)}
+		return Finding{What: what, State: Wrong, Detail: fmt.Sprintf("after %d days, but uploads can be completed for %d days", days, needDays)}
 	}
 	return Finding{What: what, State: Good, Detail: fmt.Sprintf("after %d days", days)}
 }
 
-// firstDays returns the number of days after which the first rule applies to everything
-// under a prefix, or 0 if none does.
+// firstDays returns the smallest number of days of the rules that apply to
+// everything under a prefix, or 0 if no rule does.
 func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
 	for _, rule := range rules {
 		of, all := scope(rule)
@@ -114,12 +117,13 @@ func aborts(rule types.LifecycleRule) *int32 {
 	return rule.AbortIncompleteMultipartUpload.DaysAfterInitiation
 }
 
-// scope returns the prefix of a rule, and whether the rule applies to everything under it.
+// scope returns the prefix of a rule, and whether the rule applies to
+// everything under it.
 func scope(rule types.LifecycleRule) (prefix string, all bool) {
 	f := rule.Filter
 	switch {
 	case f == nil:
-		//lint:ignore SA1019 rules that are older than filters have it
+		//lint:ignore SA1019 rules without a filter have a prefix instead
 		return aws.ToString(rule.Prefix), true
 	case f.And != nil, f.Tag != nil, f.ObjectSizeGreaterThan != nil, f.ObjectSizeLessThan != nil:
 		return "", false
@@ -128,13 +132,13 @@ func scope(rule types.LifecycleRule) (prefix string, all bool) {
 }
 
 // versioning reports whether the bucket keeps versions.
-func (p *patient) versioning(ctx context.Context) (f Finding, versioned bool) {
+func (p *examiner) versioning(ctx context.Context) (f Finding, versioned bool) {
 	f = Finding{What: "versioning", State: Info}
 	out, err := p.store.GetBucketVersioning(ctx, &s3.GetBucketVersioningInput{Bucket: &p.bucket})
 	switch {
 	case err != nil:
-		_, text := said(err)
-		f.State, f.Detail = Unknown, "the store does not return it: "+text
+		_, text := describe(err)
+		f.State, f.Detail = Unknown, "the store does not return the configuration: "+text
 	case out.Status == types.BucketVersioningStatusEnabled:
 		f.Detail = "on: completion pins versions"
 	case out.Status == types.BucketVersioningStatusSuspended:

@@ -16,7 +16,7 @@ func states(r *Report) map[string]State {
 	return found
 }
 
-// TestLifecycle checks which rules remove what is never completed.
+// TestLifecycle checks which rules remove uploads that are never completed.
 func TestLifecycle(t *testing.T) {
 	rule := func(prefix string, expiry, abort int32, change ...func(*types.LifecycleRule)) types.LifecycleRule {
 		r := types.LifecycleRule{Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix}}
@@ -31,21 +31,21 @@ func TestLifecycle(t *testing.T) {
 		}
 		return r
 	}
-	p := &patient{prefix: "incoming/", final: "files/"}
+	p := &examiner{prefix: "incoming/", final: "files/"}
 	for name, c := range map[string]struct {
 		rules                    []types.LifecycleRule
 		uploads, parts, finished State
 	}{
-		"none":                {nil, Missing, Missing, ""},
-		"the README's":        {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
-		"by prefix":           {[]types.LifecycleRule{rule("incoming/", 10, 9), rule("files/", 0, 9)}, Good, Good, ""},
-		"too soon":            {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
-		"the sooner counts":   {[]types.LifecycleRule{rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30)}, Wrong, Wrong, ""},
-		"copies forgotten":    {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
-		"for all":             {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
-		"of another prefix":   {[]types.LifecycleRule{rule("incoming/a/", 10, 10), rule("other/", 10, 10)}, Missing, Missing, ""},
-		"disabled":            {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Status = types.ExpirationStatusDisabled })}, Missing, Missing, ""},
-		"for some sizes only": {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Filter.ObjectSizeGreaterThan = aws.Int64(1) })}, Missing, Missing, ""},
+		"none":                  {nil, Missing, Missing, ""},
+		"rules of README":       {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
+		"for each prefix":       {[]types.LifecycleRule{rule("incoming/", 10, 9), rule("files/", 0, 9)}, Good, Good, ""},
+		"too soon":              {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
+		"shortest rule applies": {[]types.LifecycleRule{rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30)}, Wrong, Wrong, ""},
+		"no rule for copies":    {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
+		"for all objects":       {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
+		"for another prefix":    {[]types.LifecycleRule{rule("incoming/a/", 10, 10), rule("other/", 10, 10)}, Missing, Missing, ""},
+		"disabled":              {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Status = types.ExpirationStatusDisabled })}, Missing, Missing, ""},
+		"for some sizes only":   {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Filter.ObjectSizeGreaterThan = aws.Int64(1) })}, Missing, Missing, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := states(&Report{Around: p.expiries(c.rules)})
@@ -58,10 +58,10 @@ func TestLifecycle(t *testing.T) {
 	require.Equal(t, Info, p.expiries(nil)[0].State)
 }
 
-// TestOlderVersions checks which rules remove older versions of uploads, and that the
-// document to paste has such a rule.
+// TestOlderVersions checks which rules remove older versions of uploads, and
+// that the document to paste has such a rule.
 func TestOlderVersions(t *testing.T) {
-	p := &patient{prefix: "incoming/", final: "files/"}
+	p := &examiner{prefix: "incoming/", final: "files/"}
 	rule := func(prefix string, days, newer int32) types.LifecycleRule {
 		return types.LifecycleRule{
 			Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
@@ -85,10 +85,10 @@ func TestOlderVersions(t *testing.T) {
 	require.Contains(t, string(documents[0].Content), `"NoncurrentVersionExpiration":{"NoncurrentDays":1}`)
 }
 
-// TestSharing checks that the doctor warns of Signers that share a FinalPrefix.
+// TestSharing checks the warning about Signers that share a FinalPrefix.
 func TestSharing(t *testing.T) {
-	p := &patient{prefix: "incoming/", final: "files/"}
-	require.Contains(t, p.sharing()[0].Detail, "two that publish under files/ replace each other's objects")
+	p := &examiner{prefix: "incoming/", final: "files/"}
+	require.Contains(t, p.sharing()[0].Detail, "two Signers that publish under files/ replace each other's objects")
 	p.final = ""
 	require.Empty(t, p.sharing())
 }

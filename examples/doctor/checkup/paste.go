@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Document is something to paste where it is missing.
+// A Document describes missing configuration to paste.
 type Document struct {
 	Title   string          `json:"title"`
-	Command string          `json:"command,omitempty"` // of the AWS CLI, or another that needs no document
+	Command string          `json:"command,omitempty"` // a command of the AWS CLI, or a command without a document
 	Content json.RawMessage `json:"content,omitempty"`
 }
 
@@ -50,16 +50,17 @@ type (
 )
 
 const (
-	// keepDays is how long uploads are kept: completion has 7 days and one, and there
-	// are two to spare.
+	// keepDays is the number of days that uploads are kept. They can be
+	// completed for needDays.
 	keepDays = 10
-	// olderDays is how long older versions of uploads are kept. No completion needs them.
+	// olderDays is the number of days that older versions of uploads are kept.
+	// Completion does not need them.
 	olderDays     = 1
 	policyVersion = "2012-10-17"
 )
 
-// paste returns a document for each finding that one would mend.
-func (p *patient) paste(r *Report) (documents []Document) {
+// paste returns a document for each finding that a document can correct.
+func (p *examiner) paste(r *Report) (documents []Document) {
 	missing := func(prefix string) bool {
 		return slices.ContainsFunc(r.Around, func(f Finding) bool {
 			return strings.HasPrefix(f.What, prefix) && (f.State == Missing || f.State == Wrong)
@@ -67,29 +68,28 @@ func (p *patient) paste(r *Report) (documents []Document) {
 	}
 	put := func(title, command, file string, content any) {
 		if file != "" {
-			command = "aws s3api " + command + " --bucket " + p.bucket + " " + file
+			command = "aws s3api " + command + " --bucket " + p.bucket + " \\\n  " + file
 		}
 		documents = append(documents, Document{title, command, encode(content)})
 	}
 	switch byStore := slices.ContainsFunc(r.Around, func(f Finding) bool { return f.What == corsByStore }); {
 	case missing("CORS") && byStore:
-		put("CORS, for the configuration of the store or of a proxy, since the store has no rules by bucket", "", "", p.corsRules())
+		put("CORS, for the configuration of the store or a proxy. The store has no rules by bucket", "", "", p.corsRules())
 	case missing("CORS"):
-		put("CORS, in place of all rules there are. If the store rejects this document, set the same for all buckets",
+		put("CORS, replaces all rules. If the store rejects this document, set the rules for all buckets",
 			"put-bucket-cors", "--cors-configuration file://cors.json", p.corsRules())
 	}
 	const lifecycle, file = "put-bucket-lifecycle-configuration", "--lifecycle-configuration file://lifecycle.json"
 	if missing("lifecycle: uploads") || missing("lifecycle: older versions") {
-		put("Lifecycle: uploads expire, in place of all rules there are. If the store rejects this document, call Signer.Sweep from a job",
+		put("Lifecycle: uploads expire, replaces all rules. Without rules, call Signer.Sweep from a job",
 			lifecycle, file, lifecycleRules{p.uploadRules()})
 	}
 	switch {
 	case !missing("lifecycle: parts"):
 	case isMinIO(r.Server):
-		documents = append(documents, Document{Title: "MinIO takes no rule for parts. It aborts multipart uploads after 24 hours by itself; " +
-			"uploads can be completed for 8 days", Command: "mc admin config set ALIAS api stale_uploads_expiry=192h"})
+		documents = append(documents, Document{Title: "Lifecycle: parts expire. MinIO aborts them after 24 hours, but completion has 8 days", Command: "mc admin config set ALIAS api stale_uploads_expiry=192h"})
 	default:
-		put("Lifecycle: parts expire, in place of all rules there are. A store that rejects this document takes no rule for parts",
+		put("Lifecycle: parts expire, replaces all rules. Some stores reject rules for parts",
 			lifecycle, file, lifecycleRules{append(p.uploadRules(), partsRule())})
 	}
 	rights := func(prefix string) bool {
@@ -115,7 +115,7 @@ func encode(v any) json.RawMessage {
 	return encoded
 }
 
-func (p *patient) corsRules() corsRules {
+func (p *examiner) corsRules() corsRules {
 	return corsRules{[]corsRule{{
 		AllowedOrigins: []string{cmp.Or(p.origin, exampleOrigin)},
 		AllowedMethods: []string{"PUT", "POST"},
@@ -125,9 +125,9 @@ func (p *patient) corsRules() corsRules {
 	}}}
 }
 
-// uploadRules returns the rule for uploads. Without a final prefix there is none,
-// because it would remove completed files.
-func (p *patient) uploadRules() []lifecycleRule {
+// uploadRules returns the rule for uploads. Without a final prefix it returns
+// nil, because a rule would remove completed files.
+func (p *examiner) uploadRules() []lifecycleRule {
 	if p.final == "" {
 		return nil
 	}
@@ -146,11 +146,11 @@ func allow(resource string, actions ...string) statement {
 	return statement{Effect: "Allow", Action: actions, Resource: []string{resource}}
 }
 
-func (p *patient) signingPolicy() iamPolicy {
+func (p *examiner) signingPolicy() iamPolicy {
 	return iamPolicy{policyVersion, []statement{allow("arn:aws:s3:::"+p.bucket+"/"+p.prefix+"*", "s3:PutObject")}}
 }
 
-func (p *patient) storePolicy() iamPolicy {
+func (p *examiner) storePolicy() iamPolicy {
 	objects := "arn:aws:s3:::" + p.bucket + "/"
 	statements := []statement{
 		allow(objects+p.prefix+"*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion",

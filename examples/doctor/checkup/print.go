@@ -13,7 +13,7 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// printer prints a Report for people.
+// A printer prints a Report as text.
 type printer struct {
 	w      io.Writer
 	width  int
@@ -26,7 +26,7 @@ func newPrinter(w io.Writer) *printer {
 	return &printer{w: w, width: width, colors: colors}
 }
 
-// Colors, as terminals take them.
+// These are the codes of colors on terminals.
 const (
 	green, yellow, red, dim, bold = "32", "33", "31", "2", "1"
 )
@@ -44,7 +44,7 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-// mark is how a verdict or a state looks.
+// A mark is the sign and the color of a verdict or a state.
 type mark struct{ sign, color string }
 
 var marks = map[string]mark{
@@ -57,7 +57,7 @@ var titles = map[string]string{
 	string(conformance.PUT):        "PUT: the URL of a file",
 	string(conformance.Form):       "Form: a POST policy",
 	string(conformance.PartURL):    "Part: the URL of a part of a file",
-	string(conformance.Completion): "Completion: what the service asks of the store",
+	string(conformance.Completion): "Completion: the requests of the service",
 }
 
 const (
@@ -65,7 +65,8 @@ const (
 	verdictWidth    = 14
 )
 
-// grouped returns constraints with those on checksums that came out alike in one.
+// grouped returns the constraints, with checksums of the same verdict joined
+// into one.
 func grouped(rows []Constraint) (groups []Constraint) {
 	const checksum = "checksum "
 	for _, c := range rows {
@@ -82,8 +83,8 @@ func grouped(rows []Constraint) (groups []Constraint) {
 	return groups
 }
 
-// report prints the verdict first, then what to change, and then the details. Without
-// verbose, constraints that are enforced are only named.
+// report prints the verdict first, then what to change, and then the details.
+// Without verbose, report prints only the names of enforced constraints.
 func (p *printer) report(full *Report, verbose bool) error {
 	short := *full
 	short.Constraints = grouped(full.Constraints)
@@ -92,7 +93,7 @@ func (p *printer) report(full *Report, verbose bool) error {
 	p.changes(r)
 	if len(r.rows(NotTried)) > 0 {
 		p.line("")
-		p.text("", "Session tokens were not tried: "+errNoSession.Error()+".")
+		p.text("", "Session tokens were not checked: "+errNoSession.Error()+".")
 	}
 	for _, kind := range []conformance.Kind{conformance.PUT, conformance.Form, conformance.PartURL, conformance.Completion} {
 		p.kind(r, string(kind), verbose)
@@ -102,8 +103,8 @@ func (p *printer) report(full *Report, verbose bool) error {
 		p.document(d)
 	}
 	if verbose {
-		p.text("", "\u2713 enforced  \u2717 not enforced  ~ not, but completion checks  \u00b7 accepted by AWS, too  \u2013 not offered or not tried  ? unproven. "+
-			"Each line ends with what the store answered, to the plainest attempt first.")
+		p.text("", "\u2713 enforced  \u2717 not enforced  ~ not enforced, but completion checks it  \u00b7 accepted by AWS as well  \u2013 not offered or not tried  ? unproven. "+
+			"Each line ends with the responses of the store, in the order of the cases.")
 	}
 	return p.err
 }
@@ -132,7 +133,7 @@ func (p *printer) findings(r *Report) {
 		}
 	}
 	if n > 0 {
-		p.line("%s", p.color(yellow, fmt.Sprintf("! Around it, %s missing or wrong.", counted(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
+		p.line("%s", p.color(yellow, fmt.Sprintf("! In its configuration, %s missing or wrong.", counted(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
 	}
 }
 
@@ -143,7 +144,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// changes prints each way out once, with the constraints that it is for.
+// changes prints each remedy once, with the constraints that need it.
 func (p *printer) changes(r *Report) {
 	var ways answers
 	names := make(map[string][]string)
@@ -187,12 +188,12 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 			p.constraint(c)
 		}
 	}
-	if len(short[Enforced]) > 0 { // otherwise the whole kind is not offered
+	if len(short[Enforced]) > 0 { // Otherwise the constraint "an honest upload" has the same verdict.
 		p.names(NotOffered, "not offered: ", short[NotOffered])
 	}
 }
 
-// names prints the names of constraints that came out alike.
+// names prints the names of constraints that have the same verdict.
 func (p *printer) names(v Verdict, title string, names []string) {
 	if len(names) > 0 {
 		p.text("  "+marks[string(v)].sign+" ", title+strings.Join(names, ", "))
@@ -200,7 +201,7 @@ func (p *printer) names(v Verdict, title string, names []string) {
 }
 
 func (p *printer) around(r *Report, verbose bool) {
-	p.line("\n%s", p.color(bold, "Around it"))
+	p.line("\n%s", p.color(bold, "Configuration"))
 	var good []string
 	for _, f := range r.Around {
 		if f.State == Good && !verbose {
@@ -234,7 +235,7 @@ func (p *printer) constraint(c Constraint) {
 	}
 }
 
-// broken names the cases in which a constraint was not kept, by what happened.
+// broken prints the cases in which a constraint was not enforced, by reason.
 func (p *printer) broken(cases []Case) {
 	var reasons answers
 	names := make(map[string][]string)
@@ -249,7 +250,7 @@ func (p *printer) broken(cases []Case) {
 	}
 }
 
-// fit joins as many answers as there is room for.
+// fit joins as many answers as fit into the room.
 func (p *printer) fit(answers []string, room int) string {
 	if len(answers) == 0 {
 		return ""
@@ -272,7 +273,7 @@ func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
 }
 
-// text prints a text in lines that fit.
+// text prints a text, wrapped to the width of the terminal.
 func (p *printer) text(indent, text string) {
 	line := ""
 	flush := func() {
@@ -290,7 +291,8 @@ func (p *printer) text(indent, text string) {
 	}
 }
 
-// innermost are lists and objects that hold no others. They go on one line.
+// innermost matches JSON lists and objects that contain no others. The document
+// prints them on one line.
 var innermost = regexp.MustCompile(`[\[{][^\[\]{}]+[\]}]`)
 
 func (p *printer) document(d Document) {

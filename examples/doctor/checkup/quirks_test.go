@@ -20,10 +20,11 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// quirk answers a request in place of the store, or changes it and returns nil.
+// A quirk returns a response in place of the store, or changes the request and
+// returns nil.
 type quirk func(*http.Request) *http.Response
 
-// answer returns a response of a store.
+// answer returns a response with an S3 error.
 func answer(status int, code string, more ...string) *http.Response {
 	recorder := httptest.NewRecorder()
 	recorder.Header().Set("Content-Type", "application/xml")
@@ -34,8 +35,9 @@ func answer(status int, code string, more ...string) *http.Response {
 	return recorder.Result()
 }
 
-// examineQuirks examines an s3test server with quirks. Without any, it lists folders.
-func examineQuirks(t *testing.T, change func(*patient), quirks ...quirk) (r *Report, left, err error) {
+// examineQuirks examines an s3test server with quirks. Without quirks, the
+// server lists folders.
+func examineQuirks(t *testing.T, change func(*examiner), quirks ...quirk) (r *Report, left, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
@@ -55,11 +57,11 @@ func examineQuirks(t *testing.T, change func(*patient), quirks ...quirk) (r *Rep
 			}
 			return response, err
 		})}
-		heard := &listener{client: through}
-		client := server.S3(func(o *s3.Options) { o.HTTPClient = heard })
-		p := &patient{
+		recorder := &regionRecorder{client: through}
+		client := server.S3(func(o *s3.Options) { o.HTTPClient = recorder })
+		p := &examiner{
 			signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-quirk/",
-			http: through, heard: heard, origin: "https://shop.example",
+			http: through, regions: recorder, origin: "https://shop.example",
 		}
 		if change != nil {
 			change(p)
@@ -70,7 +72,7 @@ func examineQuirks(t *testing.T, change func(*patient), quirks ...quirk) (r *Rep
 	return r, left, err
 }
 
-// secondLife takes the first X-Amz-Expires of a URL.
+// secondLife ignores the second X-Amz-Expires of a URL.
 func secondLife() quirk { // R1
 	return func(r *http.Request) *http.Response {
 		if strings.Count(r.URL.RawQuery, "X-Amz-Expires=") == 2 {
@@ -80,7 +82,7 @@ func secondLife() quirk { // R1
 	}
 }
 
-// ignoring ignores what it does not know.
+// ignoring ignores fields and headers that it does not implement.
 func ignoring() quirk { // R2
 	return func(r *http.Request) *http.Response {
 		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
@@ -93,8 +95,9 @@ func ignoring() quirk { // R2
 	}
 }
 
-// bareParts takes only parts with a checksum for uploads that were begun with one. If late,
-// it takes all parts, and rejects the completion.
+// bareParts rejects parts without a checksum if the multipart upload was
+// started with a checksum algorithm. If late is set, it accepts all parts and
+// rejects the completion.
 func bareParts(late bool) quirk { // R8
 	var mu sync.Mutex
 	with, bare := make(map[string]bool), make(map[string]bool) // paths
@@ -117,13 +120,13 @@ func bareParts(late bool) quirk { // R8
 	}
 }
 
-// hasChecksum reports whether a part has a checksum of its own.
+// hasChecksum reports whether a part has its own checksum.
 func hasChecksum(r *http.Request) bool {
 	return strings.Contains(r.URL.RawQuery, "x-amz-checksum-") || r.Header.Get("x-amz-checksum-crc32") != "" ||
 		r.Header.Get("x-amz-checksum-crc32c") != "" || r.Header.Get("x-amz-checksum-crc64nvme") != ""
 }
 
-// minIO is the name and the lifecycle rules of MinIO, which has none.
+// minIO returns the Server header of MinIO and no lifecycle rules.
 func minIO() quirk { // R4
 	return func(r *http.Request) *http.Response {
 		switch {
@@ -138,18 +141,18 @@ func minIO() quirk { // R4
 	}
 }
 
-// TestQuirks checks the verdicts on each quirk alone: nothing is called broken that a
-// store enforces in its own way.
+// TestQuirks checks the verdicts on each quirk. A constraint must not be called
+// broken if the store enforces it in another way.
 func TestQuirks(t *testing.T) {
 	for name, c := range map[string]struct {
 		quirks     []quirk
 		notOffered []string
 		madeGood   []string
 	}{
-		"R1: the second life counts for nothing": {[]quirk{secondLife()}, nil, nil},
-		"R2: ignores what it does not know":      {[]quirk{ignoring()}, nil, nil},
+		"R1: ignores the second lifetime":        {[]quirk{secondLife()}, nil, nil},
+		"R2: ignores unknown fields and headers": {[]quirk{ignoring()}, nil, nil},
 		"R3: lists folders":                      {nil, nil, nil},
-		"R3: takes a part once":                  {[]quirk{once()}, []string{"part: a part sent again"}, nil},
+		"R3: accepts a part once":                {[]quirk{once()}, []string{"part: a part sent again"}, nil},
 		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" && r.Header.Get("x-amz-copy-source") == "" {
 				return answer(http.StatusNotImplemented, "NotImplemented")
@@ -162,8 +165,8 @@ func TestQuirks(t *testing.T) {
 			}
 			return nil
 		}}, nil, []string{"completion: write once on copy"}},
-		"R8: parts need a checksum":              {[]quirk{bareParts(false)}, []string{"part: parts without their own checksum"}, nil},
-		"R8: parts need a checksum to be joined": {[]quirk{bareParts(true)}, []string{"part: parts without their own checksum"}, nil},
+		"R8: parts need a checksum":               {[]quirk{bareParts(false)}, []string{"part: parts without their own checksum"}, nil},
+		"R8: completion needs checksums of parts": {[]quirk{bareParts(true)}, []string{"part: parts without their own checksum"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, left, err := examineQuirks(t, nil, c.quirks...)
@@ -185,8 +188,9 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// TestCORSWithoutForms checks that the doctor asks for no CORS rules of forms at a store that
-// takes no forms, and for no rules by bucket at a store that has none.
+// TestCORSWithoutForms checks that the doctor does not check CORS for forms if
+// the store rejects forms. It also checks that the doctor prints no command for
+// rules by bucket if the store does not implement them.
 func TestCORSWithoutForms(t *testing.T) {
 	for _, status := range []int{http.StatusNotImplemented, http.StatusNotFound} {
 		r, _, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
@@ -213,8 +217,8 @@ func TestCORSWithoutForms(t *testing.T) {
 	}
 }
 
-// TestAcceptedButNotCompleted checks that no accepted request is shown as the reason
-// why something is not offered.
+// TestAcceptedButNotCompleted checks that an accepted request is not shown as a
+// rejection.
 func TestAcceptedButNotCompleted(t *testing.T) {
 	r, _, err := examineQuirks(t, nil, bareParts(true))
 	require.NoError(t, err)
@@ -225,7 +229,7 @@ func TestAcceptedButNotCompleted(t *testing.T) {
 	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
 
-// once is a store that does not replace a part by other bytes.
+// once rejects a part that was sent before with other bytes.
 func once() quirk {
 	var mu sync.Mutex
 	parts := make(map[string]string)
@@ -246,7 +250,8 @@ func once() quirk {
 	}
 }
 
-// addFolder adds the folder of an open upload to a list, as a file system would.
+// addFolder adds the folder of an upload to a list, as a store on a file system
+// does.
 func addFolder(r *http.Request, response *http.Response) {
 	prefix := r.URL.Query().Get("prefix")
 	if r.URL.Query().Get("list-type") != "2" || strings.Count(prefix, "/") != 3 {
@@ -259,7 +264,8 @@ func addFolder(r *http.Request, response *http.Response) {
 	response.Header.Del("Content-Length")
 }
 
-// TestNoUploadsListed checks that the report does not depend on the cleaning.
+// TestNoUploadsListed checks that the report is complete even if the cleanup
+// fails.
 func TestNoUploadsListed(t *testing.T) { // R6
 	r, left, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
 		if r.Method == http.MethodGet && r.URL.Query().Has("uploads") {
@@ -273,7 +279,8 @@ func TestNoUploadsListed(t *testing.T) { // R6
 		"the store does not list multipart uploads, so parts may be left: 501 NotImplemented")
 }
 
-// TestDiagnose checks that what keeps the doctor from examining is named.
+// TestDiagnose checks that the error names the reason if the doctor cannot
+// examine a bucket.
 func TestDiagnose(t *testing.T) {
 	put := func(r *http.Request) bool { return r.Method == http.MethodPut }
 	presigned := func(r *http.Request) bool { return put(r) && r.URL.Query().Has("X-Amz-Signature") }
@@ -294,35 +301,39 @@ func TestDiagnose(t *testing.T) {
 		want   string
 	}{
 		"region": {[]quirk{always(put, fails(400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>"))},
-			`wrong region: requests are signed for "us-east-1", and the bucket is in "eu-west-3"; use -region eu-west-3 (400 AuthorizationHeaderMalformed)`},
+			`wrong region: requests are signed for "us-east-1", but the bucket is in "eu-west-3" (400 AuthorizationHeaderMalformed); use -region eu-west-3`},
 		"region of presigned URLs": {[]quirk{always(presigned, fails(400, "AuthorizationQueryParametersError"))},
-			`wrong region: requests are signed for "us-east-1", and the store expects another; use -region (400 AuthorizationQueryParametersError)`},
+			`wrong region: the store rejects requests that are signed for "us-east-1" (400 AuthorizationQueryParametersError); use -region`},
 		"bucket": {[]quirk{always(put, fails(404, "NoSuchBucket"))}, `missing bucket: the store has no bucket "bucket" (404 NoSuchBucket)`},
 		"access key": {[]quirk{always(put, fails(403, "InvalidAccessKeyId"))},
-			"wrong credentials: the store rejects those of -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (403 InvalidAccessKeyId)"},
+			"wrong credentials: the store rejects the access key (403 InvalidAccessKeyId)\n" +
+				"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 		"secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(403, "SignatureDoesNotMatch"))},
-			"wrong credentials: the store finds the signatures wrong that are made with those of -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (403 SignatureDoesNotMatch)"},
+			"wrong credentials: the store rejects every signature (403 SignatureDoesNotMatch)\n" +
+				"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 		"right": {[]quirk{always(put, fails(403, "AccessDenied"))},
 			"missing right: the role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)"},
 		"right to sign": {[]quirk{always(presigned, fails(403, "AccessDenied"))},
-			"missing right: the role of -profile, which signs, needs s3:PutObject under incoming/ (403 AccessDenied)"},
+			"missing right: the signing role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)"},
 		"proxy": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch"))},
-			"rewriting proxy: a proxy in front of the store changes the Host or the path of requests, because a form is accepted and every PUT is rejected; " +
-				"have it keep both, or sign for the address behind it by -endpoint and -public-endpoint (403 SignatureDoesNotMatch)"},
+			"rewriting proxy: the store accepts a form but rejects every PUT (403 SignatureDoesNotMatch)\n" +
+				"the proxy in front of the store must keep the Host and the path; " +
+				"otherwise set -endpoint\nand -public-endpoint to the address behind it"},
 		"proxy for clients": {[]quirk{always(presigned, fails(403, "SignatureDoesNotMatch"))}, "rewriting proxy: "},
 		"proxy or secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(501, "NotImplemented"))},
 			"wrong credentials or rewriting proxy: "},
 		"clock": {[]quirk{always(put, fails(403, "RequestTimeTooSkewed"))}, "wrong clock: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, err := examineQuirks(t, func(p *patient) { p.own = "doctor-fails/" }, c.quirks...)
+			r, _, err := examineQuirks(t, func(p *examiner) { p.own = "doctor-fails/" }, c.quirks...)
 			require.Nil(t, r)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
 }
 
-// TestOneScreen examines a store like MinIO as a new user would.
+// TestOneScreen checks that the report on a store like MinIO fits on one
+// screen.
 func TestOneScreen(t *testing.T) {
 	r, left, err := examineQuirks(t, nil, secondLife(), ignoring(), minIO(), bareParts(false))
 	require.NoError(t, err)

@@ -8,16 +8,17 @@ import (
 	"github.com/s3presign/presign/internal/profile"
 )
 
-// Report is everything that the doctor found. The flag -report prints it.
+// A Report describes everything that the doctor found. The flag -report prints
+// it.
 type Report struct {
 	Bucket   string `json:"bucket"`
 	Endpoint string `json:"endpoint"` // the host that grants are for
-	Server   string `json:"server"`   // as the store names itself, or empty
+	Server   string `json:"server"`   // the Server header of the store, or empty
 	Region   string `json:"region"`
-	Prefix   string `json:"prefix"` // of the doctor's uploads, which were removed
+	Prefix   string `json:"prefix"` // the prefix of the uploads, which were removed
 
 	// Enforced reports whether the store enforces everything that the library
-	// promises. The exit status is 1 otherwise.
+	// promises. If not, the exit status is 1.
 	Enforced    bool         `json:"enforced"`
 	Constraints []Constraint `json:"constraints"`
 	Around      []Finding    `json:"around"`
@@ -58,7 +59,8 @@ func version() string {
 
 func (c Constraint) name() string { return c.Kind + ": " + c.Constraint }
 
-// A Constraint describes how the store treats one constraint of one kind of request.
+// A Constraint describes how the store treats one constraint of one kind of
+// request.
 type Constraint struct {
 	Kind       string  `json:"kind"` // PUT, form, part, completion
 	Constraint string  `json:"constraint"`
@@ -66,10 +68,10 @@ type Constraint struct {
 	// Found is the verdict in a profile, or empty if the profile has none.
 	Found profile.Verdict `json:"found,omitempty"`
 
-	// Answers are the statuses and codes of the store's responses, the one to the
-	// plainest attempt first. They are rejections if the store has rejected all
-	// attempts. Otherwise they are its responses to attempts that it should have
-	// rejected.
+	// Answers are statuses and codes of the store, in the order of the cases.
+	// They are the rejections if the store has rejected all cheats. If it has
+	// accepted cheats, they are the responses to those cheats. If a constraint
+	// has no cheats, they are the responses to honest requests.
 	Answers []string `json:"answers"`
 	Broken  []string `json:"broken,omitempty"`  // the cases in which the constraint was not kept, and how
 	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
@@ -78,42 +80,43 @@ type Constraint struct {
 	Cases   []Case   `json:"cases"`
 }
 
-// A Verdict is one of the constants below.
+// A Verdict describes whether a store enforces a constraint.
 type Verdict string
 
 // The verdicts.
 const (
 	Enforced    Verdict = "enforced"
 	NotEnforced Verdict = "not enforced"
-	MadeGood    Verdict = "by the library" // the store does not, but completion looks
-	Admitted    Verdict = "admitted"       // by AWS too; nothing is promised
-	NotOffered  Verdict = "not offered"    // the store takes no such upload, not even an honest one
-	NotTried    Verdict = "not tried"      // for lack of something
-	Unproven    Verdict = "unproven"       // the store did not answer as a store does
+	MadeGood    Verdict = "by the library" // the store does not enforce it, but completion checks it
+	Admitted    Verdict = "admitted"       // AWS accepts it as well, and the library promises nothing
+	NotOffered  Verdict = "not offered"    // the store rejects even honest uploads
+	NotTried    Verdict = "not tried"      // the credentials have no session token
+	Unproven    Verdict = "unproven"       // at least one case failed for another reason
 )
 
-// Case is one thing that was tried.
+// A Case describes one request or completion that was tried.
 type Case struct {
 	Name    string `json:"name"`
 	AWS     string `json:"aws"`              // status and code that AWS documents
-	Refused bool   `json:"refused"`          // by AWS
-	Answer  string `json:"answer,omitempty"` // this store's
+	Refused bool   `json:"refused"`          // whether AWS rejects it
+	Answer  string `json:"answer,omitempty"` // the status and code of this store
 	Broken  string `json:"broken,omitempty"` // how the constraint was not kept
 	Error   string `json:"error,omitempty"`  // why it could not be tried
-	// Unverified says what of AWS's answer is not documented.
+	// Unverified describes which part of the response of AWS is not documented.
 	Unverified string `json:"unverified,omitempty"`
 }
 
-// Finding is about what a bucket needs beside the enforcement of grants.
+// A Finding describes a requirement on a bucket other than the enforcement of
+// grants.
 type Finding struct {
 	What   string `json:"what"`
 	State  State  `json:"state"`
 	Detail string `json:"detail,omitempty"`
-	// Rights reports that a policy of IAM would mend it.
+	// Rights reports whether an IAM policy would correct it.
 	Rights bool `json:"rights,omitempty"`
 }
 
-// State is one of these.
+// A State describes the result of a Finding.
 type State string
 
 // The states.

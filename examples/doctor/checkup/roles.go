@@ -15,8 +15,9 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// signingRole looks what the role that signs may do beside uploading. It asks for what cannot succeed, or does no harm.
-func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []Finding {
+// signingRole checks that the signing role may only upload. It makes requests
+// that fail or do no harm.
+func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []Finding {
 	if p.signing == p.store {
 		return []Finding{judgeSharedRole(constraints)}
 	}
@@ -26,42 +27,42 @@ func (p *patient) signingRole(ctx context.Context, constraints []Constraint) []F
 		switch answer, err := conformance.AnswerOf(try.do()); {
 		case err != nil || answer.Status >= http.StatusInternalServerError:
 			unknown = append(unknown, try.what)
-		case answer.Status != http.StatusForbidden: // done, or refused for another reason than rights
+		case answer.Status != http.StatusForbidden: // accepted, or rejected for another reason
 			may = append(may, try.what)
 		}
 	}
 	switch {
 	case len(may) > 0:
-		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs s3:PutObject under " + p.prefix + " and nothing else", true}}
+		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs only s3:PutObject under " + p.prefix, true}}
 	case len(unknown) > 0:
-		return []Finding{{What: what, State: Unknown, Detail: "the store did not say whether it may " + strings.Join(unknown, ", ")}}
+		return []Finding{{What: what, State: Unknown, Detail: "the store did not show whether it may " + strings.Join(unknown, ", ")}}
 	}
-	return []Finding{{What: what, State: Good, Detail: "puts objects under " + p.prefix + ", and reads, lists, deletes none, and puts none elsewhere"}}
+	return []Finding{{What: what, State: Good, Detail: "may only put objects under " + p.prefix}}
 }
 
 // judgeSharedRole reports whether one role may both sign and complete uploads.
 func judgeSharedRole(constraints []Constraint) Finding {
-	f := Finding{What: "role that signs", State: Info, Detail: "it completes uploads as well, which is safe at this store"}
+	f := Finding{What: "role that signs", State: Info, Detail: "also completes uploads, which is safe at this store"}
 	for _, c := range constraints {
 		if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
 			f.State, f.Rights = Wrong, true
-			f.Detail = "it completes uploads as well, so that a grant reads what it may read: use two roles, -profile and -store-profile"
+			f.Detail = "also completes uploads, so holders of a grant can read its objects; set -profile and -store-profile to two roles"
 		}
 	}
 	return f
 }
 
-// An attempt is a call to the store, and what it does.
+// An attempt is a call to the store and the name of its effect.
 type attempt struct {
 	what string
 	do   func() error
 }
 
-// listForbidden returns calls that the role that signs must not be allowed.
-func (p *patient) listForbidden(ctx context.Context) []attempt {
+// listForbidden returns calls that the store must deny the signing role.
+func (p *examiner) listForbidden(ctx context.Context) []attempt {
 	private, none := p.uploads()+"private", p.uploads()+"none"
 	put := func(key string) error {
-		// Rights come before digests, and this is not that of the body.
+		// The wrong digest makes the PUT fail even if the role has the right.
 		_, err := p.signing.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(conformance.Body), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA=="),
 		})
@@ -86,13 +87,13 @@ func (p *patient) listForbidden(ctx context.Context) []attempt {
 		{"put objects elsewhere", func() error { return put(p.own + "elsewhere") }},
 	}
 	if p.final != "" {
-		tries = append(tries, attempt{"put objects where the published ones are", func() error { return put(p.published() + "none") }})
+		tries = append(tries, attempt{"put objects under the final prefix", func() error { return put(p.published() + "none") }})
 	}
 	return tries
 }
 
-// storeRole completes uploads with the role of the store.
-func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Finding {
+// storeRole checks that the role of the store can complete uploads.
+func (p *examiner) storeRole(ctx context.Context, signer *presign.Signer) []Finding {
 	var found []Finding
 	for _, try := range []struct {
 		what, good string
@@ -100,7 +101,7 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 	}{
 		{"role of the store: files", "completes and publishes uploads", func() error { return p.completeFile(ctx, signer) }},
 		{"role of the store: parts", "starts, lists, completes and aborts multipart uploads", func() error { return p.completeParts(ctx, signer) }},
-		{"role of the store: absence", "gets 404 if there is no object", func() error { return p.checkAbsence(ctx) }},
+		{"role of the store: absence", "receives 404 for a missing object", func() error { return p.checkAbsence(ctx) }},
 	} {
 		f := Finding{What: try.what, State: Good, Detail: try.good}
 		if err := try.do(); err != nil {
@@ -113,7 +114,7 @@ func (p *patient) storeRole(ctx context.Context, signer *presign.Signer) []Findi
 }
 
 // completeFile uploads, completes and deletes a file.
-func (p *patient) completeFile(ctx context.Context, signer *presign.Signer) error {
+func (p *examiner) completeFile(ctx context.Context, signer *presign.Signer) error {
 	grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
 	if err != nil {
 		return err
@@ -126,14 +127,14 @@ func (p *patient) completeFile(ctx context.Context, signer *presign.Signer) erro
 		return err
 	}
 	if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
-		_, text := said(err)
+		_, text := describe(err)
 		return fmt.Errorf("delete %q: %s", object.Key, text)
 	}
 	return nil
 }
 
 // completeParts completes a multipart upload and aborts another.
-func (p *patient) completeParts(ctx context.Context, signer *presign.Signer) error {
+func (p *examiner) completeParts(ctx context.Context, signer *presign.Signer) error {
 	m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor"})
 	if err != nil {
 		return err
@@ -155,25 +156,25 @@ func (p *patient) completeParts(ctx context.Context, signer *presign.Signer) err
 }
 
 // checkAbsence checks that the store returns 404 if there is no object.
-func (p *patient) checkAbsence(ctx context.Context) error {
+func (p *examiner) checkAbsence(ctx context.Context) error {
 	_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
-	answer, text := said(err)
+	answer, text := describe(err)
 	switch answer.Status {
 	case http.StatusNotFound:
 		return nil
 	case http.StatusForbidden:
-		return fmt.Errorf("the store must answer 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
+		return fmt.Errorf("the store must return 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
 	}
-	return fmt.Errorf("the store must answer 404 for a missing object, got %s", text)
+	return fmt.Errorf("the store must return 404 for a missing object, got %s", text)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // send uploads a file with a grant.
-func (p *patient) send(grant *presign.Grant) error {
+func (p *examiner) send(grant *presign.Grant) error {
 	got, err := conformance.New(grant, "role.txt", conformance.Body).Send(p.http)
 	if err == nil && !got.Accepted() {
-		err = fmt.Errorf("the store answered the upload with %v", got)
+		err = fmt.Errorf("the store rejected the upload with %v", got)
 	}
 	return err
 }

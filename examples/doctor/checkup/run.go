@@ -1,5 +1,5 @@
-// Package checkup is the command doctor. It is a package of its own for the tests on
-// real servers, which are in another module.
+// Package checkup implements the command doctor. It is a separate package
+// because the tests on real servers are in another module.
 package checkup
 
 import (
@@ -44,12 +44,12 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (code int, done
 	case errors.Is(err, flag.ErrHelp):
 		return healthy, true
 	case err != nil:
-		return notFoundOut, true // flags has printed the reason
+		return notFoundOut, true // The FlagSet has printed the reason.
 	}
 	return healthy, false
 }
 
-// output says how to print a Report.
+// An output describes how to print a Report.
 type output struct{ profile, report, verbose bool }
 
 func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
@@ -58,8 +58,8 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	where.register(flags)
 	flags.BoolVar(&how.profile, "json", false, "print a profile for presign.WithProfile")
-	flags.BoolVar(&how.report, "report", false, "print everything that was tried, as JSON")
-	flags.BoolVar(&how.verbose, "v", false, "print every constraint and what the store answered")
+	flags.BoolVar(&how.report, "report", false, "print every case and its result as JSON")
+	flags.BoolVar(&how.verbose, "v", false, "print every constraint and what the store returned")
 	if code, done := parse(flags, args, stderr); done {
 		return code, nil
 	}
@@ -68,7 +68,7 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 	}
 	switch {
 	case flags.NArg() > 0:
-		return notFoundOut, fmt.Errorf("arguments must be flags, got %q", flags.Arg(0))
+		return notFoundOut, fmt.Errorf("all arguments must be flags, got %q", flags.Arg(0))
 	case how.profile && how.report:
 		return notFoundOut, errors.New("-json and -report must not be set together")
 	case where.bucket == "":
@@ -105,12 +105,12 @@ func (l *location) register(flags *flag.FlagSet) {
 		l.pathStyle = &pathStyle
 		return err
 	})
-	flags.StringVar(&l.prefix, "prefix", "incoming/", "Policy.Prefix; the doctor uploads to a `prefix` below it")
-	flags.StringVar(&l.final, "final", "files/", "Policy.FinalPrefix, the `prefix` of what is published; may be empty")
-	flags.StringVar(&l.origin, "origin", "", "`origin` of the pages that upload, for CORS: https://app.example.com")
+	flags.StringVar(&l.prefix, "prefix", "incoming/", "Policy.Prefix, a `prefix`; the doctor uploads below it")
+	flags.StringVar(&l.final, "final", "files/", "Policy.FinalPrefix, the `prefix` of published files; may be empty")
+	flags.StringVar(&l.origin, "origin", "", "`origin` of the pages that upload, to check CORS: https://app.example.com")
 	flags.StringVar(&l.profile, "profile", "", "`profile` of the role that signs")
-	flags.StringVar(&l.storeProfile, "store-profile", "", "`profile` of the role of WithStore; that of -profile if empty")
-	flags.StringVar(&l.role, "role", "", "`ARN` of a role to assume for temporary credentials, if those that sign have no session token")
+	flags.StringVar(&l.storeProfile, "store-profile", "", "`profile` of the role of WithStore, if it is not the role that signs")
+	flags.StringVar(&l.role, "role", "", "`ARN` of a role to assume if the signing credentials have no session token")
 }
 
 func (o output) print(w io.Writer, r *Report) error {
@@ -130,7 +130,8 @@ func (o output) print(w io.Writer, r *Report) error {
 	return newPrinter(w).report(r, o.verbose)
 }
 
-// progress returns a function that shows on a terminal how far the doctor is, or nil.
+// progress returns a function that shows the progress on a terminal. It returns
+// nil if w is not a terminal.
 func progress(w io.Writer) func(done, all int) {
 	if file, ok := w.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
 		return nil
@@ -138,7 +139,7 @@ func progress(w io.Writer) func(done, all int) {
 	return counter(w)
 }
 
-// counter returns a function that rewrites one line, and removes it at the end.
+// counter returns a function that rewrites one line and clears it at the end.
 func counter(w io.Writer) func(done, all int) {
 	return func(done, all int) {
 		line := fmt.Sprintf("%d of %d cases", done, all)
@@ -149,7 +150,8 @@ func counter(w io.Writer) func(done, all int) {
 	}
 }
 
-// plain returns an error without the addresses that requests went to.
+// plain returns an error with the text of err, but without the URLs of
+// requests.
 func plain(err error) error { return errors.New(withoutURLs(err.Error(), err)) }
 
 // withoutURLs takes what net/http says of URLs out of the text of an error.
@@ -168,7 +170,7 @@ func withoutURLs(text string, err error) string {
 	return text
 }
 
-// terminal returns how many columns a line may have, and whether colors show.
+// terminal returns the width of lines and whether colors are shown.
 func terminal(w io.Writer) (width int, colors bool) {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {

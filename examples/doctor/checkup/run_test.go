@@ -25,7 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Nothing of whoever runs the tests: no profile, no endpoint, no credentials.
+	// The tests must not use the profile, endpoint or credentials of the user.
 	for _, name := range os.Environ() {
 		if name, _, _ = strings.Cut(name, "="); strings.HasPrefix(name, "AWS_") {
 			_ = os.Unsetenv(name)
@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// visit runs the doctor on an s3test server and returns what it printed.
-func visit(t *testing.T, want int, args ...string) (stdout, stderr string) {
+// runDoctor runs the doctor on an s3test server and returns its output.
+func runDoctor(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
@@ -57,13 +57,13 @@ func TestRun(t *testing.T) {
 	flags := []string{"-bucket", s3test.DefaultBucket, "-endpoint", server.URL, "-region", "us-east-1"}
 	host := strings.TrimPrefix(server.URL, "http://")
 
-	printed, stderr := visit(t, healthy, flags...)
+	printed, stderr := runDoctor(t, healthy, flags...)
 	require.True(t, strings.HasPrefix(printed, "✓ bucket at "+host+" enforces everything that the library promises.\n"), printed)
-	require.Empty(t, stderr, "progress is for terminals")
+	require.Empty(t, stderr, "progress must be shown only on terminals")
 	require.NotContains(t, printed, "\x1b")
-	require.NotContains(t, printed, "aws s3api", "nothing is known to be missing")
+	require.NotContains(t, printed, "aws s3api", "a document must be printed only if something is missing")
 
-	printed, _ = visit(t, healthy, append(flags, "-json")...)
+	printed, _ = runDoctor(t, healthy, append(flags, "-json")...)
 	p, err := profile.Parse([]byte(printed))
 	require.NoError(t, err)
 	require.NoError(t, p.CheckBucket(host, s3test.DefaultBucket))
@@ -71,23 +71,24 @@ func TestRun(t *testing.T) {
 	require.Equal(t, profile.Enforced, p.Constraints["PUT: exact key"])
 	require.NotContains(t, p.Constraints, "PUT: session token")
 
-	printed, _ = visit(t, healthy, append(flags, "-report")...)
+	printed, _ = runDoctor(t, healthy, append(flags, "-report")...)
 	var r Report
 	decoder := json.NewDecoder(strings.NewReader(printed))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&r))
 	require.True(t, r.Enforced)
 
-	printed, _ = visit(t, healthy, append(flags, "-v")...)
+	printed, _ = runDoctor(t, healthy, append(flags, "-v")...)
 	require.Contains(t, printed, "✓ exact size                     enforced       403 SignatureDoesNotMatch")
 	require.Empty(t, server.Objects(s3test.DefaultBucket))
 }
 
-// TestNothingVerified checks the report on a server that accepts everything.
-func TestNothingVerified(t *testing.T) {
+// TestServerAcceptsEverything checks the profile of a server that accepts
+// everything.
+func TestServerAcceptsEverything(t *testing.T) {
 	yes := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer yes.Close()
-	printed, _ := visit(t, notEnforced, "-bucket", "any", "-endpoint", yes.URL, "-region", "eu-central-1", "-json")
+	printed, _ := runDoctor(t, notEnforced, "-bucket", "any", "-endpoint", yes.URL, "-region", "eu-central-1", "-json")
 	p, err := profile.Parse([]byte(printed))
 	require.NoError(t, err)
 	for name, verdict := range p.Constraints {
@@ -96,9 +97,9 @@ func TestNothingVerified(t *testing.T) {
 	require.Equal(t, profile.NotEnforced, p.Constraints["PUT: exact key"])
 }
 
-// TestArguments checks that the doctor explains what is wrong with its arguments, and
-// makes no request.
-func TestArguments(t *testing.T) {
+// TestInvalidArguments checks that the doctor describes the fault in its
+// arguments.
+func TestInvalidArguments(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
@@ -107,16 +108,16 @@ func TestArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unreachable": {[]string{"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"}, "the store does not answer: dial tcp"},
-		"no bucket":   {[]string{"-endpoint", gone.URL, "-region", "eu-central-1"}, "-bucket must be set to the name of the bucket to examine; -help lists all flags"},
-		"nothing":     {nil, "-bucket must be set to the name of the bucket to examine; -help lists all flags\n-region or AWS_REGION must be set"},
+		"unreachable": {[]string{"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1"}, "the store does not respond: dial tcp"},
+		"no bucket":   {[]string{"-endpoint", gone.URL, "-region", "eu-central-1"}, "-bucket must be set to the name of the bucket; -help lists all flags"},
+		"nothing":     {nil, "-bucket must be set to the name of the bucket; -help lists all flags\n-region or AWS_REGION must be set"},
 		"no region":   {[]string{"-bucket", "any"}, "-region or AWS_REGION must be set"},
 		"prefix":      {[]string{"-bucket", "any", "-prefix", "/incoming/"}, "/incoming/"},
 		"final":       {[]string{"-bucket", "any", "-prefix", "x/", "-final", "x/y/"}, "FinalPrefix"},
 		"public":      {[]string{"-bucket", "any", "-public-endpoint", "x"}, "public endpoint"},
 		"origin":      {[]string{"-bucket", "any", "-origin", "app.example"}, `-origin must be a scheme and a host, such as https://app.example.com, got "app.example"`},
 		"two formats": {[]string{"-bucket", "any", "-json", "-report"}, "-json and -report must not be set together"},
-		"argument":    {[]string{"-bucket", "any", "incoming"}, `arguments must be flags, got "incoming"`},
+		"argument":    {[]string{"-bucket", "any", "incoming"}, `all arguments must be flags, got "incoming"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var printed bytes.Buffer
@@ -132,18 +133,19 @@ func TestArguments(t *testing.T) {
 	require.Equal(t, healthy, code)
 }
 
-// TestMissingBucket checks that the doctor names the buckets to choose from.
+// TestMissingBucket checks that the error lists the buckets that the
+// credentials can see.
 func TestMissingBucket(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
-	const missing = "-bucket must be set to the name of the bucket to examine; -help lists all flags"
+	const missing = "-bucket must be set to the name of the bucket; -help lists all flags"
 	for name, c := range map[string]struct {
 		buckets int
 		status  int
 		want    string
 	}{
-		"two": {2, http.StatusOK, missing + `; the credentials list "bucket-1", "bucket-2"`},
-		"many": {12, http.StatusOK, missing + `; the credentials list "bucket-1", "bucket-2", "bucket-3", "bucket-4", "bucket-5", ` +
+		"two": {2, http.StatusOK, missing + "\nthe credentials list " + `"bucket-1", "bucket-2"`},
+		"many": {12, http.StatusOK, missing + "\nthe credentials list " + `"bucket-1", "bucket-2", "bucket-3", "bucket-4", "bucket-5", ` +
 			`"bucket-6", "bucket-7", "bucket-8", "bucket-9", "bucket-10", and 2 more`},
 		"none":      {0, http.StatusOK, missing},
 		"forbidden": {2, http.StatusForbidden, missing},
@@ -166,7 +168,7 @@ func TestMissingBucket(t *testing.T) {
 	}
 }
 
-// TestInterrupted checks that an interrupted examination removes what it uploaded.
+// TestInterrupted checks that an interrupted examination removes its uploads.
 func TestInterrupted(t *testing.T) {
 	server := s3test.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -232,16 +234,15 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestPlain checks that all URLs are removed from the text of an error, and
-// nothing else.
+// TestPlain checks that only URLs are removed from the text of an error.
 func TestPlain(t *testing.T) {
 	refused := errors.New("connection refused")
 	failed := func(op, address string, err error) error { return &url.Error{Op: op, URL: address, Err: err} }
 	put := failed("Put", "http://store/key?X-Amz-Signature=0", refused)
 	for want, err := range map[string]error{
 		"connection refused": put,
-		"the store does not answer: connection refused\nsomething may be left under incoming/: connection refused": errors.Join(
-			fmt.Errorf("the store does not answer: %w", put),
+		"the store does not respond: connection refused\nsomething may be left under incoming/: connection refused": errors.Join(
+			fmt.Errorf("the store does not respond: %w", put),
 			fmt.Errorf("something may be left under incoming/: %w", failed("Get", "http://store/?X-Amz-Signature=1", refused))),
 		"first: second: connection refused, twice": fmt.Errorf("%w, twice", fmt.Errorf("first: %w",
 			failed("Put", "http://store/?X-Amz-Signature=2", fmt.Errorf("second: %w", put)))),

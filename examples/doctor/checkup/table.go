@@ -8,11 +8,12 @@ import (
 	"github.com/s3presign/presign/internal/profile"
 )
 
-// tableSigns are how verdicts look in the compatibility table. A blank is unknown.
+// tableSigns maps verdicts to signs in the compatibility table. A blank is
+// unknown.
 var tableSigns = map[profile.Verdict]string{profile.Enforced: "✓", profile.NotEnforced: "✗", profile.NotOffered: "–"}
 
-// table returns the compatibility table as Markdown, with a column for each profile
-// behind Amazon S3.
+// table returns the compatibility table as Markdown. The first column is Amazon
+// S3, and each profile has another column.
 func table(profiles []*profile.Profile) string {
 	aws := *profile.Known("s3.amazonaws.com").Profile
 	aws.Store = "Amazon S3, as documented"
@@ -31,7 +32,7 @@ func table(profiles []*profile.Profile) string {
 		}
 		b.WriteString("\n")
 	}
-	head(&b, "Besides", profiles)
+	head(&b, "Other facts", profiles)
 	for _, fact := range profile.FactNames() {
 		fmt.Fprintf(&b, "| %s |", fact)
 		for _, p := range profiles {
@@ -50,7 +51,8 @@ func head(b *strings.Builder, title string, profiles []*profile.Profile) {
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(profiles)) + "\n")
 }
 
-// cell returns the sign of a verdict. Completion does without some constraints.
+// cell returns the sign of a verdict. The sign is "~" if completion checks the
+// constraint instead of the store.
 func cell(name string, v profile.Verdict) string {
 	lacking := []profile.Verdict{profile.NotEnforced, profile.NotOffered}
 	if strings.HasPrefix(name, "completion: ") && slices.Contains(lacking, v) && !neededByPolicies(name) {

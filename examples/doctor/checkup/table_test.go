@@ -15,8 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table in README.md")
 
-// TestTable checks the form of every profile, and that the README has the table of
-// them.
+// TestTable checks the format of every profile and the table in the README.
 func TestTable(t *testing.T) {
 	files, err := filepath.Glob("../profiles/*.json")
 	require.NoError(t, err)
@@ -31,7 +30,7 @@ func TestTable(t *testing.T) {
 		require.NotEmpty(t, p.Store, "%s must name the store and its version", file)
 		encoded, err := p.Encode()
 		require.NoError(t, err)
-		require.Equal(t, string(encoded), string(document), "%s must be as the doctor prints it", file)
+		require.Equal(t, string(encoded), string(document), "%s must have the format that the doctor prints", file)
 		profiles = append(profiles, p)
 	}
 	const begin, end = "<!-- table -->\n", "<!-- /table -->"

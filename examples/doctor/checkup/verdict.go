@@ -10,7 +10,7 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// judge sorts results by kind and constraint, in the order of the matrix.
+// judge returns the verdict on each constraint, in the order of the cases.
 func judge(results []conformance.Result) (rows []Constraint) {
 	always := lostByHonest(results)
 	of := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
@@ -22,7 +22,8 @@ func judge(results []conformance.Result) (rows []Constraint) {
 		rows = append(rows, verdict(results[:n], always[results[0].Case.Kind]))
 		results = results[n:]
 	}
-	// If honest uploads are not stored as granted, accepted requests prove nothing.
+	// If honest uploads are not stored as granted, accepted requests prove
+	// nothing.
 	for _, honest := range rows {
 		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotEnforced {
 			continue
@@ -48,13 +49,13 @@ func judge(results []conformance.Result) (rows []Constraint) {
 			}
 		}
 	}
-	forget(rows)
+	dropAdvice(rows)
 	return rows
 }
 
-// forget removes the way out for parts without checksums if the store verifies no
-// checksum of a part anyway.
-func forget(rows []Constraint) {
+// dropAdvice removes the remedy for parts without checksums if the store does
+// not verify checksums of parts.
+func dropAdvice(rows []Constraint) {
 	bare := slices.IndexFunc(rows, func(c Constraint) bool { return c.Constraint == string(conformance.BareParts) })
 	verified := slices.ContainsFunc(rows, func(c Constraint) bool {
 		return c.Kind == string(conformance.PartURL) && c.Constraint == string(conformance.ChecksumBy("CRC32C")) && c.Verdict == Enforced
@@ -64,8 +65,8 @@ func forget(rows []Constraint) {
 	}
 }
 
-// lostByHonest returns the headers that the store loses from honest uploads, by kind.
-// A cheat that lost one of them has gained nothing.
+// lostByHonest returns the headers that the store loses from honest uploads, by
+// kind. A cheat does not gain anything if the store loses one of these headers.
 func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 	lost := make(map[conformance.Kind][]string)
 	for _, r := range results {
@@ -76,16 +77,16 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 	return lost
 }
 
-// evidence collects the results of the cases of one constraint.
+// An evidence collects the results of the cases of one constraint.
 type evidence struct {
-	refusals, acceptances, honest answers // what the store answered
-	rejected                      answers // to honest requests
-	failed                        answers // how completion failed after the store had accepted honest requests
-	lost                          answers // headers of honest uploads
-	tried, refused                int     // cases; honest ones that were refused
+	refusals, acceptances, honest answers // responses to cheats that were rejected, cheats that were accepted, and honest requests
+	rejected                      answers // rejections of honest requests
+	failed                        answers // failures of completion after accepted honest requests
+	lost                          answers // headers that the store lost from uploads
+	tried, refused                int     // numbers of cases, and of honest cases that were rejected
 }
 
-// verdict returns what the cases of one constraint show.
+// verdict returns the verdict on one constraint.
 func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	first := results[0].Case
 	c := Constraint{Kind: string(first.Kind), Constraint: string(first.Constraint), Verdict: Enforced, Found: profile.Enforced}
@@ -109,7 +110,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	switch {
 	case first.Constraint == conformance.OtherHeaders && (lacking || len(e.honest) > 0):
 		c.Verdict, c.Found = Admitted, ""
-		c.Note, c.Instead = "as at AWS: completion rejects what was not granted, but for headers that forbid caching", ""
+		c.Note, c.Instead = "as at AWS; completion rejects the upload unless the header forbids caching", ""
 	case first.Kind == conformance.Completion && lacking && !neededByPolicies(name):
 		c.Verdict = MadeGood
 	}
@@ -136,7 +137,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	}
 	e.tried++
 	switch {
-	case len(presign.Violations(r.Err)) > 0: // the library itself grants no such thing here
+	case len(presign.Violations(r.Err)) > 0: // The library does not sign such a grant for this store.
 		e.refused++
 		shown.Error = r.Err.Error()
 		return shown
@@ -154,7 +155,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	}
 	switch {
 	case !r.Answer.Accepted() && !r.Refused() && (!cheat || broken == ""):
-		c.Unknown = append(c.Unknown, r.Case.Name+": it fails with "+shown.Answer+", which does not say that it is refused")
+		c.Unknown = append(c.Unknown, r.Case.Name+": failed with "+shown.Answer+", which is not a rejection")
 	case r.HonestRefused:
 		e.refused++
 		if r.Answer.Accepted() {
@@ -179,25 +180,26 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	return shown
 }
 
-// refusal says why honest uploads are not offered.
+// refusal returns the reason why a constraint is not offered.
 func (e *evidence) refusal() string {
 	if len(e.rejected) == 0 && len(e.failed) > 0 {
 		return "honest requests are accepted, but " + strings.Join(e.failed, ", ")
 	}
-	return "an honest request is refused"
+	return "an honest request is rejected"
 }
 
-// notes adds what is worth knowing beside the verdict.
+// notes sets the note beside the verdict.
 func (c *Constraint) notes(first conformance.Case, e evidence) {
 	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned && c.Verdict == Enforced && len(e.honest) > 0 {
 		c.Note = "the headers of a form's request are ignored"
 	}
 	if len(e.lost) > 0 && (first.Constraint == conformance.Honest || first.Constraint == conformance.Headers) && c.Verdict == Enforced {
-		c.Note = "stored without " + strings.Join(e.lost, ", ") + "; a published copy has it again"
+		c.Note = "stored without " + strings.Join(e.lost, ", ") + "; a published copy has the headers"
 	}
 }
 
-// neededByPolicies reports whether NewSigner can reject a Policy for a constraint.
+// neededByPolicies reports whether NewSigner can reject a Policy for a
+// constraint.
 func neededByPolicies(name string) bool {
 	p := &profile.Profile{Constraints: map[string]profile.Verdict{name: profile.NotEnforced}}
 	n := profile.Needs{Forms: true, Large: true}
@@ -207,7 +209,7 @@ func neededByPolicies(name string) bool {
 	return len(p.Check(n)) > 0
 }
 
-// answers are different ones, in the order of the cases.
+// answers is a list of distinct responses, in the order of the cases.
 type answers []string
 
 func (a *answers) add(answer string) {
