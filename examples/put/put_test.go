@@ -279,8 +279,8 @@ func TestUsage(t *testing.T) {
 		"not mounted there": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
 			path + ": presign: 404 Not Found; is -url " + elsewhere.URL + "/elsewhere where the handler is mounted?"},
 		"address": {[]string{"-addr", elsewhere.Listener.Addr().String(), path},
-			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use; -addr 127.0.0.1:0 is a free one"},
-		"other machines": {[]string{"-addr", "0.0.0.0:0", path}, "-addr 0.0.0.0:0: the S3 server is on this machine only, and so is this"},
+			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use; use -addr 127.0.0.1:0 for a free port"},
+		"other machines": {[]string{"-addr", "0.0.0.0:0", path}, `-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

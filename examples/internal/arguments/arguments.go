@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// None returns an error if an argument is left after the flags. Flags after such an
-// argument were not parsed.
+// None returns an error if an argument is left after the flags. The FlagSet
+// does not parse flags after such an argument.
 func None(flags *flag.FlagSet) error {
 	if flags.NArg() > 0 {
-		return fmt.Errorf("arguments must be flags, got %q", flags.Arg(0))
+		return fmt.Errorf("all arguments must be flags, got %q", flags.Arg(0))
 	}
 	return nil
 }
@@ -23,27 +23,27 @@ func Listen(addr string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("-addr: %w; -addr 127.0.0.1:0 is a free one", err)
+		return nil, fmt.Errorf("-addr: %w; use -addr 127.0.0.1:0 for a free port", err)
 	case err != nil:
 		return nil, fmt.Errorf("-addr: %w", err)
 	}
 	return listener, nil
 }
 
-// ListenLocally listens at addr, and rejects an address that other machines can
-// reach. It is for services with an embedded S3 server, which others cannot reach.
+// ListenLocally listens at addr. It rejects an address that other machines can
+// reach, because the embedded S3 server listens on loopback only.
 func ListenLocally(addr string) (net.Listener, error) {
 	listener, err := Listen(addr)
 	if err != nil {
 		return nil, err
 	}
 	if !Local(listener) {
-		return nil, errors.Join(fmt.Errorf("-addr %s: the S3 server is on this machine only, and so is this", addr), listener.Close())
+		return nil, errors.Join(fmt.Errorf("-addr must be a loopback address, because the S3 server listens only on loopback, got %q", addr), listener.Close())
 	}
 	return listener, nil
 }
 
-// Local reports whether only this machine can reach a listener.
+// Local reports whether a listener can be reached only from this machine.
 func Local(listener net.Listener) bool {
 	addr, ok := listener.Addr().(*net.TCPAddr)
 	return ok && addr.IP.IsLoopback()

@@ -12,7 +12,7 @@ import (
 
 func TestNone(t *testing.T) {
 	for want, args := range map[string][]string{
-		"": {"-n", "1"}, `arguments must be flags, got "true"`: {"-b", "true", "-n", "1"}, `arguments must be flags, got "x"`: {"--", "x"},
+		"": {"-n", "1"}, `all arguments must be flags, got "true"`: {"-b", "true", "-n", "1"}, `all arguments must be flags, got "x"`: {"--", "x"},
 	} {
 		flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 		flags.SetOutput(io.Discard)
@@ -27,14 +27,15 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// TestAll checks that every demo rejects arguments that it does not use.
-func TestAll(t *testing.T) {
+// TestDemosRejectArguments checks that every demo rejects arguments that it
+// does not use.
+func TestDemosRejectArguments(t *testing.T) {
 	mains, err := filepath.Glob("../../*/main.go")
 	require.NoError(t, err)
 	require.NotEmpty(t, mains)
 	for _, main := range mains {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(main), "go.mod")); err == nil {
-			continue // A module of its own has tests of its own.
+			continue // A separate module has its own tests.
 		}
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
@@ -48,9 +49,9 @@ func TestListen(t *testing.T) {
 	defer taken.Close()
 	require.True(t, Local(taken))
 	_, err = Listen(taken.Addr().String())
-	require.ErrorContains(t, err, "address already in use; -addr 127.0.0.1:0 is a free one")
+	require.ErrorContains(t, err, "address already in use; use -addr 127.0.0.1:0 for a free port")
 	_, err = Listen("127.0.0.1:none")
 	require.ErrorContains(t, err, "-addr: ")
 	_, err = ListenLocally("0.0.0.0:0")
-	require.EqualError(t, err, "-addr 0.0.0.0:0: the S3 server is on this machine only, and so is this")
+	require.EqualError(t, err, `-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`)
 }

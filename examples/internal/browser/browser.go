@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Page is a page in a headless Chromium.
+// A Page is a page in a headless Chromium.
 type Page struct {
 	t      *testing.T
 	ctx    context.Context
@@ -34,7 +34,7 @@ type Page struct {
 	end    func() error
 }
 
-// faults is what a page has thrown or reported.
+// A faults collects errors that a page has thrown or reported.
 type faults struct {
 	mu        sync.Mutex
 	texts     []string
@@ -56,14 +56,15 @@ func (f *faults) unexpected() []string {
 	})
 }
 
-// Tolerate lets the page report texts that contain part.
+// Tolerate ignores errors of the page that contain part.
 func (p *Page) Tolerate(part string) {
 	p.faults.mu.Lock()
 	defer p.faults.mu.Unlock()
 	p.faults.tolerated = append(p.faults.tolerated, part)
 }
 
-// Find returns the path of a Chromium. Without one the test is skipped.
+// Find returns the path of a Chromium. If there is none, it skips the test, or
+// fails it in CI.
 func Find(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
@@ -75,27 +76,30 @@ func Find(t *testing.T) string {
 	return ""
 }
 
-// Open starts a Chromium until the test ends, with a window of 1280 pixels. Errors that its page throws or reports fail
-// the test, except errors of the network and those that the test tolerates. Without a Chromium the test is skipped.
+// Open starts a Chromium until the test ends, with a window of 1280 pixels.
+// Errors that the page throws or reports fail the test, except errors of the
+// network and tolerated errors. If there is no Chromium, the test is skipped,
+// or fails in CI.
 func Open(t *testing.T) *Page {
 	t.Helper()
 	return OpenProfile(t, t.TempDir(), 5*time.Minute) // Some tests send 300 MiB.
 }
 
-// OpenProfile starts a Chromium as Open does, with what an earlier Chromium has kept in the directory of its profile.
-// Everything that the test does with it must end within the limit.
+// OpenProfile starts a Chromium as Open does, with a profile directory that an
+// earlier Chromium may have written. All steps of the test must end within the
+// limit.
 func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(Find(t)), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.WSURLReadTimeout(time.Minute), // that it has to start
+		chromedp.WSURLReadTimeout(time.Minute), // the time limit for the start
 	}
 	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage"} {
 		options = append(options, chromedp.Flag(name, true))
 	}
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium's own does not work as root
+		options = append(options, chromedp.NoSandbox) // the sandbox does not work as root
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
@@ -103,7 +107,7 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	end := sync.OnceValue(func() error { return chromedp.Cancel(ctx) })
-	t.Cleanup(func() { _ = end() }) // waits, so that the profile can be removed
+	t.Cleanup(func() { _ = end() }) // It waits, so that the profile can be removed.
 
 	p := &Page{t, ctx, new(faults), end}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
@@ -115,7 +119,8 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 			}
 			p.faults.add(text)
 		case *log.EventEntryAdded:
-			// The network reports every 403, and what is cleared for Clear-Site-Data is information.
+			// The network log has an entry for every 403, and Clear-Site-Data
+			// logs information.
 			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
 				p.faults.add(event.Entry.Text)
 			}
@@ -126,21 +131,21 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	return p
 }
 
-// Kill ends Chromium as a crash does.
+// Kill kills Chromium and its child processes, to simulate a crash.
 func (p *Page) Kill() {
 	p.t.Helper()
 	process := chromedp.FromContext(p.ctx).Browser.Process()
 	started := descendants(process.Pid)
 	require.NoError(p.t, process.Kill())
-	for _, pid := range started { // They would still write to the profile.
+	for _, pid := range started { // The children would still write to the profile.
 		if child, err := os.FindProcess(pid); err == nil {
-			_ = child.Kill() // It might have noticed.
+			_ = child.Kill() // The child might have ended already.
 		}
 	}
 }
 
-// descendants returns the processes that a process has started, and theirs, where
-// /proc tells.
+// descendants returns the children of a process and their descendants. Without
+// /proc it returns none.
 func descendants(pid int) (found []int) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	children := make(map[int][]int)
@@ -159,16 +164,16 @@ func descendants(pid int) (found []int) {
 	return found
 }
 
-// With returns the page for a test of its own.
+// With returns the same page for another test, such as a subtest.
 func (p *Page) With(t *testing.T) *Page { return &Page{t, p.ctx, p.faults, p.end} }
 
-// Close ends the Chromium, which keeps its profile, or the tab.
+// Close closes the tab, or ends Chromium and keeps its profile.
 func (p *Page) Close() {
 	p.t.Helper()
 	require.NoError(p.t, p.end())
 }
 
-// OpenTab opens another tab with the same cookies. Close closes it.
+// OpenTab opens another tab with the same cookies. Close closes the tab.
 func (p *Page) OpenTab() *Page {
 	p.t.Helper()
 	ctx, _ := chromedp.NewContext(p.ctx)
@@ -177,7 +182,7 @@ func (p *Page) OpenTab() *Page {
 	return tab
 }
 
-// Do takes steps.
+// Do runs steps.
 func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	for _, step := range steps {
@@ -185,7 +190,7 @@ func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Run takes a step that returns something.
+// Run runs a step and returns its result.
 func Run[T any](p *Page, step chromedp.Action[T]) T {
 	p.t.Helper()
 	v, err := chromedp.Run(p.ctx, step)
@@ -193,7 +198,7 @@ func Run[T any](p *Page, step chromedp.Action[T]) T {
 	return v
 }
 
-// Evaluate returns what a script does.
+// Evaluate runs a script and returns its result.
 func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
 	var v T
@@ -204,8 +209,8 @@ func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption)
 	return v
 }
 
-// inContext takes a step again if the page that it was meant for was replaced by the page
-// that is being loaded. Such a step has done nothing.
+// inContext repeats a step if navigation has replaced its page. The failed step
+// had no effect.
 func inContext(step func() error) error {
 	for range 99 {
 		if err := step(); err == nil || !strings.Contains(err.Error(), "Cannot find context with specified id") {
@@ -223,7 +228,8 @@ func Call[P, R any](p *Page, command cdp.Command[P, R], params P) R {
 	return r
 }
 
-// CallBrowser sends a command of the DevTools protocol to the browser rather than the page.
+// CallBrowser sends a command of the DevTools protocol to the browser instead
+// of the page.
 func CallBrowser[P, R any](p *Page, command cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	r, err := chromedp.CallBrowser(p.ctx, command, params)
@@ -242,13 +248,14 @@ func (p *Page) Text(element string) string {
 	return Evaluate[string](p, element+`.textContent`)
 }
 
-// Count returns how many elements a selector finds.
+// Count returns the number of elements that a selector finds.
 func (p *Page) Count(selector string) int {
 	p.t.Helper()
 	return Evaluate[int](p, fmt.Sprintf(`document.querySelectorAll(%q).length`, selector))
 }
 
-// Throttle limits what the page sends, in bytes per second; -1 ends that.
+// Throttle limits the upload rate of the page, in bytes per second. The rate -1
+// removes the limit.
 func (p *Page) Throttle(rate float64) {
 	p.t.Helper()
 	Call(p, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
@@ -256,8 +263,9 @@ func (p *Page) Throttle(rate float64) {
 	})
 }
 
-// Shoot takes a picture of the whole page in a window of that width, into the directory that the environment variable
-// SCREENSHOTS names, if it does.
+// Shoot writes a picture of the whole page in a window of that width to the
+// directory SCREENSHOTS. It does nothing if this environment variable is not
+// set.
 func (p *Page) Shoot(name string, width int64) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -268,11 +276,12 @@ func (p *Page) Shoot(name string, width int64) {
 	wide := Evaluate[bool](p, `document.documentElement.scrollWidth > innerWidth`)
 	picture := Run(p, chromedp.FullScreenshot(100))
 	p.Do(chromedp.EmulateViewport(1280, 900))
-	require.False(p.t, wide, "%s is wider than its window", name)
+	require.False(p.t, wide, "%s must not be wider than its window", name)
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600))
 }
 
-// Picture returns a picture in the format of encode, each seed's its own.
+// Picture returns a picture in the format of encode. Each seed gives another
+// picture.
 func Picture(t *testing.T, seed int, encode func(io.Writer, image.Image) error) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 320, 240))
@@ -286,7 +295,7 @@ func Picture(t *testing.T, seed int, encode func(io.Writer, image.Image) error) 
 	return b.Bytes()
 }
 
-// Missing skips a test for want of a program, but not in CI.
+// Missing skips a test because a program is missing, or fails it in CI.
 func Missing(t *testing.T, program string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

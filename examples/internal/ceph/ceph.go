@@ -1,10 +1,12 @@
-// Package ceph runs Ceph, a second real S3 server that shares nothing with the first and has a real STS, for tests: one
-// node on loopback, its data in memory, gone when the test binary is gone. It needs Debian's packages ceph-mon,
-// ceph-osd, radosgw and ceph-common, of Ceph 16.2.
+// Package ceph runs Ceph for tests: an S3 server with an STS that shares no
+// code with versitygw. It is one node on loopback with its data in memory, and
+// ends with the test binary. It needs the Debian packages ceph-mon, ceph-osd,
+// radosgw and ceph-common of Ceph 16.2.
 //
-// The daemons are the children of a supervisor: the test binary once more, with an environment variable that this
-// package's init looks for. It stops them and removes their files as soon as its standard input ends, however the tests
-// ended.
+// The daemons are children of a supervisor. The supervisor is a second process
+// of the test binary, with an environment variable that the init function of
+// this package checks. It stops the daemons and removes their files when its
+// standard input ends, even if the tests were killed.
 package ceph
 
 import (
@@ -27,26 +29,29 @@ import (
 
 // A Server is a running Ceph. It is safe for concurrent use.
 type Server struct {
-	// URL is the address of S3 without STS. Its errors have the exact reason.
+	// URL is the address of S3 without STS. Its errors have exact codes.
 	URL string
-	// STSURL is the address of STS, and of the same S3 for requests with session
-	// tokens. It returns AccessDenied for every fault of credentials or a signature.
+	// STSURL is the address of STS, and of the same S3 for requests with
+	// session tokens. It returns AccessDenied for every fault of credentials or
+	// a signature.
 	STSURL string
-	// RoleARN names a role that root can assume, and that may do anything in S3, for sessions of one second to one hour.
+	// RoleARN is the ARN of a role that root can assume. The role may do
+	// anything in S3. Sessions last from one second to one hour.
 	RoleARN string
-	// AccessKey and SecretKey are root's.
+	// AccessKey and SecretKey are the credentials of root.
 	AccessKey, SecretKey string
 
 	supervisor *exec.Cmd
 	stdin      io.Closer
-	done       chan struct{} // closed when the supervisor is gone, after err is set
+	done       chan struct{} // closed after the supervisor has ended and err is set
 	err        error
 }
 
-// Region is a region to sign for. Ceph takes any.
+// Region is a region to sign for. Ceph accepts any.
 const Region = "eu-central-1"
 
-// Start starts a server, which takes a few seconds. It runs until Close is called or this process ends.
+// Start starts a server, which takes a few seconds. It runs until Close is
+// called or this process ends.
 func Start() (*Server, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -59,7 +64,7 @@ func Start() (*Server, error) {
 	if s.stdin, err = s.supervisor.StdinPipe(); err != nil {
 		return nil, err
 	}
-	stdout, w, err := os.Pipe() // not StdoutPipe, which Wait would close under the reader
+	stdout, w, err := os.Pipe() // Wait would close a StdoutPipe while it is read.
 	if err != nil {
 		return nil, err
 	}
@@ -77,19 +82,21 @@ func Start() (*Server, error) {
 		close(s.done)
 	}()
 	if err := json.NewDecoder(stdout).Decode(s); err != nil {
-		return nil, errors.Join(s.Close(), fmt.Errorf("ceph: not started: %w", err))
+		return nil, errors.Join(s.Close(), fmt.Errorf("ceph: start: %w", err))
 	}
 	return s, nil
 }
 
-// Close stops the server and removes what it left. The error says why, if it had stopped by itself.
+// Close stops the server and removes its files. If the server had stopped by
+// itself, Close returns the reason.
 func (s *Server) Close() error {
 	_ = s.stdin.Close()
 	<-s.done
 	return s.err
 }
 
-// Err says why the server is gone, with what its daemons said last, or returns nil while it runs.
+// Err returns nil while the server runs. Then it returns the reason why the
+// server ended, with the last output of its daemons.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:
@@ -112,8 +119,9 @@ func (s *Server) Client(optFns ...func(*s3.Options)) *s3.Client {
 // STS returns a client of root for STS.
 func (s *Server) STS() *sts.Client {
 	return sts.New(sts.Options{
-		// An answer may come before the client has noticed that it sent its request to the end; the client then closes the
-		// connection and has no answer. On a busy machine that was seen three times in a row.
+		// If a response arrives before the client has finished sending, the
+		// client closes the connection and loses the response. On a busy
+		// machine this happened three times in a row.
 		RetryMaxAttempts: 10,
 		BaseEndpoint:     &s.STSURL,
 		Region:           Region,
@@ -127,8 +135,9 @@ var shared struct {
 	err    error
 }
 
-// Shared returns the one server of the test binary and starts it first if it does not run yet. Where Ceph is not
-// installed, the test is skipped; in CI, it fails. It fails as well if the server stops by itself.
+// Shared returns the shared server of the test binary. The first call starts
+// it. If Ceph is not installed, Shared skips the test, or fails it in CI. The
+// test also fails if the server stops by itself.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	if names := missing(); len(names) > 0 {
@@ -167,8 +176,9 @@ func missing() (names []string) {
 	return names
 }
 
-// Main is for TestMain: it runs the tests and then waits until the shared server is gone. Without it, the server goes
-// at the same time, but nobody waits.
+// Main runs the tests for TestMain and then waits until the shared server has
+// ended. Without Main, the server also ends, but the test binary does not wait
+// for it.
 func Main(m *testing.M) (code int) {
 	code = m.Run()
 	if shared.server != nil {

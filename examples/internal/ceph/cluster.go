@@ -25,10 +25,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/child"
 )
 
-// marker is the environment variable by which a test binary knows that it is the supervisor.
+// marker is the environment variable that makes a test binary the supervisor.
 const marker = "PRESIGN_EXAMPLES_CEPH"
 
-// programs must be installed.
+// programs lists the required programs.
 var programs = []string{"ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin"}
 
 func init() {
@@ -42,9 +42,10 @@ func init() {
 	os.Exit(0)
 }
 
-// supervise runs a server until in ends. It writes to out what and where the server is.
+// supervise runs a server until in ends. It writes the Server as JSON to out.
 func supervise(in io.Reader, out io.Writer) (err error) {
-	// Ctrl-C reaches the whole process group, and still the files have to go.
+	// Ctrl-C reaches the whole process group, but the supervisor must still
+	// remove the files.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	_ = os.Unsetenv("CEPH_ARGS")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -52,7 +53,9 @@ func supervise(in io.Reader, out io.Writer) (err error) {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, in)
 	}()
-	// No daemon tells which port it got for 0. One that was free a moment ago may be taken by now: then try others.
+	// The daemons do not report their port, so it cannot be 0. Another process
+	// might take a port that was free before. In this case serve is repeated
+	// with other ports.
 	for range 3 {
 		if err = serve(ctx, out); !errors.Is(err, errPortTaken) {
 			break
@@ -61,7 +64,7 @@ func supervise(in io.Reader, out io.Writer) (err error) {
 	return err
 }
 
-var errPortTaken = errors.New("its port was taken")
+var errPortTaken = errors.New("the port is taken")
 
 func serve(ctx context.Context, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "ceph-")
@@ -73,7 +76,7 @@ func serve(ctx context.Context, out io.Writer) error {
 	c := &cluster{dir: dir, fail: fail}
 	defer c.stop()
 
-	starting, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not ready within two minutes"))
+	starting, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cluster must be ready within two minutes"))
 	defer cancel()
 	server := c.start(starting)
 	if err := errors.Join(context.Cause(starting), c.err); err != nil {
@@ -89,19 +92,21 @@ func serve(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// cluster is a monitor, one daemon that stores, and two gateways.
+// A cluster consists of a monitor, a storage daemon and two gateways.
 type cluster struct {
 	dir     string
-	err     error                   // of the first step that failed; those behind it do nothing
+	err     error                   // of the first failed step; later steps do nothing
 	fail    context.CancelCauseFunc // called when a daemon ends
 	running []*exec.Cmd
 	waiting sync.WaitGroup
 }
 
-// config is that of all programs, for a directory, an id, the monitor's address and a key for tokens.
+// config is the configuration of all programs. Its parameters are a directory,
+// an ID, the address of the monitor and a key for tokens.
 //
-// The monitor is not to collect changes for a second, as it would: so a start takes 2 s and not 13. Authentication among
-// the daemons stays on, for radosgw 16.2 does not start without.
+// A short propose interval reduces the start from 13 s to 2 s, because the
+// monitor does not collect changes for a second. Authentication among the
+// daemons stays on, because radosgw 16.2 does not start without it.
 const config = `[global]
 fsid = %[2]s
 mon host = v2:%[3]s
@@ -148,7 +153,8 @@ const (
 		{"Effect": "Allow", "Action": ["s3:*"], "Resource": "arn:aws:s3:::*"}]}`
 )
 
-// start returns when both gateways answer, or leaves an error in c.
+// start starts the daemons and waits until both gateways respond. It sets c.err
+// on failure.
 func (c *cluster) start(ctx context.Context) *Server {
 	s := &Server{
 		RoleARN:   "arn:aws:iam:::role/" + roleName,
@@ -182,19 +188,19 @@ func (c *cluster) start(ctx context.Context) *Server {
 
 func (c *cluster) config() string { return filepath.Join(c.dir, "ceph.conf") }
 
-// run runs a tool to its end.
+// run runs a tool and waits until it ends.
 func (c *cluster) run(ctx context.Context, name string, args ...string) {
 	if c.err != nil {
 		return
 	}
 	tool := exec.CommandContext(ctx, name, append(args, "--conf", c.config())...)
 	tool.SysProcAttr = child.DieWithParent()
-	if said, err := tool.CombinedOutput(); err != nil {
-		c.err = fmt.Errorf("%s %s: %w; it said last:\n%s", name, args[0], err, tail(said))
+	if output, err := tool.CombinedOutput(); err != nil {
+		c.err = fmt.Errorf("%s %s: %w; last output:\n%s", name, args[0], err, tail(output))
 	}
 }
 
-// spawn starts a daemon. The cluster fails when it ends.
+// spawn starts a daemon. The cluster fails when the daemon ends.
 func (c *cluster) spawn(name string, args ...string) {
 	if c.err != nil {
 		return
@@ -213,24 +219,25 @@ func (c *cluster) spawn(name string, args ...string) {
 	c.running = append(c.running, daemon)
 	c.waiting.Go(func() {
 		err := daemon.Wait()
-		said, _ := os.ReadFile(log.Name())
-		// radosgw may end before it has written why, but says it by its status.
-		if daemon.ProcessState.ExitCode() == int(syscall.EADDRINUSE) || bytes.Contains(said, []byte("Address already in use")) {
+		output, _ := os.ReadFile(log.Name())
+		// radosgw might end before it has written the reason, but its exit
+		// status is the errno.
+		if daemon.ProcessState.ExitCode() == int(syscall.EADDRINUSE) || bytes.Contains(output, []byte("Address already in use")) {
 			err = errPortTaken
 		}
-		err = cmp.Or(err, errors.New("by itself"))
-		c.fail(fmt.Errorf("%s ended: %w; it said last:\n%s", name, err, tail(said)))
+		err = cmp.Or(err, errors.New("exit status 0"))
+		c.fail(fmt.Errorf("%s ended: %w; last output:\n%s", name, err, tail(output)))
 	})
 }
 
-// gateway starts one and returns its URL.
+// gateway starts a gateway and returns its URL.
 func (c *cluster) gateway(args ...string) (url string) {
 	addr := c.freeAddr()
 	c.spawn("radosgw", append(args, "-f", "--rgw-frontends", "beast tcp_nodelay=1 endpoint="+addr)...)
 	return "http://" + addr
 }
 
-// wait waits until a gateway answers.
+// wait waits until a gateway responds.
 func (c *cluster) wait(ctx context.Context, url string) {
 	for c.err == nil {
 		response, err := http.Get(url)
@@ -243,13 +250,13 @@ func (c *cluster) wait(ctx context.Context, url string) {
 		}
 		select {
 		case <-ctx.Done():
-			c.err = fmt.Errorf("%s does not answer", url)
+			c.err = fmt.Errorf("%s does not respond", url)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// stop ends what runs. There is nothing to save.
+// stop kills the daemons. Their data need not be saved.
 func (c *cluster) stop() {
 	for _, daemon := range c.running {
 		_ = daemon.Process.Kill()
@@ -267,10 +274,11 @@ func (c *cluster) freeAddr() string {
 	return l.Addr().String()
 }
 
-// keyring returns a file of new keys that allow everything.
+// keyring returns a keyring file with new keys that have all rights.
 func keyring(names ...string) (file []byte) {
 	for _, name := range names {
-		// A key is its type (AES), the time that it was made at, its length, and itself.
+		// A key consists of the type (AES), the creation time, the length and
+		// the bytes.
 		key := binary.LittleEndian.AppendUint16(nil, 1)
 		key = binary.LittleEndian.AppendUint64(key, uint64(time.Now().Unix()))
 		key = binary.LittleEndian.AppendUint16(key, 16)

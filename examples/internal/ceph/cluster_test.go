@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentMarker makes the test binary a program that starts a server and waits to be killed.
+// parentMarker is the environment variable that makes the test binary start a
+// server and wait to be killed.
 const parentMarker = "PRESIGN_EXAMPLES_CEPH_PARENT"
 
 func TestMain(m *testing.M) {
@@ -33,10 +34,10 @@ func TestMain(m *testing.M) {
 	<-s.done
 }
 
-// TestKilled checks that the server ends with the process that started it, and
-// leaves nothing.
-func TestKilled(t *testing.T) {
-	Shared(t) // or Ceph is not installed
+// TestParentKilled checks that the server ends with the process that started it
+// and removes its files.
+func TestParentKilled(t *testing.T) {
+	Shared(t) // skips the test if Ceph is not installed
 	dir := t.TempDir()
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), parentMarker+"=1", "TMPDIR="+dir)
@@ -50,7 +51,7 @@ func TestKilled(t *testing.T) {
 
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
-	// The directory goes last, when all processes are gone.
+	// The directory is removed after all processes have ended.
 	require.Eventually(t, func() bool { return len(entries(t, dir)) == 0 }, 10*time.Second, 10*time.Millisecond)
 	require.False(t, listening(s.URL))
 	require.False(t, listening(s.STSURL))
@@ -59,7 +60,7 @@ func TestKilled(t *testing.T) {
 // TestSupervisorKilled checks that the daemons end without their supervisor on
 // Linux.
 func TestSupervisorKilled(t *testing.T) {
-	Shared(t) // or Ceph is not installed
+	Shared(t) // skips the test if Ceph is not installed
 	t.Setenv("TMPDIR", t.TempDir())
 	s, err := Start()
 	require.NoError(t, err)
@@ -80,9 +81,9 @@ func TestDaemonDies(t *testing.T) {
 	c.spawn("sh", "-c", "i=0; while [ $((i+=1)) -le 50 ]; do echo $i; done; echo the reason >&2; exit 3")
 	require.NoError(t, c.err)
 	<-ctx.Done()
-	said := context.Cause(ctx).Error()
-	require.True(t, strings.HasPrefix(said, "sh ended: exit status 3; it said last:\n12\n13\n"), said)
-	require.True(t, strings.HasSuffix(said, "\n50\nthe reason"), said)
+	text := context.Cause(ctx).Error()
+	require.True(t, strings.HasPrefix(text, "sh ended: exit status 3; last output:\n12\n13\n"), text)
+	require.True(t, strings.HasSuffix(text, "\n50\nthe reason"), text)
 }
 
 func TestPortTaken(t *testing.T) {

@@ -20,7 +20,7 @@ func newBucket(t *testing.T, server *ceph.Server, name string) {
 	require.NoError(t, err)
 }
 
-// TestConformance runs the matrix of accepted and rejected uploads on Ceph.
+// TestConformance checks the matrix of accepted and rejected uploads on Ceph.
 func TestConformance(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "matrix")
@@ -34,6 +34,6 @@ func TestConformance(t *testing.T) {
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "does not know x-amz-checksum-*", Scenarios: []string{"checksum *"}})
+			conformancetest.Lack{Reason: "does not implement x-amz-checksum-*", Scenarios: []string{"checksum *"}})
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/counttest"
 )
 
-// TestRequests counts the requests of completions at Ceph.
+// TestRequests checks the number of requests of completions at Ceph.
 func TestRequests(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "count")

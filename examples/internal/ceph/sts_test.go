@@ -25,7 +25,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// sender uploads with grants that some credentials sign, to where session tokens are good.
+// A sender signs grants with the credentials of a session, at the endpoint that
+// accepts session tokens.
 type sender struct {
 	*presign.Signer
 	server *ceph.Server
@@ -76,7 +77,7 @@ func send(t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt)) 
 	return answer
 }
 
-// stored reports whether root finds the object there.
+// stored reports whether the object exists.
 func (s sender) stored(t *testing.T, key string) bool {
 	t.Helper()
 	list, err := s.server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &key})
@@ -84,7 +85,7 @@ func (s sender) stored(t *testing.T, key string) bool {
 	return len(list.Contents) == 1 && *list.Contents[0].Size == int64(len(body))
 }
 
-// withoutToken leaves the session token out of a request.
+// withoutToken removes the session token from a request.
 func withoutToken(a *conformance.Attempt) {
 	if a.Method == http.MethodPost {
 		a.Drop("x-amz-security-token")
@@ -108,7 +109,7 @@ func TestAssumeRole(t *testing.T) {
 
 	s := newSender(t, server, "role", "uploads/", provider)
 	for _, grant := range s.grants(t) {
-		require.False(t, grant.Expires.After(session.Expires), "an hour was asked for, and the session ends before")
+		require.False(t, grant.Expires.After(session.Expires), "a grant must not outlive its session")
 		require.WithinDuration(t, session.Expires, grant.Expires, 2*time.Second)
 		require.Equal(t, denied, send(t, grant, withoutToken), grant.Method)
 		require.False(t, s.stored(t, grant.Key))
@@ -117,8 +118,9 @@ func TestAssumeRole(t *testing.T) {
 	}
 }
 
-// TestSessionPolicy narrows a session in a role that may do anything to what signs uploads needs. Ceph 16.2 takes such
-// a policy only without spaces: it does not know the + of a query string.
+// TestSessionPolicy checks that a session policy restricts a role to uploads.
+// Ceph 16.2 accepts a policy only without spaces, because it does not decode
+// the + of a query string.
 func TestSessionPolicy(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "narrow")
@@ -132,9 +134,10 @@ func TestSessionPolicy(t *testing.T) {
 	require.Equal(t, conformance.Answer{Status: http.StatusOK}, send(t, put, nil))
 	require.True(t, within.stored(t, put.Key))
 
-	// A form passes, but Ceph 16.2 stores nothing of it where a session has a policy: it stops behind the check.
+	// Ceph 16.2 accepts a form of a session with a policy, but does not store
+	// the file.
 	require.Equal(t, conformance.Answer{Status: http.StatusNoContent}, send(t, form, nil))
-	require.False(t, within.stored(t, form.Key), "Ceph was mended: then this should be as with a PUT")
+	require.False(t, within.stored(t, form.Key), "this Ceph stores forms of sessions with a policy; expect the same as for a PUT")
 
 	outside := newSender(t, server, "narrow", "other/", provider)
 	for _, grant := range outside.grants(t) {
@@ -153,9 +156,11 @@ func TestSessionPolicy(t *testing.T) {
 	}
 }
 
-// TestSessionEnds waits for the end of a session of three seconds, which this Ceph is configured to give.
+// TestSessionEnds checks that grants are rejected after the end of their
+// session of three seconds. This Ceph is configured to allow such short
+// sessions.
 func TestSessionEnds(t *testing.T) {
-	t.Parallel() // as it mostly waits
+	t.Parallel() // because the test mostly waits
 	server := ceph.Shared(t)
 	newBucket(t, server, "ends")
 	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
@@ -163,11 +168,12 @@ func TestSessionEnds(t *testing.T) {
 	})
 	session, err := provider.Retrieve(t.Context())
 	require.NoError(t, err)
-	told := newSender(t, server, "ends", "uploads/", provider)
-	_, err = told.Put(t.Context(), presign.Upload{Filename: "a.txt", Size: 1})
+	expiring := newSender(t, server, "ends", "uploads/", provider)
+	_, err = expiring.Put(t.Context(), presign.Upload{Filename: "a.txt", Size: 1})
 	require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 
-	// Who signs without being told when the session ends hands out grants that die with it.
+	// Static credentials have no expiry, so grants outlive the session but stop
+	// working with it.
 	s := newSender(t, server, "ends", "uploads/",
 		credentials.NewStaticCredentialsProvider(session.AccessKeyID, session.SecretAccessKey, session.SessionToken))
 	first, late := s.grants(t), s.grants(t)
@@ -180,15 +186,16 @@ func TestSessionEnds(t *testing.T) {
 	case <-t.Context().Done():
 	}
 	for _, grant := range append(late, s.grants(t)...) {
-		require.True(t, time.Now().Before(grant.Expires), "the grant itself lasts")
+		require.True(t, time.Now().Before(grant.Expires), "the grant must not have expired")
 		require.Equal(t, denied, send(t, grant, nil), grant.Method)
 		require.False(t, s.stored(t, grant.Key))
 	}
 }
 
-// TestEnvFile replaces a file with the credentials of one session by those of the next, while uploads go on.
+// TestEnvFile checks that uploads succeed while the credentials file of a
+// session is replaced by the file of the next session.
 func TestEnvFile(t *testing.T) {
-	t.Parallel() // as it mostly waits for the file to be read again
+	t.Parallel() // because the test mostly waits
 	server := ceph.Shared(t)
 	newBucket(t, server, "file")
 	path := filepath.Join(t.TempDir(), "awsenv.list")
@@ -252,7 +259,7 @@ func TestEnvFile(t *testing.T) {
 	t.Logf("%d uploads signed by the first session, %d by the second", signed[first], signed[second])
 }
 
-// accessKey returns the one that signed a grant.
+// accessKey returns the access key that signed a grant.
 func accessKey(grant *presign.Grant) string {
 	credential := grant.Fields["x-amz-credential"]
 	if grant.Method == http.MethodPut {

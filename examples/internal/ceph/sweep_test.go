@@ -7,14 +7,14 @@ import (
 	"github.com/s3presign/presign/examples/internal/sweeptest"
 )
 
-// TestSweep lists and sweeps a bucket of Ceph.
+// TestSweep checks lists and sweeps of a bucket of Ceph.
 func TestSweep(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "sweep")
 	sweeptest.Run(t, server.Client(), "sweep")
 }
 
-// TestSignersSweep sweeps Ceph by two replicas.
+// TestSignersSweep checks sweeps of Ceph by two replicas.
 func TestSignersSweep(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "replicas")

@@ -20,8 +20,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// latency is the time that each request takes in addition, so that parallel
-// requests overlap.
+// latency is added to each request, so that parallel requests overlap.
 const latency = 50 * time.Millisecond
 
 // A network counts requests. It is the transport of a client.
@@ -33,7 +32,7 @@ type network struct {
 	spans  []span
 }
 
-// A span is a request from its start to its end, in numbers of events.
+// A span describes a request. Its start and end are numbers of events.
 type span struct {
 	name       string
 	start, end int
@@ -87,15 +86,15 @@ func depth(spans []span) (deep int) {
 	return deep
 }
 
-// A row is a case of the table of requests. Deep includes the DELETE, which
-// follows the answer.
+// A row is a case in the table of requests. The field deep includes the DELETE
+// that follows the response.
 type row struct {
 	name        string
 	change      func(*presign.Policy)
 	form        bool
 	multipart   bool
-	owner       string // who completes; alice by default
-	again       bool   // completed before
+	owner       string // the caller of Complete, alice if empty
+	again       bool   // the upload was completed before
 	absent      bool
 	count, deep int
 }
@@ -112,15 +111,16 @@ var rows = []row{
 	{name: "multipart", multipart: true, count: 8, deep: 6},
 	{name: "without FinalPrefix", change: inPlace, count: 1, deep: 1},
 	{name: "repeated", again: true, count: 2, deep: 1},
-	{name: "not there", absent: true, count: 3, deep: 2},
-	{name: "not yours, uploaded", owner: "bob", count: 3, deep: 2},
-	{name: "not yours, published", owner: "bob", again: true, count: 3, deep: 2},
+	{name: "not uploaded", absent: true, count: 3, deep: 2},
+	{name: "other owner, uploaded", owner: "bob", count: 3, deep: 2},
+	{name: "other owner, published", owner: "bob", again: true, count: 3, deep: 2},
 }
 
 var picture = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
 
-// Run counts the requests of each case at a server. The function returns a client
-// of the server, changed by options. Some servers return no checksums.
+// Run checks the number of requests of each case at a server. The function
+// client returns a client of the server with options. If checksums is false,
+// Run skips the case with a checksum.
 func Run(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, checksums bool) {
 	for _, r := range rows {
 		if r.name == "checksum" && !checksums {

@@ -1,5 +1,5 @@
-// Package eventtest uploads objects to a real S3 server and compares the
-// notifications that the server sends with what was uploaded.
+// Package eventtest uploads objects to a real S3 server and compares its
+// notifications with the uploads.
 package eventtest
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign/internal/notification"
 )
 
-// capture names the directory that receives the documents of a run.
+// capture is the directory for the notifications of a run.
 var capture = flag.String("capture", "", "write the notifications of real servers to this `directory`")
 
 const (
@@ -35,7 +35,7 @@ var names = []string{
 	"plain.txt", "a b.txt", "a+b.txt", "100%.txt", "%41%2B.txt", "ü 日本.txt", `q?x=1&y=2#"z".txt`,
 }
 
-// A Receiver is an HTTP endpoint that keeps the documents posted to it.
+// A Receiver is an HTTP endpoint that collects the documents posted to it.
 type Receiver struct {
 	URL       string
 	documents chan []byte
@@ -72,7 +72,7 @@ func (r *Receiver) Next(t *testing.T) []byte {
 
 // A Target is a server with a bucket whose events it posts to a Receiver.
 type Target struct {
-	Name     string // of the file of captured documents
+	Name     string // the name of the file of captured documents
 	Client   *s3.Client
 	Bucket   string
 	Receiver *Receiver
@@ -82,15 +82,15 @@ type Target struct {
 	FormsWithoutKey bool
 }
 
-// captured is a document and the upload that caused it.
+// A captured holds a document and the upload that caused it.
 type captured struct {
 	Way, Key, ETag string
 	Size           int64
 	Document       string
 }
 
-// Run uploads objects in every way under names with every kind of character, and
-// checks that each notification names the object.
+// Run uploads objects by all methods under names with special characters. It
+// checks that each notification describes the object.
 func Run(t *testing.T, target Target) {
 	t.Helper()
 	target.put(t, source)
@@ -150,7 +150,7 @@ func (target *Target) compare(t *testing.T, c captured, event string) {
 	}, got)
 }
 
-// save writes what was captured if the tests run with -capture.
+// save writes the captured documents if -capture is set.
 func (target *Target) save(t *testing.T, all []captured) {
 	t.Helper()
 	if *capture == "" {

@@ -1,5 +1,5 @@
-// Package patterns holds the functions that examples/README.md prints, so that tests
-// can run them.
+// Package patterns contains the functions that examples/README.md shows, so
+// that tests can run them.
 package patterns
 
 import (
@@ -21,7 +21,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// newTenants returns a Handler for each tenant, selected by the host of the request.
+// newTenants returns a Handler for each tenant, selected by the host of the
+// request.
 func newTenants(
 	client *s3.Client, bucket string, secret []byte, policies map[string]presign.Policy,
 	authenticate func(r *http.Request, tenant string) (user string, err error),
@@ -44,8 +45,9 @@ func newTenants(
 	return mux, nil
 }
 
-// storeOnce returns a function for WithAuthorize that makes the key of the user and
-// the file's SHA-256. It rejects a file that the user has stored before.
+// storeOnce returns a function for WithAuthorize that derives the key from the
+// user and the file's SHA-256. It rejects a file that the user has stored
+// before.
 func storeOnce(client *s3.Client, bucket string, policy presign.Policy) func(*http.Request, *presign.Upload) error {
 	return func(r *http.Request, u *presign.Upload) error {
 		sum, err := base64.StdEncoding.DecodeString(u.Checksum)
@@ -66,7 +68,8 @@ func storeOnce(client *s3.Client, bucket string, policy presign.Policy) func(*ht
 	}
 }
 
-// observeBy returns a function for WithObserver that makes a span of each call.
+// observeBy returns a function for WithObserver that creates a span for each
+// call.
 func observeBy(tracer trace.Tracer) func(context.Context, presign.Event) {
 	return func(ctx context.Context, e presign.Event) {
 		end := time.Now()

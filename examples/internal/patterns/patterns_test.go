@@ -24,7 +24,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-var secret = []byte("nobody else knows this; 32 bytes.")
+var secret = []byte("a secret of the test; 32+ bytes..")
 
 func newClient(t *testing.T) *s3.Client {
 	t.Helper()
@@ -35,14 +35,14 @@ func newClient(t *testing.T) *s3.Client {
 	})
 }
 
-// A caller calls the handler of a host as a user.
+// A caller makes requests to the handler of a host as a user.
 type caller struct {
 	*testing.T
 	handler    http.Handler
 	host, user string
 }
 
-// call decodes the answer or the problem into answer and returns the status.
+// call decodes the response into answer and returns the status.
 func (c caller) call(path, body string, answer any) int {
 	c.Helper()
 	r := httptest.NewRequest("POST", "http://"+c.host+"/uploads/"+path, strings.NewReader(body))
@@ -72,8 +72,8 @@ func put(t *testing.T, grant presign.Grant, content string) int {
 	return response.StatusCode
 }
 
-// TestTenantsAreSeparate checks that each tenant has a policy, keys and users of its
-// own.
+// TestTenantsAreSeparate checks that each tenant has its own policy, keys and
+// users.
 func TestTenantsAreSeparate(t *testing.T) {
 	users := map[string]string{"alice": "acme", "bob": "globex"}
 	tenants, err := newTenants(newClient(t), s3test.DefaultBucket, secret, map[string]presign.Policy{
@@ -97,7 +97,7 @@ func TestTenantsAreSeparate(t *testing.T) {
 	require.Equal(t, 201, at("acme", "root").call("", small, &grant))
 	require.True(t, strings.HasPrefix(grant.Key, "incoming/acme/"), grant.Key)
 	require.Equal(t, 200, put(t, grant, "hello"))
-	require.Equal(t, 404, at("globex", "root").complete(grant.Key, nil), "another tenant, the same name")
+	require.Equal(t, 404, at("globex", "root").complete(grant.Key, nil), "a user of another tenant must not complete the upload")
 	var object presign.Object
 	require.Equal(t, 200, at("acme", "root").complete(grant.Key, &object))
 	require.True(t, strings.HasPrefix(object.Key, "files/acme/"), object.Key)
@@ -106,8 +106,8 @@ func TestTenantsAreSeparate(t *testing.T) {
 	require.ErrorContains(t, err, `tenant "acme": `)
 }
 
-// TestFilesAreStoredOnce checks that the same bytes of the same user are stored once,
-// also if two clients send them at once.
+// TestFilesAreStoredOnce checks that the same bytes of the same user are stored
+// once, even if two clients send them concurrently.
 func TestFilesAreStoredOnce(t *testing.T) {
 	client := newClient(t)
 	policy := presign.Policy{
@@ -134,9 +134,9 @@ func TestFilesAreStoredOnce(t *testing.T) {
 	require.Equal(t, 201, ask(alice, "b.txt", "hello", &second))
 	require.Equal(t, first.Key, second.Key)
 	require.Equal(t, 200, put(t, first, "hello"))
-	require.Equal(t, 412, put(t, second, "hello"), "it is there")
+	require.Equal(t, 412, put(t, second, "hello"), "the store must reject a second upload to the key")
 	require.Equal(t, 200, alice.complete(first.Key, nil))
-	require.Equal(t, 200, put(t, second, "hello"), "the key under Prefix is free again")
+	require.Equal(t, 200, put(t, second, "hello"), "the key under Prefix must be free after completion")
 	var problem struct{ Errors []presign.Violation }
 	require.Equal(t, 422, alice.complete(second.Key, &problem))
 	require.Equal(t, "taken", problem.Errors[0].Code)
@@ -145,12 +145,12 @@ func TestFilesAreStoredOnce(t *testing.T) {
 
 	require.Equal(t, 201, ask(alice, "a.txt", "other", &other))
 	require.NotEqual(t, first.Key, other.Key)
-	require.NotEqual(t, 200, put(t, other, "wrong"), "the store verifies the checksum")
-	require.Equal(t, 201, ask(bob, "a.txt", "hello", nil), "bob learns nothing of alice's files")
+	require.NotEqual(t, 200, put(t, other, "wrong"), "the store must verify the checksum")
+	require.Equal(t, 201, ask(bob, "a.txt", "hello", nil), "a grant for bob must not depend on the files of alice")
 }
 
-// TestSpansOfUploads checks that the spans of an upload have the request's span as
-// their parent, and that failures are errors.
+// TestSpansOfUploads checks that the span of the request is the parent of the
+// spans of an upload, and that failures are errors.
 func TestSpansOfUploads(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("test")

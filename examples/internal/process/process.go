@@ -1,5 +1,5 @@
-// Package process runs the servers of tests: programs that listen on loopback
-// and end with the test that started them.
+// Package process runs servers for tests. The servers listen on loopback and
+// end with the test that started them.
 package process
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/child"
 )
 
-// Start starts a program and kills it when the test ends. Its output is logged if
-// the test fails. Stopped is closed when the program has ended.
+// Start starts a program and kills it when the test ends. Its output is logged
+// if the test fails. The channel stopped is closed when the program has ended.
 func Start(t testing.TB, dir, name string, args ...string) (stopped <-chan struct{}, output *Output) {
 	t.Helper()
 	output = new(Output)
@@ -44,7 +44,7 @@ func Start(t testing.TB, dir, name string, args ...string) (stopped <-chan struc
 	return done, output
 }
 
-// Output collects what a program prints. It is safe for concurrent use.
+// An Output collects the output of a program. It is safe for concurrent use.
 type Output struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -64,7 +64,7 @@ func (o *Output) String() string {
 	return o.buffer.String()
 }
 
-// Run runs a program to its end.
+// Run runs a program and waits until it ends.
 func Run(t testing.TB, dir, name string, args ...string) {
 	t.Helper()
 	program := exec.CommandContext(t.Context(), name, args...)
@@ -85,8 +85,8 @@ func FreeAddr(t testing.TB) string {
 	return listener.Addr().String()
 }
 
-// Await polls until ready reports true. It fails the test if a program ends first
-// or a minute passes.
+// Await polls until ready reports true. It fails the test if a program ends
+// first or a minute passes.
 func Await(t testing.TB, what string, ready func(context.Context) bool, stopped ...<-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -107,7 +107,7 @@ func Await(t testing.TB, what string, ready func(context.Context) bool, stopped 
 	}
 }
 
-// Answers reports whether a server answers HTTP requests with a status below 500.
+// Answers reports whether a server returns a status below 500.
 func Answers(ctx context.Context, url string) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -121,8 +121,8 @@ func Answers(ctx context.Context, url string) bool {
 	return response.StatusCode < http.StatusInternalServerError
 }
 
-// Require skips the test if a program is missing, or fails it in CI. Hint says how
-// to install the programs.
+// Require skips the test if a program is missing, or fails it in CI. The hint
+// describes how to install the programs.
 func Require(t testing.TB, hint string, names ...string) {
 	t.Helper()
 	var missing []string

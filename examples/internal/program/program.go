@@ -1,4 +1,4 @@
-// Package program runs a demo's main for its tests.
+// Package program runs the demos for their tests.
 package program
 
 import (
@@ -13,14 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Program is a running demo.
+// A Program is a running demo.
 type Program struct {
-	Origin  string // of its page
+	Origin  string // the origin of its page
 	Printed string
-	Stop    func() error // returns what run did
+	Stop    func() error // returns the error of run
 }
 
-// Start has run serve on a free port until the test ends, and waits until it has printed all that it prints.
+// Start calls run with a free port until the test ends. It waits until run has
+// printed its last line.
 func Start(t *testing.T, run func(context.Context, []string, io.Writer) error, args ...string) *Program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -51,7 +52,8 @@ func Start(t *testing.T, run func(context.Context, []string, io.Writer) error, a
 	return p
 }
 
-// Objects returns the keys under a prefix that a store with its data in dir keeps.
+// Objects returns the keys under a prefix in a store that keeps its data in
+// dir.
 func Objects(t *testing.T, dir, bucket, prefix string) []string {
 	t.Helper()
 	var found []string
@@ -61,7 +63,7 @@ func Objects(t *testing.T, dir, bucket, prefix string) []string {
 			key, _ := filepath.Rel(root, path)
 			found = append(found, filepath.ToSlash(key))
 		}
-		return nil // the prefix may not be there yet
+		return nil // The prefix might not exist yet.
 	})
 	require.NoError(t, err)
 	return found

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAddresses checks that all demos can run at once, at the addresses of
-// their documentation.
+// TestAddresses checks that the documented addresses of all demos differ, so
+// that they can run at the same time.
 func TestAddresses(t *testing.T) {
 	mains, err := filepath.Glob("../../*/*.go")
 	require.NoError(t, err)
@@ -22,7 +22,7 @@ func TestAddresses(t *testing.T) {
 			address := string(m[1])
 			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
 			if address != "127.0.0.1:0" {
-				require.Empty(t, of[address], "%s is also that of %s", address, main)
+				require.Empty(t, of[address], "%s must not be the address of %s, too", address, main)
 				of[address] = main
 			}
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance runs the matrix against rclone.
+// TestConformance checks the matrix of accepted and rejected uploads on rclone.
 func TestConformance(t *testing.T) {
 	server, bucket := rclone.Start(t), "matrix"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
@@ -23,9 +23,9 @@ func TestConformance(t *testing.T) {
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "takes no forms", Scenarios: []string{"* by form"}},
-			conformancetest.Lack{Reason: "verifies no checksums of parts", Scenarios: []string{"checksum * by parts"}},
+			conformancetest.Lack{Reason: "does not accept forms", Scenarios: []string{"* by form"}},
+			conformancetest.Lack{Reason: "does not verify checksums of parts", Scenarios: []string{"checksum * by parts"}},
 			conformancetest.Lack{Reason: "does not replace a part by other bytes", Scenarios: []string{"part again"}},
-			conformancetest.Lack{Reason: "keeps no versions", Scenarios: []string{"versions"}})
+			conformancetest.Lack{Reason: "does not keep versions", Scenarios: []string{"versions"}})
 	})
 }

@@ -1,5 +1,5 @@
-// Package rclone runs "rclone serve s3", an independent S3 server, for tests. It
-// takes no POST forms, and keeps metadata in memory.
+// Package rclone runs "rclone serve s3", an independent S3 server, for tests.
+// The server rejects POST forms and keeps metadata in memory.
 package rclone
 
 import (
@@ -24,7 +24,7 @@ const Version = "v1.76.0"
 // Region is the region to sign for. Rclone accepts any.
 const Region = "us-east-1"
 
-// Server is a running server. It ends with the test that started it.
+// A Server is a running rclone. It ends with the test that started it.
 type Server struct {
 	URL                  string
 	AccessKey, SecretKey string
@@ -35,11 +35,12 @@ type Server struct {
 //go:embed build/main.go.txt
 var source []byte
 
-// Start builds rclone and starts a server. Rclone is a module of its own in a
-// temporary directory, so that no go.mod of the project lists what it needs.
+// Start builds rclone and starts a server. It builds a separate module in a
+// temporary directory, so that the go.mod files of the project do not list the
+// dependencies of rclone.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	process.Require(t, "it builds rclone", "go")
+	process.Require(t, "needed to build rclone", "go")
 	build := t.TempDir()
 	for name, content := range map[string][]byte{
 		"main.go": source,

@@ -1,5 +1,6 @@
-// Package relay stands between clients and a server in tests: before a store, it tells which parts of uploads reached it,
-// and can disturb them; before a service, it keeps its address while there is none.
+// Package relay forwards requests between clients and a server in tests. In
+// front of a store, it records and disturbs parts of uploads. In front of a
+// service, it keeps the address while the service is replaced.
 package relay
 
 import (
@@ -17,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Relay forwards requests to a server without a change. The signatures are for the
-// relay's own host.
+// A Relay forwards requests to a server unchanged. Clients sign for the host of
+// the relay.
 type Relay struct {
 	URL string
 
@@ -28,10 +29,11 @@ type Relay struct {
 	arrived []int
 }
 
-// Disturbance deals with the PUT of a part before the store sees it. It reports whether the store shall see it.
+// A Disturbance handles the PUT of a part instead of the store. It reports
+// whether to forward the request.
 type Disturbance func(w http.ResponseWriter, r *http.Request, part int) bool
 
-// Start passes requests on to the server with a URL until the test ends.
+// Start forwards requests to the server with the URL until the test ends.
 func Start(t *testing.T, server string) *Relay {
 	t.Helper()
 	r := new(Relay)
@@ -50,7 +52,8 @@ func Start(t *testing.T, server string) *Relay {
 			}
 			return nil
 		},
-		// As the server's own connections would: it has gone, or the client has.
+		// The connection is closed without a response, as if the server had
+		// ended.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:     log.New(io.Discard, "", 0),
 	}
@@ -68,7 +71,8 @@ func Start(t *testing.T, server string) *Relay {
 	return r
 }
 
-// Lead passes requests on to another server from now on; to none if its URL is empty, and cuts clients off.
+// Lead forwards later requests to another server. If the URL is empty, it
+// closes the connections of later requests.
 func (r *Relay) Lead(t *testing.T, server string) {
 	t.Helper()
 	target, err := url.Parse(server)
@@ -78,7 +82,7 @@ func (r *Relay) Lead(t *testing.T, server string) {
 	r.target = target
 }
 
-// number returns which part a request sends, or 0.
+// number returns the number of the part that a request sends, or 0.
 func number(r *http.Request) int {
 	if r.Method != http.MethodPut {
 		return 0
@@ -87,14 +91,16 @@ func number(r *http.Request) int {
 	return part
 }
 
-// Disturb has f deal with parts from now on; nil ends that.
+// Disturb sets the function that handles later parts, or removes it if f is
+// nil.
 func (r *Relay) Disturb(f Disturbance) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.disturb = f
 }
 
-// Arrived returns the numbers of the parts that the store has taken since it was last called, in order.
+// Arrived returns the sorted numbers of the parts that the store has accepted
+// since the last call of Arrived.
 func (r *Relay) Arrived() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,13 +19,14 @@ import (
 	"github.com/s3presign/presign/examples/internal/ceph"
 )
 
-// roles are sessions of Ceph with policies, in a shared credentials file.
+// A roles holds sessions of Ceph with policies, in a shared credentials file.
 type roles struct {
 	server  *ceph.Server
 	secrets []string
 }
 
-// newRoles assumes a role with each policy, and has the environment name them.
+// newRoles assumes a role with each policy. It writes the sessions to a
+// credentials file and sets the environment variable of the file.
 func newRoles(t *testing.T, policies map[string]string) *roles {
 	t.Helper()
 	r := &roles{server: ceph.Shared(t)}
@@ -70,12 +71,13 @@ func statement(resource string, actions ...string) string {
 	return fmt.Sprintf(`{"Effect":"Allow","Action":%s,"Resource":%q}`, list, "arn:aws:s3:::"+resource)
 }
 
-// document returns a policy without spaces, which Ceph's STS does not take.
+// document returns a policy without spaces, because the STS of Ceph rejects
+// spaces.
 func document(statements ...string) string {
 	return `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
 }
 
-// storeStatements are the rights that completion needs on a bucket.
+// storeStatements returns the rights that completion needs on a bucket.
 func storeStatements(bucket string) []string {
 	return []string{
 		statement(bucket+"/incoming/*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"),
@@ -94,8 +96,8 @@ func states(r checkup.Report) map[string]checkup.State {
 	return found
 }
 
-// TestTwoRoles checks what the doctor says about two roles: what each may do, and
-// that a role that reads nothing gives nothing away.
+// TestTwoRoles checks the findings about the rights of two roles. It also
+// checks that a grant does not allow copying if the signing role cannot read.
 func TestTwoRoles(t *testing.T) {
 	const bucket, versioned = "roles", "versioned-roles"
 	r := newRoles(t, map[string]string{
@@ -113,7 +115,7 @@ func TestTwoRoles(t *testing.T) {
 
 	report, _, err := r.examine(t, bucket, "signs", "completes")
 	require.NoError(t, err)
-	s.requireNothing(t, bucket)
+	s.requireEmpty(t, bucket)
 	for what, state := range states(report) {
 		if strings.HasPrefix(what, "role ") {
 			require.Equal(t, checkup.Good, state, "%s: %+v", what, report.Around)
@@ -123,7 +125,7 @@ func TestTwoRoles(t *testing.T) {
 		if strings.Contains(c.Constraint, "copy-source") {
 			require.Equal(t, checkup.Enforced, c.Verdict, "%+v", c)
 		}
-		require.NotEqual(t, checkup.NotTried, c.Verdict, "the role's session is tried: %+v", c)
+		require.NotEqual(t, checkup.NotTried, c.Verdict, "the session token must be tried: %+v", c)
 	}
 	for _, d := range report.Paste {
 		require.NotContains(t, d.Title, "IAM")
@@ -136,13 +138,14 @@ func TestTwoRoles(t *testing.T) {
 	require.GreaterOrEqual(t, i, 0)
 	require.JSONEq(t, `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::roles/incoming/*"]}]}`,
 		string(report.Paste[i].Content))
-	s.requireNothing(t, bucket)
+	s.requireEmpty(t, bucket)
 
 	_, _, err = r.examine(t, bucket, "elsewhere", "completes")
-	require.ErrorContains(t, err, "missing right: the role of -profile, which signs, needs s3:PutObject under incoming/ (403 AccessDenied)")
-	s.requireNothing(t, bucket)
+	require.ErrorContains(t, err, "missing right: the signing role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)")
+	s.requireEmpty(t, bucket)
 
-	// In a bucket that keeps versions, the doctor needs one right more than the library.
+	// If a bucket keeps versions, the doctor needs one more right than the
+	// library.
 	for _, status := range []types.BucketVersioningStatus{types.BucketVersioningStatusEnabled, types.BucketVersioningStatusSuspended} {
 		_, err := s.client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
 			Bucket: aws.String(versioned), VersioningConfiguration: &types.VersioningConfiguration{Status: status},
@@ -151,13 +154,13 @@ func TestTwoRoles(t *testing.T) {
 		if status == types.BucketVersioningStatusEnabled {
 			_, _, err = r.examine(t, versioned, "signs2", "versions")
 			require.ErrorContains(t, err, "s3:ListBucketVersions on the bucket (403 AccessDenied)")
-			s.requireNothing(t, versioned)
+			s.requireEmpty(t, versioned)
 		}
 		report, stderr, err := r.examine(t, versioned, "signs2", "lists")
 		require.NoError(t, err)
 		require.Empty(t, stderr)
 		require.Equal(t, checkup.Good, states(report)["role of the store: files"], "%+v", report.Around)
-		s.requireNothing(t, versioned)
+		s.requireEmpty(t, versioned)
 	}
 }
 
@@ -170,7 +173,7 @@ func indexOf(documents []checkup.Document, title string) int {
 	return -1
 }
 
-// TestPaste checks that the documents which the doctor prints mend what it finds.
+// TestPaste checks that the documents of the doctor correct its findings.
 func TestPaste(t *testing.T) {
 	s := servers()["ceph"](t)
 	s.createBucket(t, "paste")

@@ -1,5 +1,5 @@
-// Package stores_test runs the doctor on real servers, and keeps the profiles of
-// examples/doctor up to date.
+// Package stores_test runs the doctor on real servers and checks or updates the
+// profiles of examples/doctor.
 package stores_test
 
 import (
@@ -34,7 +34,7 @@ import (
 var update = flag.Bool("update", false, "write the profiles of examples/doctor")
 
 func TestMain(m *testing.M) {
-	// Nothing of whoever runs the tests: no profile, no endpoint, no credentials.
+	// The tests must not use the profile, endpoint or credentials of the user.
 	for _, name := range os.Environ() {
 		if name, _, _ = strings.Cut(name, "="); strings.HasPrefix(name, "AWS_") {
 			_ = os.Unsetenv(name)
@@ -45,17 +45,17 @@ func TestMain(m *testing.M) {
 	os.Exit(ceph.Main(m))
 }
 
-// server is a running store.
+// A server describes a running store.
 type server struct {
-	name, title string // of its profile
+	name, title string // of the profile
 	url, region string
 	creds       aws.Credentials
-	role        string // to assume
-	code        int    // of the doctor
+	role        string // the role to assume
+	code        int    // the exit status of the doctor
 	client      *s3.Client
 }
 
-// servers starts each store.
+// servers returns functions that start the stores.
 func servers() map[string]func(*testing.T) server {
 	return map[string]func(*testing.T) server{
 		"versitygw": func(t *testing.T) server {
@@ -90,7 +90,7 @@ func (s server) createBucket(t *testing.T, name string) {
 	require.NoError(t, err)
 }
 
-// examine runs the doctor and returns what it printed.
+// examine runs the doctor and returns its output.
 func (s server) examine(t *testing.T, want int, flags ...string) string {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", s.creds.AccessKeyID)
@@ -113,8 +113,9 @@ func (s server) examine(t *testing.T, want int, flags ...string) string {
 	return stdout.String()
 }
 
-// requireNothing checks that the doctor has left nothing, and no version.
-func (s server) requireNothing(t *testing.T, bucket string) {
+// requireEmpty checks that the bucket has no objects, no versions and no
+// multipart uploads.
+func (s server) requireEmpty(t *testing.T, bucket string) {
 	t.Helper()
 	objects, err := s.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: &bucket})
 	require.NoError(t, err)
@@ -129,7 +130,7 @@ func (s server) requireNothing(t *testing.T, bucket string) {
 	}
 }
 
-// TestDoctor examines each store and compares the profile with the published one.
+// TestDoctor checks the profile of each store against the published profile.
 func TestDoctor(t *testing.T) {
 	for name, start := range servers() {
 		t.Run(name, func(t *testing.T) {
@@ -137,7 +138,7 @@ func TestDoctor(t *testing.T) {
 			s.createBucket(t, "mine")
 			var r checkup.Report
 			require.NoError(t, json.Unmarshal([]byte(s.examine(t, s.code, "-bucket", "mine", "-report")), &r))
-			s.requireNothing(t, "mine")
+			s.requireEmpty(t, "mine")
 			s.compare(t, found(r), s.facts(t, "mine"))
 			for _, c := range r.Constraints {
 				require.NotEqual(t, checkup.Unproven, c.Verdict, "%+v", c)
@@ -161,8 +162,8 @@ func found(r checkup.Report) map[string]profile.Verdict {
 	return constraints
 }
 
-// compare compares with the profile in examples/doctor, or writes it. Facts that the
-// test does not find out stay as they are.
+// compare compares constraints and facts with the profile in examples/doctor.
+// With -update it writes the profile and keeps all other facts.
 func (s server) compare(t *testing.T, constraints map[string]profile.Verdict, facts map[string]string) {
 	t.Helper()
 	file := filepath.Join("..", "..", "doctor", "profiles", s.name+".json")
@@ -172,7 +173,7 @@ func (s server) compare(t *testing.T, constraints map[string]profile.Verdict, fa
 		p, err = profile.Parse(document)
 		require.NoError(t, err)
 	} else {
-		require.True(t, *update, "%v; -update writes it", err)
+		require.True(t, *update, "%v; run the test with -update to write the file", err)
 	}
 	if *update {
 		p.Date, p.Constraints = time.Now().UTC().Format(time.DateOnly), constraints
@@ -181,13 +182,13 @@ func (s server) compare(t *testing.T, constraints map[string]profile.Verdict, fa
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(file, document, 0o644))
 	}
-	require.Equal(t, p.Constraints, constraints, "-update writes %s", file)
+	require.Equal(t, p.Constraints, constraints, "run the test with -update to write %s", file)
 	for name, fact := range facts {
-		require.Equal(t, p.Facts[name], fact, "%s: -update writes %s", name, file)
+		require.Equal(t, p.Facts[name], fact, "%s: run the test with -update to write %s", name, file)
 	}
 }
 
-// facts finds out what a store does beside enforcing constraints.
+// facts returns the facts about a store that this test can measure.
 func (s server) facts(t *testing.T, bucket string) map[string]string {
 	facts := map[string]string{
 		"abort rule": "accepted", "CORS": "by bucket", "region": "checked", "STS": "AssumeRole", "longest key segment": s.longestSegment(t, bucket),
@@ -225,12 +226,12 @@ func (s server) facts(t *testing.T, bucket string) map[string]string {
 func status(err error) string {
 	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	if !ok {
-		return "no answer"
+		return "no response"
 	}
 	return strings.Fields(response.Response.Status)[0]
 }
 
-// longestSegment returns the longest part of a key between slashes, in bytes.
+// longestSegment returns the longest accepted part of a key between slashes.
 func (s server) longestSegment(t *testing.T, bucket string) string {
 	for _, size := range []int{1024, 255} {
 		key := strings.Repeat("k", size)
