@@ -4,5 +4,6 @@ package child
 
 import "syscall"
 
-// DieWithParent returns nil: only Linux can end a process with its parent.
+// DieWithParent returns nil, because only Linux can end a process with its
+// parent.
 func DieWithParent() *syscall.SysProcAttr { return nil }

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// Context returns a context that ends with the first such signal. A second Ctrl-C
-// ends the program at once. A program that was started with nohup ignores the end of
-// its terminal.
+// Context returns a context that ends with the first of these signals. A second
+// Ctrl-C ends the program at once. A program that was started with nohup
+// ignores the end of its terminal.
 func Context() context.Context {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	outlives := signal.Ignored(syscall.SIGHUP)
@@ -21,7 +21,7 @@ func Context() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
 		if !outlives {
-			signal.Ignore(syscall.SIGHUP) // The shell sends a second one after the terminal.
+			signal.Ignore(syscall.SIGHUP) // The shell sends another SIGHUP after the terminal has closed.
 		}
 		stop()
 	})

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// marker makes the test binary a program that ends with its context, and is told a second time that the terminal is gone.
+// marker is the environment variable that makes the test binary wait for its
+// context and then receive another SIGHUP.
 const marker = "PRESIGN_EXAMPLES_INTERRUPT"
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ func TestContext(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("skipped: no such signals on Windows")
 	}
-	// What the tests were started to ignore, by nohup or in the background, a child would ignore too; what they handle it
-	// does not inherit.
+	// A child inherits ignored signals, which nohup or a background job may
+	// set, but not handled signals.
 	handled := make(chan os.Signal, 1)
 	signal.Notify(handled, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	t.Cleanup(func() { signal.Stop(handled) })
@@ -44,12 +45,12 @@ func TestContext(t *testing.T) {
 	for name, c := range map[string]struct {
 		shell string
 		sent  []os.Signal
-		said  string
+		want  string
 	}{
-		"Ctrl-C":               {plain, []os.Signal{os.Interrupt}, "interrupt signal received"},
-		"kill":                 {plain, []os.Signal{syscall.SIGTERM}, "terminated signal received"},
-		"the terminal is gone": {plain, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
-		"nohup":                {nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
+		"Ctrl-C":          {plain, []os.Signal{os.Interrupt}, "interrupt signal received"},
+		"kill":            {plain, []os.Signal{syscall.SIGTERM}, "terminated signal received"},
+		"closed terminal": {plain, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
+		"nohup":           {nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := exec.CommandContext(t.Context(), "sh", "-c", c.shell, os.Args[0])
@@ -62,8 +63,8 @@ func TestContext(t *testing.T) {
 			for _, s := range c.sent {
 				require.NoError(t, program.Process.Signal(s))
 			}
-			require.True(t, lines.Scan(), "it has ended at once")
-			require.Equal(t, c.said, lines.Text())
+			require.True(t, lines.Scan(), "the first signal must not end the program at once")
+			require.Equal(t, c.want, lines.Text())
 			require.NoError(t, program.Wait())
 		})
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Serve serves until ctx ends, the server fails, or one of the waits returns. Then
-// it gives requests three seconds to end.
+// Serve serves until ctx ends, the server fails, or one of the waits returns.
+// Then it gives requests three seconds to end.
 func Serve(ctx context.Context, server *http.Server, listener net.Listener, waits ...func() error) error {
 	ended := make(chan error, 1+len(waits))
 	go func() { ended <- server.Serve(listener) }()
@@ -23,7 +23,7 @@ func Serve(ctx context.Context, server *http.Server, listener net.Listener, wait
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if err := server.Shutdown(closing); err != nil {
-		return server.Close() // A client is still reading.
+		return server.Close() // A client is still connected.
 	}
 	return nil
 }

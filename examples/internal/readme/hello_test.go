@@ -21,10 +21,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// TestHelloWorld runs the README's program as printed, except for its port, with
-// the variables that the README exports, and uploads to it.
+// TestHelloWorld checks that the program in the README accepts an upload. It
+// uses the variables that the README exports, but another port.
 func TestHelloWorld(t *testing.T) {
-	process.Require(t, "apt install openssl", "openssl")
+	process.Require(t, "on Debian: apt install openssl", "openssl")
 	const printed = "127.0.0.1:8080"
 	source, addr := replaceAddress(t, findBlock(t, "README.md", "package main"), printed)
 	program := filepath.Join(t.TempDir(), "hello")
@@ -60,12 +60,12 @@ func TestHelloWorld(t *testing.T) {
 	r.SetBasicAuth("demo", "demo")
 	r.Header.Set("Content-Type", "application/json")
 	requireStatus(t, r, 200)
-	require.Eventually(t, func() bool { // A pipe carries what the program logs.
+	require.Eventually(t, func() bool { // The log arrives by a pipe.
 		return regexp.MustCompile(`demo uploaded files/\S+/me.png: image/png, 81234 bytes`).MatchString(log.String())
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-// shellCommands returns the README's lines by their first word.
+// shellCommands returns the shell lines of the README by their first word.
 func shellCommands(t *testing.T) map[string]string {
 	t.Helper()
 	commands := make(map[string]string)
@@ -75,12 +75,12 @@ func shellCommands(t *testing.T) map[string]string {
 			commands[word] = line
 		}
 	}
-	require.Regexp(t, `^export (\w+=\S+ ?){2}`, regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(commands["export"], "x"), "two variables")
+	require.Regexp(t, `^export (\w+=\S+ ?){2}`, regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(commands["export"], "x"), "the line must export two variables")
 	return commands
 }
 
-// startHello starts the program after the line that exports its variables, waits
-// until it listens, and returns what it logs.
+// startHello starts the program after the line that exports its variables. It
+// waits until the program listens, and returns its log.
 func startHello(t *testing.T, export, program, addr string) *synced {
 	t.Helper()
 	log := new(synced)
@@ -108,7 +108,7 @@ func requireStatus(t *testing.T, r *http.Request, want int) {
 	require.Equal(t, want, response.StatusCode, "%s", body)
 }
 
-// synced is a buffer that a process writes while a test reads.
+// A synced is a buffer for concurrent use.
 type synced struct {
 	mu sync.Mutex
 	bytes.Buffer

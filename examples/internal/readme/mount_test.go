@@ -17,7 +17,8 @@ import (
 )
 
 // TestRoutersReachHandler checks that every router reaches the handler behind
-// StripPrefix, with the trailing slash and without, and that none redirects.
+// StripPrefix, with and without the trailing slash, and that no router
+// redirects.
 func TestRoutersReachHandler(t *testing.T) {
 	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
 	signer, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 100})

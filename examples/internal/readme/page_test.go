@@ -23,7 +23,7 @@ func TestPagesAreShort(t *testing.T) {
 		if page == filepath.Join(root, "README.md") {
 			limit = 300
 		}
-		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), limit, "lines of %s", page)
+		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), limit, "the number of lines of %s", page)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestLinksResolve(t *testing.T) {
 // demo matches the command that runs a program of examples/.
 var demo = regexp.MustCompile(`^go run (?:-C examples \./|github\.com/s3presign/presign/examples/)(\w+)(?:@latest)?(.*)$`)
 
-// known holds the beginnings of commands that other tests run, or that need an
+// known lists prefixes of commands that other tests run, or that need an
 // account.
 var known = []string{
 	"go get github.com/s3presign/presign", "go run .", "go test ", "go run golang.org/x/perf/cmd/benchstat@latest ",
@@ -98,8 +98,8 @@ func TestShellBlocks(t *testing.T) {
 					requireFlags(t, m[1], m[2])
 					continue
 				}
-				isKnown := func(beginning string) bool { return strings.HasPrefix(line, beginning) }
-				require.True(t, slices.ContainsFunc(known, isKnown), "%s has a command that no test knows: %s", page, line)
+				isKnown := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
+				require.True(t, slices.ContainsFunc(known, isKnown), "%s must contain only tested commands, got: %s", page, line)
 			}
 		}
 	}

@@ -1,5 +1,5 @@
-// Package readme finds the repository's pages and their blocks of code, so that
-// tests can compile and run them.
+// Package readme returns the pages of the repository and their code blocks, so
+// that tests can compile and run the blocks.
 package readme
 
 import (
@@ -26,8 +26,8 @@ func Pages(t *testing.T, root string) []string {
 	return pages
 }
 
-// Blocks returns the blocks of code in a language on a page. Blocks inside a
-// list have its indentation removed.
+// Blocks returns the code blocks in a language on a page. It removes the
+// indentation of blocks inside a list.
 func Blocks(t *testing.T, page, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(page)

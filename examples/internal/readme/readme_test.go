@@ -22,8 +22,8 @@ import (
 
 const root = "../../.."
 
-// imports holds the packages that fragments use. A fragment gets the lines whose
-// package it names.
+// imports maps package names to import paths. A fragment imports the packages
+// that it uses.
 var imports = map[string]string{
 	"aws": "github.com/aws/aws-sdk-go-v2/aws", "config": "github.com/aws/aws-sdk-go-v2/config",
 	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
@@ -38,7 +38,7 @@ var imports = map[string]string{
 	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
 }
 
-// parameters declares what the fragments use of their surroundings.
+// parameters declares the variables that fragments use without declaring them.
 const parameters = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, secret []byte,
 	signer *presign.Signer, grant *presign.Grant, file *os.File, size int64, w http.ResponseWriter, r *http.Request,
 	uploads *presign.Handler, authenticate func(*http.Request) (string, error),
@@ -55,7 +55,7 @@ func (message) Delete() {}
 
 var isDeclaration = regexp.MustCompile(`\A(?://.*\n)*func `)
 
-// buildFile returns a Go file of its own for a block.
+// buildFile returns a complete Go file for a block.
 func buildFile(block string) string {
 	if strings.HasPrefix(block, "package ") {
 		return block
@@ -80,8 +80,8 @@ func buildFile(block string) string {
 	return b.String()
 }
 
-// TestBlocksCompile checks that every Go block compiles. Pages of modules of their
-// own are compiled there.
+// TestBlocksCompile checks that every Go block compiles. Pages of separate
+// modules are compiled in their modules.
 func TestBlocksCompile(t *testing.T) {
 	sources := make(map[string]string)
 	var packages []string
@@ -99,8 +99,8 @@ func TestBlocksCompile(t *testing.T) {
 	runGo(t, sources, append([]string{"build"}, packages...)...)
 }
 
-// runGo runs a command of go with sources that exist for the compiler alone, in
-// packages below this one.
+// runGo runs a go command with sources that exist only in an overlay, in
+// packages below this package.
 func runGo(t *testing.T, sources map[string]string, args ...string) {
 	t.Helper()
 	module, err := filepath.Abs("../..")
@@ -136,9 +136,9 @@ func findBlock(t *testing.T, page, prefix string) string {
 	return found[0]
 }
 
-// replaceAddress replaces the address that a block listens on by a free one. The
-// printed one may be taken on this machine, and a connection may take one that
-// the system proposes before the program listens.
+// replaceAddress replaces the address in a block by a free address below the
+// range of ephemeral ports. The printed address might be in use, and a
+// connection might take an ephemeral port before the program listens.
 func replaceAddress(t *testing.T, block, printed string) (replaced, addr string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -153,12 +153,13 @@ func replaceAddress(t *testing.T, block, printed string) (replaced, addr string)
 //go:embed testdata/upload_test.go.txt
 var uploadTest string
 
-// TestStartS3 checks that the printed server accepts and publishes an upload.
+// TestStartS3 checks that the server in TESTING.md accepts an upload and that
+// it is published.
 func TestStartS3(t *testing.T) {
 	block, _ := replaceAddress(t, findBlock(t, "examples/TESTING.md", "func startS3("), "127.0.0.1:7070")
 	binary := filepath.Join(t.TempDir(), "upload.test")
 	runGo(t, map[string]string{"upload/start_test.go": buildFile(block), "upload/upload_test.go": uploadTest},
-		"test", "-c", "-vet=off", "-o", binary, // vet would look for a directory.
+		"test", "-c", "-vet=off", "-o", binary, // go vet does not support the overlay.
 		"./internal/readme/upload")
 	command := exec.Command(binary, "-test.timeout", "1m", "-test.v")
 	command.Dir = t.TempDir()
@@ -167,8 +168,8 @@ func TestStartS3(t *testing.T) {
 	require.Contains(t, string(output), "--- PASS: TestUpload")
 }
 
-// TestPatternsAreTested checks that the blocks of examples/README.md are functions of
-// the package patterns, whose tests run them.
+// TestPatternsAreTested checks that the blocks of examples/README.md are
+// functions of the package patterns, whose tests run them.
 func TestPatternsAreTested(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(root, "examples", "internal", "patterns", "patterns.go"))
 	require.NoError(t, err)
@@ -179,7 +180,7 @@ func TestPatternsAreTested(t *testing.T) {
 	}
 }
 
-// TestBlocksAreFormatted checks that gofmt does not change what people paste.
+// TestBlocksAreFormatted checks that gofmt does not change the blocks.
 func TestBlocksAreFormatted(t *testing.T) {
 	for _, page := range Pages(t, root) {
 		for _, block := range Blocks(t, page, "go") {

@@ -15,7 +15,7 @@ import (
 var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w*)`")
 
 // TestPromisesNameTests checks that every promise of SECURITY.md names a test,
-// and that every test that any page names exists.
+// and that the tests on all pages exist.
 func TestPromisesNameTests(t *testing.T) {
 	existing := testFunctions(t)
 	for _, page := range Pages(t, root) {

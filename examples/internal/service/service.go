@@ -1,4 +1,4 @@
-// Package service runs a service for the tests of clients, with a store behind it.
+// Package service runs a service with a store for the tests of clients.
 package service
 
 import (
@@ -20,18 +20,18 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// PNG is the beginning of a picture.
+// PNG is the signature of a PNG file.
 const PNG = "\x89PNG\r\n\x1a\n"
 
 // A Service grants uploads to the holder of the token "alice's".
 type Service struct {
-	URL    string                     // of the mount
+	URL    string                     // the URL of the mount
 	Fails  func(r *http.Request) bool // whether the request fails with 503
 	t      *testing.T
 	client *s3.Client
 }
 
-// Start starts a service, which ends with the test.
+// Start starts a service that ends with the test.
 func Start(t *testing.T) *Service {
 	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
@@ -62,8 +62,8 @@ func Start(t *testing.T) *Service {
 	return s
 }
 
-// Run runs a client with a token, the URL and a file of this name and content,
-// and returns what it prints.
+// Run runs a client with a token, the URL and a file of this name and content.
+// It returns the output of the client.
 func (s *Service) Run(token, name string, content []byte, program ...string) (stdout, stderr string, err error) {
 	path := filepath.Join(s.t.TempDir(), name)
 	require.NoError(s.t, os.WriteFile(path, content, 0o600))
@@ -75,7 +75,7 @@ func (s *Service) Run(token, name string, content []byte, program ...string) (st
 	return out.String(), errs.String(), err
 }
 
-// RequireStored checks that the store has one object, under this key and with
+// RequireStored checks that the store has only one object, with this key and
 // this content.
 func (s *Service) RequireStored(key string, content []byte) {
 	s.t.Helper()

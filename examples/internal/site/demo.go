@@ -14,7 +14,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// A Demo is a Site with an S3 server of its own, and a directory for both.
+// A Demo is a Site with an S3 server, and a directory for both.
 type Demo struct {
 	*Site
 	Store  *store.Server
@@ -26,9 +26,9 @@ type Demo struct {
 	closers []func() error
 }
 
-// OpenDemo parses the flags -addr and -dir besides those in flags, and starts the S3
-// server with a bucket of the demo's name. If cors is set, the bucket has a CORS
-// rule for the demo's pages.
+// OpenDemo adds the flags -addr and -dir to flags and parses args. It starts
+// the S3 server with a bucket of the name of the demo. If cors is set, the
+// bucket has a CORS rule for the pages of the demo.
 func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string, opts ...store.Option) (_ *Demo, err error) {
 	d := &Demo{Bucket: flags.Name()}
 	flags.StringVar(&addr, "addr", addr, "`address` of the page and the service")
@@ -69,8 +69,8 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	return d, err
 }
 
-// OpenDemoWithEvents is OpenDemo for a demo whose pages use the bucket, and whose
-// store sends it events.
+// OpenDemoWithEvents opens a Demo as OpenDemo does. The bucket has a CORS rule,
+// and the store sends events to the demo.
 func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, args []string) (*Demo, error) {
 	events, err := listenForEvents()
 	if err != nil {
@@ -81,7 +81,7 @@ func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, a
 		return nil, errors.Join(err, events.listener.Close())
 	}
 	d.Events = events
-	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil }) // Its server has closed it, most often.
+	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil }) // The server of Complete might have closed it.
 	return d, nil
 }
 
@@ -93,8 +93,8 @@ func (d *Demo) Close() (err error) {
 	return err
 }
 
-// Run prints the address of the page and serves until ctx ends. It also prints the
-// lines in more.
+// Run prints the address of the page and serves until ctx ends. It also prints
+// the lines in more.
 func (d *Demo) Run(ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string) error {
 	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n%s\nCtrl-C stops.\n",
 		d.Origins()[0], d.Bucket, d.Store.URL, d.Dir, more)

@@ -12,13 +12,14 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// patience is how long a page has to complete an upload before an event does. A
-// client learns why an upload was rejected only from its own completion.
-const patience = 3 * time.Second
+// eventDelay is the time that a page has to complete an upload before an event
+// completes it. A client receives the reason of a rejection only from its own
+// completion.
+const eventDelay = 3 * time.Second
 
-// Events are the notifications of a store. They are kept in memory, so those of a
-// process that ends are lost, and a sweep of the next one completes their uploads. The
-// demo worker has a queue instead.
+// Events receives the notifications of a store. It keeps them in memory, so
+// they are lost when the process ends. Then a sweep of the next process
+// completes the uploads. The demo worker has a queue instead.
 type Events struct {
 	url      string
 	listener net.Listener
@@ -30,7 +31,8 @@ type event struct {
 	due  time.Time
 }
 
-// listenForEvents returns Events that a store can be given before there is a Signer.
+// listenForEvents returns Events with an address for the store, which starts
+// before the Signer exists.
 func listenForEvents() (*Events, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,8 +41,9 @@ func listenForEvents() (*Events, error) {
 	return &Events{"http://" + listener.Addr().String(), listener, make(chan event, 1000)}, nil
 }
 
-// Complete completes uploads that no page has completed: by events, and by a sweep at
-// every interval. The returned function stops that and waits until it has ended.
+// Complete completes uploads that no page has completed, by events and by a
+// sweep at every interval. The returned function stops the completions and
+// waits until they have ended.
 func (e *Events) Complete(ctx context.Context, signer *presign.Signer, interval time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	server := &http.Server{Handler: http.HandlerFunc(e.receive), ReadTimeout: 10 * time.Second}
@@ -61,7 +64,7 @@ func (e *Events) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	select {
-	case e.received <- event{body, time.Now().Add(patience)}:
+	case e.received <- event{body, time.Now().Add(eventDelay)}:
 	default:
 		http.Error(w, "Too many notifications.", http.StatusServiceUnavailable)
 	}

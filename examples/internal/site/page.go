@@ -19,8 +19,8 @@ type Login struct{ Name, Title, Question, Lead string }
 // Users returns the users who can log in.
 func (Login) Users() []string { return Users }
 
-// Front returns a handler for the front page. It calls page for a user who is logged
-// in, and otherwise serves the login page.
+// Front returns a handler for the front page. It calls page for a user who is
+// logged in, and otherwise serves the login page.
 func (s *Site) Front(login Login, page func(w http.ResponseWriter, r *http.Request, user string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if user := s.User(r); user != "" {
@@ -31,8 +31,8 @@ func (s *Site) Front(login Login, page func(w http.ResponseWriter, r *http.Reque
 	}
 }
 
-// Handle adds routes to mux: the login, the logout, base.css, which all demos share,
-// and the files in the directory page except templates.
+// Handle adds routes to mux: the login, the logout, the shared base.css, and
+// the files in the directory page except templates.
 func (s *Site) Handle(mux *http.ServeMux, files embed.FS) error {
 	mux.HandleFunc("POST /login", s.logIn)
 	mux.HandleFunc("POST /logout", s.logOut)
@@ -50,7 +50,7 @@ func (s *Site) Handle(mux *http.ServeMux, files embed.FS) error {
 	return err
 }
 
-// Render sends a page that is rendered for this request only.
+// Render sends a page that must not be cached.
 func Render(w http.ResponseWriter, r *http.Request, templates *template.Template, name string, data any) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -1,6 +1,8 @@
-// Package site provides the parts that a service with users has and that the demos
-// need: a web server for this machine only, cookie sessions of two users, a login
-// page, and a secret that outlives the process.
+// Package site provides the parts of a service with users that the demos need:
+//   - a web server on loopback,
+//   - cookie sessions of two users,
+//   - a login page, and
+//   - a secret that outlives the process.
 package site
 
 import (
@@ -25,8 +27,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
-// Users are the users who can log in. Their names are part of keys, so they are
-// letters and digits.
+// Users lists the users who can log in. Their names are part of keys, so they
+// are letters and digits.
 var Users = []string{"alice", "bob"}
 
 // A Site is a web server on a loopback address.
@@ -44,15 +46,15 @@ func Listen(addr, name string) (*Site, error) {
 	}
 	bound := listener.Addr().(*net.TCPAddr)
 	s := &Site{
-		Sessions: scs.New(), // in memory; it has stores for databases
+		Sessions: scs.New(), // Sessions are in memory. The package scs has stores for databases.
 		listener: listener,
 		hosts:    []string{bound.String(), fmt.Sprintf("localhost:%d", bound.Port)},
 	}
 	s.Sessions.Cookie.Name = name
-	// With Strict, the browser would send no cookie when S3, which is another site,
-	// redirects it to this one.
+	// With SameSiteStrictMode, the browser would send no cookie after a
+	// redirect from S3, because S3 is another site.
 	s.Sessions.Cookie.SameSite = http.SameSiteLaxMode
-	// A service behind HTTPS sets Cookie.Secure. This one speaks plain HTTP.
+	// A service behind HTTPS must set Cookie.Secure. This site uses plain HTTP.
 	return s, nil
 }
 
@@ -68,8 +70,8 @@ func (s *Site) Origins() []string {
 // Serve serves until ctx ends or wait returns. The policy is the
 // Content-Security-Policy of all pages.
 func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, wait func() error) error {
-	// Pages of other sites can post forms to this one, and can point their own names
-	// at this machine (DNS rebinding).
+	// Pages of other sites can post forms to this site, and their host names
+	// can point to this machine (DNS rebinding).
 	handler = http.NewCrossOriginProtection().Handler(s.Sessions.LoadAndSave(handler))
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +88,7 @@ func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, w
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute, // The Handler answers within 25 seconds.
+		WriteTimeout:      time.Minute, // The Handler responds within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -99,7 +101,7 @@ func (s *Site) Close() error { return s.listener.Close() }
 // User returns the user who is logged in, or "".
 func (s *Site) User(r *http.Request) string { return s.Sessions.GetString(r.Context(), "user") }
 
-// Authenticate returns the user who is logged in. It is for presign.NewHandler.
+// Authenticate returns the user who is logged in, for presign.NewHandler.
 func (s *Site) Authenticate(r *http.Request) (owner string, err error) {
 	if owner = s.User(r); owner == "" {
 		err = &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
@@ -107,8 +109,8 @@ func (s *Site) Authenticate(r *http.Request) (owner string, err error) {
 	return owner, err
 }
 
-// logIn starts a session for the user whom the form names, and redirects the browser
-// to the front page. A real service also asks for a password.
+// logIn starts a session for the user whom the form names, and redirects the
+// browser to the front page. A real service also asks for a password.
 func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	user := r.PostFormValue("user")
@@ -124,7 +126,8 @@ func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// logOut ends the session, and makes the browser delete what pages have stored in it.
+// logOut ends the session, and makes the browser delete the data that pages
+// have stored.
 func (s *Site) logOut(w http.ResponseWriter, r *http.Request) {
 	if err := s.Sessions.Destroy(r.Context()); err != nil {
 		Fail(w, r, err)
@@ -140,8 +143,8 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "That did not work. Try again later.", http.StatusInternalServerError)
 }
 
-// Secret returns the secret in dir, for presign.WithSecret. It creates one if there
-// is none. Replicas of a real service share a secret from a secret store.
+// Secret returns the secret in dir, for presign.WithSecret. It creates one if
+// there is none. Replicas of a real service share a secret from a secret store.
 func Secret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, "secret")
 	secret, err := os.ReadFile(path)

@@ -20,9 +20,9 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestAttacks checks that a real server rejects attacks by other users with
-// grants of their own or with leaked ones. TestConformance has the attacks on
-// single requests.
+// TestAttacks checks that a real server rejects attacks with the grants of
+// other users or with leaked grants. TestConformance checks attacks on single
+// requests.
 func TestAttacks(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestAttacks(t *testing.T) {
 	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) { return r.Header.Get("X-User"), nil },
 		presign.WithUppy())
 	require.NoError(t, err)
-	// ask returns the status, and the member at fault.
+	// ask returns the status and the invalid field.
 	ask := func(t *testing.T, user, method, path, body string, answer any) string {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("X-User", user)
@@ -70,12 +70,12 @@ func TestAttacks(t *testing.T) {
 		return answer.String()
 	}
 	start := func(t *testing.T, user string) (id, key, signed, query string) {
-		var begun struct{ UploadID, Key string }
-		require.Equal(t, "200", ask(t, user, "POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png"}`, &begun))
+		var started struct{ UploadID, Key string }
+		require.Equal(t, "200", ask(t, user, "POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png"}`, &started))
 		var part struct{ URL string }
-		query = "?key=" + url.QueryEscape(begun.Key)
-		require.Equal(t, "200", ask(t, user, "GET", "/s3/multipart/"+begun.UploadID+"/1"+query, "", &part))
-		return begun.UploadID, begun.Key, part.URL, query
+		query = "?key=" + url.QueryEscape(started.Key)
+		require.Equal(t, "200", ask(t, user, "GET", "/s3/multipart/"+started.UploadID+"/1"+query, "", &part))
+		return started.UploadID, started.Key, part.URL, query
 	}
 	bytesOf := func(t *testing.T, key string) []byte {
 		object, err := server.Client().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("attacks"), Key: &key})
@@ -102,47 +102,47 @@ func TestAttacks(t *testing.T) {
 	for _, a := range []struct {
 		name    string
 		attempt func(*testing.T) string
-		refused string
+		want    string
 	}{
-		{"a PUT under the key of another's upload", func(t *testing.T) string {
+		{"PUT to the key of another user's upload", func(t *testing.T) string {
 			g := grant(t, "bob", "PUT")
 			return send(t, g, script, func(a *conformance.Attempt) { a.URL = strings.Replace(a.URL, g.Key, uploaded.Key, 1) })
 		}, "403 SignatureDoesNotMatch"},
-		{"a PUT under the key of what another has published", func(t *testing.T) string {
+		{"PUT to the key of another user's published file", func(t *testing.T) string {
 			g := grant(t, "bob", "PUT")
 			return send(t, g, script, func(a *conformance.Attempt) { a.URL = strings.Replace(a.URL, g.Key, finalKey, 1) })
 		}, "403 SignatureDoesNotMatch"},
-		{"a form under the key of what another has published", func(t *testing.T) string {
+		{"form to the key of another user's published file", func(t *testing.T) string {
 			return send(t, grant(t, "bob", "POST"), script, func(a *conformance.Attempt) { a.Set("key", finalKey) })
 		}, "403 AccessDenied"},
-		{"a form under a name of its own", func(t *testing.T) string {
+		{"form to another key", func(t *testing.T) string {
 			return send(t, grant(t, "bob", "POST"), script, func(a *conformance.Attempt) { a.Set("key", "incoming/${filename}") })
 		}, "403 AccessDenied"},
-		{"a leaked PUT before completion", func(t *testing.T) string { return send(t, uploaded, script, nil) }, "412 PreconditionFailed"},
-		{"a leaked PUT after completion", func(t *testing.T) string {
+		{"leaked PUT before completion", func(t *testing.T) string { return send(t, uploaded, script, nil) }, "412 PreconditionFailed"},
+		{"leaked PUT after completion", func(t *testing.T) string {
 			return send(t, published, script, nil) + ", then " + completes(t, "alice", published.Key)
-		}, "200, then 200"}, // with what was published, as below
-		{"completing another's upload", func(t *testing.T) string { return completes(t, "bob", uploaded.Key) }, "404"},
-		{"a script for a picture", func(t *testing.T) string {
+		}, "200, then 200"}, // The published file is unchanged, as checked below.
+		{"completion of another user's upload", func(t *testing.T) string { return completes(t, "bob", uploaded.Key) }, "404"},
+		{"script instead of a picture", func(t *testing.T) string {
 			g := grant(t, "bob", "PUT")
 			return send(t, g, script, nil) + ", then " + completes(t, "bob", g.Key) + ", then " + completes(t, "bob", g.Key)
 		}, "200, then 422 type, then 404"},
-		{"a stamp on another key", func(t *testing.T) string {
+		{"stamp on another key", func(t *testing.T) string {
 			key := "incoming/forged.png"
 			_, err := server.Client().CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: aws.String("attacks"), Key: &key, CopySource: aws.String("attacks/" + uploaded.Key)})
 			require.NoError(t, err)
 			return completes(t, "alice", key)
 		}, "404"},
-		{"a part of another's upload", func(t *testing.T) string {
+		{"part of another user's upload", func(t *testing.T) string {
 			_, _, hers, _ := start(t, "alice")
 			_, _, his, _ := start(t, "bob")
 			return send(t, &presign.Grant{Method: "PUT", URL: strings.Replace(his, storeID(t, his), storeID(t, hers), 1)}, script, nil)
 		}, "403 SignatureDoesNotMatch"},
-		{"another's part", func(t *testing.T) string {
+		{"URL for another user's part", func(t *testing.T) string {
 			id, _, _, query := start(t, "alice")
 			return ask(t, "bob", "GET", "/s3/multipart/"+id+"/1"+query, "", nil)
 		}, "404"},
-		{"a leaked part after completion", func(t *testing.T) string {
+		{"leaked part after completion", func(t *testing.T) string {
 			id, _, signed, query := start(t, "bob")
 			require.Equal(t, "200", send(t, &presign.Grant{Method: "PUT", URL: signed}, png, nil))
 			var listed []struct{ ETag string }
@@ -154,12 +154,12 @@ func TestAttacks(t *testing.T) {
 		}, "404 NoSuchUpload"},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			require.Equal(t, a.refused, a.attempt(t))
+			require.Equal(t, a.want, a.attempt(t))
 			require.Equal(t, png, bytesOf(t, finalKey))
 			require.Equal(t, png, bytesOf(t, uploaded.Key))
 		})
 	}
 	list, err := server.Client().ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String("attacks")})
 	require.NoError(t, err)
-	require.Len(t, list.Contents, 4, "what Alice has, the forgery, and what Bob completed")
+	require.Len(t, list.Contents, 4, "the bucket must contain two files of Alice, the forgery and one file of Bob")
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance runs the matrix of accepted and rejected uploads on the embedded
-// store, a real S3 server.
+// TestConformance checks the matrix of accepted and rejected uploads on
+// versitygw.
 func TestConformance(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -28,6 +28,6 @@ func TestConformance(t *testing.T) {
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "keeps no versions without a directory for them", Scenarios: []string{"versions"}})
+			conformancetest.Lack{Reason: "does not keep versions without a directory for them", Scenarios: []string{"versions"}})
 	})
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-// TestCorpus uploads real files of all kinds to a real store and completes them: legitimate ones pass under the type that
-// they are, what passes itself off as another type is refused and deleted.
+// TestCorpus checks that real files of all kinds are accepted under their type,
+// and rejected and deleted under another type.
 func TestCorpus(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestCorpus(t *testing.T) {
 		object, err := signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		if err != nil {
 			_, again := signer.CompleteForAnyOwner(t.Context(), grant.Key)
-			require.ErrorIs(t, again, presign.ErrNotUploaded, "what was refused is deleted")
+			require.ErrorIs(t, again, presign.ErrNotUploaded, "a rejected upload must be deleted")
 		}
 		return object, err
 	}

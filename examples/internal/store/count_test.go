@@ -9,7 +9,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// TestRequests counts the requests of completions at versitygw.
+// TestRequests checks the number of requests of completions at versitygw.
 func TestRequests(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -30,7 +30,8 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// marker is the environment variable by which a program knows that it is the server's process.
+// marker is the environment variable that makes a program the process of the
+// server.
 const marker = "PRESIGN_EXAMPLES_STORE"
 
 func init() {
@@ -44,8 +45,9 @@ func init() {
 	os.Exit(0)
 }
 
-// Parent and child speak JSON over the child's standard input and output: one reply to each request, Serve first.
-// Secrets pass here rather than in the environment or the arguments, where others can read them.
+// The parent sends requests as JSON to the standard input of the child, and the
+// child writes one reply to each. The first request is Serve. Secrets are sent
+// this way because other users can read the environment and the arguments.
 type (
 	request struct {
 		Serve   *gateway `json:",omitempty"`
@@ -56,7 +58,7 @@ type (
 	}
 )
 
-// gateway is the server as the parent asked for it.
+// A gateway describes the server that the parent requests.
 type gateway struct {
 	Dir       string
 	Temporary bool // remove Dir at the end
@@ -66,18 +68,20 @@ type gateway struct {
 	Webhook   string `json:",omitempty"`
 }
 
-// session is a temporary credential.
+// A session is a temporary credential.
 type session struct {
 	AccessKey, SecretKey, Token string
 	Expires                     time.Time
 }
 
-// serve does what the parent asks for and returns when the parent is gone or has closed in.
+// serve handles the requests of the parent. It returns when the parent has
+// ended or has closed in.
 func serve(in io.Reader, out io.Writer) error {
-	// Ctrl-C and the like reach the whole process group, but the parent decides when to stop. And a parent that is
-	// gone, with the other ends of the pipes, is no reason to leave Dir behind.
+	// Signals such as Ctrl-C reach the whole process group, but the parent
+	// decides when to stop. A broken pipe must not end the process either,
+	// because it still has to remove Dir.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	// versitygw prints there.
+	// versitygw prints to os.Stdout, which is the pipe of the replies.
 	os.Stdout = os.Stderr
 
 	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
@@ -87,7 +91,7 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	g := first.Serve
 	if g.Temporary {
-		defer os.RemoveAll(g.Dir) // the parent may have been killed
+		defer os.RemoveAll(g.Dir) // The parent might have been killed.
 	}
 	lock, err := g.lock()
 	if err != nil {
@@ -121,7 +125,8 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-// lock has Dir to itself until the lock is closed, or says that another has it.
+// lock locks Dir until the lock is closed. It returns an error if another
+// server uses Dir.
 func (g *gateway) lock() (*flock.Flock, error) {
 	if err := os.MkdirAll(g.Dir, 0o700); err != nil {
 		return nil, err
@@ -136,11 +141,13 @@ func (g *gateway) lock() (*flock.Flock, error) {
 	return lock, err
 }
 
-// run listens on a free port of loopback, calls listening with the address and serves.
+// run listens on a free port of loopback, calls listening with the address and
+// serves.
 func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 	var err error
-	// versitygw does not return the port that it received for 0. So a free port is
-	// selected first. If another program has taken it meanwhile, try again.
+	// versitygw does not return the port that it received for port 0, so a free
+	// port is selected first. If another program takes the port in the
+	// meantime, run tries again.
 	for range 5 {
 		var be backend.Backend
 		if be, err = g.backend(); err != nil {
@@ -178,9 +185,9 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 	return err
 }
 
-// readable adds CORS headers to every response for a bucket that has CORS rules.
-// Unlike AWS, versitygw omits them if a signature is wrong, and then a page cannot
-// read the reason.
+// readable adds CORS headers to every response for a bucket that has CORS
+// rules. Unlike AWS, versitygw omits them if a signature is wrong, and then a
+// page cannot read the reason.
 func readable(be backend.Backend) fiber.Handler {
 	cors := middlewares.ApplyBucketCORS(be, func(ctx fiber.Ctx) (string, error) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(ctx.Path(), "/"), "/")
@@ -189,14 +196,14 @@ func readable(be backend.Backend) fiber.Handler {
 	return func(ctx fiber.Ctx) error {
 		err := ctx.Next()
 		if ctx.Method() != http.MethodOptions && len(ctx.Response().Header.Peek("Access-Control-Allow-Origin")) == 0 {
-			_ = cors(ctx) // the answer itself stays as it is
+			_ = cors(ctx) // The response itself does not change.
 		}
 		return err
 	}
 }
 
-// address returns the address that Dir was served on before, or a free one. What was granted before a restart, or is
-// under way, is for that address.
+// address returns the former address of Dir if it is free, or another free
+// address. Grants from before a restart are for the former address.
 func (g *gateway) address() (string, error) {
 	file, addr := filepath.Join(g.Dir, "address"), "127.0.0.1:0"
 	if before, err := os.ReadFile(file); err == nil {
@@ -213,11 +220,13 @@ func (g *gateway) address() (string, error) {
 	return addr, errors.Join(l.Close(), os.WriteFile(file, []byte(addr), 0o600))
 }
 
-// copyLimit is the largest object that one request copies, as at AWS. versitygw copies none without it.
+// copyLimit is the largest object that one request copies, as at AWS. Without a
+// limit, versitygw does not copy objects.
 const copyLimit = 5 << 30
 
-// backend keeps objects as files, and what S3 knows about them in extended attributes or, where the file system has
-// none, in files beside them.
+// backend returns a backend that keeps objects as files. Their metadata is in
+// extended attributes, or in separate files if the file system has no extended
+// attributes.
 func (g *gateway) backend() (backend.Backend, error) {
 	dir, err := filepath.Abs(g.Dir)
 	if err != nil {
@@ -227,7 +236,7 @@ func (g *gateway) backend() (backend.Backend, error) {
 	if err := os.MkdirAll(objects, 0o700); err != nil {
 		return nil, err
 	}
-	// A directory that began with one kind stays with it.
+	// A directory keeps its kind of metadata.
 	_, statErr := os.Stat(attributes)
 	if statErr != nil && xattrs(dir) {
 		return posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: copyLimit})
@@ -253,7 +262,7 @@ func xattrs(dir string) bool {
 	return meta.XattrMeta{}.StoreAttribute(f, "", "", "probe", []byte("1")) == nil
 }
 
-// accounts is root and any number of temporary credentials that act for it.
+// An accounts holds the root account and temporary credentials for it.
 type accounts struct {
 	auth.IAMService
 	root auth.Account
@@ -273,7 +282,7 @@ func (a *accounts) add(s session) {
 	a.sessions[s.AccessKey] = s
 }
 
-// GetUserAccount returns the root account or that of a session.
+// GetUserAccount returns the root account or the account of a session.
 func (a *accounts) GetUserAccount(access string) (auth.Account, error) {
 	if access == a.root.Access {
 		return a.root, nil
@@ -287,7 +296,8 @@ func (a *accounts) GetUserAccount(access string) (auth.Account, error) {
 	return auth.Account{Access: s.AccessKey, Secret: s.SecretKey, Role: auth.RoleAdmin}, nil
 }
 
-// DeriveSigningKey returns the key that signatures of a session are made with, if token is the session's.
+// DeriveSigningKey returns the signing key of an account. It rejects a token
+// that is not the token of the session.
 func (a *accounts) DeriveSigningKey(access, token, date, region, service string) ([]byte, auth.Account, error) {
 	account, err := a.GetUserAccount(access)
 	if err != nil {
@@ -297,7 +307,7 @@ func (a *accounts) DeriveSigningKey(access, token, date, region, service string)
 	s := a.sessions[access]
 	a.mu.RUnlock()
 	switch {
-	case s.Token != token: // root has none
+	case s.Token != token: // The root account has no token.
 		return nil, auth.Account{}, auth.ErrInvalidSessionToken
 	case token != "" && time.Now().After(s.Expires):
 		return nil, auth.Account{}, errExpiredToken

@@ -10,7 +10,7 @@ import (
 	"github.com/s3presign/presign/internal/notification"
 )
 
-// TestNotifications compares the events that versitygw sends with what was uploaded.
+// TestNotifications checks the events that versitygw sends.
 func TestNotifications(t *testing.T) {
 	receiver := eventtest.Receive(t)
 	server, err := store.Start(t.Context(), "", store.WithWebhook(receiver.URL))
@@ -18,7 +18,7 @@ func TestNotifications(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), "events"))
 
-	n, err := notification.Parse(receiver.Next(t)) // sent when the server started
+	n, err := notification.Parse(receiver.Next(t)) // the server sends a test event when it starts
 	require.NoError(t, err)
 	require.Equal(t, &notification.Notification{Test: true}, n)
 	eventtest.Run(t, eventtest.Target{

@@ -1,9 +1,11 @@
-// Package store runs a real S3 server, versitygw, for the demos and their tests: on loopback, with nothing to install,
-// gone when its parent is gone.
+// Package store runs a real S3 server, versitygw, for the demos and their
+// tests. The server listens on loopback, needs no installation, and ends with
+// its parent.
 //
-// The server is a child process. versitygw changes the working directory and runs once per process, so Start executes
-// the running program again with an environment variable set; this package's init sees it there and serves S3 instead
-// of going on to main. Importing the package is all a program or a test has to do.
+// The server is a child process, because versitygw changes the working
+// directory and can run only once per process. Start executes the running
+// program again with an environment variable. If the variable is set, the init
+// function of this package serves S3 and main does not run.
 package store
 
 import (
@@ -27,16 +29,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// region is not us-east-1, which signers are prone to fall back to.
+// region is not us-east-1, because that is the default of many signers.
 const region = "eu-central-1"
 
-// tokenSize is the length of a session token in bytes. Those of STS have as many, or more.
+// tokenSize is the length of a session token in bytes. Tokens of STS are at
+// least as long.
 const tokenSize = 400
 
-// Server is a running S3 server with one root account. It is safe for concurrent use.
+// A Server is a running S3 server with one root account. It is safe for
+// concurrent use.
 type Server struct {
-	URL    string // of the S3 API: http://127.0.0.1 and a port
-	Region string // the only one in which a signature is accepted
+	URL    string // the URL of the S3 API: http://127.0.0.1 and a port
+	Region string // the only region in which signatures are accepted
 
 	root      aws.Credentials
 	dir       string
@@ -44,7 +48,7 @@ type Server struct {
 
 	child  *exec.Cmd
 	stderr tail
-	done   chan struct{} // closed when the child is gone, after err is set
+	done   chan struct{} // closed after the child has ended and err is set
 	err    error
 	close  func() error
 
@@ -56,18 +60,20 @@ type Server struct {
 // An Option changes the server that Start runs.
 type Option func(*gateway)
 
-// WithWebhook makes the server POST a notification of every event in its buckets
-// to a URL. Start fails if nothing listens there.
+// WithWebhook makes the server POST a notification of every event in its
+// buckets to a URL. Start fails if nothing listens there.
 func WithWebhook(url string) Option {
 	return func(g *gateway) { g.Webhook = url }
 }
 
-// Start runs an S3 server in a child process until ctx ends or Close is called, with its data in dir, at the address
-// that it had there before if that is free. An empty dir is a temporary directory, removed at the end. A dir is for one
-// server at a time: it waits 5 seconds for one that is about to end.
+// Start runs an S3 server in a child process until ctx ends or Close is called.
+// Its data is in dir. If dir is empty, it is in a temporary directory that is
+// removed at the end. The server has the same address as the last server of dir
+// if that address is free. Only one server can use a dir. If another server is
+// about to end, Start waits up to 5 seconds.
 func Start(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	if dir != "" {
-		absolute, err := filepath.Abs(dir) // versitygw works in a directory of its own
+		absolute, err := filepath.Abs(dir) // versitygw changes the working directory
 		if err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
@@ -111,11 +117,12 @@ func (s *Server) start() (err error) {
 		return err
 	}
 	s.child = exec.Command(program)
-	// versitygw sends events while it uses the buffers of their requests for others. A
-	// program that runs with the race detector must not fail because of that.
+	// versitygw has a data race: it sends events from buffers that it already
+	// uses for other requests. The race detector must not fail the program
+	// because of it.
 	s.child.Env = append(os.Environ(), marker+"=1", "GORACE=exitcode=0 "+os.Getenv("GORACE"))
 	s.child.Stderr = &s.stderr
-	// Not StdoutPipe: Wait would close that under the reader.
+	// Wait would close a StdoutPipe while it is read.
 	stdout, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -155,8 +162,9 @@ func (s *Server) Client(optFns ...func(*s3.Options)) *s3.Client {
 	}, optFns...)
 }
 
-// CreateBucket creates a bucket, unless it is there, and if there are origins, gives it the CORS rules that let pages
-// of those origins upload and read every answer.
+// CreateBucket creates a bucket unless it exists. If there are origins, it sets
+// CORS rules, so that pages of these origins can upload and read every
+// response.
 func (s *Server) CreateBucket(ctx context.Context, name string, origins ...string) error {
 	client := s.Client()
 	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{
@@ -165,7 +173,8 @@ func (s *Server) CreateBucket(ctx context.Context, name string, origins ...strin
 			LocationConstraint: types.BucketLocationConstraint(s.Region),
 		},
 	})
-	// A bucket of an earlier run belongs to that run's root, whose rights ours has.
+	// A bucket of an earlier run belongs to the root account of that run, but
+	// the current root account has the same rights.
 	if _, exists := errors.AsType[*types.BucketAlreadyExists](err); err != nil && !exists {
 		return fmt.Errorf("store: bucket %s: %w", name, err)
 	}
@@ -181,7 +190,7 @@ func (s *Server) CreateBucket(ctx context.Context, name string, origins ...strin
 	return nil
 }
 
-// CORSRule is the CORS rule of a bucket that pages of these origins upload to.
+// CORSRule returns the CORS rule for pages of these origins.
 func CORSRule(origins ...string) types.CORSRule {
 	return types.CORSRule{
 		AllowedOrigins: origins,
@@ -196,10 +205,10 @@ func CORSRule(origins ...string) types.CORSRule {
 	}
 }
 
-// SessionCredentials returns new temporary credentials with the rights of root. A request signed with them needs their
-// session token of 400 bytes, as with STS.
+// SessionCredentials returns new temporary credentials with the rights of root.
+// As with STS, a request needs their session token, which has 400 bytes.
 func (s *Server) SessionCredentials(lifetime time.Duration) (aws.Credentials, error) {
-	c := newCredentials("ASIA") // by this prefix versitygw knows a temporary key
+	c := newCredentials("ASIA") // the prefix of temporary keys in versitygw
 	for len(c.SessionToken) < tokenSize {
 		c.SessionToken += rand.Text()
 	}
@@ -234,14 +243,15 @@ func (s *Server) call(req request) (reply, error) {
 	if err == nil {
 		return r, nil
 	}
-	// The child does not answer: why it ended says more than err.
+	// The child did not reply. The reason why it ended is more useful than err.
 	if died := s.Close(); died != nil {
 		return r, died
 	}
 	return r, fmt.Errorf("store: closed: %w", err)
 }
 
-// Wait waits until the server is gone. The error says why, if it was not asked to stop.
+// Wait waits until the server has ended. It returns the reason if Close was not
+// called.
 func (s *Server) Wait() error {
 	<-s.done
 	return s.err
@@ -250,7 +260,8 @@ func (s *Server) Wait() error {
 // Close stops the server and removes its temporary directory.
 func (s *Server) Close() error { return s.close() }
 
-// Kill ends the server as a crash does. Its directory keeps what was stored; Close still has to be called.
+// Kill kills the server, to simulate a crash. Its directory keeps all data.
+// Close must still be called.
 func (s *Server) Kill() error {
 	err := s.child.Process.Kill()
 	<-s.done
@@ -258,10 +269,10 @@ func (s *Server) Kill() error {
 }
 
 func (s *Server) stop() error {
-	_ = s.stdin.Close() // the child ends by itself when it reads to the end
+	_ = s.stdin.Close() // The child ends when its standard input ends.
 	select {
 	case <-s.done:
-	case <-time.After(30 * time.Second): // it may have gigabytes to remove
+	case <-time.After(30 * time.Second): // The child might have gigabytes to remove.
 		_ = s.child.Process.Kill()
 		<-s.done
 	}
@@ -291,7 +302,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what was kept, to be put after an error.
+// String returns the kept bytes as a suffix for an error.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

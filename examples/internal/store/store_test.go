@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentMarker makes the test binary a program that starts a server and waits
-// to be killed.
+// parentMarker is the environment variable that makes the test binary start a
+// server and wait to be killed.
 const parentMarker = "PRESIGN_EXAMPLES_STORE_PARENT"
 
 func TestMain(m *testing.M) {
@@ -68,7 +68,7 @@ func TestServer(t *testing.T) {
 		require.Equal(t, 403, res.StatusCode)
 		require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
 	})
-	t.Run("refusals are readable for pages", func(t *testing.T) {
+	t.Run("pages can read rejections", func(t *testing.T) {
 		for from, want := range map[string]string{origin: origin, "http://evil.example": ""} {
 			for _, method := range []string{"GET", "PUT"} {
 				req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/uploads/a?X-Amz-Signature=0", nil)
@@ -107,7 +107,8 @@ func TestServer(t *testing.T) {
 		changed.SessionToken = ""
 		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
 
-		// A second one does not end the first, and neither's token is the other's.
+		// New credentials do not end the former credentials, and their tokens
+		// cannot be exchanged.
 		other, err := s.SessionCredentials(time.Hour)
 		require.NoError(t, err)
 		require.NoError(t, put(t, s.Client(as(c)), "session.txt", "1"))
@@ -115,14 +116,14 @@ func TestServer(t *testing.T) {
 		changed.SessionToken = other.SessionToken
 		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
 
-		// Root has no token.
+		// The root account has no token.
 		changed = s.root
 		changed.SessionToken = c.SessionToken
 		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
 
 		expired, err := s.SessionCredentials(-time.Second)
 		require.NoError(t, err)
-		expired.CanExpire = false // or the SDK refuses to sign
+		expired.CanExpire = false // Otherwise the SDK does not sign.
 		require.Equal(t, "ExpiredToken", code(put(t, s.Client(as(expired)), "session.txt", "1")))
 	})
 
@@ -197,7 +198,7 @@ func TestDirectoryIsTaken(t *testing.T) {
 func TestClose(t *testing.T) {
 	s := start(t, "")
 	require.DirExists(t, s.dir)
-	require.NoError(t, s.Close(), "which ends by itself")
+	require.NoError(t, s.Close(), "the child must end without an error")
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Wait())
 	require.NotNil(t, s.child.ProcessState)

@@ -9,7 +9,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/sweeptest"
 )
 
-// TestSweep lists and sweeps a bucket of versitygw.
+// TestSweep checks lists and sweeps of a bucket of versitygw.
 func TestSweep(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -18,7 +18,7 @@ func TestSweep(t *testing.T) {
 	sweeptest.Run(t, server.Client(), "sweep")
 }
 
-// TestSignersSweep sweeps versitygw by two replicas.
+// TestSignersSweep checks sweeps of versitygw by two replicas.
 func TestSignersSweep(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

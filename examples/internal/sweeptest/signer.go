@@ -20,8 +20,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// older is a transport that makes the entries of a list older. It does not change
-// the store's clock, by which the SDK signs.
+// older is a transport that makes the entries of a list older. It does not
+// change the clock of the store, which the SDK uses for signatures.
 type older time.Duration
 
 var listed = regexp.MustCompile(`(<LastModified>|<Initiated>)([^<]*)`)
@@ -33,7 +33,7 @@ func (o older) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer, err
 	}
 	body, err := io.ReadAll(answer.Body)
-	_ = answer.Body.Close() // It was read to the end.
+	_ = answer.Body.Close() // The body was read completely.
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +48,8 @@ func (o older) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// A book has a row for each GrantID that the hook was told, as a service's
-// database has.
+// A book has a row for each GrantID that the hook received, like the database
+// of a service.
 type book struct {
 	mu   sync.Mutex
 	rows map[string]string // the final key
@@ -59,25 +59,25 @@ func (b *book) note(_ context.Context, o *presign.Object) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if key, ok := b.rows[o.GrantID]; ok && key != o.Key {
-		return fmt.Errorf("the grant has the key %q already, got %q", key, o.Key)
+		return fmt.Errorf("the grant must keep the key %q, got %q", key, o.Key)
 	}
 	b.rows[o.GrantID] = o.Key
 	return nil
 }
 
-// A trial holds the replicas of a service and what was uploaded to it.
+// A trial opens replicas of a service and records its uploads.
 type trial struct {
 	client func(...func(*s3.Options)) *s3.Client
 	bucket string
 	book   *book
 
 	granted map[string]string // final keys by the GrantID of genuine uploads
-	foreign []string          // keys that are not of this service
+	foreign []string          // keys of other objects
 	started int               // multipart uploads
-	kept    []string          // keys that no sweep may end
+	kept    []string          // keys of uploads that a sweep must not end
 }
 
-// open returns a replica that sees uploads as older than they are.
+// open returns a replica for which all uploads are older by age.
 func (s *trial) open(t *testing.T, age time.Duration, secret string) *presign.Signer {
 	t.Helper()
 	policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20}
@@ -88,20 +88,20 @@ func (s *trial) open(t *testing.T, age time.Duration, secret string) *presign.Si
 	return signer
 }
 
-// RunSigner uploads files that no client completes, and checks what two replicas
-// that sweep at once make of them. The function returns a client of the server,
-// changed by options.
+// RunSigner uploads files that no client completes. It checks that two
+// concurrent sweeps complete or delete each upload once. The function client
+// returns a client of the server with options.
 func RunSigner(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string) {
 	t.Helper()
 	s := &trial{client: client, bucket: bucket, book: &book{rows: make(map[string]string)}, granted: make(map[string]string)}
 	s.upload(t)
-	require.NoError(t, s.sweep(t, 0), "nothing is old enough")
+	require.NoError(t, s.sweep(t, 0), "no upload is old enough")
 	require.Empty(t, s.book.rows)
 	require.Empty(t, s.keys(t, "files/"))
 
 	err := s.sweep(t, 2*time.Minute)
 	for _, key := range s.kept {
-		require.ErrorContains(t, err, key, "the stamp of another secret")
+		require.ErrorContains(t, err, key, "a stamp with another secret must be reported")
 	}
 	var final []string
 	for _, key := range s.granted {
@@ -115,11 +115,12 @@ func RunSigner(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucke
 	require.Error(t, s.sweep(t, 8*24*time.Hour))
 	require.Zero(t, s.uploads(t))
 	require.ElementsMatch(t, append(s.kept, s.foreign...), s.keys(t, "incoming/"))
-	require.Equal(t, s.granted, s.book.rows, "no hook runs again")
+	require.Equal(t, s.granted, s.book.rows, "the hook must not run again")
 }
 
-// upload sends genuine files and disguised ones by PUT and form, starts multipart
-// uploads, and leaves objects that are not of the service.
+// upload sends valid files and disguised files by PUT and form. It also starts
+// multipart uploads, and puts an object without a grant and an upload with
+// another secret.
 func (s *trial) upload(t *testing.T) {
 	t.Helper()
 	signer := s.open(t, 0, "01234567")
@@ -158,7 +159,7 @@ func (s *trial) upload(t *testing.T) {
 	s.foreign = append(s.foreign, key)
 }
 
-// send makes an upload as a client does.
+// send uploads a file as a client does.
 func send(t *testing.T, grant *presign.Grant, body []byte) {
 	t.Helper()
 	request, err := grant.Request(t.Context(), bytes.NewReader(body), int64(len(body)))
@@ -169,7 +170,7 @@ func send(t *testing.T, grant *presign.Grant, body []byte) {
 	require.Less(t, answer.StatusCode, 300)
 }
 
-// sweep lets two replicas sweep at once.
+// sweep runs two sweeps concurrently.
 func (s *trial) sweep(t *testing.T, age time.Duration) error {
 	t.Helper()
 	errs := make(chan error, 2)

@@ -1,4 +1,4 @@
-// Package sweeptest lists and sweeps a bucket of a real S3 server.
+// Package sweeptest checks lists and sweeps of a bucket of a real S3 server.
 package sweeptest
 
 import (
@@ -18,21 +18,21 @@ import (
 	"github.com/s3presign/presign/internal/sweep"
 )
 
-// control is a key that XML cannot write. Only an object has it: a server cannot
-// tell that a multipart upload with this key has started.
+// control is a key that XML cannot contain. Only an object has this key,
+// because the response to CreateMultipartUpload would contain it.
 const control = "in/\x01"
 
-// lost is the form of control in versitygw's lists.
+// lost is the key that versitygw lists instead of control.
 const lost = "in/\uFFFD"
 
-// keys are keys under the prefix that servers encode in different ways. Each has
-// an object and two multipart uploads.
+// keys lists keys under the prefix that servers encode differently. Each key
+// has an object and two multipart uploads.
 var keys = []string{
 	"in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b/c", "in/plain", "in/ü 日本", "in/\U0001F600",
 }
 
-// Run checks that objectstore lists objects and multipart uploads page by page,
-// and that two sweeps at once end each of them once.
+// Run checks that objectstore lists objects and multipart uploads page by page.
+// It also checks that two concurrent sweeps end each of them once.
 func Run(t *testing.T, client *s3.Client, bucket string) {
 	t.Helper()
 	s := objectstore.Store{Client: client, Bucket: bucket}
@@ -86,7 +86,7 @@ func checkAge(t *testing.T, age time.Duration) {
 	require.Less(t, age, time.Minute)
 }
 
-// withPages returns a client that asks for pages of size entries.
+// withPages returns a client that requests pages of size entries.
 func withPages(client *s3.Client, size int32) *s3.Client {
 	limit := middleware.InitializeMiddlewareFunc("pages", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
@@ -106,10 +106,10 @@ func withPages(client *s3.Client, size int32) *s3.Client {
 	})
 }
 
-// sweepTwice sweeps the prefix by two replicas at once.
+// sweepTwice checks two concurrent sweeps of the prefix.
 func sweepTwice(t *testing.T, s objectstore.Store) {
 	t.Helper()
-	require.NoError(t, sweep.Run(t.Context(), store{s, 0}, "in/", nil), "nothing is old enough")
+	require.NoError(t, sweep.Run(t.Context(), store{s, 0}, "in/", nil), "no object is old enough")
 
 	c := &completer{store: s, completed: make(map[string]int), aborted: make(map[string]int)}
 	errs := make(chan error)
@@ -130,7 +130,7 @@ func sweepTwice(t *testing.T, s objectstore.Store) {
 	}
 }
 
-// A store is a sweep.Store whose entries are older than they are.
+// A store is a sweep.Store that makes its entries older.
 type store struct {
 	objectstore.Store
 	older time.Duration
@@ -156,7 +156,7 @@ func (s store) Uploads(ctx context.Context, prefix string) iter.Seq2[objectstore
 	}
 }
 
-// A completer deletes the objects that it is asked to complete.
+// A completer deletes objects instead of completing them.
 type completer struct {
 	store objectstore.Store
 
@@ -170,7 +170,7 @@ func (c *completer) CompleteOrDelete(ctx context.Context, key string) error {
 	c.mu.Unlock()
 	o, err := c.store.Head(ctx, key, "")
 	if errors.Is(err, objectstore.ErrNotFound) {
-		return nil // the other replica was faster
+		return nil // The other replica has deleted the object.
 	}
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance runs the matrix against OpenStack Swift.
+// TestConformance checks the matrix of accepted and rejected uploads on Swift.
 func TestConformance(t *testing.T) {
 	server, bucket := swift.Start(t), "matrix"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
@@ -23,8 +23,8 @@ func TestConformance(t *testing.T) {
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "takes no forms", Scenarios: []string{"* by form"}},
-			conformancetest.Lack{Reason: "verifies no checksums", Scenarios: []string{"checksum * by PUT", "checksum * by parts"}},
-			conformancetest.Lack{Reason: "takes no If-None-Match", Scenarios: []string{"taken"}})
+			conformancetest.Lack{Reason: "does not accept forms", Scenarios: []string{"* by form"}},
+			conformancetest.Lack{Reason: "does not verify checksums", Scenarios: []string{"checksum * by PUT", "checksum * by parts"}},
+			conformancetest.Lack{Reason: "does not accept If-None-Match", Scenarios: []string{"taken"}})
 	})
 }

@@ -1,7 +1,7 @@
-// Package swift runs OpenStack Swift with its S3 API, an independent S3 server, for
-// tests. It takes no POST forms and no conditional writes.
+// Package swift runs OpenStack Swift with its S3 API, an independent S3 server,
+// for tests. The server rejects POST forms and conditional writes.
 //
-// It needs Debian's packages swift-proxy, swift-account, swift-container,
+// It needs the Debian packages swift-proxy, swift-account, swift-container,
 // swift-object and memcached.
 package swift
 
@@ -23,10 +23,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/process"
 )
 
-// Region is the region to sign for. Swift rejects any other.
+// Region is the region to sign for. Swift rejects other regions.
 const Region = "us-east-1"
 
-// Server is a running server. It ends with the test that started it.
+// A Server is a running Swift. It ends with the test that started it.
 type Server struct {
 	URL                  string
 	AccessKey, SecretKey string
@@ -37,8 +37,8 @@ var launch []byte
 
 const hint = "on Debian: apt-get install --no-install-recommends swift-proxy swift-account swift-container swift-object memcached"
 
-// Start starts a server: one proxy, one server for each of accounts, containers and
-// objects, and the cache that tempauth requires.
+// Start starts a server: one proxy, one server for each of accounts, containers
+// and objects, and the cache that tempauth requires.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	process.Require(t, hint, "memcached", "swift-ring-builder", "swift-proxy-server", "swift-account-server",
@@ -85,7 +85,8 @@ func (s *Server) Client(optFns ...func(*s3.Options)) *s3.Client {
 	}, optFns...)
 }
 
-// userName returns the user that runs the test. Swift would change to its own.
+// userName returns the user that runs the test. By default, Swift changes to
+// another user.
 func userName(t testing.TB) string {
 	t.Helper()
 	current, err := user.Current()
@@ -95,7 +96,7 @@ func userName(t testing.TB) string {
 	return current.Username
 }
 
-// cluster is a Swift that is being started.
+// A cluster collects the servers of a Swift while they start.
 type cluster struct {
 	testing.TB
 	dir     string
@@ -135,8 +136,8 @@ func (c *cluster) serve(name, config string) {
 	c.stopped = append(c.stopped, stopped)
 }
 
-// interpreter returns the Python that a program names in its first line. The first
-// one in PATH need not have Swift's modules.
+// interpreter returns the Python in the first line of a program. Another Python
+// in PATH might not have the modules of Swift.
 func interpreter(t testing.TB, program string) string {
 	t.Helper()
 	content, err := os.ReadFile(program)
@@ -146,7 +147,7 @@ func interpreter(t testing.TB, program string) string {
 	line, _, _ := strings.Cut(string(content), "\n")
 	path, ok := strings.CutPrefix(line, "#!")
 	if !ok {
-		t.Fatalf("%s must begin with #!", program)
+		t.Fatalf("%s must start with #!", program)
 	}
 	return strings.TrimSpace(path)
 }
@@ -160,7 +161,7 @@ max_meta_overall_size = 8192
 max_header_size = 16384
 `
 
-// The arguments are the directory, the port and the kind of server.
+// The arguments are the directory, the port, the kind of server and the user.
 const serverConf = `[DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = %[2]s
@@ -180,7 +181,8 @@ pipeline = %[3]s-server
 use = egg:swift#%[3]s
 `
 
-// The arguments are the directory, the port and the address of memcached.
+// The arguments are the directory, the port, the address of memcached and the
+// user.
 const proxyConf = `[DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = %[2]s
