@@ -20,7 +20,7 @@ import (
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
-// problem returns what the service has refused something with.
+// problem returns the Problem in an error.
 func problem(t *testing.T, err error) *presign.Problem {
 	t.Helper()
 	p := (*presign.Problem)(nil)
@@ -28,7 +28,7 @@ func problem(t *testing.T, err error) *presign.Problem {
 	return p
 }
 
-// partURL returns that of a part.
+// partURL returns the URL of a part.
 func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
 	t.Helper()
 	urls, err := u.service.sign(t.Context(), up, []int{number})
@@ -36,8 +36,8 @@ func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
 	return urls[0]
 }
 
-// sendTo sends a part, and returns its ETag and the store's refusal.
-func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, refused *refusal) {
+// sendTo sends a part and returns its ETag, or the rejection of the store.
+func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, refused *rejection) {
 	t.Helper()
 	etag, err := u.try(t.Context(), &presign.Grant{Method: http.MethodPut, URL: signed}, bytes.NewReader(body), int64(len(body)))
 	if !errors.As(err, &refused) {
@@ -46,8 +46,8 @@ func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string
 	return etag, refused
 }
 
-// begin starts an upload and sends its only part.
-func (u *uploader) begin(t *testing.T) (*upload, []byte, string) {
+// startWithPart starts an upload and sends its only part.
+func (u *uploader) startWithPart(t *testing.T) (*upload, []byte, string) {
 	t.Helper()
 	content, err := os.ReadFile(newFile(t, "a.bin", 1000))
 	require.NoError(t, err)
@@ -58,20 +58,20 @@ func (u *uploader) begin(t *testing.T) (*upload, []byte, string) {
 	return up, content, etag
 }
 
-// TestOthers checks that a client cannot change another user's upload, by any
-// ID or key.
-func TestOthers(t *testing.T) {
+// TestOtherUsers checks that a client cannot change the upload of another user
+// by any ID or key.
+func TestOtherUsers(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	alice, bob := p.as(t, "alice"), p.as(t, "bob")
-	hers, content, etag := alice.begin(t)
-	his, _, _ := bob.begin(t)
+	hers, content, etag := alice.startWithPart(t)
+	his, _, _ := bob.startWithPart(t)
 	storeID := func(signed string) string {
 		u, err := url.Parse(signed)
 		require.NoError(t, err)
 		return u.Query().Get("uploadId")
 	}
 	herURL, hisURL := alice.partURL(t, hers, 1), bob.partURL(t, his, 1)
-	said := make(map[string]bool)
+	texts := make(map[string]bool)
 	for _, id := range []string{
 		hers.ID, storeID(herURL), storeID(hisURL), his.ID[:len(his.ID)/2] + hers.ID[len(his.ID)/2:],
 		hers.Key, his.Key, "A", strings.Repeat("A", 5000),
@@ -83,16 +83,16 @@ func TestOthers(t *testing.T) {
 		abortErr := bob.service.abort(t.Context(), other)
 		for _, err := range []error{signErr, listErr, completeErr, abortErr} {
 			require.Equal(t, 404, problem(t, err).Status)
-			said[err.Error()] = true
+			texts[err.Error()] = true
 		}
 	}
-	require.Len(t, said, 1, "no response reveals whether an upload exists")
+	require.Len(t, texts, 1, "a response must not reveal whether an upload exists")
 	for _, key := range []string{hers.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), his.Key + "/" + hers.Key} {
 		_, err := bob.service.completeKey(t.Context(), key)
 		require.Equal(t, 404, problem(t, err).Status)
 	}
 
-	// The store does not accept his part for her upload either, nor under her key.
+	// The store also rejects his part for her upload, and under her key.
 	for _, mixed := range []string{
 		strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1),
 		strings.Replace(hisURL, his.Key, hers.Key, 1),
@@ -111,12 +111,12 @@ func TestOthers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "alice", object.Owner)
 	_, err = bob.service.completeKey(t.Context(), hers.Key)
-	require.Equal(t, 404, problem(t, err).Status, "a completed upload is hers, too")
+	require.Equal(t, 404, problem(t, err).Status, "another user must not complete a completed upload")
 	require.Equal(t, []string{object.Key}, p.keys(t))
 }
 
-// TestOneByteOver checks that parts with one byte too many become no object and
-// are deleted.
+// TestOneByteOver checks that an upload with one byte too many is rejected and
+// its parts are deleted.
 func TestOneByteOver(t *testing.T) {
 	for _, finalPrefix := range []string{"", "files/"} {
 		policy := uploads.Policy
@@ -128,10 +128,10 @@ func TestOneByteOver(t *testing.T) {
 		require.NoError(t, os.WriteFile(zeros, make([]byte, policy.MaxSize), 0o600))
 
 		_, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: policy.MaxSize + 1})
-		require.Equal(t, 422, problem(t, err).Status, "if the size is told")
+		require.Equal(t, 422, problem(t, err).Status, "a size over the maximum must be rejected")
 		require.Empty(t, p.uploads(t))
 
-		// It is not told.
+		// The client does not state the size.
 		for _, last := range [][]byte{part1, part2} {
 			up := new(upload)
 			require.NoError(t, u.service.call(t.Context(), "/", map[string]string{"filename": "a.bin", "method": "multipart"}, up))
@@ -155,10 +155,10 @@ func TestOneByteOver(t *testing.T) {
 			_, err = u.service.completeKey(t.Context(), up.Key)
 			require.Equal(t, 404, problem(t, err).Status)
 			_, err = u.service.completeParts(t.Context(), up, list)
-			require.Equal(t, 404, problem(t, err).Status, "nor later")
+			require.Equal(t, 404, problem(t, err).Status, "a repeated completion must fail, too")
 		}
 
-		// A lie is told.
+		// The client states a wrong size.
 		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: partSize + 1000})
 		require.NoError(t, err)
 		_, refused := u.sendTo(t, u.partURL(t, up, 2), make([]byte, 1001))
@@ -170,8 +170,8 @@ func TestOneByteOver(t *testing.T) {
 	}
 }
 
-// TestPartSizes checks that no part size, from the service or from a saved
-// upload, makes put send too many parts or none.
+// TestPartSizes checks that put rejects part sizes of the service or of a saved
+// state that give no parts or too many parts.
 func TestPartSizes(t *testing.T) {
 	for _, c := range []struct{ partSize, size, count int64 }{
 		{1, 1, 1}, {1, maxParts, maxParts}, {1, maxParts + 1, 0}, {1, 200 << 20, 0}, {math.MaxInt64, 10, 1},
@@ -181,7 +181,7 @@ func TestPartSizes(t *testing.T) {
 		s := &state{upload: upload{PartSize: c.partSize}, request: request{Size: c.size}}
 		err := s.check(c.size)
 		if c.count == 0 {
-			require.ErrorContains(t, err, "there can be 1 to 10000 parts", "%+v", c)
+			require.ErrorContains(t, err, "must have 1 to 10000 parts", "%+v", c)
 			continue
 		}
 		require.NoError(t, err, "%+v", c)
@@ -200,9 +200,9 @@ func TestPartSizes(t *testing.T) {
 			return strings.Replace(answer, `"part_size":5242880`, `"part_size":`+size, 1)
 		})
 		_, err := u.put(t.Context(), path)
-		require.ErrorContains(t, err, "the service asks for parts of "+size+" bytes of a file of 10485760; there can be 1 to 10000 parts")
+		require.ErrorContains(t, err, "a file of 10485760 bytes must have 1 to 10000 parts, got a part size of "+size+" bytes")
 		require.Empty(t, p.uploads(t))
-		require.Zero(t, u.noted(t))
+		require.Zero(t, u.countStates(t))
 	}
 
 	path = p.interrupted(t, u, "a.bin")
@@ -211,7 +211,7 @@ func TestPartSizes(t *testing.T) {
 	s.PartSize = 0
 	require.NoError(t, s.save())
 	_, err = u.put(t.Context(), path)
-	require.ErrorContains(t, err, "parts of 0 bytes of a file of 20971520; there can be 1 to 10000 parts; remove it to begin anew")
+	require.ErrorContains(t, err, "a file of 20971520 bytes must have 1 to 10000 parts, got a part size of 0 bytes; remove it to start again")
 	require.ErrorContains(t, u.abort(t.Context(), path), s.path)
 }
 
@@ -239,8 +239,8 @@ func TestListedParts(t *testing.T) {
 	p.requireStored(t, path, object)
 }
 
-// TestLongAnswer checks that put reads only a limited part of a response.
-func TestLongAnswer(t *testing.T) {
+// TestLongResponse checks that put reads only a limited part of a response.
+func TestLongResponse(t *testing.T) {
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for spaces := bytes.Repeat([]byte(" "), 1<<16); ; {
 			if _, err := w.Write(spaces); err != nil {
@@ -251,12 +251,12 @@ func TestLongAnswer(t *testing.T) {
 	defer endless.Close()
 	u := (&place{url: endless.URL, http: newClient(1)}).as(t, "alice")
 	_, err := u.put(t.Context(), newFile(t, "a.bin", 10))
-	require.EqualError(t, err, "the service's answer: it is over 4194304 bytes")
+	require.EqualError(t, err, "the response of the service must have at most 4194304 bytes")
 }
 
-// rewrite changes what a client is answered.
+// rewrite changes the responses to a client.
 func rewrite(client *http.Client, change func(r *http.Request, answer string) string) {
-	meddle(client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		w, err := next.RoundTrip(r)
 		if err != nil {
 			return nil, err

@@ -13,10 +13,11 @@ import (
 	"strings"
 )
 
-// castagnoli is the table of CRC32C, which processors compute.
+// castagnoli is the table of CRC32C, which processors compute in hardware.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// algorithms are those that S3 takes of a whole file, by the names of the flag.
+// algorithms maps names of the flag -checksum to the algorithms that S3
+// supports for whole files.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 var algorithms = map[string]func() hash.Hash{
 	"sha256":    sha256.New,
@@ -25,15 +26,17 @@ var algorithms = map[string]func() hash.Hash{
 	"crc64nvme": func() hash.Hash { return crc64.New(crc64.MakeTable(0x9a6c9329ac4bc9b5)) },
 }
 
-// checkAlgorithm returns an error if there is no such algorithm. An empty name is fine: it asks for no checksum.
+// checkAlgorithm returns an error for an unknown algorithm. An empty name means
+// no checksum.
 func checkAlgorithm(name string) error {
 	if _, ok := algorithms[name]; !ok && name != "" {
-		return fmt.Errorf("-checksum %s: it is one of %s", name, strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "))
+		return fmt.Errorf("-checksum must be one of %s, got %q", strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "), name)
 	}
 	return nil
 }
 
-// checksum reads a whole file and returns what S3 is to find of it; nothing without an algorithm.
+// checksum returns the checksum of a file in base64, or "" if algorithm is
+// empty.
 func checksum(algorithm string, file io.Reader) (string, error) {
 	if algorithm == "" {
 		return "", nil

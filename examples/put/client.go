@@ -17,33 +17,33 @@ import (
 )
 
 const (
-	answerTime   = 30 * time.Second // that the service has for an answer
+	answerTime   = 30 * time.Second // for a response of the service
 	completeTime = time.Minute      // for a completion; a Handler responds within 25 seconds
-	answerSize   = 4 << 20          // bytes of an answer: the list of 10,000 parts takes about one and a half
+	answerSize   = 4 << 20          // bytes of a response; a list of 10,000 parts has about 1.5 MiB
 )
 
-// maxParts is how many S3 takes of an object.
+// maxParts is the maximum number of parts of an object in S3.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const maxParts = 10_000
 
-// client asks a service, which mounts a presign.Handler, for grants.
+// A client makes requests to a service that mounts a presign.Handler.
 type client struct {
-	url      string      // of the mount, without a slash at its end
-	header   http.Header // of every request: who asks
+	url      string      // the URL of the handler, without a slash at its end
+	header   http.Header // the headers of every request, with the credentials of the user
 	http     *http.Client
 	patience patience
-	notes    io.Writer // of what keeps the user waiting; nowhere if nil
-	silent   sync.Once // it has been said that the service does not answer
+	notes    io.Writer // the output for notes about delays, or nil
+	silent   sync.Once // prints the note only once
 }
 
-// An upload is a multipart upload, as the service names it.
+// An upload describes a multipart upload, as the service returned it.
 type upload struct {
 	ID       string `json:"id"`
 	Key      string `json:"key"`
 	PartSize int64  `json:"part_size"`
 }
 
-// A part is a part that has arrived.
+// A part describes a part that the store has received.
 type part struct {
 	Number   int    `json:"number"`
 	Size     int64  `json:"size,omitzero"`
@@ -51,25 +51,26 @@ type part struct {
 	Checksum string `json:"checksum,omitempty"`
 }
 
-// request is what the service is told of a file.
+// A request describes a file to the service.
 type request struct {
 	Filename string `json:"filename"`
 	Type     string `json:"type,omitempty"`
 	Size     int64  `json:"size"`
 	Checksum string `json:"checksum,omitempty"`
-	Method   string `json:"method,omitempty"` // if it is no PUT
+	Method   string `json:"method,omitempty"` // empty for a PUT
 }
 
-// grant asks for a grant for a file that goes in one request.
+// grant requests a grant for a file that is sent in one request.
 func (c *client) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	grant := new(presign.Grant)
 	return grant, c.mounted(c.call(ctx, "/", q, grant))
 }
 
-// mounted says of a 404 what is likely: no handler answers so to who asks for a grant.
+// mounted adds the probable cause to a 404. A handler does not return 404 for a
+// request for a grant.
 func (c *client) mounted(err error) error {
 	if where, _ := url.Parse(c.url); where != nil && gone(err) {
-		return fmt.Errorf("%w; is -url %s where the handler is mounted?", err, where.Redacted())
+		return fmt.Errorf("%w; -url must be the URL of the handler, got %s", err, where.Redacted())
 	}
 	return err
 }
@@ -79,12 +80,13 @@ func (c *client) completeKey(ctx context.Context, key string) (*presign.Object, 
 	return c.complete(ctx, map[string]string{"key": key})
 }
 
-// completeParts makes an object of all parts and returns it.
+// completeParts completes a multipart upload and returns the stored object.
 func (c *client) completeParts(ctx context.Context, u *upload, parts []part) (*presign.Object, error) {
 	return c.complete(ctx, map[string]any{"id": u.ID, "parts": parts})
 }
 
-// complete completes an upload. A completion that is still running is no failure, so complete waits without a limit.
+// complete completes an upload. It waits without a limit while the service
+// reports that the completion is running.
 func (c *client) complete(ctx context.Context, body any) (*presign.Object, error) {
 	for {
 		object := new(presign.Object)
@@ -107,11 +109,11 @@ func (c *client) start(ctx context.Context, q request) (*upload, error) {
 	return started, c.mounted(c.call(ctx, "/", q, started))
 }
 
-// check returns an error if a file of that size does not go in the upload's parts. Where it does, count and section
-// cannot overflow.
+// check returns an error if a file of that size does not fit into the parts of
+// the upload. If check returns nil, count and section cannot overflow.
 func (u *upload) check(size int64) error {
 	if size < 1 || u.PartSize < 1 || (size-1)/u.PartSize >= maxParts {
-		return fmt.Errorf("the service asks for parts of %d bytes of a file of %d; there can be 1 to %d parts", u.PartSize, size, maxParts)
+		return fmt.Errorf("a file of %d bytes must have 1 to %d parts, got a part size of %d bytes", size, maxParts, u.PartSize)
 	}
 	return nil
 }
@@ -135,7 +137,7 @@ func (c *client) sign(ctx context.Context, u *upload, numbers []int) ([]string, 
 	return answer.URLs, err
 }
 
-// list returns the parts that have arrived.
+// list returns the parts that the store has received.
 func (c *client) list(ctx context.Context, u *upload) ([]part, error) {
 	var answer struct {
 		Parts []part `json:"parts"`
@@ -144,13 +146,14 @@ func (c *client) list(ctx context.Context, u *upload) ([]part, error) {
 	return answer.Parts, err
 }
 
-// abort ends an upload and has its parts deleted.
+// abort aborts an upload.
 func (c *client) abort(ctx context.Context, u *upload) error {
 	return c.call(ctx, "/abort", map[string]string{"id": u.ID}, nil)
 }
 
-// call sends a request. It sends it again if the service cannot be reached, or if the response says that the request is
-// not at fault. If the service has responded, the error is a *presign.Problem.
+// call sends a request. It repeats the request if the service cannot be
+// reached, or if the status is not the fault of the request. If the service has
+// responded, the error is a *presign.Problem.
 func (c *client) call(ctx context.Context, path string, body, answer any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -164,7 +167,7 @@ func (c *client) call(ctx context.Context, path string, body, answer any) error 
 			return err
 		}
 		switch status := problem.Status; {
-		case status == http.StatusConflict && completes: // It is still running, or the object changed meanwhile.
+		case status == http.StatusConflict && completes: // The completion is still running, or the object has changed.
 		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		default:
 			return final(err)
@@ -193,7 +196,7 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 		err = withoutURL("the service", err)
 		if c.notes != nil && ctx.Err() == nil {
 			c.silent.Do(func() {
-				fmt.Fprintf(c.notes, "put: the service does not answer (%v); trying again for up to three minutes\n", errors.Unwrap(err))
+				fmt.Fprintf(c.notes, "put: the service does not respond, trying again for up to three minutes: %v\n", errors.Unwrap(err))
 			})
 		}
 		return err
@@ -201,13 +204,13 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 	defer w.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(w.Body, answerSize+1))
 	if err != nil {
-		return fmt.Errorf("the service's answer: %w", err)
+		return fmt.Errorf("the response of the service: %w", err)
 	} else if len(text) > answerSize {
-		return final(fmt.Errorf("the service's answer: it is over %d bytes", answerSize))
+		return final(fmt.Errorf("the response of the service must have at most %d bytes", answerSize))
 	}
 	if w.StatusCode >= 300 {
 		problem := new(presign.Problem)
-		_ = json.Unmarshal(text, problem) // or a proxy has answered
+		_ = json.Unmarshal(text, problem) // The response might come from a proxy.
 		problem.Status = w.StatusCode
 		seconds, _ := strconv.Atoi(w.Header.Get("Retry-After"))
 		problem.RetryAfter = time.Duration(seconds) * time.Second
@@ -217,18 +220,19 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 		return nil
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return final(fmt.Errorf("the service's answer: %w", err))
+		return final(fmt.Errorf("the response of the service: %w", err))
 	}
 	return nil
 }
 
-// gone reports whether the service says that there is no such upload, or not any more.
+// gone reports whether the upload does not exist or exists no longer.
 func gone(err error) bool {
 	problem := (*presign.Problem)(nil)
 	return errors.As(err, &problem) && (problem.Status == http.StatusNotFound || problem.Status == http.StatusGone)
 }
 
-// withoutURL returns an error of http.Client without the URL, which is nobody else's business.
+// withoutURL returns an error of http.Client without the URL, which is a
+// secret.
 func withoutURL(who string, err error) error {
 	if withURL := (*url.Error)(nil); errors.As(err, &withURL) {
 		err = withURL.Err

@@ -22,11 +22,11 @@ import (
 
 const bucket = "put"
 
-// demo is a service to upload to, with its store.
+// A demo is a service for uploads and its store.
 type demo struct {
-	url   string // of the grants
-	about string // the bucket
-	user  string // and password
+	url   string // the URL of the handler
+	about string // describes the bucket
+	user  string // name and password
 	dir   string
 
 	server    *http.Server
@@ -34,7 +34,8 @@ type demo struct {
 	temporary bool // remove dir at the end
 }
 
-// startDemo starts them, with their data in a directory, or in a temporary one.
+// startDemo starts a demo with its data in dir, or in a temporary directory if
+// dir is empty.
 func startDemo(ctx context.Context, addr, dir string) (*demo, error) {
 	d := &demo{dir: dir, temporary: dir == ""}
 	if err := d.start(ctx, addr); err != nil {
@@ -51,7 +52,7 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil { // the service stops first
+	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil { // close stops the service before the store.
 		return err
 	}
 	if err := d.store.CreateBucket(ctx, bucket); err != nil {
@@ -71,14 +72,14 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	d.server = uploads.NewServer(handler)
-	go func() { _ = d.server.Serve(listener) }() // until close
+	go func() { _ = d.server.Serve(listener) }() // ends with close
 	d.url = "http://" + listener.Addr().String() + "/uploads"
-	d.about = fmt.Sprintf("%s on versitygw at %s, started for this", bucket, d.store.URL)
+	d.about = fmt.Sprintf("%s on versitygw at %s, started by put", bucket, d.store.URL)
 	d.user = "alice:" + password
 	return nil
 }
 
-// close stops them.
+// close stops the service and the store.
 func (d *demo) close() (err error) {
 	if d.server != nil {
 		err = d.server.Close()
@@ -92,8 +93,8 @@ func (d *demo) close() (err error) {
 	return err
 }
 
-// list prints what is published. The service might still be deleting an upload,
-// which it does after its response.
+// list prints the published files. It does not print uploads, because the
+// service deletes them after its response.
 func (d *demo) list(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "\nThe bucket has:\n")
 	pages := s3.NewListObjectsV2Paginator(d.store.Client(), &s3.ListObjectsV2Input{
@@ -111,8 +112,9 @@ func (d *demo) list(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// makeUp writes two files, one to go in one request and one in parts, and returns their paths.
-func makeUp(dir string) ([]string, error) {
+// writeSamples writes a small file for one request and a large file for a
+// multipart upload. It returns their paths.
+func writeSamples(dir string) ([]string, error) {
 	small, large := filepath.Join(dir, "small.txt"), filepath.Join(dir, "large.bin")
 	if err := os.WriteFile(small, []byte("hello, S3\n"), 0o600); err != nil {
 		return nil, err

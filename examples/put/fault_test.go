@@ -24,10 +24,10 @@ import (
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
-// fault is what goes wrong with a request on its way.
+// A fault describes a failure of a request.
 type fault struct {
 	name   string
-	arrive bool // the request takes effect nevertheless
+	arrive bool // the request takes effect although it fails
 	half   bool // half of its body arrives
 	answer func(answer *http.Response) (*http.Response, error)
 }
@@ -41,7 +41,7 @@ var faults = []fault{
 	{name: "timeout after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
 	{name: "cut", half: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
 	{name: "cut after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-	{name: "cut in the answer", arrive: true, answer: func(answer *http.Response) (*http.Response, error) {
+	{name: "cut in the response", arrive: true, answer: func(answer *http.Response) (*http.Response, error) {
 		text, _ := io.ReadAll(answer.Body)
 		half := bytes.NewReader(text[:len(text)/2])
 		answer.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })))
@@ -49,25 +49,25 @@ var faults = []fault{
 	}},
 }
 
-// line is a network on which requests fail: one of them, or all from that one on.
+// A line is a network on which the requests in a range fail.
 type line struct {
 	mu       sync.Mutex
 	fault    fault
-	from, to int    // which requests fail
-	count    int    // how many there were
-	failed   string // the last that failed
-	deletes  int    // how many requests to delete an object have ended
+	from, to int    // the range of requests that fail
+	count    int    // number of requests
+	failed   string // the last failed request
+	deletes  int    // number of finished requests that delete an object
 }
 
-// again puts the line in order, but for these requests.
-func (l *line) again(f fault, from, to int) {
+// reset resets the line and sets the requests that fail.
+func (l *line) reset(f fault, from, to int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fault, l.from, l.to, l.count, l.failed, l.deletes = f, from, to, 0, "", 0
 }
 
-// waitForDelete waits until the service has tried to delete the upload, which it
-// does after it has responded. It returns the last request that failed.
+// waitForDelete waits until the service has tried to delete the upload after
+// its response. It returns the last failed request.
 func (l *line) waitForDelete(t *testing.T) (failed string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -79,7 +79,7 @@ func (l *line) waitForDelete(t *testing.T) (failed string) {
 	return failed
 }
 
-// lastFailed returns the last request that failed.
+// lastFailed returns the last failed request.
 func (l *line) lastFailed() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,12 +131,13 @@ func (l *line) carry(r *http.Request, next http.RoundTripper) (*http.Response, e
 	return f.answer(answer)
 }
 
-// httpClient is what an s3.Client makes requests with.
+// An httpClient is a function that implements s3.HTTPClient.
 type httpClient func(*http.Request) (*http.Response, error)
 
 func (c httpClient) Do(r *http.Request) (*http.Response, error) { return c(r) }
 
-// newFaultyPlace returns a service that reaches its store over a line, and does not try anything again by itself.
+// newFaultyPlace returns a service that uses a line for requests to its store
+// and does not repeat them.
 func newFaultyPlace(t *testing.T, l *line) *place {
 	t.Helper()
 	server := newStore(t)
@@ -147,15 +148,16 @@ func newFaultyPlace(t *testing.T, l *line) *place {
 	return openPlace(t, server, client, uploads.Policy)
 }
 
-// quiet keeps the service's log of what fails on purpose out of the way.
+// quiet discards the log, because the tests provoke failures.
 func quiet(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
 }
 
-// kinds are the ways that a file goes: each of them suffers the faults with these names, or all. What parts are made of
-// is 5 MiB at least, which takes its time.
+// kinds lists the methods of uploads. Each is tested with the named faults, or
+// with all faults. The upload of two parts is tested with few faults, because a
+// part of at least 5 MiB is slow.
 var kinds = []struct {
 	name         string
 	size, single int64
@@ -177,7 +179,7 @@ func each(t *testing.T, f func(kind string, u func(*place) *uploader, path strin
 			}
 			f(kind.name, func(p *place) *uploader {
 				u := p.as(t, "alice")
-				u.parallel, u.single = 1, kind.single // the same order each time
+				u.parallel, u.single = 1, kind.single // so that the order of requests is fixed
 				return u
 			}, path, fault)
 		}
@@ -193,14 +195,14 @@ func TestStoreFailsService(t *testing.T) {
 	requests := make(map[string]int)
 	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 		for failing := 0; ; failing++ {
-			l.again(f, failing, failing+1)
+			l.reset(f, failing, failing+1)
 			u := alice(p)
 			object, err := u.put(t.Context(), path)
 			require.NoError(t, err, "%s, %s in request %d", kind, f.name, failing)
 			failed := l.waitForDelete(t)
 			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, failed)
-			require.Zero(t, u.noted(t), about)
-			if strings.HasPrefix(failed, "DELETE ") { // The next completion deletes what could not be deleted.
+			require.Zero(t, u.countStates(t), about)
+			if strings.HasPrefix(failed, "DELETE ") { // The next completion repeats a failed deletion.
 				_, err := u.service.completeKey(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
 			}
@@ -213,7 +215,7 @@ func TestStoreFailsService(t *testing.T) {
 			}
 		}
 	})
-	t.Log("requests of the service to the store, each of which has failed in each way:", requests)
+	t.Log("number of requests of the service to the store, each tested with each fault:", requests)
 	require.Equal(t, 5, requests["one request"])
 	require.Greater(t, requests["one part"], requests["one request"]+2)
 	require.Equal(t, requests["one part"], requests["two parts"])
@@ -226,18 +228,18 @@ func TestStoreFailsClient(t *testing.T) {
 	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 		for failing := 0; ; failing++ {
 			l := new(line)
-			l.again(f, failing, failing+1)
+			l.reset(f, failing, failing+1)
 			u := alice(p)
-			meddle(u.store, l.carry)
-			meddle(u.service.http, l.carry)
+			intercept(u.store, l.carry)
+			intercept(u.service.http, l.carry)
 			object, err := u.put(t.Context(), path)
 			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, l.failed)
 			require.NoError(t, err, about)
-			require.Zero(t, u.noted(t), about)
+			require.Zero(t, u.countStates(t), about)
 			require.Contains(t, p.keys(t), object.Key, about)
 			objects, under := p.clear(t, path, about)
 			require.Equal(t, 1, objects, about)
-			if !f.arrive || failing > 0 { // else one began, and nobody was told of it
+			if !f.arrive || failing > 0 { // Otherwise the response to the start was lost.
 				require.Zero(t, under, about)
 			}
 			if l.failed == "" {
@@ -260,15 +262,15 @@ func TestOutage(t *testing.T) {
 		}
 		each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 			if f.name != "500" && f.name != "cut after" {
-				return // that what fails takes effect or does not is the difference here
+				return // These faults cover requests with and without an effect.
 			}
 			for failing := 0; ; failing++ {
-				l.again(f, failing, math.MaxInt)
+				l.reset(f, failing, math.MaxInt)
 				u := alice(p)
 				u.patience.tries, u.service.patience.tries = 2, 2
 				if side == "client" {
-					meddle(u.store, l.carry)
-					meddle(u.service.http, l.carry)
+					intercept(u.store, l.carry)
+					intercept(u.service.http, l.carry)
 				}
 				_, err := u.put(t.Context(), path)
 				failed := l.lastFailed()
@@ -281,18 +283,18 @@ func TestOutage(t *testing.T) {
 					p.clear(t, path, about)
 					break
 				}
-				l.again(f, 0, 0)
-				if err != nil { // else it was published, and nothing but the upload could not be deleted
+				l.reset(f, 0, 0)
+				if err != nil { // Without an error, only the deletion of the upload has failed.
 					object, err := u.put(t.Context(), path)
 					require.NoError(t, err, about)
 					require.Contains(t, p.keys(t), object.Key, about)
-					require.Zero(t, u.noted(t), about)
+					require.Zero(t, u.countStates(t), about)
 				}
 				objects, under := p.clear(t, path, about)
 				if kind != "one request" && err != nil {
 					require.Equal(t, 1, objects, about)
 				}
-				if failing > 0 || !f.arrive { // else it began, and nobody was told of it
+				if failing > 0 || !f.arrive { // Otherwise the response to the start was lost.
 					require.Zero(t, under, about)
 				}
 			}
@@ -300,7 +302,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// clear holds all objects against the file, and removes them, and the uploads that are under way. A lifecycle rule would.
+// clear checks that all objects equal the file. It deletes them and aborts open
+// multipart uploads, as a lifecycle rule does.
 func (p *place) clear(t *testing.T, path, about string) (objects, under int) {
 	t.Helper()
 	want, err := os.ReadFile(path)

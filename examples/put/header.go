@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// addHeader adds a line "Name: value", or those of a file that is named after an @.
+// addHeader adds a line "Name: value", or the lines of a file if value is @ and
+// its name.
 func addHeader(header http.Header, value string) error {
 	path, ok := strings.CutPrefix(value, "@")
 	if !ok {
@@ -32,7 +33,7 @@ func addHeader(header http.Header, value string) error {
 func addLine(header http.Header, line string) error {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {
-		return errors.New("it has no colon")
+		return errors.New("a header must have a colon")
 	}
 	header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	return nil

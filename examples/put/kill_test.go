@@ -26,14 +26,15 @@ import (
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
-// standalone is the service in a process of its own.
+// A standalone is the service in a separate process.
 type standalone struct {
 	url     string
 	process *exec.Cmd
 	stdin   io.Closer
 }
 
-// buildStandalone builds it as a user would: without what the test binary has, be it the store or the race detector.
+// buildStandalone builds the program without the store and the race detector of
+// the test binary.
 func buildStandalone(t *testing.T) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "standalone")
@@ -43,7 +44,7 @@ func buildStandalone(t *testing.T) (program string) {
 	return program
 }
 
-// startStandalone starts it on a free port.
+// startStandalone starts the program on a free port.
 func startStandalone(t *testing.T, program string, server *store.Server) *standalone {
 	t.Helper()
 	root, err := server.Client().Options().Credentials.Retrieve(t.Context())
@@ -85,10 +86,11 @@ func TestServiceKilled(t *testing.T) {
 	p := at(server, front.URL)
 	u := p.as(t, "alice")
 	u.parallel = 1
-	// The third part and the third failure wait until the test has done what they are for.
+	// The third part waits until the service is killed, and the third failure
+	// until it is started again.
 	third, killed, missed, back := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
-	sent, failed := 0, 0 // one after the other
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	sent, failed := 0, 0 // Requests are sequential.
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
 		if sent++; sent == 3 {
 			close(third)
@@ -96,7 +98,7 @@ func TestServiceKilled(t *testing.T) {
 		}
 		return answer, err
 	})
-	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
 		if err == nil {
 			return answer, nil
@@ -121,11 +123,11 @@ func TestServiceKilled(t *testing.T) {
 		select {
 		case <-event:
 		case <-done:
-			require.FailNow(t, "put has ended", "%v", err)
+			require.FailNow(t, "put must not end before the event", "%v", err)
 		}
 	}
 	wait(third)
-	front.Lead(t, "") // rather than to whoever gets the port next
+	front.Lead(t, "") // Another process might receive the port.
 	s.kill()
 	close(killed)
 	wait(missed)
@@ -134,7 +136,7 @@ func TestServiceKilled(t *testing.T) {
 	<-done
 	require.NoError(t, err)
 	require.Equal(t, 3, failed)
-	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, numbers(), "none was sent twice")
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, numbers(), "no part must be sent twice")
 	require.Equal(t, "alice", object.Owner)
 	p.requireStored(t, path, object)
 	require.Empty(t, p.uploads(t))
@@ -170,7 +172,7 @@ func TestClientKilled(t *testing.T) {
 	}
 	first := client()
 	require.NoError(t, first.Start())
-	for range parallel { // all that it sends at once: what has passed before has arrived
+	for range parallel { // When all concurrent requests are held, the earlier parts have arrived.
 		<-held
 	}
 	require.NoError(t, first.Process.Kill())
@@ -185,7 +187,7 @@ func TestClientKilled(t *testing.T) {
 	info, err := entries[0].Info()
 	require.NoError(t, err)
 	if runtime.GOOS != "windows" {
-		require.Equal(t, os.FileMode(0o600), info.Mode(), "what is in it is nobody else's business")
+		require.Equal(t, os.FileMode(0o600), info.Mode(), "only the user may read the state")
 	}
 
 	require.Equal(t, arrived, front.Arrived())
@@ -193,15 +195,15 @@ func TestClientKilled(t *testing.T) {
 	second := client()
 	second.Stdout, second.Stderr = &out, &out
 	require.NoError(t, second.Run(), &out)
-	require.Contains(t, out.String(), fmt.Sprintf("a.bin  %d parts have arrived, of %d\n", before, all))
+	require.Contains(t, out.String(), fmt.Sprintf("a.bin  %d of %d parts are stored already\n", before, all))
 	var missing []int
 	for number := 1; number <= all; number++ {
 		if !slices.Contains(arrived, number) {
 			missing = append(missing, number)
 		}
 	}
-	require.Equal(t, missing, front.Arrived(), "each once")
-	key := regexp.MustCompile(`is stored as (\S+) `).FindStringSubmatch(out.String())
+	require.Equal(t, missing, front.Arrived(), "each missing part must be sent once")
+	key := regexp.MustCompile(`is stored as (\S+)\n`).FindStringSubmatch(out.String())
 	require.Len(t, key, 2, out.String())
 	p.requireStored(t, path, &presign.Object{Key: key[1]})
 	require.Empty(t, p.uploads(t))

@@ -1,16 +1,21 @@
-// Put uploads files of any size with the grants of a service: the small ones in one request, the large ones in parts,
-// several at once. What fails is tried again, with a fresh grant. An upload in parts that was interrupted, by Ctrl-C or
-// by the end of the process, goes on with what is missing when put is run again.
+// Put uploads files of any size with the grants of a service. Small files are
+// sent in one request, large files as multipart uploads with concurrent parts.
+// Failed requests are repeated with a fresh grant. If a multipart upload was
+// interrupted, the next run of put sends the missing parts.
 //
 //	go run -C examples ./put
 //
-// That starts an S3 server and a service to show it, and uploads two files that it makes up, or those that it is given
-// (by absolute paths: -C changes the directory). With -dir, everything is kept there, and a later run goes on with it.
+// This starts an S3 server and a service, and uploads two generated files or
+// the files in the arguments. Their paths must be absolute, because -C changes
+// the directory. With -dir, all data is kept in that directory, and a later run
+// continues interrupted uploads.
 //
 //	go run -C examples ./put -url https://app.example.com/uploads -header @/home/me/token /home/me/film.mp4
 //
-// uploads to a service of yours: any that mounts a presign.Handler there. The file token has the line "Authorization:
-// Bearer …"; -header 'Authorization: Bearer …' does the same, and shows it to all users of the machine.
+// This uploads to your own service, which must mount a presign.Handler at the
+// URL. The file token contains the line "Authorization: Bearer …". The flag
+// -header 'Authorization: Bearer …' has the same effect, but all users of the
+// machine can read it.
 package main
 
 import (
@@ -35,7 +40,7 @@ func main() {
 	}
 }
 
-// run uploads what the arguments name.
+// run uploads the files in the arguments.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	o := parseArguments(args)
 	if err := checkArguments(o.mount, o.dir, o.parallel, o.files); err != nil {
@@ -54,7 +59,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		fmt.Fprintf(stdout, "Service  %s\nBucket   %s\n\n", shown.url, shown.about)
 		o.mount, o.user, o.states = shown.url, shown.user, filepath.Join(shown.dir, "uploads")
 		if len(o.files) == 0 {
-			if o.files, err = makeUp(shown.dir); err != nil {
+			if o.files, err = writeSamples(shown.dir); err != nil {
 				return err
 			}
 		}
@@ -89,7 +94,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	return shown.list(ctx, stdout)
 }
 
-// options are the flags and files of a run.
+// An options holds the flags and files of a run.
 type options struct {
 	mount, user, mediaType, algorithm, states, addr, dir string
 
@@ -99,47 +104,47 @@ type options struct {
 	files    []string
 }
 
-// parseArguments returns the options, which are not checked yet.
+// parseArguments returns the options without checking them.
 func parseArguments(args []string) *options {
 	o := &options{header: make(http.Header)}
 	flags := flag.NewFlagSet("put", flag.ExitOnError)
-	flags.StringVar(&o.mount, "url", "", "`URL` where a service mounts its grants; without it put starts one, and an S3 server")
-	flags.Func("header", "`'Name: value'` of every request to the service; may be repeated; @file for a file of such lines, which says them to nobody else", func(value string) error {
+	flags.StringVar(&o.mount, "url", "", "`URL` of the handler of a service; if empty, put starts a service and an S3 server")
+	flags.Func("header", "`'Name: value'` of a header for the service, or @file for a file of such lines; may be repeated", func(value string) error {
 		return addHeader(o.header, value)
 	})
-	flags.StringVar(&o.user, "user", "", "`name:password` for the service; PUT_USER in the environment says it to nobody else")
-	flags.IntVar(&o.parallel, "parallel", 4, "`number` of parts that are uploaded at once")
-	flags.StringVar(&o.mediaType, "type", "", "media `type` of the files, if their names do not tell")
-	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the checksum that the service asks for: sha256, crc32, crc32c or crc64nvme")
-	flags.BoolVar(&o.abort, "abort", false, "give up the uploads of the files that are under way")
-	flags.StringVar(&o.states, "state", "", "`directory` in which to note what is under way; one in the user's cache if empty")
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is a free one")
-	flags.StringVar(&o.dir, "dir", "", "`directory` of the S3 server that put starts; a temporary one if empty")
+	flags.StringVar(&o.user, "user", "", "`name:password` for the service; other users cannot read the variable PUT_USER")
+	flags.IntVar(&o.parallel, "parallel", 4, "`number` of parts that are uploaded concurrently")
+	flags.StringVar(&o.mediaType, "type", "", "media `type` of the files; if empty, it depends on their names")
+	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the required checksum: sha256, crc32, crc32c or crc64nvme")
+	flags.BoolVar(&o.abort, "abort", false, "abort unfinished uploads of the files")
+	flags.StringVar(&o.states, "state", "", "`directory` for the state of uploads; if empty, a directory in the cache of the user")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 selects a free port")
+	flags.StringVar(&o.dir, "dir", "", "`directory` of the S3 server that put starts; if empty, a temporary directory")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: put [flags] [file ...]\n")
 		flags.PrintDefaults()
 	}
-	_ = flags.Parse(args) // or it exits
+	_ = flags.Parse(args) // The program exits on errors.
 	o.files = flags.Args()
 	return o
 }
 
-// checkArguments returns an error if the arguments contradict each other.
+// checkArguments returns an error if the arguments are invalid.
 func checkArguments(mount, dir string, parallel int, files []string) error {
 	for _, file := range files {
 		if strings.HasPrefix(file, "-") {
-			return fmt.Errorf("%s comes after a file, and flags come before files (a file of that name is ./%[1]s)", file)
+			return fmt.Errorf("flags must be before files, got %s after a file; for a file of this name, use ./%[1]s", file)
 		}
 	}
 	switch where, err := url.Parse(mount); {
 	case mount != "" && (err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
-		return errors.New("-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads")
+		return errors.New("-url must have a scheme and a host, such as https://app.example.com/uploads")
 	case parallel < 1 || parallel > 100:
-		return fmt.Errorf("-parallel %d: it is between 1 and 100", parallel)
+		return fmt.Errorf("-parallel must be between 1 and 100, got %d", parallel)
 	case mount != "" && len(files) == 0:
-		return errors.New("no file is named")
+		return errors.New("arguments must name a file if -url is set")
 	case mount != "" && dir != "":
-		return errors.New("-dir is for the S3 server that put starts, which it does not with -url")
+		return errors.New("-dir and -url must not be set together")
 	}
 	return nil
 }
@@ -151,7 +156,7 @@ func addUser(header http.Header, user string) error {
 	}
 	name, password, ok := strings.Cut(user, ":")
 	if !ok {
-		return errors.New("-user is a name, a colon and a password")
+		return errors.New("-user must be a name, a colon and a password")
 	}
 	r := http.Request{Header: header}
 	r.SetBasicAuth(name, password)
@@ -162,12 +167,12 @@ func addUser(header http.Header, user string) error {
 func findStates() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("-state is needed: %w", err)
+		return "", fmt.Errorf("-state must be set: %w", err)
 	}
 	return filepath.Join(cache, "presign-put"), nil
 }
 
-// abortAll aborts the uploads of files that are under way.
+// abortAll aborts the unfinished uploads of files.
 func (u *uploader) abortAll(ctx context.Context, files []string) error {
 	var faults []error
 	for _, path := range files {
@@ -176,17 +181,18 @@ func (u *uploader) abortAll(ctx context.Context, files []string) error {
 	return errors.Join(faults...)
 }
 
-// putAll uploads files. If it is interrupted, resumable sets what its error advises.
+// putAll uploads files. If it is interrupted and resumable is set, its error
+// describes how to continue.
 func (u *uploader) putAll(ctx context.Context, files []string, resumable bool) error {
 	var faults []error
 	for _, path := range files {
 		object, err := u.put(ctx, path)
 		switch {
 		case err == nil:
-			fmt.Fprintf(u.out, "%s  is stored as %s (%s, %d bytes, ETag %s)\n", filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
+			fmt.Fprintf(u.out, "%s  is stored as %s\n    %s, %d bytes, ETag %s\n", filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
 			continue
 		case ctx.Err() != nil && resumable:
-			return errors.New("interrupted; the same command goes on, and with -abort it gives up")
+			return errors.New("interrupted; run the same command to continue, or with -abort to abort the uploads")
 		case ctx.Err() != nil:
 			return errors.New("interrupted")
 		}

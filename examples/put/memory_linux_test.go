@@ -17,7 +17,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// requireSpace skips a test if there is not so much space for temporary files, in bytes, but not in CI.
+// requireSpace skips a test if there are less than need bytes for temporary
+// files, or fails it in CI.
 func requireSpace(t *testing.T, need int64) {
 	t.Helper()
 	dir := t.TempDir()
@@ -29,7 +30,7 @@ func requireSpace(t *testing.T, need int64) {
 	}
 }
 
-// peak returns the most memory that it has had so far, in bytes.
+// peak returns the peak memory of the process in bytes.
 func (s *standalone) peak(t *testing.T) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Process.Pid))
@@ -41,14 +42,15 @@ func (s *standalone) peak(t *testing.T) int64 {
 	return kilobytes << 10
 }
 
-// TestMemory: 2 GiB go from a client to the store, and the service, which signs 410 parts, puts them together and
-// publishes what they are, has no more memory than for anything else.
+// TestMemory checks that the memory of the service stays low while a client
+// uploads 2 GiB. The service signs and completes 410 parts and publishes the
+// object.
 func TestMemory(t *testing.T) {
 	const size, limit = 2 << 30, 64 << 20
 	if testing.Short() {
-		t.Skip("skipped: it sends 2 GiB, and -short is given")
+		t.Skip("skipped: the test sends 2 GiB, and -short is set")
 	}
-	requireSpace(t, 2*size+(1<<30)) // what is sent, and what becomes of it
+	requireSpace(t, 2*size+(1<<30)) // the parts and the objects
 	server := newStore(t)
 	s := startStandalone(t, buildStandalone(t), server)
 	p := at(server, s.url)
@@ -63,7 +65,7 @@ func TestMemory(t *testing.T) {
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	peak := s.peak(t)
-	t.Logf("the service's process: %.1f MiB when it had started, %.1f MiB at most", float64(before)/(1<<20), float64(peak)/(1<<20))
+	t.Logf("memory of the service: %.1f MiB after the start, %.1f MiB at most", float64(before)/(1<<20), float64(peak)/(1<<20))
 	require.Less(t, peak, int64(limit))
 	require.Len(t, numbers(), size/partSize+1)
 	require.EqualValues(t, size, object.Size)
@@ -72,5 +74,5 @@ func TestMemory(t *testing.T) {
 	stored, err := p.client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
 	require.NoError(t, err)
 	require.EqualValues(t, size, aws.ToInt64(stored.ContentLength))
-	require.Equal(t, `"a981130cf2b7e09f4686dc273cf7187e"`, aws.ToString(stored.ETag), "the MD5 of 2 GiB of zeros, which versitygw has of a copy")
+	require.Equal(t, `"a981130cf2b7e09f4686dc273cf7187e"`, aws.ToString(stored.ETag), "versitygw must return the MD5 of 2 GiB of zeros for a copy")
 }

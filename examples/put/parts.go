@@ -20,14 +20,14 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// signedAhead is how many URLs are asked for at once, for each part that is sent at once: few enough to be good still
-// when their turn comes.
+// signedAhead is the number of URLs in a request for each concurrent part. It
+// is small, so that URLs do not expire before they are used.
 const signedAhead = 4
 
-// errNone says that there is nothing to give up.
-var errNone = errors.New("no upload of this file is under way")
+// errNone is returned by abort if the file has no unfinished upload.
+var errNone = errors.New("this file has no unfinished upload")
 
-// parts uploads the parts of a file that have not arrived, several at once.
+// parts uploads the missing parts of a file concurrently.
 func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.Object, error) {
 	s, err := loadState(u.states, u.service.url, f.Name())
 	if err != nil {
@@ -36,7 +36,8 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	var arrived map[int]part
 	if s.ID != "" {
 		if arrived, err = u.arrived(ctx, f, about, s); gone(err) {
-			// It may have been complete before the state was removed.
+			// The upload might have been completed before the state was
+			// removed.
 			object, err := u.service.completeKey(ctx, s.Key)
 			if err == nil && s.of(f.info) {
 				return object, s.remove()
@@ -58,7 +59,7 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	}
 	now, err := f.Stat()
 	if err == nil && (now.Size() != f.info.Size() || !now.ModTime().Equal(f.info.ModTime())) {
-		err = fmt.Errorf("%s changed while it was uploaded; run this again", f.Name())
+		err = fmt.Errorf("%s must not change during the upload; run the same command again", f.Name())
 	}
 	if err != nil {
 		return nil, err
@@ -88,15 +89,16 @@ func (u *uploader) start(ctx context.Context, f *file, about request, s *state) 
 	return nil
 }
 
-// arrived returns the parts that have arrived of an upload that was interrupted, if the file still has their bytes. If the
-// upload started with another size, type or checksum, arrived aborts it and returns no map.
+// arrived returns the parts of an interrupted upload that the store has
+// received and that match the file. If the upload started with another size,
+// type or checksum, arrived aborts it and returns nil.
 func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state) (map[int]part, error) {
 	list, err := u.service.list(ctx, &s.upload)
 	if err != nil {
 		return nil, err
 	}
 	if s.request != about {
-		fmt.Fprintf(u.out, "%s has changed, and is uploaded anew\n", about.Filename)
+		fmt.Fprintf(u.out, "%s  has changed, so it is uploaded again\n", about.Filename)
 		if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {
 			return nil, err
 		}
@@ -123,17 +125,19 @@ func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state
 		}
 		f.progress.add(size)
 	}
-	fmt.Fprintf(u.out, "%s  %d parts have arrived, of %d\n", about.Filename, len(arrived), s.count())
+	fmt.Fprintf(u.out, "%s  %d of %d parts are stored already\n", about.Filename, len(arrived), s.count())
 	s.sent = kept
-	return arrived, s.save() // without the parts that have changed, and the rest of a line
+	return arrived, s.save() // save removes changed parts and an incomplete line
 }
 
-// compare reports whether a section of the file is the part that the store has. Some stores keep a part whose request was
-// cut off, with the size of a whole part, so it compares the first of
+// compare reports whether a section of the file matches the part in the store.
+// Some stores keep a part of an interrupted request with the size of a whole
+// part. Therefore compare uses the first possible of these comparisons:
 //
-//   - the ETag with the state, and the bytes with the CRC32C there, if the file has the same time as when it was sent,
-//   - the bytes with the CRC32C of the store, and
-//   - the bytes with the ETag, which is their MD5 unless the store encrypts them.
+//   - the ETag and the CRC32C in the state, if the time of the file has not
+//     changed,
+//   - the CRC32C of the store, and
+//   - the ETag, which is the MD5 of the bytes unless the store encrypts them.
 func (u *uploader) compare(section io.Reader, s *state, p part, unchanged bool) (bool, error) {
 	known, ok := s.sent[p.Number]
 	isKnown := ok && unchanged && known.ETag == p.ETag
@@ -150,7 +154,8 @@ func (u *uploader) compare(section io.Reader, s *state, p part, unchanged bool) 
 	return hex.EncodeToString(h.Sum(nil)) == strings.Trim(p.ETag, `"`), err
 }
 
-// sendMissing uploads the parts that are not in arrived, and puts them there.
+// sendMissing uploads the parts that are not in arrived, and adds them to
+// arrived.
 func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived map[int]part) error {
 	var missing []int
 	for number := 1; number <= s.count(); number++ {
@@ -158,7 +163,7 @@ func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived m
 			missing = append(missing, number)
 		}
 	}
-	var mu sync.Mutex // of arrived and of s
+	var mu sync.Mutex // guards arrived and s
 	sending, ctx := errgroup.WithContext(ctx)
 	sending.SetLimit(u.parallel)
 	for numbers := range slices.Chunk(missing, min(100, signedAhead*u.parallel)) {
@@ -183,7 +188,7 @@ func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived m
 	return sending.Wait()
 }
 
-// sendPart uploads one part, the first time to url.
+// sendPart uploads one part. The first try uses url.
 func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, url string) (got sent, err error) {
 	offset, size := s.section(number)
 	err = u.patience.retry(ctx, func(try int) error {
@@ -195,7 +200,7 @@ func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, 
 			url = fresh[0]
 		}
 		got, err = u.send(ctx, &presign.Grant{Method: http.MethodPut, URL: url}, f, offset, size)
-		answer := (*refusal)(nil)
+		answer := (*rejection)(nil)
 		if errors.As(err, &answer) && answer.status < 500 && try >= tolerance {
 			return final(err)
 		}
@@ -205,7 +210,7 @@ func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, 
 	return got, err
 }
 
-// abort gives up the upload of a file.
+// abort aborts the unfinished upload of a file.
 func (u *uploader) abort(ctx context.Context, path string) error {
 	s, err := loadState(u.states, u.service.url, path)
 	switch {

@@ -9,17 +9,18 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// patience says how often something is tried again, and how long is waited before.
+// A patience describes how often and after which delays a request is repeated.
 type patience struct {
 	tries          uint
-	first, longest time.Duration // before the second try, and before any
-	stall          time.Duration // without any progress, after which an upload is given up and tried again
+	first, longest time.Duration // the delay before the second try, and the longest delay
+	stall          time.Duration // the time without progress after which a request is canceled and repeated
 }
 
-// usual goes on for two to three minutes.
+// usual repeats requests for two to three minutes.
 var usual = patience{tries: 12, first: 250 * time.Millisecond, longest: 30 * time.Second, stall: time.Minute}
 
-// retry does something until it succeeds, fails for good, has been tried often enough, or ctx ends.
+// retry calls do until it succeeds, returns a final error, was called p.tries
+// times, or ctx ends.
 func (p patience) retry(ctx context.Context, do func(try int) error) error {
 	growing := backoff.NewExponentialBackOff()
 	growing.InitialInterval, growing.Multiplier, growing.MaxInterval = p.first, 2, p.longest
@@ -38,10 +39,10 @@ func (p patience) retry(ctx context.Context, do func(try int) error) error {
 	return err
 }
 
-// final is an error after which there is no use in trying again.
+// final marks an error that a repetition cannot correct.
 func final(err error) error { return backoff.Permanent(err) }
 
-// later is an error after which to wait for so long, if it is known how long.
+// later sets the delay after an error, if wait is positive.
 func later(err error, wait time.Duration) error {
 	if wait <= 0 {
 		return err

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/term"
 )
 
-// progress tells how much of a file has been sent: as a bar on a terminal, else by a line for each tenth. It is safe
-// for concurrent use.
+// A progress prints how much of a file has been sent: by a bar on a terminal,
+// otherwise by a line for each tenth. It is safe for concurrent use.
 type progress struct {
 	mu    sync.Mutex
 	name  string
 	size  int64
 	sent  int64
-	tenth int64 // that was told last
+	tenth int64 // the last printed tenth
 	bar   *progressbar.ProgressBar
 	out   io.Writer
 
@@ -40,8 +40,9 @@ func newBar(out io.Writer, name string, size int64) *progressbar.ProgressBar {
 		progressbar.OptionThrottle(100*time.Millisecond))
 }
 
-// add counts bytes that were sent; less than none were sent in vain. What is sent has not arrived yet: that all has, finish
-// alone tells.
+// add adds the number of sent bytes. The number is negative if bytes must be
+// sent again. Sent bytes might not have arrived yet, so only finish prints 100
+// %.
 func (p *progress) add(bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +74,7 @@ func (p *progress) finish() {
 
 const mib = 1 << 20
 
-// sizeText returns a size in MiB, or in bytes if it is smaller than one.
+// sizeText returns a size in MiB, or in bytes if it is less than 1 MiB.
 func sizeText(size int64) string {
 	if size < mib {
 		return fmt.Sprintf("%d bytes", size)
@@ -81,7 +82,7 @@ func sizeText(size int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(size)/mib)
 }
 
-// stop leaves the bar where it is.
+// stop stops the bar without completing it.
 func (p *progress) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

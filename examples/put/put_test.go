@@ -31,7 +31,8 @@ import (
 	"github.com/s3presign/presign/examples/put/internal/uploads"
 )
 
-// clientMarker makes the test binary put itself, so that it can be killed.
+// clientMarker is the environment variable that makes the test binary run put,
+// so that a test can kill it.
 const clientMarker = "PRESIGN_EXAMPLES_PUT"
 
 func TestMain(m *testing.M) {
@@ -49,17 +50,17 @@ var (
 	users  = map[string]string{"alice": "her password", "bob": "his password"}
 )
 
-// place is a store with a bucket, and a service of it.
+// A place holds a store with a bucket and its service.
 type place struct {
 	*store.Server
-	client *s3.Client // one: each has connections of its own
-	url    string     // of the grants
+	client *s3.Client // shared, because each client opens its own connections
+	url    string     // the URL of the handler
 	http   *http.Client
 }
 
 func newStore(t *testing.T) *store.Server {
 	t.Helper()
-	server, err := store.Start(t.Context(), t.TempDir()) // which is removed when the server has ended
+	server, err := store.Start(t.Context(), t.TempDir()) // The directory is removed after the server has ended.
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
@@ -72,7 +73,7 @@ func newPlace(t *testing.T, policy presign.Policy, opts ...presign.SignerOption)
 	return openPlace(t, server, server.Client(), policy, opts...)
 }
 
-// openPlace starts a service of the store, which it reaches by client.
+// openPlace starts a service that uses client for the store.
 func openPlace(t *testing.T, server *store.Server, client *s3.Client, policy presign.Policy, opts ...presign.SignerOption) *place {
 	t.Helper()
 	handler, err := uploads.New(client, bucket, policy, users, append(opts, presign.WithSecret(secret))...)
@@ -87,21 +88,21 @@ func at(server *store.Server, origin string) *place {
 	return &place{server, server.Client(), origin + "/uploads", newClient(10)}
 }
 
-// as returns an uploader of a user, who is in a hurry.
+// as returns an uploader of a user, with short delays.
 func (p *place) as(t *testing.T, user string) *uploader {
 	t.Helper()
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth(user, users[user])
-	hasty := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
-	toService, toStore := *p.http, *p.http // to meddle with
+	short := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
+	toService, toStore := *p.http, *p.http // copies, because tests change their transports
 	return &uploader{
-		service: &client{url: p.url, header: r.Header, http: &toService, patience: hasty},
-		store:   &toStore, patience: hasty, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
+		service: &client{url: p.url, header: r.Header, http: &toService, patience: short},
+		store:   &toStore, patience: short, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
 	}
 }
 
-// keys returns those of all objects. The service deletes an upload after it has
-// responded, so keys waits a moment if the published copy exists.
+// keys returns the keys of all objects. The service deletes an upload after its
+// response, so keys waits up to two seconds if the published copy exists.
 func (p *place) keys(t *testing.T) []string {
 	t.Helper()
 	var keys []string
@@ -132,7 +133,7 @@ func (p *place) list(t *testing.T) []string {
 	return keys
 }
 
-// uploads returns the multipart uploads that are under way.
+// uploads returns the open multipart uploads.
 func (p *place) uploads(t *testing.T) []types.MultipartUpload {
 	t.Helper()
 	out, err := p.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
@@ -140,7 +141,8 @@ func (p *place) uploads(t *testing.T) []types.MultipartUpload {
 	return out.Uploads
 }
 
-// arrived returns the numbers of the parts that have arrived of the only upload that is under way.
+// arrived returns the numbers of the stored parts of the only open multipart
+// upload.
 func (p *place) arrived(t *testing.T) (numbers []int) {
 	t.Helper()
 	under := p.uploads(t)
@@ -153,7 +155,8 @@ func (p *place) arrived(t *testing.T) (numbers []int) {
 	return numbers
 }
 
-// requireStored holds the only object against a file, and removes it.
+// requireStored checks that the only object equals a file, and deletes the
+// object.
 func (p *place) requireStored(t *testing.T, path string, object *presign.Object, about ...any) {
 	t.Helper()
 	require.Equal(t, []string{object.Key}, p.keys(t), about...)
@@ -169,7 +172,7 @@ func (p *place) requireStored(t *testing.T, path string, object *presign.Object,
 	require.NoError(t, err)
 }
 
-// newFile writes a file of so many bytes, each time others.
+// newFile writes a file of size random bytes.
 func newFile(t *testing.T, name string, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -180,8 +183,8 @@ func newFile(t *testing.T, name string, size int64) string {
 	return path
 }
 
-// noted returns how many uploads are noted as under way.
-func (u *uploader) noted(t *testing.T) int {
+// countStates returns the number of saved states.
+func (u *uploader) countStates(t *testing.T) int {
 	t.Helper()
 	entries, err := os.ReadDir(u.states)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -190,26 +193,26 @@ func (u *uploader) noted(t *testing.T) int {
 	return len(entries)
 }
 
-// roundTripper is a function between a client and its transport.
+// A roundTripper is a function that implements http.RoundTripper.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// meddle has f see what a client sends.
-func meddle(client *http.Client, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) {
+// intercept makes a client call f for each request.
+func intercept(client *http.Client, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) {
 	next := client.Transport
 	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })
 }
 
-// TestDemo runs what the package documentation says.
+// TestDemo checks the output of the command in the package documentation.
 func TestDemo(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &out))
 	printed := out.String()
-	require.Regexp(t, `(?s)^Service  http://127\.0\.0\.1:\d+/uploads\nBucket   put on versitygw at http://127\.0\.0\.1:\d+, started for this\n\n`+
-		`small\.txt  100 % of 10 bytes\nsmall\.txt  is stored as files/\w{26}/small\.txt \(text/plain, 10 bytes, ETag "[0-9a-f]+"\)\n`+
+	require.Regexp(t, `(?s)^Service  http://127\.0\.0\.1:\d+/uploads\nBucket   put on versitygw at http://127\.0\.0\.1:\d+, started by put\n\n`+
+		`small\.txt  100 % of 10 bytes\nsmall\.txt  is stored as files/\w{26}/small\.txt\n    text/plain, 10 bytes, ETag "[0-9a-f]+"\n`+
 		`large\.bin  10 % of 64\.0 MiB\n.*large\.bin  100 % of 64\.0 MiB, \d+\.\d MiB/s\n`+
-		`large\.bin  is stored as files/\w{26}/large\.bin \(application/octet-stream, 67108864 bytes, ETag ".*"\)\n\n`+
+		`large\.bin  is stored as files/\w{26}/large\.bin\n    application/octet-stream, 67108864 bytes, ETag ".*"\n\n`+
 		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
 }
 
@@ -227,10 +230,10 @@ func TestProgress(t *testing.T) {
 	require.Equal(t, "a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\na.bin  100 % of 1000 bytes\n", out.String())
 
 	p = newProgress(&out, "a.bin", 1000)
-	p.bar = newBar(&out, "a.bin", 1000) // as on a terminal
-	for _, c := range []struct{ n, told int64 }{{600, 600}, {-200, 400}, {600, 999}, {-100, 900}} {
+	p.bar = newBar(&out, "a.bin", 1000) // shown on terminals
+	for _, c := range []struct{ n, shown int64 }{{600, 600}, {-200, 400}, {600, 999}, {-100, 900}} {
 		p.add(c.n)
-		require.Equal(t, c.told, p.bar.State().CurrentNum)
+		require.Equal(t, c.shown, p.bar.State().CurrentNum)
 		require.False(t, p.bar.IsFinished())
 	}
 	p.finish()
@@ -253,18 +256,18 @@ func TestDemoResumes(t *testing.T) {
 	taken.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	out := &watched{when: "film.bin  50 %", then: interrupt}
-	require.EqualError(t, run(ctx, args, out), "interrupted; the same command goes on, and with -abort it gives up")
+	require.EqualError(t, run(ctx, args, out), "interrupted; run the same command to continue, or with -abort to abort the uploads")
 	require.NotContains(t, out.String(), "60 %")
 	out = &watched{}
 	require.NoError(t, run(t.Context(), args, out))
-	require.Regexp(t, `film\.bin  [45] parts have arrived, of 10\n`, out.String())
+	require.Regexp(t, `film\.bin  [45] of 10 parts are stored already\n`, out.String())
 	require.Contains(t, out.String(), "film.bin  is stored as files/")
 	require.ErrorIs(t, run(t.Context(), append([]string{"-abort"}, args...), io.Discard), errNone)
 }
 
-// TestUsage checks that invalid arguments are rejected before anything starts,
-// with an error that states what must hold.
-func TestUsage(t *testing.T) {
+// TestInvalidArguments checks that invalid arguments are rejected before
+// anything starts, with an error that states the requirement.
+func TestInvalidArguments(t *testing.T) {
 	path := newFile(t, "a.bin", 10)
 	elsewhere := httptest.NewServer(http.NotFoundHandler())
 	defer elsewhere.Close()
@@ -272,12 +275,12 @@ func TestUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a flag after a file": {[]string{path, "-url", elsewhere.URL}, "-url comes after a file, and flags come before files (a file of that name is ./-url)"},
-		"no scheme":           {[]string{"-url", strings.TrimPrefix(elsewhere.URL, "http://") + "/uploads", path}, "-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads"},
-		"no host":             {[]string{"-url", "https:///uploads", path}, "-url lacks http:// or https://, or a host: it is as https://app.example.com/uploads"},
-		"no file":             {[]string{"-url", elsewhere.URL}, "no file is named"},
-		"not mounted there": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
-			path + ": presign: 404 Not Found; is -url " + elsewhere.URL + "/elsewhere where the handler is mounted?"},
+		"flag after a file": {[]string{path, "-url", elsewhere.URL}, "flags must be before files, got -url after a file; for a file of this name, use ./-url"},
+		"no scheme":         {[]string{"-url", strings.TrimPrefix(elsewhere.URL, "http://") + "/uploads", path}, "-url must have a scheme and a host, such as https://app.example.com/uploads"},
+		"no host":           {[]string{"-url", "https:///uploads", path}, "-url must have a scheme and a host, such as https://app.example.com/uploads"},
+		"no file":           {[]string{"-url", elsewhere.URL}, "arguments must name a file if -url is set"},
+		"wrong path": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
+			path + ": presign: 404 Not Found; -url must be the URL of the handler, got " + elsewhere.URL + "/elsewhere"},
 		"address": {[]string{"-addr", elsewhere.Listener.Addr().String(), path},
 			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use; use -addr 127.0.0.1:0 for a free port"},
 		"other machines": {[]string{"-addr", "0.0.0.0:0", path}, `-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`},
@@ -295,9 +298,9 @@ func TestUsage(t *testing.T) {
 	require.Contains(t, string(output), "Usage: put [flags] [file ...]\n  -abort\n")
 }
 
-// TestSilence checks that a service that does not respond is reported once,
-// without secrets.
-func TestSilence(t *testing.T) {
+// TestUnreachableServiceIsReported checks that a service that does not respond
+// is reported once, without secrets.
+func TestUnreachableServiceIsReported(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	p := &place{url: gone.URL + "/uploads", http: newClient(1)}
@@ -308,10 +311,11 @@ func TestSilence(t *testing.T) {
 		_, err := u.service.completeKey(t.Context(), "incoming/secret/a.bin")
 		require.ErrorContains(t, err, "connection refused")
 	}
-	require.Equal(t, "put: the service does not answer (dial tcp "+gone.Listener.Addr().String()+": connect: connection refused); trying again for up to three minutes\n", notes.String())
+	require.Equal(t, "put: the service does not respond, trying again for up to three minutes: dial tcp "+
+		gone.Listener.Addr().String()+": connect: connection refused\n", notes.String())
 }
 
-// watched is output that something follows from.
+// A watched collects output. It calls then if a write contains when.
 type watched struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -334,15 +338,15 @@ func (w *watched) String() string {
 	return w.text.String()
 }
 
-// TestURLs checks that the URLs of requests to the service contain no ID or key,
-// which access logs would keep.
-func TestURLs(t *testing.T) {
+// TestURLsContainNoID checks that the URLs of requests to the service contain
+// no ID and no key, because access logs contain URLs.
+func TestURLsContainNoID(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := p.interrupted(t, u, "a.bin")
 	asked := make(map[string]bool)
-	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true // one at a time
+	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true // Requests are sequential.
 		return next.RoundTrip(r)
 	})
 	_, err := u.put(t.Context(), path)
@@ -371,7 +375,7 @@ func TestSizes(t *testing.T) {
 			require.Equal(t, "alice", object.Owner)
 			p.requireStored(t, path, object)
 			require.Empty(t, p.uploads(t))
-			require.Zero(t, u.noted(t))
+			require.Zero(t, u.countStates(t))
 		}
 	}
 }
@@ -408,7 +412,7 @@ func TestFreshGrants(t *testing.T) {
 			u := p.as(t, "alice")
 			u.single = single
 			tries := 0
-			meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if tries++; tries <= spoiled {
 					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
 				}
@@ -418,7 +422,7 @@ func TestFreshGrants(t *testing.T) {
 			object, err := u.put(t.Context(), path)
 			require.Equal(t, min(spoiled+1, tolerance), tries)
 			if spoiled == tolerance {
-				require.ErrorContains(t, err, "the store answered 403 SignatureDoesNotMatch")
+				require.ErrorContains(t, err, "the store returned 403 SignatureDoesNotMatch")
 				require.Empty(t, p.keys(t))
 				continue
 			}
@@ -428,14 +432,13 @@ func TestFreshGrants(t *testing.T) {
 	}
 }
 
-// TestStall checks that a request that makes no progress is ended and sent
-// again.
+// TestStall checks that a request without progress is canceled and sent again.
 func TestStall(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	u.patience.stall = time.Millisecond
 	stalled := false
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if !stalled {
 			stalled = true
 			<-r.Context().Done()
@@ -459,22 +462,22 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		u := p.as(t, "alice")
 		u.patience.tries, u.service.patience.tries = 1, 1
 		cut := func(*http.Request, http.RoundTripper) (*http.Response, error) { return nil, errors.New("cut") }
-		meddle(u.store, cut)
+		intercept(u.store, cut)
 		path := newFile(t, "a.bin", size)
 		_, err := u.put(t.Context(), path)
 		require.ErrorContains(t, err, "the store: cut")
 		require.NotContains(t, err.Error(), "http")
-		meddle(u.service.http, cut)
+		intercept(u.service.http, cut)
 		_, err = u.put(t.Context(), path)
 		require.EqualError(t, err, "the service: cut")
 	}
 }
 
-// TestSave checks that the saved state follows no link, can be read by the user
-// only, and leaves no other file.
+// TestSave checks that save follows no link, that only the user can read the
+// state, and that no other file is left.
 func TestSave(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("skipped: links and modes are those of Unix")
+		t.Skip("skipped: the test needs links and modes of Unix")
 	}
 	t.Chdir(t.TempDir())
 	s, err := loadState(".", "https://example.com", "a.bin")
@@ -497,7 +500,7 @@ func TestSave(t *testing.T) {
 	require.Equal(t, "id", again.ID)
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
-	require.Len(t, entries, 2, "the state, and the link")
+	require.Len(t, entries, 2, "the directory must contain the state and the link")
 
 	require.NoError(t, os.Remove(s.path))
 	require.NoError(t, os.Mkdir(s.path, 0o700))
@@ -507,20 +510,20 @@ func TestSave(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// TestAbort gives an upload up that was interrupted.
+// TestAbort checks that -abort aborts an interrupted upload.
 func TestAbort(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := p.interrupted(t, u, "a.bin")
 	require.Len(t, p.uploads(t), 1)
-	require.Equal(t, 1, u.noted(t))
+	require.Equal(t, 1, u.countStates(t))
 	require.NoError(t, u.abort(t.Context(), path))
 	require.Empty(t, p.uploads(t))
-	require.Zero(t, u.noted(t))
+	require.Zero(t, u.countStates(t))
 	require.ErrorIs(t, u.abort(t.Context(), path), errNone)
 }
 
-// interrupted uploads some parts of a file, and is interrupted.
+// interrupted starts the upload of a file and interrupts it after two parts.
 func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
 	t.Helper()
 	path := newFile(t, name, 4*partSize)
@@ -528,9 +531,9 @@ func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
 	transport := u.store.Transport
 	var mu sync.Mutex
 	sent := 0
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		mu.Lock()
-		defer mu.Unlock() // one after the other
+		defer mu.Unlock() // Requests are sequential.
 		if sent == 2 {
 			interrupt()
 			return nil, ctx.Err()
@@ -545,11 +548,12 @@ func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
 	return path
 }
 
-// counted returns a function that tells the numbers of the parts that u has sent since, in order.
+// counted returns a function that returns the sorted numbers of the parts that
+// u has sent since the call of counted.
 func (u *uploader) counted() func() []int {
 	var mu sync.Mutex
 	var numbers []int
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		mu.Lock()
 		var number int
 		_, _ = fmt.Sscan(r.URL.Query().Get("partNumber"), &number)
@@ -565,17 +569,17 @@ func (u *uploader) counted() func() []int {
 	}
 }
 
-// encrypt makes a store look like one that encrypts parts, whose ETags are no
-// MD5.
+// encrypt changes ETags, so that they are not the MD5, as at a store that
+// encrypts parts.
 func (u *uploader) encrypt() {
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		w, err := next.RoundTrip(r)
 		if err == nil && w.StatusCode == http.StatusOK {
 			w.Header.Set("ETag", strings.Replace(w.Header.Get("ETag"), `"`, `"e`, 1))
 		}
 		return w, err
 	})
-	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if strings.HasSuffix(r.URL.Path, "/complete") {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -594,12 +598,12 @@ func (u *uploader) encrypt() {
 	})
 }
 
-// TestChangedFile checks that only the changed parts of a file are sent again,
-// or all parts if its size changed or neither the time of the file nor the
-// store's ETags show which parts changed.
+// TestChangedFile checks that only the changed parts of a file are sent again.
+// All parts are sent again if the size changed, or if neither the time of the
+// file nor the ETags show which parts changed.
 func TestChangedFile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	later := func(t *testing.T, path string, s *state) { // whatever the clock of the file system
+	later := func(t *testing.T, path string, s *state) { // independent of the clock of the file system
 		require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified.Add(time.Second)))
 	}
 	write := func(t *testing.T, path string, offset int64) {
@@ -612,26 +616,26 @@ func TestChangedFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		change    func(t *testing.T, path string, first int64, s *state) // first is the offset of a part that has arrived
 		encrypted bool
-		again     int // how many parts are sent
+		again     int // number of parts that are sent
 	}{
-		"not at all":                        {func(*testing.T, string, int64, *state) {}, false, missing},
-		"not at all, no MD5":                {func(*testing.T, string, int64, *state) {}, true, missing},
-		"not at all, no MD5, state too old": {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, true, 4},
-		"not at all, state too old":         {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, false, missing},
-		"in time":                           {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, false, missing},
-		"in time, no MD5":                   {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, true, 4},
-		"in one part": {func(t *testing.T, path string, first int64, s *state) {
+		"unchanged":                            {func(*testing.T, string, int64, *state) {}, false, missing},
+		"unchanged, no MD5":                    {func(*testing.T, string, int64, *state) {}, true, missing},
+		"unchanged, no MD5, no parts in state": {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, true, 4},
+		"unchanged, no parts in state":         {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, false, missing},
+		"time changed":                         {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, false, missing},
+		"time changed, no MD5":                 {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, true, 4},
+		"one part changed": {func(t *testing.T, path string, first int64, s *state) {
 			write(t, path, first)
 			later(t, path, s)
 		}, false, missing + 1},
-		"in one part, not in time, no MD5": {func(t *testing.T, path string, first int64, s *state) {
+		"one part changed, same time, no MD5": {func(t *testing.T, path string, first int64, s *state) {
 			write(t, path, first)
 			require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified))
 		}, true, missing + 1},
-		"in size": {func(t *testing.T, path string, _ int64, _ *state) {
+		"size changed": {func(t *testing.T, path string, _ int64, _ *state) {
 			require.NoError(t, os.Truncate(path, 3*partSize+1))
 		}, false, 4},
-		"in size, to one part": {func(t *testing.T, path string, _ int64, _ *state) { require.NoError(t, os.Truncate(path, partSize+1)) }, false, 2},
+		"size changed to one part": {func(t *testing.T, path string, _ int64, _ *state) { require.NoError(t, os.Truncate(path, partSize+1)) }, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := p.as(t, "alice")
@@ -673,21 +677,21 @@ func TestChangedFileWithChecksum(t *testing.T) {
 	require.Empty(t, p.uploads(t))
 }
 
-// TestChangesMeanwhile checks that a file that changes during its upload is
+// TestChangeDuringUpload checks that a file that changes during its upload is
 // reported as an error.
-func TestChangesMeanwhile(t *testing.T) {
+func TestChangeDuringUpload(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
 	once := sync.OnceValue(func() error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) })
-	meddle(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if err := once(); err != nil {
 			return nil, err
 		}
 		return next.RoundTrip(r)
 	})
 	_, err := u.put(t.Context(), path)
-	require.ErrorContains(t, err, "changed while it was uploaded")
+	require.ErrorContains(t, err, "must not change during the upload")
 	require.Empty(t, p.keys(t))
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
@@ -711,27 +715,27 @@ func TestLostUpload(t *testing.T) {
 
 	path = newFile(t, "a.bin", 2*partSize)
 	completed := false
-	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if completed {
 			return nil, context.Canceled
 		}
 		w, err := next.RoundTrip(r)
 		if completed = strings.HasSuffix(r.URL.Path, "/complete"); completed && err == nil {
 			_ = w.Body.Close()
-			return nil, context.Canceled // as if it was killed before the response
+			return nil, context.Canceled // as if the process was killed before the response
 		}
 		return w, err
 	})
 	_, err = u.put(t.Context(), path)
 	require.Error(t, err)
-	require.Equal(t, 1, u.noted(t))
+	require.Equal(t, 1, u.countStates(t))
 	u.service.http = p.http
 	numbers = u.counted()
 	object, err = u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Empty(t, numbers())
 	p.requireStored(t, path, object)
-	require.Zero(t, u.noted(t))
+	require.Zero(t, u.countStates(t))
 }
 
 // TestCutPart checks that a part whose request was cut off is sent again, even
@@ -746,7 +750,8 @@ func TestCutPart(t *testing.T) {
 		path := p.interrupted(t, u, "a.bin")
 		s, err := loadState(u.states, u.service.url, path)
 		require.NoError(t, err)
-		// A part of the same size without the bytes of the file replaces one that had arrived, and another was not noted.
+		// One stored part is replaced by a part of the same size with other
+		// bytes. Another such part is not in the state.
 		other := make([]byte, partSize)
 		arrived := p.arrived(t)
 		_, refused := u.sendTo(t, u.partURL(t, &s.upload, arrived[0]), other)
@@ -781,10 +786,10 @@ func TestStateEndsInLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, cut.sent, 1)
 
-	// Interrupted again, the state has whole lines.
+	// After another interruption, the state has only complete lines.
 	transport := u.store.Transport
 	ctx, interrupt := context.WithCancel(t.Context())
-	meddle(u.store, func(*http.Request, http.RoundTripper) (*http.Response, error) {
+	intercept(u.store, func(*http.Request, http.RoundTripper) (*http.Response, error) {
 		interrupt()
 		return nil, ctx.Err()
 	})
@@ -793,24 +798,24 @@ func TestStateEndsInLine(t *testing.T) {
 	u.store.Transport = transport
 	text, err = os.ReadFile(s.path)
 	require.NoError(t, err)
-	require.Equal(t, 2, bytes.Count(text, []byte("\n")), "the upload, and one part")
+	require.Equal(t, 2, bytes.Count(text, []byte("\n")), "the state must have lines for the upload and one part")
 	require.True(t, bytes.HasSuffix(text, []byte("\n")))
 
 	numbers := u.counted()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
-	require.Len(t, numbers(), 2, "the ETag of the other part is the MD5")
+	require.Len(t, numbers(), 2, "the other part must be recognized by its MD5")
 	p.requireStored(t, path, object)
 }
 
-// TestPending checks that put waits for a completion as long as the service
-// reports that it is running, which is no failure.
+// TestPending checks that put waits as long as the service reports that the
+// completion is running.
 func TestPending(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, size := range []int64{1000, 2 * partSize} {
 		u := p.as(t, "alice")
 		pending := 0
-		meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if !strings.HasSuffix(r.URL.Path, "/complete") || pending == int(2*u.patience.tries) {
 				return next.RoundTrip(r)
 			}
@@ -826,11 +831,11 @@ func TestPending(t *testing.T) {
 		p.requireStored(t, path, object)
 	}
 
-	// It does not wait after an interruption.
+	// put must not wait after an interruption.
 	u := p.as(t, "alice")
 	u.service.patience.longest = time.Hour
 	ctx, interrupt := context.WithCancel(t.Context())
-	meddle(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if !strings.HasSuffix(r.URL.Path, "/complete") {
 			return next.RoundTrip(r)
 		}
@@ -848,9 +853,9 @@ func TestRejected(t *testing.T) {
 	u := p.as(t, "alice")
 	empty := newFile(t, "a.bin", 0)
 	_, err := u.put(t.Context(), empty)
-	require.ErrorContains(t, err, "is empty")
+	require.ErrorContains(t, err, "must not be empty")
 	_, err = u.put(t.Context(), filepath.Dir(empty))
-	require.ErrorContains(t, err, "is no file")
+	require.ErrorContains(t, err, "must be a regular file")
 	_, err = u.put(t.Context(), filepath.Join(empty, "none"))
 	require.Error(t, err)
 	for _, size := range []int64{10, 2 * partSize} {
@@ -863,34 +868,34 @@ func TestRejected(t *testing.T) {
 	require.Empty(t, p.keys(t))
 }
 
-func TestArguments(t *testing.T) {
+func TestInvalidFlags(t *testing.T) {
 	t.Setenv("PUT_USER", "")
 	for want, args := range map[string][]string{
-		"-parallel 0: it is between": {"-parallel", "0"},
-		"no file is named":           {"-url", "http://127.0.0.1/uploads"},
-		"-dir is for the S3 server":  {"-url", "http://127.0.0.1/uploads", "-dir", "x", "y"},
-		"-checksum md5: it is one of crc32, crc32c, crc64nvme, sha256": {"-checksum", "md5"},
-		"-user is a name, a colon and a password":                      {"-url", "http://127.0.0.1/uploads", "-user", "alice", "x"},
+		"-parallel must be between 1 and 100, got 0":                           {"-parallel", "0"},
+		"arguments must name a file if -url is set":                            {"-url", "http://127.0.0.1/uploads"},
+		"-dir and -url must not be set together":                               {"-url", "http://127.0.0.1/uploads", "-dir", "x", "y"},
+		`-checksum must be one of crc32, crc32c, crc64nvme, sha256, got "md5"`: {"-checksum", "md5"},
+		"-user must be a name, a colon and a password":                         {"-url", "http://127.0.0.1/uploads", "-user", "alice", "x"},
 	} {
 		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
 	}
 }
 
-// TestHeader checks that the error for a line of a file contains its number and
-// not its text.
+// TestHeader checks that the error for a line of a file contains the number of
+// the line but not its text.
 func TestHeader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lines")
 	require.NoError(t, os.WriteFile(path, []byte("A: 1\n\n the token alone \n"), 0o600))
 	header := make(http.Header)
-	require.EqualError(t, addHeader(header, "@"+path), path+":3: it has no colon")
+	require.EqualError(t, addHeader(header, "@"+path), path+":3: a header must have a colon")
 	require.ErrorIs(t, addHeader(header, "@"+path+"x"), fs.ErrNotExist)
-	require.EqualError(t, addHeader(header, "the token alone"), "it has no colon")
+	require.EqualError(t, addHeader(header, "the token alone"), "a header must have a colon")
 	require.NoError(t, addHeader(header, "a:2"))
 	require.Equal(t, http.Header{"A": {"1", "2"}}, header)
 }
 
-// TestUser checks that the user can be set by a flag, by the environment, or by
-// any header.
+// TestUser checks that the user can be set by a flag, by the environment or by
+// a header.
 func TestUser(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	path := newFile(t, "a.thing", 10)
@@ -912,7 +917,7 @@ func TestUser(t *testing.T) {
 		args := append([]string{"-url", p.url + "/", "-state", t.TempDir(), "-type", "application/x-thing"}, append(c.args, path)...)
 		require.NoError(t, run(t.Context(), args, &out))
 		require.NotContains(t, out.String(), r.Header.Get("Authorization"))
-		key := regexp.MustCompile(`is stored as (\S+) \(application/x-thing, 10 bytes`).FindStringSubmatch(out.String())
+		key := regexp.MustCompile(`is stored as (\S+)\n    application/x-thing, 10 bytes`).FindStringSubmatch(out.String())
 		require.Len(t, key, 2, out.String())
 		p.requireStored(t, path, &presign.Object{Key: key[1]})
 	}

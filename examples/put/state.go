@@ -13,25 +13,27 @@ import (
 	"time"
 )
 
-// A state is what outlives the process of a multipart upload. Its file has a line for the upload, and a line for each
-// part that the store has acknowledged.
+// A state describes a multipart upload and is saved in a file, so that another
+// process can continue the upload. The file has a line for the upload and a
+// line for each part that the store has acknowledged.
 type state struct {
 	upload
-	request            // what the upload started with
-	Modified time.Time `json:"modified"` // the file's time then
+	request            // the request that started the upload
+	Modified time.Time `json:"modified"` // the time of the file at the start
 
 	sent map[int]sent // the acknowledged parts, by number
-	path string       // of the state itself
+	path string       // the path of the file of the state
 }
 
-// sent is a part that the store has acknowledged.
+// A sent describes a part that the store has acknowledged.
 type sent struct {
 	Number int    `json:"number"`
 	ETag   string `json:"etag"`   // as the store returned it
 	CRC32C uint32 `json:"crc32c"` // of the bytes that were sent
 }
 
-// loadState returns the state of the file's upload to a service. It has no ID if no upload is under way.
+// loadState returns the state of the upload of a file to a service. The ID is
+// empty if there is no unfinished upload.
 func loadState(dir, service, file string) (*state, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
@@ -51,7 +53,7 @@ func loadState(dir, service, file string) (*state, error) {
 		err = s.check(s.Size)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, which notes the upload: %w; remove it to begin anew", s.path, err)
+		return nil, fmt.Errorf("state %s: %w; remove it to start again", s.path, err)
 	}
 	for line := range bytes.Lines(rest) {
 		var p sent
@@ -63,7 +65,7 @@ func loadState(dir, service, file string) (*state, error) {
 	return s, nil
 }
 
-// save leaves the old state or the new state on the disk, even if the process is killed. Only the user can read it.
+// save replaces the file of the state atomically. Only the user can read it.
 func (s *state) save() error {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -77,7 +79,7 @@ func (s *state) save() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(dir, filepath.Base(s.path)+".*") // a name that nobody else could have taken
+	next, err := os.CreateTemp(dir, filepath.Base(s.path)+".*") // an unpredictable name, so that it is not a link
 	if err != nil {
 		return err
 	}
@@ -93,11 +95,12 @@ func (s *state) save() error {
 
 // line returns the line of a part.
 func (p sent) line() []byte {
-	line, _ := json.Marshal(p) // A sent has no value that JSON lacks.
+	line, _ := json.Marshal(p) // All values of sent can be encoded as JSON.
 	return append(line, '\n')
 }
 
-// add adds a part to the state and to its file. Writing all parts each time would take longer the more there are.
+// add adds a part to the state and appends it to the file. Writing all parts
+// each time would take quadratic time.
 func (s *state) add(p sent) error {
 	s.sent[p.Number] = p
 	f, err := os.OpenFile(s.path, os.O_APPEND|os.O_WRONLY, 0)
@@ -115,15 +118,16 @@ func (s *state) remove() error {
 	return nil
 }
 
-// of reports whether the upload is of the file as it is now, as far as its size and time show.
+// of reports whether the size and time of the file have not changed since the
+// start.
 func (s *state) of(info os.FileInfo) bool {
 	return s.Size == info.Size() && s.Modified.Equal(info.ModTime())
 }
 
-// count returns how many parts there are.
+// count returns the number of parts.
 func (s *state) count() int { return int((s.Size-1)/s.PartSize) + 1 }
 
-// section returns where a part is in the file, and how large it is.
+// section returns the offset and the size of a part in the file.
 func (s *state) section(number int) (offset, size int64) {
 	offset = int64(number-1) * s.PartSize
 	return offset, min(s.PartSize, s.Size-offset)

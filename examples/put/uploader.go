@@ -18,25 +18,26 @@ import (
 )
 
 const (
-	singleSize = 16 << 20 // bytes of the largest file that goes in one request
-	tolerance  = 3        // tries of what the store refuses, each with a fresh grant
+	singleSize = 16 << 20 // bytes of the largest file that is sent in one request
+	tolerance  = 3        // number of tries if the store rejects an upload, each with a fresh grant
 )
 
-// uploader uploads files with grants of a service.
+// An uploader uploads files with grants of a service.
 type uploader struct {
 	service   *client
 	store     *http.Client
 	patience  patience
-	parallel  int    // parts at once
-	single    int64  // bytes of the largest file that goes in one request
-	mediaType string // of the files; by their names if empty
-	algorithm string // of a checksum that the service asks for
-	states    string // the directory of what outlives the process
+	parallel  int    // number of concurrent parts
+	single    int64  // bytes of the largest file that is sent in one request
+	mediaType string // of the files; if empty, it depends on their names
+	algorithm string // of the checksum that the service requires
+	states    string // the directory of saved states
 	out       io.Writer
 }
 
-// newClient returns a client for so many requests at once, which follows no redirect: neither who asks nor a grant is
-// for another host.
+// newClient returns a client for a number of concurrent requests. It does not
+// follow redirects, because credentials and grants are secrets of the user and
+// the service.
 func newClient(requests int) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = requests
@@ -46,14 +47,14 @@ func newClient(requests int) *http.Client {
 	}
 }
 
-// file is one that is uploaded.
+// A file is a file that is uploaded.
 type file struct {
 	*os.File
 	info     os.FileInfo
 	progress *progress
 }
 
-// put uploads a file, or what is missing of it, and returns what it has become.
+// put uploads a file or its missing parts, and returns the stored object.
 func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error) {
 	opened, err := os.Open(path)
 	if err != nil {
@@ -65,9 +66,9 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file", path)
+		return nil, fmt.Errorf("%s must be a regular file", path)
 	case info.Size() == 0:
-		return nil, fmt.Errorf("%s is empty, which nobody grants", path)
+		return nil, fmt.Errorf("%s must not be empty", path)
 	}
 	about := request{Filename: filepath.Base(path), Type: u.mediaType, Size: info.Size()}
 	if about.Checksum, err = checksum(u.algorithm, interruptible(ctx, opened)); err != nil {
@@ -75,7 +76,7 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 	}
 	f := &file{opened, info, newProgress(u.out, about.Filename, about.Size)}
 	upload := u.parts
-	if about.Size <= u.single || u.algorithm == "sha256" { // which S3 does not have of a file in parts
+	if about.Size <= u.single || u.algorithm == "sha256" { // S3 has no SHA-256 of a multipart upload.
 		upload = u.whole
 	}
 	object, err := upload(ctx, f, about)
@@ -84,7 +85,7 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 		f.progress.stop()
 		return nil, err
 	case object.Size != about.Size:
-		return nil, fmt.Errorf("%s has %d bytes, and %d are stored", path, about.Size, object.Size)
+		return nil, fmt.Errorf("the stored object must have the %d bytes of %s, got %d", about.Size, path, object.Size)
 	}
 	f.progress.finish()
 	return object, nil
@@ -93,7 +94,7 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 // whole uploads a file in one request.
 func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.Object, error) {
 	var grant *presign.Grant
-	unclear := false // whether the store may have taken the file without saying so
+	unclear := false // whether the store might have stored the file although the request failed
 	err := u.patience.retry(ctx, func(try int) (err error) {
 		if grant == nil || time.Now().After(grant.Expires) {
 			if grant, err = u.service.grant(ctx, about); err != nil {
@@ -102,7 +103,7 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 			unclear = false
 		}
 		_, err = u.send(ctx, grant, f, 0, about.Size)
-		answer := (*refusal)(nil)
+		answer := (*rejection)(nil)
 		switch {
 		case err == nil, errors.As(err, &answer) && answer.status == http.StatusPreconditionFailed && unclear:
 			return nil
@@ -125,7 +126,7 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offset, size int64) (sent, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	errStalled := fmt.Errorf("the store: nothing was sent for %s", u.patience.stall)
+	errStalled := fmt.Errorf("the store: no progress for %s", u.patience.stall)
 	stalled := time.AfterFunc(u.patience.stall, func() { cancel(errStalled) })
 	defer stalled.Stop()
 	m := &meter{ReaderAt: f, next: offset, sent: func(n int64) {
@@ -135,7 +136,7 @@ func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offs
 	etag, err := u.try(ctx, grant, io.NewSectionReader(m, offset, size), size)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sent = func(int64) {} // the transport may still be reading
+	m.sent = func(int64) {} // The transport might still be reading.
 	if err == nil {
 		return sent{ETag: etag, CRC32C: m.crc}, nil
 	}
@@ -158,28 +159,29 @@ func (u *uploader) try(ctx context.Context, grant *presign.Grant, body io.Reader
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode >= 300 {
-		refused := &refusal{status: answer.StatusCode}
+		refused := &rejection{status: answer.StatusCode}
 		_ = xml.Unmarshal(text, refused) // or a proxy has answered
 		return "", refused
 	} else if err != nil {
-		return "", fmt.Errorf("the store's answer: %w", err)
+		return "", fmt.Errorf("the response of the store: %w", err)
 	}
 	return answer.Header.Get("ETag"), nil
 }
 
-// refusal is an answer of the store that is no success.
-type refusal struct {
+// A rejection is an error response of the store.
+type rejection struct {
 	status  int
 	Code    string
 	Message string
 }
 
-func (r *refusal) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("the store answered %d %s %s", r.status, r.Code, r.Message))
+func (r *rejection) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the store returned %d %s %s", r.status, r.Code, r.Message))
 }
 
-// A meter counts the bytes that are read of a file for the first time, from next on, and computes their CRC32C. A request
-// that is sent again reads them again.
+// A meter counts the bytes of a file that are read for the first time, starting
+// at next, and computes their CRC32C. A repeated request reads bytes again,
+// which the meter does not count.
 type meter struct {
 	io.ReaderAt
 	mu   sync.Mutex
@@ -200,7 +202,7 @@ func (m *meter) ReadAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// interruptible reads until ctx ends.
+// interruptible returns a reader that fails after ctx has ended.
 func interruptible(ctx context.Context, r io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {
 		if err := context.Cause(ctx); err != nil {

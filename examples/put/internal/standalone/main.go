@@ -1,4 +1,5 @@
-// Standalone is the service in a process of its own, without a store in it. The tests of put kill it, and weigh it.
+// Standalone runs the service in a separate process, without a store. The tests
+// of put kill it and measure its memory.
 package main
 
 import (
@@ -22,7 +23,7 @@ func main() {
 	}
 }
 
-// run reads a configuration, writes its address, and serves until there is nothing more to read.
+// run reads a configuration, writes its address, and serves until in ends.
 func run(in io.Reader, out io.Writer) error {
 	var config struct {
 		Endpoint, Region, AccessKey, SecretKey, Bucket string

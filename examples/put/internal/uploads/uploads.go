@@ -1,4 +1,5 @@
-// Package uploads is what put uploads to where there is no other: people with passwords upload files of any kind.
+// Package uploads provides the service that put starts. Users with passwords
+// upload files of any type.
 package uploads
 
 import (
@@ -11,10 +12,11 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// Policy is what may be uploaded, if nothing else is asked for.
+// Policy is the default policy.
 var Policy = presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 1 << 40}
 
-// New returns the service, with the grants below /uploads/. Users have their passwords, by name.
+// New returns the service with its handler below /uploads/. The map users has
+// passwords by name.
 func New(client *s3.Client, bucket string, policy presign.Policy, users map[string]string, opts ...presign.SignerOption) (http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, policy, opts...)
 	if err != nil {
@@ -36,7 +38,8 @@ func New(client *s3.Client, bucket string, policy presign.Policy, users map[stri
 	return mux, nil
 }
 
-// NewServer returns a server for it. Grants are small and fast, but a completion may take five minutes.
+// NewServer returns a server for the handler. Its write timeout is long because
+// a completion can take five minutes.
 func NewServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
