@@ -1,3 +1,3 @@
-// Package python holds a client in Python for services that mount a
+// Package python contains a client in Python for services that mount a
 // presign.Handler.
 package python

@@ -3,15 +3,15 @@
 
     TOKEN=… upload.py https://example.com/uploads photo.jpg
 
-It needs nothing but Python 3.8. It prints the completed upload as JSON.
+It needs only Python 3.8. It prints the completed upload as JSON.
 """
 import json, mimetypes, os, sys, time, urllib.error, urllib.request
 
-MULTIPART_SIZE = 16 << 20  # From this size on, a file is sent in parts.
+MULTIPART_SIZE = 16 << 20  # Files of at least this size are sent as multipart uploads.
 
 
 def request(method, url, body=None, headers={}, tries=8):
-    """Sends a request, again if the failure may pass, and returns the response."""
+    """Sends a request and returns the response. Repeats it after temporary failures."""
     for attempt in range(tries):
         try:
             with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=300) as response:
@@ -21,7 +21,7 @@ def request(method, url, body=None, headers={}, tries=8):
             problem = json.loads(text) if error.headers.get_content_type() == "application/problem+json" else {}
             wait = problem.get("retry_after") or (min(2 ** attempt, 30) if error.code in (429, 500, 502, 503, 504) and not problem else 0)
             if error.code == 412 and headers.get("If-None-Match"):
-                return error.headers, text  # The file has arrived, although the response was lost.
+                return error.headers, text  # The file is stored, but the response was lost.
             if not wait or attempt == tries - 1:
                 raise SystemExit(f"{error.code}: {problem.get('message') or text[:500].decode(errors='replace')}")
         except (urllib.error.URLError, OSError) as error:
@@ -44,7 +44,7 @@ class Service:
         name, size, bounds = os.path.basename(path), os.path.getsize(path), self.call("/")
         if not bounds["min_size"] <= size <= bounds["max_size"]:
             raise SystemExit(f"the file must have {bounds['min_size']} to {bounds['max_size']} bytes, got {size}")
-        upload = {"filename": name, "size": size, "type": mimetypes.guess_type(name)[0]}  # None is absent.
+        upload = {"filename": name, "size": size, "type": mimetypes.guess_type(name)[0]}  # None is encoded as null, which means no type.
         upload["method"] = "multipart" if size >= MULTIPART_SIZE and "multipart" in bounds["methods"] else "PUT"
         granted = self.call("/", upload)
         with open(path, "rb") as file:

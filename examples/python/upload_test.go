@@ -14,10 +14,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/service"
 )
 
-// TestUpload checks that files arrive, in one request and in parts, although the
+// TestUpload checks uploads in one request and as multipart uploads if the
 // service fails once at each route.
 func TestUpload(t *testing.T) {
-	process.Require(t, "apt install python3", "python3")
+	process.Require(t, "on Debian: apt install python3", "python3")
 	for _, size := range []int{10, 17<<20 + 1} {
 		s := service.Start(t)
 		failed := make(map[string]bool)
@@ -40,9 +40,10 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// TestRejected checks that the client prints the reason, and that nothing is left.
+// TestRejected checks that the client prints the reason and that no object is
+// left.
 func TestRejected(t *testing.T) {
-	process.Require(t, "apt install python3", "python3")
+	process.Require(t, "on Debian: apt install python3", "python3")
 	s := service.Start(t)
 	for _, c := range []struct{ token, name, content, want string }{
 		{"bob's", "a.png", service.PNG, "401: Unauthorized"},

@@ -1,2 +1,3 @@
-// Package shell holds upload.sh, which uploads files of any size from a shell.
+// Package shell contains upload.sh, which uploads files of any size from a
+// shell.
 package shell

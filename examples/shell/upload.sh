@@ -1,29 +1,34 @@
 #!/bin/sh
-# Uploads a file, of any size, by way of a service that has presign's handler, with curl and nothing else:
+# Uploads a file of any size to a service that mounts a presign.Handler, with
+# curl and the POSIX utilities:
 #
 #	upload.sh [-u user:password] [-b cookies] [-H header] [-t type] service file
 #
 #	UPLOAD_USER=demo:demo upload.sh http://127.0.0.1:8080/uploads film.mp4
 #
-# A file of up to 16 MiB goes in one request. A larger one is a multipart upload: a part that fails is sent again, and the
-# next run continues what a run did not complete, if the file and its type are the same. Until then a file under
-# $XDG_STATE_HOME, or ~/.local/state, has the ID of the upload and the parts that have arrived. Standard output receives
-# what the service returns for the upload. If the file is rejected, the script prints the reason and exits with 1.
+# A file of up to 16 MiB is sent in one request. A larger file is sent as a
+# multipart upload, and a failed part is sent again. If the script is
+# interrupted, the next run continues the upload if the file and its type are
+# the same. The state is in a file under $XDG_STATE_HOME or ~/.local/state: the
+# ID of the upload and the ETags of the acknowledged parts. The script prints
+# the JSON of the completed upload. If the file is rejected, it prints the
+# reason and exits with status 1.
 #
-# The options are curl's, for the service alone; -t is the file's media type, if its name does not tell. Arguments can be
-# read by everyone on the machine, in the list of processes. A secret is better in the environment, as UPLOAD_USER, or in
-# a file: -H @file, -b file.
+# The options -u, -b and -H are options of curl for requests to the service. The
+# option -t sets the media type of the file. All users of a machine can read
+# arguments in the list of processes. Pass a secret in the environment as
+# UPLOAD_USER, or in a file: -H @file, -b file.
 set -eu
-LC_ALL=C # bytes, whatever they are
+LC_ALL=C # so that the tools process bytes
 export LC_ALL
 umask 077
 
 large=16777216 # bytes
-attempts=5     # at each request
+attempts=5     # for each request
 newline='
 '
 
-# printable drops what a terminal would take for more than text.
+# printable removes the control characters of terminals.
 printable() { tr -d '\000-\010\013-\037\177' | sed "s/$(printf '\302[\200-\237]')//g"; }
 
 usage() {
@@ -36,48 +41,52 @@ fail() {
 	exit 1
 }
 
-# say TEXT tells how far it is, on one line if that is a terminal.
+# say TEXT prints the progress. On a terminal it rewrites one line.
 say() {
 	if [ -t 2 ]; then printf '\r\033[K%s' "$1" >&2; else printf '%s\n' "$1" >&2; fi
 }
 
-# quoted TEXT prints what stands between quotation marks for it, in JSON as well as in a file of curl's options, of which
-# each line is one.
+# quoted TEXT escapes a text for quotation marks, in JSON and in an option file
+# of curl. An option file has one option in each line.
 quoted() {
-	case $1 in *"$newline"*) fail "an argument has two lines" ;; esac
+	case $1 in *"$newline"*) fail "arguments must not contain a line break" ;; esac
 	printf '%s' "$1" | sed 's/[\\"]/\\&/g'
 }
 
-# flat prints the service's answer on one line: JSON has no control characters in strings.
+# flat prints the response of the service on one line. JSON strings contain no
+# control characters.
 flat() { tr -d '\000-\037\177' <"$work/answer"; }
 
-# member NAME prints a member of the answer that is a string, as it stands between its quotation marks. What looks like a
-# member within a string has backslashes, and is none.
+# member NAME prints the escaped value of a string member of the response. The
+# pattern does not match text within a string, because quotation marks are
+# escaped there.
 member() { flat | sed -nE 's/.*"'"$1"'":"(([^"\\]|\\.)*)".*/\1/p'; }
 
-# number NAME prints a member that is a number.
+# number NAME prints the value of a number member of the response.
 number() { flat | sed -nE 's/.*"'"$1"'":([0-9]+).*/\1/p'; }
 
-# again FILE CURL-OPTIONS repeats a request, of which further options are in $work/request, until its status says
-# something of the request itself; that is in $status then, and the answer in FILE. A .curlrc is for other requests.
+# again FILE CURL-OPTIONS sends the request in $work/request. It repeats the
+# request if it failed for a temporary reason. It writes the response to FILE
+# and sets $status. It ignores .curlrc.
 again() {
 	answer=$1
 	shift
 	attempt=0
 	until
-		: >"$answer" # since curl does not, if the answer is empty
+		: >"$answer" # because curl does not create the file for an empty response
 		status=$(curl -q -gsS --proto =http,https --connect-timeout 30 "$@" \
 			-K "$work/request" -o "$answer" -w '%{http_code}' 2>"$work/error") || status=000
 		case $status in 000 | 408 | 409 | 429 | 5??) false ;; esac
 	do
 		attempt=$((attempt + 1))
 		[ "$attempt" -lt "$attempts" ] || return 0
-		[ "$attempt" -gt 1 ] || say "$(case $status in 000) echo "no answer" ;; *) echo "answered $status" ;; esac), trying again"
+		[ "$attempt" -gt 1 ] || say "$(case $status in 000) echo "no response" ;; *) echo "status $status" ;; esac), trying again"
 		sleep "$((1 << (attempt - 1)))"
 	done
 }
 
-# ask METHOD PATH [JSON] asks the service. Its answer is in $work/answer.
+# ask METHOD PATH [JSON] sends a request to the service. The response is in
+# $work/answer.
 ask() {
 	url=$(quoted "$service$2")
 	body=$(quoted "${3-}")
@@ -88,19 +97,19 @@ ask() {
 	again "$work/answer" -m 360 -K "$work/session"
 }
 
-# refused ends it with the service's own words.
+# refused ends the script with the error of the service.
 refused() {
-	[ "$status" != 000 ] || fail "the service does not answer: $(cat "$work/error")"
+	[ "$status" != 000 ] || fail "the service does not respond: $(cat "$work/error")"
 	message=$(member message | sed 's/\\\(["\\/]\)/\1/g')
-	fail "${message:-the service answers $status}"
+	fail "${message:-the service returned status $status}"
 }
 
-# put URL FILE sends it there, with the headers of the service's answer.
+# put URL FILE uploads FILE to URL with the headers of the grant.
 put() {
 	case $1 in
-	*\\[!/]*) fail "the service's answer is not understood" ;;
+	*\\[!/]*) fail "the response of the service is invalid" ;;
 	http://* | https://*) ;;
-	*) fail "the service's answer has no URL of a store" ;;
+	*) fail "the response of the service must have the URL of a store" ;;
 	esac
 	{
 		printf 'url = "%s"\nheader = "Expect:"\n' "$1"
@@ -111,7 +120,7 @@ put() {
 	again "$work/stored" --speed-limit 1 --speed-time 60 -D "$work/head" -T "$2"
 }
 
-# base64 prints bytes for which it reads hexadecimal digits.
+# base64 converts hexadecimal digits to base64.
 base64() {
 	awk '{
 		digits = "0123456789abcdef"
@@ -132,8 +141,9 @@ base64() {
 	}'
 }
 
-# checksum prints the file's checksum of $algorithm, if there is a program for it. gzip ends its output with the CRC32,
-# last byte first. No usual program computes CRC32C.
+# checksum prints the checksum of the file by $algorithm, or nothing if the
+# machine has no program for it. The output of gzip ends with the CRC32 in
+# little-endian order and the size. There is no common program for CRC32C.
 checksum() {
 	case $algorithm in
 	CRC32) gzip -1 <"$file" | tail -c 8 | od -An -v -tx1 | awk '{ print $4 $3 $2 $1 }' ;;
@@ -141,7 +151,8 @@ checksum() {
 	esac 2>"$work/error" | base64
 }
 
-# bounds asks which checksum the service requires, and adds it to $about.
+# bounds requests the policy of the service and adds the required checksum to
+# $about.
 bounds() {
 	ask GET /
 	[ "$status" = 200 ] || refused
@@ -152,15 +163,17 @@ bounds() {
 	about="$about,\"checksum\":\"$sum\""
 }
 
-# seen prints what tells one version of the file from another: its size and time, as exactly as the system tells them.
+# seen prints the size and the time of the file as exactly as the system
+# supports.
 seen() {
 	stat -L -c '%s %y' "$file" 2>/dev/null || stat -L -f '%z %Fm' "$file" 2>/dev/null || ls -Lln "$file"
 }
 
-# same ends it if the file is not what it was when the upload began.
-same() { [ "$(seen)" = "$version" ] || fail "the file changed while it was uploaded; run this again"; }
+# same ends the script if the file has changed since the start.
+same() { [ "$(seen)" = "$version" ] || fail "the file must not change during the upload; run the same command again"; }
 
-# sound reports whether $id and $part_size can be those of a multipart upload, wherever they are from.
+# sound reports whether $id and $part_size are valid. They come from the service
+# or from the state.
 sound() {
 	case $id in '' | *[!A-Za-z0-9_-]*) return 1 ;; esac
 	case $part_size in '' | 0* | *[!0-9]* | ???????????*) return 1 ;; esac
@@ -168,14 +181,15 @@ sound() {
 	[ "$count" -le 10000 ]
 }
 
-# arrived prints the numbers of the parts that the service lists with the ETags in $state. A store may list a part whose
-# request was cut off.
+# arrived prints the numbers of the parts that the service lists with the ETags
+# in $state. Other listed parts are sent again, because some stores list parts
+# of interrupted requests.
 arrived() {
 	flat | tr '{' '\n' | sed -nE 's/.*"number":([0-9]+).*"etag":"(\\")?([A-Za-z0-9-]+).*/\1 \3/p' | sort >"$work/listed"
 	tail -n +4 "$state" | sort -u | comm -12 - "$work/listed" | sed 's/ .*//' | tr '\n' ' '
 }
 
-# parts sends those that are not in $arrived.
+# parts sends the parts that are not in $arrived.
 parts() {
 	part=0
 	while [ "$part" -lt "$count" ]; do
@@ -184,13 +198,13 @@ parts() {
 		tail -c "+$(((part - 1) * part_size + 1))" "$file" | head -c "$part_size" >"$work/part"
 		same
 		turn=0
-		while :; do # with a new URL, if that has expired
+		while :; do # A second try uses a new URL, because the first might have expired.
 			ask POST /parts/sign "{\"id\":\"$id\",\"first\":$part,\"last\":$part}"
 			[ "$status" = 200 ] || refused
 			put "$(flat | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
 			[ "$status" != 200 ] || break
 			turn=$((turn + 1))
-			[ "$turn" -lt 2 ] || fail "part $part of $count: the store answers $status; run this again to go on"
+			[ "$turn" -lt 2 ] || fail "part $part of $count: the store returned status $status; run the same command to continue"
 		done
 		sed -nE 's/^[Ee][Tt][Aa][Gg]: *"([A-Za-z0-9-]+)".*/'"$part"' \1/p' "$work/head" >>"$state"
 		say "$((100 * part / count)) %, part $part of $count"
@@ -198,8 +212,10 @@ parts() {
 	[ ! -t 2 ] || echo >&2
 }
 
-# completes JSON has the service complete the upload, for as long as it takes. While it does so for an earlier request, of
-# which the answer was lost, it may say that there is none.
+# completes JSON requests the completion of the upload and waits as long as it
+# is pending. If the response to an earlier request was lost, the service might
+# return 404 while that request is running. Therefore it is repeated once after
+# a 404.
 completes() {
 	missing=
 	while :; do
@@ -216,9 +232,9 @@ completes() {
 	done
 }
 
-# end ends it with what the service says of the completion.
+# end prints the result of the completion and ends the script.
 end() {
-	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # else it would be refused again
+	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # Another try would have the same result.
 	[ "$status" = 200 ] || refused
 	printf '%s\n' "$(printable <"$work/answer")"
 	exit
@@ -238,14 +254,14 @@ while getopts u:b:H:t: option; do
 done
 shift $((OPTIND - 1))
 [ $# -eq 2 ] || usage
-command -v curl >/dev/null || fail "needs curl, which is not installed"
+command -v curl >/dev/null || fail "curl must be installed"
 service=${1%/}
 file=$2
 case $file in /*) ;; *) file=./$file ;; esac
-[ -f "$file" ] || fail "$2 is not a file"
+[ -f "$file" ] || fail "$2 must be a file"
 folder=$(cd "${file%/*}/" && pwd -P)
 file=${folder%/}/${file##*/}
-case $file in *"$newline"*) fail "the file's name has two lines" ;; esac
+case $file in *"$newline"*) fail "the file name must not contain a line break" ;; esac
 version=$(seen)
 size=$(($(wc -c <"$file")))
 
@@ -258,7 +274,7 @@ state=$work/state
 about="\"filename\":\"$(quoted "${file##*/}")\""
 [ -z "$type" ] || about="$about,\"type\":\"$(quoted "$type")\""
 
-# An upload that was begun has its checksum already.
+# A multipart upload that has started has its checksum already.
 id='' arrived=''
 if [ "$size" -gt "$large" ]; then
 	begun="$version $type $service $file"
@@ -271,7 +287,7 @@ if [ "$size" -gt "$large" ]; then
 			IFS= read -r before && IFS= read -r id && IFS= read -r part_size
 		} <"$state" && sound || id=
 	fi
-	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # it was of something else
+	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # The state is of another version of the file.
 		ask POST /abort "{\"id\":\"$id\"}"
 		id=
 	fi
@@ -279,7 +295,7 @@ if [ "$size" -gt "$large" ]; then
 		ask POST /parts/list "{\"id\":\"$id\"}"
 		case $status in
 		200) arrived=$(arrived) ;;
-		404 | 410) # it is complete, was aborted, or is too old
+		404 | 410) # The upload is complete, aborted or expired.
 			completes "{\"id\":\"$id\"}"
 			case $status in 404 | 410) id= ;; *) end ;; esac
 			;;
@@ -297,8 +313,8 @@ if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; t
 	same
 	case $status in
 	2??) ;;
-	412) ;; # it is there: an answer got lost
-	*) fail "the store answers $status: $(sed -nE 's/.*<Message>([^<]*)<.*/\1/p' "$work/stored")$(cat "$work/error")" ;;
+	412) ;; # The file is stored, but the response was lost.
+	*) fail "the store returned status $status: $(sed -nE 's/.*<Message>([^<]*)<.*/\1/p' "$work/stored")$(cat "$work/error")" ;;
 	esac
 	completes "{\"key\":\"$key\"}"
 	end
@@ -308,9 +324,9 @@ if [ -z "$id" ]; then
 	[ "$status" = 201 ] || refused
 	id=$(member id)
 	part_size=$(number part_size)
-	sound || fail "the service's answer is not understood"
+	sound || fail "the response of the service is invalid"
 	rm -f "$state"
-	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state") # it follows no link
+	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state") # noclobber does not follow links
 fi
 parts
 same

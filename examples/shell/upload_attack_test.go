@@ -24,7 +24,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// answers is a service, or a store, that answers requests by method and path; with nothing to all others.
+// answers starts a service or a store that returns texts by method and path.
+// For other requests it returns an empty response.
 func answers(t *testing.T, texts map[string]string) (url string) {
 	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -35,14 +36,16 @@ func answers(t *testing.T, texts map[string]string) (url string) {
 	})
 }
 
-// A hostileService is what a service answers, and how the script ends.
+// A hostileService describes the responses of a service and the error of the
+// script.
 type hostileService struct {
-	large bool              // the file is
+	large bool              // whether the file is large
 	texts map[string]string // by method and path
-	says  string            // if it fails
+	want  string            // the error, or empty
 }
 
-// hostileServices returns services that try to have a victim written, or to have it read. The URL is a store's.
+// hostileServices returns services that try to make the script write or read
+// the file victim. The URL store is the URL of a store.
 func hostileServices(store, victim string) map[string]hostileService {
 	options := func(member, first string) string {
 		output := "output = " + victim
@@ -53,11 +56,11 @@ func hostileServices(store, victim string) map[string]hostileService {
 		return strings.Join(lines, "\n")
 	}
 	const (
-		notUnderstood = "the service's answer is not understood"
-		noURL         = "the service's answer has no URL of a store"
+		notUnderstood = "the response of the service is invalid"
+		noURL         = "the response of the service must have the URL of a store"
 		noChecksum    = "the service requires a checksum that this script cannot compute: "
 	)
-	begun := func(id, partSize string) map[string]string {
+	started := func(id, partSize string) map[string]string {
 		return map[string]string{
 			"POST /":           fmt.Sprintf(`{%s,"part_size":%s}`, id, partSize),
 			"POST /parts/sign": fmt.Sprintf(`{"urls":[%q]}`, store),
@@ -65,35 +68,36 @@ func hostileServices(store, victim string) map[string]hostileService {
 	}
 	bounds := func(text string) map[string]string { return map[string]string{"GET /": text} }
 	signed := func(text string) map[string]string {
-		texts := begun(`"id":"id"`, "9000000000")
+		texts := started(`"id":"id"`, "9000000000")
 		texts["POST /parts/sign"] = text
 		return texts
 	}
 	grant := func(text string) map[string]string { return map[string]string{"POST /": text} }
 	return map[string]hostileService{
-		"lines of a key":      {false, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
-		"lines of a URL":      {false, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
-		"lines of an ID":      {true, begun(options("id", "id"), "9000000000"), notUnderstood},
-		"lines of part URLs":  {true, signed(fmt.Sprintf(`{%s}`, options("urls", store))), noURL},
-		"an escape in a part": {true, signed(fmt.Sprintf(`{"urls":["%s\n"]}`, store)), notUnderstood},
-		"a file for a part":   {true, signed(fmt.Sprintf(`{"urls":["file://%s"]}`, victim)), noURL},
-		"lines of a checksum": {false, bounds(fmt.Sprintf(`{%s}`, options("checksum", "CRC32"))), noChecksum + "#"},
-		"a command":           {false, bounds(fmt.Sprintf(`{"checksum":"$(rm %s)"}`, victim)), noChecksum + "$(rm " + victim + ")"},
-		"a file to write":     {false, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
-		"no URL":              {false, grant(`{"key":"a"}`), noURL},
-		"another protocol":    {false, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
-		"an escape in a URL":  {false, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
-		"a path for an ID":    {true, begun(`"id":"../../x"`, "5242880"), notUnderstood},
-		"no ID":               {true, begun(`"id":""`, "5242880"), notUnderstood},
-		"parts of nothing":    {true, begun(`"id":"id"`, "0"), notUnderstood},
-		"octal parts":         {true, begun(`"id":"id"`, "05242880"), notUnderstood},
-		"too many parts":      {true, begun(`"id":"id"`, "1000"), notUnderstood},
-		"enormous parts":      {true, begun(`"id":"id"`, "18446744073709551617"), notUnderstood},
-		"no part size":        {true, begun(`"id":"id"`, `"x"`), notUnderstood},
+		"lines of a key":       {false, grant(fmt.Sprintf("{%s,\n\"url\":%q}", options("key", "a"), store)), ""},
+		"lines of a URL":       {false, grant(fmt.Sprintf("{%s}", options("url", store))), noURL},
+		"lines of an ID":       {true, started(options("id", "id"), "9000000000"), notUnderstood},
+		"lines of part URLs":   {true, signed(fmt.Sprintf(`{%s}`, options("urls", store))), noURL},
+		"escape in a part URL": {true, signed(fmt.Sprintf(`{"urls":["%s\n"]}`, store)), notUnderstood},
+		"file as a part URL":   {true, signed(fmt.Sprintf(`{"urls":["file://%s"]}`, victim)), noURL},
+		"lines of a checksum":  {false, bounds(fmt.Sprintf(`{%s}`, options("checksum", "CRC32"))), noChecksum + "#"},
+		"command":              {false, bounds(fmt.Sprintf(`{"checksum":"$(rm %s)"}`, victim)), noChecksum + "$(rm " + victim + ")"},
+		"file as URL":          {false, grant(fmt.Sprintf(`{"key":"a","url":"file://%s"}`, victim)), noURL},
+		"no URL":               {false, grant(`{"key":"a"}`), noURL},
+		"another protocol":     {false, grant(fmt.Sprintf(`{"key":"a","url":"gopher://%s"}`, strings.TrimPrefix(store, "http://"))), noURL},
+		"escape in a URL":      {false, grant(fmt.Sprintf(`{"key":"a","url":"%s\n"}`, store)), notUnderstood},
+		"path as an ID":        {true, started(`"id":"../../x"`, "5242880"), notUnderstood},
+		"no ID":                {true, started(`"id":""`, "5242880"), notUnderstood},
+		"empty parts":          {true, started(`"id":"id"`, "0"), notUnderstood},
+		"octal parts":          {true, started(`"id":"id"`, "05242880"), notUnderstood},
+		"too many parts":       {true, started(`"id":"id"`, "1000"), notUnderstood},
+		"enormous parts":       {true, started(`"id":"id"`, "18446744073709551617"), notUnderstood},
+		"no part size":         {true, started(`"id":"id"`, `"x"`), notUnderstood},
 	}
 }
 
-// TestHostileService checks that no service can have the script write, or read, other files than the one that is uploaded.
+// TestHostileService checks that no service can make the script read or write
+// files other than the uploaded file.
 func TestHostileService(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		victim := filepath.Join(t.TempDir(), "victim")
@@ -110,9 +114,9 @@ func TestHostileService(t *testing.T) {
 				}
 				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
 				exit, _, stderr := s.run(answers(t, test.texts), file)
-				if test.says != "" {
+				if test.want != "" {
 					require.Equal(t, 1, exit)
-					require.Equal(t, "upload.sh: "+test.says+"\n", stderr)
+					require.Equal(t, "upload.sh: "+test.want+"\n", stderr)
 				} else {
 					require.Zero(t, exit, stderr)
 				}
@@ -153,7 +157,7 @@ func TestHostileHeaders(t *testing.T) {
 // target of a redirect.
 func TestRedirected(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
-		// Somebody has asked for it, for other requests.
+		// The user has enabled redirects for other requests.
 		require.NoError(t, os.WriteFile(filepath.Join(s.home, ".curlrc"), []byte("location-trusted\n"), 0o600))
 		var elsewhere atomic.Int32
 		target := serve(t, func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
@@ -162,9 +166,9 @@ func TestRedirected(t *testing.T) {
 			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 		})
 		path := write(t, "a.bin", 10)
-		require.Equal(t, "upload.sh: the service answers 307\n", s.fails("-u", "alice:secret", redirects, path))
+		require.Equal(t, "upload.sh: the service returned status 307\n", s.fails("-u", "alice:secret", redirects, path))
 		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects)})
-		require.Contains(t, s.fails("-u", "alice:secret", service, path), "the store answers 307")
+		require.Contains(t, s.fails("-u", "alice:secret", service, path), "the store returned status 307")
 		require.Zero(t, elsewhere.Load())
 	})
 }
@@ -175,11 +179,11 @@ func TestTerminal(t *testing.T) {
 	const escape = "a\x1b]0;b\x07\u009b31mc\x7fd"
 	inShells(t, func(t *testing.T, s *script) {
 		path := write(t, "a.bin", 10)
-		says := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		rejecting := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `{"message":"`+escape+`"}`)
 		})
-		require.Equal(t, "upload.sh: a]0;b31mcd\n", s.fails(says, path))
+		require.Equal(t, "upload.sh: a]0;b31mcd\n", s.fails(rejecting, path))
 
 		store := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -187,7 +191,7 @@ func TestTerminal(t *testing.T) {
 			_, _ = io.WriteString(w, "<Message>"+escape+"</Message>")
 		})
 		stderr := s.fails(answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store)}), path)
-		require.Equal(t, "upload.sh: the store answers 403: a]0;b31mcd\n", stderr)
+		require.Equal(t, "upload.sh: the store returned status 403: a]0;b31mcd\n", stderr)
 
 		store = answers(t, nil)
 		exit, stdout, _ := s.run(answers(t, map[string]string{
@@ -204,12 +208,12 @@ func TestUnreachable(t *testing.T) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
 		stderr := s.fails(service, write(t, "a.bin", 10))
-		require.Regexp(t, `^no answer, trying again\nupload.sh: the store answers 000: curl: .*\n$`, stderr)
+		require.Regexp(t, `^no response, trying again\nupload.sh: the store returned status 000: curl: .*\n$`, stderr)
 		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())
 	})
 }
 
-// TestWithoutCurl says so at once.
+// TestWithoutCurl checks that a missing curl is reported without a delay.
 func TestWithoutCurl(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		for _, name := range []string{"sed", "grep", "tr", "wc", "mktemp", "stat", "rm", "cat"} {
@@ -218,7 +222,7 @@ func TestWithoutCurl(t *testing.T) {
 			require.NoError(t, os.Symlink(path, filepath.Join(s.bin, name)))
 		}
 		s.env = append(s.env, "PATH="+s.bin)
-		require.Equal(t, "upload.sh: needs curl, which is not installed\n", s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
+		require.Equal(t, "upload.sh: curl must be installed\n", s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
 		require.Empty(t, s.slept())
 	})
 }
@@ -239,7 +243,7 @@ func TestHostileState(t *testing.T) {
 		state, err := os.ReadFile(kept)
 		require.NoError(t, err)
 		lines := strings.Split(string(state), "\n")
-		require.Len(t, lines, 6, "the file, the ID, the size of parts, and two parts")
+		require.Len(t, lines, 6, "the state must have the file, the ID, the part size and two parts")
 
 		victim := filepath.Join(t.TempDir(), "victim")
 		for line, texts := range map[int][]string{
@@ -257,7 +261,7 @@ func TestHostileState(t *testing.T) {
 					return false
 				})
 				s.fails(append(alice, s.url, path)...)
-				require.Equal(t, []string{"GET /uploads/"}, asked, "%s: begun anew", text)
+				require.Equal(t, []string{"GET /uploads/"}, asked, "%s: the upload must start again", text)
 				require.NoFileExists(t, victim)
 			}
 		}
@@ -273,23 +277,23 @@ func TestHostileState(t *testing.T) {
 	})
 }
 
-// TestChanged checks that no upload has parts of two versions of a file.
-func TestChanged(t *testing.T) {
+// TestFileChanges checks that no upload has parts of two versions of a file.
+func TestFileChanges(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
-		const says = "upload.sh: the file changed while it was uploaded; run this again\n"
+		const want = "upload.sh: the file must not change during the upload; run the same command again\n"
 		change := func(path string) {
 			f, err := os.OpenFile(path, os.O_WRONLY, 0)
 			require.NoError(t, err)
 			_, err = f.WriteAt([]byte("other bytes, as many of them"), 6*mib)
 			require.NoError(t, err)
 			require.NoError(t, f.Close())
-			before := time.Now().Add(-time.Hour) // it may be an older version that is put there
+			before := time.Now().Add(-time.Hour) // The other version can be older.
 			require.NoError(t, os.Chtimes(path, before, before))
 		}
 		for _, test := range []struct {
 			size int64
-			part int // at which it changes; 0 is the grant
+			part int // the part at which the file changes; 0 is the grant
 		}{{7 * mib, 0}, {17 * mib, 1}, {17 * mib, 4}} {
 			path := write(t, "a.bin", test.size)
 			var once atomic.Bool
@@ -306,8 +310,8 @@ func TestChanged(t *testing.T) {
 				return true
 			})
 			stderr := s.fails(append(alice, s.url, path)...)
-			require.True(t, strings.HasSuffix(stderr, says), stderr)
-			require.Len(t, s.relay.Arrived(), test.part, "none after that")
+			require.True(t, strings.HasSuffix(stderr, want), stderr)
+			require.Len(t, s.relay.Arrived(), test.part, "no part must be sent after the change")
 			s.uploads(path, alice...)
 			s.relay.Arrived()
 		}
@@ -318,14 +322,14 @@ func TestChanged(t *testing.T) {
 // arguments.
 func TestSecrets(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("skipped: there is no list of processes under /proc on this system")
+		t.Skip("skipped: the test needs the list of processes under /proc")
 	}
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		header := filepath.Join(t.TempDir(), "header")
 		for _, test := range []struct {
-			user, header, line string // each with a secret in the place of %s
-			seen               bool   // what is an argument is, so that this test sees something
+			user, header, line string // %s is replaced by a secret
+			seen               bool   // whether the secret is in an argument, to check the test itself
 		}{
 			{user: "alice:%s"},
 			{header: "@" + header, line: "Authorization: Bearer %s"},
@@ -362,7 +366,7 @@ func TestSecrets(t *testing.T) {
 }
 
 // TestStalled checks that a request is repeated if the service or the store
-// does not respond. Time is faster for this curl.
+// does not respond. The fake curl has shorter time limits.
 func TestStalled(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
@@ -382,12 +386,13 @@ PATH=${PATH#*:} exec curl "$@"`)
 	})
 }
 
-// TestCompletion has the first requests to complete an upload fail in the ways in which it may be complete nevertheless.
+// TestCompletion checks that the script repeats a failed completion if the
+// upload might be complete.
 func TestCompletion(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		path := write(t, "large.bin", 17*mib)
-		const pending = -409 // with its code
+		const pending = -409 // 409 with the code "pending"
 		for _, test := range []struct {
 			statuses []int
 			slept    string
@@ -397,7 +402,7 @@ func TestCompletion(t *testing.T) {
 			{slices.Repeat([]int{pending}, 7), "1 2 4 8 1 2"},
 		} {
 			statuses := test.statuses
-			s.disturb(func(w http.ResponseWriter, r *http.Request) bool { // one at a time
+			s.disturb(func(w http.ResponseWriter, r *http.Request) bool { // Requests are sequential.
 				if r.URL.Path != "/uploads/complete" || len(statuses) == 0 {
 					return true
 				}
@@ -414,7 +419,8 @@ func TestCompletion(t *testing.T) {
 			require.Equal(t, strings.Fields(test.slept), s.slept())
 		}
 
-		// The file arrives once, even if the service fails afterwards, and no upload starts as long as it fails.
+		// If the completion fails, the next run must not send the file again or
+		// start another upload.
 		s.relay.Arrived()
 		s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/uploads/complete" {
@@ -423,7 +429,7 @@ func TestCompletion(t *testing.T) {
 			return r.URL.Path != "/uploads/complete"
 		})
 		for range 2 {
-			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service answers "+strconv.Itoa(http.StatusBadGateway))
+			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service returned status "+strconv.Itoa(http.StatusBadGateway))
 		}
 		s.disturb(nil)
 		s.uploads(path, alice...)

@@ -42,7 +42,8 @@ const (
 	mib    = 1 << 20
 )
 
-// inShells runs a test with upload.sh in the system's shell, and in bash as it is where it is that.
+// inShells runs a test with upload.sh in the shell of the system and in bash in
+// POSIX mode.
 func inShells(t *testing.T, test func(t *testing.T, s *script)) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		browser.Missing(t, "curl")
@@ -58,20 +59,20 @@ func inShells(t *testing.T, test func(t *testing.T, s *script)) {
 	}
 }
 
-// script is upload.sh for somebody who has used it before.
+// A script runs upload.sh in a home directory that is kept between runs.
 type script struct {
 	t       *testing.T
 	command []string
 	home    string
-	states  string // where it notes what it goes on with
-	bin     string // of programs that come before the system's
+	states  string // the directory of states
+	bin     string // a directory before the other directories in PATH
 	env     []string
 }
 
 func newScript(t *testing.T, command []string) *script {
 	t.Helper()
 	home, bin := t.TempDir(), t.TempDir()
-	// A request that reads this arrives nowhere.
+	// Requests that use this file fail.
 	require.NoError(t, os.WriteFile(filepath.Join(home, ".curlrc"), []byte("proxy = \"http://127.0.0.1:1\"\n"), 0o600))
 	s := &script{t: t, command: command, home: home, states: filepath.Join(home, ".local/state/presign-upload"), bin: bin}
 	s.env = append(os.Environ(), "HOME="+home, "CURL_HOME="+home, "XDG_STATE_HOME=", "UPLOAD_USER=", "PATH="+bin+":"+os.Getenv("PATH"))
@@ -79,12 +80,13 @@ func newScript(t *testing.T, command []string) *script {
 	return s
 }
 
-// program has the script find this one first.
+// program adds a program that the script finds first.
 func (s *script) program(name, text string) {
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
 }
 
-// slept returns for how many seconds it would have slept since the last call.
+// slept returns the delays in seconds since the last call. The fake sleep
+// records them.
 func (s *script) slept() []string {
 	path := filepath.Join(s.bin, "sleep.slept")
 	slept, err := os.ReadFile(path)
@@ -95,7 +97,7 @@ func (s *script) slept() []string {
 	return strings.Fields(string(slept))
 }
 
-// state returns the path of the one file that it goes on with.
+// state returns the path of the only state.
 func (s *script) state() string {
 	entries, err := os.ReadDir(s.states)
 	require.NoError(s.t, err)
@@ -103,29 +105,29 @@ func (s *script) state() string {
 	return filepath.Join(s.states, entries[0].Name())
 }
 
-// running is a script that was begun.
+// A running is a started script.
 type running struct {
 	*exec.Cmd
 	temporary      string
 	stdout, stderr bytes.Buffer
 }
 
-func (s *script) begin(arguments ...string) *running {
+func (s *script) start(arguments ...string) *running {
 	s.t.Helper()
 	command := append(slices.Clone(s.command), arguments...)
 	r := &running{Cmd: exec.Command(command[0], command[1:]...), temporary: s.t.TempDir()}
 	r.Env = append(slices.Clone(s.env), "TMPDIR="+r.temporary)
 	r.Stdout, r.Stderr = &r.stdout, &r.stderr
-	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl can be killed with it
+	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl can be killed as well
 	require.NoError(s.t, r.Start())
 	s.t.Cleanup(func() { _ = syscall.Kill(-r.Process.Pid, syscall.SIGKILL) })
 	return r
 }
 
-// run runs the script to its end, at which it leaves nothing that it does not need any more.
+// run runs the script and checks that it leaves no temporary files.
 func (s *script) run(arguments ...string) (exit int, stdout, stderr string) {
 	s.t.Helper()
-	r := s.begin(arguments...)
+	r := s.start(arguments...)
 	if err := r.Wait(); err != nil {
 		require.ErrorAs(s.t, err, new(*exec.ExitError))
 	}
@@ -140,7 +142,7 @@ func (s *script) clean(r *running) {
 	require.Empty(s.t, left)
 }
 
-// fails runs the script where it is to fail, and returns why.
+// fails runs the script, checks that it fails, and returns its error.
 func (s *script) fails(arguments ...string) string {
 	s.t.Helper()
 	exit, stdout, stderr := s.run(arguments...)
@@ -149,7 +151,7 @@ func (s *script) fails(arguments ...string) string {
 	return stderr
 }
 
-// service is one that uploads go to, with a relay before its store.
+// A service accepts uploads, with a relay in front of its store.
 type service struct {
 	*script
 	url       string
@@ -158,10 +160,11 @@ type service struct {
 	disturbed atomic.Pointer[disturbance]
 }
 
-// disturbance deals with a request before the service sees it. It reports whether the service shall see it.
+// A disturbance handles a request instead of the service. It reports whether to
+// forward the request.
 type disturbance func(w http.ResponseWriter, r *http.Request) bool
 
-// disturb has f deal with requests from now on.
+// disturb sets the function that handles later requests.
 func (s *service) disturb(f disturbance) { s.disturbed.Store(&f) }
 
 func (s *script) service(changes ...func(*presign.Policy)) *service {
@@ -186,7 +189,7 @@ func (s *script) service(changes ...func(*presign.Policy)) *service {
 		case user == "alice" && password == `"secret\`, err == nil && cookie.Value == "alice's", r.Header.Get("Authorization") == "Bearer alice's":
 			return "alice", nil
 		}
-		return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Nobody we know."}
+		return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
 	})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
@@ -207,7 +210,7 @@ func serve(t *testing.T, handler http.HandlerFunc) (url string) {
 	return server.URL
 }
 
-// write makes a file that no two names have alike.
+// write creates a file with random bytes that depend on its name.
 func write(t *testing.T, name string, size int64) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -219,10 +222,10 @@ func write(t *testing.T, name string, size int64) string {
 	return path
 }
 
-// alice is who uploads.
+// alice holds the arguments with the credentials of Alice.
 var alice = []string{"-u", `alice:"secret\`}
 
-// uploads runs the script to its end and checks what the store has then.
+// uploads runs the script and checks that the store has the file.
 func (s *service) uploads(path string, arguments ...string) (*presign.Object, string) {
 	s.t.Helper()
 	exit, stdout, stderr := s.run(append(arguments, s.url, path)...)
@@ -249,7 +252,7 @@ func (s *service) uploads(path string, arguments ...string) (*presign.Object, st
 	return object, stderr
 }
 
-// empty is whether the store has nothing at all.
+// empty reports whether the store has no objects and no multipart uploads.
 func (s *service) empty() bool {
 	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	require.NoError(s.t, err)
@@ -282,26 +285,26 @@ func TestSmall(t *testing.T) {
 				require.Equal(t, "application/vnd.acme", object.Type)
 			}
 		}
-		require.Empty(t, s.relay.Arrived(), "no parts")
+		require.Empty(t, s.relay.Arrived(), "small files must not be sent in parts")
 	})
 }
 
-// TestParts has the store fail at two parts, which are sent again.
+// TestParts checks that failed parts are sent again.
 func TestParts(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		tries := map[int]int{}
 		s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
-			tries[part]++ // one at a time
+			tries[part]++ // Requests are sequential.
 			switch {
 			case part == 2 && tries[part] == 1:
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return false
 			case part == 3 && tries[part] == 1:
 				_, _ = io.CopyN(io.Discard, r.Body, mib)
-				panic(http.ErrAbortHandler) // the connection is cut
+				panic(http.ErrAbortHandler) // This closes the connection.
 			case part == 4 && tries[part] == 1:
-				w.WriteHeader(http.StatusForbidden) // as when its URL has expired
+				w.WriteHeader(http.StatusForbidden) // as for an expired URL
 				return false
 			}
 			return true
@@ -310,21 +313,21 @@ func TestParts(t *testing.T) {
 		require.Equal(t, int64(17*mib+1), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 		require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
-		require.Equal(t, "25 %, part 1 of 4\nanswered 503, trying again\n50 %, part 2 of 4\nno answer, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
+		require.Equal(t, "25 %, part 1 of 4\nstatus 503, trying again\n50 %, part 2 of 4\nno response, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
 		require.Equal(t, []string{"1", "1"}, s.slept())
 	})
 }
 
-// TestKilled goes on with what had arrived when the script was killed.
+// TestKilled checks that the next run continues after the script was killed.
 func TestKilled(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
 		path := write(t, "a large file", 20*mib)
 		s.interrupted(path, syscall.SIGKILL)
 		require.Equal(t, []int{1, 2}, s.relay.Arrived())
-		asked := make(map[string]bool) // what access logs have, which is no ID and no key
+		asked := make(map[string]bool) // the entries of access logs, which must not contain IDs and keys
 		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
-			asked[r.Method+" "+r.URL.String()] = true // one at a time
+			asked[r.Method+" "+r.URL.String()] = true // Requests are sequential.
 			return true
 		})
 		kept := s.state()
@@ -333,13 +336,13 @@ func TestKilled(t *testing.T) {
 		object, _ := s.uploads(path, alice...)
 		require.Equal(t, []int{3, 4}, s.relay.Arrived())
 
-		// Killed once more, when all is done but for the file that it goes on with.
+		// The script is killed before it removes the state.
 		require.NoError(t, os.WriteFile(kept, state, 0o600))
 		again, _ := s.uploads(path, alice...)
 		require.Equal(t, object, again)
 		require.Empty(t, s.relay.Arrived())
 
-		// Ended, and the file is another one then.
+		// The script is stopped, and then the file changes.
 		s.clean(s.interrupted(path, syscall.SIGTERM))
 		s.relay.Arrived()
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -351,7 +354,7 @@ func TestKilled(t *testing.T) {
 		require.Equal(t, int64(20*mib+8), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
 
-		// Ended, and the file is to be of another type then.
+		// The script is stopped, and then the type changes.
 		s.interrupted(path, syscall.SIGTERM)
 		s.relay.Arrived()
 		object, _ = s.uploads(path, append(alice, "-t", "application/vnd.acme")...)
@@ -360,7 +363,7 @@ func TestKilled(t *testing.T) {
 
 		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 		require.NoError(t, err)
-		require.Empty(t, uploads.Uploads, "what is not gone on with is aborted")
+		require.Empty(t, uploads.Uploads, "an upload that is not continued must be aborted")
 		want := make(map[string]bool)
 		for _, path := range []string{"GET /uploads/", "POST /uploads/", "POST /uploads/parts/sign", "POST /uploads/parts/list", "POST /uploads/complete", "POST /uploads/abort"} {
 			want[path] = true
@@ -369,9 +372,10 @@ func TestKilled(t *testing.T) {
 	})
 }
 
-// TestCutPart checks that a part is sent again if the store lists other bytes
-// than it acknowledged, as versitygw does after a request was cut off, or if the
-// script was killed while it noted the part.
+// TestCutPart checks that a part is sent again if its ETag differs from the
+// acknowledged ETag, as at versitygw after an interrupted request. It also
+// checks that a part is sent again if the script was killed while it wrote the
+// state.
 func TestCutPart(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
@@ -404,8 +408,8 @@ func TestCutPart(t *testing.T) {
 	})
 }
 
-// TestChecksum checks that the script sends the checksum that the service
-// requires, or names it if no program on the machine computes it.
+// TestChecksum checks that the script sends the required checksum. If no
+// program computes it, the error must name the algorithm.
 func TestChecksum(t *testing.T) {
 	sums := map[types.ChecksumAlgorithm]func() hash.Hash{
 		types.ChecksumAlgorithmCrc32: func() hash.Hash { return crc32.NewIEEE() }, types.ChecksumAlgorithmSha256: sha256.New,
@@ -442,7 +446,7 @@ func TestChecksum(t *testing.T) {
 	})
 }
 
-// interrupted ends the script while its third part is under way.
+// interrupted starts the script and ends it during the third part.
 func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	s.t.Helper()
 	third := make(chan struct{})
@@ -455,13 +459,13 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 		<-r.Context().Done()
 		return false
 	})
-	r := s.begin(append(alice, s.url, path)...)
+	r := s.start(append(alice, s.url, path)...)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Wait() }()
 	select {
 	case <-third:
 	case err := <-ended:
-		require.FailNow(s.t, "ended", "%v: %s", err, &r.stderr)
+		require.FailNow(s.t, "the script must not end before the third part", "%v: %s", err, &r.stderr)
 	}
 	require.NoError(s.t, syscall.Kill(-r.Process.Pid, signal))
 	require.Error(s.t, <-ended)
@@ -469,8 +473,8 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	return r
 }
 
-// TestRejected checks that the script prints the error of the service, and
-// leaves no state.
+// TestRejected checks that the script prints the error of the service, and that
+// no object is left.
 func TestRejected(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
@@ -478,7 +482,7 @@ func TestRejected(t *testing.T) {
 			name      string
 			size      int64
 			arguments []string
-			says      string
+			want      string
 		}{
 			{"page.html", 10, alice, `type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`},
 			{"a.png", 10, append(alice, "-t", "application/pdf"), `type must match the file's name, whose type is "image/png", got "application/pdf"`},
@@ -498,7 +502,7 @@ func TestRejected(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				stderr := s.fails(append(test.arguments, s.url, write(t, test.name, test.size))...)
-				require.Equal(t, "upload.sh: "+test.says+"\n", stderr)
+				require.Equal(t, "upload.sh: "+test.want+"\n", stderr)
 				require.True(t, s.empty())
 			})
 		}
