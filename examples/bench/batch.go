@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// batchSize is how many grants one request of a batch asks for.
+// batchSize is the number of grants in one batch request.
 const batchSize = 100
 
-// alone names the figure of as many requests for one grant each.
+// alone is the contender name for requests for one grant each.
 const alone = "alone"
 
 // batchQuestion returns the body of a request for a batch of PUTs.
@@ -20,7 +20,8 @@ func batchQuestion() []byte {
 	return []byte(`{"uploads":[` + strings.Repeat(one+",", batchSize-1) + one + `]}`)
 }
 
-// newBatchLoad returns the load of batches for our service, whose first grant is used on the store.
+// newBatchLoad returns the load of batch requests for the service of this
+// library. It uses the first grant on the store.
 func newBatchLoad(p *process) (*load, error) {
 	body, err := p.ask("put/batch", batchQuestion(), http.StatusOK)
 	if err != nil {
@@ -40,17 +41,18 @@ func newBatchLoad(p *process) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := l.run(connections); err != nil { // to warm up
+	if _, _, err := l.run(connections); err != nil { // This warms up the service.
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-// measureBatch adds the CPU time of 10,000 grants that come in batches, about grants of them.
+// measureBatch measures batches with about that number of grants. It adds the
+// CPU time of 10,000 grants.
 func measureBatch(cpu series, p *process, l *load, grants int) error {
 	n := max(connections, grants/batchSize)
-	runtime.GC() // else it comes in the middle
+	runtime.GC() // Otherwise a collection can interrupt the measurement.
 	before, err := p.cpuTime()
 	if err != nil {
 		return err

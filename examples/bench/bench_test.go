@@ -17,15 +17,15 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestTable checks that the table has every figure of every contender, and the
-// plots those of the libraries. It does not judge the figures.
+// TestTable checks that the table has the figures of all contenders, and that
+// the plots have the figures of the libraries.
 func TestTable(t *testing.T) {
 	var printed strings.Builder
 	dir := t.TempDir()
 	require.NoError(t, run(t.Context(), []string{"-quick", "-plots", dir}, &printed))
 	t.Log("\n" + printed.String())
 
-	const one, three, four = "1000", "1110", "1111" // the contenders that have a figure
+	const one, three, four = "1000", "1110", "1111" // the contenders with a figure
 	figures := map[string]string{
 		"PUT: CPU time": three, "form: CPU time": three, "part, of 10,000: CPU time": three,
 		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
@@ -33,7 +33,7 @@ func TestTable(t *testing.T) {
 		"PUT by 100 Signers in turn: CPU time": one, "PUT, new credentials every 1,000: CPU time": one, "PUT, credentials of EnvFile: CPU time": one,
 	}
 	for _, kind := range []string{"PUT", "form"} {
-		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000", "core that asks, busy"} {
+		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000", "core of the client, busy"} {
 			figures[kind+" over HTTP: "+figure] = four
 		}
 	}
@@ -75,8 +75,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestSameGrants checks that the contenders make the same grants: a real store
-// accepts the upload that was asked for, and rejects others.
+// TestSameGrants checks that the contenders sign the same grants. A real store
+// must accept the granted upload and reject other uploads.
 func TestSameGrants(t *testing.T) {
 	b, err := open(t.Context())
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestSameGrants(t *testing.T) {
 			grant, err := sign()
 			require.NoError(t, err)
 			honest := func(*conformance.Attempt) {}
-			require.False(t, send(grant, body[1:], honest).Accepted(), "another size")
+			require.False(t, send(grant, body[1:], honest).Accepted(), "an upload of another size must be rejected")
 			for _, header := range []string{"Content-Type", "Content-Disposition", "x-amz-meta-project"} {
 				answer := send(grant, body, func(a *conformance.Attempt) { a.Set(header, "text/html") })
 				require.False(t, answer.Accepted(), header)

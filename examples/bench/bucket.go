@@ -40,7 +40,7 @@ var document = presign.Upload{
 // film is the multipart upload.
 var film = presign.Upload{Filename: "film.mp4", Type: "video/mp4", Size: partCount * partSize, Owner: "alice"}
 
-// A bucket receives uploads. It has the credentials that grant them.
+// A bucket receives uploads. It has the credentials that sign grants.
 type bucket struct {
 	server      *store.Server
 	credentials aws.Credentials
@@ -75,14 +75,16 @@ type site struct {
 	Credentials      aws.Credentials
 }
 
-// client returns a client that signs with the provider's credentials, or with the site's own if it is nil.
+// client returns a client that signs with the credentials of the provider, or
+// with the credentials of the site if provider is nil.
 func (s site) client(provider aws.CredentialsProvider) *s3.Client {
 	if provider == nil {
 		provider = credentials.StaticCredentialsProvider{Value: s.Credentials}
 	}
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.Endpoint), Region: s.Region, Credentials: provider, UsePathStyle: true,
-		// Otherwise the SDK's presigner signs a checksum although there is no body.
+		// Otherwise the SDK's presigner signs a checksum although there is no
+		// body.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 	})
 }

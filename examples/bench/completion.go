@@ -1,14 +1,13 @@
 package main
 
-// A lane is one way to complete an upload: its requests to the store, by the
-// request that each of them follows.
+// A lane describes the requests to the store in one kind of completion.
 type lane struct {
 	title    string
 	requests []storeRequest
 }
 
-// A storeRequest starts when Turn requests have ended, one after another. The
-// client has its answer before a late one.
+// A storeRequest starts after Turn sequential requests have ended. A late
+// request starts after the response to the client.
 type storeRequest struct {
 	Operation, Key string
 	Turn           int
@@ -21,19 +20,18 @@ const (
 	finalKey  = "final"
 )
 
-// completions are the lanes of the plot. The first one is the sequence of the
-// first design. TestCompletionsMatchPlot compares the others with the requests
-// that are made.
+// completions lists the lanes of the plot. The first lane is the first design.
+// TestCompletionsMatchPlot compares the other lanes with the actual requests.
 var completions = []lane{
 	{"before: 9 requests, one after another", inTurn(
 		"HEAD", finalKey, "HEAD", uploadKey, "GET", uploadKey, "HEAD", finalKey, "COPY", finalKey,
 		"HEAD", finalKey, "HEAD", finalKey, "GET", finalKey, "DELETE", uploadKey,
 	)},
-	{"now: 5 requests, 3 of them until the answer", []storeRequest{
+	{"now: 5 requests, 3 of them until the response", []storeRequest{
 		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
 		{"COPY", finalKey, 1, false}, {"GET", finalKey, 2, false}, {"DELETE", uploadKey, 3, true},
 	}},
-	{"now, at AWS: 4 requests, 2 of them until the answer", []storeRequest{
+	{"now, at AWS: 4 requests, 2 of them until the response", []storeRequest{
 		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
 		{"COPY", finalKey, 1, false}, {"DELETE", uploadKey, 2, true},
 	}},
@@ -70,7 +68,7 @@ func plotCompletions(lanes []lane) string {
 			}
 			x, top := left+r.Turn*width, y+rows[r.Turn]*(height+gap)
 			if r.Late {
-				x += gap * 2 // room for the line of the answer
+				x += gap * 2 // room for the line of the response
 			}
 			p.box(x, top, width-gap, height, class)
 			p.text(x+(width-gap)/2, top+15, letters, r.Operation)
@@ -81,7 +79,7 @@ func plotCompletions(lanes []lane) string {
 		bottom := y + deepest*(height+gap) - gap
 		x := left + answer*width
 		p.line(x, y-4, bottom+4)
-		p.text(x+4, bottom+14, "answer", "the client has its answer")
+		p.text(x+4, bottom+14, "answer", "the client has the response")
 		y = bottom + 46
 	}
 	p.text(left, y-12, "note", "Each box is one request and takes as long as every other one. Boxes in one column run at once.")

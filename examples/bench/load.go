@@ -13,16 +13,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// connections is the number of connections to a service. Each carries one request at
-// a time.
+// connections is the number of connections to a service. Each carries one
+// request at a time.
 const connections = 8
 
-// A load repeats one prepared request. It implements only the part of HTTP that the
-// services use, so that one core can send more requests than another can answer.
+// A load repeats one prepared request. It implements only the part of HTTP that
+// the services use, so that one core can send more requests than a service on
+// another core can handle.
 type load struct {
 	conns   []*connection
 	request []byte
-	status  []byte // the beginning of each answer
+	status  []byte // the start of each response
 }
 
 type connection struct {
@@ -30,7 +31,7 @@ type connection struct {
 	answers *bufio.Reader
 }
 
-// newLoad connects to a service, which must answer each request with a status.
+// newLoad connects to a service that must return a status for each request.
 func newLoad(addr, path string, body []byte, status int) (*load, error) {
 	l := &load{status: fmt.Appendf(nil, "HTTP/1.1 %d ", status), request: fmt.Appendf(nil,
 		"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, addr, len(body), body)}
@@ -51,8 +52,8 @@ func (l *load) close() {
 	}
 }
 
-// run sends n requests, each after the last response on its connection. It returns
-// the total time, and the latencies in ascending order.
+// run sends n requests, each after the last response on its connection. It
+// returns the total time, and the latencies in ascending order.
 func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err error) {
 	latencies = make([]time.Duration, n)
 	begun := time.Now()
@@ -76,7 +77,8 @@ func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err er
 	return took, latencies, err
 }
 
-// ask sends one request. It returns an error unless the response begins with status.
+// ask sends one request. It returns an error unless the response starts with
+// status.
 func (c *connection) ask(request, status []byte) error {
 	if _, err := c.Write(request); err != nil {
 		return err

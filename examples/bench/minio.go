@@ -12,8 +12,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// minioGo grants with minio-go. It uses PresignHeader, because PresignedPutObject
-// signs no header.
+// A minioGo signs grants with minio-go. It uses PresignHeader, because
+// PresignedPutObject does not sign headers.
 type minioGo struct{ client *minio.Client }
 
 func (s site) minioGo() (minioGo, error) {

@@ -22,13 +22,14 @@ type figures struct {
 	Grants  []group `json:"grants"`
 }
 
-// A group holds the CPU time of one kind of grant, in microseconds, by contender.
+// A group holds the CPU time of one kind of grant, in microseconds, by
+// contender.
 type group struct {
 	Kind  string             `json:"kind"`
 	Times map[string]float64 `json:"microseconds"`
 }
 
-// figures returns the medians of the rows that have a CPU time of every library.
+// figures returns the medians of the rows with a CPU time of every library.
 func (t table) figures() figures {
 	f := figures{Machine: machine()}
 	for _, r := range t {
@@ -118,8 +119,8 @@ func (p *picture) line(x, top, bottom int) {
 	fmt.Fprintf(p, "  <path d=\"M%d %dV%d\"/>\n", x, top, bottom)
 }
 
-// style has the colors of both modes. The picture has a background of its own,
-// because the mode of the page can differ from that of the system.
+// style has the colors of both modes. The picture has its own background,
+// because the mode of the page can differ from the mode of the system.
 const style = `  <style>
     svg { font: 13px system-ui, sans-serif; }
     .page { fill: #ffffff; } text { fill: #1f2328; } .own { fill: #0969da; } .other { fill: #afb8c1; } .late { fill: #d8dee4; }

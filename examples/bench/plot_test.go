@@ -29,8 +29,8 @@ func readFigures(t *testing.T, dir string) (f figures) {
 	return f
 }
 
-// TestPlotsMatchFigures checks that the committed figures, plotted again, are
-// the committed plots, byte for byte.
+// TestPlotsMatchFigures checks that the committed figures give exactly the
+// committed plots.
 func TestPlotsMatchFigures(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, writePlots(dir, readFigures(t, ".")))
@@ -44,7 +44,7 @@ func TestPlotsMatchFigures(t *testing.T) {
 }
 
 // TestPlotsAreWellFormed checks that the plots are XML without references to
-// other files, that they have the figures, and colors for both modes.
+// other files, and that they have the figures and colors for both modes.
 func TestPlotsAreWellFormed(t *testing.T) {
 	given := figures{"a machine", []group{{"PUT", map[string]float64{ours: 2.5, theSDK: 25, theMinIO: 10}}}}
 	grants := plotGrants(given)
@@ -63,8 +63,8 @@ func TestPlotsAreWellFormed(t *testing.T) {
 	}
 }
 
-// TestCompletionsMatchPlot compares the requests of a completion with those of
-// the plot, by turn, and checks that only the late ones follow the answer.
+// TestCompletionsMatchPlot checks the requests of the plot against the requests
+// of a completion, by turn, and that only late requests follow the response.
 func TestCompletionsMatchPlot(t *testing.T) {
 	for i, options := range [][]s3test.Option{nil, {s3test.WithHost("s3.us-east-1.amazonaws.com")}} {
 		lane := completions[1+i]
@@ -115,7 +115,7 @@ func completeOnce(t *testing.T, options []s3test.Option) (requests []storeReques
 	return requests
 }
 
-// A timedWriter records the tick of the answer.
+// A timedWriter records the tick of the response.
 type timedWriter struct {
 	*httptest.ResponseRecorder
 	store *s3test.Server
@@ -128,7 +128,8 @@ func (w *timedWriter) WriteHeader(status int) {
 	w.ResponseRecorder.WriteHeader(status)
 }
 
-// TestPlotsNeedDirectory checks that writePlots returns an error for a directory that does not exist.
+// TestPlotsNeedDirectory checks that writePlots returns an error for a
+// directory that does not exist.
 func TestPlotsNeedDirectory(t *testing.T) {
 	err := writePlots(filepath.Join(t.TempDir(), "missing"), figures{})
 	require.True(t, errors.Is(err, os.ErrNotExist), err)

@@ -30,21 +30,21 @@ func init() {
 	os.Exit(0)
 }
 
-// Parent and child send JSON over the child's standard input and output. The parent
-// first sends the setting, and the child returns its address. For each null after
-// that, the child returns the CPU time that it has used.
+// A setting is the first message to a child. Parent and child send JSON over
+// the standard input and output of the child. The child returns its address.
+// For each null after that, it returns the CPU time that it has used.
 type setting struct {
 	Site  site
 	Bytes map[string][]byte // the responses of the bare server, by kind
 }
 
-// kinds holds the kinds of grants. Each has its own path, because the bare server
-// does not read requests.
+// kinds holds the kinds of grants. Each has its own path, because the bare
+// server does not read requests.
 var kinds = []struct{ name, words, method string }{{"put", "PUT", http.MethodPut}, {"form", "form", http.MethodPost}}
 
 // serve runs the child until in ends.
 func serve(name string, in io.Reader, out io.Writer) error {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM) // They reach the whole process group, and the parent ends this process.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM) // Signals reach the whole process group, but the parent ends this process.
 	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
 	var set setting
 	if err := requests.Decode(&set); err != nil {
@@ -60,7 +60,7 @@ func serve(name string, in io.Reader, out io.Writer) error {
 	}
 	server := http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		IdleTimeout: 10 * time.Minute, // Connections are idle while other services have their turns.
+		IdleTimeout: 10 * time.Minute, // Connections are idle while other services are measured.
 	}
 	go func() { _ = server.Serve(listener) }() // It returns when the server is closed.
 	if err := replies.Encode(listener.Addr().String()); err != nil {

@@ -19,7 +19,7 @@ type rival interface {
 	part(ctx context.Context, key, uploadID string, number int) (url string, err error)
 }
 
-// An upload is the request of a client to a rival's service.
+// An upload is the request of a client to the service of a rival.
 type upload struct {
 	Filename string            `json:"filename"`
 	Type     string            `json:"type"`
@@ -41,7 +41,7 @@ func (u *upload) disposition() string {
 	return mime.FormatMediaType("attachment", map[string]string{"filename": u.Filename})
 }
 
-// check validates the request as little as a service can.
+// check makes the minimal checks of a service.
 func (u *upload) check() error {
 	switch {
 	case u.Filename == "":
@@ -54,7 +54,7 @@ func (u *upload) check() error {
 	return nil
 }
 
-// A grant is the response of a rival's service.
+// A grant is the response of the service of a rival.
 type grant struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
@@ -64,7 +64,7 @@ type grant struct {
 	Expires time.Time         `json:"expires_at"`
 }
 
-// A service serves a rival's grants over HTTP.
+// A service serves the grants of a rival over HTTP.
 type service struct{ rival rival }
 
 // ServeHTTP implements http.Handler.

@@ -39,8 +39,8 @@ func median(figures []float64) float64 {
 	return 0
 }
 
-// takeTurns calls each of turns once in each round. Each round starts with another
-// one.
+// takeTurns calls each of turns once in each round. Each round starts with the
+// next function.
 func takeTurns(ctx context.Context, rounds int, turns []func() error) error {
 	for round := range rounds {
 		for i := range turns {

@@ -15,7 +15,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// scaling measures what a grant by Signer.Put costs under other circumstances.
+// scaling measures Signer.Put on two cores, with many Signers and with other
+// credentials.
 func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
@@ -66,15 +67,16 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	return rows, takeTurns(ctx, e.slices, turns)
 }
 
-// A comparison is a way to sign that is compared with one Signer.
+// A comparison is a function that signs and is compared with one Signer.
 type comparison struct {
 	what, words string
 	call        func() error
 	times       series
 }
 
-// prepareComparisons returns a function that signs with one Signer, and what it
-// is compared with. The directory must exist as long as they are called.
+// prepareComparisons returns a function that signs with one Signer, and
+// functions to compare it with. The directory must exist as long as the
+// functions are called.
 func (b *bucket) prepareComparisons(
 	ctx context.Context, e effort, dir string,
 ) (sign func() error, others []comparison, err error) {
@@ -97,12 +99,13 @@ func (b *bucket) prepareComparisons(
 	}
 	return signWith(ctx, many[0]), []comparison{
 		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "that of one Signer", signInTurn(ctx, many), make(series)},
-		{"PUT, new credentials every 1,000: CPU time", "that of static ones", signWith(ctx, renewed), make(series)},
-		{"PUT, credentials of EnvFile: CPU time", "that of static ones", signWith(ctx, fromFile), make(series)},
+		{"PUT, new credentials every 1,000: CPU time", "that of static credentials", signWith(ctx, renewed), make(series)},
+		{"PUT, credentials of EnvFile: CPU time", "that of static credentials", signWith(ctx, fromFile), make(series)},
 	}, nil
 }
 
-// createSigners returns Signers that share one client. Each has derived its key.
+// createSigners returns Signers that share one client. Each has derived its
+// key.
 func (b *bucket) createSigners(ctx context.Context, n int) ([]*presign.Signer, error) {
 	client, signers := b.site().client(nil), make([]*presign.Signer, n)
 	for i := range signers {
@@ -133,7 +136,7 @@ func signInTurn(ctx context.Context, signers []*presign.Signer) func() error {
 	}
 }
 
-// envFile writes the credentials to a file as EnvFile reads it.
+// envFile writes the credentials to a file for EnvFile.
 func (b *bucket) envFile(dir string) (string, error) {
 	c, path := b.credentials, filepath.Join(dir, "awsenv.list")
 	return path, os.WriteFile(path, fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// sdk grants with the presigners of the AWS SDK.
+// An sdk signs grants with the presigners of the AWS SDK.
 type sdk struct{ presigner *s3.PresignClient }
 
 func (s site) sdk() sdk {
@@ -44,7 +44,7 @@ func (s sdk) form(ctx context.Context, u *upload) (*grant, error) {
 	for name, value := range fields {
 		conditions = append(conditions, map[string]string{name: value})
 	}
-	// It uses only the key and the bucket of the input.
+	// PresignPostObject uses only the key and the bucket of the input.
 	request, err := s.presigner.PresignPostObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucketName), Key: &key},
 		func(o *s3.PresignPostOptions) { o.Expires, o.Conditions = lifetime, conditions })
 	if err != nil {

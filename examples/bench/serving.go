@@ -37,7 +37,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 				return nil, err
 			}
 			defer load.close()
-			if _, _, err := load.run(max(connections, e.requests/4)); err != nil { // to warm up
+			if _, _, err := load.run(max(connections, e.requests/4)); err != nil { // This warms up the service.
 				return nil, err
 			}
 			turns = append(turns, func() error { return s.measure(name, services[name], load, e.requests) })
@@ -63,7 +63,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 // startServices starts the services of all contenders and uses a grant of each.
 func (b *bucket) startServices(ctx context.Context, services map[string]*process) error {
 	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
-	for _, name := range contenders { // The bare one is last, and repeats our responses.
+	for _, name := range contenders { // The bare server is last, because it returns the responses of this library.
 		p, err := start(ctx, name, set)
 		if err != nil {
 			return err
@@ -91,7 +91,8 @@ func question(method string) []byte {
 	return body
 }
 
-// ask returns the answer of a service, which must have a status.
+// ask returns the response of a service. It returns an error for another
+// status.
 func (p *process) ask(path string, body []byte, status int) ([]byte, error) {
 	response, err := http.Post("http://"+p.addr+"/"+path+"/", "application/json", bytes.NewReader(body))
 	if err != nil {
@@ -114,7 +115,7 @@ func useAnswer(body []byte) error {
 	return use(&granted, bytes.Repeat([]byte("%PDF "), int(document.Size))[:document.Size])
 }
 
-// served holds the figures of all services for one kind of grant.
+// A served holds the figures of all services for one kind of grant.
 type served struct{ rate, p50, p99, cpu, asking series }
 
 // measure sends n requests to a service.
@@ -156,6 +157,6 @@ func (s *served) rows(kind string) []row {
 		{kind + " over HTTP: p50", milliseconds, s.p50, nil},
 		{kind + " over HTTP: p99", milliseconds, s.p99, nil},
 		{kind + " over HTTP: CPU for 10,000", seconds, s.cpu, []ratio{{ours, bare, "net/http's"}, {ours, theSDK, "the SDK's"}}},
-		{kind + " over HTTP: core that asks, busy", percent, s.asking, nil},
+		{kind + " over HTTP: core of the client, busy", percent, s.asking, nil},
 	}
 }

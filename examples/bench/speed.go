@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// speed runs f on that many cores for a slice of time. It returns the calls per
-// second, and the CPU time of each. Other programs on the machine reduce the former
-// more than they increase the latter.
+// speed runs f on a number of cores for a slice of time. It returns the calls
+// per second, and the CPU time of a call. Other programs on the machine affect
+// the rate more than the CPU time.
 func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
-	runtime.GC() // Otherwise f would pay for the garbage of the task before.
+	runtime.GC() // Otherwise f would collect the garbage of the previous task.
 	before, err := cpuTime()
 	if err != nil {
 		return 0, 0, err

@@ -24,14 +24,14 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// form is the original's answer.
+// A form is the response of the original server.
 type form struct {
 	Success bool              `json:"success"`
 	PostURL string            `json:"post_url"`
 	Data    map[string]string `json:"data"`
 }
 
-// TestLocal sends the requests of a client of the original server to the program.
+// TestLocal checks that requests of clients of the original server work.
 func TestLocal(t *testing.T) {
 	origin := start(t, "-local")
 	ask := func(parameters string) form {
@@ -47,7 +47,7 @@ func TestLocal(t *testing.T) {
 	f := ask("file_name=me.png")
 	require.Equal(t, "images/me.png", f.Data["key"])
 	require.Equal(t, "image/png", f.Data["Content-Type"])
-	require.NotEmpty(t, f.Data["x-amz-security-token"], "the credentials are not those of the file")
+	require.NotEmpty(t, f.Data["x-amz-security-token"], "the form must be signed with the credentials of the file")
 	require.Equal(t, 204, upload(t, f, 1000))
 	require.Equal(t, 204, upload(t, f, 2000), "replaced by the same form")
 	require.Equal(t, 204, upload(t, ask("file_name=me.png"), 3000), "replaced by another form")
@@ -72,7 +72,7 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-// TestFile runs the program on a bucket and a file of credentials.
+// TestFile checks the program with a bucket and a credentials file.
 func TestFile(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
@@ -93,8 +93,8 @@ func TestFile(t *testing.T) {
 	require.EqualValues(t, 1000, aws.ToInt64(stored.ContentLength))
 }
 
-// TestExpiry uploads a second after the time that was asked for. The forms are signed in a bubble, by a clock that is
-// moved to where that is now.
+// TestExpiry checks uploads one second after the expiry of forms. The forms are
+// signed in a bubble whose clock is set to the past.
 func TestExpiry(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
@@ -117,7 +117,8 @@ func TestExpiry(t *testing.T) {
 	require.Equal(t, 204, upload(t, forms[longer], 1000))
 }
 
-// TestRotation replaces the file while the service runs, as examples/sessioncreds does.
+// TestRotation checks that the service uses new credentials after the file was
+// replaced.
 func TestRotation(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
@@ -131,7 +132,7 @@ func TestRotation(t *testing.T) {
 		service := serviceOf(t, server, file)
 		require.NoError(t, json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &before))
 		require.NoError(t, os.Rename(next, file))
-		for range 5 { // it goes on all the time
+		for range 5 { // Forms are signed all the time.
 			time.Sleep(time.Second)
 			require.NoError(t, json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &after))
 			require.True(t, after.Success)
@@ -258,7 +259,7 @@ func TestRejectsArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		"either -bucket or -local":            {},
 		"-local must be set":                  {"-local", "-bucket", "images"},
-		"anyone could upload and replace":     {"-bucket", "images", "-addr", "0.0.0.0:0"},
+		"anyone who reaches it can upload":    {"-bucket", "images", "-addr", "0.0.0.0:0"},
 		"must be on this machine with -local": {"-local", "-addr", "0.0.0.0:0", "-insecure-without-authentication"},
 		"region":                              {"-bucket", "images", "-region", "", "-addr", "127.0.0.1:0"},
 		"missing.list": {
@@ -291,7 +292,7 @@ func startStore(t *testing.T) *store.Server {
 	return server
 }
 
-// serviceOf returns the API as run makes it.
+// serviceOf returns the API with the credentials in a file.
 func serviceOf(t *testing.T, server *store.Server, file string) http.Handler {
 	t.Helper()
 	client := server.Client(func(o *s3.Options) { o.Credentials = presign.EnvFile(file, nil) })
@@ -308,7 +309,8 @@ func serve(service http.Handler, parameters string) *httptest.ResponseRecorder {
 	return w
 }
 
-// upload posts a file of n bytes with a form, as a client of the original does, and returns the status.
+// upload posts a file of n bytes with a form, like a client of the original
+// server, and returns the status.
 func upload(t *testing.T, f form, n int) int {
 	t.Helper()
 	var body bytes.Buffer
@@ -324,7 +326,7 @@ func upload(t *testing.T, f form, n int) int {
 	return post(t, f.PostURL, w.FormDataContentType(), body.String()).StatusCode
 }
 
-// response is one whose body was read.
+// A response is a response with its body.
 type response struct {
 	*http.Response
 	body string

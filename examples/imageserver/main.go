@@ -1,23 +1,23 @@
-// Imageserver replaces the image server that this library grew out of. It has the
-// same HTTP API, so that clients which cannot be changed continue to work: they ask
-// for a form, and post it with the file to S3.
+// Imageserver replaces the image server from which this library was developed.
+// It has the same HTTP API for clients that cannot be changed. The clients
+// request a form and post it with the file to S3.
 //
 //	POST /upload_image   file_name=me.png&expiration=600&content_size_max=500000
 //	200                  {"success": true, "post_url": "https://…", "data": {"key": "images/me.png", …}}
 //
-// ANYONE WHO REACHES IT CAN UPLOAD IMAGES AND REPLACE THOSE OF OTHERS. The API
-// has no authentication, the client sets the name in the key, and pages of
-// every origin can use it, also those in a browser on this machine. Put it
-// behind a proxy that authenticates its clients. It is better to mount
+// ANYONE WHO REACHES THE SERVICE CAN UPLOAD IMAGES AND REPLACE IMAGES OF
+// OTHERS. The API has no authentication. The client sets the name in the key.
+// Pages of every origin can use the API, even in a browser on this machine. Put
+// the service behind a proxy that authenticates clients. It is better to mount
 // presign.NewHandler in a service with users, as examples/mount does.
 //
-// It signs with the credentials in a file, which examples/sessioncreds writes
-// and renews:
+// The service signs with the credentials in a file, which examples/sessioncreds
+// writes and renews:
 //
 //	go run -C examples ./imageserver -bucket my-bucket -region eu-central-1 -credentials awsenv.list
 //
-// With -local it needs no bucket and no credentials: it starts an S3 server and
-// writes such a file for it.
+// With -local, the service starts an S3 server and writes a file with its
+// credentials.
 package main
 
 import (
@@ -53,10 +53,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("imageserver", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:5001", "`address` of the service")
 	exposed := flags.Bool("insecure-without-authentication", false,
-		"allow an -addr that other machines reach, where anyone can upload and replace images")
-	local := flags.Bool("local", false, "start an S3 server and upload to that")
+		"allow an -addr that other machines can reach; anyone can upload and replace images")
+	local := flags.Bool("local", false, "start an S3 server for the uploads")
 	bucket := flags.String("bucket", "", "`name` of the bucket")
-	region := flags.String("region", os.Getenv("AWS_REGION"), "the bucket's `region`")
+	region := flags.String("region", os.Getenv("AWS_REGION"), "`region` of the bucket")
 	endpoint := flags.String("endpoint", "", "`URL` of an S3 server other than AWS")
 	credentials := flags.String("credentials", "awsenv.list",
 		"`file` with lines of ACCESS, SECRET, TOKEN and EXPIRATION")
@@ -118,8 +118,8 @@ func checkAddress(listener net.Listener, addr string, local, exposed bool) error
 	case local:
 		return fmt.Errorf("-addr must be on this machine with -local, got %s", addr)
 	case !exposed:
-		return fmt.Errorf("-addr must be on this machine, got %s: there is no authentication, so anyone could upload and replace "+
-			"images; -insecure-without-authentication allows it", addr)
+		return fmt.Errorf("-addr must be on this machine, got %s\nwith -insecure-without-authentication, "+
+			"anyone who reaches it can upload and replace images", addr)
 	}
 	return nil
 }
@@ -135,10 +135,10 @@ func newServer(service http.Handler) *http.Server {
 	}
 }
 
-const banner = `Ask for a form: curl -d file_name=me.png http://%s/upload_image
+const banner = `Request a form: curl -d file_name=me.png http://%s/upload_image
 
 WARNING: no authentication. Anyone who reaches this address can upload and replace images,
-and so can any web page in a browser that reaches it.
+even a web page in a browser that reaches the address.
 
 This is the API of the image server that this library replaces, for clients that cannot be changed.
 

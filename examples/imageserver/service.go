@@ -22,13 +22,14 @@ import (
 // These are the limits of the original server.
 const (
 	minSize, maxSize = 1_000, 10_000_000
-	lifetime         = 1000 // seconds, unless the client sends another one
+	lifetime         = 1000 // seconds, unless the client sends a lifetime
 	maxLifetime      = 7 * 24 * 60 * 60
 )
 
 var extensions = []string{".jpg", ".jpeg", ".png"}
 
-// fields maps the library's names of fields to those of the original server.
+// fields maps the field names of the library to the names of the original
+// server.
 var fields = map[string]string{
 	"key": "file_name", "filename": "file_name", "type": "file_name",
 	"min_size": "content_size_min", "max_size": "content_size_max", "expires_in": "expiration",
@@ -37,7 +38,7 @@ var fields = map[string]string{
 // faults holds the messages for each field of a request.
 type faults map[string][]string
 
-// A service is the API.
+// A service implements the API.
 type service struct{ signer *presign.Signer }
 
 // newService returns the API with its CORS rules. It signs once, so that
@@ -95,7 +96,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil { // There are no credentials, or they expire too soon.
-		slog.ErrorContext(r.Context(), "no form was signed", slog.Any("error", err))
+		slog.ErrorContext(r.Context(), "form not signed", slog.Any("error", err))
 		w.Header().Set("Retry-After", "30")
 		fail(w, http.StatusServiceUnavailable)
 		return
@@ -103,7 +104,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
 }
 
-// parseForm reads both kinds of form, as the original server did.
+// parseForm parses URL-encoded and multipart forms, like the original server.
 func parseForm(r *http.Request, maxMemory int64) error {
 	if err := r.ParseForm(); err != nil {
 		return err
@@ -114,8 +115,8 @@ func parseForm(r *http.Request, maxMemory int64) error {
 	return nil
 }
 
-// parse reads a request by the rules of the original server. The library
-// rejects other names that are not fit for a key.
+// parse validates a request by the rules of the original server. The library
+// also rejects names that are not allowed in a key.
 func parse(r *http.Request) (presign.Upload, faults) {
 	wrong := faults{}
 	name := r.PostForm.Get("file_name")

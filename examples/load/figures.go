@@ -12,7 +12,7 @@ import (
 
 // The kinds of requests, as the table names them.
 const (
-	begin    = "start a multipart upload"
+	start    = "start a multipart upload"
 	signPart = "URL of a part"
 	putPart  = "upload a part"
 	join     = "complete a multipart upload"
@@ -28,11 +28,11 @@ var kinds = map[string]struct{ ask, use string }{
 
 var order = []string{
 	kinds[http.MethodPut].ask, kinds[http.MethodPut].use, kinds[http.MethodPost].ask, kinds[http.MethodPost].use,
-	begin, signPart, putPart, join, complete, readBack,
+	start, signPart, putPart, join, complete, readBack,
 }
 
-// figures holds the durations of one visitor's requests by kind. Their memory does
-// not depend on the number of requests.
+// A figures holds the durations of the requests of a visitor by kind. Their
+// memory does not depend on the number of requests.
 type figures map[string]*hdrhistogram.Histogram // of microseconds
 
 func newFigures() figures {
@@ -73,8 +73,8 @@ type result struct {
 	figures    figures
 }
 
-// flat returns an error if memory has grown.
-func (r *result) flat() error {
+// checkMemory returns an error if memory has grown.
+func (r *result) checkMemory() error {
 	if limit := r.warm + r.warm/2 + 8<<20; r.end > limit {
 		return fmt.Errorf("memory must not grow, got %d bytes after warming up and %d at the end", r.warm, r.end)
 	}
@@ -97,7 +97,7 @@ func (r *result) String() string {
 	}
 	_ = w.Flush() // Writing to a strings.Builder never fails.
 	const MiB = 1 << 20
-	fmt.Fprintf(&b, "\n%.0f s, none failed; %d sessions signed; %.1f MiB of memory after warming up, %.1f MiB at the end; "+
+	fmt.Fprintf(&b, "\n%.0f s, no request failed, %d sessions signed\n%.1f MiB of memory after warming up, %.1f MiB at the end\n"+
 		"%d goroutines at the end", r.took.Seconds(), r.sessions, float64(r.warm)/MiB, float64(r.end)/MiB, r.goroutines)
 	return b.String()
 }

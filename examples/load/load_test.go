@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoad runs the load for a moment. The program runs it for longer.
+// TestLoad checks the output after a short load.
 func TestLoad(t *testing.T) {
 	var printed strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-for", "3s"}, &printed))
@@ -32,22 +32,22 @@ func TestLoad(t *testing.T) {
 	require.NotNil(t, sessions)
 	n, err := strconv.Atoi(sessions[1])
 	require.NoError(t, err)
-	require.Greater(t, n, 1, "the credentials were replaced")
+	require.Greater(t, n, 1, "the credentials must be replaced")
 }
 
-// TestFaultsShow checks that a fault ends the load with an error that contains
-// no signature.
-func TestFaultsShow(t *testing.T) {
+// TestFaultsEndLoad checks that a fault ends the load with an error without a
+// signature.
+func TestFaultsEndLoad(t *testing.T) {
 	s, err := open(t.Context(), time.Minute)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.close()) })
 
-	t.Run("a request fails", func(t *testing.T) {
+	t.Run("request fails", func(t *testing.T) {
 		v := newVisitor(s, func(v *visitor, ctx context.Context) error {
 			file := v.file(fileSize)
 			grant, err := v.grant(ctx, http.MethodPut, file)
 			require.NoError(t, err)
-			request, err := http.NewRequest(http.MethodPut, grant.URL, bytes.NewReader(file)) // without its headers
+			request, err := http.NewRequest(http.MethodPut, grant.URL, bytes.NewReader(file)) // The headers of the grant are missing.
 			require.NoError(t, err)
 			return v.send(ctx, "upload", request, nil)
 		})
@@ -55,7 +55,7 @@ func TestFaultsShow(t *testing.T) {
 		require.ErrorContains(t, err, "upload: 403 Forbidden")
 		require.NotContains(t, err.Error(), "X-Amz-Signature=")
 	})
-	t.Run("no answer", func(t *testing.T) {
+	t.Run("no response", func(t *testing.T) {
 		v := newVisitor(s, (*visitor).put)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -75,8 +75,8 @@ func TestFaultsShow(t *testing.T) {
 		require.ErrorContains(t, s.empty(t.Context()), "must be empty, got 1 objects and 0 multipart uploads")
 	})
 	t.Run("memory", func(t *testing.T) {
-		require.NoError(t, (&result{warm: 8 << 20, end: 20 << 20}).flat())
-		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).flat(), "must not grow")
+		require.NoError(t, (&result{warm: 8 << 20, end: 20 << 20}).checkMemory())
+		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).checkMemory(), "must not grow")
 	})
 	t.Run("bytes", func(t *testing.T) {
 		want := []byte("bytes")

@@ -1,13 +1,14 @@
 // Load tests a service of this library and a real S3 server under full load. It
 // uploads by PUT, by form and by multipart upload, completes each upload, and
-// compares the stored bytes with the bytes that were sent. It also requests grants
-// that no client uses, and replaces the signing credentials during the test.
+// compares the stored bytes with the bytes that were sent. It also requests
+// grants that clients do not use, and replaces the signing credentials during
+// the test.
 //
 //	go run -C examples ./load -for 60s
 //
-// It prints a table. It returns an error if a request failed, an object differed
-// from the bytes that were sent, an upload stayed in the bucket, memory grew, or a
-// goroutine did not end.
+// It prints a table. It returns an error if a request failed, an object
+// differed from the bytes that were sent, an upload stayed in the bucket,
+// memory grew, or a goroutine did not end.
 package main
 
 import (
@@ -34,7 +35,7 @@ func main() {
 	}
 }
 
-// visitors lists the kinds of visitors and how many of each run at once.
+// visitors lists the kinds of visitors and their numbers.
 var visitors = []struct {
 	number int
 	visit  func(*visitor, context.Context) error
@@ -43,7 +44,7 @@ var visitors = []struct {
 // run runs the load and prints the result.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
-	lasts := flags.Duration("for", 10*time.Second, "how `long`")
+	lasts := flags.Duration("for", 10*time.Second, "`duration` of the load")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
@@ -59,12 +60,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	left := goleak.Find(before)
-	fmt.Fprintf(stdout, "%s; %d goroutines before, %d after\n", result, goroutines, runtime.NumGoroutine())
-	return errors.Join(result.flat(), left)
+	fmt.Fprintf(stdout, "%s, %d before and %d after\n", result, goroutines, runtime.NumGoroutine())
+	return errors.Join(result.checkMemory(), left)
 }
 
-// load runs the visitors for a time. The first sixth of it creates connections,
-// buffers and caches, and is not measured.
+// load runs the visitors for a time. It does not measure the first sixth, which
+// creates connections, buffers and caches.
 func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error) {
 	var all []*visitor
 	visit := func(lasts time.Duration) (heap uint64, err error) {
@@ -88,13 +89,13 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	for _, v := range all {
 		v.figures.reset()
 	}
-	begun, completed := time.Now(), s.completed.Load()
+	started, completed := time.Now(), s.completed.Load()
 	end, err := visit(lasts - lasts/6)
 	if err != nil {
 		return nil, err
 	}
 	r := &result{
-		took: time.Since(begun), warm: warm, end: end, sessions: s.sessions.signed(),
+		took: time.Since(started), warm: warm, end: end, sessions: s.sessions.signed(),
 		goroutines: runtime.NumGoroutine(), figures: newFigures(),
 	}
 	for _, v := range all {
@@ -107,7 +108,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 	return r, s.empty(ctx)
 }
 
-// heapSize returns the bytes that are in use.
+// heapSize returns the number of bytes in use.
 func heapSize() uint64 {
 	runtime.GC()
 	runtime.GC() // The second collection frees the objects of pools.

@@ -20,7 +20,7 @@ import (
 
 const bucket = "load"
 
-// policy permits text only.
+// policy allows only text.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -42,7 +42,7 @@ type service struct {
 	completed atomic.Int64 // calls of the hook
 }
 
-// open starts a service whose credentials change at that interval.
+// open starts a service whose credentials change after each interval renewal.
 func open(ctx context.Context, renewal time.Duration) (*service, error) {
 	server, err := store.Start(ctx, "")
 	if err != nil {
@@ -97,9 +97,9 @@ func (s *service) serve() error {
 	return nil
 }
 
-// folders are the prefixes of the policy. This store implements them as directories,
-// and removes a directory with its last file, even if the next file is about to be
-// written. It keeps directories that were uploaded as objects.
+// folders lists the prefixes of the policy. The store implements prefixes as
+// directories. It removes a directory with its last file, even while another
+// file is being written. It keeps directories that were uploaded as objects.
 var folders = []string{policy.Prefix, policy.FinalPrefix}
 
 func (s *service) keepFolders(ctx context.Context) error {
@@ -111,7 +111,8 @@ func (s *service) keepFolders(ctx context.Context) error {
 	return nil
 }
 
-// empty returns an error if an object or upload is left. Visitors delete all of them.
+// empty returns an error if an object or upload is left. Visitors delete all of
+// them.
 func (s *service) empty(ctx context.Context) error {
 	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {

@@ -33,7 +33,7 @@ type session struct {
 }
 
 // Retrieve implements aws.CredentialsProvider. While one caller creates new
-// credentials, others sign with the old ones.
+// credentials, other callers use the old credentials.
 func (s *sessions) Retrieve(context.Context) (aws.Credentials, error) {
 	last := s.last.Load()
 	if time.Now().Before(last.until) || !s.renewing.TryLock() {

@@ -51,7 +51,7 @@ func (v *visitor) stay(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// file returns a new file of that size. It overwrites the last one.
+// file returns a new file of that size. It overwrites the last file.
 func (v *visitor) file(size int) []byte {
 	if v.text == nil {
 		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"), size/45+1)[:size]
@@ -62,7 +62,7 @@ func (v *visitor) file(size int) []byte {
 	return v.text
 }
 
-// ask requests a PUT and a form, and uses neither.
+// ask requests a PUT and a form without using them.
 func (v *visitor) ask(ctx context.Context) error {
 	for _, method := range []string{http.MethodPut, http.MethodPost} {
 		if _, err := v.grant(ctx, method, v.file(fileSize)); err != nil {
@@ -107,25 +107,25 @@ func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presi
 // parts uploads a file in two parts.
 func (v *visitor) parts(ctx context.Context) error {
 	file := v.file(filmSize)
-	var begun struct {
+	var started struct {
 		ID       string `json:"id"`
 		Key      string `json:"key"`
 		PartSize int    `json:"part_size"`
 	}
-	err := v.call(ctx, begin, http.MethodPost, "/", map[string]any{
+	err := v.call(ctx, start, http.MethodPost, "/", map[string]any{
 		"filename": filename, "type": "text/plain", "size": len(file), "checksum": checksum(file), "method": "multipart",
-	}, &begun)
+	}, &started)
 	if err != nil {
 		return err
 	}
 	var sent []presign.Part
-	for i := 0; i*begun.PartSize < len(file); i++ {
+	for i := 0; i*started.PartSize < len(file); i++ {
 		var signed struct{ URLs []string }
-		numbers := map[string]any{"id": begun.ID, "first": i + 1, "last": i + 1}
+		numbers := map[string]any{"id": started.ID, "first": i + 1, "last": i + 1}
 		if err := v.call(ctx, signPart, http.MethodPost, "/parts/sign", numbers, &signed); err != nil {
 			return err
 		}
-		body := file[i*begun.PartSize : min((i+1)*begun.PartSize, len(file))]
+		body := file[i*started.PartSize : min((i+1)*started.PartSize, len(file))]
 		request, err := http.NewRequest(http.MethodPut, signed.URLs[0], bytes.NewReader(body))
 		if err != nil {
 			return err
@@ -139,11 +139,11 @@ func (v *visitor) parts(ctx context.Context) error {
 		}
 		sent = append(sent, p)
 	}
-	parts := map[string]any{"id": begun.ID, "parts": sent}
+	parts := map[string]any{"id": started.ID, "parts": sent}
 	if err := v.call(ctx, join, http.MethodPost, "/complete", parts, new(presign.Object)); err != nil {
 		return err
 	}
-	return v.complete(ctx, begun.Key, file)
+	return v.complete(ctx, started.Key, file)
 }
 
 // complete completes an upload, reads the object and deletes it.
@@ -174,7 +174,7 @@ func (v *visitor) read(ctx context.Context, key string, want []byte) error {
 	return err
 }
 
-// holds reports whether a stream has exactly these bytes.
+// holds reports whether a stream has exactly the bytes want.
 func holds(r io.Reader, want []byte) (bool, error) {
 	for chunk := make([]byte, 32<<10); ; {
 		n, err := r.Read(chunk)

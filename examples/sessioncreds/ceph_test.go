@@ -16,12 +16,12 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// TestCeph checks with a real STS that a real S3 accepts signatures of the credentials.
+// TestCeph checks that Ceph accepts signatures with credentials from its STS.
 func TestCeph(t *testing.T) {
 	server := ceph.Shared(t)
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey, "AWS_SESSION_TOKEN": "",
-		"AWS_MAX_ATTEMPTS": "10", // as server.STS() has them
+		"AWS_MAX_ATTEMPTS": "10", // the number of attempts of server.STS()
 		"AWS_REGION":       ceph.Region, "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	} {
 		t.Setenv(name, value)

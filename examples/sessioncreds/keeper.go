@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
-// A keeper keeps credentials in a file.
+// A keeper renews credentials in a file.
 type keeper struct {
 	assume func(context.Context) (*types.Credentials, error)
 	file   string
@@ -20,7 +20,8 @@ type keeper struct {
 	expires time.Time // of the credentials in the file
 }
 
-// keep renews the credentials after half of their time until ctx ends.
+// keep renews the credentials after half of their remaining time until ctx
+// ends.
 func (k *keeper) keep(ctx context.Context) {
 	const minRetry, maxRetry = 5 * time.Second, time.Minute
 	retry := minRetry
@@ -34,11 +35,11 @@ func (k *keeper) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		fmt.Fprintf(k.stdout, "Not renewed; %s stays as it is, good until %s. Trying again in %v. %v\n",
+		fmt.Fprintf(k.stdout, "Not renewed; %s is valid until %s. Trying again in %v.\n  %v\n",
 			k.file, clock(k.expires), retry, err)
 		retry, wait = min(2*retry, maxRetry), retry
 	}
-	fmt.Fprintf(k.stdout, "Stopped; %s is good until %s.\n", k.file, clock(k.expires))
+	fmt.Fprintf(k.stdout, "Stopped; %s is valid until %s.\n", k.file, clock(k.expires))
 }
 
 // renew replaces the file once.
@@ -53,17 +54,17 @@ func (k *keeper) renew(ctx context.Context) error {
 		return err
 	}
 	k.expires = *c.Expiration
-	fmt.Fprintf(k.stdout, "Wrote %s, good until %s.\n", k.file, clock(k.expires))
+	fmt.Fprintf(k.stdout, "Wrote %s, valid until %s.\n", k.file, clock(k.expires))
 	return nil
 }
 
-// halfLife returns half of the remaining time, or a moment if none remains.
+// halfLife returns half of the remaining time, but at least 5 seconds.
 func (k *keeper) halfLife() time.Duration {
 	return max(time.Until(k.expires)/2, 5*time.Second)
 }
 
 // sleep waits by the wall clock, because a timer stops while a machine sleeps
-// and credentials do not. It reports whether it waited to the end.
+// but credentials expire. It reports whether it waited the whole time.
 func sleep(ctx context.Context, d time.Duration) bool {
 	for end := time.Now().Round(0).Add(d); time.Until(end) > 0; {
 		select {
@@ -80,7 +81,7 @@ func clock(t time.Time) string {
 }
 
 // replace writes a file that only its owner can read. Readers see either the
-// old content or the new.
+// old content or the new content.
 func replace(path string, content []byte) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // Its mode is 0600.
 	if err != nil {

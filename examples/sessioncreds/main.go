@@ -3,17 +3,17 @@
 //
 //	go run -C examples ./sessioncreds -role arn:aws:iam::123456789012:role/uploads
 //
-// The file awsenv.list has lines of ACCESS, SECRET, TOKEN and EXPIRATION. It is
-// replaced as a whole, and only its owner can read it. With -keep, the program
-// continues, and replaces the file after half of each session's time. It prints
-// no credential.
+// The file awsenv.list has lines of ACCESS, SECRET, TOKEN and EXPIRATION. The
+// program replaces it atomically, and only its owner can read it. With -keep,
+// the program continues and replaces the file after half of the lifetime of
+// each session. It does not print credentials.
 //
-// The caller's own credentials come from the AWS configuration: environment
-// variables, shared files, SSO, the role of a container or machine. A file
-// iamroles.txt can have the role's ARN.
+// The credentials of the caller come from the AWS configuration: environment
+// variables, shared files, SSO, the role of a container or machine. The file
+// iamroles.txt can contain the ARN of the role.
 //
-// A service that can reach STS itself needs neither this program nor a file:
-// see presign.AssumeRole.
+// A service that can reach STS does not need this program. See
+// presign.AssumeRole.
 package main
 
 import (
@@ -45,14 +45,14 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("sessioncreds", flag.ExitOnError)
 	role := flags.String("role", "", "`ARN` of the role; if empty, it is read from -roles")
-	roles := flags.String("roles", "iamroles.txt", "`file` with the role's ARN; lines that begin with # are comments")
+	roles := flags.String("roles", "iamroles.txt", "`file` with the ARN of the role; lines that start with # are comments")
 	var s session
 	flags.DurationVar(&s.duration, "duration", time.Hour,
-		"lifetime of a session, 15m to 12h; the role's MaxSessionDuration limits it")
+		"lifetime of a session, 15m to 12h, limited by MaxSessionDuration of the role")
 	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, shown by CloudTrail")
-	flags.StringVar(&s.externalID, "external-id", "", "`id` that the role's trust policy requires, if it does")
+	flags.StringVar(&s.externalID, "external-id", "", "`id` that the trust policy of the role requires, if any")
 	file := flags.String("out", "awsenv.list", "`file` to write")
-	keep := flags.Bool("keep", false, "continue, and renew the credentials after half of their time")
+	keep := flags.Bool("keep", false, "continue, and renew the credentials after half of their lifetime")
 	region := flags.String("region", "", "`region` of STS; the default is AWS_REGION")
 	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS; the default is AWS_ENDPOINT_URL_STS")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.

@@ -47,24 +47,24 @@ func (s *session) assume(ctx context.Context) (*types.Credentials, error) {
 //
 // See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
 func explain(err error) error {
-	refused, ok := errors.AsType[smithy.APIError](err)
+	rejection, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		return err
 	}
-	// The lines after the first can be the request that STS received, with the
-	// caller's own token.
-	message, _, _ := strings.Cut(refused.ErrorMessage(), "\n")
+	// The lines after the first can contain the request that STS received, with
+	// the session token of the caller.
+	message, _, _ := strings.Cut(rejection.ErrorMessage(), "\n")
 	advice := ""
 	switch {
 	case strings.Contains(message, "role chaining"):
-		advice = "; a caller in a role must set -duration 1h or less, even if the roles allow more"
+		advice = "\na caller in a role must set -duration 1h or less, even if the roles allow more"
 	case strings.Contains(message, "MaxSessionDuration"):
-		advice = "; ask for a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
-	case refused.ErrorCode() == "AccessDenied":
-		advice = "; the role's trust policy must allow the caller (with the -external-id that it requires, if any), " +
-			"and the caller's own policy must allow sts:AssumeRole"
-	case refused.ErrorCode() == "RegionDisabledException":
-		advice = "; STS is not active in that -region for this account"
+		advice = "\nset a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
+	case rejection.ErrorCode() == "AccessDenied":
+		advice = "\nthe trust policy of the role must allow the caller, with the -external-id if it requires one," +
+			"\nand the policy of the caller must allow sts:AssumeRole"
+	case rejection.ErrorCode() == "RegionDisabledException":
+		advice = "\nSTS must be active in the -region for this account"
 	}
-	return fmt.Errorf("STS returned %s: %s%s", refused.ErrorCode(), message, advice)
+	return fmt.Errorf("STS returned %s: %s%s", rejection.ErrorCode(), message, advice)
 }

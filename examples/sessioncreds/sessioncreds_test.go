@@ -28,7 +28,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/ceph"
 )
 
-// marker makes the test binary the program.
+// marker is the environment variable that makes the test binary run the
+// program.
 const marker = "PRESIGN_EXAMPLES_SESSIONCREDS"
 
 func TestMain(m *testing.M) {
@@ -41,7 +42,8 @@ func TestMain(m *testing.M) {
 
 const role = "arn:aws:iam::123456789012:role/uploads"
 
-// fakeSTS answers as STS does. Asked gets the parameters of each request; a fault is the answer if there is one.
+// A fakeSTS implements AssumeRole. It sends the parameters of each request to
+// asked. If fault is set, it returns the fault.
 type fakeSTS struct {
 	*httptest.Server
 	asked chan url.Values
@@ -112,7 +114,7 @@ func TestOnce(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 2, "a temporary file stayed")
+	require.Len(t, left, 2, "temporary files must be removed")
 	for _, secret := range []string{"ASIAEXAMPLE", "sec/ret", token} {
 		require.NotContains(t, stdout.String(), secret)
 	}
@@ -226,15 +228,16 @@ func TestReplace(t *testing.T) {
 
 	require.Error(t, replace(filepath.Join(t.TempDir(), "missing", "awsenv.list"), nil))
 	dir := t.TempDir()
-	require.Error(t, replace(dir, nil), "a folder in its place")
+	require.Error(t, replace(dir, nil), "a directory must not be replaced")
 	left, err := os.ReadDir(filepath.Dir(dir))
 	require.NoError(t, err)
 	for _, entry := range left {
-		require.False(t, strings.HasPrefix(entry.Name(), "."), "a temporary file stayed: %s", entry.Name())
+		require.False(t, strings.HasPrefix(entry.Name(), "."), "temporary files must be removed, got %s", entry.Name())
 	}
 }
 
-// TestKeep lets two days pass, with STS down for 20 minutes of them. A service reads the file every second.
+// TestKeep checks that the file always has valid credentials during two days,
+// although STS fails for 20 minutes. A service reads the file every 5 seconds.
 func TestKeep(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	synctest.Test(t, func(t *testing.T) {
@@ -270,20 +273,21 @@ func TestKeep(t *testing.T) {
 		}
 		cancel()
 		<-ended
-		// Two an hour, and after 5, 10, 20, 40 and then 60 s while STS was down.
+		// There are two attempts an hour. During the outage there are attempts
+		// after 5, 10, 20, 40 and then each 60 seconds.
 		require.InDelta(t, 96+failures, attempts, 2)
 		require.InDelta(t, 23, failures, 2)
 		require.Equal(t, failures, strings.Count(stdout.String(), "Not renewed; "))
-		require.Contains(t, stdout.String(), "Trying again in 5s. STS is down\n")
+		require.Contains(t, stdout.String(), "Trying again in 5s.\n  STS is down\n")
 		require.NotContains(t, stdout.String(), "ASIA")
 		require.Contains(t, stdout.String(), "Stopped; ")
 	})
 }
 
-// TestInterrupt stops the program as Ctrl-C does.
+// TestInterrupt checks that Ctrl-C stops the program.
 func TestInterrupt(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("skipped: a process cannot be sent Ctrl-C there")
+		t.Skip("skipped: a test cannot send Ctrl-C on Windows")
 	}
 	sts := startSTS(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
