@@ -11,7 +11,7 @@ import (
 // batchSize is the number of grants in one batch request.
 const batchSize = 100
 
-// alone is the contender name for requests for one grant each.
+// alone is the name of the figure for requests for one grant each.
 const alone = "alone"
 
 // batchQuestion returns the body of a request for a batch of PUTs.

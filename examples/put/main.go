@@ -109,7 +109,7 @@ func parseArguments(args []string) *options {
 	o := &options{header: make(http.Header)}
 	flags := flag.NewFlagSet("put", flag.ExitOnError)
 	flags.StringVar(&o.mount, "url", "", "`URL` of the handler of a service; if empty, put starts a service and an S3 server")
-	flags.Func("header", "`'Name: value'` of a header for the service, or @file for a file of such lines; may be repeated", func(value string) error {
+	flags.Func("header", "`'Name: value'` of a header for the service, or @file with such lines; may be repeated", func(value string) error {
 		return addHeader(o.header, value)
 	})
 	flags.StringVar(&o.user, "user", "", "`name:password` for the service; other users cannot read the variable PUT_USER")
@@ -118,7 +118,7 @@ func parseArguments(args []string) *options {
 	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the required checksum: sha256, crc32, crc32c or crc64nvme")
 	flags.BoolVar(&o.abort, "abort", false, "abort unfinished uploads of the files")
 	flags.StringVar(&o.states, "state", "", "`directory` for the state of uploads; if empty, a directory in the cache of the user")
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 selects a free port")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is any free port")
 	flags.StringVar(&o.dir, "dir", "", "`directory` of the S3 server that put starts; if empty, a temporary directory")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: put [flags] [file ...]\n")

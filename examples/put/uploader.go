@@ -160,7 +160,7 @@ func (u *uploader) try(ctx context.Context, grant *presign.Grant, body io.Reader
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode >= 300 {
 		refused := &rejection{status: answer.StatusCode}
-		_ = xml.Unmarshal(text, refused) // or a proxy has answered
+		_ = xml.Unmarshal(text, refused) // The response might come from a proxy.
 		return "", refused
 	} else if err != nil {
 		return "", fmt.Errorf("the response of the store: %w", err)

@@ -45,10 +45,10 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("sessioncreds", flag.ExitOnError)
 	role := flags.String("role", "", "`ARN` of the role; if empty, it is read from -roles")
-	roles := flags.String("roles", "iamroles.txt", "`file` with the ARN of the role; lines that start with # are comments")
+	roles := flags.String("roles", "iamroles.txt", "`file` with the ARN of the role, and comments that start with #")
 	var s session
 	flags.DurationVar(&s.duration, "duration", time.Hour,
-		"lifetime of a session, 15m to 12h, limited by MaxSessionDuration of the role")
+		"lifetime of a session, 15m to 12h; the role may limit it")
 	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, shown by CloudTrail")
 	flags.StringVar(&s.externalID, "external-id", "", "`id` that the trust policy of the role requires, if any")
 	file := flags.String("out", "awsenv.list", "`file` to write")

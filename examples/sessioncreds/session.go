@@ -62,7 +62,7 @@ func explain(err error) error {
 		advice = "\nset a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
 	case rejection.ErrorCode() == "AccessDenied":
 		advice = "\nthe trust policy of the role must allow the caller, with the -external-id if it requires one," +
-			"\nand the policy of the caller must allow sts:AssumeRole"
+			"\nand the caller must have a policy that allows sts:AssumeRole"
 	case rejection.ErrorCode() == "RegionDisabledException":
 		advice = "\nSTS must be active in the -region for this account"
 	}

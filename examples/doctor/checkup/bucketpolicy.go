@@ -28,8 +28,8 @@ func runPolicy(args []string, stdout, stderr io.Writer) (code int, err error) {
 		return code, nil
 	}
 	if bucket == "" || role == "" || !strings.HasSuffix(prefix, "/") || lifetime < time.Second || flags.NArg() > 0 {
-		return notFoundOut, errors.New(`-bucket and -role must be set, -prefix must end in "/", -lifetime must be at least 1s, ` +
-			`without other arguments`)
+		return failed, errors.New("-bucket and -role must be set, without other arguments\n" +
+			`-prefix must end in "/", -lifetime must be at least 1s`)
 	}
 	document := bucketPolicy{bucket: "arn:" + partition + ":s3:::" + bucket, prefix: prefix, role: role, lifetime: lifetime, replace: replace}
 	encoded, err := json.MarshalIndent(document.policy(), "", "  ")

@@ -35,7 +35,7 @@ func (p *examiner) checkRemovable(ctx context.Context, key string) error {
 	if _, err := p.delete(ctx, types.ObjectIdentifier{Key: &key, VersionId: head.VersionId}); err != nil {
 		return err
 	}
-	return fmt.Errorf("the uploads of an examination must be removable: %w (%s)", errVersionsKept, text)
+	return fmt.Errorf("the uploads of an examination must be removable:\n%w (%s)", errVersionsKept, text)
 }
 
 // clean removes everything under the prefixes of the doctor. It repeats this
@@ -121,7 +121,7 @@ func checkUnder(key *string, prefix string) error {
 	return nil
 }
 
-var errVersionsKept = errors.New("the bucket keeps versions that the store does not list; " +
+var errVersionsKept = errors.New("the bucket keeps versions that the store does not list\n" +
 	"only for the doctor, the role of the store needs s3:ListBucketVersions on the bucket")
 
 // delete deletes a version or, without an ID, an object. It reports whether the

@@ -27,22 +27,22 @@ func runExplain(args []string, stdout, stderr io.Writer) (code int, err error) {
 		return code, nil
 	}
 	if grantFile == "" || answerFile == "" || flags.NArg() > 0 {
-		return notFoundOut, errors.New("-grant and -answer must be set, without other arguments")
+		return failed, errors.New("-grant and -answer must be set, without other arguments")
 	}
 	text, err := read(grantFile)
 	if err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	g, err := parseGrant(text)
 	if err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	if text, err = read(answerFile); err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	a, err := parseAnswer(text)
 	if err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	print := newPrinter(stdout)
 	print.text("", strings.TrimSpace("The store returned "+a.Code+"."))

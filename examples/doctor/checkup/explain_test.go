@@ -130,6 +130,6 @@ func TestExplainInvalidArguments(t *testing.T) {
 	require.EqualError(t, err, "the answer must be an S3 error in XML with a Code")
 	for _, args := range [][]string{{"explain"}, {"explain", "-grant", "x"}, {"explain", "-grant", "x", "-answer", "y", "z"}, {"explain", "-x"}} {
 		code, _ := Run(t.Context(), args, io.Discard, io.Discard)
-		require.Equal(t, notFoundOut, code)
+		require.Equal(t, failed, code)
 	}
 }

@@ -250,7 +250,7 @@ func (p *printer) broken(cases []Case) {
 	}
 }
 
-// fit joins as many answers as fit into the room.
+// fit joins responses up to the width room and appends the number of the rest.
 func (p *printer) fit(answers []string, room int) string {
 	if len(answers) == 0 {
 		return ""

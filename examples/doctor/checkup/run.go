@@ -21,7 +21,7 @@ import (
 const (
 	healthy     = 0
 	notEnforced = 1
-	notFoundOut = 2
+	failed      = 2
 )
 
 // Run runs the command with its arguments and returns the exit status.
@@ -44,7 +44,7 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (code int, done
 	case errors.Is(err, flag.ErrHelp):
 		return healthy, true
 	case err != nil:
-		return notFoundOut, true // The FlagSet has printed the reason.
+		return failed, true // The FlagSet has printed the reason.
 	}
 	return healthy, false
 }
@@ -64,27 +64,27 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 		return code, nil
 	}
 	if err := where.check(); err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	switch {
 	case flags.NArg() > 0:
-		return notFoundOut, fmt.Errorf("all arguments must be flags, got %q", flags.Arg(0))
+		return failed, fmt.Errorf("all arguments must be flags, got %q", flags.Arg(0))
 	case how.profile && how.report:
-		return notFoundOut, errors.New("-json and -report must not be set together")
+		return failed, errors.New("-json and -report must not be set together")
 	case where.bucket == "":
-		return notFoundOut, plain(where.missingBucket(ctx))
+		return failed, plain(where.missingBucket(ctx))
 	}
 	p, err := where.open(ctx)
 	if err != nil {
-		return notFoundOut, plain(err)
+		return failed, plain(err)
 	}
 	p.progress = progress(stderr)
 	report, left, err := p.examine(ctx)
 	if err != nil {
-		return notFoundOut, plain(errors.Join(err, left))
+		return failed, plain(errors.Join(err, left))
 	}
 	if err := how.print(stdout, report); err != nil {
-		return notFoundOut, err
+		return failed, err
 	}
 	if left != nil {
 		fmt.Fprintln(stderr, "doctor:", plain(left))
@@ -154,7 +154,7 @@ func counter(w io.Writer) func(done, all int) {
 // requests.
 func plain(err error) error { return errors.New(withoutURLs(err.Error(), err)) }
 
-// withoutURLs takes what net/http says of URLs out of the text of an error.
+// withoutURLs removes the URLs of a *url.Error from the text of an error.
 func withoutURLs(text string, err error) string {
 	if e, ok := err.(*url.Error); ok {
 		text = strings.ReplaceAll(text, e.Error(), e.Err.Error())

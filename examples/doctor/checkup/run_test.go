@@ -51,7 +51,7 @@ func runDoctor(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
-// TestRun checks what the flags print about a store that enforces everything.
+// TestRun checks the output of the flags for a store that enforces everything.
 func TestRun(t *testing.T) {
 	server := s3test.Start(t)
 	flags := []string{"-bucket", s3test.DefaultBucket, "-endpoint", server.URL, "-region", "us-east-1"}
@@ -122,7 +122,7 @@ func TestInvalidArguments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var printed bytes.Buffer
 			code, err := Run(t.Context(), c.args, &printed, io.Discard)
-			require.Equal(t, notFoundOut, code)
+			require.Equal(t, failed, code)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "X-Amz")
 			require.Empty(t, printed.String())
@@ -162,7 +162,7 @@ func TestMissingBucket(t *testing.T) {
 			}))
 			defer store.Close()
 			code, err := Run(t.Context(), []string{"-endpoint", store.URL, "-region", "us-east-1"}, io.Discard, io.Discard)
-			require.Equal(t, notFoundOut, code)
+			require.Equal(t, failed, code)
 			require.EqualError(t, err, c.want)
 		})
 	}
@@ -183,7 +183,7 @@ func TestInterrupted(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
 	code, err := Run(ctx, []string{"-bucket", s3test.DefaultBucket, "-endpoint", server.URL, "-region", "us-east-1"}, io.Discard, io.Discard)
-	require.Equal(t, notFoundOut, code)
+	require.Equal(t, failed, code)
 	require.ErrorContains(t, err, "interrupted; everything that was uploaded is removed")
 	require.Empty(t, server.Objects(s3test.DefaultBucket))
 }
@@ -230,7 +230,7 @@ func TestPolicy(t *testing.T) {
 	for _, args := range [][]string{{"policy"}, {"policy", "-bucket", "b"}, {"policy", "-bucket", "b", "-role", "r", "-prefix", "x"}} {
 		code, err := Run(t.Context(), args, io.Discard, io.Discard)
 		require.Error(t, err)
-		require.Equal(t, notFoundOut, code)
+		require.Equal(t, failed, code)
 	}
 }
 

@@ -102,7 +102,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced, profile.WayOut(name, profile.NotEnforced)
 	case e.refused > 0:
 		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered, profile.WayOut(name, profile.NotOffered)
-		c.Note = e.refusal()
+		c.Note = e.describeRejection()
 	case len(c.Unknown) > 0:
 		c.Verdict, c.Found = Unproven, ""
 	}
@@ -180,8 +180,8 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	return shown
 }
 
-// refusal returns the reason why a constraint is not offered.
-func (e *evidence) refusal() string {
+// describeRejection returns the reason why a constraint is not offered.
+func (e *evidence) describeRejection() string {
 	if len(e.rejected) == 0 && len(e.failed) > 0 {
 		return "honest requests are accepted, but " + strings.Join(e.failed, ", ")
 	}
