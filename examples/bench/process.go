@@ -44,7 +44,8 @@ var kinds = []struct{ name, words, method string }{{"put", "PUT", http.MethodPut
 
 // serve runs the child until in ends.
 func serve(name string, in io.Reader, out io.Writer) error {
-	signal.Ignore(os.Interrupt, syscall.SIGTERM) // Signals reach the whole process group, but the parent ends this process.
+	// Signals reach the whole process group, but the parent ends this process.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	requests, replies := json.NewDecoder(in), json.NewEncoder(out)
 	var set setting
 	if err := requests.Decode(&set); err != nil {

@@ -37,7 +37,8 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 				return nil, err
 			}
 			defer load.close()
-			if _, _, err := load.run(max(connections, e.requests/4)); err != nil { // This warms up the service.
+			// This warms up the service.
+			if _, _, err := load.run(max(connections, e.requests/4)); err != nil {
 				return nil, err
 			}
 			turns = append(turns, func() error { return s.measure(name, services[name], load, e.requests) })
@@ -63,7 +64,9 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 // startServices starts the services of all contenders and uses a grant of each.
 func (b *bucket) startServices(ctx context.Context, services map[string]*process) error {
 	set := setting{Site: b.site(), Bytes: make(map[string][]byte)}
-	for _, name := range contenders { // The bare server is last, because it returns the responses of this library.
+	// The bare server is last, because it returns the responses of this
+	// library.
+	for _, name := range contenders {
 		p, err := start(ctx, name, set)
 		if err != nil {
 			return err

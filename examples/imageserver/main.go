@@ -80,10 +80,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var waits []func() error
 	options := s3.Options{Region: *region}
 	if *endpoint != "" {
-		options.BaseEndpoint, options.UsePathStyle = endpoint, true // A host name for each bucket needs DNS.
+		// A host name for each bucket needs DNS.
+		options.BaseEndpoint, options.UsePathStyle = endpoint, true
 	}
 	if *local {
-		server, err := store.Start(context.WithoutCancel(ctx), "") // The store must stop after the service.
+		// The store must stop after the service.
+		server, err := store.Start(context.WithoutCancel(ctx), "")
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,8 @@ func TestFaultsEndLoad(t *testing.T) {
 			file := v.file(fileSize)
 			grant, err := v.grant(ctx, http.MethodPut, file)
 			require.NoError(t, err)
-			request, err := http.NewRequest(http.MethodPut, grant.URL, bytes.NewReader(file)) // The headers of the grant are missing.
+			// The headers of the grant are missing.
+			request, err := http.NewRequest(http.MethodPut, grant.URL, bytes.NewReader(file))
 			require.NoError(t, err)
 			return v.send(ctx, "upload", request, nil)
 		})
@@ -68,7 +69,8 @@ func TestFaultsEndLoad(t *testing.T) {
 		file := v.file(fileSize)
 		grant, err := v.grant(t.Context(), http.MethodPost, file)
 		require.NoError(t, err)
-		require.ErrorContains(t, v.complete(t.Context(), grant.Key, file), "404") // Nothing was uploaded.
+		// Nothing was uploaded.
+		require.ErrorContains(t, v.complete(t.Context(), grant.Key, file), "404")
 		_, err = s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("files/other"), Body: bytes.NewReader(file[1:])})
 		require.NoError(t, err)
 		require.ErrorContains(t, v.read(t.Context(), "files/other", file), "files/other must have the bytes that were sent")

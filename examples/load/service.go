@@ -79,7 +79,8 @@ func (s *service) serve() error {
 		return err
 	}
 	handler, err := presign.NewHandler(signer,
-		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil }) // A service authenticates.
+		// A real service authenticates the user.
+		func(r *http.Request) (string, error) { return r.Header.Get("User"), nil })
 	if err != nil {
 		return err
 	}

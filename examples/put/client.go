@@ -167,7 +167,8 @@ func (c *client) call(ctx context.Context, path string, body, answer any) error 
 			return err
 		}
 		switch status := problem.Status; {
-		case status == http.StatusConflict && completes: // The completion is still running, or the object has changed.
+		// The completion is still running, or the object has changed.
+		case status == http.StatusConflict && completes:
 		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
 		default:
 			return final(err)

@@ -52,7 +52,8 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil { // close stops the service before the store.
+	// The function close stops the service before the store.
+	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil {
 		return err
 	}
 	if err := d.store.CreateBucket(ctx, bucket); err != nil {

@@ -202,7 +202,8 @@ func TestStoreFailsService(t *testing.T) {
 			failed := l.waitForDelete(t)
 			about := fmt.Sprintf("%s, %s in request %d: %s", kind, f.name, failing, failed)
 			require.Zero(t, u.countStates(t), about)
-			if strings.HasPrefix(failed, "DELETE ") { // The next completion repeats a failed deletion.
+			// The next completion repeats a failed deletion.
+			if strings.HasPrefix(failed, "DELETE ") {
 				_, err := u.service.completeKey(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
 			}

@@ -13,7 +13,8 @@ import (
 type patience struct {
 	tries          uint
 	first, longest time.Duration // the delay before the second try, and the longest delay
-	stall          time.Duration // the time without progress after which a request is canceled and repeated
+	// the time without progress after which a request is canceled and repeated
+	stall time.Duration
 }
 
 // usual repeats requests for two to three minutes.

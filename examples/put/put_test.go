@@ -60,7 +60,8 @@ type place struct {
 
 func newStore(t *testing.T) *store.Server {
 	t.Helper()
-	server, err := store.Start(t.Context(), t.TempDir()) // The directory is removed after the server has ended.
+	// The directory is removed after the server has ended.
+	server, err := store.Start(t.Context(), t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
@@ -346,7 +347,8 @@ func TestURLsContainNoID(t *testing.T) {
 	path := p.interrupted(t, u, "a.bin")
 	asked := make(map[string]bool)
 	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true // Requests are sequential.
+		// Requests are sequential.
+		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true
 		return next.RoundTrip(r)
 	})
 	_, err := u.put(t.Context(), path)
@@ -603,7 +605,8 @@ func (u *uploader) encrypt() {
 // file nor the ETags show which parts changed.
 func TestChangedFile(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	later := func(t *testing.T, path string, s *state) { // independent of the clock of the file system
+	// The new time does not depend on the clock of the file system.
+	later := func(t *testing.T, path string, s *state) {
 		require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified.Add(time.Second)))
 	}
 	write := func(t *testing.T, path string, offset int64) {
@@ -614,7 +617,8 @@ func TestChangedFile(t *testing.T) {
 	}
 	const missing = 2
 	for name, c := range map[string]struct {
-		change    func(t *testing.T, path string, first int64, s *state) // first is the offset of a part that has arrived
+		// The parameter first is the offset of a part that has arrived.
+		change    func(t *testing.T, path string, first int64, s *state)
 		encrypted bool
 		again     int // number of parts that are sent
 	}{

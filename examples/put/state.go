@@ -79,7 +79,8 @@ func (s *state) save() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	next, err := os.CreateTemp(dir, filepath.Base(s.path)+".*") // an unpredictable name, so that it is not a link
+	// The name is unpredictable, so that it is not an existing link.
+	next, err := os.CreateTemp(dir, filepath.Base(s.path)+".*")
 	if err != nil {
 		return err
 	}

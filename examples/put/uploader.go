@@ -76,7 +76,8 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 	}
 	f := &file{opened, info, newProgress(u.out, about.Filename, about.Size)}
 	upload := u.parts
-	if about.Size <= u.single || u.algorithm == "sha256" { // S3 has no SHA-256 of a multipart upload.
+	// S3 has no SHA-256 of a multipart upload.
+	if about.Size <= u.single || u.algorithm == "sha256" {
 		upload = u.whole
 	}
 	object, err := upload(ctx, f, about)

@@ -83,7 +83,8 @@ func clock(t time.Time) string {
 // replace writes a file that only its owner can read. Readers see either the
 // old content or the new content.
 func replace(path string, content []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // Its mode is 0600.
+	// Its mode is 0600.
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}

@@ -329,7 +329,8 @@ func TestSecrets(t *testing.T) {
 		header := filepath.Join(t.TempDir(), "header")
 		for _, test := range []struct {
 			user, header, line string // %s is replaced by a secret
-			seen               bool   // whether the secret is in an argument, to check the test itself
+			// whether the secret is in an argument, to check the test itself
+			seen bool
 		}{
 			{user: "alice:%s"},
 			{header: "@" + header, line: "Authorization: Bearer %s"},
@@ -402,7 +403,8 @@ func TestCompletion(t *testing.T) {
 			{slices.Repeat([]int{pending}, 7), "1 2 4 8 1 2"},
 		} {
 			statuses := test.statuses
-			s.disturb(func(w http.ResponseWriter, r *http.Request) bool { // Requests are sequential.
+			// Requests are sequential.
+			s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path != "/uploads/complete" || len(statuses) == 0 {
 					return true
 				}

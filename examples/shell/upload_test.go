@@ -325,7 +325,8 @@ func TestKilled(t *testing.T) {
 		path := write(t, "a large file", 20*mib)
 		s.interrupted(path, syscall.SIGKILL)
 		require.Equal(t, []int{1, 2}, s.relay.Arrived())
-		asked := make(map[string]bool) // the entries of access logs, which must not contain IDs and keys
+		// Access logs have these entries, which must not contain IDs and keys.
+		asked := make(map[string]bool)
 		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
 			asked[r.Method+" "+r.URL.String()] = true // Requests are sequential.
 			return true

@@ -44,7 +44,8 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 		address.Path, header, body = c.form(address.Path, header, body, parameters["boundary"])
 		r.Method, status = http.MethodPut, http.StatusNoContent
 	}
-	if source := header.Get("x-amz-copy-source"); source != "" { // A copy has the headers of its source.
+	// A copy has the headers of its source.
+	if source := header.Get("x-amz-copy-source"); source != "" {
 		header, body = http.Header{"X-Amz-Copy-Source": {source}}, nil
 	}
 	query := address.Query()
@@ -222,7 +223,8 @@ func TestEveryConstraint(t *testing.T) {
 				}
 			case constraint == string(conformance.Honest), constraint == string(conformance.BareParts), constraint == string(conformance.PartAgain):
 				through, broken = rejecting, NotOffered
-			case name == "part: no unsigned x-amz-* header": // The store must store something else if the header has an effect.
+			// The store must store something else if the header has an effect.
+			case name == "part: no unsigned x-amz-* header":
 				through = transport(func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("x-amz-acl") != "" {
 						r.Body = io.NopCloser(bytes.NewReader(bytes.ToUpper(conformance.Body)))

@@ -50,7 +50,8 @@ func (p *examiner) clean(ctx context.Context) error {
 		err = nil
 		for _, prefix := range []string{p.uploads(), p.published(), p.own} {
 			n, cleanErr := p.remove(ctx, prefix)
-			left, err = left+n, cmp.Or(err, cleanErr) // If several prefixes fail, the errors are alike.
+			// If several prefixes fail, the errors are alike.
+			left, err = left+n, cmp.Or(err, cleanErr)
 			kept = kept || errors.Is(cleanErr, errVersionsKept)
 		}
 		switch {

@@ -16,7 +16,8 @@ import (
 // clock.
 func TestSlowResponse(t *testing.T) {
 	for name, c := range map[string]struct {
-		before, after, ahead time.Duration // before and after the date is set, and the error of the date
+		// before and after the date is set, and the error of the date
+		before, after, ahead time.Duration
 		want                 State
 	}{
 		"immediate":               {0, 0, 0, Good},

@@ -30,7 +30,8 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 		Behind: min(max(clock.behind+clock.within, 0), longestSkew),
 	}
 	put := target.Prepare(ctx)
-	if _, other := conformance.AnswerOf(put); put != nil && other == nil { // The store rejected it, so no object is left.
+	// The store rejected it, so no object is left.
+	if _, other := conformance.AnswerOf(put); put != nil && other == nil {
 		return nil, nil, p.diagnose(ctx, clock, put)
 	}
 	defer func() {

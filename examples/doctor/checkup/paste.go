@@ -9,8 +9,9 @@ import (
 
 // A Document describes missing configuration to paste.
 type Document struct {
-	Title   string          `json:"title"`
-	Command string          `json:"command,omitempty"` // a command of the AWS CLI, or a command without a document
+	Title string `json:"title"`
+	// A command of the AWS CLI, or a command without a document.
+	Command string          `json:"command,omitempty"`
 	Content json.RawMessage `json:"content,omitempty"`
 }
 

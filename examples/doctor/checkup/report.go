@@ -73,7 +73,8 @@ type Constraint struct {
 	// accepted cheats, they are the responses to those cheats. If a constraint
 	// has no cheats, they are the responses to honest requests.
 	Answers []string `json:"answers"`
-	Broken  []string `json:"broken,omitempty"`  // the cases in which the constraint was not kept, and how
+	// the cases in which the constraint was not kept, and how
+	Broken  []string `json:"broken,omitempty"`
 	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
 	Note    string   `json:"note,omitempty"`
 	Instead string   `json:"instead,omitempty"` // advice if the store does not enforce it
@@ -87,11 +88,13 @@ type Verdict string
 const (
 	Enforced    Verdict = "enforced"
 	NotEnforced Verdict = "not enforced"
-	MadeGood    Verdict = "by the library" // the store does not enforce it, but completion checks it
-	Admitted    Verdict = "admitted"       // AWS accepts it as well, and the library promises nothing
-	NotOffered  Verdict = "not offered"    // the store rejects even honest uploads
-	NotTried    Verdict = "not tried"      // the credentials have no session token
-	Unproven    Verdict = "unproven"       // at least one case failed for another reason
+	// the store does not enforce it, but completion checks it
+	MadeGood Verdict = "by the library"
+	// AWS accepts it as well, and the library promises nothing
+	Admitted   Verdict = "admitted"
+	NotOffered Verdict = "not offered" // the store rejects even honest uploads
+	NotTried   Verdict = "not tried"   // the credentials have no session token
+	Unproven   Verdict = "unproven"    // at least one case failed for another reason
 )
 
 // A Case describes one request or completion that was tried.

@@ -79,11 +79,14 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 
 // An evidence collects the results of the cases of one constraint.
 type evidence struct {
-	refusals, acceptances, honest answers // responses to cheats that were rejected, cheats that were accepted, and honest requests
+	// responses to cheats that were rejected, cheats that were accepted, and
+	// honest requests
+	refusals, acceptances, honest answers
 	rejected                      answers // rejections of honest requests
 	failed                        answers // failures of completion after accepted honest requests
 	lost                          answers // headers that the store lost from uploads
-	tried, refused                int     // numbers of cases, and of honest cases that were rejected
+	// numbers of cases, and of honest cases that were rejected
+	tried, refused int
 }
 
 // verdict returns the verdict on one constraint.
@@ -137,7 +140,8 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	}
 	e.tried++
 	switch {
-	case len(presign.Violations(r.Err)) > 0: // The library does not sign such a grant for this store.
+	// The library does not sign such a grant for this store.
+	case len(presign.Violations(r.Err)) > 0:
 		e.refused++
 		shown.Error = r.Err.Error()
 		return shown

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-// Notify makes the server post the events of objects that are created in a bucket to an
-// endpoint.
+// Notify makes the server post the events of objects that are created in a
+// bucket to an endpoint.
 func (s *Server) Notify(ctx context.Context, bucket, endpoint string) error {
 	arn, err := s.createTopic(ctx, bucket, endpoint)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *Server) Notify(ctx context.Context, bucket, endpoint string) error {
 	return err
 }
 
-// createTopic creates a topic that the server delivers to an endpoint, and returns its
-// ARN.
+// createTopic creates a topic that the server delivers to an endpoint, and
+// returns its ARN.
 func (s *Server) createTopic(ctx context.Context, name, endpoint string) (arn string, err error) {
 	form := url.Values{
 		"Action": {"CreateTopic"}, "Name": {name},

@@ -21,7 +21,8 @@ func Context() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
 		if !outlives {
-			signal.Ignore(syscall.SIGHUP) // The shell sends another SIGHUP after the terminal has closed.
+			// The shell sends another SIGHUP after the terminal has closed.
+			signal.Ignore(syscall.SIGHUP)
 		}
 		stop()
 	})

@@ -53,7 +53,8 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	if d.Site, err = Listen(addr, d.Bucket); err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil }) // The server might have closed it.
+	// The server might have closed it.
+	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil })
 	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3"), opts...); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,8 @@ func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, a
 		return nil, errors.Join(err, events.listener.Close())
 	}
 	d.Events = events
-	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil }) // The server of Complete might have closed it.
+	// The server of Complete might have closed it.
+	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil })
 	return d, nil
 }
 

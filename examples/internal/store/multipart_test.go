@@ -13,9 +13,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// TestMultipartCompletedByMany checks that concurrent completions of one multipart
-// upload return the object or ErrChanged. Before the object exists, versitygw responds
-// to the second completion that the upload does not exist or is complete.
+// TestMultipartCompletedByMany checks that concurrent completions of one
+// multipart upload return the object or ErrChanged. Before the object exists,
+// versitygw responds to the second completion that the upload does not exist or
+// is complete.
 func TestMultipartCompletedByMany(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
