@@ -19,7 +19,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// TestBrowser uploads through the page in a headless Chromium, and cheats. Pictures of the page go into the directory
+// TestBrowser checks that the page uploads files and that the store rejects
+// every cheat, in a headless Chromium. It writes screenshots to the directory
 // that the environment variable SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
@@ -64,16 +65,16 @@ func TestBrowser(t *testing.T) {
 		b.reload()
 	}
 
-	t.Run("refused by the service", func(t *testing.T) {
+	t.Run("rejected by the service", func(t *testing.T) {
 		b := b.with(t)
 		path := filepath.Join(t.TempDir(), "page.html")
 		require.NoError(t, os.WriteFile(path, []byte("<p>"), 0o600))
 		empty := filepath.Join(t.TempDir(), "empty.txt")
 		require.NoError(t, os.WriteFile(empty, nil, 0o600))
 		b.upload(path, empty)
-		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[1]`), `The service grants no upload: type must be one of`)
+		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[1]`), `The service rejected the request: type must be one of`)
 		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[0]`), `size must be at least 1 byte`)
-		b.Shoot("refused", 390)
+		b.Shoot("rejected", 390)
 		b.reload()
 	})
 	t.Run("dropped", func(t *testing.T) {
@@ -83,11 +84,11 @@ func TestBrowser(t *testing.T) {
 			data.items.add(new File(["dropped"], "dropped.txt", { type: "text/plain" }));
 			document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
 		}`)
-		b.settled(".upload", 1)
+		b.waitForOutcomes(".upload", 1)
 		require.Equal(t, "Stored and verified", b.Text(`document.querySelector(".upload .outcome")`))
 		b.reload()
 	})
-	t.Run("refused by the store", func(t *testing.T) {
+	t.Run("rejected by the store", func(t *testing.T) {
 		b := b.with(t)
 		browser.Evaluate[chromedp.Void](b.Page, `{
 			const { fetch } = window;
@@ -98,15 +99,15 @@ func TestBrowser(t *testing.T) {
 			};
 		}`)
 		b.upload(paths[0])
-		require.Contains(t, b.Text(`document.querySelector(".upload .outcome")`), "S3 rejected it: 403 AccessDenied. ")
-		b.Shoot("refused", 1280)
+		require.Contains(t, b.Text(`document.querySelector(".upload .outcome")`), "S3 rejected the upload: 403 AccessDenied. ")
+		b.Shoot("rejected", 1280)
 		b.reload()
 	})
 	t.Run("accepted cheats", func(t *testing.T) {
 		b := b.with(t)
 		browser.Evaluate[chromedp.Void](b.Page, `void Object.defineProperty(XMLHttpRequest.prototype, "status", { get: () => 200 })`)
 		b.Do(chromedp.Click(".cheat[data-cheat=type] button"))
-		b.settled(".cheat", 1)
+		b.waitForOutcomes(".cheat", 1)
 		require.Equal(t, "ACCEPTED", b.Text(`document.querySelector(".cheat[data-outcome=accepted] .outcome")`))
 		b.Shoot("accepted", 390)
 		b.reload()
@@ -119,14 +120,14 @@ func TestBrowser(t *testing.T) {
 		b.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`))
 		b.Shoot("sending", 390)
 		b.Do(chromedp.Click(".upload .cancel"))
-		b.settled(".upload", 1)
+		b.waitForOutcomes(".upload", 1)
 		require.Equal(t, "Cancelled", b.Text(`document.querySelector(".upload .outcome")`))
 		b.Throttle(-1)
 		require.Equal(t, before, objects(t, dir))
 		b.reload()
 	})
 
-	for method, refusals := range map[string]map[string]string{
+	for method, rejections := range map[string]map[string]string{
 		"POST": {
 			"type":    "403 AccessDenied",
 			"large":   "400 EntityTooLarge",
@@ -157,16 +158,16 @@ func TestBrowser(t *testing.T) {
 			b := b.with(t)
 			b.choose(method)
 			before := len(objects(t, dir))
-			require.Equal(t, len(refusals), b.Count(".cheat"))
+			require.Equal(t, len(rejections), b.Count(".cheat"))
 			b.Do(chromedp.Click("#all"))
-			b.settled(".cheat", len(refusals))
-			for id, want := range refusals {
+			b.waitForOutcomes(".cheat", len(rejections))
+			for id, want := range rejections {
 				li := fmt.Sprintf(`document.querySelector(".cheat[data-cheat=%s]")`, id)
 				require.Equal(t, "Rejected: "+want, b.Text(li+`.querySelector(".outcome")`), id)
 				require.NotEmpty(t, b.Text(li+`.querySelector(".answer")`), id)
 			}
 			if method == "PUT" {
-				before += 2 // what is copied, and the first upload of "again"
+				before += 2 // The attempts "copy" and "again" each upload the granted file first.
 			}
 			require.Len(t, objects(t, dir), before)
 			b.Shoot("cheats-"+strings.ToLower(method), 1280)
@@ -175,7 +176,7 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// page is the quickstart's page.
+// A testPage is the quickstart's page in a browser.
 type testPage struct{ *browser.Page }
 
 func (p testPage) with(t *testing.T) testPage { return testPage{p.With(t)} }
@@ -186,16 +187,16 @@ func (p testPage) choose(method string) {
 
 func (p testPage) upload(paths ...string) {
 	p.Do(chromedp.SetUploadFiles("#files", paths))
-	p.settled(".upload", len(paths))
+	p.waitForOutcomes(".upload", len(paths))
 }
 
-// settled waits until n items have an outcome.
-func (p testPage) settled(selector string, n int) {
+// waitForOutcomes waits until n items have an outcome.
+func (p testPage) waitForOutcomes(selector string, n int) {
 	p.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(%q).length === %d`,
-		selector+":is([data-outcome=stored], [data-outcome=refused], [data-outcome=accepted], [data-outcome=failed], [data-outcome=cancelled], [data-outcome=unreadable])", n)))
+		selector+":is([data-outcome=stored], [data-outcome=rejected], [data-outcome=accepted], [data-outcome=failed], [data-outcome=cancelled], [data-outcome=unreadable])", n)))
 }
 
-// reload begins anew, with the method that was chosen first.
+// reload reloads the page, which restores the default method.
 func (p testPage) reload() {
 	p.Do(chromedp.Reload(), chromedp.WaitVisible(".cheat"))
 }

@@ -12,20 +12,21 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// A location names a bucket. Without a name it is a bucket of the embedded server.
+// A location describes a bucket. If bucket is empty, the bucket is on the
+// embedded server.
 type location struct {
 	bucket, region, endpoint string
 	dir                      string // of the embedded server
 	origin                   string // of another page that may use the embedded server, or empty
 }
 
-// A bucket receives the uploads.
+// A bucket holds the uploads.
 type bucket struct {
 	client   *s3.Client
 	name     string
 	about    string // a line for the user
 	external bool
-	wait     func() error // waits until the embedded server ends; nil without one
+	wait     func() error // waits until the embedded server stops, or nil
 	close    func() error
 }
 
@@ -37,7 +38,7 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 		return l.embedded(ctx, hosts)
 	}
 	if l.origin != "" {
-		return nil, errors.New("-origin must not be set with -bucket; the bucket's CORS rules decide")
+		return nil, errors.New("-origin must not be set with -bucket; add the origin to the bucket's CORS rules")
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region))
 	if err != nil {
@@ -61,8 +62,8 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 	}, nil
 }
 
-// embedded starts an S3 server with a bucket that pages on hosts and at the location's
-// origin can use.
+// embedded starts an S3 server with a bucket. Pages on hosts and at l.origin
+// can use the bucket.
 func (l location) embedded(ctx context.Context, hosts []string) (*bucket, error) {
 	const name = "quickstart"
 	// The store must stop after the service.
@@ -94,7 +95,7 @@ func origins(hosts []string) []string {
 	return origins
 }
 
-// corsCommand returns a command that lets pages on hosts use a bucket.
+// corsCommand returns a command that allows pages on hosts to use a bucket.
 func corsCommand(bucket string, hosts []string) string {
 	rule := store.CORSRule(origins(hosts)...)
 	rules, _ := json.Marshal(map[string]any{"CORSRules": []any{map[string]any{

@@ -1,14 +1,16 @@
-// Quickstart is a service that grants uploads, with a page to try them and an S3
-// server to upload to.
+// Quickstart is a service that grants uploads, with a page to try them and an
+// S3 server to upload to.
 //
 //	go run -C examples ./quickstart
 //
-// It prints the address of the page, commands for a shell, and variables that let
-// another program use the same store. With -origin, a page of that program can, too.
-// With -bucket, uploads go to that bucket
-// instead. -endpoint and -region say where it is, and the credentials come from the
-// AWS configuration: environment variables such as AWS_ACCESS_KEY_ID, AWS_REGION and
-// AWS_ENDPOINT_URL, or the shared files.
+// It prints the address of the page, commands for a shell, and variables that
+// let another program use the same store. With -origin, a page of that program
+// can upload to the store.
+//
+// With -bucket, uploads go to an existing bucket instead of the embedded S3
+// server. The flags -endpoint and -region set its location. The credentials
+// come from the AWS configuration: environment variables such as
+// AWS_ACCESS_KEY_ID, AWS_REGION and AWS_ENDPOINT_URL, or the shared files.
 package main
 
 import (
@@ -36,8 +38,9 @@ var policy = presign.Policy{
 	MinSize:  1,
 	MaxSize:  100 << 20,
 	Lifetime: 15 * time.Minute,
-	// If the page was reloaded, or the cache is off, Chromium adds this header to a
-	// PUT. S3 stores it, and a completion rejects a header that was not granted.
+	// If the page was reloaded, or the cache is off, Chromium adds this header
+	// to a PUT. S3 stores it, and a completion rejects a header that was not
+	// granted.
 	Headers: map[string]string{"Cache-Control": "no-cache"},
 }
 
@@ -95,7 +98,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second, // The Handler answers within 25 seconds.
+		WriteTimeout:      30 * time.Second, // The Handler responds within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -109,12 +112,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	return interrupt.Serve(ctx, server, listener, waits...)
 }
 
-// newHandler returns the whole service.
+// newHandler returns the handler of the page and of the uploads.
 func (b *bucket) newHandler(
 	ctx context.Context, listener net.Listener, visitor visitor, hosts []string,
 ) (http.Handler, error) {
-	// A real service keeps its secret. The embedded store ends with this one. At
-	// another store, a lifecycle rule removes uploads that are under way.
+	// A real service keeps its secret. The embedded store stops with this
+	// service. At another store, a lifecycle rule removes the uploads that are
+	// under way when this service stops.
 	secret := presign.WithSecret([]byte(rand.Text() + rand.Text()))
 	signer, err := presign.NewSigner(b.client, b.name, policy, secret)
 	if err != nil {
@@ -132,7 +136,7 @@ func (b *bucket) newHandler(
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.Handle("/", page)
 	if arguments.Local(listener) {
-		return only(hosts, mux), nil
+		return requireHost(hosts, mux), nil
 	}
 	return mux, nil
 }
@@ -152,7 +156,8 @@ func port(l net.Listener) string {
 	return port
 }
 
-// hosts returns the hosts by which a browser on this machine reaches the service.
+// hosts returns the values of the Host header with which a browser on this
+// machine reaches the service.
 func hosts(l net.Listener) []string {
 	if arguments.Local(l) {
 		return []string{l.Addr().String(), "localhost:" + port(l)}
@@ -160,9 +165,10 @@ func hosts(l net.Listener) []string {
 	return []string{"localhost:" + port(l)}
 }
 
-// only rejects requests for other hosts. Otherwise a page of another site could point
-// its own name at this machine, and would then have the same origin (DNS rebinding).
-func only(hosts []string, next http.Handler) http.Handler {
+// requireHost rejects requests for other hosts. Otherwise a site could resolve
+// its own name to this machine, and its pages would have the same origin as the
+// service (DNS rebinding).
+func requireHost(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(hosts, r.Host) {
 			http.Error(w, "This service is at "+strings.Join(hosts, " and "), http.StatusMisdirectedRequest)

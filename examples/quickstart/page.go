@@ -26,8 +26,8 @@ var index = template.Must(template.New("index.html").Funcs(template.FuncMap{
 	"duration": humanDuration,
 }).ParseFS(files, "page/index.html"))
 
-// A page serves the page on which uploads are tried, and holds the values that it
-// shows.
+// A page serves the page on which visitors try uploads. Its fields are the
+// values that the page shows.
 type page struct {
 	presign.Policy
 	Formless string // the reason why forms are not granted, or empty
@@ -38,8 +38,8 @@ type page struct {
 
 func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucket *bucket) (*page, error) {
 	p := &page{Policy: policy, Bucket: bucket.name}
-	// The grants show the host of the store, whether forms are possible, and whether
-	// the credentials can sign.
+	// The two grants reveal the host of the store, whether forms are possible,
+	// and whether the credentials can sign.
 	probe := presign.Upload{Filename: "probe.txt", Type: "text/plain", Size: 1}
 	grant, err := signer.Put(ctx, probe)
 	if err != nil {
@@ -69,7 +69,7 @@ func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucke
 	mux.Handle("GET /", http.FileServerFS(static))
 	mux.HandleFunc("GET /upload.js", upload.Serve)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		visitor.admit(w)
+		visitor.setCookie(w)
 		http.ServeContent(w, r, "index.html", time.Time{}, bytes.NewReader(html.Bytes()))
 	})
 	security := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; " +
@@ -86,7 +86,7 @@ func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucke
 	return p, nil
 }
 
-// humanBytes returns a size for people.
+// humanBytes formats a size, such as 1.5 KiB.
 func humanBytes(n int64) string {
 	switch {
 	case n == 1:

@@ -18,9 +18,9 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// TestPicture takes the pictures of the page that the README shows, light and
-// dark. They go into the directory that the environment variable PICTURES
-// names. Nothing compares them, because fonts differ between machines.
+// TestPicture takes the README's light and dark pictures of the page. It writes
+// them to the directory that the environment variable PICTURES names. It does
+// not compare them with the README's, because fonts differ between machines.
 func TestPicture(t *testing.T) {
 	p := start(t, "-dir", t.TempDir())
 	b := testPage{browser.Open(t)}
@@ -31,7 +31,7 @@ func TestPicture(t *testing.T) {
 	require.NoError(t, os.WriteFile(holiday, content, 0o600))
 	b.upload(holiday)
 	b.Do(chromedp.Click("#all"))
-	b.settled(".cheat", b.Count(".cheat"))
+	b.waitForOutcomes(".cheat", b.Count(".cheat"))
 
 	sizes := make(map[string]int)
 	for _, scheme := range []string{"light", "dark"} {
@@ -44,13 +44,13 @@ func TestPicture(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, image.Pt(1120, 760), picture.Bounds().Size())
 		red, _, _, _ := picture.At(2, 2).RGBA()
-		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page must be %s", scheme)
+		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page is %s", scheme)
 		sizes[scheme] = len(shot)
 		if dir := os.Getenv("PICTURES"); dir != "" {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "quickstart-"+scheme+".png"), shot, 0o644))
 		}
 	}
 	for scheme, size := range sizes {
-		require.Less(t, size, 300<<10, "the %s picture must be small", scheme)
+		require.Less(t, size, 300<<10, "the %s picture is small", scheme)
 	}
 }

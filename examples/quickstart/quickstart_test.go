@@ -25,7 +25,8 @@ import (
 // start runs the program until the test ends.
 func start(t *testing.T, args ...string) *program.Program { return program.Start(t, run, args...) }
 
-// commands returns the commands to paste: one for a grant, one for an upload.
+// commands returns the printed commands that get a grant and that upload a
+// file.
 func commands(t *testing.T, p *program.Program) (grant, upload string) {
 	t.Helper()
 	found := regexp.MustCompile(`(?s)\n\n(curl .*?)\n\n(echo .*?)\n\n`).FindStringSubmatch(p.Printed)
@@ -36,7 +37,8 @@ func commands(t *testing.T, p *program.Program) (grant, upload string) {
 	return found[1], found[2]
 }
 
-// paste runs printed commands in a directory that has examples/, as a clone does.
+// paste runs printed commands in a directory with a link to examples, like a
+// clone.
 func paste(t *testing.T, commands string) (string, error) {
 	t.Helper()
 	for _, name := range []string{"curl", "sh"} {
@@ -77,8 +79,8 @@ func TestShellCommands(t *testing.T) {
 	require.Contains(t, out, "from an earlier run of the service")
 }
 
-// TestExports checks that another program can use the store by the variables that are
-// printed, and that a page of -origin can send its uploads.
+// TestExports checks that another program can use the store with the printed
+// variables, and that a page at -origin can upload to it.
 func TestExports(t *testing.T) {
 	const origin = "http://127.0.0.1:3000"
 	p := start(t, "-origin", origin)
@@ -172,7 +174,7 @@ func TestOtherBucket(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list.Contents, 2)
 
-	// The page of a store without forms.
+	// R2 does not support forms.
 	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com", "-region", "auto")
 	html := body(t, request(t, "GET", p.Origin+"/", nil, ""))
 	require.Contains(t, html, `value="POST" disabled`)
@@ -223,7 +225,7 @@ func body(t *testing.T, res *http.Response) string {
 	return string(b)
 }
 
-// objects returns the files in which the embedded server keeps the objects.
+// objects returns the files in which the embedded server stores the objects.
 func objects(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "objects", "quickstart", "uploads", "*", "*"))

@@ -10,7 +10,7 @@ import (
 // instructions returns what the program prints when it starts.
 func (b *bucket) instructions(ctx context.Context, hosts []string, token string) (string, error) {
 	origin := "http://" + hosts[0]
-	text := fmt.Sprintf("Open     %s/\nBucket   %s\n\nA grant, and an upload, from a shell in the clone:\n\n%s\n\n",
+	text := fmt.Sprintf("Open     %s/\nBucket   %s\n\nTo get a grant and to upload, from a shell in the clone:\n\n%s\n\n",
 		origin, b.about, shellCommands(origin, token))
 	if b.external {
 		return text + fmt.Sprintf("The bucket must have this CORS rule for the page:\n\n%s\n\n", corsCommand(b.name, hosts)), nil
@@ -19,8 +19,9 @@ func (b *bucket) instructions(ctx context.Context, hosts []string, token string)
 	return text + fmt.Sprintf("For another program on the same store, such as the README's hello world:\n\n%s\n\n", exports), err
 }
 
-// shellCommands returns a command that gets a grant, and one that uploads a file, for a
-// shell in a clone of the repository. No line has more than 100 columns.
+// shellCommands returns a command that gets a grant and a command that uploads
+// a file, for a shell in a clone of the repository. Lines have at most 100
+// columns.
 func shellCommands(origin, token string) string {
 	header := "-H 'Authorization: Bearer " + token + "'"
 	return "curl " + origin + "/uploads/ " + header + " \\\n  -d filename=hello.txt -d size=9\n\n" +
@@ -28,8 +29,9 @@ func shellCommands(origin, token string) string {
 		"examples/shell/upload.sh " + header + " \\\n  " + origin + "/uploads hello.txt"
 }
 
-// exportCommands returns commands that let another program use the embedded store.
-// Printing its keys is safe, because only this machine can reach the store.
+// exportCommands returns commands that set the environment of another program
+// that uses the embedded store. Printing the keys of the store is safe, because
+// only this machine can reach it.
 func (b *bucket) exportCommands(ctx context.Context) (string, error) {
 	options := b.client.Options()
 	keys, err := options.Credentials.Retrieve(ctx)

@@ -8,10 +8,10 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A visitor is the only user. The page's browser has a cookie, and the shell of the
-// user who started the program has a bearer token. A real service has sessions.
+// A visitor is the only user. The browser sends the token as a cookie, and the
+// shell sends it as a bearer token. A real service has sessions.
 type visitor struct {
-	cookie string // its name, which has the port because browsers do not separate ports
+	cookie string // the name of the cookie, with the port: browsers share cookies between ports
 	token  string
 }
 
@@ -29,9 +29,9 @@ func (v visitor) authenticate(r *http.Request) (owner string, err error) {
 	return "visitor", nil
 }
 
-// admit sets the cookie that lets the page's browser upload. Scripts cannot read it,
-// and other sites cannot use it.
-func (v visitor) admit(w http.ResponseWriter) {
+// setCookie sets the cookie that authenticates the browser. Scripts cannot read
+// it, and other sites cannot use it.
+func (v visitor) setCookie(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: v.cookie, Value: v.token, Path: "/uploads",
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,

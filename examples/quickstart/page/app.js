@@ -11,7 +11,7 @@ function item(template) {
   return $(`#${template}`).content.cloneNode(true).firstElementChild;
 }
 
-/** Shows an outcome in root. The text alone must be enough, without its color. */
+/** Shows an outcome in root. The text must be clear without its color. */
 function conclude(root, outcome, text) {
   root.dataset.outcome = outcome;
   $(".outcome", root).textContent = text;
@@ -19,11 +19,11 @@ function conclude(root, outcome, text) {
 
 // Uploading.
 
-/** Returns the text for each phase. */
+/** The text for each phase, by the fraction that has been sent. */
 const phases = {
   sending: (fraction) => `${Math.floor(100 * fraction)} %`,
   verifying: () => "Verifying",
-  pending: () => "The service is still inspecting it",
+  pending: () => "The service is still inspecting the file",
 };
 
 function add(file) {
@@ -64,19 +64,19 @@ async function transfer(li, file, signal) {
     announce(`${file.name} is stored.`);
   } catch (error) {
     if (error.name === "AbortError") conclude(li, "cancelled", "Cancelled");
-    else if (error instanceof UploadError) conclude(li, "refused", explain(error, ["verifying", "pending"].includes(li.dataset.outcome)));
+    else if (error instanceof UploadError) conclude(li, "rejected", explain(error, ["verifying", "pending"].includes(li.dataset.outcome)));
     else conclude(li, "failed", error.message);
     announce(`${file.name}: ${$(".outcome", li).textContent}`);
   }
 }
 
-/** Returns why an upload was rejected, for people. */
+/** Returns a text for the user about the reason for a rejection. */
 function explain({ by, status, code, message, errors }, sent) {
   if (by === "service") {
     const reasons = errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message;
-    return `${sent ? "The service has rejected and deleted it" : "The service grants no upload"}: ${reasons}`;
+    return `${sent ? "The service rejected and deleted the upload" : "The service rejected the request"}: ${reasons}`;
   }
-  return status ? `S3 rejected it: ${status} ${code}. ${message}` : message;
+  return status ? `S3 rejected the upload: ${status} ${code}. ${message}` : message;
 }
 
 function preview(root, file) {
@@ -166,12 +166,12 @@ async function attack(li, attempt) {
   try {
     await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
     conclude(li, "accepted", "ACCEPTED");
-    answer("The store accepted it. It does not enforce what S3 enforces.");
+    answer("The store accepted the upload, although S3 rejects it.");
   } catch (error) {
     answer(error.message);
     if (error.by !== "store") conclude(li, "failed", "Not tried");
-    else if (error.status) conclude(li, "refused", `Rejected: ${error.status} ${error.code}`);
-    else conclude(li, "unreadable", "No readable answer");
+    else if (error.status) conclude(li, "rejected", `Rejected: ${error.status} ${error.code}`);
+    else conclude(li, "unreadable", "No readable response");
   }
   announce(`${attempt.title}: ${$(".outcome", li).textContent}`);
   button.disabled = false;

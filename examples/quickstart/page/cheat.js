@@ -1,12 +1,14 @@
-// Attempts to upload something other than what was granted. A store should reject all of them.
+// Attempts to upload something that was not granted. A store should reject all
+// of them.
 
 import { requestGrant, send } from "./upload.js";
 
-const file = new File(["This note is all that was granted.\n"], "note.txt", { type: "text/plain" });
+const file = new File(["Only this note was granted.\n"], "note.txt", { type: "text/plain" });
 
 /**
- * Each attempt changes a grant before it is used, or returns another file to send. It can wait some seconds. It can also
- * store the granted file first, with this grant or with another one.
+ * Each attempt changes a grant before the upload, or returns another file to
+ * send. It can wait some seconds. It can also store the granted file first,
+ * with this grant or with another one.
  *
  * @type {{id: string, title: string, note: string, methods: string[], ask?: object,
  *   tamper: (grant: object, means: {wait: (seconds: number) => Promise<void>, store: (grant?: object) => Promise<{key: string}>,
@@ -16,7 +18,7 @@ const attempts = [
   {
     id: "type", methods: ["POST", "PUT"],
     title: "Another type", note: "Content-Type: text/html instead of text/plain",
-    tamper: (grant) => { named(grant)["Content-Type"] = "text/html"; },
+    tamper: (grant) => { fieldsOrHeaders(grant)["Content-Type"] = "text/html"; },
   },
   {
     id: "large", methods: ["POST", "PUT"],
@@ -39,11 +41,11 @@ const attempts = [
   {
     id: "name", methods: ["POST", "PUT"],
     title: "Another name", note: "A download that would be named invoice.exe",
-    tamper: (grant) => { named(grant)["Content-Disposition"] = "attachment; filename*=UTF-8''invoice.exe"; },
+    tamper: (grant) => { fieldsOrHeaders(grant)["Content-Disposition"] = "attachment; filename*=UTF-8''invoice.exe"; },
   },
   {
     id: "expired", methods: ["POST", "PUT"], ask: { expires_in: 1 },
-    title: "Too late", note: "A grant for one second, used after it",
+    title: "Too late", note: "A grant for one second, used two seconds after it has expired",
     tamper: (_, { wait }) => wait(3),
   },
   {
@@ -89,7 +91,7 @@ const attempts = [
   },
   {
     id: "again", methods: ["PUT"],
-    title: "A second time", note: "The file, as granted, then another one of the same size to the same key",
+    title: "A second time", note: "The granted file, then another file of the same size to the same key",
     tamper: async (grant, { store }) => {
       await store(grant);
       return new File([file.slice(0, -1), "?"], file.name, { type: file.type });
@@ -108,7 +110,8 @@ export function cheats(method) {
 }
 
 /**
- * Gets a grant, changes it and uploads. It resolves if the store accepts the upload. Otherwise it throws an UploadError.
+ * Gets a grant, changes it and uploads. Resolves if the store accepts the
+ * upload, and throws an UploadError otherwise.
  *
  * @param {object} attempt
  * @param {object} options
@@ -132,7 +135,7 @@ export async function cheat(attempt, { endpoint, bucket, method, wait, onsend })
   return send(grant, other ?? file);
 }
 
-/** Returns the part of a grant that describes the file. */
-function named(grant) {
+/** Returns the form fields of a grant, or the headers if it is a PUT. */
+function fieldsOrHeaders(grant) {
   return grant.fields ?? grant.headers;
 }
