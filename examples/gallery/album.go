@@ -5,14 +5,14 @@ import (
 	"database/sql"
 	"time"
 
-	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+	_ "github.com/ncruces/go-sqlite3/driver" // the SQLite driver, without cgo
 
 	"github.com/s3presign/presign"
 )
 
-// A picture is a row of the database. It describes one object.
+// A picture describes one object. It is a row of the database.
 type picture struct {
-	ID    string    `json:"id"` // of the grant
+	ID    string    `json:"id"` // the ID of the grant
 	Name  string    `json:"name"`
 	Type  string    `json:"type"`
 	Size  int64     `json:"size"`
@@ -28,7 +28,7 @@ func openAlbum(ctx context.Context, file string) (album, error) {
 	if err != nil {
 		return album{}, err
 	}
-	db.SetMaxOpenConns(1) // SQLite has one writer.
+	db.SetMaxOpenConns(1) // SQLite allows one writer at a time.
 	_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS pictures (
 			number   INTEGER PRIMARY KEY,
@@ -45,8 +45,8 @@ func openAlbum(ctx context.Context, file string) (album, error) {
 	return album{db}, err
 }
 
-// add is the function of WithOnComplete. It can be called again for the same upload,
-// and by several completions at once.
+// add inserts the row of a completed upload. WithOnComplete might call it again
+// for the same upload, and several times at once.
 func (a album) add(ctx context.Context, o *presign.Object) error {
 	_, err := a.ExecContext(ctx, `
 		INSERT INTO pictures (id, owner, key, name, type, size, checksum, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -62,14 +62,14 @@ func (a album) list(ctx context.Context, owner string) ([]picture, error) {
 
 // find returns a picture of the owner. For other IDs it returns sql.ErrNoRows.
 func (a album) find(ctx context.Context, owner, id string) (picture, error) {
-	found, err := a.query(ctx, `owner = ? AND id = ?`, owner, id)
+	pictures, err := a.query(ctx, `owner = ? AND id = ?`, owner, id)
 	switch {
 	case err != nil:
 		return picture{}, err
-	case len(found) == 0:
+	case len(pictures) == 0:
 		return picture{}, sql.ErrNoRows
 	}
-	return found[0], nil
+	return pictures[0], nil
 }
 
 func (a album) query(ctx context.Context, where string, args ...any) ([]picture, error) {
@@ -78,7 +78,7 @@ func (a album) query(ctx context.Context, where string, args ...any) ([]picture,
 		return nil, err
 	}
 	defer rows.Close()
-	found := []picture{}
+	pictures := []picture{}
 	for rows.Next() {
 		var p picture
 		var added int64
@@ -86,9 +86,9 @@ func (a album) query(ctx context.Context, where string, args ...any) ([]picture,
 			return nil, err
 		}
 		p.Added = time.UnixMilli(added).UTC()
-		found = append(found, p)
+		pictures = append(pictures, p)
 	}
-	return found, rows.Err()
+	return pictures, rows.Err()
 }
 
 func (a album) remove(ctx context.Context, id string) error {

@@ -23,7 +23,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/program"
 )
 
-// gallery is the page of one who is logged in.
+// A gallery is the page in a browser.
 type gallery struct {
 	*browser.Page
 	t *testing.T
@@ -39,7 +39,7 @@ func (g gallery) logOut() {
 	g.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
 }
 
-// file is one that is dragged into the page.
+// A file is dropped on the page.
 type file struct {
 	Name, Type string
 	Content    []byte // base64 in JSON
@@ -58,27 +58,27 @@ func (g gallery) drop(files ...file) {
 	}`)
 }
 
-// shows waits until there are n pictures, all of them loaded, and nothing under way.
-func (g gallery) shows(n int) {
+// waitForPictures waits until n pictures are loaded and no upload is under way.
+func (g gallery) waitForPictures(n int) {
 	g.t.Helper()
 	g.Do(browser.Until(fmt.Sprintf(`!document.querySelector(".upload:not([data-outcome])")
 		&& document.querySelectorAll(".picture").length === %d
 		&& [...document.querySelectorAll(".picture img")].every((i) => i.complete && i.naturalWidth > 0)`, n)))
 }
 
-// ended waits until n uploads have ended other than in a picture.
-func (g gallery) ended(outcome string, n int) {
+// waitForOutcome waits until n uploads have an outcome other than a picture.
+func (g gallery) waitForOutcome(outcome string, n int) {
 	g.t.Helper()
 	g.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(".upload[data-outcome=%s]").length === %d`, outcome, n)))
 }
 
-// dismiss clears away what ended.
+// dismiss removes an upload that has ended from the page.
 func (g gallery) dismiss() {
 	g.Do(chromedp.Click(".upload[data-outcome] .cancel"), browser.Until(`!document.querySelector(".upload")`))
 }
 
-// module evaluates a script with what upload.js exports.
-func module[T any](g gallery, script string) T {
+// evaluateModule evaluates a script that uses the exports of upload.js.
+func evaluateModule[T any](g gallery, script string) T {
 	g.t.Helper()
 	return browser.Evaluate[T](g.Page, `(async () => {
 		const { checksum, complete, requestGrant, send, UploadError } = await import("/upload.js");
@@ -86,7 +86,7 @@ func module[T any](g gallery, script string) T {
 	})()`, chromedp.EvalAwaitPromise)
 }
 
-// landscape is a made-up picture that is worth looking at.
+// landscape returns a JPEG of a sky, a sun and a ground, for the screenshots.
 func landscape(t *testing.T, seed int, width, height int) []byte {
 	t.Helper()
 	r := rand.New(rand.NewPCG(uint64(seed), 1))
@@ -116,8 +116,9 @@ func landscape(t *testing.T, seed int, width, height int) []byte {
 	return []byte(b.String())
 }
 
-// TestBrowser uses the page as alice and bob in a headless Chromium. It writes
-// pictures to the directory that the environment variable SCREENSHOTS names.
+// TestBrowser checks the page for alice and bob in a headless Chromium. It
+// writes screenshots to the directory that the environment variable SCREENSHOTS
+// names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -146,10 +147,10 @@ func TestBrowser(t *testing.T) {
 		text.selectNodeContents(document.querySelector(selector));
 		return text.getClientRects().length;
 	})`)
-	require.Equal(t, []int{1, 1, 1}, lines, "nothing of the header is broken on a phone")
+	require.Equal(t, []int{1, 1, 1}, lines, "each text of the header fits on one line on a phone")
 	g.Do(chromedp.EmulateViewport(1280, 900))
 
-	// Several at once, with progress.
+	// The page sends several pictures at once and shows their progress.
 	g.Throttle(300 << 10)
 	var dropped []file
 	for i, name := range []string{"Morning at the lake.jpg", "湖.jpg", "evening, with a name that is longer than the frame around the picture.jpg", "hill.jpg"} {
@@ -158,34 +159,34 @@ func TestBrowser(t *testing.T) {
 	dropped = append(dropped, file{"chart.png", "image/png", browser.Picture(t, 1, png.Encode)})
 	g.drop(dropped...)
 	g.Do(browser.Until(`[...document.querySelectorAll(".upload progress")].some(({ value }) => value > 0.3 && value < 1)`))
-	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`), "not all at once")
+	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`), "the page limits the number of uploads at once")
 	shoot("sending")
 	g.Throttle(-1)
-	g.shows(len(dropped))
+	g.waitForPictures(len(dropped))
 	require.Len(t, rows("alice"), len(dropped))
 	require.Len(t, objects(t, dir, "pictures/alice"), len(dropped))
 	requireNoUploads(t, dir)
 	shoot("pictures")
 	g.Do(chromedp.Reload())
-	g.shows(len(dropped))
+	g.waitForPictures(len(dropped))
 
-	t.Run("other than it claims to be", func(t *testing.T) {
+	t.Run("content of another type", func(t *testing.T) {
 		g := g.with(t)
 		g.drop(
 			file{"holiday.png", "image/png", []byte("<!doctype html><title>Log in</title><script>alert(1)</script>")},
 			file{"drawing.gif", "image/gif", []byte("\ufeff \n<!-- a comment -->\n<svg xmlns='http://www.w3.org/2000/svg'/>")},
 			file{"page.html", "text/html", []byte("<p>")},
 		)
-		g.ended("refused", 3)
+		g.waitForOutcome("rejected", 3)
 		outcome := func(i int) string { return g.Text(fmt.Sprintf(`document.querySelectorAll(".upload .outcome")[%d]`, i)) }
 		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, outcome(0))
 		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/gif" for a file that looks like image/svg+xml.`, outcome(1))
 		require.Contains(t, outcome(2), `got "text/html"`)
 		requireNoUploads(t, dir)
 		require.Len(t, objects(t, dir, "pictures"), len(dropped))
-		require.Len(t, rows("alice"), len(dropped), "the hook was not called")
-		g.Shoot("gallery-refused", 1280)
-		g.Shoot("gallery-refused", 390)
+		require.Len(t, rows("alice"), len(dropped), "OnComplete was not called")
+		g.Shoot("gallery-rejected", 1280)
+		g.Shoot("gallery-rejected", 390)
 		for range 3 {
 			g.Do(chromedp.Click(".upload .cancel"))
 		}
@@ -194,12 +195,12 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("cancelled", func(t *testing.T) {
 		g := g.with(t)
-		path := filepath.Join(t.TempDir(), "large.jpg") // than what a connection buffers
+		path := filepath.Join(t.TempDir(), "large.jpg") // larger than the buffers of a connection
 		require.NoError(t, os.WriteFile(path, append(landscape(t, 9, 600, 600), make([]byte, 12<<20)...), 0o600))
 		g.Throttle(1 << 20)
 		g.Do(chromedp.SetUploadFiles("#files", []string{path}))
 		g.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`), chromedp.Click(".upload .cancel"))
-		g.ended("cancelled", 1)
+		g.waitForOutcome("cancelled", 1)
 		g.Throttle(-1)
 		requireNoUploads(t, dir)
 		require.Len(t, rows("alice"), len(dropped))
@@ -218,22 +219,23 @@ func TestBrowser(t *testing.T) {
 		}`)
 		g.drop(file{"inspected.jpg", "image/jpeg", landscape(t, 10, 600, 600)})
 		g.Do(chromedp.WaitVisible(`.upload[data-state=pending]`))
-		require.Contains(t, g.Text(`document.querySelector(".upload .outcome")`), "Still being inspected")
+		require.Contains(t, g.Text(`document.querySelector(".upload .outcome")`), "The service is still inspecting the picture.")
 		shoot("pending")
 		browser.Evaluate[chromedp.Void](g.Page, `window.pending = false`)
 		pictures++
-		g.shows(pictures)
+		g.waitForPictures(pictures)
 		g.Do(chromedp.Reload())
-		g.shows(pictures)
+		g.waitForPictures(pictures)
 	})
 
 	t.Run("without the browser's cache", func(t *testing.T) {
 		g := g.with(t)
-		// Chromium then adds Cache-Control to what it sends, but where a page has set it.
+		// Chromium then adds Cache-Control to each request whose page has not
+		// set it.
 		browser.Call(g.Page, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
 		g.drop(file{"uncached.jpg", "image/jpeg", landscape(t, 13, 700, 500)})
 		pictures++
-		g.shows(pictures)
+		g.waitForPictures(pictures)
 		browser.Call(g.Page, network.SetCacheDisabled, network.SetCacheDisabledParams{})
 	})
 
@@ -242,17 +244,17 @@ func TestBrowser(t *testing.T) {
 		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"))
 		g.Shoot("gallery-delete", 390)
 		g.Do(chromedp.Click(`dialog button[value=""]`), chromedp.WaitNotPresent("dialog"))
-		g.shows(pictures)
+		g.waitForPictures(pictures)
 		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"), chromedp.Click("dialog .danger"))
 		pictures--
-		g.shows(pictures)
+		g.waitForPictures(pictures)
 		require.Len(t, rows("alice"), pictures)
 		require.Len(t, objects(t, dir, "pictures"), pictures)
 	})
 
 	t.Run("another user", func(t *testing.T) {
 		g := g.with(t)
-		key := module[string](g, fmt.Sprintf(`
+		key := evaluateModule[string](g, fmt.Sprintf(`
 			const content = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0));
 			const file = new File([content], "mine.jpg", { type: "image/jpeg" });
 			const sum = await checksum(file, "SHA256");
@@ -263,26 +265,27 @@ func TestBrowser(t *testing.T) {
 
 		g.logOut()
 		g.logIn("bob")
-		g.shows(0)
+		g.waitForPictures(0)
 		const ask = `return complete({ key: %q }, { endpoint: "/uploads/" }).then(() => 200, (error) => error instanceof UploadError ? error.status : 0);`
-		require.Equal(t, 404, module[int](g, fmt.Sprintf(ask, key)))
-		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
-		require.Equal(t, 404, module[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
+		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(ask, key)))
+		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
+		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
 		g.drop(file{"bobs.png", "image/png", browser.Picture(t, 2, png.Encode)})
-		g.shows(1)
+		g.waitForPictures(1)
 		require.Len(t, rows("bob"), 1)
 
 		g.logOut()
 		g.logIn("alice")
-		require.Equal(t, 200, module[int](g, fmt.Sprintf(ask, key)))
+		require.Equal(t, 200, evaluateModule[int](g, fmt.Sprintf(ask, key)))
 		g.Do(chromedp.Reload())
-		g.shows(pictures + 1)
+		g.waitForPictures(pictures + 1)
 		require.Equal(t, "mine.jpg", g.Text(`document.querySelector(".picture b")`))
 	})
 }
 
-// TestClosedTab closes a tab after it has sent a picture and before it asks for the
-// completion. The store's event completes the upload.
+// TestClosedTab checks that the store's event completes the upload of a tab
+// that is closed after it has sent the picture and before it asks for the
+// completion.
 func TestClosedTab(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -306,6 +309,6 @@ func TestClosedTab(t *testing.T) {
 	require.Eventually(t, func() bool { return len(objects(t, dir, "pictures/alice")) == 1 }, 20*time.Second, 10*time.Millisecond)
 	requireNoUploads(t, dir)
 	g.Do(chromedp.Reload())
-	g.shows(1)
+	g.waitForPictures(1)
 	require.Equal(t, "lake.jpg", g.Text(`document.querySelector(".picture b")`))
 }

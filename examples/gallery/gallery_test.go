@@ -25,7 +25,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/program"
 )
 
-// visitor is a browser without a page: it keeps cookies.
+// A visitor sends requests like a browser, with cookies.
 type visitor struct {
 	http.Client
 	t      *testing.T
@@ -43,7 +43,7 @@ func loggedIn(t *testing.T, origin, user string) *visitor {
 	return v
 }
 
-// send follows redirects, and returns the last answer.
+// send sends a request, follows redirects, and returns the last response.
 func (v *visitor) send(method, path string, header http.Header, body []byte) (int, string) {
 	v.t.Helper()
 	base, err := url.Parse(v.origin)
@@ -56,9 +56,9 @@ func (v *visitor) send(method, path string, header http.Header, body []byte) (in
 	res, err := v.Do(req)
 	require.NoError(v.t, err)
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
+	content, err := io.ReadAll(res.Body)
 	require.NoError(v.t, err)
-	return res.StatusCode, string(answer)
+	return res.StatusCode, string(content)
 }
 
 func (v *visitor) post(path string, body map[string]any) (int, string) {
@@ -71,16 +71,16 @@ func (v *visitor) post(path string, body map[string]any) (int, string) {
 func (v *visitor) ask(method, name string, content []byte) *presign.Grant {
 	v.t.Helper()
 	sum := sha256.Sum256(content)
-	status, answer := v.post("/uploads/", map[string]any{
+	status, response := v.post("/uploads/", map[string]any{
 		"filename": name, "size": len(content), "checksum": base64.StdEncoding.EncodeToString(sum[:]), "method": method,
 	})
-	require.Equal(v.t, 201, status, answer)
+	require.Equal(v.t, 201, status, response)
 	grant := new(presign.Grant)
-	require.NoError(v.t, json.Unmarshal([]byte(answer), grant))
+	require.NoError(v.t, json.Unmarshal([]byte(response), grant))
 	return grant
 }
 
-// use uploads with a grant.
+// use uploads content with a grant and returns the status.
 func (v *visitor) use(grant *presign.Grant, content []byte) int {
 	v.t.Helper()
 	r, err := grant.Request(v.t.Context(), bytes.NewReader(content), int64(len(content)))
@@ -93,21 +93,21 @@ func (v *visitor) use(grant *presign.Grant, content []byte) int {
 
 func (v *visitor) complete(key string) (*presign.Object, int) {
 	v.t.Helper()
-	status, answer := v.post("/uploads/complete", map[string]any{"key": key})
+	status, response := v.post("/uploads/complete", map[string]any{"key": key})
 	if status != 200 {
 		return nil, status
 	}
 	object := new(presign.Object)
-	require.NoError(v.t, json.Unmarshal([]byte(answer), object))
+	require.NoError(v.t, json.Unmarshal([]byte(response), object))
 	return object, status
 }
 
 func (v *visitor) pictures() []picture {
 	v.t.Helper()
-	status, answer := v.send("GET", "/pictures", nil, nil)
+	status, response := v.send("GET", "/pictures", nil, nil)
 	require.Equal(v.t, 200, status)
 	var pictures []picture
-	require.NoError(v.t, json.Unmarshal([]byte(answer), &pictures))
+	require.NoError(v.t, json.Unmarshal([]byte(response), &pictures))
 	return pictures
 }
 
@@ -117,15 +117,15 @@ func objects(t *testing.T, dir, prefix string) []string {
 	return program.Objects(t, filepath.Join(dir, "s3"), bucket, prefix)
 }
 
-// requireNoUploads waits until no upload is left: it is deleted after the client was
-// answered.
+// requireNoUploads waits until no upload is left. The service deletes an upload
+// after it has responded to the client.
 func requireNoUploads(t *testing.T, dir string) {
 	t.Helper()
 	require.Eventually(t, func() bool { return len(objects(t, dir, "incoming")) == 0 }, 10*time.Second, 10*time.Millisecond)
 }
 
-// TestReplay uploads again with a grant that was used, after its upload was completed: nothing that was published
-// changes.
+// TestReplay checks that a grant which is used again after the completion
+// changes no published object.
 func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -143,7 +143,7 @@ func TestReplay(t *testing.T) {
 
 		for range 2 {
 			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400, "another file")
-			require.Less(t, alice.use(grant, content), 300, "the prefix is free again")
+			require.Less(t, alice.use(grant, content), 300, "the upload was moved away, so its key is free")
 			again, status := alice.complete(grant.Key)
 			require.Equal(t, 200, status)
 			require.Equal(t, first, again)
@@ -157,7 +157,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestRestart completes after a restart what was uploaded before it, with everything else as it was.
+// TestRestart checks that an upload can be completed after a restart, and that
+// completed pictures are kept.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -180,7 +181,7 @@ func TestRestart(t *testing.T) {
 	object, status = alice.complete(before.Key)
 	require.Equal(t, 200, status)
 	require.Equal(t, completed, object)
-	require.Equal(t, 403, alice.use(after, granted), "the embedded server's credentials are others at each start")
+	require.Equal(t, 403, alice.use(after, granted), "each start of the embedded server makes new credentials")
 
 	pictures := alice.pictures()
 	require.Len(t, pictures, 2)

@@ -3,16 +3,17 @@
 //
 //	go run -C examples ./gallery
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything
-// stays there, and a later run continues.
+// It starts an S3 server and prints the address of the page. With -dir, all
+// data is kept in that directory, and a later run continues with it.
 //
 //	POST /uploads/          grants a picture of up to 20 MiB with the declared SHA-256
 //	POST /uploads/complete  verifies and publishes it, and writes its row in the database
 //	GET /pictures           lists the user's pictures, newest first
-//	GET /pictures/{id}      redirects to the picture at the store, by a URL that works for a minute
+//	GET /pictures/{id}      redirects to the picture at the store; the URL expires after a minute
 //	DELETE /pictures/{id}   deletes the picture
 //
-// The store's events complete the uploads of tabs that were closed.
+// If a tab is closed before it completes its upload, the store's event
+// completes it.
 package main
 
 import (

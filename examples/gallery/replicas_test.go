@@ -21,10 +21,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// replicas are services behind a proxy that takes them in turns.
+// replicas are services behind a proxy. Each request goes to the next service.
 type replicas struct {
 	proxy  *httptest.Server
-	served []atomic.Int64 // requests by each
+	served []atomic.Int64 // the number of requests to each service
 }
 
 func newReplicas(t *testing.T, server *store.Server, onComplete func(context.Context, *presign.Object) error, secrets ...[]byte) *replicas {
@@ -53,8 +53,8 @@ func newReplicas(t *testing.T, server *store.Server, onComplete func(context.Con
 	return r
 }
 
-// TestReplicas checks that one service can complete the grants of another, and that
-// both can complete one upload at once.
+// TestReplicas checks that one service can complete the grants of another, and
+// that both can complete one upload at once.
 func TestReplicas(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -72,12 +72,12 @@ func TestReplicas(t *testing.T) {
 		content := browser.Picture(t, i, png.Encode)
 		grant := v.ask([]string{"PUT", "POST"}[i/2%2], fmt.Sprintf("%d.png", i), content)
 		require.Less(t, v.use(grant, content), 300)
-		object, status := v.complete(grant.Key) // by the other
+		object, status := v.complete(grant.Key) // to the other service
 		require.Equal(t, 200, status)
-		again, status := v.complete(grant.Key) // by the one that granted
+		again, status := v.complete(grant.Key) // to the service that granted the upload
 		require.Equal(t, 200, status)
 		require.Equal(t, object, again)
-		if i%2 == 0 { // and the next round the other way about
+		if i%2 == 0 { // An odd number of requests exchanges the services for the next round.
 			_, status = v.complete("incoming/none.png")
 			require.Equal(t, 404, status)
 		}
@@ -88,22 +88,22 @@ func TestReplicas(t *testing.T) {
 	content := browser.Picture(t, uploads, png.Encode)
 	grant := v.ask("PUT", "race.png", content)
 	require.Equal(t, 200, v.use(grant, content))
-	var both sync.WaitGroup
+	var completions sync.WaitGroup
 	objects := make([]*presign.Object, 8)
 	for i := range objects {
-		both.Go(func() { objects[i], _ = v.complete(grant.Key) })
+		completions.Go(func() { objects[i], _ = v.complete(grant.Key) })
 	}
-	both.Wait()
+	completions.Wait()
 	final, status := v.complete(grant.Key)
 	require.Equal(t, 200, status)
 	for _, object := range objects {
-		if object != nil { // else it was told to try again
+		if object != nil { // Otherwise the status asks the client to try again.
 			require.Equal(t, final, object)
 		}
 	}
 	pictures, err := album.list(t.Context(), "alice")
 	require.NoError(t, err)
-	require.Len(t, pictures, uploads+1, "one for each upload, however often it was completed")
+	require.Len(t, pictures, uploads+1, "one row for each upload, even if it was completed several times")
 
 	t.Run("another secret", func(t *testing.T) {
 		r := newReplicas(t, server, album.add, secret, bytes.Repeat([]byte("another "), 4))

@@ -19,7 +19,8 @@ import (
 )
 
 // policy describes what may be uploaded. The holder of a grant can write under
-// Prefix. Verified uploads are published under FinalPrefix, where no grant applies.
+// Prefix. Verified uploads are published under FinalPrefix, where no grant
+// applies.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "pictures/",
@@ -42,18 +43,18 @@ var files embed.FS
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
-	Name: "gallery", Title: "Gallery", Question: "Whose pictures?",
+	Name: "gallery", Title: "Gallery", Question: "Choose a user",
 	Lead: "Two people use this gallery. Neither sees the other's pictures.",
 }
 
-// pagePolicy returns the Content-Security-Policy of the pages, which send files to
-// the store and show pictures from it.
+// pagePolicy returns the Content-Security-Policy of the pages, which send files
+// to the store and show pictures from it.
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " + store + "; " +
 		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }
 
-// A service is the gallery.
+// A service serves the gallery.
 type service struct {
 	*site.Site
 	album     album
@@ -68,7 +69,8 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 	}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // The library adds a random part and the name of the file.
+			// The library adds a random part and the name of the file.
+			u.Key = policy.Prefix + u.Owner + "/"
 			return nil
 		}))
 	if err != nil {
@@ -106,12 +108,12 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(pictures)
 }
 
-// find returns the picture that a request names. If there is none, it sends an error
-// and returns false.
+// find returns the picture whose ID is in the path of a request. If the user
+// has no such picture, it sends an error and returns false.
 func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	p, err := s.album.find(r.Context(), s.User(r), r.PathValue("id"))
 	switch {
-	case errors.Is(err, sql.ErrNoRows): // Also if it is another user's, or without a login.
+	case errors.Is(err, sql.ErrNoRows): // Also if it is another user's picture, or without a session.
 		http.NotFound(w, r)
 	case err != nil:
 		site.Fail(w, r, err)
@@ -119,8 +121,8 @@ func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	return p, err == nil
 }
 
-// show redirects the browser to the store. The URL is signed when it is used, so its
-// lifetime can be short.
+// show redirects the browser to the store. It signs a new URL for each request,
+// so the lifetime of the URL can be short.
 func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.find(w, r)
 	if !ok {
@@ -138,8 +140,8 @@ func (s *service) show(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, get.URL, http.StatusSeeOther)
 }
 
-// remove deletes the object first. If the service fails between the two steps, the
-// user can delete the picture again.
+// remove deletes the object and then the row. If the service fails between the
+// two steps, the user can delete the picture again.
 func (s *service) remove(w http.ResponseWriter, r *http.Request) {
 	p, ok := s.find(w, r)
 	if !ok {

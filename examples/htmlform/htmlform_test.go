@@ -29,7 +29,7 @@ func objects(t *testing.T, dir, prefix string) []string {
 	return program.Objects(t, filepath.Join(dir, "s3"), bucket, prefix)
 }
 
-// form is the page in a browser that runs no scripts.
+// A form is the page in a browser that does not run scripts.
 type form struct {
 	*browser.Page
 	t *testing.T
@@ -45,17 +45,17 @@ func (f form) logOut() {
 	f.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
 }
 
-// send uploads a file as a kind, and waits for where that leads.
+// send uploads a file of a kind, and waits for the message.
 func (f form) send(kind, name, content string) {
 	f.t.Helper()
 	f.choose(kind)
 	f.submit(name, content)
-	f.Do(chromedp.WaitVisible(".said"))
+	f.Do(chromedp.WaitVisible(".message"))
 }
 
 func (f form) choose(kind string) {
 	f.Do(chromedp.Click(fmt.Sprintf(`nav a[href="/?kind=%s"]`, kind)),
-		chromedp.WaitVisible(fmt.Sprintf(`nav a[href="/?kind=%s"][aria-current]`, kind)), chromedp.WaitNotPresent(".said"))
+		chromedp.WaitVisible(fmt.Sprintf(`nav a[href="/?kind=%s"][aria-current]`, kind)), chromedp.WaitNotPresent(".message"))
 }
 
 func (f form) submit(name, content string) {
@@ -65,10 +65,11 @@ func (f form) submit(name, content string) {
 	f.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Click(".main"))
 }
 
-func (f form) said() string { return f.Text(`document.querySelector(".said")`) }
+func (f form) message() string { return f.Text(`document.querySelector(".message")`) }
 
-// TestBrowser uses the pages as alice and bob in a headless Chromium without scripts.
-// It writes pictures to the directory that the environment variable SCREENSHOTS names.
+// TestBrowser checks the pages for alice and bob in a headless Chromium without
+// scripts. It writes screenshots to the directory that the environment variable
+// SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -89,27 +90,27 @@ func TestBrowser(t *testing.T) {
 
 	picture := string(browser.Picture(t, 1, png.Encode))
 	f.send("png", "holiday.png", picture)
-	require.Equal(t, "Your file is stored and verified: image/png, 4.44 KiB.", f.said())
-	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()), "nothing of the query is left")
+	require.Equal(t, "Your file is stored and verified: image/png, 4.44 KiB.", f.message())
+	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()), "the redirect drops the query")
 	require.Empty(t, objects(t, dir, "incoming"))
 	require.Len(t, objects(t, dir, "files/alice"), 1)
 	f.send("pdf", "report.pdf", "%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n")
-	f.send("text", "notes.txt", "<h1>Notes</h1> on a file that is text, whatever it looks like")
+	f.send("text", "notes.txt", "<h1>Notes</h1> on a text file that looks like HTML")
 	require.Equal(t, 3, f.Count("tbody tr"))
 	shoot("files")
 
-	t.Run("other than it claims to be", func(t *testing.T) {
+	t.Run("content of another type", func(t *testing.T) {
 		f := f.with(t)
 		f.send("png", "holiday.png", "<!doctype html><title>Log in</title><script>alert(1)</script>")
-		require.Equal(t, `Your file was rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.said())
-		require.Equal(t, 1, f.Count(".said.bad"))
+		require.Equal(t, `Your file was rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.message())
+		require.Equal(t, 1, f.Count(".message.bad"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		require.Equal(t, 3, f.Count("tbody tr"))
-		f.Shoot("htmlform-refused", 1280)
-		f.Shoot("htmlform-refused", 390)
+		f.Shoot("htmlform-rejected", 1280)
+		f.Shoot("htmlform-rejected", 390)
 	})
 
-	t.Run("refused by the store", func(t *testing.T) {
+	t.Run("rejected by the store", func(t *testing.T) {
 		f := f.with(t)
 		f.choose("text")
 		f.submit("empty.txt", "")
@@ -125,17 +126,17 @@ func TestBrowser(t *testing.T) {
 		f.choose("png")
 		fields := browser.Evaluate[string](f.Page, `document.querySelector(".upload").outerHTML`)
 		f.submit("first.png", picture)
-		f.Do(chromedp.WaitVisible(".said"))
+		f.Do(chromedp.WaitVisible(".message"))
 		published := objects(t, dir, "files/alice")
 		require.Len(t, published, 4)
-		// As from the browser's history.
+		// The form is the same as after a step back in the browser's history.
 		browser.Evaluate[chromedp.Void](f.Page, fmt.Sprintf(`{
-			document.querySelector(".said").remove();
+			document.querySelector(".message").remove();
 			document.querySelector(".upload").outerHTML = %q;
 		}`, fields))
 		f.submit("second.png", string(browser.Picture(t, 2, png.Encode)))
-		f.Do(chromedp.WaitVisible(".said"))
-		require.Contains(t, f.said(), "This form had been used before.")
+		f.Do(chromedp.WaitVisible(".message"))
+		require.Contains(t, f.message(), "This form had been used before.")
 		require.Equal(t, published, objects(t, dir, "files/alice"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		for _, key := range published {
@@ -145,21 +146,22 @@ func TestBrowser(t *testing.T) {
 		}
 	})
 
-	t.Run("a forged landing", func(t *testing.T) {
+	t.Run("a forged redirect", func(t *testing.T) {
 		f := f.with(t)
-		pending := loggedIn(t, p.Origin, "alice").leave(picture)
+		pending := loggedIn(t, p.Origin, "alice").post(picture)
 		before := objects(t, dir, "")
 		require.Contains(t, before, pending)
 		f.logOut()
 		f.logIn("bob")
-		f.Do(chromedp.Navigate(p.Origin+"/done?bucket=htmlform&etag=x&key="+url.QueryEscape(pending)), chromedp.WaitVisible(".said"))
-		require.Equal(t, "There is no such upload of yours.", f.said())
+		f.Do(chromedp.Navigate(p.Origin+"/done?bucket=htmlform&etag=x&key="+url.QueryEscape(pending)), chromedp.WaitVisible(".message"))
+		require.Equal(t, "You have no such upload.", f.message())
 		require.Zero(t, f.Count("tbody tr"))
 		require.Equal(t, before, objects(t, dir, ""))
 	})
 }
 
-// visitor is a browser without a page: it keeps cookies. It follows no redirects.
+// A visitor sends requests like a browser, with cookies, but does not follow
+// redirects.
 type visitor struct {
 	http.Client
 	t      *testing.T
@@ -186,12 +188,12 @@ func (v *visitor) do(method, url, contentType, body string) (*http.Response, str
 	res, err := v.Do(req)
 	require.NoError(v.t, err)
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
+	content, err := io.ReadAll(res.Body)
 	require.NoError(v.t, err)
-	return res, string(answer)
+	return res, string(content)
 }
 
-// get returns the page that a landing leads to.
+// get returns the page at path, after at most one redirect.
 func (v *visitor) get(path string) string {
 	v.t.Helper()
 	res, page := v.do("GET", v.origin+path, "", "")
@@ -203,8 +205,9 @@ func (v *visitor) get(path string) string {
 	return page
 }
 
-// leave uploads with a form for a PNG and does not come back to complete it. It returns the key.
-func (v *visitor) leave(content string) string {
+// post uploads with a form for a PNG and does not complete the upload. It
+// returns the key.
+func (v *visitor) post(content string) string {
 	v.t.Helper()
 	page := v.get("/?kind=png")
 	action := regexp.MustCompile(`action="(http[^"]+)" enctype`).FindStringSubmatch(page)
@@ -237,47 +240,47 @@ func TestNames(t *testing.T) {
 	f.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".login"))
 	f.logIn("alice")
 	f.choose("text")
-	named := func(name string) {
+	enterName := func(name string) {
 		browser.Evaluate[chromedp.Void](f.Page, fmt.Sprintf(`{
-			document.querySelector("#file").remove(); // The next page has another one.
+			document.querySelector("#file").remove(); // A new #file shows that the next page has loaded.
 			document.querySelector("#name").value = %q;
 		}`, name))
 		f.Do(chromedp.Click(".named button"), chromedp.WaitVisible("#file"))
 	}
 	for name, want := range map[string]string{"notes": "notes.txt", "übersicht.txt": "übersicht.txt", "": "upload.txt"} {
-		named(name)
+		enterName(name)
 		f.Do(browser.Until(fmt.Sprintf(`document.querySelector(".upload label").textContent.endsWith("stored as %s")`, want)))
 		f.submit("local.txt", "hello")
-		f.Do(chromedp.WaitVisible(".said"))
+		f.Do(chromedp.WaitVisible(".message"))
 	}
 	listed := browser.Evaluate[[]string](f.Page, `[...document.querySelectorAll("tbody a")].map((a) => a.textContent)`)
 	require.ElementsMatch(t, []string{"notes.txt", "übersicht.txt", "upload.txt"}, listed)
 }
 
-// TestForgedLanding checks that a forged query completes no upload of another
-// user.
-func TestForgedLanding(t *testing.T) {
+// TestForgedRedirect checks that a forged query does not complete an upload of
+// another user.
+func TestForgedRedirect(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
 	alice, bob := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob")
 	nobody := &visitor{http.Client{CheckRedirect: alice.CheckRedirect}, t, p.Origin}
 	picture := string(browser.Picture(t, 1, png.Encode))
-	pending := alice.leave(picture)
+	pending := alice.post(picture)
 	for _, key := range []string{
 		pending, "", "/", "x", "incoming/", "incoming/bob/", "incoming/bob/../alice/" + strings.TrimPrefix(pending, "incoming/alice/"),
 		"incoming/bob/none/upload.png", "files/alice/none/upload.png", strings.ReplaceAll(pending, "alice", "bob"), "\xff",
 	} {
 		page := bob.get("/done?key=" + url.QueryEscape(key))
-		require.Contains(t, page, "There is no such upload of yours.", key)
+		require.Contains(t, page, "You have no such upload.", key)
 		require.Equal(t, []string{pending}, objects(t, dir, ""))
 	}
-	require.Contains(t, nobody.get("/done?key="+url.QueryEscape(pending)), "Whose files?")
+	require.Contains(t, nobody.get("/done?key="+url.QueryEscape(pending)), "Choose a user")
 	require.Equal(t, []string{pending}, objects(t, dir, ""))
 
-	landing := "/done?bucket=another&etag=%22x%22&key=" + url.QueryEscape(pending)
-	require.Contains(t, alice.get(landing), "Your file is stored and verified")
-	require.Contains(t, alice.get(landing), "This form had been used before")
-	require.NotContains(t, alice.get("/"), "class=\"said")
+	redirect := "/done?bucket=another&etag=%22x%22&key=" + url.QueryEscape(pending)
+	require.Contains(t, alice.get(redirect), "Your file is stored and verified")
+	require.Contains(t, alice.get(redirect), "This form had been used before")
+	require.NotContains(t, alice.get("/"), "class=\"message")
 	require.Len(t, objects(t, dir, "files/alice"), 1)
 	require.Empty(t, objects(t, dir, "incoming"))
 

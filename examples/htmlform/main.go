@@ -3,12 +3,12 @@
 //
 //	go run -C examples ./htmlform
 //
-// It starts an S3 server and prints the address of the page. With -dir,
-// everything stays there, and a later run continues.
+// It starts an S3 server and prints the address of the page. With -dir, all
+// data is kept in that directory, and a later run continues with it.
 //
 //	GET /            shows a form that posts a file to S3, and the user's files
-//	GET /done        completes the upload; S3 redirects the browser here
-//	GET /files/{id}  redirects to the file at the store, by a URL that works for a minute
+//	GET /done        completes the upload; S3 redirects the browser to this route
+//	GET /files/{id}  redirects to the file at the store; the URL expires after a minute
 package main
 
 import (

@@ -22,10 +22,10 @@ import (
 )
 
 // policy describes what may be uploaded. If a form has expired or a file is too
-// large, the browser shows S3's own response, a page of XML without a way back.
-// So forms live for an hour, and the page reloads itself when its form expires
-// and explains such a page. With FinalPrefix, a form that is used again until
-// then changes no published file.
+// large, the browser shows the XML of S3, without a link back to the service.
+// So a form lives for an hour, the page reloads when its form expires, and the
+// page explains the XML. A form can be used several times, but with FinalPrefix
+// it publishes only one file.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -37,9 +37,9 @@ var policy = presign.Policy{
 // viewTime is the lifetime of the URL of a file.
 const viewTime = time.Minute
 
-// A kind is what a user selects before the file. A grant is for one type and one
-// name, and a page without scripts cannot read the name of the file. So users
-// enter the name before the file.
+// A kind is a type of file with its name on the page. A grant is for one type
+// and one filename, and a page without scripts cannot read them from the file.
+// So users select the kind and enter the filename before they select the file.
 type kind struct{ ID, Name, Type, Extension string }
 
 var kinds = []kind{
@@ -49,13 +49,13 @@ var kinds = []kind{
 	{"text", "Plain text", "text/plain", ".txt"},
 }
 
-// kindOf returns the kind whose files have the extension of this name, or the
-// first kind.
+// kindOf returns the kind with the extension of filename, or the first kind.
 func kindOf(filename string) kind {
 	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Extension == path.Ext(filename) }))]
 }
 
-// Filename returns the name of a file of this kind. An empty name is "upload".
+// Filename adds the extension of the kind to name. If name is empty, it uses
+// "upload".
 func (k kind) Filename(name string) string {
 	return cmp.Or(strings.TrimSuffix(name, k.Extension), "upload") + k.Extension
 }
@@ -66,8 +66,8 @@ var files embed.FS
 var templates = template.Must(template.New("").Funcs(template.FuncMap{"bytes": bytes}).ParseFS(files, "page/*.html"))
 
 var login = site.Login{
-	Name: "htmlform", Title: "Files", Question: "Whose files?",
-	Lead: "Two people keep files here. Neither sees the other's files.",
+	Name: "htmlform", Title: "Files", Question: "Choose a user",
+	Lead: "Two people store files here. Neither sees the other's files.",
 }
 
 // pagePolicy returns the Content-Security-Policy of the pages, which have no
@@ -77,7 +77,7 @@ func pagePolicy(store string) string {
 		"form-action 'self' " + store + "; frame-ancestors 'none'"
 }
 
-// A service is the app for files.
+// A service serves the pages and completes uploads.
 type service struct {
 	*site.Site
 	signer    *presign.Signer
@@ -102,7 +102,7 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
 	name := r.FormValue("name")
-	said, bad := s.Sessions.PopString(r.Context(), "said"), s.Sessions.PopBool(r.Context(), "bad")
+	message, bad := s.Sessions.PopString(r.Context(), "message"), s.Sessions.PopBool(r.Context(), "bad")
 	upload := presign.Upload{
 		Key:      folder(user),
 		Filename: chosen.Filename(name),
@@ -112,7 +112,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	}
 	grant, err := s.signer.Post(r.Context(), upload)
 	if faults := violations(err); len(faults) > 0 {
-		said, bad, name = "This name cannot be used. "+strings.Join(faults, " "), true, ""
+		message, bad, name = "This name cannot be used. "+strings.Join(faults, " "), true, ""
 		upload.Filename = chosen.Filename(name)
 		grant, err = s.signer.Post(r.Context(), upload)
 	}
@@ -129,25 +129,25 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		User    string
 		Kinds   []kind
 		Chosen  kind
-		Name    string // that the user has entered, or empty
+		Name    string // the name that the user has entered, or empty
 		MaxSize int64
 		Grant   *presign.Grant
 		Renew   int // seconds
 		Bad     bool
-		Said    string
+		Message string
 		Files   []file
 	}{
-		user, kinds, chosen, name, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second), bad, said, list,
+		user, kinds, chosen, name, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second), bad, message, list,
 	})
 }
 
-// folder returns the prefix of a user's uploads. No other user receives a grant
-// there.
+// folder returns the prefix of a user's uploads. Other users do not receive
+// grants under it.
 func folder(user string) string { return policy.Prefix + user + "/" }
 
-// done completes an upload. Anyone can invent a query and send a user here by a
-// link, because S3 signs nothing of it. So bucket and etag are ignored, and
-// Complete verifies that the object under key is an upload of the user who is
+// done completes an upload. S3 does not sign the query of its redirect, so a
+// link to this route can have any query. For this reason done ignores bucket
+// and etag, and Complete verifies that key is an upload of the user who is
 // logged in.
 func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	user, key := s.User(r), r.FormValue("key")
@@ -156,16 +156,16 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	object, err := s.signer.Complete(r.Context(), user, key)
-	said, known := explain(err), true
+	message, known := explain(err), true
 	switch faults := violations(err); {
 	case err == nil && s.isRepeated(r.Context(), object.GrantID):
-		said, err = "This form had been used before. Only its first file was kept.", presign.ErrNotUploaded
+		message, err = "This form had been used before. Only its first file was kept.", presign.ErrNotUploaded
 	case err == nil:
-		said = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type, bytes(object.Size))
+		message = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type, bytes(object.Size))
 	case len(faults) > 0:
-		said = "Your file was rejected and deleted. " + strings.Join(faults, " ")
+		message = "Your file was rejected and deleted. " + strings.Join(faults, " ")
 	default:
-		known = said != ""
+		known = message != ""
 	}
 	if !known {
 		slog.ErrorContext(r.Context(), "upload not completed", slog.Any("error", err))
@@ -173,25 +173,27 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Your file is stored but could not be verified. Reload this page to try again.", http.StatusServiceUnavailable)
 		return
 	}
-	s.Sessions.Put(r.Context(), "said", said)
+	s.Sessions.Put(r.Context(), "message", message)
 	s.Sessions.Put(r.Context(), "bad", err != nil)
-	http.Redirect(w, r, "/?kind="+kindOf(path.Base(key)).ID, http.StatusSeeOther) // The user can reload that page.
+	// After the redirect, the user can reload the page without another
+	// completion.
+	http.Redirect(w, r, "/?kind="+kindOf(path.Base(key)).ID, http.StatusSeeOther)
 }
 
-// explain returns a sentence for an upload that has failed for good, or "".
+// explain returns a sentence for the user if err is permanent, or "".
 func explain(err error) string {
 	switch {
 	case errors.Is(err, presign.ErrNotUploaded):
-		return "There is no such upload of yours."
+		return "You have no such upload."
 	case errors.Is(err, presign.ErrExpired):
-		return "That upload is too old. Send the file again."
+		return "The upload has expired. Send the file again."
 	}
 	return ""
 }
 
-// isRepeated reports whether this session has completed this upload before. A
-// user who goes back in the browser sends another file with the same form, and
-// must not be told that this file was stored.
+// isRepeated reports whether this session has already completed the upload. A
+// user who goes back in the browser can send another file with the same form.
+// That file is not stored, and the page must not report that it is.
 func (s *service) isRepeated(ctx context.Context, grantID string) bool {
 	seen, _ := s.Sessions.Get(ctx, "completed").([]string)
 	if slices.Contains(seen, grantID) {
@@ -201,7 +203,7 @@ func (s *service) isRepeated(ctx context.Context, grantID string) bool {
 	return false
 }
 
-// violations returns a sentence for each violation of err.
+// violations returns a sentence for each Violation in err.
 func violations(err error) (faults []string) {
 	for _, v := range presign.Violations(err) {
 		faults = append(faults, fmt.Sprintf("Its %s %s.", v.Field, v.Detail))
@@ -209,7 +211,7 @@ func violations(err error) (faults []string) {
 	return faults
 }
 
-// A file is a published file.
+// A file describes a published file.
 type file struct {
 	ID, Name string
 	Size     int64
@@ -217,8 +219,8 @@ type file struct {
 	key      string
 }
 
-// list returns a user's files, newest first. Everything under FinalPrefix was
-// verified, so the bucket serves as the database.
+// list returns a user's files, newest first. All objects under FinalPrefix were
+// verified, so the service needs no database.
 func (s *service) list(ctx context.Context, user string) ([]file, error) {
 	found, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: aws.String(bucket),

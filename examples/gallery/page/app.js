@@ -1,6 +1,7 @@
 import { upload, UploadError } from "./upload.js";
 
-const atOnce = 3; // uploads; a browser opens few connections to one host
+// A browser opens few connections to one host.
+const maxUploads = 3;
 const $ = (selector, root = document) => root.querySelector(selector);
 const announce = (text) => { $("#status").textContent = text; };
 
@@ -24,19 +25,19 @@ function add(file) {
   button.onclick = () => {
     if (li.dataset.state === "ended") return dismiss(li);
     controller.abort();
-    if (!waiting.some((entry) => entry.li === li)) return; // transfer ends it.
+    if (!waiting.some((entry) => entry.li === li)) return; // transfer shows the outcome.
     waiting.splice(waiting.findIndex((entry) => entry.li === li), 1);
     end(li, "cancelled", "Cancelled");
   };
   preview($(".preview", li), file);
-  say(li, "waiting", "Waiting");
+  showState(li, "waiting", "Waiting");
   $(".uploads").append(li);
   waiting.push({ li, file, signal: controller.signal });
   next();
 }
 
 async function next() {
-  if (sending >= atOnce || !waiting.length) return;
+  if (sending >= maxUploads || !waiting.length) return;
   const { li, file, signal } = waiting.shift();
   sending++;
   await transfer(li, file, signal);
@@ -44,22 +45,22 @@ async function next() {
   next();
 }
 
-/** Returns the text for each phase. */
+/** The text for each phase, by the fraction that has been sent. */
 const phases = {
-  checksum: () => "Computing its checksum",
+  checksum: () => "Computing the checksum",
   sending: (fraction) => `${Math.floor(100 * fraction)} %`,
   verifying: () => "Verifying",
-  pending: () => "Still being inspected. It appears here when that has ended.",
+  pending: () => "The service is still inspecting the picture. It appears here after the inspection.",
 };
 
 async function transfer(li, file, signal) {
   const progress = $("progress", li);
   try {
     const picture = await upload(file, {
-      endpoint: "/uploads/", signal, concurrency: atOnce,
+      endpoint: "/uploads/", signal, concurrency: maxUploads,
       onProgress: ({ phase, loaded, total }) => {
         progress.value = loaded / total;
-        say(li, phase, phases[phase](loaded / total));
+        showState(li, phase, phases[phase](loaded / total));
       },
     });
     await list();
@@ -67,29 +68,30 @@ async function transfer(li, file, signal) {
     announce(`${picture.filename} is in your gallery.`);
   } catch (error) {
     if (error.name === "AbortError") end(li, "cancelled", "Cancelled");
-    else end(li, "refused", explain(error, ["verifying", "pending"].includes(li.dataset.state)));
+    else end(li, "rejected", explain(error, ["verifying", "pending"].includes(li.dataset.state)));
   }
 }
 
-/** Returns the reason for an error, for people. */
+/** Returns a text for the user about the reason for an error. */
 function explain(error, stored) {
   if (!(error instanceof UploadError)) return error.message;
   const { by, status, code, message, errors } = error;
-  if (by === "store") return status ? `The store rejected it: ${code}. ${message}` : message;
+  if (by === "store") return status ? `The store rejected the picture: ${code}. ${message}` : message;
   if (status === 401) return "You are logged out. Reload the page.";
   if (!errors.length) return message;
   const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`).join(" ");
   return stored ? `Rejected and deleted. ${faults}` : faults;
 }
 
-function say(li, state, text) {
+/** Shows the state of an upload. */
+function showState(li, state, text) {
   li.dataset.state = state;
   $(".outcome", li).textContent = text;
 }
 
 function end(li, outcome, text) {
   li.dataset.outcome = outcome;
-  say(li, "ended", text);
+  showState(li, "ended", text);
   const file = $(".file", li).textContent;
   $(".cancel", li).textContent = "Dismiss";
   $(".cancel", li).setAttribute("aria-label", `Dismiss ${file}`);
@@ -134,7 +136,10 @@ document.ondrop = (event) => {
 
 let listings = 0;
 
-/** Lists the user's pictures. The elements of pictures that are shown already stay, so that they do not load again. */
+/**
+ * Lists the user's pictures. Pictures that are already shown keep their
+ * elements, so that they do not load again.
+ */
 async function list() {
   const listing = ++listings;
   const response = await fetch("/pictures").catch(() => undefined);
@@ -157,7 +162,7 @@ function show({ id, name, size, added }) {
   const button = $(".delete", li);
   button.setAttribute("aria-label", `Delete ${name}`);
   button.onclick = async () => {
-    if (!await confirmed(name)) return;
+    if (!await confirmDeletion(name)) return;
     const response = await fetch(url, { method: "DELETE" }).catch(() => undefined);
     announce(response?.ok ? `${name} is deleted.` : `${name} could not be deleted.`);
     await list();
@@ -166,8 +171,11 @@ function show({ id, name, size, added }) {
   return li;
 }
 
-/** Asks in a new dialog, which cannot receive the late close event of an earlier one. */
-function confirmed(name) {
+/**
+ * Asks in a new dialog each time: an earlier dialog could still receive its
+ * close event.
+ */
+function confirmDeletion(name) {
   const dialog = item("delete");
   $("p", dialog).textContent = name;
   document.body.append(dialog);
