@@ -15,9 +15,9 @@ import (
 	"github.com/s3presign/presign/examples/internal/program"
 )
 
-// faults is a script that returns what keeps people from using a page: text without
-// contrast, small targets, fields without labels, and a page that is wider than its
-// window.
+// faults is a script that returns the faults of a page that make it hard to
+// use: text with little contrast, small targets, fields without labels, and a
+// page that is wider than its window.
 const faults = `(() => {
 	const found = [];
 	const channels = (color) => color.match(/[\d.]+/g).map(Number);
@@ -47,10 +47,11 @@ const faults = `(() => {
 	return found;
 })()`
 
-// requireUsable checks a page in a phone's width, with light and with dark colors.
+// requireUsable requires that a page has no faults in a phone's width, with
+// light and with dark colors.
 func requireUsable(t *testing.T, b *browser.Page, name string) {
 	t.Helper()
-	b.Do(browser.Until(`document.readyState === "complete"`)) // with its stylesheet
+	b.Do(browser.Until(`document.readyState === "complete"`)) // The stylesheet must be loaded.
 	for _, scheme := range []string{"light", "dark"} {
 		browser.Call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -62,7 +63,8 @@ func requireUsable(t *testing.T, b *browser.Page, name string) {
 	b.Do(chromedp.EmulateViewport(360, 740))
 }
 
-// TestPages makes a link and sends files by it, on a phone.
+// TestPages checks that users can make a link and that guests can send files
+// with it, on a phone.
 func TestPages(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", filepath.Join(dir, "demo"))
@@ -75,12 +77,12 @@ func TestPages(t *testing.T) {
 	b.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
 
 	b.Do(chromedp.Navigate(link), chromedp.WaitVisible("#drop"))
-	require.Regexp(t, `^They go to alice, into the folder “Summer trip”. The link takes 2 files until \w+ \d+, \d+\.$`,
+	require.Regexp(t, `^The files go to alice, into the folder “Summer trip”. The link accepts 2 files until \w+ \d+, \d+\.$`,
 		b.Text(`document.querySelector("#lead")`))
 	requireUsable(t, b, "send")
 	b.Do(chromedp.KeyEvent("\t"))
-	require.Equal(t, "files", browser.Evaluate[string](b, `document.activeElement.id`), "the keyboard reaches the field")
-	require.Equal(t, "3px", browser.Evaluate[string](b, `getComputedStyle(document.querySelector("#drop")).outlineWidth`), "and shows it")
+	require.Equal(t, "files", browser.Evaluate[string](b, `document.activeElement.id`), "the field has the keyboard focus")
+	require.Equal(t, "3px", browser.Evaluate[string](b, `getComputedStyle(document.querySelector("#drop")).outlineWidth`), "the page shows the keyboard focus")
 
 	var paths []string
 	for i, name := range []string{"lake.png", "Übersicht der Reise mit einem langen Namen.png", "third.png"} {
@@ -89,7 +91,7 @@ func TestPages(t *testing.T) {
 	}
 	status := `document.querySelector("#status").textContent`
 	b.Do(chromedp.SetUploadFiles("#files", paths), browser.Until(status+` === "2 of 3 files have arrived."`))
-	require.Equal(t, []string{"Arrived", "Arrived", "This link was for 2 files, which have arrived."},
+	require.Equal(t, []string{"Arrived", "Arrived", "This link was for 2 files. All of them have arrived."},
 		browser.Evaluate[[]string](b, `[...document.querySelectorAll("#sent p")].map((p) => p.textContent)`))
 	require.Equal(t, "polite", browser.Evaluate[string](b, `document.querySelector("#status").ariaLive`))
 	requireUsable(t, b, "sent")
@@ -101,18 +103,18 @@ func TestPages(t *testing.T) {
 	requireUsable(t, b, "problem")
 
 	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=bob]"), chromedp.WaitVisible(".fields"))
-	require.Zero(t, b.Count(".links .card"), "bob sees nothing of alice's links")
+	require.Zero(t, b.Count(".links .card"), "the page of bob does not show alice's links")
 	browser.Evaluate[int](b, `fetch("/revoke", { method: "POST", body: new URLSearchParams({ number: 1 }) }).then((r) => r.status)`, chromedp.EvalAwaitPromise)
 	b.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"), chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".files"))
 	require.Equal(t, 2, b.Count(".files li"))
 	require.Equal(t, "2 of 2 files", b.Text(`document.querySelector(".links .card p")`))
 	b.Do(chromedp.Click(".links button"), chromedp.WaitVisible(".ended"))
-	require.Zero(t, b.Count(".links a"), "bob has not revoked it before")
+	require.Zero(t, b.Count(".links a"), "the request of bob did not revoke the link")
 	requireUsable(t, b, "revoked")
 }
 
-// TestClosedPageNeedsNoCompletion checks that a file arrives whose page was closed
-// before it asked for the completion.
+// TestClosedPageNeedsNoCompletion checks that a file arrives even if its page
+// is closed before it asks for the completion.
 func TestClosedPageNeedsNoCompletion(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", filepath.Join(dir, "demo"))
@@ -135,7 +137,7 @@ func TestClosedPageNeedsNoCompletion(t *testing.T) {
 	objects := func(prefix string) int {
 		return len(program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, prefix))
 	}
-	// The upload is deleted after the row was written.
+	// The service deletes the upload after it has written the row.
 	require.Eventually(t, func() bool { return objects("files/alice/Trip") == 1 && objects("incoming") == 0 }, 20*time.Second, 20*time.Millisecond)
 	b.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".files"))
 	require.Equal(t, "lake.png", b.Text(`document.querySelector(".files li")`))

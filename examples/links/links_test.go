@@ -44,7 +44,7 @@ func newReplicas(t *testing.T, number int) *replicas {
 		here, err := site.Listen("127.0.0.1:0", "links")
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = here.Close() })
-		s, err := newService(r.client, here, path, []byte("nobody else knows this; 32 bytes."))
+		s, err := newService(r.client, here, path, []byte("a secret of the service, 33 bytes"))
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, s.db.Close()) })
 		r.services = append(r.services, s)
@@ -84,7 +84,8 @@ func (r *replicas) objects(prefix string) map[string]string {
 	return found
 }
 
-// A guest is the page of a link. Its methods can be called by several goroutines.
+// A guest sends the requests of the page of a link. Several goroutines can call
+// its methods.
 type guest struct {
 	t            *testing.T
 	handler      http.Handler
@@ -95,8 +96,9 @@ func (r *replicas) guest(replica int, sealed, name string) guest {
 	return guest{r.t, r.services[replica], sealed, name + strings.Repeat("_", 32)}
 }
 
-// call sends a request to the service. It returns the status and a problem's message.
-func (g guest) call(method, path, body string, answer any) (status int, message string) {
+// call sends a request to the service. It returns the status and a problem's
+// message.
+func (g guest) call(method, path, body string, response any) (status int, message string) {
 	g.t.Helper()
 	r := httptest.NewRequest(method, "/uploads/"+path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+g.ticket+"."+g.name)
@@ -105,9 +107,9 @@ func (g guest) call(method, path, body string, answer any) (status int, message 
 	g.handler.ServeHTTP(w, r)
 	var problem struct{ Message string }
 	if w.Code >= 300 {
-		answer = &problem
+		response = &problem
 	}
-	assert.NoError(g.t, json.Unmarshal(w.Body.Bytes(), answer))
+	assert.NoError(g.t, json.Unmarshal(w.Body.Bytes(), response))
 	return w.Code, problem.Message
 }
 
@@ -138,17 +140,18 @@ func (g guest) put(grant presign.Grant, content string) int {
 	return response.StatusCode
 }
 
-// granted returns a grant that must succeed.
-func (g guest) granted(content string) presign.Grant {
+// requireGrant asks for a grant and requires that the service returns one.
+func (g guest) requireGrant(content string) presign.Grant {
 	g.t.Helper()
 	grant, status, message := g.ask(content)
 	require.Equal(g.t, 201, status, message)
 	return grant
 }
 
-// TestLinkTakesItsNumberOfFiles checks that 40 guests of a link of 5 files, at two
-// replicas at once, store 5 files, and that grants which are left store no more.
-func TestLinkTakesItsNumberOfFiles(t *testing.T) {
+// TestLinkLimitsNumberOfFiles checks that 40 guests of a link for 5 files, at
+// two replicas at once, store 5 files, and that the unused grants store no
+// more.
+func TestLinkLimitsNumberOfFiles(t *testing.T) {
 	r := newReplicas(t, 2)
 	const count, guests = 5, 40
 	sealed := r.services[0].seal(r.link(count, time.Now().Add(time.Hour)))
@@ -183,12 +186,12 @@ func TestLinkTakesItsNumberOfFiles(t *testing.T) {
 
 	_, status, message := r.guest(0, sealed, "late").ask("late")
 	require.Equal(t, 403, status)
-	require.Equal(t, "This link was for 5 files, which have arrived.", message)
-	for i, grant := range grants { // Their keys under Prefix are free again.
+	require.Equal(t, "This link was for 5 files. All of them have arrived.", message)
+	for i, grant := range grants { // The completions have freed the keys under Prefix.
 		g := r.guest(i%2, sealed, fmt.Sprint(i))
 		if g.put(grant, contents(i)) < 300 {
 			if object, status, _ := g.complete(grant.Key); status == 200 {
-				require.Equal(t, want[object.Key], contents(i), "only a repetition succeeds")
+				require.Equal(t, want[object.Key], contents(i), "only a repeated completion succeeds")
 			}
 		}
 	}
@@ -197,16 +200,16 @@ func TestLinkTakesItsNumberOfFiles(t *testing.T) {
 	require.Equal(t, want, r.objects("files/"))
 }
 
-// TestGrantsUseEmptySlots checks that a guest never receives a slot that has a file,
-// and that abandoned grants do not use up the link.
+// TestGrantsUseEmptySlots checks that a guest never receives a slot that has a
+// file, and that abandoned grants do not use up the link.
 func TestGrantsUseEmptySlots(t *testing.T) {
 	r := newReplicas(t, 1)
 	g := r.guest(0, r.services[0].seal(r.link(3, time.Now().Add(time.Hour))), "a")
 	for range 10 {
-		g.granted("abandoned")
+		g.requireGrant("abandoned")
 	}
 	for i := range 3 {
-		grant := g.granted("stored")
+		grant := g.requireGrant("stored")
 		require.Equal(t, 200, g.put(grant, "stored"), "file %d", i)
 		_, status, message := g.complete(grant.Key)
 		require.Equal(t, 200, status, message)
@@ -215,12 +218,12 @@ func TestGrantsUseEmptySlots(t *testing.T) {
 	require.Equal(t, 403, status)
 }
 
-// TestInvalidTicketsAreRefused checks every route with tickets that have ended, were
-// revoked, forged or truncated.
-func TestInvalidTicketsAreRefused(t *testing.T) {
+// TestInvalidTicketsAreRejected checks that every route rejects tickets that
+// have expired or were revoked, forged or truncated.
+func TestInvalidTicketsAreRejected(t *testing.T) {
 	r := newReplicas(t, 1)
 	s := r.services[0]
-	refused := func(sealed string, want int, reason string) {
+	requireRejected := func(sealed string, want int, reason string) {
 		t.Helper()
 		g := r.guest(0, sealed, "a")
 		for route, body := range map[string]string{
@@ -234,33 +237,33 @@ func TestInvalidTicketsAreRefused(t *testing.T) {
 		}
 	}
 	valid := r.link(3, time.Now().Add(time.Hour))
-	r.guest(0, s.seal(valid), "a").granted("text")
+	r.guest(0, s.seal(valid), "a").requireGrant("text")
 
 	ended := time.Date(2026, 3, 2, 12, 30, 0, 0, time.UTC)
-	refused(s.seal(r.link(3, ended)), 403, "This link ended on 2 March 2026, 12:30 UTC.")
+	requireRejected(s.seal(r.link(3, ended)), 403, "This link expired on 2 March 2026, 12:30 UTC.")
 	revoked := r.link(3, time.Now().Add(time.Hour))
 	r.revoke(revoked)
-	refused(s.seal(revoked), 403, "This link was revoked.")
+	requireRejected(s.seal(revoked), 403, "This link was revoked.")
 	unlisted := valid
 	unlisted.Number = 1000
-	refused(s.seal(unlisted), 403, "This link was revoked.")
+	requireRejected(s.seal(unlisted), 403, "This link was revoked.")
 
 	const reason = "This link is incomplete or changed. Copy all of it."
 	sealed := s.seal(valid)
 	for i := range len(sealed) {
-		refused(sealed[:i], 401, reason)
+		requireRejected(sealed[:i], 401, reason)
 	}
-	refused(sealed+"AA", 401, reason)
+	requireRejected(sealed+"AA", 401, reason)
 	box, err := base64.RawURLEncoding.DecodeString(sealed)
 	require.NoError(t, err)
 	for i := range box {
 		forged := bytes.Clone(box)
 		forged[i] ^= 1
-		refused(base64.RawURLEncoding.EncodeToString(forged), 401, reason)
+		requireRejected(base64.RawURLEncoding.EncodeToString(forged), 401, reason)
 	}
 	more := valid
 	more.Count = 100
-	refused((&service{secret: []byte("of somebody else, but 32 bytes...")}).seal(more), 401, reason)
+	requireRejected((&service{secret: []byte("a secret of another service......")}).seal(more), 401, reason)
 
 	nameless := guest{t, s, sealed, "a"}
 	_, status, message := nameless.ask("text")
@@ -272,18 +275,19 @@ func TestInvalidTicketsAreRefused(t *testing.T) {
 func TestGrantsEndWithLink(t *testing.T) {
 	r := newReplicas(t, 1)
 	ticket := r.link(3, time.Now().Add(time.Minute))
-	grant := r.guest(0, r.services[0].seal(ticket), "a").granted("text")
+	grant := r.guest(0, r.services[0].seal(ticket), "a").requireGrant("text")
 	require.False(t, grant.Expires.After(ticket.Ends), "%v after %v", grant.Expires, ticket.Ends)
 	require.WithinDuration(t, ticket.Ends, grant.Expires, 5*time.Second)
 }
 
-// TestRevokedLinkPublishesNothing checks that an upload which was granted before its
-// link was revoked is not published: neither by its guest nor by a sweep.
+// TestRevokedLinkPublishesNothing checks that neither the guest nor
+// CompleteForAnyOwner publishes an upload that was granted before its link was
+// revoked.
 func TestRevokedLinkPublishesNothing(t *testing.T) {
 	r := newReplicas(t, 1)
 	ticket := r.link(3, time.Now().Add(time.Hour))
 	g := r.guest(0, r.services[0].seal(ticket), "a")
-	grant := g.granted("text")
+	grant := g.requireGrant("text")
 	r.revoke(ticket)
 	require.Equal(t, 200, g.put(grant, "text"))
 	_, status, message := g.complete(grant.Key)
@@ -294,9 +298,8 @@ func TestRevokedLinkPublishesNothing(t *testing.T) {
 	require.Empty(t, r.objects(""))
 }
 
-// TestGuestsReachOnlyTheirOwnFiles checks that a guest can neither complete, see nor
-// replace the files of another guest of the same link, of another link, or of the
-// owner.
+// TestGuestsReachOnlyTheirOwnFiles checks that a guest cannot complete or
+// replace files of another guest, of another link or of the owner.
 func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 	r := newReplicas(t, 1)
 	s := r.services[0]
@@ -309,7 +312,7 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 		})
 		require.NoError(t, err)
 	}
-	first, second := anne.granted("anne's"), ben.granted("ben's")
+	first, second := anne.requireGrant("anne's"), ben.requireGrant("ben's")
 	require.Equal(t, first.Key, second.Key, "the link has one slot")
 	require.Equal(t, 200, anne.put(first, "anne's"))
 	require.Equal(t, 412, ben.put(second, "ben's"))
@@ -321,7 +324,7 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 	}
 	object, status, message := anne.complete(first.Key)
 	require.Equal(t, 200, status, message)
-	require.Equal(t, 200, ben.put(second, "ben's"), "the key under Prefix is free again")
+	require.Equal(t, 200, ben.put(second, "ben's"), "the completion has freed the key under Prefix")
 	_, status, message = ben.complete(second.Key)
 	require.Equal(t, 422, status)
 	require.Contains(t, message, "must not be taken by another object")

@@ -1,10 +1,11 @@
-// Links is a service whose users hand out links. By a link, somebody without an
-// account uploads up to n files until a date, into a folder of the link's owner.
+// Links is a service whose users share links. With a link, a guest without an
+// account can upload up to n files until a date, into a folder of the link's
+// owner.
 //
 //	go run -C examples ./links
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything
-// stays there, and a later run continues.
+// It starts an S3 server and prints the address of the page. With -dir, all
+// data is kept in that directory, and a later run continues with it.
 package main
 
 import (
@@ -29,7 +30,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+	_ "github.com/ncruces/go-sqlite3/driver" // the SQLite driver, without cgo
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/interrupt"
@@ -39,14 +40,14 @@ import (
 
 const bucket = "links"
 
-// policy has no Replace, so that each key can be written once.
+// policy does not set Replace, so each key can be written only once.
 var policy = presign.Policy{
 	Prefix: "incoming/", FinalPrefix: "files/", MaxSize: 100 << 20,
 	Types: []string{"image/*", "video/*", "text/plain", "application/pdf"},
 }
 
-// A link of n files has n slots, which are n keys. Rows list and revoke links. They
-// limit nothing: the keys do.
+// A link for n files has n slots. Each slot is a key, which limits the number
+// of files. The rows only list and revoke links.
 const schema = `
 CREATE TABLE IF NOT EXISTS links (number INTEGER PRIMARY KEY AUTOINCREMENT,
 	owner TEXT, folder TEXT, count INTEGER, ends TEXT, revoked INTEGER DEFAULT 0);
@@ -57,7 +58,10 @@ var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "page/links.html"))
 
-var login = site.Login{Name: "links", Title: "Links", Question: "Whose links?", Lead: "By a link, others send you files."}
+var login = site.Login{
+	Name: "links", Title: "Links", Question: "Choose a user",
+	Lead: "Make links with which others can send you files.",
+}
 
 func main() {
 	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil {
@@ -83,6 +87,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		"connect-src 'self' "+demo.Store.URL+"; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", "")
 }
 
+// A service serves the pages, the uploads and the links.
 type service struct {
 	http.Handler
 	*site.Site
@@ -96,11 +101,11 @@ func newService(client *s3.Client, here *site.Site, path string, secret []byte) 
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // SQLite has one writer.
+	db.SetMaxOpenConns(1) // SQLite allows one writer at a time.
 	_, unusable := db.Exec(schema)
 	s, mux := &service{Site: here, db: db, secret: secret}, http.NewServeMux()
 	s.Handler = mux
-	// A form would need Replace for the key of a slot.
+	// A form for the key of a slot would require Replace.
 	s.signer, err = presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithoutForms(),
 		presign.WithInspect(s.inspect), presign.WithOnComplete(s.book))
 	uploads, invalid := presign.NewHandler(s.signer, s.authenticate, presign.WithAuthorize(s.authorize))
@@ -113,65 +118,70 @@ func newService(client *s3.Client, here *site.Site, path string, secret []byte) 
 	return s, errors.Join(unusable, err, invalid, here.Handle(mux, files))
 }
 
-// A ticket is what a link permits. Its guests can read it, but only the service can
-// make one.
+// A ticket describes the uploads that a link permits. Guests can read the
+// ticket, but only the service can make one.
 type ticket struct {
-	Number int64 // of the link
+	Number int64 // the number of the link
 	Owner  string
 	Folder string
-	Count  int       // of files
-	Ends   time.Time // No file is granted from then on.
+	Count  int       // the number of files
+	Ends   time.Time // The service grants uploads until then.
 }
 
+// seal returns the text of a ticket for a link.
+
 func (s *service) seal(t ticket) string {
-	text, _ := json.Marshal(t) // It cannot fail for a ticket.
+	text, _ := json.Marshal(t) // Marshal never fails for a ticket.
 	return base64.RawURLEncoding.EncodeToString(append(s.sum(text), text...))
 }
 
+// sum returns the HMAC that authenticates the text of a ticket.
 func (s *service) sum(text []byte) []byte {
 	mac := hmac.New(sha256.New, s.secret)
 	mac.Write(append([]byte("ticket of examples/links\n"), text...))
 	return mac.Sum(nil)
 }
 
-// open returns the ticket and the guest of a request, unless its link is not valid.
+// open returns the ticket and the guest of a request. It returns a Problem if
+// the link is invalid, was revoked or has ended.
 func (s *service) open(r *http.Request) (t ticket, guest string, err error) {
 	sealed, guest, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
 	box, _ := base64.RawURLEncoding.Strict().DecodeString(sealed)
 	text := box[min(sha256.Size, len(box)):]
 	if !hmac.Equal(box[:len(box)-len(text)], s.sum(text)) || json.Unmarshal(text, &t) != nil {
-		return t, "", refuse(http.StatusUnauthorized, "This link is incomplete or changed. Copy all of it.")
+		return t, "", reject(http.StatusUnauthorized, "This link is incomplete or changed. Copy all of it.")
 	}
 	revoked, err := s.isRevoked(r.Context(), t.Number)
 	if revoked {
-		err = refuse(http.StatusForbidden, "This link was revoked.")
+		err = reject(http.StatusForbidden, "This link was revoked.")
 	} else if err == nil && !time.Now().Before(t.Ends) {
-		err = refuse(http.StatusForbidden, "This link ended on "+t.Ends.Format("2 January 2006, 15:04 MST")+".")
+		err = reject(http.StatusForbidden, "This link expired on "+t.Ends.Format("2 January 2006, 15:04 MST")+".")
 	}
 	return t, guest, err
 }
 
-func refuse(status int, detail string) error { return &presign.Problem{Status: status, Detail: detail} }
+func reject(status int, detail string) error { return &presign.Problem{Status: status, Detail: detail} }
 
 func (s *service) isRevoked(ctx context.Context, number any) (revoked bool, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM links WHERE number = ? AND NOT revoked)`, number).Scan(&revoked)
 	return revoked, err
 }
 
-// authenticate returns an owner of its own for each guest, whose page has made up a
-// name that cannot be guessed. If it returned the link's owner, guests could complete
-// the uploads of the owner and of each other.
+// authenticate returns a separate owner for each guest. The guest's page
+// generates a name that others cannot guess. If authenticate returned the
+// link's owner, guests could complete the uploads of the owner and of each
+// other.
 func (s *service) authenticate(r *http.Request) (owner string, err error) {
 	t, guest, err := s.open(r)
 	if err == nil && (len(guest) < 32 || len(guest) > 64) {
-		err = refuse(http.StatusUnauthorized, "The guest's name must have 32 to 64 bytes.")
+		err = reject(http.StatusUnauthorized, "The guest's name must have 32 to 64 bytes.")
 	}
 	return fmt.Sprintf("%d %s", t.Number, guest), err
 }
 
-// authorize sets the key to the empty slot that was granted least recently. Two guests
-// receive the same slot only if fewer slots are empty than guests are uploading. The
-// store then keeps the file that arrives first.
+// authorize sets the key to the empty slot that was granted least recently. Two
+// guests receive the same slot only if there are more uploading guests than
+// empty slots. The store then keeps the file that arrives first.
 func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 	t, _, err := s.open(r)
 	if err != nil {
@@ -186,7 +196,7 @@ func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 		sql.Named("folder", fmt.Sprintf("%s/%s/%d-", t.Owner, t.Folder, t.Number)), sql.Named("prefix", policy.Prefix),
 		sql.Named("count", t.Count), sql.Named("link", t.Number), sql.Named("now", time.Now().UnixNano())).Scan(&u.Key)
 	if errors.Is(err, sql.ErrNoRows) {
-		return refuse(http.StatusForbidden, fmt.Sprintf("This link was for %d files, which have arrived.", t.Count))
+		return reject(http.StatusForbidden, fmt.Sprintf("This link was for %d files. All of them have arrived.", t.Count))
 	}
 	u.Lifetime = min(u.Lifetime, time.Until(t.Ends).Truncate(time.Second))
 	return err
@@ -201,7 +211,8 @@ func (s *service) inspect(ctx context.Context, o *presign.Object) error {
 	return err
 }
 
-// book notes the file that has arrived. It can be called again.
+// book stores the name of a file that has arrived. WithOnComplete might call it
+// again for the same upload.
 func (s *service) book(ctx context.Context, o *presign.Object) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE slots SET name = ? WHERE key = ?`, o.Filename, strings.TrimPrefix(o.Key, policy.FinalPrefix))
 	return err
@@ -244,7 +255,7 @@ func (s *service) revoke(w http.ResponseWriter, r *http.Request) {
 	s.execute(w, r, `UPDATE links SET revoked = 1 WHERE owner = ? AND number = ?`, s.User(r), r.PostFormValue("number"))
 }
 
-// execute changes rows and shows the list.
+// execute runs a statement and redirects to the list.
 func (s *service) execute(w http.ResponseWriter, r *http.Request, statement string, args ...any) {
 	if _, err := s.db.ExecContext(r.Context(), statement, args...); err != nil {
 		site.Fail(w, r, err)

@@ -10,16 +10,17 @@ import (
 	"strings"
 )
 
-// curl returns commands that log in, and upload an avatar and a document.
+// curl returns commands that log in and upload an avatar and a document.
 //
-// A grant is JSON, and curl reads options from its standard input. tr puts each
-// member on a line of its own. sed turns the URL and the headers into options.
+// A grant is JSON, but curl reads options from its standard input. So tr puts
+// each member on a separate line, and sed turns the URL and the headers into
+// options.
 func curl(origin, user, password string) string {
 	put := func(path, parameters, content string) string {
 		return "curl -fsS -b cookies.txt " + origin + path + " \\\n  " + parameters + ` |
   tr '{,}' '\n\n\n' |
   sed -n 's/^"url":/url=/p;/^"headers"/,/^$/s/^"\([^"]*\)":"/header="\1: /p' |
-  curl -sS -K - -X PUT --data-binary '` + content + `' -w 'S3 answered %{http_code}\n'`
+  curl -sS -K - -X PUT --data-binary '` + content + `' -w 'S3 returned %{http_code}\n'`
 	}
 	var avatar bytes.Buffer
 	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1))) // Writing to a Buffer never fails.

@@ -3,17 +3,18 @@
 //
 //	go run -C examples ./mount
 //
-// It starts an S3 server, creates two users, and prints the address of a page, and
-// curl commands that log in and upload. With -bucket, the files go to a bucket of
-// yours, with the credentials, region and endpoint of the AWS configuration.
+// It starts an S3 server, creates two users, and prints the address of a page
+// and curl commands that log in and upload. With -bucket, the files go to an
+// existing bucket, with the credentials, region and endpoint of the AWS
+// configuration.
 //
 //	GET /             shows a page to log in and to upload
-//	POST /login       starts a session: user and password, as a form
-//	POST /logout
-//	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's last one
+//	POST /login       starts a session; the body is a form with user and password
+//	POST /logout      ends the session
+//	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's avatar
 //	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, with its SHA-256
 //
-// POST …/complete below each of them completes an upload.
+// POST /avatars/complete and POST /documents/complete complete an upload.
 package main
 
 import (
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("mount", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:8081", "`address` of the service")
 	page := flags.String("origin", "http://127.0.0.1:3000",
-		"`origin` of other pages that may use the service, of the same site")
+		"`origin` of other pages of the same site that may use the service")
 	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
@@ -74,7 +75,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var waits []func() error
 	if *bucket == "" {
 		*bucket = "mount"
-		server, err := store.Start(context.WithoutCancel(ctx), "") // The store must stop after the service.
+		// The store must stop after the service.
+		server, err := store.Start(context.WithoutCancel(ctx), "")
 		if err != nil {
 			return err
 		}
@@ -96,12 +98,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Grants are small and fast. Slow clients would only keep connections open.
+	// Grants are small and fast, so short timeouts only end slow connections.
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second, // The Handler answers within 25 seconds.
+		WriteTimeout:      30 * time.Second, // The Handler responds within 25 seconds.
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
@@ -115,17 +117,18 @@ Alice    password %s
 Bob      password %s
 Bucket   %s
 
-The same with curl, in a temporary directory:
+To log in and upload with curl, in a temporary directory:
 
 %s
 
 Ctrl-C stops.
 `
 
-// newService returns the whole service.
+// newService returns the handler of all routes.
 func newService(client *s3.Client, bucket string, users accounts, page string) (http.Handler, error) {
-	sessions := scs.New() // in memory; it has stores for databases
-	// A service behind HTTPS sets sessions.Cookie.Secure. This one speaks plain HTTP.
+	sessions := scs.New() // Sessions are in memory. scs can also store them in databases.
+	// A service behind HTTPS must set sessions.Cookie.Secure. This demo uses
+	// plain HTTP.
 
 	// Both handlers call authenticate before they read anything else.
 	authenticate := func(r *http.Request) (string, error) {
@@ -142,7 +145,8 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 
 	secret := []byte(os.Getenv("UPLOAD_SECRET"))
 	if len(secret) == 0 {
-		secret = []byte(rand.Text() + rand.Text()) // A service that restarts or has replicas must set it.
+		// A service that restarts or has replicas must set UPLOAD_SECRET.
+		secret = []byte(rand.Text() + rand.Text())
 	}
 	avatars, err := newAvatars(client, bucket, secret, authenticate)
 	if err != nil {
@@ -153,9 +157,9 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 		return nil, err
 	}
 
-	// The login is a plain form, which pages of any site could post. They
-	// cannot post to /avatars/ and /documents/: JSON needs permission by CORS,
-	// and the handlers reject forms of other origins.
+	// The login is a plain form, which pages of any site could post. Such pages
+	// cannot post to /avatars/ and /documents/: JSON requires permission by
+	// CORS, and the handlers reject forms of other origins.
 	sameSite := http.NewCrossOriginProtection()
 	if err := sameSite.AddTrustedOrigin(page); err != nil {
 		return nil, err
@@ -202,7 +206,8 @@ func newAvatars(
 	}
 	return presign.NewHandler(signer, authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "avatars/" + u.Owner // Without a slash at its end, Key names the object.
+			// Without a final slash, Key is the key of the object.
+			u.Key = "avatars/" + u.Owner
 			return nil
 		}))
 }
@@ -226,13 +231,14 @@ func newDocuments(
 	}
 	return presign.NewHandler(signer, authenticate,
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = "documents/" + u.Owner + "/" // The library adds a random part and the name of the file.
+			// The library adds a random part and the name of the file.
+			u.Key = "documents/" + u.Owner + "/"
 			return nil
 		}))
 }
 
-// accounts are the users of the service. Their names are part of keys, so they
-// are letters and digits.
+// accounts holds the accounts of the users by their names. A name is part of a
+// key, so it must consist of letters and digits.
 type accounts map[string]*account
 
 type account struct {
@@ -244,13 +250,13 @@ func newAccount() *account {
 	return &account{rand.Text(), rate.NewLimiter(rate.Every(time.Second), 10)}
 }
 
-// wait returns how long the user must wait: not at all for ten uploads, then a
-// second for each.
+// wait returns the time that the user must wait before the next request. Ten
+// requests need no wait, and then one request is allowed in each second.
 func (a *account) wait() time.Duration {
 	r := a.limiter.Reserve()
 	wait := r.Delay()
 	if wait > 0 {
-		r.Cancel() // The user tries again later.
+		r.Cancel() // A rejected request must not count.
 	}
 	return wait
 }
@@ -261,7 +267,7 @@ func login(sessions *scs.SessionManager, users accounts) http.HandlerFunc {
 		user := r.PostFormValue("user")
 		account, ok := users[user]
 		if !ok || subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")), []byte(account.password)) != 1 {
-			http.Error(w, "No such user, or another password.", http.StatusUnauthorized)
+			http.Error(w, "The user or the password is wrong.", http.StatusUnauthorized)
 			return
 		}
 		if err := sessions.RenewToken(r.Context()); err != nil { // This prevents session fixation.

@@ -32,7 +32,7 @@ import (
 
 const page = "http://127.0.0.1:3000"
 
-// client is a browser's: it keeps cookies.
+// A client sends requests like a browser, with cookies.
 type client struct {
 	http.Client
 	t      *testing.T
@@ -68,12 +68,13 @@ func (c *client) request(method, url string, header http.Header, body []byte) (*
 	res, err := c.Do(req)
 	require.NoError(c.t, err)
 	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
+	content, err := io.ReadAll(res.Body)
 	require.NoError(c.t, err)
-	return res, string(answer)
+	return res, string(content)
 }
 
-// ask asks for a grant, and reports the problem if there is none.
+// ask asks for a grant. It also returns the status and the body of the
+// response.
 func (c *client) ask(path string, members map[string]any) (*presign.Grant, int, string) {
 	c.t.Helper()
 	body, err := json.Marshal(members)
@@ -117,7 +118,7 @@ func digest(content []byte) string {
 func TestAvatars(t *testing.T) {
 	server, p := startOnStore(t)
 	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
-	for _, side := range []int{10, 20} { // the second replaces the first
+	for _, side := range []int{10, 20} { // The second avatar replaces the first.
 		content := avatar(t, side)
 		grant, status, answer := alice.ask("/avatars/", map[string]any{
 			"filename": "me.png", "type": "image/png", "size": len(content),
@@ -214,7 +215,7 @@ func TestSessions(t *testing.T) {
 	}
 	require.Equal(t, 401, ask())
 
-	// Another site can log nobody in.
+	// A page of another site cannot log users in.
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {"https://evil.example"}}
 	res, _ := c.request("POST", p.origin+"/login", form, []byte("user=alice&password="+p.passwords["alice"]))
 	require.Equal(t, 403, res.StatusCode)
@@ -263,15 +264,15 @@ func TestRateLimit(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, granted, 10)
 	more := 0
-	for refused := 0; refused < 5; {
+	for rejected := 0; rejected < 5; {
 		res, _ := alice.post("/documents/", "application/json", body)
-		if res.StatusCode != 429 { // which takes a second on a quick machine, and no more than one each on a slow one
+		if res.StatusCode != 429 { // The limiter allows one request in each second.
 			more++
-			require.LessOrEqual(t, more, 1+int(time.Since(limited)/time.Second), "the limit is for both kinds together")
+			require.LessOrEqual(t, more, 1+int(time.Since(limited)/time.Second), "avatars and documents share the limit")
 			continue
 		}
-		require.Equal(t, "1", res.Header.Get("Retry-After"), "asking again makes the wait no longer")
-		refused++
+		require.Equal(t, "1", res.Header.Get("Retry-After"), "a repeated request does not extend the wait")
+		rejected++
 	}
 	res, _ := bob.post("/avatars/", "application/json", body)
 	require.Equal(t, 201, res.StatusCode)
@@ -297,8 +298,8 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// TestCurl runs the program without arguments but its address, and pastes the
-// commands that it prints. They must not write to the current directory.
+// TestCurl checks that the printed commands upload, and that they do not write
+// to the current directory.
 func TestCurl(t *testing.T) {
 	for _, name := range []string{"curl", "sh", "base64", "mktemp"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -312,7 +313,7 @@ func TestCurl(t *testing.T) {
 	command.Dir, command.Env = t.TempDir(), append(os.Environ(), "TMPDIR="+t.TempDir())
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Equal(t, "S3 answered 200\nS3 answered 200\n", string(out))
+	require.Equal(t, "S3 returned 200\nS3 returned 200\n", string(out))
 	written, err := os.ReadDir(command.Dir)
 	require.NoError(t, err)
 	require.Empty(t, written)
@@ -328,8 +329,8 @@ func TestPrintsNarrowLines(t *testing.T) {
 	}
 }
 
-// TestPage logs in on the page, uploads an avatar and a document, and shows why
-// the service rejects a file.
+// TestPage checks that users can log in on the page and upload an avatar and a
+// document, and that it shows why the service rejects a file.
 func TestPage(t *testing.T) {
 	b := browser.Open(t)
 	p := start(t)
@@ -343,7 +344,7 @@ func TestPage(t *testing.T) {
 		return browser.Until(`/` + pattern + `/.test(document.querySelector("#outcome").textContent)`)
 	}
 	picture := browser.Picture(t, 0, png.Encode)
-	b.Do(chromedp.Navigate(p.origin+"/"), chromedp.SendKeys("[name=password]", "wrong\r"), shows("another password"))
+	b.Do(chromedp.Navigate(p.origin+"/"), chromedp.SendKeys("[name=password]", "wrong\r"), shows("password is wrong"))
 	b.Do(chromedp.SetValue("[name=password]", p.passwords["alice"]), chromedp.Click("#login button"),
 		chromedp.WaitVisible("#avatar"), chromedp.SetUploadFiles("#avatar", file("me.png", picture)),
 		shows("stored and verified as avatars.alice"))
@@ -364,14 +365,15 @@ func TestRejectsArguments(t *testing.T) {
 	}
 }
 
-// A demo is the running program.
+// A demo describes the running program.
 type demo struct {
 	origin    string
 	printed   string
 	passwords map[string]string
 }
 
-// startOnStore runs the program on a bucket of a server that the test can look into.
+// startOnStore runs the program with -bucket, and returns the server of the
+// bucket.
 func startOnStore(t *testing.T) (*store.Server, *demo) {
 	t.Helper()
 	server, err := store.Start(t.Context(), "")

@@ -15,14 +15,14 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A served is a request of the browser and its status.
+// A served describes a request of the browser and the status of the response.
 type served struct {
 	path, mode, site, user string
 	status                 int
 }
 
-// shop is a service whose users are known by a cookie, which Chromium also sends
-// for pages of another port of its host.
+// A shop is a service that authenticates users by a cookie. Chromium also sends
+// this cookie for pages at another port of the host.
 type shop struct {
 	handler http.Handler
 
@@ -42,33 +42,35 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	signer, err := presign.NewSigner(s3test.New().S3(), s3test.DefaultBucket, presign.Policy{
 		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20,
-	}, presign.WithSecret([]byte("nobody else knows this; 32 bytes.")))
+	}, presign.WithSecret([]byte("a secret of the service, 33 bytes")))
 	require.NoError(t, err)
 	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) { return userOf(r), nil }, presign.WithUppy())
 	require.NoError(t, err)
 	return &shop{handler: http.StripPrefix("/uploads", handler)}
 }
 
-// ServeHTTP serves a page that logs in, and the routes of the Handler.
+// ServeHTTP serves a page that sets the cookie, and the routes of the Handler.
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/" {
 		http.SetCookie(w, &http.Cookie{Name: "user", Value: "alice", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		blank(w, r)
 		return
 	}
-	answer := httptest.NewRecorder()
-	s.handler.ServeHTTP(answer, r)
+	recorder := httptest.NewRecorder()
+	s.handler.ServeHTTP(recorder, r)
 	s.mu.Lock()
-	s.seen = append(s.seen, served{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"), userOf(r), answer.Code})
+	s.seen = append(s.seen, served{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"), userOf(r), recorder.Code})
 	s.mu.Unlock()
-	w.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
+	w.Header().Set("Content-Type", recorder.Header().Get("Content-Type"))
 	if origin := r.Header.Get("Origin"); origin != "" {
-		// The Handler has decided without it. Chromium reports a response that the page cannot read as its fault.
+		// Without these headers Chromium reports an error for a response that
+		// the page cannot read. They do not affect the Handler, which has
+		// already responded.
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 	}
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes())
+	w.WriteHeader(recorder.Code)
+	_, _ = w.Write(recorder.Body.Bytes())
 }
 
 // take returns the requests to the Handler since the last call.
@@ -86,12 +88,13 @@ func blank(w http.ResponseWriter, _ *http.Request) {
 }
 
 // TestSiblingsGetNoGrant checks in Chromium that a page of a sibling origin
-// cannot have its visitors' cookies request a grant, by any kind of request.
+// cannot request a grant with the cookies of its visitors.
 func TestSiblingsGetNoGrant(t *testing.T) {
 	shop := newShop(t)
 	service := httptest.NewServer(shop)
 	defer service.Close()
-	sibling := httptest.NewServer(http.HandlerFunc(blank)) // another port, which is another origin of the same site
+	// Another port is another origin, but the same site.
+	sibling := httptest.NewServer(http.HandlerFunc(blank))
 	defer sibling.Close()
 	page := browser.Open(t)
 	params := service.URL + "/uploads/s3/params?filename=a.png&type=image/png"

@@ -10,7 +10,7 @@ import (
 //go:embed page
 var files embed.FS
 
-// addPage adds the routes of a page on which users log in and upload.
+// addPage adds the routes of the page on which users log in and upload.
 func addPage(mux *http.ServeMux) {
 	for path, name := range map[string]string{
 		"/{$}": "index.html", "/style.css": "style.css", "/app.js": "app.js",

@@ -2,10 +2,11 @@ import { limits, upload } from "./upload.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 
-// The fragment stays in the browser, so no log has the ticket.
+// Browsers do not send the fragment, so access logs do not contain the ticket.
 const ticket = location.hash.slice(1);
 
-// Uploads belong to this guest. The name is kept, so that they continue after a reload.
+// This guest owns the uploads. The browser keeps the name, so that uploads can
+// continue after a reload.
 const guest = localStorage.guest ??= crypto.randomUUID();
 
 const options = { endpoint: "/uploads/", headers: { Authorization: `Bearer ${ticket}.${guest}` } };
@@ -15,8 +16,8 @@ async function start() {
     const { types, max_size: maxSize } = await limits(options);
     const { Owner, Folder, Count, Ends } = read(ticket);
     const until = new Date(Ends).toLocaleDateString("en", { dateStyle: "long" });
-    $("#lead").textContent = `They go to ${Owner}, into the folder “${Folder}”. ` +
-      `The link takes ${Count} ${Count === 1 ? "file" : "files"} until ${until}.`;
+    $("#lead").textContent = `The files go to ${Owner}, into the folder “${Folder}”. ` +
+      `The link accepts ${Count} ${Count === 1 ? "file" : "files"} until ${until}.`;
     $("#bounds").textContent = `Pictures, videos, PDF and text, up to ${maxSize / 2 ** 20} MiB each`;
     $("#files").accept = types.join();
     $("#drop").hidden = false;
@@ -25,7 +26,10 @@ async function start() {
   }
 }
 
-/** Returns the content of a ticket, which follows 32 bytes that only the service can verify. */
+/**
+ * Returns the content of a ticket. Only the service can verify the 32 bytes
+ * before it.
+ */
 function read(ticket) {
   const bytes = Uint8Array.from(atob(ticket.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   return JSON.parse(new TextDecoder().decode(bytes.subarray(32)));
@@ -33,9 +37,10 @@ function read(ticket) {
 
 $("#files").onchange = async ({ target }) => {
   const files = [...target.files];
-  target.value = ""; // so that the same file can be chosen again
+  target.value = ""; // Otherwise the user could not select the same file again.
   const outcomes = [];
-  for (const file of files) outcomes.push(await send(file)); // The connection of a phone is narrow.
+  // Phones have slow connections, so the files are sent one after the other.
+  for (const file of files) outcomes.push(await send(file));
   const arrived = outcomes.filter(Boolean).length;
   $("#status").textContent = `${arrived} of ${files.length} ${files.length === 1 ? "file has" : "files have"} arrived.`;
 };
@@ -69,7 +74,11 @@ async function send(file) {
   }
 }
 
-/** Sends a file again if another guest's file has arrived first in its slot. The next grant is for another slot, or says that none is left. */
+/**
+ * Sends a file again if the file of another guest has arrived first in the
+ * slot. The next request receives another slot, or an error if all slots are
+ * full.
+ */
 async function retryTaken(send) {
   for (let n = 1; ; n++) {
     try {
