@@ -1,3 +1,3 @@
-// Package openapi holds the description of the HTTP API. Its tests compare it
-// with the responses of the library's own tests.
+// Package openapi holds the OpenAPI description of the HTTP API. Its tests
+// compare the description with the responses in the library's own tests.
 package openapi

@@ -1,6 +1,6 @@
 //go:build !race
 
-package openapi // The validator takes minutes to compile, and twice that with the race detector.
+package openapi // The validator takes minutes to compile, and twice as long with the race detector.
 
 import (
 	"encoding/json"
@@ -28,11 +28,11 @@ import (
 // root is the directory of the library.
 const root = "../.."
 
-// minimum is the number of responses that the tests of the Handler receive at
-// least.
+// minimum is the smallest number of responses that the tests of the Handler
+// must receive.
 const minimum = 5500
 
-// An answer is one response, as the tests of the Handler write it.
+// An answer is a response that the tests of the Handler have written.
 type answer struct {
 	Method, Path string
 	Status       int
@@ -93,7 +93,7 @@ func load(t *testing.T) *description {
 	model, err := document.BuildV3Model()
 	require.NoError(t, err)
 	v, errs := validator.NewValidator(document, config.WithFormatAssertions(), config.WithStrictMode(), config.WithStrictIgnorePaths(
-		// Their names are not the API's.
+		// The members of these objects have arbitrary names.
 		"$.body.headers.**", "$.body.fields.**", "$.body.metadata.**", "$.body.object.metadata.**", "$.body.presignedUrls.**",
 		"$.body.results[*].headers.**", "$.body.results[*].fields.**", "$.body.reply.**", "$.body.object.reply.**"))
 	require.Empty(t, errs)
@@ -105,7 +105,7 @@ func load(t *testing.T) *description {
 	return d
 }
 
-// operation returns what describes a request, or nil.
+// operation returns the operation that describes a request, or nil.
 func (d *description) operation(a *answer) *v3.Operation {
 	path, err := url.PathUnescape(a.Path)
 	if err != nil {
@@ -124,7 +124,7 @@ func (d *description) operation(a *answer) *v3.Operation {
 		}
 		if isMatch {
 			found = item.GetOperations().GetOrZero(strings.ToLower(a.Method))
-			a.Path = "/" + strings.Join(names, "/") // The validator has the same parameters for each request.
+			a.Path = "/" + strings.Join(names, "/") // The validator receives the same parameters for each request.
 		}
 	}
 	if found == nil || a.Method != strings.ToUpper(a.Method) {
@@ -142,10 +142,10 @@ func (d *description) check(a answer) (described string, faults []string) {
 	operation := d.operation(&a)
 	if operation == nil {
 		if a.Status != http.StatusNotFound && a.Status != http.StatusMethodNotAllowed {
-			return "", []string{"no operation describes it"}
+			return "", []string{"the description must have an operation for the request"}
 		}
 		if a.Status == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "" {
-			return "", []string{"it has no header Allow"}
+			return "", []string{"the response must have the header Allow"}
 		}
 		// The Problem is the same everywhere.
 		a.Header.Del("Allow")
@@ -159,16 +159,16 @@ func (d *description) check(a answer) (described string, faults []string) {
 		status, response = "default", operation.Responses.Default
 	}
 	if response == nil {
-		return "", []string{"no response describes the status"}
+		return "", []string{"the description must have a response for the status"}
 	}
 	for name := range a.Header {
 		if response.Headers.GetOrZero(name) == nil && name != "Content-Type" && name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
-			faults = append(faults, "no response describes the header "+name)
+			faults = append(faults, "the description must have the header "+name)
 		}
 	}
 	for _, found := range regexp.MustCompile(`"code":"(\w+)"`).FindAllStringSubmatch(a.Body, -1) {
-		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" { // which tests set
-			faults = append(faults, "no schema describes the code "+code)
+		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" { // Tests set this code.
+			faults = append(faults, "the description must have the code "+code)
 		}
 	}
 	for _, fault := range d.validate(a) {
@@ -177,7 +177,7 @@ func (d *description) check(a answer) (described string, faults []string) {
 	return operation.OperationId + " " + status, faults
 }
 
-// validate returns what the validator finds in a response.
+// validate returns the errors that the validator finds in a response.
 func (d *description) validate(a answer) []*errors.ValidationError {
 	r := &http.Request{Method: a.Method, URL: &url.URL{Path: "/uploads" + a.Path}, Header: http.Header{}}
 	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(), Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
@@ -188,8 +188,9 @@ func (d *description) validate(a answer) []*errors.ValidationError {
 	return slices.DeleteFunc(faults, func(e *errors.ValidationError) bool { return e.ValidationSubType == helpers.ResponseBodyResponseCode })
 }
 
-// TestResponses compares every response that the tests of the Handler receive
-// with the description, and checks that they receive every one that is described.
+// TestResponses checks that the description contains every response that the
+// tests of the Handler receive, and that they receive every response in the
+// description.
 func TestResponses(t *testing.T) {
 	d := load(t)
 	all := answers(t)
@@ -216,10 +217,11 @@ func TestResponses(t *testing.T) {
 			}
 		}
 	}
-	require.Empty(t, missing, "the tests of the Handler receive none of these")
+	require.Empty(t, missing, "the tests of the Handler must receive these responses")
 }
 
-// TestUndescribed checks that TestResponses finds whatever is added to a response.
+// TestUndescribed checks that TestResponses finds responses that are not in the
+// description.
 func TestUndescribed(t *testing.T) {
 	d := load(t)
 	header := func() http.Header {
@@ -258,7 +260,7 @@ func TestUndescribed(t *testing.T) {
 		if strings.Contains(c.body, `"code"`) {
 			require.NotEmpty(t, check(func(a *answer) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
 		}
-		// A member is added to each object, except to those that hold the names of others.
+		// Adds a member to each object, except to objects with arbitrary names.
 		for i := range c.body {
 			if c.body[i] != '{' || strings.HasSuffix(c.body[:i], `"headers":`) || strings.HasSuffix(c.body[:i], `"metadata":`) {
 				continue
@@ -269,7 +271,7 @@ func TestUndescribed(t *testing.T) {
 			}
 			require.NotEmpty(t, check(func(a *answer) { a.Body = added + c.body[i+1:] }), added)
 		}
-		// And each member is removed.
+		// Removes each member.
 		var members map[string]any
 		require.NoError(t, json.Unmarshal([]byte(c.body), &members))
 		for name := range members {

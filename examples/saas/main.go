@@ -1,17 +1,19 @@
-// Saas is a service with an HTTP API, and a page of another origin that uploads.
+// Saas is a service with an HTTP API, and a page of another origin that
+// uploads.
 //
 //	go run -C examples ./saas
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything is
-// kept there.
+// It starts an S3 server and prints the address of the page. With -dir, all
+// data is kept in that directory.
 //
 //	POST /uploads/          grants an upload, within the user's quota
 //	POST /uploads/complete  verifies and publishes it, and writes its row
-//	GET /files              the user's files
-//	GET /files/{id}         a URL from which to download the file
-//	DELETE /files/{id}
+//	GET /files              returns the user's files
+//	GET /files/{id}         returns a URL from which to download the file
+//	DELETE /files/{id}      deletes the file
 //
-// Uploads whose client never calls complete are completed by the store's notifications.
+// If a client does not complete its upload, the store's notification completes
+// it.
 package main
 
 import (
@@ -105,7 +107,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return demo.Run(ctx, stdout, page(apiURL, tokens), csp, more)
 	})
 	err = group.Wait()
-	// No request is running any more. Wait for their completions in the background.
+	// All requests have ended. Wait for the completions that continue in the
+	// background.
 	closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, service.signer.Shutdown(closing))
@@ -121,8 +124,8 @@ func newServer(handler http.Handler) *http.Server {
 	}
 }
 
-// page returns the site of the other origin. A real app would have received its
-// token at login.
+// page returns the handler of the page, which has another origin than the API.
+// A real app would receive its token at login.
 func page(api string, tokens map[string]string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

@@ -10,20 +10,20 @@ import (
 	"net/url"
 	"time"
 
-	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+	_ "github.com/ncruces/go-sqlite3/driver" // the SQLite driver, without cgo
 
 	"github.com/s3presign/presign"
 )
 
-// A quota limits what a user stores, uploads under way included.
+// A quota limits the files and bytes of a user, including uploads under way.
 type quota struct {
 	files, bytes int64
 }
 
-// A ledger keeps one row for each upload of each user, in SQLite. Several processes
-// can use one database.
+// A ledger keeps one row for each upload of each user, in SQLite. Several
+// processes can use one database.
 //
-// A row is a reservation from the grant on, and a file once the upload is complete:
+// A row is a reservation after the grant, and a file after the completion:
 //
 //	deadline > 0     reserved until then, in milliseconds; size is an upper bound
 //	deadline = NULL  a file
@@ -42,7 +42,7 @@ func openLedger(ctx context.Context, path string, quota quota) (*ledger, error) 
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // SQLite has one writer.
+	db.SetMaxOpenConns(1) // SQLite allows one writer at a time.
 	_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS files (
 			id       TEXT PRIMARY KEY, -- of the grant
@@ -60,9 +60,9 @@ func openLedger(ctx context.Context, path string, quota quota) (*ledger, error) 
 	return &ledger{db, quota}, nil
 }
 
-// reserve is the function of WithAuthorize. It counts and reserves in one statement,
-// which SQLite runs as one transaction that no other process can interrupt. If the
-// size is unknown, the upload can be as large as the space that is left.
+// reserve reserves the space of an upload for WithAuthorize. It counts and
+// reserves in one statement, which SQLite runs as one transaction. If the size
+// is unknown, the upload can be as large as the space that is left.
 func (l *ledger) reserve(r *http.Request, u *presign.Upload) error {
 	err := l.QueryRowContext(r.Context(), `
 		INSERT INTO files (id, owner, size, deadline)
@@ -85,8 +85,9 @@ func (l *ledger) reserve(r *http.Request, u *presign.Upload) error {
 	return err
 }
 
-// book is a function of WithOnComplete. It makes a file of a reservation, which might
-// have been dropped. It can be called again, also after the user has deleted the file.
+// book turns a reservation into a file. It works even if the reservation was
+// dropped. WithOnComplete might call it again, even after the user has deleted
+// the file.
 func (l *ledger) book(ctx context.Context, o *presign.Object) error {
 	_, err := l.ExecContext(ctx, `
 		INSERT INTO files (id, owner, size, key, name, type) VALUES (?, ?, ?, ?, ?, ?)
@@ -98,26 +99,26 @@ func (l *ledger) book(ctx context.Context, o *presign.Object) error {
 	return err
 }
 
-// observe is the function of WithObserver. It drops the reservation of an upload that
-// can no longer complete. All others end at their deadline, so an event that is lost
-// does no harm.
+// observe drops the reservation of an upload that can no longer complete. All
+// other reservations end at their deadline, so a lost event does no harm.
 func (l *ledger) observe(ctx context.Context, e presign.Event) {
 	switch e.Kind {
 	case "not_granted", "rejected", "aborted":
 	default:
 		return
 	}
-	// The client might have left.
+	// The client might have disconnected.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_, err := l.ExecContext(ctx, `DELETE FROM files WHERE id = ? AND deadline > 0`, e.GrantID)
 	if err != nil {
-		slog.WarnContext(ctx, "a reservation stays until its deadline",
+		slog.WarnContext(ctx, "reservation not dropped; it ends at its deadline",
 			slog.String("grant_id", e.GrantID), slog.Any("error", err))
 	}
 }
 
-// expire deletes the rows of reservations that are over. They no longer count anyway.
+// expire deletes the rows of reservations whose deadline has passed, which no
+// longer count toward the quota.
 func (l *ledger) expire(ctx context.Context) error {
 	_, err := l.ExecContext(ctx, `DELETE FROM files WHERE deadline BETWEEN 1 AND ?`,
 		time.Now().UnixMilli())
@@ -133,7 +134,8 @@ type file struct {
 	key  string
 }
 
-// list returns the files of owner, or the one with this ID if id is not empty.
+// list returns the files of owner. If id is not empty, it returns only the file
+// with this ID.
 func (l *ledger) list(ctx context.Context, owner, id string) ([]file, error) {
 	rows, err := l.QueryContext(ctx, `
 		SELECT id, name, type, size, key FROM files

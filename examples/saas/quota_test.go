@@ -24,7 +24,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// processVariable holds the arguments of a process that asks for grants.
+// processVariable is the environment variable with the arguments of a process
+// that asks for grants.
 const processVariable = "PRESIGN_TEST_QUOTA"
 
 func TestMain(m *testing.M) {
@@ -38,10 +39,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A process asks for grants as one of several replicas of the service.
+// A process describes a replica of the service that asks for grants.
 type process struct {
 	Endpoint, Database string
-	Number             int // of grants that are asked for at once
+	Number             int // the number of grants to ask for at once
 	Quota              int64
 }
 
@@ -56,7 +57,7 @@ func (p process) service(ctx context.Context) (*service, http.Handler, error) {
 			Credentials: credentials.NewStaticCredentialsProvider(
 				s3test.AccessKeyID, s3test.SecretAccessKey, ""),
 		}),
-		bucket: s3test.DefaultBucket, secret: []byte("nobody else knows this; 32 bytes."), ledger: ledger,
+		bucket: s3test.DefaultBucket, secret: []byte("a secret of the service, 33 bytes"), ledger: ledger,
 		tokens:  map[string]string{"token-of-alice": "alice", "token-of-bob": "bob"},
 		origins: []string{"https://app.example.com"},
 	})
@@ -67,7 +68,7 @@ func (p process) service(ctx context.Context) (*service, http.Handler, error) {
 	return s, api, err
 }
 
-// askForGrants is the main of a process. It prints the grants.
+// askForGrants is the main function of a process. It prints the grants.
 func askForGrants(arguments []byte) error {
 	var p process
 	if err := json.Unmarshal(arguments, &p); err != nil {
@@ -115,7 +116,8 @@ func call(api http.Handler, token, method, path, body string) *httptest.Response
 	return w
 }
 
-// runTwice asks for p.Number grants in each of two processes at once, and returns them.
+// runTwice asks for p.Number grants in each of two processes at once. It
+// returns the grants.
 func runTwice(t *testing.T, p process) (granted []presign.Grant) {
 	t.Helper()
 	arguments, err := json.Marshal(p)
@@ -143,8 +145,9 @@ func runTwice(t *testing.T, p process) (granted []presign.Grant) {
 	return granted
 }
 
-// TestQuotaIsExactInTwoProcesses asks for 1,000 grants at once, 500 from each of two
-// processes with one database: all grants, after deadlines, and after rejections.
+// TestQuotaIsExactInTwoProcesses checks that two processes with one database,
+// which ask for 500 grants each at once, receive exactly the quota. It repeats
+// this after deadlines have passed and after uploads were rejected.
 func TestQuotaIsExactInTwoProcesses(t *testing.T) {
 	store := s3test.Start(t)
 	database := filepath.Join(t.TempDir(), "quota.db")

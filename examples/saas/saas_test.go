@@ -22,19 +22,19 @@ import (
 	"github.com/s3presign/presign/examples/internal/program"
 )
 
-// ask asks for a grant of a file with the content text.
+// ask is the request for a grant of a file with the content text.
 const (
 	ask  = `{"filename": "a.txt", "size": 14}`
 	text = "this is a text"
 )
 
-// A client is an app of another origin.
+// A client sends requests like an app of another origin.
 type client struct {
 	*testing.T
 	api, origin, token string
 }
 
-// do sends a request and decodes the answer into value.
+// do sends a request and decodes the response into value.
 func (c client) do(method, path, body string, value any) *http.Response {
 	c.Helper()
 	reader := strings.NewReader(body)
@@ -64,7 +64,8 @@ func (c client) status(method, path, body string) int {
 
 func keyOf(grant presign.Grant) string { return fmt.Sprintf(`{"key": %q}`, grant.Key) }
 
-// start runs the demo and returns clients of alice and bob, and the URL of the metrics.
+// start runs the demo and returns clients of alice and bob, and the URL of the
+// metrics.
 func start(t *testing.T, args ...string) (
 	p *program.Program, alice, bob client, metrics string,
 ) {
@@ -145,8 +146,8 @@ func readMetrics(t *testing.T, url string) string {
 	return string(text)
 }
 
-// TestNotificationsCompleteUploads checks that a file appears whose client never calls
-// complete.
+// TestNotificationsCompleteUploads checks that a file appears even if its
+// client does not complete the upload.
 func TestNotificationsCompleteUploads(t *testing.T) {
 	_, alice, _, _ := start(t)
 	var grant presign.Grant
@@ -159,7 +160,7 @@ func TestNotificationsCompleteUploads(t *testing.T) {
 	}, 5*time.Second, 20*time.Millisecond)
 }
 
-func TestOtherOriginsMayNotReadResponses(t *testing.T) {
+func TestOtherOriginsCannotReadResponses(t *testing.T) {
 	_, alice, _, _ := start(t)
 	for origin, allowed := range map[string]bool{alice.origin: true, "https://a.example.com": false} {
 		request, err := http.NewRequest("OPTIONS", alice.api+"/uploads/", nil)
@@ -191,7 +192,7 @@ func TestPageUploads(t *testing.T) {
 	b.Do(chromedp.Click("#files button:last-child"),
 		browser.Until(`document.querySelectorAll("#files li").length === 0`))
 
-	text := bytes.Repeat([]byte("a"), 100) // no picture
+	text := bytes.Repeat([]byte("a"), 100) // The content does not look like a PNG.
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 	b.Do(chromedp.SetUploadFiles("#file", []string{path}),
 		browser.Until(`/type/.test(document.querySelector("#outcome").textContent)`))

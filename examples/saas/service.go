@@ -31,7 +31,7 @@ var policy = presign.Policy{
 
 const downloadTime = time.Minute
 
-// A config holds what a service needs.
+// A config holds the dependencies of a service.
 type config struct {
 	client  *s3.Client
 	bucket  string
@@ -41,7 +41,7 @@ type config struct {
 	origins []string          // of the pages that use the API
 }
 
-// A service is an HTTP API for files of users.
+// A service serves an HTTP API for the files of users.
 type service struct {
 	config
 	signer    *presign.Signer
@@ -52,9 +52,10 @@ type service struct {
 	notifications chan notification
 }
 
-// patience is how long a client has to complete its upload before a notification does.
-// It learns why the upload was rejected only from its own completion.
-const patience = 3 * time.Second
+// notificationDelay is the time between a notification and its completion. It
+// lets the client complete the upload first, because only a client that does so
+// receives the reason for a rejection.
+const notificationDelay = 3 * time.Second
 
 type notification struct {
 	body []byte
@@ -112,7 +113,7 @@ func (s *service) internal() http.Handler {
 	return router
 }
 
-// authenticate returns the user whose bearer token the request has, if any.
+// authenticate returns the user of the request's bearer token, or "".
 func (s *service) authenticate(r *http.Request) (owner string, err error) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return s.users[sha256.Sum256([]byte(token))], nil
@@ -120,7 +121,7 @@ func (s *service) authenticate(r *http.Request) (owner string, err error) {
 
 // authorize puts the files of each user under a prefix of their own.
 func (s *service) authorize(r *http.Request, u *presign.Upload) error {
-	u.Key = policy.Prefix + hex.EncodeToString([]byte(u.Owner)) + "/" // A random part follows.
+	u.Key = policy.Prefix + hex.EncodeToString([]byte(u.Owner)) + "/" // The library adds a random part.
 	return s.ledger.reserve(r, u)
 }
 
@@ -156,8 +157,8 @@ func (s *service) list(w http.ResponseWriter, r *http.Request, user string) erro
 	return reply(w, files)
 }
 
-// download returns a URL that lives for a minute. It is no redirect, because a page
-// cannot send its token with a link.
+// download returns a URL that expires after a minute. It does not redirect,
+// because a page cannot send its token with a link.
 func (s *service) download(w http.ResponseWriter, r *http.Request, user string) error {
 	f, err := s.find(r, user)
 	if err != nil {
@@ -171,8 +172,8 @@ func (s *service) download(w http.ResponseWriter, r *http.Request, user string) 
 	return reply(w, map[string]any{"url": get.URL, "expires_in": downloadTime / time.Second})
 }
 
-// remove deletes the object first. If the service fails between the two steps, the
-// user can delete the file again.
+// remove deletes the object and then the row. If the service fails between the
+// two steps, the user can delete the file again.
 func (s *service) remove(w http.ResponseWriter, r *http.Request, user string) error {
 	f, err := s.find(r, user)
 	if err != nil {
@@ -205,12 +206,13 @@ func (s *service) find(r *http.Request, user string) (*file, error) {
 func reply(w http.ResponseWriter, value any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(value) // The client might have left.
+	_ = json.NewEncoder(w).Encode(value) // The client might have disconnected.
 	return nil
 }
 
-// receive takes notifications from the store. It keeps them in memory: those that are
-// lost are the sweep's. A queue would keep them, see ../worker.
+// receive accepts notifications from the store and keeps them in memory. If the
+// process stops, a sweep completes their uploads instead. See ../worker for a
+// durable queue.
 func (s *service) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
@@ -218,13 +220,13 @@ func (s *service) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	select {
-	case s.notifications <- notification{body, time.Now().Add(patience)}:
+	case s.notifications <- notification{body, time.Now().Add(notificationDelay)}:
 	default:
 		http.Error(w, "Too many notifications.", http.StatusServiceUnavailable)
 	}
 }
 
-// work completes the uploads whose clients do not, until ctx ends.
+// work completes uploads by notifications and sweeps until ctx ends.
 func (s *service) work(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -246,7 +248,7 @@ func (s *service) work(ctx context.Context, interval time.Duration) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "not completed; the next sweep tries again", slog.Any("error", err))
+			slog.WarnContext(ctx, "completion failed; the next sweep tries again", slog.Any("error", err))
 		}
 	}
 }
@@ -263,13 +265,13 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "uploads_total", Help: "Calls about uploads by outcome.",
+			Name: "uploads_total", Help: "Events by kind and method.",
 		}, []string{"kind", "method"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "uploads_bytes_total", Help: "Bytes of completed uploads.",
 		}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "uploads_seconds", Help: "Time that calls took by outcome.",
+			Name: "uploads_seconds", Help: "Duration of calls by kind of event.",
 		}, []string{"kind"}),
 	}
 	m.registry.MustRegister(m.uploads, m.bytes, m.seconds)

@@ -28,9 +28,10 @@ function unwrap<T>(result: { data?: T; error?: Schemas["Problem"] }): T {
 // Sends bytes to the store and returns the ETag.
 async function send(url: string, method: string, body: Blob | FormData, headers: Record<string, string> = {}): Promise<string> {
   const response = await fetch(url, { method, body, headers });
-  const arrived = response.status === 412 && "If-None-Match" in headers; // The response to an earlier try was lost.
+  // If the response to an earlier try was lost, the store returns 412.
+  const arrived = response.status === 412 && "If-None-Match" in headers;
   if (!response.ok && !arrived) {
-    throw new Error(`The store has answered ${response.status}.`);
+    throw new Error(`The store returned ${response.status}.`);
   }
   return response.headers.get("ETag") ?? "";
 }

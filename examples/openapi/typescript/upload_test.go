@@ -13,8 +13,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/service"
 )
 
-// TestUpload generates the client, checks its types and uploads files with it,
-// in one request and in parts.
+// TestUpload checks that the generated client compiles, and that it uploads
+// files by PUT and as a multipart upload.
 func TestUpload(t *testing.T) {
 	process.Require(t, "apt install nodejs npm", "node", "npm")
 	for _, command := range [][]string{{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"}, {"npm", "run", "build"}} {

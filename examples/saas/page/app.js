@@ -1,4 +1,5 @@
-// A page of another origin than the API: it sends its user's token with every request.
+// This page has another origin than the API and sends a token with every
+// request.
 import { upload } from "/upload.js";
 
 const api = document.querySelector("main").dataset.api;
@@ -9,9 +10,9 @@ async function call(method, path, body) {
   const headers = { Authorization: `Bearer ${token.value}` };
   if (body) headers["Content-Type"] = "application/json";
   const response = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) });
-  const answer = response.status === 204 ? undefined : await response.json();
-  if (!response.ok) throw new Error(answer.message);
-  return answer;
+  const content = response.status === 204 ? undefined : await response.json();
+  if (!response.ok) throw new Error(content.message);
+  return content;
 }
 
 async function list() {
@@ -52,7 +53,7 @@ async function report(act) {
 
 document.querySelector("#file").onchange = async ({ target }) => {
   await report(() => store(target.files[0]));
-  target.value = ""; // so that the same file can be chosen again
+  target.value = ""; // Otherwise the user could not select the same file again.
 };
 token.onchange = () => report(list);
 report(list);
