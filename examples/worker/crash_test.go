@@ -31,28 +31,28 @@ import (
 	uploadmodule "github.com/s3presign/presign/examples/upload"
 )
 
-// A witness stands before the store and notes what the store has.
+// A witness is a proxy before the store that records uploads and copies.
 type witness struct {
 	URL   string
 	store atomic.Pointer[url.URL]
 
 	mu        sync.Mutex
-	sent      map[string]bool      // keys of uploads that a client has begun to send
+	sent      map[string]bool      // keys of uploads that a client has started to send
 	stored    map[string]time.Time // keys of uploads that the store has acknowledged
 	published map[string]time.Time // keys of uploads that the store has copied
 }
 
 var formKey = regexp.MustCompile(`name="key"\r\n\r\n([^\r]+)\r\n`)
 
-// beginning keeps the first bytes that are read of a body.
-type beginning struct {
+// A prefixReader keeps the first bytes that are read from a body.
+type prefixReader struct {
 	io.ReadCloser
 
 	mu   sync.Mutex
 	kept []byte
 }
 
-func (b *beginning) Read(p []byte) (int, error) {
+func (b *prefixReader) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,8 +60,8 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// field returns the field of a form that a pattern finds.
-func (b *beginning) field(pattern *regexp.Regexp) string {
+// field returns the value of a form field that pattern matches, or "".
+func (b *prefixReader) field(pattern *regexp.Regexp) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if found := pattern.FindSubmatch(b.kept); found != nil {
@@ -79,14 +79,14 @@ func newWitness(t *testing.T) *witness {
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", w.store.Load().Host
 		},
-		ModifyResponse: func(answer *http.Response) error { w.note(answer); return nil },
+		ModifyResponse: func(response *http.Response) error { w.recordResponse(response); return nil },
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		body := &beginning{ReadCloser: r.Body}
+		body := &prefixReader{ReadCloser: r.Body}
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 		r.Body = body
-		defer w.begin(r) // Also if the client has gone.
+		defer w.recordRequest(r) // Even if the client has disconnected.
 		proxy.ServeHTTP(out, r)
 	}))
 	t.Cleanup(server.Close)
@@ -95,8 +95,8 @@ func newWitness(t *testing.T) *witness {
 	return w
 }
 
-// begin notes that a client has sent an upload, or a part of it.
-func (w *witness) begin(r *http.Request) {
+// recordRequest records that a client has sent at least a part of an upload.
+func (w *witness) recordRequest(r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if key := uploadKey(r); key != "" {
@@ -104,12 +104,13 @@ func (w *witness) begin(r *http.Request) {
 	}
 }
 
-// uploadKey returns the key of a PUT, of a form, or of the request that joins parts.
+// uploadKey returns the key of a PUT, of a form, or of the request that joins
+// parts.
 func uploadKey(r *http.Request) string {
 	q, key := r.URL.Query(), strings.TrimPrefix(r.URL.Path, "/worker/")
 	put := r.Method == http.MethodPut && !q.Has("uploadId") && r.Header.Get("X-Amz-Copy-Source") == ""
 	join := r.Method == http.MethodPost && q.Has("uploadId")
-	if body, ok := r.Context().Value(bodyKey{}).(*beginning); ok && r.Method == http.MethodPost && r.URL.Path == "/worker" {
+	if body, ok := r.Context().Value(bodyKey{}).(*prefixReader); ok && r.Method == http.MethodPost && r.URL.Path == "/worker" {
 		return body.field(formKey)
 	}
 	if (put || join) && strings.HasPrefix(key, "incoming/") {
@@ -118,10 +119,11 @@ func uploadKey(r *http.Request) string {
 	return ""
 }
 
-// note notes what an answer of the store says.
-func (w *witness) note(answer *http.Response) {
-	r := answer.Request
-	if answer.StatusCode >= 300 {
+// recordResponse records a stored or published upload if the store has
+// succeeded.
+func (w *witness) recordResponse(response *http.Response) {
+	r := response.Request
+	if response.StatusCode >= 300 {
 		return
 	}
 	w.mu.Lock()
@@ -137,7 +139,8 @@ func (w *witness) note(answer *http.Response) {
 	}
 }
 
-// A system has everything that can die: a page, a service, a store and a worker.
+// A system holds all parts that can crash: a page, a service, a store and a
+// worker.
 type system struct {
 	*environment
 	t       *testing.T
@@ -146,7 +149,7 @@ type system struct {
 	service atomic.Pointer[http.Handler]
 	site    *httptest.Server
 
-	kill func(syscall.Signal) error // ends the worker
+	kill func(syscall.Signal) error // sends a signal to the worker and waits for its end
 }
 
 func newSystem(t *testing.T, seed uint64) *system {
@@ -157,12 +160,12 @@ func newSystem(t *testing.T, seed uint64) *system {
 	}))
 	t.Cleanup(w.site.Close)
 	w.endpoint = w.witness.URL
-	w.settle()
+	w.startService()
 	return w
 }
 
-// settle opens the service for the store that runs now, and starts a worker.
-func (w *system) settle() {
+// startService starts a service and a worker for the running store.
+func (w *system) startService() {
 	w.t.Helper()
 	at, err := url.Parse(w.store.URL)
 	require.NoError(w.t, err)
@@ -187,31 +190,31 @@ func (w *system) settle() {
 	w.kill, _ = w.start(w.t)
 }
 
-// killWorker kills the worker and starts another one.
+// killWorker kills the worker and starts another worker.
 func (w *system) killWorker() {
 	w.t.Helper()
 	require.Error(w.t, w.kill(syscall.SIGKILL))
 	w.kill, _ = w.start(w.t)
 }
 
-// killStore kills the store and its worker, and starts both again. The new store has
-// other credentials, as after a rotation.
+// killStore kills the store and its worker, and starts both again. The new
+// store has new credentials, like after a rotation.
 func (w *system) killStore() {
 	w.t.Helper()
 	require.NoError(w.t, w.store.Kill())
 	require.Error(w.t, w.kill(syscall.SIGKILL))
-	_ = w.store.Close() // It has been killed.
+	_ = w.store.Close() // Close returns an error, because the store was killed.
 	connection, js, err := w.connect(w.t.Context())
 	require.NoError(w.t, err)
 	w.t.Cleanup(connection.Close)
 	stop, err := w.startStore(w.t.Context(), js)
 	require.NoError(w.t, err)
 	w.t.Cleanup(stop)
-	w.settle()
+	w.startService()
 }
 
-// visit opens a Chromium, lets its page send some files, and kills it. In between,
-// something else crashes.
+// visit opens a Chromium whose page sends some files, calls crash, and kills
+// the Chromium.
 func (w *system) visit(t *testing.T, files int, crash func()) {
 	page := browser.Open(t)
 	page.Do(chromedp.Navigate(w.site.URL))
@@ -224,7 +227,7 @@ func (w *system) visit(t *testing.T, files int, crash func()) {
 			}
 			const wish = { filename: file.name, type: file.type, size: file.size, method };
 			await send(await requestGrant(wish, { endpoint: "/uploads/" }), file);
-		})(%d, %q, %t).catch(() => {}); undefined`, // The store may be dead.
+		})(%d, %q, %t).catch(() => {}); undefined`, // The store might be dead.
 			1<<10<<w.random.IntN(15)+w.random.IntN(4<<20), // up to 20 MiB
 			[]string{"PUT", "POST", "multipart"}[w.random.IntN(3)], w.random.IntN(2) == 0)
 		browser.Evaluate[any](page, script)
@@ -235,16 +238,17 @@ func (w *system) visit(t *testing.T, files int, crash func()) {
 	page.Kill()
 }
 
-// wait waits for a random time, in which an upload ends or not.
+// wait waits for a random time, in which an upload might end.
 func (w *system) wait() {
 	time.Sleep(time.Duration(w.random.ExpFloat64() * float64(700*time.Millisecond)))
 }
 
-// TestUploadsSurviveCrashes kills Chromium at random moments of uploads, the worker
-// ten times and the store once. Each file that the store ever had is published with
-// one row, and nothing else is.
+// TestUploadsSurviveCrashes checks that each file that the store has
+// acknowledged is published with one row, and that no other file is. It kills
+// Chromium at random moments of uploads, the worker ten times and the store
+// once.
 func TestUploadsSurviveCrashes(t *testing.T) {
-	browser.Find(t) // or this test is skipped, and not each file
+	browser.Find(t) // This skips the whole test, instead of each file, if Chromium is missing.
 	files, seed := 30, uint64(time.Now().UnixNano())
 	if text := os.Getenv("PRESIGN_CRASHES"); text != "" {
 		var err error
@@ -272,12 +276,12 @@ func TestUploadsSurviveCrashes(t *testing.T) {
 		})
 		sent += number
 	}
-	w.requireSettled(t)
+	w.requirePublished(t)
 }
 
-// requireSettled waits until nothing is left to publish, and compares what there is
-// with what the store had.
-func (w *system) requireSettled(t *testing.T) {
+// requirePublished waits until all uploads have been completed, and compares
+// the published files with those that the witness has recorded.
+func (w *system) requirePublished(t *testing.T) {
 	t.Helper()
 	client := w.store.Client()
 	require.Eventually(t, func() bool {
@@ -291,7 +295,7 @@ func (w *system) requireSettled(t *testing.T) {
 	for _, key := range keys(t, client, w.bucket, "files/") {
 		key = "incoming/" + strings.TrimPrefix(key, "files/")
 		published = append(published, key)
-		require.True(t, w.witness.sent[key], "nobody sent %s", key)
+		require.True(t, w.witness.sent[key], "a client must have sent %s", key)
 	}
 	var delays []time.Duration
 	prompt := 0
@@ -299,7 +303,7 @@ func (w *system) requireSettled(t *testing.T) {
 		require.Contains(t, published, key)
 		copied := w.witness.published[key]
 		if copied.IsZero() {
-			continue // The worker was killed before it had the answer.
+			continue // The worker was killed before it received the response.
 		}
 		delay := copied.Sub(stored).Round(time.Millisecond)
 		delays = append(delays, delay)
@@ -311,7 +315,7 @@ func (w *system) requireSettled(t *testing.T) {
 	slices.Sort(delays)
 	t.Logf("%d sent, %d stored, %d published, %d of them within 5 s; delays: %v",
 		len(w.witness.sent), len(w.witness.stored), len(published), prompt, delays)
-	require.Greater(t, prompt, len(delays)/3, "by the events; versitygw sends none for forms")
+	require.Greater(t, prompt, len(delays)/3, "events complete uploads promptly, except forms on versitygw")
 	require.Equal(t, len(published), w.rows.count(t))
 	require.Len(t, ids(t, w.rows), len(published))
 }

@@ -34,11 +34,11 @@ var files embed.FS
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
-	Name: "worker", Title: "Worker", Question: "Whose files?",
-	Lead: "A worker completes uploads by the store's events.",
+	Name: "worker", Title: "Worker", Question: "Choose a user",
+	Lead: "A worker completes uploads when it receives the store's events.",
 }
 
-// A demo is everything around the worker: the store, the queue and the page.
+// A demo runs the store, the queue, the page and the worker.
 type demo struct {
 	addr, dir string
 	*site.Site
@@ -106,7 +106,8 @@ func (d *demo) run(ctx context.Context, s settings, stdout io.Writer) (err error
 	return d.Serve(ctx, mux, csp, d.store.Wait)
 }
 
-// startNATS starts the queue in this process, so that it outlives the worker.
+// startNATS starts the queue in this process, so that the queue outlives the
+// worker.
 func (d *demo) startNATS(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
 	var err error
 	d.nats, err = server.NewServer(&server.Options{
@@ -136,7 +137,7 @@ func (d *demo) connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, er
 	return connection, js, err
 }
 
-// startStore starts the S3 server, which posts its notifications here.
+// startStore starts the S3 server and a webhook for its notifications.
 func (d *demo) startStore(ctx context.Context, js jetstream.JetStream) (stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -162,8 +163,8 @@ func (d *demo) startStore(ctx context.Context, js jetstream.JetStream) (stop fun
 	return stop, err
 }
 
-// handler returns the page and the service. It has the policy and the secret of the
-// worker.
+// handler returns the page and the service. The service must have the same
+// policy and secret as the worker.
 func (d *demo) handler(bucket string, secret []byte, rows rows) (http.Handler, error) {
 	signer, err := newSigner(d.store.Client(), bucket, secret, rows, newMetrics())
 	if err != nil {
@@ -182,7 +183,7 @@ func (d *demo) handler(bucket string, secret []byte, rows rows) (http.Handler, e
 	return mux, d.Handle(mux, files)
 }
 
-// keepWorking starts a worker, and another one if it ends.
+// keepWorking runs a worker, and restarts it when it ends.
 func (d *demo) keepWorking(ctx context.Context, s settings, secret []byte) {
 	for ctx.Err() == nil {
 		command, err := d.worker(ctx, s, secret)
@@ -190,13 +191,14 @@ func (d *demo) keepWorking(ctx context.Context, s settings, secret []byte) {
 			err = command.Run()
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "the worker has ended", slog.Any("error", err))
+			slog.WarnContext(ctx, "worker ended", slog.Any("error", err))
 			wait(ctx, time.Second)
 		}
 	}
 }
 
-// worker returns the command that runs this program as a worker, until ctx ends.
+// worker returns the command that runs this program as a worker, until ctx
+// ends.
 func (d *demo) worker(ctx context.Context, s settings, secret []byte) (*exec.Cmd, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -217,7 +219,7 @@ func (d *demo) worker(ctx context.Context, s settings, secret []byte) (*exec.Cmd
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = drainTime + 10*time.Second
-	_, err = command.StdinPipe() // It ends with this process, and the worker with it.
+	_, err = command.StdinPipe() // When this process ends, the pipe closes and the worker stops.
 	return command, err
 }
 

@@ -1,20 +1,22 @@
-// Worker completes uploads when it receives the events of the store. Its page never
-// calls complete.
+// Worker completes uploads when it receives the events of the store. Its page
+// does not ask for a completion.
 //
 //	go run -C examples ./worker
 //
-// It starts an S3 server, a queue (NATS JetStream) and a worker in a process of its
-// own, and prints the address of a page. If you kill the worker, the demo starts
-// another one, which completes the uploads that arrived meanwhile.
+// It starts an S3 server, a queue (NATS JetStream) and a worker in a separate
+// process, and prints the address of a page. If you kill the worker, the demo
+// starts another worker, which completes the uploads that have arrived in
+// between.
 //
-// With -sqs or -nats, it runs the worker only, for a bucket whose notifications go
-// to that queue:
+// With -sqs or -nats, it runs only the worker, for a bucket whose notifications
+// go to that queue:
 //
 //	go run ./worker -sqs https://sqs.eu-central-1.amazonaws.com/123456789012/uploads \
 //		-bucket my-bucket -db files.db
 //
-// Credentials and region are those of the AWS configuration. The environment variable
-// PRESIGN_SECRET holds the secret of the service that grants.
+// The credentials and the region come from the AWS configuration. The
+// environment variable PRESIGN_SECRET holds the secret of the service that
+// grants uploads.
 package main
 
 import (
@@ -47,7 +49,7 @@ func main() {
 	}
 }
 
-// settings are the flags of a worker.
+// settings holds the flags of a worker.
 type settings struct {
 	nats, sqs        string
 	bucket, endpoint string
@@ -60,7 +62,7 @@ type settings struct {
 
 func (s *settings) define(flags *flag.FlagSet) {
 	flags.StringVar(&s.nats, "nats", "", "`URL` of a NATS server with JetStream")
-	flags.StringVar(&s.sqs, "sqs", "", "`URL` of a queue of SQS")
+	flags.StringVar(&s.sqs, "sqs", "", "`URL` of an SQS queue")
 	flags.StringVar(&s.bucket, "bucket", "", "`name` of the bucket")
 	flags.StringVar(&s.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS")
 	flags.StringVar(&s.db, "db", "", "`file` of the database")
@@ -93,7 +95,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return s.work(ctx, stdout)
 }
 
-// work runs the worker alone.
+// work runs only the worker.
 func (s settings) work(ctx context.Context, stdout io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

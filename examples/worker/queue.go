@@ -11,37 +11,39 @@ import (
 
 // A queue holds the store's notifications until they are done.
 type queue interface {
-	// receive waits for the next message. It returns nil if there is none for a while.
+	// receive waits for the next message. If none arrives for a while, it
+	// returns nil.
 	receive(ctx context.Context) (message, error)
 }
 
-// A message is a notification that no other worker receives while this one works.
+// A message is a notification that the queue hides from other workers for
+// hideTime.
 type message interface {
 	body() []byte
-	attempt() int               // from 1
-	done(context.Context) error // never deliver it again
+	attempt() int               // the number of this delivery, from 1
+	done(context.Context) error // removes the message from the queue
 	retry(ctx context.Context, after time.Duration) error
-	bury(context.Context) error   // no retry helps: keep it for people
-	extend(context.Context) error // the work goes on: hide it for another hideTime
+	bury(context.Context) error   // keeps the message for operators, without more deliveries
+	extend(context.Context) error // hides the message for another hideTime
 }
 
-// hideTime is how long a message is hidden from other workers. A worker that dies
-// leaves it to another one after that.
+// hideTime is the time for which a message is hidden from other workers. If its
+// worker dies, another worker receives the message after this time.
 const hideTime = 30 * time.Second
 
-// maxAttempts is the number of deliveries after which a message is buried. Sweeps
-// complete its upload if it is there.
+// maxAttempts is the number of deliveries after which a message is buried. If
+// its upload exists, a sweep completes it later.
 const maxAttempts = 10
 
-// The stream of NATS and its subjects.
+// These are the names of the NATS stream and of its subjects.
 const (
 	streamName    = "uploads"
 	subject       = "uploads.created"
 	buriedSubject = "uploads.buried"
 )
 
-// natsQueue is a stream of NATS JetStream. One consumer delivers each message to one
-// of the workers.
+// A natsQueue is a stream of NATS JetStream. Its consumer delivers each message
+// to one of the workers.
 type natsQueue struct {
 	stream   jetstream.JetStream
 	consumer jetstream.Consumer
@@ -51,7 +53,7 @@ type natsQueue struct {
 func openNATS(ctx context.Context, js jetstream.JetStream) (*natsQueue, error) {
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: streamName, Subjects: []string{streamName + ".*"},
-		MaxAge: 14 * 24 * time.Hour, // No upload can be completed for longer.
+		MaxAge: 14 * 24 * time.Hour, // Uploads cannot be completed after this time.
 	})
 	if err != nil {
 		return nil, err
@@ -96,7 +98,8 @@ func (m natsMessage) retry(_ context.Context, after time.Duration) error {
 	return m.NakWithDelay(after)
 }
 
-// bury moves the message to another subject, because JetStream has no dead letters.
+// bury moves the message to another subject, because JetStream has no
+// dead-letter queue.
 func (m natsMessage) bury(ctx context.Context) error {
 	if _, err := m.stream.Publish(ctx, buriedSubject, m.Data()); err != nil {
 		return err

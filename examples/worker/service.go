@@ -12,12 +12,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/nats-io/nats.go/jetstream"
-	_ "github.com/ncruces/go-sqlite3/driver" // SQLite, in Go
+	_ "github.com/ncruces/go-sqlite3/driver" // the SQLite driver, without cgo
 
 	"github.com/s3presign/presign"
 )
 
-// policy is the same for the service that grants and the worker that completes.
+// policy describes what may be uploaded. The service that grants and the worker
+// that completes must have the same policy.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -26,7 +27,7 @@ var policy = presign.Policy{
 	Headers:     map[string]string{"Cache-Control": "private, no-cache"},
 }
 
-// newSigner returns a Signer that notes completed uploads in rows.
+// newSigner returns a Signer that adds completed uploads to rows.
 func newSigner(
 	client *s3.Client, bucket string, secret []byte, rows rows, m *metrics,
 ) (*presign.Signer, error) {
@@ -34,7 +35,8 @@ func newSigner(
 		presign.WithOnComplete(rows.add), presign.WithObserver(m.observe))
 }
 
-// rows holds the completed uploads. The service and the worker open one database.
+// rows is the database of completed uploads. The service and the worker share
+// it.
 type rows struct{ *sql.DB }
 
 func openRows(ctx context.Context, path string) (rows, error) {
@@ -44,7 +46,7 @@ func openRows(ctx context.Context, path string) (rows, error) {
 	if err != nil {
 		return rows{}, err
 	}
-	db.SetMaxOpenConns(1) // SQLite has one writer.
+	db.SetMaxOpenConns(1) // SQLite allows one writer at a time.
 	_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS files (
 			id    TEXT PRIMARY KEY, -- of the grant
@@ -56,7 +58,8 @@ func openRows(ctx context.Context, path string) (rows, error) {
 	return rows{db}, err
 }
 
-// add is the function of WithOnComplete. The grant's ID makes it safe to repeat.
+// add inserts the row of a completed upload. WithOnComplete might call it again
+// for the same upload, so rows are unique by the GrantID.
 func (r rows) add(ctx context.Context, o *presign.Object) error {
 	_, err := r.ExecContext(ctx, `
 		INSERT INTO files (id, owner, key, name, size) VALUES (?, ?, ?, ?, ?)
@@ -88,9 +91,10 @@ func (r rows) list(ctx context.Context, owner string) (files []file, err error) 
 	return files, found.Err()
 }
 
-// receive returns a handler that puts the notifications of a store that posts them,
-// such as Ceph, into the queue. It answers after the queue has stored them, so that
-// the store can send them again.
+// receive returns a webhook for a store that posts its notifications, such as
+// Ceph. The webhook puts them into the queue. It responds after the queue has
+// stored a notification, so that the store can send the notification again if
+// this fails.
 func receive(js jetstream.JetStream) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -104,13 +108,13 @@ func receive(js jetstream.JetStream) http.HandlerFunc {
 			_, err = js.Publish(ctx, subject, body)
 		}
 		if err != nil {
-			http.Error(w, "The queue does not answer.", http.StatusServiceUnavailable)
+			http.Error(w, "The queue did not respond.", http.StatusServiceUnavailable)
 		}
 	}
 }
 
-// newService returns the service that grants uploads and lists files. It completes
-// nothing: it has no route for that.
+// newService returns the service that grants uploads and lists files. It omits
+// the routes that complete uploads, because the worker completes all of them.
 func newService(
 	uploads http.Handler, rows rows, authenticate func(*http.Request) (string, error),
 ) *http.ServeMux {
@@ -127,7 +131,7 @@ func newService(
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(files) // The client might have left.
+		_ = json.NewEncoder(w).Encode(files) // The client might have disconnected.
 	})
 	return mux
 }

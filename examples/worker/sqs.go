@@ -10,20 +10,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// sqsQueue is a queue of Amazon SQS that the bucket's notifications go to, directly or
-// through SNS or EventBridge.
+// An sqsQueue is a queue of Amazon SQS. The bucket's notifications go to it,
+// directly or through SNS or EventBridge.
 //
-// It needs a redrive policy: SQS moves a message to the dead-letter queue after
-// maxReceiveCount deliveries, 10 for example. Keep the dead letters for 14 days and
-// set an alarm on their number: each is a notification that no worker could read, or
-// an upload that could not be completed.
+// It must have a redrive policy: SQS moves a message to the dead-letter queue
+// after maxReceiveCount deliveries, for example 10. Keep the dead letters for
+// 14 days and set an alarm on their number. Each of them is an unreadable
+// notification or an upload that could not be completed.
 type sqsQueue struct {
 	client *sqs.Client
 	url    string
 }
 
-// receive waits 20 seconds, the longest that SQS permits. Each request takes one
-// message, so that none waits behind another one while its hideTime passes.
+// receive waits up to 20 seconds, which is the maximum of SQS. It requests one
+// message at a time. Otherwise the hideTime of a message would pass while it
+// waits for another.
 func (q *sqsQueue) receive(ctx context.Context) (message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &q.url, MaxNumberOfMessages: 1, WaitTimeSeconds: 20,

@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// startMoto starts moto, a fake of SQS that speaks its protocol and implements long
+// startMoto starts moto, a fake of SQS that implements its protocol, long
 // polling, visibility and redrive policies.
 func startMoto(t *testing.T) *sqs.Client {
 	t.Helper()
@@ -63,7 +63,7 @@ func createQueue(
 	return *created.QueueUrl, about.Attributes["QueueArn"]
 }
 
-// size returns the number of messages in a queue, hidden ones included.
+// size returns the number of messages in a queue, including hidden messages.
 func size(t *testing.T, client *sqs.Client, url string) int {
 	t.Helper()
 	about, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{
@@ -109,8 +109,8 @@ func TestSQS(t *testing.T) {
 	require.Equal(t, []string{grantID}, ids(t, rows))
 }
 
-// TestSQSHidesMessages checks that a message comes back when its worker asks for that,
-// and not before.
+// TestSQSHidesMessages checks that SQS delivers a message again when its worker
+// calls retry.
 func TestSQSHidesMessages(t *testing.T) {
 	client := startMoto(t)
 	url, _ := createQueue(t, client, "uploads", nil)

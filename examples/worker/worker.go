@@ -13,23 +13,26 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// drainTime is how long a worker that was asked to stop finishes what it works on.
-// Orchestrators kill 30 seconds after SIGTERM, most often.
+// drainTime is the time that a stopping worker has to finish its messages. Most
+// orchestrators kill a process 30 seconds after SIGTERM.
 const drainTime = 20 * time.Second
 
-// A worker completes uploads by the store's notifications and, at intervals, by sweeps:
-// notifications can be lost, and some stores send none for some uploads.
+// A worker completes uploads when it receives the store's notifications. It
+// also sweeps at intervals, because notifications can be lost and some stores
+// do not send them for every upload.
 type worker struct {
 	signer      *presign.Signer
 	queue       queue
-	concurrency int           // of messages
+	concurrency int           // the number of messages at once
 	interval    time.Duration // between sweeps
 	metrics     *metrics
 }
 
-// run works until ctx ends. Then it finishes what it has begun.
+// run handles messages until ctx ends. Then it finishes the messages that it
+// has received.
 func (w *worker) run(ctx context.Context) error {
-	// The work does not end with ctx, but drainTime later.
+	// A message that was received can be handled until drainTime after the end
+	// of ctx.
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	context.AfterFunc(ctx, func() { time.AfterFunc(drainTime, cancel) })
@@ -53,7 +56,7 @@ func (w *worker) consume(ctx, working context.Context) {
 			return
 		}
 		if err != nil {
-			slog.WarnContext(ctx, "the queue does not answer", slog.Any("error", err))
+			slog.WarnContext(ctx, "queue failed", slog.Any("error", err))
 			wait(ctx, 5*time.Second)
 			continue
 		}
@@ -86,7 +89,7 @@ func (w *worker) handle(ctx context.Context, m message) {
 		slog.WarnContext(ctx, "notification "+outcome, slog.Any("error", err))
 	}
 	w.metrics.notifications.WithLabelValues(outcome).Inc()
-	if err := settle(ctx); err != nil { // It is delivered again, which does no harm.
+	if err := settle(ctx); err != nil { // The queue delivers the message again, which does no harm.
 		slog.WarnContext(ctx, "message not settled", slog.Any("error", err))
 	}
 }
@@ -110,7 +113,7 @@ func (w *worker) keepHidden(ctx context.Context, m message) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// sweep completes what no notification named.
+// sweep completes uploads without notifications, at intervals until ctx ends.
 func (w *worker) sweep(ctx context.Context) {
 	for {
 		err := w.signer.Sweep(ctx)
@@ -119,7 +122,7 @@ func (w *worker) sweep(ctx context.Context) {
 			return
 		case err != nil:
 			w.metrics.sweeps.WithLabelValues("failed").Inc()
-			slog.WarnContext(ctx, "sweep failed in part", slog.Any("error", err))
+			slog.WarnContext(ctx, "sweep incomplete", slog.Any("error", err))
 		default:
 			w.metrics.sweeps.WithLabelValues("done").Inc()
 		}
@@ -129,7 +132,7 @@ func (w *worker) sweep(ctx context.Context) {
 	}
 }
 
-// wait reports whether the time has passed before ctx ended.
+// wait waits for the duration d. It returns false if ctx ends before that.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -139,7 +142,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// metrics are the worker's, for Prometheus.
+// metrics holds the worker's metrics for Prometheus.
 type metrics struct {
 	registry      *prometheus.Registry
 	uploads       *prometheus.CounterVec
@@ -154,11 +157,11 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry:      prometheus.NewRegistry(),
-		uploads:       counter("uploads_total", "Ends of calls by outcome.", "kind", "method"),
+		uploads:       counter("uploads_total", "Events by kind and method.", "kind", "method"),
 		notifications: counter("notifications_total", "Notifications by outcome.", "outcome"),
 		sweeps:        counter("sweeps_total", "Sweeps by outcome.", "outcome"),
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "notifications_active", Help: "Notifications that are worked on.",
+			Name: "notifications_active", Help: "Notifications that are being handled.",
 		}),
 	}
 	m.registry.MustRegister(
@@ -166,7 +169,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// observe is the function of WithObserver.
+// observe counts an Event for WithObserver.
 func (m *metrics) observe(_ context.Context, e presign.Event) {
 	m.uploads.WithLabelValues(e.Kind, e.Method).Inc()
 }

@@ -40,9 +40,10 @@ func TestMain(m *testing.M) {
 	os.Exit(ceph.Main(m))
 }
 
-const secret = "nobody else knows this; 32 bytes."
+const secret = "a secret of the service, 33 bytes"
 
-// TestPageNeverCompletes checks that a file appears that a page has uploaded.
+// TestPageNeverCompletes checks that a file appears although its page does not
+// complete the upload.
 func TestPageNeverCompletes(t *testing.T) {
 	p := program.Start(t, run)
 	require.Regexp(t, `^Open +http://127`, p.Printed)
@@ -56,12 +57,12 @@ func TestPageNeverCompletes(t *testing.T) {
 	b.Shoot("worker", 390)
 }
 
-// An environment has everything but the worker.
+// An environment holds all parts of the demo except the worker.
 type environment struct {
 	*demo
 	settings
 	rows   rows
-	signer *presign.Signer // of the service that grants
+	signer *presign.Signer // the Signer of the service that grants
 }
 
 func newEnvironment(t *testing.T) *environment {
@@ -90,7 +91,8 @@ func newEnvironment(t *testing.T) *environment {
 	return e
 }
 
-// start starts a worker. The returned function ends it by a signal.
+// start starts a worker. The returned function sends it a signal and waits for
+// its end.
 func (e *environment) start(t *testing.T) (end func(syscall.Signal) error, pid int) {
 	t.Helper()
 	command, err := e.worker(t.Context(), e.settings, []byte(secret))
@@ -102,7 +104,7 @@ func (e *environment) start(t *testing.T) (end func(syscall.Signal) error, pid i
 	}, command.Process.Pid
 }
 
-// put uploads a file by PUT, and does no more. It returns the GrantID.
+// put uploads a file by PUT without completing it. It returns the GrantID.
 func put(t *testing.T, signer *presign.Signer, content string) string {
 	t.Helper()
 	grant, err := signer.Put(t.Context(), presign.Upload{
@@ -123,7 +125,7 @@ func upload(t *testing.T, grant *presign.Grant, content string) {
 	require.Less(t, response.StatusCode, 300)
 }
 
-// keys returns what a bucket has under a prefix.
+// keys returns the keys of a bucket under a prefix.
 func keys(t *testing.T, client *s3.Client, bucket, prefix string) (found []string) {
 	t.Helper()
 	list := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{
@@ -146,9 +148,9 @@ func (r rows) count(t *testing.T) (n int) {
 	return n
 }
 
-// TestUploadsSurviveKilledWorkers uploads while workers are killed. Each upload is
-// published with one row, by its notification or, if the store sent a wrong one (all
-// forms, with versitygw), by a sweep.
+// TestUploadsSurviveKilledWorkers checks that each upload is published with one
+// row although workers are killed. A sweep completes uploads by form, because
+// versitygw sends wrong notifications for them.
 func TestUploadsSurviveKilledWorkers(t *testing.T) {
 	e := newEnvironment(t)
 	granted := make(map[string]bool)
@@ -163,7 +165,7 @@ func TestUploadsSurviveKilledWorkers(t *testing.T) {
 		require.NoError(t, err)
 		upload(t, form, "by form")
 		granted[form.GrantID] = true
-		// Killed while it works on the others.
+		// The worker is killed while it completes the other uploads.
 		working := func() bool { return e.rows.count(t) > rows }
 		require.Eventually(t, working, 10*time.Second, time.Millisecond)
 		require.Error(t, end(syscall.SIGKILL))
@@ -175,7 +177,7 @@ func TestUploadsSurviveKilledWorkers(t *testing.T) {
 		return len(keys(t, client, e.bucket, "incoming/")) == 0
 	}, 100*time.Second, 100*time.Millisecond)
 	t.Logf("all published after %v", time.Since(started).Round(time.Second))
-	require.NoError(t, end(syscall.SIGTERM), "a worker that is asked to stop has no error")
+	require.NoError(t, end(syscall.SIGTERM), "a worker that receives SIGTERM stops without an error")
 
 	require.Len(t, keys(t, client, e.bucket, "files/"), len(granted))
 	require.Equal(t, len(granted), e.rows.count(t))
@@ -186,9 +188,9 @@ func TestUploadsSurviveKilledWorkers(t *testing.T) {
 	}
 }
 
-// TestQueuedNotificationsDrain checks the worker's memory while it drains a long queue:
-// what it has allocated, without the pages of the program, which has NATS and an S3
-// server in it.
+// TestQueuedNotificationsDrain checks that a worker drains a long queue within
+// a limit of allocated memory. The limit excludes the pages of the executable,
+// which contains NATS and an S3 server.
 func TestQueuedNotificationsDrain(t *testing.T) {
 	const limit = 64 << 10 // KiB
 	number := 10_000
@@ -235,15 +237,15 @@ func allocated(t *testing.T, pid int) (size int) {
 	return size
 }
 
-// record returns a notification as S3 sends it.
+// record returns a notification in the format of S3.
 func record(bucket, key string) []byte {
 	return fmt.Appendf(nil, `{"Records": [{"eventVersion": "2.1", "eventSource": "aws:s3",
 		"eventName": "ObjectCreated:Put", "s3": {"s3SchemaVersion": "1.0",
 		"bucket": {"name": %q}, "object": {"key": %q, "size": 14, "eTag": "e"}}}]}`, bucket, key)
 }
 
-// TestCephNotifies checks that the events of Ceph complete uploads by PUT, form and
-// multipart.
+// TestCephNotifies checks that the events of Ceph complete uploads by PUT, form
+// and multipart.
 func TestCephNotifies(t *testing.T) {
 	server := ceph.Shared(t)
 	client, bucket := server.Client(), "worker"
@@ -285,8 +287,9 @@ func ids(t *testing.T, rows rows) (found []string) {
 	return found
 }
 
-// startMultipart uploads a file in one part and lets the store join it, as a service
-// does that dies in the middle of a completion. It returns the GrantID.
+// startMultipart uploads a file as a multipart upload of one part and joins it
+// at the store, like a service that dies in the middle of a completion. It
+// returns the GrantID.
 func startMultipart(
 	t *testing.T, client *s3.Client, bucket string, signer *presign.Signer,
 ) string {
@@ -314,7 +317,8 @@ func startMultipart(
 	return m.GrantID
 }
 
-// runWorker runs a worker in this process. The returned function stops it and waits.
+// runWorker runs a worker in this process. The returned function stops the
+// worker and waits for its end.
 func runWorker(t *testing.T, w *worker) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -326,35 +330,35 @@ func runWorker(t *testing.T, w *worker) (end func()) {
 	}
 }
 
-// A fakeMessage records what becomes of it.
+// A fakeMessage records the calls of its methods.
 type fakeMessage struct {
 	text       []byte
 	deliveries int
 
-	mu      sync.Mutex
-	outcome []string
+	mu    sync.Mutex
+	calls []string
 }
 
-func (m *fakeMessage) note(what string) error {
+func (m *fakeMessage) record(call string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.outcome = append(m.outcome, what)
+	m.calls = append(m.calls, call)
 	return nil
 }
 
 func (m *fakeMessage) body() []byte               { return m.text }
 func (m *fakeMessage) attempt() int               { return m.deliveries }
-func (m *fakeMessage) done(context.Context) error { return m.note("done") }
-func (m *fakeMessage) bury(context.Context) error { return m.note("bury") }
+func (m *fakeMessage) done(context.Context) error { return m.record("done") }
+func (m *fakeMessage) bury(context.Context) error { return m.record("bury") }
 func (m *fakeMessage) retry(_ context.Context, after time.Duration) error {
-	return m.note("retry after " + after.String())
+	return m.record("retry after " + after.String())
 }
-func (m *fakeMessage) extend(context.Context) error { return m.note("extend") }
+func (m *fakeMessage) extend(context.Context) error { return m.record("extend") }
 
 func TestMessagesAreSettled(t *testing.T) {
 	failing := errors.New("the service has failed")
 	for name, test := range map[string]struct {
-		text    string // instead of a notification of the upload
+		text    string // the body of the message; a notification of the upload if empty
 		attempt int
 		inspect func(context.Context, *presign.Object) error
 		want    []string
@@ -413,7 +417,7 @@ func TestMessagesAreSettled(t *testing.T) {
 				}
 				w := &worker{signer: signer, metrics: newMetrics()}
 				w.handle(t.Context(), m)
-				require.Equal(t, test.want, m.outcome)
+				require.Equal(t, test.want, m.calls)
 				require.NoError(t, signer.Shutdown(t.Context()))
 			})
 		})

@@ -7,12 +7,12 @@ document.querySelector("#files").onchange = async ({ target }) => {
     try {
       const wish = { filename: file.name, type: file.type, size: file.size };
       await send(await requestGrant(wish, { endpoint: "/uploads/" }), file);
-      outcome.textContent = `${file.name} is sent. This page does nothing more.`;
+      outcome.textContent = `${file.name} was sent. The worker completes the upload.`;
     } catch (error) {
       outcome.textContent = `${file.name}: ${error.message}`;
     }
   }
-  target.value = ""; // so that the same file can be chosen again
+  target.value = ""; // Otherwise the user could not select the same file again.
 };
 
 async function list() {
