@@ -22,8 +22,8 @@ func parseClamd(address string) clamd {
 	return clamd{"tcp", address}
 }
 
-// scan streams content to clamd. It returns the name of the signature that content
-// matches, or "". See INSTREAM in clamd(8):
+// scan streams content to clamd. It returns the name of the signature that
+// content matches, or "". clamd(8) describes the command INSTREAM:
 // https://docs.clamav.net/manual/Usage/ClamdProtocol.html
 func (c clamd) scan(ctx context.Context, content io.Reader) (found string, err error) {
 	reply, err := c.send(ctx, "INSTREAM", content)
@@ -40,11 +40,11 @@ func (c clamd) scan(ctx context.Context, content io.Reader) (found string, err e
 	return "", fmt.Errorf("clamd could not scan: %q", reply)
 }
 
-// ping returns an error if clamd does not answer.
+// ping returns an error if clamd does not reply.
 func (c clamd) ping(ctx context.Context) error {
 	reply, err := c.send(ctx, "PING", nil)
 	if err == nil && reply != "PONG" {
-		err = fmt.Errorf("clamd must answer PONG, got %q", reply)
+		err = fmt.Errorf("clamd must reply PONG, got %q", reply)
 	}
 	return err
 }
@@ -60,7 +60,7 @@ func (c clamd) send(ctx context.Context, command string, content io.Reader) (str
 	defer stop()
 	reply, err := exchange(conn, command, content)
 	if ctx.Err() != nil {
-		return "", context.Cause(ctx) // The error of the connection is its deadline.
+		return "", context.Cause(ctx) // The connection only reports its deadline.
 	}
 	return reply, err
 }
@@ -70,8 +70,9 @@ func exchange(conn net.Conn, command string, content io.Reader) (string, error) 
 		return "", err
 	}
 	if content != nil {
-		// If content ends early, clamd must not receive the end of the stream: it
-		// would scan the beginning of the file and find nothing.
+		// If reading content fails, clamd must not receive the end of the
+		// stream. Otherwise it would scan only the beginning of the file and
+		// might accept it.
 		w := &chunkWriter{w: conn}
 		_, err := io.Copy(w, content)
 		if err == nil {
@@ -80,11 +81,12 @@ func exchange(conn net.Conn, command string, content io.Reader) (string, error) 
 		if err != nil && w.err == nil {
 			return "", err
 		}
-		// If a write failed, clamd has closed the connection, and its reply is why.
+		// If a write failed, clamd has closed the connection, and its reply
+		// contains the reason.
 	}
 	reply, err := bufio.NewReader(io.LimitReader(conn, 4<<10)).ReadString(0)
 	if err != nil {
-		return "", fmt.Errorf("clamd did not answer: %w", err)
+		return "", fmt.Errorf("clamd did not reply: %w", err)
 	}
 	return strings.TrimSuffix(reply, "\x00"), nil
 }
@@ -92,13 +94,13 @@ func exchange(conn net.Conn, command string, content io.Reader) (string, error) 
 // A chunkWriter writes each slice with its length before it.
 type chunkWriter struct {
 	w   io.Writer
-	err error // of w
+	err error // the error of w
 }
 
 // Write implements io.Writer.
 func (c *chunkWriter) Write(p []byte) (int, error) {
 	if len(p) == 0 {
-		return 0, nil // An empty chunk is the end of the stream.
+		return 0, nil // An empty chunk would end the stream.
 	}
 	if err := c.write(uint32(len(p)), p); err != nil {
 		return 0, err
@@ -106,7 +108,7 @@ func (c *chunkWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end writes the end of the stream.
+// end writes the empty chunk that ends the stream.
 func (c *chunkWriter) end() error { return c.write(0, nil) }
 
 func (c *chunkWriter) write(size uint32, p []byte) error {

@@ -23,8 +23,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// listen answers each connection, and returns what it has received. Without a reply it
-// closes the connection.
+// listen starts a server that sends reply on each connection and then closes
+// the connection. The channel returns the bytes that each connection has
+// received.
 func listen(t *testing.T, reply string) (clamd, <-chan []byte) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,9 +61,9 @@ func TestScanFollowsTheProtocol(t *testing.T) {
 		"INSTREAM size limit exceeded. ERROR\x00": {"", "clamd could not scan: \"INSTREAM size limit exceeded. ERROR\""},
 		"stream: Can't allocate memory ERROR\x00": {"", "clamd could not scan"},
 		"OK\x00":     {"", "clamd could not scan"},
-		"stream: OK": {"", "clamd did not answer: EOF"},
-		"":           {"", "clamd did not answer: EOF"},
-		"stream: " + strings.Repeat("a", 5000) + "\x00": {"", "clamd did not answer: EOF"},
+		"stream: OK": {"", "clamd did not reply: EOF"},
+		"":           {"", "clamd did not reply: EOF"},
+		"stream: " + strings.Repeat("a", 5000) + "\x00": {"", "clamd did not reply: EOF"},
 	} {
 		c, received := listen(t, reply)
 		found, err := c.scan(t.Context(), iotest.OneByteReader(strings.NewReader("abc")))
@@ -76,8 +77,9 @@ func TestScanFollowsTheProtocol(t *testing.T) {
 	}
 }
 
-// TestTruncatedFilesAreNotScanned checks that clamd never receives the end of a stream
-// whose reader has failed: it would accept the beginning of the file.
+// TestTruncatedFilesAreNotScanned checks that clamd does not receive the end of
+// a stream whose reader has failed. Otherwise it would accept the beginning of
+// the file.
 func TestTruncatedFilesAreNotScanned(t *testing.T) {
 	for _, failure := range []error{io.ErrUnexpectedEOF, errors.New("connection reset"), presign.ErrChanged} {
 		c, received := listen(t, "stream: OK\x00")
@@ -87,8 +89,8 @@ func TestTruncatedFilesAreNotScanned(t *testing.T) {
 	}
 }
 
-// TestScanHoldsNoFile checks that a large picture is not kept in memory.
-func TestScanHoldsNoFile(t *testing.T) {
+// TestScanStreamsFiles checks that a large picture is not kept in memory.
+func TestScanStreamsFiles(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
@@ -119,12 +121,12 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	c, _ := listen(t, "stream: OK\x00")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	endless := io.MultiReader(strings.NewReader("abc"), readerFunc(func(p []byte) (int, error) {
-		cancel(errors.New("it is late"))
+		cancel(errors.New("the test has ended the context"))
 		p[0] = 1
 		return 1, nil
 	}))
 	_, err := c.scan(ctx, endless)
-	require.ErrorContains(t, err, "it is late")
+	require.ErrorContains(t, err, "the test has ended the context")
 }
 
 type readerFunc func([]byte) (int, error)
@@ -144,8 +146,8 @@ func encode(t *testing.T, mediaType string, width, height int) []byte {
 	return b.Bytes()
 }
 
-// TestPixelsAreLimited checks that the header alone decides, and that all bytes of a
-// picture are scanned.
+// TestPixelsAreLimited checks that limitPixels reads the dimensions from the
+// header, and that all bytes of a picture are scanned.
 func TestPixelsAreLimited(t *testing.T) {
 	for mediaType := range configDecoders {
 		picture := encode(t, mediaType, 100, 50)
@@ -166,9 +168,9 @@ func TestPixelsAreLimited(t *testing.T) {
 		_, err = limitPixels(bytes.NewReader(head), mediaType, 5000)
 		require.Equal(t, "invalid", presign.Violations(err)[0].Code, mediaType)
 		_, err = limitPixels(io.MultiReader(bytes.NewReader(head), iotest.ErrReader(io.ErrUnexpectedEOF)), mediaType, 5000)
-		require.Equal(t, io.ErrUnexpectedEOF, err, "%s: the store has failed, not the picture", mediaType)
+		require.Equal(t, io.ErrUnexpectedEOF, err, "%s: the error of the store", mediaType)
 	}
-	// The pixels of this bomb do not fit into memory.
+	// The picture has 10 billion pixels, which do not fit into memory.
 	bomb := encode(t, "image/png", 1, 1)
 	copy(bomb[16:], "\x00\x01\x86\xa0\x00\x01\x86\xa0")
 	binary.BigEndian.PutUint32(bomb[29:], crc32.ChecksumIEEE(bomb[12:29]))
@@ -176,7 +178,7 @@ func TestPixelsAreLimited(t *testing.T) {
 	require.Equal(t, "too_large", presign.Violations(err)[0].Code)
 
 	_, err = limitPixels(strings.NewReader("RIFF"), "image/webp", 1)
-	require.EqualError(t, err, "scan: the policy allows image/webp, whose header cannot be decoded")
+	require.EqualError(t, err, "scan: Policy.Types must not contain image/webp, which has no decoder")
 	rest, err := limitPixels(strings.NewReader("a"), "text/plain", 1)
 	require.NoError(t, err)
 	require.Equal(t, strings.NewReader("a"), rest)

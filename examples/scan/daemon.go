@@ -17,8 +17,8 @@ import (
 var errNoClamd = errors.New("clamd is not installed: install ClamAV's daemon (on Debian and Ubuntu: " +
 	"apt install clamav-daemon), or pass the address of a running one with -clamd")
 
-// clamdPaths are tried in order. Debian installs clamd in a directory that is not in the
-// PATH of every user.
+// clamdPaths lists the paths at which findClamd looks. Debian installs clamd in
+// a directory that is not in the PATH of every user.
 var clamdPaths = []string{"clamd", "/usr/sbin/clamd", "/usr/local/sbin/clamd", "/opt/homebrew/sbin/clamd"}
 
 // findClamd returns the path of clamd.
@@ -40,15 +40,16 @@ type daemon struct {
 	err    error
 }
 
-// startClamd starts a clamd with a database of one signature, and waits until it
-// answers. It scans files of up to maxSize bytes, and up to four times as many bytes in
-// an archive.
+// startClamd starts a clamd with a database of one signature, and waits until
+// clamd replies. The daemon scans files of up to maxSize bytes, and up to four
+// times as many bytes in an archive.
 func startClamd(ctx context.Context, maxSize int64) (_ *daemon, err error) {
 	path, err := findClamd()
 	if err != nil {
 		return nil, err
 	}
-	// The path of a socket is limited to about 100 bytes, so it is not below -dir.
+	// The path of a socket is limited to about 100 bytes, so it is not in -dir,
+	// whose path can be longer.
 	dir, err := os.MkdirTemp("", "clamd-")
 	if err != nil {
 		return nil, err
@@ -75,13 +76,14 @@ func startClamd(ctx context.Context, maxSize int64) (_ *daemon, err error) {
 			d.err = fmt.Errorf("clamd ended: %w: %s", err, output.Bytes())
 		}
 	}()
-	if err := d.await(ctx); err != nil {
+	if err := d.waitForReply(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
-// configure writes the configuration and the database.
+// configure writes the configuration and the database, and returns the path of
+// the configuration.
 func (d *daemon) configure(maxSize int64) (config string, err error) {
 	database := filepath.Join(d.dir, "database")
 	config = filepath.Join(d.dir, "clamd.conf")
@@ -99,8 +101,9 @@ LocalSocket %q
 LocalSocketMode 600
 SelfCheck 0
 StreamMaxLength %[4]d
-# Files that cannot be scanned as a whole are reported, not accepted. MaxFileSize must not
-# be less than MaxScanSize: a larger file in an archive is skipped without a report.
+# clamd reports files that it cannot scan completely, instead of accepting them.
+# MaxFileSize must not be less than MaxScanSize. Otherwise clamd skips larger files
+# in an archive without a report.
 MaxFileSize %[5]d
 MaxScanSize %[5]d
 AlertExceedsMax yes
@@ -110,8 +113,8 @@ AlertEncryptedDoc yes
 	return config, os.WriteFile(config, lines, 0o600)
 }
 
-// await waits until clamd answers.
-func (d *daemon) await(ctx context.Context) error {
+// waitForReply waits until clamd replies to a ping.
+func (d *daemon) waitForReply(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute) // A large database takes a while.
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
@@ -131,7 +134,7 @@ func (d *daemon) await(ctx context.Context) error {
 	}
 }
 
-// wait waits until clamd has ended, which is an error, or ctx ends.
+// wait waits until ctx ends. If clamd ends before that, it returns an error.
 func (d *daemon) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

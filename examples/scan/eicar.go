@@ -6,13 +6,14 @@ import (
 	"fmt"
 )
 
-// eicar is the EICAR test file, which every scanner reports and which does no harm:
-// https://www.eicar.org/download-anti-malware-testfile/. It is in two pieces, so that
-// no scanner reports this source.
+// eicar is the EICAR test file, which is harmless but which every scanner
+// reports: https://www.eicar.org/download-anti-malware-testfile/. The string
+// has two pieces, so that scanners do not report this source file.
 var eicar = []byte(`X5O!P%@AP[4\PZX54(P^)7CC)7}$` + `EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`)
 
-// eicarSignature returns a database of ClamAV with the one signature of eicar, at any
-// offset in a file of any type: https://docs.clamav.net/manual/Signatures/ExtendedSignatures.html
+// eicarSignature returns a ClamAV database with only the signature of eicar.
+// The signature matches at any offset in a file of any type:
+// https://docs.clamav.net/manual/Signatures/ExtendedSignatures.html
 func eicarSignature() []byte { return fmt.Appendf(nil, "Eicar-Test-Signature:0:*:%x\n", eicar) }
 
 // compress returns an archive with one file.

@@ -11,23 +11,25 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A guardDuty inspects uploads by the tag that GuardDuty Malware Protection for S3 sets
-// on each object that it has scanned. Its method inspect is the function of
-// WithInspect, instead of a scanner's. The malware protection plan must have tagging
-// enabled, and the bucket must have versions.
+// A guardDuty inspects uploads by the tag that GuardDuty Malware Protection for
+// S3 sets on each scanned object. Pass its method inspect to WithInspect
+// instead of the method of a scanner. The malware protection plan must have
+// tagging enabled, and the bucket must have versioning enabled.
 //
 // https://docs.aws.amazon.com/guardduty/latest/ug/monitor-enable-s3-object-tagging-malware-protection.html
 type guardDuty struct {
-	client *s3.Client // needs s3:GetObjectVersionTagging
+	client *s3.Client // must have the permission s3:GetObjectVersionTagging
 	bucket string
 }
 
 const scanStatusTag = "GuardDutyMalwareScanStatus"
 
-// inspect is the function of WithInspect.
+// inspect returns the result of the tag, or ErrPending if the upload has no tag
+// yet.
 func (g guardDuty) inspect(ctx context.Context, o *presign.Object) error {
 	if o.VersionID == "" {
-		// The tag could be that of other bytes, which replaced the upload for a moment.
+		// Without versions, the tag could belong to other bytes that replaced
+		// the upload for a moment.
 		return errors.New("scan: the bucket must have versions, so that a tag belongs to the verified bytes")
 	}
 	found, err := g.client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{
@@ -41,11 +43,10 @@ func (g guardDuty) inspect(ctx context.Context, o *presign.Object) error {
 			return scanStatus(*tag.Value)
 		}
 	}
-	return presign.ErrPending // GuardDuty is not done.
+	return presign.ErrPending // GuardDuty has not scanned the object yet.
 }
 
-// scanStatus returns what a result of GuardDuty means for an upload: nil, a violation
-// or a failure.
+// scanStatus converts a result of GuardDuty to nil, a Violation or a failure.
 //
 // https://docs.aws.amazon.com/guardduty/latest/ug/monitoring-malware-protection-s3-scans-gdu.html
 func scanStatus(status string) error {
@@ -54,18 +55,20 @@ func scanStatus(status string) error {
 		return nil
 	case "THREATS_FOUND":
 		return &presign.Violation{Field: "content", Code: "infected", Detail: "must be free of malware"}
-	case "UNSUPPORTED": // It is too large or has a password, for example.
+	case "UNSUPPORTED": // For example, the object is too large or has a password.
 		return &presign.Violation{Field: "content", Code: "not_scannable", Detail: "must be a file that can be scanned"}
 	}
-	// ACCESS_DENIED and FAILED: the plan is at fault, not the file.
+	// With ACCESS_DENIED and FAILED, the plan has failed, but the file might be
+	// clean.
 	return fmt.Errorf("scan: GuardDuty could not scan: %s", status)
 }
 
-// completeScanned completes the upload that an event of GuardDuty names. Body is the
-// message of a queue that is the target of a rule of EventBridge. It returns nil if the
-// message can be deleted, as Signer.CompleteNotification does.
+// completeScanned completes the upload of an event of GuardDuty. The body is a
+// message of a queue that is the target of an EventBridge rule. Like
+// Signer.CompleteNotification, it returns nil if the message can be deleted.
 //
-// The tag decides, and not the event, so a forged event accepts nothing.
+// The inspection reads the tag and not the event, so a forged event cannot
+// publish an upload.
 //
 // https://docs.aws.amazon.com/guardduty/latest/ug/monitor-with-eventbridge-s3-malware-protection.html
 func completeScanned(ctx context.Context, signer *presign.Signer, body []byte) error {
@@ -80,7 +83,7 @@ func completeScanned(ctx context.Context, signer *presign.Signer, body []byte) e
 	object := event.Detail.S3ObjectDetails
 	if err != nil || event.Source != "aws.guardduty" || object.ObjectKey == "" ||
 		event.DetailType != "GuardDuty Malware Protection Object Scan Result" {
-		return fmt.Errorf("%w: it must be a scan result of GuardDuty", presign.ErrInvalidNotification)
+		return fmt.Errorf("%w: body must be a scan result of GuardDuty", presign.ErrInvalidNotification)
 	}
 	created, err := json.Marshal(map[string]any{
 		"source": "aws.s3", "detail-type": "Object Created",

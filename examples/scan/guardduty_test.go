@@ -14,7 +14,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// readEvent returns a published event with the bucket and the key of an upload.
+// readEvent returns an event of testdata with the test bucket and key, and its
+// status.
 func readEvent(t *testing.T, path, key string) (body []byte, status string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -29,7 +30,8 @@ func readEvent(t *testing.T, path, key string) (body []byte, status string) {
 	return []byte(replaced), event.Detail.ScanResultDetails.ScanResultStatus
 }
 
-// newGuarded returns a Signer whose uploads have a tag, as if GuardDuty had scanned them.
+// newGuarded returns a Signer whose uploads have the tag of a GuardDuty scan,
+// unless status is empty.
 func newGuarded(t *testing.T, store *s3test.Server, status string) *presign.Signer {
 	t.Helper()
 	p := policy
@@ -43,7 +45,8 @@ func newGuarded(t *testing.T, store *s3test.Server, status string) *presign.Sign
 	return signer
 }
 
-// TestGuardDutyEvents completes uploads by the published events.
+// TestGuardDutyEvents checks the completion of an upload for each event of
+// testdata.
 func TestGuardDutyEvents(t *testing.T) {
 	paths, err := filepath.Glob("testdata/guardduty_*.json")
 	require.NoError(t, err)
@@ -67,7 +70,7 @@ func TestGuardDutyEvents(t *testing.T) {
 			case "THREATS_FOUND", "UNSUPPORTED":
 				require.NoError(t, err, "the message can be deleted")
 				require.Empty(t, keys)
-			default: // The queue delivers the event again, and at last to its dead letters.
+			default: // The queue delivers the event again and finally moves it to the dead-letter queue.
 				require.ErrorContains(t, err, "GuardDuty could not scan: "+status)
 				require.Equal(t, []string{grant.Key}, keys)
 			}
@@ -78,10 +81,11 @@ func TestGuardDutyEvents(t *testing.T) {
 func TestGuardDutyCodes(t *testing.T) {
 	require.Equal(t, "infected", presign.Violations(scanStatus("THREATS_FOUND"))[0].Code)
 	require.Equal(t, "not_scannable", presign.Violations(scanStatus("UNSUPPORTED"))[0].Code)
-	require.Error(t, scanStatus("CLEAN"), "a status that is not documented")
+	require.Error(t, scanStatus("CLEAN"), "GuardDuty does not document this status")
 }
 
-// TestUploadsWithoutTagArePending checks that an event alone accepts nothing.
+// TestUploadsWithoutTagArePending checks that an event does not publish an
+// upload that has no tag.
 func TestUploadsWithoutTagArePending(t *testing.T) {
 	store := s3test.New(s3test.WithVersioning())
 	signer := newGuarded(t, store, "")
@@ -93,7 +97,7 @@ func TestUploadsWithoutTagArePending(t *testing.T) {
 	require.Equal(t, []string{grant.Key}, store.Objects(s3test.DefaultBucket))
 }
 
-func TestGuardDutyNeedsVersions(t *testing.T) {
+func TestGuardDutyRequiresVersions(t *testing.T) {
 	store := s3test.New()
 	signer := newGuarded(t, store, "NO_THREATS_FOUND")
 	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice", Size: 5})

@@ -1,10 +1,11 @@
-// Scan is a service that publishes no file before ClamAV has scanned it.
+// Scan is a service that publishes files after ClamAV has scanned them.
 //
 //	go run -C examples ./scan
 //
-// It starts an S3 server and ClamAV's daemon, with a database that has the signature of
-// the EICAR test file alone, and prints the address of a page. With -dir, the files stay
-// there. With -clamd, it uses a daemon that is running already:
+// It starts an S3 server and ClamAV's daemon, and prints the address of a page.
+// The daemon's database contains only the signature of the EICAR test file.
+// With -dir, all data is kept in that directory. With -clamd, it uses a daemon
+// that is already running:
 //
 //	go run ./scan -clamd unix:/run/clamav/clamd.ctl
 package main
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, child.close()) }()
 		group.Go(func() error { return child.wait(ctx) })
-		daemon, more = child.clamd, "ClamAV   started for this, with the signature of the EICAR test file alone\n"
+		daemon, more = child.clamd, "ClamAV   started for this, with only the signature of the EICAR test file\n"
 	}
 	if err := daemon.ping(ctx); err != nil {
 		return fmt.Errorf("-clamd: %w", err)

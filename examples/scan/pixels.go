@@ -13,31 +13,31 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// maxHeader limits the bytes before the dimensions of a picture. A JPEG has its
-// metadata there.
+// maxHeader limits the bytes before the dimensions of a picture. In a JPEG, the
+// metadata is before the dimensions.
 const maxHeader = 1 << 20
 
 var configDecoders = map[string]func(io.Reader) (image.Config, error){
 	"image/gif": gif.DecodeConfig, "image/jpeg": jpeg.DecodeConfig, "image/png": png.DecodeConfig,
 }
 
-// limitPixels returns a violation if content is a picture with more pixels than most.
-// A small file can decode to gigabytes. It decodes the header alone, and returns a
-// reader of all of content.
+// limitPixels returns a Violation if content is a picture with more than most
+// pixels, because a small file can decode to gigabytes. It decodes only the
+// header. The returned reader reads all of content.
 func limitPixels(content io.Reader, mediaType string, most int64) (io.Reader, error) {
 	if !strings.HasPrefix(mediaType, "image/") {
 		return content, nil
 	}
 	decode := configDecoders[mediaType]
 	if decode == nil {
-		return nil, fmt.Errorf("scan: the policy allows %s, whose header cannot be decoded", mediaType)
+		return nil, fmt.Errorf("scan: Policy.Types must not contain %s, which has no decoder", mediaType)
 	}
 	var head bytes.Buffer
 	source := &faultReader{r: content}
 	config, err := decode(io.TeeReader(io.LimitReader(source, maxHeader), &head))
 	switch {
 	case source.err != nil:
-		return nil, source.err // The store failed, not the picture.
+		return nil, source.err // The store has failed, and the picture might be valid.
 	case err != nil:
 		return nil, &presign.Violation{Field: "content", Code: "invalid", Detail: "must start with the header of a picture"}
 	}
@@ -50,10 +50,11 @@ func limitPixels(content io.Reader, mediaType string, most int64) (io.Reader, er
 	return io.MultiReader(&head, content), nil
 }
 
-// A faultReader keeps the error of a reader, which decoders replace by their own.
+// A faultReader keeps the error of a reader, because decoders return other
+// errors instead.
 type faultReader struct {
 	r   io.Reader
-	err error // unless it is io.EOF
+	err error // the error of r, except io.EOF
 }
 
 // Read implements io.Reader.

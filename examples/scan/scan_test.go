@@ -47,7 +47,7 @@ func runClamd(t *testing.T, maxSize int64) *daemon {
 	return d
 }
 
-// An api is the Handler of a user, with a store behind it.
+// An api is the Handler of a user with its store.
 type api struct {
 	*testing.T
 	handler http.Handler
@@ -55,7 +55,7 @@ type api struct {
 	client  *s3.Client
 }
 
-// newAPI starts a store whose uploads are inspected.
+// newAPI starts a store and returns a Handler that inspects its uploads.
 func newAPI(t *testing.T, inspect func(context.Context, *presign.Object) error) *api {
 	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
@@ -69,8 +69,9 @@ func newAPI(t *testing.T, inspect func(context.Context, *presign.Object) error) 
 	return &api{t, handler, signer, server.Client()}
 }
 
-// post sends a request to the Handler and decodes the answer.
-func (a *api) post(path string, body any, answer any) int {
+// post sends a request to the Handler, decodes the response and returns the
+// status.
+func (a *api) post(path string, body any, response any) int {
 	a.Helper()
 	text, err := json.Marshal(body)
 	require.NoError(a, err)
@@ -78,7 +79,7 @@ func (a *api) post(path string, body any, answer any) int {
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	a.handler.ServeHTTP(w, r)
-	require.NoError(a, json.Unmarshal(w.Body.Bytes(), answer), "%s", w.Body)
+	require.NoError(a, json.Unmarshal(w.Body.Bytes(), response), "%s", w.Body)
 	return w.Code
 }
 
@@ -115,7 +116,7 @@ func (a *api) upload(method, name string, content []byte) map[string]any {
 	return map[string]any{"id": granted.ID}
 }
 
-// An outcome is an answer to POST /complete: an Object or a Problem.
+// An outcome is a response to POST /complete: an Object or a Problem.
 type outcome struct {
 	presign.Object
 	Errors  []presign.Violation
@@ -129,7 +130,7 @@ func (o outcome) codes() (codes []string) {
 	return codes
 }
 
-// keys returns the keys of all objects.
+// keys returns the keys of all objects under a prefix.
 func (a *api) keys(ctx context.Context, prefix string) (keys []string, err error) {
 	found, err := a.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix})
 	if err != nil {
@@ -141,8 +142,8 @@ func (a *api) keys(ctx context.Context, prefix string) (keys []string, err error
 	return keys, nil
 }
 
-// watch lists the published objects until the test calls stop, which returns the keys
-// that were ever there.
+// watch lists the published objects until the test calls stop, which returns
+// all keys that were listed.
 func (a *api) watch() (stop func() map[string]bool) {
 	ctx, cancel := context.WithCancel(a.Context())
 	seen, ended := map[string]bool{}, make(chan struct{})
@@ -165,8 +166,8 @@ func pack(t *testing.T, name string, content []byte) []byte {
 	return archive
 }
 
-// TestEICARIsRejected uploads the EICAR test file in every way to a real store, with a
-// real clamd. Nothing of it is ever published.
+// TestEICARIsRejected checks that the EICAR test file is never published, with
+// a real store, a real clamd and every method of upload.
 func TestEICARIsRejected(t *testing.T) {
 	s := newScanner(runClamd(t, policy.MaxSize).scan, time.Minute, 1_000_000, 4)
 	t.Cleanup(s.close)
@@ -189,30 +190,30 @@ func TestEICARIsRejected(t *testing.T) {
 			{"large.txt", bytes.Repeat([]byte("hello\n"), 700_000), false},
 		} {
 			name := method + " " + c.name
-			var answer outcome
-			status := a.post("/complete", a.upload(method, c.name, c.content), &answer)
+			var got outcome
+			status := a.post("/complete", a.upload(method, c.name, c.content), &got)
 			if !c.infected {
-				require.Equal(t, 200, status, "%s: %v", name, answer)
-				require.True(t, strings.HasPrefix(answer.Key, policy.FinalPrefix), name)
+				require.Equal(t, 200, status, "%s: %v", name, got)
+				require.True(t, strings.HasPrefix(got.Key, policy.FinalPrefix), name)
 				published++
 				continue
 			}
 			require.Equal(t, 422, status, name)
-			require.Equal(t, []string{"content infected"}, answer.codes(), name)
-			require.Equal(t, "must be free of malware, got Eicar-Test-Signature.UNOFFICIAL", answer.Errors[0].Detail)
+			require.Equal(t, []string{"content infected"}, got.codes(), name)
+			require.Equal(t, "must be free of malware, got Eicar-Test-Signature.UNOFFICIAL", got.Errors[0].Detail)
 		}
 	}
 	for key := range stop() {
 		require.Regexp(t, `/(clean|large)\.\w+$`, key)
 	}
-	require.NoError(t, a.signer.Shutdown(t.Context())) // It has deleted the uploads.
+	require.NoError(t, a.signer.Shutdown(t.Context())) // The rejected uploads are deleted in the background.
 	keys, err := a.keys(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, keys, published)
 }
 
-// TestUnscannableFilesAreRejected checks that clamd reports what it cannot scan as a
-// whole: by default it accepts such files.
+// TestUnscannableFilesAreRejected checks that clamd reports files that it
+// cannot scan completely. Its default configuration accepts such files.
 func TestUnscannableFilesAreRejected(t *testing.T) {
 	const maxSize = 1 << 20
 	d := runClamd(t, maxSize)
@@ -229,7 +230,7 @@ func TestUnscannableFilesAreRejected(t *testing.T) {
 	require.NotEmpty(t, found)
 	require.Equal(t, "not_scannable", rejection(found).Code, found)
 
-	// The flag of encryption is in both headers of the file.
+	// Both headers of the file have the flag for encryption.
 	encrypted := pack(t, "eicar.com", eicar)
 	for _, header := range []string{"PK\x03\x04", "PK\x01\x02"} {
 		at := bytes.Index(encrypted, []byte(header)) + map[string]int{"PK\x03\x04": 6, "PK\x01\x02": 8}[header]
@@ -240,7 +241,7 @@ func TestUnscannableFilesAreRejected(t *testing.T) {
 	require.NotEmpty(t, found)
 	require.Equal(t, "not_scannable", rejection(found).Code, found)
 
-	// clamd closes the connection before all is sent.
+	// clamd closes the connection before the scan has sent all bytes.
 	_, err = d.scan(t.Context(), io.LimitReader(zeros{}, 100*maxSize))
 	require.ErrorContains(t, err, "size limit exceeded")
 }
@@ -250,7 +251,7 @@ type zeros struct{}
 // Read implements io.Reader.
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// TestDeadClamdKeepsUploads checks that an upload is kept if clamd does not answer.
+// TestDeadClamdKeepsUploads checks that an upload is kept if clamd has stopped.
 func TestDeadClamdKeepsUploads(t *testing.T) {
 	d := runClamd(t, policy.MaxSize)
 	s := newScanner(d.scan, time.Minute, 1, 1)
@@ -258,21 +259,21 @@ func TestDeadClamdKeepsUploads(t *testing.T) {
 	a := newAPI(t, s.inspect)
 	body := a.upload("PUT", "a.txt", []byte("hello"))
 	require.NoError(t, d.close())
-	var answer outcome
-	require.Equal(t, 500, a.post("/complete", body, &answer))
-	require.NotContains(t, answer.Message, "socket")
+	var got outcome
+	require.Equal(t, 500, a.post("/complete", body, &got))
+	require.NotContains(t, got.Message, "socket")
 	keys, err := a.keys(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, []string{body["key"].(string)}, keys)
 
 	again := runClamd(t, policy.MaxSize)
 	s.scan = again.scan
-	require.Equal(t, 200, a.post("/complete", body, &answer))
+	require.Equal(t, 200, a.post("/complete", body, &got))
 }
 
-// TestClientsAskAgain checks that a client is told to ask again, and then receives the
-// outcome of the scan that it did not wait for.
-func TestClientsAskAgain(t *testing.T) {
+// TestPendingClientsReceiveOutcome checks that a client receives 409 during a
+// scan, and the outcome if it repeats the request later.
+func TestPendingClientsReceiveOutcome(t *testing.T) {
 	s := newScanner(runClamd(t, policy.MaxSize).scan, time.Nanosecond, 1_000_000, 4)
 	t.Cleanup(s.close)
 	a := newAPI(t, s.inspect)
@@ -282,11 +283,11 @@ func TestClientsAskAgain(t *testing.T) {
 			content = bytes.Repeat([]byte("hello\n"), 700_000)
 		}
 		body, pending := a.upload("PUT", name, content), 0
-		var answer outcome
-		status := a.post("/complete", body, &answer)
-		for ; status == 409; status = a.post("/complete", body, &answer) {
-			require.Equal(t, []string{"key pending"}, answer.codes())
-			answer, pending = outcome{}, pending+1
+		var got outcome
+		status := a.post("/complete", body, &got)
+		for ; status == 409; status = a.post("/complete", body, &got) {
+			require.Equal(t, []string{"key pending"}, got.codes())
+			got, pending = outcome{}, pending+1
 		}
 		require.Equal(t, want, status, name)
 		require.NotZero(t, pending, name)

@@ -12,27 +12,28 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A scanner inspects uploads. Its method inspect is the function of WithInspect.
+// A scanner inspects uploads. Its method inspect is for WithInspect.
 //
-// An inspection waits for its scan until wait has passed, and then returns ErrPending.
-// The scan continues, and a later inspection of the same upload returns its result.
+// An inspection waits for its scan for the time wait, and then returns
+// ErrPending. The scan continues, and a later inspection of the same upload
+// returns its result.
 type scanner struct {
 	scan   func(context.Context, io.Reader) (found string, err error)
 	wait   time.Duration
-	limit  time.Duration // of one scan
-	keep   time.Duration // time for which a result is kept
-	pixels int64         // that a picture may have
+	limit  time.Duration // the longest time of one scan
+	keep   time.Duration // the time for which a result is kept
+	pixels int64         // the number of pixels that a picture can have
 
-	ctx    context.Context // of all scans
+	ctx    context.Context // the context of all scans
 	cancel context.CancelFunc
 	group  sync.WaitGroup
-	slots  chan struct{} // one for each scan at a time
+	slots  chan struct{} // holds a value for each running scan
 
 	mu    sync.Mutex
 	scans map[version]*result
 }
 
-// newScanner returns a scanner that scans several uploads at a time.
+// newScanner returns a scanner that scans up to parallel uploads at a time.
 func newScanner(
 	scan func(context.Context, io.Reader) (string, error), wait time.Duration, pixels int64, parallel int,
 ) *scanner {
@@ -44,24 +45,25 @@ func newScanner(
 	return s
 }
 
-// close ends all scans.
+// close stops all scans and waits for their end.
 func (s *scanner) close() {
 	s.cancel()
 	s.group.Wait()
 }
 
-// A version identifies an upload and its content, unless two contents have the same
-// MD5.
+// A version identifies an upload and its content, unless two contents have the
+// same MD5.
 type version struct{ grantID, etag, versionID string }
 
 // A result is the outcome of a scan.
 type result struct {
 	done chan struct{} // closed after the other fields are set
 	sum  [sha256.Size]byte
-	err  error // nil, a violation or a failure
+	err  error // nil, a Violation or a failure
 }
 
-// inspect is the function of WithInspect.
+// inspect waits for the scan of an upload and returns its result. WithInspect
+// calls it.
 func (s *scanner) inspect(ctx context.Context, o *presign.Object) error {
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()
@@ -91,9 +93,10 @@ func (s *scanner) inspect(ctx context.Context, o *presign.Object) error {
 	return r.err
 }
 
-// confirm reads an upload whose scan an earlier inspection started. Its client may have
-// replaced the scanned bytes with others that have the same MD5, and so the same ETag.
-// What is read here is also compared with the copy that is published.
+// confirm verifies that an upload still has the digest of its scan, which an
+// earlier inspection has started. The client might have replaced the scanned
+// bytes with other bytes of the same MD5, and so of the same ETag. The
+// completion compares the bytes that confirm reads with the published copy.
 func confirm(ctx context.Context, o *presign.Object, sum [sha256.Size]byte) error {
 	body, err := o.Open(ctx)
 	if err != nil {
@@ -117,7 +120,7 @@ func (s *scanner) find(v version) *result {
 	return s.scans[v]
 }
 
-// forget removes a result.
+// forget removes the scan of a version.
 func (s *scanner) forget(v version, r *result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,8 +129,8 @@ func (s *scanner) forget(v version, r *result) {
 	}
 }
 
-// start starts a scan, unless there is one. The caller has a slot, which the scan
-// releases.
+// start starts a scan, unless one has already been started. The caller must
+// have acquired a slot, which start or the scan releases.
 func (s *scanner) start(v version, o *presign.Object) (_ *result, started bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,9 +151,11 @@ func (s *scanner) start(v version, o *presign.Object) (_ *result, started bool) 
 	return r, true
 }
 
-// examine reads an upload once: for its pixels, its viruses and its digest.
+// examine reads an upload once. It checks the pixels and the viruses, and
+// returns the digest.
 func (s *scanner) examine(ctx context.Context, o *presign.Object) (sum [sha256.Size]byte, err error) {
-	// The decoders read hostile bytes, outside the library's own recovery.
+	// The decoders read untrusted bytes in a separate goroutine, where the
+	// library does not recover from panics.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("scan: a decoder panicked: %v", p)
@@ -173,9 +178,9 @@ func (s *scanner) examine(ctx context.Context, o *presign.Object) (sum [sha256.S
 	return [sha256.Size]byte(hash.Sum(nil)), err
 }
 
-// rejection returns the violation for a signature that clamd has found.
+// rejection returns the Violation for a signature that clamd has found.
 func rejection(found string) *presign.Violation {
-	// clamd reports files that it cannot scan by names of its own.
+	// clamd also reports files that it cannot scan, with these signatures.
 	for _, prefix := range []string{"Heuristics.Limits.Exceeded", "Heuristics.Encrypted"} {
 		if strings.HasPrefix(found, prefix) {
 			return &presign.Violation{

@@ -23,8 +23,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// containsEICAR reports whether content, or a file in the archive that it is, contains
-// the EICAR test file.
+// containsEICAR reports whether content contains the EICAR test file. If
+// content is an archive, it also searches the files in the archive.
 func containsEICAR(content []byte) bool {
 	if bytes.Contains(content, eicar) {
 		return true
@@ -45,10 +45,10 @@ func containsEICAR(content []byte) bool {
 	return false
 }
 
-// A fakeScan finds the EICAR test file, after a time.
+// A fakeScan finds the EICAR test file after a delay.
 type fakeScan struct {
 	mu    sync.Mutex
-	takes func() time.Duration
+	delay func() time.Duration
 	calls int
 }
 
@@ -59,10 +59,10 @@ func (f *fakeScan) scan(ctx context.Context, content io.Reader) (string, error) 
 	}
 	f.mu.Lock()
 	f.calls++
-	takes := f.takes()
+	delay := f.delay()
 	f.mu.Unlock()
 	select {
-	case <-time.After(takes):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
@@ -72,9 +72,9 @@ func (f *fakeScan) scan(ctx context.Context, content io.Reader) (string, error) 
 	return "", nil
 }
 
-const secret = "nobody else knows this; 32 bytes."
+const secret = "a secret of the service, 33 bytes"
 
-// A replica is a service with a scanner of its own.
+// A replica is a service with a separate scanner.
 type replica struct {
 	*presign.Signer
 	*scanner
@@ -82,10 +82,10 @@ type replica struct {
 }
 
 func newReplica(
-	t *testing.T, store *s3test.Server, name string, policy presign.Policy, wait time.Duration, takes func() time.Duration,
+	t *testing.T, store *s3test.Server, name string, policy presign.Policy, wait time.Duration, delay func() time.Duration,
 ) *replica {
 	t.Helper()
-	fake := &fakeScan{takes: takes}
+	fake := &fakeScan{delay: delay}
 	r := &replica{scanner: newScanner(fake.scan, wait, 1_000_000, 2), fake: fake}
 	client := store.Actor(name).S3()
 	var err error
@@ -96,21 +96,21 @@ func newReplica(
 	return r
 }
 
-// count returns the number of scans that run or whose results are kept.
+// count returns the number of running scans and of kept results.
 func (r *replica) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.scans)
 }
 
-// stop ends all that the replica does in the background.
+// stop ends the completions and scans of the replica in the background.
 func (r *replica) stop(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 	r.close()
 }
 
-// TestLongScansArePending checks that an inspection does not wait for a long scan, and
-// that the next one returns its result without another scan.
+// TestLongScansArePending checks that an inspection does not wait for a long
+// scan, and that a later inspection returns the result without another scan.
 func TestLongScansArePending(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -126,10 +126,10 @@ func TestLongScansArePending(t *testing.T) {
 				require.NoError(t, err)
 				send(t, store, "alice", grant, c.content)
 				for range 3 {
-					began := time.Now()
+					started := time.Now()
 					_, err = r.Complete(t.Context(), "alice", grant.Key)
 					require.ErrorIs(t, err, presign.ErrPending)
-					require.Equal(t, time.Second, time.Since(began))
+					require.Equal(t, time.Second, time.Since(started))
 				}
 				_, err = r.Complete(t.Context(), "alice", grant.Key)
 				if c.name == "clean" {
@@ -138,15 +138,15 @@ func TestLongScansArePending(t *testing.T) {
 					require.Equal(t, "infected", presign.Violations(err)[0].Code)
 				}
 				require.Equal(t, 1, r.fake.calls)
-				require.Zero(t, r.count(), "the result is not kept after it was used")
+				require.Zero(t, r.count(), "a result that was returned is not kept")
 			})
 		})
 	}
 }
 
-// TestResultIsOfTheScannedBytes replaces an upload by an infected one with the same
-// ETag while the first one is scanned.
-func TestResultIsOfTheScannedBytes(t *testing.T) {
+// TestReplacedUploadsAreScannedAgain checks that an infected upload is rejected
+// if it replaces a clean upload with the same ETag while that is scanned.
+func TestReplacedUploadsAreScannedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithQuirks(s3test.SizeETags), s3test.WithHistory())
 		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration { return 1500 * time.Millisecond })
@@ -167,8 +167,9 @@ func TestResultIsOfTheScannedBytes(t *testing.T) {
 	})
 }
 
-// TestScansAtATime checks that uploads which no scan has begun for are pending as well.
-func TestScansAtATime(t *testing.T) {
+// TestScansAreLimited checks that scans have a limited number and duration, and
+// that uploads without a scan are pending.
+func TestScansAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()
 		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration { return time.Hour })
@@ -181,31 +182,31 @@ func TestScansAtATime(t *testing.T) {
 			require.ErrorIs(t, err, presign.ErrPending)
 			require.Equal(t, min(i+1, 2), r.count())
 		}
-		time.Sleep(r.limit) // in the bubble
+		time.Sleep(r.limit) // The bubble's clock advances at once.
 		synctest.Wait()
 		require.Empty(t, r.slots, "a scan has a limit")
 		time.Sleep(r.keep)
 		synctest.Wait()
-		require.Zero(t, r.count(), "a result that nobody asks for is forgotten")
+		require.Zero(t, r.count(), "a result is removed if no inspection returns it")
 	})
 }
 
 // send uploads a file.
 func send(t *testing.T, store *s3test.Server, actor string, grant *presign.Grant, content []byte) {
 	t.Helper()
-	answer, err := conformance.New(grant, "file", content).Send(store.Actor(actor).HTTPClient())
+	response, err := conformance.New(grant, "file", content).Send(store.Actor(actor).HTTPClient())
 	require.NoError(t, err)
-	require.True(t, answer.Accepted(), "%v", answer)
+	require.True(t, response.Accepted(), "%v", response)
 }
 
-// A climate is a kind of store.
-type climate struct {
+// A storeKind describes a kind of store.
+type storeKind struct {
 	name    string
 	options []s3test.Option
-	honest  bool // no copy is visible that was not scanned
+	honest  bool // All visible copies were scanned.
 }
 
-var climates = []climate{
+var storeKinds = []storeKind{
 	{"strict", nil, true},
 	{"AWS", []s3test.Option{s3test.WithHost("s3.us-east-1.amazonaws.com")}, true},
 	{"versions", []s3test.Option{s3test.WithVersioning()}, true},
@@ -213,13 +214,17 @@ var climates = []climate{
 	{"equal ETags", []s3test.Option{s3test.WithQuirks(s3test.SizeETags)}, false},
 }
 
-// TestInterleavings uploads, replaces, scans and completes in 1,000 random orders, with
-// two replicas. Nothing with the EICAR test file is ever published, whatever the order.
-// In stores without versions that ignore the conditions of copies, or whose ETags
-// collide, a copy exists before it can be compared. It is deleted at once, or replaced by
-// the copy of the other replica.
+// TestInterleavings checks that the EICAR test file is never published, in
+// 1,000 random orders of upload, replacement, scan and completion, with two
+// replicas.
 //
-// SCAN_SEED is the seed of the first order; those of later ones count up from it.
+// Stores without versions are an exception if they ignore the conditions of
+// copies or if their ETags collide. There, a copy exists before the service can
+// compare it. The service deletes such a copy at once, or the copy of the other
+// replica replaces it.
+//
+// The environment variable SCAN_SEED sets the seed of the first order. Later
+// orders have the following numbers as seeds.
 func TestInterleavings(t *testing.T) {
 	first := uint64(1)
 	if text := os.Getenv("SCAN_SEED"); text != "" {
@@ -238,17 +243,18 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Logf("%+v", total)
 	for _, n := range []int{total.Published, total.Rejected, total.Pending, total.Replaced} {
-		require.Greater(t, n, 500, "the orders must have every outcome")
+		require.Greater(t, n, 500, "every outcome must be frequent")
 	}
 }
 
-// A tally counts what the interleavings did.
+// A tally counts the outcomes of the interleavings.
 type tally struct{ Published, Rejected, Pending, Replaced, Deleted int }
 
-// An interleaving is one upload that is replaced while it is scanned and completed.
+// An interleaving is one upload that is replaced while it is scanned and
+// completed.
 type interleaving struct {
 	*testing.T
-	climate
+	storeKind
 	seed     uint64
 	method   string
 	replace  bool
@@ -257,10 +263,10 @@ type interleaving struct {
 	contents [2][]byte // clean and infected, of one size
 
 	sent  int
-	grant *presign.Grant // the last one
+	grant *presign.Grant // the last grant
 
-	mu      sync.Mutex // guards what follows; never held during a request
-	key, id string     // of the last upload
+	mu      sync.Mutex // guards the fields below; must not be held during a request
+	key, id string     // the key and the multipart ID of the last upload
 	total   *tally
 }
 
@@ -269,9 +275,9 @@ func newInterleaving(t *testing.T, seed uint64, total *tally) *interleaving {
 	random := rand.New(rand.NewPCG(seed, 0))
 	i := &interleaving{
 		T: t, seed: seed, total: total,
-		climate: climates[random.IntN(len(climates))],
-		method:  []string{"POST", "PUT", "multipart"}[random.IntN(3)],
-		replace: random.IntN(2) == 0,
+		storeKind: storeKinds[random.IntN(len(storeKinds))],
+		method:    []string{"POST", "PUT", "multipart"}[random.IntN(3)],
+		replace:   random.IntN(2) == 0,
 	}
 	i.store = s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, i.options...)...)
 	p := policy
@@ -279,13 +285,13 @@ func newInterleaving(t *testing.T, seed uint64, total *tally) *interleaving {
 	wait := time.Duration(1+random.IntN(20)) * time.Millisecond
 	for n, name := range []string{"first", "second"} {
 		durations := rand.New(rand.NewPCG(seed, uint64(10+n)))
-		takes := func() time.Duration { return time.Duration(durations.IntN(30)) * time.Millisecond }
-		i.replicas = append(i.replicas, newReplica(t, i.store, name, p, wait, takes))
+		delay := func() time.Duration { return time.Duration(durations.IntN(30)) * time.Millisecond }
+		i.replicas = append(i.replicas, newReplica(t, i.store, name, p, wait, delay))
 	}
 	clean, infected := bytes.Repeat([]byte("."), len(eicar)), eicar
 	if random.IntN(2) == 0 {
 		clean, infected = pack(t, "eicar.com", clean), pack(t, "eicar.com", eicar)
-		size := max(len(clean), len(infected)) // An archive can have bytes behind it.
+		size := max(len(clean), len(infected)) // An archive remains valid with bytes after its end.
 		clean = append(clean, make([]byte, size-len(clean))...)
 		infected = append(infected, make([]byte, size-len(infected))...)
 	}
@@ -293,8 +299,8 @@ func newInterleaving(t *testing.T, seed uint64, total *tally) *interleaving {
 	return i
 }
 
-// run runs the client, which replaces its upload, and its completions, and checks what
-// was ever published.
+// run uploads, replaces and completes at the same time, and then checks all
+// objects that were ever published.
 func (i *interleaving) run() {
 	defer func() {
 		for _, r := range i.replicas {
@@ -307,7 +313,7 @@ func (i *interleaving) run() {
 		random := rand.New(rand.NewPCG(i.seed, uint64(2+n)))
 		group.Go(func() {
 			for range 2 {
-				time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond) // in the bubble
+				time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond)
 				if n == 0 {
 					i.upload(random)
 				} else {
@@ -330,8 +336,8 @@ func (i *interleaving) run() {
 	i.check()
 }
 
-// upload sends the clean or the infected file, with the same grant if a new one would
-// be for another key.
+// upload sends the clean or the infected file. Without replace, a new grant
+// would be for another key, so it uses the same grant again.
 func (i *interleaving) upload(random *rand.Rand) {
 	content := i.contents[random.IntN(2)]
 	u := presign.Upload{Filename: "a.txt", Owner: "alice"}
@@ -360,14 +366,15 @@ func (i *interleaving) upload(random *rand.Rand) {
 		i.grant = grant
 		i.set(grant.Key, "")
 	}
-	answer, err := conformance.New(i.grant, "file", content).Send(i.store.Actor("alice").HTTPClient())
+	response, err := conformance.New(i.grant, "file", content).Send(i.store.Actor("alice").HTTPClient())
 	require.NoError(i, err)
-	if answer.Accepted() {
+	if response.Accepted() {
 		i.sent++
 	}
 }
 
-// uploadPart starts a multipart upload and sends its one part. A completion joins it.
+// uploadPart starts a multipart upload and sends its one part. A completion
+// joins it.
 func (i *interleaving) uploadPart(u presign.Upload, content []byte) {
 	m, err := i.replicas[0].StartMultipart(i.Context(), u)
 	require.NoError(i, err)
@@ -413,7 +420,8 @@ func (i *interleaving) complete(r *replica) error {
 	return err
 }
 
-// check checks that no infected file was ever published.
+// check checks that infected files were never published, or only for a moment
+// if the store is not honest.
 func (i *interleaving) check() {
 	h := i.store.History()
 	i.total.Replaced += i.sent - 1

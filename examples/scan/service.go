@@ -16,8 +16,8 @@ import (
 	uploadmodule "github.com/s3presign/presign/examples/upload"
 )
 
-// policy must have a FinalPrefix: others can read an upload there only after it was
-// inspected.
+// policy must set FinalPrefix, so that readers can access an upload only after
+// its inspection.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
@@ -31,8 +31,8 @@ var files embed.FS
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
-	Name: "scan", Title: "Scan", Question: "Whose files?",
-	Lead: "Every file is scanned for viruses before anybody can read it.",
+	Name: "scan", Title: "Scan", Question: "Choose a user",
+	Lead: "Every file is scanned for viruses before it is published.",
 }
 
 func newSigner(
@@ -50,7 +50,7 @@ func newService(client *s3.Client, here *site.Site, signer *presign.Signer) (htt
 	s := &service{here, client}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // Users have names of letters and digits.
+			u.Key = policy.Prefix + u.Owner + "/" // The names of users consist of letters and digits.
 			return nil
 		}))
 	if err != nil {
@@ -72,22 +72,22 @@ func newService(client *s3.Client, here *site.Site, signer *presign.Signer) (htt
 	return mux, here.Handle(mux, files)
 }
 
-// sample returns a handler that sends a test file, which the page uploads again.
+// sample returns a handler that sends a test file. The page uploads it.
 func sample(mediaType string, content []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)
-		_, _ = w.Write(content) // The client might have left.
+		_, _ = w.Write(content) // The client might have disconnected.
 	}
 }
 
-// A file is a published file.
+// A file describes a published file.
 type file struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
 }
 
-// list returns a user's files. Everything under FinalPrefix was scanned, so the bucket
-// serves as the database.
+// list sends a user's files. All objects under FinalPrefix were scanned, so the
+// service needs no database.
 func (s *service) list(w http.ResponseWriter, r *http.Request) {
 	user, err := s.Authenticate(r)
 	if err != nil {
@@ -106,5 +106,5 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 		list = append(list, file{path.Base(*o.Key), *o.Size})
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(list) // The client might have left.
+	_ = json.NewEncoder(w).Encode(list) // The client might have disconnected.
 }

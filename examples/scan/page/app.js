@@ -36,7 +36,7 @@ async function list() {
 
 document.querySelector("#files").onchange = async ({ target }) => {
   for (const file of target.files) await store(file);
-  target.value = ""; // so that the same file can be chosen again
+  target.value = ""; // Otherwise the user could not select the same file again.
 };
 
 for (const button of document.querySelectorAll("[data-sample]")) {
