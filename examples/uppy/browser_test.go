@@ -33,20 +33,21 @@ import (
 
 const mib = 1 << 20
 
-// demo is the demo, with a relay before its store.
+// A demo is the running demo, with a relay before its store.
 type demo struct {
 	t      *testing.T
 	origin string
 	relay  *relay.Relay
-	client *s3.Client // past the relay
+	client *s3.Client // connects to the store without the relay
 
-	mu     sync.Mutex
-	asked  []string // of the service, and its answers; of paths the last segment, of IDs the beginning
-	begun  int      // uploads in parts
-	listed []int    // what the store had of each upload in parts when it was to be completed: the number of parts
+	mu        sync.Mutex
+	requests  []string // method, start of the last path segment, and status of each request
+	started   int      // the number of multipart uploads that were started
+	completed []int    // the number of parts at the store for each completion of a multipart upload
 }
 
-// start has the demo serve with Uppy 6, which is its own, or with Uppy 5. For that one option has another name.
+// start starts the demo with Uppy 6 or Uppy 5. In Uppy 5, an option of AwsS3
+// has another name.
 func start(t *testing.T, uppy int) *demo {
 	t.Helper()
 	here, err := site.Listen("127.0.0.1:0", "uppy")
@@ -63,7 +64,7 @@ func start(t *testing.T, uppy int) *demo {
 		switch {
 		case r.Method == "POST" && r.URL.Path == "/uploads/s3/multipart":
 			d.mu.Lock()
-			d.begun++
+			d.started++
 			d.mu.Unlock()
 		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/complete") && strings.Contains(r.URL.Path, "/s3/"):
 			parts := 0
@@ -71,7 +72,7 @@ func start(t *testing.T, uppy int) *demo {
 				parts += d.parts(upload)
 			}
 			d.mu.Lock()
-			d.listed = append(d.listed, parts)
+			d.completed = append(d.completed, parts)
 			d.mu.Unlock()
 		case uppy == 5 && (r.URL.Path == "/uppy.js" || r.URL.Path == "/uppy.css"):
 			http.ServeFile(w, r, filepath.Join("testdata", r.URL.Path))
@@ -81,17 +82,17 @@ func start(t *testing.T, uppy int) *demo {
 			service.ServeHTTP(recorded, r)
 			script := recorded.Body.String()
 			if !strings.Contains(script, "companionEndpoint:") {
-				t.Errorf("no companionEndpoint in app.js, answered %d", recorded.Code)
+				t.Errorf("app.js must contain companionEndpoint, got status %d", recorded.Code)
 			}
 			w.Header().Set("Content-Type", "text/javascript")
 			_, _ = io.WriteString(w, strings.Replace(script, "companionEndpoint:", "endpoint:", 1))
 			return
 		}
-		answer := &answer{w, http.StatusOK}
-		service.ServeHTTP(answer, r)
+		recorder := &statusRecorder{w, http.StatusOK}
+		service.ServeHTTP(recorder, r)
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.asked = append(d.asked, fmt.Sprintf("%s %.12s %d", r.Method, path.Base(r.URL.Path), answer.status))
+		d.requests = append(d.requests, fmt.Sprintf("%s %.12s %d", r.Method, path.Base(r.URL.Path), recorder.status))
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -103,30 +104,30 @@ func start(t *testing.T, uppy int) *demo {
 	return d
 }
 
-// answer tells its status.
-type answer struct {
+// A statusRecorder records the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (a *answer) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
+func (s *statusRecorder) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// counted returns the number of multipart uploads that were started since its last
-// call, and the number of parts of each that was completed.
-func (d *demo) counted() (begun int, parts []int) {
+// takeCounts returns the number of multipart uploads that were started since
+// its last call, and the number of parts of each completed multipart upload.
+func (d *demo) takeCounts() (started int, parts []int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	begun, parts = d.begun, d.listed
-	d.begun, d.listed = 0, nil
-	return begun, parts
+	started, parts = d.started, d.completed
+	d.started, d.completed = 0, nil
+	return started, parts
 }
 
-// uploads returns those in parts that the store has.
+// uploads returns the incomplete multipart uploads of the store.
 func (d *demo) uploads() []types.MultipartUpload {
 	listed, err := d.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil {
@@ -136,7 +137,7 @@ func (d *demo) uploads() []types.MultipartUpload {
 	return listed.Uploads
 }
 
-// parts returns how many the store has of an upload.
+// parts returns the number of parts of a multipart upload at the store.
 func (d *demo) parts(upload types.MultipartUpload) int {
 	listed, err := d.client.ListParts(context.Background(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: upload.Key, UploadId: upload.UploadId})
 	if err != nil {
@@ -146,7 +147,7 @@ func (d *demo) parts(upload types.MultipartUpload) int {
 	return len(listed.Parts)
 }
 
-// objects returns the keys that the store has.
+// objects returns the keys of all objects at the store.
 func (d *demo) objects() []string {
 	listed, err := d.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
@@ -160,7 +161,7 @@ func (d *demo) objects() []string {
 	return keys
 }
 
-// remove deletes what was published of a file.
+// remove deletes the published object of a file.
 func (d *demo) remove(name string) {
 	for _, key := range d.objects() {
 		if strings.HasSuffix(key, "/"+name) {
@@ -170,13 +171,13 @@ func (d *demo) remove(name string) {
 	}
 }
 
-// file is a file on the machine of the browser.
+// A file is on the machine of the browser.
 type file struct {
 	name, mediaType, path, sum string
 	size                       int64
 }
 
-// newFile writes a file that begins like one of its type and goes on at random.
+// newFile writes a file that starts with magic and continues with random bytes.
 func newFile(t *testing.T, dir, name, mediaType, magic string, size int64) file {
 	t.Helper()
 	f := file{name: name, mediaType: mediaType, path: filepath.Join(dir, name), size: size}
@@ -191,15 +192,16 @@ func newFile(t *testing.T, dir, name, mediaType, magic string, size int64) file 
 	return f
 }
 
-// published checks that the store has a file, byte by byte, under a key that ends in its name.
-func (d *demo) published(t *testing.T, f file) {
+// requirePublished requires that the store has published exactly this file,
+// under one key that ends with its name.
+func (d *demo) requirePublished(t *testing.T, f file) {
 	t.Helper()
 	var key string
-	for _, have := range d.objects() {
-		require.True(t, strings.HasPrefix(have, "files/alice/"), have)
-		if strings.HasSuffix(have, "/"+f.name) {
-			require.Empty(t, key, "twice")
-			key = have
+	for _, stored := range d.objects() {
+		require.True(t, strings.HasPrefix(stored, "files/alice/"), stored)
+		if strings.HasSuffix(stored, "/"+f.name) {
+			require.Empty(t, key, "the file was published twice")
+			key = stored
 		}
 	}
 	require.NotEmpty(t, key, f.name)
@@ -215,7 +217,7 @@ func (d *demo) published(t *testing.T, f file) {
 	require.Equal(t, "attachment; filename*=UTF-8''"+f.name, aws.ToString(object.ContentDisposition))
 }
 
-// dashboard is the page of one who is logged in.
+// A dashboard is the page of a user who is logged in.
 type dashboard struct {
 	*browser.Page
 	t *testing.T
@@ -230,7 +232,8 @@ func (d dashboard) add(files ...file) {
 	d.Do(chromedp.SetUploadFiles(".uppy-Dashboard-input", paths), chromedp.WaitVisible(".uppy-StatusBar-actionBtn--upload"))
 }
 
-// press clicks what may move under a mouse meanwhile.
+// press clicks an element by script, because the element can move before a
+// click by mouse.
 func (d dashboard) press(selector string) {
 	d.t.Helper()
 	d.Do(chromedp.WaitVisible(selector))
@@ -238,36 +241,39 @@ func (d dashboard) press(selector string) {
 }
 
 const (
-	upload = ".uppy-StatusBar-actionBtn--upload" // also goes on with what was restored
+	upload = ".uppy-StatusBar-actionBtn--upload" // This button also resumes a restored upload.
 	pause  = `.uppy-StatusBar [title="Pause"]`
 	resume = `.uppy-StatusBar [title="Resume"]`
 	cancel = `.uppy-StatusBar [title="Cancel"]`
 )
 
-// patience is how long large files take on a slow machine, at most.
-const patience = 3 * time.Minute
+// maxWait is the longest time for a large file on a slow machine.
+const maxWait = 3 * time.Minute
 
-// until waits until an expression is true.
+// until waits until a JavaScript expression is true.
 func (d dashboard) until(expression string) {
 	d.t.Helper()
-	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+	d.Do(chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(maxWait)))
 }
 
-// outcome waits until the service has said something of so many files, and returns what the page shows of one.
+// outcome waits until the page shows n outcomes, and returns the text of the
+// outcome for one file.
 func (d dashboard) outcome(n int, name string) string {
 	d.t.Helper()
 	d.until(fmt.Sprintf(`document.querySelectorAll(".outcomes li").length === %d`, n))
 	return d.Text(fmt.Sprintf(`[...document.querySelectorAll(".outcomes li")].find((li) => li.querySelector("b").textContent === %q)`, name))
 }
 
-// clear makes room for other files.
+// clear removes the uploaded files from the Dashboard.
 func (d dashboard) clear() {
 	d.press(".uppy-StatusBar-actionBtn--done")
 	d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
 }
 
-// holdParts keeps parts from that number on back until release; those whose client goes away meanwhile never arrive. Its
-// wait waits until some are held and all before them have arrived, and gone until none is held any more.
+// holdParts holds back the parts from this number until release. A part whose
+// client disconnects before that does not arrive. The function wait waits until
+// a part is held back and all parts with smaller numbers have arrived. The
+// function gone waits until no part is held back.
 func (d *demo) holdParts(from int) (wait, gone, release func()) {
 	var mu sync.Mutex
 	held := 0
@@ -276,7 +282,9 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 		if part < from {
 			return true
 		}
-		content, err := io.ReadAll(r.Body) // without which nobody notices that the client has gone
+		// The server detects a disconnected client only after the body was
+		// read.
+		content, err := io.ReadAll(r.Body)
 		if err != nil {
 			return false
 		}
@@ -305,10 +313,10 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 		require.Eventually(d.t, func() bool {
 			uploads := d.uploads()
 			return len(uploads) == 1 && d.parts(uploads[0]) == from-1 && holding() > 0
-		}, patience, 20*time.Millisecond)
+		}, maxWait, 20*time.Millisecond)
 	}
 	gone = func() {
-		require.Eventually(d.t, func() bool { return holding() == 0 }, patience, 20*time.Millisecond)
+		require.Eventually(d.t, func() bool { return holding() == 0 }, maxWait, 20*time.Millisecond)
 	}
 	release = sync.OnceFunc(func() {
 		d.relay.Disturb(nil)
@@ -318,7 +326,7 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 	return wait, gone, release
 }
 
-// upTo returns the numbers of n parts.
+// upTo returns the numbers from 1 to n.
 func upTo(n int) []int {
 	var numbers []int
 	for i := range n {
@@ -327,8 +335,9 @@ func upTo(n int) []int {
 	return numbers
 }
 
-// withUppy opens the page in a headless Chromium for each of the two major versions that people use. Pictures of it go
-// into the directory that the environment variable SCREENSHOTS names.
+// withUppy opens the page in a headless Chromium with Uppy 6 and with Uppy 5.
+// It writes screenshots to the directory that the environment variable
+// SCREENSHOTS names.
 func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, shoot func(name string))) {
 	for _, version := range []int{6, 5} {
 		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) {
@@ -338,7 +347,7 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 				if t.Failed() {
 					demo.mu.Lock()
 					defer demo.mu.Unlock()
-					t.Logf("asked of the service: %q\nat the store: %d uploads\nthe page: %s", demo.asked, len(demo.uploads()), d.Text("document.body"))
+					t.Logf("requests: %q\nmultipart uploads: %d\npage: %s", demo.requests, len(demo.uploads()), d.Text("document.body"))
 				}
 			})
 			shoot := func(name string) {
@@ -354,7 +363,7 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 	}
 }
 
-// TestUploads uploads small and large files, several at once.
+// TestUploads checks that small and large files can be uploaded at once.
 func TestUploads(t *testing.T) {
 	dir := t.TempDir()
 	files := []file{
@@ -369,10 +378,10 @@ func TestUploads(t *testing.T) {
 		d.press(upload)
 		require.Contains(t, d.outcome(3, "film.mp4"), "video/mp4")
 		for _, f := range files {
-			demo.published(t, f)
+			demo.requirePublished(t, f)
 		}
-		begun, completed := demo.counted()
-		require.Equal(t, 1, begun, "the others go in one request each")
+		started, completed := demo.takeCounts()
+		require.Equal(t, 1, started, "only the large file is a multipart upload")
 		require.Equal(t, []int{60}, completed)
 		require.Equal(t, upTo(60), demo.relay.Arrived())
 		shoot("stored")
@@ -380,11 +389,12 @@ func TestUploads(t *testing.T) {
 	})
 }
 
-// TestRejected checks that a file that completion rejects does not look complete, and that the page offers no retry.
+// TestRejected checks that a file which the service rejects does not look
+// complete, and that the page offers no retry.
 func TestRejected(t *testing.T) {
-	lie := newFile(t, t.TempDir(), "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
+	mislabeled := newFile(t, t.TempDir(), "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
 	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
-		d.add(lie)
+		d.add(mislabeled)
 		d.press(upload)
 		require.Contains(t, d.outcome(1, "holiday.png"), `type must match the content, got "image/png" for a file that looks like text/html`)
 		require.Empty(t, demo.objects())
@@ -399,24 +409,27 @@ func TestRejected(t *testing.T) {
 	})
 }
 
-// TestInterrupted ends an upload in the middle, with parts on the way, in three ways.
+// TestInterrupted checks that a multipart upload can be resumed after a pause
+// and after a reload, and that a cancelled one is aborted. It also checks that
+// a logout deletes the files from the browser.
 func TestInterrupted(t *testing.T) {
 	f := newFile(t, t.TempDir(), "plan.pdf", "application/pdf", "%PDF-1.7\n", 101*mib)
 	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
-		// completes checks that the upload has gone on, rather than begun again.
-		completes := func() {
+		// requireResumed requires that the upload was resumed and not started
+		// again.
+		requireResumed := func() {
 			t.Helper()
 			require.Contains(t, d.outcome(1, f.name), "101 MiB")
-			demo.published(t, f)
-			begun, completed := demo.counted()
-			require.Equal(t, 1, begun)
+			demo.requirePublished(t, f)
+			started, completed := demo.takeCounts()
+			require.Equal(t, 1, started)
 			require.Equal(t, []int{21}, completed)
-			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "no part that had arrived is sent again")
+			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "parts that have arrived are not sent again")
 			d.clear()
 			demo.remove(f.name)
 		}
 
-		// Paused.
+		// The user pauses the upload.
 		wait, gone, release := demo.holdParts(5)
 		d.add(f)
 		d.press(upload)
@@ -427,20 +440,22 @@ func TestInterrupted(t *testing.T) {
 		require.Equal(t, upTo(4), demo.relay.Arrived())
 		shoot("paused")
 		d.press(resume)
-		completes()
+		requireResumed()
 
-		// The page is loaded again, and has the file from the browser's database, or from the user once more.
+		// The user reloads the page. The file comes from the browser's
+		// database, or the user selects it again.
 		for _, from := range []string{"database", "user"} {
 			wait, gone, release = demo.holdParts(5)
 			d.add(f)
 			d.press(upload)
 			wait()
-			// The browser writes down how far it is every half second: what it has may be of the upload before this one.
-			d.until(has(fmt.Sprintf(`files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes(%q)`,
+			// Uppy stores its state every half second, so the stored state can
+			// still be that of the previous upload.
+			d.until(databaseHas(fmt.Sprintf(`files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes(%q)`,
 				*demo.uploads()[0].Key)))
 			shoot("sending")
 			if from == "user" {
-				browser.Evaluate[chromedp.Void](d.Page, forget, chromedp.EvalAwaitPromise)
+				browser.Evaluate[chromedp.Void](d.Page, clearFiles, chromedp.EvalAwaitPromise)
 			}
 			d.Do(chromedp.Reload())
 			gone()
@@ -455,51 +470,53 @@ func TestInterrupted(t *testing.T) {
 				d.until(fmt.Sprintf(`!document.querySelector(%q).disabled`, upload))
 			}
 			d.press(upload)
-			completes()
+			requireResumed()
 		}
 
-		// Cancelled.
+		// The user cancels the upload.
 		wait, gone, _ = demo.holdParts(5)
 		d.add(f)
 		d.press(upload)
 		wait()
 		d.press(cancel)
 		gone()
-		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, patience, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, maxWait, 20*time.Millisecond)
 		require.Empty(t, demo.objects())
 		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
 
-		// Logged out, with a file that was not sent.
+		// The user logs out before the upload of a file.
 		d.add(f)
-		d.until(has("files.length === 1"))
+		d.until(databaseHas("files.length === 1"))
 		d.press(`form[action="/logout"] button`)
 		d.Do(chromedp.WaitVisible(".login"))
 		require.Equal(t, 0, browser.Evaluate[int](d.Page, `indexedDB.databases().then((all) => all.length + localStorage.length)`, chromedp.EvalAwaitPromise),
-			"who uses the browser next finds nothing")
+			"a logout deletes the files and states in the browser")
 	})
 }
 
-// database opens the browser's.
-const database = `
-	const answer = (request) => new Promise((resolve, reject) => {
+// openDatabase is a script that opens the browser's database of files.
+const openDatabase = `
+	const result = (request) => new Promise((resolve, reject) => {
 		request.onsuccess = () => resolve(request.result);
 		request.onerror = () => reject(request.error);
 	});
-	const database = await answer(indexedDB.open("uppy-blobs"));
+	const database = await result(indexedDB.open("uppy-blobs"));
 `
 
-// has returns an expression of whether what the browser's database has is so: its files, and the states of their uploads.
-func has(so string) string {
-	return `(async () => {` + database + `
-	const all = (name) => database.objectStoreNames.contains(name) ? answer(database.transaction(name).objectStore(name).getAll()) : [];
+// databaseHas returns an expression that evaluates condition with the files and
+// the states in the browser's database.
+func databaseHas(condition string) string {
+	return `(async () => {` + openDatabase + `
+	const all = (name) => database.objectStoreNames.contains(name) ? result(database.transaction(name).objectStore(name).getAll()) : [];
 	const [files, states] = await Promise.all([all("files"), all("metadata")]);
 	database.close();
-	return ` + so + `;
+	return ` + condition + `;
 })()`
 }
 
-// forget has the database lose the file, as when it had no room for it.
-const forget = `(async () => {` + database + `
-	await answer(database.transaction("files", "readwrite").objectStore("files").clear());
+// clearFiles is a script that deletes the files in the browser's database, as
+// if there had been no space for them.
+const clearFiles = `(async () => {` + openDatabase + `
+	await result(database.transaction("files", "readwrite").objectStore("files").clear());
 	database.close();
 })()`

@@ -1,12 +1,14 @@
 #!/bin/sh
-# Builds again, from npm, what of Uppy is in this repository: page/uppy.* for the demo, and testdata/uppy.*, the major
-# version before it, for its tests. It takes Node.js 18 or newer, with npm.
+# Builds the bundles of Uppy in this repository from npm: page/uppy.* for the
+# demo, and testdata/uppy.*, the previous major version, for its tests. It
+# requires Node.js 18 or newer, with npm.
 #
-# To change a version, edit package.json here or in testdata, run
+# To change a version, edit package.json in this directory or in testdata, run
 #
 #	npm install --package-lock-only --omit-lockfile-registry-resolved
 #
-# beside it, and then this. The lock files name versions and digests, and no registry.
+# in the directory of package.json, and then run this script. The lock files
+# contain versions and digests, but no registry.
 set -eu
 cd "$(dirname "$0")"
 for dir in . testdata; do

@@ -1,5 +1,6 @@
-// Bundles the packages that are installed in the first directory into uppy.js and uppy.css in the second one. It also
-// writes their licenses, and the licenses of code that Uppy's packages have copied from other projects.
+// Bundles the packages that are installed in the first directory into uppy.js
+// and uppy.css in the second directory. Also writes their licenses, and the
+// licenses of code that Uppy's packages have copied from other projects.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
@@ -40,8 +41,9 @@ for (const [origin, places] of origins([...packages].filter((path) => path.inclu
 writeFileSync(join(to, "uppy.LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 
 /**
- * Returns the projects whose code the packages have copied, each with its files or pages. It finds them by the comments
- * of the packages, and throws an error for a project that vendored.mjs does not list.
+ * Returns the projects whose code the packages have copied, each with its files
+ * or pages. It finds them by the comments of the packages, and throws an error
+ * for a project that vendored.mjs does not list.
  */
 function origins(paths) {
   const found = {};
@@ -51,7 +53,7 @@ function origins(paths) {
     const of = Object.keys(taken).filter((origin) => comment.includes(origin));
     const known = [...of, ...named];
     if (!links.every((link) => known.some((start) => link.startsWith(start))) || says && !known.some((start) => comment.includes(start))) {
-      throw new Error(`of whom, and on what terms? vendored.mjs does not say, but ${file}:\n${comment}`);
+      throw new Error(`vendored.mjs must list the origin and license of the code in ${file}:\n${comment}`);
     }
     for (const origin of of) (found[origin] ??= new Set()).add(origin.endsWith("/") ? links.find((link) => link.startsWith(origin)) : file);
   }
@@ -66,12 +68,15 @@ function comments(path) {
       [`${path.replace(/^.*node_modules\//, "")}/src/${name}`, comment]));
 }
 
-/** Returns the text of a package's license. Some packages have it in their README only. */
+/**
+ * Returns the text of a package's license. Some packages have the text only in
+ * their README.
+ */
 function licence(path) {
   const file = readdirSync(path).find((name) => /^licen[cs]e(\.md|\.txt)?$/i.test(name));
   if (file) return readFileSync(join(path, file), "utf8");
   const readme = join(path, "README.md");
   const section = existsSync(readme) && readFileSync(readme, "utf8").match(/^## Licen[cs]e[^\n]*\n([^]*?)(?=^## |$(?![^]))/m);
-  if (!section) throw new Error(`no licence in ${path}`);
+  if (!section) throw new Error(`${path} must contain a license`);
   return section[1];
 }

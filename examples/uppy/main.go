@@ -1,18 +1,20 @@
-// Uppy is a service for large files, with Uppy's Dashboard as its page. Uppy uploads
-// small files by form and large ones as multipart uploads. Multipart uploads can be
-// paused, and can be resumed after the page was loaded again.
+// Uppy is a service for large files, with Uppy's Dashboard as its page. Uppy
+// sends small files by form and large files as multipart uploads. Users can
+// pause a multipart upload, and can resume it after they have reloaded the
+// page.
 //
 //	go run -C examples ./uppy
 //
-// It starts an S3 server and prints the address of the page. With -dir, everything
-// stays there, and a later run continues. At its start and every hour, it aborts
-// multipart uploads that no client has completed within a day.
+// It starts an S3 server and prints the address of the page. With -dir, all
+// data is kept in that directory, and a later run continues with it. At its
+// start and every hour, it aborts multipart uploads that were not completed
+// within a day.
 //
 //	POST /uploads/          grants a file of up to 2 GiB
 //	/uploads/s3/…           serves Uppy's AwsS3 plugin
 //	POST /uploads/complete  verifies and publishes a file
 //
-// page/uppy.js is Uppy; build.sh builds it from npm.
+// The script build.sh builds page/uppy.js from npm.
 package main
 
 import (
@@ -42,10 +44,10 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet(bucket, flag.ExitOnError)
 	age := 24 * time.Hour
-	flags.Func("orphans", "`age` at which multipart uploads that no client has completed are aborted (default 24h)", func(text string) error {
+	flags.Func("orphans", "`age` at which incomplete multipart uploads are aborted (default 24h)", func(text string) error {
 		parsed, err := time.ParseDuration(text)
 		if err == nil && parsed < time.Hour {
-			err = fmt.Errorf("-orphans must be at least 1h, or uploads that are under way are lost, got %v", parsed)
+			err = fmt.Errorf("-orphans must be at least 1h, got %v: a shorter age aborts uploads under way", parsed)
 		}
 		age = parsed
 		return err
@@ -65,13 +67,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	go orphans.sweepEach(ctx, time.Hour)
-	can, err := orphans.leaveToStore(ctx)
+	go orphans.sweepPeriodically(ctx, time.Hour)
+	supported, err := orphans.setLifecycle(ctx)
 	if err != nil {
 		return err
 	}
-	rules := "the store has no lifecycle rules"
-	if can {
+	rules := "the store does not support lifecycle rules"
+	if supported {
 		rules = "the store deletes remaining uploads after ten days"
 	}
 	return demo.Run(ctx, stdout, handler, pagePolicy(demo.Store.URL),

@@ -23,17 +23,17 @@ import (
 )
 
 // A neighborhood is a service whose users have cookies, and pages of three
-// origins: its own, one on a sibling host and one on another port of its host.
+// origins: the service's origin, a sibling host and another port of the host.
 // Chromium resolves *.localhost to this machine and treats the two hosts as one
-// site, so it sends the cookies from all three.
+// site, so it sends the cookies for pages of all three origins.
 type neighborhood struct {
 	*browser.Page
 	own, sibling, port string // origins
 
 	mu       sync.Mutex
 	allow    func(http.Handler) http.Handler // a CORS middleware, or nil
-	statuses map[string][]int                // of the requests with a cookie or a token, by method
-	granted  int                             // how many uploads were authorized
+	statuses map[string][]int                // the statuses by method, of requests with a cookie or a token
+	granted  int                             // the number of authorized uploads
 }
 
 // openNeighborhood starts the service and logs the browser in. It returns the
@@ -84,9 +84,9 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
-	var begun struct{ UploadID, Key string }
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &begun))
-	upload, key := "/uploads/s3/multipart/"+begun.UploadID, "?key="+url.QueryEscape(begun.Key)
+	var started struct{ UploadID, Key string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &started))
+	upload, key := "/uploads/s3/multipart/"+started.UploadID, "?key="+url.QueryEscape(started.Key)
 	paths = []string{"/uploads/s3/params?filename=a.pdf&type=application/pdf", upload + key, upload + "/1" + key, upload + "/batch" + key + "&partNumbers=1"}
 
 	n.Page = browser.Open(t)
@@ -95,16 +95,17 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	return n, paths
 }
 
-// watch notes the responses to requests of a user. The CORS middleware of the
-// test is outside it, so that it sees what the middleware lets through.
+// watch records the statuses of a user's requests. The CORS middleware of the
+// test wraps watch, so watch records only requests that the middleware passes
+// on.
 func (n *neighborhood) watch(next http.Handler) http.Handler {
 	watched := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := &answer{w, http.StatusOK}
-		next.ServeHTTP(answer, r)
+		recorder := &statusRecorder{w, http.StatusOK}
+		next.ServeHTTP(recorder, r)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" || r.Method == http.MethodOptions {
-			n.statuses[r.Method] = append(n.statuses[r.Method], answer.status)
+			n.statuses[r.Method] = append(n.statuses[r.Method], recorder.status)
 		}
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +120,7 @@ func (n *neighborhood) watch(next http.Handler) http.Handler {
 	})
 }
 
-// reset sets the CORS middleware and forgets all requests.
+// reset sets the CORS middleware and clears the recorded requests.
 func (n *neighborhood) reset(allow func(http.Handler) http.Handler) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -127,15 +128,16 @@ func (n *neighborhood) reset(allow func(http.Handler) http.Handler) {
 	clear(n.statuses)
 }
 
-// seen returns what was noted since reset.
+// seen returns the number of grants and the statuses since reset.
 func (n *neighborhood) seen() (granted int, statuses map[string][]int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.granted, n.statuses
 }
 
-// tries are the ways in which a page sends a GET request with the cookies of its
-// visitor. Each resolves to whether the page could read a grant or a list.
+// tries holds scripts with which a page sends a GET request with the cookies of
+// its visitor. Each script resolves to true if the page could read a grant or a
+// list.
 var tries = map[string]string{
 	"fetch":         `fetch(url, { credentials: "include" }).then((r) => r.ok, () => false)`,
 	"fetch no-cors": `fetch(url, { credentials: "include", mode: "no-cors" }).then((r) => r.ok, () => false)`,
@@ -182,14 +184,14 @@ var tries = map[string]string{
 	})`,
 }
 
-// try sends one request from the current page and reports whether the page could
-// read the response.
+// try sends one request from the current page and reports whether the page
+// could read the response.
 func (n *neighborhood) try(script, address string) bool {
 	return browser.Evaluate[bool](n.Page, fmt.Sprintf(`((url) => %s)(%q)`, script, address), chromedp.EvalAwaitPromise)
 }
 
-// permit returns a CORS middleware that permits an origin with its cookies,
-// or any origin without them.
+// permit returns a CORS middleware that permits an origin with cookies. If
+// origin is "*", it permits all origins without cookies.
 func permit(t *testing.T, origin string) func(http.Handler) http.Handler {
 	t.Helper()
 	m, err := cors.NewMiddleware(cors.Config{
@@ -200,11 +202,10 @@ func permit(t *testing.T, origin string) func(http.Handler) http.Handler {
 	return m.Wrap
 }
 
-// TestSiblingOrigins checks what pages of sibling origins can obtain from
-// Companion's GET routes in Chromium, which sends the cookies of the visitor with
-// their requests: nothing, and no grant is signed, unless a CORS middleware
-// permits the page. Other tests compare single requests; this one finds out what
-// a browser sends.
+// TestSiblingOrigins checks in Chromium that pages of sibling origins cannot
+// read responses of Companion's GET routes, and that the service signs no grant
+// for them, unless a CORS middleware permits the page. Chromium sends the
+// cookies of the visitor with these requests.
 func TestSiblingOrigins(t *testing.T) {
 	n, paths := openNeighborhood(t)
 	n.Do(chromedp.Navigate(n.own + "/blank"))
@@ -242,8 +243,8 @@ func TestSiblingOrigins(t *testing.T) {
 	}
 }
 
-// TestPermittedOrigins checks that a page of a sibling origin has its requests
-// served if a CORS middleware permits it.
+// TestPermittedOrigins checks that the service serves the requests of a page of
+// a sibling origin if a CORS middleware permits the origin.
 func TestPermittedOrigins(t *testing.T) {
 	n, paths := openNeighborhood(t)
 	const token = `fetch(url, { headers: { Authorization: "Bearer alice's" } }).then((r) => r.ok, () => false)`
@@ -261,7 +262,7 @@ func TestPermittedOrigins(t *testing.T) {
 			require.Equal(t, map[string][]int{"GET": {200}}, statuses)
 			require.Equal(t, grants, granted)
 		}
-		// No page can load an image from there, or show the response.
+		// Pages cannot load a grant as an image or show it in a frame.
 		for _, how := range []string{"img", "iframe", "fetch no-cors"} {
 			n.reset(permitted)
 			require.False(t, n.try(tries[how], n.own+path), path)
@@ -270,7 +271,8 @@ func TestPermittedOrigins(t *testing.T) {
 			require.Zero(t, granted)
 		}
 
-		// A token makes Chromium ask first, and CORS decides.
+		// With a token, Chromium sends a preflight request, which the CORS
+		// middleware answers.
 		n.reset(nil)
 		require.False(t, n.try(token, n.own+path), path)
 		granted, statuses := n.seen()

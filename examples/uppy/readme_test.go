@@ -36,16 +36,17 @@ func snippet(t *testing.T, word string) string {
 	return found[0]
 }
 
-// shop is a page of one's own, that has Uppy and no Dashboard.
+// A shop is a page with Uppy but without the Dashboard.
 type shop struct {
 	*browser.Page
-	t       *testing.T
-	client  *s3.Client
-	mu      sync.Mutex
-	allowed []int64 // the sizes that the service was told
+	t      *testing.T
+	client *s3.Client
+	mu     sync.Mutex
+	sizes  []int64 // the sizes of the authorized uploads
 }
 
-// openShop opens one whose service knows a user by what authenticate looks for.
+// openShop starts a service and opens its page. The function authenticated
+// reports whether a request is authenticated.
 func openShop(t *testing.T, bundle string, authenticated func(*http.Request) bool) *shop {
 	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
@@ -62,7 +63,7 @@ func openShop(t *testing.T, bundle string, authenticated func(*http.Request) boo
 	}, presign.WithUppy(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.allowed = append(s.allowed, u.Size)
+		s.sizes = append(s.sizes, u.Size)
 		return nil
 	}))
 	require.NoError(t, err)
@@ -84,34 +85,36 @@ func openShop(t *testing.T, bundle string, authenticated func(*http.Request) boo
 	return s
 }
 
-// result is what became of files.
+// A result is the outcome of several uploads.
 type result struct {
-	Keys   []string // as the events of success have them
-	Errors []string
-	Told   []presign.Object // by the service
+	Keys    []string // the keys of the events upload-success
+	Errors  []string
+	Objects []presign.Object // the responses to completions
 }
 
-// upload runs a script that makes an instance, uploads files, given as JavaScript, and completes them with a header.
+// upload runs a script that creates an instance of Uppy, and uploads files with
+// it. The files are a JavaScript expression. The header, in JavaScript, is sent
+// with each completion.
 func (s *shop) upload(script, files, header string) result {
 	s.t.Helper()
 	return browser.Evaluate[result](s.Page, `(async () => {
 		const { Uppy, AwsS3 } = await import("/uppy.js");
 		const token = "alice's";
 		const keys = [];
-		const told = [];
-		const complete = (key) => told.push(fetch("/uploads/complete", {
+		const completions = [];
+		const complete = (key) => completions.push(fetch("/uploads/complete", {
 			method: "POST", headers: { "content-type": "application/json", `+header+` }, body: JSON.stringify({ key }),
-		}).then((answer) => answer.json()));
+		}).then((response) => response.json()));
 		`+script+`
 		uppy.on("upload-success", (file, { body }) => keys.push(body.key));
 		for (const { name, type, data } of `+files+`) uppy.addFile({ name, type, data });
 		const { failed } = await uppy.upload();
-		return { Keys: keys, Errors: failed.map(({ error }) => error), Told: await Promise.all(told) };
+		return { Keys: keys, Errors: failed.map(({ error }) => error), Objects: await Promise.all(completions) };
 	})()`, chromedp.EvalAwaitPromise)
 }
 
-// waitForObjects waits until the bucket has n objects. The service deletes what was
-// uploaded after it has responded.
+// waitForObjects waits until the bucket has n objects. The service deletes
+// completed uploads after it has responded.
 func (s *shop) waitForObjects(n int) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool {
@@ -120,7 +123,8 @@ func (s *shop) waitForObjects(n int) {
 	}, 30*time.Second, 20*time.Millisecond)
 }
 
-// TestReadmeWithCookies runs the README's Uppy code with both versions that it names.
+// TestReadmeWithCookies checks that the README's Uppy code works with both
+// versions of Uppy.
 func TestReadmeWithCookies(t *testing.T) {
 	script := snippet(t, "companionEndpoint")
 	for version, bundle := range map[int]string{6: "page", 5: "testdata"} {
@@ -140,20 +144,20 @@ func TestReadmeWithCookies(t *testing.T) {
 			]`, "")
 			require.Empty(t, got.Errors)
 			require.Len(t, got.Keys, 2)
-			require.Len(t, got.Told, 2)
+			require.Len(t, got.Objects, 2)
 			sizes := map[string]int64{}
-			for _, object := range got.Told {
+			for _, object := range got.Objects {
 				sizes[object.Filename] = object.Size
 			}
 			require.Equal(t, map[string]int64{"a small one.txt": 5, "large.bin": 101 * mib}, sizes)
-			require.ElementsMatch(t, []int64{5, 101 * mib}, s.allowed, "the service knows before it grants")
+			require.ElementsMatch(t, []int64{5, 101 * mib}, s.sizes, "the service receives the size before it grants")
 			s.waitForObjects(2)
 		})
 	}
 }
 
-// TestReadmeWithHeader runs the README's code for Uppy 6 and a service that requires
-// a header.
+// TestReadmeWithHeader checks that the README's code for a service that
+// requires a header works with Uppy 6.
 func TestReadmeWithHeader(t *testing.T) {
 	script := snippet(t, "signRequest")
 	require.Less(t, strings.Count(script, "\n"), 30)
@@ -164,10 +168,10 @@ func TestReadmeWithHeader(t *testing.T) {
 		{ name: "medium.bin", type: "application/octet-stream", data: new Blob(Array(20).fill(new Uint8Array(1 << 20))) },
 		{ name: "page.html", type: "text/html", data: new Blob(["<p>"]) },
 	]`, `authorization: "Bearer " + token`)
-	require.Equal(t, []string{`type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`}, got.Errors, "the service's own words")
-	require.Len(t, got.Told, 2)
+	require.Equal(t, []string{`type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`}, got.Errors, "the page shows the service's message")
+	require.Len(t, got.Objects, 2)
 	sizes := map[string]int64{}
-	for _, object := range got.Told {
+	for _, object := range got.Objects {
 		sizes[object.Filename] = object.Size
 	}
 	require.Equal(t, map[string]int64{`a small one, "and" größer.txt`: 5, "medium.bin": 20 * mib}, sizes)

@@ -25,12 +25,12 @@ var files embed.FS
 var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
-	Name: "uppy", Title: "Large files", Question: "Whose files?",
+	Name: "uppy", Title: "Large files", Question: "Choose a user",
 	Lead: "Two people upload here. Neither sees the other's files.",
 }
 
-// pagePolicy returns the Content-Security-Policy of the pages. The Dashboard needs
-// previews (blob:) and the pictures in its stylesheet (data:).
+// pagePolicy returns the Content-Security-Policy of the pages. The Dashboard
+// shows previews (blob:) and the pictures in its stylesheet (data:).
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
 		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -44,7 +44,8 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithUppy(),
 		presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // The library adds a random part and the name of the file.
+			// The library adds a random part and the name of the file.
+			u.Key = policy.Prefix + u.Owner + "/"
 			return nil
 		}))
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// abortsAtOnce is the number of uploads that are aborted at the same time.
-const abortsAtOnce = 8
+// maxAborts is the largest number of concurrent aborts.
+const maxAborts = 8
 
-// A sweeper aborts multipart uploads that were never completed. It is for stores
-// that have no lifecycle rules, or that apply them days later. A client cannot
-// continue an upload that was aborted, so age must be longer than any upload takes,
-// including pauses.
+// A sweeper aborts multipart uploads that were never completed. It is for
+// stores that do not support lifecycle rules or that apply them days later. A
+// client cannot resume an aborted upload, so age must be longer than every
+// upload, including pauses.
 type sweeper struct {
 	client         *s3.Client
 	bucket, prefix string
@@ -30,11 +30,11 @@ type sweeper struct {
 	logger         *slog.Logger
 }
 
-// leaveToStore sets two lifecycle rules, which remove objects and multipart uploads
-// that were not completed within ten days. It reports whether the store has such
-// rules. They replace all other rules of the bucket. If your bucket has others, set
-// all of them together instead.
-func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
+// setLifecycle sets two lifecycle rules, which remove objects and multipart
+// uploads that were not completed within ten days. It reports whether the store
+// supports lifecycle rules. The two rules replace all other rules of the
+// bucket. If your bucket has other rules, set all rules together instead.
+func (s sweeper) setLifecycle(ctx context.Context) (bool, error) {
 	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
 	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
 		Bucket: &s.bucket,
@@ -49,14 +49,14 @@ func (s sweeper) leaveToStore(ctx context.Context) (bool, error) {
 			},
 		}},
 	})
-	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "NotImplemented" {
+	if apiErr, ok := errors.AsType[smithy.APIError](err); ok && apiErr.ErrorCode() == "NotImplemented" {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// sweepEach sweeps at intervals until ctx ends.
-func (s sweeper) sweepEach(ctx context.Context, interval time.Duration) {
+// sweepPeriodically sweeps at intervals until ctx ends.
+func (s sweeper) sweepPeriodically(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -72,13 +72,13 @@ func (s sweeper) sweepEach(ctx context.Context, interval time.Duration) {
 }
 
 // sweep aborts multipart uploads under the prefix that are older than age, and
-// returns their number. If an abort fails, it is logged, and the next sweep tries
-// again.
+// returns their number. If an abort fails, sweep logs the error, and the next
+// sweep tries again.
 func (s sweeper) sweep(ctx context.Context) (int, error) {
 	oldest := time.Now().Add(-s.age)
 	var aborted atomic.Int64
 	var aborts errgroup.Group
-	aborts.SetLimit(abortsAtOnce)
+	aborts.SetLimit(maxAborts)
 	page := &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &s.prefix}
 	for {
 		found, err := s.client.ListMultipartUploads(ctx, page)
@@ -89,7 +89,7 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 		for _, upload := range found.Uploads {
 			if !strings.HasPrefix(aws.ToString(upload.Key), s.prefix) {
 				_ = aborts.Wait()
-				return int(aborted.Load()), fmt.Errorf("the store must list uploads under %s only, got %q", s.prefix, aws.ToString(upload.Key))
+				return int(aborted.Load()), fmt.Errorf("the store must list only uploads under %s, got %q", s.prefix, aws.ToString(upload.Key))
 			}
 			if upload.Initiated == nil || !upload.Initiated.Before(oldest) {
 				continue
@@ -101,9 +101,10 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 				return nil
 			})
 		}
-		// versitygw 1.8 rejects NextUploadIdMarker. Without it, Ceph repeats the last
-		// upload of the page before. If one key fills a page, the next sweep aborts the
-		// rest.
+		// The loop uses only NextKeyMarker, because versitygw 1.8 rejects
+		// NextUploadIdMarker. Ceph then repeats the last upload of the previous
+		// page. If the uploads of one key fill a page, the next sweep aborts
+		// the rest.
 		next := aws.ToString(found.NextKeyMarker)
 		if !aws.ToBool(found.IsTruncated) || next <= aws.ToString(page.KeyMarker) {
 			break
@@ -114,14 +115,14 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 	return int(aborted.Load()), nil
 }
 
-// abort reports whether it has ended an upload.
+// abort aborts an upload and reports whether it has succeeded.
 func (s sweeper) abort(ctx context.Context, upload types.MultipartUpload) bool {
 	about := s.logger.With(slog.String("key", aws.ToString(upload.Key)), slog.Time("initiated", *upload.Initiated))
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: &s.bucket, Key: upload.Key, UploadId: upload.UploadId,
 	})
-	if refusal, ok := errors.AsType[smithy.APIError](err); ok && refusal.ErrorCode() == "NoSuchUpload" {
-		return false // It was completed or aborted meanwhile.
+	if apiErr, ok := errors.AsType[smithy.APIError](err); ok && apiErr.ErrorCode() == "NoSuchUpload" {
+		return false // The upload was completed or aborted in the meantime.
 	}
 	if err != nil {
 		about.ErrorContext(ctx, "orphan not aborted", slog.Any("error", err))

@@ -30,15 +30,17 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(ceph.Main(m)) }
 
-// TestOrphansAreOld checks that uploads that are under way are not aborted.
+// TestOrphansAreOld checks that -orphans rejects ages that would abort uploads
+// under way.
 func TestOrphansAreOld(t *testing.T) {
 	for _, age := range []string{"0", "-1h", "59m"} {
-		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "must be at least 1h, or uploads that are under way are lost")
+		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "a shorter age aborts uploads under way")
 	}
 }
 
-// TestSweep checks at two stores that a sweep aborts the old uploads of all pages, and
-// only those under the prefix.
+// TestSweep checks with two stores that a sweep aborts all old uploads under
+// the prefix, even if the store lists them on several pages, and no other
+// uploads.
 func TestSweep(t *testing.T) {
 	for name, client := range map[string]func(*testing.T) *s3.Client{
 		"versitygw": func(t *testing.T) *s3.Client {
@@ -53,7 +55,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// newBucket returns one that no test had before.
+// newBucket creates a bucket with a random name.
 func newBucket(t *testing.T, client *s3.Client) string {
 	t.Helper()
 	name := strings.ToLower(rand.Text())
@@ -64,20 +66,20 @@ func newBucket(t *testing.T, client *s3.Client) string {
 
 func testSweep(t *testing.T, client *s3.Client) {
 	bucket := newBucket(t, client)
-	begin := func(key string) string {
-		begun, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: &key})
+	start := func(key string) string {
+		started, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: &key})
 		require.NoError(t, err)
 		_, err = client.UploadPart(t.Context(), &s3.UploadPartInput{
-			Bucket: aws.String(bucket), Key: &key, UploadId: begun.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("a part"),
+			Bucket: aws.String(bucket), Key: &key, UploadId: started.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("a part"),
 		})
 		require.NoError(t, err)
 		return key
 	}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "stuck"} {
-		begin("incoming/alice/" + name)
+		start("incoming/alice/" + name)
 	}
-	other := begin("files/alice/a")
-	left := func() (keys []string) {
+	other := start("files/alice/a")
+	listUploads := func() (keys []string) {
 		listed, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 		require.NoError(t, err)
 		for _, upload := range listed.Uploads {
@@ -116,15 +118,15 @@ func testSweep(t *testing.T, client *s3.Client) {
 	}
 	aborted, err := sweep.sweep(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, aborted, "none is an hour old")
+	require.Zero(t, aborted, "all uploads are younger than an hour")
 	require.GreaterOrEqual(t, pages, 4)
-	require.Len(t, left(), 8)
+	require.Len(t, listUploads(), 8)
 
-	sweep.age = -time.Minute // older than a minute from now
+	sweep.age = -time.Minute // All uploads are older than a negative age.
 	aborted, err = sweep.sweep(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 6, aborted)
-	require.ElementsMatch(t, []string{"incoming/alice/stuck", other}, left())
+	require.ElementsMatch(t, []string{"incoming/alice/stuck", other}, listUploads())
 	require.Equal(t, 1, strings.Count(logged.String(), "the store is busy"))
 	require.Contains(t, logged.String(), "key=incoming/alice/stuck")
 
@@ -132,27 +134,27 @@ func testSweep(t *testing.T, client *s3.Client) {
 	aborted, err = sweep.sweep(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 1, aborted)
-	require.Equal(t, []string{other}, left())
+	require.Equal(t, []string{other}, listUploads())
 
 	ignored = true
 	aborted, err = sweep.sweep(t.Context())
-	require.EqualError(t, err, `the store must list uploads under incoming/ only, got "files/alice/a"`)
+	require.EqualError(t, err, `the store must list uploads under incoming/, got "files/alice/a"`)
 	require.Zero(t, aborted)
-	require.Equal(t, []string{other}, left())
+	require.Equal(t, []string{other}, listUploads())
 
 	sweep.bucket = "no-such-bucket"
 	_, err = sweep.sweep(t.Context())
 	require.ErrorContains(t, err, "NoSuchBucket")
 }
 
-// TestLeaveToStore checks that lifecycle rules are found on Ceph, but not on
-// versitygw, which has none.
-func TestLeaveToStore(t *testing.T) {
+// TestSetLifecycle checks that Ceph supports the two lifecycle rules.
+// TestOrphan checks a store that does not.
+func TestSetLifecycle(t *testing.T) {
 	client := ceph.Shared(t).Client()
 	name := newBucket(t, client)
-	can, err := sweeper{client: client, bucket: name, prefix: "incoming/"}.leaveToStore(t.Context())
+	supported, err := sweeper{client: client, bucket: name, prefix: "incoming/"}.setLifecycle(t.Context())
 	require.NoError(t, err)
-	require.True(t, can)
+	require.True(t, supported)
 	got, err := client.GetBucketLifecycleConfiguration(t.Context(), &s3.GetBucketLifecycleConfigurationInput{Bucket: &name})
 	require.NoError(t, err)
 	days := map[string]int32{}
@@ -168,18 +170,19 @@ func TestLeaveToStore(t *testing.T) {
 	require.Equal(t, map[string]int32{"expire": 10, "abort": 10}, days)
 }
 
-// TestOrphan begins an upload in parts and leaves it; a day later the next run of the demo aborts it.
+// TestOrphan checks that the demo aborts a multipart upload that is older than
+// a day.
 func TestOrphan(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	require.Contains(t, p.Printed, "Orphans  0 aborted, older than 24h0m0s; the store has no lifecycle rules\n")
+	require.Contains(t, p.Printed, "Orphans  0 aborted, older than 24h0m0s; the store does not support lifecycle rules\n")
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	alice := http.Client{Jar: jar}
 	res, err := alice.PostForm(p.Origin+"/login", url.Values{"user": {"alice"}})
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	begin := func() {
+	start := func() {
 		res, err := alice.Post(p.Origin+"/uploads/s3/multipart", "application/json",
 			strings.NewReader(`{"filename": "a.pdf", "type": "application/pdf", "metadata": {"size": 6000000}}`))
 		require.NoError(t, err)
@@ -189,7 +192,7 @@ func TestOrphan(t *testing.T) {
 		require.NoError(t, json.NewDecoder(res.Body).Decode(&upload))
 		require.True(t, strings.HasPrefix(upload.Key, "incoming/alice/"))
 	}
-	begin()
+	start()
 	require.NoError(t, p.Stop())
 	uploads := filepath.Join(dir, "s3", "objects", bucket, ".sgwtmp", "multipart")
 	yesterday := time.Now().Add(-24*time.Hour - time.Minute)

@@ -1,4 +1,5 @@
-// The projects whose code Uppy's packages have copied, with their licenses. npm does not list them.
+// The projects whose code Uppy's packages have copied, with their licenses. npm
+// does not list them.
 
 const mit = (...holders) => `MIT License
 
@@ -48,7 +49,10 @@ CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY,
 OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE
 OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.`;
 
-/** Of whom code is taken: by what a comment names them, and their licence. */
+/**
+ * The projects from which code was copied, by their names in comments, with
+ * their licenses.
+ */
 export const taken = {
   "github.com/airbnb/polyglot.js": bsd("Copyright (c) 2012, Airbnb"),
   "github.com/developit/preact-transition-group":
@@ -61,7 +65,10 @@ export const taken = {
     "Creative Commons Attribution-ShareAlike (https://stackoverflow.com/help/licensing)",
 };
 
-/** What comments name otherwise: where something is discussed, or done in another way. */
+/**
+ * Projects and pages that comments name for another reason, such as a
+ * discussion.
+ */
 export const named = [
   "github.com/transloadit/uppy", "github.com/microsoft/TypeScript", "github.com/philipwalton/flexbugs",
   "github.com/jshttp/mime-db", "github.com/pencil-js/text-direction", "stackoverflow.com/questions/6081483",
