@@ -16,11 +16,11 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// packages is a directory with the packages from npm that the tests use, and the
-// module as npm would install it.
+// packages is the path of a directory with the npm packages of the tests. It
+// also contains the module in the layout of npm.
 type packages string
 
-// install installs the packages that testdata/package-lock.json names.
+// install installs the packages of testdata/package-lock.json.
 func install(t *testing.T) packages {
 	t.Helper()
 	for _, program := range []string{"node", "npm"} {
@@ -68,7 +68,8 @@ func (p packages) run(t *testing.T, program string, args ...string) string {
 	return string(out)
 }
 
-// bundle returns the path of a script together with the packages that it imports.
+// bundle bundles a script with the packages that it imports, and returns the
+// path.
 func (p packages) bundle(t *testing.T, entry string) string {
 	t.Helper()
 	p.run(t, "node_modules/.bin/esbuild", entry, "--bundle", "--format=esm", "--target=es2022", "--loader:.css=empty",
@@ -90,7 +91,7 @@ func TestChecksumsInNode(t *testing.T) {
 func TestPackages(t *testing.T) {
 	lock, err := os.ReadFile("testdata/package-lock.json")
 	require.NoError(t, err)
-	require.NotContains(t, string(lock), `"resolved"`, "the lock file names no registry")
+	require.NotContains(t, string(lock), `"resolved"`, "the lock file must not contain the URLs of a registry")
 	p := install(t)
 	t.Run("types", func(t *testing.T) {
 		p.copy(t, "testdata/types.tsx", "types.tsx")
@@ -116,9 +117,9 @@ func testReact(t *testing.T, p packages) {
 	small, _ := writeFile(t, "small.txt", 100)
 	s.Do(chromedp.SetUploadFiles("#pick", []string{small}))
 	state("done small.txt")
-	lie := filepath.Join(t.TempDir(), "lie.png")
-	require.NoError(t, os.WriteFile(lie, []byte("<!doctype html>"), 0o600))
-	s.Do(chromedp.SetUploadFiles("#pick", []string{lie}))
+	mislabeled := filepath.Join(t.TempDir(), "mislabeled.png")
+	require.NoError(t, os.WriteFile(mislabeled, []byte("<!doctype html>"), 0o600))
+	s.Do(chromedp.SetUploadFiles("#pick", []string{mislabeled}))
 	state("failed contradicts_content")
 	s.store.add(times(9, "PUT", "", hold))
 	large, _ := writeFile(t, "large.bin", 20*mib)
@@ -126,7 +127,7 @@ func testReact(t *testing.T, p packages) {
 	state("uploading sending")
 	s.Do(chromedp.Click("#cancel"))
 	state("idle")
-	require.Eventually(t, func() bool { return s.uploads() == 0 }, patient, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return s.uploads() == 0 }, maxWait, 20*time.Millisecond)
 }
 
 // serveScript opens a page with one script.

@@ -9,11 +9,17 @@ export type UploadState<Reply> =
   | { status: "failed"; file: File; error: UploadError };
 
 export type UseUpload<Reply> = UploadState<Reply> & {
-  /** Starts an upload, and aborts the one that is running. It resolves to undefined if the upload fails. */
+  /**
+   * Starts an upload, and aborts the running upload. Resolves to undefined if
+   * the upload fails.
+   */
   upload(file: File, more?: Partial<Options>): Promise<UploadedObject<Reply> | undefined>;
-  /** Aborts the upload that is running. */
+  /** Aborts the running upload. */
   cancel(): void;
 };
 
-/** Returns the state of one upload at a time. Pass the same options object each time, or upload is a new function. */
+/**
+ * Returns the state of one upload at a time. Pass the same options object each
+ * time. With another object, upload is a new function.
+ */
 export function useUpload<Reply = unknown>(options: Options): UseUpload<Reply>;

@@ -2,8 +2,10 @@ import { useCallback, useRef, useState } from "react";
 import { upload } from "./upload.js";
 
 /**
- * Returns the state of one upload at a time and the functions that start and cancel it. The state has a status ("idle",
- * "uploading", "done" or "failed"), and according to it file, phase, loaded, total, object and error.
+ * Returns the state of one upload at a time, and functions that start and
+ * cancel it. The state has a status: "idle", "uploading", "done" or "failed".
+ * The status determines which of file, phase, loaded, total, object and error
+ * are set.
  */
 export function useUpload(options) {
   const [state, setState] = useState({ status: "idle" });
@@ -11,7 +13,7 @@ export function useUpload(options) {
   const start = useCallback(async (file, more) => {
     running.current?.abort();
     const controller = running.current = new AbortController();
-    // A later upload has the state to itself.
+    // Only the latest upload sets the state.
     const show = (next) => running.current === controller && setState(next);
     show({ status: "uploading", file, loaded: 0, total: file.size });
     try {

@@ -35,11 +35,11 @@ func blocks(t *testing.T, language string) []string {
 	return found
 }
 
-// A recipe is a block of the README, and how a page uses it.
+// A recipe is a block of the README with a script that uses it.
 type recipe struct {
 	file, run string // run is a function that uploads a file and returns a promise
 	lost      string // the method of the request whose response is lost
-	unseen    bool   // the client does not show the service's words
+	unseen    bool   // The client does not show the service's message.
 }
 
 var recipes = []recipe{
@@ -90,7 +90,7 @@ const dropzoneRun = `async (file) => {
 	return done.finally(() => dropzone.destroy());
 }`
 
-// driver makes a recipe callable by tests as run(file).
+// driver is a script that exports a recipe to tests as the function run(file).
 const driver = `import * as m from "./%s";
 %s
 const until = (find) => new Promise((resolve) => {
@@ -128,7 +128,8 @@ func testRecipes(t *testing.T, p packages) {
 	}
 }
 
-// useUppy5 returns the recipe for Uppy 6 with the option that its comment names.
+// useUppy5 returns the recipe for Uppy 6 with the changes for Uppy 5 from its
+// comment.
 func useUppy5(t *testing.T, block string) string {
 	t.Helper()
 	var kept []string
@@ -158,10 +159,10 @@ func testRecipe(t *testing.T, r recipe, script string) {
 	}
 	message := upload(`"<p>"`, "page.html", "text/html")
 	require.NotEmpty(t, message)
-	lie := upload(`"<!doctype html><title>Log in</title>"`, "report.pdf", "application/pdf")
+	mislabeled := upload(`"<!doctype html><title>Log in</title>"`, "report.pdf", "application/pdf")
 	if !r.unseen {
 		require.Contains(t, message, "type must be one of")
-		require.Contains(t, lie, "looks like text/html")
+		require.Contains(t, mislabeled, "looks like text/html")
 	}
 	require.Equal(t, 2, countPublished(s.keys()))
 
@@ -175,7 +176,7 @@ func testRecipe(t *testing.T, r recipe, script string) {
 	require.Equal(t, 3, countPublished(s.keys()))
 }
 
-// TestReadmeGo checks that the README's route is the one that the tests use.
+// TestReadmeGo checks that the tests use the README's route and page.
 func TestReadmeGo(t *testing.T) {
 	source, err := os.ReadFile("directuploads_test.go")
 	require.NoError(t, err)
@@ -187,7 +188,7 @@ func TestReadmeGo(t *testing.T) {
 	require.Contains(t, string(page), blocks(t, "html")[0])
 }
 
-// TestPython runs the README's function.
+// TestPython checks that the README's function in Python uploads files.
 func TestPython(t *testing.T) {
 	if err := exec.Command("python3", "-c", "import requests").Run(); err != nil {
 		browser.Missing(t, "python3 with requests")
@@ -201,7 +202,7 @@ try:
 except ValueError as error:
     print(json.dumps({"message": str(error)}))
 `
-	// The gates see requests with an Origin only.
+	// Gates disturb only requests with an Origin.
 	code = strings.Replace(code, `headers=grant["headers"]`, `headers=grant["headers"] | {"Origin": "http://python"}`, 1)
 	require.NoError(t, os.WriteFile(script, []byte(code), 0o600))
 	upload := func(name, content string) (answer struct{ Key, Message string }) {

@@ -18,8 +18,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// TestLargeFile checks that the page of five lines uploads 2 GiB, and logs the memory of the
-// page's process.
+// TestLargeFile checks that the page of five lines uploads 2 GiB, and logs the
+// memory of the page's process.
 func TestLargeFile(t *testing.T) {
 	const limit = 30 * time.Minute
 	s := serve(t, anyFile, testCase{})
@@ -27,16 +27,17 @@ func TestLargeFile(t *testing.T) {
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
 	before := peak(t, s.Page)
 	path, sum := writeFile(t, "film.bin", 2<<30)
-	began := time.Now()
+	started := time.Now()
 	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(limit)))
-	t.Logf("%.0f s; the page's process had at most %d MiB before, and %d MiB after", time.Since(began).Seconds(), before, peak(t, s.Page))
+	t.Logf("%.0f s; the page's process had at most %d MiB before, and %d MiB after", time.Since(started).Seconds(), before, peak(t, s.Page))
 	key := browser.Evaluate[string](s.Page, `out.value`)
 	require.Equal(t, sum, s.sum(key))
-	require.Less(t, peak(t, s.Page)-before, 256, "a fraction of the file")
+	require.Less(t, peak(t, s.Page)-before, 256, "the page holds only a fraction of the file")
 	require.Zero(t, s.uploads())
 }
 
-// peak returns the largest resident memory of a page's processes so far, in MiB.
+// peak returns the largest resident memory of a page's processes so far, in
+// MiB.
 func peak(t *testing.T, p *browser.Page) (most int) {
 	t.Helper()
 	all := browser.CallBrowser(p, systeminfo.GetProcessInfo, cdp.Empty{})

@@ -37,7 +37,7 @@ import (
 const (
 	bucket  = "uploads"
 	mib     = 1 << 20
-	patient = 4 * time.Minute // for the largest files on a slow machine
+	maxWait = 4 * time.Minute // the longest time for a large file on a slow machine
 )
 
 // anyFile is a policy for most tests.
@@ -55,10 +55,10 @@ type gate struct {
 	running int
 	most    int // the largest number of requests at once
 	disturb []disturbance
-	line    *timeline // of all requests, if it is not nil
+	line    *timeline // records all requests, unless it is nil
 }
 
-// A timeline records when requests begin and end, and delays each of them.
+// A timeline delays each request and records its start and end.
 type timeline struct {
 	delay time.Duration
 
@@ -66,29 +66,29 @@ type timeline struct {
 	spans []span
 }
 
-type span struct{ begin, end time.Time }
+type span struct{ start, end time.Time }
 
 // measure serves a request after the delay.
 func (l *timeline) measure(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	begin := time.Now()
-	<-time.After(l.delay) // stands for the distance between a client and the server
+	start := time.Now()
+	<-time.After(l.delay) // This simulates the latency between a client and the server.
 	next.ServeHTTP(w, r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.spans = append(l.spans, span{begin, time.Now()})
+	l.spans = append(l.spans, span{start, time.Now()})
 }
 
-// depth returns the largest number of requests that waited for one another, and
-// starts again.
+// depth returns the length of the longest sequence of requests that followed
+// one another, and clears the timeline.
 func (l *timeline) depth() (deepest int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slices.SortFunc(l.spans, func(a, b span) int { return a.begin.Compare(b.begin) })
+	slices.SortFunc(l.spans, func(a, b span) int { return a.start.Compare(b.start) })
 	depths := make([]int, len(l.spans))
 	for i, s := range l.spans {
 		depths[i] = 1
 		for j := range i {
-			if !l.spans[j].end.After(s.begin) {
+			if !l.spans[j].end.After(s.start) {
 				depths[i] = max(depths[i], depths[j]+1)
 			}
 		}
@@ -98,8 +98,8 @@ func (l *timeline) depth() (deepest int) {
 	return deepest
 }
 
-// A disturbance deals with one request of a page. It returns false for a request
-// that it does not concern.
+// A disturbance handles or delays a request of a page. It returns false if the
+// gate must still serve the request.
 type disturbance func(w http.ResponseWriter, r *http.Request, next http.Handler) bool
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -146,14 +146,15 @@ func describe(u *url.URL) string {
 	return path.Base(u.Path)
 }
 
-// add adds a disturbance until the test ends.
+// add adds a disturbance until the next call of requests.
 func (g *gate) add(d disturbance) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.disturb = append(g.disturb, d)
 }
 
-// requests returns what pages have requested since the last call.
+// requests returns the requests of pages since the last call, and removes all
+// disturbances.
 func (g *gate) requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -206,10 +207,10 @@ func respond(status int, body string, header ...string) disturbance {
 	}
 }
 
-// busy responds as a server that asks the client to wait for a second.
+// busy responds with 503 and asks the client to wait for a second.
 var busy = respond(http.StatusServiceUnavailable, "{}", "Retry-After", "1")
 
-// A shop is a page, its service and its store, each behind a gate.
+// A shop is a page with its service and its store, which are behind gates.
 type shop struct {
 	*browser.Page
 	t              *testing.T
@@ -220,12 +221,12 @@ type shop struct {
 	service, store *gate
 }
 
-// testCase changes how a shop is made.
+// A testCase holds options of a shop.
 type testCase struct {
 	signer       []presign.SignerOption
 	handler      []presign.HandlerOption
 	authenticate func(*http.Request) (string, error)
-	wrap         func(http.Handler) http.Handler // the service
+	wrap         func(http.Handler) http.Handler // wraps the service, unless it is nil
 }
 
 // open opens a page of a service with this policy in a headless Chromium.
@@ -247,7 +248,7 @@ func serve(t *testing.T, policy presign.Policy, c testCase) *shop {
 	target, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	s.store = &gate{next: &httputil.ReverseProxy{
-		// The host stays as it is, since it is signed.
+		// The Host header must not change, because it is signed.
 		Rewrite:      func(p *httputil.ProxyRequest) { p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host },
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:     log.New(io.Discard, "", 0),
@@ -295,14 +296,14 @@ func listen(t *testing.T, handler http.Handler) *httptest.Server {
 type outcome struct {
 	Key, GrantID   string
 	Size           int64
-	Name, By, Code string // of an error
+	Name, By, Code string // fields of the error
 	Status         int
 	Message        string
 	Phases         []string
 	Errors         []presign.Violation
 }
 
-// script evaluates JavaScript that can use the module and returns an outcome.
+// script is a script around JavaScript that uses the module.
 const script = `(async () => {
 	const { UploadError, checksum, complete, limits, requestGrant, send, upload, uploadAll } = await import("/upload.js");
 	const endpoint = "/uploads/";
@@ -316,7 +317,7 @@ const script = `(async () => {
 	%s
 })()`
 
-// run evaluates a script with what the module exports.
+// run evaluates a script that uses the exports of the module.
 func run[T any](s *shop, body string) T {
 	s.t.Helper()
 	return browser.Evaluate[T](s.Page, fmt.Sprintf(script, body), chromedp.EvalAwaitPromise)
@@ -372,12 +373,12 @@ func writeFile(t *testing.T, name string, size int64) (path, sum string) {
 	return path, hex.EncodeToString(hash.Sum(nil))
 }
 
-// overwrite replaces the beginning of a file, and sumFile returns its SHA-256.
-func overwrite(t *testing.T, path, beginning string) {
+// overwrite replaces the first bytes of a file.
+func overwrite(t *testing.T, path, prefix string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	require.NoError(t, err)
-	_, err = f.WriteAt([]byte(beginning), 0)
+	_, err = f.WriteAt([]byte(prefix), 0)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 }
@@ -393,7 +394,8 @@ func sumFile(t *testing.T, path string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// storedParts returns how many parts the store has of the only multipart upload.
+// storedParts returns the number of parts of the only multipart upload at the
+// store.
 func (s *shop) storedParts() int {
 	listed, err := s.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil || len(listed.Uploads) != 1 {
@@ -409,7 +411,7 @@ func (s *shop) storedParts() int {
 // choose selects a file in the page's input, and waits for the page's output.
 func (s *shop) choose(path string) (output string) {
 	s.t.Helper()
-	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(patient)))
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(maxWait)))
 	return browser.Evaluate[string](s.Page, `out.value`)
 }
 

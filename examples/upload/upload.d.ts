@@ -2,17 +2,28 @@
 export interface UploadOptions extends ServiceOptions {
   /** Metadata under names that the service's policy lists. */
   metadata?: Record<string, string>;
-  /** Aborts the upload. A multipart upload is then aborted at the service, too. */
+  /** Aborts the upload. The service then also aborts a multipart upload. */
   signal?: AbortSignal;
-  /** Is called often. One upload can report a phase more than once. */
+  /**
+   * Receives the progress, many times in each phase. One upload can report a
+   * phase more than once.
+   */
   onProgress?: (progress: Progress) => void;
-  /** Is called with each grant, before it is used. */
+  /** Receives each grant before it is used. */
   onGrant?: (grant: Grant | Multipart) => void;
-  /** How the file is sent. By default the size and the service decide. */
+  /**
+   * The method of the upload. The default depends on the size and on the
+   * service.
+   */
   method?: Method;
-  /** The file's checksum in base64. By default it is computed if the service requires one. */
+  /**
+   * The file's checksum in base64. By default, upload computes it if the
+   * service requires a checksum.
+   */
   checksum?: string;
-  /** The name to upload under. A Blob without a name needs one. */
+  /**
+   * The name of the uploaded file. It is required for a Blob without a name.
+   */
   filename?: string;
   /** The number of requests to the store at once, 6 by default. */
   concurrency?: number;
@@ -20,9 +31,14 @@ export interface UploadOptions extends ServiceOptions {
 
 /** Options of requests to the service. */
 export interface ServiceOptions {
-  /** The URL under which the service mounts its Handler, such as "/uploads/". */
+  /**
+   * The URL under which the service mounts its Handler, such as "/uploads/".
+   */
   endpoint: string;
-  /** Headers of each request to the service. A function is called for each request, so that it can renew a token. */
+  /**
+   * Headers of each request to the service. A function is called for each
+   * request, so that it can renew a token.
+   */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
   /** "include" sends cookies to a service of another origin. */
   credentials?: RequestCredentials;
@@ -33,16 +49,17 @@ export type Method = "PUT" | "POST" | "multipart";
 
 export interface Progress {
   /**
-   * "checksum" while the file is read, "sending", "verifying" while the service completes the upload, and "pending"
-   * while it inspects it for so long that the client must ask again.
+   * "checksum" while the file is read, "sending", "verifying" while the service
+   * completes the upload, and "pending" while a long inspection continues and
+   * the client repeats its request.
    */
   phase: "checksum" | "sending" | "verifying" | "pending";
-  /** Bytes of this phase. */
+  /** The bytes of this phase that have been processed. */
   loaded: number;
   total: number;
 }
 
-/** What the service accepts. */
+/** The limits of uploads that the service accepts. */
 export interface Limits {
   types: string[];
   min_size: number;
@@ -88,7 +105,7 @@ export interface UploadedObject<Reply = unknown> {
   owner: string;
   grant_id: string;
   granted_at: string;
-  /** What the service's own code returns to the client. */
+  /** A value that the service's own code adds for the client. */
   reply?: Reply;
 }
 
@@ -106,17 +123,19 @@ export type ViolationCode =
   | "required" | "invalid" | "too_small" | "too_large" | "not_allowed" | "unsupported" | "contradicts_name"
   | "contradicts_content" | "contradicts_grant" | "taken" | "superseded" | "missing" | "pending";
 
-/** An upload failed. An aborted upload throws the reason of its signal instead. */
+/**
+ * An upload failed. An aborted upload throws the reason of its signal instead.
+ */
 export class UploadError extends Error {
   constructor(by: "service" | "store", status: number, code: string, message: string, errors?: Violation[], retryAfter?: number);
   readonly name: "UploadError";
-  /** Whose response this is. */
+  /** The sender of the response. */
   readonly by: "service" | "store";
   /** The HTTP status, or 0 if there was no response. */
   readonly status: number;
   /**
-   * The code of the first violation; S3's own code, such as "AccessDenied"; "network" if there was no response; otherwise
-   * "http_" and the status.
+   * The code of the first violation; S3's own code, such as "AccessDenied";
+   * "network" if there was no response; otherwise "http_" and the status.
    */
   readonly code: ViolationCode | "network" | (string & {});
   /** All violations that the service reports. */
@@ -132,12 +151,12 @@ export interface UploadAllOptions extends Omit<UploadOptions, "filename" | "chec
   onProgress?: (progress: Progress & { file: File }) => void;
 }
 
-/** Uploads several files, and returns an outcome for each of them in order. */
+/** Uploads several files, and resolves to their outcomes in order. */
 export function uploadAll<Reply = unknown>(
   files: Iterable<File>, options: UploadAllOptions,
 ): Promise<PromiseSettledResult<UploadedObject<Reply>>[]>;
 
-/** Returns what the service accepts. The result is kept for five minutes. */
+/** Returns the limits of the service. The result is kept for five minutes. */
 export function limits(options: ServiceOptions): Promise<Limits>;
 
 /** Returns a file's checksum in base64. */
@@ -155,13 +174,19 @@ export function requestGrant(
   options: ServiceOptions,
 ): Promise<Grant>;
 
-/** Sends a file to the store as a grant says. Most pages do not need it; upload calls it. */
+/**
+ * Sends a file to the store with a grant. Most pages do not need it; upload
+ * calls it.
+ */
 export function send(
   grant: Pick<Grant, "method" | "url" | "headers" | "fields">, body: Blob,
   options?: { signal?: AbortSignal; onProgress?: (loaded: number) => void },
 ): Promise<void>;
 
-/** Completes an upload that send has sent, and waits while the service inspects it. */
+/**
+ * Completes an upload after send, and waits while the service inspects the
+ * upload.
+ */
 export function complete<Reply = unknown>(
   upload: { key: string } | { id: string }, options: ServiceOptions,
 ): Promise<UploadedObject<Reply>>;

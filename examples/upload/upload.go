@@ -1,5 +1,5 @@
-// Package upload holds the browser module upload.js, which uploads files straight
-// to S3 with grants of a presign service.
+// Package upload embeds the browser module upload.js, which uploads files
+// straight to S3 with grants of a presign service.
 package upload
 
 import (

@@ -5,15 +5,15 @@
 //
 // README.md describes all options, and upload.d.ts their types.
 
-const attempts = 5; // of each request, with 1, 2, 4 and 8 seconds between them or what Retry-After says
-const longestWait = 120; // seconds; a request that must wait longer has failed
+const attempts = 5; // of each request, after 1, 2, 4 and 8 seconds or Retry-After
+const longestWait = 120; // seconds; a request that must wait longer fails
 const limitsAge = 5 * 60 * 1000; // milliseconds until the limits are read again
 const mebibyte = 2 ** 20;
-const multipartSize = 16 * mebibyte; // larger files are sent in parts
+const multipartSize = 16 * mebibyte; // Larger files are multipart uploads.
 const readSize = 4 * mebibyte; // bytes in memory while a checksum is computed
 const workerName = "presign-checksum";
 
-/** An upload failed. The message is a sentence for people. */
+/** An upload failed. The message is a sentence for the user. */
 export class UploadError extends Error {
   constructor(by, status, code, message, errors = [], retryAfter = 0) {
     super(message);
@@ -37,7 +37,10 @@ export async function upload(file, options) {
   return wish.method === "multipart" ? uploadParts(file, run, wish) : uploadWhole(file, run, wish);
 }
 
-/** Uploads several files, and resolves to an outcome for each of them in order, as Promise.allSettled does. */
+/**
+ * Uploads several files, and resolves to their outcomes in order, like
+ * Promise.allSettled.
+ */
 export async function uploadAll(files, { concurrency = 6, onProgress, ...options }) {
   const all = [...files], outcomes = [], limit = limiter(concurrency);
   const inOrder = async () => {
@@ -54,7 +57,10 @@ export async function uploadAll(files, { concurrency = 6, onProgress, ...options
 
 const known = new Map(); // the limits of each endpoint
 
-/** Returns what the service accepts: types, min_size, max_size, checksum, metadata and methods. */
+/**
+ * Returns what the service accepts: types, min_size, max_size, checksum,
+ * metadata and methods.
+ */
 export function limits(options) {
   const url = resolve(options, "");
   const last = known.get(url);
@@ -67,12 +73,15 @@ export function limits(options) {
 
 /** Asks the service for a grant. */
 export async function requestGrant(wish, options) {
-  const asked = performance.now(); // The time of day may be wrong.
+  const asked = performance.now(); // The clock of the device might be wrong.
   const grant = await call(options, "", wish);
   return Object.defineProperty(grant, "deadline", { value: asked + 1000 * grant.expires_in });
 }
 
-/** Completes an upload by its {key} or {id}, and waits while the service inspects it. */
+/**
+ * Completes an upload by its {key} or {id}, and waits while the service
+ * inspects the upload.
+ */
 export function complete(upload, options) {
   return call(options, "complete", upload);
 }
@@ -97,8 +106,9 @@ async function uploadWhole(file, options, wish) {
     try {
       await options.limit(() => send(grant, file, { signal, onProgress: report }));
     } catch (error) {
-      // Something is under this key. It is this file if the response to an earlier attempt was lost; browsers repeat such
-      // a PUT themselves. Only the service can tell.
+      // The key exists. If the response to an earlier attempt was lost, the
+      // object is this file. Browsers also repeat such a PUT. The completion
+      // verifies the object.
       if (error.status === 412) return void (met = error);
       if (renewed || !isExpired(grant, error)) throw error;
       renewed = true;
@@ -109,7 +119,7 @@ async function uploadWhole(file, options, wish) {
   await ask();
   await retry(signal, attempt);
   const object = await finish({ key: grant.key }, file, options).catch((error) => met && error.status === 404 ? undefined : raise(error));
-  // A file of someone else, or an earlier one of this user, is under a key that the service chose.
+  // The service has set a key that already has another file.
   if (met && object?.grant_id !== grant.grant_id) throw new UploadError("store", 412, "taken", "Another file is stored under this name.");
   return object;
 }
@@ -121,18 +131,18 @@ function finish(sent, { size }, options) {
   return complete(sent, { ...options, onPending: () => report("pending") });
 }
 
-/** Sends a file, or a part of one, to the store as a grant says. */
+/** Sends a file or a part to the store with a grant. */
 export function send(grant, body, { signal, onProgress } = {}) {
   let content = body;
   if (grant.fields) {
     content = new FormData();
     for (const [name, value] of Object.entries(grant.fields)) content.append(name, value);
-    content.append("file", body); // S3 ignores fields behind the file.
+    content.append("file", body); // S3 ignores fields after the file.
   }
   if (typeof XMLHttpRequest === "undefined") return sendByFetch(grant, content, signal);
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const xhr = new XMLHttpRequest(); // fetch reports no progress of requests.
+    const xhr = new XMLHttpRequest(); // fetch does not report progress.
     xhr.open(grant.method, grant.url);
     for (const [name, value] of Object.entries(grant.headers ?? {})) xhr.setRequestHeader(name, value);
     const abort = () => xhr.abort();
@@ -141,13 +151,16 @@ export function send(grant, body, { signal, onProgress } = {}) {
     xhr.onabort = () => reject(signal?.reason ?? new DOMException("Aborted", "AbortError"));
     xhr.onerror = () => reject(unanswered());
     xhr.onload = () => (xhr.status < 300 ? resolve() : reject(storeError(xhr.status, xhr.responseText, xhr.getAllResponseHeaders())));
-    // A form has some more bytes than its file.
+    // A form is larger than its file.
     xhr.upload.onprogress = ({ loaded }) => onProgress?.(Math.min(loaded, body.size));
     xhr.send(content);
   });
 }
 
-/** Is send where there is no XMLHttpRequest, as in service workers. */
+/**
+ * Sends with fetch, for environments without XMLHttpRequest, such as service
+ * workers.
+ */
 async function sendByFetch({ method, url, headers }, body, signal) {
   const response = await fetch(url, { method, headers, body, signal }).catch(() => undefined);
   signal?.throwIfAborted();
@@ -157,7 +170,7 @@ async function sendByFetch({ method, url, headers }, body, signal) {
 
 function unanswered() {
   return new UploadError("store", 0, "network",
-    `The store sent no response that this page may read: the connection broke, or the bucket's CORS rules do not allow ${globalThis.origin}.`);
+    `This page received no response from the store: the connection broke, or the bucket's CORS rules do not allow ${globalThis.origin}.`);
 }
 
 /** Returns the error for a response of S3, which is XML. */
@@ -180,7 +193,7 @@ async function uploadParts(file, options, wish) {
       arrived = (await call(options, "parts/list", { id: started.id })).parts;
     } catch (error) {
       if (!hasEnded(error)) throw error;
-      // The upload may have been completed just before the page was closed.
+      // The upload might have been completed just before the page was closed.
       const object = await finish({ id: started.id }, file, options).catch((failure) => void (hasEnded(failure) || raise(failure)));
       await forget(name);
       if (object) return object;
@@ -188,11 +201,13 @@ async function uploadParts(file, options, wish) {
     }
   }
   if (!started) {
-    // Without signal: an upload whose ID is lost could not be aborted.
+    // The signal must not end this request, because an upload without its ID
+    // cannot be aborted.
     started = await call({ ...options, signal: undefined }, "", wish);
     await remember(name, started);
   }
-  // Some stores keep a part that was cut off, at its full size. Parts count only if this page saw their response.
+  // Some stores list a part whose request was cut off with its full size, so
+  // only parts with a response count.
   const done = new Set(started.done);
   arrived = arrived.filter(({ number }) => done.has(number));
   const acknowledge = (number) => remember(name, { ...started, done: [...done.add(number)] });
@@ -217,7 +232,7 @@ function hasEnded({ status }) {
 
 function raise(error) { throw error; }
 
-/** Sends the parts that have not arrived, some at a time. */
+/** Sends the parts that have not arrived, several at a time. */
 async function sendParts(file, { id, part_size: partSize }, arrived, acknowledge, options) {
   const slice = (number) => file.slice((number - 1) * partSize, number * partSize);
   const there = new Set(arrived.filter(({ number, size }) => size === slice(number).size).map(({ number }) => number));
@@ -261,12 +276,15 @@ async function sendParts(file, { id, part_size: partSize }, arrived, acknowledge
   try {
     await Promise.all(Array.from({ length: options.concurrency }, inOrder));
   } catch (error) {
-    stop.abort(error); // ends the other parts
+    stop.abort(error); // This ends the requests of the other parts.
     throw error;
   }
 }
 
-/** Returns a function that returns the URL of a part. Few are signed ahead, since URLs expire. */
+/**
+ * Returns a function that returns the URL of a part. URLs expire, so only a few
+ * are signed ahead.
+ */
 function signer(missing, id, options) {
   const size = Math.min(1000, 8 * options.concurrency);
   const batches = [];
@@ -287,9 +305,12 @@ function signer(missing, id, options) {
   };
 }
 
-// The IDs of multipart uploads are kept in the browser until they have ended.
+// The browser keeps the IDs of multipart uploads until the uploads end.
 
-/** Returns a string that identifies a file on the user's disk, or undefined for content that exists in memory only. */
+/**
+ * Returns a string that identifies a file on the user's disk, or undefined for
+ * content that exists only in memory.
+ */
 async function fingerprint(file, options, { checksum, ...wish }) {
   if (!file.lastModified || typeof indexedDB === "undefined") return undefined;
   const sum = newCRC(0xedb88320), ends = [file.slice(0, 2 ** 16), file.slice(-(2 ** 16))];
@@ -313,7 +334,10 @@ function forget(name) {
   return name && records("readwrite", (store) => store.delete(name));
 }
 
-/** Uses the browser's records. Without a database, uploads are not resumed after a reload. */
+/**
+ * Uses the browser's records. Without a database, uploads are not resumed after
+ * a reload.
+ */
 async function records(mode, use) {
   const finish = (request) => new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -338,7 +362,10 @@ function resolve({ endpoint }, route) {
   return new URL(endpoint.replace(/\/*$/, `/${route}`), globalThis.location?.href).href;
 }
 
-/** Sends a request to the service, repeatedly if that helps, and returns the response. */
+/**
+ * Sends a request to the service, retries temporary failures, and returns the
+ * response.
+ */
 function call(options, route, body) {
   const { headers, credentials, signal, keepalive, onPending } = options;
   return retry(signal, async () => {
@@ -346,11 +373,11 @@ function call(options, route, body) {
     if (body) all.set("Content-Type", "application/json");
     const request = { method: body ? "POST" : "GET", headers: all, credentials, signal, keepalive, body: body && JSON.stringify(body) };
     const response = await fetch(resolve(options, route), request).catch(() => undefined);
-    const answer = await response?.json().catch(() => undefined);
+    const content = await response?.json().catch(() => undefined);
     signal?.throwIfAborted();
-    if (response?.ok && answer) return answer;
+    if (response?.ok && content) return content;
     if (!response || response.ok) throw new UploadError("service", 0, "network", "The service cannot be reached.");
-    const error = serviceError(response, answer ?? {});
+    const error = serviceError(response, content ?? {});
     if (error.code === "pending") onPending?.();
     throw error;
   });
@@ -368,7 +395,7 @@ async function retry(signal, request) {
       return await request();
     } catch (error) {
       signal?.throwIfAborted();
-      if (error.code === "pending") n = 1; // The service is still at work.
+      if (error.code === "pending") n = 1; // The service is still inspecting the upload.
       else if (n >= attempts || error.final || !isTemporary(error) || error.retryAfter > longestWait) {
         if (error instanceof UploadError) Object.defineProperty(error, "final", { value: true, configurable: true });
         throw error;
@@ -378,12 +405,18 @@ async function retry(signal, request) {
   }
 }
 
-/** S3 answers one of two requests at once for one key with 409, and one that stalled with RequestTimeout. */
+/**
+ * S3 returns 409 for one of two requests at once for one key, and
+ * RequestTimeout for a request that stalled.
+ */
 function isTemporary({ status, code }) {
   return [0, 409, 429].includes(status) || status >= 500 || code === "RequestTimeout";
 }
 
-/** Reports whether error means that a grant has expired. S3 may close the connection instead of responding. */
+/**
+ * Reports whether an error is due to an expired grant. S3 sometimes closes the
+ * connection instead of responding.
+ */
 function isExpired({ deadline }, { by, status, message }) {
   return by === "store" && [0, 400, 403].includes(status) && (performance.now() >= deadline || /expired/i.test(message));
 }
@@ -411,13 +444,14 @@ function limiter(n) {
   };
 }
 
-// Checksums. WebCrypto has no CRC, and its SHA-256 needs the whole file in memory, so they are computed here.
+// Checksums. WebCrypto has no CRC, and its SHA-256 requires the whole file in
+// memory, so this module computes both.
 
 const algorithms = { CRC32: () => newCRC(0xedb88320), CRC32C: () => newCRC(0x82f63b78), SHA256: newSHA256 };
 
 async function requiredChecksum(file, { checksum: algorithm, min_size: min, max_size: max }, signal, onProgress) {
   if (!algorithm) return undefined;
-  if (file.size < min || file.size > max) { // Reading it would be in vain.
+  if (file.size < min || file.size > max) { // Rejects the file before it is read.
     const [code, detail] = file.size < min ? ["too_small", `at least ${min}`] : ["too_large", `at most ${max}`];
     const fault = { field: "size", code, detail: `must be ${detail} bytes, got ${file.size}`, min, max };
     throw new UploadError("service", 422, code, `size ${fault.detail}`, [fault]);
@@ -425,7 +459,10 @@ async function requiredChecksum(file, { checksum: algorithm, min_size: min, max_
   return checksum(file, algorithm, { signal, onProgress: (loaded) => onProgress?.({ phase: "checksum", loaded, total: file.size }) });
 }
 
-/** Returns a file's checksum in base64, by CRC32, CRC32C or SHA256. A Worker computes it if there is one. */
+/**
+ * Returns a file's CRC32, CRC32C or SHA256 in base64. If possible, a Worker
+ * computes it.
+ */
 export async function checksum(file, algorithm, { signal, onProgress } = {}) {
   if (!Object.hasOwn(algorithms, algorithm)) {
     throw new UploadError("service", 0, "unsupported", `This page cannot compute a ${algorithm} checksum.`);
@@ -443,7 +480,9 @@ export async function checksum(file, algorithm, { signal, onProgress } = {}) {
   return btoa(String.fromCharCode(...sum.digest()));
 }
 
-/** Returns undefined if the page may not start a Worker. */
+/**
+ * Returns a file's checksum, or undefined if a Worker cannot start.
+ */
 function checksumInWorker(file, algorithm, signal, onProgress) {
   return new Promise((resolve, reject) => {
     let worker;
@@ -476,7 +515,7 @@ if (typeof document === "undefined" && globalThis.name === workerName) {
   };
 }
 
-/** Computes a CRC of 32 bits, eight bytes in each step. */
+/** Computes a CRC of 32 bits, with eight bytes in each step. */
 function newCRC(polynomial) {
   const table = new Uint32Array(8 * 256);
   for (let n = 0; n < 256; n++) {

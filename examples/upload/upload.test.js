@@ -12,7 +12,7 @@ test("checksums of known texts", async () => {
   assert.equal(await checksum(digits, "CRC32C"), base64("e3069283"));
   assert.equal(await checksum(new Blob([]), "CRC32"), base64("00000000"));
   assert.equal(await checksum(new Blob(["abc"]), "SHA256"), base64("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
-  // RFC 3720, B.4: 32 bytes of zeros, and of ones.
+  // RFC 3720, B.4, has the checksums of 32 bytes of zeros and of ones.
   assert.equal(await checksum(new Blob([new Uint8Array(32)]), "CRC32C"), base64("8a9136aa"));
   assert.equal(await checksum(new Blob([new Uint8Array(32).fill(255)]), "CRC32C"), base64("62a8ab43"));
 });

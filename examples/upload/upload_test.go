@@ -40,7 +40,7 @@ func TestModuleIsSmall(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.LessOrEqual(t, compressed.Len(), 10<<10)
-	require.NotContains(t, strings.ReplaceAll(string(source), `//   import {`, ""), "\nimport ", "no dependencies")
+	require.NotContains(t, strings.ReplaceAll(string(source), `//   import {`, ""), "\nimport ", "the module must not have dependencies")
 }
 
 // TestPage checks that one input and five lines upload files of any size, and
@@ -82,7 +82,7 @@ func TestPage(t *testing.T) {
 	}
 	require.Zero(t, s.uploads())
 
-	// Parts from the 21st on are held while the page is loaded again.
+	// The gate holds all parts after the first 20 while the page is reloaded.
 	path, sum := writeFile(t, "again.bin", 200*mib)
 	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
 	s.service.requests()
@@ -93,9 +93,9 @@ func TestPage(t *testing.T) {
 		}
 		return hold(nil, r, nil)
 	})
-	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(patient)))
-	require.Eventually(t, func() bool { return s.storedParts() == 20 }, patient, 20*time.Millisecond)
-	s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 20)()`))
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(maxWait)))
+	require.Eventually(t, func() bool { return s.storedParts() == 20 }, maxWait, 20*time.Millisecond)
+	s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 20)()`))
 	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
 	s.store.requests()
 	require.Equal(t, 1, s.uploads(), "the same upload continues")
@@ -110,12 +110,12 @@ func TestPage(t *testing.T) {
 	require.Zero(t, s.uploads())
 }
 
-// TestReopenedBrowser checks that an upload continues after the browser was closed, once the
-// user selects the file again.
+// TestReopenedBrowser checks that an upload continues after the browser was
+// closed, once the user selects the file again.
 func TestReopenedBrowser(t *testing.T) {
 	s := serve(t, anyFile, testCase{})
 	profile := t.TempDir()
-	s.Page = browser.OpenProfile(t, profile, patient)
+	s.Page = browser.OpenProfile(t, profile, maxWait)
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
 	path, sum := writeFile(t, "again.bin", 40*mib)
 	s.store.add(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
@@ -123,12 +123,12 @@ func TestReopenedBrowser(t *testing.T) {
 		return number > 5 && hold(nil, r, nil)
 	})
 	s.Do(chromedp.SetUploadFiles("#file", []string{path}))
-	require.Eventually(t, func() bool { return s.storedParts() == 5 }, patient, 20*time.Millisecond)
-	s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 5)()`))
+	require.Eventually(t, func() bool { return s.storedParts() == 5 }, maxWait, 20*time.Millisecond)
+	s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 5)()`))
 	s.Close()
 	s.store.requests()
 
-	s.Page = browser.OpenProfile(t, profile, patient)
+	s.Page = browser.OpenProfile(t, profile, maxWait)
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
 	require.Equal(t, 1, s.uploads(), "the same upload continues")
 	require.Equal(t, sum, s.sum(s.choose(path)))
@@ -137,8 +137,8 @@ func TestReopenedBrowser(t *testing.T) {
 	require.Zero(t, s.uploads())
 }
 
-// TestMemory checks that the bytes which the module has in memory, or gives to the browser
-// at once, do not depend on the size of the file.
+// TestMemory checks that the number of bytes in memory, and the number of bytes
+// that the module sends at once, do not depend on the size of the file.
 func TestMemory(t *testing.T) {
 	policy := anyFile
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
@@ -152,17 +152,18 @@ func TestMemory(t *testing.T) {
 		browser.Evaluate[chromedp.Void](s.Page, `out.value = ""`)
 		most = append(most, browser.Evaluate[memory](s.Page, `most`))
 	}
-	require.Equal(t, most[0], most[1], "five times the size needs no more")
+	require.Equal(t, most[0], most[1], "a file of five times the size must not use more")
 	require.LessOrEqual(t, most[1].Read, int64(4*mib), "the checksum is computed piece by piece")
 	require.Equal(t, int64(6*5*mib), most[1].Sent, "six parts of 5 MiB are sent at once")
 }
 
-// memory is the largest number of bytes that a page has read, and that were being sent, at
-// once.
+// A memory holds the largest number of bytes that a page has read at once, and
+// that it has sent at once.
 type memory struct{ Read, Sent int64 }
 
-// countBytes makes a page record its memory in most. A Worker would have a Blob of its own,
-// so the page computes checksums itself, as it does where no Worker may start.
+// countBytes is a script that records the memory of a page in most. The
+// counters do not work in a Worker, so the script removes Worker and the page
+// computes checksums itself.
 const countBytes = `
 	window.most = { Read: 0, Sent: 0 };
 	window.Worker = undefined;
@@ -181,7 +182,8 @@ const countBytes = `
 	};
 `
 
-// TestViolation checks that a page receives the service's codes and words.
+// TestViolation checks that a page receives the codes and messages of the
+// service.
 func TestViolation(t *testing.T) {
 	policy := anyFile
 	policy.Types, policy.MaxSize = []string{"image/png", "text/plain"}, 1<<20
@@ -202,15 +204,16 @@ func TestViolation(t *testing.T) {
 	path, _ := writeFile(t, "noise.png", 1024)
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
 	require.Equal(t, "image/png,text/plain", browser.Evaluate[string](s.Page, `file.accept`))
-	require.Contains(t, s.choose(path), "type must match the content", "the page of five lines shows it")
+	require.Contains(t, s.choose(path), "type must match the content", "the page shows the message")
 }
 
-// TestFaults checks that an upload survives one fault of each kind at each step.
+// TestFaults checks that an upload survives one fault of each kind at each
+// step.
 func TestFaults(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	for _, c := range []struct {
 		name, file, options string
-		requests            []string // that may fail, "service" or "store" first
+		requests            []string // the requests to disturb, each after "service" or "store"
 	}{
 		{"PUT", `text(12 << 20)`, `method: "PUT"`, []string{"service GET /", "service POST /", "store PUT notes.txt", "service POST complete"}},
 		{"form", `text(1 << 10)`, `method: "POST"`, []string{"store POST " + bucket}},
@@ -245,9 +248,9 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestLostAnswers checks that a stored file is never reported as failed, even if
-// no response to its PUT arrives.
-func TestLostAnswers(t *testing.T) {
+// TestLostResponses checks that the module does not report a stored file as
+// failed, even if the responses to its PUTs are lost.
+func TestLostResponses(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	for _, lost := range []int{1, 2, 3} {
 		s.store.add(times(lost, "PUT", "notes.txt", lose))
@@ -285,7 +288,8 @@ func TestTaken(t *testing.T) {
 	require.Equal(t, "taken", got.Code)
 }
 
-// expired holds a request until its signature, or the policy of its form, has expired.
+// expired delays a request until its signature, or the policy of its form, has
+// expired.
 func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -301,7 +305,7 @@ func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	return false
 }
 
-// expiryOfForm returns when the policy of a form ends.
+// expiryOfForm returns the expiration of the policy of a form.
 func expiryOfForm(contentType string, body []byte) time.Time {
 	var policy struct{ Expiration time.Time }
 	_, parameters, _ := mime.ParseMediaType(contentType)
@@ -337,9 +341,10 @@ func TestExpiredGrant(t *testing.T) {
 	require.Equal(t, 2, countEqual(s.service.requests(), "POST /"))
 }
 
-// hold keeps a request until its client leaves.
+// hold keeps a request until its client disconnects.
 func hold(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-	_, _ = io.Copy(io.Discard, r.Body) // The server notices only then that the client has left.
+	// The server detects a disconnected client only after the body was read.
+	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 	return true
 }
@@ -360,7 +365,7 @@ func TestCancel(t *testing.T) {
 	require.Contains(t, s.service.requests(), "POST abort")
 
 	s.store.requests()
-	// While the upload starts, its ID is not known yet.
+	// The page aborts the upload before it receives the ID.
 	s.service.add(times(1, "POST", "/", func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 		browser.Evaluate[chromedp.Void](s.Page, `window.controller.abort()`)
 		return false
@@ -370,13 +375,14 @@ func TestCancel(t *testing.T) {
 		return settle(upload(text(12 << 20), { endpoint, method: "multipart", signal: controller.signal }));`)
 	require.Equal(t, "AbortError", got.Name)
 	require.Zero(t, s.uploads())
-	require.Empty(t, s.store.requests(), "no part is sent")
+	require.Empty(t, s.store.requests(), "the module must not send parts")
 
 	got = run[outcome](s, `return settle(upload(text(8), { endpoint, signal: AbortSignal.abort() }));`)
 	require.Equal(t, "AbortError", got.Name)
 }
 
-// TestPending checks that a page asks again for as long as the service says.
+// TestPending checks that a page repeats a completion while the service returns
+// the code pending.
 func TestPending(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	pending := respond(http.StatusConflict, `{"type": "about:blank", "title": "Conflict", "status": 409,
@@ -388,7 +394,7 @@ func TestPending(t *testing.T) {
 		got := s.upload(`text(6 << 20)`, fmt.Sprintf("method: %q", method))
 		require.Empty(t, got.Message)
 		require.Equal(t, []string{"sending", "verifying", "pending"}, got.Phases)
-		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"), "more often than after a failure")
+		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"), "a pending completion has no limit of attempts")
 	}
 	s.service.add(times(1, "POST", "complete", pending))
 	got := run[outcome](s, `
@@ -398,8 +404,8 @@ func TestPending(t *testing.T) {
 	require.Equal(t, "AbortError", got.Name)
 }
 
-// TestRetryAfter checks that a page waits as long as it was told, and does not
-// wait for minutes.
+// TestRetryAfter checks that a page waits for the time of Retry-After, unless
+// it is longer than two minutes.
 func TestRetryAfter(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	var mu sync.Mutex
@@ -445,20 +451,20 @@ func TestChecksums(t *testing.T) {
 			require.Equal(t, len(c.methods), countPublished(s.keys()))
 
 			got := s.upload(`text(12 << 20)`, `checksum: await checksum(text(5), "`+string(c.algorithm)+`")`)
-			require.Equal(t, "store", got.By, "the store compares it with the content")
+			require.Equal(t, "store", got.By, "the store must reject another checksum")
 			got = s.upload(`text((20 << 20) + 1)`, ``)
 			require.Equal(t, "too_large", got.Code)
-			require.Empty(t, got.Phases, "a file that is too large is not read")
+			require.Empty(t, got.Phases, "the module must not read a file that is too large")
 
-			// A Worker may be forbidden.
+			// The page's Content-Security-Policy can forbid Workers.
 			browser.Evaluate[chromedp.Void](s.Page, `window.Worker = class { constructor() { throw new Error("forbidden"); } }`)
 			require.Empty(t, s.upload(`text(2 << 20)`, ``).Message)
 		})
 	}
 }
 
-// TestWorker checks that the module works in a Worker, where a store's error used
-// to leave an upload waiting.
+// TestWorker checks that the module works in a Worker, and that it returns the
+// errors of the store.
 func TestWorker(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	s.mux.HandleFunc("GET /worker.js", func(w http.ResponseWriter, _ *http.Request) {
@@ -530,8 +536,8 @@ func TestOtherOrigin(t *testing.T) {
 	require.Len(t, cookies, 4)
 }
 
-// TestUploadAll checks that several files share the connections, and that one
-// rejected file does not end the others.
+// TestUploadAll checks that several files share the limit of connections, and
+// that one rejected file does not end the other uploads.
 func TestUploadAll(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	s.store.requests()
@@ -546,21 +552,21 @@ func TestUploadAll(t *testing.T) {
 	require.Equal(t, 7, countPublished(s.keys()))
 }
 
-// TestEndedUploads checks that a page starts again if the multipart upload that
-// it remembers was aborted, and returns the object if it was completed.
+// TestEndedUploads checks that a page starts a new upload if the recorded
+// multipart upload was aborted, and returns the object if it was completed.
 func TestEndedUploads(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	const file = `const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });`
 	const again = file + `return settle(upload(file, { endpoint, method: "multipart" }));`
-	// Parts 1 and 2 have arrived, and the page has seen that.
+	// This fails after the page has received the responses to parts 1 and 2.
 	fail := func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		s.Do(browser.Until(`(async () => (` + remembered + `)[0]?.done?.length === 2)()`))
+		s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 2)()`))
 		return respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)(w, r, next)
 	}
 
 	s.store.add(times(9, "PUT", "part 3", fail))
 	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
-	require.Equal(t, 1, s.uploads(), "it can continue")
+	require.Equal(t, 1, s.uploads(), "the upload can continue")
 	s.store.requests()
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Equal(t, []string{"PUT part 3"}, s.store.requests())
@@ -568,12 +574,13 @@ func TestEndedUploads(t *testing.T) {
 	s.store.add(times(9, "PUT", "part 3", fail))
 	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
 	s.store.requests()
-	id := run[string](s, `return (`+remembered+`)[0].id`)
+	id := run[string](s, `return (`+recordedUploads+`)[0].id`)
 	run[chromedp.Void](s, fmt.Sprintf(`await fetch("/uploads/abort", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: %q }) });`, id))
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Len(t, s.store.requests(), 3, "all parts are sent again")
 
-	// The page is closed after the upload was completed and before the response arrives.
+	// The page is closed after the upload was completed and before the response
+	// arrives.
 	s.service.requests()
 	s.service.add(times(9, "POST", "complete", lose))
 	require.Equal(t, "network", run[outcome](s, again).Code)
@@ -582,18 +589,18 @@ func TestEndedUploads(t *testing.T) {
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Equal(t, []string{"POST list", "POST complete"}, s.service.requests())
 	require.Equal(t, before, s.keys())
-	require.Zero(t, run[int](s, `return (`+remembered+`).length`), "nothing is remembered")
+	require.Zero(t, run[int](s, `return (`+recordedUploads+`).length`), "the browser's database must be empty")
 }
 
-// remembered is an expression for what the browser has kept of uploads.
-const remembered = `await new Promise((resolve) => {
+// recordedUploads is an expression for the uploads in the browser's database.
+const recordedUploads = `await new Promise((resolve) => {
 	indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
 		database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => { database.close(); resolve(target.result); };
 	};
 })`
 
-// TestCutParts checks that parts whose requests were cut off are sent again, even
-// if the store lists them.
+// TestCutParts checks that parts whose requests were cut off are sent again,
+// even if the store lists them.
 func TestCutParts(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	const again = `
@@ -601,7 +608,7 @@ func TestCutParts(t *testing.T) {
 		return settle(upload(file, { endpoint, method: "multipart" }));`
 	sum := sha256.Sum256(bytes.Repeat([]byte("x"), 12<<20))
 	for range 3 {
-		// The other parts are on their way when this one fails.
+		// The page is sending other parts when this part fails.
 		s.store.add(times(1, "PUT", "part 3", respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)))
 		require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
 		s.store.requests()

@@ -13,9 +13,9 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// TestAgainstUppy uploads 300 MiB with the module and with stock Uppy 6, while
-// each request takes 50 ms more. It checks how many requests wait for one
-// another, and logs the seconds.
+// TestAgainstUppy checks that the module has at most a third of the sequential
+// requests of stock Uppy 6 for an upload of 300 MiB. Each request has a delay
+// of 50 ms. The test logs the times.
 func TestAgainstUppy(t *testing.T) {
 	const concurrency = 6
 	s := open(t, anyFile, testCase{handler: []presign.HandlerOption{presign.WithUppy()}})
@@ -32,9 +32,9 @@ func TestAgainstUppy(t *testing.T) {
 	for _, client := range []string{"module", "Uppy 6"} {
 		s.Do(chromedp.Reload(), browser.Until(`window.uppy`), chromedp.SetUploadFiles("#input", []string{path}))
 		line.depth()
-		begin := time.Now()
+		started := time.Now()
 		key := browser.Evaluate[string](s.Page, scripts[client], chromedp.EvalAwaitPromise)
-		seconds := time.Since(begin).Seconds()
+		seconds := time.Since(started).Seconds()
 		depths[client] = line.depth()
 		t.Logf("%s: %d requests one after another, %.1f s", client, depths[client], seconds)
 		require.Equal(t, sum, s.sum(key))
@@ -43,24 +43,24 @@ func TestAgainstUppy(t *testing.T) {
 	require.Greater(t, depths["Uppy 6"], 120, "Uppy signs and sends 60 parts one after another")
 }
 
-// ways are the ways in which the README lets Uppy upload files.
+// ways lists the ways in which Uppy uploads files with the README's code.
 var ways = []struct {
-	name, method, part string // of the request to disturb
+	name, method, part string // method and part identify the request to disturb
 	size               int
 }{
 	{"form", "POST", bucket, 1024}, {"form", "POST", bucket, 12 * mib}, {"parts", "PUT", "part 2", 12 * mib},
 }
 
-// sent is what the script returns of an upload.
+// A sent is the result of an upload by the script.
 type sent struct{ Key, Error string }
 
-// stock is a stock Uppy that uploads in one of the ways.
+// A stock is a stock Uppy that uploads in one of the ways.
 type stock struct {
 	*shop
-	version            int
-	way, method, part  string
-	size               int
-	publishedAtTheOpen int
+	version           int
+	way, method, part string
+	size              int
+	published         int // the number of published objects at the start
 }
 
 // testUppys runs a test for both versions of Uppy, and each way.
@@ -74,7 +74,8 @@ func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u st
 		}
 		s.serveScript("testdata/faults.js")
 		s.Do(browser.Until(`window.prepare`))
-		// Uppy 6 looks for the reason of a 403 in a header that no store exposes.
+		// Uppy 6 reads the reason for a 403 from a header that stores do not
+		// expose.
 		s.Tolerate(`Refused to get unsafe header "x-amz-error-code"`)
 		for _, way := range ways {
 			t.Run(fmt.Sprintf("Uppy %d %s of %d bytes", version, way.name, way.size), func(t *testing.T) {
@@ -95,22 +96,22 @@ func (u stock) do(call string) sent {
 	return browser.Evaluate[sent](u.Page, call, chromedp.EvalAwaitPromise)
 }
 
-// requirePresses uploads a file, and checks how often its user must press the button
-// for another try: never, or once.
+// requirePresses uploads a file, and requires that the user must press the
+// retry button want times, which is 0 or 1.
 func (u stock) requirePresses(want int) {
 	u.t.Helper()
 	got := u.do(fmt.Sprintf(`send(%d)`, u.size))
 	if want == 1 {
-		require.NotEmpty(u.t, got.Error, "it did not need the button")
+		require.NotEmpty(u.t, got.Error, "the first try must fail")
 		got = u.do(`again()`)
 	}
 	require.Empty(u.t, got.Error)
 	require.NotEmpty(u.t, got.Key)
-	require.Equal(u.t, 1, countPublished(u.keys())-u.publishedAtTheOpen)
+	require.Equal(u.t, 1, countPublished(u.keys())-u.published)
 }
 
-// TestUppyBusy checks that a stock Uppy survives one 503 of the store. Uppy 5 repeats
-// parts, but no forms.
+// TestUppyBusy checks that a stock Uppy survives one 503 of the store. Uppy 5
+// repeats parts, but its user must repeat forms.
 func TestUppyBusy(t *testing.T) {
 	testUppys(t, anyFile, func(t *testing.T, u stock) {
 		presses := 0
@@ -123,8 +124,8 @@ func TestUppyBusy(t *testing.T) {
 	})
 }
 
-// TestUppyBusyService checks that one 503 of the service costs a stock Uppy at most one
-// press of its button.
+// TestUppyBusyService checks that the user of a stock Uppy must press the retry
+// button at most once after one 503 of the service.
 func TestUppyBusyService(t *testing.T) {
 	testUppys(t, anyFile, func(t *testing.T, u stock) {
 		what, method, presses := "/", "POST", 1
@@ -139,8 +140,9 @@ func TestUppyBusyService(t *testing.T) {
 	})
 }
 
-// TestUppyExpired checks that a grant which has expired costs a stock Uppy one press of
-// its button, and that Uppy 6 then sends no part again that has arrived.
+// TestUppyExpired checks that the user of a stock Uppy must press the retry
+// button once after a grant has expired, and that Uppy 6 then does not repeat
+// parts that have arrived.
 func TestUppyExpired(t *testing.T) {
 	policy := anyFile
 	policy.Lifetime = 4 * time.Second // enough for the second try on a slow machine
@@ -153,7 +155,8 @@ func TestUppyExpired(t *testing.T) {
 	})
 }
 
-// TestUppyCancel checks that nothing is left of an upload that its user cancels.
+// TestUppyCancel checks that an upload which its user cancels is removed from
+// the store.
 func TestUppyCancel(t *testing.T) {
 	testUppys(t, anyFile, func(t *testing.T, u stock) {
 		before, held := u.keys(), make(chan struct{}, 1)

@@ -1,12 +1,15 @@
 const post = async (route, body) => {
   const headers = { "Content-Type": "application/json" };
   const response = await fetch("/uploads/" + route, { method: "POST", headers, body: JSON.stringify(body) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.message);
-  return answer;
+  const content = await response.json();
+  if (!response.ok) throw new Error(content.message);
+  return content;
 };
 
-/** Makes an Uppy of a version as the README's recipe does: for forms, or for the Companion routes. */
+/**
+ * Creates an Uppy of a version like the README's recipe, for forms or for the
+ * Companion routes.
+ */
 window.prepare = async (version, way) => {
   const { AwsS3, Uppy } = await import(`/uppy${version}.js`);
   const grants = {};
@@ -22,12 +25,12 @@ window.prepare = async (version, way) => {
 
 const settle = async ({ failed, successful }) => {
   if (failed.length) return { error: String(failed[0].error?.message ?? failed[0].error) };
-  if (!successful.length) return { error: "nothing was sent" };
+  if (!successful.length) return { error: "no file was sent" };
   const { key } = await post("complete", { key: keyOf(successful[0]) });
   return { key };
 };
 
-/** Uploads a file, and completes it. */
+/** Uploads a file and completes it. */
 window.send = async (size) => {
   uppy.clear();
   const data = new File([new Uint8Array(size).fill(120)], "notes.txt", { type: "text/plain" });
@@ -35,5 +38,5 @@ window.send = async (size) => {
   return settle(await uppy.upload());
 };
 
-/** Presses Uppy's button for another try. */
+/** Presses Uppy's retry button. */
 window.again = async () => settle(await uppy.retryAll());

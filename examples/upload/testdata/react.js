@@ -1,4 +1,4 @@
-// Is bundled and run with React: the hook on a page.
+// This page uses the hook. The tests bundle it with React.
 import { createElement, StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { useUpload } from "@s3presign/upload/react";

@@ -1,4 +1,4 @@
-// Is compiled with tsc --strict: the types of the module and of the hook as pages use them.
+// The tests compile this file with tsc --strict. It uses the types of the module and of the hook.
 import { type Limits, type UploadedObject, UploadError, checksum, complete, limits, requestGrant, send, upload, uploadAll } from "@s3presign/upload";
 import { useUpload } from "@s3presign/upload/react";
 
