@@ -122,6 +122,30 @@ send 1 0 0
 sweep 0 0 0
 run 0 0 0
 run 2 0 0`,
+	"a colliding file of another grant for the same key": `
+seed 10013320: sizeETags; careless: PutObject
+put 0 0 1
+put 1 0 1
+send 1 0 0
+complete 1 0 0
+send 0 0 0
+sweep 0 0 0
+send 0 0 0
+run 0 0 0
+run 3 0 0`,
+	"a copy that has the ETag of the copy that it replaced": `
+seed 20023428: sizeETags; careless: 
+post 0 0 0
+send 0 0 0
+drain 0 0 0
+complete 0 0 1
+run 0 0 0
+send 0 1 0
+run 5 0 0
+finish 0 0 0
+run 0 0 0
+run 0 0 0
+complete 0 0 0`,
 	"a file of an earlier grant with the same label": `
 seed 20011124: ; careless: 
 start 1 0 0
