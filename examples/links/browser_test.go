@@ -58,7 +58,8 @@ func requireUsable(t *testing.T, b *browser.Page, name string) {
 		})
 		b.Do(chromedp.EmulateViewport(360, 740))
 		require.Empty(t, browser.Evaluate[[]string](b, faults), "%s in %s", name, scheme)
-		b.Shoot("links-"+name+"-"+scheme, 360)
+		b.Shoot("links-"+name+"-"+scheme, 390)
+		b.Shoot("links-"+name+"-"+scheme, 1280)
 	}
 	b.Do(chromedp.EmulateViewport(360, 740))
 }
