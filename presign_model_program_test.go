@@ -133,6 +133,16 @@ sweep 0 0 0
 send 0 0 0
 run 0 0 0
 run 3 0 0`,
+	"a colliding file of another grant that is uploaded before the inspection": `
+seed 11008152: replaces inspects sizeETags; careless: 
+post 0 0 1
+post 1 0 1
+complete 1 0 0
+complete 0 0 0
+send 0 0 0
+run 0 0 0
+run 0 0 0
+send 1 0 0`,
 	"a copy that has the ETag of the copy that it replaced": `
 seed 20023428: sizeETags; careless: 
 post 0 0 0

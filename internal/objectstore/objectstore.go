@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -207,12 +208,16 @@ func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 }
 
 // Same reports whether two responses describe the same object, by ETag,
-// version, size and time. Not every response has the version, and the response
-// to a copy has no time.
+// version, size, time and metadata. Not every response has the version, and the
+// response to a copy has no time and no metadata.
+//
+// Two uploads within a second can have the same ETag, because MD5s can be made
+// to collide. Their metadata differs if they have different grants.
 func (o *Object) Same(other *Object) bool {
 	return sameETag(o.ETag, other.ETag) && o.Size == other.Size &&
 		(o.LastModified.Equal(other.LastModified) || o.LastModified.IsZero() || other.LastModified.IsZero()) &&
-		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "")
+		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "") &&
+		(o.Metadata == nil || other.Metadata == nil || maps.Equal(o.Metadata, other.Metadata))
 }
 
 // system holds prefixes of Amazon's headers that a completion reads or copies,
