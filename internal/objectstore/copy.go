@@ -238,7 +238,8 @@ func (c copying) parts(ctx context.Context) (_ *Object, err error) {
 	return &Object{Key: c.To, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
 }
 
-// copyParts copies all parts, some at a time. It stops if a part fails.
+// copyParts copies all parts, at most parallelParts at a time. It stops if a
+// part fails.
 func (c copying) copyParts(
 	ctx context.Context, created *s3.CreateMultipartUploadOutput,
 ) ([]types.CompletedPart, error) {
@@ -314,7 +315,7 @@ func (o *Object) Compare(other *Object) (same, known bool) {
 }
 
 // whole returns the checksum of all bytes, or "". A checksum of parts ends in
-// their number.
+// the number of parts.
 func (o *Object) whole(algorithm string) string {
 	sum := o.Checksums[algorithm]
 	if o.ChecksumType == string(types.ChecksumTypeComposite) || strings.Contains(sum, "-") {
@@ -324,7 +325,8 @@ func (o *Object) whole(algorithm string) string {
 }
 
 // HasMD5 reports whether the ETag is the MD5 of the bytes. The ETag is not the
-// MD5 after a multipart upload, or with a key of KMS or of the customer.
+// MD5 after a multipart upload, or if a key of KMS or of the customer encrypts
+// the object.
 func (o *Object) HasMD5() bool {
 	_, isMD5 := ParseMD5(o.ETag)
 	encryption := o.Header.Get("X-Amz-Server-Side-Encryption")

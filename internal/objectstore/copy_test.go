@@ -96,8 +96,8 @@ func newCopy(from, replaces *objectstore.Object) *objectstore.Copy {
 	return &objectstore.Copy{From: from, To: target, Replaces: replaces, Header: headers, Metadata: metadata, Confirm: confirm}
 }
 
-// requireOther checks that an error of a copy is not an error after which the
-// copy certainly does not exist.
+// requireOther checks that the error of a copy is neither ErrCondition nor
+// ErrUnsupported, so that the copy might exist.
 func requireOther(t *testing.T, err error, what ...any) {
 	t.Helper()
 	require.Error(t, err, what...)
@@ -116,7 +116,7 @@ func TestCopy(t *testing.T) {
 		require.Equal(t, m.body, bodyOf(t, server, source))
 		requireNoUploads(t, server)
 
-		// The copy must not replace another object than the named one.
+		// The copy must not replace an object other than the named one.
 		upper := put(t, server, upload, strings.ToUpper(m.body))
 		for name, replaces := range map[string]*objectstore.Object{"none": nil, "another": {ETag: `"0123456789abcdef0123456789abcdef"`}} {
 			_, err = s.Copy(t.Context(), newCopy(upper, replaces))
@@ -387,7 +387,7 @@ func TestCopyFaults(t *testing.T) {
 	}
 }
 
-// copyWithFault lets the nth request fail, and returns how many there were.
+// copyWithFault lets the nth request fail, and returns the number of requests.
 func copyWithFault(t *testing.T, m manner, n int, fault s3test.Fault) int32 {
 	server := s3test.New(s3test.WithVersioning())
 	s := m.store(server)

@@ -37,9 +37,9 @@ type Started struct {
 }
 
 // Objects returns the objects whose keys start with prefix, page by page, in
-// the store's order. Header holds the headers of an object. Objects sends the
-// headers that S3 requires on every request. The sequence ends after the first
-// error.
+// the store's order. Header holds the headers of an object. Objects sends only
+// the headers in it that S3 requires on every request. The sequence ends after
+// the first error.
 //
 // An object that is written or deleted meanwhile might be missing. On Amazon
 // S3, the client needs s3:ListBucket.
@@ -115,7 +115,7 @@ func (s Store) listObjects(
 		Bucket: &s.Bucket, Prefix: &prefix, ContinuationToken: optional(token),
 		EncodingType: types.EncodingTypeUrl,
 	}, setHeaders(objectheader.EveryRequest(header)))
-	// The page of a proxy is read as an empty list.
+	// The SDK parses the web page of a proxy as an empty list.
 	if err == nil && out.Name == nil {
 		err = errNoList
 	}

@@ -74,15 +74,15 @@ func (s Store) CreateUpload(
 
 // Parts returns one page of the parts that have arrived, in order, from the
 // first number above after. If next is not 0, more parts have numbers above
-// next. Some stores also list parts that were replaced. Of the parts with one
-// number, the latest part is then the first.
+// next. Some stores also list parts that were replaced. The latest part with a
+// number then comes first.
 func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	if after > 0 {
 		input.PartNumberMarker = aws.String(strconv.Itoa(after))
 	}
 	out, err := s.Client.ListParts(ctx, input, setHeaders(objectheader.EveryRequest(u.Header)))
-	// The page of a proxy is read as an empty list.
+	// The SDK parses the web page of a proxy as an empty list.
 	if err == nil && aws.ToString(out.UploadId) != u.ID && (out.UploadId != nil || aws.ToString(out.Key) != u.Key) {
 		err = errors.New("the store did not return a list of the parts")
 	}
@@ -117,8 +117,8 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	return parts, next, nil
 }
 
-// MergeParts returns one part of each number: the part with the ETag that is
-// named for the number, or otherwise the first part, which is the latest.
+// MergeParts returns one part of each number: the part whose ETag is in named,
+// or otherwise the first part, which is the latest.
 func MergeParts(parts []Part, named map[int]string) []Part {
 	var merged []Part
 	for _, p := range parts {

@@ -37,7 +37,7 @@ import (
 var (
 	ErrNotFound = errors.New("the object does not exist")
 	ErrChanged  = errors.New("the object has been replaced")
-	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it does so if the object does not exist")
+	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it also denies access to objects that do not exist")
 
 	// ErrCondition is returned if a condition of a copy does not hold, or might
 	// not hold. The caller must read both keys again.
@@ -50,8 +50,9 @@ var (
 // A Store is a bucket. It is safe for concurrent use.
 //
 // With versions, the client needs s3:GetObjectVersion and
-// s3:DeleteObjectVersion beside s3:GetObject, s3:PutObject and s3:DeleteObject.
-// Without s3:ListBucket, S3 returns 403 if an object does not exist.
+// s3:DeleteObjectVersion in addition to s3:GetObject, s3:PutObject and
+// s3:DeleteObject. Without s3:ListBucket, S3 returns 403 if an object does not
+// exist.
 type Store struct {
 	Client *s3.Client
 	Bucket string
@@ -70,8 +71,8 @@ type Object struct {
 	Size         int64
 	LastModified time.Time
 
-	// Header holds the headers that describe the bytes (objectheader.Content),
-	// the headers of Amazon that an upload can set, and X-Amz-Tagging-Count.
+	// Header holds the headers in objectheader.Content and in
+	// objectheader.Returned, and Amazon's headers with a prefix in system.
 	Header http.Header
 
 	// Metadata maps names in lower case, without x-amz-meta-, to values. A
@@ -141,7 +142,8 @@ func newObject(key string, metadata middleware.Metadata, size *int64) (*Object, 
 // Get returns the object under a key, or a version of it, and its first n
 // bytes, or all bytes if it has fewer. It returns the stored bytes without
 // decoding a Content-Encoding. An empty version means the current version. Get
-// returns ErrNotFound, or ErrChanged if an empty object is replaced meanwhile.
+// returns ErrNotFound if the object does not exist, and ErrChanged if an empty
+// object is replaced meanwhile.
 func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []byte, error) {
 	bounded, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
