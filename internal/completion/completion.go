@@ -353,7 +353,8 @@ func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	up, final, err := c.read(ctx)
 	if err != nil {
 		if c.Rules.FinalPrefix == "" && errors.Is(err, objectstore.ErrDenied) {
-			// Another owner's object causes the same requests.
+			// Another owner's object causes the same requests, so that a client
+			// cannot distinguish the two objects.
 			_, _ = c.readAgain(ctx)
 		}
 		return nil, nil, err

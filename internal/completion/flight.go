@@ -257,7 +257,7 @@ func (f *Flights) log(ctx context.Context, flight *Flight) {
 	if !flight.failed() {
 		level = slog.LevelInfo
 	}
-	f.Logger.LogAttrs(ctx, level, "presign: completion in the background not successful", slog.String("owner", flight.Granted.Owner),
+	f.Logger.LogAttrs(ctx, level, "presign: a completion in the background did not succeed", slog.String("owner", flight.Granted.Owner),
 		slog.String("key", flight.Key), slog.String("grant_id", hex.EncodeToString(flight.Granted.ID[:])), slog.Any("error", flight.err))
 }
 

@@ -25,9 +25,10 @@ func (c *completion) read(ctx context.Context) (*upload, *publication, error) {
 	return up, final, err
 }
 
-// readUpload returns the upload under the key, or nil if there is no object or
-// none with a stamp for this key. If the checksum is needed, readUpload makes a
-// second request in parallel, whose response must describe the same object.
+// readUpload returns the upload under the key. It returns nil if the key has no
+// object, or an object without a stamp for this key. If the checksum is needed,
+// readUpload makes a second request in parallel, whose response must describe
+// the same object.
 func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	var object, described *objectstore.Object
 	var beginning []byte
@@ -51,8 +52,8 @@ func (c *completion) readUpload(ctx context.Context) (*upload, error) {
 	restoreName(object, granted)
 	needed := granted.Checksum != "" || c.Inspect != nil
 	if needed && described == nil {
-		// Another policy granted it, or the upload appeared between the two
-		// requests.
+		// A Signer with another policy has granted the upload, or the upload
+		// appeared between the two requests.
 		if described, err = c.head(ctx, c.key, object.VersionID); err != nil {
 			return nil, err
 		}
@@ -85,9 +86,9 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 }
 
 // restoreName sets a long file name, of which the stamp holds only a digest, to
-// the name in Content-Disposition. Several stores lose that header of a form.
-// The name is then the end of the key, which is shorter but has the extension.
-// A different name in the header is still a violation.
+// the name in Content-Disposition. Several stores lose that header if a form
+// sets it. The name is then the end of the key, which is shorter but has the
+// extension. A different name in the header is still a violation.
 func restoreName(o *objectstore.Object, granted *stamp.Stamp) {
 	granted.RestoreName(objectkey.Name(o.Header.Get("Content-Disposition")), objectkey.Last(o.Key))
 }

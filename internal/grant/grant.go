@@ -291,8 +291,8 @@ func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 	return c, nil
 }
 
-// Deadline returns a time after which no completion starts of an upload that is
-// granted at about now.
+// Deadline returns the time after which no completion of u may start. The
+// upload is granted at about now.
 func Deadline(u *rules.Upload, now time.Time) time.Time {
 	lifetime := u.Lifetime
 	if u.Method == rules.Multipart {

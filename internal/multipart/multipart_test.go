@@ -127,8 +127,8 @@ func TestMatchParts(t *testing.T) {
 	}
 }
 
-// TestProgressesAreLimited checks that uploads of unknown size do not take more
-// and more memory, and that an upload that has ended leaves none.
+// TestProgressesAreLimited checks that uploads of unknown size take a limited
+// amount of memory, and that the progress of an ended upload is removed.
 func TestProgressesAreLimited(t *testing.T) {
 	var table progressTable
 	for i := range 3 * maxProgresses {
