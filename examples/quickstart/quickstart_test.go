@@ -178,7 +178,7 @@ func TestOtherBucket(t *testing.T) {
 	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com", "-region", "auto")
 	html := body(t, request(t, "GET", p.Origin+"/", nil, ""))
 	require.Contains(t, html, `value="POST" disabled`)
-	require.Contains(t, html, "takes none")
+	require.Contains(t, html, "accepts no forms")
 }
 
 func TestRejectsArguments(t *testing.T) {

@@ -75,9 +75,9 @@ func (p *Parts) add() {
 	switch {
 	case p.invalid != nil: // The rest is not kept.
 	case p.number == nil || *p.number < 1 || *p.number > s3limit.Parts:
-		p.invalid = fmt.Errorf("must have a PartNumber from 1 to %d in each", s3limit.Parts)
+		p.invalid = fmt.Errorf("must have a PartNumber from 1 to %d in each part", s3limit.Parts)
 	case p.etag == "":
-		p.invalid = errors.New("must have an ETag in each, which is a string")
+		p.invalid = errors.New("must have an ETag in each part, as a string")
 	default:
 		if len(p.all) == cap(p.all) {
 			// append would copy a long list more often.

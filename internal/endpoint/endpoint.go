@@ -105,9 +105,9 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	host := signed.url.Hostname()
 	switch {
 	case !profile.Known(host).TakesForms():
-		e.NoForms = "the provider behind " + host + " takes none"
+		e.NoForms = "the provider behind " + host + " accepts no forms"
 	case strings.HasPrefix(bucket, "arn:"), strings.HasSuffix(bucket, "-s3alias"):
-		e.NoForms = "S3 does not document them for access points"
+		e.NoForms = "S3 does not document forms for access points"
 	}
 	return e, nil
 }

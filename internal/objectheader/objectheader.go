@@ -43,9 +43,9 @@ type header struct {
 	everyRequest bool
 }
 
-// headers holds the headers that S3 documents for PutObject and that are safe
-// in the hands of a client. It does not hold headers that let a client read,
-// copy or sign something else, or keys for encryption, which are secret.
+// headers holds the headers that S3 documents for PutObject and that a client
+// may send. It does not hold headers that let a client read, copy or sign
+// something else, or keys for encryption, which are secret.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html and
 // https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html.
@@ -124,7 +124,7 @@ func Check(name, value string) error {
 	case !headers[lower].settable:
 		return fmt.Errorf("a service can set only Content-Disposition, %s", strings.Join(settable, ", "))
 	case lower == "x-amz-storage-class" && slices.Contains([]string{"GLACIER", "DEEP_ARCHIVE"}, value):
-		return fmt.Errorf("objects of the storage class %s cannot be read at once, so that they cannot be verified", value)
+		return fmt.Errorf("objects of the storage class %s cannot be read at once, so they cannot be verified", value)
 	case lower == "expires":
 		// Some stores correct a wrong weekday. A value that is not a date means
 		// that the object has expired.

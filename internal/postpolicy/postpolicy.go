@@ -184,9 +184,9 @@ const (
 func fieldSize(name, value string) int { return aroundField + len(name) + len(value) }
 
 // appendString appends s as a JSON string. It reports whether S3 receives s
-// unchanged. A dollar sign starts an escape or a variable, and has failed exact
-// conditions (https://github.com/boto/boto3/issues/4514). Browsers rewrite line
-// breaks.
+// unchanged. A dollar sign starts an escape or a variable, and S3 rejects some
+// exact conditions with it (https://github.com/boto/boto3/issues/4514).
+// Browsers rewrite line breaks.
 func appendString(b []byte, s string) (_ []byte, plain bool) {
 	b, ascii := jsonstring.Append(b, s)
 	if strings.IndexByte(s, '$') >= 0 {

@@ -54,7 +54,7 @@ func providers() []provider {
 			"PUT: write once":                      Enforced,
 			"PUT: tags":                            NotOffered,
 			"form: an honest upload":               NotOffered,
-			"part: checksum CRC32":                 NotOffered, // The checksum of the whole object.
+			"part: checksum CRC32":                 NotOffered, // R2 has no CRC32 of the whole object.
 			"part: checksum CRC32C":                NotOffered,
 			"part: checksum CRC64NVME":             Enforced,
 			"part: tags":                           NotOffered,
@@ -73,7 +73,7 @@ func providers() []provider {
 			"https://cloud.google.com/storage/docs/request-preconditions",
 			"https://cloud.google.com/storage/docs/xml-api/reference-headers",
 		}, documented(map[string]Verdict{
-			// It needs x-goog-if-generation-match.
+			// Google requires x-goog-if-generation-match instead.
 			"PUT: write once":                      NotEnforced,
 			"PUT: tags":                            NotOffered,
 			"part: tags":                           NotOffered,

@@ -261,7 +261,7 @@ func completions() []row {
 		{"pinned copy", constraint{nil, nil, compared, ""}},
 		{"pinned copy of joined parts", constraint{nil, nil, compared, ""}},
 		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of the object that it read", ""}},
-		{"pinned delete", constraint{nil, nil, "an upload that replaced another in the meantime is deleted with it, but published objects are not", ""}},
+		{"pinned delete", constraint{nil, nil, "an upload that has replaced another upload meanwhile might be deleted, but published objects are not", ""}},
 		{"pinned delete of joined parts", constraint{nil, nil, "completion compares the object, and deletes it without the condition", ""}},
 	}
 }

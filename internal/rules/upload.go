@@ -281,11 +281,11 @@ func SizeViolation(field string, size int64) *Violation {
 func CheckRemainder(u *Upload) *Violation {
 	switch {
 	case u.MaxSize <= 0 || u.Size <= 0 && u.MaxSize < u.MinSize:
-		v := Violate("size", CodeTooLarge, "must fit what may still be uploaded, which is %d bytes", max(0, u.MaxSize))
+		v := Violate("size", CodeTooLarge, "must be at most the %d bytes that may still be uploaded", max(0, u.MaxSize))
 		v.Max = max(0, u.MaxSize)
 		return v
 	case u.Lifetime < time.Second:
-		return Violate("expires_in", CodeTooLarge, "must fit the time in which uploads are possible, which is over")
+		return Violate("expires_in", CodeTooLarge, "must end within the period for uploads, which is over")
 	}
 	return nil
 }
