@@ -238,8 +238,8 @@ func invalidToken() error {
 }
 
 // checkSigned rejects headers that must be signed but are not: host and all
-// headers that start with x-amz-. A client may add all others to a signed
-// request, and they take effect.
+// headers that start with x-amz-. A client may add all other headers to a
+// signed request, and they take effect.
 func (r *request) checkSigned(names []string) error {
 	var unsigned []string
 	if !slices.Contains(names, "host") {

@@ -69,7 +69,7 @@ func (s *Server) Put(bucket, key string, o Object) {
 		o.Header = http.Header{"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"}}
 	}
 	o.ChecksumAlgorithm, o.DeleteMarker, o.VersionID = "", false, ""
-	if err := o.fill(o.content(), nil); err != nil { // It never is, since no header declares a digest.
+	if err := o.fill(o.content(), nil); err != nil { // This never happens, since no header declares a digest.
 		panic(err)
 	}
 	s.mu.Lock()

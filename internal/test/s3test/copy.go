@@ -72,7 +72,7 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	// Fields that depend on the body alone are those of an upload.
+	// The fields that depend on the body alone are the same as for an upload.
 	if err := o.fill(from.content(), nil); err != nil {
 		return err
 	}
@@ -156,8 +156,8 @@ func parseCopySource(header string) (bucket, key, version string, err error) {
 }
 
 // inherit copies metadata and tags of the source unless the directives are
-// REPLACE. With COPY, S3 ignores those of the request, but this server rejects
-// them.
+// REPLACE. With COPY, S3 ignores the metadata and tags of the request, but this
+// server rejects the request.
 func (o *Object) inherit(from *Object, headers map[string]string) error {
 	switch directive := headers["x-amz-metadata-directive"]; directive {
 	case "REPLACE":

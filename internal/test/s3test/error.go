@@ -20,8 +20,8 @@ type element struct {
 	Value   string `xml:",chardata"`
 }
 
-// Error returns only the code and the message, since the elements might contain
-// the session token of a canonical request, as those of S3 do.
+// Error returns only the code and the message. The elements might contain the
+// session token of a canonical request, as in errors of S3.
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
 // fail returns an error with further elements, which are names and values in
@@ -105,7 +105,7 @@ func writeError(w http.ResponseWriter, method string, err error) {
 
 func writeXML(w http.ResponseWriter, status int, document any) {
 	body, err := xml.Marshal(document)
-	if err != nil { // It never is, since documents are structs of strings and numbers.
+	if err != nil { // This never happens: documents are structs of strings and numbers.
 		panic(err)
 	}
 	body = append([]byte(xml.Header), body...)

@@ -67,10 +67,9 @@ func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 	s.Intercept(Hook{Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) }})
 }
 
-// FailOnce makes the nth request fail, counted from 0. Requests for the other
-// operations do not count. The returned function returns the operation of the
-// request that has failed, or "". Requests may be concurrent, such as those of
-// a completion.
+// FailOnce makes the nth request fail, counted from 0. Requests for the
+// operations in others do not count. The returned function returns the
+// operation of the request that has failed, or "". Requests may be concurrent.
 func (s *Server) FailOnce(n int, fault Fault, others ...string) (failed func() string) {
 	var mu sync.Mutex
 	requests, operation := 0, ""
@@ -176,7 +175,7 @@ func (s *Server) waitTurn(r *request) error {
 	case r.instant && r.record.Number == 0:
 	case s.clock != nil:
 		err = s.clock.wait(r.Context(), rank(r.record.Actor, r))
-	case r.record.Number > 0: // Later, without a clock
+	case r.record.Number > 0: // The hook returned Later, and the server has no clock.
 		err = sleep(r.Context(), time.Millisecond)
 	}
 	s.mu.RLock()

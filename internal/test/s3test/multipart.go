@@ -440,9 +440,9 @@ func (u *multipartUpload) invalidPart(entry listedPart) error {
 		"UploadId", u.id, "PartNumber", strconv.Itoa(entry.PartNumber), "ETag", entry.ETag)
 }
 
-// checkPartChecksum compares the checksums of a listed part with those of the
-// uploaded part. A list has checksums only if the upload was created with an
-// algorithm.
+// checkPartChecksum compares the checksums of a listed part with the checksum
+// of the uploaded part. A list has checksums only if the upload was created
+// with an algorithm.
 func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 	if u.algorithm == "" {
 		if len(entry.Checksums) > 0 {

@@ -112,7 +112,7 @@ func newObject(headers map[string]string) (*Object, error) {
 	return o, nil
 }
 
-// checkACL rejects ACLs as a bucket does whose owner enforces ownership.
+// checkACL rejects ACLs, as a bucket does if its owner enforces ownership.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ownership-error-responses.html
 func checkACL(headers map[string]string) error {
 	disabled := fail(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
@@ -284,7 +284,7 @@ var specialHeaders = []string{
 }
 
 // checkWriteHeaders rejects headers of a write that S3 rejects or this server
-// does not support. The operation supports those in known.
+// does not support. The operation supports the headers in known.
 func checkWriteHeaders(headers map[string]string, known ...string) error {
 	for name := range headers {
 		switch {
@@ -327,8 +327,8 @@ func (r *request) readPayload(limit int64) ([]byte, error) {
 	return body, checkPayload(r.payloadHash(), body)
 }
 
-// checkNoBody returns an error if the request has a body. The error describes
-// the body as what.
+// checkNoBody returns an error if the request has a body. The argument what
+// names the body in the error.
 func (r *request) checkNoBody(what string) error {
 	body, err := r.readPayload(maxObjectSize)
 	if err == nil && len(body) > 0 {

@@ -22,8 +22,8 @@ type policy struct {
 	conditions []condition
 }
 
-// A condition has one of three operators. Those of eq and starts-with have a
-// field and a value, and those of content-length-range have bounds.
+// A condition has one of three operators. With eq and starts-with, it has a
+// field and a value. With content-length-range, it has bounds.
 type condition struct {
 	operator     string
 	field, value string // field as in the policy, with its $
@@ -92,7 +92,7 @@ func parseObject(text []byte) (names []string, members map[string][]json.RawMess
 		token, nameErr := decoder.Token()
 		var value json.RawMessage
 		if err := errors.Join(nameErr, decoder.Decode(&value)); err != nil {
-			return nil, nil, err // It is never reached, since the text is valid JSON.
+			return nil, nil, err // This never happens, since the text is valid JSON.
 		}
 		name := token.(string)
 		names = append(names, name)
@@ -223,7 +223,7 @@ func (p *policy) check(fields map[string]string, size int64) error {
 func (c condition) matches(name, value string) bool {
 	switch {
 	case c.operator == "eq" && name == "key" && strings.Contains(c.value, "$$"):
-		return false // AWS has confirmed it: https://github.com/boto/boto3/issues/4514
+		return false // AWS has confirmed this failure: https://github.com/boto/boto3/issues/4514
 	case c.operator == "eq":
 		return value == c.value
 	case name == "content-type": // It is a list, and every item must match.

@@ -24,7 +24,7 @@ const maxPreData = 20480
 type form struct {
 	fields map[string]string // by name in lower case
 	file   []byte
-	before int // bytes of the body before the file's
+	before int // bytes of the body before the file
 }
 
 // postForm serves POST Object.

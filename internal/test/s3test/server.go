@@ -33,7 +33,7 @@
 //     the XXHASH checksums, x-amz-expected-bucket-owner, conditions on the
 //     time, and an If-Match on a version. It accepts encoding-type only for
 //     ListObjectsV2. It also responds with 501 to headers of a copy that S3
-//     ignores in favor of those of the source.
+//     ignores because it copies the headers of the source.
 //   - A signature that covers a content-length of 0, user-agent,
 //     x-amzn-trace-id, expect or transfer-encoding is never valid, since the
 //     SDK's signer cannot compute it.
@@ -43,13 +43,14 @@
 //     accepts the escapes \$ and \v.
 //   - A form that is dated more than 15 minutes ahead or 7 days ago is
 //     rejected, even if its policy has not expired.
-//   - The only conflict of conditional writes is that of a multipart upload
-//     with a delete. It fails with 409 ConditionalRequestConflict.
+//   - Conditional writes have one conflict only: a multipart upload fails with
+//     409 ConditionalRequestConflict if an object under its key was deleted
+//     meanwhile.
 //   - A repeated completion of a multipart upload succeeds while its object
 //     exists, but fails with If-None-Match. S3 may also return NoSuchUpload.
 //   - A part without a checksum is rejected if the upload has a COMPOSITE
-//     checksum. For a FULL_OBJECT checksum, the server computes that of the
-//     part.
+//     checksum. For a FULL_OBJECT checksum, the server computes the checksum of
+//     the part.
 package s3test
 
 import (
