@@ -225,7 +225,7 @@ func TestAcceptedButNotCompleted(t *testing.T) {
 	i := slices.IndexFunc(r.Constraints, func(c Constraint) bool { return c.name() == profile.BareParts })
 	row := r.Constraints[i]
 	require.Empty(t, row.Answers)
-	require.Contains(t, row.Note, "honest requests are accepted, but completion rejected it: ")
+	require.Contains(t, row.Note, "honest requests are accepted, but completion rejected the upload: ")
 	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
 

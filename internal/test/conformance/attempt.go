@@ -120,8 +120,8 @@ func (a *Attempt) index(name string) int {
 	return i
 }
 
-// Request returns the HTTP request. A Content-Type in Header replaces that of a
-// form.
+// Request returns the HTTP request. A Content-Type in Header replaces the
+// Content-Type of a form.
 func (a *Attempt) Request() (*http.Request, error) {
 	body, length, contentType := a.Body, a.Length, ""
 	if a.Method == http.MethodPost && a.Fields != nil {

@@ -72,8 +72,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestBusyStore checks that a case is run again if the SDK reports that the
-// server is busy.
+// TestBusyStore checks that AnswerOf returns an error if the SDK reports that
+// the store is busy, and otherwise the answer.
 func TestBusyStore(t *testing.T) {
 	server := s3test.New()
 	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.SlowDown })

@@ -57,7 +57,8 @@ func (c Case) honest() bool { return c.Do == nil && c.Want.Accepted() || c.Hones
 func (c Case) cheat() bool { return !c.Want.Accepted() }
 
 // breach reports whether a store breaks the constraint by accepting the case,
-// regardless of what it stores. Such a request is not authorized, or reads.
+// regardless of what it stores. Such a request is not authorized, or it reads
+// objects.
 func (c Case) breach() bool {
 	switch c.Constraint {
 	case Signature, Policy, Session, Ended:
@@ -119,7 +120,7 @@ func set(name, value string) func(*Attempt) { return func(a *Attempt) { a.Set(na
 func drop(name string) func(*Attempt)       { return func(a *Attempt) { a.Drop(name) } }
 func add(name, value string) func(*Attempt) { return func(a *Attempt) { a.Add(name, value) } }
 
-// header adds a header to the request, even to that of a form.
+// header adds a header to the request, even if it sends a form.
 func header(name, value string) func(*Attempt) {
 	return func(a *Attempt) { a.Header.Add(name, value) }
 }

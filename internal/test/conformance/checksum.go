@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// ChecksumBy is the constraint that a store verifies checksums by an algorithm,
-// such as "SHA256".
+// ChecksumBy returns the constraint that a store verifies checksums by an
+// algorithm, such as "SHA256".
 func ChecksumBy(algorithm string) Constraint { return Constraint("checksum " + algorithm) }
 
 var hashes = map[string]func() hash.Hash{

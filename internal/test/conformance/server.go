@@ -37,7 +37,7 @@ var (
 // unverified holds the error of a completion without a checksum.
 var unverified = []string{"checksum could not be verified"}
 
-// servers holds how Ceph, rclone 1.76 and OpenStack Swift 2.30 differ from AWS.
+// servers holds the deviations of Ceph, rclone 1.76 and OpenStack Swift 2.30.
 // Cases adds each Deviation to the named cases.
 var servers = map[string][]deviating{
 	"ceph": {

@@ -31,21 +31,22 @@ type Target struct {
 	Bucket string
 	HTTP   *http.Client
 
-	// Prefix is the prefix of all keys except those of copies, which have
+	// Prefix is the prefix of all keys except the keys of copies, which have
 	// FinalPrefix. The defaults are "matrix/" and Prefix. Callers must delete
 	// the objects under both prefixes.
 	Prefix, FinalPrefix string
 
 	// Session holds the temporary credentials for Case.Session.
 	Session aws.Credentials
-	// SessionURL is the endpoint for Session. The default is that of Client.
+	// SessionURL is the endpoint for Session. The default is the endpoint of
+	// Client.
 	SessionURL string
 
 	// Options are further options of the presign.Signer.
 	Options []presign.SignerOption
 
-	// Replace sets Policy.Replace in all cases except those of WriteOnce. It is
-	// for stores that do not accept If-None-Match.
+	// Replace sets Policy.Replace in all cases except the cases of WriteOnce.
+	// It is for stores that do not accept If-None-Match.
 	Replace bool
 
 	// Past runs sign with a clock in the past, so that a grant for a second has
@@ -429,7 +430,7 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) && !rejected {
 			return false, err
 		}
-		t.r.broken("completion rejected it: %v", err)
+		t.r.broken("completion rejected the upload: %v", err)
 		t.r.HonestRefused = t.c.honest()
 		if !slices.ContainsFunc(refused, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
 			t.r.unlike("%s: %w", t.c.Name, err)
@@ -443,7 +444,7 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 	if err != nil {
 		return true, err
 	}
-	// The headers are those with which the upload was started.
+	// The upload was started with these headers.
 	return true, t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{
 		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
 		"Cache-Control": t.policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
@@ -506,7 +507,7 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error
 	t.r.Answer = answer
 	switch accepted := answer.Accepted(); {
 	case accepted && t.c.cheat() && !t.c.Harmless && (t.c.breach() || !t.permits(a.Body)):
-		t.r.broken("it was accepted")
+		t.r.broken("the request was accepted")
 	case !accepted && t.c.honest():
 		t.r.broken("an honest %s was rejected", t.c.Kind.noun())
 		t.r.HonestRefused = true
