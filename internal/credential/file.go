@@ -26,8 +26,8 @@ const (
 
 // A File is a file of credentials that changes. Credentials checks it with one
 // stat at most once a second, and reads it if the stat shows a change. A File
-// is safe for concurrent use. Callers wait for the check of another caller only
-// until the first check has ended.
+// is safe for concurrent use. A caller waits for the check of another caller
+// only if no check has ended before.
 //
 // While the present credentials are valid, a File replaces them, and logs a
 // warning, only after two checks in a row have read the same content. So a file

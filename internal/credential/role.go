@@ -49,8 +49,8 @@ func NewRole(
 type session struct {
 	credentials aws.Credentials
 
-	// err is the error of the attempt. If it is not nil, the credentials are
-	// those of the previous session.
+	// err is the error of the attempt. If it is not nil, the credentials belong
+	// to the previous session.
 	err error
 
 	// next is the time of the next attempt by the monotonic clock, since the

@@ -117,7 +117,7 @@ func (s *Source) renew(ctx context.Context, now time.Time, c aws.Credentials) aw
 	s.standby.Store(&c) // The cache drops its credentials next.
 	s.cache.Invalidate()
 	renewed := make(chan aws.Credentials, 1)
-	go func() { // It outlives the caller, since other callers wait for the result as well.
+	go func() { // The goroutine outlives the caller, since other callers use the result.
 		defer s.renewing.Unlock()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTime)
 		defer cancel()

@@ -47,11 +47,12 @@ const (
 //     several names, since systems differ. The policy's own name is preferred.
 //   - A declared type can choose among the formats that share the extension. It
 //     contradicts the name if it is active, or if the table has it for other
-//     extensions only. Other declared types are ignored: none, types that the
-//     table does not have, and containers ("application/zip" of a .docx).
+//     extensions only. Other declared types are ignored: the empty type, types
+//     that the table does not have, and containers ("application/zip" of a
+//     .docx).
 //   - If the extension is not in the table, the declared type decides, but not
 //     for pictures, videos, audio, fonts, models and documents. Their
-//     extensions are in the table, and a file with another one could be a
+//     extensions are in the table, and a file with another extension could be a
 //     program.
 //   - If the file name has no extension, the declared type decides.
 //

@@ -20,7 +20,7 @@ const maxExtension = 17
 //   - another format has the same extension (".ts", ".key"),
 //   - a program has changed the type of the extension (a ".csv" is
 //     application/vnd.ms-excel on Windows with Excel), or
-//   - they have only text/plain for the extension.
+//   - a system has only text/plain for the extension.
 //
 // A row with an active type has active types only, so that a file name cannot
 // make active content pass as text.

@@ -218,7 +218,7 @@ func TestParseLimits(t *testing.T) {
 	})
 }
 
-// TestParseRejectsDocuments checks that documents are rejected that are not
+// TestParseRejectsDocuments checks that Parse rejects documents that are not
 // JSON, are ambiguous, or have no known form.
 func TestParseRejectsDocuments(t *testing.T) {
 	put := string(read(t, "aws-s3-put.json"))
@@ -278,7 +278,7 @@ func TestParseRejectsRecords(t *testing.T) {
 	})
 }
 
-// TestParseRejectsMinIOKeys checks that notifications are rejected whose keys
+// TestParseRejectsMinIOKeys checks that Parse rejects notifications whose keys
 // contradict each other.
 func TestParseRejectsMinIOKeys(t *testing.T) {
 	edit := func(old, new string) string { return edit(t, read(t, "minio-put.json"), old, new) }

@@ -90,7 +90,7 @@ func TestName(t *testing.T) {
 }
 
 // FuzzName checks that a name becomes a safe segment with the same extension,
-// and that the header returns the complete name.
+// and that the header contains the complete name.
 func FuzzName(f *testing.F) {
 	for _, name := range []string{"a.png", "日本.pdf", "..", ".a", "a..", "$.$", strings.Repeat("é", 120) + ".tar.gz", "\u0301.x", "a.\u0301"} {
 		f.Add(name)

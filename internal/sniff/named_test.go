@@ -11,7 +11,7 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-// policy allows everything, and two active types in full.
+// policy allows all types but active ones, and names two active types in full.
 var policy = []string{"*/*", "application/xml", "application/x-shockwave-flash"}
 
 // grant returns the fault of a file, if its name, its type or its content has

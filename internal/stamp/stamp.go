@@ -1,5 +1,5 @@
-// Package stamp writes the record of a grant, small enough for the metadata of
-// the object that it was made for, and seals it.
+// Package stamp encodes and seals the record of a grant. The record is small
+// enough for the metadata of the granted object.
 package stamp
 
 import (
@@ -217,7 +217,7 @@ func Parse(b []byte) (*Stamp, error) {
 	return s, nil
 }
 
-var errMalformed = errors.New("stamp: it ends too early or has a number out of range")
+var errMalformed = errors.New("stamp: the record ends too early or has a number out of range")
 
 // A reader reads the values of a stamp. It sets bad if a value is malformed.
 type reader struct {

@@ -83,7 +83,8 @@ func TestMultipartRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that accepted values are parsed again if they are appended.
+// FuzzParse checks that an accepted value does not change if it is appended and
+// parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add(full.Append(nil))
 	f.Add(published.Append(nil))

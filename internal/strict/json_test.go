@@ -297,8 +297,8 @@ func FuzzObject(f *testing.F) {
 		require.True(t, utf8.Valid(body))
 		require.Equal(t, unmarshal(t, body), got)
 
-		// A lone surrogate would be decoded as U+FFFD, so that there were more
-		// of them than the body spells out.
+		// A lone surrogate would be decoded as U+FFFD. The values would then
+		// have more of these characters than the body.
 		spelled := strings.Count(string(body), "\ufffd") + strings.Count(strings.ToLower(string(body)), `\ufffd`)
 		decoded := 0
 		count := func(v string) { decoded += strings.Count(v, "\ufffd") }

@@ -30,7 +30,7 @@ const (
 	broken              // the store fails
 )
 
-// An object is in a bucket since the given time.
+// An object is an object in a bucket and the time at which it was stored.
 type object struct {
 	kind  kind
 	since time.Time
@@ -68,8 +68,9 @@ func (b *bucket) start(key, id string, age time.Duration) {
 	b.uploads[[2]string{key, id}] = time.Now().Add(-age)
 }
 
-// list yields the entries of a snapshot that pass keep. A list sees the state
-// of the bucket when it starts, so entries may be gone when they are yielded.
+// list yields the entries of a snapshot. It ends with an error after limit
+// entries, unless limit is 0. The snapshot is the state of the bucket when the
+// list starts, so entries may be gone when they are yielded.
 func list[V any](ctx context.Context, entries []V, limit int) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		var none V
@@ -114,7 +115,7 @@ func (b *bucket) Uploads(ctx context.Context, prefix string) iter.Seq2[objectsto
 	return list(ctx, entries, b.listedUploads)
 }
 
-// call waits for a second, or until ctx ends, and counts the calls at once.
+// call waits for a second, or until ctx ends, and counts the concurrent calls.
 func (b *bucket) call(ctx context.Context) error {
 	b.mu.Lock()
 	b.calls++
