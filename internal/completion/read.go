@@ -85,10 +85,10 @@ func (c *completion) readFinal(ctx context.Context) (*publication, error) {
 	return &publication{object, stamped, beginning}, nil
 }
 
-// restoreName sets a long file name, of which the stamp holds only a digest, to
-// the name in Content-Disposition. Several stores lose that header if a form
-// sets it. The name is then the end of the key, which is shorter but has the
-// extension. A different name in the header is still a violation.
+// restoreName sets a long file name to the name in Content-Disposition, because
+// the stamp holds only a digest of a long name. Several stores lose the header
+// if a form sets it. The name is then the end of the key, which is shorter but
+// has the extension. A different name in the header is still a violation.
 func restoreName(o *objectstore.Object, granted *stamp.Stamp) {
 	granted.RestoreName(objectkey.Name(o.Header.Get("Content-Disposition")), objectkey.Last(o.Key))
 }

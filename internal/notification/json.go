@@ -58,7 +58,7 @@ type object struct {
 	err     error // of the first method that failed
 }
 
-// readObject reads the named members of a JSON object, and ignores the others.
+// readObject reads the named members of a JSON object, and ignores all others.
 // A name in another case, or a second member of one name, is an error.
 func readObject(raw []byte, what string, names ...string) (*object, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))

@@ -11,8 +11,9 @@ import (
 )
 
 // Form decodes a urlencoded form. It returns the same errors as Object. An
-// object of strings consists of fields such as "metadata[name]". Targets are
-// *string, **int64 and *map[string]string. An empty field is absent.
+// object of strings consists of fields such as "metadata[name]". A whole number
+// consists of digits. Targets are *string, **int64 and *map[string]string. An
+// empty field is absent.
 func Form(form url.Values, members []Member, mode Mode) error {
 	if len(form) > maxMembers {
 		return errors.Join(&Error{Detail: fmt.Sprintf("the form must have at most %d members", maxMembers)})

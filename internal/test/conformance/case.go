@@ -80,8 +80,8 @@ type Deviation struct {
 	// Changed reports that the case changes an object that was completed
 	// before.
 	Changed bool
-	// Refused holds texts, one of which must be in the error when the service
-	// completes an accepted multipart upload.
+	// Refused holds texts. The completion of an accepted multipart upload must
+	// fail with an error that contains one of the texts.
 	Refused []string
 }
 
