@@ -271,13 +271,14 @@ func (a attack) requireRejected(t *testing.T, request func(string) *http.Request
 	require.Zero(t, s.signed)
 }
 
-// TestMediaTypes checks that a body is not read if a browser sends its type to
-// other origins without a preflight request.
+// TestMediaTypes checks that a JSON body is rejected if its Content-Type is not
+// application/json, and that a multipart form is rejected. Browsers send some
+// of these types to other origins without a preflight request.
 func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201,
 
-		// The body is JSON.
+		// These types are rejected, since the body is JSON.
 		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415,
 		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415, "text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
 		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415, "application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
@@ -383,7 +384,7 @@ func TestHostileMethods(t *testing.T) {
 	}
 }
 
-// TestHostilePaths checks that every other spelling of a path receives 404
+// TestHostilePaths checks that every other spelling of a path is rejected
 // before authentication.
 func TestHostilePaths(t *testing.T) {
 	u := newUppy(t, inParts())
@@ -422,7 +423,7 @@ func TestHostilePaths(t *testing.T) {
 			"/uploadsX/complete", "/UPLOADS/complete", "/upload/complete", "/", "/%75ploads%2f", "*",
 		} {
 			status := ask(target)
-			// ServeMux cleans paths with redirects, which a browser may follow.
+			// ServeMux cleans paths with redirects, which a browser can follow.
 			redirected := name == "ServeMux" && (status == 301 || status == 307)
 			require.True(t, redirected || status == 404 || status == 400 || status == 405, "%s: %s: %d", name, target, status)
 			require.False(t, authenticated, "%s: %s: %d", name, target, status)
@@ -782,9 +783,9 @@ func TestOddOwners(t *testing.T) {
 	}
 }
 
-// TestOtherUploads checks that a request in which the ID and the key are not of
-// the same upload, or are of another user's upload, always receives the same
-// response. The response does not reveal whether the upload exists.
+// TestOtherUploads checks that a request always receives the same response if
+// its ID and key are of different uploads or of another user's upload. The
+// response does not reveal whether the upload exists.
 func TestOtherUploads(t *testing.T) {
 	alice := newUppy(t, inParts())
 	bob := alice

@@ -132,7 +132,7 @@ var faults = []fault{
 }
 
 // A network connects a service and its store. Request number failing, counted
-// from 0, has the fault. If failing is negative, all requests have it.
+// from 0, has the fault. If failing is negative, all requests have the fault.
 type network struct {
 	t       *testing.T
 	store   *s3test.Server
@@ -194,10 +194,11 @@ func operation(r *http.Request) string {
 // A deed is a request to the handler that causes requests to the store.
 type deed struct {
 	name string
-	// prepare creates what the request requires, and returns the request.
+	// prepare creates the upload that the request requires. It returns a
+	// function that returns the request.
 	prepare func(t *testing.T, u uppy) func() *http.Request
 	status  int
-	left    []string // what remains after the request: "object", "upload"
+	left    []string // "object" or "upload" for each one that remains afterwards
 
 	// continues lists the operations that follow even if the client
 	// disconnects.
@@ -257,8 +258,8 @@ func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 	return u, n, request
 }
 
-// repeat sends the request of a deed again after the response before, and
-// checks that it has its effect and no other.
+// repeat sends the request of a deed again, and checks that the request has the
+// effect of the deed and no other effect. The first response is before.
 func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
 	t.Helper()
 	w := serve(t, u.handler, request())
@@ -301,9 +302,9 @@ func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 	return v
 }
 
-// TestStoreFaults checks that after a fault of any request to the store, the
-// client receives Retry-After in time and no text of the store, and that the
-// client can repeat its request.
+// TestStoreFaults checks the response after a fault of any request to the
+// store. The response arrives in time, has Retry-After and contains no text of
+// the store. The client can repeat its request.
 func TestStoreFaults(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
@@ -363,7 +364,8 @@ func TestStoreStaysDown(t *testing.T) {
 					requireProblem(t, w, w.Code)
 				}
 				n.fault = nil
-				// A lifecycle rule aborts uploads whose ID no client has received.
+				// A lifecycle rule aborts uploads whose ID no client has
+				// received.
 				if d.name == "start multipart" {
 					for _, key := range u.uploads(t) {
 						require.NoError(t, abortUploads(u.store, key))
@@ -484,8 +486,8 @@ func TestSTSFaults(t *testing.T) {
 				var down atomic.Bool
 				client := sts.New(sts.Options{
 					Region: "us-east-1", Credentials: newClient().Options().Credentials, BaseEndpoint: aws.String("https://sts.example"),
-					// The SDK's cache waits this long even if its caller has
-					// left. AssumeRole has its own limit.
+					// The SDK's cache waits this long even after the context of
+					// its caller has ended. AssumeRole has its own limit.
 					HTTPClient: &http.Client{Timeout: 20 * time.Second, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 						switch forward := func() (*http.Response, error) { return assumeRole(r) }; {
 						case r.Context().Err() != nil:

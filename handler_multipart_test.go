@@ -461,7 +461,7 @@ func (n native) batch(body any) (b batchResults) {
 }
 
 // TestBatch checks that the results are in order, that a rejected upload does
-// not affect the others, and that each grant can be used.
+// not affect other uploads, and that each grant can be used.
 func TestBatch(t *testing.T) {
 	var asked []presign.Upload
 	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {

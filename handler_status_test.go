@@ -30,8 +30,8 @@ type apiRequest struct {
 	namesUpload bool // The request has the ID of a multipart upload.
 }
 
-// requests returns a request for each operation of a Handler. Requests that
-// name an upload name m, whose size is unknown.
+// requests returns a request for each operation of a Handler. Requests for a
+// multipart upload have the ID of m, whose size is unknown.
 func requests(m startedMultipart) []apiRequest {
 	id := fmt.Sprintf(`{"id": %q`, m.ID)
 	client := uppy{version: 5}
@@ -62,7 +62,7 @@ func (o apiRequest) request() *http.Request {
 	return r
 }
 
-// TestRequestsFail checks that each request has the status of each failure.
+// TestRequestsFail checks the status of each request for each failure.
 func TestRequestsFail(t *testing.T) {
 	var failure error
 	s := open(t, s3test.New(), inParts())
@@ -197,7 +197,7 @@ func TestSlowBatch(t *testing.T) {
 		results := n.batch(`{"uploads": [` + strings.Repeat(`{"filename": "a.png"},`, 9) + `{"filename": "a.png"}]}`).Results
 		require.Len(t, results, 10)
 		for _, r := range results {
-			require.Zero(t, r.Status, "granted")
+			require.Zero(t, r.Status, "the upload must be granted")
 		}
 	})
 }
