@@ -165,8 +165,8 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// TestAllFaultsAtOnce checks that a client receives all faults of a request,
-// and each once.
+// TestAllFaultsAtOnce checks that one response reports every fault of a request
+// exactly once.
 func TestAllFaultsAtOnce(t *testing.T) {
 	s := newService(t, images())
 	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`)), 422)
@@ -239,20 +239,20 @@ func TestAuthenticate(t *testing.T) {
 		err    error
 		status int
 	}{
-		"error":         {"", internal, 500},
-		"owner, error":  {"alice", internal, 500},
-		"no owner":      {"", nil, 401},
-		"long owner":    {strings.Repeat("o", 129), nil, 500},
-		"problem":       {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
-		"its problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
-		"long problem":  {"", &presign.Problem{Status: 600}, 500},
-		"long stranger": {strings.Repeat("o", 129), internal, 500},
-		"no problem":    {"", &presign.Problem{Status: 200}, 500},
-		"null problem":  {"", &presign.Problem{}, 500},
-		"its violation": {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 500},
-		"two problems":  {"", errors.Join(internal, &presign.Problem{Status: 403, Detail: "Suspended."}), 403},
-		"its own error": {"", fmt.Errorf("wrapped: %w", presign.ErrNotUploaded), 500},
-		"its deadline":  {"", context.DeadlineExceeded, 500},
+		"error":             {"", internal, 500},
+		"owner, error":      {"alice", internal, 500},
+		"no owner":          {"", nil, 401},
+		"long owner":        {strings.Repeat("o", 129), nil, 500},
+		"problem":           {"", &presign.Problem{Status: 429, Detail: "Slow down.", RetryAfter: 1500 * time.Millisecond}, 429},
+		"wrapped problem":   {"", fmt.Errorf("wrapped: %w", &presign.Problem{Status: 403, Title: "Suspended", Type: "https://example.com/suspended"}), 403},
+		"status 600":        {"", &presign.Problem{Status: 600}, 500},
+		"long owner, error": {strings.Repeat("o", 129), internal, 500},
+		"status 200":        {"", &presign.Problem{Status: 200}, 500},
+		"status 0":          {"", &presign.Problem{}, 500},
+		"violation":         {"", &presign.Violation{Field: "filename", Detail: "is not yours"}, 500},
+		"error, problem":    {"", errors.Join(internal, &presign.Problem{Status: 403, Detail: "Suspended."}), 403},
+		"ErrNotUploaded":    {"", fmt.Errorf("wrapped: %w", presign.ErrNotUploaded), 500},
+		"deadline":          {"", context.DeadlineExceeded, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, images())
@@ -272,10 +272,10 @@ func TestAuthenticate(t *testing.T) {
 				require.Equal(t, "2", retryAfter)
 				require.Equal(t, "Slow down.", p.Message)
 				require.Equal(t, "Too Many Requests", p.Title)
-			case "its problem":
+			case "wrapped problem":
 				require.Equal(t, "Suspended", p.Message)
 				require.Equal(t, "https://example.com/suspended", p.Type)
-			case "error", "owner, error", "two problems":
+			case "error", "owner, error", "error, problem":
 				require.NotContains(t, p.Message+p.Detail, "database")
 				require.Contains(t, s.log.String(), "10.0.0.1")
 			case "long owner":
@@ -403,8 +403,8 @@ func TestRecordsAreShort(t *testing.T) {
 	}
 }
 
-// TestNoForms checks the violation of an upload without a size if there are no
-// forms.
+// TestNoForms checks the violation for an upload without a size if the service
+// has set WithoutForms.
 func TestNoForms(t *testing.T) {
 	signer := newSigner(t, images(), presign.WithoutForms())
 	handler, err := presign.NewHandler(signer, user)
@@ -414,8 +414,8 @@ func TestNoForms(t *testing.T) {
 	require.Equal(t, []presign.Violation{{Field: "size", Code: "required", Detail: "must be set, since no form is possible: the service has set WithoutForms"}}, p.Errors)
 }
 
-// TestLargeFiles checks that the form accepts exactly the largest size that
-// WithAuthorize received.
+// TestLargeFiles checks that the function of WithAuthorize receives the largest
+// size that a form can have, 5 GiB.
 func TestLargeFiles(t *testing.T) {
 	var seen int64
 	s := newService(t, with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
@@ -477,8 +477,8 @@ func TestAuthorizeAddsMetadata(t *testing.T) {
 	}
 }
 
-// TestNilPointers checks that a nil pointer of a type of this package is an
-// error of the service.
+// TestNilPointers checks that the response has status 500 if a function of the
+// service returns a nil *Problem or a nil *Violation as its error.
 func TestNilPointers(t *testing.T) {
 	var problem *presign.Problem
 	var violation *presign.Violation
@@ -502,7 +502,7 @@ func TestAuthorizeResults(t *testing.T) {
 		status    int
 		want      string // a part of the response
 	}{
-		"rejects": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table says no") }, 500, `"Internal Server Error"`},
+		"rejects": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return errors.New("the quota table is locked") }, 500, `"Internal Server Error"`},
 		"problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return &presign.Problem{Status: 402, Detail: "Pay."} }, 402, `"Pay."`},
 		"violation": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
 			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}
@@ -554,12 +554,12 @@ func TestAuthorizeResults(t *testing.T) {
 		"metadata of a form": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata["by"] = "$"; return nil }, 500, `"Internal Server Error"`},
 		"too much metadata":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["by"] = strings.Repeat("x", 2000); return nil }, 500, `"Internal Server Error"`},
 		"violation and more": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
-			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, errors.New("the quota table says no"))
+			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, errors.New("the quota table is locked"))
 		}, 500, `"Internal Server Error"`},
 		"violation, problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
 			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, &presign.Problem{Status: 402})
 		}, 402, `"Payment Required"`},
-		"its outage": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return fmt.Errorf("the quota table: %w", presign.ErrNotUploaded) }, 500, `"Internal Server Error"`},
+		"ErrNotUploaded": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return fmt.Errorf("the quota table: %w", presign.ErrNotUploaded) }, 500, `"Internal Server Error"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }))
@@ -583,7 +583,7 @@ func TestAuthorizeResults(t *testing.T) {
 			require.Contains(t, record, "owner=alice")
 			require.Regexp(t, "grant_id=[0-9a-f]{32}", record)
 			require.Equal(t, c.status == 422, strings.Contains(record, " field="))
-			require.Equal(t, slices.Contains([]string{"rejects", "violation and more", "its outage"}, name), strings.Contains(record, "quota table"))
+			require.Equal(t, slices.Contains([]string{"rejects", "violation and more", "ErrNotUploaded"}, name), strings.Contains(record, "quota table"))
 		})
 	}
 }
@@ -655,8 +655,8 @@ func TestInternalError(t *testing.T) {
 	require.NotContains(t, log.String(), "ttt")
 }
 
-// TestWaitIsBounded checks that a grant waits for credentials for a limited
-// time.
+// TestWaitIsBounded checks that the Handler waits for credentials for at most
+// ten seconds.
 func TestWaitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
@@ -672,7 +672,7 @@ func TestWaitIsBounded(t *testing.T) {
 		requireProblem(t, w, 504)
 		require.Equal(t, 10*time.Second, time.Since(started))
 
-		// A disconnected client receives 503, not 504.
+		// If the client has disconnected, the status is 503, not 504.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		w = serve(t, handler, jsonRequest(`{"filename": "a.png", "size": 10}`).WithContext(ctx))
@@ -682,7 +682,7 @@ func TestWaitIsBounded(t *testing.T) {
 
 // TestSecretsAreNotRevealed checks that for every fault of the credentials, no
 // response, error or log record contains the secret key, and that only grants
-// contain the token. The helpers serve, newLog and told search for both.
+// contain the token. The helpers serve, newLog and searchError search for both.
 func TestSecretsAreNotRevealed(t *testing.T) {
 	credentials := session
 	var log bytes.Buffer
@@ -706,7 +706,7 @@ func TestSecretsAreNotRevealed(t *testing.T) {
 		}
 		for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
 			_, err := sign(t.Context(), presign.Upload{Filename: "a.png", Size: 10})
-			_ = told(t, err)
+			_ = searchError(t, err)
 		}
 	}
 	require.NotEmpty(t, log.String())

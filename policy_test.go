@@ -48,7 +48,7 @@ func with(change func(*presign.Policy)) presign.Policy {
 // fails on any other error.
 func violations(t *testing.T, err error) []string {
 	t.Helper()
-	_ = told(t, err)
+	_ = searchError(t, err)
 	var found []string
 	var visit func(error)
 	visit = func(err error) {

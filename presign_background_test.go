@@ -236,7 +236,7 @@ func TestOtherOwnersDoNotJoin(t *testing.T) {
 var bubbleOf = regexp.MustCompile(`(?m)^goroutine \d+ \[.*, (synctest bubble \d+)\]:$`)
 
 // goroutines returns the number of goroutines in the caller's bubble. It
-// excludes other goroutines because those of earlier tests might still be
+// excludes other goroutines because goroutines of earlier tests might still be
 // ending.
 func goroutines() int {
 	stacks := make([]byte, 16<<20)
@@ -344,8 +344,8 @@ func TestKeptRejection(t *testing.T) {
 	}
 }
 
-// TestKeptOutcomeDoesNotApplyToNextUpload checks that the outcome of an upload
-// that is kept is not returned for a later upload with the same grant.
+// TestKeptOutcomeDoesNotApplyToNextUpload checks that the kept outcome of an
+// upload is not returned for a later upload with the same grant.
 func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 	for _, form := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -403,7 +403,7 @@ func TestBackgroundCompletionsAreLimited(t *testing.T) {
 		require.EqualValues(t, 30, requireProblem(t, w, 503).RetryAfter)
 		require.EqualValues(t, 1, busy.Load(), "the observer must receive the rejection")
 		require.EqualValues(t, 64, inspected.Load())
-		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // This client joins.
+		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // This client joins the completion.
 		synctest.Wait()
 		clients.Go(func() { require.Equal(t, 409, ask(keys[65])) })
 		clients.Wait()

@@ -29,9 +29,10 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// Each benchmark has a variant for each value of "by", which benchstat -col /by
-// compares for the same grant: "signer" is this package, "sdk" is the presigner
-// of the SDK, and "floor" is the minimum, the hashes of the same bytes.
+// Some benchmarks have variants, which benchstat -col /by compares:
+//   - by=signer is this package.
+//   - by=sdk is the presigner of the SDK.
+//   - by=floor is the minimum, such as the hashes of the same bytes.
 
 var (
 	benchmarkUpload = presign.Upload{Filename: "holiday.jpg", Type: "image/jpeg", Size: 81234, Owner: "alice"}
@@ -46,7 +47,7 @@ func benchmarkPolicy() presign.Policy {
 // sessionToken returns a random base64 text of this length, as STS returns.
 func sessionToken(size int) string {
 	b := make([]byte, size/4*3)
-	rand.NewChaCha8([32]byte{}).Read(b) // It returns no error.
+	rand.NewChaCha8([32]byte{}).Read(b) // Read always returns a nil error.
 	return base64.StdEncoding.EncodeToString(b)
 }
 
@@ -320,7 +321,7 @@ func BenchmarkParallel(b *testing.B) {
 	next.SecretAccessKey += "/next"
 	rotating := benchmarkSigner(b, newClient(func(o *s3.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			if calls.Add(1)/1000%2 == 0 { // Credentials change some hundred times a second.
+			if calls.Add(1)/1000%2 == 0 { // The credentials change several hundred times a second.
 				return now, nil
 			}
 			return next, nil

@@ -41,7 +41,7 @@ func final() presign.Policy {
 	}
 }
 
-// direct returns the same policy without FinalPrefix.
+// direct returns the policy of final without FinalPrefix.
 func direct() presign.Policy {
 	p := final()
 	p.FinalPrefix = ""
@@ -550,8 +550,8 @@ func TestSignersWithOneFinalPrefix(t *testing.T) {
 }
 
 // TestOtherPolicy checks that a Signer with the same prefixes but another
-// Policy completes only uploads that its own Policy allows. It replaces an
-// object only if the grant allows it.
+// Policy completes only uploads that its own Policy allows. The Signer replaces
+// an object only if the grant allows replacement.
 func TestOtherPolicy(t *testing.T) {
 	store := s3test.New()
 	pictures := final()
@@ -618,7 +618,7 @@ func TestOlderGrant(t *testing.T) {
 
 // TestTornCopy checks that the next completion finds and deletes an unverified
 // copy. A store without conditions makes such a copy if a client replaces the
-// upload before the copy and the process ends after it.
+// upload before the copy and the process ends after the copy.
 func TestTornCopy(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final())
@@ -688,7 +688,7 @@ func TestDeniedDelete(t *testing.T) {
 	require.Contains(t, log.String(), "level=ERROR")
 
 	_, err = s.Complete(t.Context(), "alice", grant.Key)
-	require.ErrorContains(t, told(t, err), "presign: the store failed")
+	require.ErrorContains(t, searchError(t, err), "presign: the store failed")
 	require.Empty(t, presign.Violations(err))
 	require.False(t, errors.As(err, new(*presign.RejectedError)), "the upload must still exist")
 	store.Fail(nil)
@@ -726,10 +726,10 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 		for _, owner := range []string{"bob", "Alice", "alice ", "\x00"} {
 			for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key, "incoming/none.png"} {
 				_, err := s.Complete(t.Context(), owner, key)
-				require.ErrorIs(t, told(t, err), presign.ErrNotUploaded, "%q %s", owner, key)
+				require.ErrorIs(t, searchError(t, err), presign.ErrNotUploaded, "%q %s", owner, key)
 			}
 			_, err := s.ResumeMultipart(owner, m.ID)
-			require.ErrorIs(t, told(t, err), presign.ErrInvalidID)
+			require.ErrorIs(t, searchError(t, err), presign.ErrInvalidID)
 		}
 		for _, operation := range operations {
 			require.Contains(t, []string{"HeadObject", "GetObject"}, operation)
@@ -737,11 +737,11 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 		operations = nil
 		for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, ""} {
 			_, err := s.Complete(t.Context(), "", key)
-			require.ErrorContains(t, told(t, err), "presign: the owner must not be empty")
+			require.ErrorContains(t, searchError(t, err), "presign: the owner must not be empty")
 			require.NotErrorIs(t, err, presign.ErrNotUploaded)
 		}
 		_, err = s.ResumeMultipart("", m.ID)
-		require.ErrorContains(t, told(t, err), "presign: the owner must not be empty")
+		require.ErrorContains(t, searchError(t, err), "presign: the owner must not be empty")
 		require.Empty(t, operations, "the calls must make no request")
 		s.store.Fail(nil)
 		require.Equal(t, before, s.keys())
@@ -1112,8 +1112,8 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 }
 
 // TestCollidingETag checks that a copy of active content is deleted even if the
-// content has the ETag of the verified upload, so that every condition holds. A
-// client can do this because MD5 collisions can be computed.
+// content has the ETag of the verified upload and every condition holds. A
+// client can upload such content because MD5 collisions can be computed.
 func TestCollidingETag(t *testing.T) {
 	store := s3test.New(s3test.WithHistory(), s3test.WithQuirks(s3test.SizeETags, s3test.NoChecksums))
 	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {

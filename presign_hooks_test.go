@@ -62,7 +62,8 @@ func inspects(f func(context.Context, *presign.Object) error) presign.SignerOpti
 // accept is a hook that accepts every upload.
 func accept(context.Context, *presign.Object) error { return nil }
 
-// scan returns a hook that reads uploads and rejects those that match.
+// scan returns a hook that reads an upload and rejects the upload if reject
+// returns true for its content.
 func scan(reject func(body []byte) bool) func(context.Context, *presign.Object) error {
 	return func(ctx context.Context, o *presign.Object) error {
 		body, err := o.Open(ctx)
@@ -281,14 +282,14 @@ func TestCompleteRequiresInspect(t *testing.T) {
 			if policy.FinalPrefix != "" {
 				require.NoError(t, err, "a published object has been inspected")
 			} else {
-				require.Error(t, err, "the upload may have been replaced")
+				require.Error(t, err, "the upload might have been replaced")
 			}
 		}
 	}
 }
 
 // TestCompleteInspectsUploadsOfOtherSigners checks that a Signer with
-// WithInspect inspects uploads whose grant does not require it.
+// WithInspect inspects uploads whose grant does not require an inspection.
 func TestCompleteInspectsUploadsOfOtherSigners(t *testing.T) {
 	store := s3test.New()
 	plain := open(t, store, final())
@@ -589,8 +590,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether body is the ugly file of a pair, or lacks at most its
-// last ten bytes.
+// isUgly reports whether body is the ugly file of a pair, complete or without
+// up to ten bytes at its end.
 func isUgly(body []byte) bool {
 	for _, p := range []pair{colliding, late} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {
@@ -647,7 +648,7 @@ func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(conte
 		}
 		busy = true
 		mu.Unlock()
-		// The store may reject the replacement.
+		// The store might reject the replacement.
 		_, _ = conformance.New(grant, "file", body).Send(r.store.HTTPClient())
 		mu.Lock()
 		busy = false

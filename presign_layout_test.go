@@ -84,7 +84,7 @@ func TestFilesDependOneWay(t *testing.T) {
 	uses := make(map[string]map[string]string)
 	for name, file := range files {
 		uses[name] = make(map[string]string)
-		for _, identifier := range file.Unresolved { // The file does not declare them.
+		for _, identifier := range file.Unresolved { // The file does not declare these identifiers.
 			if other, ok := declared[identifier.Name]; ok {
 				uses[name][other] = identifier.Name
 			}

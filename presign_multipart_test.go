@@ -172,7 +172,7 @@ func TestMultipart(t *testing.T) {
 					}
 					require.Empty(t, s.uploads(t))
 					object, err := s.CompleteForAnyOwner(context.Background(), m.Key)
-					require.NoError(t, err, "it must complete like any other upload")
+					require.NoError(t, err, "the upload must complete like any other upload")
 					require.Equal(t, "alice", object.Owner)
 					_, err = m.ListParts(context.Background())
 					require.ErrorIs(t, err, presign.ErrNotUploaded)
@@ -184,8 +184,9 @@ func TestMultipart(t *testing.T) {
 	}
 }
 
-// TestPartSizes checks that parts have the sizes of Uppy for all sizes that S3
-// accepts, and that 10,000 parts are signed at once without a request.
+// TestPartSizes checks that parts have the sizes that Uppy uses, for all file
+// sizes that S3 accepts. It checks that 10,000 parts are signed at once without
+// a request.
 func TestPartSizes(t *testing.T) {
 	const most = 10_000 * (5 << 30)
 	policy := inParts()
@@ -272,8 +273,8 @@ func TestStartMultipartRejects(t *testing.T) {
 	}
 }
 
-// inBubble runs a test in a synctest bubble, in which time does not pass for
-// real.
+// inBubble returns a function that runs a test in a synctest bubble, whose
+// clock is fake.
 func inBubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
@@ -344,7 +345,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		require.Equal(t, []presign.Violation{{
 			Field: "size", Code: "too_large", Detail: fmt.Sprintf("must be from 1 to %d bytes as granted, got %d", policy.MaxSize, policy.MaxSize+1),
 			Min: 1, Max: policy.MaxSize,
-		}}, presign.Violations(told(t, err)))
+		}}, presign.Violations(searchError(t, err)))
 		require.ErrorAs(t, err, new(*presign.RejectedError))
 		require.Empty(t, s.uploads(t))
 		require.Equal(t, 404, s.tryPart(t, grant, png).StatusCode)
@@ -391,8 +392,9 @@ func TestManyParts(t *testing.T) {
 	require.Len(t, s.uploads(t), 1)
 }
 
-// TestCompleteNamesParts checks that the named parts must have arrived with
-// these values and without gaps, and that the client can try again.
+// TestCompleteNamesParts checks that Complete rejects parts that have gaps or
+// that have not arrived with the given values, and that the client can try
+// again.
 func TestCompleteNamesParts(t *testing.T) {
 	s := open(t, s3test.New(), inParts())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -816,8 +818,8 @@ func TestMultipartReplicas(t *testing.T) {
 			m := []*presign.Multipart{m, other}[i%2]
 			wg.Go(func() {
 				var err error
-				// ErrChanged is possible while another completion publishes and
-				// deletes.
+				// Complete can return ErrChanged while another completion
+				// publishes and deletes the upload.
 				for err = presign.ErrChanged; errors.Is(err, presign.ErrChanged); {
 					objects[i], err = m.Complete(context.Background(), nil)
 				}
@@ -835,8 +837,8 @@ func TestMultipartReplicas(t *testing.T) {
 }
 
 // TestMultipartSurvivesFaults checks that each step can be repeated after a
-// fault of any request, before or after it took effect, and that in the end the
-// object exists and no upload is left.
+// fault of any request, before or after the request took effect. At the end,
+// only the object of a completed upload exists.
 func TestMultipartSurvivesFaults(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, end := range []string{"complete", "abort", "too large"} {
@@ -970,8 +972,8 @@ func (s shop) storeID(t *testing.T) string {
 	return aws.ToString(out.Uploads[0].UploadId)
 }
 
-// TestUnsizedMultipartListings checks that few of 10,000 signatures list the
-// parts of an upload of unknown size.
+// TestUnsizedMultipartListings checks that signing 10,000 parts of an upload of
+// unknown size makes at most 1200 ListParts requests.
 func TestUnsizedMultipartListings(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -995,8 +997,7 @@ func TestUnsizedMultipartListings(t *testing.T) {
 
 // TestUnsizedMultipartIsBounded checks that an upload of unknown size is
 // aborted soon after it becomes too large, whichever parts a client requests.
-// An upload with n parts is aborted after at most n/10+1 signatures, and after
-// at most 101.
+// An upload with n parts is aborted after at most min(n/10, 100)+1 signatures.
 func TestUnsizedMultipartIsBounded(t *testing.T) {
 	for stored, limit := range map[int]int{5: 1, 100: 11, 1000: 101, 3000: 101} {
 		for _, again := range []bool{false, true} {

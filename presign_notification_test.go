@@ -21,8 +21,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// document returns a notification of Amazon S3 for keys. The keys are
-// URL-encoded as S3 does.
+// document returns a notification of Amazon S3 for keys. It encodes the keys as
+// S3 does.
 func document(bucket string, keys ...string) []byte {
 	records := make([]any, len(keys))
 	for i, key := range keys {

@@ -100,7 +100,7 @@ func TestEvents(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		before, act func(*testing.T, *observed)
-		want        string // the description of the event; empty if none is expected
+		want        string // the description of the event; empty if no event is expected
 	}{
 		// Grants.
 		{"Put", nil, func(t *testing.T, s *observed) {
@@ -313,7 +313,7 @@ func tooLarge(t *testing.T, s *observed) {
 	s.store.PutPart(s.uploadIDs(t, s.upload.Key)[0], 1, png, 2<<20)
 }
 
-// authorizeByName rejects two names of files, one of them with a failure.
+// authorizeByName rejects forbidden.png and fails for broken.png.
 func authorizeByName(_ *http.Request, u *presign.Upload) error {
 	switch u.Filename {
 	case "forbidden.png":

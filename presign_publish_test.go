@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// rewrite replaces a published file, as a service does that re-encodes files.
+// rewrite replaces a published file, as a service that re-encodes files does.
 func (s shop) rewrite(t *testing.T, key string, body []byte, keepsMetadata bool) {
 	t.Helper()
 	stored, ok := s.store.Object(s3test.DefaultBucket, key)
@@ -49,8 +49,8 @@ func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 }
 
 // TestRewrittenFileStays checks that a completion never deletes or replaces a
-// published file that the service has rewritten. The client may replay the
-// grant within seconds or days.
+// published file that the service has rewritten. The client might replay the
+// grant seconds, an hour or days later.
 func TestRewrittenFileStays(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
 	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithoutConditions()}, {s3test.WithHost(awsName)}} {
@@ -234,7 +234,7 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	const key = "incoming/fixed.bin"
 	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
 		for _, zeros := range []int64{100, 5 << 30} { // The larger upload needs a multipart copy.
-			for _, before := range []bool{false, true} { // whether the key was published before
+			for _, before := range []bool{false, true} { // If before is set, the key is already published.
 				for at, last := 1, 1; at <= last; at++ {
 					synctest.Test(t, func(t *testing.T) {
 						store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
@@ -257,8 +257,8 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							if requests++; requests == at {
 								newer.place(t, key, 3, now.Add(time.Second), zeros)
 								_, err := newer.Complete(t.Context(), "alice", key)
-								// The newer completion is pending during a multipart
-								// copy by the older one.
+								// The newer completion is pending during a
+								// multipart copy by the older completion.
 								if pending = errors.Is(err, presign.ErrPending); !pending {
 									require.NoError(t, err)
 								}
@@ -351,7 +351,7 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 			"X-Amz-Website-Redirect-Location": {"/other"}, "Expires": {"Wed, 01 Dec 2094 16:00:00 GMT"},
 		}, stored.Header, method)
 	}
-	// The test server does not support ACLs, so this checks the grant.
+	// The test server does not support ACLs, so the test checks the grant.
 	for acl, onUpload := range map[string]bool{"public-read": false, "bucket-owner-full-control": true} {
 		policy := final()
 		policy.Headers = map[string]string{"x-amz-acl": acl}
@@ -474,8 +474,8 @@ func TestWriteOncePolicy(t *testing.T) {
 		requireLast(t, store, object.Key, png)
 		require.Len(t, store.History().Visible("published/"), 1)
 	}
-	// Without FinalPrefix, an upload replaces the object itself. Its completion
-	// rejects it.
+	// Without FinalPrefix, an upload replaces the object itself. The completion
+	// rejects the upload.
 	store := s3test.New()
 	loose, once := direct(), direct()
 	loose.Replace = true

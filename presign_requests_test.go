@@ -54,7 +54,7 @@ func withReplace(p *presign.Policy)  { p.Replace = true }
 func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
 
 // inspecting returns a WithInspect option that accepts all files. If reads is
-// set, it reads the whole file, as a scanner does.
+// set, the function reads the whole file, as a scanner does.
 func inspecting(reads bool) []presign.SignerOption {
 	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
 		if !reads {

@@ -110,7 +110,7 @@ type observation struct {
 // hooks if a client swaps the body during the completion. The body is swapped
 // between any two requests, once or twice.
 //
-// An unverified copy may exist on stores that ignore conditions and if ETags
+// An unverified copy may exist on a store that ignores conditions, or if ETags
 // collide. The request after the comparison must delete the copy.
 func TestSchedules(t *testing.T) {
 	var mu sync.Mutex
@@ -290,10 +290,10 @@ func (s schedule) requireVerified(
 	}
 }
 
-// TestTornCopies checks that active content is neither passed to a hook nor
-// still published after a later completion. The first completion crashes after
-// each of its requests in turn, and the body is swapped before one of them. The
-// check includes stores that ignore conditions.
+// TestTornCopies checks that active content is not passed to a hook, and is not
+// published after a later completion. The first completion crashes after each
+// of its requests in turn, and the body is swapped before one of these
+// requests. The check includes stores that ignore conditions.
 func TestTornCopies(t *testing.T) {
 	count := 0
 	for _, options := range [][]s3test.Option{nil, {s3test.WithoutConditions()}, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}} {

@@ -116,8 +116,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 	}
 	unsized := one
 	unsized.Size = 0
-	// callWithFaults calls f once as it is, and once for each fault of the
-	// store.
+	// callWithFaults calls f once without a fault, and once for each fault of
+	// the store.
 	callWithFaults := func(f func() error) []error {
 		errs := []error{f()}
 		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.Cut} {
@@ -327,7 +327,7 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		}
 		for i, err := range call() {
 			require.Error(t, err, "%s, error %d", name, i)
-			requirePublic(t, told(t, err), name)
+			requirePublic(t, searchError(t, err), name)
 			require.NotNil(t, presign.ProblemOf(err))
 		}
 	}

@@ -261,7 +261,7 @@ func TestKeys(t *testing.T) {
 }
 
 // TestKeysCannotBeGuessed checks that the key of one grant does not reveal the
-// key of another.
+// key of another grant.
 func TestKeysCannotBeGuessed(t *testing.T) {
 	signer := newSigner(t, images())
 	same, compared := 0, 0
@@ -298,8 +298,8 @@ func TestGrantCanBeLogged(t *testing.T) {
 	}
 }
 
-// TestEndpoints checks that a grant is for the host of the SDK's client, and is
-// signed for its region.
+// TestEndpoints checks that a grant has the host of the SDK's client and is
+// signed for the client's region.
 func TestEndpoints(t *testing.T) {
 	for _, c := range []struct {
 		name, bucket string

@@ -23,14 +23,15 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// session is the temporary credentials that tests sign with.
+// session holds the temporary credentials that tests sign with.
 var session = aws.Credentials{
 	AccessKeyID:     "ASIAIOSFODNN7EXAMPLE",
 	SecretAccessKey: "SecretKeyOfTheSession/that+nobody+sees",
 	SessionToken:    "TokenOfTheSession/that+grants+alone+have==",
 }
 
-// inSession makes a client sign with session. Add session to its server, too.
+// inSession makes a client sign with session. The client's server must also
+// have session.
 func inSession(o *s3.Options) {
 	o.Credentials = credentials.StaticCredentialsProvider{Value: session}
 }
@@ -125,8 +126,8 @@ type writeFunc func([]byte) (int, error)
 
 func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 
-// told returns err, and searches its text for secrets.
-func told(t testing.TB, err error) error {
+// searchError returns err, and searches its text for secrets.
+func searchError(t testing.TB, err error) error {
 	t.Helper()
 	if err != nil {
 		searchText(t, &searched.errors, "an error", err.Error(), false)
