@@ -65,7 +65,7 @@ func (l *logs) take() []string {
 }
 
 // envLines returns the content of a file with the nth credentials. They expire
-// at expires unless that is zero.
+// at expires unless expires is zero.
 func envLines(n int, expires time.Time) string {
 	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
 	if !expires.IsZero() {
@@ -238,8 +238,8 @@ func TestEnvFileCoarseClock(t *testing.T) {
 	})
 }
 
-// TestEnvFileCoarseClockSeldom checks the same for checks that are an hour
-// apart.
+// TestEnvFileCoarseClockSeldom checks that a rewrite with the same size and
+// time is found by checks of the file that are an hour apart.
 func TestEnvFileCoarseClockSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)

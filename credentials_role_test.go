@@ -112,7 +112,7 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 			got, err := left(t, signer)
 			require.NoError(t, err)
 			require.Equal(t, 29*time.Minute, got)
-			require.Equal(t, started, time.Now(), "a grant waited")
+			require.Equal(t, started, time.Now(), "the grant must not wait")
 			time.Sleep(time.Minute)
 		}
 		require.InDelta(t, 24*2, r.calls(), 2)
@@ -121,7 +121,7 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 }
 
 // TestAssumeRoleAfterSleep checks that a session is renewed if its remaining
-// lifetime is too short for a grant, as after the machine slept.
+// lifetime is too short for a grant, for example after the machine has slept.
 func TestAssumeRoleAfterSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, _ := newLogs(t)
@@ -138,8 +138,8 @@ func TestAssumeRoleAfterSleep(t *testing.T) {
 }
 
 // TestAssumeRoleOutlivesFailure checks that while STS fails, the last session
-// is used until it expires, that STS is not called too often, and that grants
-// work again when STS works.
+// is used until it expires, and STS is not called too often. When STS works
+// again, signing succeeds again.
 func TestAssumeRoleOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -155,7 +155,7 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 			got, err := left(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
-			require.Equal(t, started, time.Now(), "a grant waited")
+			require.Equal(t, started, time.Now(), "the grant must not wait")
 			time.Sleep(time.Second)
 		}
 		require.InDelta(t, 30*60/32, r.calls(), 4)
@@ -311,8 +311,8 @@ func TestOwnProvidersUncached(t *testing.T) {
 	}
 }
 
-// TestAssumeRoleNilPointer checks that a client that is a nil pointer is an
-// error and does not panic.
+// TestAssumeRoleNilPointer checks that Retrieve returns an error and does not
+// panic if the client is a nil pointer.
 func TestAssumeRoleNilPointer(t *testing.T) {
 	var client *sts.Client
 	_, err := presign.AssumeRole(client, "arn:aws:iam::123456789012:role/uploads", slog.New(slog.DiscardHandler)).Retrieve(t.Context())

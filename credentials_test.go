@@ -132,8 +132,8 @@ func TestCacheOfShortCredentials(t *testing.T) {
 }
 
 // TestCacheOutlivesFailure checks that while STS fails, the last good
-// credentials sign until they expire, that the error is returned afterwards,
-// and that grants work again when STS works.
+// credentials sign until they expire. Afterwards, the error is returned. When
+// STS works again, signing succeeds again.
 func TestCacheOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
