@@ -50,7 +50,8 @@ func TestContent(t *testing.T) {
 	require.NotEqual(t, whole.md5(), content{[]byte("abd"), 4}.md5())
 }
 
-// TestLargeCopy checks the time of a copy of 1 TiB by parts, 16 at a time.
+// TestLargeCopy checks the time of a multipart copy of 1 TiB that copies 16
+// parts at a time.
 func TestLargeCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, partSize int64 = 1 << 40, 5 << 30
@@ -136,7 +137,7 @@ func TestPutPart(t *testing.T) {
 }
 
 // TestCopyReadsSourceAtStart checks that a copy that takes time has the bytes
-// of its source at the start.
+// that its source had when the copy started.
 func TestCopyReadsSourceAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// A copy takes a second for each byte.

@@ -35,7 +35,7 @@ func TestCopyObject(t *testing.T) {
 	unchanged := func(t *testing.T, o Object) {
 		require.Equal(t, map[string]string{"owner": "u1"}, o.Metadata)
 		require.Equal(t, map[string]string{"a": "b"}, o.Tags)
-		require.Equal(t, http.Header{ // without storage class, redirect and encryption
+		require.Equal(t, http.Header{ // The storage class and the redirect are not copied.
 			"Content-Type": {"text/plain"}, "Content-Disposition": {"attachment"}, "Content-Encoding": {"identity"},
 			"Content-Language": {"de"}, "Cache-Control": {"no-store"}, "Expires": {"Thu, 01 Dec 1994 16:00:00 GMT"},
 			"X-Amz-Server-Side-Encryption": {"AES256"},

@@ -307,9 +307,9 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// TestTurns checks that no request has its turn when a goroutine wakes up that
-// has slept for a tick after its last response. It also checks that many turns
-// fit into a tick.
+// TestTurns checks that a goroutine that sleeps for a tick after its last
+// response wakes up before the next request has its turn. It also checks that
+// many turns fit into a tick.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tick := range []time.Duration{100 * time.Nanosecond, time.Millisecond} {

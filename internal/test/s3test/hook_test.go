@@ -48,7 +48,7 @@ func TestFail(t *testing.T) {
 						return None
 					}
 					if test.hangs {
-						go func() { // It cancels the request while the request hangs.
+						go func() { // This goroutine cancels the request while the request hangs.
 							defer cancel()
 							for there := false; there != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
 								_, there = s.Object(DefaultBucket, "key")
@@ -85,7 +85,7 @@ func TestFail(t *testing.T) {
 }
 
 // TestFailHeaders checks that a hook can remove a condition, and that the
-// server verifies signatures before.
+// server verifies signatures before it calls the hook.
 func TestFailHeaders(t *testing.T) {
 	t.Parallel()
 	s := New()

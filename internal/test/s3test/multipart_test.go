@@ -84,7 +84,7 @@ func TestMultipart(t *testing.T) {
 			})
 			m.part(2, partTwo)
 			m.part(1, partTwo)
-			m.part(1, partOne) // It replaces the first part.
+			m.part(1, partOne) // This replaces part 1.
 			m.parts = []types.CompletedPart{m.parts[2], m.parts[0]}
 			require.Empty(t, s.Objects(DefaultBucket))
 

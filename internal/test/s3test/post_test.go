@@ -32,7 +32,7 @@ type testForm struct {
 	scope                     string // date, region and so on; derived from date if empty
 	fields                    [][2]string
 	uncovered                 [][2]string // fields without conditions
-	conditions                []any       // in addition to those of the fields and the bucket
+	conditions                []any       // in addition to the conditions of the fields and the bucket
 	bucket                    any         // the condition of the bucket, if not the default
 	policy                    string      // replaces the policy of the conditions
 	file, filename            string
@@ -293,7 +293,7 @@ func TestPost(t *testing.T) {
 		{"valid", change(), "204", stored("key", func(t *testing.T, o Object) {
 			require.Equal(t, hello, string(o.Body))
 			require.Equal(t, `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, o.ETag)
-			require.Equal(t, "binary/octet-stream", o.Header.Get("Content-Type"), "the type must not be that of the file part")
+			require.Equal(t, "binary/octet-stream", o.Header.Get("Content-Type"), "the server must ignore the type of the file part")
 			require.Equal(t, "CRC64NVME", o.ChecksumAlgorithm)
 		})},
 		{"path with a slash", func(f *testForm) { f.path = "/bucket/" }, "204", nil},
@@ -551,7 +551,7 @@ func TestPost(t *testing.T) {
 			f := newForm("key")
 			test.change(f)
 			req := f.request(t, s)
-			req.Header.Set("If-None-Match", "*") // It has no effect on a form.
+			req.Header.Set("If-None-Match", "*") // This header has no effect on a form.
 			a := send(t, s, req)
 			require.Equal(t, test.want, strings.TrimSpace(fmt.Sprint(a.status, " ", a.code())), a.body)
 			if a.status >= 400 {
@@ -586,7 +586,7 @@ func TestPostLength(t *testing.T) {
 	a := send(t, s, req)
 	require.Equal(t, "411 MissingContentLength", fmt.Sprint(a.status, " ", a.code()))
 
-	// The ends are those of the last boundary.
+	// Without each of these ends, the last boundary of the body is incomplete.
 	for _, end := range []string{"--\r\n", "\r\n--" + strings.Repeat("b", 60) + "--\r\n"} {
 		req = newForm("key").request(t, s)
 		req.ContentLength -= int64(len(end))
@@ -707,7 +707,7 @@ func FuzzPolicy(f *testing.F) {
 	s := New()
 	f.Fuzz(func(t *testing.T, policy string) {
 		if policy == "" {
-			return // A testForm replaces it with the default.
+			return // A testForm replaces an empty policy with the default.
 		}
 		form := newForm("u/a")
 		form.policy = policy

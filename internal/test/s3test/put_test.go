@@ -347,7 +347,8 @@ func TestEmptySignedHeader(t *testing.T) {
 }
 
 // TestHoisted checks that the server applies query parameters with the name of
-// a header in lower case, except checksums, and ignores those in other case.
+// a header in lower case, except checksums. It ignores names in another letter
+// case.
 func TestHoisted(t *testing.T) {
 	t.Parallel()
 	s := New()
@@ -505,7 +506,7 @@ func TestPresignedTime(t *testing.T) {
 }
 
 // TestClockAhead checks requests that are signed in a bubble whose clock is
-// ahead of the server's.
+// ahead of the clock of the server.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
 	s := New()

@@ -12,8 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestQuirks checks that a server behaves like each quirk only if it has the
-// quirk.
+// TestQuirks checks that a server shows each quirk only if the quirk is set.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	bucket, key := aws.String(DefaultBucket), aws.String("key")
@@ -90,7 +89,7 @@ func TestQuirks(t *testing.T) {
 				}
 			}
 			require.NotEmpty(t, first)
-			m.parts = m.parts[:1] // It is the replaced part.
+			m.parts = m.parts[:1] // This is the replaced part.
 			_, err := m.complete()
 			if err != nil {
 				requireCode(t, err, "InvalidPart")
@@ -177,7 +176,7 @@ func TestQuirks(t *testing.T) {
 }
 
 // TestWithoutConditions checks that each name drops the conditions of its
-// operation and no others.
+// operation and no other conditions.
 func TestWithoutConditions(t *testing.T) {
 	t.Parallel()
 	const all = ""
