@@ -203,8 +203,8 @@ func sfnt(version, table string) []byte {
 	return Join(version, "\x00\x01\x00\x10\x00\x00\x00\x00", table, be32(0), be32(28), be32(64), make([]byte, 64))
 }
 
-// Legitimate holds files with the types for which they may be granted. Several
-// types of one file are aliases.
+// Legitimate holds files, each with the types that may be granted for the file.
+// Several types of one file are aliases.
 var Legitimate = []struct {
 	Granted string
 	File
@@ -344,14 +344,14 @@ var Legitimate = []struct {
 	{"text/plain", File{"shift-jis", []byte("\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd")}},
 	{"text/plain", File{"log with colors", []byte("\x1b[31mERROR\x1b[0m no such file\n")}},
 	{"text/plain", File{"text with a control character", []byte("page one\x0cpage two\x1a")}},
-	{"text/plain", File{"prose that begins like a program", []byte("MZ is what DOS programs begin with.\n")}},
-	{"text/plain", File{"prose that begins like an archive", []byte("BZh, said the bee.\n")}},
-	{"text/plain", File{"prose that begins like Flash", []byte("CWS meeting notes\n")}},
+	{"text/plain", File{"prose that starts like a program", []byte("MZ is what DOS programs begin with.\n")}},
+	{"text/plain", File{"prose that starts like an archive", []byte("BZh, said the bee.\n")}},
+	{"text/plain", File{"prose that starts like Flash", []byte("CWS meeting notes\n")}},
 	{"text/plain text/markdown", File{"prose about PDF", []byte("A file of this format begins with %PDF-1.7.\n")}},
 	{"text/plain text/html", File{"html in plain text", []byte("<html><body>hello</body></html>")}},
 	{"text/markdown text/plain",
-		File{"markdown that begins with <h1>", []byte("<h1 align=\"center\">Project</h1>\n\n- item\n")}},
-	{"text/markdown", File{"markdown that begins with a comment", []byte("<!-- toc -->\n# Project\n")}},
+		File{"markdown that starts with <h1>", []byte("<h1 align=\"center\">Project</h1>\n\n- item\n")}},
+	{"text/markdown", File{"markdown that starts with a comment", []byte("<!-- toc -->\n# Project\n")}},
 	{"text/csv application/csv", File{"csv with mark", []byte("\xef\xbb\xbfname,size\nx,1\n")}},
 	{"text/tab-separated-values application/vnd.ms-excel", File{"tsv", []byte("a\tb\n1\t2\n")}},
 	{"application/json text/json text/plain", File{"json", []byte(`{"a": [1, 2, {"b": "<html>"}]}`)}},
@@ -522,7 +522,8 @@ var NotMarkup = []string{
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
-// Mismatches holds files whose granted type differs from their own.
+// Mismatches holds files whose granted type differs from the type of their
+// content.
 var Mismatches = []struct {
 	Granted, Detected string
 	File

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// A Named is a small file of a format with a typical name. Each represents a
-// class of files.
+// A Named is a small file of a format with a typical name. Each Named
+// represents a class of files.
 type Named struct {
 	Filename, Declared string
 	Source             string // of the format
 	Data               []byte
 }
 
-// random returns n pseudorandom bytes, the same in every call.
+// random returns n pseudorandom bytes, which depend only on n and seed.
 func random(n int, seed uint32) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -25,16 +25,16 @@ func random(n int, seed uint32) []byte {
 	return b
 }
 
-// Strangers holds files without a format and programs. A type with a signature
-// must reject them.
+// Strangers holds programs and files without a format. If the granted type has
+// a signature, these files must be rejected.
 var Strangers = []File{
 	{"noise", random(5000, 1)}, {"more noise", random(5000, 77)}, {"yet more noise", random(5000, 4242)}, {"zeros", make([]byte, 5000)},
 	{"DOS program", exeFile}, {"DOS program of commands", Join("\xe9\x8d\x01", random(600, 5))},
 	{"ISO image", Join(make([]byte, 32768), "\x01CD001\x01\x00", make([]byte, 2000))},
 	{"text", []byte("Dear Sir or Madam,\n\nplease find enclosed the report.\n")}, {"text in Latin-1", []byte("Gr\xfc\xdfe aus K\xf6ln\n")},
-	{"text that begins like GIF", []byte("GIF89a is a format of 1989.\n")}, {"text that begins like bzip2", []byte("BZh, said the bee.\n")},
-	{"text that begins like Flash", []byte("FWS meeting notes\n")}, {"text that begins like a font", []byte("OTTO and Anna are palindromes.\n")},
-	{"text that begins like a program", []byte("MZ is what DOS programs begin with.\n")},
+	{"text that starts like GIF", []byte("GIF89a is a format of 1989.\n")}, {"text that starts like bzip2", []byte("BZh, said the bee.\n")},
+	{"text that starts like Flash", []byte("FWS meeting notes\n")}, {"text that starts like a font", []byte("OTTO and Anna are palindromes.\n")},
+	{"text that starts like a program", []byte("MZ is what DOS programs begin with.\n")},
 }
 
 func bmp(header ...any) []byte {
@@ -45,8 +45,8 @@ func sized(name string, size uint32) []byte {
 	return Join(be32(size), name, random(600, 9))
 }
 
-// installer returns a compound file with the class of one of Windows
-// Installer's files.
+// installer returns a compound file with the given class of Windows Installer
+// files.
 func installer(class byte) []byte {
 	b := ole("SummaryInformation")
 	copy(b[1024+80:], []byte{class, 0x10, 0x0c, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46})
@@ -190,8 +190,8 @@ var Genuine = []Named{
 	{"a.txt", "text/plain;", "RFC 9110, section 5.6.6", []byte("hello\n")},
 }
 
-// Disguised holds files that must be rejected with their names and declared
-// types.
+// Disguised holds files whose content must be rejected for their names and
+// declared types.
 var Disguised = []Named{
 	{"report.pdf", "", "noise", random(3000, 18)},
 	{"report.pdf", "", "a DOS program", exeFile},

@@ -173,7 +173,7 @@ func (l lifecycle) published(t *testing.T, way string) error {
 	}
 	for _, o := range list.Contents {
 		if !strings.HasSuffix(*o.Key, "/") {
-			return fmt.Errorf("the upload %q was not removed", *o.Key)
+			return fmt.Errorf("the upload %q must be deleted", *o.Key)
 		}
 	}
 	return nil
@@ -195,15 +195,15 @@ func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) 
 	case err != nil:
 		return err
 	case !bytes.Equal(body, f.Body):
-		return errors.New("other bytes were published")
+		return errors.New("the published object must have the uploaded bytes")
 	case !strings.HasPrefix(object.Key, final), object.Filename != f.Name, object.Type != f.Type, object.Size != int64(len(f.Body)):
-		return fmt.Errorf("the Object differs: %+v", object)
+		return fmt.Errorf("the Object must match the upload, got %+v", object)
 	case parameters["filename"] != f.Name:
-		return fmt.Errorf("the file name is %q", parameters["filename"])
+		return fmt.Errorf("the file name must be %q, got %q", f.Name, parameters["filename"])
 	case aws.ToString(out.ContentType) != f.Type, aws.ToString(out.CacheControl) != "private, max-age=60":
-		return fmt.Errorf("the headers differ: %q, %q", aws.ToString(out.ContentType), aws.ToString(out.CacheControl))
+		return fmt.Errorf("the headers must be as granted, got %q and %q", aws.ToString(out.ContentType), aws.ToString(out.CacheControl))
 	case object.Metadata["color"] != "deep  blue", out.Metadata["color"] != "deep  blue":
-		return fmt.Errorf("the metadata differs: %q", out.Metadata["color"])
+		return fmt.Errorf("the metadata must be as granted, got %q", out.Metadata["color"])
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (l lifecycle) checksum(t *testing.T, way string, algorithm types.ChecksumAl
 		return err
 	}
 	if object.Checksum != sum {
-		return fmt.Errorf("the checksum is %q", object.Checksum)
+		return fmt.Errorf("the checksum must be %q, got %q", sum, object.Checksum)
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func (l lifecycle) read(t *testing.T, key string) ([]byte, error) {
 func (l lifecycle) replaced(t *testing.T) error {
 	second, published, err := l.twice(t, "replaced.txt", true)
 	if err == nil && second == nil && string(published) != "second" {
-		err = fmt.Errorf("%q is published", published)
+		err = fmt.Errorf("the published content must be \"second\", got %q", published)
 	}
 	return errors.Join(err, second)
 }
@@ -273,9 +273,9 @@ func (l lifecycle) taken(t *testing.T) error {
 	case err != nil:
 		return err
 	case string(published) != "first":
-		return fmt.Errorf("%q is published", published)
+		return fmt.Errorf("the published content must be \"first\", got %q", published)
 	case len(presign.Violations(second)) == 0:
-		return fmt.Errorf("the second upload ended with %v", second)
+		return fmt.Errorf("the second upload must be rejected, got %v", second)
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func (l lifecycle) partAgain(t *testing.T) error {
 	}
 	body, err := l.read(t, object.Key)
 	if err == nil && string(body) != "other" {
-		err = fmt.Errorf("%q is published", body)
+		err = fmt.Errorf("the published content must be \"other\", got %q", body)
 	}
 	return err
 }
@@ -328,7 +328,7 @@ func (l lifecycle) aborted(t *testing.T) error {
 		return err
 	}
 	if _, err := m.Complete(t.Context(), nil); !errors.Is(err, presign.ErrNotUploaded) {
-		return fmt.Errorf("the completion after the abort ended with %v", err)
+		return fmt.Errorf("the completion after the abort must return ErrNotUploaded, got %v", err)
 	}
 	return nil
 }
@@ -355,7 +355,7 @@ func (l lifecycle) versions(t *testing.T) error {
 		return err
 	}
 	if object.VersionID == "" {
-		return errors.New("the Object has no version")
+		return errors.New("the Object must have a version")
 	}
 	return nil
 }
@@ -401,11 +401,11 @@ func (l lifecycle) anotherOwner(t *testing.T) error {
 	before := l.objects(t)
 	try := func() error {
 		if _, err := signer.ResumeMultipart("mallory", m.ID); !errors.Is(err, presign.ErrInvalidID) {
-			return fmt.Errorf("resuming the upload of another owner ended with %v", err)
+			return fmt.Errorf("resuming the upload of another owner must return ErrInvalidID, got %v", err)
 		}
 		for _, key := range []string{grant.Key, m.Key} {
 			if _, err := signer.Complete(t.Context(), "mallory", key); !errors.Is(err, presign.ErrNotUploaded) {
-				return fmt.Errorf("completing the upload of another owner ended with %v", err)
+				return fmt.Errorf("completing the upload of another owner must return ErrNotUploaded, got %v", err)
 			}
 		}
 		return nil
