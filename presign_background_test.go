@@ -403,7 +403,8 @@ func TestBackgroundCompletionsAreLimited(t *testing.T) {
 		require.EqualValues(t, 30, requireProblem(t, w, 503).RetryAfter)
 		require.EqualValues(t, 1, busy.Load(), "the observer must receive the rejection")
 		require.EqualValues(t, 64, inspected.Load())
-		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) }) // This client joins the completion.
+		// This client joins the first completion.
+		clients.Go(func() { require.Equal(t, 409, ask(keys[0])) })
 		synctest.Wait()
 		clients.Go(func() { require.Equal(t, 409, ask(keys[65])) })
 		clients.Wait()

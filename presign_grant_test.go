@@ -51,7 +51,8 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 func TestRequest(t *testing.T) {
 	for _, server := range []*s3test.Server{s3test.New(), s3test.Start(t)} {
 		s := open(t, server, inParts())
-		for _, content := range [][]byte{png, large[:partSize]} { // Only the large file's request has an Expect header.
+		// Only the large file's request has an Expect header.
+		for _, content := range [][]byte{png, large[:partSize]} {
 			name := filepath.Join(t.TempDir(), "a.png")
 			require.NoError(t, os.WriteFile(name, append([]byte("before"), content...), 0o600))
 			size := int64(len(content))

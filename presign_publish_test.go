@@ -234,7 +234,8 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	const key = "incoming/fixed.bin"
 	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
 		for _, zeros := range []int64{100, 5 << 30} { // The larger upload needs a multipart copy.
-			for _, before := range []bool{false, true} { // If before is set, the key is already published.
+			// If before is set, the key is already published.
+			for _, before := range []bool{false, true} {
 				for at, last := 1, 1; at <= last; at++ {
 					synctest.Test(t, func(t *testing.T) {
 						store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
