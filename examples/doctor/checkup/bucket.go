@@ -51,7 +51,7 @@ func (l location) check() error {
 }
 
 // missingBucket returns the error for a missing -bucket. The error lists the
-// buckets that the credentials can see.
+// buckets that the credentials can list.
 func (l location) missingBucket(ctx context.Context) error {
 	missing := errors.New("-bucket must be set to the name of the bucket; -help lists all flags")
 	client, _, err := l.client(ctx, l.profile, new(regionRecorder))
@@ -72,7 +72,7 @@ func (l location) missingBucket(ctx context.Context) error {
 		}
 		names = append(names, strconv.Quote(aws.ToString(bucket.Name)))
 	}
-	return fmt.Errorf("%w\nthe credentials list %s", missing, strings.Join(names, ", "))
+	return fmt.Errorf("%w\nthe credentials can list %s", missing, strings.Join(names, ", "))
 }
 
 const (
@@ -168,7 +168,7 @@ func (l location) client(ctx context.Context, profile string, recorder *regionRe
 		if l.endpoint != "" {
 			o.BaseEndpoint = &l.endpoint
 		}
-		o.UsePathStyle = o.BaseEndpoint != nil // virtual hosts need DNS
+		o.UsePathStyle = o.BaseEndpoint != nil // A host name for each bucket needs DNS.
 		if l.pathStyle != nil {
 			o.UsePathStyle = *l.pathStyle
 		}

@@ -76,7 +76,7 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 		page, listErr := uploads.NextPage(ctx)
 		if listErr != nil {
 			_, text := describe(listErr)
-			unlisted = fmt.Errorf("the store does not list multipart uploads, so parts may be left: %s", text)
+			unlisted = fmt.Errorf("the store does not list multipart uploads, so parts might be left: %s", text)
 			break
 		}
 		for _, u := range page.Uploads {

@@ -66,7 +66,7 @@ func skew(c clock) Finding {
 		f.State, f.Detail = Unknown, "the response of the store has no date"
 	case c.behind > most:
 		f.State = Wrong
-		f.Detail = fmt.Sprintf("the clock of this machine is %v ahead, so grants expire late; the store rejects grants if it is 15 minutes ahead", c.behind)
+		f.Detail = fmt.Sprintf("the clock of this machine is %v ahead, so grants expire late; the store rejects grants if the clock is 15 minutes ahead", c.behind)
 	case ahead > most:
 		f.State, f.Detail = Wrong, fmt.Sprintf("the clock of this machine is %v behind, so grants expire that much early", ahead)
 	}

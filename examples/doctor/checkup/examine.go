@@ -30,16 +30,16 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 		Behind: min(max(clock.behind+clock.within, 0), longestSkew),
 	}
 	put := target.Prepare(ctx)
-	// The store rejected it, so no object is left.
+	// The store rejected the object, so nothing is left.
 	if _, other := conformance.AnswerOf(put); put != nil && other == nil {
 		return nil, nil, p.diagnose(ctx, clock, put)
 	}
 	defer func() {
-		// Requests that were cut off may still arrive.
+		// Requests that were cut off might still arrive.
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
 		if cleanErr := p.clean(cleaning); cleanErr != nil {
-			left = fmt.Errorf("something may be left under %s and %s: %w", p.uploads(), p.published(), cleanErr)
+			left = fmt.Errorf("something might be left under %s and %s: %w", p.uploads(), p.published(), cleanErr)
 		}
 	}()
 	if put != nil {

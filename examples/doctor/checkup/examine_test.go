@@ -117,7 +117,7 @@ func TestRoleUnknown(t *testing.T) {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
 			p := &examiner{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
 			require.Equal(t, []Finding{{
-				What: "role that signs", State: Unknown, Detail: "the store did not show whether it may read objects, list the bucket, delete objects, put objects elsewhere",
+				What: "role that signs", State: Unknown, Detail: "the store did not show whether this role may read objects, list the bucket, delete objects, put objects elsewhere",
 			}}, p.signingRole(t.Context(), nil))
 		})
 	}

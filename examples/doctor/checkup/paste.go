@@ -10,7 +10,8 @@ import (
 // A Document describes missing configuration to paste.
 type Document struct {
 	Title string `json:"title"`
-	// A command of the AWS CLI, or a command without a document.
+	// Command is a command of the AWS CLI that uses Content, or a command that
+	// needs no Content.
 	Command string          `json:"command,omitempty"`
 	Content json.RawMessage `json:"content,omitempty"`
 }

@@ -124,7 +124,7 @@ func (p *printer) summary(r *Report) {
 	}
 }
 
-// findings prints how many of the things around the store need attention.
+// findings prints the number of findings that are missing or wrong.
 func (p *printer) findings(r *Report) {
 	n := 0
 	for _, f := range r.Around {

@@ -275,8 +275,8 @@ func TestNoUploadsListed(t *testing.T) { // R6
 	})
 	require.NoError(t, err)
 	require.True(t, r.Enforced)
-	require.ErrorContains(t, left, "something may be left under incoming/doctor-quirk/ and files/doctor-quirk/: "+
-		"the store does not list multipart uploads, so parts may be left: 501 NotImplemented")
+	require.ErrorContains(t, left, "something might be left under incoming/doctor-quirk/ and files/doctor-quirk/: "+
+		"the store does not list multipart uploads, so parts might be left: 501 NotImplemented")
 }
 
 // TestDiagnose checks that the error names the reason if the doctor cannot

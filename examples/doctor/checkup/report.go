@@ -73,7 +73,7 @@ type Constraint struct {
 	// accepted cheats, they are the responses to those cheats. If a constraint
 	// has no cheats, they are the responses to honest requests.
 	Answers []string `json:"answers"`
-	// the cases in which the constraint was not kept, and how
+	// Broken lists the cases in which the constraint was not kept, and how.
 	Broken  []string `json:"broken,omitempty"`
 	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
 	Note    string   `json:"note,omitempty"`
@@ -88,9 +88,11 @@ type Verdict string
 const (
 	Enforced    Verdict = "enforced"
 	NotEnforced Verdict = "not enforced"
-	// the store does not enforce it, but completion checks it
+	// MadeGood is the verdict if the store does not enforce a constraint, but
+	// completion checks it.
 	MadeGood Verdict = "by the library"
-	// AWS accepts it as well, and the library promises nothing
+	// Admitted is the verdict if AWS does not enforce a constraint either, and
+	// the library does not promise it.
 	Admitted   Verdict = "admitted"
 	NotOffered Verdict = "not offered" // the store rejects even honest uploads
 	NotTried   Verdict = "not tried"   // the credentials have no session token
@@ -115,7 +117,7 @@ type Finding struct {
 	What   string `json:"what"`
 	State  State  `json:"state"`
 	Detail string `json:"detail,omitempty"`
-	// Rights reports whether an IAM policy would correct it.
+	// Rights reports whether an IAM policy would meet the requirement.
 	Rights bool `json:"rights,omitempty"`
 }
 

@@ -35,7 +35,7 @@ func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []
 	case len(may) > 0:
 		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs only s3:PutObject under " + p.prefix, true}}
 	case len(unknown) > 0:
-		return []Finding{{What: what, State: Unknown, Detail: "the store did not show whether it may " + strings.Join(unknown, ", ")}}
+		return []Finding{{What: what, State: Unknown, Detail: "the store did not show whether this role may " + strings.Join(unknown, ", ")}}
 	}
 	return []Finding{{What: what, State: Good, Detail: "may only put objects under " + p.prefix}}
 }
@@ -46,7 +46,7 @@ func judgeSharedRole(constraints []Constraint) Finding {
 	for _, c := range constraints {
 		if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
 			f.State, f.Rights = Wrong, true
-			f.Detail = "also completes uploads, so holders of a grant can read its objects; set -profile and -store-profile to two roles"
+			f.Detail = "also completes uploads, so holders of a grant can read the objects that this role can read; set -profile and -store-profile to two roles"
 		}
 	}
 	return f

@@ -134,7 +134,7 @@ func TestInvalidArguments(t *testing.T) {
 }
 
 // TestMissingBucket checks that the error lists the buckets that the
-// credentials can see.
+// credentials can list.
 func TestMissingBucket(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
@@ -144,8 +144,8 @@ func TestMissingBucket(t *testing.T) {
 		status  int
 		want    string
 	}{
-		"two": {2, http.StatusOK, missing + "\nthe credentials list " + `"bucket-1", "bucket-2"`},
-		"many": {12, http.StatusOK, missing + "\nthe credentials list " + `"bucket-1", "bucket-2", "bucket-3", "bucket-4", "bucket-5", ` +
+		"two": {2, http.StatusOK, missing + "\nthe credentials can list " + `"bucket-1", "bucket-2"`},
+		"many": {12, http.StatusOK, missing + "\nthe credentials can list " + `"bucket-1", "bucket-2", "bucket-3", "bucket-4", "bucket-5", ` +
 			`"bucket-6", "bucket-7", "bucket-8", "bucket-9", "bucket-10", and 2 more`},
 		"none":      {0, http.StatusOK, missing},
 		"forbidden": {2, http.StatusForbidden, missing},
@@ -241,9 +241,9 @@ func TestPlain(t *testing.T) {
 	put := failed("Put", "http://store/key?X-Amz-Signature=0", refused)
 	for want, err := range map[string]error{
 		"connection refused": put,
-		"the store does not respond: connection refused\nsomething may be left under incoming/: connection refused": errors.Join(
+		"the store does not respond: connection refused\nsomething might be left under incoming/: connection refused": errors.Join(
 			fmt.Errorf("the store does not respond: %w", put),
-			fmt.Errorf("something may be left under incoming/: %w", failed("Get", "http://store/?X-Amz-Signature=1", refused))),
+			fmt.Errorf("something might be left under incoming/: %w", failed("Get", "http://store/?X-Amz-Signature=1", refused))),
 		"first: second: connection refused, twice": fmt.Errorf("%w, twice", fmt.Errorf("first: %w",
 			failed("Put", "http://store/?X-Amz-Signature=2", fmt.Errorf("second: %w", put)))),
 		"interrupted": errors.New("interrupted"),
