@@ -86,8 +86,8 @@ func Open(t *testing.T) *Page {
 }
 
 // OpenProfile starts a Chromium as Open does, with a profile directory that an
-// earlier Chromium may have written. All steps of the test must end within the
-// limit.
+// earlier Chromium might have written. All steps of the test must end within
+// the limit.
 func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
@@ -263,9 +263,9 @@ func (p *Page) Throttle(rate float64) {
 	})
 }
 
-// Shoot writes a picture of the whole page in a window of that width to the
-// directory SCREENSHOTS. It does nothing if this environment variable is not
-// set.
+// Shoot writes a picture of the whole page in a window of the given width to
+// the directory SCREENSHOTS. It does nothing if this environment variable is
+// not set.
 func (p *Page) Shoot(name string, width int64) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -280,8 +280,8 @@ func (p *Page) Shoot(name string, width int64) {
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600))
 }
 
-// Picture returns a picture in the format of encode. Each seed gives another
-// picture.
+// Picture returns a picture in the format of encode. Each seed produces a
+// different picture.
 func Picture(t *testing.T, seed int, encode func(io.Writer, image.Image) error) []byte {
 	t.Helper()
 	m := image.NewRGBA(image.Rect(0, 0, 320, 240))

@@ -104,8 +104,8 @@ type cluster struct {
 // config is the configuration of all programs. Its parameters are a directory,
 // an ID, the address of the monitor and a key for tokens.
 //
-// A short propose interval reduces the start from 13 s to 2 s, because the
-// monitor does not collect changes for a second. Authentication among the
+// A short propose interval reduces the start from 13 s to 2 s. With the
+// default, the monitor collects changes for a second. Authentication among the
 // daemons stays on, because radosgw 16.2 does not start without it.
 const config = `[global]
 fsid = %[2]s

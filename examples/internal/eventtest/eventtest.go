@@ -143,7 +143,7 @@ func (target *Target) compare(t *testing.T, c captured, event string) {
 	require.Len(t, n.Events, 1)
 	got := n.Events[0]
 	if got.Size < 0 {
-		got.Size = c.Size // the server did not send it
+		got.Size = c.Size // The server did not send the size.
 	}
 	require.Equal(t, notification.Event{
 		Bucket: target.Bucket, Key: c.Key, ETag: c.ETag, Size: c.Size, Name: event, Created: true,

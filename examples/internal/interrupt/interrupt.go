@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// Context returns a context that ends with the first of these signals. A second
-// Ctrl-C ends the program at once. A program that was started with nohup
-// ignores the end of its terminal.
+// Context returns a context that ends with the first SIGINT (Ctrl-C), SIGTERM
+// or SIGHUP (the terminal has closed). A second Ctrl-C ends the program at
+// once. A program that was started with nohup ignores SIGHUP.
 func Context() context.Context {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	outlives := signal.Ignored(syscall.SIGHUP)

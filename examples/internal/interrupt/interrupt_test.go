@@ -36,7 +36,7 @@ func TestContext(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("skipped: no such signals on Windows")
 	}
-	// A child inherits ignored signals, which nohup or a background job may
+	// A child inherits ignored signals, which nohup or a background job can
 	// set, but not handled signals.
 	handled := make(chan os.Signal, 1)
 	signal.Notify(handled, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -8,7 +8,7 @@ import (
 )
 
 // Serve serves until ctx ends, the server fails, or one of the waits returns.
-// Then it gives requests three seconds to end.
+// After ctx ends, running requests have three seconds to end.
 func Serve(ctx context.Context, server *http.Server, listener net.Listener, waits ...func() error) error {
 	ended := make(chan error, 1+len(waits))
 	go func() { ended <- server.Serve(listener) }()

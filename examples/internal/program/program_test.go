@@ -22,7 +22,7 @@ func TestAddresses(t *testing.T) {
 			address := string(m[1])
 			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
 			if address != "127.0.0.1:0" {
-				require.Empty(t, of[address], "%s must not be the address of %s, too", address, main)
+				require.Empty(t, of[address], "%s must not also be the address of %s", address, main)
 				of[address] = main
 			}
 		}

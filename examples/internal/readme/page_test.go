@@ -81,7 +81,7 @@ var known = []string{
 	"UPLOAD_USER=demo:demo examples/shell/upload.sh ", "aws s3api put-bucket-", "npm install ", "npx ",
 }
 
-// TestShellBlocks checks that a shell can read every block, and that the
+// TestShellBlocks checks that a shell can parse every block, and that the
 // programs and flags in it exist.
 func TestShellBlocks(t *testing.T) {
 	var n int

@@ -53,7 +53,7 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	if d.Site, err = Listen(addr, d.Bucket); err != nil {
 		return nil, err
 	}
-	// The server might have closed it.
+	// The server might have closed the listener already.
 	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil })
 	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3"), opts...); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, a
 		return nil, errors.Join(err, events.listener.Close())
 	}
 	d.Events = events
-	// The server of Complete might have closed it.
+	// The server of Complete might have closed the listener already.
 	d.closers = append(d.closers, func() error { _ = events.listener.Close(); return nil })
 	return d, nil
 }
@@ -98,7 +98,7 @@ func (d *Demo) Close() (err error) {
 // Run prints the address of the page and serves until ctx ends. It also prints
 // the lines in more.
 func (d *Demo) Run(ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string) error {
-	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started for this\nData     %s\n%s\nCtrl-C stops.\n",
+	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started by this demo\nData     %s\n%s\nCtrl-C stops.\n",
 		d.Origins()[0], d.Bucket, d.Store.URL, d.Dir, more)
 	return d.Serve(ctx, handler, policy, d.Store.Wait)
 }

@@ -67,10 +67,10 @@ func WithWebhook(url string) Option {
 }
 
 // Start runs an S3 server in a child process until ctx ends or Close is called.
-// Its data is in dir. If dir is empty, it is in a temporary directory that is
-// removed at the end. The server has the same address as the last server of dir
-// if that address is free. Only one server can use a dir. If another server is
-// about to end, Start waits up to 5 seconds.
+// The data is in dir. If dir is empty, the data is in a temporary directory
+// that is removed at the end. The server has the same address as the last
+// server of dir if that address is free. Only one server can use a dir. If
+// another server is about to end, Start waits up to 5 seconds.
 func Start(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	if dir != "" {
 		absolute, err := filepath.Abs(dir) // versitygw changes the working directory
