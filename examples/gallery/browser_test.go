@@ -39,7 +39,7 @@ func (g gallery) logOut() {
 	g.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
 }
 
-// A file is dropped on the page.
+// A file describes a file that a test drops on the page.
 type file struct {
 	Name, Type string
 	Content    []byte // base64 in JSON
@@ -66,7 +66,7 @@ func (g gallery) waitForPictures(n int) {
 		&& [...document.querySelectorAll(".picture img")].every((i) => i.complete && i.naturalWidth > 0)`, n)))
 }
 
-// waitForOutcome waits until n uploads have an outcome other than a picture.
+// waitForOutcome waits until n uploads have the outcome.
 func (g gallery) waitForOutcome(outcome string, n int) {
 	g.t.Helper()
 	g.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(".upload[data-outcome=%s]").length === %d`, outcome, n)))

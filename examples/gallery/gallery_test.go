@@ -142,7 +142,7 @@ func TestReplay(t *testing.T) {
 		require.NoError(t, err)
 
 		for range 2 {
-			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400, "another file")
+			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400, "another file must be rejected")
 			require.Less(t, alice.use(grant, content), 300, "the upload was moved away, so its key is free")
 			again, status := alice.complete(grant.Key)
 			require.Equal(t, 200, status)
@@ -185,7 +185,7 @@ func TestRestart(t *testing.T) {
 
 	pictures := alice.pictures()
 	require.Len(t, pictures, 2)
-	require.Equal(t, "during.png", pictures[0].Name, "newest first")
+	require.Equal(t, "during.png", pictures[0].Name, "the newest picture must be first")
 	status, content := alice.send("GET", "/pictures/"+pictures[1].ID, nil, nil)
 	require.Equal(t, 200, status)
 	require.Equal(t, string(old), content)
@@ -232,5 +232,5 @@ func TestStrangers(t *testing.T) {
 
 	status, _ = nobody.send("POST", "/login", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte("user=mallory"))
 	require.Equal(t, 401, status)
-	require.ErrorContains(t, run(t.Context(), []string{"-addr", "0.0.0.0:0"}, io.Discard), "on this machine only")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "0.0.0.0:0"}, io.Discard), "-addr must be a loopback address")
 }

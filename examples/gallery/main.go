@@ -7,13 +7,13 @@
 // data is kept in that directory, and a later run continues with it.
 //
 //	POST /uploads/          grants a picture of up to 20 MiB with the declared SHA-256
-//	POST /uploads/complete  verifies and publishes it, and writes its row in the database
+//	POST /uploads/complete  verifies and publishes the picture, and writes its row in the database
 //	GET /pictures           lists the user's pictures, newest first
 //	GET /pictures/{id}      redirects to the picture at the store; the URL expires after a minute
 //	DELETE /pictures/{id}   deletes the picture
 //
-// If a tab is closed before it completes its upload, the store's event
-// completes it.
+// If a tab is closed before it completes an upload, the store's event completes
+// the upload.
 package main
 
 import (

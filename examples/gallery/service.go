@@ -113,7 +113,9 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	p, err := s.album.find(r.Context(), s.User(r), r.PathValue("id"))
 	switch {
-	case errors.Is(err, sql.ErrNoRows): // Also if it is another user's picture, or without a session.
+	// Pictures of other users, and requests without a session, return 404 as
+	// well.
+	case errors.Is(err, sql.ErrNoRows):
 		http.NotFound(w, r)
 	case err != nil:
 		site.Fail(w, r, err)

@@ -23,9 +23,9 @@ import (
 
 // policy describes what may be uploaded. If a form has expired or a file is too
 // large, the browser shows the XML of S3, without a link back to the service.
-// So a form lives for an hour, the page reloads when its form expires, and the
-// page explains the XML. A form can be used several times, but with FinalPrefix
-// it publishes only one file.
+// Therefore a form is valid for an hour, the page reloads when its form
+// expires, and the page explains the XML. A form can be used several times, but
+// with FinalPrefix it publishes only one file.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",

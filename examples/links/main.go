@@ -129,7 +129,6 @@ type ticket struct {
 }
 
 // seal returns the text of a ticket for a link.
-
 func (s *service) seal(t ticket) string {
 	text, _ := json.Marshal(t) // Marshal never fails for a ticket.
 	return base64.RawURLEncoding.EncodeToString(append(s.sum(text), text...))

@@ -155,7 +155,7 @@ func TestOneByteOver(t *testing.T) {
 			_, err = u.service.completeKey(t.Context(), up.Key)
 			require.Equal(t, 404, problem(t, err).Status)
 			_, err = u.service.completeParts(t.Context(), up, list)
-			require.Equal(t, 404, problem(t, err).Status, "a repeated completion must fail, too")
+			require.Equal(t, 404, problem(t, err).Status, "a repeated completion must also fail")
 		}
 
 		// The client states a wrong size.

@@ -153,7 +153,7 @@ func (c *client) abort(ctx context.Context, u *upload) error {
 
 // call sends a request. It repeats the request if the service cannot be
 // reached, or if the status is not the fault of the request. If the service has
-// responded, the error is a *presign.Problem.
+// responded with an error status, the error wraps a *presign.Problem.
 func (c *client) call(ctx context.Context, path string, body, answer any) error {
 	text, err := json.Marshal(body)
 	if err != nil {

@@ -86,8 +86,8 @@ func TestServiceKilled(t *testing.T) {
 	p := at(server, front.URL)
 	u := p.as(t, "alice")
 	u.parallel = 1
-	// The third part waits until the service is killed, and the third failure
-	// until it is started again.
+	// The third part waits until the service is killed. The third failure waits
+	// until the service is started again.
 	third, killed, missed, back := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	sent, failed := 0, 0 // Requests are sequential.
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {

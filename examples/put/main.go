@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	return shown.list(ctx, stdout)
 }
 
-// An options holds the flags and files of a run.
+// An options value holds the flags and files of a run.
 type options struct {
 	mount, user, mediaType, algorithm, states, addr, dir string
 
@@ -112,7 +112,7 @@ func parseArguments(args []string) *options {
 	flags.Func("header", "`'Name: value'` of a header for the service, or @file with such lines; may be repeated", func(value string) error {
 		return addHeader(o.header, value)
 	})
-	flags.StringVar(&o.user, "user", "", "`name:password` for the service; other users cannot read the variable PUT_USER")
+	flags.StringVar(&o.user, "user", "", "`name:password` for the service; the default is the variable PUT_USER, which other users cannot read")
 	flags.IntVar(&o.parallel, "parallel", 4, "`number` of parts that are uploaded concurrently")
 	flags.StringVar(&o.mediaType, "type", "", "media `type` of the files; if empty, it depends on their names")
 	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the required checksum: sha256, crc32, crc32c or crc64nvme")

@@ -41,8 +41,8 @@ func newBar(out io.Writer, name string, size int64) *progressbar.ProgressBar {
 }
 
 // add adds the number of sent bytes. The number is negative if bytes must be
-// sent again. Sent bytes might not have arrived yet, so only finish prints 100
-// %.
+// sent again. Only finish prints 100 %, because sent bytes might not have
+// arrived yet.
 func (p *progress) add(bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

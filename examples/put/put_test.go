@@ -868,7 +868,7 @@ func TestRejected(t *testing.T) {
 	}
 	u = p.as(t, "eve")
 	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
-	require.EqualError(t, err, "presign: 401 No such user, or another password.")
+	require.EqualError(t, err, "presign: 401 The user or the password is wrong.")
 	require.Empty(t, p.keys(t))
 }
 

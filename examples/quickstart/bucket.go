@@ -81,7 +81,7 @@ func (l location) embedded(ctx context.Context, hosts []string) (*bucket, error)
 	return &bucket{
 		client: server.Client(),
 		name:   name,
-		about:  fmt.Sprintf("%s on versitygw at %s, started for this", name, server.URL),
+		about:  fmt.Sprintf("%s on versitygw at %s, started by quickstart", name, server.URL),
 		wait:   server.Wait,
 		close:  server.Close,
 	}, nil

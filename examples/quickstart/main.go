@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	defer listener.Close()
 	if !arguments.Local(listener) && where.bucket == "" {
-		return fmt.Errorf("-addr must be on this machine without -bucket, got %s: other machines cannot reach the embedded S3 server", *addr)
+		return fmt.Errorf("-addr must be on this machine unless -bucket is set, got %s: other machines cannot reach the embedded S3 server", *addr)
 	}
 	hosts := hosts(listener)
 	bucket, err := where.open(ctx, hosts)

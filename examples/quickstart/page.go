@@ -26,8 +26,8 @@ var index = template.Must(template.New("index.html").Funcs(template.FuncMap{
 	"duration": humanDuration,
 }).ParseFS(files, "page/index.html"))
 
-// A page serves the page on which visitors try uploads. Its fields are the
-// values that the page shows.
+// A page serves the web page on which visitors try uploads. Its fields are the
+// values that the template shows.
 type page struct {
 	presign.Policy
 	Formless string // the reason why forms are not granted, or empty

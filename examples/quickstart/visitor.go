@@ -8,8 +8,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A visitor is the only user. The browser sends the token as a cookie, and the
-// shell sends it as a bearer token. A real service has sessions.
+// A visitor authenticates the only user of the service. The browser sends the
+// token as a cookie, and the shell sends it as a bearer token. A real service
+// has sessions.
 type visitor struct {
 	cookie string // the name of the cookie, with the port: browsers share cookies between ports
 	token  string

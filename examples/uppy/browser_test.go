@@ -171,7 +171,7 @@ func (d *demo) remove(name string) {
 	}
 }
 
-// A file is on the machine of the browser.
+// A file describes a file on the machine of the browser.
 type file struct {
 	name, mediaType, path, sum string
 	size                       int64

@@ -271,8 +271,8 @@ func TestPermittedOrigins(t *testing.T) {
 			require.Zero(t, granted)
 		}
 
-		// With a token, Chromium sends a preflight request, which the CORS
-		// middleware answers.
+		// With a token, Chromium sends a preflight request. The CORS middleware
+		// responds to it.
 		n.reset(nil)
 		require.False(t, n.try(token, n.own+path), path)
 		granted, statuses := n.seen()

@@ -138,7 +138,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 
 	ignored = true
 	aborted, err = sweep.sweep(t.Context())
-	require.EqualError(t, err, `the store must list uploads under incoming/, got "files/alice/a"`)
+	require.EqualError(t, err, `the store must list only uploads under incoming/, got "files/alice/a"`)
 	require.Zero(t, aborted)
 	require.Equal(t, []string{other}, listUploads())
 
@@ -148,7 +148,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 }
 
 // TestSetLifecycle checks that Ceph supports the two lifecycle rules.
-// TestOrphan checks a store that does not.
+// TestOrphan checks a store that does not support them.
 func TestSetLifecycle(t *testing.T) {
 	client := ceph.Shared(t).Client()
 	name := newBucket(t, client)

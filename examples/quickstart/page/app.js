@@ -166,7 +166,7 @@ async function attack(li, attempt) {
   try {
     await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
     conclude(li, "accepted", "ACCEPTED");
-    answer("The store accepted the upload, although S3 rejects it.");
+    answer("The store accepted the upload, but Amazon S3 would reject it.");
   } catch (error) {
     answer(error.message);
     if (error.by !== "store") conclude(li, "failed", "Not tried");

@@ -32,8 +32,8 @@ const completions = new Map(); // by key
 const rejected = new Set(); // IDs of files that the service rejects again after a retry
 
 /**
- * Shows or hides the button to retry. A failed file without this button would
- * show the button to pause, so that is hidden as well.
+ * Shows or hides the buttons to retry and to pause. Without the button to
+ * retry, a failed file would show the button to pause.
  */
 function offerRetry(offer) {
   uppy.getPlugin("Dashboard").setOptions({ hideRetryButton: !offer, hidePauseResumeButton: !offer });

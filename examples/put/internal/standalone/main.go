@@ -23,7 +23,8 @@ func main() {
 	}
 }
 
-// run reads a configuration, writes its address, and serves until in ends.
+// run reads a configuration, writes the address of the service, and serves
+// until in ends.
 func run(in io.Reader, out io.Writer) error {
 	var config struct {
 		Endpoint, Region, AccessKey, SecretKey, Bucket string

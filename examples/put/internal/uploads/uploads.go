@@ -26,7 +26,7 @@ func New(client *s3.Client, bucket string, policy presign.Policy, users map[stri
 		user, password, _ := r.BasicAuth()
 		want, known := users[user]
 		if subtle.ConstantTimeCompare([]byte(password), []byte(want)) != 1 || !known {
-			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "No such user, or another password."}
+			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "The user or the password is wrong."}
 		}
 		return user, nil
 	})
@@ -38,8 +38,8 @@ func New(client *s3.Client, bucket string, policy presign.Policy, users map[stri
 	return mux, nil
 }
 
-// NewServer returns a server for the handler. Its write timeout is long because
-// a completion can take five minutes.
+// NewServer returns a server for the handler. The write timeout is longer than
+// the 25 seconds within which a Handler responds.
 func NewServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
