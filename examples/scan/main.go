@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, child.close()) }()
 		group.Go(func() error { return child.wait(ctx) })
-		daemon, more = child.clamd, "ClamAV   started for this, with only the signature of the EICAR test file\n"
+		daemon, more = child.clamd, "ClamAV   started by this demo, with only the signature of the EICAR test file\n"
 	}
 	if err := daemon.ping(ctx); err != nil {
 		return fmt.Errorf("-clamd: %w", err)

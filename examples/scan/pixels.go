@@ -21,9 +21,9 @@ var configDecoders = map[string]func(io.Reader) (image.Config, error){
 	"image/gif": gif.DecodeConfig, "image/jpeg": jpeg.DecodeConfig, "image/png": png.DecodeConfig,
 }
 
-// limitPixels returns a Violation if content is a picture with more than most
-// pixels, because a small file can decode to gigabytes. It decodes only the
-// header. The returned reader reads all of content.
+// limitPixels returns a Violation if content is a picture whose number of
+// pixels exceeds most. Even a small file can decode to gigabytes. limitPixels
+// decodes only the header. The returned reader reads all of content.
 func limitPixels(content io.Reader, mediaType string, most int64) (io.Reader, error) {
 	if !strings.HasPrefix(mediaType, "image/") {
 		return content, nil

@@ -304,7 +304,7 @@ func TestPageShowsOutcomes(t *testing.T) {
 	requireClamd(t)
 	p := program.Start(t, run)
 	require.Regexp(t, `^Open +http://127`, p.Printed)
-	require.Contains(t, p.Printed, "ClamAV   started for this")
+	require.Contains(t, p.Printed, "ClamAV   started by this demo")
 	b := browser.Open(t)
 	path := filepath.Join(t.TempDir(), "a.txt")
 	require.NoError(t, os.WriteFile(path, []byte("this is a text"), 0o600))

@@ -145,7 +145,7 @@ func TestLongScansArePending(t *testing.T) {
 }
 
 // TestReplacedUploadsAreScannedAgain checks that an infected upload is rejected
-// if it replaces a clean upload with the same ETag while that is scanned.
+// if it replaces a clean upload with the same ETag during the scan.
 func TestReplacedUploadsAreScannedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithQuirks(s3test.SizeETags), s3test.WithHistory())
@@ -219,9 +219,9 @@ var storeKinds = []storeKind{
 // replicas.
 //
 // Stores without versions are an exception if they ignore the conditions of
-// copies or if their ETags collide. There, a copy exists before the service can
-// compare it. The service deletes such a copy at once, or the copy of the other
-// replica replaces it.
+// copies or if their ETags collide. At such stores, a copy exists before the
+// service can compare it. The service deletes such a copy at once, or the copy
+// of the other replica replaces it.
 //
 // The environment variable SCAN_SEED sets the seed of the first order. Later
 // orders have the following numbers as seeds.

@@ -214,8 +214,8 @@ parts() {
 
 # completes JSON requests the completion of the upload and waits as long as it
 # is pending. If the response to an earlier request was lost, the service might
-# return 404 while that request is running. Therefore it is repeated once after
-# a 404.
+# return 404 while that request is running. Therefore completes sends its
+# request again once after a 404.
 completes() {
 	missing=
 	while :; do
@@ -287,7 +287,7 @@ if [ "$size" -gt "$large" ]; then
 			IFS= read -r before && IFS= read -r id && IFS= read -r part_size
 		} <"$state" && sound || id=
 	fi
-	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # The state is of another version of the file.
+	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # The state describes another version of the file.
 		ask POST /abort "{\"id\":\"$id\"}"
 		id=
 	fi

@@ -285,7 +285,7 @@ func TestSmall(t *testing.T) {
 				require.Equal(t, "application/vnd.acme", object.Type)
 			}
 		}
-		require.Empty(t, s.relay.Arrived(), "small files must not be sent in parts")
+		require.Empty(t, s.relay.Arrived(), "small files must not be multipart uploads")
 	})
 }
 
@@ -491,13 +491,13 @@ func TestRejected(t *testing.T) {
 			{"empty.bin", 0, alice, `size must be at least 1 byte, got 0; leave it out if it is unknown`},
 			{"a\\b.bin", 10, alice, `filename must be a name without a path, got the separator '\\'`},
 			{"a\tb.bin", 10, alice, `The request was not understood: the body must be JSON, got another character at byte 15.`},
-			{"a\nb.bin", 10, alice, `the file's name has two lines`},
-			{"a.bin", 10, append(alice, "-t", "text/plain\nurl = x"), `an argument has two lines`},
-			{"a.bin", 10, []string{"-u", "alice:a\nurl = x"}, `an argument has two lines`},
-			{"a.bin", 10, []string{"-b", "a=b\nurl = x"}, `an argument has two lines`},
-			{"a.bin", 10, []string{"-H", "A: b\nurl = x"}, `an argument has two lines`},
-			{"a.bin", 10, []string{"-u", "alice:wrong"}, `Nobody we know.`},
-			{"large.bin", 20 * mib, nil, `Nobody we know.`},
+			{"a\nb.bin", 10, alice, `the file name must not contain a line break`},
+			{"a.bin", 10, append(alice, "-t", "text/plain\nurl = x"), `arguments must not contain a line break`},
+			{"a.bin", 10, []string{"-u", "alice:a\nurl = x"}, `arguments must not contain a line break`},
+			{"a.bin", 10, []string{"-b", "a=b\nurl = x"}, `arguments must not contain a line break`},
+			{"a.bin", 10, []string{"-H", "A: b\nurl = x"}, `arguments must not contain a line break`},
+			{"a.bin", 10, []string{"-u", "alice:wrong"}, `Log in first.`},
+			{"large.bin", 20 * mib, nil, `Log in first.`},
 			{"a.pdf", 10, append(alice, "-t", "image/png"), `type must match the file's name, whose type is "application/pdf", got "image/png"`},
 			{"not a picture.png", 100, alice, `type must match the content, got "image/png" for a file that does not look like image/png`},
 		} {

@@ -124,7 +124,8 @@ export type ViolationCode =
   | "contradicts_content" | "contradicts_grant" | "taken" | "superseded" | "missing" | "pending";
 
 /**
- * An upload failed. An aborted upload throws the reason of its signal instead.
+ * An UploadError is thrown if an upload fails. An aborted upload throws the
+ * reason of its signal instead.
  */
 export class UploadError extends Error {
   constructor(by: "service" | "store", status: number, code: string, message: string, errors?: Violation[], retryAfter?: number);

@@ -5,7 +5,7 @@
 //
 // README.md describes all options, and upload.d.ts their types.
 
-const attempts = 5; // of each request, after 1, 2, 4 and 8 seconds or Retry-After
+const attempts = 5; // of each request; the delays are 1, 2, 4 and 8 seconds, or Retry-After
 const longestWait = 120; // seconds; a request that must wait longer fails
 const limitsAge = 5 * 60 * 1000; // milliseconds until the limits are read again
 const mebibyte = 2 ** 20;
@@ -13,7 +13,10 @@ const multipartSize = 16 * mebibyte; // Larger files are multipart uploads.
 const readSize = 4 * mebibyte; // bytes in memory while a checksum is computed
 const workerName = "presign-checksum";
 
-/** An upload failed. The message is a sentence for the user. */
+/**
+ * An UploadError is thrown if an upload fails. The message is a sentence for
+ * the user.
+ */
 export class UploadError extends Error {
   constructor(by, status, code, message, errors = [], retryAfter = 0) {
     super(message);
@@ -107,8 +110,8 @@ async function uploadWhole(file, options, wish) {
       await options.limit(() => send(grant, file, { signal, onProgress: report }));
     } catch (error) {
       // The key exists. If the response to an earlier attempt was lost, the
-      // object is this file. Browsers also repeat such a PUT. The completion
-      // verifies the object.
+      // object is this file. Browsers also repeat a PUT on their own if its
+      // connection breaks. The completion verifies the object.
       if (error.status === 412) return void (met = error);
       if (renewed || !isExpired(grant, error)) throw error;
       renewed = true;
@@ -206,8 +209,8 @@ async function uploadParts(file, options, wish) {
     started = await call({ ...options, signal: undefined }, "", wish);
     await remember(name, started);
   }
-  // Some stores list a part whose request was cut off with its full size, so
-  // only parts with a response count.
+  // If the request of a part was cut off, some stores still list the part with
+  // its full size. Therefore only acknowledged parts count.
   const done = new Set(started.done);
   arrived = arrived.filter(({ number }) => done.has(number));
   const acknowledge = (number) => remember(name, { ...started, done: [...done.add(number)] });
@@ -406,8 +409,8 @@ async function retry(signal, request) {
 }
 
 /**
- * S3 returns 409 for one of two requests at once for one key, and
- * RequestTimeout for a request that stalled.
+ * Reports whether another attempt might succeed. S3 returns 409 for one of two
+ * concurrent requests for a key, and RequestTimeout for a request that stalled.
  */
 function isTemporary({ status, code }) {
   return [0, 409, 429].includes(status) || status >= 500 || code === "RequestTimeout";
@@ -451,7 +454,7 @@ const algorithms = { CRC32: () => newCRC(0xedb88320), CRC32C: () => newCRC(0x82f
 
 async function requiredChecksum(file, { checksum: algorithm, min_size: min, max_size: max }, signal, onProgress) {
   if (!algorithm) return undefined;
-  if (file.size < min || file.size > max) { // Rejects the file before it is read.
+  if (file.size < min || file.size > max) { // The file is rejected before it is read.
     const [code, detail] = file.size < min ? ["too_small", `at least ${min}`] : ["too_large", `at most ${max}`];
     const fault = { field: "size", code, detail: `must be ${detail} bytes, got ${file.size}`, min, max };
     throw new UploadError("service", 422, code, `size ${fault.detail}`, [fault]);

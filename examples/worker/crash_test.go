@@ -86,7 +86,7 @@ func newWitness(t *testing.T) *witness {
 		body := &prefixReader{ReadCloser: r.Body}
 		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 		r.Body = body
-		defer w.recordRequest(r) // Even if the client has disconnected.
+		defer w.recordRequest(r) // This includes requests whose client has disconnected.
 		proxy.ServeHTTP(out, r)
 	}))
 	t.Cleanup(server.Close)
@@ -104,8 +104,8 @@ func (w *witness) recordRequest(r *http.Request) {
 	}
 }
 
-// uploadKey returns the key of a PUT, of a form, or of the request that joins
-// parts.
+// uploadKey returns the key of a PUT, of a form, or of the request that
+// completes a multipart upload.
 func uploadKey(r *http.Request) string {
 	q, key := r.URL.Query(), strings.TrimPrefix(r.URL.Path, "/worker/")
 	put := r.Method == http.MethodPut && !q.Has("uploadId") && r.Header.Get("X-Amz-Copy-Source") == ""
@@ -244,9 +244,9 @@ func (w *system) wait() {
 }
 
 // TestUploadsSurviveCrashes checks that each file that the store has
-// acknowledged is published with one row, and that no other file is. It kills
-// Chromium at random moments of uploads, the worker ten times and the store
-// once.
+// acknowledged is published with one row, and that no other file is published.
+// It kills Chromium at random moments of uploads, the worker ten times and the
+// store once.
 func TestUploadsSurviveCrashes(t *testing.T) {
 	browser.Find(t) // This skips the whole test, instead of each file, if Chromium is missing.
 	files, seed := 30, uint64(time.Now().UnixNano())
@@ -280,7 +280,7 @@ func TestUploadsSurviveCrashes(t *testing.T) {
 }
 
 // requirePublished waits until all uploads have been completed, and compares
-// the published files with those that the witness has recorded.
+// the published files with the uploads that the witness has recorded.
 func (w *system) requirePublished(t *testing.T) {
 	t.Helper()
 	client := w.store.Client()

@@ -100,7 +100,7 @@ func (d *demo) run(ctx context.Context, s settings, stdout io.Writer) (err error
 	defer func() { stop(); <-ended }()
 	csp := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 		"form-action 'self'; connect-src 'self' " + d.store.URL
-	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started for this\n"+
+	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started by this demo\n"+
 		"Queue    NATS at %s\nData     %s\n\nCtrl-C stops.\n",
 		d.Origins()[0], s.bucket, d.store.URL, d.nats.ClientURL(), d.dir)
 	return d.Serve(ctx, mux, csp, d.store.Wait)

@@ -5,8 +5,8 @@
 //
 // It starts an S3 server, a queue (NATS JetStream) and a worker in a separate
 // process, and prints the address of a page. If you kill the worker, the demo
-// starts another worker, which completes the uploads that have arrived in
-// between.
+// starts another worker, which completes the uploads that have arrived in the
+// meantime.
 //
 // With -sqs or -nats, it runs only the worker, for a bucket whose notifications
 // go to that queue:
