@@ -82,6 +82,6 @@ func plotCompletions(lanes []lane) string {
 		p.text(x+4, bottom+14, "answer", "the client has the response")
 		y = bottom + 46
 	}
-	p.text(left, y-12, "note", "Each box is one request and takes as long as every other one. Boxes in one column run at once.")
+	p.text(left, y-12, "note", "Each box is one request. All requests take the same time. Requests in one column run at once.")
 	return p.svg(left+9*width+160, y+4, "Requests of a completion: nine in a row before, three steps now, two at AWS")
 }

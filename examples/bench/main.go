@@ -8,11 +8,11 @@
 // The second command also writes the plots of README.md, and the figures that
 // they show.
 //
-// All of them grant the same upload: one file of one name, type, exact size and
-// metadata, under a random key, for 15 minutes. The credentials have a session
-// token of 400 bytes. The grant is a write-once PUT, a form, or a multipart
-// upload. This library does more than the other libraries: it validates the
-// upload against a policy, and seals the grant into the upload.
+// All contenders grant the same upload: one file of one name, type, exact size
+// and metadata, under a random key, for 15 minutes. The credentials have a
+// session token of 400 bytes. The grant is a write-once PUT, a form, or a
+// multipart upload. This library does more than the other libraries: it
+// validates the upload against a policy, and seals the grant into the upload.
 //
 // The contenders take turns, because other programs use the machine as well.
 // The table has the median of all rounds. A ratio is the median of the ratios
@@ -21,8 +21,9 @@
 // Over HTTP, each service is a process with one core (GOMAXPROCS=1). Another
 // process sends the requests over 8 persistent connections, each request after
 // the previous response. All services read and return JSON without
-// authenticating the user. Their grants are first used on a real S3 server. CPU
-// is the user and system time of the server process.
+// authenticating the user. Before the measurement, a grant of each library is
+// used on a real S3 server. CPU is the user and system time of the server
+// process.
 package main
 
 import (

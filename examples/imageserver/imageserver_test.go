@@ -257,11 +257,11 @@ func TestRejectsArguments(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	require.NoError(t, os.WriteFile(file, []byte("ACCESS=AKIAEXAMPLE\nSECRET=secret\n"), 0o600))
 	for want, args := range map[string][]string{
-		"either -bucket or -local":            {},
-		"-local must be set":                  {"-local", "-bucket", "images"},
-		"anyone who reaches it can upload":    {"-bucket", "images", "-addr", "0.0.0.0:0"},
-		"must be on this machine with -local": {"-local", "-addr", "0.0.0.0:0", "-insecure-without-authentication"},
-		"region":                              {"-bucket", "images", "-region", "", "-addr", "127.0.0.1:0"},
+		"either -bucket or -local":                 {},
+		"-local must be set":                       {"-local", "-bucket", "images"},
+		"anyone who reaches it can upload":         {"-bucket", "images", "-addr", "0.0.0.0:0"},
+		"must be on this machine if -local is set": {"-local", "-addr", "0.0.0.0:0", "-insecure-without-authentication"},
+		"region": {"-bucket", "images", "-region", "", "-addr", "127.0.0.1:0"},
 		"missing.list": {
 			"-bucket", "images", "-region", "eu-central-1", "-credentials", "missing.list",
 			"-addr", "0.0.0.0:0", "-insecure-without-authentication",

@@ -118,7 +118,7 @@ func checkAddress(listener net.Listener, addr string, local, exposed bool) error
 	case arguments.Local(listener):
 		return nil
 	case local:
-		return fmt.Errorf("-addr must be on this machine with -local, got %s", addr)
+		return fmt.Errorf("-addr must be on this machine if -local is set, got %s", addr)
 	case !exposed:
 		return fmt.Errorf("-addr must be on this machine, got %s\nwith -insecure-without-authentication, "+
 			"anyone who reaches it can upload and replace images", addr)

@@ -153,9 +153,9 @@ func TestDocuments(t *testing.T) {
 		})
 		require.Equal(t, 201, status, answer)
 		require.Regexp(t, `^documents/alice/[A-Z2-7]{26}/`+regexp.QuoteMeta(name)+"$", grant.Key)
-		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)), "another checksum")
+		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)), "another checksum must be rejected")
 		require.Equal(t, 200, alice.put(grant, content))
-		require.Equal(t, 412, alice.put(grant, content), "again")
+		require.Equal(t, 412, alice.put(grant, content), "a second PUT must be rejected")
 		require.Equal(t, content, stored(t, server, grant.Key))
 	}
 	for _, members := range []map[string]any{
@@ -356,10 +356,10 @@ func TestPage(t *testing.T) {
 
 func TestRejectsArguments(t *testing.T) {
 	for want, args := range map[string][]string{
-		"none":                    {"-addr", "127.0.0.1:none"},
-		"on this machine only":    {"-addr", "0.0.0.0:0"},
-		"http://app.example.com":  {"-origin", "http://app.example.com"}, // a cookie over plain HTTP
-		"app.example.com/uploads": {"-origin", "https://app.example.com/uploads"},
+		"none":                             {"-addr", "127.0.0.1:none"},
+		"-addr must be a loopback address": {"-addr", "0.0.0.0:0"},
+		"http://app.example.com":           {"-origin", "http://app.example.com"}, // a cookie over plain HTTP
+		"app.example.com/uploads":          {"-origin", "https://app.example.com/uploads"},
 	} {
 		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
 	}

@@ -154,7 +154,7 @@ func (d *description) check(a answer) (described string, faults []string) {
 	}
 	status := fmt.Sprint(a.Status)
 	response := operation.Responses.Codes.GetOrZero(status)
-	// The functions of the service decide these statuses in the tests.
+	// In the tests, functions of the service return these statuses.
 	if response == nil && slices.Contains([]int{402, 429, 507}, a.Status) {
 		status, response = "default", operation.Responses.Default
 	}
@@ -260,7 +260,8 @@ func TestUndescribed(t *testing.T) {
 		if strings.Contains(c.body, `"code"`) {
 			require.NotEmpty(t, check(func(a *answer) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
 		}
-		// Adds a member to each object, except to objects with arbitrary names.
+		// An object with another member must be rejected, unless its members
+		// have arbitrary names.
 		for i := range c.body {
 			if c.body[i] != '{' || strings.HasSuffix(c.body[:i], `"headers":`) || strings.HasSuffix(c.body[:i], `"metadata":`) {
 				continue
@@ -271,12 +272,12 @@ func TestUndescribed(t *testing.T) {
 			}
 			require.NotEmpty(t, check(func(a *answer) { a.Body = added + c.body[i+1:] }), added)
 		}
-		// Removes each member.
+		// An object without one of its members must be rejected.
 		var members map[string]any
 		require.NoError(t, json.Unmarshal([]byte(c.body), &members))
 		for name := range members {
 			if slices.Contains([]string{"errors", "metadata", "object"}, name) {
-				continue // It is optional.
+				continue // The member is optional.
 			}
 			less := make(map[string]any)
 			for other, value := range members {

@@ -7,7 +7,7 @@
 // data is kept in that directory.
 //
 //	POST /uploads/          grants an upload, within the user's quota
-//	POST /uploads/complete  verifies and publishes it, and writes its row
+//	POST /uploads/complete  verifies and publishes the upload, and writes its row
 //	GET /files              returns the user's files
 //	GET /files/{id}         returns a URL from which to download the file
 //	DELETE /files/{id}      deletes the file

@@ -83,7 +83,7 @@ func clock(t time.Time) string {
 // replace writes a file that only its owner can read. Readers see either the
 // old content or the new content.
 func replace(path string, content []byte) (err error) {
-	// Its mode is 0600.
+	// CreateTemp creates the file with mode 0600.
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// run writes the file once, or until ctx ends.
+// run writes the file once or, with -keep, repeatedly until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("sessioncreds", flag.ExitOnError)
 	role := flags.String("role", "", "`ARN` of the role; if empty, it is read from -roles")

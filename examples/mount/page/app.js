@@ -3,7 +3,7 @@ import { upload } from "./upload.js";
 const $ = (selector) => document.querySelector(selector);
 const show = (text) => { $("#outcome").textContent = text; };
 
-/** Shows the uploads of a user, or the login if there is none. */
+/** Shows the upload forms to a user, or the login if user is undefined. */
 function enter(user) {
   $("#login").hidden = Boolean(user);
   $("#uploads").hidden = !user;
