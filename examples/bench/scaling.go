@@ -98,9 +98,9 @@ func (b *bucket) prepareComparisons(
 		return nil, nil, err
 	}
 	return signWith(ctx, many[0]), []comparison{
-		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "that of one Signer", signInTurn(ctx, many), make(series)},
-		{"PUT, new credentials every 1,000: CPU time", "that of static credentials", signWith(ctx, renewed), make(series)},
-		{"PUT, credentials of EnvFile: CPU time", "that of static credentials", signWith(ctx, fromFile), make(series)},
+		{fmt.Sprintf("PUT by %d Signers in turn: CPU time", e.signers), "the time of one Signer", signInTurn(ctx, many), make(series)},
+		{"PUT, new credentials every 1,000: CPU time", "the time with static credentials", signWith(ctx, renewed), make(series)},
+		{"PUT, credentials of EnvFile: CPU time", "the time with static credentials", signWith(ctx, fromFile), make(series)},
 	}, nil
 }
 

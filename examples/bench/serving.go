@@ -54,7 +54,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 	cpu := make(series)
 	turns = append(turns, func() error { return measureBatch(cpu, services[ours], batches, e.requests) })
 	rows = append(rows, row{fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize), seconds, cpu, []ratio{
-		{ours, alone, fmt.Sprintf("that of %d requests", batchSize)},
+		{ours, alone, fmt.Sprintf("the time of %d requests", batchSize)},
 	}})
 	err = takeTurns(ctx, e.rounds, turns)
 	cpu[alone] = single["put"][ours]

@@ -136,7 +136,7 @@ func TestBrowser(t *testing.T) {
 		}`, fields))
 		f.submit("second.png", string(browser.Picture(t, 2, png.Encode)))
 		f.Do(chromedp.WaitVisible(".message"))
-		require.Contains(t, f.message(), "This form had been used before.")
+		require.Contains(t, f.message(), "This form was used before.")
 		require.Equal(t, published, objects(t, dir, "files/alice"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		for _, key := range published {
@@ -279,7 +279,7 @@ func TestForgedRedirect(t *testing.T) {
 
 	redirect := "/done?bucket=another&etag=%22x%22&key=" + url.QueryEscape(pending)
 	require.Contains(t, alice.get(redirect), "Your file is stored and verified")
-	require.Contains(t, alice.get(redirect), "This form had been used before")
+	require.Contains(t, alice.get(redirect), "This form was used before")
 	require.NotContains(t, alice.get("/"), "class=\"message")
 	require.Len(t, objects(t, dir, "files/alice"), 1)
 	require.Empty(t, objects(t, dir, "incoming"))

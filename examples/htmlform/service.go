@@ -159,7 +159,7 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	message, known := explain(err), true
 	switch faults := violations(err); {
 	case err == nil && s.isRepeated(r.Context(), object.GrantID):
-		message, err = "This form had been used before. Only its first file was kept.", presign.ErrNotUploaded
+		message, err = "This form was used before. Only its first file was kept.", presign.ErrNotUploaded
 	case err == nil:
 		message = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type, bytes(object.Size))
 	case len(faults) > 0:

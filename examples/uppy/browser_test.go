@@ -450,7 +450,7 @@ func TestInterrupted(t *testing.T) {
 			d.press(upload)
 			wait()
 			// Uppy stores its state every half second, so the stored state can
-			// still be that of the previous upload.
+			// still be the state of the previous upload.
 			d.until(databaseHas(fmt.Sprintf(`files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes(%q)`,
 				*demo.uploads()[0].Key)))
 			shoot("sending")

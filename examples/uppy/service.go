@@ -11,7 +11,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/site"
 )
 
-// policy permits every type except those that browsers execute.
+// policy permits every type except types that browsers execute.
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",

@@ -115,7 +115,7 @@ func (s *Site) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	user := r.PostFormValue("user")
 	if !slices.Contains(Users, user) {
-		http.Error(w, "No such user.", http.StatusUnauthorized)
+		http.Error(w, "The user does not exist.", http.StatusUnauthorized)
 		return
 	}
 	if err := s.Sessions.RenewToken(r.Context()); err != nil { // This prevents session fixation.
@@ -140,7 +140,7 @@ func (s *Site) logOut(w http.ResponseWriter, r *http.Request) {
 // Fail logs an error and sends a response that does not contain it.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	slog.ErrorContext(r.Context(), "request not served", slog.Any("error", err))
-	http.Error(w, "That did not work. Try again later.", http.StatusInternalServerError)
+	http.Error(w, "The request failed. Try again later.", http.StatusInternalServerError)
 }
 
 // Secret returns the secret in dir, for presign.WithSecret. It creates one if
