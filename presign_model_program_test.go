@@ -143,6 +143,21 @@ send 0 0 0
 run 0 0 0
 run 0 0 0
 send 1 0 0`,
+	"a copy that its maker could not read": `
+seed 12027263: replaces; careless: CopySource
+put 0 1 1
+put 1 1 1
+send 1 0 0
+drain 0 0 0
+complete 0 0 0
+run 0 0 0
+send 1 0 0
+run 0 0 0
+run 0 0 0
+send 0 2 0
+run 0 0 0
+run 0 0 0
+wait 3 0 0`,
 	"a copy that has the ETag of the copy that it replaced": `
 seed 20023428: sizeETags; careless: 
 post 0 0 0
