@@ -26,6 +26,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jub0bs/cors"
+
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/examples/internal/arguments"
 	"github.com/s3presign/presign/examples/internal/interrupt"
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags.StringVar(&where.bucket, "bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
 	flags.StringVar(&where.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
 	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
-	flags.StringVar(&where.origin, "origin", "", "`origin` of a page of yours that uploads to the embedded S3 server")
+	flags.StringVar(&where.origin, "origin", "", "`origin` of a page of yours that uploads with this service or its S3 server")
 	flags.StringVar(&where.dir, "dir", "", "`directory` of the embedded S3 server; a temporary one if empty")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
@@ -86,7 +88,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}()
 
 	visitor := visitor{cookie: "presign-" + port(listener), token: rand.Text()}
-	handler, err := bucket.newHandler(ctx, listener, visitor, hosts)
+	handler, err := bucket.newHandler(ctx, listener, visitor, hosts, where.origin)
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 
 // newHandler returns the handler of the page and of the uploads.
 func (b *bucket) newHandler(
-	ctx context.Context, listener net.Listener, visitor visitor, hosts []string,
+	ctx context.Context, listener net.Listener, visitor visitor, hosts []string, origin string,
 ) (http.Handler, error) {
 	// A real service keeps its secret. The embedded store stops with this
 	// service. At another store, a lifecycle rule removes the uploads that are
@@ -124,7 +126,11 @@ func (b *bucket) newHandler(
 	if err != nil {
 		return nil, err
 	}
-	uploads, err := presign.NewHandler(signer, visitor.authenticate)
+	handler, err := presign.NewHandler(signer, visitor.authenticate)
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := allowOrigin(origin, handler)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +145,22 @@ func (b *bucket) newHandler(
 		return requireHost(hosts, mux), nil
 	}
 	return mux, nil
+}
+
+// allowOrigin lets a page of another origin call the handler with a token.
+func allowOrigin(origin string, handler http.Handler) (http.Handler, error) {
+	if origin == "" {
+		return handler, nil
+	}
+	pages, err := cors.NewMiddleware(cors.Config{
+		Origins:         []string{origin},
+		RequestHeaders:  []string{"Authorization", "Content-Type"},
+		ResponseHeaders: []string{"Retry-After"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("-origin must be the origin of a page: %w", err)
+	}
+	return pages.Wrap(handler), nil
 }
 
 const defaultAddr = "127.0.0.1:8080"

@@ -108,6 +108,25 @@ func TestExports(t *testing.T) {
 	require.Equal(t, origin, res.Header.Get("Access-Control-Allow-Origin"))
 }
 
+// TestOtherOrigin checks that only a page at -origin can call the service.
+func TestOtherOrigin(t *testing.T) {
+	const page = "http://127.0.0.1:3000"
+	p := start(t, "-origin", page)
+	for origin, want := range map[string]string{page: page, "http://127.0.0.1:3001": ""} {
+		preflight, err := http.NewRequestWithContext(t.Context(), "OPTIONS", p.Origin+"/uploads/", nil)
+		require.NoError(t, err)
+		preflight.Header.Set("Origin", origin)
+		preflight.Header.Set("Access-Control-Request-Method", "POST")
+		preflight.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
+		res, err := http.DefaultClient.Do(preflight)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want, res.Header.Get("Access-Control-Allow-Origin"), origin)
+	}
+	err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-origin", "http://127.0.0.1:3000/page"}, io.Discard)
+	require.ErrorContains(t, err, "-origin must be the origin of a page")
+}
+
 func TestService(t *testing.T) {
 	p := start(t)
 	res := request(t, "GET", p.Origin+"/", nil, "")

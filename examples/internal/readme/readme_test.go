@@ -33,7 +33,7 @@ var imports = map[string]string{
 	"testing": "testing", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
 	"attribute": "go.opentelemetry.io/otel/attribute", "codes": "go.opentelemetry.io/otel/codes", "trace": "go.opentelemetry.io/otel/trace",
-	"base64": "encoding/base64", "errors": "errors", "fmt": "fmt",
+	"base64": "encoding/base64", "cors": "github.com/jub0bs/cors", "errors": "errors", "fmt": "fmt",
 	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
 	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
 }
