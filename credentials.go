@@ -27,21 +27,21 @@ import (
 //
 // The names AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and
 // AWS_CREDENTIAL_EXPIRATION are accepted as well. Each name can end in _SESS.
-// Other names are ignored. Retrieve returns an error if two names for the same
-// value differ.
+// Other names are ignored. Retrieve returns an error if two lines set the same
+// value differently.
 //
 // TOKEN is required for the credentials of a session. EXPIRATION is the time at
-// which they expire, as in RFC 3339. Without EXPIRATION, the lifetime of
-// grants cannot be limited to the lifetime of the credentials, so a warning is
-// logged.
+// which the credentials expire, as in RFC 3339. Without EXPIRATION, the
+// lifetime of grants cannot be limited to the lifetime of the credentials, so a
+// warning is logged.
 //
 // # Renewal
 //
 // Retrieve checks the file with one stat at most once a second. While the
 // present credentials have 30 seconds or more left, new credentials are used
 // after two checks in a row have read the same content. The file can be
-// replaced by a rename, rewritten in place, or be a symbolic link that changes.
-// Replace it at least a minute before the credentials expire.
+// replaced by a rename or rewritten in place, or it can be a symbolic link that
+// changes. Replace the file at least a minute before the credentials expire.
 //
 // If the file is not usable, Retrieve returns the last good credentials and
 // logs a warning. It returns them even after they have expired, and a Signer

@@ -455,8 +455,8 @@ func ExampleWithStore() {
 	// Output: <nil>
 }
 
-// A key is replaced in three steps. Each is deployed to all replicas before the
-// next.
+// A key is replaced in three steps. Each step is deployed to all replicas
+// before the next step.
 func ExampleWithSecret() {
 	previous, next := []byte("32 random bytes from your secrets"), []byte("32 other bytes from your secrets")
 	for _, step := range []presign.SignerOption{
@@ -475,8 +475,8 @@ func ExampleWithSecret() {
 	// <nil>
 }
 
-// In a cluster, browsers may reach the store under a different name than the
-// service.
+// In a cluster, browsers can reach the store under another name than the
+// service does.
 func ExampleWithPublicEndpoint() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String("http://minio:9000"), true
@@ -530,7 +530,7 @@ func ExampleWithLogger() {
 }
 
 // A client in Go uploads a file with the grant that the service has returned.
-// The grant may be a PUT or a form.
+// The grant can be a PUT or a form.
 func ExampleGrant_Request() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"text/plain"}, MaxSize: 1 << 20,

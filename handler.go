@@ -96,10 +96,10 @@ const retryAfter = 30 * time.Second
 //
 // Verifies an upload, publishes it and calls the functions of WithOnComplete.
 // The request is JSON: {"key": …}, or {"id": …} for a multipart upload. The
-// member "parts" ([{"number", "etag", "size", "checksum"}]) selects parts if
-// the upload does not consist of all parts that the store has. The response is
-// the [Object]. Only the owner of the grant can complete an upload. Other users
-// receive status 404.
+// member "parts" ([{"number", "etag", "size", "checksum"}]) selects parts. If
+// the member is absent, the object consists of all parts that the store has.
+// The response is the [Object]. Only the owner of the grant can complete an
+// upload. Other users receive status 404.
 //
 // # POST /abort
 //
@@ -108,19 +108,20 @@ const retryAfter = 30 * time.Second
 //
 // # /s3/…
 //
-// With [WithUppy], these routes speak the protocol of Companion: Uppy's AwsS3
+// With [WithUppy], these routes implement Companion's protocol: Uppy's AwsS3
 // plugin uploads small files by form and large ones as multipart uploads.
 // Unknown members and parameters are ignored. The uploadId that Uppy receives
 // is [Multipart].ID. File metadata is kept under names that the Policy lists,
 // and dropped under other names.
 //
 // If an app adds size to the metadata, each part is signed for its exact
-// length. If the app sets Uppy's getChunkSize, it must also add partSize. An
-// app adds checksum to satisfy Policy.Checksum.
+// length. If the app sets Uppy's getChunkSize, it must also add partSize. If
+// the Policy has a Checksum, the app must add checksum.
 //
-// When Uppy has uploaded a file, the app calls POST /complete with the key that
-// Uppy reports. A multipart upload is already complete by then. The call
-// returns the Object, and calls the functions of WithOnComplete again.
+// When Uppy has uploaded a file, the app sends POST /complete with the key that
+// Uppy reports. Uppy itself has already completed a multipart upload by then.
+// The response to the app is the Object, and the functions of WithOnComplete
+// are called again.
 type Handler struct {
 	signer       *Signer
 	authenticate func(*http.Request) (owner string, err error)
@@ -377,7 +378,7 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 }
 
 // A batchLimit limits the time for signing. Grants share a context, because a
-// timer for each takes a sixth of the time of a grant in a batch.
+// timer for each grant takes a sixth of the time of a grant in a batch.
 type batchLimit struct {
 	parent, current context.Context
 	cancel          context.CancelFunc
@@ -385,7 +386,7 @@ type batchLimit struct {
 }
 
 // context returns a context that ends at least half of StoreTime later. The
-// function of WithAuthorize may have used up the rest.
+// function of WithAuthorize might have used up the rest.
 func (l *batchLimit) context() context.Context {
 	if l.current == nil || time.Since(l.started) > completion.StoreTime/2 {
 		l.end()
@@ -424,7 +425,7 @@ func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects
 	if err := errors.Join(invalid, err); err != nil {
 		return rules.Valid{}, err
 	}
-	u = valid.Upload() // And so c.Upload, which points to u.
+	u = valid.Upload() // This also updates c.Upload, which points to u.
 	if h.authorize == nil {
 		return valid, nil
 	}
@@ -675,8 +676,10 @@ func (p *Problem) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 //	ErrChanged, ErrLost                   409
 //	ErrExpired                            410
 //	a failure of the store                502 with RetryAfter
-//	ErrCredentialsExpiring, and others
-//	  of the credentials                  503 with RetryAfter
+//	ErrCredentialsExpiring, and other
+//	  errors of the credentials           503 with RetryAfter
+//	context.Canceled, or too many
+//	  completions in the background       503 with RetryAfter
 //	context.DeadlineExceeded              504 with RetryAfter
 //	any other error                       500
 //

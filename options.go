@@ -338,9 +338,9 @@ func WithLogger(logger *slog.Logger) SignerOption {
 // with the code pending.
 //
 // If a client can still replace the upload, the published copy is compared with
-// the bytes that the function has read in this call. A function can accept an
-// upload without reading it, because it keeps the result of an earlier call. It
-// must then find the result by VersionID: two files can have the same ETag.
+// the bytes that the function has read in this call. A function that keeps the
+// results of earlier calls can accept an upload without reading it. It must
+// then find the result by VersionID, because two files can have the same ETag.
 //
 // Every grant of this Signer records that it requires an inspection. A Signer
 // without WithInspect returns an error for such an upload. Without

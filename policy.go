@@ -31,15 +31,15 @@ import (
 //
 // # Types
 //
-// Types holds media types, patterns of one kind, or "*/*":
+// Types holds media types, patterns such as "image/*", or "*/*" for any type:
 //
 //	"image/png"         // this type, under each of its names
 //	"image/*"           // every image type that browsers do not run
 //	"image/svg+xml"     // types that browsers run must be named in full
 //
-// Types that browsers run or that embed others (HTML, SVG, XML, JavaScript,
-// CSS, multipart and similar types) do not match patterns: a file of such a
-// type runs scripts on the origin that serves it.
+// Types that browsers run, or that embed other types, do not match patterns:
+// HTML, SVG, XML, JavaScript, CSS, multipart and similar types. A file of such
+// a type can run scripts on the origin that serves it.
 //
 // If application/xml or text/xml is named, a file with an unknown extension and
 // without a declared type is granted as that type, because browsers do not
@@ -60,14 +60,14 @@ import (
 //
 // # Headers
 //
-// With FinalPrefix, headers that give access to an object or change how it is
-// served are set on the published copy only, because the upload has not been
-// verified yet: ACL (except bucket-owner-full-control), Cache-Control, Expires,
-// Content-Language, storage class, tags, object lock, "inline" and redirects.
-// The upload has the headers that concern the request or the bytes: encryption,
-// request payer, expected owner, Content-Encoding, and Content-Disposition:
-// attachment. The role of WithStore needs the rights for the headers of the
-// copy.
+// With FinalPrefix, only the published copy has the headers that give access to
+// an object or change how it is served, because the upload has not been
+// verified yet. These are ACL (except bucket-owner-full-control),
+// Cache-Control, Expires, Content-Language, storage class, tags, object lock,
+// "inline" and redirects. The upload has the headers that concern the request
+// or the bytes: encryption, request payer, expected owner, Content-Encoding,
+// and Content-Disposition: attachment. The role of WithStore needs the rights
+// for the headers of the copy.
 //
 // Without FinalPrefix, all headers are set and signed on the upload. Forms do
 // not support all of these headers.
@@ -184,11 +184,11 @@ type Upload struct {
 	// hex.EncodeToString makes one segment of any string.
 	Key string
 
-	// Filename is the name of the file without a path: up to 255 UTF-16 units,
-	// composed or decomposed, and 1,530 bytes. The key contains a safe form of
-	// it, at most 200 bytes long, and Content-Disposition contains it
-	// unchanged. Filename may be empty if Key names an object. The name is then
-	// the end of Key.
+	// Filename is the name of the file without a path. It may have up to 255
+	// UTF-16 units, not counting combining characters, and up to 1,530 bytes.
+	// The key contains a safe form of the name, at most 200 bytes long, and
+	// Content-Disposition contains the name unchanged. Filename may be empty if
+	// Key names an object. The name is then the end of Key.
 	//
 	// The object's metadata has no room for names over 255 bytes, so Complete
 	// reads such names from Content-Disposition. If the store loses that
@@ -254,8 +254,8 @@ type Upload struct {
 	_ struct{}
 }
 
-// internal returns the upload for internal/rules, to be granted by a method
-// under a new ID.
+// internal returns the upload for internal/rules, with a method and the ID of a
+// grant.
 func (u *Upload) internal(method, grantID string) rules.Upload {
 	return rules.Upload{
 		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size, MinSize: u.MinSize, MaxSize: u.MaxSize,
@@ -273,8 +273,8 @@ func publicUpload(u *rules.Upload) *Upload {
 	}
 }
 
-// A Violation is one way in which an upload breaks a Policy. As an error it is
-// a *Violation. Several violations are joined; [Violations] returns them.
+// A Violation is one way in which an upload breaks a Policy. *Violation is an
+// error. Several violations are joined; [Violations] returns them.
 //
 // # Codes
 //
@@ -382,10 +382,10 @@ type serviceError struct{ err error }
 func (e *serviceError) Error() string { return e.err.Error() }
 func (e *serviceError) Unwrap() error { return e.err }
 
-// Is makes the error a completion.ErrService.
+// Is reports whether target is completion.ErrService.
 func (e *serviceError) Is(target error) bool { return target == completion.ErrService }
 
-// isServiceError reports whether a function of the service has failed.
+// isServiceError reports whether err comes from a function of the service.
 func isServiceError(err error) bool { return errors.Is(err, completion.ErrService) }
 
 // asRejected returns the RejectedError in the chain of err. It ignores a

@@ -1,8 +1,8 @@
-// Package presign hands out uploads instead of credentials. A service decides
-// who may upload what. A browser, phone or script then uploads straight to S3
-// with a presigned URL or form that accepts exactly that file: its name, type,
-// size or size range, optionally its checksum, for a limited time. S3 enforces
-// these limits. The secret key never leaves the service, and file bytes never
+// Package presign grants uploads to S3 without giving credentials to clients. A
+// service decides who may upload what. A browser, phone or script then uploads
+// straight to S3 with a presigned URL or form. S3 accepts only the granted
+// name, type and size or size range, for a limited time. A grant can also fix
+// the checksum. The secret key never leaves the service, and file bytes never
 // pass through the service.
 //
 // A service grants an upload, the client uploads the file, and the service
@@ -49,8 +49,8 @@
 // An uploading program in Go calls [Grant.Request]. Credentials come from any
 // provider of the SDK, from [EnvFile] or from [AssumeRole].
 //
-// A grant is an error if its kind of request cannot enforce a constraint of the
-// [Policy]. A constraint is never weakened silently.
+// A method returns an error if its kind of request cannot enforce a constraint
+// of the [Policy]. A constraint is never weakened silently.
 package presign
 
 import (
@@ -147,10 +147,12 @@ type Signer struct {
 // also complete uploads and need the rights for that. The bucket is a name, or
 // the ARN or alias of an access point. Access points do not support forms.
 //
-// NewSigner makes no request. It reports all faults at once, joined, including
-// configurations that cannot work: an empty region, anonymous credentials,
-// EnvFile or AssumeRole inside an aws.CredentialsCache, S3 Express,
-// multi-Region access points, S3 on Outposts.
+// NewSigner makes no request. It reports all faults at once, joined. It also
+// rejects configurations that cannot work:
+//   - an empty region,
+//   - anonymous credentials,
+//   - EnvFile or AssumeRole inside an aws.CredentialsCache, and
+//   - S3 Express, multi-Region access points and S3 on Outposts.
 func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
 	o := signerOptions{store: client, hooks: hooks{logger: slog.Default()}}
 	faults := applyOptions(&o, opts)
@@ -393,8 +395,8 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 // replaces the copy.
 //
 // Without FinalPrefix, the holder of a form can replace the object until the
-// grant ends. With Policy.Replace, the holder of any grant can. Readers should
-// ask for the VersionID or ETag of the Object.
+// grant ends. With Policy.Replace, the holder of any grant can replace the
+// object. Readers should ask for the VersionID or ETag of the Object.
 //
 // # Errors and time
 //
@@ -403,9 +405,8 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 // it can be called again. An empty owner is an error.
 //
 // Each request to the store can take 10 seconds. If ctx ends, the completion
-// continues in the background: a copy can take 10 seconds plus the time for its
-// size at 32 MiB per second. Concurrent calls for one grant share one
-// completion.
+// continues in the background. A copy can take 10 seconds, plus one second for
+// each 32 MiB. Concurrent calls for one grant share one completion.
 func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, error) {
 	if owner == "" {
 		return nil, errNoOwner
@@ -413,7 +414,7 @@ func (s *Signer) Complete(ctx context.Context, owner, key string) (*Object, erro
 	return s.complete(ctx, key, ownedBy(owner))
 }
 
-// ownedBy returns a claim to the grants of one owner.
+// ownedBy returns a function that reports whether a grant belongs to owner.
 func ownedBy(owner string) func(*stamp.Stamp) bool {
 	return func(granted *stamp.Stamp) bool { return granted.Owner == owner }
 }
@@ -461,7 +462,7 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 //   - an error for a stamp that does not open because the secret differs,
 //   - an error for an event of another bucket, unless the Signer's bucket is an
 //     ARN or alias, or
-//   - a failure, for example to delete a rejected upload.
+//   - any other failure, such as a rejected upload that could not be deleted.
 //
 // It returns [ErrInvalidNotification] for a document that does not have a known
 // form. Errors of several uploads are joined.
@@ -532,7 +533,8 @@ func (s *Signer) Sweep(ctx context.Context) error {
 	case s == nil || s.rules == nil:
 		return errZeroSigner
 	case s.rules.FinalPrefix == "":
-		return errors.New("presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")
+		return errors.New("presign: Policy.FinalPrefix must be set for Sweep; " +
+			"without it, Sweep cannot distinguish completed uploads from others")
 	}
 	return sweep.Run(ctx, sweeper{s}, s.rules.Prefix, sweeper{s})
 }
@@ -764,9 +766,11 @@ func internalParts(parts []Part) []multipart.Part {
 	return converted
 }
 
-// SignPart grants one PUT of a part: of part.Size bytes, or of the size that
-// follows from the size of the file, and of part.Checksum if it is set. The
-// store returns an ETag for the part, which can be passed to Complete.
+// SignPart grants one PUT of a part. If the size of the file is known, it
+// determines the size of the part, and part.Size may be 0. Otherwise the part
+// must have part.Size bytes, or up to 5 GiB if part.Size is 0. If part.Checksum
+// is set, the PUT must have this checksum. The store returns an ETag for the
+// part, which can be passed to Complete.
 //
 // SignPart makes no request if the size of the file is known. Otherwise it
 // checks the parts that have arrived. If they exceed the granted size, SignPart
@@ -854,12 +858,13 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 //   - ErrChanged if a part was replaced or another request completes the
 //     upload,
 //   - ErrLost if the object that had the key was deleted during the upload,
-//   - ErrExpired, and
+//   - ErrExpired or ErrPending, and
 //   - errors of the store.
 //
 // After any error except ErrLost, Complete can be called again. It finds an
-// upload that is already complete by its grant. S3 needs minutes for many
-// parts, so the request lasts as long as ctx.
+// upload that is already complete by its grant. S3 can need minutes for many
+// parts, so the request can take up to five minutes. If ctx ends, the
+// completion continues in the background.
 func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -930,11 +935,11 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 //
 //	granted      a PUT or form was granted
 //	started      a multipart upload was started
-//	not_granted  the policy or WithAuthorize rejected it, or a call failed
+//	not_granted  an upload was not granted: it was rejected, or a call failed
 //	completed    an upload was completed; Object is set
 //	repeated     a completion repeated an earlier one; Object is set
 //	rejected     an upload was rejected and deleted; Object and Err are set
-//	pending      WithInspect returned ErrPending, or another replica publishes it
+//	pending      a completion returned ErrPending
 //	aborted      a multipart upload was aborted
 //	denied       a request was not authenticated, not allowed, or malformed
 //	failed       any other call that ended with an error
@@ -950,8 +955,8 @@ type Event struct {
 	Kind string
 
 	// GrantID is also set if an upload was not granted, so that the service can
-	// release a reservation of the function of WithAuthorize. It is empty if
-	// the call ended before a grant had an ID or was found.
+	// release a reservation that the function of WithAuthorize has made.
+	// GrantID is empty if the call ended before a grant had an ID or was found.
 	GrantID string
 
 	Owner  string

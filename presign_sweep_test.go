@@ -157,6 +157,7 @@ func TestSweepContinues(t *testing.T) {
 // FinalPrefix.
 func TestSweepNeedsFinalPrefix(t *testing.T) {
 	s := open(t, s3test.New(), direct())
-	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; without it, completed uploads look like others")
+	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; "+
+		"without it, Sweep cannot distinguish completed uploads from others")
 	require.Error(t, new(presign.Signer).Sweep(t.Context()))
 }
