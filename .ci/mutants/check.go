@@ -74,8 +74,8 @@ func (c *checker) checkSuite(s suite, mutants []*mutant) {
 	}
 }
 
-// checkTogether checks mutants that one test binary holds. It reports those
-// that do not compile, and checks the others.
+// checkTogether checks mutants that one test binary holds. It reports mutants
+// that do not compile, and checks the rest.
 func (c *checker) checkTogether(s suite, mutants []*mutant) {
 	if len(mutants) == 0 {
 		return

@@ -3,18 +3,20 @@
 // It reads mutants.txt, in which every entry is an edit of the code and the
 // test that must fail because of it:
 //
-//	# what is promised
+//	# the promise
 //	test: ./internal/seal TestRotation
 //	file: internal/seal/seal.go
 //	-	for _, key := range k.keys {
 //	+	for _, key := range k.keys[:1] {
 //
-// The lines that start with "-" must stand in the file exactly once, one after
-// the other; those that start with "+" replace them. A line "@" starts the
-// second of two edits of one file that belong together. For each entry the
-// command checks that the test passes without the edit, that the edit compiles,
-// and that the test fails with it. An entry whose first line starts with "##"
-// is among the fixed ones that every run of CI checks.
+// The lines that start with "-" must be in the file exactly once, in this order
+// and without other lines between them. The lines that start with "+" replace
+// them. A line "@" starts the second of two edits of one file that belong
+// together.
+//
+// For each entry, the command checks that the test passes without the edit, that
+// the edit compiles, and that the test fails with the edit. A first line that
+// starts with "##" marks a fixed mutant, which every run of CI checks.
 //
 // One test binary holds all edits of function bodies that tests of its package
 // must notice. The environment variable [variable] selects one of them, so that
@@ -26,7 +28,7 @@
 // Usage, from the root of the module:
 //
 //	go run ./.ci/mutants          # all
-//	go run ./.ci/mutants -fixed   # the fixed ones, and those of files changed since HEAD~1
+//	go run ./.ci/mutants -fixed   # fixed mutants, and mutants of files changed since HEAD~1
 //	go run ./.ci/mutants -run REGEXP
 package main
 
@@ -44,7 +46,7 @@ import (
 )
 
 func main() {
-	fixed := flag.Bool("fixed", false, "check the fixed mutants, and those of files changed since HEAD~1")
+	fixed := flag.Bool("fixed", false, "check the fixed mutants, and mutants of files changed since HEAD~1")
 	match := flag.String("run", "", "check the mutants whose promise or file matches this `regexp`")
 	workers := flag.Int("p", 2, "how many tests to run at once")
 	flag.Parse()
