@@ -143,6 +143,39 @@ send 0 0 0
 run 0 0 0
 run 0 0 0
 send 1 0 0`,
+	"a completion that joins one that listed the parts too early": `
+seed 23080296: inspects; careless: 
+start 0 0 0
+drain 0 0 0
+notify 0 0 1
+complete 0 0 2
+complete 0 0 0
+run 0 0 0
+finish 1 0 0
+run 0 0 0
+send 0 0 0
+run 1 0 0
+finish 0 0 0
+run 2 0 0
+run 2 0 0
+complete 0 0 0`,
+	"a publication with the ETag of the file that it replaced": `
+seed 23019679: replaces versions sizeETags; careless: 
+post 0 0 1
+drain 0 0 0
+post 1 0 1
+send 1 0 0
+drain 0 0 0
+complete 1 0 1
+send 0 0 0
+crash 0 0 0
+finish 1 0 0
+drain 0 0 0
+send 1 0 0
+notify 0 0 0
+rewrite 0 0 0
+run 5 0 0
+complete 1 0 1`,
 	"a copy that its maker could not read": `
 seed 12027263: replaces; careless: CopySource
 put 0 1 1

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/s3presign/presign/internal/completion"
@@ -33,15 +34,29 @@ func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result
 	flights := &m.engine.Completion.Flights
 	defer flights.Enter(m.Key)()
 	ticket := completion.Ticket{Key: m.Key, Granted: m.granted, Multipart: true}
-	result, err := flights.Join(ctx, ticket, func(ctx context.Context, flight *completion.Flight) (*completion.Result, error) {
+	var own atomic.Bool
+	run := func(ctx context.Context, flight *completion.Flight) (*completion.Result, error) {
+		own.Store(true)
 		result, err := m.complete(ctx, flight, parts)
 		m.observe(ctx, started, result, err)
 		return result, err
-	})
+	}
+	result, err := flights.Join(ctx, ticket, run)
+	if !own.Load() && isIncomplete(err) {
+		// The other call may have listed the parts before the last one arrived.
+		result, err = flights.Join(ctx, ticket, run)
+	}
 	if errors.Is(err, completion.ErrBusy) {
 		m.observe(ctx, started, nil, err)
 	}
 	return result, err
+}
+
+// isIncomplete reports whether an error holds violations that did not reject
+// the upload.
+func isIncomplete(err error) bool {
+	_, rejected := errors.AsType[*completion.Rejection](err)
+	return !rejected && len(rules.Find[rules.Violation](err)) > 0
 }
 
 // observe reports how a completion ended.
