@@ -718,8 +718,11 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 		s.putAll(t, m, png)
 		before, under := s.keys(), s.uploads(t)
 
+		var mu sync.Mutex // A completion makes two requests at once.
 		var operations []string
 		s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
 			operations = append(operations, operation)
 			return s3test.None
 		})
