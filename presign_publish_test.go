@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,12 +251,13 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							require.NoError(t, err)
 						}
 						older.place(t, key, 2, now, zeros)
-						requests, pending := 0, false
+						var requests atomic.Int64
+						pending := false
 						store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 							if r.Actor != "older" {
 								return s3test.None
 							}
-							if requests++; requests == at {
+							if requests.Add(1) == int64(at) {
 								newer.place(t, key, 3, now.Add(time.Second), zeros)
 								_, err := newer.Complete(t.Context(), "alice", key)
 								// The newer completion is pending during a
@@ -274,13 +276,14 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 						if err != nil {
 							require.NotEmpty(t, presign.Violations(err), "request %d: %v\n%v", at, err, store.History().Requests)
 						}
-						last = requests
+						made := int(requests.Load())
+						last = made
 						var order []byte
 						for _, state := range store.History().Visible("published/") {
 							order = append(order, state.Body[0])
 						}
 						require.True(t, slices.IsSorted(order), "request %d: %v\n%v", at, order, store.History().Requests)
-						if requests < at {
+						if made < at {
 							return // The completion made fewer requests.
 						}
 						require.EqualValues(t, 3, order[len(order)-1], "request %d: %v\n%v", at, order, store.History().Requests)

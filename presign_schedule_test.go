@@ -209,18 +209,24 @@ func (s schedule) run(t *testing.T) int {
 		require.True(t, response.Accepted(), "%v", response)
 	}
 	upload(0)
+	var mu sync.Mutex // guards read and requests
 	requests, current := 0, 0
 	var read []observation
 	store.Intercept(s3test.Hook{After: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Actor == "service" && r.Operation == "GetObject" && r.Key == grants[0].Key {
+			mu.Lock()
+			defer mu.Unlock()
 			read = append(read, observation{r.Actor, stored.Body, store.Now()})
 		}
 		return s3test.None
 	}, Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 		if r.Actor == "service" {
+			mu.Lock()
 			requests++
+			number := requests
+			mu.Unlock()
 			for _, at := range s.swaps {
-				if at == requests {
+				if at == number {
 					current = 1 - current
 					upload(current)
 				}
