@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -50,6 +51,21 @@ func Start(t *testing.T, run func(context.Context, []string, io.Writer) error, a
 	}
 	t.Cleanup(func() { require.NoError(t, p.Stop()) })
 	return p
+}
+
+// Preflight sends the CORS preflight request of a page that will POST JSON with
+// a token. It returns the origin that the response allows, or "".
+func Preflight(t *testing.T, url, page string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, url, nil)
+	require.NoError(t, err)
+	request.Header.Set("Origin", page)
+	request.Header.Set("Access-Control-Request-Method", "POST")
+	request.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response.Header.Get("Access-Control-Allow-Origin")
 }
 
 // Objects returns the keys under a prefix in a store that keeps its data in
