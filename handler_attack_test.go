@@ -310,7 +310,7 @@ func TestMediaTypes(t *testing.T) {
 // for methods other than GET and POST, and the Handler does not permit it.
 // Browsers send other requests at once.
 func TestCrossSite(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	const json, form, text = "application/json", "application/x-www-form-urlencoded", "text/plain"
 	for _, a := range []struct {
@@ -365,7 +365,7 @@ func TestCrossSite(t *testing.T) {
 // TestHostileMethods checks that no header or parameter changes the method, and
 // that a method without a route receives 405.
 func TestHostileMethods(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
 		for path, status := range map[string]int{"/batch": 405, "/complete": 405, u.path(s, "/complete", "_method=POST&"): 405, u.path(s, "", "_method=DELETE&"): 200} {
@@ -387,7 +387,7 @@ func TestHostileMethods(t *testing.T) {
 // TestHostilePaths checks that every other spelling of a path is rejected
 // before authentication.
 func TestHostilePaths(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	authenticated := false
 	handler, err := presign.NewHandler(u.Signer, func(r *http.Request) (string, error) {
@@ -409,9 +409,9 @@ func TestHostilePaths(t *testing.T) {
 			defer conn.Close()
 			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", target)
 			require.NoError(t, err)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)
-			return answer.StatusCode
+			return response.StatusCode
 		}
 		for _, target := range []string{
 			"/uploads/../complete", "/uploads/./complete", "/uploads/x/../complete", "/uploads/%2e/complete", "/uploads/%2e%2e/complete", "/uploads/%2E%2E%2Fcomplete",
@@ -502,9 +502,9 @@ func TestSlowBody(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		})
-		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		response, err := http.ReadResponse(bufio.NewReader(client), nil)
 		require.NoError(t, err)
-		require.Equal(t, 400, answer.StatusCode)
+		require.Equal(t, 400, response.StatusCode)
 		require.Equal(t, 10*time.Second, time.Since(started))
 		require.Zero(t, s.signed)
 		client.Close()
@@ -551,9 +551,9 @@ func TestRawRequests(t *testing.T) {
 			defer conn.Close()
 			_, err = io.WriteString(conn, c.request)
 			require.NoError(t, err)
-			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)
-			require.Equal(t, c.status, answer.StatusCode)
+			require.Equal(t, c.status, response.StatusCode)
 			server.Close()
 			require.Equal(t, c.status == 201, s.signed == 1, "signed %d times", s.signed)
 		})
@@ -607,7 +607,7 @@ func TestHarmlessNames(t *testing.T) {
 // TestHostileParts checks that Uppy's routes reject invalid part numbers, lists
 // and keys, and that the upload does not change.
 func TestHostileParts(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, large[:partSize])
 	part := func(number string) string {
@@ -719,7 +719,7 @@ func TestHostileMetadata(t *testing.T) {
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			var asked presign.Upload
-			u := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
+			u := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
 			w := u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png", "metadata": `+a.metadata+`}`)
 			if a.status != 200 {
 				requireProblem(t, w, a.status)
@@ -753,7 +753,7 @@ func TestOddOwners(t *testing.T) {
 		"*", "0", "null", "undefined", "${aws:username}", strings.Repeat("o", 128),
 	}
 	var current string
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return current, nil }, presign.WithUppy())
 	require.NoError(t, err)
 	u.handler = http.StripPrefix("/uploads", handler)
@@ -787,7 +787,7 @@ func TestOddOwners(t *testing.T) {
 // its ID and key are of different uploads or of another user's upload. The
 // response does not reveal whether the upload exists.
 func TestOtherUploads(t *testing.T) {
-	alice := newUppy(t, inParts())
+	alice := newUppy(t, multipartPolicy())
 	bob := alice
 	bob.user = "bob"
 	alices, bobs, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
@@ -858,7 +858,7 @@ func FuzzHandler(f *testing.F) {
 	}
 	store := s3test.New()
 	store.AddCredentials(session)
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MinSize, policy.MaxSize = 5, 1000
 	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(store.S3()),
 		presign.WithLogger(newLog(nil, io.Discard)))
@@ -906,7 +906,7 @@ func FuzzHandler(f *testing.F) {
 		require.LessOrEqual(t, asked.MaxSize, policy.MaxSize)
 		require.Regexp(t, "^(image|text)/[a-z0-9!#$&^_.+-]+$", asked.Type)
 		require.Equal(t, "alice", asked.Owner)
-		var answer struct {
+		var response struct {
 			presign.Grant
 			UploadID string
 		}
@@ -919,16 +919,16 @@ func FuzzHandler(f *testing.F) {
 			}
 			return
 		}
-		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer.Grant))
-		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &struct{ UploadID, ID *string }{&answer.UploadID, &answer.UploadID}))
-		if answer.UploadID != "" {
-			m, err := signer.ResumeMultipart("alice", answer.UploadID)
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &response.Grant))
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &struct{ UploadID, ID *string }{&response.UploadID, &response.UploadID}))
+		if response.UploadID != "" {
+			m, err := signer.ResumeMultipart("alice", response.UploadID)
 			require.NoError(t, err)
 			require.Regexp(t, `^incoming/[A-Z2-7]{26}/[^/$\\]+$`, m.Key)
 			require.NoError(t, m.Abort(context.Background()))
 			return
 		}
-		grant := &answer.Grant
+		grant := &response.Grant
 		if grant.Key == "" {
 			grant.Key = grant.Fields["key"] // Responses for Uppy have no member for the key.
 		}

@@ -161,7 +161,7 @@ func TestUppyMultipart(t *testing.T) {
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
 				var asked []presign.Upload
 				var finished []presign.Object
-				u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+				u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 					finished = append(finished, *o)
 					return nil
 				})), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
@@ -263,7 +263,7 @@ func TestUppyForm(t *testing.T) {
 // TestUppyChecksum checks that an app can add the size and the checksum of a
 // file to the metadata.
 func TestUppyChecksum(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	u := newUppy(t, policy)
 	requireProblem(t, u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": ""}`), 422)
@@ -281,7 +281,7 @@ func TestUppyChecksum(t *testing.T) {
 }
 
 func TestUppyCancel(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	signed := u.sign(t, s, 1)
 	u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, large[:partSize])
@@ -299,7 +299,7 @@ func TestUppyCancel(t *testing.T) {
 }
 
 func TestUppyBatch(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = 200 * partSize
 	u := newUppy(t, policy)
 	s := u.start(t, "a.png", map[string]any{"size": 200 * partSize})
@@ -317,7 +317,7 @@ func TestUppyBatch(t *testing.T) {
 // TestUppyTooLarge checks that an upload of unknown size is aborted if its
 // parts are too large.
 func TestUppyTooLarge(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, make([]byte, 4*partSize+1))
 	p := requireProblem(t, u.ask("GET", u.path(s, "/2", ""), ""), 422)
@@ -334,7 +334,7 @@ func TestUppyTooLarge(t *testing.T) {
 // TestCompanionRoutes checks that each route of Companion accepts only its
 // methods, and requires authentication.
 func TestCompanionRoutes(t *testing.T) {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	multipart, key := "/s3/multipart/"+s.UploadID, "?key="+url.QueryEscape(s.Key)
 	for path, allow := range map[string]string{
@@ -372,7 +372,7 @@ func TestCompanionRoutes(t *testing.T) {
 
 // TestCompanionBodies checks that only JSON of a limited size is accepted.
 func TestCompanionBodies(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	u := newUppy(t, policy)
 	for body, status := range map[string]int{
 		``: 415, `{`: 400, `[]`: 400, `{}`: 422, `{"filename": 5}`: 400, `{"filename": "a.png", "type": null}`: 200, `{"filename": "a.png", "key": "incoming/b.png", "new": {"a": [1]}}`: 200,
@@ -416,7 +416,7 @@ func TestCompanionBodies(t *testing.T) {
 // response contains the store's error.
 func TestCompanionFails(t *testing.T) {
 	hookErr := errors.New("the database at 10.0.0.1 is down")
-	u := mount(t, open(t, s3test.New(), inParts(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hookErr })))
+	u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hookErr })))
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
@@ -435,7 +435,7 @@ func TestCompanionFails(t *testing.T) {
 	hookErr = nil
 	u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}), new(completed))
 
-	rejecting := newUppy(t, inParts(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	rejecting := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		if u.Size == 0 {
 			return &presign.Violation{Field: "size", Code: "required", Detail: "must be set"}
 		}
@@ -446,7 +446,7 @@ func TestCompanionFails(t *testing.T) {
 	requireProblem(t, rejecting.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"size": 5}}`), 500)
 	require.Empty(t, rejecting.uploads(t))
 
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.FinalPrefix = ""
 	fixed := newUppy(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		u.Key = "incoming/a.png"
@@ -471,7 +471,7 @@ func deleteObject(store *s3test.Server, key string) error {
 // days.
 func TestCompanionUploadsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := newUppy(t, inParts())
+		u := newUppy(t, multipartPolicy())
 		s := u.start(t, "a.png", nil)
 		time.Sleep(7*24*time.Hour - time.Second)
 		u.sign(t, s, 1)

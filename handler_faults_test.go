@@ -269,9 +269,9 @@ func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before 
 		require.Equal(t, d.status, w.Code, w.Body)
 	}
 	if d.name == "start multipart" { // Abort the uploads whose IDs the client received.
-		for _, answer := range []*httptest.ResponseRecorder{before, w} {
-			if answer.Code == 200 {
-				m, err := u.ResumeMultipart("alice", decode[started](t, answer).UploadID)
+		for _, response := range []*httptest.ResponseRecorder{before, w} {
+			if response.Code == 200 {
+				m, err := u.ResumeMultipart("alice", decode[started](t, response).UploadID)
 				require.NoError(t, err)
 				require.NoError(t, m.Abort(t.Context()))
 			}
@@ -390,9 +390,9 @@ func TestClientLeaves(t *testing.T) {
 					defer cancel()
 					n.failing = leaving
 					n.fault = func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
-						response, err := (*http.Response)(nil), error(nil)
+						resp, err := (*http.Response)(nil), error(nil)
 						if late {
-							response, err = forward()
+							resp, err = forward()
 						}
 						cancel()
 						synctest.Wait() // Cancellation takes effect asynchronously.
@@ -401,7 +401,7 @@ func TestClientLeaves(t *testing.T) {
 						}
 						require.Contains(t, d.continues, operation(r), "%s must not continue", d.name)
 						if late {
-							return response, err
+							return resp, err
 						}
 						return forward()
 					}
@@ -440,13 +440,13 @@ func FuzzStore(f *testing.F) {
 			u, n, request := deeds[int(index)%len(deeds)].start(t)
 			n.failing = int(failing % 10)
 			n.fault = func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-				response := newResponse(r, 200+int(status%400), body)
+				resp := newResponse(r, 200+int(status%400), body)
 				for line := range strings.SplitSeq(header, "\n") {
 					name, value, _ := strings.Cut(line, ":")
-					response.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+					resp.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 				}
-				response.Header.Set("X-Amz-Secret", internalText)
-				return response, nil
+				resp.Header.Set("X-Amz-Secret", internalText)
+				return resp, nil
 			}
 			w := serve(t, u.handler, request())
 			require.NotContains(t, w.Body.String(), internalText)
@@ -505,7 +505,7 @@ func TestSTSFaults(t *testing.T) {
 					})},
 				})
 				store := s3test.New()
-				signer, err := presign.NewSigner(store.S3(func(o *s3.Options) { o.Credentials = provider(t, client) }), s3test.DefaultBucket, inParts(),
+				signer, err := presign.NewSigner(store.S3(func(o *s3.Options) { o.Credentials = provider(t, client) }), s3test.DefaultBucket, multipartPolicy(),
 					presign.WithSecret(secret), presign.WithStore(store.S3()))
 				require.NoError(t, err)
 				u := mount(t, shop{signer, store, new(bytes.Buffer)})

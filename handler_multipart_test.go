@@ -51,7 +51,7 @@ func (n native) ask(path string, body any) *httptest.ResponseRecorder {
 }
 
 // get decodes a successful response.
-func (n native) get(status int, path string, body, answer any) {
+func (n native) get(status int, path string, body, response any) {
 	n.t.Helper()
 	w := n.ask(path, body)
 	require.Equal(n.t, status, w.Code, w.Body)
@@ -59,7 +59,7 @@ func (n native) get(status int, path string, body, answer any) {
 	require.Equal(n.t, "no-store", w.Header().Get("Cache-Control"))
 	decoder := json.NewDecoder(w.Body)
 	decoder.DisallowUnknownFields()
-	require.NoError(n.t, decoder.Decode(answer))
+	require.NoError(n.t, decoder.Decode(response))
 }
 
 // startedMultipart is the response for a multipart upload.
@@ -120,7 +120,7 @@ func TestNativeMultipart(t *testing.T) {
 		for _, named := range []string{"", "numbers", "everything"} {
 			t.Run(fmt.Sprint(members, named), func(t *testing.T) {
 				asked := 0
-				n := newNative(t, open(t, s3test.New(), inParts()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+				n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 					asked++
 					require.Equal(t, "multipart", u.Method)
 					require.Equal(t, "alice", u.Owner)
@@ -173,7 +173,7 @@ func TestNativeMultipart(t *testing.T) {
 // TestNativeParts checks that parts can be signed with their own checksum and
 // size.
 func TestNativeParts(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	n := newNative(t, open(t, s3test.New(), policy))
 	m := n.start(map[string]any{"size": len(large), "checksum": crc(large)})
@@ -198,7 +198,7 @@ func TestNativeParts(t *testing.T) {
 // TestNativeAbort checks that an upload is aborted, and that an abort can be
 // repeated.
 func TestNativeAbort(t *testing.T) {
-	n := newNative(t, open(t, s3test.New(), inParts()))
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()))
 	m := n.start(nil)
 	signed := n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
 	n.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, png)
@@ -217,7 +217,7 @@ func TestNativeAbort(t *testing.T) {
 // its object is replaced during each attempt, and that the client can try
 // again.
 func TestNativeCompleteConflicts(t *testing.T) {
-	n := newNative(t, open(t, s3test.New(), inParts()))
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()))
 	m := n.start(nil)
 	signed := n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
 	n.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, png)
@@ -247,7 +247,7 @@ func TestNativeCompleteConflicts(t *testing.T) {
 // hangs.
 func TestAbortHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, s3test.New(), inParts())
+		s := open(t, s3test.New(), multipartPolicy())
 		n, u := newNative(t, s), mount(t, s)
 		m, started := n.start(nil), u.start(t, "a.png", nil)
 		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
@@ -262,7 +262,7 @@ func TestAbortHangs(t *testing.T) {
 // disconnects before the response, for example because the user closes the
 // page.
 func TestAbortOutlastsClient(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	n, u := newNative(t, s), mount(t, s)
 	disconnected, disconnect := context.WithCancel(t.Context())
 	disconnect()
@@ -281,7 +281,7 @@ func TestAbortOutlastsClient(t *testing.T) {
 // TestNativeOwners checks that no route changes another owner's upload or
 // reveals that the upload exists.
 func TestNativeOwners(t *testing.T) {
-	alice := newNative(t, open(t, s3test.New(), inParts()))
+	alice := newNative(t, open(t, s3test.New(), multipartPolicy()))
 	m := alice.start(map[string]any{"size": len(png)})
 	signed := alice.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
 	alice.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, png)
@@ -307,7 +307,7 @@ func TestNativeOwners(t *testing.T) {
 // TestHostileNativeRequests checks that each request is rejected with the
 // member at fault, and that the upload does not change.
 func TestHostileNativeRequests(t *testing.T) {
-	n := newNative(t, open(t, s3test.New(), inParts()))
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()))
 	m := n.start(map[string]any{"size": len(large)})
 	etag := n.putPart(t, &presign.Grant{Method: "PUT", URL: n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1}).URLs[0]}, large[:partSize])
 	list := func(count int, element string) string {
@@ -392,7 +392,7 @@ func TestHostileNativeRequests(t *testing.T) {
 // the request.
 func TestNativeRoutesNeedApproval(t *testing.T) {
 	rejection := &presign.Problem{Status: 402}
-	n := newNative(t, open(t, s3test.New(), inParts()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return rejection }))
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return rejection }))
 	requireProblem(t, n.ask("/", `{"filename": "a.png", "method": "multipart"}`), 402)
 	var results struct {
 		Results []problem `json:"results"`

@@ -53,7 +53,7 @@ func TestCompanionOrigins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			signed := 0
-			u := newUppy(t, inParts(), presign.WithUppy(trusted), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { signed++; return nil }))
+			u := newUppy(t, multipartPolicy(), presign.WithUppy(trusted), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { signed++; return nil }))
 			s := u.start(t, "a.png", nil)
 			routes := u.handler
 			u.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

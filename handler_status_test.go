@@ -65,7 +65,7 @@ func (o apiRequest) request() *http.Request {
 // TestRequestsFail checks the status of each request for each failure.
 func TestRequestsFail(t *testing.T) {
 	var failure error
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	n := newNative(t, s, presign.WithUppy())
 	m := n.start(nil)
 	n.putPart(t, &presign.Grant{Method: "PUT", URL: n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1}).URLs[0]}, png)
@@ -121,7 +121,7 @@ func TestRequestsFail(t *testing.T) {
 // upload return status 410.
 func TestRequestsAfterExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNative(t, open(t, s3test.New(), inParts()), presign.WithUppy())
+		n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithUppy())
 		m := n.start(nil)
 		time.Sleep(7*24*time.Hour + time.Second)
 		for _, o := range requests(m) {
@@ -135,7 +135,7 @@ func TestRequestsAfterExpiry(t *testing.T) {
 // TestListsTakeLittleMemory checks that no list takes more than four times the
 // memory of the largest body.
 func TestListsTakeLittleMemory(t *testing.T) {
-	n := newNative(t, open(t, s3test.New(), inParts()), presign.WithUppy())
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithUppy())
 	m := n.start(nil)
 	for _, o := range requests(m) {
 		if o.method != "POST" {

@@ -200,7 +200,7 @@ func TestWithProfileOfBareParts(t *testing.T) {
 				Constraints: map[string]profile.Verdict{profile.BareParts: verdict},
 			}).Encode()
 			require.NoError(t, err)
-			policy := inParts()
+			policy := multipartPolicy()
 			testBareParts(t, policy, false, document)
 			policy.Checksum = types.ChecksumAlgorithmCrc32c
 			testBareParts(t, policy, verdict != profile.Enforced, document)

@@ -41,7 +41,7 @@ type scene struct {
 }
 
 func newScene(t *testing.T) *scene {
-	u := newUppy(t, inParts())
+	u := newUppy(t, multipartPolicy())
 	s := &scene{uppy: u, bob: u}
 	s.bob.user = "bob"
 	ask := func(u uppy, method string) presign.Grant {
@@ -337,21 +337,21 @@ func TestAttacks(t *testing.T) {
 			return s.bob.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
 		}, "410"},
 		{"a stamp of another secret", func(t *testing.T, s *scene) string {
-			other := open(t, s.store, inParts(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
+			other := open(t, s.store, multipartPolicy(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
 			return s.elsewhere(t, other)
 		}, "404, 404"},
 		{"a stamp of another policy", func(t *testing.T, s *scene) string {
-			policy := inParts()
+			policy := multipartPolicy()
 			policy.FinalPrefix = "elsewhere/"
 			return s.elsewhere(t, open(t, s.store, policy))
 		}, "404, 404"},
 		{"a stamp of another endpoint", func(t *testing.T, s *scene) string {
-			return s.elsewhere(t, open(t, s.store, inParts(), presign.WithPublicEndpoint("https://s3.evil.example")))
+			return s.elsewhere(t, open(t, s.store, multipartPolicy(), presign.WithPublicEndpoint("https://s3.evil.example")))
 		}, "404, 404"},
 		{"a stamp of another bucket", func(t *testing.T, s *scene) string {
 			store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
 			store.AddCredentials(session)
-			signer, err := presign.NewSigner(store.S3(inSession), "other", inParts(), presign.WithSecret(secret), presign.WithStore(store.S3()))
+			signer, err := presign.NewSigner(store.S3(inSession), "other", multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3()))
 			require.NoError(t, err)
 			return s.elsewhere(t, shop{signer, s.store, new(bytes.Buffer)})
 		}, "404, 404"},

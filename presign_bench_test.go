@@ -263,7 +263,7 @@ func BenchmarkHandler(b *testing.B) {
 		"PUT":  `{"filename": "holiday.jpg", "type": "image/jpeg", "size": 81234}`,
 		"form": `{"filename": "holiday.jpg", "type": "image/jpeg"}`,
 	} {
-		serve := func(h http.Handler) (answer []byte) {
+		serve := func(h http.Handler) (response []byte) {
 			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
@@ -273,7 +273,7 @@ func BenchmarkHandler(b *testing.B) {
 			}
 			return w.Body.Bytes()
 		}
-		answer := slices.Clone(serve(handler))
+		response := slices.Clone(serve(handler))
 		b.Run("grant="+grant+"/by=signer", func(b *testing.B) {
 			loop(b, func() error { serve(handler); return nil })
 		})
@@ -282,7 +282,7 @@ func BenchmarkHandler(b *testing.B) {
 				io.Copy(io.Discard, r.Body)
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusCreated)
-				w.Write(answer)
+				w.Write(response)
 			})
 			loop(b, func() error { serve(bare); return nil })
 		})

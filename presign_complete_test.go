@@ -705,7 +705,7 @@ func TestDeniedDelete(t *testing.T) {
 // ErrNotUploaded or ErrInvalidID for uploads of other owners, and only read
 // from the store.
 func TestOtherOwnersThroughDirectCalls(t *testing.T) {
-	for _, policy := range []presign.Policy{inParts(), direct()} {
+	for _, policy := range []presign.Policy{multipartPolicy(), direct()} {
 		s := open(t, s3test.New(), policy)
 		uploaded := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 		ownerless := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)

@@ -50,7 +50,7 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 // kind of reader, also after decoding the grant from JSON.
 func TestRequest(t *testing.T) {
 	for _, server := range []*s3test.Server{s3test.New(), s3test.Start(t)} {
-		s := open(t, server, inParts())
+		s := open(t, server, multipartPolicy())
 		// Only the large file's request has an Expect header.
 		for _, content := range [][]byte{png, large[:partSize]} {
 			name := filepath.Join(t.TempDir(), "a.png")
@@ -103,7 +103,7 @@ func bufferOf(content []byte) io.Reader { return struct{ io.Reader }{bytes.NewRe
 // TestRequestTwice checks that the body of a seekable file can be sent again,
 // even after other reads, but that the body of a stream cannot.
 func TestRequestTwice(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	file := bytes.NewReader(append([]byte("x"), png...))
 	_, err := file.Seek(1, io.SeekStart)
 	require.NoError(t, err)
@@ -145,7 +145,7 @@ func TestRequestTwice(t *testing.T) {
 // TestRequestOfShortFile checks that a truncated file is not uploaded, even by
 // a form that allows the size of the truncated file.
 func TestRequestOfShortFile(t *testing.T) {
-	s := open(t, s3test.Start(t), inParts())
+	s := open(t, s3test.Start(t), multipartPolicy())
 	form, err := s.Post(t.Context(), presign.Upload{Filename: "a.png"})
 	require.NoError(t, err)
 	grants := s.grants(t, int64(len(png))+1)
@@ -189,7 +189,7 @@ func TestRequestRejects(t *testing.T) {
 // TestRequestKeepsURLFromRedirects checks that a client that follows a redirect
 // does not reveal the URL.
 func TestRequestKeepsURLFromRedirects(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for kind, grant := range s.grants(t, int64(len(png))) {
 			var redirected *http.Request
@@ -219,7 +219,7 @@ func TestRequestKeepsURLFromRedirects(t *testing.T) {
 // TestRequestIsRejectedBeforeFileIsSent checks that a large file is not read if
 // the store rejects the request.
 func TestRequestIsRejectedBeforeFileIsSent(t *testing.T) {
-	s := open(t, s3test.Start(t), inParts())
+	s := open(t, s3test.Start(t), multipartPolicy())
 	for kind, grant := range s.grants(t, partSize) {
 		if kind == "form" {
 			continue // The store must read the fields of a form.

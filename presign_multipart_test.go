@@ -37,7 +37,7 @@ const partSize = 5 << 20
 var large = append(bytes.Clone(png), make([]byte, 2*partSize+1000-len(png))...)
 
 // inParts returns a policy that publishes files of up to four parts.
-func inParts() presign.Policy {
+func multipartPolicy() presign.Policy {
 	p := final()
 	p.MaxSize = 4 * partSize
 	return p
@@ -105,7 +105,7 @@ func TestMultipart(t *testing.T) {
 		for _, sized := range []bool{true, false} {
 			for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
 				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ", algorithm), inBubble(func(t *testing.T) {
-					policy := inParts()
+					policy := multipartPolicy()
 					policy.FinalPrefix, policy.Checksum = finalPrefix, algorithm
 					s := open(t, s3test.New(), policy)
 					u := presign.Upload{Filename: "日本 1.png", Metadata: map[string]string{"color": "red"}, Owner: "alice"}
@@ -189,7 +189,7 @@ func TestMultipart(t *testing.T) {
 // a request.
 func TestPartSizes(t *testing.T) {
 	const most = 10_000 * (5 << 30)
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = most
 	s := open(t, s3test.New(), policy)
 	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20, 10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
@@ -234,7 +234,7 @@ func TestPartSizes(t *testing.T) {
 // TestPartLengthIsSigned checks that a part of known size cannot have another
 // size.
 func TestPartLengthIsSigned(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large))})
 	require.NoError(t, err)
 	for i, piece := range pieces(large) {
@@ -261,7 +261,7 @@ func TestStartMultipartRejects(t *testing.T) {
 		"metadata too_large must have at most ":                              {nil, presign.Upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)}}},
 		"size too_large must be at most 20971520 bytes, got 20971521":        {nil, presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
 	} {
-		policy := inParts()
+		policy := multipartPolicy()
 		if c.policy != nil {
 			c.policy(&policy)
 		}
@@ -291,7 +291,7 @@ func TestMultipartOutOfBounds(t *testing.T) {
 		"less than the last part": {Owner: "alice", Filename: "a.png", Size: size + 1},
 	} {
 		t.Run(name, inBubble(func(t *testing.T) {
-			s := open(t, s3test.New(), inParts())
+			s := open(t, s3test.New(), multipartPolicy())
 			m, err := s.StartMultipart(context.Background(), u)
 			require.NoError(t, err)
 			body := file
@@ -326,7 +326,7 @@ func TestMultipartOutOfBounds(t *testing.T) {
 // URLs before it has uploaded parts.
 func TestSigningChecksStoredParts(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
-		policy := inParts()
+		policy := multipartPolicy()
 		policy.MaxSize = 3*partSize + 1
 		s := open(t, s3test.New(), policy)
 		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -353,7 +353,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		require.ErrorIs(t, err, presign.ErrNotUploaded)
 	}
 
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = 200 * partSize
 	s := open(t, s3test.New(), policy)
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
@@ -369,7 +369,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 
 // TestManyParts checks that lists of several pages are read completely.
 func TestManyParts(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = 20_000 * partSize
 	s := open(t, s3test.New(), policy)
 	const n = 1200
@@ -396,7 +396,7 @@ func TestManyParts(t *testing.T) {
 // that have not arrived with the given values, and that the client can try
 // again.
 func TestCompleteNamesParts(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
@@ -423,7 +423,7 @@ func TestCompleteNamesParts(t *testing.T) {
 // TestMultipartChecksum checks that an upload with a wrong checksum is not
 // completed, and that a part can be sent again.
 func TestMultipartChecksum(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	s := open(t, s3test.New(), policy)
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large)), Checksum: crc(large)})
@@ -445,7 +445,7 @@ func TestMultipartChecksum(t *testing.T) {
 		_, err := m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: bad})
 		require.Contains(t, violations(t, err)[0], "checksum invalid must be the part's CRC32C checksum of 4 bytes in base64")
 	}
-	m, err = open(t, s.store, inParts()).StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err = open(t, s.store, multipartPolicy()).StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: crc(large)})
 	require.Equal(t, []string{"checksum not_allowed must not be set: the upload has no checksum algorithm"}, violations(t, err))
@@ -454,7 +454,7 @@ func TestMultipartChecksum(t *testing.T) {
 // TestMultipartIsVerified checks that the content of a multipart upload is
 // verified.
 func TestMultipartIsVerified(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, []byte("<html><script>alert(1)</script></html>"))
@@ -469,7 +469,7 @@ func TestMultipartIsVerified(t *testing.T) {
 func TestMultipartTaken(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, replace := range []bool{false, true} {
-			policy := inParts()
+			policy := multipartPolicy()
 			policy.Replace, policy.FinalPrefix = replace, ""
 			s := open(t, s3test.New(), policy)
 			start := func() *presign.Multipart {
@@ -512,7 +512,7 @@ func TestMultipartTaken(t *testing.T) {
 // both the policy of its grant and the policy of the completing Signer set
 // Replace.
 func TestMultipartOtherPolicy(t *testing.T) {
-	once, replacing := inParts(), inParts()
+	once, replacing := multipartPolicy(), multipartPolicy()
 	once.FinalPrefix, replacing.FinalPrefix, replacing.Replace = "", "", true
 	s := open(t, s3test.New(), once)
 	s.upload(t, presign.Upload{Key: "incoming/a.png"}, false, png, nil)
@@ -540,7 +540,7 @@ func TestMultipartOtherPolicy(t *testing.T) {
 // TestMultipartStartFails checks that a failed start does not abort other
 // uploads to a key that the service chose.
 func TestMultipartStartFails(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.store.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -575,7 +575,7 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 // TestMultipartLongID checks that an ID that cannot be sealed is an error.
 func TestMultipartLongID(t *testing.T) {
 	store := s3test.New(s3test.WithHistory())
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
 	})))
 	require.NoError(t, err)
@@ -602,13 +602,13 @@ func TestMultipartCompletedMeanwhile(t *testing.T) {
 }
 
 func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays bool) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	var object *presign.Object
 	var some []byte
-	late := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
+	late := open(t, s.store, multipartPolicy(), presign.WithStore(s.store.S3(func(o *s3.Options) {
 		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 			response, err := s.store.HTTPClient().Do(r)
 			if err != nil || r.Method != http.MethodGet || !r.URL.Query().Has("uploadId") {
@@ -645,11 +645,11 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 // if the store reports success while another request completes the upload.
 func TestMultipartWaitsForObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, s3test.New(), inParts())
+		s := open(t, s3test.New(), multipartPolicy())
 		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
-		early := open(t, s.store, inParts(), presign.WithStore(s.store.S3(func(o *s3.Options) {
+		early := open(t, s.store, multipartPolicy(), presign.WithStore(s.store.S3(func(o *s3.Options) {
 			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 				if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
 					return s.store.HTTPClient().Do(r)
@@ -678,7 +678,7 @@ func TestMultipartWaitsForObject(t *testing.T) {
 // and FinalPrefix, for 7 days, and that the ID is not logged.
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, s3test.New(), inParts())
+		s := open(t, s3test.New(), multipartPolicy())
 		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		require.NoError(t, err)
 		sent := s.putAll(t, m, large)
@@ -696,9 +696,9 @@ func TestMultipartIDs(t *testing.T) {
 			require.ErrorIs(t, err, presign.ErrInvalidID, "%q", bad)
 		}
 		for name, other := range map[string]shop{
-			"secret": open(t, s.store, inParts(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
+			"secret": open(t, s.store, multipartPolicy(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
 			"final": open(t, s.store, func() presign.Policy {
-				p := inParts()
+				p := multipartPolicy()
 				p.FinalPrefix = ""
 				return p
 			}()),
@@ -737,7 +737,7 @@ func TestMultipartIDs(t *testing.T) {
 // gone. S3 might store a part that arrives during an abort.
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, s3test.New(), inParts())
+		s := open(t, s3test.New(), multipartPolicy())
 		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
@@ -753,7 +753,7 @@ func TestAbortRepeats(t *testing.T) {
 				return s.store.HTTPClient().Do(r)
 			})
 		})
-		m, err = open(t, s.store, inParts(), presign.WithStore(client)).ResumeMultipart("alice", m.ID)
+		m, err = open(t, s.store, multipartPolicy(), presign.WithStore(client)).ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		require.NoError(t, m.Abort(context.Background()))
 		require.Equal(t, 3, aborted)
@@ -777,7 +777,7 @@ func TestMultipartStore(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"}, nil
 		})
 	})
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Headers["x-amz-request-payer"] = "requester"
 	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
 	require.NoError(t, err)
@@ -806,7 +806,7 @@ func TestMultipartStore(t *testing.T) {
 func TestMultipartReplicas(t *testing.T) {
 	for range 5 {
 		store := s3test.New()
-		one, two := open(t, store, inParts()), open(t, store, inParts())
+		one, two := open(t, store, multipartPolicy()), open(t, store, multipartPolicy())
 		m, err := one.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		one.putAll(t, m, png)
@@ -846,7 +846,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 				for failing := 0; ; failing++ {
 					store := s3test.New()
 					once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
-					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(once))
+					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(once))
 					require.NoError(t, err)
 					s := shop{signer, store, new(bytes.Buffer)}
 					failed := store.FailOnce(failing, fault, "UploadPart")
@@ -920,7 +920,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 // with the caller's context, if the store hangs.
 func TestMultipartHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, s3test.New(), inParts())
+		s := open(t, s3test.New(), multipartPolicy())
 		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
@@ -948,7 +948,7 @@ func TestMultipartHangs(t *testing.T) {
 // TestPartOfAnotherPolicy checks that an upload keeps the checksum algorithm
 // with which it started.
 func TestPartOfAnotherPolicy(t *testing.T) {
-	store, policy, sum := s3test.New(), inParts(), base64.StdEncoding.EncodeToString(make([]byte, 4))
+	store, policy, sum := s3test.New(), multipartPolicy(), base64.StdEncoding.EncodeToString(make([]byte, 4))
 	policy.Checksum = types.ChecksumAlgorithmCrc32
 	m, err := open(t, store, policy).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: 3 * partSize, Checksum: sum})
 	require.NoError(t, err)
@@ -979,7 +979,7 @@ func TestUnsizedMultipartListings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the test is slow: the SDK decodes half a million parts")
 	}
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = 10_000 * partSize
 	s := open(t, s3test.New(s3test.WithHistory()), policy)
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
@@ -1001,7 +1001,7 @@ func TestUnsizedMultipartListings(t *testing.T) {
 func TestUnsizedMultipartIsBounded(t *testing.T) {
 	for stored, limit := range map[int]int{5: 1, 100: 11, 1000: 101, 3000: 101} {
 		for _, again := range []bool{false, true} {
-			policy := inParts()
+			policy := multipartPolicy()
 			policy.MaxSize = 10_000 * partSize
 			s := open(t, s3test.New(s3test.WithHistory()), policy)
 			m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
@@ -1031,7 +1031,7 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 		}
 	}
 	// A part more than 100 beyond the uploaded parts is not signed.
-	s := open(t, s3test.New(), func() presign.Policy { p := inParts(); p.MaxSize = 10_000 * partSize; return p }())
+	s := open(t, s3test.New(), func() presign.Policy { p := multipartPolicy(); p.MaxSize = 10_000 * partSize; return p }())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)
 	_, err = m.SignPart(t.Context(), presign.Part{Number: 100})
@@ -1045,7 +1045,7 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 // of the policy or of the grant, although the upload can continue for seven
 // days.
 func TestPartsHaveLifetimeOfGrant(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Lifetime = 10 * time.Minute
 	s := open(t, s3test.New(), policy)
 	for lifetime, want := range map[time.Duration]string{0: "600", time.Minute: "60"} {

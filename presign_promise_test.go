@@ -235,7 +235,7 @@ func TestDeadlineHolds(t *testing.T) {
 // eight days after its grant: seven days for the multipart upload and one more
 // day to complete its object.
 func TestDeadlineOfMultipart(t *testing.T) {
-	signer, _ := newPromised(t, inParts())
+	signer, _ := newPromised(t, multipartPolicy())
 	var deadline time.Time
 	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		deadline = u.Deadline

@@ -319,7 +319,7 @@ func TestPendingUploadDoesNotHidePublished(t *testing.T) {
 // TestHeadersOfUnverifiedUploads checks that only the published copy has
 // headers that give access to an object or change how it is served.
 func TestHeadersOfUnverifiedUploads(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Headers = map[string]string{
 		"Cache-Control": "public", "Content-Language": "de", "x-amz-storage-class": "STANDARD_IA", "x-amz-tagging": "a=b",
 		"x-amz-website-redirect-location": "/other", "Content-Disposition": "inline", "x-amz-server-side-encryption": "AES256",
@@ -528,7 +528,7 @@ func TestHooksPrecedeDeletion(t *testing.T) {
 // many bytes never becomes an object, even if a client replaces a part after
 // the parts were listed.
 func TestOversizedMultipartIsNotJoined(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.MaxSize = partSize + 10
 	for _, replaced := range []bool{false, true} {
 		s := open(t, s3test.New(s3test.WithHistory()), policy)
@@ -588,7 +588,7 @@ func TestQuirks(t *testing.T) {
 	} {
 		for _, method := range []string{"PUT", "POST", "multipart", "multipart, a part twice"} {
 			t.Run(name+"; "+method, func(t *testing.T) {
-				policy := inParts()
+				policy := multipartPolicy()
 				if c.policy != nil {
 					c.policy(&policy)
 				}
@@ -661,7 +661,7 @@ func TestNewSignerRejectsWrongWeekday(t *testing.T) {
 // TestViolationHasRenamedMetadata checks that a Violation contains the metadata
 // name that a store has changed (R16).
 func TestViolationHasRenamedMetadata(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Metadata = []string{"note_x", "color"}
 	s := open(t, s3test.New(s3test.WithQuirks(s3test.MultipartRenamesMetadata)), policy)
 	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(png)), Metadata: map[string]string{"note_x": "1", "color": "red"}}

@@ -167,7 +167,7 @@ func TestRequests(t *testing.T) {
 
 func (r row) run(t *testing.T) {
 	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(30 * time.Millisecond)}, r.options...)...)
-	policy := inParts()
+	policy := multipartPolicy()
 	if r.policy != nil {
 		r.policy(&policy)
 	}

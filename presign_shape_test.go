@@ -99,7 +99,7 @@ func requirePublic(t *testing.T, err error, about string) {
 // TestErrorsHaveNoInternalType checks that the errors of all exported functions
 // have types that callers can name.
 func TestErrorsHaveNoInternalType(t *testing.T) {
-	policy := inParts()
+	policy := multipartPolicy()
 	policy.Checksum = ""
 	s := open(t, s3test.New(), policy)
 	ctx := t.Context()
@@ -370,7 +370,7 @@ func secretsOf(t *testing.T, grants ...*presign.Grant) (secrets []string) {
 // reveal them if they are printed, logged or marshaled, alone or inside other
 // values.
 func TestPrintingRevealsNoSecret(t *testing.T) {
-	s := open(t, s3test.New(), inParts())
+	s := open(t, s3test.New(), multipartPolicy())
 	signer := s.Signer
 	handler, err := presign.NewHandler(signer, user, presign.WithUppy())
 	require.NoError(t, err)
@@ -515,7 +515,7 @@ func TestOneRecordPerRequest(t *testing.T) {
 	down := false
 	client := store.S3(inSession, func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 	store.AddCredentials(session)
-	signer, err := presign.NewSigner(client, s3test.DefaultBucket, inParts(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })),
+	signer, err := presign.NewSigner(client, s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })),
 		presign.WithLogger(newLog(t, &log)))
 	require.NoError(t, err)
 	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {

@@ -27,14 +27,14 @@ func newBatchLoad(p *process) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	var answer struct{ Results []json.RawMessage }
-	if err := json.Unmarshal(body, &answer); err != nil {
+	var response struct{ Results []json.RawMessage }
+	if err := json.Unmarshal(body, &response); err != nil {
 		return nil, err
 	}
-	if len(answer.Results) != batchSize {
-		return nil, fmt.Errorf("bench: a batch must have %d results, got %d", batchSize, len(answer.Results))
+	if len(response.Results) != batchSize {
+		return nil, fmt.Errorf("bench: a batch must have %d results, got %d", batchSize, len(response.Results))
 	}
-	if err := useAnswer(answer.Results[0]); err != nil {
+	if err := useResponse(response.Results[0]); err != nil {
 		return nil, err
 	}
 	l, err := newLoad(p.addr, "/put/batch", batchQuestion(), http.StatusOK)

@@ -108,20 +108,20 @@ func TestSameGrants(t *testing.T) {
 	}
 	for name, sign := range signs {
 		t.Run(name, func(t *testing.T) {
-			send := func(grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) conformance.Answer {
+			send := func(grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) conformance.Response {
 				attempt := conformance.New(grant, document.Filename, body)
 				cheat(attempt)
-				answer, err := attempt.Send(http.DefaultClient)
+				response, err := attempt.Send(http.DefaultClient)
 				require.NoError(t, err)
-				return answer
+				return response
 			}
 			grant, err := sign()
 			require.NoError(t, err)
 			honest := func(*conformance.Attempt) {}
 			require.False(t, send(grant, body[1:], honest).Accepted(), "an upload of another size must be rejected")
 			for _, header := range []string{"Content-Type", "Content-Disposition", "x-amz-meta-project"} {
-				answer := send(grant, body, func(a *conformance.Attempt) { a.Set(header, "text/html") })
-				require.False(t, answer.Accepted(), header)
+				response := send(grant, body, func(a *conformance.Attempt) { a.Set(header, "text/html") })
+				require.False(t, response.Accepted(), header)
 			}
 			require.True(t, send(grant, body, honest).Accepted())
 			stored, err := b.server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucketName), Key: &grant.Key})
@@ -152,9 +152,9 @@ func TestSameGrants(t *testing.T) {
 	for name, url := range urls {
 		t.Run(name, func(t *testing.T) {
 			put := func(size int) int {
-				answer, err := (&conformance.Attempt{Method: http.MethodPut, URL: url, Body: make([]byte, size)}).Send(http.DefaultClient)
+				response, err := (&conformance.Attempt{Method: http.MethodPut, URL: url, Body: make([]byte, size)}).Send(http.DefaultClient)
 				require.NoError(t, err)
-				return answer.Status
+				return response.Status
 			}
 			require.Equal(t, 403, put(1))
 			require.Equal(t, 200, put(partSize))

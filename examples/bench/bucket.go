@@ -91,9 +91,9 @@ func (s site) client(provider aws.CredentialsProvider) *s3.Client {
 
 // use uploads body with a grant.
 func use(grant *presign.Grant, body []byte) error {
-	answer, err := conformance.New(grant, document.Filename, body).Send(http.DefaultClient)
-	if err == nil && !answer.Accepted() {
-		err = fmt.Errorf("the store must accept the %s, got %v", grant.Method, answer)
+	response, err := conformance.New(grant, document.Filename, body).Send(http.DefaultClient)
+	if err == nil && !response.Accepted() {
+		err = fmt.Errorf("the store must accept the %s, got %v", grant.Method, response)
 	}
 	return err
 }

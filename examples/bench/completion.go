@@ -58,13 +58,13 @@ func plotCompletions(lanes []lane) string {
 		p.text(left, y, "", l.title)
 		y += 12
 		rows := make(map[int]int) // by turn
-		deepest, answer := 1, 0
+		deepest, response := 1, 0
 		for _, r := range l.requests {
 			class, letters := "own", "inverse"
 			if r.Late {
 				class, letters = "late", "middle"
 			} else {
-				answer = max(answer, r.Turn+1)
+				response = max(response, r.Turn+1)
 			}
 			x, top := left+r.Turn*width, y+rows[r.Turn]*(height+gap)
 			if r.Late {
@@ -77,9 +77,9 @@ func plotCompletions(lanes []lane) string {
 			deepest = max(deepest, rows[r.Turn])
 		}
 		bottom := y + deepest*(height+gap) - gap
-		x := left + answer*width
+		x := left + response*width
 		p.line(x, y-4, bottom+4)
-		p.text(x+4, bottom+14, "answer", "the client has the response")
+		p.text(x+4, bottom+14, "response", "the client has the response")
 		y = bottom + 46
 	}
 	p.text(left, y-12, "note", "Each box is one request. All requests take the same time. Requests in one column run at once.")

@@ -28,7 +28,7 @@ type load struct {
 
 type connection struct {
 	net.Conn
-	answers *bufio.Reader
+	responses *bufio.Reader
 }
 
 // newLoad connects to a service that must return a status for each request.
@@ -108,11 +108,11 @@ func (c *connection) ask(request, status []byte) error {
 	if length < 1 {
 		return errors.New("bench: the response of a service must have a Content-Length")
 	}
-	_, err = c.answers.Discard(length)
+	_, err = c.responses.Discard(length)
 	return err
 }
 
 func (c *connection) line() ([]byte, error) {
-	line, err := c.answers.ReadSlice('\n')
+	line, err := c.responses.ReadSlice('\n')
 	return bytes.TrimSuffix(line, []byte("\r\n")), err
 }

@@ -126,10 +126,10 @@ const style = `  <style>
     .page { fill: #ffffff; } text { fill: #1f2328; } .own { fill: #0969da; } .other { fill: #afb8c1; } .late { fill: #d8dee4; }
     .title { font-size: 15px; font-weight: 600; } .note { font-size: 11px; opacity: .75; } .end { text-anchor: end; }
     .middle { text-anchor: middle; font-size: 11px; } .inverse { fill: #ffffff; text-anchor: middle; font-size: 11px; }
-    path { stroke: #1a7f37; stroke-width: 2; } .answer { fill: #1a7f37; font-size: 11px; }
+    path { stroke: #1a7f37; stroke-width: 2; } .response { fill: #1a7f37; font-size: 11px; }
     @media (prefers-color-scheme: dark) {
       .page { fill: #0d1117; } text { fill: #e6edf3; } .own { fill: #4493f8; } .other { fill: #57606a; } .late { fill: #30363d; }
-      .inverse { fill: #0d1117; } path { stroke: #3fb950; } .answer { fill: #3fb950; }
+      .inverse { fill: #0d1117; } path { stroke: #3fb950; } .response { fill: #3fb950; }
     }
   </style>
 `

@@ -90,17 +90,17 @@ func completeOnce(t *testing.T, options []s3test.Option) (requests []storeReques
 	require.NoError(t, err)
 	upload, err := grant.Request(t.Context(), strings.NewReader("%PDF-1.7\n"+strings.Repeat(" ", int(document.Size)-9)), document.Size)
 	require.NoError(t, err)
-	response, err := store.HTTPClient().Do(upload)
+	resp, err := store.HTTPClient().Do(upload)
 	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 
 	before, start := len(store.History().Requests), store.Now().Tick
-	answer := &timedWriter{ResponseRecorder: httptest.NewRecorder(), store: store}
+	response := &timedWriter{ResponseRecorder: httptest.NewRecorder(), store: store}
 	r := httptest.NewRequest(http.MethodPost, "/complete", strings.NewReader(`{"key": "`+grant.Key+`"}`))
 	r.Header.Set("Content-Type", "application/json")
-	handler.ServeHTTP(answer, r)
-	require.Equal(t, http.StatusOK, answer.Code, answer.Body)
+	handler.ServeHTTP(response, r)
+	require.Equal(t, http.StatusOK, response.Code, response.Body)
 	require.NoError(t, signer.Shutdown(t.Context()))
 	operations := map[string]string{"GetObject": "GET", "HeadObject": "HEAD", "CopyObject": "COPY", "DeleteObject": "DELETE"}
 	for _, request := range store.History().Requests.After(before) {
@@ -109,7 +109,7 @@ func completeOnce(t *testing.T, options []s3test.Option) (requests []storeReques
 			key = uploadKey
 		}
 		requests = append(requests, storeRequest{
-			operations[request.Operation], key, int(request.Start - start), request.Start >= answer.tick,
+			operations[request.Operation], key, int(request.Start - start), request.Start >= response.tick,
 		})
 	}
 	return requests

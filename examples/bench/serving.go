@@ -75,7 +75,7 @@ func (b *bucket) startServices(ctx context.Context, services map[string]*process
 		for _, kind := range kinds {
 			body, err := p.ask(kind.name, question(kind.method), http.StatusCreated)
 			if err == nil && name != bare {
-				err = useAnswer(body)
+				err = useResponse(body)
 			}
 			if err != nil {
 				return fmt.Errorf("bench: %s, %s: %w", name, kind.name, err)
@@ -97,20 +97,20 @@ func question(method string) []byte {
 // ask returns the response of a service. It returns an error for another
 // status.
 func (p *process) ask(path string, body []byte, status int) ([]byte, error) {
-	response, err := http.Post("http://"+p.addr+"/"+path+"/", "application/json", bytes.NewReader(body))
+	resp, err := http.Post("http://"+p.addr+"/"+path+"/", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != status {
-		err = fmt.Errorf("%s: %s", response.Status, answer)
+	defer resp.Body.Close()
+	response, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != status {
+		err = fmt.Errorf("%s: %s", resp.Status, response)
 	}
-	return answer, err
+	return response, err
 }
 
-// useAnswer uploads with the grant in a response.
-func useAnswer(body []byte) error {
+// useResponse uploads with the grant in a response.
+func useResponse(body []byte) error {
 	var granted presign.Grant
 	if err := json.Unmarshal(body, &granted); err != nil {
 		return err

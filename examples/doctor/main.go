@@ -15,7 +15,7 @@
 //
 // Two other commands make no request:
 //
-//	doctor explain -grant grant.json -answer answer.xml
+//	doctor explain -grant grant.json -response response.xml
 //	doctor policy -bucket my-bucket -role arn:aws:iam::123456789012:role/uploads
 //
 // The first explains why a store rejected an upload. The second prints a bucket

@@ -327,17 +327,17 @@ func upload(t *testing.T, f form, n int) int {
 }
 
 // A response is a response with its body.
-type response struct {
+type resp struct {
 	*http.Response
 	body string
 }
 
-func post(t *testing.T, url, contentType, body string) response {
+func post(t *testing.T, url, contentType, body string) resp {
 	t.Helper()
 	return request(t, "POST", url, http.Header{"Content-Type": {contentType}}, body)
 }
 
-func request(t *testing.T, method, url string, header http.Header, body string) response {
+func request(t *testing.T, method, url string, header http.Header, body string) resp {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
@@ -347,5 +347,5 @@ func request(t *testing.T, method, url string, header http.Header, body string) 
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
-	return response{res, string(b)}
+	return resp{res, string(b)}
 }

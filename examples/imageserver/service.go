@@ -87,12 +87,12 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 	}
 	upload, wrong := parse(r)
 	if len(wrong) > 0 {
-		answer(w, http.StatusUnprocessableEntity, wrong)
+		response(w, http.StatusUnprocessableEntity, wrong)
 		return
 	}
 	grant, err := s.signer.Post(r.Context(), upload)
 	if wrong.add(err) {
-		answer(w, http.StatusUnprocessableEntity, wrong)
+		response(w, http.StatusUnprocessableEntity, wrong)
 		return
 	}
 	if err != nil { // There are no credentials, or they expire too soon.
@@ -101,7 +101,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable)
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
+	response(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
 }
 
 // parseForm parses URL-encoded and multipart forms, like the original server.
@@ -159,10 +159,10 @@ func (f faults) add(err error) bool {
 }
 
 func fail(w http.ResponseWriter, status int) {
-	answer(w, status, map[string]any{"success": false, "message": http.StatusText(status)})
+	response(w, status, map[string]any{"success": false, "message": http.StatusText(status)})
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+func response(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -191,7 +191,7 @@ func holds(r io.Reader, want []byte) (bool, error) {
 }
 
 // call sends a request to the service, and decodes the response.
-func (v *visitor) call(ctx context.Context, kind, method, path string, question, answer any) error {
+func (v *visitor) call(ctx context.Context, kind, method, path string, question, response any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
@@ -202,25 +202,25 @@ func (v *visitor) call(ctx context.Context, kind, method, path string, question,
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User", v.name)
-	return v.send(ctx, kind, request, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(answer) })
+	return v.send(ctx, kind, request, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(response) })
 }
 
 // send sends a request and returns an error unless it succeeds. It passes the
 // response to take.
 func (v *visitor) send(ctx context.Context, kind string, request *http.Request, take func(*http.Response) error) error {
 	err := v.figures.time(kind, func() error {
-		response, err := v.service.client.Do(request.WithContext(ctx))
+		resp, err := v.service.client.Do(request.WithContext(ctx))
 		if err != nil {
 			return errors.Unwrap(err) // The outer error contains the URL.
 		}
-		defer response.Body.Close()
-		defer io.Copy(io.Discard, response.Body) // Otherwise the connection is closed.
-		if response.StatusCode/100 != 2 {
-			why, _ := io.ReadAll(io.LimitReader(response.Body, 1000))
-			return fmt.Errorf("%s: %s", response.Status, why)
+		defer resp.Body.Close()
+		defer io.Copy(io.Discard, resp.Body) // Otherwise the connection is closed.
+		if resp.StatusCode/100 != 2 {
+			why, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+			return fmt.Errorf("%s: %s", resp.Status, why)
 		}
 		if take != nil {
-			return take(response)
+			return take(resp)
 		}
 		return nil
 	})

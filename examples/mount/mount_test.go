@@ -79,14 +79,14 @@ func (c *client) ask(path string, members map[string]any) (*presign.Grant, int, 
 	c.t.Helper()
 	body, err := json.Marshal(members)
 	require.NoError(c.t, err)
-	res, answer := c.post(path, "application/json", string(body))
+	res, response := c.post(path, "application/json", string(body))
 	if res.StatusCode != 201 {
 		require.Equal(c.t, "application/problem+json", res.Header.Get("Content-Type"))
-		return nil, res.StatusCode, answer
+		return nil, res.StatusCode, response
 	}
 	grant := new(presign.Grant)
-	require.NoError(c.t, json.Unmarshal([]byte(answer), grant))
-	return grant, 201, answer
+	require.NoError(c.t, json.Unmarshal([]byte(response), grant))
+	return grant, 201, response
 }
 
 func (c *client) put(grant *presign.Grant, content []byte) int {
@@ -120,10 +120,10 @@ func TestAvatars(t *testing.T) {
 	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
 	for _, side := range []int{10, 20} { // The second avatar replaces the first.
 		content := avatar(t, side)
-		grant, status, answer := alice.ask("/avatars/", map[string]any{
+		grant, status, response := alice.ask("/avatars/", map[string]any{
 			"filename": "me.png", "type": "image/png", "size": len(content),
 		})
-		require.Equal(t, 201, status, answer)
+		require.Equal(t, 201, status, response)
 		require.Equal(t, "avatars/alice", grant.Key)
 		require.Equal(t, 200, alice.put(grant, content))
 		require.Equal(t, content, stored(t, server, "avatars/alice"))
@@ -138,8 +138,8 @@ func TestAvatars(t *testing.T) {
 		{"filename": "me.gif", "size": 1},
 		{"filename": "me.svg", "size": 1},
 	} {
-		_, status, answer := alice.ask("/avatars/", members)
-		require.Equal(t, 422, status, answer)
+		_, status, response := alice.ask("/avatars/", members)
+		require.Equal(t, 422, status, response)
 	}
 }
 
@@ -148,10 +148,10 @@ func TestDocuments(t *testing.T) {
 	alice := p.loggedIn(t, "alice")
 	for _, name := range []string{"report.pdf", "letter.docx", "notes.txt", "table.csv"} {
 		content := []byte("content of " + name)
-		grant, status, answer := alice.ask("/documents/", map[string]any{
+		grant, status, response := alice.ask("/documents/", map[string]any{
 			"filename": name, "size": len(content), "checksum": digest(content),
 		})
-		require.Equal(t, 201, status, answer)
+		require.Equal(t, 201, status, response)
 		require.Regexp(t, `^documents/alice/[A-Z2-7]{26}/`+regexp.QuoteMeta(name)+"$", grant.Key)
 		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)), "another checksum must be rejected")
 		require.Equal(t, 200, alice.put(grant, content))
@@ -164,8 +164,8 @@ func TestDocuments(t *testing.T) {
 		{"filename": "program.exe", "size": 1, "checksum": digest(nil)},
 		{"filename": "page.html", "size": 1, "checksum": digest(nil)},
 	} {
-		_, status, answer := alice.ask("/documents/", members)
-		require.Equal(t, 422, status, answer)
+		_, status, response := alice.ask("/documents/", members)
+		require.Equal(t, 422, status, response)
 	}
 }
 
@@ -183,8 +183,8 @@ func TestPrefixes(t *testing.T) {
 			for name, value := range members {
 				request[name] = value
 			}
-			_, got, answer := alice.ask("/documents/", request)
-			require.Equal(t, status, got, answer)
+			_, got, response := alice.ask("/documents/", request)
+			require.Equal(t, status, got, response)
 		}
 	}
 	grant, _, _ := alice.ask("/documents/", map[string]any{
@@ -248,7 +248,7 @@ func TestRateLimit(t *testing.T) {
 	var limited time.Time
 	for {
 		limited = time.Now()
-		res, answer := alice.post("/avatars/", "application/json", body)
+		res, response := alice.post("/avatars/", "application/json", body)
 		if res.StatusCode == 201 {
 			granted++
 			require.Less(t, granted, 50)
@@ -259,7 +259,7 @@ func TestRateLimit(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, seconds)
 		require.Equal(t, "retry-after", res.Header.Get("Access-Control-Expose-Headers"))
-		require.Contains(t, answer, "Wait a moment.")
+		require.Contains(t, response, "Wait a moment.")
 		break
 	}
 	require.GreaterOrEqual(t, granted, 10)

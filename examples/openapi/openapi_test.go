@@ -32,21 +32,21 @@ const root = "../.."
 // must receive.
 const minimum = 5500
 
-// An answer is a response that the tests of the Handler have written.
-type answer struct {
+// A response is a response that the tests of the Handler have written.
+type response struct {
 	Method, Path string
 	Status       int
 	Header       http.Header
 	Body         string
 }
 
-func (a *answer) String() string {
+func (a *response) String() string {
 	return fmt.Sprintf("%s %.100s: %d %v %.500s", a.Method, a.Path, a.Status, a.Header, a.Body)
 }
 
-// answers runs the tests of the Handler and returns the responses that they
+// responses runs the tests of the Handler and returns the responses that they
 // receive.
-func answers(t *testing.T) (all []answer) {
+func responses(t *testing.T) (all []response) {
 	t.Helper()
 	files, err := filepath.Glob(root + "/handler_*test.go")
 	require.NoError(t, err)
@@ -58,8 +58,8 @@ func answers(t *testing.T) (all []answer) {
 			names = append(names, string(match[1]))
 		}
 	}
-	file := filepath.Join(t.TempDir(), "answers")
-	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^("+strings.Join(names, "|")+")$", ".", "-answers", file)
+	file := filepath.Join(t.TempDir(), "responses")
+	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^("+strings.Join(names, "|")+")$", ".", "-responses", file)
 	test.Dir = root
 	output, err := test.CombinedOutput()
 	require.NoError(t, err, string(output))
@@ -67,7 +67,7 @@ func answers(t *testing.T) (all []answer) {
 	require.NoError(t, err)
 	defer f.Close()
 	for decoder := json.NewDecoder(f); ; {
-		var a answer
+		var a response
 		if err := decoder.Decode(&a); err == io.EOF {
 			return all
 		} else {
@@ -106,7 +106,7 @@ func load(t *testing.T) *description {
 }
 
 // operation returns the operation that describes a request, or nil.
-func (d *description) operation(a *answer) *v3.Operation {
+func (d *description) operation(a *response) *v3.Operation {
 	path, err := url.PathUnescape(a.Path)
 	if err != nil {
 		return nil
@@ -138,7 +138,7 @@ func isNumber(s string) bool { return regexp.MustCompile(`^([1-9]\d{0,3}|10000)$
 
 // check returns the faults of a response, and the operation and status that
 // describe it.
-func (d *description) check(a answer) (described string, faults []string) {
+func (d *description) check(a response) (described string, faults []string) {
 	operation := d.operation(&a)
 	if operation == nil {
 		if a.Status != http.StatusNotFound && a.Status != http.StatusMethodNotAllowed {
@@ -153,16 +153,16 @@ func (d *description) check(a answer) (described string, faults []string) {
 		operation = d.Paths.PathItems.GetOrZero("/").Get
 	}
 	status := fmt.Sprint(a.Status)
-	response := operation.Responses.Codes.GetOrZero(status)
+	resp := operation.Responses.Codes.GetOrZero(status)
 	// In the tests, functions of the service return these statuses.
-	if response == nil && slices.Contains([]int{402, 429, 507}, a.Status) {
-		status, response = "default", operation.Responses.Default
+	if resp == nil && slices.Contains([]int{402, 429, 507}, a.Status) {
+		status, resp = "default", operation.Responses.Default
 	}
-	if response == nil {
+	if resp == nil {
 		return "", []string{"the description must have a response for the status"}
 	}
 	for name := range a.Header {
-		if response.Headers.GetOrZero(name) == nil && name != "Content-Type" && name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
+		if resp.Headers.GetOrZero(name) == nil && name != "Content-Type" && name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
 			faults = append(faults, "the description must have the header "+name)
 		}
 	}
@@ -178,7 +178,7 @@ func (d *description) check(a answer) (described string, faults []string) {
 }
 
 // validate returns the errors that the validator finds in a response.
-func (d *description) validate(a answer) []*errors.ValidationError {
+func (d *description) validate(a response) []*errors.ValidationError {
 	r := &http.Request{Method: a.Method, URL: &url.URL{Path: "/uploads" + a.Path}, Header: http.Header{}}
 	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(), Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
 	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"} {
@@ -193,7 +193,7 @@ func (d *description) validate(a answer) []*errors.ValidationError {
 // description.
 func TestResponses(t *testing.T) {
 	d := load(t)
-	all := answers(t)
+	all := responses(t)
 	require.Greater(t, len(all), minimum)
 	seen := make(map[string]bool)
 	failed := 0
@@ -242,8 +242,8 @@ func TestUndescribed(t *testing.T) {
 		{"/parts/list", 200, `{"parts":[{"number":1,"size":5,"etag":"a"}]}`}, {"/abort", 200, `{}`},
 		{"/s3/multipart/ID/complete", 200, `{"location":"https://example.com/a","key":"a","object":` + object + `}`},
 	} {
-		check := func(change func(*answer)) []string {
-			a := answer{Method: "POST", Path: c.path, Status: c.status, Header: header(), Body: c.body}
+		check := func(change func(*response)) []string {
+			a := response{Method: "POST", Path: c.path, Status: c.status, Header: header(), Body: c.body}
 			if c.status >= 400 {
 				a.Header.Set("Content-Type", "application/problem+json")
 			}
@@ -251,14 +251,14 @@ func TestUndescribed(t *testing.T) {
 			_, faults := d.check(a)
 			return faults
 		}
-		require.Empty(t, check(func(*answer) {}), c)
-		require.NotEmpty(t, check(func(a *answer) { a.Status = 418 }), c)
-		require.NotEmpty(t, check(func(a *answer) { a.Header.Set("X-New", "a") }), c)
-		require.NotEmpty(t, check(func(a *answer) { a.Header.Del("Cache-Control") }), c)
-		require.NotEmpty(t, check(func(a *answer) { a.Header.Set("Content-Type", "text/html") }), c)
-		require.NotEmpty(t, check(func(a *answer) { a.Path = "/new" }), c)
+		require.Empty(t, check(func(*response) {}), c)
+		require.NotEmpty(t, check(func(a *response) { a.Status = 418 }), c)
+		require.NotEmpty(t, check(func(a *response) { a.Header.Set("X-New", "a") }), c)
+		require.NotEmpty(t, check(func(a *response) { a.Header.Del("Cache-Control") }), c)
+		require.NotEmpty(t, check(func(a *response) { a.Header.Set("Content-Type", "text/html") }), c)
+		require.NotEmpty(t, check(func(a *response) { a.Path = "/new" }), c)
 		if strings.Contains(c.body, `"code"`) {
-			require.NotEmpty(t, check(func(a *answer) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
+			require.NotEmpty(t, check(func(a *response) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
 		}
 		// An object with another member must be rejected, unless its members
 		// have arbitrary names.
@@ -270,7 +270,7 @@ func TestUndescribed(t *testing.T) {
 			if c.body[i+1] != '}' {
 				added += ","
 			}
-			require.NotEmpty(t, check(func(a *answer) { a.Body = added + c.body[i+1:] }), added)
+			require.NotEmpty(t, check(func(a *response) { a.Body = added + c.body[i+1:] }), added)
 		}
 		// An object without one of its members must be rejected.
 		var members map[string]any
@@ -287,7 +287,7 @@ func TestUndescribed(t *testing.T) {
 			}
 			body, err := json.Marshal(less)
 			require.NoError(t, err)
-			require.NotEmpty(t, check(func(a *answer) { a.Body = string(body) }), "without "+name)
+			require.NotEmpty(t, check(func(a *response) { a.Body = string(body) }), "without "+name)
 		}
 	}
 }

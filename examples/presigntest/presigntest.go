@@ -56,21 +56,21 @@ func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 		Transport:     http.DefaultTransport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	response, err := client.Do(request)
+	resp, err := client.Do(request)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	defer resp.Body.Close()
+	response, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return err
 	}
 	// The store responds with 303 to a form with Upload.Redirect.
-	if response.StatusCode < 300 || response.StatusCode == http.StatusSeeOther {
+	if resp.StatusCode < 300 || resp.StatusCode == http.StatusSeeOther {
 		return nil
 	}
-	rejected := &StoreError{Status: response.StatusCode}
-	_ = xml.Unmarshal(answer, rejected) // The body might be empty.
+	rejected := &StoreError{Status: resp.StatusCode}
+	_ = xml.Unmarshal(response, rejected) // The body might be empty.
 	return rejected
 }
 

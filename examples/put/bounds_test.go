@@ -37,13 +37,13 @@ func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
 }
 
 // sendTo sends a part and returns its ETag, or the rejection of the store.
-func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, refused *rejection) {
+func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, rejected *rejection) {
 	t.Helper()
 	etag, err := u.try(t.Context(), &presign.Grant{Method: http.MethodPut, URL: signed}, bytes.NewReader(body), int64(len(body)))
-	if !errors.As(err, &refused) {
+	if !errors.As(err, &rejected) {
 		require.NoError(t, err)
 	}
-	return etag, refused
+	return etag, rejected
 }
 
 // startWithPart starts an upload and sends its only part.
@@ -53,8 +53,8 @@ func (u *uploader) startWithPart(t *testing.T) (*upload, []byte, string) {
 	require.NoError(t, err)
 	up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: int64(len(content))})
 	require.NoError(t, err)
-	etag, refused := u.sendTo(t, u.partURL(t, up, 1), content)
-	require.Nil(t, refused)
+	etag, rejected := u.sendTo(t, u.partURL(t, up, 1), content)
+	require.Nil(t, rejected)
 	return up, content, etag
 }
 
@@ -99,9 +99,9 @@ func TestOtherUsers(t *testing.T) {
 		strings.Replace(strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1), his.Key, hers.Key, 1),
 	} {
 		require.NotEqual(t, hisURL, mixed)
-		_, refused := bob.sendTo(t, mixed, content)
-		require.NotNil(t, refused)
-		require.Equal(t, 403, refused.status)
+		_, rejected := bob.sendTo(t, mixed, content)
+		require.NotNil(t, rejected)
+		require.Equal(t, 403, rejected.status)
 	}
 	require.Len(t, p.uploads(t), 2)
 	require.Empty(t, p.keys(t))
@@ -137,8 +137,8 @@ func TestOneByteOver(t *testing.T) {
 			require.NoError(t, u.service.call(t.Context(), "/", map[string]string{"filename": "a.bin", "method": "multipart"}, up))
 			var list []part
 			for i, body := range [][]byte{part1, last} {
-				etag, refused := u.sendTo(t, u.partURL(t, up, i+1), body)
-				require.Nil(t, refused)
+				etag, rejected := u.sendTo(t, u.partURL(t, up, i+1), body)
+				require.Nil(t, rejected)
 				list = append(list, part{Number: i + 1, ETag: etag})
 			}
 			object, err := u.service.completeParts(t.Context(), up, list)
@@ -161,9 +161,9 @@ func TestOneByteOver(t *testing.T) {
 		// The client states a wrong size.
 		up, err := u.service.start(t.Context(), request{Filename: "a.bin", Size: partSize + 1000})
 		require.NoError(t, err)
-		_, refused := u.sendTo(t, u.partURL(t, up, 2), make([]byte, 1001))
-		require.NotNil(t, refused)
-		require.Equal(t, 403, refused.status)
+		_, rejected := u.sendTo(t, u.partURL(t, up, 2), make([]byte, 1001))
+		require.NotNil(t, rejected)
+		require.Equal(t, 403, rejected.status)
 		require.NoError(t, u.service.abort(t.Context(), up))
 		require.Empty(t, p.keys(t))
 		require.Empty(t, p.uploads(t))
@@ -196,8 +196,8 @@ func TestPartSizes(t *testing.T) {
 	path := newFile(t, "a.bin", 2*partSize)
 	for _, size := range []string{"1", "0", "-1"} {
 		u := p.as(t, "alice")
-		rewrite(u.service.http, func(r *http.Request, answer string) string {
-			return strings.Replace(answer, `"part_size":5242880`, `"part_size":`+size, 1)
+		rewrite(u.service.http, func(r *http.Request, response string) string {
+			return strings.Replace(response, `"part_size":5242880`, `"part_size":`+size, 1)
 		})
 		_, err := u.put(t.Context(), path)
 		require.ErrorContains(t, err, "a file of 10485760 bytes must have 1 to 10000 parts, got a part size of "+size+" bytes")
@@ -222,15 +222,15 @@ func TestListedParts(t *testing.T) {
 	u := p.as(t, "alice")
 	path := p.interrupted(t, u, "a.bin")
 	arrived := p.arrived(t)
-	rewrite(u.service.http, func(r *http.Request, answer string) string {
+	rewrite(u.service.http, func(r *http.Request, response string) string {
 		if !strings.HasSuffix(r.URL.Path, "/parts/list") {
-			return answer
+			return response
 		}
 		var more strings.Builder
 		for _, number := range []int{math.MinInt64, -1, 0, 5, math.MaxInt64} {
 			fmt.Fprintf(&more, `{"number":%d,"size":%d,"etag":"\"0\""},`, number, partSize)
 		}
-		return strings.Replace(answer, "[", "["+more.String(), 1)
+		return strings.Replace(response, "[", "["+more.String(), 1)
 	})
 	numbers := u.counted()
 	object, err := u.put(t.Context(), path)
@@ -255,15 +255,15 @@ func TestLongResponse(t *testing.T) {
 }
 
 // rewrite changes the responses to a client.
-func rewrite(client *http.Client, change func(r *http.Request, answer string) string) {
+func rewrite(client *http.Client, change func(r *http.Request, response string) string) {
 	intercept(client, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		w, err := next.RoundTrip(r)
 		if err != nil {
 			return nil, err
 		}
 		defer w.Body.Close()
-		answer, err := io.ReadAll(w.Body)
-		w.Body = io.NopCloser(strings.NewReader(change(r, string(answer))))
+		response, err := io.ReadAll(w.Body)
+		w.Body = io.NopCloser(strings.NewReader(change(r, string(response))))
 		return w, err
 	})
 }

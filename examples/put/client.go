@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	answerTime   = 30 * time.Second // for a response of the service
+	responseTime = 30 * time.Second // for a response of the service
 	completeTime = time.Minute      // for a completion; a Handler responds within 25 seconds
-	answerSize   = 4 << 20          // bytes of a response; a list of 10,000 parts has about 1.5 MiB
+	responseSize = 4 << 20          // bytes of a response; a list of 10,000 parts has about 1.5 MiB
 )
 
 // maxParts is the maximum number of parts of an object in S3.
@@ -127,23 +127,23 @@ func (c *client) sign(ctx context.Context, u *upload, numbers []int) ([]string, 
 	for i, number := range numbers {
 		parts[i].Number = number
 	}
-	var answer struct {
+	var response struct {
 		URLs []string `json:"urls"`
 	}
-	err := c.call(ctx, "/parts/sign", map[string]any{"id": u.ID, "parts": parts}, &answer)
-	if err == nil && len(answer.URLs) != len(numbers) {
-		err = fmt.Errorf("the service must return %d URLs of parts, got %d", len(numbers), len(answer.URLs))
+	err := c.call(ctx, "/parts/sign", map[string]any{"id": u.ID, "parts": parts}, &response)
+	if err == nil && len(response.URLs) != len(numbers) {
+		err = fmt.Errorf("the service must return %d URLs of parts, got %d", len(numbers), len(response.URLs))
 	}
-	return answer.URLs, err
+	return response.URLs, err
 }
 
 // list returns the parts that the store has received.
 func (c *client) list(ctx context.Context, u *upload) ([]part, error) {
-	var answer struct {
+	var response struct {
 		Parts []part `json:"parts"`
 	}
-	err := c.call(ctx, "/parts/list", map[string]string{"id": u.ID}, &answer)
-	return answer.Parts, err
+	err := c.call(ctx, "/parts/list", map[string]string{"id": u.ID}, &response)
+	return response.Parts, err
 }
 
 // abort aborts an upload.
@@ -154,14 +154,14 @@ func (c *client) abort(ctx context.Context, u *upload) error {
 // call sends a request. It repeats the request if the service cannot be
 // reached, or if the status is not the fault of the request. If the service has
 // responded with an error status, the error wraps a *presign.Problem.
-func (c *client) call(ctx context.Context, path string, body, answer any) error {
+func (c *client) call(ctx context.Context, path string, body, response any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
 	completes := path == "/complete"
 	return c.patience.retry(ctx, func(int) error {
-		err := c.try(ctx, path, text, completes, answer)
+		err := c.try(ctx, path, text, completes, response)
 		problem, ok := errors.AsType[*presign.Problem](err)
 		if !ok {
 			return err
@@ -177,8 +177,8 @@ func (c *client) call(ctx context.Context, path string, body, answer any) error 
 	})
 }
 
-func (c *client) try(ctx context.Context, path string, body []byte, completes bool, answer any) error {
-	limit := answerTime
+func (c *client) try(ctx context.Context, path string, body []byte, completes bool, response any) error {
+	limit := responseTime
 	if completes {
 		limit = completeTime
 	}
@@ -203,11 +203,11 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 		return err
 	}
 	defer w.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(w.Body, answerSize+1))
+	text, err := io.ReadAll(io.LimitReader(w.Body, responseSize+1))
 	if err != nil {
 		return fmt.Errorf("the response of the service: %w", err)
-	} else if len(text) > answerSize {
-		return final(fmt.Errorf("the response of the service must have at most %d bytes", answerSize))
+	} else if len(text) > responseSize {
+		return final(fmt.Errorf("the response of the service must have at most %d bytes", responseSize))
 	}
 	if w.StatusCode >= 300 {
 		problem := new(presign.Problem)
@@ -217,10 +217,10 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 		problem.RetryAfter = time.Duration(seconds) * time.Second
 		return problem
 	}
-	if answer == nil {
+	if response == nil {
 		return nil
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	if err := json.Unmarshal(text, response); err != nil {
 		return final(fmt.Errorf("the response of the service: %w", err))
 	}
 	return nil

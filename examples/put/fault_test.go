@@ -26,26 +26,26 @@ import (
 
 // A fault describes a failure of a request.
 type fault struct {
-	name   string
-	arrive bool // the request takes effect although it fails
-	half   bool // half of its body arrives
-	answer func(answer *http.Response) (*http.Response, error)
+	name     string
+	arrive   bool // the request takes effect although it fails
+	half     bool // half of its body arrives
+	response func(response *http.Response) (*http.Response, error)
 }
 
 var faults = []fault{
-	{name: "500", answer: func(*http.Response) (*http.Response, error) {
+	{name: "500", response: func(*http.Response) (*http.Response, error) {
 		const body = `<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>`
 		return &http.Response{StatusCode: 500, Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
 	}},
-	{name: "timeout", answer: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
-	{name: "timeout after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
-	{name: "cut", half: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-	{name: "cut after", arrive: true, answer: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-	{name: "cut in the response", arrive: true, answer: func(answer *http.Response) (*http.Response, error) {
-		text, _ := io.ReadAll(answer.Body)
+	{name: "timeout", response: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
+	{name: "timeout after", arrive: true, response: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
+	{name: "cut", half: true, response: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
+	{name: "cut after", arrive: true, response: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
+	{name: "cut in the response", arrive: true, response: func(response *http.Response) (*http.Response, error) {
+		text, _ := io.ReadAll(response.Body)
 		half := bytes.NewReader(text[:len(text)/2])
-		answer.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })))
-		return answer, nil
+		response.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })))
+		return response, nil
 	}},
 }
 
@@ -112,23 +112,23 @@ func (l *line) carry(r *http.Request, next http.RoundTripper) (*http.Response, e
 			io.Reader
 			io.Closer
 		}{io.MultiReader(io.LimitReader(body, sent), readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })), body}
-		if answer, err := next.RoundTrip(r); err == nil {
-			_ = answer.Body.Close()
+		if response, err := next.RoundTrip(r); err == nil {
+			_ = response.Body.Close()
 		}
-		return f.answer(nil)
+		return f.response(nil)
 	}
 	if !f.arrive {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
-		return f.answer(nil)
+		return f.response(nil)
 	}
-	answer, err := next.RoundTrip(r)
+	response, err := next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	return f.answer(answer)
+	defer response.Body.Close()
+	return f.response(response)
 }
 
 // An httpClient is a function that implements s3.HTTPClient.

@@ -91,17 +91,17 @@ func TestServiceKilled(t *testing.T) {
 	third, killed, missed, back := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 	sent, failed := 0, 0 // Requests are sequential.
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		answer, err := next.RoundTrip(r)
+		response, err := next.RoundTrip(r)
 		if sent++; sent == 3 {
 			close(third)
 			<-killed
 		}
-		return answer, err
+		return response, err
 	})
 	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-		answer, err := next.RoundTrip(r)
+		response, err := next.RoundTrip(r)
 		if err == nil {
-			return answer, nil
+			return response, nil
 		}
 		if failed++; failed == 3 {
 			close(missed)

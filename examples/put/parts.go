@@ -200,8 +200,8 @@ func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, 
 			url = fresh[0]
 		}
 		got, err = u.send(ctx, &presign.Grant{Method: http.MethodPut, URL: url}, f, offset, size)
-		answer := (*rejection)(nil)
-		if errors.As(err, &answer) && answer.status < 500 && try >= tolerance {
+		response := (*rejection)(nil)
+		if errors.As(err, &response) && response.status < 500 && try >= tolerance {
 			return final(err)
 		}
 		return err

@@ -592,11 +592,11 @@ func (u *uploader) encrypt() {
 		}
 		return next.RoundTrip(r)
 	})
-	rewrite(u.service.http, func(r *http.Request, answer string) string {
+	rewrite(u.service.http, func(r *http.Request, response string) string {
 		if strings.HasSuffix(r.URL.Path, "/parts/list") {
-			answer = strings.ReplaceAll(answer, `"etag":"\"`, `"etag":"\"e`)
+			response = strings.ReplaceAll(response, `"etag":"\"`, `"etag":"\"e`)
 		}
-		return answer
+		return response
 	})
 }
 
@@ -758,12 +758,12 @@ func TestCutPart(t *testing.T) {
 		// bytes. Another such part is not in the state.
 		other := make([]byte, partSize)
 		arrived := p.arrived(t)
-		_, refused := u.sendTo(t, u.partURL(t, &s.upload, arrived[0]), other)
-		require.Nil(t, refused)
+		_, rejected := u.sendTo(t, u.partURL(t, &s.upload, arrived[0]), other)
+		require.Nil(t, rejected)
 		missing := []int{1, 2, 3, 4}
 		missing = slices.DeleteFunc(missing, func(number int) bool { return slices.Contains(arrived, number) })
-		_, refused = u.sendTo(t, u.partURL(t, &s.upload, missing[0]), other)
-		require.Nil(t, refused)
+		_, rejected = u.sendTo(t, u.partURL(t, &s.upload, missing[0]), other)
+		require.Nil(t, rejected)
 		numbers := u.counted()
 		object, err := u.put(t.Context(), path)
 		require.NoError(t, err)

@@ -104,11 +104,11 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 			unclear = false
 		}
 		_, err = u.send(ctx, grant, f, 0, about.Size)
-		answer := (*rejection)(nil)
+		response := (*rejection)(nil)
 		switch {
-		case err == nil, errors.As(err, &answer) && answer.status == http.StatusPreconditionFailed && unclear:
+		case err == nil, errors.As(err, &response) && response.status == http.StatusPreconditionFailed && unclear:
 			return nil
-		case answer == nil, answer.status >= 500:
+		case response == nil, response.status >= 500:
 			unclear = true
 			return err
 		case try >= tolerance:
@@ -153,20 +153,20 @@ func (u *uploader) try(ctx context.Context, grant *presign.Grant, body io.Reader
 	if err != nil {
 		return "", final(err)
 	}
-	answer, err := u.store.Do(r)
+	response, err := u.store.Do(r)
 	if err != nil {
 		return "", withoutURL("the store", err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
-	if answer.StatusCode >= 300 {
-		refused := &rejection{status: answer.StatusCode}
-		_ = xml.Unmarshal(text, refused) // The response might come from a proxy.
-		return "", refused
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if response.StatusCode >= 300 {
+		rejected := &rejection{status: response.StatusCode}
+		_ = xml.Unmarshal(text, rejected) // The response might come from a proxy.
+		return "", rejected
 	} else if err != nil {
 		return "", fmt.Errorf("the response of the store: %w", err)
 	}
-	return answer.Header.Get("ETag"), nil
+	return response.Header.Get("ETag"), nil
 }
 
 // A rejection is an error response of the store.

@@ -164,7 +164,7 @@ func TestBrowser(t *testing.T) {
 			for id, want := range rejections {
 				li := fmt.Sprintf(`document.querySelector(".cheat[data-cheat=%s]")`, id)
 				require.Equal(t, "Rejected: "+want, b.Text(li+`.querySelector(".outcome")`), id)
-				require.NotEmpty(t, b.Text(li+`.querySelector(".answer")`), id)
+				require.NotEmpty(t, b.Text(li+`.querySelector(".response")`), id)
 			}
 			if method == "PUT" {
 				before += 2 // The attempts "copy" and "again" each upload the granted file first.

@@ -56,9 +56,9 @@ func TestCeph(t *testing.T) {
 	form, err := signer.Post(t.Context(), upload)
 	require.NoError(t, err)
 	for _, grant := range []*presign.Grant{put, form} {
-		answer, err := conformance.New(grant, "a.png", content).Send(http.DefaultClient)
+		response, err := conformance.New(grant, "a.png", content).Send(http.DefaultClient)
 		require.NoError(t, err)
-		require.True(t, answer.Accepted(), "%s: %v", grant.Method, answer)
+		require.True(t, response.Accepted(), "%s: %v", grant.Method, response)
 		_, err = server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &grant.Key})
 		require.NoError(t, err)
 	}

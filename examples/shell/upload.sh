@@ -41,8 +41,8 @@ fail() {
 	exit 1
 }
 
-# say TEXT prints the progress. On a terminal it rewrites one line.
-say() {
+# print_progress TEXT prints the progress. On a terminal it rewrites one line.
+print_progress() {
 	if [ -t 2 ]; then printf '\r\033[K%s' "$1" >&2; else printf '%s\n' "$1" >&2; fi
 }
 
@@ -55,7 +55,7 @@ quoted() {
 
 # flat prints the response of the service on one line. JSON strings contain no
 # control characters.
-flat() { tr -d '\000-\037\177' <"$work/answer"; }
+flat() { tr -d '\000-\037\177' <"$work/response"; }
 
 # member NAME prints the escaped value of a string member of the response. The
 # pattern does not match text within a string, because quotation marks are
@@ -69,24 +69,24 @@ number() { flat | sed -nE 's/.*"'"$1"'":([0-9]+).*/\1/p'; }
 # request if it failed for a temporary reason. It writes the response to FILE
 # and sets $status. It ignores .curlrc.
 again() {
-	answer=$1
+	response=$1
 	shift
 	attempt=0
 	until
-		: >"$answer" # because curl does not create the file for an empty response
+		: >"$response" # because curl does not create the file for an empty response
 		status=$(curl -q -gsS --proto =http,https --connect-timeout 30 "$@" \
-			-K "$work/request" -o "$answer" -w '%{http_code}' 2>"$work/error") || status=000
+			-K "$work/request" -o "$response" -w '%{http_code}' 2>"$work/error") || status=000
 		case $status in 000 | 408 | 409 | 429 | 5??) false ;; esac
 	do
 		attempt=$((attempt + 1))
 		[ "$attempt" -lt "$attempts" ] || return 0
-		[ "$attempt" -gt 1 ] || say "$(case $status in 000) echo "no response" ;; *) echo "status $status" ;; esac), trying again"
+		[ "$attempt" -gt 1 ] || print_progress "$(case $status in 000) echo "no response" ;; *) echo "status $status" ;; esac), trying again"
 		sleep "$((1 << (attempt - 1)))"
 	done
 }
 
 # ask METHOD PATH [JSON] sends a request to the service. The response is in
-# $work/answer.
+# $work/response.
 ask() {
 	url=$(quoted "$service$2")
 	body=$(quoted "${3-}")
@@ -94,11 +94,11 @@ ask() {
 		printf 'request = "%s"\nurl = "%s"\n' "$1" "$url"
 		[ $# -lt 3 ] || printf 'header = "Content-Type: application/json"\ndata-raw = "%s"\n' "$body"
 	} >"$work/request"
-	again "$work/answer" -m 360 -K "$work/session"
+	again "$work/response" -m 360 -K "$work/session"
 }
 
-# refused ends the script with the error of the service.
-refused() {
+# fail_with_response ends the script with the error of the service.
+fail_with_response() {
 	[ "$status" != 000 ] || fail "the service does not respond: $(cat "$work/error")"
 	message=$(member message | sed 's/\\\(["\\/]\)/\1/g')
 	fail "${message:-the service returned status $status}"
@@ -155,7 +155,7 @@ checksum() {
 # $about.
 bounds() {
 	ask GET /
-	[ "$status" = 200 ] || refused
+	[ "$status" = 200 ] || fail_with_response
 	algorithm=$(member checksum)
 	[ -n "$algorithm" ] || return 0
 	sum=$(checksum)
@@ -200,14 +200,14 @@ parts() {
 		turn=0
 		while :; do # A second try uses a new URL, because the first might have expired.
 			ask POST /parts/sign "{\"id\":\"$id\",\"first\":$part,\"last\":$part}"
-			[ "$status" = 200 ] || refused
+			[ "$status" = 200 ] || fail_with_response
 			put "$(flat | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
 			[ "$status" != 200 ] || break
 			turn=$((turn + 1))
 			[ "$turn" -lt 2 ] || fail "part $part of $count: the store returned status $status; run the same command to continue"
 		done
 		sed -nE 's/^[Ee][Tt][Aa][Gg]: *"([A-Za-z0-9-]+)".*/'"$part"' \1/p' "$work/head" >>"$state"
-		say "$((100 * part / count)) %, part $part of $count"
+		print_progress "$((100 * part / count)) %, part $part of $count"
 	done
 	[ ! -t 2 ] || echo >&2
 }
@@ -235,8 +235,8 @@ completes() {
 # end prints the result of the completion and ends the script.
 end() {
 	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # Another try would have the same result.
-	[ "$status" = 200 ] || refused
-	printf '%s\n' "$(printable <"$work/answer")"
+	[ "$status" = 200 ] || fail_with_response
+	printf '%s\n' "$(printable <"$work/response")"
 	exit
 }
 
@@ -299,7 +299,7 @@ if [ "$size" -gt "$large" ]; then
 			completes "{\"id\":\"$id\"}"
 			case $status in 404 | 410) id= ;; *) end ;; esac
 			;;
-		*) refused ;;
+		*) fail_with_response ;;
 		esac
 	fi
 fi
@@ -307,7 +307,7 @@ fi
 
 if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then # S3 has no SHA256 of a multipart upload
 	ask POST / "{$about,\"size\":$size,\"method\":\"PUT\"}"
-	[ "$status" = 201 ] || refused
+	[ "$status" = 201 ] || fail_with_response
 	key=$(member key)
 	put "$(member url)" "$file"
 	same
@@ -321,7 +321,7 @@ if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; t
 fi
 if [ -z "$id" ]; then
 	ask POST / "{$about,\"size\":$size,\"method\":\"multipart\"}"
-	[ "$status" = 201 ] || refused
+	[ "$status" = 201 ] || fail_with_response
 	id=$(member id)
 	part_size=$(number part_size)
 	sound || fail "the response of the service is invalid"

@@ -24,9 +24,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// answers starts a service or a store that returns texts by method and path.
+// responses starts a service or a store that returns texts by method and path.
 // For other requests it returns an empty response.
-func answers(t *testing.T, texts map[string]string) (url string) {
+func responses(t *testing.T, texts map[string]string) (url string) {
 	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.Method == http.MethodPost && r.URL.Path == "/" {
@@ -113,7 +113,7 @@ func TestHostileService(t *testing.T) {
 					file = large
 				}
 				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
-				exit, _, stderr := s.run(answers(t, test.texts), file)
+				exit, _, stderr := s.run(responses(t, test.texts), file)
 				if test.want != "" {
 					require.Equal(t, 1, exit)
 					require.Equal(t, "upload.sh: "+test.want+"\n", stderr)
@@ -142,7 +142,7 @@ func TestHostileHeaders(t *testing.T) {
 		} {
 			got := make(chan http.Header, 1)
 			store := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header })
-			exit, _, stderr := s.run(answers(t, map[string]string{
+			exit, _, stderr := s.run(responses(t, map[string]string{
 				"POST /": fmt.Sprintf(`{"key":"a","headers":%s,"url":%q}`, headers, store), "POST /complete": "{}",
 			}), write(t, "a.bin", 10))
 			require.Zero(t, exit, stderr)
@@ -167,7 +167,7 @@ func TestRedirected(t *testing.T) {
 		})
 		path := write(t, "a.bin", 10)
 		require.Equal(t, "upload.sh: the service returned status 307\n", s.fails("-u", "alice:secret", redirects, path))
-		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects)})
+		service := responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects)})
 		require.Contains(t, s.fails("-u", "alice:secret", service, path), "the store returned status 307")
 		require.Zero(t, elsewhere.Load())
 	})
@@ -190,11 +190,11 @@ func TestTerminal(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "<Message>"+escape+"</Message>")
 		})
-		stderr := s.fails(answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store)}), path)
+		stderr := s.fails(responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store)}), path)
 		require.Equal(t, "upload.sh: the store returned status 403: a]0;b31mcd\n", stderr)
 
-		store = answers(t, nil)
-		exit, stdout, _ := s.run(answers(t, map[string]string{
+		store = responses(t, nil)
+		exit, stdout, _ := s.run(responses(t, map[string]string{
 			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store), "POST /complete": "{\"größer\":\"" + escape + "\"}\n",
 		}), path)
 		require.Zero(t, exit)
@@ -206,7 +206,7 @@ func TestTerminal(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		service := answers(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
+		service := responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
 		stderr := s.fails(service, write(t, "a.bin", 10))
 		require.Regexp(t, `^no response, trying again\nupload.sh: the store returned status 000: curl: .*\n$`, stderr)
 		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())

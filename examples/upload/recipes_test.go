@@ -205,13 +205,13 @@ except ValueError as error:
 	// Gates disturb only requests with an Origin.
 	code = strings.Replace(code, `headers=grant["headers"]`, `headers=grant["headers"] | {"Origin": "http://python"}`, 1)
 	require.NoError(t, os.WriteFile(script, []byte(code), 0o600))
-	upload := func(name, content string) (answer struct{ Key, Message string }) {
+	upload := func(name, content string) (response struct{ Key, Message string }) {
 		path := filepath.Join(t.TempDir(), name)
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		out, err := exec.Command("python3", script, s.origin+"/uploads/", path).CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		require.NoError(t, json.Unmarshal(out, &answer), "%s", out)
-		return answer
+		require.NoError(t, json.Unmarshal(out, &response), "%s", out)
+		return response
 	}
 	require.Regexp(t, `^files/\w+/a-b\.txt$`, upload("a b.txt", "hello").Key)
 	require.Contains(t, upload("page.html", "<p>").Message, "type must be one of")

@@ -34,13 +34,13 @@ func (p *examiner) request(ctx context.Context, method, url string, header http.
 	if header != nil {
 		r.Header = header
 	}
-	response, err := p.http.Do(r)
+	resp, err := p.http.Do(r)
 	if err != nil {
 		return nil, err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
-	_ = response.Body.Close()
-	return response, nil
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	_ = resp.Body.Close()
+	return resp, nil
 }
 
 // around checks the configuration of the bucket.
@@ -72,10 +72,10 @@ func (p *examiner) sharing() []Finding {
 
 // describe returns the response of a store to the SDK, and its text or the text
 // of another error.
-func describe(err error) (conformance.Answer, string) {
-	answer, err := conformance.AnswerOf(err)
+func describe(err error) (conformance.Response, string) {
+	response, err := conformance.ResponseOf(err)
 	if err != nil {
-		return answer, plain(err).Error()
+		return response, plain(err).Error()
 	}
-	return answer, answer.String()
+	return response, response.String()
 }

@@ -86,7 +86,7 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 			n++
 			removals.Go(func() error {
 				_, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId})
-				if answer, _ := describe(err); answer.Code == "NoSuchUpload" {
+				if response, _ := describe(err); response.Code == "NoSuchUpload" {
 					return nil
 				}
 				return err
@@ -140,10 +140,10 @@ func (p *examiner) delete(ctx context.Context, o types.ObjectIdentifier) (marker
 // to deletes show whether the bucket keeps versions.
 func (p *examiner) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, told bool, err error) {
 	all, err = p.versions(ctx, prefix)
-	switch answer, _ := describe(err); {
+	switch response, _ := describe(err); {
 	case err == nil:
 		return all, true, nil
-	case !slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, answer.Status):
+	case !slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, response.Status):
 		return nil, false, err
 	}
 	list := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &prefix})

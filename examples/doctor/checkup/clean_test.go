@@ -75,8 +75,8 @@ func TestPrefixIgnored(t *testing.T) {
 		})
 	})
 	put(t, client, "mine", "files/contract.pdf")
-	const refused = `the store must list only keys under "incoming/doctor-prefix/", got "files/contract.pdf"`
-	require.ErrorContains(t, p.clean(t.Context()), refused)
+	const rejected = `the store must list only keys under "incoming/doctor-prefix/", got "files/contract.pdf"`
+	require.ErrorContains(t, p.clean(t.Context()), rejected)
 	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &p.bucket})
 	require.NoError(t, err)
 	require.Len(t, list.Contents, 1)
@@ -85,7 +85,7 @@ func TestPrefixIgnored(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &p.bucket, Key: aws.String("files/contract.pdf")})
 	require.NoError(t, err)
-	require.ErrorContains(t, p.clean(t.Context()), refused)
+	require.ErrorContains(t, p.clean(t.Context()), rejected)
 	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &p.bucket})
 	require.NoError(t, err)
 	require.Len(t, uploads.Uploads, 1)

@@ -35,10 +35,10 @@ func TestSlowResponse(t *testing.T) {
 					signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-slow/",
 					http: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
 						time.Sleep(c.before)
-						answer := httptest.NewRecorder()
-						answer.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
+						response := httptest.NewRecorder()
+						response.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
 						time.Sleep(c.after)
-						return answer.Result(), nil
+						return response.Result(), nil
 					})},
 				}
 				clock, err := p.clock(t.Context())

@@ -53,8 +53,8 @@ func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, fo
 // only if the store does not implement them.
 func (p *examiner) corsByBucket(ctx context.Context) bool {
 	_, err := p.store.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: &p.bucket})
-	answer, _ := describe(err)
-	return answer.Status != http.StatusNotImplemented
+	response, _ := describe(err)
+	return response.Status != http.StatusNotImplemented
 }
 
 // offersForms reports whether the store accepts honest forms.
@@ -70,35 +70,35 @@ func (p *examiner) preflight(ctx context.Context, method, headers, url string) s
 	if headers != "" {
 		header.Set("Access-Control-Request-Headers", headers)
 	}
-	response, err := p.request(ctx, http.MethodOptions, url, header)
+	resp, err := p.request(ctx, http.MethodOptions, url, header)
 	if err != nil {
 		return plain(err).Error()
 	}
-	allowed := response.Header.Get("Access-Control-Allow-Headers")
+	allowed := resp.Header.Get("Access-Control-Allow-Headers")
 	switch {
-	case response.StatusCode/100 != 2:
-		return fmt.Sprintf("the preflight failed with status %d", response.StatusCode)
-	case !p.allowsOrigin(response):
+	case resp.StatusCode/100 != 2:
+		return fmt.Sprintf("the preflight failed with status %d", resp.StatusCode)
+	case !p.allowsOrigin(resp):
 		return "the preflight does not allow the origin"
-	case !slices.Contains(list(response.Header.Get("Access-Control-Allow-Methods")), strings.ToLower(method)):
+	case !slices.Contains(list(resp.Header.Get("Access-Control-Allow-Methods")), strings.ToLower(method)):
 		return "the preflight does not allow the method"
 	case allowed == "*":
 		return ""
 	}
-	var refused []string
+	var rejected []string
 	for _, name := range list(headers) {
 		if !slices.Contains(list(allowed), name) {
-			refused = append(refused, name)
+			rejected = append(rejected, name)
 		}
 	}
-	if len(refused) > 0 {
-		return "the preflight does not allow the headers " + strings.Join(refused, ", ")
+	if len(rejected) > 0 {
+		return "the preflight does not allow the headers " + strings.Join(rejected, ", ")
 	}
 	return ""
 }
 
-func (p *examiner) allowsOrigin(response *http.Response) bool {
-	allowed := response.Header.Get("Access-Control-Allow-Origin")
+func (p *examiner) allowsOrigin(resp *http.Response) bool {
+	allowed := resp.Header.Get("Access-Control-Allow-Origin")
 	return allowed == "*" || allowed == p.origin
 }
 
@@ -123,17 +123,17 @@ func (p *examiner) exposed(ctx context.Context, grant *presign.Grant) Finding {
 		f.State, f.Detail = Unknown, plain(err).Error()
 		return f
 	}
-	response, err := p.http.Do(request.WithContext(ctx))
+	resp, err := p.http.Do(request.WithContext(ctx))
 	if err != nil {
 		f.State, f.Detail = Unknown, plain(err).Error()
 		return f
 	}
-	_ = response.Body.Close()
-	exposed := list(strings.Join(response.Header.Values("Access-Control-Expose-Headers"), ","))
+	_ = resp.Body.Close()
+	exposed := list(strings.Join(resp.Header.Values("Access-Control-Expose-Headers"), ","))
 	switch {
-	case response.StatusCode/100 != 2:
-		f.State, f.Detail = Unknown, fmt.Sprintf("the upload failed with status %d", response.StatusCode)
-	case !p.allowsOrigin(response):
+	case resp.StatusCode/100 != 2:
+		f.State, f.Detail = Unknown, fmt.Sprintf("the upload failed with status %d", resp.StatusCode)
+	case !p.allowsOrigin(resp):
 		f.State, f.Detail = Missing, "the response to an upload does not allow the origin"
 	case !slices.Contains(exposed, "etag"):
 		f.State, f.Detail = Missing, "the response to an upload does not expose ETag, which multipart uploads need"

@@ -39,7 +39,7 @@ func parseCanonical(text string) (s seen, ok bool) {
 }
 
 // differences explains SignatureDoesNotMatch.
-func (g granted) differences(a answered) (reasons []string) {
+func (g granted) differences(a storeError) (reasons []string) {
 	if g.Method == http.MethodPost {
 		return []string{"The policy or the signature of the form was changed, or the service signs with a wrong secret key. " +
 			"The client must send every field unchanged."}

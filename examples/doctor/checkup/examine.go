@@ -31,7 +31,7 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 	}
 	put := target.Prepare(ctx)
 	// The store rejected the object, so nothing is left.
-	if _, other := conformance.AnswerOf(put); put != nil && other == nil {
+	if _, other := conformance.ResponseOf(put); put != nil && other == nil {
 		return nil, nil, p.diagnose(ctx, clock, put)
 	}
 	defer func() {
@@ -73,15 +73,15 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 func (p *examiner) tryPUT(ctx context.Context, target conformance.Target) (replace bool, err error) {
 	honest := conformance.Cases()[0]
 	first := target.Run(ctx, honest)
-	if first.Err != nil || first.Answer.Accepted() {
+	if first.Err != nil || first.Response.Accepted() {
 		return false, first.Err
 	}
 	target.Replace = true
 	again := target.Run(ctx, honest)
-	if again.Err != nil || again.Answer.Accepted() {
+	if again.Err != nil || again.Response.Accepted() {
 		return true, again.Err
 	}
-	return false, p.explainPUT(ctx, first.Answer)
+	return false, p.explainPUT(ctx, first.Response)
 }
 
 // runAll runs all cases, at most atOnce at a time.

@@ -29,10 +29,10 @@ func examineThrough(t *testing.T, before func(*http.Request) (status int, body s
 			if status == 0 {
 				return server.HTTPClient().Transport.RoundTrip(r)
 			}
-			answer := httptest.NewRecorder()
-			answer.WriteHeader(status)
-			_, _ = answer.WriteString(body)
-			return answer.Result(), nil
+			response := httptest.NewRecorder()
+			response.WriteHeader(status)
+			_, _ = response.WriteString(body)
+			return response.Result(), nil
 		})},
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFailureIsNoRejection(t *testing.T) {
 			require.Contains(t, r.rows(Unproven), c.row)
 			i := slices.IndexFunc(r.Constraints, func(row Constraint) bool { return row.Kind+": "+row.Constraint == c.row })
 			require.NotEmpty(t, r.Constraints[i].Unknown)
-			require.NotContains(t, strings.Join(r.Constraints[i].Answers, " "), "503")
+			require.NotContains(t, strings.Join(r.Constraints[i].Responses, " "), "503")
 			var printed bytes.Buffer
 			require.NoError(t, newPrinter(&printed).report(r, false))
 			require.Contains(t, printed.String(), "could not be shown to enforce ")

@@ -19,15 +19,15 @@ const maxDocument = 1 << 20
 
 // runExplain prints why a store rejected an upload.
 func runExplain(args []string, stdout, stderr io.Writer) (code int, err error) {
-	var grantFile, answerFile string
+	var grantFile, responseFile string
 	flags := flag.NewFlagSet("doctor explain", flag.ContinueOnError)
 	flags.StringVar(&grantFile, "grant", "", "`file` with the grant as JSON, or with only its URL")
-	flags.StringVar(&answerFile, "answer", "", "`file` with the XML that the store returned; - is standard input")
+	flags.StringVar(&responseFile, "response", "", "`file` with the XML that the store returned; - is standard input")
 	if code, done := parse(flags, args, stderr); done {
 		return code, nil
 	}
-	if grantFile == "" || answerFile == "" || flags.NArg() > 0 {
-		return failed, errors.New("-grant and -answer must be set, without other arguments")
+	if grantFile == "" || responseFile == "" || flags.NArg() > 0 {
+		return failed, errors.New("-grant and -response must be set, without other arguments")
 	}
 	text, err := read(grantFile)
 	if err != nil {
@@ -37,10 +37,10 @@ func runExplain(args []string, stdout, stderr io.Writer) (code int, err error) {
 	if err != nil {
 		return failed, err
 	}
-	if text, err = read(answerFile); err != nil {
+	if text, err = read(responseFile); err != nil {
 		return failed, err
 	}
-	a, err := parseAnswer(text)
+	a, err := parseResponse(text)
 	if err != nil {
 		return failed, err
 	}
@@ -92,25 +92,24 @@ func parseGrant(text []byte) (g granted, err error) {
 	return g, nil
 }
 
-// An answered describes the error response of a store.
-type answered struct {
-	Code, Message                               string
-	CanonicalRequest, HeadersNotSigned          string
-	ArgumentName, Condition, Region, ServerTime string
-	ProposedSize, MaxSizeAllowed                string
-	MinSizeAllowed                              string
+// A storeError describes the error response of a store.
+type storeError struct {
+	Code, Message                                string
+	CanonicalRequest, HeadersNotSigned           string
+	ArgumentName, Condition, Region, ServerTime  string
+	ProposedSize, MinSizeAllowed, MaxSizeAllowed string
 }
 
-func parseAnswer(text []byte) (a answered, err error) {
+func parseResponse(text []byte) (a storeError, err error) {
 	if err := xml.Unmarshal(text, &a); err != nil || a.Code == "" {
-		return a, errors.New("the answer must be an S3 error in XML with a Code")
+		return a, errors.New("the response must be an S3 error in XML with a Code")
 	}
 	return a, nil
 }
 
 // explain returns sentences that name the fault of the client, the service or a
 // proxy.
-func explain(g granted, a answered, now time.Time) []string {
+func explain(g granted, a storeError, now time.Time) []string {
 	switch a.Code {
 	case "SignatureDoesNotMatch":
 		return g.differences(a)
@@ -124,17 +123,18 @@ func explain(g granted, a answered, now time.Time) []string {
 		return []string{"The store rejects " + a.argument() + ": " + a.Message}
 	case "AuthorizationQueryParametersError":
 		return []string{"A parameter of the URL was changed, removed or sent twice: " + a.Message + " The client must use the URL unchanged."}
+	case "EntityTooSmall":
+		return []string{fmt.Sprintf("The file must have at least %s bytes, got %s bytes.", orUnknown(a.MinSizeAllowed), orUnknown(a.ProposedSize))}
+	case "EntityTooLarge":
+		return []string{fmt.Sprintf("The file must have at most %s bytes, got %s bytes.", orUnknown(a.MaxSizeAllowed), orUnknown(a.ProposedSize))}
 	}
 	if text, ok := explanations[a.Code]; ok {
 		return []string{text}
 	}
-	if strings.HasPrefix(a.Code, "EntityToo") {
-		return []string{fmt.Sprintf("The file must have the granted size of %s bytes, got %s bytes.", orUnknown(a.MinSizeAllowed+a.MaxSizeAllowed), orUnknown(a.ProposedSize))}
-	}
 	return []string{"The grant does not explain this response: " + a.Message}
 }
 
-func (a answered) argument() string {
+func (a storeError) argument() string {
 	if a.ArgumentName == "" {
 		return "the request"
 	}
@@ -172,7 +172,7 @@ var explanations = map[string]string{
 }
 
 // denied explains AccessDenied.
-func (g granted) denied(a answered, now time.Time) []string {
+func (g granted) denied(a storeError, now time.Time) []string {
 	message := strings.ToLower(a.Message)
 	switch {
 	case a.HeadersNotSigned != "":

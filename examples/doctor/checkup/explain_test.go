@@ -36,25 +36,25 @@ func explained(t *testing.T, form bool, misuse func(*conformance.Attempt)) strin
 	misuse(attempt)
 	request, err := attempt.Request()
 	require.NoError(t, err)
-	response, err := server.HTTPClient().Do(request)
+	resp, err := server.HTTPClient().Do(request)
 	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, response.StatusCode, 400)
+	require.GreaterOrEqual(t, resp.StatusCode, 400)
 	document, err := json.Marshal(grant)
 	require.NoError(t, err)
 	return runExplained(t, document, body)
 }
 
-func runExplained(t *testing.T, grant, answer []byte) string {
+func runExplained(t *testing.T, grant, response []byte) string {
 	t.Helper()
 	dir := t.TempDir()
-	files := []string{filepath.Join(dir, "grant"), filepath.Join(dir, "answer")}
+	files := []string{filepath.Join(dir, "grant"), filepath.Join(dir, "response")}
 	require.NoError(t, os.WriteFile(files[0], grant, 0o600))
-	require.NoError(t, os.WriteFile(files[1], answer, 0o600))
+	require.NoError(t, os.WriteFile(files[1], response, 0o600))
 	var printed bytes.Buffer
-	code, err := Run(t.Context(), []string{"explain", "-grant", files[0], "-answer", files[1]}, &printed, io.Discard)
+	code, err := Run(t.Context(), []string{"explain", "-grant", files[0], "-response", files[1]}, &printed, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, healthy, code)
 	require.NotRegexp(t, `(?i)x-amz-(signature|credential)=|[0-9a-f]{64}`, printed.String())
@@ -89,7 +89,8 @@ func TestExplain(t *testing.T) {
 		"two expiries":    {false, func(a *conformance.Attempt) { a.URL += "&X-Amz-Expires=1" }, "A parameter of the URL was changed, removed or sent twice"},
 		"field changed":   {true, func(a *conformance.Attempt) { a.Set("Content-Type", "text/html") }, `The form field Content-Type must be "text/plain", as in the grant.`},
 		"field added":     {true, func(a *conformance.Attempt) { a.Add("acl", "public-read") }, "The client added the form field acl, which is not in the grant."},
-		"too large":       {true, func(a *conformance.Attempt) { a.Body = append(a.Body[:len(a.Body):len(a.Body)], '!') }, "The file must have the granted size of 45 bytes, got 46 bytes."},
+		"too large":       {true, func(a *conformance.Attempt) { a.Body = append(a.Body[:len(a.Body):len(a.Body)], '!') }, "The file must have at most 45 bytes, got 46 bytes."},
+		"too small":       {true, func(a *conformance.Attempt) { a.Body = a.Body[1:] }, "The file must have at least 45 bytes, got 44 bytes."},
 		"policy changed":  {true, func(a *conformance.Attempt) { a.Set("policy", "e30=") }, "The policy or the signature of the form was changed"},
 		"form's type set": {true, func(a *conformance.Attempt) { a.Header.Set("Content-Type", "multipart/form-data") }, "The body is not multipart/form-data with a boundary."},
 		"key left out":    {true, func(a *conformance.Attempt) { a.Drop("key") }, "The store rejects the argument key"},
@@ -101,21 +102,23 @@ func TestExplain(t *testing.T) {
 // TestExplainByCode checks explanations that depend only on a code or a time.
 func TestExplainByCode(t *testing.T) {
 	const url = "https://b.s3.eu-west-1.amazonaws.com/incoming/a.txt?X-Amz-Date=20260101T120000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=content-type%3Bhost&X-Amz-Signature=0"
-	answer := func(code, message string) string {
+	response := func(code, message string) string {
 		return runExplained(t, []byte(url), []byte("<Error><Code>"+code+"</Code><Message>"+message+"</Message></Error>"))
 	}
 	require.Equal(t, "The store returned AccessDenied. → The grant has expired at 2026-01-01T12:15:00Z. "+
-		"The client must start the upload in time, or request a new grant.", answer("AccessDenied", "Request has expired"))
-	require.Contains(t, answer("AccessDenied", "Access Denied"), "The grant has expired at 2026-01-01T12:15:00Z")
-	require.Contains(t, answer("SignatureDoesNotMatch", ""), "exactly these signed headers, with the values of the grant: content-type, host.")
-	require.Contains(t, answer("Unheard", "of"), "The grant does not explain this response: of")
+		"The client must start the upload in time, or request a new grant.", response("AccessDenied", "Request has expired"))
+	require.Contains(t, response("AccessDenied", "Access Denied"), "The grant has expired at 2026-01-01T12:15:00Z")
+	require.Contains(t, response("SignatureDoesNotMatch", ""), "exactly these signed headers, with the values of the grant: content-type, host.")
+	require.Contains(t, response("EntityTooLarge", "</Message><MinSizeAllowed>1</MinSizeAllowed><MaxSizeAllowed>9</MaxSizeAllowed><Message>"),
+		"at most 9 bytes, got an unknown number of bytes")
+	require.Contains(t, response("Unheard", "of"), "The grant does not explain this response: of")
 	for code := range explanations {
-		require.NotContains(t, answer(code, ""), "does not explain", code)
+		require.NotContains(t, response(code, ""), "does not explain", code)
 	}
 	g, err := parseGrant([]byte(url))
 	require.NoError(t, err)
 	early := time.Date(2026, 1, 1, 12, 1, 0, 0, time.UTC)
-	require.Contains(t, g.denied(answered{Code: "AccessDenied"}, early)[0], "The role lacks s3:PutObject")
+	require.Contains(t, g.denied(storeError{Code: "AccessDenied"}, early)[0], "The role lacks s3:PutObject")
 }
 
 // TestExplainInvalidArguments checks that invalid input is rejected and that
@@ -126,9 +129,9 @@ func TestExplainInvalidArguments(t *testing.T) {
 		require.ErrorContains(t, err, "the grant must")
 		require.NotContains(t, err.Error(), "Signature")
 	}
-	_, err := parseAnswer([]byte("<html/>"))
-	require.EqualError(t, err, "the answer must be an S3 error in XML with a Code")
-	for _, args := range [][]string{{"explain"}, {"explain", "-grant", "x"}, {"explain", "-grant", "x", "-answer", "y", "z"}, {"explain", "-x"}} {
+	_, err := parseResponse([]byte("<html/>"))
+	require.EqualError(t, err, "the response must be an S3 error in XML with a Code")
+	for _, args := range [][]string{{"explain"}, {"explain", "-grant", "x"}, {"explain", "-grant", "x", "-response", "y", "z"}, {"explain", "-x"}} {
 		code, _ := Run(t.Context(), args, io.Discard, io.Discard)
 		require.Equal(t, failed, code)
 	}

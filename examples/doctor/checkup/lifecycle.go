@@ -16,10 +16,10 @@ import (
 func (p *examiner) lifecycle(ctx context.Context, versioned bool) []Finding {
 	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
 	var rules []types.LifecycleRule
-	switch answer, text := describe(err); {
+	switch response, text := describe(err); {
 	case err == nil:
 		rules = out.Rules
-	case answer.Code != "NoSuchLifecycleConfiguration":
+	case response.Code != "NoSuchLifecycleConfiguration":
 		return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text +
 			"; if the store has no rules, call Signer.Sweep from a job"}}
 	}

@@ -48,7 +48,7 @@ func (p *printer) line(format string, args ...any) {
 type mark struct{ sign, color string }
 
 var marks = map[string]mark{
-	string(Enforced): {"✓", green}, string(NotEnforced): {"✗", red}, string(MadeGood): {"~", yellow}, string(Admitted): {"·", dim},
+	string(Enforced): {"✓", green}, string(NotEnforced): {"✗", red}, string(MadeGood): {"~", yellow}, string(LikeAWS): {"·", dim},
 	string(NotOffered): {"–", dim}, string(NotTried): {"–", dim}, string(Unproven): {"?", yellow},
 	string(Good): {"✓", green}, string(Missing): {"!", yellow}, string(Wrong): {"!", yellow}, string(Unknown): {"?", yellow}, string(Info): {"·", dim},
 }
@@ -146,7 +146,7 @@ func counted(n int, noun string) string {
 
 // changes prints each remedy once, with the constraints that need it.
 func (p *printer) changes(r *Report) {
-	var ways answers
+	var ways responses
 	names := make(map[string][]string)
 	for _, c := range r.Constraints {
 		if c.Instead == "" || c.Verdict == MadeGood {
@@ -175,7 +175,7 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 		case c.Kind != kind:
 		case verbose:
 			p.constraint(c)
-		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == Admitted, c.Verdict == NotOffered && c.Note == "":
+		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == LikeAWS, c.Verdict == NotOffered && c.Note == "":
 			short[c.Verdict] = append(short[c.Verdict], c.Constraint)
 		}
 	}
@@ -218,10 +218,10 @@ func (p *printer) around(r *Report, verbose bool) {
 
 func (p *printer) constraint(c Constraint) {
 	m := marks[string(c.Verdict)]
-	answers := p.fit(c.Answers, p.width-4-constraintWidth-1-verdictWidth-1)
+	responses := p.fit(c.Responses, p.width-4-constraintWidth-1-verdictWidth-1)
 	p.line("  %s %s %s %s", p.color(m.color, m.sign), pad(c.Constraint, constraintWidth),
-		p.color(m.color, pad(string(c.Verdict), verdictWidth)), answers)
-	if c.Verdict != Admitted {
+		p.color(m.color, pad(string(c.Verdict), verdictWidth)), responses)
+	if c.Verdict != LikeAWS {
 		p.broken(c.Cases)
 	}
 	for _, unknown := range c.Unknown {
@@ -237,7 +237,7 @@ func (p *printer) constraint(c Constraint) {
 
 // broken prints the cases in which a constraint was not enforced, by reason.
 func (p *printer) broken(cases []Case) {
-	var reasons answers
+	var reasons responses
 	names := make(map[string][]string)
 	for _, c := range cases {
 		if c.Broken != "" {
@@ -251,20 +251,20 @@ func (p *printer) broken(cases []Case) {
 }
 
 // fit joins responses up to the width room and appends the number of the rest.
-func (p *printer) fit(answers []string, room int) string {
-	if len(answers) == 0 {
+func (p *printer) fit(responses []string, room int) string {
+	if len(responses) == 0 {
 		return ""
 	}
-	joined := answers[0]
-	for i, answer := range answers[1:] {
-		more := fmt.Sprintf(" +%d", len(answers)-1-i)
-		if utf8.RuneCountInString(joined+", "+answer) > room-len(more) {
+	joined := responses[0]
+	for i, response := range responses[1:] {
+		more := fmt.Sprintf(" +%d", len(responses)-1-i)
+		if utf8.RuneCountInString(joined+", "+response) > room-len(more) {
 			if utf8.RuneCountInString(joined+more) <= room {
 				joined += more
 			}
 			return joined
 		}
-		joined += ", " + answer
+		joined += ", " + response
 	}
 	return joined
 }

@@ -24,8 +24,8 @@ import (
 // returns nil.
 type quirk func(*http.Request) *http.Response
 
-// answer returns a response with an S3 error.
-func answer(status int, code string, more ...string) *http.Response {
+// response returns a response with an S3 error.
+func response(status int, code string, more ...string) *http.Response {
 	recorder := httptest.NewRecorder()
 	recorder.Header().Set("Content-Type", "application/xml")
 	recorder.WriteHeader(status)
@@ -43,19 +43,19 @@ func examineQuirks(t *testing.T, change func(*examiner), quirks ...quirk) (r *Re
 		server := s3test.New()
 		through := &http.Client{CheckRedirect: server.HTTPClient().CheckRedirect, Transport: transport(func(r *http.Request) (*http.Response, error) {
 			for _, q := range quirks {
-				if response := q(r); response != nil {
-					response.Request = r
+				if resp := q(r); resp != nil {
+					resp.Request = r
 					if r.Body != nil {
 						_, _ = io.Copy(io.Discard, r.Body)
 					}
-					return response, nil
+					return resp, nil
 				}
 			}
-			response, err := server.HTTPClient().Transport.RoundTrip(r)
+			resp, err := server.HTTPClient().Transport.RoundTrip(r)
 			if err == nil && len(quirks) == 0 {
-				addFolder(r, response)
+				addFolder(r, resp)
 			}
-			return response, err
+			return resp, err
 		})}
 		recorder := &regionRecorder{client: through}
 		client := server.S3(func(o *s3.Options) { o.HTTPClient = recorder })
@@ -109,11 +109,11 @@ func bareParts(late bool) quirk { // R8
 		case r.Method == http.MethodPost && query.Has("uploads"):
 			with[r.URL.Path] = r.Header.Get("x-amz-checksum-algorithm") != ""
 		case r.Method == http.MethodPost && query.Has("uploadId") && bare[r.URL.Path]:
-			return answer(http.StatusBadRequest, "InvalidPart")
+			return response(http.StatusBadRequest, "InvalidPart")
 		case r.Method == http.MethodPut && query.Has("partNumber") && with[r.URL.Path] && !hasChecksum(r):
 			bare[r.URL.Path] = late
 			if !late {
-				return answer(http.StatusBadRequest, "InvalidArgument")
+				return response(http.StatusBadRequest, "InvalidArgument")
 			}
 		}
 		return nil
@@ -131,11 +131,11 @@ func minIO() quirk { // R4
 	return func(r *http.Request) *http.Response {
 		switch {
 		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == s3test.DefaultBucket && r.URL.RawQuery == "":
-			response := answer(http.StatusOK, "")
-			response.Header.Set("Server", "MinIO")
-			return response
+			resp := response(http.StatusOK, "")
+			resp.Header.Set("Server", "MinIO")
+			return resp
 		case r.Method == http.MethodGet && r.URL.Query().Has("lifecycle"):
-			return answer(http.StatusNotFound, "NoSuchLifecycleConfiguration")
+			return response(http.StatusNotFound, "NoSuchLifecycleConfiguration")
 		}
 		return nil
 	}
@@ -155,13 +155,13 @@ func TestQuirks(t *testing.T) {
 		"R3: accepts a part once":                {[]quirk{once()}, []string{"part: a part sent again"}, nil},
 		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" && r.Header.Get("x-amz-copy-source") == "" {
-				return answer(http.StatusNotImplemented, "NotImplemented")
+				return response(http.StatusNotImplemented, "NotImplemented")
 			}
 			return nil
 		}}, []string{"PUT: write once"}, nil},
 		"R7: no conditional copy": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Header.Get("x-amz-copy-source") != "" && r.Header.Get("If-None-Match") != "" {
-				return answer(http.StatusNotImplemented, "NotImplemented")
+				return response(http.StatusNotImplemented, "NotImplemented")
 			}
 			return nil
 		}}, nil, []string{"completion: write once on copy"}},
@@ -196,9 +196,9 @@ func TestCORSWithoutForms(t *testing.T) {
 		r, _, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
 			switch {
 			case r.Method == http.MethodGet && r.URL.Query().Has("cors"):
-				return answer(status, "NoSuchCORSConfiguration")
+				return response(status, "NoSuchCORSConfiguration")
 			case r.Method == http.MethodPost && r.URL.RawQuery == "":
-				return answer(http.StatusForbidden, "AccessDenied")
+				return response(http.StatusForbidden, "AccessDenied")
 			}
 			return nil
 		})
@@ -224,7 +224,7 @@ func TestAcceptedButNotCompleted(t *testing.T) {
 	require.NoError(t, err)
 	i := slices.IndexFunc(r.Constraints, func(c Constraint) bool { return c.name() == profile.BareParts })
 	row := r.Constraints[i]
-	require.Empty(t, row.Answers)
+	require.Empty(t, row.Responses)
 	require.Contains(t, row.Note, "honest requests are accepted, but completion rejected the upload: ")
 	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
@@ -243,7 +243,7 @@ func once() quirk {
 		defer mu.Unlock()
 		id := r.URL.Query().Get("uploadId") + r.URL.Query().Get("partNumber")
 		if before, ok := parts[id]; ok && before != string(body) {
-			return answer(http.StatusNotImplemented, "NotImplemented")
+			return response(http.StatusNotImplemented, "NotImplemented")
 		}
 		parts[id] = string(body)
 		return nil
@@ -252,16 +252,16 @@ func once() quirk {
 
 // addFolder adds the folder of an upload to a list, as a store on a file system
 // does.
-func addFolder(r *http.Request, response *http.Response) {
+func addFolder(r *http.Request, resp *http.Response) {
 	prefix := r.URL.Query().Get("prefix")
 	if r.URL.Query().Get("list-type") != "2" || strings.Count(prefix, "/") != 3 {
 		return
 	}
-	body, _ := io.ReadAll(response.Body)
+	body, _ := io.ReadAll(resp.Body)
 	folder := "<Contents><Key>" + prefix + "</Key><Size>0</Size></Contents></ListBucketResult>"
 	body = bytes.Replace(body, []byte("</ListBucketResult>"), []byte(folder), 1)
-	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	response.Header.Del("Content-Length")
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	resp.Header.Del("Content-Length")
 }
 
 // TestNoUploadsListed checks that the report is complete even if the cleanup
@@ -269,7 +269,7 @@ func addFolder(r *http.Request, response *http.Response) {
 func TestNoUploadsListed(t *testing.T) { // R6
 	r, left, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
 		if r.Method == http.MethodGet && r.URL.Query().Has("uploads") {
-			return answer(http.StatusNotImplemented, "NotImplemented")
+			return response(http.StatusNotImplemented, "NotImplemented")
 		}
 		return nil
 	})
@@ -284,16 +284,16 @@ func TestNoUploadsListed(t *testing.T) { // R6
 func TestDiagnose(t *testing.T) {
 	put := func(r *http.Request) bool { return r.Method == http.MethodPut }
 	presigned := func(r *http.Request) bool { return put(r) && r.URL.Query().Has("X-Amz-Signature") }
-	always := func(which func(*http.Request) bool, response func() *http.Response) quirk {
+	always := func(which func(*http.Request) bool, resp func() *http.Response) quirk {
 		return func(r *http.Request) *http.Response {
 			if which(r) {
-				return response()
+				return resp()
 			}
 			return nil
 		}
 	}
 	fails := func(status int, code string, more ...string) func() *http.Response {
-		return func() *http.Response { return answer(status, code, more...) }
+		return func() *http.Response { return response(status, code, more...) }
 	}
 	form := func(r *http.Request) bool { return r.Method == http.MethodPost }
 	for name, c := range map[string]struct {

@@ -68,11 +68,11 @@ type Constraint struct {
 	// Found is the verdict in a profile, or empty if the profile has none.
 	Found profile.Verdict `json:"found,omitempty"`
 
-	// Answers are statuses and codes of the store, in the order of the cases.
+	// Responses are statuses and codes of the store, in the order of the cases.
 	// They are the rejections if the store has rejected all cheats. If it has
 	// accepted cheats, they are the responses to those cheats. If a constraint
 	// has no cheats, they are the responses to honest requests.
-	Answers []string `json:"answers"`
+	Responses []string `json:"responses"`
 	// Broken lists the cases in which the constraint was not kept, and how.
 	Broken  []string `json:"broken,omitempty"`
 	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
@@ -91,9 +91,9 @@ const (
 	// MadeGood is the verdict if the store does not enforce a constraint, but
 	// completion checks it.
 	MadeGood Verdict = "by the library"
-	// Admitted is the verdict if AWS does not enforce a constraint either, and
+	// LikeAWS is the verdict if AWS does not enforce a constraint either, and
 	// the library does not promise it.
-	Admitted   Verdict = "admitted"
+	LikeAWS    Verdict = "as at AWS"
 	NotOffered Verdict = "not offered" // the store rejects even honest uploads
 	NotTried   Verdict = "not tried"   // the credentials have no session token
 	Unproven   Verdict = "unproven"    // at least one case failed for another reason
@@ -101,12 +101,12 @@ const (
 
 // A Case describes one request or completion that was tried.
 type Case struct {
-	Name    string `json:"name"`
-	AWS     string `json:"aws"`              // status and code that AWS documents
-	Refused bool   `json:"refused"`          // whether AWS rejects it
-	Answer  string `json:"answer,omitempty"` // the status and code of this store
-	Broken  string `json:"broken,omitempty"` // how the constraint was not kept
-	Error   string `json:"error,omitempty"`  // why it could not be tried
+	Name     string `json:"name"`
+	AWS      string `json:"aws"`                // status and code that AWS documents
+	Rejected bool   `json:"rejected"`           // whether AWS rejects it
+	Response string `json:"response,omitempty"` // the status and code of this store
+	Broken   string `json:"broken,omitempty"`   // how the constraint was not kept
+	Error    string `json:"error,omitempty"`    // why it could not be tried
 	// Unverified describes which part of the response of AWS is not documented.
 	Unverified string `json:"unverified,omitempty"`
 }

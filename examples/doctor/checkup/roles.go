@@ -24,10 +24,10 @@ func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []
 	const what = "role that signs"
 	var may, unknown []string
 	for _, try := range p.listForbidden(ctx) {
-		switch answer, err := conformance.AnswerOf(try.do()); {
-		case err != nil || answer.Status >= http.StatusInternalServerError:
+		switch response, err := conformance.ResponseOf(try.do()); {
+		case err != nil || response.Status >= http.StatusInternalServerError:
 			unknown = append(unknown, try.what)
-		case answer.Status != http.StatusForbidden: // accepted, or rejected for another reason
+		case response.Status != http.StatusForbidden: // accepted, or rejected for another reason
 			may = append(may, try.what)
 		}
 	}
@@ -105,8 +105,8 @@ func (p *examiner) storeRole(ctx context.Context, signer *presign.Signer) []Find
 	} {
 		f := Finding{What: try.what, State: Good, Detail: try.good}
 		if err := try.do(); err != nil {
-			answer, _ := conformance.AnswerOf(err)
-			f.State, f.Detail, f.Rights = Wrong, oneLine(plain(err).Error()), answer.Status == http.StatusForbidden
+			response, _ := conformance.ResponseOf(err)
+			f.State, f.Detail, f.Rights = Wrong, oneLine(plain(err).Error()), response.Status == http.StatusForbidden
 		}
 		found = append(found, f)
 	}
@@ -158,8 +158,8 @@ func (p *examiner) completeParts(ctx context.Context, signer *presign.Signer) er
 // checkAbsence checks that the store returns 404 if there is no object.
 func (p *examiner) checkAbsence(ctx context.Context) error {
 	_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
-	answer, text := describe(err)
-	switch answer.Status {
+	response, text := describe(err)
+	switch response.Status {
 	case http.StatusNotFound:
 		return nil
 	case http.StatusForbidden:

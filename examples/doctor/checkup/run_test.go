@@ -236,14 +236,14 @@ func TestPolicy(t *testing.T) {
 
 // TestPlain checks that only URLs are removed from the text of an error.
 func TestPlain(t *testing.T) {
-	refused := errors.New("connection refused")
+	rejected := errors.New("connection refused")
 	failed := func(op, address string, err error) error { return &url.Error{Op: op, URL: address, Err: err} }
-	put := failed("Put", "http://store/key?X-Amz-Signature=0", refused)
+	put := failed("Put", "http://store/key?X-Amz-Signature=0", rejected)
 	for want, err := range map[string]error{
 		"connection refused": put,
 		"the store does not respond: connection refused\nsomething might be left under incoming/: connection refused": errors.Join(
 			fmt.Errorf("the store does not respond: %w", put),
-			fmt.Errorf("something might be left under incoming/: %w", failed("Get", "http://store/?X-Amz-Signature=1", refused))),
+			fmt.Errorf("something might be left under incoming/: %w", failed("Get", "http://store/?X-Amz-Signature=1", rejected))),
 		"first: second: connection refused, twice": fmt.Errorf("%w, twice", fmt.Errorf("first: %w",
 			failed("Put", "http://store/?X-Amz-Signature=2", fmt.Errorf("second: %w", put)))),
 		"interrupted": errors.New("interrupted"),

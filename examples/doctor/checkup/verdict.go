@@ -29,8 +29,8 @@ func judge(results []conformance.Result) (rows []Constraint) {
 			continue
 		}
 		for i, c := range rows {
-			refused := slices.ContainsFunc(c.Cases, func(c Case) bool { return c.Refused })
-			if c.Kind == honest.Kind && c.Verdict == Enforced && !refused {
+			rejected := slices.ContainsFunc(c.Cases, func(c Case) bool { return c.Rejected })
+			if c.Kind == honest.Kind && c.Verdict == Enforced && !rejected {
 				rows[i].Verdict, rows[i].Found = Unproven, ""
 			}
 		}
@@ -44,7 +44,7 @@ func judge(results []conformance.Result) (rows []Constraint) {
 			if c.Kind == honest.Kind && c.Constraint != honest.Constraint {
 				rows[i] = Constraint{
 					Kind: c.Kind, Constraint: c.Constraint, Verdict: NotOffered, Found: profile.NotOffered,
-					Answers: honest.Answers, Cases: c.Cases,
+					Responses: honest.Responses, Cases: c.Cases,
 				}
 			}
 		}
@@ -81,12 +81,12 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 type evidence struct {
 	// responses to cheats that were rejected, cheats that were accepted, and
 	// honest requests
-	refusals, acceptances, honest answers
-	rejected                      answers // rejections of honest requests
-	failed                        answers // failures of completion after accepted honest requests
-	lost                          answers // headers that the store lost from uploads
+	refusals, acceptances, honest responses
+	rejections                    responses // rejections of honest requests
+	failed                        responses // failures of completion after accepted honest requests
+	lost                          responses // headers that the store lost from uploads
 	// numbers of cases, and of honest cases that were rejected
-	tried, refused int
+	tried, rejected int
 }
 
 // verdict returns the verdict on one constraint.
@@ -103,7 +103,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 		c.Verdict, c.Found, c.Note = NotTried, "", errNoSession.Error()
 	case len(c.Broken) > 0:
 		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced, profile.WayOut(name, profile.NotEnforced)
-	case e.refused > 0:
+	case e.rejected > 0:
 		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered, profile.WayOut(name, profile.NotOffered)
 		c.Note = e.describeRejection()
 	case len(c.Unknown) > 0:
@@ -112,7 +112,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	lacking := c.Found == profile.NotEnforced || c.Found == profile.NotOffered
 	switch {
 	case first.Constraint == conformance.OtherHeaders && (lacking || len(e.honest) > 0):
-		c.Verdict, c.Found = Admitted, ""
+		c.Verdict, c.Found = LikeAWS, ""
 		c.Note, c.Instead = "as at AWS; completion rejects the upload unless the header forbids caching", ""
 	case first.Kind == conformance.Completion && lacking && !neededByPolicies(name):
 		c.Verdict = MadeGood
@@ -120,13 +120,13 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	c.notes(first, e)
 	switch {
 	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered:
-		c.Answers = e.rejected
+		c.Responses = e.rejections
 	case first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.refusals) == 0:
-		c.Answers = e.honest
+		c.Responses = e.honest
 	case len(e.acceptances) > 0:
-		c.Answers = e.acceptances
+		c.Responses = e.acceptances
 	default:
-		c.Answers = e.refusals
+		c.Responses = e.refusals
 	}
 	return c
 }
@@ -134,7 +134,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 // add adds a result to the evidence and to the lists of c.
 func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string) Case {
 	cheat := !r.Case.Want.Accepted()
-	shown := Case{Name: r.Case.Name, AWS: r.Case.Want.String(), Refused: cheat, Unverified: r.Case.Unverified}
+	shown := Case{Name: r.Case.Name, AWS: r.Case.Want.String(), Rejected: cheat, Unverified: r.Case.Unverified}
 	if errors.Is(r.Err, errNoSession) {
 		return shown
 	}
@@ -142,7 +142,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	switch {
 	// The library does not sign such a grant for this store.
 	case len(presign.Violations(r.Err)) > 0:
-		e.refused++
+		e.rejected++
 		shown.Error = r.Err.Error()
 		return shown
 	case r.Err != nil:
@@ -150,31 +150,31 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
 		return shown
 	}
-	shown.Answer = r.Answer.String()
+	shown.Response = r.Response.String()
 	broken := r.Broken
-	if cheat && r.Answer.Accepted() && broken == "" {
+	if cheat && r.Response.Accepted() && broken == "" {
 		if gone := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool { return slices.Contains(alwaysLost, name) }); len(gone) > 0 {
 			broken = "it was stored without " + strings.Join(gone, ", ")
 		}
 	}
 	switch {
-	case !r.Answer.Accepted() && !r.Refused() && (!cheat || broken == ""):
-		c.Unknown = append(c.Unknown, r.Case.Name+": failed with "+shown.Answer+", which is not a rejection")
-	case r.HonestRefused:
-		e.refused++
-		if r.Answer.Accepted() {
+	case !r.Response.Accepted() && !r.Rejected() && (!cheat || broken == ""):
+		c.Unknown = append(c.Unknown, r.Case.Name+": failed with "+shown.Response+", which is not a rejection")
+	case r.HonestRejected:
+		e.rejected++
+		if r.Response.Accepted() {
 			e.failed.add(oneLine(r.Broken))
 		} else {
-			e.rejected.add(shown.Answer)
+			e.rejections.add(shown.Response)
 		}
 	case broken != "":
 		shown.Broken = broken
-		e.acceptances.add(shown.Answer)
+		e.acceptances.add(shown.Response)
 		c.Broken = append(c.Broken, r.Case.Name+": "+broken)
-	case cheat && !r.Answer.Accepted():
-		e.refusals.add(shown.Answer)
-	case r.Answer.Accepted() && !cheat:
-		e.honest.add(shown.Answer)
+	case cheat && !r.Response.Accepted():
+		e.refusals.add(shown.Response)
+	case r.Response.Accepted() && !cheat:
+		e.honest.add(shown.Response)
 	}
 	if r.Case.Do == nil && broken == "" {
 		for _, name := range r.Lost {
@@ -186,7 +186,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 
 // describeRejection returns the reason why a constraint is not offered.
 func (e *evidence) describeRejection() string {
-	if len(e.rejected) == 0 && len(e.failed) > 0 {
+	if len(e.rejections) == 0 && len(e.failed) > 0 {
 		return "honest requests are accepted, but " + strings.Join(e.failed, ", ")
 	}
 	return "an honest request is rejected"
@@ -213,11 +213,11 @@ func neededByPolicies(name string) bool {
 	return len(p.Check(n)) > 0
 }
 
-// answers is a list of distinct responses, in the order of the cases.
-type answers []string
+// responses is a list of distinct responses, in the order of the cases.
+type responses []string
 
-func (a *answers) add(answer string) {
-	if !slices.Contains(*a, answer) {
-		*a = append(*a, answer)
+func (a *responses) add(response string) {
+	if !slices.Contains(*a, response) {
+		*a = append(*a, response)
 	}
 }

@@ -35,7 +35,7 @@ type sender struct {
 
 var (
 	body   = []byte("hello\n")
-	denied = conformance.Answer{Status: http.StatusForbidden, Code: "AccessDenied"}
+	denied = conformance.Response{Status: http.StatusForbidden, Code: "AccessDenied"}
 )
 
 func newSender(t *testing.T, server *ceph.Server, bucket, prefix string, provider aws.CredentialsProvider) sender {
@@ -66,15 +66,15 @@ func (s sender) grants(t *testing.T) []*presign.Grant {
 	return []*presign.Grant{put, form}
 }
 
-func send(t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt)) conformance.Answer {
+func send(t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt)) conformance.Response {
 	t.Helper()
 	attempt := conformance.New(grant, "a.txt", body)
 	if cheat != nil {
 		cheat(attempt)
 	}
-	answer, err := attempt.Send(http.DefaultClient)
+	response, err := attempt.Send(http.DefaultClient)
 	require.NoError(t, err)
-	return answer
+	return response
 }
 
 // stored reports whether the object exists.
@@ -131,12 +131,12 @@ func TestSessionPolicy(t *testing.T) {
 	within := newSender(t, server, "narrow", "uploads/", provider)
 	grants := within.grants(t)
 	put, form := grants[0], grants[1]
-	require.Equal(t, conformance.Answer{Status: http.StatusOK}, send(t, put, nil))
+	require.Equal(t, conformance.Response{Status: http.StatusOK}, send(t, put, nil))
 	require.True(t, within.stored(t, put.Key))
 
 	// Ceph 16.2 accepts a form of a session with a policy, but does not store
 	// the file.
-	require.Equal(t, conformance.Answer{Status: http.StatusNoContent}, send(t, form, nil))
+	require.Equal(t, conformance.Response{Status: http.StatusNoContent}, send(t, form, nil))
 	require.False(t, within.stored(t, form.Key), "this Ceph stores forms of sessions with a policy; expect the same as for a PUT")
 
 	outside := newSender(t, server, "narrow", "other/", provider)
@@ -150,9 +150,9 @@ func TestSessionPolicy(t *testing.T) {
 	_, deleting := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket, Key: &put.Key})
 	_, listing := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucket})
 	for _, err := range []error{getting, deleting, listing} {
-		var refused smithy.APIError
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, "AccessDenied", refused.ErrorCode())
+		var rejected smithy.APIError
+		require.ErrorAs(t, err, &rejected)
+		require.Equal(t, "AccessDenied", rejected.ErrorCode())
 	}
 }
 
@@ -221,9 +221,9 @@ func TestEnvFile(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			answer, err := conformance.New(grant, "a.txt", body).Send(http.DefaultClient)
-			if err != nil || !answer.Accepted() {
-				return fmt.Errorf("%s: %v %w", grant.Method, answer, err)
+			response, err := conformance.New(grant, "a.txt", body).Send(http.DefaultClient)
+			if err != nil || !response.Accepted() {
+				return fmt.Errorf("%s: %v %w", grant.Method, response, err)
 			}
 			mu.Lock()
 			signed[accessKey(grant)]++

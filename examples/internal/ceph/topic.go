@@ -55,21 +55,21 @@ func (s *Server) createTopic(ctx context.Context, name, endpoint string) (arn st
 	if err != nil {
 		return "", err
 	}
-	response, err := http.DefaultClient.Do(request)
+	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	response, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return "", err
 	}
 	var created struct {
 		ARN string `xml:"CreateTopicResult>TopicArn"`
 	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ceph: CreateTopic: %s: %s", response.Status, answer)
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("ceph: CreateTopic: %s: %s", resp.Status, response)
 	}
-	err = xml.Unmarshal(answer, &created)
+	err = xml.Unmarshal(response, &created)
 	return created.ARN, err
 }

@@ -55,12 +55,12 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	answer, err := n.next.RoundTrip(r)
+	response, err := n.next.RoundTrip(r)
 	end := n.event()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.spans = append(n.spans, span{r.Method + " " + r.URL.Path, start, end})
-	return answer, err
+	return response, err
 }
 
 // take returns the spans since the last call.
@@ -180,10 +180,10 @@ func (r row) upload(t *testing.T, signer *presign.Signer, u presign.Upload) comp
 		require.NoError(t, err)
 		request, err := grant.Request(t.Context(), bytes.NewReader(picture), int64(len(picture)))
 		require.NoError(t, err)
-		answer, err := http.DefaultClient.Do(request)
+		response, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)
-		require.NoError(t, answer.Body.Close())
-		require.Less(t, answer.StatusCode, 300)
+		require.NoError(t, response.Body.Close())
+		require.Less(t, response.StatusCode, 300)
 		return grant.Key
 	}
 	if r.multipart {

@@ -42,12 +42,12 @@ func (target *Target) form(t *testing.T, key string) {
 	_, err = io.WriteString(file, body)
 	require.NoError(t, err)
 	require.NoError(t, writer.Close())
-	response, err := http.Post(signed.URL, writer.FormDataContentType(), &content)
+	resp, err := http.Post(signed.URL, writer.FormDataContentType(), &content)
 	require.NoError(t, err)
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	defer resp.Body.Close()
+	response, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusNoContent, response.StatusCode, "%s", answer)
+	require.Equal(t, http.StatusNoContent, resp.StatusCode, "%s", response)
 }
 
 // copy copies the object that Run uploads first.

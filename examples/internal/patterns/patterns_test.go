@@ -42,23 +42,23 @@ type caller struct {
 	host, user string
 }
 
-// call decodes the response into answer and returns the status.
-func (c caller) call(path, body string, answer any) int {
+// call decodes the response into response and returns the status.
+func (c caller) call(path, body string, response any) int {
 	c.Helper()
 	r := httptest.NewRequest("POST", "http://"+c.host+"/uploads/"+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.SetBasicAuth(c.user, "")
 	w := httptest.NewRecorder()
 	c.handler.ServeHTTP(w, r)
-	if answer != nil {
-		require.NoError(c, json.Unmarshal(w.Body.Bytes(), answer), "%s", w.Body)
+	if response != nil {
+		require.NoError(c, json.Unmarshal(w.Body.Bytes(), response), "%s", w.Body)
 	}
 	return w.Code
 }
 
-func (c caller) complete(key string, answer any) int {
+func (c caller) complete(key string, response any) int {
 	c.Helper()
-	return c.call("complete", fmt.Sprintf(`{"key": %q}`, key), answer)
+	return c.call("complete", fmt.Sprintf(`{"key": %q}`, key), response)
 }
 
 // put sends a file to the store.
@@ -66,10 +66,10 @@ func put(t *testing.T, grant presign.Grant, content string) int {
 	t.Helper()
 	r, err := grant.Request(t.Context(), strings.NewReader(content), int64(len(content)))
 	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(r)
+	resp, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	return response.StatusCode
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
 }
 
 // TestTenantsAreSeparate checks that each tenant has its own policy, keys and
@@ -122,11 +122,11 @@ func TestFilesAreStoredOnce(t *testing.T) {
 	require.NoError(t, err)
 	alice := caller{t, http.StripPrefix("/uploads", uploads), "example.com", "alice"}
 	bob := caller{t, alice.handler, "example.com", "bob"}
-	ask := func(c caller, name, content string, answer any) int {
+	ask := func(c caller, name, content string, response any) int {
 		t.Helper()
 		sum := sha256.Sum256([]byte(content))
 		return c.call("", fmt.Sprintf(`{"filename": %q, "size": %d, "checksum": %q}`,
-			name, len(content), base64.StdEncoding.EncodeToString(sum[:])), answer)
+			name, len(content), base64.StdEncoding.EncodeToString(sum[:])), response)
 	}
 
 	var first, second, other presign.Grant

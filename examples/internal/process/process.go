@@ -107,8 +107,8 @@ func Await(t testing.TB, what string, ready func(context.Context) bool, stopped 
 	}
 }
 
-// Answers reports whether a server returns a status below 500.
-func Answers(ctx context.Context, url string) bool {
+// Responds reports whether a server returns a status below 500.
+func Responds(ctx context.Context, url string) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false

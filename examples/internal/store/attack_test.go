@@ -36,7 +36,7 @@ func TestAttacks(t *testing.T) {
 		presign.WithUppy())
 	require.NoError(t, err)
 	// ask returns the status and the invalid field.
-	ask := func(t *testing.T, user, method, path, body string, answer any) string {
+	ask := func(t *testing.T, user, method, path, body string, response any) string {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("X-User", user)
 		r.Header.Set("Content-Type", "application/json")
@@ -44,7 +44,7 @@ func TestAttacks(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		var p presign.Problem
 		if w.Code < 300 {
-			require.NoError(t, json.Unmarshal(w.Body.Bytes(), answer))
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), response))
 		} else if require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p)); len(p.Errors) > 0 {
 			return fmt.Sprint(w.Code, " ", p.Errors[0].Field)
 		}
@@ -65,9 +65,9 @@ func TestAttacks(t *testing.T) {
 		if cheat != nil {
 			cheat(attempt)
 		}
-		answer, err := attempt.Send(http.DefaultClient)
+		response, err := attempt.Send(http.DefaultClient)
 		require.NoError(t, err)
-		return answer.String()
+		return response.String()
 	}
 	start := func(t *testing.T, user string) (id, key, signed, query string) {
 		var started struct{ UploadID, Key string }

@@ -26,9 +26,9 @@ func TestCorpus(t *testing.T) {
 		require.NoError(t, err)
 		grant, err := signer.Put(t.Context(), presign.Upload{Filename: "file", Type: granted, Size: int64(len(body))})
 		require.NoError(t, err)
-		answer, err := conformance.New(grant, "file", body).Send(http.DefaultClient)
+		response, err := conformance.New(grant, "file", body).Send(http.DefaultClient)
 		require.NoError(t, err)
-		require.True(t, answer.Accepted(), "%v", answer)
+		require.True(t, response.Accepted(), "%v", response)
 		object, err := signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		if err != nil {
 			_, again := signer.CompleteForAnyOwner(t.Context(), grant.Key)

@@ -34,10 +34,10 @@ func TestMultipartCompletedByMany(t *testing.T) {
 			require.NoError(t, err)
 			r, err := grant.Request(t.Context(), bytes.NewReader([]byte("hello")), 5)
 			require.NoError(t, err)
-			answer, err := http.DefaultClient.Do(r)
+			response, err := http.DefaultClient.Do(r)
 			require.NoError(t, err)
-			require.NoError(t, answer.Body.Close())
-			require.Equal(t, 200, answer.StatusCode)
+			require.NoError(t, response.Body.Close())
+			require.Equal(t, 200, response.StatusCode)
 
 			var objects [3]*presign.Object
 			var callers sync.WaitGroup

@@ -28,12 +28,12 @@ var listed = regexp.MustCompile(`(<LastModified>|<Initiated>)([^<]*)`)
 
 // RoundTrip implements http.RoundTripper.
 func (o older) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
 	if q := r.URL.Query(); err != nil || !q.Has("list-type") && !q.Has("uploads") {
-		return answer, err
+		return response, err
 	}
-	body, err := io.ReadAll(answer.Body)
-	_ = answer.Body.Close() // The body was read completely.
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close() // The body was read completely.
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +43,9 @@ func (o older) RoundTrip(r *http.Request) (*http.Response, error) {
 		err = errors.Join(err, timeErr)
 		return fmt.Appendf(nil, "%s>%s", name, then.Add(-time.Duration(o)).Format(time.RFC3339Nano))
 	})
-	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	answer.Header.Del("Content-Length")
-	return answer, err
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	response.Header.Del("Content-Length")
+	return response, err
 }
 
 // A book has a row for each GrantID that the hook received, like the database
@@ -164,10 +164,10 @@ func send(t *testing.T, grant *presign.Grant, body []byte) {
 	t.Helper()
 	request, err := grant.Request(t.Context(), bytes.NewReader(body), int64(len(body)))
 	require.NoError(t, err)
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Less(t, answer.StatusCode, 300)
+	require.NoError(t, response.Body.Close())
+	require.Less(t, response.StatusCode, 300)
 }
 
 // sweep runs two sweeps concurrently.

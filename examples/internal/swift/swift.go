@@ -66,7 +66,7 @@ func Start(t testing.TB) *Server {
 	s := &Server{URL: "http://" + proxy, AccessKey: "test:tester", SecretKey: "testing"}
 	process.Await(t, "Swift", func(ctx context.Context) bool {
 		for _, addr := range append(c.servers, proxy) {
-			if !process.Answers(ctx, "http://"+addr+"/healthcheck") {
+			if !process.Responds(ctx, "http://"+addr+"/healthcheck") {
 				return false
 			}
 		}

@@ -150,10 +150,10 @@ function list() {
 
 async function attack(li, attempt) {
   const button = $("button", li);
-  const answer = (text) => { $(".answer", li).textContent = text; };
+  const showResponse = (text) => { $(".response", li).textContent = text; };
   const request = (text) => { $(".request", li).textContent = text; };
   button.disabled = true;
-  answer("");
+  showResponse("");
   request("");
   conclude(li, "trying", "Trying");
   const wait = async (seconds) => {
@@ -166,9 +166,9 @@ async function attack(li, attempt) {
   try {
     await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
     conclude(li, "accepted", "ACCEPTED");
-    answer("The store accepted the upload, but Amazon S3 would reject it.");
+    showResponse("The store accepted the upload, but Amazon S3 would reject it.");
   } catch (error) {
-    answer(error.message);
+    showResponse(error.message);
     if (error.by !== "store") conclude(li, "failed", "Not tried");
     else if (error.status) conclude(li, "rejected", `Rejected: ${error.status} ${error.code}`);
     else conclude(li, "unreadable", "No readable response");

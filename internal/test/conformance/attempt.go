@@ -163,22 +163,22 @@ func (a *Attempt) Request() (*http.Request, error) {
 	return r, nil
 }
 
-// An Answer is the response of a server to an attempt.
-type Answer struct {
+// A Response is the response of a server to an attempt.
+type Response struct {
 	Status int
 	Code   string // of S3, empty if the server accepted
 }
 
-func (a Answer) String() string {
+func (a Response) String() string {
 	return strings.TrimSpace(fmt.Sprint(a.Status, " ", a.Code))
 }
 
 // Accepted reports whether the server accepted the upload.
-func (a Answer) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
+func (a Response) Accepted() bool { return a.Status/100 == 2 || a.Status == http.StatusSeeOther }
 
 // busy reports whether the store, or a proxy before it, is only temporarily
 // unable to serve requests.
-func (a Answer) busy() bool {
+func (a Response) busy() bool {
 	switch a.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
@@ -186,9 +186,9 @@ func (a Answer) busy() bool {
 	return a.Code == "SlowDown"
 }
 
-// rejects reports whether the answer rejects the request. Other failures do not
+// rejects reports whether the response rejects the request. Other failures do not
 // show that the server would reject it again.
-func (a Answer) rejects() bool {
+func (a Response) rejects() bool {
 	switch a.Code {
 	case "": // The response is not from S3, or for a HEAD.
 		return a.Status == http.StatusMethodNotAllowed || a.Status == http.StatusNotImplemented
@@ -199,61 +199,63 @@ func (a Answer) rejects() bool {
 }
 
 // A busyError is returned if the store is busy.
-type busyError struct{ Answer }
+type busyError struct{ Response }
 
-func (e busyError) Error() string { return fmt.Sprintf("the store is busy: it returned %v", e.Answer) }
+func (e busyError) Error() string {
+	return fmt.Sprintf("the store is busy: it returned %v", e.Response)
+}
 
-// AnswerOf returns the answer of a store to a request of the SDK, which is 200
+// ResponseOf returns the response of a store to a request of the SDK, which is 200
 // for a nil error. It returns an error if the store is busy or did not respond.
-func AnswerOf(err error) (Answer, error) {
+func ResponseOf(err error) (Response, error) {
 	if err == nil {
 		return stored, nil
 	}
-	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	resp, ok := errors.AsType[*smithyhttp.ResponseError](err)
 	if !ok {
-		return Answer{}, err
+		return Response{}, err
 	}
-	answer := Answer{Status: response.HTTPStatusCode()}
+	response := Response{Status: resp.HTTPStatusCode()}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		answer.Code = api.ErrorCode()
+		response.Code = api.ErrorCode()
 	}
-	if answer.busy() {
-		return Answer{}, busyError{answer}
+	if response.busy() {
+		return Response{}, busyError{response}
 	}
-	return answer, nil
+	return response, nil
 }
 
 // Send sends the attempt. It does not follow redirects, since the target of a
 // form's redirect does not exist.
-func (a *Attempt) Send(client *http.Client) (Answer, error) {
+func (a *Attempt) Send(client *http.Client) (Response, error) {
 	return a.SendContext(context.Background(), client)
 }
 
 // SendContext is Send with a context.
-func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Answer, error) {
+func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Response, error) {
 	r, err := a.Request()
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	stay := *client
 	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	response, err := stay.Do(r.WithContext(ctx))
+	resp, err := stay.Do(r.WithContext(ctx))
 	if err != nil {
-		return Answer{}, withoutURL(err)
+		return Response{}, withoutURL(err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
-	answer := Answer{Status: response.StatusCode}
-	if !answer.Accepted() {
+	response := Response{Status: resp.StatusCode}
+	if !response.Accepted() {
 		var e struct{ Code string }
 		if xml.Unmarshal(body, &e) == nil {
-			answer.Code = e.Code
+			response.Code = e.Code
 		}
 	}
-	return answer, nil
+	return response, nil
 }
 
 // withoutURL removes the URL from an error of net/http, since the URL is a

@@ -26,7 +26,7 @@ func TestBusy(t *testing.T) {
 		status, times int
 		interrupted   bool
 		seconds       int
-		refused       bool
+		rejected      bool
 	}{
 		"not":         {http.StatusServiceUnavailable, 0, false, 0, false},
 		"once":        {http.StatusTooManyRequests, 1, false, 1, false},
@@ -43,9 +43,9 @@ func TestBusy(t *testing.T) {
 						if asked++; asked > c.times {
 							return server.HTTPClient().Transport.RoundTrip(r)
 						}
-						answer := httptest.NewRecorder()
-						answer.WriteHeader(c.status)
-						return answer.Result(), nil
+						response := httptest.NewRecorder()
+						response.WriteHeader(c.status)
+						return response.Result(), nil
 					}),
 				}}
 				ctx, cancel := context.WithCancel(t.Context())
@@ -59,7 +59,7 @@ func TestBusy(t *testing.T) {
 				switch {
 				case c.interrupted:
 					require.Error(t, result.Err)
-				case c.refused:
+				case c.rejected:
 					require.ErrorContains(t, result.Err, "the store is busy: it returned 504")
 					require.Equal(t, 3, asked)
 				default:
@@ -73,24 +73,24 @@ func TestBusy(t *testing.T) {
 }
 
 // TestBusyStore checks that AnswerOf returns an error if the SDK reports that
-// the store is busy, and otherwise the answer.
+// the store is busy, and otherwise the response.
 func TestBusyStore(t *testing.T) {
 	server := s3test.New()
 	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.SlowDown })
 	bucket := s3test.DefaultBucket
 	_, err := server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
-	_, err = conformance.AnswerOf(err)
+	_, err = conformance.ResponseOf(err)
 	require.EqualError(t, err, "the store is busy: it returned 503 SlowDown")
 	server.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
 	_, err = server.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket})
-	answer, err := conformance.AnswerOf(err)
+	response, err := conformance.ResponseOf(err)
 	require.NoError(t, err)
-	require.Equal(t, conformance.Answer{Status: 403, Code: "AccessDenied"}, answer)
+	require.Equal(t, conformance.Response{Status: 403, Code: "AccessDenied"}, response)
 }
 
 // TestRejected checks that only some failures count as rejections.
 func TestRejected(t *testing.T) {
-	for answer, want := range map[conformance.Answer]bool{
+	for response, want := range map[conformance.Response]bool{
 		{Status: 403, Code: "SignatureDoesNotMatch"}: true,
 		{Status: 400, Code: "Unheard"}:               true,
 		{Status: 501, Code: "NotImplemented"}:        true,
@@ -108,14 +108,14 @@ func TestRejected(t *testing.T) {
 		{Status: 500, Code: "InternalError"}:         false,
 		{Status: 503, Code: "SlowDown"}:              false,
 	} {
-		cheat := conformance.Case{Want: conformance.Answer{Status: 404, Code: "NoSuchUpload"}}
-		require.Equal(t, want, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
-		if answer.Status < 400 {
+		cheat := conformance.Case{Want: conformance.Response{Status: 404, Code: "NoSuchUpload"}}
+		require.Equal(t, want, conformance.Result{Case: cheat, Response: response}.Rejected(), response)
+		if response.Status < 400 {
 			continue
 		}
-		cheat.But = map[string]conformance.Deviation{"some": {Answer: answer, Reason: "is like that"}}
-		require.True(t, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
-		cheat = conformance.Case{Want: answer}
-		require.True(t, conformance.Result{Case: cheat, Answer: answer}.Refused(), answer)
+		cheat.But = map[string]conformance.Deviation{"some": {Response: response, Reason: "is like that"}}
+		require.True(t, conformance.Result{Case: cheat, Response: response}.Rejected(), response)
+		cheat = conformance.Case{Want: response}
+		require.True(t, conformance.Result{Case: cheat, Response: response}.Rejected(), response)
 	}
 }

@@ -35,7 +35,7 @@ type Case struct {
 	Breach bool
 	Call   call // sends the request of a service, for Completion
 
-	Want Answer // the answer of AWS
+	Want Response // the response of AWS
 	// Stored changes the granted object to the object that AWS stores, if AWS
 	// accepts the upload and stores a different one.
 	Stored func(*Object)
@@ -71,18 +71,18 @@ func (c Case) breach() bool {
 
 // A Deviation describes how one server differs from AWS.
 type Deviation struct {
-	Answer Answer
-	Or     []Answer // other answers that the server also returns, at random
-	Reason string
+	Response Response
+	Or       []Response // other responses that the server also returns, at random
+	Reason   string
 	// Stored changes the granted object to the object that the server stores
 	// after an accepted upload.
 	Stored func(*Object)
 	// Changed reports that the case changes an object that was completed
 	// before.
 	Changed bool
-	// Refused holds texts. The completion of an accepted multipart upload must
+	// Rejected holds texts. The completion of an accepted multipart upload must
 	// fail with an error that contains one of the texts.
-	Refused []string
+	Rejected []string
 }
 
 // butForms holds the servers that are known to store every form differently.
@@ -263,32 +263,32 @@ var (
 	shorter = Body[:len(Body)-1]
 	other   = bytes.ToUpper(Body)
 
-	stored       = Answer{200, ""}
-	taken        = Answer{204, ""}
-	mismatch     = Answer{403, "SignatureDoesNotMatch"}
-	denied       = Answer{403, "AccessDenied"}
-	badDigest    = Answer{400, "BadDigest"}
-	precondition = Answer{412, "PreconditionFailed"}
-	malformed    = Answer{400, "AuthorizationQueryParametersError"}
-	badArgument  = Answer{400, "InvalidArgument"}
-	tooLarge     = Answer{400, "EntityTooLarge"}
-	tooSmall     = Answer{400, "EntityTooSmall"}
-	unknown      = Answer{403, "InvalidAccessKeyId"}
-	noUpload     = Answer{404, "NoSuchUpload"}
+	stored       = Response{200, ""}
+	taken        = Response{204, ""}
+	mismatch     = Response{403, "SignatureDoesNotMatch"}
+	denied       = Response{403, "AccessDenied"}
+	badDigest    = Response{400, "BadDigest"}
+	precondition = Response{412, "PreconditionFailed"}
+	malformed    = Response{400, "AuthorizationQueryParametersError"}
+	badArgument  = Response{400, "InvalidArgument"}
+	tooLarge     = Response{400, "EntityTooLarge"}
+	tooSmall     = Response{400, "EntityTooSmall"}
+	unknown      = Response{403, "InvalidAccessKeyId"}
+	noUpload     = Response{404, "NoSuchUpload"}
 )
 
 // ceph returns the deviation of Ceph radosgw 16.2.
-func ceph(answer Answer, reason string, stored ...func(*Object)) map[string]Deviation {
-	return but("ceph", answer, reason, stored...)
+func ceph(response Response, reason string, stored ...func(*Object)) map[string]Deviation {
+	return but("ceph", response, reason, stored...)
 }
 
 // versity returns the deviation of versitygw 1.8.
-func versity(answer Answer, reason string, stored ...func(*Object)) map[string]Deviation {
-	return but("versitygw", answer, reason, stored...)
+func versity(response Response, reason string, stored ...func(*Object)) map[string]Deviation {
+	return but("versitygw", response, reason, stored...)
 }
 
-func but(server string, answer Answer, reason string, stored ...func(*Object)) map[string]Deviation {
-	d := Deviation{Answer: answer, Reason: reason}
+func but(server string, response Response, reason string, stored ...func(*Object)) map[string]Deviation {
+	d := Deviation{Response: response, Reason: reason}
 	if len(stored) > 0 {
 		d.Stored = stored[0]
 	}

@@ -33,14 +33,14 @@ func digestBy(algorithm string, body []byte) string {
 }
 
 // checksums returns the cases about checksums for one kind of request. Accepted
-// is the answer to an honest request, and changed is the answer to a request
+// is the response to an honest request, and changed is the response to a request
 // with another checksum.
-func checksums(kind Kind, accepted, changed Answer) (proofs []proof) {
+func checksums(kind Kind, accepted, changed Response) (proofs []proof) {
 	for _, algorithm := range algorithms[kind] {
 		header := "x-amz-checksum-" + strings.ToLower(algorithm)
 		with := func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithm(algorithm) }
 		ask := func(u *presign.Upload) { u.Checksum = digestBy(algorithm, Body) }
-		checked := func(name string, do func(*Attempt), want Answer) Case {
+		checked := func(name string, do func(*Attempt), want Response) Case {
 			return Case{Name: string(kind) + " " + name, With: with, Ask: ask, Do: do, Want: want}
 		}
 		cases := []Case{

@@ -12,9 +12,9 @@ import (
 )
 
 // A call sends one request to the store, with the headers that the library
-// sends. It returns the error of that request as answer, or as err the reason
+// sends. It returns the error of that request as response, or as err the reason
 // why the request was not sent.
-type call func(context.Context, service) (answer, err error)
+type call func(context.Context, service) (response, err error)
 
 // A service is the store of a case with the keys that the case may use.
 type service struct {
@@ -75,13 +75,13 @@ func (s service) uploadOnePart(ctx context.Context) (etag string, err error) {
 // complete returns a call that completes a multipart upload of Body. The
 // function change can change the request.
 func complete(algorithm string, exists bool, change func(c *completing)) call {
-	return func(ctx context.Context, s service) (answer, err error) {
+	return func(ctx context.Context, s service) (response, err error) {
 		u, arrived, err := s.start(ctx, algorithm, Body)
 		if err != nil {
 			return nil, err
 		}
 		defer func() {
-			if answer != nil || err != nil {
+			if response != nil || err != nil {
 				_ = s.AbortUpload(context.WithoutCancel(ctx), u)
 			}
 		}()
@@ -109,7 +109,7 @@ type completing struct {
 // copies returns a call that copies From to To if From still has its ETag. The
 // function change can change the request.
 func copies(exists bool, change func(*s3.CopyObjectInput)) call {
-	return func(ctx context.Context, s service) (answer, err error) {
+	return func(ctx context.Context, s service) (response, err error) {
 		etag, err := s.put(ctx, s.From, Body)
 		if err != nil {
 			return nil, err
@@ -124,8 +124,8 @@ func copies(exists bool, change func(*s3.CopyObjectInput)) call {
 			IfNoneMatch: aws.String("*"), MetadataDirective: types.MetadataDirectiveReplace, ContentType: aws.String("text/plain"),
 		}
 		change(input)
-		_, answer = s.Client.CopyObject(ctx, input)
-		return answer, nil
+		_, response = s.Client.CopyObject(ctx, input)
+		return response, nil
 	}
 }
 
@@ -133,23 +133,23 @@ const otherETag = `"00000000000000000000000000000000"`
 
 // completions returns the cases about requests of the service to its store.
 func completions() []proof {
-	refused := Answer{400, "InvalidRequest"}
+	rejected := Response{400, "InvalidRequest"}
 	const ignored = "ignores the conditions of copies and completions"
 	return []proof{
 		{ObjectSize, []Case{
 			{Name: "completion of as many bytes as declared", Call: complete("", false, func(*completing) {}), Want: stored},
-			{Name: "completion of a byte less than declared", Call: complete("", false, func(c *completing) { c.size++ }), Want: refused,
+			{Name: "completion of a byte less than declared", Call: complete("", false, func(c *completing) { c.size++ }), Want: rejected,
 				But: ceph(stored, "does not support x-amz-mp-object-size")},
-			{Name: "completion of a byte more than declared", Call: complete("", false, func(c *completing) { c.size-- }), Want: refused,
+			{Name: "completion of a byte more than declared", Call: complete("", false, func(c *completing) { c.size-- }), Want: rejected,
 				But: ceph(stored, "does not support x-amz-mp-object-size")},
 		}},
 		{PartList, []Case{
 			{Name: "completion with a part that has changed", Call: complete("", false, func(c *completing) { c.parts[0].ETag = otherETag }),
-				Want: Answer{400, "InvalidPart"}},
+				Want: Response{400, "InvalidPart"}},
 			{Name: "completion with a missing part", Call: complete("", false, func(c *completing) {
 				c.parts[0].Number = 2
-			}), Want: Answer{400, "InvalidPart"}},
-			{Name: "completion with a small part before the last", Call: func(ctx context.Context, s service) (answer, err error) {
+			}), Want: Response{400, "InvalidPart"}},
+			{Name: "completion with a small part before the last", Call: func(ctx context.Context, s service) (response, err error) {
 				u, arrived, err := s.start(ctx, "", Body, Body)
 				if err != nil {
 					return nil, err
@@ -157,7 +157,7 @@ func completions() []proof {
 				defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
 				return s.CompleteUpload(ctx, u, arrived, int64(2*len(Body)), nil, false), nil
 			}, Want: tooSmall},
-			{Name: "completion after an abort", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "completion after an abort", Call: func(ctx context.Context, s service) (response, err error) {
 				u, arrived, err := s.start(ctx, "", Body)
 				if err != nil {
 					return nil, err
@@ -166,7 +166,7 @@ func completions() []proof {
 					return nil, err
 				}
 				return s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, false), nil
-			}, Want: noUpload, But: ceph(Answer{500, "InternalError"}, "fails instead of returning NoSuchUpload")},
+			}, Want: noUpload, But: ceph(Response{500, "InternalError"}, "fails instead of returning NoSuchUpload")},
 		}},
 		{ChecksumBy("CRC32C"), []Case{
 			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completing) {}), Want: stored},
@@ -189,7 +189,7 @@ func completions() []proof {
 			{Name: "copy of an object that has changed", Call: copies(false, func(c *s3.CopyObjectInput) {
 				c.IfNoneMatch, c.CopySourceIfMatch = nil, aws.String(otherETag)
 			}), Want: precondition, But: ceph(stored, ignored)},
-			{Name: "copy of a part of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "copy of a part of an object that has changed", Call: func(ctx context.Context, s service) (response, err error) {
 				if _, err := s.put(ctx, s.From, Body); err != nil {
 					return nil, err
 				}
@@ -198,64 +198,64 @@ func completions() []proof {
 					return nil, err
 				}
 				defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
-				_, answer = s.Client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
+				_, response = s.Client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 					Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID, PartNumber: aws.Int32(1),
 					CopySource: aws.String(s.Bucket + "/" + s.From), CopySourceIfMatch: aws.String(otherETag),
 				})
-				return answer, nil
+				return response, nil
 			}, Want: precondition, But: ceph(stored, ignored)},
 		}},
 		{PinnedRead, []Case{
-			{Name: "read of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "read of an object that has changed", Call: func(ctx context.Context, s service) (response, err error) {
 				if _, err := s.put(ctx, s.From, Body); err != nil {
 					return nil, err
 				}
-				out, answer := s.Client.GetObject(ctx, &s3.GetObjectInput{
+				out, response := s.Client.GetObject(ctx, &s3.GetObjectInput{
 					Bucket: &s.Bucket, Key: &s.From, IfMatch: aws.String(otherETag), Range: aws.String("bytes=0-3"),
 				}, func(o *s3.Options) { o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired })
-				if answer == nil {
+				if response == nil {
 					_ = out.Body.Close()
 				}
-				return answer, nil
+				return response, nil
 			}, Want: precondition},
 		}},
 		{JoinedCopy, []Case{
-			{Name: "copy of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "copy of an object made of parts", Call: func(ctx context.Context, s service) (response, err error) {
 				etag, err := s.uploadOnePart(ctx)
 				if err != nil {
 					return nil, err
 				}
-				_, answer = s.Client.CopyObject(ctx, &s3.CopyObjectInput{
+				_, response = s.Client.CopyObject(ctx, &s3.CopyObjectInput{
 					Bucket: &s.Bucket, Key: &s.From, CopySource: aws.String(s.Bucket + "/" + s.To), CopySourceIfMatch: &etag,
 				})
-				return answer, nil
+				return response, nil
 			}, Want: stored},
 		}},
 		{JoinedDelete, []Case{
-			{Name: "delete of an object made of parts", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "delete of an object made of parts", Call: func(ctx context.Context, s service) (response, err error) {
 				etag, err := s.uploadOnePart(ctx)
 				if err != nil {
 					return nil, err
 				}
-				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.To, IfMatch: &etag})
-				return answer, nil
+				_, response = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.To, IfMatch: &etag})
+				return response, nil
 			}, Want: stored},
 		}},
 		{PinnedDelete, []Case{
-			{Name: "delete of an unchanged object", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "delete of an unchanged object", Call: func(ctx context.Context, s service) (response, err error) {
 				etag, err := s.put(ctx, s.From, Body)
 				if err != nil {
 					return nil, err
 				}
-				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: &etag})
-				return answer, nil
+				_, response = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: &etag})
+				return response, nil
 			}, Want: stored},
-			{Name: "delete of an object that has changed", Call: func(ctx context.Context, s service) (answer, err error) {
+			{Name: "delete of an object that has changed", Call: func(ctx context.Context, s service) (response, err error) {
 				if _, err := s.put(ctx, s.From, Body); err != nil {
 					return nil, err
 				}
-				_, answer = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: aws.String(otherETag)})
-				return answer, nil
+				_, response = s.Client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &s.From, IfMatch: aws.String(otherETag)})
+				return response, nil
 			}, Want: precondition, But: ceph(stored, "ignores the condition of a delete")},
 		}},
 	}

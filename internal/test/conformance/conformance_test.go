@@ -69,7 +69,7 @@ func TestCases(t *testing.T) {
 		require.Equal(t, c.Kind == conformance.Completion, c.Call != nil, c.Name)
 		for server, deviation := range c.But {
 			require.NotEmpty(t, deviation.Reason, "%s at %s", c.Name, server)
-			require.NotZero(t, deviation.Answer.Status, "%s at %s", c.Name, server)
+			require.NotZero(t, deviation.Response.Status, "%s at %s", c.Name, server)
 		}
 	}
 	for server, deviating := range conformance.KnownServers() {
@@ -77,5 +77,5 @@ func TestCases(t *testing.T) {
 			require.True(t, names[name], "%s: %q must be the name of a case", server, name)
 		}
 	}
-	t.Logf("%d cases prove %d constraints; of %d, AWS's answer is inferred", len(cases), len(proven), unverified)
+	t.Logf("%d cases prove %d constraints; of %d, AWS's response is inferred", len(cases), len(proven), unverified)
 }

@@ -18,7 +18,7 @@ func forms() []proof {
 			{Name: "form of a file without a name", Do: func(a *Attempt) {
 				a.FileHeader.Set("Content-Disposition", `form-data; name="file"`)
 			}, Want: taken, But: map[string]Deviation{
-				"versitygw": {Answer: badArgument, Or: []Answer{denied, taken}, Reason: "handles it as a field, and ignores fields after the file, which have a random order"},
+				"versitygw": {Response: badArgument, Or: []Response{denied, taken}, Reason: "handles it as a field, and ignores fields after the file, which have a random order"},
 			}},
 			{Name: "form with field names in capitals", Do: func(a *Attempt) {
 				for i, f := range a.Fields {
@@ -41,17 +41,17 @@ func forms() []proof {
 				Unverified: repeated, Harmless: true, But: and(ceph(denied, joined), versity(denied, joined))},
 			{Name: "form under a second key, in capitals", Do: func(a *Attempt) { a.Add("KEY", a.Evil) }, Want: badArgument,
 				Unverified: repeated, Harmless: true, But: and(ceph(denied, joined), map[string]Deviation{
-					"versitygw": {Answer: denied, Or: []Answer{taken}, Reason: "uses one or the other"},
+					"versitygw": {Response: denied, Or: []Response{taken}, Reason: "uses one or the other"},
 				})},
 			{Name: "form under a key behind the file", Do: func(a *Attempt) { behind("key", a.Evil)(a) }, Want: taken, But: versity(denied, fieldsAfter)},
 			{Name: "form without a key", Do: drop("key"), Want: badArgument},
-			{Name: "form into another bucket", Do: otherBucket, Want: Answer{404, "NoSuchBucket"},
+			{Name: "form into another bucket", Do: otherBucket, Want: Response{404, "NoSuchBucket"},
 				Unverified: "that the bucket is found before the policy is parsed"},
 			{Name: "form for another bucket", Do: add("bucket", "evil"), Want: denied, Unverified: "that this field is validated against the policy", Harmless: true,
 				But: and(ceph(taken, "ignores this field"), versity(taken, "ignores this field"))},
 			{Name: "form at the key's address", Do: func(a *Attempt) { a.URL = strings.TrimRight(a.URL, "/") + "/" + a.Key }, Want: denied,
 				Unverified: "that it is not 405 MethodNotAllowed", Harmless: true,
-				But: and(ceph(taken, "accepts a form at any address in the bucket"), versity(Answer{405, "MethodNotAllowed"}, earlier))},
+				But: and(ceph(taken, "accepts a form at any address in the bucket"), versity(Response{405, "MethodNotAllowed"}, earlier))},
 		}},
 		{Type, []Case{
 			{Name: "form of another type", Do: set("Content-Type", "text/html"), Want: denied},
@@ -80,10 +80,10 @@ func forms() []proof {
 			{Name: "form of one byte too few", Ask: func(u *presign.Upload) { u.MinSize = int64(len(Body)) + 1 }, Want: tooSmall},
 			{Name: "form of an empty file", Do: file(nil), Want: tooSmall},
 			{Name: "form without a file", Do: func(a *Attempt) { a.FileHeader = nil }, Want: badArgument, Harmless: true, But: ceph(taken, "uses the last line break as the file", func(o *Object) { o.Body = []byte("\r\n") })},
-			{Name: "form without a length", Do: chunked, Want: Answer{411, "MissingContentLength"},
-				Unverified: "that a form without a length is rejected like a PUT", Harmless: true, But: versity(Answer{400, "InvalidRequest"}, otherWords)},
+			{Name: "form without a length", Do: chunked, Want: Response{411, "MissingContentLength"},
+				Unverified: "that a form without a length is rejected like a PUT", Harmless: true, But: versity(Response{400, "InvalidRequest"}, otherWords)},
 			{Name: "form of more than 20 KB before the file", Do: add("x-ignore-me", strings.Repeat("x", 20480)),
-				Want: Answer{400, "MaxPostPreDataLengthExceeded"}, Harmless: true, But: and(ceph(taken, preData), versity(taken, preData))},
+				Want: Response{400, "MaxPostPreDataLengthExceeded"}, Harmless: true, But: and(ceph(taken, preData), versity(taken, preData))},
 		}},
 		{Metadata, []Case{
 			{Name: "form with metadata", With: metadata, Ask: setMetadata, Want: taken},
@@ -100,7 +100,7 @@ func forms() []proof {
 			{Name: "form with other tags", With: tagging, Do: set("tagging", "<Tagging><TagSet/></Tagging>"), Want: denied},
 		}},
 		{Redirect, []Case{
-			{Name: "form with a redirect", Ask: redirect, Want: Answer{303, ""}},
+			{Name: "form with a redirect", Ask: redirect, Want: Response{303, ""}},
 			{Name: "form with another redirect", Breach: true, Ask: redirect, Do: set("success_action_redirect", "http://127.0.0.1:9/evil"), Want: denied},
 			{Name: "form without its redirect", Breach: true, Ask: redirect, Do: drop("success_action_redirect"), Want: denied},
 		}},
@@ -154,14 +154,14 @@ func forms() []proof {
 			{Name: "form turned into a list of the bucket", Breach: true, Do: method(http.MethodGet), Want: denied},
 			{Name: "form turned into a deletion of many", Do: func(a *Attempt) { a.URL += "?delete" }, Want: denied},
 			{Name: "form that is urlencoded", Do: header("Content-Type", "application/x-www-form-urlencoded"), Want: precondition, But: ceph(badArgument, otherWords)},
-			{Name: "form without a boundary", Do: header("Content-Type", "multipart/form-data"), Want: Answer{400, "MalformedPOSTRequest"}, But: ceph(badArgument, otherWords)},
+			{Name: "form without a boundary", Do: header("Content-Type", "multipart/form-data"), Want: Response{400, "MalformedPOSTRequest"}, But: ceph(badArgument, otherWords)},
 		}},
 		{Session, []Case{
 			{Name: "form with a session token", Session: true, Want: taken},
 			{Name: "form without its session token", Session: true, Do: drop("x-amz-security-token"), Want: unknown, But: noToken()},
 			{Name: "form with another session token", Session: true, Do: func(a *Attempt) {
 				a.Set("x-amz-security-token", otherByte(a.Get("x-amz-security-token")))
-			}, Want: Answer{400, "InvalidToken"}, But: ceph(denied, withSTS)},
+			}, Want: Response{400, "InvalidToken"}, But: ceph(denied, withSTS)},
 		}},
 		{Unsigned, []Case{
 			{Name: "form with an x-amz-acl header", Do: header("x-amz-acl", "public-read"), Want: taken, Unverified: inHeader},
@@ -196,7 +196,7 @@ func extraFields() (cases []Case) {
 			c.Name = "form with an empty " + f.Name + " added"
 		}
 		if f.Name == "x-amz-storage-class" {
-			c.But = ceph(Answer{400, "InvalidArgument"}, "looks up the class before the policy, and does not have the class")
+			c.But = ceph(Response{400, "InvalidArgument"}, "looks up the class before the policy, and does not have the class")
 		}
 		cases = append(cases, c)
 	}

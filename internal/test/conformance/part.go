@@ -33,14 +33,14 @@ func parts() []proof {
 			{Name: "part of one byte less", Do: file(shorter), Want: mismatch, Unverified: lengths},
 			{Name: "part of nothing", Do: file(nil), Want: mismatch, Unverified: lengths},
 			{Name: "part without a length", Do: chunked, Want: mismatch,
-				Unverified: "that the answer is not 411 MissingContentLength"},
+				Unverified: "that the response is not 411 MissingContentLength"},
 		}},
 		{PartNumber, []Case{
 			{Name: "part with another number", Do: parameter("partNumber", "2"), Want: mismatch},
 			{Name: "part with the number 0", Do: parameter("partNumber", "0"), Want: mismatch, Unverified: "that the signature is verified before the number is parsed"},
 			{Name: "part with a second number", Do: query(func(q url.Values) { q.Add("partNumber", "2") }), Want: mismatch},
 			{Name: "part without a number", Do: without("partNumber"), Want: mismatch,
-				But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
+				But: versity(Response{405, "MethodNotAllowed"}, earlier)},
 			{Name: "part of another upload", Do: query(func(q url.Values) { q.Set("uploadId", otherByte(q.Get("uploadId"))) }), Want: mismatch},
 		}},
 		{BareParts, []Case{
@@ -58,7 +58,7 @@ func parts() []proof {
 		}},
 		{Unsigned, unsignedParts()},
 		{CopySource, []Case{
-			{Name: "part with x-amz-copy-source added", Do: copySource, Want: denied, But: ceph(Answer{400, "RequestTimeout"}, unsigned+", and then waits for a body")},
+			{Name: "part with x-amz-copy-source added", Do: copySource, Want: denied, But: ceph(Response{400, "RequestTimeout"}, unsigned+", and then waits for a body")},
 			{Name: "part with x-amz-copy-source added and no body", Do: func(a *Attempt) {
 				copySource(a)
 				a.Body = nil
@@ -91,7 +91,7 @@ func parts() []proof {
 			{Name: "part without its session token", Session: true, Do: without("X-Amz-Security-Token"), Want: unknown, But: noToken()},
 			{Name: "part with another session token", Session: true, Do: query(func(q url.Values) {
 				q.Set("X-Amz-Security-Token", otherByte(q.Get("X-Amz-Security-Token")))
-			}), Want: Answer{400, "InvalidToken"}, But: ceph(denied, withSTS)},
+			}), Want: Response{400, "InvalidToken"}, But: ceph(denied, withSTS)},
 		}},
 	}
 	return append(proofs, checksums(PartURL, stored, mismatch)...)
@@ -106,7 +106,7 @@ func unsignedParts() (cases []Case) {
 		{Field{"x-amz-acl", "public-read"}, ceph(stored, unsigned)},
 		{Field{"x-amz-meta-foo", "bar"}, ceph(stored, unsigned)},
 		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned)},
-		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and does not have the class")},
+		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Response{400, "InvalidArgument"}, unsigned+", and does not have the class")},
 		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(stored, unsigned)},
 		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-request-payer", "requester"}, ceph(stored, unsigned)},

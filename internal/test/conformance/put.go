@@ -29,7 +29,7 @@ func puts() []proof {
 			{Name: "PUT under the key with a slash doubled", Do: path("/"+safeName, "//"+safeName), Want: mismatch},
 			{Name: "PUT under the key with a space behind it", Do: path("?", "%20?"), Want: mismatch},
 			{Name: "PUT under the key with a zero byte behind it", Do: path("?", "%00?"), Want: mismatch,
-				But: ceph(Answer{Status: 400}, "does not accept the key")},
+				But: ceph(Response{Status: 400}, "does not accept the key")},
 			{Name: "PUT out of its folder", Do: path(safeName, "../"+evilName), Want: mismatch, Unverified: "which of the errors is returned"},
 			{Name: "PUT out of its folder, escaped", Do: path(safeName, "%2e%2e/"+evilName), Want: mismatch, Unverified: "which of the errors is returned"},
 			{Name: "PUT out of its folder and back", Do: path(safeName, "x/../"+safeName), Want: mismatch, Unverified: "which of the errors is returned", Harmless: true},
@@ -59,7 +59,7 @@ func puts() []proof {
 			{Name: "PUT of one byte less", Do: file(shorter), Want: mismatch, Unverified: lengths},
 			{Name: "PUT of nothing", Do: file(nil), Want: mismatch, Unverified: lengths},
 			{Name: "PUT without a length", Do: chunked, Want: mismatch,
-				Unverified: "that the answer is not 411 MissingContentLength"},
+				Unverified: "that the response is not 411 MissingContentLength"},
 		}},
 		{Metadata, []Case{
 			{Name: "PUT with metadata", With: metadata, Ask: setMetadata, Want: stored},
@@ -142,17 +142,17 @@ func puts() []proof {
 			{Name: "PUT of an access list instead", Do: parameter("acl", ""), Want: mismatch},
 			{Name: "PUT of a part instead", Do: query(func(q url.Values) { q.Set("partNumber", "1"); q.Set("uploadId", "x") }), Want: mismatch},
 			{Name: "PUT turned into GET", Twice: true, Do: method(http.MethodGet), Want: mismatch},
-			{Name: "PUT turned into HEAD", Twice: true, Do: method(http.MethodHead), Want: Answer{Status: 403}},
+			{Name: "PUT turned into HEAD", Twice: true, Do: method(http.MethodHead), Want: Response{Status: 403}},
 			{Name: "PUT turned into DELETE", Twice: true, Do: method(http.MethodDelete), Want: mismatch},
 			{Name: "PUT turned into POST", Twice: true, Do: method(http.MethodPost), Want: mismatch,
-				Unverified: "that the signature is verified before the operation is found", But: versity(Answer{405, "MethodNotAllowed"}, earlier)},
+				Unverified: "that the signature is verified before the operation is found", But: versity(Response{405, "MethodNotAllowed"}, earlier)},
 		}},
 		{Session, []Case{
 			{Name: "PUT with a session token", Session: true, Want: stored},
 			{Name: "PUT without its session token", Session: true, Do: without("X-Amz-Security-Token"), Want: unknown, But: noToken()},
 			{Name: "PUT with another session token", Session: true, Do: query(func(q url.Values) {
 				q.Set("X-Amz-Security-Token", otherByte(q.Get("X-Amz-Security-Token")))
-			}), Want: Answer{400, "InvalidToken"}, But: ceph(denied, withSTS)},
+			}), Want: Response{400, "InvalidToken"}, But: ceph(denied, withSTS)},
 			{Name: "PUT with its session token in a header instead", Session: true, Do: func(a *Attempt) {
 				token := a.url().Query().Get("X-Amz-Security-Token")
 				without("X-Amz-Security-Token")(a)
@@ -165,7 +165,7 @@ func puts() []proof {
 
 func noToken() map[string]Deviation {
 	return and(ceph(denied, withSTS),
-		versity(Answer{400, "InvalidToken"}, "recognizes temporary access keys by their name"))
+		versity(Response{400, "InvalidToken"}, "recognizes temporary access keys by their name"))
 }
 
 // unsignedPUTs returns cases that add headers that were not signed.
@@ -177,14 +177,14 @@ func unsignedPUTs() (cases []Case) {
 		{Field{"x-amz-acl", "public-read"}, ceph(stored, unsigned)},
 		{Field{"x-amz-meta-foo", "bar"}, ceph(stored, unsigned, func(o *Object) { o.Metadata["foo"] = "bar" })},
 		{Field{"x-amz-tagging", "a=b"}, ceph(stored, unsigned, func(o *Object) { o.Tags["a"] = "b" })},
-		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Answer{400, "InvalidArgument"}, unsigned+", and does not have the class")},
+		{Field{"x-amz-storage-class", "REDUCED_REDUNDANCY"}, ceph(Response{400, "InvalidArgument"}, unsigned+", and does not have the class")},
 		{Field{"x-amz-website-redirect-location", "https://evil.example"}, ceph(stored, unsigned, func(o *Object) { o.Redirect = "https://evil.example" })},
-		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
+		{Field{"x-amz-server-side-encryption", "AES256"}, ceph(Response{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
 		{Field{"x-amz-server-side-encryption-aws-kms-key-id", "alias/evil"}, ceph(badArgument, unsigned+", and does not have the key")},
-		{Field{"x-amz-server-side-encryption-customer-algorithm", "AES256"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
+		{Field{"x-amz-server-side-encryption-customer-algorithm", "AES256"}, ceph(Response{400, "InvalidRequest"}, unsigned+", and requires TLS for this one")},
 		{Field{"x-amz-checksum-sha256", digestBy("SHA256", Body)}, ceph(stored, noChecksums)},
 		{Field{"x-amz-sdk-checksum-algorithm", "SHA256"}, ceph(stored, noChecksums)},
-		{Field{"x-amz-object-lock-legal-hold", "ON"}, ceph(Answer{400, "InvalidRequest"}, unsigned+", and the bucket has no object lock")},
+		{Field{"x-amz-object-lock-legal-hold", "ON"}, ceph(Response{400, "InvalidRequest"}, unsigned+", and the bucket has no object lock")},
 		{Field{"x-amz-object-lock-mode", "COMPLIANCE"}, ceph(badArgument, unsigned+", and requires a date with this one")},
 		{Field{"x-amz-grant-read", "uri=http://acs.amazonaws.com/groups/global/AllUsers"}, ceph(stored, unsigned)},
 		{Field{"x-amz-request-payer", "requester"}, ceph(stored, unsigned)},

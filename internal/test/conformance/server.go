@@ -41,99 +41,99 @@ var unverified = []string{"checksum could not be verified"}
 // Cases adds each Deviation to the named cases.
 var servers = map[string][]deviating{
 	"ceph": {
-		{Deviation{Answer: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
-		{Deviation{Answer: taken, Reason: noChecksums}, checksumCases(Form, "of other bytes than the checksum by %s")},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: unverified}, unconfirmed},
+		{Deviation{Response: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
+		{Deviation{Response: taken, Reason: noChecksums}, checksumCases(Form, "of other bytes than the checksum by %s")},
+		{Deviation{Response: stored, Reason: noChecksums, Rejected: unverified}, unconfirmed},
 	},
 	"rclone": {
-		{Deviation{Answer: denied, Reason: signedOnly}, slices.Concat(
+		{Deviation{Response: denied, Reason: signedOnly}, slices.Concat(
 			checksumCases(PUT, "without its checksum by %s"),
 			checksumCases(PartURL, "without its checksum by %s"),
 		)},
-		{Deviation{Answer: denied, Reason: signedOnly}, []string{
+		{Deviation{Response: denied, Reason: signedOnly}, []string{
 			"PUT without a type", "PUT without a name", "PUT without its metadata",
 			"PUT without its stamp", "PUT without a header of the policy", "PUT without its tags", "PUT without its condition",
 			"PUT again without its condition",
 		}},
-		{Deviation{Answer: denied, Reason: otherWords}, []string{
+		{Deviation{Response: denied, Reason: otherWords}, []string{
 			"PUT with a life of more than a week", "PUT with an empty signature", "PUT without a signature",
 			"part with a life of more than a week", "part without a signature", "PUT too late with a second life",
 		}},
-		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
+		{Deviation{Response: mismatch, Reason: otherWords}, []string{
 			"PUT for another region", "PUT of another day", "PUT with a second life",
 			"part for another region",
 		}},
-		{Deviation{Answer: Answer{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
-		{Deviation{Answer: Answer{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
-		{Deviation{Answer: unknown, Reason: "uses the header"}, []string{"PUT with an Authorization of its own"}},
-		{Deviation{Answer: Answer{501, "NotImplemented"}, Reason: "does not replace a part with other bytes"}, []string{"part again"}},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: unverified}, unconfirmed},
-		{Deviation{Answer: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
-		{Deviation{Answer: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
+		{Deviation{Response: Response{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
+		{Deviation{Response: Response{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Response: unknown, Reason: "uses the header"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Response: Response{501, "NotImplemented"}, Reason: "does not replace a part with other bytes"}, []string{"part again"}},
+		{Deviation{Response: stored, Reason: noChecksums, Rejected: unverified}, unconfirmed},
+		{Deviation{Response: stored, Reason: noChecksums}, []string{"completion with another checksum of the whole"}},
+		{Deviation{Response: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
 			"completion of a byte less than declared", "completion of a byte more than declared",
 		}},
-		{Deviation{Answer: stored, Reason: "has no minimum size of a part"}, []string{"completion with a small part before the last"}},
-		{Deviation{Answer: stored, Reason: "ignores If-None-Match on a copy"}, []string{"copy over an object"}},
+		{Deviation{Response: stored, Reason: "has no minimum size of a part"}, []string{"completion with a small part before the last"}},
+		{Deviation{Response: stored, Reason: "ignores If-None-Match on a copy"}, []string{"copy over an object"}},
 	},
 	"swift": {
-		{Deviation{Answer: noImplementation, Reason: "does not accept If-None-Match"}, []string{
+		{Deviation{Response: noImplementation, Reason: "does not accept If-None-Match"}, []string{
 			"PUT again", "PUT again with a condition added, where replacing is allowed",
 			"PUT with another condition", "PUT again without its condition", "copy", "copy over an object",
 		}},
-		{Deviation{Answer: noImplementation, Reason: noSuch}, []string{
+		{Deviation{Response: noImplementation, Reason: noSuch}, []string{
 			"PUT with tags", "PUT with other tags", "PUT of tags instead", "PUT of an access list instead",
 			"PUT with x-amz-tagging added", "PUT with x-amz-server-side-encryption added", "part with x-amz-tagging added",
 			"PUT with x-amz-website-redirect-location added", "PUT with x-amz-decoded-content-length added",
 			"part with x-amz-server-side-encryption added", "PUT turned into POST", "part of a file with tags",
 		}},
-		{Deviation{Answer: Answer{400, "InvalidStorageClass"}, Reason: "applies x-amz-storage-class, and does not have the class"}, []string{
+		{Deviation{Response: Response{400, "InvalidStorageClass"}, Reason: "applies x-amz-storage-class, and does not have the class"}, []string{
 			"PUT with x-amz-storage-class added", "part with x-amz-storage-class added",
 		}},
-		{Deviation{Answer: stored, Reason: ignores}, []string{
+		{Deviation{Response: stored, Reason: ignores}, []string{
 			"PUT with x-amz-checksum-sha256 added", "PUT with x-amz-content-sha256 added", "PUT with x-amz-expected-bucket-owner added",
 			"PUT with x-amz-object-lock-legal-hold added", "PUT with x-amz-object-lock-mode added", "PUT with x-amz-request-payer added",
 			"PUT with x-amz-sdk-checksum-algorithm added", "PUT with x-amz-security-token added",
 			"PUT with x-amz-server-side-encryption-aws-kms-key-id added", "PUT with x-amz-server-side-encryption-customer-algorithm added",
 			"PUT with x-amz-write-offset-bytes added", "part with x-amz-checksum-sha256 added", "part with x-amz-request-payer added",
 		}},
-		{Deviation{Answer: stored, Reason: noChecksums}, append(checksumCases(PUT, "of other bytes than the checksum by %s"),
+		{Deviation{Response: stored, Reason: noChecksums}, append(checksumCases(PUT, "of other bytes than the checksum by %s"),
 			"completion with another checksum of the whole")},
-		{Deviation{Answer: stored, Reason: noChecksums, Refused: append([]string{"deleting the rejected upload"}, unverified...)}, unconfirmed},
-		{Deviation{Answer: mismatch, Reason: otherWords}, []string{
+		{Deviation{Response: stored, Reason: noChecksums, Rejected: append([]string{"deleting the rejected upload"}, unverified...)}, unconfirmed},
+		{Deviation{Response: mismatch, Reason: otherWords}, []string{
 			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
 		}},
-		{Deviation{Answer: badArgument, Reason: otherWords}, []string{"PUT of another algorithm"}},
-		{Deviation{Answer: Answer{400, "InvalidURI"}, Reason: "does not accept the key"}, []string{"PUT under the key with a zero byte behind it"}},
-		{Deviation{Answer: stored, Reason: "uses the query"}, []string{"PUT with an Authorization of its own"}},
-		{Deviation{Answer: denied, Reason: otherWords}, []string{
+		{Deviation{Response: badArgument, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Response: Response{400, "InvalidURI"}, Reason: "does not accept the key"}, []string{"PUT under the key with a zero byte behind it"}},
+		{Deviation{Response: stored, Reason: "uses the query"}, []string{"PUT with an Authorization of its own"}},
+		{Deviation{Response: denied, Reason: otherWords}, []string{
 			"PUT with an empty signature", "PUT without a signature", "part without a signature",
 		}},
-		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"PUT without a query"}},
-		{Deviation{Answer: Answer{405, "MethodNotAllowed"}, Reason: earlier}, []string{
+		{Deviation{Response: Response{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"PUT without a query"}},
+		{Deviation{Response: Response{405, "MethodNotAllowed"}, Reason: earlier}, []string{
 			"part turned into a completion", "part without a number",
 		}},
-		{Deviation{Answer: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
+		{Deviation{Response: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
 			"completion of a byte less than declared", "completion of a byte more than declared",
 		}},
-		{Deviation{Answer: precondition, Reason: "compares the condition with another ETag than it returns"}, []string{
+		{Deviation{Response: precondition, Reason: "compares the condition with another ETag than it returns"}, []string{
 			"copy of an object made of parts", "delete of an object made of parts",
 		}},
-		{Deviation{Answer: stored, Changed: true, Reason: "replaces a part of the completed object, which can then no longer be read"}, []string{
+		{Deviation{Response: stored, Changed: true, Reason: "replaces a part of the completed object, which can then no longer be read"}, []string{
 			"part after the upload was completed",
 		}},
-		{Deviation{Answer: Answer{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"form at the key's address"}},
-		{Deviation{Answer: Answer{412, "InvalidRequest"}, Reason: otherWords}, []string{"completion over an object"}},
+		{Deviation{Response: Response{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"form at the key's address"}},
+		{Deviation{Response: Response{412, "InvalidRequest"}, Reason: otherWords}, []string{"completion over an object"}},
 	},
 }
 
-// formless holds the servers that do not accept forms, with the answer to each
+// formless holds the servers that do not accept forms, with the response to each
 // form.
 var formless = map[string]Deviation{
-	"rclone": {Answer: denied, Reason: "handles every form as an anonymous request"},
-	"swift":  {Answer: Answer{Status: http.StatusPreconditionFailed}, Reason: "handles every form as a request of its own API"},
+	"rclone": {Response: denied, Reason: "handles every form as an anonymous request"},
+	"swift":  {Response: Response{Status: http.StatusPreconditionFailed}, Reason: "handles every form as a request of its own API"},
 }
 
-var noImplementation = Answer{http.StatusNotImplemented, "NotImplemented"}
+var noImplementation = Response{http.StatusNotImplemented, "NotImplemented"}
 
 // KnownServers returns the names of the cases in which servers differ from AWS,
 // by server.

@@ -58,18 +58,18 @@ type Target struct {
 
 // A Result is the outcome of a case.
 type Result struct {
-	Case   Case
-	Answer Answer
+	Case     Case
+	Response Response
 
 	// Broken states how the server broke the constraint. It is empty if the
-	// server enforces the constraint, regardless of the answer.
+	// server enforces the constraint, regardless of the response.
 	Broken string
 	// Lost names the headers of an accepted upload that the server has not
 	// stored.
 	Lost []string
-	// HonestRefused reports that the server rejected the honest upload on which
-	// the case depends. Answer is the answer to that upload.
-	HonestRefused bool
+	// HonestRejected reports that the server rejected the honest upload on which
+	// the case depends. Response is the response to that upload.
+	HonestRejected bool
 	// Unlike states how the server differs from its expected behavior in
 	// Case.Want or Case.But.
 	Unlike error
@@ -87,15 +87,15 @@ func (r *Result) unlike(format string, args ...any) {
 	r.Unlike = errors.Join(r.Unlike, fmt.Errorf(format, args...))
 }
 
-// Refused reports whether the server rejected the case: with a status and code
-// that S3 uses for rejections, or with an answer in Case.Want or Case.But.
-func (r Result) Refused() bool {
-	known := func(a Answer) bool { return r.Answer == a && !a.Accepted() }
-	if known(r.Case.Want) || r.Answer.rejects() {
+// Rejected reports whether the server rejected the case: with a status and code
+// that S3 uses for rejections, or with a response in Case.Want or Case.But.
+func (r Result) Rejected() bool {
+	known := func(a Response) bool { return r.Response == a && !a.Accepted() }
+	if known(r.Case.Want) || r.Response.rejects() {
 		return true
 	}
 	for _, d := range r.Case.But {
-		if known(d.Answer) || slices.ContainsFunc(d.Or, known) {
+		if known(d.Response) || slices.ContainsFunc(d.Or, known) {
 			return true
 		}
 	}
@@ -157,7 +157,7 @@ func (t Target) try(ctx context.Context, c Case) Result {
 	r := &Result{Case: c}
 	run := run{Target: t, c: c, r: r, folder: t.prefix() + rand.Text() + "/", want: c.Want}
 	if d, ok := c.But[t.Name]; ok {
-		run.deviation, run.want = d, d.Answer
+		run.deviation, run.want = d, d.Response
 	}
 	switch {
 	case c.Kind == Completion:
@@ -165,8 +165,8 @@ func (t Target) try(ctx context.Context, c Case) Result {
 	default:
 		r.Err = run.upload(ctx)
 	}
-	if r.Err == nil && r.Answer != run.want && !slices.Contains(run.deviation.Or, r.Answer) {
-		r.unlike("%s: the answer must be %v, got %v", c.Name, run.want, r.Answer)
+	if r.Err == nil && r.Response != run.want && !slices.Contains(run.deviation.Or, r.Response) {
+		r.unlike("%s: the response must be %v, got %v", c.Name, run.want, r.Response)
 	}
 	return *r
 }
@@ -179,7 +179,7 @@ type run struct {
 	folder    string // prefix of the keys
 	policy    presign.Policy
 	wish      presign.Upload
-	want      Answer
+	want      Response
 	deviation Deviation
 }
 
@@ -189,19 +189,19 @@ func (t run) callStore(ctx context.Context) error {
 		Store: objectstore.Store{Client: t.Client, Bucket: t.Bucket},
 		From:  t.folder + "from", To: cmp.Or(t.FinalPrefix, t.prefix()) + rand.Text() + "/to",
 	}
-	response, err := t.c.Call(ctx, s)
+	resp, err := t.c.Call(ctx, s)
 	if err != nil {
 		return err
 	}
-	if t.r.Answer, err = AnswerOf(response); err != nil {
+	if t.r.Response, err = ResponseOf(resp); err != nil {
 		return err
 	}
 	switch {
-	case t.r.Answer.Accepted() && !t.c.Want.Accepted():
+	case t.r.Response.Accepted() && !t.c.Want.Accepted():
 		t.r.broken("the request succeeded")
-	case !t.r.Answer.Accepted() && t.c.Want.Accepted():
+	case !t.r.Response.Accepted() && t.c.Want.Accepted():
 		t.r.broken("the request was rejected")
-		t.r.HonestRefused = true
+		t.r.HonestRejected = true
 	}
 	return nil
 }
@@ -275,12 +275,12 @@ func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)
 		}
 	}
 	switch present := slices.Contains(there, grant.Key); {
-	case t.r.Answer.Accepted() && !present:
+	case t.r.Response.Accepted() && !present:
 		if t.c.cheat() || t.c.honest() { // Other cases are requests that no client sends.
 			t.r.broken("nothing was stored")
 		}
 		t.r.unlike("%s: nothing was stored", t.c.Name)
-	case t.r.Answer.Accepted():
+	case t.r.Response.Accepted():
 		if err := t.checkPublic(ctx, grant, attempt); err != nil {
 			return err
 		}
@@ -351,11 +351,11 @@ func (t run) uploadPart(ctx context.Context, signer *presign.Signer) error {
 // recordRejectedStart records that the store does not implement multipart
 // uploads. It returns other errors.
 func (t run) recordRejectedStart(err error) error {
-	answer, other := AnswerOf(err)
-	if other != nil || answer.Status != http.StatusNotImplemented {
+	response, other := ResponseOf(err)
+	if other != nil || response.Status != http.StatusNotImplemented {
 		return err
 	}
-	t.r.Answer, t.r.HonestRefused = answer, true
+	t.r.Response, t.r.HonestRejected = response, true
 	return nil
 }
 
@@ -379,7 +379,7 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 		return nil
 	}
 	actual, err := t.read(ctx, key)
-	if answer, other := AnswerOf(err); err != nil && other == nil && answer.Status/100 == 4 || err == nil && !bytes.Equal(actual.Body, Body) {
+	if response, other := ResponseOf(err); err != nil && other == nil && response.Status/100 == 4 || err == nil && !bytes.Equal(actual.Body, Body) {
 		t.r.broken("the completed object changed")
 		if !t.deviation.Changed {
 			t.r.unlike("%s: the completed object changed", t.c.Name)
@@ -393,7 +393,7 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 // whether there is a part to complete.
 func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, there bool, err error) {
 	parts, err := m.ListParts(ctx)
-	switch accepted := t.r.Answer.Accepted(); {
+	switch accepted := t.r.Response.Accepted(); {
 	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
 		return nil, false, nil // The store has ended the upload.
 	case errors.Is(err, presign.ErrNotUploaded):
@@ -423,22 +423,22 @@ func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) 
 // with the grant.
 func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.Grant, body []byte) (completed bool, err error) {
 	object, err := m.Complete(ctx, nil)
-	refused := t.deviation.Refused
+	expected := t.deviation.Rejected
 	if err != nil {
-		answer, other := AnswerOf(err)
-		rejected := other == nil && answer.rejects() // The store rejects a request of the completion.
+		response, other := ResponseOf(err)
+		rejected := other == nil && response.rejects() // The store rejects a request of the completion.
 		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) && !rejected {
 			return false, err
 		}
 		t.r.broken("completion rejected the upload: %v", err)
-		t.r.HonestRefused = t.c.honest()
-		if !slices.ContainsFunc(refused, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
+		t.r.HonestRejected = t.c.honest()
+		if !slices.ContainsFunc(expected, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
 		return true, nil // The store might have completed the upload.
 	}
-	if len(refused) > 0 {
-		t.r.unlike("%s: completion must fail with %q, but it succeeded", t.c.Name, refused[0])
+	if len(expected) > 0 {
+		t.r.unlike("%s: completion must fail with %q, but it succeeded", t.c.Name, expected[0])
 	}
 	head, err := t.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.Bucket, Key: &object.Key})
 	if err != nil {
@@ -477,16 +477,16 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 
 // once uploads honestly and reports whether the store accepted the upload.
 func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
-	answer, err := honest.SendContext(ctx, t.HTTP)
+	response, err := honest.SendContext(ctx, t.HTTP)
 	switch {
 	case err != nil:
 		return false, err
-	case answer.busy():
-		return false, busyError{answer}
-	case !answer.Accepted():
-		t.r.Answer, t.r.HonestRefused = answer, true
+	case response.busy():
+		return false, busyError{response}
+	case !response.Accepted():
+		t.r.Response, t.r.HonestRejected = response, true
 	}
-	return answer.Accepted(), nil
+	return response.Accepted(), nil
 }
 
 // attempt sends the attempt of the case and returns it.
@@ -497,20 +497,20 @@ func (t run) attempt(ctx context.Context, grant *presign.Grant) (*Attempt, error
 	if t.c.Do != nil {
 		t.c.Do(a)
 	}
-	answer, err := a.SendContext(ctx, t.HTTP)
+	response, err := a.SendContext(ctx, t.HTTP)
 	if err != nil {
 		return nil, err
 	}
-	if answer.busy() {
-		return nil, busyError{answer}
+	if response.busy() {
+		return nil, busyError{response}
 	}
-	t.r.Answer = answer
-	switch accepted := answer.Accepted(); {
+	t.r.Response = response
+	switch accepted := response.Accepted(); {
 	case accepted && t.c.cheat() && !t.c.Harmless && (t.c.breach() || !t.permits(a.Body)):
 		t.r.broken("the request was accepted")
 	case !accepted && t.c.honest():
 		t.r.broken("an honest %s was rejected", t.c.Kind.noun())
-		t.r.HonestRefused = true
+		t.r.HonestRejected = true
 	}
 	return a, nil
 }
@@ -553,8 +553,8 @@ func (t run) checkPublic(ctx context.Context, grant *presign.Grant, a *Attempt) 
 
 // isPublic reports whether an address can be read without credentials.
 func (t run) isPublic(ctx context.Context, address string) (bool, error) {
-	answer, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).SendContext(ctx, t.HTTP)
-	return err == nil && answer.Accepted(), err
+	response, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).SendContext(ctx, t.HTTP)
+	return err == nil && response.Accepted(), err
 }
 
 // list returns the keys in the folder of the case, without the folders of key,
@@ -688,9 +688,9 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 	}
 	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &t.Bucket, Key: &key})
 	if err != nil {
-		if answer, err := AnswerOf(err); err != nil || answer.Status != http.StatusForbidden && answer.Status != http.StatusNotImplemented {
-			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, answer))
-		} else if answer.Status == http.StatusNotImplemented {
+		if response, err := ResponseOf(err); err != nil || response.Status != http.StatusForbidden && response.Status != http.StatusNotImplemented {
+			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, response))
+		} else if response.Status == http.StatusNotImplemented {
 			o.Tags = map[string]string{} // The store has no tags.
 		}
 		return o, nil

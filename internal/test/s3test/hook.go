@@ -116,21 +116,21 @@ func (s *Server) performWithHook(w http.ResponseWriter, r *request, perform hand
 	default:
 		return s.applyFault(fault, w, r, nil)
 	}
-	answer := httptest.NewRecorder()
-	maps.Copy(answer.Header(), w.Header())
-	err := perform(s, answer, r)
+	response := httptest.NewRecorder()
+	maps.Copy(response.Header(), w.Header())
+	err := perform(s, response, r)
 	if err != nil {
-		writeError(answer, r.Method, err)
+		writeError(response, r.Method, err)
 	}
 	if fault == None {
-		fault = s.call(hook.After, r, answer.Code)
+		fault = s.call(hook.After, r, response.Code)
 	}
-	return s.applyFault(fault, w, r, answer)
+	return s.applyFault(fault, w, r, response)
 }
 
-// applyFault sends the response that the fault permits. The answer is the
+// applyFault sends the response that the fault permits. The response is the
 // response of the operation, or nil if the operation was not performed.
-func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, answer *httptest.ResponseRecorder) error {
+func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, response *httptest.ResponseRecorder) error {
 	switch fault {
 	case AccessDenied:
 		return accessDenied("Access Denied")
@@ -148,12 +148,12 @@ func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, answ
 		_, _ = io.Copy(io.Discard, r.Body) // Otherwise net/http does not detect a disconnect.
 		<-r.Context().Done()
 	case None, CutDuring:
-		body := answer.Body.Bytes()
+		body := response.Body.Bytes()
 		if fault == CutDuring {
 			body = body[:len(body)/2]
 		}
-		maps.Copy(w.Header(), answer.Header())
-		w.WriteHeader(answer.Code)
+		maps.Copy(w.Header(), response.Header())
+		w.WriteHeader(response.Code)
 		_, _ = w.Write(body) // The client might have disconnected.
 		if fault == None {
 			return nil

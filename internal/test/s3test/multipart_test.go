@@ -471,7 +471,7 @@ func TestPartTooSmall(t *testing.T) {
 	m.part(2, partTwo)
 	body := fmt.Sprintf("<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>%s</ETag></Part>"+
 		"<Part><PartNumber>2</PartNumber><ETag>%s</ETag></Part></CompleteMultipartUpload>", *m.parts[0].ETag, *m.parts[1].ETag)
-	post := func(body string) answer {
+	post := func(body string) response {
 		signed := sign(t, http.MethodPost, s.URL+"/bucket/key?uploadId="+*m.id, nil, unsignedPayload)
 		return send(t, s, upload(t, &v4.PresignedHTTPRequest{Method: signed.Method, URL: signed.URL, SignedHeader: signed.SignedHeader}, body))
 	}

@@ -175,7 +175,7 @@ func TestPresignedPost(t *testing.T) {
 			})
 		require.NoError(t, err)
 		signed.Values["Content-Type"] = "image/png"
-		send := func(values map[string]string) answer {
+		send := func(values map[string]string) response {
 			var fields [][2]string
 			for name, value := range values {
 				fields = append(fields, [2]string{name, value})
@@ -262,7 +262,7 @@ func TestPost(t *testing.T) {
 	named := func(filename string) func(*testForm) { return func(f *testForm) { f.filename = filename } }
 
 	type result struct {
-		answer
+		response
 		server *Server
 	}
 	element := func(name, want string) func(*testing.T, result) {

@@ -45,13 +45,13 @@ func TestPresignedPut(t *testing.T) {
 	method := func(name string) func(*http.Request) { return func(r *http.Request) { r.Method = name } }
 	type change = func(*http.Request)
 	type options = func(*s3.Options)
-	stored := func(check func(*testing.T, Object)) func(*testing.T, answer, Object) {
-		return func(t *testing.T, _ answer, o Object) { check(t, o) }
+	stored := func(check func(*testing.T, Object)) func(*testing.T, response, Object) {
+		return func(t *testing.T, _ response, o Object) { check(t, o) }
 	}
-	element := func(name, want string) func(*testing.T, answer, Object) {
-		return func(t *testing.T, a answer, _ Object) { require.Equal(t, want, a.elements[name]) }
+	element := func(name, want string) func(*testing.T, response, Object) {
+		return func(t *testing.T, a response, _ Object) { require.Equal(t, want, a.elements[name]) }
 	}
-	header := func(name, want string) func(*testing.T, answer, Object) {
+	header := func(name, want string) func(*testing.T, response, Object) {
 		return stored(func(t *testing.T, o Object) { require.Equal(t, want, o.Header.Get(name)) })
 	}
 	for _, test := range []struct {
@@ -61,9 +61,9 @@ func TestPresignedPut(t *testing.T) {
 		change change
 		body   string // hello if empty
 		want   string // status and code
-		check  func(*testing.T, answer, Object)
+		check  func(*testing.T, response, Object)
 	}{
-		{name: "valid", want: "200", check: func(t *testing.T, a answer, o Object) {
+		{name: "valid", want: "200", check: func(t *testing.T, a response, o Object) {
 			require.Equal(t, hello, string(o.Body))
 			require.Equal(t, `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, o.ETag)
 			require.Equal(t, o.ETag, a.header.Get("ETag"))
@@ -181,7 +181,7 @@ func TestPresignedPut(t *testing.T) {
 		{name: "empty", change: func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 }, want: "200",
 			check: stored(func(t *testing.T, o Object) { require.Empty(t, o.Body) })},
 
-		{name: "sha256", input: s3.PutObjectInput{ChecksumSHA256: sha}, want: "200", check: func(t *testing.T, a answer, o Object) {
+		{name: "sha256", input: s3.PutObjectInput{ChecksumSHA256: sha}, want: "200", check: func(t *testing.T, a response, o Object) {
 			require.Equal(t, "SHA256", o.ChecksumAlgorithm)
 			require.Equal(t, *sha, o.Checksum)
 			require.Equal(t, *sha, a.header.Get("X-Amz-Checksum-Sha256"))
@@ -594,7 +594,7 @@ func TestAuthorizationHeader(t *testing.T) {
 func TestContentLength(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
-	exchange := func(length, body string) answer {
+	exchange := func(length, body string) response {
 		endpoint, err := url.Parse(s.URL)
 		require.NoError(t, err)
 		conn, err := net.Dial("tcp", endpoint.Host)

@@ -22,29 +22,29 @@ import (
 
 const hello = "hello world"
 
-// An answer is a response with its whole body.
-type answer struct {
+// A response is a response of HTTP with its whole body.
+type response struct {
 	status   int
 	header   http.Header
 	body     string
 	elements map[string]string // of an error
 }
 
-func (a answer) code() string { return a.elements["Code"] }
+func (a response) code() string { return a.elements["Code"] }
 
-func send(t *testing.T, s *Server, req *http.Request) answer {
+func send(t *testing.T, s *Server, req *http.Request) response {
 	t.Helper()
 	resp, err := s.HTTPClient().Do(req)
 	require.NoError(t, err)
 	return read(t, resp)
 }
 
-func read(t *testing.T, resp *http.Response) answer {
+func read(t *testing.T, resp *http.Response) response {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	a := answer{status: resp.StatusCode, header: resp.Header, body: string(body), elements: make(map[string]string)}
+	a := response{status: resp.StatusCode, header: resp.Header, body: string(body), elements: make(map[string]string)}
 	if a.status >= 400 && resp.Request.Method != http.MethodHead {
 		var document struct {
 			XMLName  xml.Name `xml:"Error"`
@@ -190,7 +190,7 @@ func TestGetObject(t *testing.T) {
 	t.Parallel()
 	s := New()
 	etag := put(t, s, "key", "0123456789")
-	get := func(header, value string) answer {
+	get := func(header, value string) response {
 		signed, err := s3.NewPresignClient(s.S3()).PresignGetObject(t.Context(), &s3.GetObjectInput{
 			Bucket: aws.String(DefaultBucket), Key: aws.String("key"), ResponseContentType: aws.String("text/html"),
 		})

@@ -252,16 +252,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.startRequest(req); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	answer := &statusWriter{ResponseWriter: w}
-	defer func() { s.finish(req, answer.status) }()
-	answer.Header().Set("Server", "AmazonS3")
-	answer.Header().Set("X-Amz-Request-Id", rand.Text()[:16])
+	response := &statusWriter{ResponseWriter: w}
+	defer func() { s.finish(req, response.status) }()
+	response.Header().Set("Server", "AmazonS3")
+	response.Header().Set("X-Amz-Request-Id", rand.Text()[:16])
 	err := malformed
 	if err == nil {
-		err = s.serve(answer, req)
+		err = s.serve(response, req)
 	}
 	if err != nil {
-		writeError(answer, req.Method, err)
+		writeError(response, req.Method, err)
 	}
 }
 

@@ -73,32 +73,32 @@ func RunFiles(t *testing.T, target conformance.Target) {
 			for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
 				grant, err := sign(t.Context(), upload)
 				require.NoError(t, err)
-				answer, err := conformance.New(grant, f.Name, f.Body).Send(target.HTTP)
+				response, err := conformance.New(grant, f.Name, f.Body).Send(target.HTTP)
 				require.NoError(t, err)
-				require.True(t, answer.Accepted(), "%s: %v", grant.Method, answer)
+				require.True(t, response.Accepted(), "%s: %v", grant.Method, response)
 				require.NoError(t, target.Verify(t.Context(), grant, f.Body))
 			}
 			uploadParts(t, target, signer, f, upload)
 		})
 	}
 
-	stored, taken := conformance.Answer{Status: 200}, conformance.Answer{Status: 204}
+	stored, taken := conformance.Response{Status: 200}, conformance.Response{Status: 204}
 	const least, most = 100, 1000
 	policy.MinSize, policy.MaxSize = least, most
 	signer, err = presign.NewSigner(target.Client, target.Bucket, policy)
 	require.NoError(t, err)
-	for size, want := range map[int]conformance.Answer{
+	for size, want := range map[int]conformance.Response{
 		least - 1: {Status: 400, Code: "EntityTooSmall"}, least: taken, most: taken, most + 1: {Status: 400, Code: "EntityTooLarge"},
 	} {
 		body := bytes.Repeat([]byte("x"), size)
 		grant, err := signer.Post(t.Context(), presign.Upload{Filename: "a.bin"})
 		require.NoError(t, err)
-		answer, err := conformance.New(grant, "a.bin", body).Send(target.HTTP)
+		response, err := conformance.New(grant, "a.bin", body).Send(target.HTTP)
 		require.NoError(t, err)
-		require.Equal(t, want, answer, "form of %d bytes", size)
+		require.Equal(t, want, response, "form of %d bytes", size)
 		list, err := target.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &target.Bucket, Prefix: &grant.Key})
 		require.NoError(t, err)
-		require.Equal(t, answer.Accepted(), len(list.Contents) == 1)
+		require.Equal(t, response.Accepted(), len(list.Contents) == 1)
 
 		grant, err = signer.Put(t.Context(), presign.Upload{Filename: "a.bin", Size: int64(size)})
 		if want != taken {
@@ -106,9 +106,9 @@ func RunFiles(t *testing.T, target conformance.Target) {
 			continue
 		}
 		require.NoError(t, err)
-		answer, err = conformance.New(grant, "a.bin", body).Send(target.HTTP)
+		response, err = conformance.New(grant, "a.bin", body).Send(target.HTTP)
 		require.NoError(t, err)
-		require.Equal(t, stored, answer, "PUT of %d bytes", size)
+		require.Equal(t, stored, response, "PUT of %d bytes", size)
 	}
 }
 
@@ -122,9 +122,9 @@ func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer
 		number++
 		grant, err := m.SignPart(t.Context(), presign.Part{Number: number})
 		require.NoError(t, err)
-		answer, err := conformance.New(grant, f.Name, piece).Send(target.HTTP)
+		response, err := conformance.New(grant, f.Name, piece).Send(target.HTTP)
 		require.NoError(t, err)
-		require.Equal(t, conformance.Answer{Status: 200}, answer, "part %d", number)
+		require.Equal(t, conformance.Response{Status: 200}, response, "part %d", number)
 	}
 	object, err := m.Complete(t.Context(), nil)
 	require.NoError(t, err)

@@ -104,9 +104,9 @@ func (l lifecycle) signer(change func(*presign.Policy), options ...presign.Signe
 
 // send sends a file with a grant.
 func (l lifecycle) send(t *testing.T, grant *presign.Grant, name string, body []byte) error {
-	answer, err := conformance.New(grant, name, body).SendContext(t.Context(), l.HTTP)
-	if err == nil && !answer.Accepted() {
-		err = fmt.Errorf("the upload must be accepted, got %v", answer)
+	response, err := conformance.New(grant, name, body).SendContext(t.Context(), l.HTTP)
+	if err == nil && !response.Accepted() {
+		err = fmt.Errorf("the upload must be accepted, got %v", response)
 	}
 	return err
 }

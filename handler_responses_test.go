@@ -14,7 +14,7 @@ import (
 // answersFile is the path of a file for the responses of Handlers, one JSON
 // document a line. The test of examples/openapi compares them with its
 // description.
-var answersFile = flag.String("answers", "", "write every response of a Handler to this file")
+var responsesFile = flag.String("responses", "", "write every response of a Handler to this file")
 
 // A recordedResponse is one response of a Handler.
 type recordedResponse struct {
@@ -33,14 +33,14 @@ var responses struct {
 
 // writeResponse writes the response to r to the file, if the flag is set.
 func writeResponse(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) {
-	if *answersFile == "" {
+	if *responsesFile == "" {
 		return
 	}
 	responses.Lock()
 	defer responses.Unlock()
 	if responses.file == nil {
 		var err error
-		if responses.file, err = os.Create(*answersFile); err != nil {
+		if responses.file, err = os.Create(*responsesFile); err != nil {
 			t.Fatal(err)
 		}
 	}
