@@ -143,6 +143,26 @@ send 0 0 0
 run 0 0 0
 run 0 0 0
 send 1 0 0`,
+	"a colliding file that is uploaded before the copy": `
+seed 14066127: replaces sizeETags; careless: 
+post 0 0 1
+post 1 0 1
+send 0 0 0
+drain 0 0 0
+job 1 0 0
+send 1 0 0
+send 1 4 0
+run 2 0 0`,
+	"a colliding file that is uploaded before the copy and overwrites without Replace": `
+seed 24079311: sizeETags; careless: PutObject
+put 0 0 1
+send 0 0 0
+put 1 0 1
+sweep 0 0 0
+send 1 0 0
+run 0 0 0
+complete 0 0 0
+run 2 0 0`,
 	"a completion that joins one that listed the parts too early": `
 seed 23080296: inspects; careless: 
 start 0 0 0
