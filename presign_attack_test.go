@@ -104,7 +104,7 @@ func rekey(from, to string) func(*conformance.Attempt) {
 }
 
 // TestAttacks checks that Bob cannot change Alice's objects with his own grants
-// or with Alice's leaked grants. Each case names the expected rejection.
+// or with Alice's leaked grants. Each case has the expected response.
 func TestAttacks(t *testing.T) {
 	const mismatch, denied = "403 SignatureDoesNotMatch", "403 AccessDenied"
 	for _, a := range []struct {
@@ -338,22 +338,22 @@ func TestAttacks(t *testing.T) {
 		}, "410"},
 		{"a stamp of another secret", func(t *testing.T, s *scene) string {
 			other := open(t, s.store, multipartPolicy(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
-			return s.elsewhere(t, other)
+			return s.completeElsewhere(t, other)
 		}, "404, 404"},
 		{"a stamp of another policy", func(t *testing.T, s *scene) string {
 			policy := multipartPolicy()
 			policy.FinalPrefix = "elsewhere/"
-			return s.elsewhere(t, open(t, s.store, policy))
+			return s.completeElsewhere(t, open(t, s.store, policy))
 		}, "404, 404"},
 		{"a stamp of another endpoint", func(t *testing.T, s *scene) string {
-			return s.elsewhere(t, open(t, s.store, multipartPolicy(), presign.WithPublicEndpoint("https://s3.evil.example")))
+			return s.completeElsewhere(t, open(t, s.store, multipartPolicy(), presign.WithPublicEndpoint("https://s3.evil.example")))
 		}, "404, 404"},
 		{"a stamp of another bucket", func(t *testing.T, s *scene) string {
 			store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
 			store.AddCredentials(session)
 			signer, err := presign.NewSigner(store.S3(inSession), "other", multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3()))
 			require.NoError(t, err)
-			return s.elsewhere(t, shop{signer, s.store, new(bytes.Buffer)})
+			return s.completeElsewhere(t, shop{signer, s.store, new(bytes.Buffer)})
 		}, "404, 404"},
 	} {
 		t.Run(a.name, func(t *testing.T) {
@@ -382,7 +382,7 @@ func storeID(t *testing.T, signed string) string {
 	return u.Query().Get("uploadId")
 }
 
-// forge stores a picture without a grant, with a stamp of another key.
+// forge stores a picture without a grant, with a stamp unless it is empty.
 func (s *scene) forge(t *testing.T, key, stamp string) { s.place(t, key, png, stamp) }
 
 // place stores an object without a grant, with a stamp unless it is empty.
@@ -396,9 +396,9 @@ func (s *scene) place(t *testing.T, key string, body []byte, stamp string) {
 	})
 }
 
-// elsewhere completes Bob's upload and signs a part at another Signer. It
+// completeElsewhere completes Bob's upload and signs a part at another Signer. It
 // returns both statuses.
-func (s *scene) elsewhere(t *testing.T, other shop) string {
+func (s *scene) completeElsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)
 	u.user = "bob"
@@ -500,7 +500,7 @@ func TestInjection(t *testing.T) {
 			require.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 		}
 		if grant.Method == "PUT" {
-			require.Subset(t, signedHeaders(t, grant), lowered(slices.Collect(maps.Keys(grant.Headers))))
+			require.Subset(t, signedHeaders(t, grant), toLower(slices.Collect(maps.Keys(grant.Headers))))
 			require.Equal(t, []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"},
 				slices.Sorted(maps.Keys(query(t, grant))))
 			return signedHeaders(t, grant)
@@ -514,7 +514,7 @@ func TestInjection(t *testing.T) {
 		}
 		return slices.Sorted(maps.Keys(exact))
 	}
-	honest := func(form bool, change func(*presign.Upload)) (*presign.Grant, error) {
+	sign := func(form bool, change func(*presign.Upload)) (*presign.Grant, error) {
 		u := presign.Upload{Filename: "a.png", Size: int64(len(png)), Checksum: crc(png), Metadata: map[string]string{"color": "red"}, Owner: "alice"}
 		change(&u)
 		if form {
@@ -533,13 +533,13 @@ func TestInjection(t *testing.T) {
 		} {
 			for _, form := range []bool{false, true} {
 				about := fmt.Sprintf("%s: %.50q, form %v", field, payload, form)
-				plain, err := honest(form, func(u *presign.Upload) {
+				plain, err := sign(form, func(u *presign.Upload) {
 					if field == "redirect" && form {
 						set(u, "")
 					}
 				})
 				require.NoError(t, err)
-				grant, err := honest(form, func(u *presign.Upload) { set(u, payload) })
+				grant, err := sign(form, func(u *presign.Upload) { set(u, payload) })
 				if err != nil {
 					require.NotEmpty(t, presign.Violations(searchError(t, err)), about)
 					rejected++
@@ -569,8 +569,8 @@ func TestInjection(t *testing.T) {
 	require.Greater(t, granted, 300)
 }
 
-// lowered returns names in lower case.
-func lowered(names []string) []string {
+// toLower returns names in lower case.
+func toLower(names []string) []string {
 	for i, name := range names {
 		names[i] = strings.ToLower(name)
 	}

@@ -23,8 +23,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// huge returns a policy for files of up to 1 TiB.
-func huge() presign.Policy {
+// hugePolicy returns a policy for files of up to 1 TiB.
+func hugePolicy() presign.Policy {
 	policy := final()
 	policy.MaxSize = 1 << 40
 	return policy
@@ -79,7 +79,7 @@ func TestHugeCopyCompletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hooked, events atomic.Int32
 		store := s3test.New(s3test.WithCopyTime(8*time.Second), s3test.WithHistory())
-		u := mount(t, open(t, store, huge(),
+		u := mount(t, open(t, store, hugePolicy(),
 			presign.WithOnComplete(func(context.Context, *presign.Object) error {
 				hooked.Add(1)
 				return nil
@@ -125,7 +125,7 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				actors := []*s3test.Actor{store.Actor("one"), store.Actor("two")}
 				var replicas []uppy
 				for _, actor := range actors {
-					replicas = append(replicas, mount(t, open(t, store, huge(), presign.WithStore(actor.S3()),
+					replicas = append(replicas, mount(t, open(t, store, hugePolicy(), presign.WithStore(actor.S3()),
 						inspects(func(context.Context, *presign.Object) error { inspected.Add(1); return nil }))))
 				}
 				m := hugeUpload(t, replicas[0].shop)
@@ -159,9 +159,9 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 	}
 }
 
-// slow mounts a shop whose inspections take the duration wait and return
+// mountSlow mounts a shop whose inspections take the duration wait and return
 // result. It also returns the number of inspections.
-func slow(t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption) (uppy, *atomic.Int32) {
+func mountSlow(t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption) (uppy, *atomic.Int32) {
 	t.Helper()
 	inspected := new(atomic.Int32)
 	return mount(t, open(t, s3test.New(s3test.WithHistory()), final(), append(opts, inspects(func(ctx context.Context, _ *presign.Object) error {
@@ -181,7 +181,7 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 	for _, wait := range []time.Duration{0, time.Second, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			var hooked, events atomic.Int32
-			u, inspected := slow(t, wait, nil,
+			u, inspected := mountSlow(t, wait, nil,
 				presign.WithOnComplete(func(context.Context, *presign.Object) error {
 					hooked.Add(1)
 					return nil
@@ -221,7 +221,7 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 // a background completion, and does not receive the outcome.
 func TestOtherOwnersDoNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u, _ := slow(t, time.Minute, &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
+		u, _ := mountSlow(t, time.Minute, &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
 		bob := u
@@ -289,7 +289,7 @@ func TestSlowScanner(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	for _, result := range []error{nil, violation} {
 		synctest.Test(t, func(t *testing.T) {
-			u, inspected := slow(t, time.Minute, result)
+			u, inspected := mountSlow(t, time.Minute, result)
 			other := mount(t, open(t, u.store, final(), inspects(func(context.Context, *presign.Object) error { return result })))
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 			started := time.Now()
@@ -327,7 +327,7 @@ func TestKeptRejection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				u, _ := slow(t, time.Minute, violation)
+				u, _ := mountSlow(t, time.Minute, violation)
 				key, path, body := start(t, u)
 				w := u.ask("POST", path, body)
 				require.Contains(t, []int{200, 409}, w.Code)
@@ -384,7 +384,7 @@ func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 func TestBackgroundCompletionsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var busy atomic.Int32
-		u, inspected := slow(t, 5*time.Minute, nil, presign.WithObserver(func(_ context.Context, e presign.Event) {
+		u, inspected := mountSlow(t, 5*time.Minute, nil, presign.WithObserver(func(_ context.Context, e presign.Event) {
 			if e.Err != nil && strings.Contains(e.Err.Error(), "too many completions") {
 				busy.Add(1)
 			}
@@ -423,7 +423,7 @@ func TestBackgroundCompletionsAreLimited(t *testing.T) {
 // returns if its context ends.
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u, _ := slow(t, time.Minute, nil)
+		u, _ := mountSlow(t, time.Minute, nil)
 		require.NoError(t, u.Shutdown(t.Context()),
 			"Shutdown must succeed if no completion is running")
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
@@ -453,7 +453,7 @@ func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 		"level=INFO":  &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			u, _ := slow(t, time.Minute, result)
+			u, _ := mountSlow(t, time.Minute, result)
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()

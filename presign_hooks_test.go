@@ -453,12 +453,12 @@ func TestObjectOpen(t *testing.T) {
 // A pair holds two files with the same ETag.
 type pair struct{ pretty, ugly []byte }
 
-// colliding holds files that differ near their start and have the same MD5.
-var colliding = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); return p }()
+// collidingPair holds files that differ near their start and have the same MD5.
+var collidingPair = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); return p }()
 
-// late holds files that differ after the bytes that a completion reads. Their
+// latePair holds files that differ after the bytes that a completion reads. Their
 // ETags are equal in a store with SizeETags.
-var late = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
+var latePair = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
 // scanStart returns a hook that reads an upload except its last ten bytes,
 // calls next, and rejects ugly bytes.
@@ -519,7 +519,7 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 			"form, no checksums":          {form: true, store: []s3test.Option{s3test.WithQuirks(s3test.NoChecksums)}},
 			"form, versions":              {form: true, versions: true, store: []s3test.Option{s3test.WithVersioning()}},
 		} {
-			for similar, files := range map[string]pair{"colliding": colliding, "late": late} {
+			for similar, files := range map[string]pair{"colliding": collidingPair, "late": latePair} {
 				t.Run(strings.Join([]string{name, kind, similar}, ", "), func(t *testing.T) {
 					for turn, met := 1, true; met; turn++ {
 						options := append([]s3test.Option{s3test.WithHistory()}, c.store...)
@@ -545,23 +545,23 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	ignore := scan(func([]byte) bool { return false })
 	for name, hook := range map[string]func(context.Context, *presign.Object, func([]byte)) error{
 		"the start": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
-			defer replace(late.ugly)
+			defer replace(latePair.ugly)
 			return start(ctx, o)
 		},
 		"the start, and another file": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
 			if err := start(ctx, o); err != nil {
 				return err
 			}
-			replace(late.ugly)
+			replace(latePair.ugly)
 			return ignore(ctx, o)
 		},
 		"two files": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
-			replace(late.ugly)
+			replace(latePair.ugly)
 			if err := ignore(ctx, o); err != nil {
 				return err
 			}
-			replace(late.pretty)
-			defer replace(late.ugly)
+			replace(latePair.pretty)
+			defer replace(latePair.ugly)
 			return scan(isUgly)(ctx, o)
 		},
 	} {
@@ -580,7 +580,7 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 					}
 				})
 			}))
-			grant = s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, true, late.pretty, nil)
+			grant = s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, true, latePair.pretty, nil)
 			_, err := s.Complete(t.Context(), "alice", grant.Key)
 			o, _ := store.Object(s3test.DefaultBucket, finalKey(grant.Key))
 			require.False(t, isUgly(o.Body), "%v", err)
@@ -590,10 +590,10 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether body is the ugly file of a pair, complete or without
-// up to ten bytes at its end.
+// isUgly reports whether body is the ugly file of a pair. Up to ten bytes may be
+// missing at its end.
 func isUgly(body []byte) bool {
-	for _, p := range []pair{colliding, late} {
+	for _, p := range []pair{collidingPair, latePair} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {
 			return true
 		}
@@ -657,15 +657,15 @@ func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(conte
 	_, err := s.Complete(t.Context(), "alice", grant.Key)
 	r.store.Intercept(s3test.Hook{})
 	history := r.store.History()
-	what := fmt.Sprintf("replaced at request %d: %v\n%v", n, err, history.Requests)
+	about := fmt.Sprintf("replaced at request %d: %v\n%v", n, err, history.Requests)
 	for _, body := range completed {
-		require.False(t, isUgly(body), what)
+		require.False(t, isUgly(body), about)
 	}
 	published := "published/" + strings.TrimPrefix(grant.Key, "incoming/")
 	o, _ := r.store.Object(s3test.DefaultBucket, published)
-	require.False(t, isUgly(o.Body), what)
+	require.False(t, isUgly(o.Body), about)
 	for _, state := range history.Visible("published/") {
-		require.True(t, r.visible || !isUgly(state.Body), what)
+		require.True(t, r.visible || !isUgly(state.Body), about)
 	}
 	return count >= n
 }

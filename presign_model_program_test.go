@@ -163,6 +163,21 @@ send 1 0 0
 run 0 0 0
 complete 0 0 0
 run 2 0 0`,
+	"an unverified copy whose upload has expired": `
+seed 24097003: ; careless: CopySource
+post 1 0 0
+send 1 0 0
+drain 0 0 0
+complete 1 0 1
+complete 1 0 1
+send 1 2 0
+run 4 0 0
+run 2 0 0
+run 0 0 0
+run 0 0 0
+run 0 0 0
+run 0 0 0
+wait 8 0 0`,
 	"a completion that joins one that listed the parts too early": `
 seed 23080296: inspects; careless: 
 start 0 0 0

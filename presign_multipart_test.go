@@ -36,7 +36,7 @@ const partSize = 5 << 20
 // large is a picture of three parts.
 var large = append(bytes.Clone(png), make([]byte, 2*partSize+1000-len(png))...)
 
-// inParts returns a policy that publishes files of up to four parts.
+// multipartPolicy returns a policy that publishes files of up to four parts.
 func multipartPolicy() presign.Policy {
 	p := final()
 	p.MaxSize = 4 * partSize
@@ -572,7 +572,8 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// TestMultipartLongID checks that an ID that cannot be sealed is an error.
+// TestMultipartLongID checks that StartMultipart returns an error if the store's
+// upload ID is too long to be sealed.
 func TestMultipartLongID(t *testing.T) {
 	store := s3test.New(s3test.WithHistory())
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
@@ -607,7 +608,7 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	var object *presign.Object
-	var some []byte
+	var partial []byte
 	late := open(t, s.store, multipartPolicy(), presign.WithStore(s.store.S3(func(o *s3.Options) {
 		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 			response, err := s.store.HTTPClient().Do(r)
@@ -615,19 +616,19 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 				return response, err
 			}
 			switch {
-			case some == nil:
-				some, err = io.ReadAll(response.Body)
+			case partial == nil:
+				partial, err = io.ReadAll(response.Body)
 				require.NoError(t, err)
-				listed := regexp.MustCompile("<Part>.*?</Part>").FindAllIndex(some, -1)
+				listed := regexp.MustCompile("<Part>.*?</Part>").FindAllIndex(partial, -1)
 				require.Len(t, listed, 3)
-				some = slices.Delete(some, listed[left][0], listed[2][1])
+				partial = slices.Delete(partial, listed[left][0], listed[2][1])
 				object, err = m.Complete(t.Context(), nil)
 				require.NoError(t, err)
 			case !stays:
 				return response, nil
 			}
 			require.NoError(t, response.Body.Close())
-			response.StatusCode, response.Body = http.StatusOK, io.NopCloser(bytes.NewReader(some))
+			response.StatusCode, response.Body = http.StatusOK, io.NopCloser(bytes.NewReader(partial))
 			return response, nil
 		})
 	})))
@@ -762,7 +763,7 @@ func TestAbortRepeats(t *testing.T) {
 }
 
 // TestMultipartStore checks that the signing client makes no request, and that
-// the client of WithStore signs nothing.
+// the client of WithStore signs no URL.
 func TestMultipartStore(t *testing.T) {
 	store := s3test.New()
 	store.AddCredentials(aws.Credentials{AccessKeyID: "AKIASTORE", SecretAccessKey: "secret"})
@@ -851,7 +852,7 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					s := shop{signer, store, new(bytes.Buffer)}
 					failed := store.FailOnce(failing, fault, "UploadPart")
 					about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed(), failing) }
-					again := func(step func() error) error {
+					retry := func(step func() error) error {
 						err := step()
 						if err == nil {
 							return nil
@@ -867,22 +868,22 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 						u.MaxSize = int64(len(png)) - 1
 					}
 					var m *presign.Multipart
-					require.NoError(t, again(func() (err error) {
+					require.NoError(t, retry(func() (err error) {
 						m, err = s.StartMultipart(t.Context(), u)
 						return err
 					}), about())
 					var grant *presign.Grant
-					require.NoError(t, again(func() (err error) {
+					require.NoError(t, retry(func() (err error) {
 						grant, err = m.SignPart(t.Context(), presign.Part{Number: 1})
 						return err
 					}), about())
 					s.putPart(t, grant, png)
 					switch end {
 					case "abort":
-						require.NoError(t, again(func() error { return m.Abort(t.Context()) }), about())
+						require.NoError(t, retry(func() error { return m.Abort(t.Context()) }), about())
 					case "complete":
 						var object *presign.Object
-						require.NoError(t, again(func() (err error) {
+						require.NoError(t, retry(func() (err error) {
 							object, err = m.Complete(t.Context(), nil)
 							return err
 						}), about())
@@ -1030,7 +1031,7 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 			require.Empty(t, s.uploads(t), "the upload must be aborted")
 		}
 	}
-	// A part more than 100 beyond the uploaded parts is not signed.
+	// Before the first part is uploaded, only 100 parts are signed.
 	s := open(t, s3test.New(), func() presign.Policy { p := multipartPolicy(); p.MaxSize = 10_000 * partSize; return p }())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)

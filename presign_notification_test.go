@@ -42,8 +42,8 @@ func document(bucket string, keys ...string) []byte {
 	return b
 }
 
-// inSNS wraps a message as SNS delivers it.
-func inSNS(message []byte) []byte {
+// wrapInSNS wraps a message as SNS delivers it.
+func wrapInSNS(message []byte) []byte {
 	b, err := json.Marshal(map[string]any{"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": string(message)})
 	if err != nil {
 		panic(err)
@@ -52,8 +52,8 @@ func inSNS(message []byte) []byte {
 }
 
 // TestCompleteNotification checks for every outcome whether
-// CompleteNotification returns an error, so that the message is delivered
-// again.
+// CompleteNotification returns an error. The queue delivers the message again
+// after an error.
 func TestCompleteNotification(t *testing.T) {
 	bucket := s3test.DefaultBucket
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
@@ -65,12 +65,12 @@ func TestCompleteNotification(t *testing.T) {
 		body            []byte // content of the file; default: png
 		prepare         func(t *testing.T, s shop, key string)
 		send            func(key string) []byte // default: document
-		want            string                  // part of the error; empty if none is expected
+		want            string                  // part of the error; empty if no error is expected
 		is              error
 		left            bool // whether the upload must remain
 	}{
 		{name: "completed"},
-		{name: "in SNS", send: func(key string) []byte { return inSNS(document(bucket, key)) }},
+		{name: "in SNS", send: func(key string) []byte { return wrapInSNS(document(bucket, key)) }},
 		{name: "twice in one document", send: func(key string) []byte { return document(bucket, key, key) }},
 		{name: "rejected and deleted", body: []byte("<html>")},
 		{name: "rejected by the inspector", inspect: func(context.Context, *presign.Object) error { return violation }},
@@ -90,7 +90,7 @@ func TestCompleteNotification(t *testing.T) {
 		{name: "a deletion", send: func(key string) []byte {
 			return []byte(strings.Replace(string(document("other", key)), "ObjectCreated:Put", "ObjectRemoved:Delete", 1))
 		}, left: true},
-		{name: "deleting a completed upload fails", prepare: failing("DeleteObject"), left: true},
+		{name: "deleting a completed upload fails", prepare: failOperation("DeleteObject"), left: true},
 
 		{name: "pending", inspect: func(context.Context, *presign.Object) error { return presign.ErrPending }, want: "still running",
 			is: presign.ErrPending, left: true},
@@ -103,9 +103,9 @@ func TestCompleteNotification(t *testing.T) {
 		{name: "unknown form", send: func(key string) []byte { return []byte(`{"key": "` + key + `"}`) }, is: presign.ErrInvalidNotification, left: true},
 		{name: "not JSON", send: func(string) []byte { return []byte("incoming/") }, is: presign.ErrInvalidNotification, left: true},
 		{name: "empty", send: func(string) []byte { return nil }, is: presign.ErrInvalidNotification, left: true},
-		{name: "reading fails", prepare: failing("GetObject"), want: "the store failed", left: true},
-		{name: "copying fails", prepare: failing("CopyObject"), want: "the store failed", left: true},
-		{name: "deleting a rejected upload fails", body: []byte("<html>"), prepare: failing("DeleteObject"), want: "deleting the rejected upload", left: true},
+		{name: "reading fails", prepare: failOperation("GetObject"), want: "the store failed", left: true},
+		{name: "copying fails", prepare: failOperation("CopyObject"), want: "the store failed", left: true},
+		{name: "deleting a rejected upload fails", body: []byte("<html>"), prepare: failOperation("DeleteObject"), want: "deleting the rejected upload", left: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -147,8 +147,8 @@ func TestCompleteNotification(t *testing.T) {
 	}
 }
 
-// failing returns a step that makes an operation of the store fail.
-func failing(operation string) func(*testing.T, shop, string) {
+// failOperation returns a step that makes an operation of the store fail.
+func failOperation(operation string) func(*testing.T, shop, string) {
 	return func(_ *testing.T, s shop, _ string) {
 		s.store.Fail(func(o string, _ *http.Request) s3test.Fault {
 			if o == operation {

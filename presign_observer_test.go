@@ -22,7 +22,7 @@ type audit struct {
 	events []presign.Event
 }
 
-// observe is a function for WithObserver.
+// observe adds an event. Tests pass it to WithObserver.
 func (a *audit) observe(_ context.Context, e presign.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -38,15 +38,15 @@ func (a *audit) take() []presign.Event {
 	return events
 }
 
-// An observed is a service whose events a test checks.
-type observed struct {
+// An observedService is a service whose events a test checks.
+type observedService struct {
 	uppy
 	inspect, finish func(context.Context, *presign.Object) error
 	grant           *presign.Grant
 	upload          *presign.Multipart
 }
 
-// notify sends a notification of an upload.
+// notify passes a notification of an upload to CompleteNotification.
 func notify(ctx context.Context, s *presign.Signer, bucket, key string) error {
 	return s.CompleteNotification(ctx, []byte(`{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","account":"1","time":"2026-01-01T00:00:00Z",`+
 		`"region":"us-east-1","resources":[],"detail":{"version":"0","bucket":{"name":"`+bucket+`"},"object":{"key":"`+key+`","size":1,"etag":"a"},"reason":"PutObject"}}`))
@@ -59,13 +59,13 @@ func TestEvents(t *testing.T) {
 	fails := func(err error) func(context.Context, *presign.Object) error {
 		return func(context.Context, *presign.Object) error { return err }
 	}
-	put := func(t *testing.T, s *observed) {
+	put := func(t *testing.T, s *observedService) {
 		s.grant = s.shop.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 	}
-	liar := func(t *testing.T, s *observed) {
+	liar := func(t *testing.T, s *observedService) {
 		s.grant = s.shop.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, []byte("<html>"), nil)
 	}
-	parts := func(t *testing.T, s *observed) {
+	parts := func(t *testing.T, s *observedService) {
 		var err error
 		s.upload, err = s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		require.NoError(t, err)
@@ -73,12 +73,12 @@ func TestEvents(t *testing.T) {
 		require.NoError(t, err)
 		s.putPart(t, g, png)
 	}
-	complete := func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "`+s.grant.Key+`"}`) }
-	inspected := func(err error) func(*testing.T, *observed) {
-		return func(t *testing.T, s *observed) { put(t, s); s.inspect = fails(err) }
+	complete := func(t *testing.T, s *observedService) { s.ask("POST", "/complete", `{"key": "`+s.grant.Key+`"}`) }
+	inspected := func(err error) func(*testing.T, *observedService) {
+		return func(t *testing.T, s *observedService) { put(t, s); s.inspect = fails(err) }
 	}
-	down := func(operation string) func(*testing.T, *observed) {
-		return func(t *testing.T, s *observed) {
+	down := func(operation string) func(*testing.T, *observedService) {
+		return func(t *testing.T, s *observedService) {
 			s.store.Fail(func(o string, _ *http.Request) s3test.Fault {
 				if o == operation {
 					return s3test.InternalError
@@ -87,11 +87,11 @@ func TestEvents(t *testing.T) {
 			})
 		}
 	}
-	companionPath := func(s *observed, rest string) string {
+	companionPath := func(s *observedService, rest string) string {
 		return "/s3/multipart/" + s.upload.ID + rest + "?key=" + s.upload.Key
 	}
-	all := func(steps ...func(*testing.T, *observed)) func(*testing.T, *observed) {
-		return func(t *testing.T, s *observed) {
+	all := func(steps ...func(*testing.T, *observedService)) func(*testing.T, *observedService) {
+		return func(t *testing.T, s *observedService) {
 			for _, step := range steps {
 				step(t, s)
 			}
@@ -99,140 +99,140 @@ func TestEvents(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name        string
-		before, act func(*testing.T, *observed)
+		before, act func(*testing.T, *observedService)
 		want        string // the description of the event; empty if no event is expected
 	}{
 		// Grants.
-		{"Put", nil, func(t *testing.T, s *observed) {
+		{"Put", nil, func(t *testing.T, s *observedService) {
 			s.Put(t.Context(), presign.Upload{Filename: "a.png", Size: 9, Owner: "alice"})
 		}, "granted PUT alice id key size type"},
-		{"Post", nil, func(t *testing.T, s *observed) {
+		{"Post", nil, func(t *testing.T, s *observedService) {
 			s.Post(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		}, "granted POST alice id key type"},
-		{"Put, invalid", nil, func(t *testing.T, s *observed) { s.Put(t.Context(), presign.Upload{Filename: "a.exe", Size: 9}) },
+		{"Put, invalid", nil, func(t *testing.T, s *observedService) { s.Put(t.Context(), presign.Upload{Filename: "a.exe", Size: 9}) },
 			"not_granted PUT - id size err"},
-		{"POST /, put", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.png", "size": 9}`) },
+		{"POST /, put", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename": "a.png", "size": 9}`) },
 			"granted PUT alice id key size type request"},
-		{"POST /, form", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.png"}`) },
+		{"POST /, form", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename": "a.png"}`) },
 			"granted POST alice id key type request"},
-		{"POST /, invalid", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "a.exe", "size": 9}`) },
+		{"POST /, invalid", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename": "a.exe", "size": 9}`) },
 			"not_granted PUT alice id size err request"},
-		{"POST /, not authorized", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "forbidden.png", "size": 9}`) },
+		{"POST /, not authorized", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename": "forbidden.png", "size": 9}`) },
 			"not_granted PUT alice id size type err request"},
-		{"POST /, authorization fails", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename": "broken.png", "size": 9}`) },
+		{"POST /, authorization fails", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename": "broken.png", "size": 9}`) },
 			"not_granted PUT alice id size type err request"},
-		{"POST /, malformed", nil, func(t *testing.T, s *observed) { s.ask("POST", "", `{"filename"`) }, "denied - alice err request"},
-		{"POST /, not authenticated", nil, func(t *testing.T, s *observed) { s.user = ""; s.ask("POST", "", `{"filename": "a.png"}`) }, "denied - - err request"},
-		{"POST /, authentication fails", nil, func(t *testing.T, s *observed) { s.user = "outage"; s.ask("POST", "", `{}`) }, "failed - - err request"},
-		{"unknown path", nil, func(t *testing.T, s *observed) { s.ask("POST", "/none", "") }, "denied - - err request"},
-		{"unsupported method", nil, func(t *testing.T, s *observed) { s.ask("PATCH", "/complete", "") }, "denied - - err request"},
-		{"Uppy, form", nil, func(t *testing.T, s *observed) { s.ask("GET", "/s3/params?filename=a.png&type=image/png", "") },
+		{"POST /, malformed", nil, func(t *testing.T, s *observedService) { s.ask("POST", "", `{"filename"`) }, "denied - alice err request"},
+		{"POST /, not authenticated", nil, func(t *testing.T, s *observedService) { s.user = ""; s.ask("POST", "", `{"filename": "a.png"}`) }, "denied - - err request"},
+		{"POST /, authentication fails", nil, func(t *testing.T, s *observedService) { s.user = "outage"; s.ask("POST", "", `{}`) }, "failed - - err request"},
+		{"unknown path", nil, func(t *testing.T, s *observedService) { s.ask("POST", "/none", "") }, "denied - - err request"},
+		{"unsupported method", nil, func(t *testing.T, s *observedService) { s.ask("PATCH", "/complete", "") }, "denied - - err request"},
+		{"Uppy, form", nil, func(t *testing.T, s *observedService) { s.ask("GET", "/s3/params?filename=a.png&type=image/png", "") },
 			"granted POST alice id key type request"},
-		{"Uppy, start", nil, func(t *testing.T, s *observed) { s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`) },
+		{"Uppy, start", nil, func(t *testing.T, s *observedService) { s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`) },
 			"started multipart alice id key type request"},
-		{"Uppy, start, invalid", nil, func(t *testing.T, s *observed) { s.ask("POST", "/s3/multipart", `{"filename": "a.exe"}`) },
+		{"Uppy, start, invalid", nil, func(t *testing.T, s *observedService) { s.ask("POST", "/s3/multipart", `{"filename": "a.exe"}`) },
 			"not_granted multipart alice id err request"},
-		{"Uppy, start fails", down("CreateMultipartUpload"), func(t *testing.T, s *observed) {
+		{"Uppy, start fails", down("CreateMultipartUpload"), func(t *testing.T, s *observedService) {
 			s.ask("POST", "/s3/multipart", `{"filename": "a.png"}`)
 		}, "not_granted multipart alice id type err request"},
-		{"StartMultipart", nil, func(t *testing.T, s *observed) {
+		{"StartMultipart", nil, func(t *testing.T, s *observedService) {
 			s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		}, "started multipart alice id key type"},
-		{"StartMultipart fails", down("CreateMultipartUpload"), func(t *testing.T, s *observed) {
+		{"StartMultipart fails", down("CreateMultipartUpload"), func(t *testing.T, s *observedService) {
 			s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 		}, "not_granted multipart alice id type err"},
 
 		// Parts.
-		{"parts signed and listed", parts, func(t *testing.T, s *observed) {
+		{"parts signed and listed", parts, func(t *testing.T, s *observedService) {
 			s.upload.SignPart(t.Context(), presign.Part{Number: 1})
 			s.upload.ListParts(t.Context())
 			s.ask("GET", companionPath(s, "/1"), "")
 			s.ask("GET", companionPath(s, ""), "")
 		}, ""},
-		{"ListParts fails", all(parts, down("ListParts")), func(t *testing.T, s *observed) { s.upload.ListParts(t.Context()) }, "failed multipart alice id key err"},
-		{"Uppy, listing fails", all(parts, down("ListParts")), func(t *testing.T, s *observed) { s.ask("GET", companionPath(s, ""), "") },
+		{"ListParts fails", all(parts, down("ListParts")), func(t *testing.T, s *observedService) { s.upload.ListParts(t.Context()) }, "failed multipart alice id key err"},
+		{"Uppy, listing fails", all(parts, down("ListParts")), func(t *testing.T, s *observedService) { s.ask("GET", companionPath(s, ""), "") },
 			"failed multipart alice id key err request"},
-		{"SignPart rejects", all(parts, tooLarge), func(t *testing.T, s *observed) {
+		{"SignPart rejects", all(parts, storeLargePart), func(t *testing.T, s *observedService) {
 			s.upload.SignPart(t.Context(), presign.Part{Number: 1})
 		}, "rejected multipart alice id key object err"},
-		{"Uppy, signing rejects", all(parts, tooLarge), func(t *testing.T, s *observed) { s.ask("GET", companionPath(s, "/1"), "") },
+		{"Uppy, signing rejects", all(parts, storeLargePart), func(t *testing.T, s *observedService) { s.ask("GET", companionPath(s, "/1"), "") },
 			"rejected multipart alice id key object err request"},
-		{"Abort", parts, func(t *testing.T, s *observed) { s.upload.Abort(t.Context()) }, "aborted multipart alice id key"},
-		{"Abort fails", all(parts, down("AbortMultipartUpload")), func(t *testing.T, s *observed) { s.upload.Abort(t.Context()) },
+		{"Abort", parts, func(t *testing.T, s *observedService) { s.upload.Abort(t.Context()) }, "aborted multipart alice id key"},
+		{"Abort fails", all(parts, down("AbortMultipartUpload")), func(t *testing.T, s *observedService) { s.upload.Abort(t.Context()) },
 			"failed multipart alice id key err"},
-		{"Uppy, abort", parts, func(t *testing.T, s *observed) { s.ask("DELETE", companionPath(s, ""), "") },
+		{"Uppy, abort", parts, func(t *testing.T, s *observedService) { s.ask("DELETE", companionPath(s, ""), "") },
 			"aborted multipart alice id key request"},
-		{"Uppy, abort fails", all(parts, down("AbortMultipartUpload")), func(t *testing.T, s *observed) { s.ask("DELETE", companionPath(s, ""), "") },
+		{"Uppy, abort fails", all(parts, down("AbortMultipartUpload")), func(t *testing.T, s *observedService) { s.ask("DELETE", companionPath(s, ""), "") },
 			"failed multipart alice id key err request"},
-		{"Uppy, unknown upload", parts, func(t *testing.T, s *observed) { s.ask("DELETE", "/s3/multipart/none?key=none", "") },
+		{"Uppy, unknown upload", parts, func(t *testing.T, s *observedService) { s.ask("DELETE", "/s3/multipart/none?key=none", "") },
 			"failed - alice err request"},
 
 		// Completions of multipart uploads.
-		{"Multipart.Complete", parts, func(t *testing.T, s *observed) { s.upload.Complete(t.Context(), nil) },
+		{"Multipart.Complete", parts, func(t *testing.T, s *observedService) { s.upload.Complete(t.Context(), nil) },
 			"completed multipart alice id key size type object"},
-		{"Multipart.Complete again", all(parts, func(t *testing.T, s *observed) { s.upload.Complete(t.Context(), nil) }), func(t *testing.T, s *observed) {
+		{"Multipart.Complete again", all(parts, func(t *testing.T, s *observedService) { s.upload.Complete(t.Context(), nil) }), func(t *testing.T, s *observedService) {
 			s.upload.Complete(t.Context(), nil)
 		}, "repeated multipart alice id key size type object"},
-		{"Multipart.Complete, too many bytes", all(parts, tooLarge), func(t *testing.T, s *observed) { s.upload.Complete(t.Context(), nil) },
+		{"Multipart.Complete, too many bytes", all(parts, storeLargePart), func(t *testing.T, s *observedService) { s.upload.Complete(t.Context(), nil) },
 			"rejected multipart alice id key type object err"},
-		{"Multipart.Complete, missing part", parts, func(t *testing.T, s *observed) {
+		{"Multipart.Complete, missing part", parts, func(t *testing.T, s *observedService) {
 			s.upload.Complete(t.Context(), []presign.Part{{Number: 7}})
 		}, "failed multipart alice id key type err"},
-		{"Multipart.Complete, expired", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }), func(t *testing.T, s *observed) {
+		{"Multipart.Complete, expired", all(parts, func(*testing.T, *observedService) { time.Sleep(8 * 24 * time.Hour) }), func(t *testing.T, s *observedService) {
 			s.upload.Complete(t.Context(), nil)
 		}, "failed multipart alice id key type err"},
-		{"Uppy, complete", parts, func(t *testing.T, s *observed) { s.ask("POST", companionPath(s, "/complete"), `{"parts": []}`) },
+		{"Uppy, complete", parts, func(t *testing.T, s *observedService) { s.ask("POST", companionPath(s, "/complete"), `{"parts": []}`) },
 			"completed multipart alice id key size type object request"},
-		{"Uppy, complete, rejected", all(parts, func(_ *testing.T, s *observed) { s.inspect = fails(violation) }), func(t *testing.T, s *observed) {
+		{"Uppy, complete, rejected", all(parts, func(_ *testing.T, s *observedService) { s.inspect = fails(violation) }), func(t *testing.T, s *observedService) {
 			s.ask("POST", companionPath(s, "/complete"), `{"parts": []}`)
 		}, "rejected multipart alice id key type object err request"},
-		{"Uppy, complete, malformed", parts, func(t *testing.T, s *observed) { s.ask("POST", companionPath(s, "/complete"), `{"parts": 7}`) },
+		{"Uppy, complete, malformed", parts, func(t *testing.T, s *observedService) { s.ask("POST", companionPath(s, "/complete"), `{"parts": 7}`) },
 			"denied multipart alice id key err request"},
 
 		// Completions.
 		{"complete", put, complete, "completed PUT alice id key size type object request"},
-		{"complete, slowly", func(t *testing.T, s *observed) {
+		{"complete, slowly", func(t *testing.T, s *observedService) {
 			put(t, s)
 			s.inspect = func(context.Context, *presign.Object) error { time.Sleep(time.Minute); return nil }
-		}, func(t *testing.T, s *observed) {
+		}, func(t *testing.T, s *observedService) {
 			complete(t, s)
 			complete(t, s)
 			require.NoError(t, s.Shutdown(t.Context()))
 		},
 			"completed PUT alice id key size type object"},
-		{"complete, client disconnects", func(t *testing.T, s *observed) {
+		{"complete, client disconnects", func(t *testing.T, s *observedService) {
 			put(t, s)
 			s.inspect = func(context.Context, *presign.Object) error { time.Sleep(time.Minute); return nil }
-		}, func(t *testing.T, s *observed) {
+		}, func(t *testing.T, s *observedService) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			s.Complete(ctx, "alice", s.grant.Key)
 			require.NoError(t, s.Shutdown(t.Context()))
 		}, "completed PUT alice id key size type object"},
-		{"Complete", put, func(t *testing.T, s *observed) { s.Complete(t.Context(), "alice", s.grant.Key) }, "completed PUT alice id key size type object"},
-		{"CompleteForAnyOwner", put, func(t *testing.T, s *observed) { s.CompleteForAnyOwner(t.Context(), s.grant.Key) },
+		{"Complete", put, func(t *testing.T, s *observedService) { s.Complete(t.Context(), "alice", s.grant.Key) }, "completed PUT alice id key size type object"},
+		{"CompleteForAnyOwner", put, func(t *testing.T, s *observedService) { s.CompleteForAnyOwner(t.Context(), s.grant.Key) },
 			"completed PUT alice id key size type object"},
 		{"complete again", all(put, complete), complete, "repeated PUT alice id key size type object request"},
-		{"complete, missing", put, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "incoming/none.png"}`) },
+		{"complete, missing", put, func(t *testing.T, s *observedService) { s.ask("POST", "/complete", `{"key": "incoming/none.png"}`) },
 			"failed - - key err request"},
-		{"complete, another prefix", put, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"key": "none.png"}`) }, "failed - - key err request"},
-		{"complete, another owner", put, func(t *testing.T, s *observed) { s.user = "bob"; complete(t, s) }, "failed - - key err request"},
-		{"complete, malformed", nil, func(t *testing.T, s *observed) { s.ask("POST", "/complete", `{"id": 7}`) }, "denied - alice err request"},
+		{"complete, another prefix", put, func(t *testing.T, s *observedService) { s.ask("POST", "/complete", `{"key": "none.png"}`) }, "failed - - key err request"},
+		{"complete, another owner", put, func(t *testing.T, s *observedService) { s.user = "bob"; complete(t, s) }, "failed - - key err request"},
+		{"complete, malformed", nil, func(t *testing.T, s *observedService) { s.ask("POST", "/complete", `{"id": 7}`) }, "denied - alice err request"},
 		{"complete, mismatched content", liar, complete, "rejected PUT alice id key size type object err request"},
 		{"complete, inspector rejects", inspected(violation), complete, "rejected PUT alice id key size type object err request"},
 		{"complete, inspector is pending", inspected(presign.ErrPending), complete, "pending PUT alice id key size type err request"},
 		{"complete, inspector fails", inspected(errors.New("fails")), complete, "failed PUT alice id key size type err request"},
-		{"complete, hook fails", func(t *testing.T, s *observed) { put(t, s); s.finish = fails(errors.New("fails")) }, complete,
+		{"complete, hook fails", func(t *testing.T, s *observedService) { put(t, s); s.finish = fails(errors.New("fails")) }, complete,
 			"failed PUT alice id key size type err request"},
-		{"complete, hook panics", func(t *testing.T, s *observed) {
+		{"complete, hook panics", func(t *testing.T, s *observedService) {
 			put(t, s)
 			s.finish = func(context.Context, *presign.Object) error { panic("fails") }
 		}, complete, "failed PUT alice id key size type err request"},
 		{"complete, reading fails", all(put, down("GetObject")), complete, "failed - - key err request"},
 		{"complete, copying fails", all(put, down("CopyObject")), complete, "failed PUT alice id key size type err request"},
 		{"complete, deleting a rejected upload fails", all(liar, down("DeleteObject")), complete, "failed PUT alice id key size type err request"},
-		{"complete, expired", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), complete, "failed PUT alice id key size type err request"},
-		{"complete, replaced by a larger file", all(put, func(t *testing.T, s *observed) {
+		{"complete, expired", all(put, func(*testing.T, *observedService) { time.Sleep(48 * time.Hour) }), complete, "failed PUT alice id key size type err request"},
+		{"complete, replaced by a larger file", all(put, func(t *testing.T, s *observedService) {
 			s.store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
 				if r.Operation == "CopyObject" {
 					old, _ := s.store.Object(s3test.DefaultBucket, s.grant.Key)
@@ -243,23 +243,23 @@ func TestEvents(t *testing.T) {
 		}), complete, "rejected PUT alice id key size type object err request"},
 
 		// Notifications.
-		{"notification", put, func(t *testing.T, s *observed) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
+		{"notification", put, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
 			"completed PUT alice id key size type object"},
-		{"notification, repeated", all(put, complete), func(t *testing.T, s *observed) {
+		{"notification, repeated", all(put, complete), func(t *testing.T, s *observedService) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
 		}, "repeated PUT alice id key size type object"},
-		{"notification, rejected", liar, func(t *testing.T, s *observed) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
+		{"notification, rejected", liar, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
 			"rejected PUT alice id key size type object err"},
-		{"notification, pending", inspected(presign.ErrPending), func(t *testing.T, s *observed) {
+		{"notification, pending", inspected(presign.ErrPending), func(t *testing.T, s *observedService) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
 		}, "pending PUT alice id key size type err"},
-		{"notification, missing", nil, func(t *testing.T, s *observed) {
+		{"notification, missing", nil, func(t *testing.T, s *observedService) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, "incoming/none.png")
 		},
 			"failed - - key err"},
-		{"notification, another prefix", nil, func(t *testing.T, s *observed) { notify(t.Context(), s.Signer, s3test.DefaultBucket, "none.png") }, ""},
-		{"notification, another bucket", nil, func(t *testing.T, s *observed) { notify(t.Context(), s.Signer, "other", "incoming/none.png") }, ""},
-		{"notification, unknown", nil, func(t *testing.T, s *observed) { s.CompleteNotification(t.Context(), []byte(`{}`)) }, ""},
+		{"notification, another prefix", nil, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, "none.png") }, ""},
+		{"notification, another bucket", nil, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, "other", "incoming/none.png") }, ""},
+		{"notification, unknown", nil, func(t *testing.T, s *observedService) { s.CompleteNotification(t.Context(), []byte(`{}`)) }, ""},
 
 		// Sweeps.
 		{"sweep, too young", put, sweepNow, ""},
@@ -267,16 +267,16 @@ func TestEvents(t *testing.T) {
 		{"sweep, rejected", all(liar, waitForSweep), sweepNow, "rejected PUT alice id key size type object err"},
 		{"sweep, pending", all(inspected(presign.ErrPending), waitForSweep), sweepNow, "pending PUT alice id key size type err"},
 		{"sweep, failed", all(inspected(errors.New("fails")), waitForSweep), sweepNow, "failed PUT alice id key size type err"},
-		{"sweep, expired", all(put, func(*testing.T, *observed) { time.Sleep(48 * time.Hour) }), sweepNow, "failed PUT alice id key size type err"},
-		{"sweep, a foreign object", all(func(t *testing.T, s *observed) { s.put(t, "incoming/foreign.png", "foreign", nil) }, waitForSweep), sweepNow, ""},
-		{"sweep, a multipart upload", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }), sweepNow, "aborted multipart - key"},
-		{"sweep, a multipart upload, failed", all(parts, func(*testing.T, *observed) { time.Sleep(8 * 24 * time.Hour) }, down("AbortMultipartUpload")), sweepNow,
+		{"sweep, expired", all(put, func(*testing.T, *observedService) { time.Sleep(48 * time.Hour) }), sweepNow, "failed PUT alice id key size type err"},
+		{"sweep, a foreign object", all(func(t *testing.T, s *observedService) { s.put(t, "incoming/foreign.png", "foreign", nil) }, waitForSweep), sweepNow, ""},
+		{"sweep, a multipart upload", all(parts, func(*testing.T, *observedService) { time.Sleep(8 * 24 * time.Hour) }), sweepNow, "aborted multipart - key"},
+		{"sweep, a multipart upload, failed", all(parts, func(*testing.T, *observedService) { time.Sleep(8 * 24 * time.Hour) }, down("AbortMultipartUpload")), sweepNow,
 			"failed multipart - key err"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := new(audit)
-				s := &observed{inspect: accept, finish: accept}
+				s := &observedService{inspect: accept, finish: accept}
 				policy := final()
 				policy.Types = []string{"image/*"}
 				s.uppy = mount(t, open(t, s3test.New(), policy, presign.WithObserver(a.observe),
@@ -303,13 +303,13 @@ func TestEvents(t *testing.T) {
 }
 
 // waitForSweep waits until a sweep may complete an upload.
-func waitForSweep(*testing.T, *observed) { time.Sleep(time.Minute + 2*time.Second) }
+func waitForSweep(*testing.T, *observedService) { time.Sleep(time.Minute + 2*time.Second) }
 
 // sweepNow sweeps once.
-func sweepNow(t *testing.T, s *observed) { s.Sweep(t.Context()) }
+func sweepNow(t *testing.T, s *observedService) { s.Sweep(t.Context()) }
 
-// tooLarge stores a part that is larger than the grant allows.
-func tooLarge(t *testing.T, s *observed) {
+// storeLargePart stores a part that is larger than the grant allows.
+func storeLargePart(t *testing.T, s *observedService) {
 	s.store.PutPart(s.uploadIDs(t, s.upload.Key)[0], 1, png, 2<<20)
 }
 
@@ -326,7 +326,7 @@ func authorizeByName(_ *http.Request, u *presign.Upload) error {
 
 // authenticate mounts a Handler whose authentication fails for the user
 // "outage".
-func (s *observed) authenticate(t *testing.T) {
+func (s *observedService) authenticate(t *testing.T) {
 	t.Helper()
 	handler, err := presign.NewHandler(s.Signer, func(r *http.Request) (string, error) {
 		if r.Header.Get("X-User") == "outage" {
@@ -364,7 +364,7 @@ func describe(e presign.Event) string {
 
 // requireConsistent checks that the fields of an event match each other and the
 // grant.
-func requireConsistent(t *testing.T, s *observed, e *presign.Event) {
+func requireConsistent(t *testing.T, s *observedService, e *presign.Event) {
 	t.Helper()
 	require.GreaterOrEqual(t, e.Duration, time.Duration(0))
 	if e.Object != nil {

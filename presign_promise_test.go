@@ -20,8 +20,8 @@ import (
 // The tests in this file check promises of SECURITY.md about hooks,
 // notifications and published objects.
 
-// newPromised returns a Signer and its store, which records history.
-func newPromised(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) (*presign.Signer, *s3test.Server) {
+// newSignerAndStore returns a Signer and its store, which records history.
+func newSignerAndStore(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) (*presign.Signer, *s3test.Server) {
 	t.Helper()
 	store := s3test.New(s3test.WithHistory())
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, append(opts, presign.WithSecret(secret))...)
@@ -59,7 +59,7 @@ func TestInspectDecidesBeforePublishing(t *testing.T) {
 		"violation and failure": {errors.Join(violation, failure), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			signer, store := newPromised(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return c.verdict }))
+			signer, store := newSignerAndStore(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return c.verdict }))
 			key := uploadFor(t, signer, store, "alice")
 			_, err := signer.Complete(t.Context(), "alice", key)
 			require.Equal(t, c.published, err == nil, "%v", err)
@@ -75,7 +75,7 @@ func TestInspectDecidesBeforePublishing(t *testing.T) {
 // TestSignerWithoutInspectFails checks that a Signer without WithInspect does
 // not publish an upload whose grant requires an inspection.
 func TestSignerWithoutInspectFails(t *testing.T) {
-	inspecting, store := newPromised(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return nil }))
+	inspecting, store := newSignerAndStore(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return nil }))
 	key := uploadFor(t, inspecting, store, "alice")
 	other, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret))
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestSignerWithoutInspectFails(t *testing.T) {
 func TestHooksEndSevenDaysAfterDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		signer, store := newPromised(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { calls++; return nil }))
+		signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { calls++; return nil }))
 		key := uploadFor(t, signer, store, "alice")
 		deadline := time.Now().Add(15*time.Minute + 24*time.Hour)
 		for _, c := range []struct {
@@ -114,7 +114,7 @@ func TestHooksEndSevenDaysAfterDeadline(t *testing.T) {
 // completed again.
 func TestHookErrorKeepsPublished(t *testing.T) {
 	var calls int
-	signer, store := newPromised(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
+	signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
 		if calls++; calls == 1 {
 			return errors.New("the database is down")
 		}
@@ -138,7 +138,7 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 			`{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key))
 	}
 	var owner string
-	signer, store := newPromised(t, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+	signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 		owner = o.Owner
 		return nil
 	}))
@@ -167,7 +167,7 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 func TestOnlyCopyHasServingHeaders(t *testing.T) {
 	policy := final()
 	policy.Headers = map[string]string{"Content-Disposition": "inline", "Cache-Control": "public, max-age=60", "x-amz-tagging": "class=public"}
-	signer, store := newPromised(t, policy)
+	signer, store := newSignerAndStore(t, policy)
 	key := uploadFor(t, signer, store, "alice")
 	_, err := signer.Complete(t.Context(), "alice", key)
 	require.NoError(t, err)
@@ -188,12 +188,12 @@ func TestOnlyCopyHasServingHeaders(t *testing.T) {
 func TestFormsNeedReplaceForChosenKeys(t *testing.T) {
 	for _, policy := range []presign.Policy{final(), direct()} {
 		u := presign.Upload{Key: "incoming/avatar.png", MaxSize: 100}
-		signer, _ := newPromised(t, policy)
+		signer, _ := newSignerAndStore(t, policy)
 		_, err := signer.Post(t.Context(), u)
 		require.Len(t, presign.Violations(err), 1)
 		require.Equal(t, "unsupported", presign.Violations(err)[0].Code)
 		policy.Replace = true
-		signer, _ = newPromised(t, policy)
+		signer, _ = newSignerAndStore(t, policy)
 		_, err = signer.Post(t.Context(), u)
 		require.NoError(t, err)
 	}
@@ -207,7 +207,7 @@ func TestDeadlineHolds(t *testing.T) {
 		want  error
 	}{{-time.Second, nil}, {time.Second, presign.ErrExpired}} {
 		synctest.Test(t, func(t *testing.T) {
-			signer, store := newPromised(t, final())
+			signer, store := newSignerAndStore(t, final())
 			var deadline time.Time
 			handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 				deadline = u.Deadline
@@ -235,7 +235,7 @@ func TestDeadlineHolds(t *testing.T) {
 // eight days after its grant: seven days for the multipart upload and one more
 // day to complete its object.
 func TestDeadlineOfMultipart(t *testing.T) {
-	signer, _ := newPromised(t, multipartPolicy())
+	signer, _ := newSignerAndStore(t, multipartPolicy())
 	var deadline time.Time
 	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
 		deadline = u.Deadline
@@ -256,7 +256,7 @@ func TestOnCompleteRunsInOrder(t *testing.T) {
 		return presign.WithOnComplete(func(context.Context, *presign.Object) error { calls = append(calls, name); return err })
 	}
 	failure := errors.New("the database is down")
-	signer, store := newPromised(t, final(), record("first", nil), record("second", failure), record("third", nil))
+	signer, store := newSignerAndStore(t, final(), record("first", nil), record("second", failure), record("third", nil))
 	_, err := signer.Complete(t.Context(), "alice", uploadFor(t, signer, store, "alice"))
 	require.ErrorIs(t, err, failure)
 	require.Equal(t, []string{"first", "second"}, calls)

@@ -391,8 +391,8 @@ func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 							require.NoError(t, err)
 						}
 						if c == "missing" {
-							removed(t, s, grant)
-							removed(t, s, &presign.Grant{Key: finalKey(grant.Key)})
+							removeUpload(t, s, grant)
+							removeUpload(t, s, &presign.Grant{Key: finalKey(grant.Key)})
 						}
 						before := len(store.History().Requests)
 						if !lists {

@@ -53,9 +53,9 @@ func withKMS(p *presign.Policy)      { p.Headers = kms }
 func withReplace(p *presign.Policy)  { p.Replace = true }
 func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
 
-// inspecting returns a WithInspect option that accepts all files. If reads is
+// inspectOption returns a WithInspect option that accepts all files. If reads is
 // set, the function reads the whole file, as a scanner does.
-func inspecting(reads bool) []presign.SignerOption {
+func inspectOption(reads bool) []presign.SignerOption {
 	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
 		if !reads {
 			return nil
@@ -78,9 +78,9 @@ func all(changes ...func(*presign.Policy)) func(*presign.Policy) {
 	}
 }
 
-// completedBefore returns a step that completes the upload before the requests
+// completeBefore returns a step that completes the upload before the requests
 // are counted. If again is set, the step then uploads the file again.
-func completedBefore(again bool) func(*testing.T, shop, *presign.Grant) {
+func completeBefore(again bool) func(*testing.T, shop, *presign.Grant) {
 	return func(t *testing.T, s shop, grant *presign.Grant) {
 		_, err := s.Complete(t.Context(), "alice", grant.Key)
 		require.NoError(t, err)
@@ -90,8 +90,8 @@ func completedBefore(again bool) func(*testing.T, shop, *presign.Grant) {
 	}
 }
 
-// removed deletes an upload.
-func removed(t *testing.T, s shop, grant *presign.Grant) {
+// removeUpload deletes an upload.
+func removeUpload(t *testing.T, s shop, grant *presign.Grant) {
 	_, err := s.store.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
 	require.NoError(t, err)
 }
@@ -99,7 +99,7 @@ func removed(t *testing.T, s shop, grant *presign.Grant) {
 var (
 	onAWS        = []s3test.Option{s3test.WithHost(awsName)}
 	withVersions = []s3test.Option{s3test.WithVersioning()}
-	carelessly   = []s3test.Option{s3test.WithoutConditions()}
+	noConditions = []s3test.Option{s3test.WithoutConditions()}
 )
 
 // rows lists each kind of completion with its number and depth of requests.
@@ -108,7 +108,7 @@ var rows = []row{
 	{name: "any store: form", count: 5, depth: 3, form: true},
 	{name: "any store: Replace", count: 5, depth: 3, policy: withReplace},
 	{name: "any store: versions", count: 5, depth: 3, options: withVersions},
-	{name: "any store: careless", count: 5, depth: 3, options: carelessly, form: true},
+	{name: "any store: no conditions", count: 5, depth: 3, options: noConditions, form: true},
 	{name: "AWS, which cannot pin the upload: form", count: 5, depth: 3, options: onAWS, form: true},
 	{name: "AWS, which cannot pin the upload: Replace", count: 5, depth: 3, options: onAWS, policy: withReplace},
 
@@ -131,27 +131,27 @@ var rows = []row{
 	{name: "without FinalPrefix: checksum", count: 2, depth: 1, policy: all(inPlace, withChecksum)},
 	{name: "without FinalPrefix: multipart", count: 1 + 2, depth: 1 + 2, policy: inPlace, multipart: true},
 
-	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completedBefore(false)},
-	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS, prepare: completedBefore(false)},
-	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completedBefore(true)},
-	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true, options: withVersions, prepare: completedBefore(true)},
+	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completeBefore(false)},
+	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS, prepare: completeBefore(false)},
+	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completeBefore(true)},
+	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true, options: withVersions, prepare: completeBefore(true)},
 
-	{name: "missing", count: 3, depth: 2, status: 404, prepare: removed},
+	{name: "missing", count: 3, depth: 2, status: 404, prepare: removeUpload},
 	{name: "another owner, uploaded", count: 3, depth: 2, status: 404, owner: "bob"},
-	{name: "another owner, published", count: 3, depth: 2, status: 404, owner: "bob", prepare: completedBefore(false)},
-	{name: "another owner, both", count: 3, depth: 2, status: 404, owner: "bob", form: true, prepare: completedBefore(true)},
+	{name: "another owner, published", count: 3, depth: 2, status: 404, owner: "bob", prepare: completeBefore(false)},
+	{name: "another owner, both", count: 3, depth: 2, status: 404, owner: "bob", form: true, prepare: completeBefore(true)},
 
-	{name: "missing: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, prepare: removed},
+	{name: "missing: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, prepare: removeUpload},
 	{name: "another owner: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, owner: "bob"},
-	{name: "missing: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, prepare: removed},
+	{name: "missing: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, prepare: removeUpload},
 	{name: "another owner: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, owner: "bob"},
 
-	{name: "WithInspect", count: 5 + 4, depth: 3 + 1, signer: inspecting(false)},
-	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspecting(false), form: true},
-	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspecting(false)},
+	{name: "WithInspect", count: 5 + 4, depth: 3 + 1, signer: inspectOption(false)},
+	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspectOption(false), form: true},
+	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspectOption(false)},
 	// One HEAD of the upload serves both the checksum and the inspection.
-	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspecting(false), policy: withChecksum},
-	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1, signer: inspecting(true), form: true},
+	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspectOption(false), policy: withChecksum},
+	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1, signer: inspectOption(true), form: true},
 }
 
 // TestRequests checks the number of requests of each completion, and how many

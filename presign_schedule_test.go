@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -392,5 +393,63 @@ func crashAndComplete(
 	if last := len(published) - 1; err == nil {
 		require.Zero(t, published[last].EndedBy)
 		require.Contains(t, read, published[last].Body, "swap before %d, crash after %d\n%v", swap, crash, h.Requests)
+	}
+}
+
+// TestUnverifiedCopyIsDeletedFirst checks that a copy that nobody has verified
+// is deleted if its upload is rejected, expired or pending. The copy must be
+// deleted before the upload, since only the upload shows what the copy is.
+func TestUnverifiedCopyIsDeletedFirst(t *testing.T) {
+	deleted := map[string][]string{
+		"rejected": {"published/", "incoming/"}, "expired sweep": {"published/", "incoming/"},
+		"expired call": {"published/"}, "pending": {"published/"},
+	}
+	for name, want := range deleted {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := s3test.New(s3test.WithHistory(), s3test.WithoutConditions())
+				policy := final()
+				policy.Types = []string{"*/*"}
+				inspecting := inspects(func(context.Context, *presign.Object) error { return nil })
+				body := evilBody
+				if name == "pending" {
+					inspecting = inspects(func(context.Context, *presign.Object) error { return presign.ErrPending })
+					body = append(bytes.Clone(png), 9)
+				}
+				first := open(t, store, policy, presign.WithStore(store.Actor("first").S3()), inspects(func(context.Context, *presign.Object) error { return nil }))
+				second := open(t, store, policy, presign.WithStore(store.Actor("second").S3()), inspecting)
+				grant, err := first.Post(t.Context(), presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"})
+				require.NoError(t, err)
+				first.send(t, grant, png, nil)
+				crashing := true
+				store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
+					if r.Operation != "CopyObject" || !crashing {
+						return s3test.None
+					}
+					crashing = false
+					first.send(t, grant, body, nil)
+					return s3test.CrashAfter
+				}})
+				_, err = first.Complete(t.Context(), "alice", grant.Key)
+				require.Error(t, err)
+				require.Contains(t, first.keys(), finalKey(grant.Key))
+
+				if strings.HasPrefix(name, "expired") {
+					time.Sleep(8 * 24 * time.Hour)
+				}
+				if name == "expired sweep" {
+					require.NoError(t, second.Sweep(t.Context()))
+				} else {
+					_, err = second.Complete(t.Context(), "alice", grant.Key)
+					require.Error(t, err)
+				}
+				var prefixes []string
+				for _, r := range store.History().Requests.Of("DeleteObject") {
+					prefix, _, _ := strings.Cut(r.Key, "/")
+					prefixes = append(prefixes, prefix+"/")
+				}
+				require.Equal(t, want, prefixes)
+			})
+		})
 	}
 }

@@ -62,8 +62,8 @@ func conditions(t *testing.T, grant *presign.Grant) (exact map[string]string, mi
 	return exact, minSize, maxSize
 }
 
-// everything sets every field of a policy that a form supports.
-func everything(p *presign.Policy) {
+// setAllFields sets every field of a policy that a form supports.
+func setAllFields(p *presign.Policy) {
 	p.Checksum = types.ChecksumAlgorithmSha256
 	p.Metadata = []string{"Color"}
 	p.Headers = map[string]string{
@@ -91,7 +91,7 @@ func TestPutSigns(t *testing.T) {
 			"Content-Type": "image/png", "Content-Disposition": "attachment; filename*=UTF-8''a%20b.png", "If-None-Match": "*"}},
 		"replace": {with(func(p *presign.Policy) { p.Replace = true }), plain, map[string]string{
 			"Content-Type": "image/png", "Content-Disposition": "attachment; filename*=UTF-8''a%20b.png"}},
-		"everything": {with(everything), upload, map[string]string{
+		"everything": {with(setAllFields), upload, map[string]string{
 			"Content-Type": "image/png", "Content-Disposition": "inline; filename*=UTF-8''a%20b.png", "If-None-Match": "*",
 			"Cache-Control": "no-store", "Content-Encoding": "identity", "Expires": "0",
 			"x-amz-acl": "bucket-owner-full-control", "x-amz-storage-class": "STANDARD_IA", "x-amz-tagging": "a=b",
@@ -141,7 +141,7 @@ func TestPostSigns(t *testing.T) {
 		"large":      {with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), plain, nil, 10, 5 << 30},
 		"redirect": {images(), presign.Upload{Filename: "a b.png", Redirect: "https://a.example/?b=c&d"}, map[string]string{
 			"Content-Type": "image/png", "Content-Disposition": "attachment; filename*=UTF-8''a%20b.png", "success_action_redirect": "https://a.example/?b=c&d"}, 10, 1000},
-		"everything": {with(everything), upload, map[string]string{
+		"everything": {with(setAllFields), upload, map[string]string{
 			"Content-Type": "image/png", "Content-Disposition": "inline; filename*=UTF-8''a%20b.png",
 			"Cache-Control": "no-store", "Content-Encoding": "identity", "Expires": "0",
 			"acl": "bucket-owner-full-control", "x-amz-storage-class": "STANDARD_IA",

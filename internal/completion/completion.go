@@ -291,6 +291,10 @@ type completion struct {
 	// conditions of a copy.
 	withoutSource, withoutTarget bool
 
+	// torn is a published copy that nobody has verified, or nil. It is deleted
+	// if the upload is not published.
+	torn *objectstore.Object
+
 	// unexplained counts the copies that failed because of a condition although
 	// no object had changed.
 	unexplained int
@@ -412,6 +416,7 @@ func (c *completion) fly(ctx context.Context, up *upload, final *publication) (*
 // settle repeats the completion of an upload that was published before, or
 // completes the upload.
 func (c *completion) settle(ctx context.Context, up *upload, final *publication) (*Result, error) {
+	c.torn = nil
 	if final.isClaimed(c.claim) && (up == nil || up.granted.ID == final.stamped.ID) {
 		return c.repeat(ctx, up, final)
 	}
@@ -421,19 +426,12 @@ func (c *completion) settle(ctx context.Context, up *upload, final *publication)
 // repeat completes an upload that has been published before.
 func (c *completion) repeat(ctx context.Context, up *upload, final *publication) (*Result, error) {
 	if up != nil && c.isTorn(up, final) {
-		result, err := c.complete(ctx, up, final)
-		if rejection := (*Rejection)(nil); errors.As(err, &rejection) {
-			// The verified upload is gone, and the copy has not been verified.
-			// If the object is not a copy of this upload, the service may have
-			// rewritten it, so it is kept.
-			if same, known := up.Compare(final.Object); known && !same {
-				return nil, err
-			}
-			if err := c.delete(ctx, final.Object); err != nil {
-				return nil, fmt.Errorf("deleting a copy of another upload: %w", err)
-			}
+		// If the object is not a copy of this upload, the service may have
+		// rewritten it, so it is kept.
+		if same, known := up.Compare(final.Object); same || !known {
+			c.torn = final.Object
 		}
-		return result, err
+		return c.complete(ctx, up, final)
 	}
 	// If the object differs from its stamp, the service has rewritten it, for
 	// example to strip its metadata.
@@ -509,6 +507,9 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 
 // expire returns ErrExpired. A sweep deletes the upload.
 func (c *completion) expire(ctx context.Context, up *upload) error {
+	if err := c.deleteTorn(ctx); err != nil {
+		return err
+	}
 	if c.expires {
 		if err := c.delete(ctx, up.Object); err != nil {
 			return fmt.Errorf("deleting an expired upload: %w", err)
@@ -535,10 +536,26 @@ func (c *completion) finish(ctx context.Context, o *Object, up *upload, until ti
 // reject deletes an upload and returns its Rejection, or the error of the
 // store if the deletion fails.
 func (c *completion) reject(ctx context.Context, up *upload, violations ...*rules.Violation) error {
+	if err := c.deleteTorn(ctx); err != nil {
+		return err
+	}
 	if err := c.delete(ctx, up.Object); err != nil {
 		return fmt.Errorf("deleting the rejected upload: %w", err)
 	}
 	return &Rejection{Object: c.newObject(up.Object, up.granted, ""), Violations: violations}
+}
+
+// deleteTorn deletes the copy that nobody has verified, if there is one. The
+// caller deletes the upload afterwards, because only the upload shows that the
+// service has not rewritten the copy.
+func (c *completion) deleteTorn(ctx context.Context) error {
+	if c.torn == nil {
+		return nil
+	}
+	if err := c.delete(ctx, c.torn); err != nil {
+		return fmt.Errorf("deleting a copy of another upload: %w", err)
+	}
+	return nil
 }
 
 // Taken returns the Violation of an upload that must not replace an object.

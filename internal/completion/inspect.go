@@ -72,7 +72,8 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 	case errors.Is(err, ErrChanged):
 		return nil, &changedError{"the upload was replaced while it was inspected"}
 	case err != nil:
-		return nil, err
+		// An inspection can be pending for days.
+		return nil, cmp.Or(c.deleteTorn(context.WithoutCancel(ctx)), err)
 	case len(violations) > 0:
 		return nil, c.reject(context.WithoutCancel(ctx), up, violations...)
 	}
