@@ -67,10 +67,11 @@ func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 // A session policy removes all other rights from the session:
 //
 //	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-//		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", nil,
+//		role := "arn:aws:iam::123456789012:role/uploads"
+//		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), role, nil,
 //			func(o *stscreds.AssumeRoleOptions) {
 //				o.RoleSessionName = "avatars"        // shown by CloudTrail
-//				o.ExternalID = aws.String("example") // if the trust policy of the role requires one
+//				o.ExternalID = aws.String("example") // if the role requires one
 //				o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 //					`"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/uploads/*"}]}`)
 //			})

@@ -46,8 +46,8 @@ const retryAfter = 30 * time.Second
 //
 // The service that mounts the Handler is responsible for CORS, rate limits and
 // timeouts. For pages of other origins, CORS must allow the method POST, the
-// request header Content-Type and the headers that authenticate reads, and must
-// expose the response header Retry-After.
+// request header Content-Type and the headers that authenticate reads. It must
+// also expose the response header Retry-After.
 //
 // # GET /
 //
@@ -58,7 +58,7 @@ const retryAfter = 30 * time.Second
 //
 // # POST /
 //
-// Grants an upload. The request is JSON or urlencoded, with the members
+// Grants an upload. The request is JSON or urlencoded. Its members are
 // filename, type, size, min_size, max_size, expires_in (seconds), checksum,
 // metadata (an object; metadata[name] if urlencoded) and method ("PUT", "POST"
 // or "multipart"). Only filename is required. The response is a [Grant] with
@@ -76,8 +76,8 @@ const retryAfter = 30 * time.Second
 // Grant or a [Problem] for each upload, in order. A rejected upload does not
 // affect the others.
 //
-// The function of WithAuthorize is called for one upload after another, so a
-// limit on the rate of grants belongs there and not around the Handler. If the
+// The function of WithAuthorize is called for one upload after another. So
+// limit the rate of grants in this function and not around the Handler. If the
 // credentials fail, the function is not called for the rest of the batch.
 //
 // # POST /parts/sign
@@ -143,7 +143,9 @@ type Handler struct {
 //		case err != nil:
 //			return "", err // the service has failed: 500, logged as an error
 //		case user.Suspended:
-//			return "", &presign.Problem{Status: http.StatusForbidden, Detail: "Your account is suspended."}
+//			return "", &presign.Problem{
+//				Status: http.StatusForbidden, Detail: "Your account is suspended.",
+//			}
 //		}
 //		return user.ID, nil
 //	}
@@ -242,12 +244,12 @@ func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.
 	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	routes := h.routes(path)
 	// A mux or proxy in front of the Handler treats an encoded slash as a part
-	// of a name, so the Handler must not treat it as a separator.
+	// of a name. So the Handler must not treat an encoded slash as a separator.
 	if routes == nil || strings.Contains(strings.ToUpper(r.URL.RawPath), "%2F") {
 		err = &Problem{Status: http.StatusNotFound,
 			Detail: "This path has no route. (The handler routes by the path that http.StripPrefix leaves.)"}
 		if len(path) > 0 && path[0] == "s3" && h.companion == nil {
-			err = fmt.Errorf("the routes for Uppy need the option WithUppy: %w", err)
+			err = fmt.Errorf("WithUppy must be set for the routes of Uppy: %w", err)
 		}
 		return nil, err
 	}
@@ -358,17 +360,17 @@ func (h *Handler) batch(c *route.Call) (int, any, error) {
 			results[i] = failed
 			continue
 		}
-		one := &route.Call{Request: c.Request, Owner: c.Owner, Started: time.Now()}
-		valid, err := h.acceptOne(one, &uploads[i])
+		call := &route.Call{Request: c.Request, Owner: c.Owner, Started: time.Now()}
+		valid, err := h.acceptOne(call, &uploads[i])
 		accepted := err == nil
 		if accepted {
-			results[i], err = h.sign(limit.context(), one, &valid)
+			results[i], err = h.sign(limit.context(), call, &valid)
 		}
 		if err == nil {
-			h.observe(one, one.Kind, nil, nil)
+			h.observe(call, call.Kind, nil, nil)
 		}
 		if err != nil {
-			p := h.problem(one, err)
+			p := h.problem(call, err)
 			if results[i] = p; accepted && p.Status >= 500 {
 				failed = p
 			}
@@ -469,9 +471,9 @@ func (h *Handler) approve(r *http.Request, requested *rules.Upload) (*rules.Uplo
 
 // serviceFault returns a failure of the service if err contains a Violation
 // that is not the client's fault. Otherwise it returns err.
-func serviceFault(err error, isClients func(*rules.Violation) bool) error {
+func serviceFault(err error, isClientFault func(*rules.Violation) bool) error {
 	for _, v := range rules.Find[rules.Violation](err) {
-		if !isClients(v) {
+		if !isClientFault(v) {
 			return &serviceError{fmt.Errorf("presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail)}
 		}
 	}
@@ -672,7 +674,7 @@ func (p *Problem) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 //	a *Problem in the error's chain       that Problem
 //	violations, also in a RejectedError   422 with Errors
 //	ErrNotUploaded, ErrInvalidID          404
-//	ErrPending                            409 with RetryAfter and the code "pending"
+//	ErrPending                            409 with RetryAfter, code "pending"
 //	ErrChanged, ErrLost                   409
 //	ErrExpired                            410
 //	a failure of the store                502 with RetryAfter

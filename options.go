@@ -199,7 +199,7 @@ func WithStore(client *s3.Client) SignerOption {
 //	WithSecret(current, previous)        // permitted: previous still opens
 //	WithSecret([]byte("password"))       // rejected: too short
 //	WithSecret(make([]byte, 32))         // rejected: one byte repeated
-//	WithSecret([]byte(os.Getenv("KEY"))) // rejected if the variable is not set
+//	WithSecret([]byte(os.Getenv("KEY"))) // rejected if the variable is unset
 //
 // The seal is also bound to the endpoint's host, the bucket, Policy.Prefix and
 // Policy.FinalPrefix. Only a Signer with the same values, including
@@ -252,7 +252,7 @@ func WithoutForms() SignerOption {
 // not in the profile.
 //
 // Some stores reject parts without their own checksum if the Policy has a
-// Checksum. If the profile records this, a violation is returned by
+// Checksum. If the profile is of such a store, a violation is returned by
 //   - [Multipart.SignParts],
 //   - [Multipart.SignPart] without Part.Checksum, and
 //   - the multipart routes of [WithUppy], because Uppy sends no checksums of
@@ -308,9 +308,9 @@ func (o *signerOptions) rejectsBareParts(host string) bool {
 
 // WithLogger sets the logger of the Signer and of its Handlers. The default is
 // slog.Default(). Each request that was not served and each completion that was
-// rejected has one record, with the attributes owner, key, grant_id, status and
-// field as far as they are known. No record contains a credential, a signature
-// or a presigned URL.
+// rejected has one record. The attributes owner, key, grant_id, status and
+// field are set as far as they are known. No record contains a credential, a
+// signature or a presigned URL.
 func WithLogger(logger *slog.Logger) SignerOption {
 	return func(o *signerOptions) error {
 		if logger == nil {
@@ -332,10 +332,10 @@ func WithLogger(logger *slog.Logger) SignerOption {
 //   - return any other error to report a failure: the upload is kept. A
 //     violation joined with another error is a failure.
 //
-// Its context outlives the request and ends after 10 minutes. The function is
-// called at least once for each upload, possibly again and by several replicas.
-// A client of the Handler waits for 25 seconds, and then receives status 409
-// with the code pending.
+// The context of the function outlives the request and ends after 10 minutes.
+// The function is called at least once for each upload, possibly again and by
+// several replicas. A client of the Handler waits for 25 seconds, and then
+// receives status 409 with the code pending.
 //
 // If a client can still replace the upload, the published copy is compared with
 // the bytes that the function has read in this call. A function that keeps the
@@ -365,13 +365,13 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 // days after Upload.Deadline on, completions return the Object without calling
 // the function.
 //
-// Its context outlives the request and ends after 30 seconds. Several functions
-// are called in order until one fails.
+// The context of the function outlives the request and ends after 30 seconds.
+// Several functions are called in order until one fails.
 //
 // The function can set Object.Reply, which the client receives.
 //
 // The function cannot reject an upload. If it returns an error, the published
-// object stays, the error is logged, and the client receives status 500, or the
+// object stays and the error is logged. The client receives status 500, or the
 // *[Problem] in the error's chain. The upload can be completed again, which
 // calls the function again.
 func WithOnComplete(f func(context.Context, *Object) error) SignerOption {

@@ -25,9 +25,9 @@ import (
 // reaches. Prefixes end in "/" and must not overlap:
 //
 //	Prefix: "incoming/", FinalPrefix: "files/"   // permitted
-//	Prefix: "uploads/"                           // permitted: without publication
+//	Prefix: "uploads/"                           // permitted: no publication
 //	Prefix: "uploads"                            // rejected: must end in "/"
-//	Prefix: "a/", FinalPrefix: "a/final/"        // rejected: Prefix contains it
+//	Prefix: "a/", FinalPrefix: "a/final/"        // rejected: they overlap
 //
 // # Types
 //
@@ -42,14 +42,14 @@ import (
 // a type can run scripts on the origin that serves it.
 //
 // If application/xml or text/xml is named, a file with an unknown extension and
-// without a declared type is granted as that type, because browsers do not
-// declare a type for most dialects of XML.
+// without a declared type is granted as that type. Browsers do not declare a
+// type for most dialects of XML.
 //
 // # Sizes and lifetime
 //
 //	MaxSize: 10 << 20              // permitted: 1 byte to 10 MiB
 //	MinSize: 1000, MaxSize: 1000   // permitted: exactly 1000 bytes
-//	MaxSize: 100 << 30             // permitted: above 5 GiB, multipart uploads only
+//	MaxSize: 100 << 30             // permitted: multipart uploads above 5 GiB
 //	MinSize: 0                     // permitted: the same as 1
 //	MinSize: 2000, MaxSize: 1000   // rejected: MinSize is above MaxSize
 //	Lifetime: 7 * 24 * time.Hour   // permitted: the longest that S3 accepts
@@ -61,13 +61,15 @@ import (
 // # Headers
 //
 // With FinalPrefix, only the published copy has the headers that give access to
-// an object or change how it is served, because the upload has not been
-// verified yet. These are ACL (except bucket-owner-full-control),
-// Cache-Control, Expires, Content-Language, storage class, tags, object lock,
-// "inline" and redirects. The upload has the headers that concern the request
-// or the bytes: encryption, request payer, expected owner, Content-Encoding,
-// and Content-Disposition: attachment. The role of WithStore needs the rights
-// for the headers of the copy.
+// an object or change how it is served. The upload does not have them, because
+// it has not been verified yet. These headers are ACL (except
+// bucket-owner-full-control), Cache-Control, Expires, Content-Language, storage
+// class, tags, object lock, "inline" and redirects.
+//
+// The upload has the headers that concern the request or the bytes: encryption,
+// request payer, expected owner, Content-Encoding, and Content-Disposition:
+// attachment. The role of WithStore needs the rights for the headers of the
+// copy.
 //
 // Without FinalPrefix, all headers are set and signed on the upload. Forms do
 // not support all of these headers.
@@ -119,10 +121,13 @@ type Policy struct {
 	Metadata []string
 
 	// Headers are the headers of the completed object, by their names on a PUT:
-	// Cache-Control, Content-Disposition ("inline", or "attachment", the
-	// default; the file name is added), Content-Encoding, Content-Language,
-	// Expires, and the headers of S3 for storage class, tags, encryption,
-	// object lock, access and redirects. See "Headers" above.
+	//   - Cache-Control, Content-Encoding, Content-Language and Expires,
+	//   - Content-Disposition: "inline", or "attachment", which is the default;
+	//     the file name is added, and
+	//   - the headers of S3 for storage class, tags, encryption, object lock,
+	//     access and redirects.
+	//
+	// See "Headers" above.
 	Headers map[string]string
 
 	// UploadHeaders are set on the upload only, for buckets whose rules require
@@ -166,11 +171,11 @@ func (p *Policy) internal() rules.Policy {
 //
 // # Keys
 //
-//	Key: ""                        // Policy.Prefix, a random part and the name
-//	Key: "uploads/616c696365/"     // this folder, a random part and the name
-//	Key: "uploads/avatar.png"      // this object
-//	Key: "avatar.png"              // rejected: outside Policy.Prefix
-//	Key: "uploads/../avatar.png"   // rejected: clients and proxies resolve ".."
+//	Key: ""                      // Policy.Prefix, a random part and the name
+//	Key: "uploads/616c696365/"   // this folder, a random part and the name
+//	Key: "uploads/avatar.png"    // this object
+//	Key: "avatar.png"            // rejected: outside Policy.Prefix
+//	Key: "uploads/../a.png"      // rejected: clients and proxies resolve ".."
 type Upload struct {
 	// Key is set by the service, never by a client. It must start with
 	// Policy.Prefix. If it ends in "/", a random part and the file's name are
@@ -196,10 +201,14 @@ type Upload struct {
 	// key.
 	Filename string
 
-	// Type is the file's media type. The extension of the name decides if Type
-	// is empty, "application/octet-stream", unknown to this package, or the
-	// container of the extension's format ("application/zip" of a .docx). Any
-	// other type that contradicts the extension is a Violation. Pictures,
+	// Type is the file's media type. The type follows from the extension of the
+	// name if Type is
+	//   - empty or "application/octet-stream",
+	//   - unknown to this package, or
+	//   - the container of the extension's format ("application/zip" of a
+	//     .docx).
+	//
+	// Any other type that contradicts the extension is a Violation. Pictures,
 	// videos, audio, fonts, models and documents are granted only under known
 	// extensions, or without an extension.
 	Type string

@@ -89,8 +89,8 @@ var (
 	// has no grant of this Signer and owner.
 	ErrNotUploaded = completion.ErrNotUploaded
 
-	// ErrExpired is returned if an upload is completed more than 24 hours after
-	// the end of its grant, or a multipart upload after its 7 days.
+	// ErrExpired is returned if a grant ended more than 24 hours ago, or the 7
+	// days of a multipart upload are over.
 	ErrExpired = completion.ErrExpired
 
 	// ErrInvalidID is returned if an ID does not belong to a multipart upload
@@ -144,8 +144,8 @@ type Signer struct {
 // endpoint of client and follows its options (path style, dual stack, FIPS,
 // accelerate). The credentials need s3:PutObject on the objects under
 // policy.Prefix and nothing else. Without [WithStore], the same credentials
-// also complete uploads and need the rights for that. The bucket is a name, or
-// the ARN or alias of an access point. Access points do not support forms.
+// also complete uploads and need more rights. The bucket is a name, or the ARN
+// or alias of an access point. Access points do not support forms.
 //
 // NewSigner makes no request. It reports all faults at once, joined. It also
 // rejects configurations that cannot work:
@@ -245,9 +245,9 @@ func newSigner(
 // also returns ErrCredentialsExpiring.
 //
 // A client can add a Content-Encoding, Content-Language, Cache-Control or
-// Expires header that the Policy does not set, since the absence of a header
-// cannot be signed. Complete rejects an added Content-Encoding. See "Headers"
-// of [Policy] for the other headers.
+// Expires header that the Policy does not set. The absence of a header cannot
+// be signed. Complete rejects an added Content-Encoding. See "Headers" of
+// [Policy] for the other headers.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html.
 func (s *Signer) Put(ctx context.Context, upload Upload) (*Grant, error) {
@@ -422,7 +422,7 @@ func ownedBy(owner string) func(*stamp.Stamp) bool {
 // CompleteForAnyOwner completes an upload as Complete does, for jobs of the
 // service, such as workers that read the store's events. It must never be
 // called with a key that a client sent, because it completes the uploads of all
-// users, and uploads that were granted without an owner.
+// users. It also completes uploads that were granted without an owner.
 func (s *Signer) CompleteForAnyOwner(ctx context.Context, key string) (*Object, error) {
 	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true })
 }
@@ -501,8 +501,8 @@ func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 }
 
 // isFinal reports whether completing an upload again cannot have another
-// result. If a function of the service failed, the result is not final even if
-// its error wraps a final one.
+// result. If a function of the service failed, the result is not final, even if
+// its error wraps a final error.
 func isFinal(err error) bool {
 	if isServiceError(err) {
 		return false
@@ -526,8 +526,8 @@ func isFinal(err error) bool {
 // the function of WithInspect returns [ErrPending] is not a failure.
 //
 // A multipart upload becomes an object only when a client asks to complete it.
-// If the client dies before that, the service cannot find out whether all parts
-// have arrived, and Sweep aborts the upload after seven days.
+// If the client dies before it asks, the service cannot find out whether all
+// parts have arrived, and Sweep aborts the upload after seven days.
 func (s *Signer) Sweep(ctx context.Context) error {
 	switch {
 	case s == nil || s.rules == nil:
@@ -773,13 +773,13 @@ func internalParts(parts []Part) []multipart.Part {
 // part, which can be passed to Complete.
 //
 // SignPart makes no request if the size of the file is known. Otherwise it
-// checks the parts that have arrived. If they exceed the granted size, SignPart
-// aborts the upload and returns a violation. It signs at most 100 parts beyond
-// the parts that have arrived.
+// checks the parts that have arrived. If these parts exceed the granted size,
+// SignPart aborts the upload and returns a violation. It signs at most 100
+// parts beyond the parts that have arrived.
 //
 // If the Policy has a Checksum, some stores reject parts without their own
-// checksum. If the profile of [WithProfile] records this, SignPart returns a
-// violation for a part without Part.Checksum.
+// checksum. If the profile of [WithProfile] is of such a store, SignPart
+// returns a violation for a part without Part.Checksum.
 func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart
@@ -845,9 +845,9 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 // they are set. Complete then verifies and publishes the object and returns it,
 // as Signer.Complete does.
 //
-// Complete compares the parts with the store's list. If they have more bytes
-// than were granted, Complete aborts the upload and returns a violation, and no
-// object appears. The same happens if another object has the key and
+// Complete compares the parts with the store's list. If the parts have more
+// bytes than were granted, Complete aborts the upload and returns a violation,
+// and no object appears. The same happens if another object has the key and
 // Policy.Replace is not set. Violations of the parts themselves or of the
 // checksum, and too few bytes, do not abort the upload. The client can send the
 // missing parts, or a part again.
@@ -861,10 +861,10 @@ func (m *Multipart) ListParts(ctx context.Context) ([]Part, error) {
 //   - ErrExpired or ErrPending, and
 //   - errors of the store.
 //
-// After any error except ErrLost, Complete can be called again. It finds an
-// upload that is already complete by its grant. S3 can need minutes for many
-// parts, so the request can take up to five minutes. If ctx ends, the
-// completion continues in the background.
+// After any error except ErrLost, Complete can be called again. If the upload
+// is already complete, Complete finds the object by its grant. S3 can need
+// minutes for many parts, so the request can take up to five minutes. If ctx
+// ends, the completion continues in the background.
 func (m *Multipart) Complete(ctx context.Context, parts []Part) (*Object, error) {
 	if m == nil || m.upload == nil {
 		return nil, errZeroMultipart

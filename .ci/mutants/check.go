@@ -141,7 +141,7 @@ func variantsOf(failed error) (ids []string) {
 // others. It reports mutants that do not apply.
 func (c *checker) divide(mutants []*mutant) (together, alone []*mutant) {
 	for _, m := range mutants {
-		before, _, err := m.edited()
+		before, _, err := m.applyHunks()
 		var original *source
 		if err == nil {
 			original, err = parseSource(m.file, before)
@@ -187,7 +187,7 @@ func (c *checker) build(s suite, mutants []*mutant) (binary string, err error) {
 				all[i] = append(all[i], v)
 			}
 		}
-		files[file] = original.switched(all)
+		files[file] = original.addDispatchers(all)
 		if dir := filepath.Dir(file); !packages[dir] {
 			packages[dir] = true
 			files[filepath.Join(dir, "mutant_switch.go")] = fmt.Appendf(nil,
@@ -207,7 +207,7 @@ func filesOf(mutants []*mutant) []string {
 
 // buildAlone returns the test binary of a package with one edit.
 func (c *checker) buildAlone(s suite, m *mutant) (binary string, err error) {
-	_, after, err := m.edited()
+	_, after, err := m.applyHunks()
 	if err != nil {
 		return "", err
 	}
@@ -313,11 +313,11 @@ func (s suite) test(binary, id, pattern string) (string, error) {
 // failure returns the part of a long text from the first failure on, or its
 // end.
 func failure(s string) string {
-	const most = 3000
+	const limit = 3000
 	for _, mark := range []string{"panic: ", "--- FAIL: "} {
 		if i := strings.Index(s, mark); i >= 0 {
-			return s[i:min(len(s), i+most)]
+			return s[i:min(len(s), i+limit)]
 		}
 	}
-	return s[max(0, len(s)-most):]
+	return s[max(0, len(s)-limit):]
 }

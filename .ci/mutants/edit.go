@@ -34,8 +34,8 @@ func (s *source) slice(from, to token.Pos) string {
 	return string(s.text[s.fset.Position(from).Offset:s.fset.Position(to).Offset])
 }
 
-// edited returns the text of the mutant's file before and after the edit.
-func (m *mutant) edited() (before, after []byte, err error) {
+// applyHunks returns the text of the mutant's file before and after the edit.
+func (m *mutant) applyHunks() (before, after []byte, err error) {
 	if before, err = os.ReadFile(m.file); err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +59,7 @@ type variant struct {
 // the declarations of the file. It returns nil if the mutant changes anything
 // other than the bodies of functions.
 func (m *mutant) variants(original *source) (map[int]variant, error) {
-	_, after, err := m.edited()
+	_, after, err := m.applyHunks()
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (m *mutant) variants(original *source) (map[int]variant, error) {
 		if !ok || !alike || f.Name.Name == "init" || original.slice(f.Pos(), f.Body.Pos()) != edited.slice(g.Pos(), g.Body.Pos()) {
 			return nil, nil
 		}
-		found[i] = variant{m, edited.renamed(g, m.id())}
+		found[i] = variant{m, edited.renameFunc(g, m.id())}
 	}
 	if len(found) == 0 {
 		return nil, nil
@@ -89,17 +89,17 @@ func (m *mutant) variants(original *source) (map[int]variant, error) {
 	return found, nil
 }
 
-// renamed returns the declaration of a function under the name of a variant.
-func (s *source) renamed(f *ast.FuncDecl, id string) string {
+// renameFunc returns the declaration of a function under the name of a variant.
+func (s *source) renameFunc(f *ast.FuncDecl, id string) string {
 	return s.slice(f.Pos(), f.Name.Pos()) + variantName(f, id) + s.slice(f.Name.End(), f.End())
 }
 
 // variantName returns an unexported name, so that tests ignore the variant.
 func variantName(f *ast.FuncDecl, id string) string { return "mutant" + id + "_" + f.Name.Name }
 
-// switched returns the file with a function that calls one of its variants in
+// addDispatchers returns the file with a function that calls one of its variants in
 // place of each function that has any.
-func (s *source) switched(variants map[int][]variant) []byte {
+func (s *source) addDispatchers(variants map[int][]variant) []byte {
 	var b bytes.Buffer
 	last := s.file.FileStart
 	for i, d := range s.file.Decls {
@@ -109,7 +109,7 @@ func (s *source) switched(variants map[int][]variant) []byte {
 		f := d.(*ast.FuncDecl)
 		b.WriteString(s.slice(last, f.Pos()))
 		b.WriteString(s.dispatcher(f, variants[i]))
-		fmt.Fprintf(&b, "\n\n%s\n", s.renamed(f, ""))
+		fmt.Fprintf(&b, "\n\n%s\n", s.renameFunc(f, ""))
 		for _, v := range variants[i] {
 			fmt.Fprintf(&b, "\n%s\n", v.text)
 		}

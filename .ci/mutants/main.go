@@ -14,9 +14,9 @@
 // them. A line "@" starts the second of two edits of one file that belong
 // together.
 //
-// For each entry, the command checks that the test passes without the edit, that
-// the edit compiles, and that the test fails with the edit. A first line that
-// starts with "##" marks a fixed mutant, which every run of CI checks.
+// For each entry, the command checks that the test passes without the edit,
+// that the edit compiles, and that the test fails with the edit. A first line
+// that starts with "##" marks a fixed mutant, which every run of CI checks.
 //
 // One test binary holds all edits of function bodies that tests of its package
 // must notice. The environment variable [variable] selects one of them, so that
@@ -28,7 +28,7 @@
 // Usage, from the root of the module:
 //
 //	go run ./.ci/mutants          # all
-//	go run ./.ci/mutants -fixed   # fixed mutants, and mutants of files changed since HEAD~1
+//	go run ./.ci/mutants -fixed   # fixed mutants, and mutants of changed files
 //	go run ./.ci/mutants -run REGEXP
 package main
 
