@@ -95,7 +95,8 @@ func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 // every attempt that failed. The default logger is slog.Default(). The provider
 // is safe for concurrent use.
 func AssumeRole(
-	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger, optFns ...func(*stscreds.AssumeRoleOptions),
+	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger,
+	optFns ...func(*stscreds.AssumeRoleOptions),
 ) aws.CredentialsProvider {
 	return credential.NewRole(client, roleARN, cmp.Or(logger, slog.Default()), optFns...)
 }

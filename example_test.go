@@ -67,7 +67,8 @@ func ExampleNewHandler_incorrect() {
 	if err != nil {
 		panic(err)
 	}
-	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"filename": "a.bin", "size": 1073741824}`))
+	body := `{"filename": "a.bin", "size": 1073741824}`
+	r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-User", "anyone")
 	w := httptest.NewRecorder()
@@ -86,16 +87,18 @@ func ExampleWithAuthorize() {
 	}
 	// A service keeps reservations by GrantID in a table.
 	left := map[string]int64{"alice": 100_000}
-	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+	authorize := func(r *http.Request, u *presign.Upload) error {
 		u.MaxSize = min(u.MaxSize, left[u.Owner])
 		u.Key = "users/" + u.Owner + "/" // A random part and the file's name follow.
 		return nil
-	}))
+	}
+	handler, err := presign.NewHandler(signer, sessionUser, presign.WithAuthorize(authorize))
 	if err != nil {
 		panic(err)
 	}
 	var grant presign.Grant
-	if err := json.Unmarshal(post(handler, "/", `{"filename": "a.png", "size": 100000}`).Body.Bytes(), &grant); err != nil {
+	response := post(handler, "/", `{"filename": "a.png", "size": 100000}`)
+	if err := json.Unmarshal(response.Body.Bytes(), &grant); err != nil {
 		panic(err)
 	}
 	fmt.Println(strings.HasPrefix(grant.Key, "users/alice/"))
@@ -114,11 +117,13 @@ func ExampleWithUppy() {
 	if err != nil {
 		panic(err)
 	}
-	handler, err := presign.NewHandler(signer, sessionUser, presign.WithUppy("https://app.example.com"))
+	handler, err := presign.NewHandler(signer, sessionUser,
+		presign.WithUppy("https://app.example.com"))
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(post(handler, "/s3/multipart", `{"filename": "film.mp4", "type": "video/mp4", "metadata": {"size": "4000000000"}}`).Code)
+	body := `{"filename": "film.mp4", "type": "video/mp4", "metadata": {"size": "4000000000"}}`
+	fmt.Println(post(handler, "/s3/multipart", body).Code)
 	// Output: 422
 }
 
@@ -136,7 +141,9 @@ func ExampleNewSigner() {
 // boundDomain is an endpoint resolver for a domain that is bound to one bucket.
 type boundDomain url.URL
 
-func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+func (d boundDomain) ResolveEndpoint(
+	context.Context, s3.EndpointParameters,
+) (smithyendpoints.Endpoint, error) {
 	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
 }
 
@@ -145,7 +152,8 @@ func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (sm
 // unchanged. The service's own requests use the store's endpoint.
 func ExampleNewSigner_boundDomain() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.BaseEndpoint, o.EndpointResolverV2 = nil, boundDomain{Scheme: "https", Host: "files.example.com"}
+		o.BaseEndpoint = nil
+		o.EndpointResolverV2 = boundDomain{Scheme: "https", Host: "files.example.com"}
 	})
 	signer, err := presign.NewSigner(client, "my-bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
@@ -166,10 +174,16 @@ func ExampleNewSigner_boundDomain() {
 // shorten grants.
 func ExampleNewSigner_uncachedProvider() {
 	vault := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}, nil
+		return aws.Credentials{
+			AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: "token",
+		}, nil
 	})
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = aws.NewCredentialsCache(vault) })
-	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Credentials = aws.NewCredentialsCache(vault)
+	})
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	})
 	fmt.Println(err)
 	// Output: <nil>
 }
@@ -207,7 +221,9 @@ func ExampleSigner_Post() {
 	if err != nil {
 		panic(err)
 	}
-	grant, err := signer.Post(ctx, presign.Upload{Filename: "me.png", Redirect: "https://example.com/profile"})
+	grant, err := signer.Post(ctx, presign.Upload{
+		Filename: "me.png", Redirect: "https://example.com/profile",
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -224,7 +240,9 @@ func ExampleSigner_StartMultipart() {
 	if err != nil {
 		panic(err)
 	}
-	upload, err := signer.StartMultipart(ctx, presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
+	upload, err := signer.StartMultipart(ctx, presign.Upload{
+		Filename: "film.mp4", Size: 40 << 30, Owner: "user-7",
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -250,7 +268,9 @@ func ExampleSigner_ResumeMultipart() {
 	if err != nil {
 		panic(err)
 	}
-	started, err := signer.StartMultipart(ctx, presign.Upload{Filename: "film.mp4", Size: 40 << 30, Owner: "user-7"})
+	started, err := signer.StartMultipart(ctx, presign.Upload{
+		Filename: "film.mp4", Size: 40 << 30, Owner: "user-7",
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -270,7 +290,9 @@ func ExampleSigner_ResumeMultipart() {
 // A service with its own transport completes an upload of a user.
 func ExampleSigner_Complete() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
 		panic(err)
@@ -297,7 +319,9 @@ func ExampleSigner_Complete() {
 // service, never from a client.
 func ExampleSigner_CompleteForAnyOwner() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
 		panic(err)
@@ -319,7 +343,9 @@ func ExampleSigner_CompleteForAnyOwner() {
 // stops after the upload.
 func ExampleSigner_CompleteNotification() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 			fmt.Println(o.Owner, "uploaded", o.Filename)
@@ -334,8 +360,8 @@ func ExampleSigner_CompleteNotification() {
 	}
 	sendFile(grant, "hello")
 
-	message := `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "bucket"}, "object": {"key": "` +
-		url.QueryEscape(grant.Key) + `"}}}]}`
+	message := `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {` +
+		`"bucket": {"name": "bucket"}, "object": {"key": "` + url.QueryEscape(grant.Key) + `"}}}]}`
 	if err := signer.CompleteNotification(ctx, []byte(message)); err != nil {
 		fmt.Println("the queue delivers the message again:", err)
 	}
@@ -346,7 +372,9 @@ func ExampleSigner_CompleteNotification() {
 // uploads that no client has completed.
 func ExampleSigner_Sweep() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
 		panic(err)
@@ -394,8 +422,11 @@ func ExampleWithInspect() {
 		return nil
 	}
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20},
-		presign.WithSecret([]byte("32 random bytes from your secrets")), presign.WithInspect(inspect))
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+		},
+		presign.WithSecret([]byte("32 random bytes from your secrets")),
+		presign.WithInspect(inspect))
 	if err != nil {
 		panic(err)
 	}
@@ -415,7 +446,9 @@ func ExampleWithInspect() {
 func ExampleWithOnComplete() {
 	photos := make(map[string]presign.Object) // A service uses a table with a unique key.
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
 			photos[o.GrantID] = *o
@@ -446,10 +479,13 @@ func ExampleWithObserver() {
 func ExampleWithStore() {
 	signing := s3.NewFromConfig(cfg)
 	storing := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/store", nil)
+		role := "arn:aws:iam::123456789012:role/store"
+		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), role, nil)
 	})
 	_, err := presign.NewSigner(signing, "bucket",
-		presign.Policy{Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20},
+		presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+		},
 		presign.WithStore(storing))
 	fmt.Println(err)
 	// Output: <nil>
@@ -458,7 +494,8 @@ func ExampleWithStore() {
 // A key is replaced in three steps. Each step is deployed to all replicas
 // before the next step.
 func ExampleWithSecret() {
-	previous, next := []byte("32 random bytes from your secrets"), []byte("32 other bytes from your secrets")
+	previous := []byte("32 random bytes from your secrets")
+	next := []byte("32 other bytes from your secrets")
 	for _, step := range []presign.SignerOption{
 		presign.WithSecret(previous, next),
 		presign.WithSecret(next, previous),
@@ -511,11 +548,13 @@ func ExampleWithoutForms() {
 // rejects a Policy that this store does not enforce.
 func ExampleWithProfile() {
 	profile := []byte(`{
-		"format": 1, "store": "Ceph radosgw 16.2", "host": "bucket.s3.test", "bucket": "bucket", "doctor": "v0.9.0", "date": "2026-11-27",
+		"format": 1, "doctor": "v0.9.0", "date": "2026-11-27",
+		"store": "Ceph radosgw 16.2", "host": "bucket.s3.test", "bucket": "bucket",
 		"constraints": {"PUT: checksum SHA256": "not enforced"}
 	}`)
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket", presign.Policy{
-		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Checksum: types.ChecksumAlgorithmSha256,
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+		Checksum: types.ChecksumAlgorithmSha256,
 	}, presign.WithProfile(profile))
 	fmt.Println(err)
 	// Output: presign: WithProfile: the store does not enforce "PUT: checksum SHA256"; leave Policy.Checksum empty, and compute a digest of the published object in WithOnComplete
@@ -544,7 +583,8 @@ func ExampleGrant_Request() {
 	}
 	file := strings.NewReader("hello") // or an *os.File
 	for _, method := range []string{"PUT", "POST"} {
-		response := post(service, "/", `{"filename": "hello.txt", "size": 5, "method": "`+method+`"}`)
+		body := `{"filename": "hello.txt", "size": 5, "method": "` + method + `"}`
+		response := post(service, "/", body)
 		var grant presign.Grant
 		if err := json.Unmarshal(response.Body.Bytes(), &grant); err != nil {
 			panic(err)
@@ -584,7 +624,10 @@ func ExampleViolations() {
 
 // A service with its own transport maps errors to responses.
 func ExampleProblemOf() {
-	for _, err := range []error{presign.ErrNotUploaded, presign.ErrExpired, presign.ErrCredentialsExpiring, errors.New("unknown")} {
+	for _, err := range []error{
+		presign.ErrNotUploaded, presign.ErrExpired, presign.ErrCredentialsExpiring,
+		errors.New("unknown"),
+	} {
 		p := presign.ProblemOf(err)
 		fmt.Println(p.Status, p.RetryAfter)
 	}
@@ -596,7 +639,9 @@ func ExampleProblemOf() {
 }
 
 func ExampleProblem() {
-	suspended := &presign.Problem{Status: http.StatusForbidden, Detail: "Your account is suspended."}
+	suspended := &presign.Problem{
+		Status: http.StatusForbidden, Detail: "Your account is suspended.",
+	}
 	w := httptest.NewRecorder()
 	suspended.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
 	fmt.Println(w.Code, w.Header().Get("Content-Type"))
@@ -612,13 +657,17 @@ func ExampleEnvFile() {
 	}
 	defer os.RemoveAll(folder)
 	path := filepath.Join(folder, "awsenv.list")
-	lines := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=IQoJb3JpZ2luX2VjEXAMPLE\n" +
+	lines := "ACCESS=ASIAIOSFODNN7EXAMPLE\n" +
+		"SECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n" +
+		"TOKEN=IQoJb3JpZ2luX2VjEXAMPLE\n" +
 		"EXPIRATION=" + time.Now().Add(10*time.Minute).Format(time.RFC3339) + "\n"
 	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
 		panic(err)
 	}
 
-	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.Credentials = presign.EnvFile(path, slog.Default()) })
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.Credentials = presign.EnvFile(path, slog.Default())
+	})
 	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
 		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20, Lifetime: time.Hour,
 	})
@@ -637,13 +686,16 @@ func ExampleEnvFile() {
 // more actions.
 func ExampleAssumeRole() {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), "arn:aws:iam::123456789012:role/uploads", slog.Default(),
+		role := "arn:aws:iam::123456789012:role/uploads"
+		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), role, slog.Default(),
 			func(o *stscreds.AssumeRoleOptions) {
 				o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 					`"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/uploads/*"}]}`)
 			})
 	})
-	_, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20})
+	_, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+	})
 	fmt.Println(err)
 	// Output: <nil>
 }

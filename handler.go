@@ -154,13 +154,16 @@ type Handler struct {
 // error is logged. The client does not see the text of any other error.
 //
 // NewHandler reports all faults at once, joined.
-func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption) (*Handler, error) {
+func NewHandler(
+	signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption,
+) (*Handler, error) {
 	var faults []error
 	if signer == nil || signer.rules == nil {
 		faults = append(faults, errZeroSigner)
 	}
 	if authenticate == nil {
-		faults = append(faults, errors.New("presign: authenticate must not be nil; without it, anyone could upload"))
+		faults = append(faults,
+			errors.New("presign: authenticate must not be nil; without it, anyone could upload"))
 	}
 	var o handlerOptions
 	faults = append(faults, applyOptions(&o, opts)...)
@@ -171,11 +174,14 @@ func NewHandler(signer *Signer, authenticate func(*http.Request) (owner string, 
 		signer.hooks.logger.Warn("presign: WithSecret should be set; " +
 			"without it, uploads cannot be completed after a restart or in other replicas")
 	}
-	h := &Handler{signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer)}
+	h := &Handler{
+		signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer),
+	}
 	h.native = h.nativeRoutes()
 	if o.uppy {
 		h.companion = &companion.Server{
-			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts, Accept: h.acceptScript, Complete: h.completeParts,
+			Rules: signer.rules, Grants: signer.grants, Multiparts: signer.multiparts,
+			Accept: h.acceptScript, Complete: h.completeParts,
 			Protection: companion.NewProtection(o.trusted),
 		}
 	}
@@ -239,7 +245,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // find returns the function for a request and prepares its body.
-func (h *Handler) find(w http.ResponseWriter, c *route.Call) (serve func(*route.Call) (int, any, error), err error) {
+func (h *Handler) find(
+	w http.ResponseWriter, c *route.Call,
+) (serve func(*route.Call) (int, any, error), err error) {
 	r := c.Request
 	path := strings.FieldsFunc(r.URL.Path, func(c rune) bool { return c == '/' })
 	routes := h.routes(path)
@@ -281,7 +289,10 @@ func (h *Handler) nativeRoutes() map[string][]route.Route {
 		return []route.Route{{Method: http.MethodPost, MaxBody: maxBody, Serve: serve}}
 	}
 	return map[string][]route.Route{
-		"":           append([]route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: h.bounds}}, post(httpbody.MaxSize, h.grant)...),
+		"": append(
+			[]route.Route{{Method: http.MethodGet, MaxBody: httpbody.MaxSize, Serve: h.bounds}},
+			post(httpbody.MaxSize, h.grant)...,
+		),
 		"batch":      post(httpbody.MaxListSize, h.batch),
 		"parts/sign": post(httpbody.MaxListSize, h.signParts),
 		"parts/list": post(httpbody.MaxSize, h.listParts),
@@ -299,7 +310,8 @@ func (h *Handler) owner(r *http.Request) (string, error) {
 	case owner == "":
 		return "", &Problem{Status: http.StatusUnauthorized}
 	case len(owner) > rules.OwnerSize:
-		return "", fmt.Errorf("presign: authenticate must return an owner of at most %d bytes, got %d", rules.OwnerSize, len(owner))
+		return "", fmt.Errorf("presign: authenticate must return an owner of at most %d bytes, got %d",
+			rules.OwnerSize, len(owner))
 	}
 	return owner, nil
 }
@@ -336,7 +348,9 @@ func (h *Handler) grant(c *route.Call) (int, any, error) {
 }
 
 // sign signs a PUT or a form.
-func (h *Handler) sign(ctx context.Context, c *route.Call, valid *rules.Valid) (*grant.Grant, error) {
+func (h *Handler) sign(
+	ctx context.Context, c *route.Call, valid *rules.Valid,
+) (*grant.Grant, error) {
 	signed, err := h.signer.grants.Sign(ctx, valid)
 	c.Key, c.Kind = signed.Key, "granted"
 	return &signed, err
@@ -420,7 +434,9 @@ func (h *Handler) acceptScript(c *route.Call, u rules.Upload, invalid error) (ru
 // accept validates the upload that a client asks for and asks the service for
 // approval. If invalid is not nil, accept rejects the upload and returns all
 // reasons.
-func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects bool) (rules.Valid, error) {
+func (h *Handler) accept(
+	c *route.Call, u rules.Upload, invalid error, redirects bool,
+) (rules.Valid, error) {
 	u.GrantID = grant.NewID()
 	c.GrantID, c.Upload = u.GrantID, &u
 	valid, err := h.signer.rules.Validate(u)
@@ -443,7 +459,9 @@ func (h *Handler) accept(c *route.Call, u rules.Upload, invalid error, redirects
 	valid, err = h.signer.rules.ValidateFromService(*approved)
 	// The client's values were valid before WithAuthorize was called. Only a
 	// violation of size or method can still be the client's fault.
-	return valid, serviceFault(err, func(v *rules.Violation) bool { return v.Field == "size" || v.Field == "method" })
+	return valid, serviceFault(err, func(v *rules.Violation) bool {
+		return v.Field == "size" || v.Field == "method"
+	})
 }
 
 // approve returns the upload as the function of WithAuthorize leaves it.
@@ -464,7 +482,9 @@ func (h *Handler) approve(r *http.Request, requested *rules.Upload) (*rules.Uplo
 		return nil, violation
 	}
 	if field := rules.ChangedField(requested, &approved); field != "" {
-		return nil, &serviceError{fmt.Errorf("presign: WithAuthorize must not change or extend Upload.%s", field)}
+		return nil, &serviceError{
+			fmt.Errorf("presign: WithAuthorize must not change or extend Upload.%s", field),
+		}
 	}
 	return &approved, nil
 }
@@ -474,7 +494,9 @@ func (h *Handler) approve(r *http.Request, requested *rules.Upload) (*rules.Uplo
 func serviceFault(err error, isClientFault func(*rules.Violation) bool) error {
 	for _, v := range rules.Find[rules.Violation](err) {
 		if !isClientFault(v) {
-			return &serviceError{fmt.Errorf("presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail)}
+			return &serviceError{
+				fmt.Errorf("presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail),
+			}
 		}
 	}
 	return err
@@ -544,7 +566,8 @@ func (h *Handler) complete(c *route.Call) (int, any, error) {
 	}
 	// A longer key cannot have a grant, and would fill logs.
 	if len(q.Key) > s3limit.KeySize {
-		return 0, nil, fmt.Errorf("%w: the key must have at most %d bytes, got %d", ErrNotUploaded, s3limit.KeySize, len(q.Key))
+		return 0, nil, fmt.Errorf("%w: the key must have at most %d bytes, got %d",
+			ErrNotUploaded, s3limit.KeySize, len(q.Key))
 	}
 	var m *multipart.Upload
 	if c.Key = q.Key; q.ID != "" {
@@ -578,7 +601,9 @@ func limitWait(ctx context.Context) (context.Context, context.CancelFunc) {
 // completeParts completes a multipart upload for Uppy. Uppy must not receive
 // ErrPending once the store has the object, because Uppy cannot repeat the
 // request.
-func (h *Handler) completeParts(c *route.Call, m *multipart.Upload, parts []multipart.Part) (*companion.Completed, error) {
+func (h *Handler) completeParts(
+	c *route.Call, m *multipart.Upload, parts []multipart.Part,
+) (*companion.Completed, error) {
 	ctx, cancel := limitWait(c.Request.Context())
 	defer cancel()
 	c.Observed = true
@@ -709,20 +734,27 @@ func ProblemOf(err error) *Problem {
 		return &Problem{Status: http.StatusUnprocessableEntity, Errors: Violations(err)}
 	case errors.Is(err, ErrPending):
 		return &Problem{Status: http.StatusConflict, RetryAfter: pendingRetry, Detail: "The completion is still running. Try again later.",
-			Errors: []Violation{{Field: "key", Code: rules.CodePending, Detail: "must be completed first; the completion is still running"}}}
+			Errors: []Violation{{
+				Field: "key", Code: rules.CodePending,
+				Detail: "must be completed first; the completion is still running",
+			}}}
 	case errors.Is(err, ErrNotUploaded):
-		return &Problem{Status: http.StatusNotFound, Detail: "You have not uploaded a file under this key."}
+		return &Problem{Status: http.StatusNotFound,
+			Detail: "You have not uploaded a file under this key."}
 	case errors.Is(err, ErrInvalidID):
 		return &Problem{Status: http.StatusNotFound, Detail: "You have no upload with this ID."}
 	case errors.Is(err, ErrLost):
-		return &Problem{Status: http.StatusConflict, Detail: "The upload cannot be completed any more. Start again."}
+		return &Problem{Status: http.StatusConflict,
+			Detail: "The upload cannot be completed any more. Start again."}
 	case errors.Is(err, ErrChanged):
-		return &Problem{Status: http.StatusConflict, Detail: "The object changed during the completion. Try again."}
+		return &Problem{Status: http.StatusConflict,
+			Detail: "The object changed during the completion. Try again."}
 	case errors.Is(err, ErrExpired):
 		return &Problem{Status: http.StatusGone, Detail: "It is too late to complete this upload."}
 	case errors.Is(err, context.DeadlineExceeded):
 		return later(http.StatusGatewayTimeout)
-	case errors.Is(err, context.Canceled), errors.Is(err, completion.ErrBusy), errors.Is(err, ErrCredentialsExpiring),
+	case errors.Is(err, context.Canceled), errors.Is(err, completion.ErrBusy),
+		errors.Is(err, ErrCredentialsExpiring),
 		errors.Is(err, credential.ErrRetrieve):
 		return later(http.StatusServiceUnavailable)
 	case errors.Is(err, completion.ErrStore):
@@ -760,7 +792,8 @@ func (h *Handler) problem(c *route.Call, err error) *Problem {
 	if c.Upload != nil {
 		// Only the service sets key and redirect, and it can add metadata.
 		err = serviceFault(err, func(v *rules.Violation) bool {
-			return v.Field != "key" && v.Field != "redirect" && (v.Field != "metadata" || !c.MetadataAdded)
+			return v.Field != "key" && v.Field != "redirect" &&
+				(v.Field != "metadata" || !c.MetadataAdded)
 		})
 	}
 	err = publicError(err)
@@ -775,7 +808,10 @@ func (h *Handler) observe(c *route.Call, kind string, p *Problem, err error) {
 	if h.signer.hooks.observer == nil || c.Observed {
 		return
 	}
-	e := Event{Kind: kind, GrantID: c.GrantID, Owner: c.Owner, Key: c.Key, Method: c.Method, Err: err, Duration: time.Since(c.Started)}
+	e := Event{
+		Kind: kind, GrantID: c.GrantID, Owner: c.Owner, Key: c.Key, Method: c.Method, Err: err,
+		Duration: time.Since(c.Started),
+	}
 	if u := c.Upload; u != nil {
 		e.Method, e.Type, e.Size = u.Method, u.Type, u.Size
 	}
@@ -818,7 +854,9 @@ func (h *Handler) log(c *route.Call, p *Problem, err error) {
 		level = slog.LevelError
 	}
 	attrs := []slog.Attr{slog.Int("status", p.Status)}
-	for _, a := range []struct{ name, value string }{{"owner", c.Owner}, {"key", c.Key}, {"grant_id", c.GrantID}} {
+	for _, a := range []struct{ name, value string }{
+		{"owner", c.Owner}, {"key", c.Key}, {"grant_id", c.GrantID},
+	} {
 		if a.value != "" {
 			attrs = append(attrs, slog.String(a.name, a.value))
 		}
@@ -827,7 +865,8 @@ func (h *Handler) log(c *route.Call, p *Problem, err error) {
 		attrs = append(attrs, slog.String("field", p.Errors[0].Field))
 	}
 	attrs = append(attrs, slog.Any("error", err))
-	h.signer.hooks.logger.LogAttrs(c.Request.Context(), level, "presign: request not served", attrs...)
+	h.signer.hooks.logger.LogAttrs(
+		c.Request.Context(), level, "presign: request not served", attrs...)
 }
 
 func writeProblem(w http.ResponseWriter, p *Problem) {

@@ -70,7 +70,9 @@ func (h *hooks) call(ctx context.Context, option string, f func() error) (err er
 }
 
 // inspectUpload calls the function of WithInspect.
-func (h *hooks) inspectUpload(ctx context.Context, object *completion.Object) ([]*rules.Violation, error) {
+func (h *hooks) inspectUpload(
+	ctx context.Context, object *completion.Object,
+) ([]*rules.Violation, error) {
 	err := h.call(ctx, "WithInspect", func() error { return h.inspect(ctx, publicObject(object)) })
 	switch {
 	case err == nil:
@@ -141,9 +143,12 @@ type requestKey struct{}
 
 // observeCompletion reports the end of a completion.
 func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
-	e := Event{Kind: "failed", Key: o.Key, Size: o.Size, Err: publicError(o.Err), Duration: o.Duration}
+	e := Event{
+		Kind: "failed", Key: o.Key, Size: o.Size, Err: publicError(o.Err), Duration: o.Duration,
+	}
 	if o.Granted != nil {
-		e.GrantID, e.Owner, e.Type = hex.EncodeToString(o.Granted.ID[:]), o.Granted.Owner, o.Granted.Type
+		e.GrantID = hex.EncodeToString(o.Granted.ID[:])
+		e.Owner, e.Type = o.Granted.Owner, o.Granted.Type
 		e.Method = [...]string{rules.PUT, rules.POST, rules.Multipart}[o.Granted.Method]
 	}
 	rejected, isRejected := asRejected(e.Err)
@@ -157,7 +162,8 @@ func (h *hooks) observeCompletion(ctx context.Context, o *completion.Outcome) {
 	case isRejected:
 		e.Kind, e.Object = "rejected", rejected.Object
 		if e.GrantID == "" { // An earlier request has read the grant.
-			e.GrantID, e.Owner, e.Type, e.Size = rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Type, rejected.Object.Size
+			e.GrantID, e.Owner = rejected.Object.GrantID, rejected.Object.Owner
+			e.Type, e.Size = rejected.Object.Type, rejected.Object.Size
 		}
 	case errors.Is(e.Err, ErrPending) && !isServiceError(e.Err):
 		e.Kind = "pending"
@@ -271,10 +277,13 @@ func WithProfile(document []byte) SignerOption {
 
 // checkProfile returns an error for each constraint that the Signer relies on
 // and the store does not enforce.
-func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket string, twoRoles bool) (faults []error) {
+func (o *signerOptions) checkProfile(
+	r *rules.Rules, e endpoint.Endpoint, bucket string, twoRoles bool,
+) (faults []error) {
 	needs := profile.Needs{
-		Forms: !o.withoutForms && e.NoForms == "" && r.Formless == "", Large: r.MaxSize > s3limit.RequestSize,
-		FinalPrefix: r.FinalPrefix != "", Replace: r.Replace, TwoRoles: twoRoles, Checksum: string(r.Checksum),
+		Forms: !o.withoutForms && e.NoForms == "" && r.Formless == "",
+		Large: r.MaxSize > s3limit.RequestSize, FinalPrefix: r.FinalPrefix != "",
+		Replace: r.Replace, TwoRoles: twoRoles, Checksum: string(r.Checksum),
 	}
 	for _, h := range r.UploadHeaders {
 		needs.Headers = append(needs.Headers, h.Name)
@@ -303,7 +312,8 @@ func (o *signerOptions) checkProfile(r *rules.Rules, e endpoint.Endpoint, bucket
 // their own checksum.
 func (o *signerOptions) rejectsBareParts(host string) bool {
 	known := profile.Known(host)
-	return known != nil && known.Profile.RejectsBareParts() || o.profile != nil && o.profile.RejectsBareParts()
+	return known != nil && known.Profile.RejectsBareParts() ||
+		o.profile != nil && o.profile.RejectsBareParts()
 }
 
 // WithLogger sets the logger of the Signer and of its Handlers. The default is
@@ -465,7 +475,8 @@ func WithUppy(trustedOrigins ...string) HandlerOption {
 		var protection http.CrossOriginProtection
 		for _, origin := range trustedOrigins {
 			if err := protection.AddTrustedOrigin(origin); err != nil {
-				return fmt.Errorf(`WithUppy: an origin must have the form "https://app.example.com", got %q`, origin)
+				return fmt.Errorf(
+					`WithUppy: an origin must have the form "https://app.example.com", got %q`, origin)
 			}
 		}
 		o.uppy, o.trusted = true, append(o.trusted, trustedOrigins...)

@@ -151,9 +151,9 @@ type Policy struct {
 // internal returns the policy for internal/rules.
 func (p *Policy) internal() rules.Policy {
 	return rules.Policy{
-		Prefix: p.Prefix, FinalPrefix: p.FinalPrefix, Types: p.Types, MinSize: p.MinSize, MaxSize: p.MaxSize,
-		Lifetime: p.Lifetime, Checksum: p.Checksum, Metadata: p.Metadata, Headers: p.Headers, UploadHeaders: p.UploadHeaders,
-		Replace: p.Replace,
+		Prefix: p.Prefix, FinalPrefix: p.FinalPrefix, Types: p.Types,
+		MinSize: p.MinSize, MaxSize: p.MaxSize, Lifetime: p.Lifetime, Checksum: p.Checksum,
+		Metadata: p.Metadata, Headers: p.Headers, UploadHeaders: p.UploadHeaders, Replace: p.Replace,
 	}
 }
 
@@ -267,17 +267,18 @@ type Upload struct {
 // grant.
 func (u *Upload) internal(method, grantID string) rules.Upload {
 	return rules.Upload{
-		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Lifetime: u.Lifetime, Checksum: u.Checksum, Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
-		GrantID: grantID, Method: method,
+		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size,
+		MinSize: u.MinSize, MaxSize: u.MaxSize, Lifetime: u.Lifetime, Checksum: u.Checksum,
+		Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect, GrantID: grantID, Method: method,
 	}
 }
 
 // publicUpload is the inverse of internal.
 func publicUpload(u *rules.Upload) *Upload {
 	return &Upload{
-		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size, MinSize: u.MinSize, MaxSize: u.MaxSize,
-		Lifetime: u.Lifetime, Checksum: u.Checksum, Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
+		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size,
+		MinSize: u.MinSize, MaxSize: u.MaxSize, Lifetime: u.Lifetime, Checksum: u.Checksum,
+		Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
 		GrantID: u.GrantID, Method: u.Method, Deadline: u.Deadline,
 	}
 }
@@ -434,9 +435,9 @@ func publicError(err error) error {
 
 func publicObject(o *completion.Object) *Object {
 	return &Object{
-		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size, ETag: o.ETag, VersionID: o.VersionID,
-		Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata), Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply,
-		source: o.Source,
+		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size,
+		ETag: o.ETag, VersionID: o.VersionID, Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata),
+		Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply, source: o.Source,
 	}
 }
 

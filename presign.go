@@ -153,7 +153,9 @@ type Signer struct {
 //   - anonymous credentials,
 //   - EnvFile or AssumeRole inside an aws.CredentialsCache, and
 //   - S3 Express, multi-Region access points and S3 on Outposts.
-func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOption) (*Signer, error) {
+func NewSigner(
+	client *s3.Client, bucket string, policy Policy, opts ...SignerOption,
+) (*Signer, error) {
 	o := signerOptions{store: client, hooks: hooks{logger: slog.Default()}}
 	faults := applyOptions(&o, opts)
 	compiled, err := rules.Compile(policy.internal())
@@ -196,8 +198,8 @@ func NewSigner(client *s3.Client, bucket string, policy Policy, opts ...SignerOp
 
 // newSigner connects the engines.
 func newSigner(
-	o signerOptions, compiled *rules.Rules, resolved endpoint.Endpoint, storeHost, bucket string, credentials *credential.Source,
-	stamps *stamp.Sealer,
+	o signerOptions, compiled *rules.Rules, resolved endpoint.Endpoint, storeHost, bucket string,
+	credentials *credential.Source, stamps *stamp.Sealer,
 ) *Signer {
 	compiled = compiled.WithoutForms(resolved.NoForms)
 	if o.withoutForms {
@@ -211,12 +213,14 @@ func newSigner(
 		store:  store,
 		hooks:  &o.hooks,
 		grants: &grant.Signer{
-			Rules: compiled, Endpoint: resolved, FormURL: resolved.Bucket(), Bucket: bucket, Credentials: credentials, Stamps: stamps,
-			Keys: sigv4.NewKeys(resolved.Region), Inspects: o.inspect != nil,
+			Rules: compiled, Endpoint: resolved, FormURL: resolved.Bucket(), Bucket: bucket,
+			Credentials: credentials, Stamps: stamps, Keys: sigv4.NewKeys(resolved.Region),
+			Inspects: o.inspect != nil,
 		},
 		completions: &completion.Engine{
-			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger, HonorsConditions: profile.HonorsCopyConditions(storeHost),
-			Flights: completion.Flights{Logger: o.logger},
+			Rules: compiled, Store: store, Stamps: stamps, Logger: o.logger,
+			HonorsConditions: profile.HonorsCopyConditions(storeHost),
+			Flights:          completion.Flights{Logger: o.logger},
 		},
 	}
 	if o.inspect != nil {
@@ -293,7 +297,9 @@ func (s *Signer) sign(ctx context.Context, upload *Upload, method string) (*Gran
 }
 
 // observeGrant reports a grant as kind, or as not_granted if err is not nil.
-func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Time, u *rules.Upload, key string, err error) {
+func (s *Signer) observeGrant(
+	ctx context.Context, kind string, started time.Time, u *rules.Upload, key string, err error,
+) {
 	if s.hooks.observer == nil {
 		return
 	}
@@ -301,8 +307,8 @@ func (s *Signer) observeGrant(ctx context.Context, kind string, started time.Tim
 		kind = "not_granted"
 	}
 	s.hooks.observe(ctx, Event{
-		Kind: kind, GrantID: u.GrantID, Owner: u.Owner, Key: key, Method: u.Method, Type: u.Type, Size: u.Size, Err: err,
-		Duration: time.Since(started),
+		Kind: kind, GrantID: u.GrantID, Owner: u.Owner, Key: key, Method: u.Method, Type: u.Type,
+		Size: u.Size, Err: err, Duration: time.Since(started),
 	})
 }
 
@@ -427,7 +433,9 @@ func (s *Signer) CompleteForAnyOwner(ctx context.Context, key string) (*Object, 
 	return s.complete(ctx, key, func(*stamp.Stamp) bool { return true })
 }
 
-func (s *Signer) complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Object, error) {
+func (s *Signer) complete(
+	ctx context.Context, key string, claim func(*stamp.Stamp) bool,
+) (*Object, error) {
 	if s == nil || s.rules == nil {
 		return nil, errZeroSigner
 	}
@@ -487,7 +495,8 @@ func (s *Signer) CompleteNotification(ctx context.Context, body []byte) error {
 			continue
 		}
 		if event.Bucket != s.bucket && !strings.HasPrefix(s.bucket, "arn:") && !strings.HasSuffix(s.bucket, "-s3alias") {
-			failures = append(failures, fmt.Errorf("presign: the bucket of a notification must be %q, got %q", s.bucket, event.Bucket))
+			failures = append(failures, fmt.Errorf(
+				"presign: the bucket of a notification must be %q, got %q", s.bucket, event.Bucket))
 			continue
 		}
 		if !strings.HasPrefix(event.Key, s.rules.Prefix) {
@@ -555,7 +564,8 @@ func (s sweeper) Uploads(ctx context.Context, prefix string) iter.Seq2[objectsto
 // CompleteOrDelete implements sweep.Completer.
 func (s sweeper) CompleteOrDelete(ctx context.Context, key string) error {
 	result, err := s.completions.CompleteOrExpire(ctx, key)
-	if _, err = cleanResult(ctx, result, err); isFinal(err) || errors.Is(err, ErrPending) && !isServiceError(err) {
+	_, err = cleanResult(ctx, result, err)
+	if isFinal(err) || errors.Is(err, ErrPending) && !isServiceError(err) {
 		return nil
 	}
 	return fmt.Errorf("completing %q: %w", key, err)
@@ -639,7 +649,8 @@ type Grant struct {
 
 func publicGrant(g *grant.Grant) *Grant {
 	return &Grant{
-		GrantID: g.ID, Method: g.Method, URL: g.URL, Headers: pairMap(g.Headers), Fields: pairMap(g.Fields),
+		GrantID: g.ID, Method: g.Method, URL: g.URL,
+		Headers: pairMap(g.Headers), Fields: pairMap(g.Fields),
 		Key: g.Key, Expires: g.Expires, ExpiresIn: g.ExpiresIn,
 	}
 }
@@ -687,8 +698,9 @@ func (g Grant) LogValue() slog.Value {
 // request has a Referer of its own, so that a client that follows a redirect
 // does not reveal the URL.
 func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.Request, error) {
-	return (&grant.Grant{Method: g.Method, URL: g.URL, Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields)}).
-		NewRequest(ctx, file, size)
+	return (&grant.Grant{
+		Method: g.Method, URL: g.URL, Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields),
+	}).NewRequest(ctx, file, size)
 }
 
 // A Multipart is a multipart upload of one file. Each part is sent by a PUT of
@@ -730,12 +742,13 @@ type Multipart struct {
 
 func (s *Signer) publicMultipart(m *multipart.Upload) *Multipart {
 	return &Multipart{
-		ID: m.ID, GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, PartSize: m.PartSize, Expires: m.Expires,
-		upload: m, hooks: s.hooks,
+		ID: m.ID, GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, PartSize: m.PartSize,
+		Expires: m.Expires, upload: m, hooks: s.hooks,
 	}
 }
 
-var errZeroMultipart = fmt.Errorf("%w: a Multipart must come from StartMultipart or ResumeMultipart", ErrInvalidID)
+var errZeroMultipart = fmt.Errorf(
+	"%w: a Multipart must come from StartMultipart or ResumeMultipart", ErrInvalidID)
 
 // String returns the key, grant ID and expiry, and no secret.
 func (m Multipart) String() string { return m.LogValue().String() }
@@ -745,7 +758,8 @@ func (m Multipart) Format(f fmt.State, _ rune) { io.WriteString(f, m.String()) }
 
 // LogValue returns the key, grant ID and expiry, and no secret.
 func (m Multipart) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("key", m.Key), slog.String("grant_id", m.GrantID), slog.Time("expires_at", m.Expires))
+	return slog.GroupValue(slog.String("key", m.Key), slog.String("grant_id", m.GrantID),
+		slog.Time("expires_at", m.Expires))
 }
 
 // A Part is one part of a multipart upload.
@@ -761,7 +775,9 @@ type Part struct {
 func internalParts(parts []Part) []multipart.Part {
 	converted := make([]multipart.Part, len(parts))
 	for i, p := range parts {
-		converted[i] = multipart.Part{Number: p.Number, Size: p.Size, ETag: p.ETag, Checksum: p.Checksum}
+		converted[i] = multipart.Part{
+			Number: p.Number, Size: p.Size, ETag: p.ETag, Checksum: p.Checksum,
+		}
 	}
 	return converted
 }
@@ -788,8 +804,8 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Grant{GrantID: m.GrantID, Method: http.MethodPut, URL: urls[0], Key: m.Key, Expires: expires,
-		ExpiresIn: int(wire.SecondsUntil(expires))}
+	g := &Grant{GrantID: m.GrantID, Method: http.MethodPut, URL: urls[0], Key: m.Key,
+		Expires: expires, ExpiresIn: int(wire.SecondsUntil(expires))}
 	if part.Checksum != "" {
 		g.Headers = map[string]string{m.upload.ChecksumHeader(): part.Checksum}
 	}
@@ -802,7 +818,9 @@ func (m *Multipart) SignPart(ctx context.Context, part Part) (*Grant, error) {
 // parts that have arrived. Each URL accepts a PUT without any header except
 // Content-Length. SignParts returns a violation if the profile of [WithProfile]
 // records that the store rejects such parts.
-func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []string, expires time.Time, err error) {
+func (m *Multipart) SignParts(
+	ctx context.Context, first, last int,
+) (urls []string, expires time.Time, err error) {
 	numbers, violation := multipart.Numbers(first, last)
 	if violation != nil {
 		return nil, expires, (*Violation)(violation)
@@ -813,7 +831,9 @@ func (m *Multipart) SignParts(ctx context.Context, first, last int) (urls []stri
 	return m.signParts(ctx, numbers)
 }
 
-func (m *Multipart) signParts(ctx context.Context, parts []multipart.Part) (urls []string, expires time.Time, err error) {
+func (m *Multipart) signParts(
+	ctx context.Context, parts []multipart.Part,
+) (urls []string, expires time.Time, err error) {
 	started := time.Now()
 	urls, expires, err = m.upload.Sign(ctx, parts)
 	err = publicError(err)
@@ -888,7 +908,9 @@ func (m *Multipart) Abort(ctx context.Context) error {
 
 // observe reports a call as kind, or as rejected or failed if err is not nil.
 func (m *Multipart) observe(ctx context.Context, kind string, started time.Time, err error) {
-	m.hooks.observeMultipart(ctx, kind, started, Event{GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Err: err})
+	m.hooks.observeMultipart(ctx, kind, started, Event{
+		GrantID: m.GrantID, Owner: m.Owner, Key: m.Key, Err: err,
+	})
 }
 
 // An Object is a completed upload. It describes an object of the store that
@@ -901,7 +923,7 @@ type Object struct {
 	Size      int64             `json:"size"`                 // in bytes
 	ETag      string            `json:"etag"`                 // with its quotes
 	VersionID string            `json:"version_id,omitempty"` // if the bucket has versions
-	Checksum  string            `json:"checksum,omitempty"`   // by Policy.Checksum, in base64, verified
+	Checksum  string            `json:"checksum,omitempty"`   // verified, by Policy.Checksum, base64
 	Metadata  map[string]string `json:"metadata,omitempty"`   // without the stamp
 	Owner     string            `json:"owner"`                // the user who was granted the upload
 	GrantID   string            `json:"grant_id"`             // the same at each completion
