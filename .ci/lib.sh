@@ -10,7 +10,8 @@ step() {
 	printf '\n== %s\n' "$*"
 }
 stop_clock() {
-	[ -z "${step_name:-}" ] || printf '%5d s  %s\n' "$((SECONDS - step_start))" "$step_name" >>"$scratch/times"
+	[ -z "${step_name:-}" ] ||
+		printf '%5d s  %s\n' "$((SECONDS - step_start))" "$step_name" >>"$scratch/times"
 }
 print_times() {
 	stop_clock
@@ -45,22 +46,29 @@ install_packages() {
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 	python3 -c 'import requests' 2>/dev/null || packages+=(python3-requests)
 	for program in ceph ceph-mon ceph-osd radosgw; do
-		command -v "$program" >/dev/null || { packages+=(ceph-mon ceph-osd radosgw ceph-common); break; }
+		command -v "$program" >/dev/null && continue
+		packages+=(ceph-mon ceph-osd radosgw ceph-common)
+		break
 	done
-	for program in swift-proxy-server swift-account-server swift-container-server swift-object-server memcached; do
-		command -v "$program" >/dev/null || { packages+=(swift-proxy swift-account swift-container swift-object memcached); break; }
+	for program in swift-proxy-server swift-account-server swift-container-server \
+		swift-object-server memcached; do
+		command -v "$program" >/dev/null && continue
+		packages+=(swift-proxy swift-account swift-container swift-object memcached)
+		break
 	done
 	# The tests build rclone from its Go module.
 	[ ${#packages[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || as_root=(sudo)
 	"${as_root[@]}" apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq \
+		--no-install-recommends "${packages[@]}" >/dev/null
 }
 
 # install_moto: installs moto, which simulates SQS, for the tests of the worker.
 install_moto() {
 	command -v moto_server >/dev/null && return
-	python3 -c 'import venv, ensurepip' 2>/dev/null || apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+	python3 -c 'import venv, ensurepip' 2>/dev/null ||
+		apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 	python3 -m venv "$scratch/moto"
 	"$scratch/moto/bin/pip" install -q 'moto[server]==5.2.1'
 	export PATH=$scratch/moto/bin:$PATH
@@ -72,7 +80,8 @@ run_fuzz() {
 	go list ./... | while read -r package; do
 		for target in $(go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
 			printf '%s %s: ' "${package#github.com/s3presign/presign/}" "$target"
-			fuzz_target "$1" "$package" "$target" || { timed_out && fuzz_target "$1" "$package" "$target"; } ||
+			fuzz_target "$1" "$package" "$target" ||
+				{ timed_out && fuzz_target "$1" "$package" "$target"; } ||
 				{ cat "$scratch/fuzz"; fail "$target"; }
 			grep -o 'execs: [0-9]*' "$scratch/fuzz" | tail -n 1
 		done
@@ -81,4 +90,7 @@ run_fuzz() {
 fuzz_target() { go test -run '^$' -fuzz "^$3\$" -fuzztime "$1s" "$2" >"$scratch/fuzz" 2>&1; }
 # timed_out: succeeds if no input has failed, but Go has reported the end of the
 # fuzzing time as a failure. Go does so at random.
-timed_out() { grep -q '^    context deadline exceeded$' "$scratch/fuzz" && ! grep -q 'Failing input' "$scratch/fuzz"; }
+timed_out() {
+	grep -q '^    context deadline exceeded$' "$scratch/fuzz" &&
+		! grep -q 'Failing input' "$scratch/fuzz"
+}

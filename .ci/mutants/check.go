@@ -46,7 +46,8 @@ func (c *checker) checkAll(mutants []*mutant) {
 		key := suite{m.dir, m.pkg}
 		bySuite[key] = append(bySuite[key], m)
 	}
-	for _, s := range slices.SortedFunc(maps.Keys(bySuite), func(a, b suite) int { return strings.Compare(a.dir+a.pkg, b.dir+b.pkg) }) {
+	compare := func(a, b suite) int { return strings.Compare(a.dir+a.pkg, b.dir+b.pkg) }
+	for _, s := range slices.SortedFunc(maps.Keys(bySuite), compare) {
 		c.checkSuite(s, bySuite[s])
 	}
 }
@@ -191,7 +192,8 @@ func (c *checker) build(s suite, mutants []*mutant) (binary string, err error) {
 		if dir := filepath.Dir(file); !packages[dir] {
 			packages[dir] = true
 			files[filepath.Join(dir, "mutant_switch.go")] = fmt.Appendf(nil,
-				"package %s\n\nimport \"os\"\n\nvar mutantID = os.Getenv(%q)\n", original.file.Name.Name, variable)
+				"package %s\n\nimport \"os\"\n\nvar mutantID = os.Getenv(%q)\n",
+				original.file.Name.Name, variable)
 		}
 	}
 	return c.compile(s, files)
@@ -241,7 +243,8 @@ func (c *checker) compile(s suite, files map[string][]byte) (binary string, err 
 		return "", err
 	}
 	binary = filepath.Join(dir, "test")
-	command := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, s.pkg)
+	command := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-w",
+		"-overlay", overlay, "-o", binary, s.pkg)
 	command.Dir = s.dir
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the tests do not compile:\n%s", failure(string(output)))
@@ -291,8 +294,10 @@ func (m *mutant) check(s suite, binary string) error {
 	switch {
 	case err == nil:
 		return fmt.Errorf("%s must fail, but it passes", m.test)
-	case !strings.Contains(output, "--- FAIL: ") && !strings.Contains(output, "panic: ") && !strings.Contains(output, "test timed out"):
-		return fmt.Errorf("the test must fail, but the binary failed otherwise:\n%s", failure(output))
+	case !strings.Contains(output, "--- FAIL: ") && !strings.Contains(output, "panic: ") &&
+		!strings.Contains(output, "test timed out"):
+		return fmt.Errorf("the test must fail, but the binary failed otherwise:\n%s",
+			failure(output))
 	}
 	return nil
 }
@@ -303,7 +308,8 @@ func (s suite) test(binary, id, pattern string) (string, error) {
 	if id != "" {
 		limit = "2m"
 	}
-	command := exec.Command(binary, "-test.v", "-test.count=1", "-test.failfast", "-test.timeout="+limit, "-test.run", pattern)
+	command := exec.Command(binary, "-test.v", "-test.count=1", "-test.failfast",
+		"-test.timeout="+limit, "-test.run", pattern)
 	command.Dir = filepath.Join(s.dir, s.pkg)
 	command.Env = append(os.Environ(), variable+"="+id)
 	output, err := command.CombinedOutput()

@@ -42,7 +42,8 @@ func (m *mutant) applyHunks() (before, after []byte, err error) {
 	after = before
 	for _, h := range m.hunks {
 		if n := bytes.Count(after, []byte(h.before)); n != 1 {
-			return nil, nil, fmt.Errorf("the text must be in %s exactly once, got %d times:\n%s", m.file, n, h.before)
+			return nil, nil, fmt.Errorf("the text must be in %s exactly once, got %d times:\n%s",
+				m.file, n, h.before)
 		}
 		after = bytes.Replace(after, []byte(h.before), []byte(h.after), 1)
 	}
@@ -73,12 +74,14 @@ func (m *mutant) variants(original *source) (map[int]variant, error) {
 	found := make(map[int]variant)
 	for i, oldDecl := range original.file.Decls {
 		newDecl := edited.file.Decls[i]
-		if original.slice(oldDecl.Pos(), oldDecl.End()) == edited.slice(newDecl.Pos(), newDecl.End()) {
+		oldText := original.slice(oldDecl.Pos(), oldDecl.End())
+		if oldText == edited.slice(newDecl.Pos(), newDecl.End()) {
 			continue
 		}
 		f, ok := oldDecl.(*ast.FuncDecl)
 		g, alike := newDecl.(*ast.FuncDecl)
-		if !ok || !alike || f.Name.Name == "init" || original.slice(f.Pos(), f.Body.Pos()) != edited.slice(g.Pos(), g.Body.Pos()) {
+		if !ok || !alike || f.Name.Name == "init" ||
+			original.slice(f.Pos(), f.Body.Pos()) != edited.slice(g.Pos(), g.Body.Pos()) {
 			return nil, nil
 		}
 		found[i] = variant{m, edited.renameFunc(g, m.id())}
@@ -124,14 +127,18 @@ func (s *source) addDispatchers(variants map[int][]variant) []byte {
 func (s *source) dispatcher(f *ast.FuncDecl, variants []variant) string {
 	receiver, method := "", ""
 	if f.Recv != nil {
-		receiver, method = "(r "+s.slice(f.Recv.List[0].Type.Pos(), f.Recv.List[0].Type.End())+") ", "r."
+		kind := f.Recv.List[0].Type
+		receiver, method = "(r "+s.slice(kind.Pos(), kind.End())+") ", "r."
 	}
 	generics, instance := s.generics(f)
 	parameters, arguments := s.parameters(f)
 	results, ret := s.results(f)
 	var b strings.Builder
-	fmt.Fprintf(&b, "func %s%s%s(%s) %s {\n\tswitch mutantID {\n", receiver, f.Name.Name, generics, parameters, results)
-	call := func(id string) string { return method + variantName(f, id) + instance + "(" + arguments + ")" }
+	fmt.Fprintf(&b, "func %s%s%s(%s) %s {\n\tswitch mutantID {\n",
+		receiver, f.Name.Name, generics, parameters, results)
+	call := func(id string) string {
+		return method + variantName(f, id) + instance + "(" + arguments + ")"
+	}
 	for _, v := range variants {
 		fmt.Fprintf(&b, "\tcase %q:\n\t\t%s%s\n", v.mutant.id(), ret, call(v.mutant.id()))
 		if ret == "" {
@@ -182,7 +189,8 @@ func (s *source) results(f *ast.FuncDecl) (types, ret string) {
 	}
 	var all []string
 	for _, field := range f.Type.Results.List {
-		all = append(all, slices.Repeat([]string{s.slice(field.Type.Pos(), field.Type.End())}, max(1, len(field.Names)))...)
+		kind := s.slice(field.Type.Pos(), field.Type.End())
+		all = append(all, slices.Repeat([]string{kind}, max(1, len(field.Names)))...)
 	}
 	return "(" + strings.Join(all, ", ") + ")", "return "
 }

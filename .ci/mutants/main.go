@@ -46,7 +46,8 @@ import (
 )
 
 func main() {
-	fixed := flag.Bool("fixed", false, "check the fixed mutants, and mutants of files changed since HEAD~1")
+	fixed := flag.Bool("fixed", false,
+		"check the fixed mutants, and mutants of files changed since HEAD~1")
 	match := flag.String("run", "", "check the mutants whose promise or file matches this `regexp`")
 	workers := flag.Int("p", 2, "how many tests to run at once")
 	flag.Parse()
@@ -93,7 +94,8 @@ func run(fixed bool, match string, workers int) error {
 	changed := changedFiles()
 	var selected []*mutant
 	for _, m := range all {
-		if pattern.MatchString(m.promise+" "+m.file) && (!fixed || m.fixed || slices.Contains(changed, m.file)) {
+		if pattern.MatchString(m.promise+" "+m.file) &&
+			(!fixed || m.fixed || slices.Contains(changed, m.file)) {
 			selected = append(selected, m)
 		}
 	}
@@ -114,7 +116,10 @@ func parse(text string) (all []*mutant, err error) {
 	for i, line := range strings.Split(text, "\n") {
 		switch {
 		case strings.HasPrefix(line, "#"):
-			m = &mutant{line: i + 1, fixed: strings.HasPrefix(line, "##"), promise: strings.TrimSpace(strings.TrimLeft(line, "#"))}
+			m = &mutant{
+				line: i + 1, fixed: strings.HasPrefix(line, "##"),
+				promise: strings.TrimSpace(strings.TrimLeft(line, "#")),
+			}
 			m.hunks = make([]hunk, 1)
 			all = append(all, m)
 		case strings.TrimSpace(line) == "":
@@ -138,11 +143,13 @@ func parse(text string) (all []*mutant, err error) {
 		case line[0] == '+':
 			m.hunks[len(m.hunks)-1].after += line[1:] + "\n"
 		default:
-			return nil, fmt.Errorf("mutants.txt:%d: the line must start with #, test:, file:, @, - or +", i+1)
+			return nil, fmt.Errorf(
+				"mutants.txt:%d: the line must start with #, test:, file:, @, - or +", i+1)
 		}
 	}
 	for _, m := range all {
-		if m.test == "" || m.file == "" || slices.ContainsFunc(m.hunks, func(h hunk) bool { return h.before == "" }) {
+		if m.test == "" || m.file == "" ||
+			slices.ContainsFunc(m.hunks, func(h hunk) bool { return h.before == "" }) {
 			return nil, fmt.Errorf("%v: must have test:, file: and lines that start with -", m)
 		}
 	}

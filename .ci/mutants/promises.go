@@ -25,8 +25,12 @@ func checkPromises(mutants []*mutant) error {
 		if !strings.HasPrefix(row, "| ") || len(names) == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(names, func(name []string) bool { return hasMutant(mutants, name[1]) }) {
-			faults = append(faults, fmt.Errorf("mutants.txt must have a mutant with one of the tests of this row of SECURITY:\n%s", row))
+		found := slices.ContainsFunc(names, func(name []string) bool {
+			return hasMutant(mutants, name[1])
+		})
+		if !found {
+			faults = append(faults, fmt.Errorf(
+				"mutants.txt must have a mutant with one of the tests of this row of SECURITY:\n%s", row))
 		}
 	}
 	return errors.Join(faults...)
