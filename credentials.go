@@ -71,7 +71,7 @@ func EnvFile(path string, logger *slog.Logger) aws.CredentialsProvider {
 //		o.Credentials = presign.AssumeRole(sts.NewFromConfig(cfg), role, nil,
 //			func(o *stscreds.AssumeRoleOptions) {
 //				o.RoleSessionName = "avatars"        // shown by CloudTrail
-//				o.ExternalID = aws.String("example") // if the role requires one
+//				o.ExternalID = aws.String("example") // if it is required
 //				o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 //					`"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/uploads/*"}]}`)
 //			})

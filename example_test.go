@@ -291,7 +291,8 @@ func ExampleSigner_ResumeMultipart() {
 func ExampleSigner_Complete() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: "documents/",
+			Types: []string{"text/plain"}, MaxSize: 1 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
@@ -320,7 +321,8 @@ func ExampleSigner_Complete() {
 func ExampleSigner_CompleteForAnyOwner() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: "documents/",
+			Types: []string{"text/plain"}, MaxSize: 1 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
@@ -344,7 +346,8 @@ func ExampleSigner_CompleteForAnyOwner() {
 func ExampleSigner_CompleteNotification() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: "documents/",
+			Types: []string{"text/plain"}, MaxSize: 1 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
@@ -373,7 +376,8 @@ func ExampleSigner_CompleteNotification() {
 func ExampleSigner_Sweep() {
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: "documents/",
+			Types: []string{"text/plain"}, MaxSize: 1 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")))
 	if err != nil {
@@ -423,7 +427,8 @@ func ExampleWithInspect() {
 	}
 	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "documents/", Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: "documents/",
+			Types: []string{"text/plain"}, MaxSize: 1 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithInspect(inspect))
@@ -447,7 +452,8 @@ func ExampleWithOnComplete() {
 	photos := make(map[string]presign.Object) // A service uses a table with a unique key.
 	_, err := presign.NewSigner(s3.NewFromConfig(cfg), "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+			Prefix: "incoming/", FinalPrefix: "photos/",
+			Types: []string{"image/*"}, MaxSize: 10 << 20,
 		},
 		presign.WithSecret([]byte("32 random bytes from your secrets")),
 		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
@@ -484,7 +490,8 @@ func ExampleWithStore() {
 	})
 	_, err := presign.NewSigner(signing, "bucket",
 		presign.Policy{
-			Prefix: "incoming/", FinalPrefix: "photos/", Types: []string{"image/*"}, MaxSize: 10 << 20,
+			Prefix: "incoming/", FinalPrefix: "photos/",
+			Types: []string{"image/*"}, MaxSize: 10 << 20,
 		},
 		presign.WithStore(storing))
 	fmt.Println(err)

@@ -144,7 +144,8 @@ type Handler struct {
 //			return "", err // the service has failed: 500, logged as an error
 //		case user.Suspended:
 //			return "", &presign.Problem{
-//				Status: http.StatusForbidden, Detail: "Your account is suspended.",
+//				Status: http.StatusForbidden,
+//				Detail: "Your account is suspended.",
 //			}
 //		}
 //		return user.ID, nil
@@ -155,7 +156,8 @@ type Handler struct {
 //
 // NewHandler reports all faults at once, joined.
 func NewHandler(
-	signer *Signer, authenticate func(*http.Request) (owner string, err error), opts ...HandlerOption,
+	signer *Signer, authenticate func(*http.Request) (owner string, err error),
+	opts ...HandlerOption,
 ) (*Handler, error) {
 	var faults []error
 	if signer == nil || signer.rules == nil {
@@ -175,7 +177,8 @@ func NewHandler(
 			"without it, uploads cannot be completed after a restart or in other replicas")
 	}
 	h := &Handler{
-		signer: signer, authenticate: authenticate, authorize: o.authorize, writer: new(httpbody.Writer),
+		signer: signer, authenticate: authenticate, authorize: o.authorize,
+		writer: new(httpbody.Writer),
 	}
 	h.native = h.nativeRoutes()
 	if o.uppy {
@@ -310,7 +313,8 @@ func (h *Handler) owner(r *http.Request) (string, error) {
 	case owner == "":
 		return "", &Problem{Status: http.StatusUnauthorized}
 	case len(owner) > rules.OwnerSize:
-		return "", fmt.Errorf("presign: authenticate must return an owner of at most %d bytes, got %d",
+		return "", fmt.Errorf(
+			"presign: authenticate must return an owner of at most %d bytes, got %d",
 			rules.OwnerSize, len(owner))
 	}
 	return owner, nil
@@ -494,9 +498,8 @@ func (h *Handler) approve(r *http.Request, requested *rules.Upload) (*rules.Uplo
 func serviceFault(err error, isClientFault func(*rules.Violation) bool) error {
 	for _, v := range rules.Find[rules.Violation](err) {
 		if !isClientFault(v) {
-			return &serviceError{
-				fmt.Errorf("presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail),
-			}
+			return &serviceError{fmt.Errorf(
+				"presign: WithAuthorize set something invalid: %s %s", v.Field, v.Detail)}
 		}
 	}
 	return err

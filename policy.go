@@ -153,7 +153,8 @@ func (p *Policy) internal() rules.Policy {
 	return rules.Policy{
 		Prefix: p.Prefix, FinalPrefix: p.FinalPrefix, Types: p.Types,
 		MinSize: p.MinSize, MaxSize: p.MaxSize, Lifetime: p.Lifetime, Checksum: p.Checksum,
-		Metadata: p.Metadata, Headers: p.Headers, UploadHeaders: p.UploadHeaders, Replace: p.Replace,
+		Metadata: p.Metadata, Headers: p.Headers, UploadHeaders: p.UploadHeaders,
+		Replace: p.Replace,
 	}
 }
 
@@ -269,7 +270,8 @@ func (u *Upload) internal(method, grantID string) rules.Upload {
 	return rules.Upload{
 		Key: u.Key, Filename: u.Filename, Type: u.Type, Size: u.Size,
 		MinSize: u.MinSize, MaxSize: u.MaxSize, Lifetime: u.Lifetime, Checksum: u.Checksum,
-		Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect, GrantID: grantID, Method: method,
+		Metadata: u.Metadata, Owner: u.Owner, Redirect: u.Redirect,
+		GrantID: grantID, Method: method,
 	}
 }
 
@@ -436,8 +438,9 @@ func publicError(err error) error {
 func publicObject(o *completion.Object) *Object {
 	return &Object{
 		Key: o.Key, Filename: o.Filename, Type: o.Type, Detected: o.Detected, Size: o.Size,
-		ETag: o.ETag, VersionID: o.VersionID, Checksum: o.Checksum, Metadata: maps.Clone(o.Metadata),
-		Owner: o.Owner, GrantID: o.GrantID, Granted: o.Granted, Reply: o.Reply, source: o.Source,
+		ETag: o.ETag, VersionID: o.VersionID, Checksum: o.Checksum,
+		Metadata: maps.Clone(o.Metadata), Owner: o.Owner, GrantID: o.GrantID,
+		Granted: o.Granted, Reply: o.Reply, source: o.Source,
 	}
 }
 

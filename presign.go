@@ -699,7 +699,8 @@ func (g Grant) LogValue() slog.Value {
 // does not reveal the URL.
 func (g Grant) Request(ctx context.Context, file io.Reader, size int64) (*http.Request, error) {
 	return (&grant.Grant{
-		Method: g.Method, URL: g.URL, Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields),
+		Method: g.Method, URL: g.URL,
+		Headers: rules.Sorted(g.Headers), Fields: rules.Sorted(g.Fields),
 	}).NewRequest(ctx, file, size)
 }
 
@@ -923,7 +924,7 @@ type Object struct {
 	Size      int64             `json:"size"`                 // in bytes
 	ETag      string            `json:"etag"`                 // with its quotes
 	VersionID string            `json:"version_id,omitempty"` // if the bucket has versions
-	Checksum  string            `json:"checksum,omitempty"`   // verified, by Policy.Checksum, base64
+	Checksum  string            `json:"checksum,omitempty"`   // by Policy.Checksum, base64, verified
 	Metadata  map[string]string `json:"metadata,omitempty"`   // without the stamp
 	Owner     string            `json:"owner"`                // the user who was granted the upload
 	GrantID   string            `json:"grant_id"`             // the same at each completion

@@ -100,8 +100,8 @@ func (s *source) renameFunc(f *ast.FuncDecl, id string) string {
 // variantName returns an unexported name, so that tests ignore the variant.
 func variantName(f *ast.FuncDecl, id string) string { return "mutant" + id + "_" + f.Name.Name }
 
-// addDispatchers returns the file with a function that calls one of its variants in
-// place of each function that has any.
+// addDispatchers returns the file with a dispatcher in place of each function
+// that has variants.
 func (s *source) addDispatchers(variants map[int][]variant) []byte {
 	var b bytes.Buffer
 	last := s.file.FileStart

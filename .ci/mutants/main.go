@@ -28,7 +28,7 @@
 // Usage, from the root of the module:
 //
 //	go run ./.ci/mutants          # all
-//	go run ./.ci/mutants -fixed   # fixed mutants, and mutants of changed files
+//	go run ./.ci/mutants -fixed   # fixed mutants, mutants of changed files
 //	go run ./.ci/mutants -run REGEXP
 package main
 

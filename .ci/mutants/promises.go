@@ -30,7 +30,8 @@ func checkPromises(mutants []*mutant) error {
 		})
 		if !found {
 			faults = append(faults, fmt.Errorf(
-				"mutants.txt must have a mutant with one of the tests of this row of SECURITY:\n%s", row))
+				"mutants.txt must have a mutant with one of the tests of this row of SECURITY:\n%s",
+				row))
 		}
 	}
 	return errors.Join(faults...)
