@@ -61,8 +61,8 @@ import (
 // # Headers
 //
 // With FinalPrefix, only the published copy has the headers that give access to
-// an object or change how it is served. The upload does not have them, because
-// it has not been verified yet. These headers are ACL (except
+// an object or change how it is served. The upload does not have these headers,
+// because it has not been verified yet. They are ACL (except
 // bucket-owner-full-control), Cache-Control, Expires, Content-Language, storage
 // class, tags, object lock, "inline" and redirects.
 //
