@@ -15,9 +15,12 @@ import (
 
 // An algorithm describes one algorithm as S3 documents it.
 type algorithm struct {
-	size      int  // the size of a checksum in bytes
-	form      bool // a POST form may declare a checksum
-	multipart bool // S3 computes the checksum of a file from the checksums of its parts
+	size int  // the size of a checksum in bytes
+	form bool // a POST form may declare a checksum
+
+	// multipart is set if S3 computes the checksum of a file from the checksums
+	// of its parts.
+	multipart bool
 }
 
 var algorithms = map[types.ChecksumAlgorithm]algorithm{
@@ -59,7 +62,8 @@ func Header(name string) string { return "x-amz-checksum-" + strings.ToLower(nam
 // Valid reports whether digest is a checksum of that algorithm in the only
 // base64 form that S3 returns.
 func Valid(name types.ChecksumAlgorithm, digest string) bool {
-	if strings.ContainsAny(digest, "\r\n") { // Package base64 skips line breaks.
+	// Package base64 skips line breaks.
+	if strings.ContainsAny(digest, "\r\n") {
 		return false
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(digest)

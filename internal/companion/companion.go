@@ -23,9 +23,9 @@ import (
 // maxBatch is the largest number of parts in one request.
 const maxBatch = 100
 
-// Metadata reads an object of JavaScript values. A number becomes its digits,
-// and a boolean "true" or "false". Metadata leaves out null, empty strings,
-// objects and arrays. Uppy sends null for a name that does not apply.
+// Metadata reads an object of JavaScript values. A number becomes its JSON
+// text, and a boolean "true" or "false". Metadata leaves out null, empty
+// strings, objects and arrays. Uppy sends null for a name that does not apply.
 func Metadata(object json.RawMessage) (map[string]string, error) {
 	if len(object) == 0 || string(object) == "null" {
 		return nil, nil

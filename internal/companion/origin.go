@@ -37,7 +37,9 @@ func (s *Server) protect(serve func(*route.Call) (int, any, error)) func(*route.
 // header of the response, in which a CORS middleware permits an origin.
 func (s *Server) checkOrigin(r *http.Request, header http.Header) error {
 	switch mode := r.Header.Get("Sec-Fetch-Mode"); mode {
-	case "navigate", "no-cors": // A link, a form or an image. Grants are for scripts only.
+	// A link, a form or an image causes such requests. Grants are for scripts
+	// only.
+	case "navigate", "no-cors":
 		return fmt.Errorf("presign: a browser's request must come from a script, got Sec-Fetch-Mode: %s", mode)
 	}
 	if hasBearer(r) || isPermitted(r, header) {

@@ -122,7 +122,8 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 	if q.metadata, err = Metadata(metadata); err != nil {
 		return 0, nil, malformed("metadata", err)
 	}
-	if v := s.Multiparts.CheckBareParts(); v != nil { // The protocol has no checksum of a part.
+	// The protocol has no checksum of a part.
+	if v := s.Multiparts.CheckBareParts(); v != nil {
 		return 0, nil, v
 	}
 	valid, err := s.accept(c, &q, rules.Multipart)
@@ -161,7 +162,7 @@ func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, 
 	}{{"size", &u.Size}, {"partSize", &q.partSize}} {
 		n, err := strconv.ParseInt(q.metadata[size.name], 10, 64)
 		switch {
-		case err != nil: // The metadata holds something else under this name.
+		case err != nil: // The metadata has no number under this name.
 		case n <= 0:
 			violations = append(violations, rules.SizeViolation(size.name, n))
 		default:
