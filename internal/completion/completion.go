@@ -30,8 +30,8 @@ var (
 	// ErrStore wraps errors returned by the object store.
 	ErrStore = errors.New("presign: the store failed")
 
-	// ErrService is the error of a failed Inspect or OnComplete, as errors.Is
-	// reports. Other errors that such a failure wraps are not about the upload.
+	// ErrService is returned, as errors.Is reports, if Inspect or OnComplete
+	// fails. Other errors that such a failure wraps are not about the upload.
 	ErrService = errors.New("presign: a function of the service failed")
 )
 
@@ -267,16 +267,16 @@ func isChanged(err error) bool {
 	return errors.As(err, &changed)
 }
 
-// lastError returns the error of a completion that does not start again. It is
-// not a *changedError, so that a completion that receives it does not start
-// again.
+// lastError returns the error of a completion that does not start again. The
+// error is not a *changedError, so that a completion that receives the error
+// does not start again.
 func lastError(err error) error {
 	changed := (*changedError)(nil)
 	errors.As(err, &changed)
 	return fmt.Errorf("%w: %s", ErrChanged, changed.reason)
 }
 
-// A completion is the completion of one upload.
+// A completion holds the state of one call that completes an upload.
 type completion struct {
 	*Engine
 	key      string
@@ -563,9 +563,8 @@ func Taken() *rules.Violation {
 	return rules.Violate("key", rules.CodeTaken, "must not be taken by another object, which this upload may not replace")
 }
 
-// delete deletes an upload that is published or rejected. If another object has
-// replaced the upload, that object has the same grant, and stays until its own
-// completion.
+// delete deletes an upload or a copy. If another object has replaced the
+// object, delete returns nil, and the other object stays.
 func (c *completion) delete(ctx context.Context, o *objectstore.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()

@@ -205,8 +205,8 @@ func readOnce(ctx context.Context, source *Source, prefixes []prefix) ([]byte, e
 	return h.Sum(nil), nil
 }
 
-// comparePrefixes reads a file into a hash and compares the prefixes, by
-// length.
+// comparePrefixes reads a file into a hash and compares the file with prefixes,
+// which must be sorted by length.
 func comparePrefixes(file io.Reader, h hash.Hash, prefixes []prefix) error {
 	var n int64
 	for _, p := range prefixes {
@@ -222,7 +222,7 @@ func comparePrefixes(file io.Reader, h hash.Hash, prefixes []prefix) error {
 
 // confirmBoth returns a *changedError if the upload or the final key has
 // changed during the inspection. Stores that honor the conditions of copies
-// check that themselves.
+// make this check themselves.
 func (c *completion) confirmBoth(ctx context.Context, up *upload, final *publication) error {
 	if c.HonorsConditions || c.Rules.FinalPrefix == "" {
 		return nil
@@ -248,7 +248,8 @@ func (c *completion) wasInspected(ctx context.Context, copied, made *objectstore
 	if got := made.Checksums["SHA256"]; got != "" && made.ChecksumType != "COMPOSITE" {
 		return got == want, nil
 	}
-	body, err := c.Store.Open(ctx, copied) // The store returned no SHA-256.
+	// The store returned no SHA-256 of the whole copy.
+	body, err := c.Store.Open(ctx, copied)
 	if err != nil {
 		return false, StoreError(err)
 	}

@@ -70,26 +70,28 @@ func (c *completion) compareType(v *verdict, up *upload) {
 // of the bytes.
 func (c *completion) compareHeaders(v *verdict, up *upload) {
 	for _, name := range objectheader.AllReturned() {
-		was, is := grantedHeader(up.granted, name), up.Header.Get(name)
+		want, got := grantedHeader(up.granted, name), up.Header.Get(name)
 		switch {
-		case is == "", objectheader.Equal(name, is, was), name == "x-amz-storage-class" && is == "STANDARD":
+		case got == "", objectheader.Equal(name, got, want),
+			name == "x-amz-storage-class" && got == "STANDARD":
 			continue
 		case c.Rules.FinalPrefix != "" && name == "content-disposition":
-			was = grant.Disposition(false, up.granted.Filename)
-			if is == was {
+			want = grant.Disposition(false, up.granted.Filename)
+			if got == want {
 				continue
 			}
 		case c.Rules.FinalPrefix != "" && name != "content-encoding":
 			continue
-		case was == "" && objectheader.ForbidsCaching(name, is):
+		case want == "" && objectheader.ForbidsCaching(name, got):
 			continue
 		}
-		v.violate(name, rules.CodeContradictsGrant, "must be %q as granted, got %q", was, rules.Excerpt(is))
+		v.violate(name, rules.CodeContradictsGrant,
+			"must be %q as granted, got %q", want, rules.Excerpt(got))
 	}
 }
 
-// compareMetadata reports the entries that were not granted. Some stores change
-// names.
+// compareMetadata reports entries that were not granted, and missing entries.
+// Some stores change names.
 func compareMetadata(v *verdict, up *upload) {
 	stored := rules.Sorted(up.Metadata)
 	digests := grant.DigestMetadata(stored)
