@@ -31,7 +31,7 @@ const (
 //
 // While the present credentials are valid, a File replaces them, and logs a
 // warning, only after two checks in a row have read the same content. So a file
-// that is half written is never used.
+// that is half written does not replace valid credentials.
 type File struct {
 	path   string
 	logger *slog.Logger
@@ -53,7 +53,7 @@ type File struct {
 // A result holds the values that Credentials returns until the next check.
 type result struct {
 	credentials Credentials
-	err         error // set if there never were credentials
+	err         error // the reason if no check has found credentials
 	until       time.Time
 }
 
@@ -63,7 +63,7 @@ func NewFile(path string, logger *slog.Logger) *File {
 }
 
 // Credentials returns the last good credentials, even if they have expired. If
-// there never were any, it returns the reason.
+// no check has found good credentials, Credentials returns the reason.
 func (f *File) Credentials() (Credentials, error) {
 	now, r := time.Now(), f.result.Load()
 	if r == nil || !now.Before(r.until) {

@@ -25,8 +25,11 @@ type Role struct {
 	logger   *slog.Logger
 	last     atomic.Pointer[session]
 
-	mu      sync.Mutex
-	attempt chan struct{} // closed when the current attempt ends; nil without one; guarded by mu
+	mu sync.Mutex
+
+	// attempt is closed when the current attempt ends. It is nil if no attempt
+	// is running, and guarded by mu.
+	attempt chan struct{}
 }
 
 // NewRole returns a Role that calls STS through client.
@@ -126,7 +129,8 @@ func (r *Role) startAttempt(ctx context.Context) <-chan struct{} {
 // for concurrent use.
 func (r *Role) assume(ctx context.Context, last *session) *session {
 	credentials, err := r.callSTS(ctx)
-	credentials.Expires = credentials.Expires.Round(0) // This removes the monotonic clock.
+	// Round removes the monotonic clock.
+	credentials.Expires = credentials.Expires.Round(0)
 	now, s := time.Now(), &session{credentials: credentials}
 	switch {
 	case err != nil:

@@ -69,13 +69,13 @@ func NewSource(provider aws.CredentialsProvider) (*Source, error) {
 }
 
 // Retrieve returns credentials, the current time, and the remaining lifetime of
-// the credentials from that whole second on, at most limit. If possible, the
-// credentials outlive limit.
+// the credentials. The lifetime counts from the start of the current second and
+// is at most limit. If possible, the credentials outlive limit.
 func (s *Source) Retrieve(ctx context.Context, limit time.Duration) (
 	c aws.Credentials, now time.Time, lifetime time.Duration, err error,
 ) {
 	c, err = s.current(ctx)
-	now = time.Now() // Retrieving them might have taken a while.
+	now = time.Now() // The provider might have taken a while.
 	if err == nil && s.cache != nil && c.CanExpire && c.Expires.Sub(now) < limit {
 		c = s.renew(ctx, now, c)
 		now = time.Now()
