@@ -139,9 +139,10 @@ func checkBucket(client *s3.Client, bucket string) error {
 }
 
 // checkDoubled returns an error if an endpoint already names the bucket. The
-// SDK would add it again.
+// SDK would add the bucket again.
 func checkDoubled(endpoint, bucket string) error {
-	const bound = "if the domain is bound to the bucket, set the client's EndpointResolverV2 to one that returns it"
+	const bound = "if the domain is bound to the bucket, " +
+		"set the client's EndpointResolverV2 to a resolver that returns the domain"
 	u, err := url.Parse(endpoint)
 	if endpoint == "" || err != nil || strings.HasPrefix(bucket, "arn:") || isProviderHost(u.Hostname()) && strings.Trim(u.Path, "/") == "" {
 		return nil

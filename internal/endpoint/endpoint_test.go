@@ -19,8 +19,8 @@ import (
 	"github.com/s3presign/presign/internal/endpoint"
 )
 
-// at returns a client for an endpoint.
-func at(base, region string, options ...func(*s3.Options)) *s3.Client {
+// newClient returns a client for an endpoint.
+func newClient(base, region string, options ...func(*s3.Options)) *s3.Client {
 	return s3.New(s3.Options{Region: region, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}, append(options, func(o *s3.Options) {
 		if base != "" {
 			o.BaseEndpoint = &base
@@ -48,12 +48,12 @@ func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
 		{"https://user:hunter2@bucket.s3.example.com", "bucket", `got "https://bucket.s3.example.com"`},
 	} {
 		for _, option := range []func(*s3.Options){pathStyle, func(*s3.Options) {}} {
-			_, err := endpoint.Resolve(at(c.endpoint, "auto", option), c.bucket, "")
+			_, err := endpoint.Resolve(newClient(c.endpoint, "auto", option), c.bucket, "")
 			require.ErrorContains(t, err, "the endpoint must not ", c.endpoint)
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "hunter2")
 			if !strings.Contains(c.endpoint, "@") {
-				_, err = endpoint.Resolve(at("http://minio:9000", "auto", option), c.bucket, c.endpoint)
+				_, err = endpoint.Resolve(newClient("http://minio:9000", "auto", option), c.bucket, c.endpoint)
 				require.ErrorContains(t, err, c.want)
 			}
 		}
@@ -64,14 +64,14 @@ func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
 		{"http://127.0.0.1:9000", "127"}, {"https://bucket-store.example.com", "bucket"}, {"http://localhost:9000", "bucket"},
 		{"https://s3.cn-north-1.amazonaws.com.cn", "s3"},
 	} {
-		_, err := endpoint.Resolve(at(c.endpoint, "auto", pathStyle), c.bucket, "")
+		_, err := endpoint.Resolve(newClient(c.endpoint, "auto", pathStyle), c.bucket, "")
 		require.NoError(t, err, c.endpoint)
 	}
 }
 
 func TestResolveRejectsRegionsInTheWrongCase(t *testing.T) {
 	for _, region := range []string{"EU-Central-1", "US-EAST-1", "Auto"} {
-		_, err := endpoint.Resolve(at("https://s3.example.com", region), "bucket", "")
+		_, err := endpoint.Resolve(newClient("https://s3.example.com", region), "bucket", "")
 		require.EqualError(t, err, "the client's region must be in lower case, got \""+region+"\": use \""+strings.ToLower(region)+"\"")
 	}
 }
@@ -88,7 +88,7 @@ func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (sm
 func TestResolveBoundDomain(t *testing.T) {
 	for _, bucket := range []string{"media", "files.example.com"} {
 		for _, domain := range []string{"files.example.com", "media.example.com"} {
-			client := at("", "eu-central-1", func(o *s3.Options) {
+			client := newClient("", "eu-central-1", func(o *s3.Options) {
 				o.EndpointResolverV2 = boundDomain{Scheme: "https", Host: domain}
 			})
 			e, err := endpoint.Resolve(client, bucket, "")

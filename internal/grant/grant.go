@@ -64,7 +64,7 @@ type Grant struct {
 func NewID() string {
 	var id [16]byte
 	var text [2 * len(id)]byte
-	rand.Read(id[:]) // It never fails.
+	rand.Read(id[:]) // rand.Read never fails.
 	hex.Encode(text[:], id[:])
 	return string(text[:])
 }
@@ -255,8 +255,8 @@ func (s *Signer) signForm(d *draft) (Grant, error) {
 }
 
 // A commonForm holds the fields that all forms of one signing key have in
-// common. With a session token, they are most of a form. So they are encoded
-// and hashed once.
+// common. With a session token, these fields are most of a form. So they are
+// encoded and hashed once.
 type commonForm struct {
 	*postpolicy.Common
 	key       *sigv4.Key

@@ -73,7 +73,7 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 // form returns the bytes before and after the file in the body of a form, and
 // the Content-Type of the body.
 func (g *Grant) form() (header, trailer []byte, contentType string) {
-	var b bytes.Buffer // Writing to it never fails.
+	var b bytes.Buffer // Writing to a bytes.Buffer never fails.
 	w := multipart.NewWriter(&b)
 	for _, field := range g.Fields {
 		_ = w.WriteField(field.Name, field.Value)

@@ -119,7 +119,8 @@ func (b *Body) DecodeEither(r *http.Request, members []strict.Member, mode stric
 
 func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode, forms bool) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		// https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3
+		// RFC 9110 recommends this header in the response:
+		// https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3.
 		b.response.Set("Accept-Encoding", "identity")
 		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body must have no Content-Encoding."}
 	}

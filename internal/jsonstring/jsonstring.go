@@ -28,7 +28,7 @@ func Append(b []byte, s string) (_ []byte, plain bool) {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			b = append(b, `\ufffd`...)
-		case r == '\u2028' || r == '\u2029': // They end lines in JavaScript.
+		case r == '\u2028' || r == '\u2029': // Both end lines in JavaScript.
 			b = append(b, `\u202`...)
 			b = append(b, lowerhex[r&15])
 		case r >= 0x7f:
@@ -61,7 +61,8 @@ func Append(b []byte, s string) (_ []byte, plain bool) {
 // plain.
 func isPlain(s string) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	found := uint64(0) // The top bit of a byte is set if a byte of s at this place is not plain.
+	// The top bit of a byte is set if a byte of s at this place is not plain.
+	found := uint64(0)
 	for ; len(s) >= 8; s = s[8:] {
 		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56

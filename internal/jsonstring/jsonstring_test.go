@@ -27,8 +27,8 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// TestAppendEscapesEveryByte checks that each byte is escaped as encoding/json
-// does in each place of a longer text.
+// TestAppendEscapesEveryByte checks that Append escapes each byte as
+// encoding/json does, in each place of a longer text.
 func TestAppendEscapesEveryByte(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {
