@@ -70,8 +70,8 @@ type Upload struct {
 	granted  *stamp.Stamp
 }
 
-// Start starts an upload that was validated for this method. Its parts have
-// partSize bytes, or the smallest possible size if partSize is 0.
+// Start starts an upload that was validated as a multipart upload. Its parts
+// have partSize bytes, or the smallest possible size if partSize is 0.
 func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upload, error) {
 	u := v.Upload()
 	smallest := max(s3limit.PartSize, divideUp(u.MaxSize, s3limit.Parts))
@@ -111,7 +111,7 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 		Key: key, UploadID: started.ID, PartSize: partSize, Expires: expires, Lifetime: u.Lifetime, Stamp: granted,
 	})
 	if err != nil {
-		err = fmt.Errorf("%w: its upload ID has %d bytes", completion.ErrStore, len(started.ID))
+		err = fmt.Errorf("%w: its upload ID must be shorter, got %d bytes", completion.ErrStore, len(started.ID))
 		return nil, errors.Join(err, m.abortAnyway(ctx))
 	}
 	return m, nil
@@ -126,9 +126,9 @@ func (e *Engine) Header() map[string]string {
 	return header
 }
 
-// create creates an upload at the store. If the store does not respond, it
-// might still have created the upload. Create then aborts all uploads to the
-// key if the key is random.
+// create creates an upload at the store. If the store returns an error or no
+// response, it might still have created the upload. So if the key is random,
+// create then aborts all uploads to the key.
 func (e *Engine) create(ctx context.Context, key string, header, metadata map[string]string, random bool) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(completion.StoreTime)
 	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-undoTime))
@@ -180,7 +180,7 @@ func (m *Upload) checkExpiry() error {
 func (m *Upload) Abort(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, completion.StoreTime)
 	defer cancel()
-	m.engine.progresses.forget(m.store.ID)
+	m.engine.progresses.remove(m.store.ID)
 	return completion.StoreError(m.engine.Store.AbortUpload(ctx, m.store))
 }
 
@@ -195,7 +195,7 @@ func (m *Upload) reject(ctx context.Context, v *rules.Violation) error {
 	}}
 }
 
-// abortAnyway aborts a rejected upload even if the client has disconnected.
+// abortAnyway aborts the upload even if the client has disconnected.
 func (m *Upload) abortAnyway(ctx context.Context) error {
 	return m.Abort(context.WithoutCancel(ctx))
 }

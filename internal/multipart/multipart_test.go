@@ -137,7 +137,7 @@ func TestProgressesAreLimited(t *testing.T) {
 	}
 	latest := table.get("latest")
 	require.Same(t, latest, table.get("latest"))
-	table.forget("latest")
+	table.remove("latest")
 	require.NotContains(t, table.uploads, "latest")
 }
 

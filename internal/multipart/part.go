@@ -184,8 +184,8 @@ func (e *Engine) CheckBareParts() *rules.Violation {
 	return rules.Violate("method", rules.CodeUnsupported, "must not be multipart for a client that sends no checksums of parts: %s", noBareParts)
 }
 
-// list returns all parts that the store has, in order. If it has several parts
-// of one number, list returns the named part, otherwise the latest.
+// list returns all parts that the store has, in order. If the store has several
+// parts of one number, list returns the named part, otherwise the latest.
 func (m *Upload) list(ctx context.Context, named []Part) (all []objectstore.Part, err error) {
 	byNumber := etags(named)
 	for after := 0; ; {

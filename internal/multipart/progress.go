@@ -33,7 +33,7 @@ type progressTable struct {
 	uploads map[string]*progress // by the store's ID
 }
 
-// get returns the progress of an upload. If there are too many, it removes the
+// get returns the progress of an upload. If the table is full, get removes the
 // progress of another upload, whose next signature lists the parts again.
 func (t *progressTable) get(id string) *progress {
 	t.mu.Lock()
@@ -55,8 +55,8 @@ func (t *progressTable) get(id string) *progress {
 	return p
 }
 
-// forget removes the progress of an upload that has ended.
-func (t *progressTable) forget(id string) {
+// remove removes the progress of an upload that has ended.
+func (t *progressTable) remove(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.uploads, id)
@@ -79,7 +79,7 @@ func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 			return completion.StoreError(err)
 		}
 		if size := total(stored); size > m.granted.MaxSize {
-			m.engine.progresses.forget(m.store.ID)
+			m.engine.progresses.remove(m.store.ID)
 			return m.reject(ctx, m.sizeViolation(size))
 		}
 		p.stored, p.left = len(stored), max(count, min(len(stored)/10, partsAhead))
