@@ -194,9 +194,9 @@ func endings(typ string) string {
 // (UAX #9).
 const marks = "\u200e\u200f\u061c"
 
-// Extension returns the extension of a file name, or "" if it has none. It
-// ignores marks, and trailing blanks and dots, because systems drop them. Words
-// and numbers after a dot ("v1.2", "Dr. Smith") are not an extension.
+// Extension returns the extension of a file name, or "" if the name has none.
+// It ignores marks, and trailing blanks and dots, which systems drop. Words and
+// numbers after a dot ("v1.2", "Dr. Smith") are not an extension.
 func Extension(name string) string {
 	if strings.ContainsAny(name, marks) {
 		name = strings.Map(func(r rune) rune {

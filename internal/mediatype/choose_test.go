@@ -65,7 +65,7 @@ func TestChoose(t *testing.T) {
 		{"a.acme", "image/vnd.acme", "image/vnd.acme", "image/vnd.acme"},
 		{"a.acme", "application/zip", "application/*", "application/zip"},
 
-		// XML without a row, from browsers that declare no type.
+		// Browsers declare no type for most dialects of XML.
 		{"a.unheard-of", "", "image/* application/xml", "application/xml"},
 		{"a.unheard-of", "application/octet-stream", "text/xml", "text/xml"},
 		{"a.unheard-of", "", "*/* application/xml", "application/octet-stream"},

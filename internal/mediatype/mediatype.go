@@ -231,8 +231,7 @@ func active(typ string) bool {
 		"application/x-mimearchive", // MHTML, beside multipart/related and message/rfc822
 		"application/x-webarchive",  // archives of Safari
 
-		// Internet Explorer and its mode in Edge run these, down to
-		// text/vbscript.
+		// Internet Explorer and its mode in Edge run these.
 		"application/hta", "text/hta",
 		"text/x-component", "text/scriptlet", "text/x-scriptlet", "text/vbscript", "text/vbs",
 		"application/x-shockwave-flash", "application/vnd.adobe.flash.movie", "application/futuresplash":

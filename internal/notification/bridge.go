@@ -61,7 +61,7 @@ func parseDetail(raw []byte, kind string) (*Event, error) {
 var creating = []string{"PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"}
 
 // parseCall parses the detail of a call that CloudTrail has logged. Created is
-// false for a call that failed or is not about an object. CloudTrail does not
+// false for a call that failed or that creates no object. CloudTrail does not
 // send the object's size or ETag.
 func parseCall(raw []byte) (*Event, error) {
 	detail, err := readObject(raw, "detail",

@@ -50,7 +50,7 @@ func check(document []byte) error {
 	return nil
 }
 
-// An object holds the members of a JSON object that Parse reads. It has no
+// An object holds the members of a JSON object that Parse reads. It leaves out
 // members that are null.
 type object struct {
 	what    string // names the object in errors

@@ -71,7 +71,7 @@ type Notification struct {
 }
 
 // An Event reports that something happened to an object. Notifications are not
-// authenticated: what an Event contains must be compared with the store.
+// authenticated, so the values of an Event must be compared with the store.
 type Event struct {
 	// Bucket and Key might be empty if Created is false.
 	Bucket, Key string

@@ -397,7 +397,7 @@ func FuzzParse(f *testing.F) {
 		}
 		require.Equal(t, n.Test, len(n.Events) == 0)
 		var l lenient
-		_ = json.Unmarshal(document, &l) // It leaves out members of other types.
+		_ = json.Unmarshal(document, &l) // Members of other types are left out.
 		if l.Message != "" {
 			inner := l.Message
 			l = lenient{}
