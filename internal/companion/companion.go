@@ -122,7 +122,8 @@ func PartNumbers(list string) ([]int, error) {
 	for s := range strings.SplitSeq(list, ",") {
 		number, ok := PartNumber(s)
 		if !ok {
-			return nil, fmt.Errorf("must be numbers from 1 to %d with commas between them", s3limit.Parts)
+			return nil, fmt.Errorf("must be numbers from 1 to %d with commas between them",
+				s3limit.Parts)
 		}
 		numbers = append(numbers, number)
 	}

@@ -23,10 +23,13 @@ func NewProtection(origins []string) *http.CrossOriginProtection {
 // page of another origin sends with the cookies of its visitor. These routes
 // have side effects, and browsers send GET requests to other origins without a
 // preflight request.
-func (s *Server) protect(serve func(*route.Call) (int, any, error)) func(*route.Call) (int, any, error) {
+func (s *Server) protect(
+	serve func(*route.Call) (int, any, error),
+) func(*route.Call) (int, any, error) {
 	return func(c *route.Call) (int, any, error) {
 		if err := s.checkOrigin(c.Request, c.Body.Response()); err != nil {
-			return 0, nil, &httpbody.Error{Status: http.StatusForbidden, Detail: "Pages of this origin may not make this request.", Cause: err}
+			return 0, nil, &httpbody.Error{Status: http.StatusForbidden,
+				Detail: "Pages of this origin may not make this request.", Cause: err}
 		}
 		return serve(c)
 	}
@@ -40,7 +43,8 @@ func (s *Server) checkOrigin(r *http.Request, header http.Header) error {
 	// A link, a form or an image causes such requests. Grants are for scripts
 	// only.
 	case "navigate", "no-cors":
-		return fmt.Errorf("presign: a browser's request must come from a script, got Sec-Fetch-Mode: %s", mode)
+		return fmt.Errorf(
+			"presign: a browser's request must come from a script, got Sec-Fetch-Mode: %s", mode)
 	}
 	if hasBearer(r) || isPermitted(r, header) {
 		return nil
@@ -48,7 +52,9 @@ func (s *Server) checkOrigin(r *http.Request, header http.Header) error {
 	// Check accepts every GET request.
 	unsafe := http.Request{Method: http.MethodPost, Header: r.Header, Host: r.Host, URL: r.URL}
 	if err := s.Protection.Check(&unsafe); err != nil {
-		return fmt.Errorf("presign: WithUppy or a CORS middleware must permit pages of another origin, got Origin %q: %w", r.Header.Get("Origin"), err)
+		return fmt.Errorf(
+			"presign: WithUppy or a CORS middleware must permit pages of another origin, "+
+				"got Origin %q: %w", r.Header.Get("Origin"), err)
 	}
 	return nil
 }

@@ -79,9 +79,10 @@ func (s *Server) Routes(path []string) []route.Route {
 		return []route.Route{complete}
 	}
 	if number, ok := PartNumber(path[2]); ok {
-		return []route.Route{s.route(http.MethodGet, path[1], func(m *multipart.Upload, c *route.Call) (any, error) {
+		sign := func(m *multipart.Upload, c *route.Call) (any, error) {
 			return signNumber(m, c, number)
-		})}
+		}
+		return []route.Route{s.route(http.MethodGet, path[1], sign)}
 	}
 	return nil
 }
@@ -90,7 +91,8 @@ func (s *Server) Routes(path []string) []route.Route {
 // one request.
 func (s *Server) signForm(c *route.Call) (int, any, error) {
 	var q request
-	if err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata), strict.IgnoreUnknown); err != nil {
+	err := httpbody.DecodeQuery(c.Request, q.members(&q.metadata), strict.IgnoreUnknown)
+	if err != nil {
 		return 0, nil, err
 	}
 	valid, err := s.accept(c, &q, rules.POST)
@@ -108,7 +110,9 @@ func (s *Server) signForm(c *route.Call) (int, any, error) {
 	for _, f := range signed.Fields {
 		fields[f.Name] = f.Value
 	}
-	return http.StatusOK, map[string]any{"method": signed.Method, "url": signed.URL, "fields": fields}, nil
+	return http.StatusOK, map[string]any{
+		"method": signed.Method, "url": signed.URL, "fields": fields,
+	}, nil
 }
 
 // start serves POST multipart.
@@ -135,7 +139,9 @@ func (s *Server) start(c *route.Call) (int, any, error) {
 		return 0, nil, err
 	}
 	c.Key, c.Kind = m.Key, "started"
-	return http.StatusOK, map[string]any{"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize}, nil
+	return http.StatusOK, map[string]any{
+		"uploadId": m.ID, "key": m.Key, "partSize": m.PartSize,
+	}, nil
 }
 
 // A request holds the values that Uppy sends about a file.
@@ -148,7 +154,10 @@ type request struct {
 // members returns the targets of the members of a request. The metadata of a
 // query and of a body have different forms.
 func (q *request) members(metadata any) []strict.Member {
-	return []strict.Member{{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType}, {Name: "metadata", Value: metadata}}
+	return []strict.Member{
+		{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType},
+		{Name: "metadata", Value: metadata},
+	}
 }
 
 // accept returns the upload that Uppy asks for. The protocol has no size and no
@@ -186,7 +195,9 @@ func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, 
 // route returns a route that calls do with a multipart upload of the caller.
 // Every request has the key and the ID of the upload, which must belong
 // together.
-func (s *Server) route(method, id string, do func(*multipart.Upload, *route.Call) (any, error)) route.Route {
+func (s *Server) route(
+	method, id string, do func(*multipart.Upload, *route.Call) (any, error),
+) route.Route {
 	serve := func(c *route.Call) (int, any, error) {
 		m, err := s.Multiparts.Resume(c.Owner, id)
 		if m != nil {
@@ -259,7 +270,8 @@ func signNumbers(m *multipart.Upload, c *route.Call, numbers []int) (map[string]
 // complete serves POST multipart/{id}/complete.
 func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 	var named Parts
-	if err := c.Body.Decode(c.Request, []strict.Member{named.Member()}, strict.IgnoreUnknown); err != nil {
+	err := c.Body.Decode(c.Request, []strict.Member{named.Member()}, strict.IgnoreUnknown)
+	if err != nil {
 		return nil, err
 	}
 	parts, err := named.Sorted()
@@ -271,7 +283,8 @@ func (s *Server) complete(m *multipart.Upload, c *route.Call) (any, error) {
 		return nil, err
 	}
 	endpoint := &s.Grants.Endpoint
-	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base), completed.Location)
+	location := sigv4.AppendPath([]byte(endpoint.Scheme+"://"+endpoint.Host+endpoint.Base),
+		completed.Location)
 	completed.Location, completed.Key = string(location), m.Key
 	return completed, nil
 }

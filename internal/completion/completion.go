@@ -205,19 +205,26 @@ func (e *changedError) Unwrap() error { return ErrChanged }
 // Complete verifies and publishes the upload under key if claim accepts its
 // grant. For other grants it returns ErrNotUploaded. It returns a *Rejection
 // for an upload that it has rejected and deleted.
-func (e *Engine) Complete(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
+func (e *Engine) Complete(
+	ctx context.Context, key string, claim func(*stamp.Stamp) bool,
+) (*Result, error) {
 	return (&completion{Engine: e, key: key, claim: claim, observed: true}).start(ctx)
 }
 
 // CompleteUnobserved does the same as Complete, but does not call Observe.
-func (e *Engine) CompleteUnobserved(ctx context.Context, key string, claim func(*stamp.Stamp) bool) (*Result, error) {
+func (e *Engine) CompleteUnobserved(
+	ctx context.Context, key string, claim func(*stamp.Stamp) bool,
+) (*Result, error) {
 	return (&completion{Engine: e, key: key, claim: claim}).start(ctx)
 }
 
 // CompleteOrExpire does the same as Complete for a sweep. It also deletes an
 // upload that can no longer be completed, and then returns ErrExpired.
 func (e *Engine) CompleteOrExpire(ctx context.Context, key string) (*Result, error) {
-	c := &completion{Engine: e, key: key, claim: func(*stamp.Stamp) bool { return true }, observed: true, expires: true}
+	c := &completion{
+		Engine: e, key: key, claim: func(*stamp.Stamp) bool { return true },
+		observed: true, expires: true,
+	}
 	return c.start(ctx)
 }
 
@@ -225,7 +232,8 @@ func (e *Engine) CompleteOrExpire(ctx context.Context, key string) (*Result, err
 // succeeds, or that fails although no object has changed.
 func (c *completion) start(ctx context.Context) (*Result, error) {
 	started := time.Now()
-	if !strings.HasPrefix(c.key, c.Rules.Prefix) || strings.HasSuffix(c.key, "/") || objectkey.CheckKey(c.key) != nil {
+	if !strings.HasPrefix(c.key, c.Rules.Prefix) || strings.HasSuffix(c.key, "/") ||
+		objectkey.CheckKey(c.key) != nil {
 		err := fmt.Errorf("%w: no grant has this key", ErrNotUploaded)
 		c.observe(ctx, started, nil, nil, err)
 		return nil, err
@@ -245,7 +253,9 @@ func (c *completion) start(ctx context.Context) (*Result, error) {
 }
 
 // observe reports how a completion ended.
-func (c *completion) observe(ctx context.Context, started time.Time, up *upload, result *Result, err error) {
+func (c *completion) observe(
+	ctx context.Context, started time.Time, up *upload, result *Result, err error,
+) {
 	if c.Observe == nil || !c.observed || c.expires && isNothing(err) {
 		return
 	}
@@ -330,11 +340,12 @@ func (c *completion) run(ctx context.Context, started time.Time) (*Result, error
 	} else {
 		known = &upload{Object: final.Object, granted: ticket.Granted}
 	}
-	result, err := c.Flights.Join(ctx, ticket, func(ctx context.Context, _ *Flight) (*Result, error) {
+	run := func(ctx context.Context, _ *Flight) (*Result, error) {
 		result, err := c.fly(ctx, up, final)
 		c.observe(ctx, started, known, result, err)
 		return result, err
-	})
+	}
+	result, err := c.Flights.Join(ctx, ticket, run)
 	if errors.Is(err, ErrBusy) {
 		c.observe(ctx, started, known, nil, err)
 	}
@@ -462,13 +473,16 @@ func (c *completion) isTorn(up *upload, final *publication) bool {
 func (p *publication) matches() bool {
 	s := p.stamped
 	md5, _ := objectstore.ParseMD5(p.ETag)
-	return p.Size == s.Size && digest(p.beginning[:min(len(p.beginning), s.Digested)]) == s.Beginning &&
+	return p.Size == s.Size &&
+		digest(p.beginning[:min(len(p.beginning), s.Digested)]) == s.Beginning &&
 		(s.MD5 == [16]byte{} || !p.HasMD5() || md5 == s.MD5)
 }
 
 // complete verifies and publishes an upload. Final is the object under the
 // final key, or nil.
-func (c *completion) complete(ctx context.Context, up *upload, final *publication) (*Result, error) {
+func (c *completion) complete(
+	ctx context.Context, up *upload, final *publication,
+) (*Result, error) {
 	granted := up.granted
 	replaces := granted.Replace && c.Rules.Replace
 	if time.Now().After(granted.Until) {
@@ -485,7 +499,8 @@ func (c *completion) complete(ctx context.Context, up *upload, final *publicatio
 	case !replaces:
 		return nil, c.reject(ctx, up, Taken())
 	case final.stamped != nil && granted.Issued.Before(final.stamped.Issued):
-		return nil, c.reject(ctx, up, rules.Violate("key", rules.CodeSuperseded, "must not hold an object that was granted later"))
+		return nil, c.reject(ctx, up, rules.Violate(
+			"key", rules.CodeSuperseded, "must not hold an object that was granted later"))
 	}
 	v := c.verify(up)
 	if len(v.violations) > 0 {
@@ -515,12 +530,15 @@ func (c *completion) expire(ctx context.Context, up *upload) error {
 			return fmt.Errorf("deleting an expired upload: %w", err)
 		}
 	}
-	return fmt.Errorf("%w: the upload had to be completed by %s", ErrExpired, up.granted.Until.Format(time.RFC3339))
+	return fmt.Errorf("%w: the upload had to be completed by %s", ErrExpired,
+		up.granted.Until.Format(time.RFC3339))
 }
 
 // finish calls the hook, unless hookPeriod has passed since until. The upload
 // stays until the hook has succeeded, and can be completed again.
-func (c *completion) finish(ctx context.Context, o *Object, up *upload, until time.Time) (*Result, error) {
+func (c *completion) finish(
+	ctx context.Context, o *Object, up *upload, until time.Time,
+) (*Result, error) {
 	if c.OnComplete != nil && time.Now().Before(until.Add(hookPeriod)) {
 		if err := c.OnComplete(ctx, o); err != nil {
 			return nil, err
@@ -560,7 +578,8 @@ func (c *completion) deleteTorn(ctx context.Context) error {
 
 // Taken returns the Violation of an upload that must not replace an object.
 func Taken() *rules.Violation {
-	return rules.Violate("key", rules.CodeTaken, "must not be taken by another object, which this upload may not replace")
+	return rules.Violate("key", rules.CodeTaken,
+		"must not be taken by another object, which this upload may not replace")
 }
 
 // delete deletes an upload or a copy. If another object has replaced the
@@ -582,12 +601,15 @@ func (e *Engine) FinalKey(key string) string {
 	return e.Rules.FinalPrefix + strings.TrimPrefix(key, e.Rules.Prefix)
 }
 
-func (c *completion) newObject(o *objectstore.Object, granted *stamp.Stamp, detected string) *Object {
+func (c *completion) newObject(
+	o *objectstore.Object, granted *stamp.Stamp, detected string,
+) *Object {
 	metadata := maps.Clone(o.Metadata)
 	delete(metadata, rules.StampName)
 	_, checksum, _ := strings.Cut(granted.Checksum, " ")
 	return &Object{
-		Key: o.Key, Filename: granted.Filename, Type: granted.Type, Detected: detected, Size: o.Size, ETag: o.ETag,
+		Key: o.Key, Filename: granted.Filename, Type: granted.Type, Detected: detected,
+		Size: o.Size, ETag: o.ETag,
 		VersionID: o.VersionID, Checksum: checksum, Metadata: metadata, Owner: granted.Owner,
 		GrantID: hex.EncodeToString(granted.ID[:]), Granted: granted.Issued,
 		Source: &Source{engine: c.Engine, object: objectstore.Object{

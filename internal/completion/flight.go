@@ -29,7 +29,8 @@ const (
 var ErrPending = errors.New("presign: the completion is still running; ask again")
 
 // ErrBusy is returned if too many completions run in the background.
-var ErrBusy = errors.New("presign: too many completions are running in the background; try again later")
+var ErrBusy = errors.New(
+	"presign: too many completions are running in the background; try again later")
 
 // errExited is returned if a function of the service has ended its goroutine,
 // as testing.T.FailNow does.
@@ -209,7 +210,9 @@ func (f *Flights) wait(ctx context.Context, flight *Flight) (*Result, error) {
 }
 
 // fly runs a flight.
-func (f *Flights) fly(ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error)) {
+func (f *Flights) fly(
+	ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error),
+) {
 	defer f.land(ctx, flight) // Callers would wait forever if run ended the goroutine.
 	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
@@ -257,8 +260,10 @@ func (f *Flights) log(ctx context.Context, flight *Flight) {
 	if !flight.failed() {
 		level = slog.LevelInfo
 	}
-	f.Logger.LogAttrs(ctx, level, "presign: a completion in the background did not succeed", slog.String("owner", flight.Granted.Owner),
-		slog.String("key", flight.Key), slog.String("grant_id", hex.EncodeToString(flight.Granted.ID[:])), slog.Any("error", flight.err))
+	f.Logger.LogAttrs(ctx, level, "presign: a completion in the background did not succeed",
+		slog.String("owner", flight.Granted.Owner), slog.String("key", flight.Key),
+		slog.String("grant_id", hex.EncodeToString(flight.Granted.ID[:])),
+		slog.Any("error", flight.err))
 }
 
 // recoverRun calls run. It turns a panic into an error, because a panic would
@@ -273,7 +278,8 @@ func (f *Flights) recoverRun(
 		}
 		result, err = nil, fmt.Errorf("presign: the completion panicked: %v", p)
 		if f.Logger != nil {
-			f.Logger.ErrorContext(ctx, "presign: a completion panicked", slog.String("key", flight.Key),
+			f.Logger.ErrorContext(ctx, "presign: a completion panicked",
+				slog.String("key", flight.Key),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()

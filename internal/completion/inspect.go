@@ -22,7 +22,8 @@ const inspectTime = 10 * time.Minute
 
 // ErrNoInspector is returned if the grant of an upload requires an inspection,
 // but the Engine has no Inspect function.
-var ErrNoInspector = errors.New("presign: the grant requires an inspection, but this Signer has no WithInspect")
+var ErrNoInspector = errors.New(
+	"presign: the grant requires an inspection, but this Signer has no WithInspect")
 
 // An inspection records what the service has read of an upload that a client
 // can replace. It is nil for other uploads, and if the service does not
@@ -46,7 +47,9 @@ func (i *inspection) hasDigest() bool { return i != nil && i.digest != nil }
 
 // inspect lets the service inspect a verified upload. If it returns an error,
 // the upload must not be published.
-func (c *completion) inspect(ctx context.Context, up *upload, final *publication, v verdict) (*inspection, error) {
+func (c *completion) inspect(
+	ctx context.Context, up *upload, final *publication, v verdict,
+) (*inspection, error) {
 	if c.Inspect == nil {
 		if up.granted.Inspect {
 			return nil, ErrNoInspector
@@ -86,7 +89,8 @@ func (c *completion) inspect(ctx context.Context, up *upload, final *publication
 // once it is complete.
 func (c *completion) isReplaceable(up *upload) bool {
 	switch {
-	case up.Pinned(), c.HonorsConditions && isImmutable(up), up.granted.Method == stamp.Multipart && up.granted.Random:
+	case up.Pinned(), c.HonorsConditions && isImmutable(up),
+		up.granted.Method == stamp.Multipart && up.granted.Random:
 		return false
 	}
 	return true
@@ -240,7 +244,9 @@ func (c *completion) confirmBoth(ctx context.Context, up *upload, final *publica
 }
 
 // wasInspected reports whether a copy has the bytes that the service inspected.
-func (c *completion) wasInspected(ctx context.Context, copied, made *objectstore.Object, seen *inspection) (bool, error) {
+func (c *completion) wasInspected(
+	ctx context.Context, copied, made *objectstore.Object, seen *inspection,
+) (bool, error) {
 	if !seen.hasDigest() {
 		return true, nil
 	}

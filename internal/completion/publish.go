@@ -26,7 +26,9 @@ func copyTime(size int64) time.Duration {
 // publish copies a verified upload to its final key and returns the copy. Final
 // is the object under the final key, or nil. After a *changedError, both keys
 // must be read again.
-func (c *completion) publish(ctx context.Context, up *upload, final *publication, v verdict, seen *inspection) (*objectstore.Object, error) {
+func (c *completion) publish(
+	ctx context.Context, up *upload, final *publication, v verdict, seen *inspection,
+) (*objectstore.Object, error) {
 	published := stamp.Published{
 		Stamp: *up.granted, At: storeTime(up.Object), Size: up.Size, Detected: v.detected,
 		Digested: len(up.beginning), Beginning: digest(up.beginning),
@@ -41,7 +43,8 @@ func (c *completion) publish(ctx context.Context, up *upload, final *publication
 	metadata := maps.Clone(up.Metadata)
 	metadata[rules.StampName] = c.Stamps.SealPublished(&published, c.key)
 	request := &objectstore.Copy{
-		From: up.Object, To: c.FinalKey(c.key), Header: c.copyHeader(up.granted), Metadata: metadata,
+		From: up.Object, To: c.FinalKey(c.key),
+		Header: c.copyHeader(up.granted), Metadata: metadata,
 		WithoutSource: c.withoutSource, WithoutTarget: c.withoutTarget,
 		Confirm: func(ctx context.Context) error { return c.confirm(ctx, final) },
 	}
@@ -110,7 +113,9 @@ func (c *completion) confirm(ctx context.Context, final *publication) error {
 // explainCopy returns a *changedError if a copy failed because of its
 // conditions, or may have been made although it failed. It drops the conditions
 // that the store does not support, if nothing else explains the failure.
-func (c *completion) explainCopy(ctx context.Context, up *upload, final *publication, failed error) error {
+func (c *completion) explainCopy(
+	ctx context.Context, up *upload, final *publication, failed error,
+) error {
 	if changed := (*changedError)(nil); errors.As(failed, &changed) {
 		return changed
 	}
@@ -119,8 +124,10 @@ func (c *completion) explainCopy(ctx context.Context, up *upload, final *publica
 	}
 	unsupported := errors.Is(failed, objectstore.ErrUnsupported)
 	if !unsupported && !errors.Is(failed, objectstore.ErrCondition) {
-		if published, err := c.readFinal(ctx); err == nil && published != nil && published.stamped != nil &&
-			published.stamped.ID == up.granted.ID && (final == nil || !published.Same(final.Object)) {
+		published, err := c.readFinal(ctx)
+		if err == nil && published != nil && published.stamped != nil &&
+			published.stamped.ID == up.granted.ID &&
+			(final == nil || !published.Same(final.Object)) {
 			return &changedError{"a copy was made although the store reported an error"}
 		}
 		return StoreError(failed)
@@ -151,7 +158,9 @@ func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 	if c.Rules.FinalPrefix == "" {
 		return nil
 	}
-	err := c.Store.CheckCopy(ctx, &objectstore.Copy{From: up.Object, To: c.FinalKey(c.key), Header: c.copyHeader(up.granted)})
+	err := c.Store.CheckCopy(ctx, &objectstore.Copy{
+		From: up.Object, To: c.FinalKey(c.key), Header: c.copyHeader(up.granted),
+	})
 	if errors.Is(err, objectstore.ErrCopying) {
 		return errOtherCopy
 	}
@@ -182,7 +191,8 @@ func (c *completion) dropCondition(up *upload, final *publication, unsupported b
 // deletes the copy, unless the copy is no longer the one that this call has
 // made.
 func (c *completion) checkCopy(
-	ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string, seen *inspection,
+	ctx context.Context, up *upload, made *objectstore.Object, metadata map[string]string,
+	seen *inspection,
 ) (*objectstore.Object, error) {
 	copied, source, err := c.readCopy(ctx, up, made, seen)
 	switch {
@@ -224,7 +234,10 @@ func (c *completion) readCopy(
 	var beginning []byte
 	algorithm, _, hasChecksum := strings.Cut(up.granted.Checksum, " ")
 	err = inParallel(
-		func() (err error) { object, beginning, err = c.get(ctx, made.Key, made.VersionID); return err },
+		func() (err error) {
+			object, beginning, err = c.get(ctx, made.Key, made.VersionID)
+			return err
+		},
 		func() (err error) {
 			if !up.HasMD5() || !hexMD5(made.ETag) {
 				source, err = c.head(ctx, c.key, up.VersionID)
@@ -270,7 +283,9 @@ func (p *publication) difference(up *upload, made, source *objectstore.Object) s
 // browsers save it.
 func (c *completion) warnOfLostHeaders(ctx context.Context, copied *objectstore.Object) {
 	if copied.Header.Get("Content-Disposition") == "" {
-		c.Logger.WarnContext(ctx, "presign: the store has lost the Content-Disposition of a copy; browsers may show the file instead of saving it",
+		c.Logger.WarnContext(ctx,
+			"presign: the store has lost the Content-Disposition of a copy; "+
+				"browsers may show the file instead of saving it",
 			slog.String("key", copied.Key))
 	}
 }

@@ -106,7 +106,9 @@ func (c *completion) readAgain(ctx context.Context) (*publication, error) {
 }
 
 // get calls Store.Get with a time limit. It returns nil if there is no object.
-func (c *completion) get(ctx context.Context, key, version string) (*objectstore.Object, []byte, error) {
+func (c *completion) get(
+	ctx context.Context, key, version string,
+) (*objectstore.Object, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreTime)
 	defer cancel()
 	object, beginning, err := c.Store.Get(ctx, key, version, sniff.Head)
@@ -136,7 +138,9 @@ func (c *completion) head(ctx context.Context, key, version string) (*objectstor
 func (c *completion) warnOfForeignStamp(ctx context.Context, o *objectstore.Object) {
 	if stamp.IsSealed(o.Metadata[rules.StampName]) {
 		c.foreign = true
-		c.Logger.WarnContext(ctx, "presign: a stamp does not open; do all replicas have the same secret, endpoint and prefixes?",
+		c.Logger.WarnContext(ctx,
+			"presign: a stamp does not open; "+
+				"do all replicas have the same secret, endpoint and prefixes?",
 			slog.String("key", o.Key), slog.String("fingerprint", c.Stamps.Fingerprint()))
 	}
 }

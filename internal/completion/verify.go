@@ -35,12 +35,14 @@ func (c *completion) verify(up *upload) verdict {
 	compareMetadata(&v, up)
 	c.compareChecksum(&v, up)
 	if c.Rules.FinalPrefix == "" && !c.Rules.Replace && up.granted.Replace && !up.granted.Random {
-		v.violate("key", rules.CodeNotAllowed, "must not be replaced: the policy has become write-once since the grant")
+		v.violate("key", rules.CodeNotAllowed,
+			"must not be replaced: the policy has become write-once since the grant")
 	}
 	if encoding := grantedHeader(up.granted, "content-encoding"); encoding == "" || encoding == "identity" {
 		var err error
 		if v.detected, err = sniff.Check(up.beginning, up.granted.Type); err != nil {
-			v.violate("type", rules.CodeContradictsContent, "must match the content, got %q for a file that %v", up.granted.Type, err)
+			v.violate("type", rules.CodeContradictsContent,
+				"must match the content, got %q for a file that %v", up.granted.Type, err)
 		}
 	}
 	return v
@@ -58,7 +60,8 @@ func (c *completion) compareType(v *verdict, up *upload) {
 	t, err := mediatype.Parse(declared)
 	switch {
 	case err != nil || t != up.granted.Type:
-		v.violate("type", rules.CodeContradictsGrant, "must be %q as granted, got %q", up.granted.Type, rules.Excerpt(declared))
+		v.violate("type", rules.CodeContradictsGrant, "must be %q as granted, got %q",
+			up.granted.Type, rules.Excerpt(declared))
 	case !c.Rules.AllowsType(t):
 		v.violations = append(v.violations, c.Rules.TypeViolation(t))
 	}
@@ -99,19 +102,24 @@ func compareMetadata(v *verdict, up *upload) {
 		return
 	}
 	for _, m := range stored {
-		if m.Name != rules.StampName && !slices.Contains(up.granted.Metadata, stamp.NewDigest(m.Name, m.Value)) {
-			v.violate("metadata["+rules.Excerpt(m.Name)+"]", rules.CodeContradictsGrant, "must be an entry that was granted, got %q", rules.Excerpt(m.Value))
+		if m.Name != rules.StampName &&
+			!slices.Contains(up.granted.Metadata, stamp.NewDigest(m.Name, m.Value)) {
+			v.violate("metadata["+rules.Excerpt(m.Name)+"]", rules.CodeContradictsGrant,
+				"must be an entry that was granted, got %q", rules.Excerpt(m.Value))
 		}
 	}
 	if missing := len(up.granted.Metadata) - len(digests); missing > 0 {
-		v.violate("metadata", rules.CodeContradictsGrant, "must have all %d entries that were granted, got %d", len(up.granted.Metadata), len(digests))
+		v.violate("metadata", rules.CodeContradictsGrant,
+			"must have all %d entries that were granted, got %d",
+			len(up.granted.Metadata), len(digests))
 	}
 }
 
 func (c *completion) compareChecksum(v *verdict, up *upload) {
 	algorithm, sum, ok := strings.Cut(up.granted.Checksum, " ")
 	if c.Rules.Checksum != "" && algorithm != string(c.Rules.Checksum) {
-		v.violate("checksum", rules.CodeRequired, "must be the file's %s checksum", c.Rules.Checksum)
+		v.violate("checksum", rules.CodeRequired, "must be the file's %s checksum",
+			c.Rules.Checksum)
 	}
 	if !ok {
 		return
@@ -119,9 +127,11 @@ func (c *completion) compareChecksum(v *verdict, up *upload) {
 	switch got := up.Checksums[algorithm]; got {
 	case sum:
 	case "":
-		v.violate("checksum", rules.CodeUnsupported, "could not be verified: the store did not return a %s checksum", algorithm)
+		v.violate("checksum", rules.CodeUnsupported,
+			"could not be verified: the store did not return a %s checksum", algorithm)
 	default:
-		v.violate("checksum", rules.CodeContradictsGrant, "must be %q as granted, got %q", sum, rules.Excerpt(got))
+		v.violate("checksum", rules.CodeContradictsGrant, "must be %q as granted, got %q",
+			sum, rules.Excerpt(got))
 	}
 }
 

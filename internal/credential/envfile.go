@@ -81,7 +81,8 @@ func Parse(content []byte) (Credentials, error) {
 			continue
 		}
 		if before := values[field]; before.name != "" && before.value != value {
-			return Credentials{}, fmt.Errorf("%s (line %d) and %s (line %d) must have the same value",
+			return Credentials{}, fmt.Errorf(
+				"%s (line %d) and %s (line %d) must have the same value",
 				before.name, before.line, name, i+1)
 		}
 		values[field] = given{name, value, i + 1}
@@ -115,7 +116,8 @@ func cutExport(line string) (string, bool) {
 // likely the rest of a wrapped value.
 func isName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.')
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' ||
+			c == '-' || c == '.')
 	})
 }
 
@@ -146,7 +148,8 @@ func unquote(s string) (string, error) {
 		var b strings.Builder
 		i := 1
 		for ; i < len(trimmed) && trimmed[i] != '"'; i++ {
-			if trimmed[i] == '\\' && i+1 < len(trimmed) && strings.IndexByte("\"\\$`", trimmed[i+1]) >= 0 {
+			if trimmed[i] == '\\' && i+1 < len(trimmed) &&
+				strings.IndexByte("\"\\$`", trimmed[i+1]) >= 0 {
 				i++
 			}
 			b.WriteByte(trimmed[i])
@@ -168,10 +171,12 @@ func unquote(s string) (string, error) {
 			return "", errors.New("must be in quotes if it has a space")
 		}
 	}
-	if after := strings.TrimLeft(rest, " \t"); after != "" && (after[0] != '#' || !isBlank(rest[0])) {
+	if after := strings.TrimLeft(rest, " \t"); after != "" &&
+		(after[0] != '#' || !isBlank(rest[0])) {
 		return "", errors.New("must end at its closing quote")
 	}
-	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) || strings.Trim(value, " ") != value {
+	if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' }) ||
+		strings.Trim(value, " ") != value {
 		return "", errors.New("must be printable ASCII without outer spaces")
 	}
 	return value, nil
@@ -186,7 +191,8 @@ func isBlank(c byte) bool {
 func canonicalTime(s string) (string, error) {
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil || t.Unix() <= 0 {
-		return "", errors.New("must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z")
+		return "", errors.New(
+			"must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z")
 	}
 	return t.UTC().Format(time.RFC3339Nano), nil
 }

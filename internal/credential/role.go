@@ -34,7 +34,8 @@ type Role struct {
 
 // NewRole returns a Role that calls STS through client.
 func NewRole(
-	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger, optFns ...func(*stscreds.AssumeRoleOptions),
+	client stscreds.AssumeRoleAPIClient, roleARN string, logger *slog.Logger,
+	optFns ...func(*stscreds.AssumeRoleOptions),
 ) *Role {
 	r := &Role{roleARN: roleARN, logger: logger}
 	optFns = append(optFns[:len(optFns):len(optFns)], func(o *stscreds.AssumeRoleOptions) {
@@ -137,7 +138,8 @@ func (r *Role) assume(ctx context.Context, last *session) *session {
 	case !credentials.HasKeys():
 		err = errors.New("STS returned no keys")
 	case s.remaining(now) == 0:
-		err = fmt.Errorf("STS returned a session that ended at %v; check the clock of this machine", credentials.Expires)
+		err = fmt.Errorf("STS returned a session that ended at %v; check the clock of this machine",
+			credentials.Expires)
 	default:
 		if last.err != nil {
 			r.logger.InfoContext(ctx, "role assumed again", slog.String("role", r.roleARN))
@@ -147,8 +149,10 @@ func (r *Role) assume(ctx context.Context, last *session) *session {
 	}
 	// The next attempt comes before the last credentials are too old to sign.
 	wait := min(renewInterval, max(retryInterval, last.remaining(now)-minRemaining))
-	r.logger.WarnContext(ctx, "role not assumed", slog.String("role", r.roleARN), slog.Any("error", err),
-		slog.Duration("left", last.remaining(now).Truncate(time.Second)), slog.Duration("retry_in", wait))
+	r.logger.WarnContext(ctx, "role not assumed", slog.String("role", r.roleARN),
+		slog.Any("error", err),
+		slog.Duration("left", last.remaining(now).Truncate(time.Second)),
+		slog.Duration("retry_in", wait))
 	return &session{last.credentials, fmt.Errorf("assuming the role %s: %w", r.roleARN, err), now.Add(wait)}
 }
 
@@ -167,6 +171,8 @@ func (r *Role) callSTS(ctx context.Context) (c aws.Credentials, err error) {
 type noSTS struct{}
 
 // AssumeRole implements [stscreds.AssumeRoleAPIClient].
-func (noSTS) AssumeRole(context.Context, *sts.AssumeRoleInput, ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+func (noSTS) AssumeRole(
+	context.Context, *sts.AssumeRoleInput, ...func(*sts.Options),
+) (*sts.AssumeRoleOutput, error) {
 	return nil, errors.New("the client for STS must not be nil")
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // ErrExpiring is returned if the credentials expire too soon to sign with.
-var ErrExpiring = errors.New("presign: the credentials expire too soon to sign with; try again when they are renewed")
+var ErrExpiring = errors.New(
+	"presign: the credentials expire too soon to sign with; try again when they are renewed")
 
 // ErrRetrieve wraps the errors of the provider of the credentials.
 var ErrRetrieve = errors.New("presign: retrieving credentials")
@@ -53,15 +54,19 @@ type Source struct {
 // inside a cache but is.
 func NewSource(provider aws.CredentialsProvider) (*Source, error) {
 	if provider == nil || aws.IsCredentialsProvider(provider, (*aws.AnonymousCredentials)(nil)) {
-		return nil, errors.New("the client must have credentials; anonymous requests cannot be signed")
+		return nil, errors.New(
+			"the client must have credentials; anonymous requests cannot be signed")
 	}
 	cache, _ := provider.(*aws.CredentialsCache)
 	if cache != nil {
-		for own, name := range map[aws.CredentialsProvider]string{(*fileProvider)(nil): "EnvFile", (*Role)(nil): "AssumeRole"} {
+		for own, name := range map[aws.CredentialsProvider]string{
+			(*fileProvider)(nil): "EnvFile", (*Role)(nil): "AssumeRole",
+		} {
 			if cache.IsCredentialsProvider(own) {
-				return nil, fmt.Errorf("the client's credentials must not be %s inside an aws.CredentialsCache "+
-					"(config.LoadDefaultConfig adds one), which hides when they are renewed; "+
-					"set s3.Options.Credentials to the provider itself", name)
+				return nil, fmt.Errorf(
+					"the client's credentials must not be %s inside an aws.CredentialsCache "+
+						"(config.LoadDefaultConfig adds one), which hides when they are renewed; "+
+						"set s3.Options.Credentials to the provider itself", name)
 			}
 		}
 	}

@@ -58,10 +58,13 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if public != "" {
 		u, err := url.Parse(public)
 		if err != nil {
-			return Endpoint{}, errors.New("the public endpoint must be a URL such as https://s3.example.com")
+			return Endpoint{}, errors.New(
+				"the public endpoint must be a URL such as https://s3.example.com")
 		}
 		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return Endpoint{}, fmt.Errorf("the public endpoint must be a URL such as https://s3.example.com, got %q", u.Redacted())
+			return Endpoint{}, fmt.Errorf(
+				"the public endpoint must be a URL such as https://s3.example.com, got %q",
+				u.Redacted())
 		}
 	}
 	options := client.Options()
@@ -85,22 +88,31 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 			}
 		})
 	})
-	if _, err := presigner.PresignPutObject(context.Background(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key)}); err != nil {
-		return Endpoint{}, fmt.Errorf("the bucket %s has no endpoint with the client's options: %w", bucket, err)
+	input := &s3.PutObjectInput{Bucket: &bucket, Key: aws.String(key)}
+	if _, err := presigner.PresignPutObject(context.Background(), input); err != nil {
+		return Endpoint{}, fmt.Errorf("the bucket %s has no endpoint with the client's options: %w",
+			bucket, err)
 	}
 	// Requests to multi-Region access points and Outposts are signed for other
 	// services or for all regions.
 	if signed.url == nil || signed.service != "s3" || signed.region == "" || strings.Contains(signed.region, "*") {
-		return Endpoint{}, fmt.Errorf("the bucket %s needs signatures of another kind; multi-Region access points, Outposts and Object Lambda are not supported", bucket)
+		return Endpoint{}, fmt.Errorf(
+			"the bucket %s needs signatures of another kind; "+
+				"multi-Region access points, Outposts and Object Lambda are not supported", bucket)
 	}
 	base, ok := strings.CutSuffix(signed.url.EscapedPath(), key)
 	if !ok || !strings.HasSuffix(base, "/") {
-		return Endpoint{}, fmt.Errorf("the endpoint of the bucket %s does not put keys at the end of its path", bucket)
+		return Endpoint{}, fmt.Errorf(
+			"the endpoint of the bucket %s does not put keys at the end of its path", bucket)
 	}
-	e := Endpoint{Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)), Region: signed.region, Base: base}
+	e := Endpoint{
+		Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)),
+		Region: signed.region, Base: base,
+	}
 	if strings.ContainsFunc(e.Host, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		// Clients send such a host in another form than the signed one.
-		return Endpoint{}, fmt.Errorf("the endpoint's host must be ASCII, got %q; write it as xn--…", e.Host)
+		return Endpoint{}, fmt.Errorf(
+			"the endpoint's host must be ASCII, got %q; write it as xn--…", e.Host)
 	}
 	host := signed.url.Hostname()
 	switch {
@@ -127,13 +139,16 @@ func checkBucket(client *s3.Client, bucket string) error {
 		strings.HasSuffix(bucket, "--table-s3") || strings.HasSuffix(bucket, ".mrap")):
 		return fmt.Errorf("the bucket %s takes no uploads that can be presigned", bucket)
 	case strings.HasSuffix(bucket, "--x-s3"):
-		return fmt.Errorf("the bucket %s is a directory bucket of S3 Express, whose sessions end after five minutes; it is not supported", bucket)
+		return fmt.Errorf(
+			"the bucket %s is a directory bucket of S3 Express, "+
+				"whose sessions end after five minutes; it is not supported", bucket)
 	}
 	switch region := client.Options().Region; {
 	case region == "":
 		return errors.New("the client must have a region")
 	case region != strings.ToLower(region):
-		return fmt.Errorf("the client's region must be in lower case, got %q: use %q", region, strings.ToLower(region))
+		return fmt.Errorf("the client's region must be in lower case, got %q: use %q",
+			region, strings.ToLower(region))
 	}
 	return nil
 }
@@ -144,7 +159,8 @@ func checkDoubled(endpoint, bucket string) error {
 	const bound = "if the domain is bound to the bucket, " +
 		"set the client's EndpointResolverV2 to a resolver that returns the domain"
 	u, err := url.Parse(endpoint)
-	if endpoint == "" || err != nil || strings.HasPrefix(bucket, "arn:") || isProviderHost(u.Hostname()) && strings.Trim(u.Path, "/") == "" {
+	if endpoint == "" || err != nil || strings.HasPrefix(bucket, "arn:") ||
+		isProviderHost(u.Hostname()) && strings.Trim(u.Path, "/") == "" {
 		return nil
 	}
 	path := strings.TrimRight(u.Path, "/")
@@ -153,14 +169,17 @@ func checkDoubled(endpoint, bucket string) error {
 	switch rest, inHost := strings.CutPrefix(u.Host, bucket+"."); {
 	case path == "/"+bucket, strings.HasSuffix(path, "/"+bucket):
 		use.Path = strings.TrimSuffix(path, "/"+bucket)
-		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q", bucket, &got, &use)
+		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q",
+			bucket, &got, &use)
 	case net.ParseIP(u.Hostname()) != nil:
 		return nil
 	case inHost && strings.Contains(rest, "."):
 		use.Host = rest
-		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q, or %s", bucket, &got, &use, bound)
+		return fmt.Errorf("the endpoint must not name the bucket %q, got %q: use %q, or %s",
+			bucket, &got, &use, bound)
 	case u.Hostname() == bucket && strings.Contains(bucket, "."):
-		return fmt.Errorf("the endpoint must not be the bucket %q itself, got %q: %s", bucket, &got, bound)
+		return fmt.Errorf("the endpoint must not be the bucket %q itself, got %q: %s",
+			bucket, &got, bound)
 	}
 	return nil
 }
@@ -169,16 +188,19 @@ func checkDoubled(endpoint, bucket string) error {
 // first label can be the name of a bucket, such as "s3" or "storage".
 func isProviderHost(host string) bool {
 	region, aws := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
-	return host == "storage.googleapis.com" || aws && (region == "s3" || strings.HasPrefix(region, "s3.") || strings.HasPrefix(region, "s3-"))
+	return host == "storage.googleapis.com" || aws && (region == "s3" ||
+		strings.HasPrefix(region, "s3.") || strings.HasPrefix(region, "s3-"))
 }
 
 // notInName reports whether a character cannot be in the name of a bucket.
 func notInName(c rune) bool {
-	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune(".-_:", c))
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.ContainsRune(".-_:", c))
 }
 
 func withoutDefaultPort(u *url.URL) string {
-	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" ||
+		u.Scheme == "http" && port == "80" {
 		if host := u.Hostname(); strings.Contains(host, ":") {
 			return "[" + host + "]"
 		}
@@ -194,7 +216,10 @@ type request struct {
 }
 
 // PresignHTTP implements s3.HTTPPresignerV4.
-func (r *request) PresignHTTP(_ context.Context, _ aws.Credentials, req *http.Request, _, service, region string, _ time.Time, _ ...func(*v4.SignerOptions)) (string, http.Header, error) {
+func (r *request) PresignHTTP(
+	_ context.Context, _ aws.Credentials, req *http.Request, _, service, region string,
+	_ time.Time, _ ...func(*v4.SignerOptions),
+) (string, http.Header, error) {
 	r.url, r.service, r.region = req.URL, service, region
 	return req.URL.String(), nil, nil
 }

@@ -112,12 +112,15 @@ func (s *Signer) draft(ctx context.Context, v *rules.Valid) (d draft, err error)
 
 // SigningKey returns the key that signs, the time of signing, and the lifetime
 // of the signature in whole seconds, at most limit.
-func (s *Signer) SigningKey(ctx context.Context, limit time.Duration) (*sigv4.Key, time.Time, time.Duration, error) {
+func (s *Signer) SigningKey(
+	ctx context.Context, limit time.Duration,
+) (*sigv4.Key, time.Time, time.Duration, error) {
 	c, now, lifetime, err := s.Credentials.Retrieve(ctx, limit)
 	if err != nil {
 		return nil, now, 0, err
 	}
-	key := s.Keys.Key(sigv4.Credential{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Token: c.SessionToken}, now)
+	signing := sigv4.Credential{ID: c.AccessKeyID, Secret: c.SecretAccessKey, Token: c.SessionToken}
+	key := s.Keys.Key(signing, now)
 	return key, now, lifetime.Truncate(time.Second), nil
 }
 
@@ -134,7 +137,8 @@ func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Ti
 	granted := stamp.Stamp{
 		Owner: u.Owner, Filename: u.Filename, Type: u.Type, MinSize: u.MinSize, MaxSize: u.MaxSize,
 		Issued: now, Until: ends.Add(completionTime), Replace: s.Rules.Replace, Inline: s.Rules.Inline,
-		Headers: s.Rules.Stamped, Metadata: DigestMetadata(metadata), Method: stampMethods[u.Method],
+		Headers:  s.Rules.Stamped,
+		Metadata: DigestMetadata(metadata), Method: stampMethods[u.Method],
 		Random: rules.IsFolder(u.Key), Inspect: s.Inspects,
 	}
 	if !u.Deadline.IsZero() && u.Deadline.Before(granted.Until) {
@@ -152,7 +156,9 @@ func (s *Signer) Stamp(u *rules.Upload, metadata []rules.Pair, now, ends time.Ti
 // SealStamp seals the stamp of an object that also has this metadata. The error
 // is a *rules.Violation if the stamp and the metadata together exceed the limit
 // of S3.
-func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pair) (string, error) {
+func (s *Signer) SealStamp(
+	granted *stamp.Stamp, key string, metadata []rules.Pair,
+) (string, error) {
 	sealed := s.Stamps.Seal(granted, key)
 	own := len(rules.StampName) + len(sealed)
 	size := own
@@ -160,7 +166,8 @@ func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pa
 		size += len(m.Name) + len(m.Value)
 	}
 	if size > s3limit.MetadataSize {
-		v := rules.Violate("metadata", rules.CodeTooLarge, "must have at most %d bytes beside the %d of the grant itself, got %d",
+		v := rules.Violate("metadata", rules.CodeTooLarge,
+			"must have at most %d bytes beside the %d of the grant itself, got %d",
 			s3limit.MetadataSize-own, own, size-own)
 		v.Max = int64(s3limit.MetadataSize - own)
 		return "", v
@@ -169,7 +176,9 @@ func (s *Signer) SealStamp(granted *stamp.Stamp, key string, metadata []rules.Pa
 }
 
 // stampMethods maps the method of an upload to the method of its stamp.
-var stampMethods = map[string]stamp.Method{rules.PUT: stamp.PUT, rules.POST: stamp.Form, rules.Multipart: stamp.Multipart}
+var stampMethods = map[string]stamp.Method{
+	rules.PUT: stamp.PUT, rules.POST: stamp.Form, rules.Multipart: stamp.Multipart,
+}
 
 // DigestMetadata returns the digests of all metadata except the stamp, sorted.
 func DigestMetadata(metadata []rules.Pair) []stamp.Digest {
@@ -211,7 +220,8 @@ func (s *Signer) signPUT(d *draft) Grant {
 	slices.SortFunc(headers, rules.ByName)
 
 	url := d.signing.Presign(&sigv4.Request{
-		Method: rules.PUT, Scheme: s.Endpoint.Scheme, Host: s.Endpoint.Host, Base: s.Endpoint.Base, Key: d.key,
+		Method: rules.PUT, Scheme: s.Endpoint.Scheme, Host: s.Endpoint.Host,
+		Base: s.Endpoint.Base, Key: d.key,
 		Headers: headers, Expires: int(d.lifetime / time.Second),
 	}, d.now)
 	return s.grant(d, url, sent, nil)
@@ -219,7 +229,8 @@ func (s *Signer) signPUT(d *draft) Grant {
 
 func (s *Signer) grant(d *draft, url string, headers, fields []rules.Pair) Grant {
 	return Grant{
-		ID: d.upload.GrantID, Method: d.upload.Method, URL: url, Key: d.key, Headers: headers, Fields: fields,
+		ID: d.upload.GrantID, Method: d.upload.Method, URL: url, Key: d.key,
+		Headers: headers, Fields: fields,
 		Expires: d.expires, ExpiresIn: int(d.lifetime / time.Second),
 	}
 }
@@ -234,7 +245,9 @@ func (s *Signer) signForm(d *draft) (Grant, error) {
 		postpolicy.Field{Name: "Content-Type", Value: d.upload.Type},
 		postpolicy.Field{Name: "Content-Disposition", Value: d.disposition},
 		postpolicy.Field{Name: stampHeader, Value: d.stamp},
-		postpolicy.Field{Name: "x-amz-date", Value: string(sigv4.AppendDate(make([]byte, 0, 16), d.now))})
+		postpolicy.Field{
+			Name: "x-amz-date", Value: string(sigv4.AppendDate(make([]byte, 0, 16), d.now)),
+		})
 	if s.Rules.Checksum != "" {
 		fields = append(fields, postpolicy.Field{Name: s.Rules.ChecksumHeader, Value: d.upload.Checksum})
 	}
@@ -242,7 +255,8 @@ func (s *Signer) signForm(d *draft) (Grant, error) {
 		fields = append(fields, postpolicy.Field{Name: "x-amz-meta-" + m.Name, Value: m.Value})
 	}
 	if d.upload.Redirect != "" {
-		fields = append(fields, postpolicy.Field{Name: "success_action_redirect", Value: d.upload.Redirect})
+		fields = append(fields,
+			postpolicy.Field{Name: "success_action_redirect", Value: d.upload.Redirect})
 	}
 	form := postpolicy.Form{
 		Common: common.Common, Expires: d.expires, MinSize: d.upload.MinSize, MaxSize: d.upload.MaxSize, Fields: fields,
@@ -277,7 +291,8 @@ func (s *Signer) commonForm(key *sigv4.Key) (*commonForm, error) {
 		postpolicy.Field{Name: "x-amz-algorithm", Value: sigv4.Algorithm},
 		postpolicy.Field{Name: "x-amz-credential", Value: key.Credential})
 	if s.Rules.Checksum != "" {
-		fields = append(fields, postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.Rules.Checksum)})
+		fields = append(fields,
+			postpolicy.Field{Name: "x-amz-checksum-algorithm", Value: string(s.Rules.Checksum)})
 	}
 	if key.Token != "" {
 		fields = append(fields, postpolicy.Field{Name: "x-amz-security-token", Value: key.Token})

@@ -21,13 +21,15 @@ const expectContinueSize = 2 << 20
 func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*http.Request, error) {
 	switch {
 	case g.Method != http.MethodPut && g.Method != http.MethodPost:
-		return nil, fmt.Errorf(`presign: the grant's method must be "PUT" or "POST", got "%s"`, rules.Excerpt(g.Method))
+		return nil, fmt.Errorf(`presign: the grant's method must be "PUT" or "POST", got "%s"`,
+			rules.Excerpt(g.Method))
 	case g.Method == http.MethodPost && len(g.Fields) == 0:
 		return nil, errors.New("presign: the grant of a form must have fields")
 	case file == nil:
 		return nil, errors.New("presign: the file must not be nil")
 	case size <= 0:
-		return nil, fmt.Errorf("presign: the size of the file must be at least 1 byte, got %d", size)
+		return nil, fmt.Errorf("presign: the size of the file must be at least 1 byte, got %d",
+			size)
 	}
 	r, err := http.NewRequestWithContext(ctx, g.Method, g.URL, nil)
 	if err != nil || r.URL.Host == "" || r.URL.Scheme != "https" && r.URL.Scheme != "http" {
@@ -52,7 +54,8 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 	r.Header.Set("Referer", "about:blank")
 
 	body := func(content io.Reader) io.ReadCloser {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(header), &exactReader{content, size}, bytes.NewReader(trailer)))
+		return io.NopCloser(io.MultiReader(
+			bytes.NewReader(header), &exactReader{content, size}, bytes.NewReader(trailer)))
 	}
 	random, ok := file.(interface {
 		io.ReaderAt
@@ -61,7 +64,9 @@ func (g *Grant) NewRequest(ctx context.Context, file io.Reader, size int64) (*ht
 	if ok {
 		// Seek fails for a pipe, although a pipe is an *os.File.
 		if start, err := random.Seek(0, io.SeekCurrent); err == nil {
-			r.GetBody = func() (io.ReadCloser, error) { return body(io.NewSectionReader(random, start, size)), nil }
+			r.GetBody = func() (io.ReadCloser, error) {
+				return body(io.NewSectionReader(random, start, size)), nil
+			}
 			r.Body, _ = r.GetBody()
 			return r, nil
 		}

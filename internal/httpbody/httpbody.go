@@ -99,9 +99,11 @@ func (b *Body) Close() error { return nil }
 func (b *Body) bytes() ([]byte, error) {
 	_, err := io.Copy(io.Discard, b)
 	if tooLarge, ok := err.(*http.MaxBytesError); ok {
-		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body must have at most %d bytes.", tooLarge.Limit)}
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge,
+			Detail: fmt.Sprintf("The body must have at most %d bytes.", tooLarge.Limit)}
 	} else if err != nil {
-		return nil, &Error{Status: http.StatusBadRequest, Detail: "The body did not arrive completely."}
+		return nil, &Error{Status: http.StatusBadRequest,
+			Detail: "The body did not arrive completely."}
 	}
 	return bytes.TrimPrefix(b.read, []byte("\ufeff")), nil // Some clients write a byte order mark.
 }
@@ -117,12 +119,15 @@ func (b *Body) DecodeEither(r *http.Request, members []strict.Member, mode stric
 	return b.decode(r, members, mode, true)
 }
 
-func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode, forms bool) error {
+func (b *Body) decode(
+	r *http.Request, members []strict.Member, mode strict.Mode, forms bool,
+) error {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		// RFC 9110 recommends this header in the response:
 		// https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3.
 		b.response.Set("Accept-Encoding", "identity")
-		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body must have no Content-Encoding."}
+		return &Error{Status: http.StatusUnsupportedMediaType,
+			Detail: "The body must have no Content-Encoding."}
 	}
 	var err error
 	mediaType := r.Header.Get("Content-Type")
@@ -156,11 +161,13 @@ func (b *Body) decode(r *http.Request, members []strict.Member, mode strict.Mode
 func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode) error {
 	// curl -d declares any body as urlencoded.
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		return &Error{Status: http.StatusUnsupportedMediaType, Detail: "The body looks like JSON; send it with Content-Type: application/json."}
+		return &Error{Status: http.StatusUnsupportedMediaType,
+			Detail: "The body looks like JSON; send it with Content-Type: application/json."}
 	}
 	form, err := url.ParseQuery(string(text))
 	if err != nil {
-		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the body must be urlencoded."}
+		return &Error{Status: http.StatusBadRequest,
+			Detail: "The request was not understood: the body must be urlencoded."}
 	}
 	if len(form) == 0 {
 		form = b.form // The service has read the body to look for its token in the form.
@@ -172,19 +179,22 @@ func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode
 func DecodeQuery(r *http.Request, members []strict.Member, mode strict.Mode) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return &Error{Status: http.StatusBadRequest, Detail: "The request was not understood: the query must be urlencoded."}
+		return &Error{Status: http.StatusBadRequest,
+			Detail: "The request was not understood: the query must be urlencoded."}
 	}
 	return Malformed(strict.Form(query, members, mode))
 }
 
 // Missing returns the *Error for a member that must be set.
 func Missing(field, format string, args ...any) error {
-	return &Error{Status: http.StatusBadRequest, Faults: []*rules.Violation{rules.Violate(field, rules.CodeRequired, format, args...)}}
+	return &Error{Status: http.StatusBadRequest,
+		Faults: []*rules.Violation{rules.Violate(field, rules.CodeRequired, format, args...)}}
 }
 
 // Invalid returns the *Error for a member that contradicts another.
 func Invalid(field, format string, args ...any) error {
-	return &Error{Status: http.StatusBadRequest, Faults: []*rules.Violation{rules.Violate(field, rules.CodeInvalid, format, args...)}}
+	return &Error{Status: http.StatusBadRequest,
+		Faults: []*rules.Violation{rules.Violate(field, rules.CodeInvalid, format, args...)}}
 }
 
 // Malformed returns the *Error for the faults that err joins, or nil if err is
@@ -198,7 +208,8 @@ func Malformed(err error) error {
 		if fault.Field == "" {
 			e.Detail = "The request was not understood: " + fault.Detail + "."
 		} else {
-			e.Faults = append(e.Faults, &rules.Violation{Field: fault.Field, Code: rules.CodeInvalid, Detail: fault.Detail})
+			e.Faults = append(e.Faults,
+				&rules.Violation{Field: fault.Field, Code: rules.CodeInvalid, Detail: fault.Detail})
 		}
 	}
 	return e

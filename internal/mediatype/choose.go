@@ -66,7 +66,8 @@ func Choose(name, declared string, patterns []string) (string, *Fault) {
 	case err != nil:
 		return "", newFault(ErrInvalid, nil, "%v", err)
 	case never(declared):
-		return "", newFault(ErrNotAllowed, patterns, "must not be %q, which is never granted", declared)
+		return "", newFault(ErrNotAllowed, patterns, "must not be %q, which is never granted",
+			declared)
 	}
 
 	extension := Extension(name)
@@ -108,7 +109,8 @@ func Choose(name, declared string, patterns []string) (string, *Fault) {
 	}
 	fault := NotAllowed(choice[0], patterns)
 	if choice[0] == unknown && extension != "" {
-		fault.detail += fmt.Sprintf("; declare the type, because the extension %q is not known", "."+extension)
+		fault.detail += fmt.Sprintf("; declare the type, because the extension %q is not known",
+			"."+extension)
 	}
 	return "", fault
 }

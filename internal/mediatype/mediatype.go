@@ -44,7 +44,8 @@ func Parse(s string) (string, error) {
 	case name == "":
 		return "", errors.New("must be a media type such as image/png, got none")
 	case len(name) > maxName:
-		return "", fmt.Errorf("must be a media type of at most %d bytes, got %d", maxName, len(name))
+		return "", fmt.Errorf("must be a media type of at most %d bytes, got %d",
+			maxName, len(name))
 	case strings.Contains(name, ","):
 		return "", fmt.Errorf("must be one media type, got the list %.40q", s)
 	case !token(typ) || !token(subtype):
@@ -161,9 +162,12 @@ func ParsePattern(s string) (string, error) {
 	}
 	switch typ, err := Parse(pattern); {
 	case err != nil || typ != pattern:
-		return "", fmt.Errorf(`must be a type such as "image/png", or "image/*" or "*/*", got %.40q`, s)
+		return "", fmt.Errorf(
+			`must be a type such as "image/png", or "image/*" or "*/*", got %.40q`, s)
 	case all && Active(typ):
-		return "", fmt.Errorf("must name types in full if browsers run them, got the pattern %q, which allows nothing", s)
+		return "", fmt.Errorf(
+			"must name types in full if browsers run them, got the pattern %q, which allows nothing",
+			s)
 	case all:
 		return kind + "/*", nil
 	case Never(typ):
@@ -234,15 +238,17 @@ func active(typ string) bool {
 		// Internet Explorer and its mode in Edge run these.
 		"application/hta", "text/hta",
 		"text/x-component", "text/scriptlet", "text/x-scriptlet", "text/vbscript", "text/vbs",
-		"application/x-shockwave-flash", "application/vnd.adobe.flash.movie", "application/futuresplash":
+		"application/x-shockwave-flash", "application/vnd.adobe.flash.movie",
+		"application/futuresplash":
 		return true
 
 	// The WHATWG counts all of these as JavaScript:
 	// https://mimesniff.spec.whatwg.org/#javascript-mime-type.
-	case "application/ecmascript", "application/javascript", "application/x-ecmascript", "application/x-javascript",
-		"text/ecmascript", "text/javascript", "text/javascript1.0", "text/javascript1.1", "text/javascript1.2",
-		"text/javascript1.3", "text/javascript1.4", "text/javascript1.5", "text/jscript", "text/livescript",
-		"text/x-ecmascript", "text/x-javascript":
+	case "application/ecmascript", "application/javascript",
+		"application/x-ecmascript", "application/x-javascript",
+		"text/ecmascript", "text/javascript", "text/javascript1.0", "text/javascript1.1",
+		"text/javascript1.2", "text/javascript1.3", "text/javascript1.4", "text/javascript1.5",
+		"text/jscript", "text/livescript", "text/x-ecmascript", "text/x-javascript":
 		return true
 	}
 	// Any dialect of XML can contain an XHTML element.

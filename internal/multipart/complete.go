@@ -60,13 +60,19 @@ func isIncomplete(err error) bool {
 }
 
 // observe reports how a completion ended.
-func (m *Upload) observe(ctx context.Context, started time.Time, result *completion.Result, err error) {
+func (m *Upload) observe(
+	ctx context.Context, started time.Time, result *completion.Result, err error,
+) {
 	if observe := m.engine.Completion.Observe; observe != nil {
-		observe(ctx, &completion.Outcome{Key: m.Key, Granted: m.granted, Result: result, Err: err, Duration: time.Since(started)})
+		observe(ctx, &completion.Outcome{
+			Key: m.Key, Granted: m.granted, Result: result, Err: err, Duration: time.Since(started),
+		})
 	}
 }
 
-func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts []Part) (*completion.Result, error) {
+func (m *Upload) complete(
+	ctx context.Context, flight *completion.Flight, parts []Part,
+) (*completion.Result, error) {
 	selected, err := m.selectParts(ctx, parts)
 	if len(rules.Find[rules.Violation](err)) > 0 {
 		// While another request completes the upload, some stores list only
@@ -89,7 +95,8 @@ func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts 
 	}
 	for _, p := range selected[:len(selected)-1] {
 		if p.Size < s3limit.PartSize {
-			v := rules.Violate("parts", rules.CodeTooSmall, "must have at least %d bytes in all parts except the last, got %d in part %d",
+			v := rules.Violate("parts", rules.CodeTooSmall,
+				"must have at least %d bytes in all parts except the last, got %d in part %d",
 				s3limit.PartSize, p.Size, p.Number)
 			v.Min = s3limit.PartSize
 			return nil, v
@@ -99,7 +106,9 @@ func (m *Upload) complete(ctx context.Context, flight *completion.Flight, parts 
 }
 
 // join makes an object of the parts and completes it.
-func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []objectstore.Part, size int64) (*completion.Result, error) {
+func (m *Upload) join(
+	ctx context.Context, flight *completion.Flight, parts []objectstore.Part, size int64,
+) (*completion.Result, error) {
 	var whole *objectstore.Whole
 	if algorithm, sum, ok := strings.Cut(m.granted.Checksum, " "); ok {
 		whole = &objectstore.Whole{Algorithm: algorithm, Value: sum}
@@ -117,7 +126,8 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 		// response was lost.
 		result, err := m.waitForObject(ctx)
 		if completion.IsNotUploaded(err) {
-			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet", completion.ErrChanged)
+			return nil, fmt.Errorf("%w: the upload has ended, but the object does not exist yet",
+				completion.ErrChanged)
 		}
 		return result, err
 	case errors.Is(err, objectstore.ErrExists):
@@ -134,7 +144,8 @@ func (m *Upload) join(ctx context.Context, flight *completion.Flight, parts []ob
 		}
 		return nil, errDead
 	case errors.Is(err, objectstore.ErrBadDigest):
-		return nil, rules.Violate("checksum", rules.CodeContradictsContent, "must match the parts that have arrived")
+		return nil, rules.Violate("checksum", rules.CodeContradictsContent,
+			"must match the parts that have arrived")
 	}
 	return nil, completion.StoreError(err)
 }
@@ -188,19 +199,22 @@ func matchParts(named []Part, stored []objectstore.Part) ([]objectstore.Part, er
 	if len(named) > 0 {
 		selected = make([]objectstore.Part, 0, len(named))
 		byNumber := func(a, b Part) int { return cmp.Compare(a.Number, b.Number) }
+		toNumber := func(p objectstore.Part, n int) int { return cmp.Compare(p.Number, n) }
 		for _, want := range slices.SortedFunc(slices.Values(named), byNumber) {
-			i, found := slices.BinarySearchFunc(stored, want.Number, func(p objectstore.Part, number int) int {
-				return cmp.Compare(p.Number, number)
-			})
+			i, found := slices.BinarySearchFunc(stored, want.Number, toNumber)
 			if !found || !want.matches(stored[i]) {
-				return nil, rules.Violate("parts", rules.CodeMissing, "must name parts that have arrived, got part %d, which has not arrived with these values", want.Number)
+				return nil, rules.Violate("parts", rules.CodeMissing,
+					"must name parts that have arrived, "+
+						"got part %d, which has not arrived with these values", want.Number)
 			}
 			selected = append(selected, stored[i])
 		}
 	}
 	for i, p := range selected {
 		if p.Number != i+1 { // The file would have a gap, or one part twice.
-			return nil, rules.Violate("parts", rules.CodeMissing, "must be numbered from 1 without gaps, got part %d in place of part %d", p.Number, i+1)
+			return nil, rules.Violate("parts", rules.CodeMissing,
+				"must be numbered from 1 without gaps, got part %d in place of part %d",
+				p.Number, i+1)
 		}
 	}
 	return selected, nil

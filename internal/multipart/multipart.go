@@ -34,9 +34,16 @@ var errDead = fmt.Errorf("%w: S3 does not complete an upload if an object under 
 
 // A Store is the bucket that holds the uploads.
 type Store interface {
-	CreateUpload(ctx context.Context, key string, header, metadata map[string]string, algorithm string) (*objectstore.Upload, error)
-	Parts(ctx context.Context, u *objectstore.Upload, after int, algorithm string) (parts []objectstore.Part, next int, err error)
-	CompleteUpload(ctx context.Context, u *objectstore.Upload, parts []objectstore.Part, size int64, whole *objectstore.Whole, replace bool) error
+	CreateUpload(
+		ctx context.Context, key string, header, metadata map[string]string, algorithm string,
+	) (*objectstore.Upload, error)
+	Parts(
+		ctx context.Context, u *objectstore.Upload, after int, algorithm string,
+	) (parts []objectstore.Part, next int, err error)
+	CompleteUpload(
+		ctx context.Context, u *objectstore.Upload, parts []objectstore.Part, size int64,
+		whole *objectstore.Whole, replace bool,
+	) error
 	AbortUpload(ctx context.Context, u *objectstore.Upload) error
 	AbortUploads(ctx context.Context, key string, header map[string]string) error
 }
@@ -77,7 +84,8 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 	smallest := max(s3limit.PartSize, divideUp(u.MaxSize, s3limit.Parts))
 	partSize = cmp.Or(partSize, smallest)
 	if partSize < smallest || partSize > s3limit.RequestSize {
-		v := rules.Violate("partSize", rules.CodeInvalid, "must be between %d and %d bytes, got %d", smallest, int64(s3limit.RequestSize), partSize)
+		v := rules.Violate("partSize", rules.CodeInvalid, "must be between %d and %d bytes, got %d",
+			smallest, int64(s3limit.RequestSize), partSize)
 		v.Min, v.Max = smallest, s3limit.RequestSize
 		return nil, v
 	}
@@ -108,10 +116,12 @@ func (e *Engine) Start(ctx context.Context, v rules.Valid, partSize int64) (*Upl
 		engine: e, store: started, lifetime: u.Lifetime, granted: &granted,
 	}
 	m.ID, err = e.Stamps.SealMultipart(&stamp.MultipartUpload{
-		Key: key, UploadID: started.ID, PartSize: partSize, Expires: expires, Lifetime: u.Lifetime, Stamp: granted,
+		Key: key, UploadID: started.ID, PartSize: partSize, Expires: expires,
+		Lifetime: u.Lifetime, Stamp: granted,
 	})
 	if err != nil {
-		err = fmt.Errorf("%w: its upload ID must be shorter, got %d bytes", completion.ErrStore, len(started.ID))
+		err = fmt.Errorf("%w: its upload ID must be shorter, got %d bytes", completion.ErrStore,
+			len(started.ID))
 		return nil, errors.Join(err, m.abortAnyway(ctx))
 	}
 	return m, nil
@@ -129,7 +139,9 @@ func (e *Engine) Header() map[string]string {
 // create creates an upload at the store. If the store returns an error or no
 // response, it might still have created the upload. So if the key is random,
 // create then aborts all uploads to the key.
-func (e *Engine) create(ctx context.Context, key string, header, metadata map[string]string, random bool) (*objectstore.Upload, error) {
+func (e *Engine) create(
+	ctx context.Context, key string, header, metadata map[string]string, random bool,
+) (*objectstore.Upload, error) {
 	deadline := time.Now().Add(completion.StoreTime)
 	bounded, cancel := context.WithDeadline(ctx, deadline.Add(-undoTime))
 	defer cancel()
@@ -155,7 +167,8 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 	m := &Upload{
 		ID: id, GrantID: hex.EncodeToString(sealed.Stamp.ID[:]), Owner: owner, Key: sealed.Key,
 		PartSize: sealed.PartSize, Expires: sealed.Expires,
-		engine: e, store: &objectstore.Upload{Key: sealed.Key, ID: sealed.UploadID, Header: e.Header()},
+		engine:   e,
+		store:    &objectstore.Upload{Key: sealed.Key, ID: sealed.UploadID, Header: e.Header()},
 		lifetime: sealed.Lifetime, granted: &sealed.Stamp,
 	}
 	return m, m.checkExpiry()
@@ -165,12 +178,14 @@ func (e *Engine) Resume(owner, id string) (*Upload, error) {
 func (e *Engine) AbortStored(ctx context.Context, key, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, completion.StoreTime)
 	defer cancel()
-	return completion.StoreError(e.Store.AbortUpload(ctx, &objectstore.Upload{Key: key, ID: id, Header: e.Header()}))
+	return completion.StoreError(e.Store.AbortUpload(ctx,
+		&objectstore.Upload{Key: key, ID: id, Header: e.Header()}))
 }
 
 func (m *Upload) checkExpiry() error {
 	if time.Now().After(m.Expires) {
-		return fmt.Errorf("%w: the upload had to be completed by %s", completion.ErrExpired, m.Expires.Format(time.RFC3339))
+		return fmt.Errorf("%w: the upload had to be completed by %s", completion.ErrExpired,
+			m.Expires.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -191,7 +206,8 @@ func (m *Upload) reject(ctx context.Context, v *rules.Violation) error {
 		return fmt.Errorf("aborting the rejected upload: %w", err)
 	}
 	return &completion.Rejection{Violations: []*rules.Violation{v}, Object: &completion.Object{
-		Key: m.Key, Filename: m.granted.Filename, Type: m.granted.Type, Owner: m.Owner, GrantID: m.GrantID, Granted: m.granted.Issued,
+		Key: m.Key, Filename: m.granted.Filename, Type: m.granted.Type, Owner: m.Owner,
+		GrantID: m.GrantID, Granted: m.granted.Issued,
 	}}
 }
 

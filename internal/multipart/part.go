@@ -41,7 +41,9 @@ func (m *Upload) ChecksumHeader() string { return checksum.Header(m.algorithm())
 // Sign returns the URLs of parts and the time at which they expire. It sets the
 // Size of each element of parts to the required size. It makes a request to the
 // store only if the size of the file is not known.
-func (m *Upload) Sign(ctx context.Context, parts []Part) (urls []string, expires time.Time, err error) {
+func (m *Upload) Sign(
+	ctx context.Context, parts []Part,
+) (urls []string, expires time.Time, err error) {
 	if err := m.checkExpiry(); err != nil {
 		return nil, expires, err
 	}
@@ -67,10 +69,13 @@ func (m *Upload) Sign(ctx context.Context, parts []Part) (urls []string, expires
 
 // presign signs the URL of each part. URLs that differ in their number alone
 // share most of their canonical request, which is hashed once.
-func (m *Upload) presign(key *sigv4.Key, parts []Part, now time.Time, lifetime time.Duration) []string {
+func (m *Upload) presign(
+	key *sigv4.Key, parts []Part, now time.Time, lifetime time.Duration,
+) []string {
 	endpoint := &m.engine.Grants.Endpoint
 	request := sigv4.Request{
-		Method: http.MethodPut, Scheme: endpoint.Scheme, Host: endpoint.Host, Base: endpoint.Base, Key: m.Key,
+		Method: http.MethodPut, Scheme: endpoint.Scheme, Host: endpoint.Host,
+		Base: endpoint.Base, Key: m.Key,
 		Expires: int(lifetime / time.Second),
 	}
 	const partNumber = "&partNumber="
@@ -136,19 +141,23 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 	}
 	count := min(s3limit.Parts, divideUp(m.granted.MaxSize, smallest))
 	if part.Number < 1 || int64(part.Number) > count {
-		v := rules.Violate("part", rules.CodeInvalid, "must be between 1 and %d in this upload, got %d", count, part.Number)
+		v := rules.Violate("part", rules.CodeInvalid,
+			"must be between 1 and %d in this upload, got %d", count, part.Number)
 		v.Min, v.Max = 1, count
 		return 0, v
 	}
 	if algorithm := types.ChecksumAlgorithm(m.algorithm()); part.Checksum != "" && algorithm == "" {
-		return 0, rules.Violate("checksum", rules.CodeNotAllowed, "must not be set: the upload has no checksum algorithm")
+		return 0, rules.Violate("checksum", rules.CodeNotAllowed,
+			"must not be set: the upload has no checksum algorithm")
 	} else if part.Checksum != "" && !checksum.Valid(algorithm, part.Checksum) {
-		return 0, rules.Violate("checksum", rules.CodeInvalid, "must be the part's %s checksum of %d bytes in base64",
+		return 0, rules.Violate("checksum", rules.CodeInvalid,
+			"must be the part's %s checksum of %d bytes in base64",
 			algorithm, checksum.Size(algorithm))
 	}
 	if !m.isSized() {
 		if most := min(m.granted.MaxSize, s3limit.RequestSize); part.Size < 0 || part.Size > most {
-			v := rules.Violate("size", rules.CodeTooLarge, "must be at most %d bytes in a part, got %d", most, part.Size)
+			v := rules.Violate("size", rules.CodeTooLarge,
+				"must be at most %d bytes in a part, got %d", most, part.Size)
 			v.Max = most
 			return 0, v
 		}
@@ -156,7 +165,8 @@ func (m *Upload) checkPart(part Part) (int64, *rules.Violation) {
 	}
 	size := min(m.PartSize, m.granted.MaxSize-int64(part.Number-1)*m.PartSize)
 	if part.Size != 0 && part.Size != size {
-		v := rules.Violate("size", rules.CodeInvalid, "must be %d bytes in part %d, got %d", size, part.Number, part.Size)
+		v := rules.Violate("size", rules.CodeInvalid, "must be %d bytes in part %d, got %d",
+			size, part.Number, part.Size)
 		v.Min, v.Max = size, size
 		return 0, v
 	}
@@ -169,10 +179,12 @@ const noBareParts = "the store rejects parts without their own checksum, accordi
 // parts because it has no checksum.
 func (m *Upload) checkBareParts(parts []Part) *rules.Violation {
 	algorithm := m.algorithm()
-	if !m.engine.PartChecksums || algorithm == "" || !slices.ContainsFunc(parts, func(p Part) bool { return p.Checksum == "" }) {
+	if !m.engine.PartChecksums || algorithm == "" ||
+		!slices.ContainsFunc(parts, func(p Part) bool { return p.Checksum == "" }) {
 		return nil
 	}
-	return rules.Violate("checksum", rules.CodeRequired, "must be set to the %s checksum of each part: %s", algorithm, noBareParts)
+	return rules.Violate("checksum", rules.CodeRequired,
+		"must be set to the %s checksum of each part: %s", algorithm, noBareParts)
 }
 
 // CheckBareParts returns a violation if the store would reject the parts of
@@ -181,7 +193,8 @@ func (e *Engine) CheckBareParts() *rules.Violation {
 	if !e.PartChecksums || e.Rules.Checksum == "" {
 		return nil
 	}
-	return rules.Violate("method", rules.CodeUnsupported, "must not be multipart for a client that sends no checksums of parts: %s", noBareParts)
+	return rules.Violate("method", rules.CodeUnsupported,
+		"must not be multipart for a client that sends no checksums of parts: %s", noBareParts)
 }
 
 // list returns all parts that the store has, in order. If the store has several
@@ -239,7 +252,8 @@ func (m *Upload) List(ctx context.Context) ([]Part, error) {
 // Numbers returns the parts from first to last, inclusive.
 func Numbers(first, last int) ([]Part, *rules.Violation) {
 	if first < 1 || last > s3limit.Parts || first > last {
-		v := rules.Violate("part", rules.CodeInvalid, "must be a range within 1 to %d whose first part is not after its last, got %d to %d",
+		v := rules.Violate("part", rules.CodeInvalid,
+			"must be a range within 1 to %d whose first part is not after its last, got %d to %d",
 			s3limit.Parts, first, last)
 		v.Min, v.Max = 1, s3limit.Parts
 		return nil, v

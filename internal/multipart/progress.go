@@ -86,7 +86,9 @@ func (m *Upload) checkProgress(ctx context.Context, last, count int) error {
 	}
 	most := p.stored + partsAhead
 	if last > most || count > partsAhead {
-		v := rules.Violate("part", rules.CodeTooLarge, "must be at most %d, %d beyond the parts that have arrived, since the size is not known, got %d",
+		v := rules.Violate("part", rules.CodeTooLarge,
+			"must be at most %d, %d beyond the parts that have arrived, "+
+				"since the size is not known, got %d",
 			most, partsAhead, last)
 		v.Max = int64(most)
 		return v

@@ -42,7 +42,8 @@ func check(document []byte) error {
 			}
 			if strict.HasLoneSurrogate(document[i:end]) {
 				return errors.New(
-					`strings must be Unicode: an escape from \ud800 to \udfff must be one of a pair`)
+					`strings must be Unicode: ` +
+						`an escape from \ud800 to \udfff must be one of a pair`)
 			}
 			i = end
 		}

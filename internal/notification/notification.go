@@ -107,7 +107,8 @@ func Parse(document []byte) (*Notification, error) {
 // parse parses a document, which may be an SNS envelope if enveloped is set.
 func parse(document []byte, enveloped bool) (*Notification, error) {
 	if len(document) > maxSize {
-		return nil, fmt.Errorf("document must have at most %d bytes, got %d", maxSize, len(document))
+		return nil, fmt.Errorf("document must have at most %d bytes, got %d",
+			maxSize, len(document))
 	}
 	if err := check(document); err != nil {
 		return nil, err

@@ -122,14 +122,18 @@ func OnCopyOnly(name, value string) bool {
 func Check(name, value string) error {
 	switch lower := strings.ToLower(name); {
 	case !headers[lower].settable:
-		return fmt.Errorf("a service can set only Content-Disposition, %s", strings.Join(settable, ", "))
+		return fmt.Errorf("a service can set only Content-Disposition, %s",
+			strings.Join(settable, ", "))
 	case lower == "x-amz-storage-class" && slices.Contains([]string{"GLACIER", "DEEP_ARCHIVE"}, value):
-		return fmt.Errorf("objects of the storage class %s cannot be read at once, so they cannot be verified", value)
+		return fmt.Errorf(
+			"objects of the storage class %s cannot be read at once, so they cannot be verified",
+			value)
 	case lower == "expires":
 		// Some stores correct a wrong weekday. A value that is not a date means
 		// that the object has expired.
 		if t, err := http.ParseTime(value); err == nil && t.UTC().Format(http.TimeFormat) != value {
-			return fmt.Errorf("its value must be the date %q, got %q", t.UTC().Format(http.TimeFormat), value)
+			return fmt.Errorf("its value must be the date %q, got %q",
+				t.UTC().Format(http.TimeFormat), value)
 		}
 	}
 	return nil
@@ -142,7 +146,8 @@ func ForbidsCaching(name, value string) bool {
 	case "cache-control":
 		for directive := range strings.SplitSeq(value, ",") {
 			switch strings.ToLower(strings.TrimSpace(directive)) {
-			case "", "no-cache", "no-store", "must-revalidate", "proxy-revalidate", "max-age=0", "s-maxage=0", "private", "no-transform":
+			case "", "no-cache", "no-store", "must-revalidate", "proxy-revalidate", "max-age=0",
+				"s-maxage=0", "private", "no-transform":
 			default:
 				return false
 			}
@@ -205,10 +210,13 @@ func tagSet(header string) (string, error) {
 	b.WriteString("<Tagging><TagSet>")
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if key == "" || len(tags[key]) != 1 {
-			return "", fmt.Errorf("each tag must have a name and one value, got %q %d times", key, len(tags[key]))
+			return "", fmt.Errorf("each tag must have a name and one value, got %q %d times",
+				key, len(tags[key]))
 		}
-		if text := key + tags[key][0]; !utf8.ValidString(text) || strings.ContainsFunc(text, isNotGraphic) {
-			return "", fmt.Errorf("its tags must be printable, got %q; XML cannot hold other characters", key)
+		if text := key + tags[key][0]; !utf8.ValidString(text) ||
+			strings.ContainsFunc(text, isNotGraphic) {
+			return "", fmt.Errorf(
+				"its tags must be printable, got %q; XML cannot hold other characters", key)
 		}
 		b.WriteString("<Tag><Key>")
 		xml.EscapeText(&b, []byte(key)) // A strings.Builder never fails.
