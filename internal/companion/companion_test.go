@@ -15,10 +15,13 @@ import (
 )
 
 func TestMetadata(t *testing.T) {
-	got, err := companion.Metadata(json.RawMessage(`{"name": "日本.png", "type": "image/png", "relativePath": null, "size": 20971520,
+	got, err := companion.Metadata(json.RawMessage(`{
+		"name": "日本.png", "type": "image/png", "relativePath": null, "size": 20971520,
 		"public": true, "empty": "", "tags": ["a"], "nested": {"a": "b"}}`))
 	require.NoError(t, err)
-	require.Equal(t, map[string]string{"name": "日本.png", "type": "image/png", "size": "20971520", "public": "true"}, got)
+	require.Equal(t, map[string]string{
+		"name": "日本.png", "type": "image/png", "size": "20971520", "public": "true",
+	}, got)
 	for _, nothing := range []string{"", "null", "{}"} {
 		got, err := companion.Metadata(json.RawMessage(nothing))
 		require.NoError(t, err)
@@ -33,7 +36,8 @@ func TestMetadata(t *testing.T) {
 // decodeParts reads the body of a completion.
 func decodeParts(body string) ([]multipart.Part, error) {
 	var named companion.Parts
-	if err := strict.Object([]byte(body), []strict.Member{named.Member()}, strict.IgnoreUnknown); err != nil {
+	members := []strict.Member{named.Member()}
+	if err := strict.Object([]byte(body), members, strict.IgnoreUnknown); err != nil {
 		return nil, err
 	}
 	return named.Sorted()
@@ -49,10 +53,19 @@ func TestParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []multipart.Part{{Number: 1, ETag: "a"}, {Number: 2, ETag: `"b"`}}, got)
 	for bad, want := range map[string]string{
-		`null`: "must be an array of objects", `{}`: "must be an array of objects", `[1]`: "must be an object",
-		`[{}]`: "PartNumber from 1 to 10000", `[null]`: "must be an object", `[{"PartNumber": "1", "ETag": "a"}]`: "PartNumber", `[{"partNumber": 1, "ETag": "a"}]`: "PartNumber",
-		`[{"PartNumber": 0, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 10001, "ETag": "a"}]`: "PartNumber", `[{"PartNumber": 1.5, "ETag": "a"}]`: "PartNumber",
-		`[{"PartNumber": 1, "ETag": ""}]`: "ETag", `[{"PartNumber": 1, "etag": "a"}]`: "ETag", `[{"PartNumber": 1, "ETag": 5}]`: "ETag",
+		`null`:                                 "must be an array of objects",
+		`{}`:                                   "must be an array of objects",
+		`[1]`:                                  "must be an object",
+		`[{}]`:                                 "PartNumber from 1 to 10000",
+		`[null]`:                               "must be an object",
+		`[{"PartNumber": "1", "ETag": "a"}]`:   "PartNumber",
+		`[{"partNumber": 1, "ETag": "a"}]`:     "PartNumber",
+		`[{"PartNumber": 0, "ETag": "a"}]`:     "PartNumber",
+		`[{"PartNumber": 10001, "ETag": "a"}]`: "PartNumber",
+		`[{"PartNumber": 1.5, "ETag": "a"}]`:   "PartNumber",
+		`[{"PartNumber": 1, "ETag": ""}]`:      "ETag",
+		`[{"PartNumber": 1, "etag": "a"}]`:     "ETag",
+		`[{"PartNumber": 1, "ETag": 5}]`:       "ETag",
 		`[{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "b"}]`:     "part 1 twice",
 		`[{"PartNumber": 1, "ETag": "a", "x": {"a": 1, "a": 2}}]`:              "must be present only once",
 		"[" + strings.Repeat(`{"PartNumber": 1, "ETag": "a"},`, 10_000) + "1]": "at most 10000",
@@ -68,7 +81,10 @@ func TestPartNumbers(t *testing.T) {
 	got, err := companion.PartNumbers("1,2,10000")
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2, 10000}, got)
-	for _, bad := range []string{"", ",", "1,", "0", "10001", "-1", "+1", "01", "1, 2", "a", "1.0", "99999999999999999999", strings.Repeat("1,", 100) + "1"} {
+	for _, bad := range []string{
+		"", ",", "1,", "0", "10001", "-1", "+1", "01", "1, 2", "a", "1.0",
+		"99999999999999999999", strings.Repeat("1,", 100) + "1",
+	} {
 		_, err := companion.PartNumbers(bad)
 		require.Error(t, err, bad)
 	}
@@ -126,7 +142,8 @@ func FuzzPartNumbers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		numbers, err := companion.PartNumbers(s)
 		if err == nil {
-			require.Equal(t, s, strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ","))
+			require.Equal(t, s,
+				strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ","))
 		}
 	})
 }

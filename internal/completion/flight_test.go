@@ -17,9 +17,10 @@ func TestJoinSeparatesGrants(t *testing.T) {
 	defer flights.Enter("a")()
 	for _, owner := range []string{"alice", "bob"} {
 		ticket := Ticket{Key: "a", Granted: &stamp.Stamp{ID: [16]byte{owner[0]}, Owner: owner}}
-		result, err := flights.Join(t.Context(), ticket, func(context.Context, *Flight) (*Result, error) {
+		run := func(context.Context, *Flight) (*Result, error) {
 			return &Result{Object: &Object{Owner: owner}, Clean: func(context.Context) {}}, nil
-		})
+		}
+		result, err := flights.Join(t.Context(), ticket, run)
 		require.NoError(t, err)
 		require.Equal(t, owner, result.Object.Owner)
 	}
@@ -31,9 +32,9 @@ func TestRejectedRequiresClaim(t *testing.T) {
 	var flights Flights
 	defer flights.Enter("a")()
 	rejection := &Rejection{Object: &Object{}, Violations: []*rules.Violation{Taken()}}
-	_, err := flights.Join(t.Context(), Ticket{Key: "a", Granted: &stamp.Stamp{Owner: "alice"}}, func(context.Context, *Flight) (*Result, error) {
-		return nil, rejection
-	})
+	ticket := Ticket{Key: "a", Granted: &stamp.Stamp{Owner: "alice"}}
+	run := func(context.Context, *Flight) (*Result, error) { return nil, rejection }
+	_, err := flights.Join(t.Context(), ticket, run)
 	require.ErrorIs(t, err, rejection)
 	by := func(owner string) func(*stamp.Stamp) bool {
 		return func(granted *stamp.Stamp) bool { return granted.Owner == owner }

@@ -54,16 +54,22 @@ func (s *aStore) Delete(_ context.Context, o *objectstore.Object) error {
 // newCompletion returns the completion of an upload at a store.
 func newCompletion(store Store) *completion {
 	r := &rules.Rules{Policy: rules.Policy{Prefix: "incoming/", FinalPrefix: "files/"}}
-	return &completion{Engine: &Engine{Rules: r, Store: store, Logger: slog.New(slog.DiscardHandler)}, key: "incoming/a"}
+	engine := &Engine{Rules: r, Store: store, Logger: slog.New(slog.DiscardHandler)}
+	return &completion{Engine: engine, key: "incoming/a"}
 }
 
 // TestDifference checks that a copy is compared with its upload by size,
 // beginning, checksum and ETag. If the ETags cannot be compared, the key of the
 // upload must still have the same object.
 func TestDifference(t *testing.T) {
-	object := func(etag string, size int64) *objectstore.Object { return &objectstore.Object{ETag: etag, Size: size} }
+	object := func(etag string, size int64) *objectstore.Object {
+		return &objectstore.Object{ETag: etag, Size: size}
+	}
 	up := &upload{Object: object(oneMD5, 3), granted: &stamp.Stamp{}, beginning: []byte("abc")}
-	checked := &upload{Object: object(oneMD5, 3), granted: &stamp.Stamp{Checksum: "CRC32 AAAA"}, beginning: []byte("abc")}
+	checked := &upload{
+		Object: object(oneMD5, 3), granted: &stamp.Stamp{Checksum: "CRC32 AAAA"},
+		beginning: []byte("abc"),
+	}
 	joined := &upload{Object: object(parts, 3), granted: &stamp.Stamp{}, beginning: []byte("abc")}
 	made := func(sum string) *objectstore.Object {
 		return &objectstore.Object{Checksums: map[string]string{"CRC32": sum}}
@@ -95,7 +101,10 @@ func TestDifference(t *testing.T) {
 // TestCheckCopyDeletesItsOwnCopyOnly checks that a copy that differs from its
 // upload is deleted, unless another object has replaced the copy.
 func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
-	up := &upload{Object: &objectstore.Object{ETag: oneMD5, Size: 3}, granted: &stamp.Stamp{}, beginning: []byte("abc")}
+	up := &upload{
+		Object:  &objectstore.Object{ETag: oneMD5, Size: 3},
+		granted: &stamp.Stamp{}, beginning: []byte("abc"),
+	}
 	sealed := map[string]string{rules.StampName: "A"}
 	for name, c := range map[string]struct {
 		made, etag string
@@ -107,8 +116,10 @@ func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
 		"a copy of another upload": {twoMD5, twoMD5, map[string]string{rules.StampName: "B"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store := &aStore{got: &objectstore.Object{Key: "files/a", ETag: c.etag, Size: 3, Metadata: c.metadata}, beginning: []byte("xyz")}
-			_, err := newCompletion(store).checkCopy(t.Context(), up, &objectstore.Object{Key: "files/a", ETag: c.made}, sealed, nil)
+			got := &objectstore.Object{Key: "files/a", ETag: c.etag, Size: 3, Metadata: c.metadata}
+			store := &aStore{got: got, beginning: []byte("xyz")}
+			made := &objectstore.Object{Key: "files/a", ETag: c.made}
+			_, err := newCompletion(store).checkCopy(t.Context(), up, made, sealed, nil)
 			require.ErrorIs(t, err, ErrChanged)
 			require.Equal(t, c.deleted, store.deleted)
 		})

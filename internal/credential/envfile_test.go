@@ -77,9 +77,15 @@ func TestParseRejects(t *testing.T) {
 }
 
 // errorForm matches every error of Parse, and no error that contains a value.
-var errorForm = regexp.MustCompile(strings.ReplaceAll(`^(the file must be UTF-8 text|line \d+ must have the form NAME=value|the file must have (( and )?(ACCESS or AWS_ACCESS_KEY_ID|SECRET or AWS_SECRET_ACCESS_KEY))+`+
-	`|NAMED \(line \d+\) and NAMED \(line \d+\) must have the same value|line \d+: the value of NAMED (must have a closing quote|must be in quotes if it has a space`+
-	`|must end at its closing quote|must be printable ASCII without outer spaces|must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z))$`, "NAMED",
+var errorForm = regexp.MustCompile(strings.ReplaceAll(
+	`^(the file must be UTF-8 text|line \d+ must have the form NAME=value`+
+		`|the file must have `+
+		`(( and )?(ACCESS or AWS_ACCESS_KEY_ID|SECRET or AWS_SECRET_ACCESS_KEY))+`+
+		`|NAMED \(line \d+\) and NAMED \(line \d+\) must have the same value`+
+		`|line \d+: the value of NAMED `+
+		`(must have a closing quote|must be in quotes if it has a space`+
+		`|must end at its closing quote|must be printable ASCII without outer spaces`+
+		`|must be a time in the form of RFC 3339, such as 2026-01-31T18:00:00Z))$`, "NAMED",
 	`(ACCESS|SECRET|TOKEN|EXPIRATION|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|CREDENTIAL_EXPIRATION))(_SESS)?`))
 
 // FuzzParse checks that errors contain no value, that accepted credentials can
@@ -98,7 +104,8 @@ func FuzzParse(f *testing.F) {
 		require.NotEmpty(t, c.ID)
 		require.NotEmpty(t, c.Secret)
 		quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace
-		written := "ACCESS=\"" + quote(c.ID) + "\"\nSECRET=\"" + quote(c.Secret) + "\"\nTOKEN=\"" + quote(c.Token) + "\"\n"
+		written := "ACCESS=\"" + quote(c.ID) + "\"\nSECRET=\"" + quote(c.Secret) +
+			"\"\nTOKEN=\"" + quote(c.Token) + "\"\n"
 		if !c.Expires.IsZero() {
 			written += "EXPIRATION=" + c.Expires.Format(time.RFC3339Nano) + "\n"
 		}

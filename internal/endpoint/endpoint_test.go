@@ -21,11 +21,14 @@ import (
 
 // newClient returns a client for an endpoint.
 func newClient(base, region string, options ...func(*s3.Options)) *s3.Client {
-	return s3.New(s3.Options{Region: region, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}, append(options, func(o *s3.Options) {
+	setBase := func(o *s3.Options) {
 		if base != "" {
 			o.BaseEndpoint = &base
 		}
-	})...)
+	}
+	return s3.New(s3.Options{
+		Region: region, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+	}, append(options, setBase)...)
 }
 
 func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
@@ -53,15 +56,19 @@ func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 			require.NotContains(t, err.Error(), "hunter2")
 			if !strings.Contains(c.endpoint, "@") {
-				_, err = endpoint.Resolve(newClient("http://minio:9000", "auto", option), c.bucket, c.endpoint)
+				client := newClient("http://minio:9000", "auto", option)
+				_, err = endpoint.Resolve(client, c.bucket, c.endpoint)
 				require.ErrorContains(t, err, c.want)
 			}
 		}
 	}
 	for _, c := range []struct{ endpoint, bucket string }{
-		{"https://ACCOUNT.r2.cloudflarestorage.com", "bucket"}, {"https://s3.example.com", "buckets"}, {"https://s3.example.com/buckets", "bucket"},
-		{"https://s3.eu-central-1.amazonaws.com", "s3"}, {"https://storage.googleapis.com", "storage"}, {"http://minio:9000", "minio"},
-		{"http://127.0.0.1:9000", "127"}, {"https://bucket-store.example.com", "bucket"}, {"http://localhost:9000", "bucket"},
+		{"https://ACCOUNT.r2.cloudflarestorage.com", "bucket"},
+		{"https://s3.example.com", "buckets"}, {"https://s3.example.com/buckets", "bucket"},
+		{"https://s3.eu-central-1.amazonaws.com", "s3"},
+		{"https://storage.googleapis.com", "storage"}, {"http://minio:9000", "minio"},
+		{"http://127.0.0.1:9000", "127"}, {"https://bucket-store.example.com", "bucket"},
+		{"http://localhost:9000", "bucket"},
 		{"https://s3.cn-north-1.amazonaws.com.cn", "s3"},
 	} {
 		_, err := endpoint.Resolve(newClient(c.endpoint, "auto", pathStyle), c.bucket, "")
@@ -72,14 +79,17 @@ func TestResolveRejectsEndpointsThatNameTheBucket(t *testing.T) {
 func TestResolveRejectsRegionsInTheWrongCase(t *testing.T) {
 	for _, region := range []string{"EU-Central-1", "US-EAST-1", "Auto"} {
 		_, err := endpoint.Resolve(newClient("https://s3.example.com", region), "bucket", "")
-		require.EqualError(t, err, "the client's region must be in lower case, got \""+region+"\": use \""+strings.ToLower(region)+"\"")
+		require.EqualError(t, err, "the client's region must be in lower case, got \""+region+
+			"\": use \""+strings.ToLower(region)+"\"")
 	}
 }
 
 // boundDomain resolves every bucket to one domain.
 type boundDomain url.URL
 
-func (d boundDomain) ResolveEndpoint(context.Context, s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
+func (d boundDomain) ResolveEndpoint(
+	context.Context, s3.EndpointParameters,
+) (smithyendpoints.Endpoint, error) {
 	return smithyendpoints.Endpoint{URI: url.URL(d)}, nil
 }
 
@@ -93,7 +103,9 @@ func TestResolveBoundDomain(t *testing.T) {
 			})
 			e, err := endpoint.Resolve(client, bucket, "")
 			require.NoError(t, err)
-			require.Equal(t, endpoint.Endpoint{Scheme: "https", Host: domain, Base: "/", Region: "eu-central-1"}, e)
+			require.Equal(t, endpoint.Endpoint{
+				Scheme: "https", Host: domain, Base: "/", Region: "eu-central-1",
+			}, e)
 			require.Equal(t, "https://"+domain, e.Bucket())
 		}
 	}
@@ -113,7 +125,8 @@ func FuzzResolve(f *testing.F) {
 	f.Add("0", "0", "", "https://bücher.example", false)
 	f.Fuzz(func(t *testing.T, bucket, region, base, public string, pathStyle bool) {
 		client := s3.New(s3.Options{
-			Region: region, UsePathStyle: pathStyle, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+			Region: region, UsePathStyle: pathStyle,
+			Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		}, func(o *s3.Options) {
 			if base != "" {
 				o.BaseEndpoint = &base
@@ -123,7 +136,8 @@ func FuzzResolve(f *testing.F) {
 		if err != nil {
 			require.Zero(t, e)
 			if public, parseErr := url.Parse(public); parseErr == nil {
-				if password, ok := public.User.Password(); ok && len(password) > 3 && !strings.Contains(bucket+base, password) {
+				if password, ok := public.User.Password(); ok && len(password) > 3 &&
+					!strings.Contains(bucket+base, password) {
 					require.NotContains(t, err.Error(), password)
 				}
 			}

@@ -13,7 +13,10 @@ import (
 
 // FuzzAppend checks that Append writes every string as encoding/json does.
 func FuzzAppend(f *testing.F) {
-	for _, s := range []string{"", "a", "a\"b\\c", "\x00\x1f\x7f\b\f\n\r\t", "<>&'", "\u2027\u2028\u2029\u202a", "\xff\xc0\x80", "日本\U0001F600", "\ufffd"} {
+	for _, s := range []string{
+		"", "a", "a\"b\\c", "\x00\x1f\x7f\b\f\n\r\t", "<>&'",
+		"\u2027\u2028\u2029\u202a", "\xff\xc0\x80", "日本\U0001F600", "\ufffd",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -23,7 +26,8 @@ func FuzzAppend(f *testing.F) {
 		require.NoError(t, encoder.Encode(s))
 		got, plain := jsonstring.Append([]byte("before "), s)
 		require.Equal(t, "before "+strings.TrimSuffix(want.String(), "\n"), string(got))
-		require.Equal(t, !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }), plain)
+		needsEscape := func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }
+		require.Equal(t, !strings.ContainsFunc(s, needsEscape), plain)
 	})
 }
 

@@ -96,20 +96,26 @@ func TestParse(t *testing.T) {
 
 func TestParsePattern(t *testing.T) {
 	for in, want := range map[string]string{
-		"image/png": "image/png", "IMAGE/*": "image/*", "*/*": "*/*", "text/html": "text/html", "x/y": "x/y",
-		"multipart/related": "multipart/related", "image/svg+xml": "image/svg+xml",
+		"image/png": "image/png", "IMAGE/*": "image/*", "*/*": "*/*", "text/html": "text/html",
+		"x/y": "x/y", "multipart/related": "multipart/related", "image/svg+xml": "image/svg+xml",
 	} {
 		got, err := ParsePattern(in)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
 	for in, want := range map[string]string{
-		"": "must be a type such as", "*": "must be a type such as", "image": "must be a type such as", "image/": "must be a type such as",
-		"*/png": "must be a type such as", "image/p*": "must be a type such as", "/*": "must be a type such as", "image/*/*": "must be a type such as",
-		"*/*/*": "must be a type such as", "image/png;q=1": "must be a type such as", " image/png": "must be a type such as", ".png": "must be a type such as",
-		"image/*;q=1": "must be a type such as", "image/png,image/gif": "must be a type such as", "im age/*": "must be a type such as",
-		"unknown/unknown": "for which browsers guess", "Application/Unknown": "for which browsers guess",
-		"multipart/*": "which allows nothing", "message/*": "which allows nothing",
+		"": "must be a type such as", "*": "must be a type such as",
+		"image": "must be a type such as", "image/": "must be a type such as",
+		"*/png": "must be a type such as", "image/p*": "must be a type such as",
+		"/*": "must be a type such as", "image/*/*": "must be a type such as",
+		"*/*/*": "must be a type such as", "image/png;q=1": "must be a type such as",
+		" image/png": "must be a type such as", ".png": "must be a type such as",
+		"image/*;q=1": "must be a type such as", "image/png,image/gif": "must be a type such as",
+		"im age/*":            "must be a type such as",
+		"unknown/unknown":     "for which browsers guess",
+		"Application/Unknown": "for which browsers guess",
+		"multipart/*":         "which allows nothing",
+		"message/*":           "which allows nothing",
 	} {
 		got, err := ParsePattern(in)
 		require.ErrorContains(t, err, want, "%q", in)
@@ -158,8 +164,8 @@ func TestMatch(t *testing.T) {
 
 func TestNever(t *testing.T) {
 	for _, typ := range []string{
-		"unknown/unknown", "Application/Unknown", "application/unknown; a=b", "*/*", "image/*", "", "x", "a/b,c/d",
-		"application/x-unknown-content-type",
+		"unknown/unknown", "Application/Unknown", "application/unknown; a=b",
+		"*/*", "image/*", "", "x", "a/b,c/d", "application/x-unknown-content-type",
 	} {
 		require.True(t, Never(typ), typ)
 		require.True(t, Active(typ), typ)
@@ -170,18 +176,22 @@ func TestNever(t *testing.T) {
 
 func TestActive(t *testing.T) {
 	for _, typ := range strings.Fields(`
-		text/html TEXT/HTML text/html;charset=utf-8 application/xhtml+xml image/svg+xml text/xml application/xml text/xsl
-		application/xslt+xml application/rss+xml application/vnd.wap.xhtml+xml text/rdf text/javascript text/javascript1.5
-		application/x-javascript text/ecmascript text/livescript text/css application/wasm multipart/related
-		multipart/x-mixed-replace message/rfc822 message/global application/x-mimearchive text/x-component
+		text/html TEXT/HTML text/html;charset=utf-8 application/xhtml+xml image/svg+xml text/xml
+		application/xml text/xsl application/xslt+xml application/rss+xml
+		application/vnd.wap.xhtml+xml text/rdf text/javascript text/javascript1.5
+		application/x-javascript text/ecmascript text/livescript text/css application/wasm
+		multipart/related multipart/x-mixed-replace message/rfc822 message/global
+		application/x-mimearchive text/x-component
 		application/x-shockwave-flash application/hta text/vbscript
 	`) {
 		require.True(t, Active(typ), typ)
 	}
 	for _, typ := range strings.Fields(`
-		text/plain text/csv application/json application/ld+json application/pdf image/png application/octet-stream
-		application/vnd.openxmlformats-officedocument.wordprocessingml.document application/java-archive text/typescript
-		application/epub+zip text/x-php application/x-msdownload font/woff2
+		text/plain text/csv application/json application/ld+json application/pdf image/png
+		application/octet-stream
+		application/vnd.openxmlformats-officedocument.wordprocessingml.document
+		application/java-archive text/typescript application/epub+zip text/x-php
+		application/x-msdownload font/woff2
 	`) {
 		require.False(t, Active(typ), typ)
 	}
@@ -189,16 +199,19 @@ func TestActive(t *testing.T) {
 
 func TestByExtension(t *testing.T) {
 	for name, want := range map[string]string{
-		"photo.jpg": "image/jpeg", "photo.JPG": "image/jpeg", "IMG_0001.HEIC": "image/heic", "a.tar.gz": "application/gzip",
-		"übung.Md": "text/markdown", "a.html.png": "image/png", ".png": "image/png", "a..png": "image/png",
-		"a.mobileconfig": "application/x-apple-aspen-config", "dir.zip/a.txt": "text/plain", "a.ts": "video/mp2t",
+		"photo.jpg": "image/jpeg", "photo.JPG": "image/jpeg", "IMG_0001.HEIC": "image/heic",
+		"a.tar.gz": "application/gzip", "übung.Md": "text/markdown", "a.html.png": "image/png",
+		".png": "image/png", "a..png": "image/png",
+		"a.mobileconfig": "application/x-apple-aspen-config",
+		"dir.zip/a.txt":  "text/plain", "a.ts": "video/mp2t",
 	} {
 		types := ByExtension(name)
 		require.NotEmpty(t, types, name)
 		require.Equal(t, want, types[0], name)
 	}
 	for _, name := range []string{
-		"", ".", "png", "a.", "a.png.", "a.png ", "a.unheard-of", "a.pn\x00g", "a.\u212aml", "a.png/b", "a." + strings.Repeat("x", 300),
+		"", ".", "png", "a.", "a.png.", "a.png ", "a.unheard-of", "a.pn\x00g", "a.\u212aml",
+		"a.png/b", "a." + strings.Repeat("x", 300),
 	} {
 		require.Nil(t, ByExtension(name), name)
 	}
@@ -222,8 +235,9 @@ func TestByExtension(t *testing.T) {
 		require.Subset(t, ByExtension(name), strings.Fields(declared), name)
 	}
 	for name, contradiction := range map[string]string{
-		"a.png": "image/jpeg", "a.html": "text/plain", "a.svg": "image/png", "a.txt": "text/html", "a.pdf": "text/html",
-		"a.csv": "text/html", "a.exe": "image/png", "a.xml": "text/plain", "a.docx": "application/pdf",
+		"a.png": "image/jpeg", "a.html": "text/plain", "a.svg": "image/png", "a.txt": "text/html",
+		"a.pdf": "text/html", "a.csv": "text/html", "a.exe": "image/png", "a.xml": "text/plain",
+		"a.docx": "application/pdf",
 	} {
 		require.NotContains(t, ByExtension(name), contradiction, name)
 	}
@@ -249,8 +263,9 @@ func TestSame(t *testing.T) {
 		}
 	}
 	for a, b := range map[string]string{
-		"image/jpeg": "image/png", "text/csv": "application/vnd.ms-excel", "text/plain": "text/markdown",
-		"video/mp2t": "text/typescript", "video/mp4": "audio/mp4", "made/up": "made/too", "": "", "*/*": "*/*",
+		"image/jpeg": "image/png", "text/csv": "application/vnd.ms-excel",
+		"text/plain": "text/markdown", "video/mp2t": "text/typescript",
+		"video/mp4": "audio/mp4", "made/up": "made/too", "": "", "*/*": "*/*",
 		"image/png": "made/up", "made/three": "image/png", "text/html": "application/xhtml+xml",
 	} {
 		require.False(t, Same(a, b), "%s %s", a, b)
@@ -277,7 +292,8 @@ func TestTable(t *testing.T) {
 		require.False(t, Never(preferred), line)
 		for _, name := range names {
 			format, known := formatOf[name]
-			require.True(t, !known || format == preferred, "%s names %s and %s", name, format, preferred)
+			require.True(t, !known || format == preferred,
+				"%s names %s and %s", name, format, preferred)
 			formatOf[name] = preferred
 			require.True(t, Same(name, preferred), line)
 		}
@@ -291,13 +307,15 @@ func TestTable(t *testing.T) {
 				require.False(t, Same(other, preferred), "%s is a name already: %s", other, line)
 			}
 		}
-		require.Len(t, slices.Compact(slices.Sorted(slices.Values(types))), len(types), "twice: %s", line)
+		require.Len(t, slices.Compact(slices.Sorted(slices.Values(types))), len(types),
+			"twice: %s", line)
 		for _, typ := range types {
 			parsed, err := Parse(typ)
 			require.NoError(t, err, line)
 			require.Equal(t, typ, parsed)
 			require.False(t, Never(typ), line)
-			require.True(t, Active(typ) || !Active(preferred), "%s would pass an active file: %s", typ, line)
+			require.True(t, Active(typ) || !Active(preferred),
+				"%s would pass an active file: %s", typ, line)
 			require.True(t, Match(preferred, preferred))
 		}
 
@@ -320,7 +338,8 @@ func TestTable(t *testing.T) {
 		require.False(t, Never(container))
 		for _, extension := range extensions {
 			require.NotEmpty(t, rowOf[extension], "%s has no row", extension)
-			require.False(t, names(byExtension[extension], container), "%s is a type of .%s already", container, extension)
+			require.False(t, names(byExtension[extension], container),
+				"%s is a type of .%s already", container, extension)
 		}
 	}
 }
@@ -338,7 +357,8 @@ func TestAllocations(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		"image/png", "Text/HTML; charset=utf-8", `video/mp4; codecs="avc1,mp4a"`, "video/webm;codecs=vp8,opus", "*/*", "image/*",
+		"image/png", "Text/HTML; charset=utf-8", `video/mp4; codecs="avc1,mp4a"`,
+		"video/webm;codecs=vp8,opus", "*/*", "image/*",
 		"image/jpegz;text/html", "a/b,c/d", `a/b;c="\"`, "a/b;c=\"\xff\"", "", "unknown/unknown",
 	} {
 		f.Add(s)
@@ -382,7 +402,8 @@ func FuzzParse(f *testing.F) {
 		parameters := strings.Split(rest.String(), ";")
 		for _, parameter := range parameters {
 			name, _, _ := strings.Cut(strings.Trim(parameter, whiteSpace), "=")
-			require.True(t, !strings.Contains(parameter, ",") || strings.EqualFold(name, "codecs"), s)
+			require.True(t,
+				!strings.Contains(parameter, ",") || strings.EqualFold(name, "codecs"), s)
 		}
 		require.Equal(t, typ, strings.ToLower(strings.Trim(parameters[0], whiteSpace)))
 

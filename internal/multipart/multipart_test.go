@@ -80,7 +80,9 @@ func TestNumbers(t *testing.T) {
 	parts, violation := Numbers(9_999, 10_000)
 	require.Nil(t, violation)
 	require.Equal(t, []Part{{Number: 9_999}, {Number: 10_000}}, parts)
-	for _, r := range [][2]int{{0, 1}, {-1, 1}, {2, 1}, {1, 10_001}, {1, math.MaxInt}, {math.MinInt, math.MaxInt}} {
+	for _, r := range [][2]int{
+		{0, 1}, {-1, 1}, {2, 1}, {1, 10_001}, {1, math.MaxInt}, {math.MinInt, math.MaxInt},
+	} {
 		parts, violation := Numbers(r[0], r[1])
 		require.NotNil(t, violation, r)
 		require.Equal(t, "part", violation.Field)
@@ -91,7 +93,10 @@ func TestNumbers(t *testing.T) {
 // TestMatchParts checks that only parts from 1 without gaps are selected, and
 // only if the store has each with the values that the client sent.
 func TestMatchParts(t *testing.T) {
-	stored := []objectstore.Part{{Number: 1, Size: 5, ETag: `"a"`, Checksum: "x"}, {Number: 2, Size: 6, ETag: `"b"`}, {Number: 3, Size: 1, ETag: `"c"`}}
+	stored := []objectstore.Part{
+		{Number: 1, Size: 5, ETag: `"a"`, Checksum: "x"},
+		{Number: 2, Size: 6, ETag: `"b"`}, {Number: 3, Size: 1, ETag: `"c"`},
+	}
 	for _, c := range []struct {
 		name   string
 		named  []Part
@@ -150,10 +155,13 @@ type partStore struct {
 	held         uint64 // bytes of the heap when the last page is listed
 }
 
-func (s *partStore) Parts(_ context.Context, _ *objectstore.Upload, after int, _ string) (page []objectstore.Part, next int, err error) {
+func (s *partStore) Parts(
+	_ context.Context, _ *objectstore.Upload, after int, _ string,
+) (page []objectstore.Part, next int, err error) {
 	s.pages++
 	for i := range s.times {
-		page = append(page, objectstore.Part{Number: after + 1, Size: 1, ETag: fmt.Sprintf(`"%d of %d"`, i, after+1)})
+		etag := fmt.Sprintf(`"%d of %d"`, i, after+1)
+		page = append(page, objectstore.Part{Number: after + 1, Size: 1, ETag: etag})
 	}
 	if next = after + 1; next == s.count {
 		next = 0

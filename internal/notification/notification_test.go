@@ -25,7 +25,8 @@ func read(t testing.TB, name string) []byte {
 // created returns the notification of one object that was created.
 func created(name, bucket, key, version, etag string, size int64) *notification.Notification {
 	return &notification.Notification{Events: []notification.Event{{
-		Bucket: bucket, Key: key, VersionID: version, ETag: etag, Size: size, Name: name, Created: true,
+		Bucket: bucket, Key: key, VersionID: version, ETag: etag, Size: size,
+		Name: name, Created: true,
 	}}}
 }
 
@@ -113,15 +114,19 @@ func TestParseCaptured(t *testing.T) {
 
 // record returns a notification of S3 whose object is a JSON object.
 func record(object string) string {
-	return fmt.Sprintf(`{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {
+	return fmt.Sprintf(`{"Records": [{
+		"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {
 		"bucket": {"name": "events", "arn": "arn:aws:s3:::events"}, "object": %s}}]}`, object)
 }
 
 func TestParseDecodesKeys(t *testing.T) {
 	for _, key := range []string{
-		"a b", "a+b", "100%", "%41", "a/b//c", "ü 日本", "é", "\U0001F600", "a\nb", `"`, `\`, "�", "null", strings.Repeat("k", 1024),
+		"a b", "a+b", "100%", "%41", "a/b//c", "ü 日本", "é", "\U0001F600", "a\nb", `"`, `\`,
+		"�", "null", strings.Repeat("k", 1024),
 	} {
-		for _, encoded := range []string{url.QueryEscape(key), url.PathEscape(strings.ReplaceAll(key, "+", "%2B"))} {
+		for _, encoded := range []string{
+			url.QueryEscape(key), url.PathEscape(strings.ReplaceAll(key, "+", "%2B")),
+		} {
 			if !strings.Contains(key, "+") || encoded == url.QueryEscape(key) {
 				document, err := json.Marshal(map[string]string{"key": encoded})
 				require.NoError(t, err)
@@ -139,8 +144,10 @@ func TestParseDecodesKeys(t *testing.T) {
 // TestParseNames checks which event names report that an object was created.
 func TestParseNames(t *testing.T) {
 	for name, want := range map[string]bool{
-		"ObjectCreated:Put": true, "s3:ObjectCreated:Put": true, "ObjectCreated:CompleteMultipartUpload": true,
-		"ObjectRemoved:Delete": false, "s3:ObjectRemoved:Delete": false, "ObjectTagging:Put": false, "ObjectCreate": false, "": false,
+		"ObjectCreated:Put": true, "s3:ObjectCreated:Put": true,
+		"ObjectCreated:CompleteMultipartUpload": true,
+		"ObjectRemoved:Delete":                  false, "s3:ObjectRemoved:Delete": false,
+		"ObjectTagging:Put": false, "ObjectCreate": false, "": false,
 		"objectcreated:Put": false, "ObjectSynced:Create": false,
 	} {
 		document := strings.Replace(record(`{"key": "k"}`), "ObjectCreated:Put", name, 1)
@@ -154,8 +161,9 @@ func TestParseNames(t *testing.T) {
 // TestParseIgnoresUnknownMembers checks that members that are not read may have
 // any value, any case, and be duplicated.
 func TestParseIgnoresUnknownMembers(t *testing.T) {
-	n, err := notification.Parse([]byte(record(
-		`{"key": "k", "sequencer": "1", "Sequencer": 2, "sequencer": [{"key": "other", "KEY": {}}], "eTag": null, "size": null}`)))
+	n, err := notification.Parse([]byte(record(`{
+		"key": "k", "sequencer": "1", "Sequencer": 2, "sequencer": [{"key": "other", "KEY": {}}],
+		"eTag": null, "size": null}`)))
 	require.NoError(t, err)
 	require.Equal(t, created("ObjectCreated:Put", "events", "k", "", "", -1), n)
 }
@@ -195,7 +203,9 @@ func edit(t *testing.T, document []byte, old, new string) string {
 func TestParseLimits(t *testing.T) {
 	put := string(read(t, "aws-s3-put.json"))
 	one := `{"eventName": "` + secret + `", "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}`
-	records := func(n int) string { return `{"Records": [` + strings.Repeat(one+",", n-1) + one + `]}` }
+	records := func(n int) string {
+		return `{"Records": [` + strings.Repeat(one+",", n-1) + one + `]}`
+	}
 	nested := func(n int) string {
 		arrays := strings.Repeat("[", n-3) + strings.Repeat("]", n-3)
 		return edit(t, []byte(put), `"eventVersion":"2.1"`, `"x": `+arrays)
@@ -204,8 +214,12 @@ func TestParseLimits(t *testing.T) {
 		return edit(t, []byte(put), `"key"`, strings.Repeat(`"x": 0, `, n-5)+`"key"`)
 	}
 	sized := func(n int) string { return put + strings.Repeat(" ", n-len(put)) }
-	key := func(n int) string { return edit(t, []byte(put), "HappyFace.jpg", strings.Repeat("k", n)) }
-	for _, document := range []string{records(1000), members(256), nested(32), sized(1 << 20), key(1024)} {
+	key := func(n int) string {
+		return edit(t, []byte(put), "HappyFace.jpg", strings.Repeat("k", n))
+	}
+	for _, document := range []string{
+		records(1000), members(256), nested(32), sized(1 << 20), key(1024),
+	} {
 		_, err := notification.Parse([]byte(document))
 		require.NoError(t, err)
 	}
@@ -309,7 +323,9 @@ func TestParseRejectsEnvelopes(t *testing.T) {
 // TestParseRejectsBridge checks that invalid events of EventBridge are
 // rejected.
 func TestParseRejectsBridge(t *testing.T) {
-	edit := func(old, new string) string { return edit(t, read(t, "aws-eventbridge-object-created.json"), old, new) }
+	edit := func(old, new string) string {
+		return edit(t, read(t, "aws-eventbridge-object-created.json"), old, new)
+	}
 	requireRejected(t, map[string]rejection{
 		"bridge of other source": {edit(`"aws.s3"`, `"`+secret+`"`), `source must be "aws.s3"`},
 		"bridge without source":  {edit(`"source"`, `"x"`), `document must have "source"`},
@@ -324,7 +340,9 @@ func TestParseRejectsBridge(t *testing.T) {
 
 // TestParseRejectsCalls checks that invalid events of CloudTrail are rejected.
 func TestParseRejectsCalls(t *testing.T) {
-	edit := func(old, new string) string { return edit(t, read(t, "cloudtrail-put.json"), old, new) }
+	edit := func(old, new string) string {
+		return edit(t, read(t, "cloudtrail-put.json"), old, new)
+	}
 	requireRejected(t, map[string]rejection{
 		"call of other service":    {edit(`"s3.amazonaws.com"`, `"`+secret+`"`), `eventSource must be "s3.amazonaws.com"`},
 		"call without parameters":  {edit(`"requestParameters"`, `"x"`), "requestParameters must be a JSON object"},
@@ -383,7 +401,8 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	for _, object := range []string{
-		`{"key": "a", "Key": "b"}`, `{"key": "a", "key": "b"}`, `{"key": "%ff"}`, `{"key": "\ud800"}`, `{"\u212aey": "a"}`, `{"key": null}`,
+		`{"key": "a", "Key": "b"}`, `{"key": "a", "key": "b"}`, `{"key": "%ff"}`,
+		`{"key": "\ud800"}`, `{"\u212aey": "a"}`, `{"key": null}`,
 	} {
 		f.Add([]byte(record(object)))
 	}
@@ -413,7 +432,8 @@ func FuzzParse(f *testing.F) {
 			require.Less(t, i, len(keys))
 			require.Equal(t, keys[i][0], e.Bucket)
 			decoded, err := url.QueryUnescape(keys[i][1])
-			require.True(t, e.Key == keys[i][1] || err == nil && e.Key == decoded, "%q, %q", keys[i][1], e.Key)
+			require.True(t, e.Key == keys[i][1] || err == nil && e.Key == decoded,
+				"%q, %q", keys[i][1], e.Key)
 		}
 	})
 }
