@@ -50,9 +50,12 @@ type Server struct {
 // A Completed is the response to a completion. Uppy reads Location and Key.
 type Completed struct {
 	Location string `json:"location"`
-	Key      string `json:"key"` // the key of the upload, which POST /complete accepts
-	Object   any    `json:"object,omitempty"`
-	Reply    any    `json:"reply,omitempty"`
+
+	// Key is the key of the upload, which POST /complete accepts.
+	Key string `json:"key"`
+
+	Object any `json:"object,omitempty"`
+	Reply  any `json:"reply,omitempty"`
 }
 
 // Routes returns the routes of a path below /s3/, by its segments, or nil.
@@ -192,8 +195,8 @@ func (s *Server) accept(c *route.Call, q *request, method string) (rules.Valid, 
 	return s.Accept(c, u, errors.Join(violations...))
 }
 
-// route returns a route that calls do with a multipart upload of the caller.
-// Every request has the key and the ID of the upload, which must belong
+// route returns a route that calls do with a multipart upload of the request's
+// owner. Every request has the key and the ID of the upload, which must belong
 // together.
 func (s *Server) route(
 	method, id string, do func(*multipart.Upload, *route.Call) (any, error),

@@ -88,7 +88,10 @@ type Object struct {
 type Source struct {
 	engine *Engine
 	object objectstore.Object // with its version and ETag
-	seen   *inspection        // records the bytes that are read during an inspection, or nil
+
+	// seen records the bytes that are read during an inspection. It is nil if
+	// no bytes must be recorded.
+	seen *inspection
 }
 
 // Open returns the bytes of exactly this version.
@@ -495,7 +498,8 @@ func (c *completion) complete(
 		// published object.
 		return c.finish(ctx, c.newObject(final.Object, granted, ""), up, granted.Until)
 	case !replaces && final.stamped == nil:
-		return nil, Taken() // The upload is kept, since the service may delete the other object.
+		// The upload is kept, since the service may delete the other object.
+		return nil, Taken()
 	case !replaces:
 		return nil, c.reject(ctx, up, Taken())
 	case final.stamped != nil && granted.Issued.Before(final.stamped.Issued):
@@ -546,7 +550,8 @@ func (c *completion) finish(
 	}
 	return &Result{Object: o, Clean: func(ctx context.Context) {
 		if up != nil {
-			_ = c.delete(ctx, up.Object) // Best effort: a lifecycle rule removes what is left.
+			// Best effort: a lifecycle rule removes what is left.
+			_ = c.delete(ctx, up.Object)
 		}
 	}}, nil
 }

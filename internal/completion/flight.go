@@ -60,8 +60,10 @@ type Flights struct {
 	mu       sync.Mutex
 	keys     map[string]*keyState
 	running  int
-	detached int           // flights without a waiting caller
-	idle     chan struct{} // closed when running becomes 0; nil if no caller waits for it
+	detached int // flights without a waiting caller
+
+	// idle is closed when running becomes 0. It is nil until a caller waits.
+	idle chan struct{}
 }
 
 // A keyState holds the calls and flights of one key.
@@ -213,10 +215,13 @@ func (f *Flights) wait(ctx context.Context, flight *Flight) (*Result, error) {
 func (f *Flights) fly(
 	ctx context.Context, flight *Flight, run func(context.Context, *Flight) (*Result, error),
 ) {
-	defer f.land(ctx, flight) // Callers would wait forever if run ended the goroutine.
+	// land is deferred, since run might end the goroutine, and callers would
+	// wait forever.
+	defer f.land(ctx, flight)
 	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
-		result := *flight.result // The callers of another flight may read the same Result.
+		// The callers of another flight may read the same Result.
+		result := *flight.result
 		result.Clean = once(result.Clean)
 		flight.result = &result
 	}

@@ -25,9 +25,9 @@ const (
 )
 
 // A File is a file of credentials that changes. Credentials checks it with one
-// stat at most once a second, and reads it if the stat shows a change. A File
-// is safe for concurrent use. A caller waits for the check of another caller
-// only if no check has ended before.
+// stat at most once a second. It reads the file if the stat shows a change, or
+// if the last change is recent. A File is safe for concurrent use. A caller
+// waits for the check of another caller only if no check has ended before.
 //
 // While the present credentials are valid, a File replaces them, and logs a
 // warning, only after two checks in a row have read the same content. So a file
@@ -182,7 +182,8 @@ func sameFile(a, b fs.FileInfo) bool {
 
 func read(path string, info fs.FileInfo) ([]byte, error) {
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("must be a regular file") // Opening a pipe might block forever.
+		// Opening a pipe might block forever.
+		return nil, errors.New("must be a regular file")
 	}
 	file, err := os.Open(path)
 	if err != nil {

@@ -109,7 +109,8 @@ func (r *Role) startAttempt(ctx context.Context) <-chan struct{} {
 	}
 	done := make(chan struct{})
 	last := r.last.Load()
-	if last.isFresh(time.Now()) { // An attempt has ended since the caller checked.
+	if last.isFresh(time.Now()) {
+		// An attempt has ended since the caller checked.
 		close(done)
 		return done
 	}

@@ -44,7 +44,9 @@ type Source struct {
 	provider aws.CredentialsProvider
 	cache    *aws.CredentialsCache // the provider if it is a cache, or nil
 
-	standby  atomic.Pointer[aws.Credentials] // used while the cache renews credentials or fails
+	// standby is used while the cache renews credentials or fails.
+	standby atomic.Pointer[aws.Credentials]
+
 	renewing sync.Mutex
 	renewed  time.Time // when the last attempt started; guarded by renewing
 }
@@ -122,7 +124,8 @@ func (s *Source) renew(ctx context.Context, now time.Time, c aws.Credentials) aw
 	s.standby.Store(&c) // The cache drops its credentials next.
 	s.cache.Invalidate()
 	renewed := make(chan aws.Credentials, 1)
-	go func() { // The goroutine outlives the caller, since other callers use the result.
+	// The goroutine outlives the caller, since other callers use the result.
+	go func() {
 		defer s.renewing.Unlock()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTime)
 		defer cancel()

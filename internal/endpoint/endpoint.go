@@ -164,7 +164,8 @@ func checkDoubled(endpoint, bucket string) error {
 		return nil
 	}
 	path := strings.TrimRight(u.Path, "/")
-	got := url.URL{Scheme: u.Scheme, Host: u.Host, Path: path} // without a password
+	// Without its user, the URL contains no password.
+	got := url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}
 	use := got
 	switch rest, inHost := strings.CutPrefix(u.Host, bucket+"."); {
 	case path == "/"+bucket, strings.HasSuffix(path, "/"+bucket):

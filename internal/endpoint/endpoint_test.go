@@ -121,7 +121,7 @@ func FuzzResolve(f *testing.F) {
 	f.Add("arn:aws:s3:us-west-2:123456789012:accesspoint/photos", "us-west-2", "", "", false)
 	f.Add("bucket--euc1-az1--x-s3", "eu-central-1", "", "HTTPS://EXAMPLE.com:443", false)
 	f.Add("b", "r", "", "https://a b.example", true)
-	f.Add("0", "0", "http://\xef\xbf\xbd", "", true) // Clients send another host.
+	f.Add("0", "0", "http://\xef\xbf\xbd", "", true) // Clients change this host.
 	f.Add("0", "0", "", "https://bücher.example", false)
 	f.Fuzz(func(t *testing.T, bucket, region, base, public string, pathStyle bool) {
 		client := s3.New(s3.Options{

@@ -105,7 +105,8 @@ func (b *Body) bytes() ([]byte, error) {
 		return nil, &Error{Status: http.StatusBadRequest,
 			Detail: "The body did not arrive completely."}
 	}
-	return bytes.TrimPrefix(b.read, []byte("\ufeff")), nil // Some clients write a byte order mark.
+	// Some clients write a byte order mark.
+	return bytes.TrimPrefix(b.read, []byte("\ufeff")), nil
 }
 
 // Decode reads a JSON body into members. Every error is an *Error.
@@ -170,7 +171,8 @@ func (b *Body) decodeForm(text []byte, members []strict.Member, mode strict.Mode
 			Detail: "The request was not understood: the body must be urlencoded."}
 	}
 	if len(form) == 0 {
-		form = b.form // The service has read the body to look for its token in the form.
+		// The service has read the body to look for its token in the form.
+		form = b.form
 	}
 	return Malformed(strict.Form(form, members, mode))
 }

@@ -12,13 +12,17 @@ import (
 )
 
 const (
-	maxName   = 255     // bytes of type/subtype; RFC 6838 allows 127 on either side of the slash
-	maxLength = 1 << 10 // bytes with parameters
+	// maxName is the largest size of type/subtype in bytes. RFC 6838 allows 127
+	// bytes on either side of the slash.
+	maxName = 255
+
+	// maxLength is the largest size in bytes with parameters.
+	maxLength = 1 << 10
 )
 
 const (
 	blanks     = " \t"     // OWS in RFC 9110
-	whiteSpace = " \t\r\n" // the characters that the WHATWG strips from both ends
+	whiteSpace = " \t\r\n" // characters that the WHATWG strips from both ends
 )
 
 // Parse returns s as "type/subtype" in lower case and drops its parameters. It
@@ -232,7 +236,7 @@ func active(typ string) bool {
 		"text/xsl", "text/rdf", // XML in Chrome and in Firefox
 		"text/css",
 		"application/wasm",          // modules, like JavaScript
-		"application/x-mimearchive", // MHTML, beside multipart/related and message/rfc822
+		"application/x-mimearchive", // MHTML, like multipart/related
 		"application/x-webarchive",  // archives of Safari
 
 		// Internet Explorer and its mode in Edge run these.

@@ -56,7 +56,7 @@ func TestParse(t *testing.T) {
 		"image/png\r\nX: y":                   "such as image/png",
 		"image/png\x00":                       "such as image/png",
 		"image/ｐng":                           "such as image/png",
-		"image/\u212aml":                      "such as image/png", // The lower case of U+212A is k.
+		"image/\u212aml":                      "such as image/png", // U+212A is k in lower case.
 		"text/html(x":                         "such as image/png",
 		"image/png,text/html":                 "got the list",
 		"image/png, text/html":                "got the list",
