@@ -43,7 +43,7 @@ func decodeParts(body string) ([]multipart.Part, error) {
 	return named.Sorted()
 }
 
-// TestParts checks that the parts of all versions of Uppy are accepted: Uppy 6
+// TestParts checks that the parts of all versions of Uppy are accepted. Uppy 6
 // sends ETags bare, Uppy 5 quoted, and Uppy 4 with the headers of the store's
 // response.
 func TestParts(t *testing.T) {

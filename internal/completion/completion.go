@@ -146,8 +146,8 @@ type Stamps interface {
 	Fingerprint() string
 }
 
-// A Hook is called with a completed object before its upload is deleted, so
-// that the upload can be completed again until the hook has succeeded.
+// A Hook is called with a completed object before its upload is deleted. So the
+// upload can be completed again until the hook has succeeded.
 type Hook func(context.Context, *Object) error
 
 // An Engine completes the uploads of one bucket under one set of rules. It is
@@ -458,14 +458,15 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 }
 
 // isTorn reports whether a publication is a copy of bytes that were not
-// verified. This happens if a client replaced the upload between verification
-// and copy, the store ignored the condition on the source, and the process
-// ended before it compared the copy.
+// verified. This happens if
+//   - a client replaced the upload between verification and copy,
+//   - the store ignored the condition on the source, and
+//   - the process ended before it compared the copy.
 //
 // The service has rewritten the file instead if the upload is older than its
-// verification or newer than the copy, or if the copy is newer than its stamp
-// allows. The same holds if the bucket has versions, since every store copies
-// the named version.
+// verification or newer than the copy. The same holds if the copy is newer than
+// its stamp allows. It also holds if the bucket has versions, since every store
+// copies the named version.
 func (c *completion) isTorn(up *upload, final *publication) bool {
 	at := final.stamped.At
 	return !c.HonorsConditions && !up.Pinned() && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&

@@ -169,7 +169,7 @@ func (c *completion) checkOtherCopy(ctx context.Context, up *upload) error {
 
 // dropCondition drops a condition that failed although no object has changed.
 // Some stores fail conditions on objects made of parts. Other objects might
-// have been replaced and restored, so their conditions must fail twice: without
+// have been replaced and restored, so their conditions must fail twice. Without
 // a condition, the next turn might publish an unverified upload for a moment.
 func (c *completion) dropCondition(up *upload, final *publication, unsupported bool) {
 	c.unexplained++

@@ -127,7 +127,7 @@ func TestCheckCopyDeletesItsOwnCopyOnly(t *testing.T) {
 }
 
 // TestDropConditionRequiresTwoFailures checks that one failure without an
-// explanation does not remove the conditions of a copy: another upload might
+// explanation does not remove the conditions of a copy. Another upload might
 // have had the key for a moment.
 func TestDropConditionRequiresTwoFailures(t *testing.T) {
 	up := &upload{Object: &objectstore.Object{ETag: oneMD5}}

@@ -24,9 +24,10 @@ func (v *verdict) violate(field, code, format string, args ...any) *rules.Violat
 	return violation
 }
 
-// verify compares an upload with its grant, and the grant with the rules, which
-// may have changed or belong to another Signer of the same prefixes. It makes
-// no request, so that a failure of the store cannot look like a violation.
+// verify compares an upload with its grant, and the grant with the rules. The
+// rules may have changed, or another Signer of the same prefixes may have made
+// the grant. verify makes no request, so that a failure of the store cannot
+// look like a violation.
 func (c *completion) verify(up *upload) verdict {
 	var v verdict
 	c.compareSize(&v, up)

@@ -29,9 +29,9 @@ const (
 // if the last change is recent. A File is safe for concurrent use. A caller
 // waits for the check of another caller only if no check has ended before.
 //
-// While the present credentials are valid, a File replaces them, and logs a
-// warning, only after two checks in a row have read the same content. So a file
-// that is half written does not replace valid credentials.
+// A File replaces valid credentials, and logs a warning, only after two checks
+// in a row have read the same content. So a file that is half written does not
+// replace valid credentials.
 type File struct {
 	path   string
 	logger *slog.Logger

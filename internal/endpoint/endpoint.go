@@ -185,8 +185,8 @@ func checkDoubled(endpoint, bucket string) error {
 	return nil
 }
 
-// isProviderHost reports whether a host is a provider's endpoint, even if its
-// first label can be the name of a bucket, such as "s3" or "storage".
+// isProviderHost reports whether a host is a provider's endpoint. Its first
+// label, such as "s3" or "storage", can also be the name of a bucket.
 func isProviderHost(host string) bool {
 	region, aws := strings.CutSuffix(strings.TrimSuffix(host, ".cn"), ".amazonaws.com")
 	return host == "storage.googleapis.com" || aws && (region == "s3" ||

@@ -112,7 +112,7 @@ func TestResolveBoundDomain(t *testing.T) {
 }
 
 // FuzzResolve checks that the URL of an accepted endpoint can be parsed again
-// and ends before the key, and that no error contains a possible password.
+// and ends before the key. It also checks that no error contains a password.
 func FuzzResolve(f *testing.F) {
 	f.Add("bucket", "eu-central-1", "", "", false)
 	f.Add("my.bucket", "us-east-1", "https://s3.example.com:8443/a%2Fb/", "", true)

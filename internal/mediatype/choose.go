@@ -39,9 +39,9 @@ const (
 	xmlText = "text/xml"
 )
 
-// Choose returns the type that an upload is granted, given the name of the
-// file, the type that the client declares, and the patterns of the policy, as
-// ParsePattern returns them.
+// Choose returns the type that an upload is granted, given the name of the file
+// and the type that the client declares. The patterns of the policy must have
+// the form that ParsePattern returns.
 //
 //   - If the extension is in the table, the extension decides. A format has
 //     several names, since systems differ. The policy's own name is preferred.
@@ -229,10 +229,10 @@ func Extension(name string) string {
 	return extension
 }
 
-// ByExtension returns the types that agree with a file name: first the
-// preferred type of the extension, then the types that browsers and systems
-// also declare for the extension. It returns nil if the extension is unknown.
-// The caller must not change the slice.
+// ByExtension returns the types that agree with a file name. The first is the
+// preferred type of the extension; browsers and systems also declare the other
+// types. It returns nil if the extension is unknown. The caller must not change
+// the slice.
 func ByExtension(name string) []string {
 	extension := name[strings.LastIndexByte(name, '.')+1:]
 	if len(extension) == len(name) {

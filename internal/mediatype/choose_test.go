@@ -126,9 +126,8 @@ func TestChooseRejects(t *testing.T) {
 	}
 }
 
-// TestChooseRejectsPrograms checks that a program is never granted a type of
-// files that people view or play, even if the table does not have its
-// extension.
+// TestChooseRejectsPrograms checks that a program is never granted a special
+// type, even if the table does not have its extension.
 func TestChooseRejectsPrograms(t *testing.T) {
 	kinds := strings.Fields(`image/png image/jpeg image/svg+xml image/x-tga image/vnd.acme
 		video/mp4 video/acme audio/mpeg audio/x-acme font/woff2 model/stl

@@ -216,8 +216,8 @@ func never(typ string) bool {
 	return false
 }
 
-// Active reports whether a browser might run a file of this type, or render it
-// with the scripts in it, on the origin that serves it. It returns true for
+// Active reports whether a browser might run a file of this type, or the
+// scripts in the file, on the origin that serves the file. It returns true for
 // types that Never reports.
 func Active(typ string) bool {
 	typ, err := Parse(typ)

@@ -1,6 +1,5 @@
-// Package objectheader describes the headers of objects: the headers that a
-// service may set on the objects of its clients, and the headers that stores
-// return.
+// Package objectheader describes the headers of objects. A service may set some
+// headers on the objects of its clients, and stores return some headers.
 package objectheader
 
 import (
