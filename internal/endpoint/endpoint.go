@@ -55,17 +55,8 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	if err := checkBucket(client, bucket); err != nil {
 		return Endpoint{}, err
 	}
-	if public != "" {
-		u, err := url.Parse(public)
-		if err != nil {
-			return Endpoint{}, errors.New(
-				"the public endpoint must be a URL such as https://s3.example.com")
-		}
-		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return Endpoint{}, fmt.Errorf(
-				"the public endpoint must be a URL such as https://s3.example.com, got %q",
-				u.Redacted())
-		}
+	if err := checkPublic(public); err != nil {
+		return Endpoint{}, err
 	}
 	options := client.Options()
 	if err := checkDoubled(cmp.Or(public, aws.ToString(options.BaseEndpoint)), bucket); err != nil {
@@ -114,14 +105,36 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf(
 			"the endpoint's host must be ASCII, got %q; write it as xn--…", e.Host)
 	}
-	host := signed.url.Hostname()
+	e.NoForms = reasonForNoForms(signed.url.Hostname(), bucket)
+	return e, nil
+}
+
+// reasonForNoForms returns the reason why POST forms are not possible, or "".
+func reasonForNoForms(host, bucket string) string {
 	switch {
 	case !profile.Known(host).TakesForms():
-		e.NoForms = "the provider behind " + host + " accepts no forms"
+		return "the provider behind " + host + " accepts no forms"
 	case strings.HasPrefix(bucket, "arn:"), strings.HasSuffix(bucket, "-s3alias"):
-		e.NoForms = "S3 does not document forms for access points"
+		return "S3 does not document forms for access points"
 	}
-	return e, nil
+	return ""
+}
+
+// checkPublic returns an error unless a public endpoint is empty or a valid
+// URL.
+func checkPublic(public string) error {
+	if public == "" {
+		return nil
+	}
+	u, err := url.Parse(public)
+	if err != nil {
+		return errors.New("the public endpoint must be a URL such as https://s3.example.com")
+	}
+	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("the public endpoint must be a URL such as https://s3.example.com, got %q",
+			u.Redacted())
+	}
+	return nil
 }
 
 // checkBucket returns an error if no upload to the bucket can be presigned, or
