@@ -175,7 +175,8 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 		case c.Kind != kind:
 		case verbose:
 			p.constraint(c)
-		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == LikeAWS, c.Verdict == NotOffered && c.Note == "":
+		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == LikeAWS, c.Verdict == NotOffered && c.Note == "",
+			c.Verdict == Unproven && c.Note == "" && len(c.Unknown) == 0:
 			short[c.Verdict] = append(short[c.Verdict], c.Constraint)
 		}
 	}
@@ -183,6 +184,7 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 		return
 	}
 	p.names(Enforced, "", short[Enforced])
+	p.names(Unproven, "unproven: ", short[Unproven])
 	for _, c := range r.Constraints {
 		if c.Kind == kind && !slices.Contains(short[c.Verdict], c.Constraint) {
 			p.constraint(c)

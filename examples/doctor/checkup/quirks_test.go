@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
@@ -214,6 +216,58 @@ func TestCORSWithoutForms(t *testing.T) {
 			require.NotContains(t, found, "CORS: rules")
 			require.Contains(t, r.Paste[0].Command, "aws s3api put-bucket-cors ")
 		}
+	}
+}
+
+// formKey matches the field of a form that holds the object key.
+var formKey = regexp.MustCompile(`(?i)name="key"\r\n\r\n(.+)\r\n`)
+
+// TestDeniedForms checks that forms are unproven if the signing role may not
+// send them, and not offered only if the store rejects every form.
+func TestDeniedForms(t *testing.T) {
+	for name, c := range map[string]struct {
+		denies func(*http.Response) bool
+		want   Verdict
+	}{
+		"no right":   {func(resp *http.Response) bool { return resp.StatusCode < http.StatusBadRequest }, Unproven},
+		"no support": {func(*http.Response) bool { return true }, NotOffered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _, err := examineQuirks(t, func(p *examiner) {
+				through := p.http.Transport
+				p.http = &http.Client{CheckRedirect: p.http.CheckRedirect, Transport: transport(func(r *http.Request) (*http.Response, error) {
+					if r.Method != http.MethodPost || r.URL.RawQuery != "" {
+						return through.RoundTrip(r)
+					}
+					body, _ := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					resp, err := through.RoundTrip(r)
+					if err != nil || !c.denies(resp) {
+						return resp, err
+					}
+					_ = resp.Body.Close()
+					if key := formKey.FindSubmatch(body); key != nil { // A denied form stores nothing.
+						_, err = p.store.DeleteObject(r.Context(), &s3.DeleteObjectInput{Bucket: &p.bucket, Key: aws.String(string(key[1]))})
+					}
+					return response(http.StatusForbidden, "AccessDenied"), err
+				})}
+			})
+			require.NoError(t, err)
+			for _, row := range r.Constraints {
+				if row.Kind == "form" {
+					require.Equal(t, c.want, row.Verdict, "%+v", row)
+				}
+			}
+			denied := c.want == Unproven
+			require.Equal(t, denied, !r.Enforced)
+			_, found := r.profile(time.Now()).Constraints["form: an honest upload"]
+			require.Equal(t, denied, !found, "a profile must not record a missing right")
+			var printed strings.Builder
+			require.NoError(t, newPrinter(&printed).report(r, false))
+			text := strings.Join(strings.Fields(printed.String()), " ")
+			require.Equal(t, denied, strings.Contains(text, "a condition on s3:authType must list POST"), text)
+			require.Equal(t, !denied, strings.Contains(text, "WithoutForms"), text)
+		})
 	}
 }
 

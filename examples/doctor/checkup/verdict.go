@@ -35,6 +35,7 @@ func judge(results []conformance.Result) (rows []Constraint) {
 			}
 		}
 	}
+	markDenied(rows)
 	// If not even an honest upload is accepted, rejections prove nothing.
 	for _, honest := range rows {
 		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered {
@@ -52,6 +53,35 @@ func judge(results []conformance.Result) (rows []Constraint) {
 	dropAdvice(rows)
 	return rows
 }
+
+// markDenied marks the constraints of a kind as unproven if the signing role
+// has no right to honest uploads of this kind. The store then rejects a wrong
+// signature with another code. A store that does not offer the kind returns
+// AccessDenied for both.
+func markDenied(rows []Constraint) {
+	for i, honest := range rows {
+		denied := slices.ContainsFunc(honest.Responses, isDenied)
+		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered || !denied {
+			continue
+		}
+		verifies := slices.ContainsFunc(rows, func(c Constraint) bool {
+			signature := c.Constraint == string(conformance.Signature) || c.Constraint == string(conformance.Policy)
+			return c.Kind == honest.Kind && signature && slices.ContainsFunc(c.Responses, func(r string) bool { return !isDenied(r) })
+		})
+		if !verifies {
+			continue
+		}
+		for j, c := range rows {
+			if c.Kind == honest.Kind {
+				rows[j] = Constraint{Kind: c.Kind, Constraint: c.Constraint, Verdict: Unproven, Responses: honest.Responses, Cases: c.Cases}
+			}
+		}
+		rows[i].Note = "the signing role may not send honest uploads"
+		rows[i].Instead = "allow the signing role s3:PutObject for these uploads; a condition on s3:authType must list POST for forms"
+	}
+}
+
+func isDenied(response string) bool { return strings.HasSuffix(response, " AccessDenied") }
 
 // dropAdvice removes the remedy for parts without checksums if the store does
 // not verify checksums of parts.
