@@ -228,7 +228,8 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 	return u.failure("abort", fmt.Errorf("the store still lists the upload after %d attempts", abortAttempts))
 }
 
-// AbortUploads aborts all uploads to a key.
+// AbortUploads aborts the uploads to a key, but at most 1,000. An abandoned key
+// has one upload.
 func (s Store) AbortUploads(ctx context.Context, key string, header map[string]string) error {
 	out, err := s.Client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: &key},
 		setHeaders(objectheader.EveryRequest(header)))
