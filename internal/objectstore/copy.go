@@ -30,7 +30,8 @@ const (
 	defaultPartSize = 1 << 30
 	parallelParts   = 16
 
-	// requestTime is the limit for one read of an object.
+	// requestTime is the limit for one request that reads an object or lists
+	// parts.
 	requestTime = 10 * time.Second
 
 	// abortTime is the limit for aborting a copy by parts, even if its caller
@@ -65,21 +66,23 @@ type Copy struct {
 }
 
 // Copy makes a copy and returns its key, version, ETag and checksums as far as
-// the store returned them. It returns ErrCondition if the store rejected the
-// source or the target, ErrUnsupported if the store does not support a
-// condition, and ErrCopying as CheckCopy does. After any other error, the copy
-// might exist.
+// the store returned them. It returns
+//   - ErrCondition if the store rejected the source or the target,
+//   - ErrUnsupported if the store does not support a condition, and
+//   - ErrCopying as CheckCopy does.
+//
+// After any other error, the copy might exist.
 func (s Store) Copy(ctx context.Context, c *Copy) (*Object, error) {
 	call := copying{s, c}
-	var made *Object
+	var object *Object
 	var err error
 	if !s.hasParts(c) {
-		made, err = call.whole(ctx)
+		object, err = call.copyWhole(ctx)
 	} else {
-		made, err = call.parts(ctx)
+		object, err = call.copyByParts(ctx)
 	}
 	if err == nil {
-		return made, nil
+		return object, nil
 	}
 	switch status(err) {
 	case http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed:
@@ -103,8 +106,8 @@ func (c copying) failure(err error) error {
 	return fmt.Errorf("objectstore: copy %q to %q: %w", c.From.Key, c.To, err)
 }
 
-// whole copies with one request.
-func (c copying) whole(ctx context.Context) (*Object, error) {
+// copyWhole copies with one request.
+func (c copying) copyWhole(ctx context.Context) (*Object, error) {
 	ifMatch, ifNoneMatch := c.targetConditions()
 	out, err := c.Client.CopyObject(ctx, &s3.CopyObjectInput{
 		Bucket: &c.Bucket, Key: &c.To, CopySource: c.source(), CopySourceIfMatch: c.sourceCondition(),
@@ -119,7 +122,7 @@ func (c copying) whole(ctx context.Context) (*Object, error) {
 	if result == nil || aws.ToString(result.ETag) == "" {
 		return nil, errNoCopy
 	}
-	made := &Object{
+	object := &Object{
 		Key: c.To, VersionID: aws.ToString(out.VersionId), ETag: *result.ETag, ChecksumType: string(result.ChecksumType),
 		Checksums: make(map[string]string),
 	}
@@ -129,10 +132,10 @@ func (c copying) whole(ctx context.Context) (*Object, error) {
 		"XXHASH3": result.ChecksumXXHASH3, "XXHASH64": result.ChecksumXXHASH64, "XXHASH128": result.ChecksumXXHASH128,
 	} {
 		if sum != nil {
-			made.Checksums[algorithm] = *sum
+			object.Checksums[algorithm] = *sum
 		}
 	}
-	return made, nil
+	return object, nil
 }
 
 // errNoCopy is returned for a response that S3 did not send, for example the
@@ -181,9 +184,9 @@ func setHeaders(header map[string]string) func(*s3.Options) {
 	}
 }
 
-// parts copies by parts. It leaves no multipart upload, unless the store fails
-// to abort the upload, or to respond when it creates the upload.
-func (c copying) parts(ctx context.Context) (_ *Object, err error) {
+// copyByParts copies by parts. It leaves no multipart upload, unless the store
+// fails to abort the upload, or to respond when it creates the upload.
+func (c copying) copyByParts(ctx context.Context) (_ *Object, err error) {
 	if err := c.CheckCopy(ctx, c.Copy); err != nil {
 		return nil, err
 	}
@@ -301,7 +304,7 @@ func (o *Object) Compare(other *Object) (same, known bool) {
 		return false, true
 	}
 	for algorithm := range o.Checksums {
-		a, b := o.whole(algorithm), other.whole(algorithm)
+		a, b := o.wholeChecksum(algorithm), other.wholeChecksum(algorithm)
 		if a != "" && b != "" && a != b {
 			return false, true
 		}
@@ -314,9 +317,9 @@ func (o *Object) Compare(other *Object) (same, known bool) {
 	return same, same || o.HasMD5() && other.HasMD5()
 }
 
-// whole returns the checksum of all bytes, or "". A checksum of parts ends in
-// the number of parts.
-func (o *Object) whole(algorithm string) string {
+// wholeChecksum returns the checksum of all bytes, or "". A checksum of parts
+// ends in the number of parts.
+func (o *Object) wholeChecksum(algorithm string) string {
 	sum := o.Checksums[algorithm]
 	if o.ChecksumType == string(types.ChecksumTypeComposite) || strings.Contains(sum, "-") {
 		return ""
@@ -360,7 +363,7 @@ func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err e
 		return "", "", nil
 	}
 	for _, algorithm := range slices.Sorted(maps.Keys(from.Checksums)) {
-		whole := from.whole(algorithm)
+		whole := from.wholeChecksum(algorithm)
 		// CRCs are the only checksums that S3 computes of a whole multipart
 		// upload.
 		if algorithm != "CRC64NVME" && (whole == "" || strings.HasPrefix(algorithm, "CRC")) {

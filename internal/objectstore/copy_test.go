@@ -48,10 +48,10 @@ type manner struct {
 
 var manners = []manner{
 	{"whole", "hello world", store},
-	{"parts", large(2), byParts},
+	{"parts", largeBody(2), partsStore},
 }
 
-func byParts(server *s3test.Server) objectstore.Store {
+func partsStore(server *s3test.Server) objectstore.Store {
 	s := store(server)
 	s.CopyLimit, s.PartSize = partSize, partSize
 	return s
@@ -177,8 +177,8 @@ func TestCopyRejectsReplacedSource(t *testing.T) {
 	})
 }
 
-// last returns the operation that makes the copy.
-func (m manner) last() string {
+// lastOperation returns the operation that makes the copy.
+func (m manner) lastOperation() string {
 	if m.name == "parts" {
 		return "CompleteMultipartUpload"
 	}
@@ -193,7 +193,7 @@ func TestCopyKeepsOtherObject(t *testing.T) {
 		from := put(t, server, upload, m.body)
 		var replaces *objectstore.Object
 		for range 2 {
-			server.Fail(on(m.last(), func(*http.Request) s3test.Fault {
+			server.Fail(on(m.lastOperation(), func(*http.Request) s3test.Fault {
 				put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "another object")
 				return s3test.None
 			}))
@@ -212,8 +212,8 @@ func TestCopyKeepsOtherObject(t *testing.T) {
 func TestCopyFailsIfTargetIsDeleted(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
-	s := byParts(server)
-	from := put(t, server, upload, large(2))
+	s := partsStore(server)
+	from := put(t, server, upload, largeBody(2))
 	replaces := put(t, server, s3.PutObjectInput{Key: aws.String(target)}, "replaced")
 	server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault {
 		require.NoError(t, s.Delete(context.Background(), replaces))
@@ -242,7 +242,7 @@ func TestCopyRequests(t *testing.T) {
 						if r.Header.Get("X-Amz-Copy-Source") != "" {
 							sources = append(sources, r.Header.Clone())
 						}
-						if operation == m.last() {
+						if operation == m.lastOperation() {
 							targets = append(targets, r.Header.Clone())
 							return s3test.AccessDenied
 						}
@@ -275,7 +275,7 @@ func TestCopyUnsupported(t *testing.T) {
 		server := s3test.New()
 		from := put(t, server, upload, m.body)
 		server.Fail(func(operation string, r *http.Request) s3test.Fault {
-			if operation == m.last() && r.Header.Get("If-None-Match") != "" {
+			if operation == m.lastOperation() && r.Header.Get("If-None-Match") != "" {
 				return s3test.NotImplemented
 			}
 			return s3test.None
@@ -293,7 +293,7 @@ func TestCopyUnsupported(t *testing.T) {
 	// Without conditions on the source, an object made of parts can be copied
 	// in Swift.
 	server := s3test.New(s3test.WithQuirks(s3test.PartsNeverMatch))
-	u := begin(t, server, "")
+	u := startUpload(t, server, "")
 	server.PutPart(u.ID, 1, []byte("hello"), 0)
 	parts := list(t, server, u)
 	require.NoError(t, store(server).CompleteUpload(t.Context(), u, parts, 5, nil, false))
@@ -419,7 +419,7 @@ func copyWithFault(t *testing.T, m manner, n int, fault s3test.Fault) int32 {
 		requireNoUploads(t, server)
 	}
 	require.Equal(t, m.body, bodyOf(t, server, source))
-	if failed == m.last() && lost {
+	if failed == m.lastOperation() && lost {
 		require.Len(t, server.Versions(bucket, target), 1, what)
 		return count
 	}
@@ -463,9 +463,9 @@ func TestCopyConcurrently(t *testing.T) {
 
 func TestCopyParts(t *testing.T) {
 	t.Parallel()
-	body := large(5)
+	body := largeBody(5)
 	server := s3test.New()
-	s := byParts(server)
+	s := partsStore(server)
 	from := put(t, server, s3.PutObjectInput{}, body)
 
 	var ranges sync.Map
@@ -528,7 +528,7 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		{types.ChecksumAlgorithmCrc32c, types.ChecksumTypeComposite, false}, {types.ChecksumAlgorithmSha256, "", false},
 	} {
 		server := s3test.New()
-		body := large(3)
+		body := largeBody(3)
 		whole := put(t, server, s3.PutObjectInput{Key: aws.String("whole")}, body)
 		create := &s3.CreateMultipartUploadInput{
 			Bucket: aws.String(bucket), Key: aws.String(source), ChecksumAlgorithm: c.algorithm, ChecksumType: c.kind,
@@ -554,7 +554,7 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		require.NoError(t, err)
 
 		from := must(store(server).Head(t.Context(), source, ""))
-		made, err := byParts(server).Copy(t.Context(), newCopy(from, nil))
+		made, err := partsStore(server).Copy(t.Context(), newCopy(from, nil))
 		require.NoError(t, err, c.algorithm)
 		requireCopied(t, server, made, body)
 		got := must(store(server).Head(t.Context(), target, ""))
@@ -570,7 +570,7 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 			}))
 			other := newCopy(from, nil)
 			other.To, other.WithoutSource = "other", true
-			_, err = byParts(server).Copy(t.Context(), other)
+			_, err = partsStore(server).Copy(t.Context(), other)
 			require.ErrorContains(t, err, "BadDigest")
 			requireOther(t, err)
 			requireNoUploads(t, server)

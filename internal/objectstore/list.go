@@ -42,7 +42,7 @@ type Started struct {
 // the first error.
 //
 // An object that is written or deleted meanwhile might be missing. On Amazon
-// S3, the client needs s3:ListBucket.
+// S3, the credentials need s3:ListBucket.
 func (s Store) Objects(
 	ctx context.Context, prefix string, header map[string]string,
 ) iter.Seq2[Listed, error] {
@@ -69,7 +69,7 @@ func (s Store) Objects(
 }
 
 // Uploads returns the multipart uploads whose keys start with prefix, as
-// Objects returns objects. On Amazon S3, the client needs
+// Objects returns objects. On Amazon S3, the credentials need
 // s3:ListBucketMultipartUploads.
 func (s Store) Uploads(
 	ctx context.Context, prefix string, header map[string]string,
@@ -191,9 +191,9 @@ func (s Store) listUploads(
 	return uploads, next, nil
 }
 
-// ageOf returns the age of an entry of a list. A key that does not start with
-// the prefix is an error, because a store that ignores the prefix would
-// otherwise cause other objects to be swept.
+// ageOf returns the age of an entry of a list. It returns an error if the key
+// does not start with the prefix. Otherwise a store that ignores the prefix
+// would cause other objects to be swept.
 func ageOf(key string, written *time.Time, prefix string, now time.Time) (time.Duration, error) {
 	switch {
 	case !strings.HasPrefix(key, prefix):

@@ -25,8 +25,8 @@ var oddKeys = []string{
 	"in/\n", "in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b//c", "in/plain", "in/ü 日本", "in/\U0001F600",
 }
 
-// paged returns a client that requests pages of two entries, through transport.
-func paged(server *s3test.Server, transport http.RoundTripper) *s3.Client {
+// newPagingClient returns a client that requests pages of two entries, through transport.
+func newPagingClient(server *s3test.Server, transport http.RoundTripper) *s3.Client {
 	two := middleware.InitializeMiddlewareFunc("two", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 	) (middleware.InitializeOutput, middleware.Metadata, error) {
@@ -57,7 +57,8 @@ func collect[V any](t *testing.T, sequence iter.Seq2[V, error]) (values []V) {
 }
 
 // TestList checks that objects and uploads with any keys are listed with their
-// ages, page by page, and that requests have the headers that S3 requires.
+// ages, page by page. It also checks that requests have the headers that S3
+// requires.
 func TestList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
@@ -76,7 +77,7 @@ func TestList(t *testing.T) {
 		time.Sleep(time.Hour)
 		requests := 0
 		s := store(server)
-		s.Client = paged(server, roundTripper(func(r *http.Request) (*http.Response, error) {
+		s.Client = newPagingClient(server, roundTripper(func(r *http.Request) (*http.Response, error) {
 			requests++
 			require.Equal(t, "requester", r.Header.Get("X-Amz-Request-Payer"))
 			require.Equal(t, "111122223333", r.Header.Get("X-Amz-Expected-Bucket-Owner"))
@@ -108,16 +109,16 @@ func TestList(t *testing.T) {
 	})
 }
 
-// TestListUploadsOfOneKey checks that a page may end between two uploads to one
+// TestListUploadsOfOneKey checks that a page can end between two uploads to one
 // key.
 func TestListUploadsOfOneKey(t *testing.T) {
 	server := s3test.New()
 	var want []string
 	for range 5 {
-		want = append(want, begin(t, server, "").ID)
+		want = append(want, startUpload(t, server, "").ID)
 	}
 	s := store(server)
-	s.Client = paged(server, roundTripper(server.HTTPClient().Do))
+	s.Client = newPagingClient(server, roundTripper(server.HTTPClient().Do))
 	var got []string
 	for _, u := range collect(t, s.Uploads(t.Context(), target, nil)) {
 		require.Equal(t, target, u.Key)
@@ -135,7 +136,7 @@ func TestListUploadsWithoutMarker(t *testing.T) {
 		require.NoError(t, err)
 	}
 	s := store(server)
-	s.Client = paged(server, roundTripper(func(r *http.Request) (*http.Response, error) {
+	s.Client = newPagingClient(server, roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Query().Has("upload-id-marker") {
 			body := strings.NewReader("<Error><Code>InvalidArgument</Code><Message>Invalid uploadId marker</Message></Error>")
 			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
@@ -151,17 +152,17 @@ func TestListUploadsWithoutMarker(t *testing.T) {
 
 // TestListUsesStoreClock checks that ages are measured by the store's clock.
 func TestListUsesStoreClock(t *testing.T) {
-	s := answering(`<ListBucketResult><Name>bucket</Name>
+	s := newStoreReturning(`<ListBucketResult><Name>bucket</Name>
 		<Contents><Key>in/1</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>`)
 	require.Equal(t, []objectstore.Listed{{Key: "in/1", Age: time.Hour}}, collect(t, s.Objects(t.Context(), "in/", nil)))
-	s = answering(`<ListMultipartUploadsResult><Bucket>bucket</Bucket>
+	s = newStoreReturning(`<ListMultipartUploadsResult><Bucket>bucket</Bucket>
 		<Upload><Key>in/1</Key><UploadId>id</UploadId><Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>`)
 	require.Equal(t, []objectstore.Started{{Key: "in/1", ID: "id", Age: time.Hour}}, collect(t, s.Uploads(t.Context(), "in/", nil)))
 }
 
-// answering returns a store whose responses all have this body, sent at one
+// newStoreReturning returns a store whose responses all have this body, sent at one
 // o'clock.
-func answering(body string) objectstore.Store {
+func newStoreReturning(body string) objectstore.Store {
 	server := s3test.New()
 	s := store(server)
 	s.Client = server.S3(func(o *s3.Options) {
@@ -215,21 +216,21 @@ func TestListRejects(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects, err := last(answering(c.objects).Objects(t.Context(), "in/", nil))
+			objects, err := collectUntilError(newStoreReturning(c.objects).Objects(t.Context(), "in/", nil))
 			require.Empty(t, objects)
 			require.ErrorContains(t, err, `objectstore: list the objects under "in/": `+c.want)
 			if c.uploads == "" {
 				return
 			}
-			uploads, err := last(answering(c.uploads).Uploads(t.Context(), "in/", nil))
+			uploads, err := collectUntilError(newStoreReturning(c.uploads).Uploads(t.Context(), "in/", nil))
 			require.Empty(t, uploads)
 			require.ErrorContains(t, err, `objectstore: list the uploads under "in/": `+c.want)
 		})
 	}
 }
 
-// last returns the values of a sequence and the error that ends it.
-func last[V any](sequence iter.Seq2[V, error]) (values []V, err error) {
+// collectUntilError returns the values of a sequence and the error that ends it.
+func collectUntilError[V any](sequence iter.Seq2[V, error]) (values []V, err error) {
 	for v, failed := range sequence {
 		if err != nil {
 			panic("the sequence continued after an error")
@@ -248,7 +249,7 @@ func TestListFails(t *testing.T) {
 		put(t, server, s3.PutObjectInput{Key: &key}, "body")
 	}
 	s := store(server)
-	s.Client = paged(server, roundTripper(server.HTTPClient().Do))
+	s.Client = newPagingClient(server, roundTripper(server.HTTPClient().Do))
 	for _, page := range []int{1, 2} {
 		n := 0
 		server.Fail(func(string, *http.Request) s3test.Fault {
@@ -257,18 +258,18 @@ func TestListFails(t *testing.T) {
 			}
 			return s3test.None
 		})
-		objects, err := last(s.Objects(t.Context(), "in/", nil))
+		objects, err := collectUntilError(s.Objects(t.Context(), "in/", nil))
 		require.Len(t, objects, 2*(page-1))
 		require.ErrorContains(t, err, `objectstore: list the objects under "in/": `)
 		require.ErrorContains(t, err, "AccessDenied")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := last(s.Uploads(ctx, "in/", nil))
+	_, err := collectUntilError(s.Uploads(ctx, "in/", nil))
 	require.ErrorIs(t, err, context.Canceled)
 
 	s.Bucket = "other"
-	_, err = last(s.Uploads(t.Context(), "in/", nil))
+	_, err = collectUntilError(s.Uploads(t.Context(), "in/", nil))
 	require.ErrorContains(t, err, "NoSuchBucket")
 	require.True(t, slices.IsSorted(oddKeys))
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-func begin(t *testing.T, server *s3test.Server, algorithm string) *objectstore.Upload {
+func startUpload(t *testing.T, server *s3test.Server, algorithm string) *objectstore.Upload {
 	t.Helper()
 	u, err := store(server).CreateUpload(context.Background(), target,
 		map[string]string{"Content-Type": "text/plain", "cache-control": "no-store", "x-amz-tagging": "a=b"}, map[string]string{"presign": "stamp"}, algorithm)
@@ -51,7 +51,7 @@ func TestUpload(t *testing.T) {
 		if whole != nil {
 			algorithm = whole.Algorithm
 		}
-		u := begin(t, server, algorithm)
+		u := startUpload(t, server, algorithm)
 		uploadPart(t, server, u, 1, []byte("a"))
 		parts := list(t, server, u)
 		require.Equal(t, []objectstore.Part{{Number: 1, Size: 1, ETag: parts[0].ETag, Checksum: parts[0].Checksum}}, parts)
@@ -75,7 +75,7 @@ func TestUpload(t *testing.T) {
 		require.ErrorIs(t, err, objectstore.ErrNoUpload)
 		require.NoError(t, store(server).AbortUpload(context.Background(), u))
 
-		u = begin(t, server, algorithm)
+		u = startUpload(t, server, algorithm)
 		uploadPart(t, server, u, 1, []byte("a"))
 		require.ErrorIs(t, complete(list(t, server, u), 1, whole), objectstore.ErrExists)
 		require.NoError(t, store(server).CompleteUpload(context.Background(), u, list(t, server, u), 1, whole, true))
@@ -86,7 +86,7 @@ func TestUpload(t *testing.T) {
 // no others.
 func TestAbortUploads(t *testing.T) {
 	server := s3test.New()
-	one, two := begin(t, server, ""), begin(t, server, "")
+	one, two := startUpload(t, server, ""), startUpload(t, server, "")
 	other, err := store(server).CreateUpload(context.Background(), target+"x", nil, nil, "")
 	require.NoError(t, err)
 	require.NoError(t, store(server).AbortUploads(context.Background(), target, nil))
@@ -102,7 +102,7 @@ func TestAbortUploads(t *testing.T) {
 func TestAbortEndsAfterAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
-		u := begin(t, server, "")
+		u := startUpload(t, server, "")
 		uploadPart(t, server, u, 1, []byte("a"))
 		s := store(server)
 		s.Client = server.S3(func(o *s3.Options) {
@@ -127,7 +127,7 @@ func TestAbortEndsAfterAttempts(t *testing.T) {
 func TestAbortStopsIfNoPartIsListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New(s3test.WithQuirks(s3test.ForgivesEndedUploads), s3test.WithHistory())
-		u := begin(t, server, "")
+		u := startUpload(t, server, "")
 		uploadPart(t, server, u, 1, []byte("a"))
 		started := time.Now()
 		for range 2 {
@@ -144,7 +144,7 @@ func TestPartsSortsReplacedParts(t *testing.T) {
 	for _, reversed := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			server := s3test.New(s3test.WithQuirks(s3test.ListsReplacedParts))
-			u := begin(t, server, "")
+			u := startUpload(t, server, "")
 			for i, body := range []string{"a", "bb", "ccc", "dddd"} {
 				uploadPart(t, server, u, int32(i%2+1), []byte(body))
 				time.Sleep(time.Second)

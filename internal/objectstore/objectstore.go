@@ -3,11 +3,11 @@
 // starts, lists, completes and aborts multipart uploads.
 //
 // Requests name the object by conditions and version IDs. Not all stores obey
-// them, so responses are checked as well.
+// conditions and version IDs, so responses are checked as well.
 //
 // Errors contain the operation, the key, the request ID, and S3's code and
-// message, but no other part of the response. The client's retries are not
-// changed.
+// message, but no other part of the response. The retries of the s3.Client are
+// not changed.
 package objectstore
 
 import (
@@ -49,7 +49,7 @@ var (
 
 // A Store is a bucket. It is safe for concurrent use.
 //
-// With versions, the client needs s3:GetObjectVersion and
+// With versions, the credentials need s3:GetObjectVersion and
 // s3:DeleteObjectVersion in addition to s3:GetObject, s3:PutObject and
 // s3:DeleteObject. Without s3:ListBucket, S3 returns 403 if an object does not
 // exist.
@@ -234,7 +234,9 @@ func (o *Object) describe(header http.Header) {
 		value := strings.Join(values, ",")
 		meta, isMeta := strings.CutPrefix(name, "X-Amz-Meta-")
 		algorithm, isChecksum := strings.CutPrefix(name, "X-Amz-Checksum-")
-		isSystem := slices.ContainsFunc(system, func(begin string) bool { return strings.HasPrefix(name, begin) })
+		isSystem := slices.ContainsFunc(system, func(prefix string) bool {
+			return strings.HasPrefix(name, prefix)
+		})
 		switch {
 		case isMeta:
 			o.Metadata[strings.ToLower(meta)] = value

@@ -248,11 +248,11 @@ func TestOpen(t *testing.T) {
 // object, even if the store ignores conditions.
 func TestOpenRejectsReplacedObjects(t *testing.T) {
 	t.Parallel()
-	careless := func(_ string, r *http.Request) s3test.Fault {
+	ignoreCondition := func(_ string, r *http.Request) s3test.Fault {
 		r.Header.Del("If-Match")
 		return s3test.None
 	}
-	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "a careless store": careless} {
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "a careless store": ignoreCondition} {
 		for _, quirks := range [][]s3test.Quirk{nil, {s3test.SizeETags}} {
 			for _, replacement := range []string{"HELLO WORLD", "hello", "hello world and more"} {
 				synctest.Test(t, func(t *testing.T) {
@@ -289,13 +289,13 @@ func must[T any](v T, err error) T {
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	unsupported := func(name string, r *http.Request) s3test.Fault {
+	rejectCondition := func(name string, r *http.Request) s3test.Fault {
 		if name == "DeleteObject" && r.Header.Get("If-Match") != "" {
 			return s3test.NotImplemented
 		}
 		return s3test.None
 	}
-	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "without If-Match": unsupported} {
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "without If-Match": rejectCondition} {
 		t.Run(name, func(t *testing.T) {
 			server := s3test.New()
 			o := put(t, server, s3.PutObjectInput{}, "hello")
@@ -358,8 +358,8 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	require.ErrorContains(t, getErr, "SignatureDoesNotMatch")
 }
 
-// large returns a body that has n parts of the smallest size.
-func large(n int) string {
+// largeBody returns a body that has n parts of the smallest size.
+func largeBody(n int) string {
 	return string(bytes.Repeat([]byte("0123456789abcdef"), (n-1)*partSize/16)) + "the last part"
 }
 
@@ -371,19 +371,19 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 	for _, body := range []string{"", "<html>Please log in</html>", "Please log in"} {
 		server := s3test.New()
 		from := put(t, server, s3.PutObjectInput{}, "hello world")
-		u := begin(t, server, "")
+		u := startUpload(t, server, "")
 		// The proxy responds to all requests except HEADs. If but is "HEAD", it
 		// also responds to HEADs. If but is "parts", it does not respond to
 		// requests that start a copy by parts and copy the parts.
-		proxied := func(but string) objectstore.Store {
+		newProxiedStore := func(but string) objectstore.Store {
 			limit := int64(0)
 			if but == "parts" {
 				limit = 1
 			}
 			return objectstore.Store{Bucket: bucket, CopyLimit: limit, Client: server.S3(func(o *s3.Options) {
 				o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-					begins := r.URL.Query().Has("uploads") || r.URL.Query().Get("x-id") == "UploadPartCopy"
-					if r.Method == http.MethodHead && but != "HEAD" || begins && but == "parts" {
+					starts := r.URL.Query().Has("uploads") || r.URL.Query().Get("x-id") == "UploadPartCopy"
+					if r.Method == http.MethodHead && but != "HEAD" || starts && but == "parts" {
 						return server.HTTPClient().Transport.RoundTrip(r)
 					}
 					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
@@ -391,22 +391,22 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 			})}
 		}
 		ctx := t.Context()
-		_, headErr := proxied("HEAD").Head(ctx, source, "")
-		_, _, readErr := proxied("").Get(ctx, source, "", 5)
-		_, openErr := proxied("").Open(ctx, from)
-		_, _, listErr := proxied("").Parts(ctx, u, 0, "")
-		_, beginErr := proxied("").CreateUpload(ctx, target, nil, nil, "")
-		_, copyErr := proxied("").Copy(ctx, newCopy(from, nil))
-		_, partsErr := proxied("parts").Copy(ctx, newCopy(from, nil))
+		_, headErr := newProxiedStore("HEAD").Head(ctx, source, "")
+		_, _, readErr := newProxiedStore("").Get(ctx, source, "", 5)
+		_, openErr := newProxiedStore("").Open(ctx, from)
+		_, _, listErr := newProxiedStore("").Parts(ctx, u, 0, "")
+		_, createErr := newProxiedStore("").CreateUpload(ctx, target, nil, nil, "")
+		_, copyErr := newProxiedStore("").Copy(ctx, newCopy(from, nil))
+		_, partsErr := newProxiedStore("parts").Copy(ctx, newCopy(from, nil))
 		for name, err := range map[string]error{
-			"head": headErr, "read": readErr, "open": openErr, "list": listErr, "begin": beginErr, "copy": copyErr, "copy by parts": partsErr,
-			"complete": proxied("").CompleteUpload(ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
-			"abort":    proxied("").AbortUpload(ctx, u),
+			"head": headErr, "read": readErr, "open": openErr, "list": listErr, "create": createErr, "copy": copyErr, "copy by parts": partsErr,
+			"complete": newProxiedStore("").CompleteUpload(ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
+			"abort":    newProxiedStore("").AbortUpload(ctx, u),
 		} {
 			require.Error(t, err, "%s: %q", name, body)
-			for _, is := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest,
+			for _, sentinel := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest,
 				objectstore.ErrCondition, objectstore.ErrUnsupported} {
-				require.NotErrorIs(t, err, is, "%s: %q", name, body)
+				require.NotErrorIs(t, err, sentinel, "%s: %q", name, body)
 			}
 			require.NotContains(t, err.Error(), "log in")
 		}
@@ -417,15 +417,15 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 // TestObjectsHaveETags checks that a response without an ETag, such as the
 // response of a proxy, is an error.
 func TestObjectsHaveETags(t *testing.T) {
-	proxied := objectstore.Store{Bucket: bucket, Client: s3test.New().S3(func(o *s3.Options) {
+	proxiedStore := objectstore.Store{Bucket: bucket, Client: s3test.New().S3(func(o *s3.Options) {
 		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			header := http.Header{"Content-Length": {"5"}}
 			return &http.Response{StatusCode: 200, Header: header, ContentLength: 5, Body: io.NopCloser(strings.NewReader("login")), Request: r}, nil
 		})}
 	})}
-	_, err := proxied.Head(t.Context(), source, "")
+	_, err := proxiedStore.Head(t.Context(), source, "")
 	require.ErrorContains(t, err, "no ETag")
-	_, _, err = proxied.Get(t.Context(), source, "", 5)
+	_, _, err = proxiedStore.Get(t.Context(), source, "", 5)
 	require.ErrorContains(t, err, "no ETag")
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign/internal/s3limit"
 )
 
-// idleLimit is how long a copy by parts may have no new part before CheckCopy
-// aborts it. The copy of one part takes less than a minute.
+// idleLimit is the time without a new part after which CheckCopy aborts a copy
+// by parts. The copy of one part takes less than a minute.
 const idleLimit = 2 * time.Minute
 
 // ErrCopying is returned if another process is copying to the same key.
@@ -34,8 +34,8 @@ func (s Store) hasParts(c *Copy) bool { return c.From.Size > cmp.Or(s.CopyLimit,
 // replaced.
 //
 // If two processes start at the same moment, they do not find each other, and
-// both copy. If the client may not list multipart uploads, or the store does
-// not support such lists, CheckCopy returns nil.
+// both copy. If the credentials do not allow a list of multipart uploads, or
+// the store does not support such lists, CheckCopy returns nil.
 func (s Store) CheckCopy(ctx context.Context, c *Copy) error {
 	if !s.hasParts(c) {
 		return nil

@@ -33,7 +33,7 @@ func TestCopyYieldsToOtherProcesses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := s3test.New()
-				s := byParts(server)
+				s := partsStore(server)
 				other, err := s.CreateUpload(t.Context(), c.key, nil, nil, "")
 				require.NoError(t, err)
 				time.Sleep(c.started - c.part)
@@ -43,7 +43,7 @@ func TestCopyYieldsToOtherProcesses(t *testing.T) {
 					}
 					time.Sleep(c.part)
 				}
-				from := put(t, server, upload, large(2))
+				from := put(t, server, upload, largeBody(2))
 				_, err = s.Copy(t.Context(), newCopy(from, nil))
 				require.ErrorIs(t, err, c.want)
 				_, _, err = s.Parts(t.Context(), other, 0, "")
@@ -63,7 +63,7 @@ func TestCopyChecksEveryPart(t *testing.T) {
 	for _, latest := range []int{1, 1000, 1001, 1500} {
 		synctest.Test(t, func(t *testing.T) {
 			server := s3test.New()
-			s := byParts(server)
+			s := partsStore(server)
 			other, err := s.CreateUpload(t.Context(), target, nil, nil, "")
 			require.NoError(t, err)
 			for number := range 1500 {
@@ -71,27 +71,27 @@ func TestCopyChecksEveryPart(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			server.PutPart(other.ID, latest, nil, 1)
-			from := put(t, server, upload, large(2))
+			from := put(t, server, upload, largeBody(2))
 			require.ErrorIs(t, s.CheckCopy(t.Context(), newCopy(from, nil)), objectstore.ErrCopying)
 		})
 	}
 }
 
-// TestCopyWithoutListing checks that a client that may not list multipart
-// uploads can copy, and that other failures end the copy.
+// TestCopyWithoutListing checks that credentials that do not allow a list of
+// multipart uploads can copy, and that other failures end the copy.
 func TestCopyWithoutListing(t *testing.T) {
 	for fault, copies := range map[s3test.Fault]bool{
 		s3test.AccessDenied: true, s3test.NotImplemented: true, s3test.InternalError: false, s3test.Cut: false,
 	} {
 		server := s3test.New()
-		from := put(t, server, upload, large(2))
+		from := put(t, server, upload, largeBody(2))
 		server.Fail(func(operation string, _ *http.Request) s3test.Fault {
 			if operation == "ListMultipartUploads" {
 				return fault
 			}
 			return s3test.None
 		})
-		_, err := byParts(server).Copy(t.Context(), newCopy(from, nil))
+		_, err := partsStore(server).Copy(t.Context(), newCopy(from, nil))
 		require.Equal(t, copies, err == nil, "%d: %v", fault, err)
 		require.NotErrorIs(t, err, objectstore.ErrUnsupported)
 	}
