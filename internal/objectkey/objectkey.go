@@ -99,9 +99,9 @@ func turns(r rune) bool {
 }
 
 // composes reports whether a character joins the character before it in the
-// composed forms of Unicode, so that a name has the same length in every form.
-// It returns true for some characters that do not join. They are bounded by
-// maxBytes.
+// composed forms of Unicode. Such characters are not counted, so that a name
+// has the same length in every form. It returns true for some characters that
+// do not join. They are bounded by maxBytes.
 func composes(r rune) bool {
 	// The ranges hold the vowels and finals of Hangul.
 	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 ||

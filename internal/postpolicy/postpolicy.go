@@ -113,8 +113,8 @@ func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	return append(b[:len(b)-len("Z")], `.000Z"}`...), nil
 }
 
-// appendConditions appends a condition for each field, after a comma. No field
-// can have the name of an earlier one.
+// appendConditions appends a condition for each field, after a comma. A field
+// must not have the name of an earlier field.
 func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 	for i, field := range fields {
 		if hasField(earlier, field.Name) || hasField(fields[:i], field.Name) {
@@ -144,7 +144,7 @@ func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 			return nil, fmt.Errorf("the form must not have a field with the name %q", field.Name)
 		}
 		if !plainValue {
-			// The error does not contain the value, which may be secret.
+			// The error does not contain the value, which might be secret.
 			return nil, fmt.Errorf("the value of the form field %q must not have a dollar sign, a control character or invalid UTF-8", field.Name)
 		}
 	}

@@ -89,7 +89,7 @@ func TestSignRejectsFields(t *testing.T) {
 					_, err = (&Form{Common: whole, MinSize: c.minSize, MaxSize: 10, Fields: c.fields[common:]}).Sign(sign)
 				}
 				require.ErrorContains(t, err, c.want)
-				require.NotContains(t, err.Error(), "${filename}", "values may be secret")
+				require.NotContains(t, err.Error(), "${filename}", "values might be secret")
 			}
 		})
 	}

@@ -9,8 +9,8 @@ import (
 
 // awsHost matches the hosts of Amazon S3 below their domain: global, regional,
 // dual-stack, FIPS, accelerated, access points and interface endpoints. It does
-// not match S3 on Outposts or other services of the domain, since a store of
-// another kind can run behind an AWS load balancer.
+// not match S3 on Outposts or other services of the domain. For example, a
+// store of another kind can run behind an AWS load balancer.
 //
 // See https://docs.aws.amazon.com/general/latest/gr/s3.html.
 var awsHost = regexp.MustCompile(`^([a-z0-9.-]+\.)?(` +

@@ -45,12 +45,12 @@ func providers() []provider {
 			"https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html",
 			"https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html",
 			"https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html",
-		}, allEnforced()}},
-		{within("r2.cloudflarestorage.com"), Provider{"Cloudflare R2", []string{
+		}, newFullProfile()}},
+		{matchDomain("r2.cloudflarestorage.com"), Provider{"Cloudflare R2", []string{
 			"https://developers.cloudflare.com/r2/api/s3/api/",
 			"https://developers.cloudflare.com/r2/api/s3/presigned-urls/",
 			"https://developers.cloudflare.com/r2/api/s3/conditional-operations/",
-		}, documented(map[string]Verdict{
+		}, newProfile(map[string]Verdict{
 			"PUT: write once":                      Enforced,
 			"PUT: tags":                            NotOffered,
 			"form: an honest upload":               NotOffered,
@@ -61,18 +61,18 @@ func providers() []provider {
 			"completion: write once on completion": Enforced,
 			"completion: write once on copy":       NotEnforced, // R2 uses headers of its own.
 		})}},
-		{within("backblazeb2.com"), Provider{"Backblaze B2", []string{
+		{matchDomain("backblazeb2.com"), Provider{"Backblaze B2", []string{
 			"https://www.backblaze.com/docs/cloud-storage-s3-compatible-api",
 			"https://www.backblaze.com/apidocs/introduction-to-the-s3-compatible-api",
-		}, documented(map[string]Verdict{
+		}, newProfile(map[string]Verdict{
 			"PUT: tags":              NotOffered,
 			"form: an honest upload": NotOffered,
 			"part: tags":             NotOffered,
 		})}},
-		{within("storage.googleapis.com"), Provider{"Google Cloud Storage (S3 interoperability)", []string{
+		{matchDomain("storage.googleapis.com"), Provider{"Google Cloud Storage (S3 interoperability)", []string{
 			"https://cloud.google.com/storage/docs/request-preconditions",
 			"https://cloud.google.com/storage/docs/xml-api/reference-headers",
-		}, documented(map[string]Verdict{
+		}, newProfile(map[string]Verdict{
 			// Google requires x-goog-if-generation-match instead.
 			"PUT: write once":                      NotEnforced,
 			"PUT: tags":                            NotOffered,
@@ -83,19 +83,19 @@ func providers() []provider {
 	}
 }
 
-func documented(constraints map[string]Verdict) *Profile {
+func newProfile(constraints map[string]Verdict) *Profile {
 	return &Profile{Format: Format, Constraints: constraints}
 }
 
-func allEnforced() *Profile {
+func newFullProfile() *Profile {
 	all := make(map[string]Verdict)
 	for _, name := range Names() {
 		all[name] = Enforced
 	}
-	return documented(all)
+	return newProfile(all)
 }
 
-func within(domain string) func(string) bool {
+func matchDomain(domain string) func(string) bool {
 	return func(host string) bool {
 		host = strings.ToLower(host)
 		return host == domain || strings.HasSuffix(host, "."+domain)

@@ -12,7 +12,7 @@ type Needs struct {
 	Large       bool     // the Signer may grant files that are too large for one PUT
 	FinalPrefix bool     // completion publishes copies
 	Replace     bool     // uploads may replace objects
-	TwoRoles    bool     // the client that signs does nothing else
+	TwoRoles    bool     // the credentials that sign do nothing else
 	Checksum    string   // the algorithm, such as "SHA256", or empty
 	Headers     []string // the headers of uploads, in lower case
 	CopyHeaders []string // the headers of published copies, in lower case
@@ -150,7 +150,7 @@ func both(a, b func(Needs) bool) func(Needs) bool {
 }
 
 const (
-	hopeless     = "do not use this store for grants"
+	otherStore   = "do not use this store for grants"
 	withoutForms = "use WithoutForms: grant PUTs only"
 	noChecksum   = "leave Policy.Checksum empty, and compute a digest of the published object in WithOnComplete"
 	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
@@ -159,8 +159,8 @@ const (
 	finalPrefix = "set Policy.FinalPrefix, which no grant reaches"
 	useReplace  = "set Policy.Replace, because the store rejects If-None-Match"
 	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix and nothing else"
-	compared    = "completion compares the copy with the verified upload"
-	smaller     = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
+	comparison  = "completion compares the copy with the verified upload"
+	smallFiles  = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain  = "clients must start a new multipart upload if a part failed halfway"
 	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). Clients that send parts without one, " +
 		"such as Uppy, need an empty Policy.Checksum; with this profile, signing such a part is an error"
@@ -181,27 +181,27 @@ func kinds() []kind {
 
 func puts() []row {
 	rows := []row{
-		{"an honest upload", constraint{always, nil, hopeless, ""}},
-		{"exact key", constraint{always, nil, hopeless, ""}},
-		{"type", constraint{always, nil, hopeless, ""}},
-		{"file name", constraint{always, nil, hopeless, ""}},
-		{"exact size", constraint{always, nil, hopeless, ""}},
+		{"an honest upload", constraint{always, nil, otherStore, ""}},
+		{"exact key", constraint{always, nil, otherStore, ""}},
+		{"type", constraint{always, nil, otherStore, ""}},
+		{"file name", constraint{always, nil, otherStore, ""}},
+		{"exact size", constraint{always, nil, otherStore, ""}},
 	}
 	for _, algorithm := range putChecksums {
 		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), nil, noChecksum, ""}})
 	}
 	return append(rows, []row{
-		{"metadata", constraint{always, nil, hopeless, ""}}, // The stamp is metadata.
+		{"metadata", constraint{always, nil, otherStore, ""}}, // The stamp is metadata.
 		{"headers of the policy", constraint{headers, nil, serveHeaders, ""}},
 		{"tags", constraint{anyTags, nil, tagLater, ""}},
 		{"write once", constraint{once, conditional, finalPrefix, useReplace}},
 		{"no unsigned x-amz-* header", constraint{oneRole, nil, twoRoles, ""}},
 		{"no unsigned x-amz-copy-source", constraint{oneRole, nil, twoRoles, ""}},
 		{"headers that need no signature", constraint{}},
-		{"expiry", constraint{always, nil, hopeless, ""}},
-		{"signature", constraint{always, nil, hopeless, ""}},
-		{"method", constraint{always, nil, hopeless, ""}},
-		{"session token", constraint{always, never, hopeless, ""}},
+		{"expiry", constraint{always, nil, otherStore, ""}},
+		{"signature", constraint{always, nil, otherStore, ""}},
+		{"method", constraint{always, nil, otherStore, ""}},
+		{"session token", constraint{always, never, otherStore, ""}},
 	}...)
 }
 
@@ -229,9 +229,9 @@ func postForms() []row {
 }
 
 func parts() []row {
-	rows := []row{{"an honest upload", constraint{large, nil, smaller, ""}}}
+	rows := []row{{"an honest upload", constraint{large, nil, smallFiles, ""}}}
 	for _, name := range []string{"exact key", "exact size", "part number and upload"} {
-		rows = append(rows, row{name, constraint{always, large, hopeless, smaller}})
+		rows = append(rows, row{name, constraint{always, large, otherStore, smallFiles}})
 	}
 	for _, algorithm := range partChecksums {
 		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), both(large, checksum(algorithm)), noChecksum, ""}})
@@ -243,11 +243,11 @@ func parts() []row {
 		{"tags", constraint{tags, both(large, tags), tagLater, ""}},
 		{"no unsigned x-amz-* header", constraint{oneRole, never, twoRoles, ""}},
 		{"no unsigned x-amz-copy-source", constraint{oneRole, never, twoRoles, ""}},
-		{"expiry", constraint{always, never, hopeless, ""}},
+		{"expiry", constraint{always, never, otherStore, ""}},
 		{"no part after the end", constraint{func(n Needs) bool { return !n.FinalPrefix }, never, finalPrefix, ""}},
-		{"signature", constraint{always, never, hopeless, ""}},
-		{"method", constraint{always, never, hopeless, ""}},
-		{"session token", constraint{always, never, hopeless, ""}},
+		{"signature", constraint{always, never, otherStore, ""}},
+		{"method", constraint{always, never, otherStore, ""}},
+		{"session token", constraint{always, never, otherStore, ""}},
 	}...)
 }
 
@@ -257,9 +257,9 @@ func completions() []row {
 		{"parts as they arrived", constraint{nil, nil, "completion compares the object with the parts that it listed", ""}},
 		{"checksum CRC32C", constraint{both(large, checksum("CRC32C")), nil, noChecksum, ""}},
 		{"write once on completion", constraint{once, both(large, conditional), finalPrefix, useReplace}},
-		{"write once on copy", constraint{nil, nil, compared + "; of two uploads to one key that are published at once, one may be lost", ""}},
-		{"pinned copy", constraint{nil, nil, compared, ""}},
-		{"pinned copy of joined parts", constraint{nil, nil, compared, ""}},
+		{"write once on copy", constraint{nil, nil, comparison + "; of two uploads to one key that are published at once, one might be lost", ""}},
+		{"pinned copy", constraint{nil, nil, comparison, ""}},
+		{"pinned copy of joined parts", constraint{nil, nil, comparison, ""}},
 		{"pinned read", constraint{nil, nil, "completion compares the ETag and the size of the object that it read", ""}},
 		{"pinned delete", constraint{nil, nil, "an upload that has replaced another upload meanwhile might be deleted, but published objects are not", ""}},
 		{"pinned delete of joined parts", constraint{nil, nil, "completion compares the object, and deletes it without the condition", ""}},

@@ -104,9 +104,8 @@ func everything(algorithm string) profile.Needs {
 	return profile.Needs{Forms: true, Large: true, Checksum: algorithm, Headers: []string{"cache-control", "x-amz-tagging"}}
 }
 
-// without lists the constraints that completion does not need, and a constraint
-// that depends on the client.
-var without = []string{
+// unneeded lists the constraints that no Signer relies on.
+var unneeded = []string{
 	"PUT: headers that need no signature", "part: parts without their own checksum", "part: a part sent again",
 	"completion: object size", "completion: parts as they arrived", "completion: write once on copy", "completion: pinned copy",
 	"completion: pinned copy of joined parts", "completion: pinned read", "completion: pinned delete",
@@ -123,7 +122,7 @@ func TestCheck(t *testing.T) {
 		}
 		p := &profile.Profile{Constraints: map[string]profile.Verdict{name: profile.NotEnforced}}
 		faults := p.Check(everything(algorithm))
-		if slices.Contains(without, name) {
+		if slices.Contains(unneeded, name) {
 			require.Empty(t, faults, name)
 		} else {
 			require.Len(t, faults, 1, name)
@@ -133,7 +132,7 @@ func TestCheck(t *testing.T) {
 		p.Constraints[name] = profile.Enforced
 		require.Empty(t, p.Check(everything(algorithm)), name)
 	}
-	require.Empty(t, new(profile.Profile).Check(everything("SHA256")), "unknown constraints reject no Signer")
+	require.Empty(t, new(profile.Profile).Check(everything("SHA256")), "an unknown constraint does not reject a Signer")
 }
 
 // TestWaysOut checks that a Signer that follows the way out is accepted.

@@ -41,7 +41,7 @@ type Call struct {
 	// Key and GrantID are set as soon as they are known, for the log.
 	Key, GrantID string
 
-	// After is called after the response was written. It may be nil.
+	// After is called after the response has been written. It may be nil.
 	After func(context.Context)
 
 	// MetadataAdded is set if the service has added or changed metadata.

@@ -26,8 +26,8 @@ const (
 
 	defaultLifetime = 15 * time.Minute
 
-	// metadataNames is how many names a client may send unless the Policy lists
-	// more.
+	// metadataNames is the largest number of names that a client may send,
+	// unless the Policy lists more.
 	metadataNames = 20
 
 	// stampedSize is the largest size in bytes of the headers that every stamp
