@@ -1,9 +1,9 @@
 // Package seal turns short payloads into URL-safe text that only a holder of
 // the secret can create or read.
 //
-// The text is a version character and the unpadded base64url form of
-// XAES-256-GCM: a nonce of 24 random bytes, the encrypted payload, and a tag of
-// 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
+// The text is a version character and the result of XAES-256-GCM in unpadded
+// base64url. That result is a nonce of 24 random bytes, the encrypted payload,
+// and a tag of 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
 // texts. Then another key is derived. So two of 2⁴⁸ texts have the same nonce
 // with a probability of at most 2⁻³³. A reader of several texts can recognize
 // texts that one process sealed at about the same time.
@@ -74,7 +74,7 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	info := string(appendStrings([]byte("github.com/s3presign/presign/internal/seal "), version, context))
 	for i, secret := range secrets {
 		switch {
-		case len(secret) == 0: // Usually, an environment variable is not set.
+		case len(secret) == 0: // The usual reason is an unset environment variable.
 			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got none", i+1, MinSecret))
 			continue
 		case len(secret) < MinSecret:

@@ -316,7 +316,8 @@ func open(k, n, ciphertext, aad []byte) ([]byte, error) {
 	return newKey(k).aead(n[:saltSize]).Open(nil, nil, append(slices.Clone(n[saltSize:]), ciphertext...), aad)
 }
 
-// xaes is XAES-256-GCM, a literal translation of its specification.
+// xaes encrypts with XAES-256-GCM. It is a literal translation of the
+// specification.
 func xaes(k, n, plaintext, aad []byte) []byte {
 	block, _ := aes.NewCipher(k)
 	l := make([]byte, 16)

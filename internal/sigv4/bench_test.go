@@ -43,9 +43,9 @@ func benchmarkRequest() *sigv4.Request {
 	}
 }
 
-// hashes does the minimal work of a signature: it computes a hash of the
+// computeHashes computes the hashes that every signature needs: a hash of the
 // canonical request, and the HMAC of the string to sign.
-func hashes(canonicalRequest []byte, mac interface {
+func computeHashes(canonicalRequest []byte, mac interface {
 	Reset()
 	Write([]byte) (int, error)
 	Sum([]byte) []byte
@@ -111,7 +111,7 @@ func BenchmarkPresign(b *testing.B) {
 			sum := make([]byte, sha256.Size)
 			b.ReportAllocs()
 			for b.Loop() {
-				hashes(canonicalRequest, mac, stringToSign, sum)
+				computeHashes(canonicalRequest, mac, stringToSign, sum)
 			}
 		})
 	}

@@ -73,10 +73,10 @@ func (h *hasher) beginning(k *Key, b []byte) Beginning {
 	return Beginning{h.state()}
 }
 
-// appendSignature appends the HMAC of a message in hexadecimal. begun is the
-// state after the start of the message, and rest follows it.
-func (h *hasher) appendSignature(dst []byte, k *Key, begun state, rest []byte) []byte {
-	h.resume(begun)
+// appendSignature appends the HMAC of a message in hexadecimal. The message is
+// its start, after which the hash has the state start, and rest.
+func (h *hasher) appendSignature(dst []byte, k *Key, start state, rest []byte) []byte {
+	h.resume(start)
 	h.digest.Write(rest)
 	sum := h.digest.Sum(h.sum[:0])
 	h.resume(k.outer)

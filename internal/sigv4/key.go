@@ -2,7 +2,7 @@
 // and the policies of POST forms.
 //
 // It works on strings and times, without HTTP, clock or policy. It does not
-// validate its input: the caller must ensure that headers are the right ones,
+// validate its input. The caller must ensure that headers are the right ones,
 // that a lifetime is allowed, and that a value has no line break.
 //
 // See

@@ -86,7 +86,8 @@ func (k *Key) Series(r *Request, now time.Time) *Series {
 
 // Presign returns the URL with these parameters, in the form of AppendQuery.
 // They must be sorted by name, and names must start in lower case, so that they
-// sort after "X-Amz-…". All parameters that S3 accepts on a PUT do.
+// sort after "X-Amz-…". All parameters that S3 accepts on a PUT start in lower
+// case.
 func (s *Series) Presign(query []byte) string {
 	h := newHasher()
 	defer h.free()
@@ -216,8 +217,8 @@ func appendURL(b []byte, r *Request, canonical []byte, query int) []byte {
 	return append(b, canonical[query:]...)
 }
 
-// AppendPath appends the path of an object key as S3 signs it: every byte
-// except unreserved ones and the slash is escaped once, and nothing is
+// AppendPath appends the path of an object key as S3 signs it. Every byte
+// except unreserved ones and the slash is escaped once. The path is not
 // normalized.
 func AppendPath(dst []byte, key string) []byte {
 	return appendEscaped(dst, key, true)
