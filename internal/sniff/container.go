@@ -32,8 +32,8 @@ var programEntries = []struct{ name, typ string }{
 	{"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
 }
 
-// programInZip returns the type of a program by the names of the first files in
-// an archive, or "" if the archive is not a program.
+// programInZip returns the type of an archive that is a program, or "" for other
+// archives. It reads the names of the first files.
 func programInZip(head []byte) string {
 	// Documents have "mimetype" as their first file, and some tools add a
 	// manifest to documents.

@@ -21,7 +21,10 @@ type form struct {
 // table has a row for each base, or for several bases if files can have any of
 // them:
 //
-//	bases | extensions whose files always show one of them | extensions whose files may show none
+//	bases | extensions | extensions
+//
+// Files with the first extensions always show one of the bases. Files with the
+// second extensions might show none.
 //
 // An extension stands for all types of its format in package mediatype. An
 // entry with a slash is a type. If a row promises a signature for a type, only

@@ -20,8 +20,8 @@ type finding struct {
 	mime   *mimetype.MIME
 }
 
-// is reports whether the file has a type, given by one of its names.
-func (f finding) is(typ string) bool { return f.mime.Is(typ) }
+// hasType reports whether the file has a type, given by one of its names.
+func (f finding) hasType(typ string) bool { return f.mime.Is(typ) }
 
 // identify returns the result of mimetype, and corrects known errors.
 func identify(head []byte) finding {
@@ -71,7 +71,7 @@ func detect(head []byte) *mimetype.MIME {
 	found := mimetype.Detect(head)
 	switch base := base(found); {
 	case base == "":
-		if typ := missed(head); typ != "" {
+		if typ := detectMissing(head); typ != "" {
 			return mimetype.Lookup(typ)
 		}
 	case found.Is(pdfType):
@@ -157,8 +157,8 @@ var signatures = []struct {
 	{"#!", 2, "", "text/x-shellscript"}, // a script before an archive
 }
 
-// missed returns the type of a file that mimetype does not detect, or "".
-func missed(head []byte) string {
+// detectMissing returns the type of a file that mimetype does not detect, or "".
+func detectMissing(head []byte) string {
 	for _, s := range signatures {
 		if hasAt(head, 0, s.magic) && hasAt(head, s.offset, s.second) {
 			return s.typ

@@ -4,11 +4,13 @@
 // It detects mistakes and simple deception. It does not prove that a file
 //
 //   - is whole or well-formed beyond its first bytes,
-//   - is of one type only: a polyglot (a GIF that is also a script, a JPEG with
-//     HTML in its comment) starts like a file of its granted type,
+//   - is of one type only,
 //   - has no macros, scripts or exploits, or
 //   - is an archive with contents of the granted type, or unpacks to a sane
 //     size.
+//
+// A polyglot, such as a GIF that is also a script or a JPEG with HTML in its
+// comment, starts like a file of its granted type.
 //
 // Formats without a signature are accepted unless the bytes show another
 // format. Services that serve uploads must still send X-Content-Type-Options:
@@ -27,8 +29,8 @@ import (
 	"github.com/s3presign/presign/internal/mediatype"
 )
 
-// Head is how many bytes of a file Check reads. Head must not change: a
-// published object carries a digest of so many bytes, and an object with
+// Head is the number of bytes of a file that Check reads. Head must not change:
+// a published object carries a digest of this many bytes, and an object with
 // another digest is deleted.
 const Head = 4 << 10
 
@@ -77,10 +79,12 @@ func isMedia(typ string) bool {
 //
 //   - the same format by another name,
 //   - another format in the same container, unless the container names another
-//     kind: a video is not a picture, and a program or installer is not a
-//     document,
+//     kind,
 //   - any text for a type of text, and
 //   - bytes without a signature for a type whose files need not have one.
+//
+// For example, a video is not a picture, and a program or installer is not a
+// document.
 //
 // Markup, which browsers might run, agrees only with types of text and with
 // types that are markup.
@@ -143,7 +147,7 @@ func (f form) takes(granted string, found finding) bool {
 	case slices.Contains(f.bases, found.base), slices.Contains(f.bases, found.name):
 		return true
 	}
-	return !f.listed && found.is(granted)
+	return !f.listed && found.hasType(granted)
 }
 
 // contradictsKind reports whether a type has another kind than k, the kind that

@@ -384,7 +384,7 @@ func (d *decoder) field() string {
 	const long = 100
 	field := ""
 	for i, s := range d.trail {
-		name := shown(s.name)
+		name := excerpt(s.name)
 		if s.index >= 0 {
 			name = strconv.Itoa(s.index)
 		}
@@ -401,7 +401,7 @@ func (d *decoder) field() string {
 // enter makes a member the current one. The caller must leave it.
 func (d *decoder) enter(name string) { d.trail = append(d.trail, segment{name, -1}) }
 
-// leave ends what enter has started.
+// leave removes the current member, which enter or elements added.
 func (d *decoder) leave() { d.trail = d.trail[:len(d.trail)-1] }
 
 // members calls f with each member of an object, with its name unescaped. If
@@ -501,9 +501,9 @@ func (d *decoder) digits(s string, target **int64) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		d.fault(fmt.Sprintf("must be a whole number from %d to %d, got %s", int64(math.MinInt64), int64(math.MaxInt64), shown(s)))
+		d.fault(fmt.Sprintf("must be a whole number from %d to %d, got %s", int64(math.MinInt64), int64(math.MaxInt64), excerpt(s)))
 	case err != nil, strconv.FormatInt(n, 10) != s:
-		d.fault("must be a whole number in digits alone, got " + shown(s))
+		d.fault("must be a whole number in digits alone, got " + excerpt(s))
 	default:
 		*target = &n
 	}
@@ -560,9 +560,9 @@ func known(members []Member, name string) string {
 	return "not be present; the members are " + strings.Join(names, ", ")
 }
 
-// shown returns the beginning of s with unprintable characters escaped. It
+// excerpt returns the beginning of s with unprintable characters escaped. It
 // returns `""` for the empty string.
-func shown(s string) string {
+func excerpt(s string) string {
 	if s == "" {
 		return `""`
 	}

@@ -70,7 +70,7 @@ func (b *bucket) start(key, id string, age time.Duration) {
 
 // list yields the entries of a snapshot. It ends with an error after limit
 // entries, unless limit is 0. The snapshot is the state of the bucket when the
-// list starts, so entries may be gone when they are yielded.
+// list starts, so entries might be gone when they are yielded.
 func list[V any](ctx context.Context, entries []V, limit int) iter.Seq2[V, error] {
 	return func(yield func(V, error) bool) {
 		var none V

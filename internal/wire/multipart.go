@@ -34,8 +34,8 @@ func requireID(id string) error {
 	return nil
 }
 
-// parts decodes a list of parts.
-type parts struct {
+// A partList decodes a list of parts.
+type partList struct {
 	strict.List
 	all []multipart.Part
 
@@ -45,8 +45,8 @@ type parts struct {
 }
 
 // newParts returns a list of at most most parts, with an ETag if etags is set.
-func newParts(most int, etags bool) *parts {
-	p := &parts{}
+func newParts(most int, etags bool) *partList {
+	p := &partList{}
 	p.List = strict.List{Max: most, Add: p.add, Members: []strict.Member{
 		{Name: "number", Value: &p.number}, {Name: "size", Value: &p.size}, {Name: "checksum", Value: &p.checksum},
 	}}
@@ -57,7 +57,7 @@ func newParts(most int, etags bool) *parts {
 }
 
 // add adds the part that was decoded, and its violations.
-func (p *parts) add() {
+func (p *partList) add() {
 	part := multipart.Part{ETag: p.etag, Checksum: p.checksum}
 	switch {
 	case p.number == nil:
@@ -87,7 +87,7 @@ func (p *parts) add() {
 
 // violate adds a violation of a member of the current part, unless there are
 // already many.
-func (p *parts) violate(member string, violation func(field string) *rules.Violation) {
+func (p *partList) violate(member string, violation func(field string) *rules.Violation) {
 	const most = 20
 	if len(p.violations) < most {
 		p.violations = append(p.violations, violation(fmt.Sprintf("parts[%d][%s]", len(p.all), member)))
@@ -95,7 +95,7 @@ func (p *parts) violate(member string, violation func(field string) *rules.Viola
 }
 
 // validate returns the violations of the list.
-func (p *parts) validate() error {
+func (p *partList) validate() error {
 	switch {
 	case p.TooLong:
 		return tooLong("parts", "parts", int64(p.Max))
