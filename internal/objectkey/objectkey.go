@@ -122,7 +122,8 @@ func Safe(name string) string {
 	}, name)
 	safe := strings.Map(func(r rune) rune {
 		switch {
-		case 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-':
+		case 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' ||
+			r == '_' || r == '-':
 			return r
 		case r > unicode.MaxASCII && unicode.In(r, unicode.L, unicode.M, unicode.Nd):
 			return r

@@ -110,8 +110,9 @@ func (c copying) failure(err error) error {
 func (c copying) copyWhole(ctx context.Context) (*Object, error) {
 	ifMatch, ifNoneMatch := c.targetConditions()
 	out, err := c.Client.CopyObject(ctx, &s3.CopyObjectInput{
-		Bucket: &c.Bucket, Key: &c.To, CopySource: c.source(), CopySourceIfMatch: c.sourceCondition(),
-		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch, ChecksumAlgorithm: types.ChecksumAlgorithm(c.Algorithm),
+		Bucket: &c.Bucket, Key: &c.To, CopySource: c.source(),
+		CopySourceIfMatch: c.sourceCondition(), IfMatch: ifMatch,
+		IfNoneMatch: ifNoneMatch, ChecksumAlgorithm: types.ChecksumAlgorithm(c.Algorithm),
 		Metadata: c.Metadata, MetadataDirective: types.MetadataDirectiveReplace,
 		TaggingDirective: types.TaggingDirectiveReplace,
 	}, setHeaders(c.Header))
@@ -123,8 +124,9 @@ func (c copying) copyWhole(ctx context.Context) (*Object, error) {
 		return nil, errNoCopy
 	}
 	object := &Object{
-		Key: c.To, VersionID: aws.ToString(out.VersionId), ETag: *result.ETag, ChecksumType: string(result.ChecksumType),
-		Checksums: make(map[string]string),
+		Key: c.To, VersionID: aws.ToString(out.VersionId), ETag: *result.ETag,
+		ChecksumType: string(result.ChecksumType),
+		Checksums:    make(map[string]string),
 	}
 	for algorithm, sum := range map[string]*string{
 		"CRC32": result.ChecksumCRC32, "CRC32C": result.ChecksumCRC32C, "CRC64NVME": result.ChecksumCRC64NVME,
@@ -224,7 +226,8 @@ func (c copying) copyByParts(ctx context.Context) (_ *Object, err error) {
 	header := objectheader.EveryRequest(c.Header)
 	ifMatch, ifNoneMatch := c.targetConditions()
 	complete := &s3.CompleteMultipartUploadInput{
-		Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch, MpuObjectSize: &c.From.Size,
+		Bucket: &c.Bucket, Key: &c.To, UploadId: created.UploadId, IfMatch: ifMatch,
+		IfNoneMatch: ifNoneMatch, MpuObjectSize: &c.From.Size,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completed},
 	}
 	if checksum != "" { // The store itself compares the checksum with the copy.
@@ -238,7 +241,9 @@ func (c copying) copyByParts(ctx context.Context) (_ *Object, err error) {
 	if aws.ToString(out.Key) == "" {
 		return nil, errNoCopy
 	}
-	return &Object{Key: c.To, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId)}, nil
+	return &Object{
+		Key: c.To, ETag: aws.ToString(out.ETag), VersionID: aws.ToString(out.VersionId),
+	}, nil
 }
 
 // copyParts copies all parts, at most parallelParts at a time. It stops if a

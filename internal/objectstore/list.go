@@ -158,13 +158,15 @@ func (s Store) listUploads(
 		Bucket: &s.Bucket, Prefix: &prefix,
 		KeyMarker: optional(after.Key), UploadIdMarker: optional(after.ID),
 	}
-	out, err := s.Client.ListMultipartUploads(ctx, input, setHeaders(objectheader.EveryRequest(header)))
+	out, err := s.Client.ListMultipartUploads(ctx, input,
+		setHeaders(objectheader.EveryRequest(header)))
 	if err != nil && after.ID != "" && code(err) == "InvalidArgument" {
 		// versitygw 1.8 rejects its own marker. Without the ID the list
 		// continues with the next key, and other uploads to this key are left
 		// out.
 		input.UploadIdMarker = nil
-		out, err = s.Client.ListMultipartUploads(ctx, input, setHeaders(objectheader.EveryRequest(header)))
+		out, err = s.Client.ListMultipartUploads(ctx, input,
+			setHeaders(objectheader.EveryRequest(header)))
 	}
 	if err == nil && out.Bucket == nil {
 		err = errNoList

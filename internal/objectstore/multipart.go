@@ -76,7 +76,9 @@ func (s Store) CreateUpload(
 // first number above after. If next is not 0, more parts have numbers above
 // next. Some stores also list parts that were replaced. The latest part with a
 // number then comes first.
-func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string) (parts []Part, next int, err error) {
+func (s Store) Parts(
+	ctx context.Context, u *Upload, after int, algorithm string,
+) (parts []Part, next int, err error) {
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	if after > 0 {
 		input.PartNumberMarker = aws.String(strconv.Itoa(after))
@@ -94,9 +96,13 @@ func (s Store) Parts(ctx context.Context, u *Upload, after int, algorithm string
 	for _, p := range out.Parts {
 		number := int(aws.ToInt32(p.PartNumber))
 		if number < last || number == after && after > 0 {
-			return nil, 0, u.failure("list", errors.New("the store did not list the parts in order"))
+			return nil, 0, u.failure("list",
+				errors.New("the store did not list the parts in order"))
 		}
-		part := Part{Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag), Checksum: partChecksum(p, algorithm)}
+		part := Part{
+			Number: number, Size: aws.ToInt64(p.Size), ETag: aws.ToString(p.ETag),
+			Checksum: partChecksum(p, algorithm),
+		}
 		first := len(parts)
 		for number == last && first > 0 && parts[first-1].Number == number {
 			first--
@@ -126,7 +132,8 @@ func MergeParts(parts []Part, named map[int]string) []Part {
 		switch {
 		case n == 0 || merged[n-1].Number != p.Number:
 			merged = append(merged, p)
-		case named[p.Number] != "" && sameETag(p.ETag, named[p.Number]) && !sameETag(merged[n-1].ETag, named[p.Number]):
+		case named[p.Number] != "" && sameETag(p.ETag, named[p.Number]) &&
+			!sameETag(merged[n-1].ETag, named[p.Number]):
 			merged[n-1] = p
 		}
 	}
@@ -225,20 +232,23 @@ func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 			return nil // Some stores list an upload that has ended.
 		}
 	}
-	return u.failure("abort", fmt.Errorf("the store still lists the upload after %d attempts", abortAttempts))
+	return u.failure("abort",
+		fmt.Errorf("the store still lists the upload after %d attempts", abortAttempts))
 }
 
 // AbortUploads aborts the uploads to a key, but at most 1,000. An abandoned key
 // has one upload.
 func (s Store) AbortUploads(ctx context.Context, key string, header map[string]string) error {
-	out, err := s.Client.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: &key},
+	input := &s3.ListMultipartUploadsInput{Bucket: &s.Bucket, Prefix: &key}
+	out, err := s.Client.ListMultipartUploads(ctx, input,
 		setHeaders(objectheader.EveryRequest(header)))
 	if err != nil {
 		return failure("list the uploads to", key, err)
 	}
 	for _, u := range out.Uploads {
 		if aws.ToString(u.Key) == key {
-			err = errors.Join(err, s.AbortUpload(ctx, &Upload{Key: key, ID: aws.ToString(u.UploadId), Header: header}))
+			err = errors.Join(err,
+				s.AbortUpload(ctx, &Upload{Key: key, ID: aws.ToString(u.UploadId), Header: header}))
 		}
 	}
 	return err
@@ -250,7 +260,8 @@ func (u *Upload) failure(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if code(err) == "NoSuchUpload" || status(err) == http.StatusNotFound && code(err) != "NoSuchBucket" {
+	if code(err) == "NoSuchUpload" ||
+		status(err) == http.StatusNotFound && code(err) != "NoSuchBucket" {
 		err = fmt.Errorf("%w: %w", ErrNoUpload, err)
 	}
 	return failure(what+" the upload of", u.Key, err)

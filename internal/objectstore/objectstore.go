@@ -96,7 +96,8 @@ func (s Store) Head(ctx context.Context, key, version string) (*Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	out, err := s.Client.HeadObject(ctx, &s3.HeadObjectInput{
-		Bucket: &s.Bucket, Key: &key, VersionId: optional(version), ChecksumMode: types.ChecksumModeEnabled,
+		Bucket: &s.Bucket, Key: &key, VersionId: optional(version),
+		ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
 		return nil, failure("head", key, missing(err))
@@ -131,7 +132,8 @@ func newObject(key string, metadata middleware.Metadata, size *int64) (*Object, 
 		return nil, errors.New("the store returned no size or no ETag")
 	}
 	o := &Object{
-		Key: key, ETag: response.Header.Get("ETag"), VersionID: response.Header.Get("X-Amz-Version-Id"), Size: *size,
+		Key: key, ETag: response.Header.Get("ETag"),
+		VersionID: response.Header.Get("X-Amz-Version-Id"), Size: *size,
 	}
 	o.LastModified, _ = http.ParseTime(response.Header.Get("Last-Modified"))
 	o.Answered, _ = http.ParseTime(response.Header.Get("Date"))
@@ -148,7 +150,8 @@ func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []
 	bounded, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	out, err := s.get(bounded, &s3.GetObjectInput{
-		Bucket: &s.Bucket, Key: &key, VersionId: optional(version), Range: aws.String("bytes=0-" + strconv.Itoa(n-1)),
+		Bucket: &s.Bucket, Key: &key, VersionId: optional(version),
+		Range: aws.String("bytes=0-" + strconv.Itoa(n-1)),
 	})
 	if status(err) == http.StatusRequestedRangeNotSatisfiable { // The object is empty.
 		o, err := s.Head(ctx, key, version)
@@ -164,7 +167,8 @@ func (s Store) Get(ctx context.Context, key, version string, n int) (*Object, []
 	if _, total, ok := strings.Cut(aws.ToString(out.ContentRange), "/"); ok {
 		parsed, err := strconv.ParseInt(total, 10, 64)
 		if err != nil {
-			return nil, nil, failure("read", key, errors.New("the store returned an invalid Content-Range"))
+			return nil, nil, failure("read", key,
+				errors.New("the store returned an invalid Content-Range"))
 		}
 		size = &parsed
 	}
@@ -190,7 +194,9 @@ func (s Store) get(ctx context.Context, input *s3.GetObjectInput) (*s3.GetObject
 // Open returns the bytes of exactly this object. It returns ErrChanged if the
 // object was replaced or deleted. The caller must close the reader.
 func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
-	out, err := s.get(ctx, &s3.GetObjectInput{Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag})
+	out, err := s.get(ctx, &s3.GetObjectInput{
+		Bucket: &s.Bucket, Key: &o.Key, VersionId: optional(o.VersionID), IfMatch: &o.ETag,
+	})
 	if status(err) == http.StatusPreconditionFailed {
 		return nil, failure("read", o.Key, fmt.Errorf("%w: %w", ErrChanged, err))
 	} else if found := missing(err); errors.Is(found, ErrNotFound) {
@@ -217,7 +223,8 @@ func (s Store) Open(ctx context.Context, o *Object) (io.ReadCloser, error) {
 // to collide. Their metadata differs if they have different grants.
 func (o *Object) Same(other *Object) bool {
 	return sameETag(o.ETag, other.ETag) && o.Size == other.Size &&
-		(o.LastModified.Equal(other.LastModified) || o.LastModified.IsZero() || other.LastModified.IsZero()) &&
+		(o.LastModified.Equal(other.LastModified) || o.LastModified.IsZero() ||
+			other.LastModified.IsZero()) &&
 		(o.VersionID == other.VersionID || o.VersionID == "" || other.VersionID == "") &&
 		(o.Metadata == nil || other.Metadata == nil || maps.Equal(o.Metadata, other.Metadata))
 }
@@ -225,11 +232,13 @@ func (o *Object) Same(other *Object) bool {
 // system holds prefixes of Amazon's headers that a completion reads or copies,
 // in addition to the headers of objectheader.Returned.
 var system = []string{
-	"X-Amz-Tagging-Count", "X-Amz-Missing-Meta", "X-Amz-Server-Side-Encryption", "X-Amz-Object-Lock-",
+	"X-Amz-Tagging-Count", "X-Amz-Missing-Meta", "X-Amz-Server-Side-Encryption",
+	"X-Amz-Object-Lock-",
 }
 
 func (o *Object) describe(header http.Header) {
-	o.Header, o.Metadata, o.Checksums = make(http.Header), make(map[string]string), make(map[string]string)
+	o.Header, o.Metadata = make(http.Header), make(map[string]string)
+	o.Checksums = make(map[string]string)
 	for name, values := range header {
 		value := strings.Join(values, ",")
 		meta, isMeta := strings.CutPrefix(name, "X-Amz-Meta-")
@@ -242,7 +251,8 @@ func (o *Object) describe(header http.Header) {
 			o.Metadata[strings.ToLower(meta)] = value
 		case isChecksum && algorithm != "Type" && algorithm != "Algorithm":
 			o.Checksums[strings.ToUpper(algorithm)] = value
-		case isSystem || objectheader.Returned(strings.ToLower(name)) || slices.Contains(objectheader.Content(), strings.ToLower(name)):
+		case isSystem || objectheader.Returned(strings.ToLower(name)) ||
+			slices.Contains(objectheader.Content(), strings.ToLower(name)):
 			o.Header.Set(name, value)
 		}
 	}

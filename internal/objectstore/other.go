@@ -22,7 +22,9 @@ const idleLimit = 2 * time.Minute
 var ErrCopying = errors.New("another process is copying to the key")
 
 // hasParts reports whether a copy is made by parts.
-func (s Store) hasParts(c *Copy) bool { return c.From.Size > cmp.Or(s.CopyLimit, s3limit.RequestSize) }
+func (s Store) hasParts(c *Copy) bool {
+	return c.From.Size > cmp.Or(s.CopyLimit, s3limit.RequestSize)
+}
 
 // CheckCopy searches for other copies to the same key if the copy must be made
 // by parts. Another copy is a multipart upload to exactly that key.
@@ -71,7 +73,8 @@ func (s Store) idleTime(ctx context.Context, u *Upload, age time.Duration) (time
 	input := &s3.ListPartsInput{Bucket: &s.Bucket, Key: &u.Key, UploadId: &u.ID}
 	for age >= idleLimit {
 		bounded, cancel := context.WithTimeout(ctx, requestTime)
-		out, err := s.Client.ListParts(bounded, input, setHeaders(objectheader.EveryRequest(u.Header)))
+		out, err := s.Client.ListParts(bounded, input,
+			setHeaders(objectheader.EveryRequest(u.Header)))
 		cancel()
 		if err != nil {
 			return 0, u.failure("list", err)
@@ -83,7 +86,8 @@ func (s Store) idleTime(ctx context.Context, u *Upload, age time.Duration) (time
 			}
 		}
 		next := aws.ToString(out.NextPartNumberMarker)
-		if !aws.ToBool(out.IsTruncated) || next == "" || next == aws.ToString(input.PartNumberMarker) {
+		if !aws.ToBool(out.IsTruncated) || next == "" ||
+			next == aws.ToString(input.PartNumberMarker) {
 			break
 		}
 		input.PartNumberMarker = &next

@@ -89,7 +89,8 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 	}
 	form = append(form, f.Common.fields...)
 	if size > s3limit.FormSize {
-		return nil, fmt.Errorf("the form must have at most %d bytes before the file, got up to %d", s3limit.FormSize, size)
+		return nil, fmt.Errorf("the form must have at most %d bytes before the file, got up to %d",
+			s3limit.FormSize, size)
 	}
 	return form, nil
 }
@@ -97,7 +98,8 @@ func (f *Form) Sign(sign func(policy string) string) ([]Field, error) {
 // appendDocument appends the policy after f.Common.PolicyBeginning.
 func (f *Form) appendDocument(b []byte) ([]byte, error) {
 	if f.MinSize < 0 || f.MinSize > f.MaxSize {
-		return nil, fmt.Errorf("the size range must allow a file, got from %d to %d", f.MinSize, f.MaxSize)
+		return nil, fmt.Errorf("the size range must allow a file, got from %d to %d",
+			f.MinSize, f.MaxSize)
 	}
 	b = append(b, `["content-length-range",`...)
 	b = strconv.AppendInt(b, f.MinSize, 10)
@@ -121,7 +123,8 @@ func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 			return nil, fmt.Errorf("the form must have each field once, got %q twice", field.Name)
 		}
 		if isReserved(field.Name) {
-			return nil, fmt.Errorf("the form must not have the field %q, which has no condition", field.Name)
+			return nil, fmt.Errorf("the form must not have the field %q, which has no condition",
+				field.Name)
 		}
 		var plainName, plainValue bool
 		// Several stores accept XML, which tagging contains, only in a
@@ -145,7 +148,8 @@ func appendConditions(b []byte, fields, earlier []Field) ([]byte, error) {
 		}
 		if !plainValue {
 			// The error does not contain the value, which might be secret.
-			return nil, fmt.Errorf("the value of the form field %q must not have a dollar sign, a control character or invalid UTF-8", field.Name)
+			return nil, fmt.Errorf("the value of the form field %q must not have a dollar sign, "+
+				"a control character or invalid UTF-8", field.Name)
 		}
 	}
 	return b, nil
@@ -178,7 +182,8 @@ func isReserved(name string) bool {
 const (
 	boundarySize = len("\r\n--") + 70 + len("\r\n")
 	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")
-	fileSize     = aroundField + len("file") + len("; filename=\"\"") + 3*255 + len("Content-Type: \r\n") + 255
+	fileSize     = aroundField + len("file") + len("; filename=\"\"") + 3*255 +
+		len("Content-Type: \r\n") + 255
 )
 
 func fieldSize(name, value string) int { return aroundField + len(name) + len(value) }
@@ -192,5 +197,7 @@ func appendString(b []byte, s string) (_ []byte, plain bool) {
 	if strings.IndexByte(s, '$') >= 0 {
 		return b, false
 	}
-	return b, ascii || utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
+	return b, ascii || utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool {
+		return c < ' ' || c == 0x7f
+	})
 }

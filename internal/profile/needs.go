@@ -152,18 +152,21 @@ func both(a, b func(Needs) bool) func(Needs) bool {
 const (
 	otherStore   = "do not use this store for grants"
 	withoutForms = "use WithoutForms: grant PUTs only"
-	noChecksum   = "leave Policy.Checksum empty, and compute a digest of the published object in WithOnComplete"
+	noChecksum   = "leave Policy.Checksum empty, and compute a digest of the published object " +
+		"in WithOnComplete"
 	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
-	serveHeaders = "remove the headers from Policy.Headers and set them when the files are served, or set Policy.FinalPrefix, " +
-		"because a published copy has them again"
+	serveHeaders = "remove the headers from Policy.Headers and set them when the files are served, " +
+		"or set Policy.FinalPrefix, because a published copy has them again"
 	finalPrefix = "set Policy.FinalPrefix, which no grant reaches"
 	useReplace  = "set Policy.Replace, because the store rejects If-None-Match"
-	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix and nothing else"
-	comparison  = "completion compares the copy with the verified upload"
-	smallFiles  = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
-	startAgain  = "clients must start a new multipart upload if a part failed halfway"
-	bareParts   = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). Clients that send parts without one, " +
-		"such as Uppy, need an empty Policy.Checksum; with this profile, signing such a part is an error"
+	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix " +
+		"and nothing else"
+	comparison = "completion compares the copy with the verified upload"
+	smallFiles = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
+	startAgain = "clients must start a new multipart upload if a part failed halfway"
+	bareParts  = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). " +
+		"Clients that send parts without one, such as Uppy, need an empty Policy.Checksum; " +
+		"with this profile, signing such a part is an error"
 )
 
 // putChecksums, formChecksums and partChecksums list the algorithms of the
@@ -176,7 +179,9 @@ var (
 
 // kinds returns the constraints of each kind of request.
 func kinds() []kind {
-	return []kind{{"PUT", puts()}, {"form", postForms()}, {"part", parts()}, {"completion", completions()}}
+	return []kind{
+		{"PUT", puts()}, {"form", postForms()}, {"part", parts()}, {"completion", completions()},
+	}
 }
 
 func puts() []row {
@@ -188,7 +193,8 @@ func puts() []row {
 		{"exact size", constraint{always, nil, otherStore, ""}},
 	}
 	for _, algorithm := range putChecksums {
-		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), nil, noChecksum, ""}})
+		rows = append(rows,
+			row{"checksum " + algorithm, constraint{checksum(algorithm), nil, noChecksum, ""}})
 	}
 	return append(rows, []row{
 		{"metadata", constraint{always, nil, otherStore, ""}}, // The stamp is metadata.
@@ -213,14 +219,16 @@ func postForms() []row {
 		rows = append(rows, row{name, constraint{forms, nil, withoutForms, ""}})
 	}
 	for _, algorithm := range formChecksums {
-		rows = append(rows, row{"checksum " + algorithm, constraint{both(forms, checksum(algorithm)), nil, withoutForms, ""}})
+		rows = append(rows, row{"checksum " + algorithm,
+			constraint{both(forms, checksum(algorithm)), nil, withoutForms, ""}})
 	}
 	rows = append(rows,
 		row{"metadata", constraint{forms, nil, withoutForms, ""}},
 		row{"headers of the policy", constraint{both(forms, headers), nil, withoutForms, ""}},
 		row{"tags", constraint{both(forms, tags), nil, withoutForms, ""}})
 	for _, name := range []string{
-		"redirect", "no further field", "no unsigned x-amz-* header", "no unsigned x-amz-copy-source", "expiry",
+		"redirect", "no further field", "no unsigned x-amz-* header",
+		"no unsigned x-amz-copy-source", "expiry",
 		"signature and policy", "method",
 	} {
 		rows = append(rows, row{name, constraint{forms, nil, withoutForms, ""}})
@@ -234,7 +242,8 @@ func parts() []row {
 		rows = append(rows, row{name, constraint{always, large, otherStore, smallFiles}})
 	}
 	for _, algorithm := range partChecksums {
-		rows = append(rows, row{"checksum " + algorithm, constraint{checksum(algorithm), both(large, checksum(algorithm)), noChecksum, ""}})
+		rows = append(rows, row{"checksum " + algorithm,
+			constraint{checksum(algorithm), both(large, checksum(algorithm)), noChecksum, ""}})
 	}
 	return append(rows, []row{
 		{"parts without their own checksum", constraint{nil, nil, bareParts, ""}},

@@ -47,7 +47,8 @@ const (
 // table.
 func FactNames() []string {
 	return []string{
-		"abort rule", "stale uploads", "metadata after a restart", "CORS", "region", "tags by form", "STS", "longest key segment",
+		"abort rule", "stale uploads", "metadata after a restart", "CORS", "region", "tags by form",
+		"STS", "longest key segment",
 	}
 }
 
@@ -100,13 +101,18 @@ func Parse(document []byte) (*Profile, error) {
 // check reports the faults of a profile.
 func (p *Profile) check() error {
 	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(format, args...))
+	}
 	if p.Format != Format {
 		fault("format must be %d, got %d", Format, p.Format)
 	}
-	for _, required := range []struct{ name, value string }{{"host", p.Host}, {"bucket", p.Bucket}, {"doctor", p.Doctor}} {
+	for _, required := range []struct{ name, value string }{
+		{"host", p.Host}, {"bucket", p.Bucket}, {"doctor", p.Doctor},
+	} {
 		if required.value == "" || strings.TrimSpace(required.value) != required.value {
-			fault("%s must be set, without surrounding spaces, got %q", required.name, required.value)
+			fault("%s must be set, without surrounding spaces, got %q",
+				required.name, required.value)
 		}
 	}
 	if _, err := time.Parse(time.DateOnly, p.Date); err != nil {

@@ -105,7 +105,8 @@ func (c *compiler) compilePrefixes() {
 	}
 	c.checkPrefix("FinalPrefix", c.rules.FinalPrefix)
 	if strings.HasPrefix(c.rules.FinalPrefix, c.rules.Prefix) || strings.HasPrefix(c.rules.Prefix, c.rules.FinalPrefix) {
-		c.fault("FinalPrefix", "must not overlap Prefix %q, where grants apply, got %q", c.rules.Prefix, c.rules.FinalPrefix)
+		c.fault("FinalPrefix", "must not overlap Prefix %q, where grants apply, got %q",
+			c.rules.Prefix, c.rules.FinalPrefix)
 	}
 }
 
@@ -149,7 +150,8 @@ func (c *compiler) compileSizes() {
 	case most <= 0:
 		c.fault("MaxSize", "must be at least 1 byte, got %d", most)
 	case most > s3limit.ObjectSize:
-		c.fault("MaxSize", "must be at most %d bytes, the largest object of S3, got %d", int64(s3limit.ObjectSize), most)
+		c.fault("MaxSize", "must be at most %d bytes, the largest object of S3, got %d",
+			int64(s3limit.ObjectSize), most)
 	case most < least:
 		c.fault("MaxSize", "must not be less than MinSize, %d, got %d", least, most)
 	}
@@ -160,7 +162,8 @@ func (c *compiler) compileLifetime() {
 	case lifetime == 0:
 		c.rules.Lifetime = defaultLifetime
 	case lifetime < time.Second || lifetime > s3limit.Lifetime:
-		c.fault("Lifetime", "must be between 1s and %v (7 days), got %v", s3limit.Lifetime, lifetime)
+		c.fault("Lifetime", "must be between 1s and %v (7 days), got %v",
+			s3limit.Lifetime, lifetime)
 	}
 }
 
@@ -180,7 +183,8 @@ func (c *compiler) compileMetadata() {
 		names[i] = strings.ToLower(name)
 		switch {
 		case !isName(name):
-			c.fault("Metadata", `must hold names of letters, digits, "-", "_" and ".", got %q`, name)
+			c.fault("Metadata", `must hold names of letters, digits, "-", "_" and ".", got %q`,
+				name)
 		case strings.HasPrefix(names[i], "x-amz-meta-"):
 			c.fault("Metadata", "must hold names without x-amz-meta-, got %q", name)
 		case names[i] == StampName:
@@ -231,7 +235,8 @@ func (c *compiler) compileHeaders(headers, uploadHeaders map[string]string) {
 		}
 	}
 	if size > stampedSize {
-		c.fault("Headers", "must have at most %d bytes in the headers that every stamp repeats (%s), got %d",
+		c.fault("Headers",
+			"must have at most %d bytes in the headers that every stamp repeats (%s), got %d",
 			stampedSize, list(objectheader.AllReturned()), size)
 	}
 }
@@ -248,7 +253,8 @@ func (c *compiler) addHeader(name, value string) error {
 	r := c.rules
 	if strings.EqualFold(name, "Content-Disposition") {
 		if value != "attachment" && value != "inline" {
-			return fmt.Errorf(`its value must be "attachment" or "inline", to which the file name is added, got %q`, value)
+			return fmt.Errorf(`its value must be "attachment" or "inline", `+
+				`to which the file name is added, got %q`, value)
 		}
 		r.Inline = value == "inline"
 		return nil
@@ -282,7 +288,8 @@ func (c *compiler) addUploadHeader(name, value string) error {
 	}
 	lower := strings.ToLower(name)
 	if hasName(r.UploadHeaders, lower) {
-		return errors.New("it must appear once, in Headers or UploadHeaders, whatever its letter case")
+		return errors.New(
+			"it must appear once, in Headers or UploadHeaders, whatever its letter case")
 	}
 	r.UploadHeaders = append(r.UploadHeaders, Pair{Name: lower, Value: value})
 	r.FormFields = append(r.FormFields, Pair{Name: field, Value: formValue})
@@ -332,12 +339,15 @@ func Sorted(m map[string]string) []Pair {
 
 func isName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.')
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' ||
+			c == '_' || c == '.')
 	})
 }
 
 // isPrintable reports whether s can be the value of a header and reaches S3
 // unchanged.
 func isPrintable(s string) bool {
-	return strings.Trim(s, " ") == s && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+	return strings.Trim(s, " ") == s && !strings.ContainsFunc(s, func(c rune) bool {
+		return c < ' ' || c > '~'
+	})
 }

@@ -31,7 +31,9 @@ func typeViolation(fault *mediatype.Fault) *Violation {
 
 // AllowsType reports whether the policy allows a type.
 func (r *Rules) AllowsType(t string) bool {
-	return slices.ContainsFunc(r.Types, func(pattern string) bool { return mediatype.Match(pattern, t) })
+	return slices.ContainsFunc(r.Types, func(pattern string) bool {
+		return mediatype.Match(pattern, t)
+	})
 }
 
 // TypeViolation returns the Violation of a type that the policy does not allow.

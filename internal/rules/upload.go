@@ -81,7 +81,8 @@ func (r *Rules) validate(u Upload, listed func(name string) bool) (Valid, error)
 	c.checkChecksum()
 	c.checkMetadata(listed)
 	if len(u.Owner) > OwnerSize {
-		c.bound("owner", CodeTooLarge, 0, OwnerSize, "must have at most %d bytes, got %d", OwnerSize, len(u.Owner))
+		c.bound("owner", CodeTooLarge, 0, OwnerSize, "must have at most %d bytes, got %d",
+			OwnerSize, len(u.Owner))
 	}
 	c.checkRedirect()
 	return Valid{c.upload}, errors.Join(c.violations...)
@@ -112,7 +113,9 @@ func (c *check) checkMethod() {
 		c.checkForm()
 	case Multipart:
 		if algorithm := c.rules.Checksum; algorithm != "" && !checksum.InMultipart(algorithm) {
-			c.violate("method", CodeUnsupported, "must not be multipart: S3 computes no %s checksum of a whole multipart upload", algorithm)
+			c.violate("method", CodeUnsupported,
+				"must not be multipart: S3 computes no %s checksum of a whole multipart upload",
+				algorithm)
 		}
 	}
 }
@@ -123,18 +126,25 @@ func (c *check) checkForm() {
 		c.violate("method", CodeUnsupported, "must not be POST: %s", c.rules.Formless)
 	}
 	if !IsFolder(u.Key) && !c.rules.Replace {
-		c.violate("method", CodeUnsupported, "must not be POST: the service chose the key, and a form would overwrite the object there")
+		c.violate("method", CodeUnsupported,
+			"must not be POST: the service chose the key, "+
+				"and a form would overwrite the object there")
 	}
 	if strings.Contains(u.Key, "$") {
-		c.violate("key", CodeInvalid, "must not contain a dollar sign, which forms cannot hold, got %q", u.Key)
+		c.violate("key", CodeInvalid,
+			"must not contain a dollar sign, which forms cannot hold, got %q", u.Key)
 	}
 	for name, value := range u.Metadata {
 		if strings.Contains(value, "$") {
-			c.violate("metadata["+Excerpt(name)+"]", CodeInvalid, "must not contain a dollar sign, which forms cannot hold")
+			c.violate("metadata["+Excerpt(name)+"]", CodeInvalid,
+				"must not contain a dollar sign, which forms cannot hold")
 		}
 	}
-	if strings.ContainsFunc(u.Redirect, func(c rune) bool { return c <= ' ' || c > '~' || c == '$' }) {
-		c.violate("redirect", CodeInvalid, "must be printable ASCII without a dollar sign; escape other characters")
+	if strings.ContainsFunc(u.Redirect, func(c rune) bool {
+		return c <= ' ' || c > '~' || c == '$'
+	}) {
+		c.violate("redirect", CodeInvalid,
+			"must be printable ASCII without a dollar sign; escape other characters")
 	}
 }
 
@@ -185,17 +195,22 @@ func (c *check) checkSizes() {
 	least, most := max(u.MinSize, c.rules.MinSize), min(cmp.Or(u.MaxSize, c.rules.MaxSize), limit)
 	switch {
 	case u.MinSize != 0 && u.MinSize < c.rules.MinSize:
-		c.bound("min_size", CodeTooSmall, c.rules.MinSize, allowed, "must be at least %d bytes, got %d", c.rules.MinSize, u.MinSize)
+		c.bound("min_size", CodeTooSmall, c.rules.MinSize, allowed,
+			"must be at least %d bytes, got %d", c.rules.MinSize, u.MinSize)
 	case u.MaxSize < 0:
-		c.bound("max_size", CodeTooSmall, c.rules.MinSize, allowed, "must be at least %d bytes, got %d", c.rules.MinSize, u.MaxSize)
+		c.bound("max_size", CodeTooSmall, c.rules.MinSize, allowed,
+			"must be at least %d bytes, got %d", c.rules.MinSize, u.MaxSize)
 	case u.MaxSize > c.rules.MaxSize:
-		c.bound("max_size", CodeTooLarge, c.rules.MinSize, allowed, "must be at most %d bytes, got %d", allowed, u.MaxSize)
+		c.bound("max_size", CodeTooLarge, c.rules.MinSize, allowed,
+			"must be at most %d bytes, got %d", allowed, u.MaxSize)
 	case u.Size > most:
 		c.bound("size", CodeTooLarge, least, most, "must be at most %d bytes, got %d", most, u.Size)
 	case least > most:
-		c.bound("min_size", CodeTooLarge, c.rules.MinSize, most, "must be at most %d bytes, got %d", most, least)
+		c.bound("min_size", CodeTooLarge, c.rules.MinSize, most, "must be at most %d bytes, got %d",
+			most, least)
 	case u.Size != 0 && u.Size < least:
-		c.bound("size", CodeTooSmall, least, most, "must be at least %d bytes, got %d", least, u.Size)
+		c.bound("size", CodeTooSmall, least, most, "must be at least %d bytes, got %d",
+			least, u.Size)
 	case u.Size != 0:
 		u.MinSize, u.MaxSize = u.Size, u.Size
 	default:
@@ -213,7 +228,8 @@ func (c *check) checkLifetime() {
 		if u.Lifetime < time.Second {
 			code = CodeTooSmall
 		}
-		c.bound("expires_in", code, 1, int64(longest/time.Second), "must be between 1 and %v seconds, got %v",
+		c.bound("expires_in", code, 1, int64(longest/time.Second),
+			"must be between 1 and %v seconds, got %v",
 			longest.Seconds(), u.Lifetime.Seconds())
 	}
 }
@@ -228,7 +244,8 @@ func (c *check) checkChecksum() {
 		if digest == "" {
 			code = CodeRequired
 		}
-		c.violate("checksum", code, "must be the file's %s checksum of %d bytes in base64", algorithm, checksum.Size(algorithm))
+		c.violate("checksum", code, "must be the file's %s checksum of %d bytes in base64",
+			algorithm, checksum.Size(algorithm))
 	}
 }
 
@@ -240,8 +257,10 @@ func (c *check) checkRedirect() {
 	if u.Method != POST {
 		c.violate("redirect", CodeNotAllowed, "must not be set: only forms redirect")
 	}
-	if target, err := url.Parse(u.Redirect); err != nil || target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
-		c.violate("redirect", CodeInvalid, "must be an absolute URL of https or http; S3 ignores others")
+	if target, err := url.Parse(u.Redirect); err != nil ||
+		target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
+		c.violate("redirect", CodeInvalid,
+			"must be an absolute URL of https or http; S3 ignores others")
 	}
 }
 
@@ -264,14 +283,17 @@ func (r *Rules) Key(v *Valid) (string, error) {
 	if longest-len(name) >= s3limit.KeySize { // A shorter name would not help.
 		field = "key"
 	}
-	return "", &Violation{Field: field, Code: CodeTooLarge, Max: s3limit.KeySize,
-		Detail: Violate("", "", "must make a key of at most %d bytes, got %d", s3limit.KeySize, longest).Detail}
+	violation := Violate(field, CodeTooLarge, "must make a key of at most %d bytes, got %d",
+		s3limit.KeySize, longest)
+	violation.Max = s3limit.KeySize
+	return "", violation
 }
 
 // SizeViolation returns the Violation for a size of zero or less that a client
 // sent. Without it, an explicit zero would be taken for an unknown size.
 func SizeViolation(field string, size int64) *Violation {
-	v := Violate(field, CodeTooSmall, "must be at least 1 byte, got %d; leave it out if it is unknown", size)
+	v := Violate(field, CodeTooSmall,
+		"must be at least 1 byte, got %d; leave it out if it is unknown", size)
 	v.Min = 1
 	return v
 }
@@ -281,11 +303,13 @@ func SizeViolation(field string, size int64) *Violation {
 func CheckRemainder(u *Upload) *Violation {
 	switch {
 	case u.MaxSize <= 0 || u.Size <= 0 && u.MaxSize < u.MinSize:
-		v := Violate("size", CodeTooLarge, "must be at most the %d bytes that may still be uploaded", max(0, u.MaxSize))
+		v := Violate("size", CodeTooLarge,
+			"must be at most the %d bytes that may still be uploaded", max(0, u.MaxSize))
 		v.Max = max(0, u.MaxSize)
 		return v
 	case u.Lifetime < time.Second:
-		return Violate("expires_in", CodeTooLarge, "must end within the period for uploads, which is over")
+		return Violate("expires_in", CodeTooLarge,
+			"must end within the period for uploads, which is over")
 	}
 	return nil
 }

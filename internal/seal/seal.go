@@ -75,10 +75,12 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 	for i, secret := range secrets {
 		switch {
 		case len(secret) == 0: // The usual reason is an unset environment variable.
-			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got none", i+1, MinSecret))
+			faults = append(faults,
+				fmt.Errorf("key %d must have at least %d random bytes, got none", i+1, MinSecret))
 			continue
 		case len(secret) < MinSecret:
-			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got %d", i+1, MinSecret, len(secret)))
+			faults = append(faults, fmt.Errorf("key %d must have at least %d random bytes, got %d",
+				i+1, MinSecret, len(secret)))
 			continue
 		case !slices.ContainsFunc(secret, func(b byte) bool { return b != secret[0] }):
 			faults = append(faults, fmt.Errorf("key %d must be random, got one byte repeated", i+1))
@@ -97,7 +99,8 @@ func New(secrets [][]byte, context ...string) (*Keyring, error) {
 // panics if the payload is longer than MaxPayload.
 func (k *Keyring) Seal(purpose string, payload []byte, bind ...string) string {
 	if len(payload) > MaxPayload {
-		panic(fmt.Sprintf("seal: the payload must have at most %d bytes, got %d", MaxPayload, len(payload)))
+		panic(fmt.Sprintf("seal: the payload must have at most %d bytes, got %d",
+			MaxPayload, len(payload)))
 	}
 	s := k.nextSealer()
 	buffer := buffers.Get().(*[]byte)
@@ -243,7 +246,8 @@ func IsText(s string) bool {
 func Fingerprint(secrets [][]byte) string {
 	h := sha256.New()
 	for _, secret := range secrets {
-		derived := must(hkdf.Key(sha256.New, secret, nil, "github.com/s3presign/presign/internal/seal fingerprint", keySize))
+		derived := must(hkdf.Key(sha256.New, secret, nil,
+			"github.com/s3presign/presign/internal/seal fingerprint", keySize))
 		h.Write(derived)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:4])

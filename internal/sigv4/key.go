@@ -101,10 +101,14 @@ func newKey(region string, c Credential, now time.Time, day int64) *Key {
 		signing = mac.Sum(nil)
 	}
 	scope := date + "/" + region + "/" + service + "/" + terminator
-	key := &Key{Credential: c.ID + "/" + scope, Token: c.Token, credential: c, day: day, scope: scope}
+	key := &Key{
+		Credential: c.ID + "/" + scope, Token: c.Token, credential: c, day: day, scope: scope,
+	}
 	key.inner, key.outer = hmacStates(signing)
-	key.queryBeginning = append(key.queryBeginning, "X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
-	key.queryBeginning = append(appendEscaped(key.queryBeginning, key.Credential, false), "&X-Amz-Date="...)
+	key.queryBeginning = append(key.queryBeginning,
+		"X-Amz-Algorithm="+Algorithm+"&X-Amz-Credential="...)
+	key.queryBeginning = append(appendEscaped(key.queryBeginning, key.Credential, false),
+		"&X-Amz-Date="...)
 	if c.Token != "" {
 		key.tokenQuery = appendEscaped([]byte("&X-Amz-Security-Token="), c.Token, false)
 	}

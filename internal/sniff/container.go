@@ -51,7 +51,8 @@ func programInZip(head []byte) string {
 			return zipType // Packages of NuGet and for Visual Studio have no type.
 		}
 		for _, entry := range programEntries {
-			if name == entry.name || strings.HasSuffix(entry.name, "/") && strings.HasPrefix(name, entry.name) {
+			if name == entry.name ||
+				strings.HasSuffix(entry.name, "/") && strings.HasPrefix(name, entry.name) {
 				return entry.typ
 			}
 		}
@@ -73,7 +74,8 @@ func zipNames(head []byte) (names []string) {
 			return names
 		}
 		head = head[i:]
-		length, extra := int(binary.LittleEndian.Uint16(head[26:])), int(binary.LittleEndian.Uint16(head[28:]))
+		length := int(binary.LittleEndian.Uint16(head[26:]))
+		extra := int(binary.LittleEndian.Uint16(head[28:]))
 		if len(head) < size+length {
 			return names
 		}
@@ -130,8 +132,8 @@ const (
 		"avci avcs jpeg jpgs j2ki j2is crx  unif vvic vvis evbi evbs "
 
 	// Brands that start with "iso" and "mp4" name the container only.
-	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 hvc1 " +
-		"hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
+	movingBrands = " qt   mqt  M4V  M4VH M4VP M4A  M4B  M4P  f4v  F4V  F4P  F4A  F4B  avc1 av01 " +
+		"hvc1 hev1 dash msdh MSNV NDAS XAVC mmp4 mjp2 mj2s dby1 piff cmfc cmf2 CAEP KDDI "
 )
 
 // kindOfMedia returns the kind of an ISO base media file by its brands. It
@@ -150,7 +152,8 @@ func kindOfMedia(head []byte) kind {
 	switch {
 	case isBrand(stillBrands, major):
 		return still
-	case isBrand(movingBrands, major), bytes.HasPrefix(major, []byte("3g")), container && !compatible:
+	case isBrand(movingBrands, major), bytes.HasPrefix(major, []byte("3g")),
+		container && !compatible:
 		return moving
 	case compatible && !container:
 		return still

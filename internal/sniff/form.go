@@ -173,17 +173,22 @@ var (
 
 	// Media come in these containers. A .tga can start with the short
 	// signatures of the last two.
-	media = form{bases: []string{"image/tiff", "image/jp2", "video/mp4", "video/quicktime", "video/webm",
-		"video/matroska", "video/x-ms-asf", "application/ogg", "audio/mpeg", "image/x-icon",
-		"application/vnd.lotus-1-2-3"}}
+	media = form{bases: []string{
+		"image/tiff", "image/jp2", "video/mp4", "video/quicktime", "video/webm", "video/matroska",
+		"video/x-ms-asf", "application/ogg", "audio/mpeg", "image/x-icon",
+		"application/vnd.lotus-1-2-3",
+	}}
 
 	// Other formats are made of text, archives and databases. The last
 	// signatures are short and can be found by chance.
-	general = form{bases: []string{textType, zipType, oleType, "application/vnd.sqlite3",
-		"application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd", "application/lzip",
-		"application/x-tar", "application/x-7z-compressed", "application/vnd.rar", "application/cbor",
-		"application/zlib", "application/x-dbf", "application/vnd.lotus-1-2-3", "application/x-bytecode.python",
-		"application/x-cpio", "audio/aac", "audio/mpeg", "font/ttf", "image/jxl", "image/x-icon", "video/mpeg"}}
+	general = form{bases: []string{
+		textType, zipType, oleType, "application/vnd.sqlite3", "application/gzip",
+		"application/x-bzip2", "application/x-xz", "application/zstd", "application/lzip",
+		"application/x-tar", "application/x-7z-compressed", "application/vnd.rar",
+		"application/cbor", "application/zlib", "application/x-dbf", "application/vnd.lotus-1-2-3",
+		"application/x-bytecode.python", "application/x-cpio", "audio/aac", "audio/mpeg",
+		"font/ttf", "image/jxl", "image/x-icon", "video/mpeg",
+	}}
 )
 
 func formOf(granted string) form {
@@ -219,7 +224,8 @@ func load(table string) map[string]form {
 		if len(row) == 1 {
 			continue // a heading or blank
 		}
-		bases := strings.Fields(strings.ReplaceAll(row[0], "general", strings.Join(general.bases, " ")))
+		bases := strings.Fields(strings.ReplaceAll(row[0], "general",
+			strings.Join(general.bases, " ")))
 		for i, column := range row[1:] {
 			for entry := range strings.FieldsSeq(column) {
 				for _, typ := range typesOf(entry) {
@@ -245,5 +251,7 @@ func typesOf(entry string) []string {
 	if strings.Contains(entry, "/") {
 		return []string{entry}
 	}
-	return slices.DeleteFunc(slices.Clone(types), func(typ string) bool { return !mediatype.Same(typ, types[0]) })
+	return slices.DeleteFunc(slices.Clone(types), func(typ string) bool {
+		return !mediatype.Same(typ, types[0])
+	})
 }

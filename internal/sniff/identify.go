@@ -76,7 +76,8 @@ func detect(head []byte) *mimetype.MIME {
 		}
 	case found.Is(pdfType):
 		return checkPDF(head, found)
-	case base == "application/x-bzip2" && !isBzip2(head), isText(head) && !slices.Contains(textual, base):
+	case base == "application/x-bzip2" && !isBzip2(head),
+		isText(head) && !slices.Contains(textual, base):
 		return mimetype.Lookup(textType) // Prose can start like a binary format.
 	}
 	return found
@@ -89,7 +90,8 @@ var textual = []string{textType, pdfType, "application/vnd.fdf", "application/po
 	"application/marc", "image/x-xpixmap", "image/vnd.dxf", "image/vnd.radiance"}
 
 func isBzip2(head []byte) bool {
-	return len(head) > 3 && '1' <= head[3] && head[3] <= '9' && (hasAt(head, 4, "1AY&SY") || hasAt(head, 4, "\x17\x72\x45\x38\x50\x90"))
+	return len(head) > 3 && '1' <= head[3] && head[3] <= '9' &&
+		(hasAt(head, 4, "1AY&SY") || hasAt(head, 4, "\x17\x72\x45\x38\x50\x90"))
 }
 
 const pdfMagic = "%PDF-"

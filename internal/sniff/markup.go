@@ -40,7 +40,8 @@ func markup(head []byte) (typ string, complete bool) {
 			// In HTML, "<!-->" is a complete comment.
 			_, b, _ = bytes.Cut(b[len("<!"):], []byte("-->"))
 		case hasPrefix(b, "<!doctype"):
-			if root, _ := tag(bytes.TrimLeft(b[len("<!doctype"):], space)); root == "html" || root == "svg" {
+			root, _ := tag(bytes.TrimLeft(b[len("<!doctype"):], space))
+			if root == "html" || root == "svg" {
 				return element(root, typ, false), true
 			}
 			return xmlType, true

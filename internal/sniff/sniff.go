@@ -60,15 +60,18 @@ func (m *mismatch) Error() string {
 		return "does not look like " + m.granted
 	}
 	extension := mediatype.ExtensionOf(m.detected)
-	if extension == "" || !isMedia(m.granted) || !isMedia(m.detected) || mediatype.Active(m.detected) {
+	if extension == "" || !isMedia(m.granted) || !isMedia(m.detected) ||
+		mediatype.Active(m.detected) {
 		return "looks like " + m.detected
 	}
-	return fmt.Sprintf("looks like %s: rename it to end in .%s, or convert it", m.detected, extension)
+	return fmt.Sprintf("looks like %s: rename it to end in .%s, or convert it",
+		m.detected, extension)
 }
 
 // isMedia reports whether a type is a type of pictures, video or audio.
 func isMedia(typ string) bool {
-	return strings.HasPrefix(typ, "image/") || strings.HasPrefix(typ, "video/") || strings.HasPrefix(typ, "audio/")
+	return strings.HasPrefix(typ, "image/") || strings.HasPrefix(typ, "video/") ||
+		strings.HasPrefix(typ, "audio/")
 }
 
 // Check returns the type that a file looks like by its first Head bytes, or ""

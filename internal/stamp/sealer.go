@@ -83,7 +83,9 @@ func (s *Sealer) OpenMultipart(id string) (*MultipartUpload, error) {
 	return open(s, multipartPurpose, id, ParseMultipart)
 }
 
-func open[T any](s *Sealer, purpose, sealed string, parse func([]byte) (*T, error), bind ...string) (*T, error) {
+func open[T any](
+	s *Sealer, purpose, sealed string, parse func([]byte) (*T, error), bind ...string,
+) (*T, error) {
 	payload, err := s.keys.Open(purpose, sealed, bind...)
 	if err != nil {
 		return nil, ErrSealed

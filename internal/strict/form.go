@@ -16,7 +16,8 @@ import (
 // empty field is absent.
 func Form(form url.Values, members []Member, mode Mode) error {
 	if len(form) > maxMembers {
-		return errors.Join(&Error{Detail: fmt.Sprintf("the form must have at most %d members", maxMembers)})
+		detail := fmt.Sprintf("the form must have at most %d members", maxMembers)
+		return errors.Join(&Error{Detail: detail})
 	}
 	d := decoder{mode: mode}
 	for _, name := range slices.Sorted(maps.Keys(form)) {

@@ -211,7 +211,9 @@ func check(body []byte) *Error {
 }
 
 func nestedTooDeep() *Error {
-	return &Error{Detail: fmt.Sprintf("the body must not be nested deeper than %d levels", maxDepth)}
+	return &Error{
+		Detail: fmt.Sprintf("the body must not be nested deeper than %d levels", maxDepth),
+	}
 }
 
 // malformed returns the reason why a body is not JSON. Unlike a json.Decoder,
@@ -230,13 +232,16 @@ func malformed(body []byte) *Error {
 	case json.Valid(before) && value[0] != '{':
 		return &Error{Detail: "the body must be a JSON object, got " + kind(value[0])}
 	case json.Valid(before):
-		return &Error{Detail: fmt.Sprintf("the body must end with the JSON object, which ends at byte %d", len(bytes.TrimRight(before, blank)))}
+		return &Error{Detail: fmt.Sprintf(
+			"the body must end with the JSON object, which ends at byte %d",
+			len(bytes.TrimRight(before, blank)))}
 	case syntax.Error() == "unexpected end of JSON input":
 		return &Error{Detail: "the body must be complete JSON"}
 	case strings.Contains(syntax.Error(), "max depth"): // encoding/json has a limit of its own.
 		return nestedTooDeep()
 	}
-	return &Error{Detail: fmt.Sprintf("the body must be JSON, got another character at byte %d", syntax.Offset)}
+	return &Error{Detail: fmt.Sprintf("the body must be JSON, got another character at byte %d",
+		syntax.Offset)}
 }
 
 // tooDeep reports whether arrays and objects are nested deeper than maxDepth.
@@ -501,7 +506,8 @@ func (d *decoder) digits(s string, target **int64) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		d.fault(fmt.Sprintf("must be a whole number from %d to %d, got %s", int64(math.MinInt64), int64(math.MaxInt64), excerpt(s)))
+		d.fault(fmt.Sprintf("must be a whole number from %d to %d, got %s",
+			int64(math.MinInt64), int64(math.MaxInt64), excerpt(s)))
 	case err != nil, strconv.FormatInt(n, 10) != s:
 		d.fault("must be a whole number in digits alone, got " + excerpt(s))
 	default:

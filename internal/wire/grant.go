@@ -42,7 +42,8 @@ func DecodeBatch(c *route.Call) ([]GrantRequest, error) {
 		uploads = append(uploads, q)
 		q = GrantRequest{}
 	}}
-	err := c.Body.Decode(c.Request, []strict.Member{{Name: "uploads", Value: &list}}, strict.RejectUnknown)
+	err := c.Body.Decode(c.Request, []strict.Member{{Name: "uploads", Value: &list}},
+		strict.RejectUnknown)
 	switch {
 	case err != nil:
 		return nil, err
@@ -88,11 +89,13 @@ func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, e
 	}
 	u := rules.Upload{
 		Filename: q.filename, Type: q.mediaType, Checksum: q.checksum, Metadata: q.metadata,
-		Size: size("size", q.size), MinSize: size("min_size", q.minSize), MaxSize: size("max_size", q.maxSize),
+		Size: size("size", q.size), MinSize: size("min_size", q.minSize),
+		MaxSize: size("max_size", q.maxSize),
 	}
 	if seconds := q.expiresIn; seconds != nil {
 		if longest := int64(s3limit.Lifetime / time.Second); *seconds < 1 || *seconds > longest {
-			v := rules.Violate("expires_in", rules.CodeInvalid, "must be between 1 and %d seconds, got %d", longest, *seconds)
+			v := rules.Violate("expires_in", rules.CodeInvalid,
+				"must be between 1 and %d seconds, got %d", longest, *seconds)
 			v.Min, v.Max = 1, longest
 			violations = append(violations, v)
 		} else {
@@ -103,7 +106,8 @@ func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, e
 	case slices.Contains(methods, q.method):
 		u.Method = q.method
 	case q.method != "":
-		v := rules.Violate("method", rules.CodeInvalid, `must be %s, got "%s"`, quoteList(methods), rules.Excerpt(q.method))
+		v := rules.Violate("method", rules.CodeInvalid, `must be %s, got "%s"`,
+			quoteList(methods), rules.Excerpt(q.method))
 		v.Allowed = slices.Clone(methods)
 		violations = append(violations, v)
 	case u.Size != 0:
@@ -111,7 +115,8 @@ func (q *GrantRequest) Upload(r *rules.Rules, methods []string) (rules.Upload, e
 	case len(violations) > 0: // The method cannot be chosen, because the size might be invalid.
 	case r.Formless != "":
 		violations = append(violations,
-			rules.Violate("size", rules.CodeRequired, "must be set, since no form is possible: %s", r.Formless))
+			rules.Violate("size", rules.CodeRequired,
+				"must be set, since no form is possible: %s", r.Formless))
 	default:
 		u.Method = rules.POST
 	}
@@ -142,8 +147,10 @@ type Bounds struct {
 // NewBounds returns the bounds of rules.
 func NewBounds(r *rules.Rules) *Bounds {
 	b := &Bounds{
-		Types: r.Types, MinSize: r.MinSize, MaxSize: r.MaxSize, ExpiresIn: int64(r.Lifetime / time.Second),
-		Checksum: string(r.Checksum), Metadata: append([]string{}, r.Metadata...), Methods: []string{rules.PUT},
+		Types: r.Types, MinSize: r.MinSize, MaxSize: r.MaxSize,
+		ExpiresIn: int64(r.Lifetime / time.Second),
+		Checksum:  string(r.Checksum), Metadata: append([]string{}, r.Metadata...),
+		Methods: []string{rules.PUT},
 	}
 	if r.Formless == "" {
 		b.Methods = append(b.Methods, rules.POST)

@@ -21,7 +21,8 @@ const MaxSigned = 1000
 
 // DecodeID reads a body that names a multipart upload.
 func DecodeID(c *route.Call) (id string, err error) {
-	if err := c.Body.Decode(c.Request, []strict.Member{{Name: "id", Value: &id}}, strict.RejectUnknown); err != nil {
+	members := []strict.Member{{Name: "id", Value: &id}}
+	if err := c.Body.Decode(c.Request, members, strict.RejectUnknown); err != nil {
 		return "", err
 	}
 	return id, requireID(id)
@@ -61,11 +62,14 @@ func (p *partList) add() {
 	part := multipart.Part{ETag: p.etag, Checksum: p.checksum}
 	switch {
 	case p.number == nil:
-		p.violate("number", func(field string) *rules.Violation { return rules.Violate(field, rules.CodeRequired, "must be set") })
+		p.violate("number", func(field string) *rules.Violation {
+			return rules.Violate(field, rules.CodeRequired, "must be set")
+		})
 	case *p.number < 1 || *p.number > s3limit.Parts:
 		number := *p.number
 		p.violate("number", func(field string) *rules.Violation {
-			v := rules.Violate(field, rules.CodeInvalid, "must be between 1 and %d, got %d", s3limit.Parts, number)
+			v := rules.Violate(field, rules.CodeInvalid, "must be between 1 and %d, got %d",
+				s3limit.Parts, number)
 			v.Min, v.Max = 1, s3limit.Parts
 			return v
 		})
@@ -74,7 +78,9 @@ func (p *partList) add() {
 	}
 	if p.size != nil {
 		if part.Size = *p.size; part.Size <= 0 {
-			p.violate("size", func(field string) *rules.Violation { return rules.SizeViolation(field, part.Size) })
+			p.violate("size", func(field string) *rules.Violation {
+				return rules.SizeViolation(field, part.Size)
+			})
 		}
 	}
 	if len(p.all) == cap(p.all) {
@@ -90,7 +96,8 @@ func (p *partList) add() {
 func (p *partList) violate(member string, violation func(field string) *rules.Violation) {
 	const most = 20
 	if len(p.violations) < most {
-		p.violations = append(p.violations, violation(fmt.Sprintf("parts[%d][%s]", len(p.all), member)))
+		p.violations = append(p.violations,
+			violation(fmt.Sprintf("parts[%d][%s]", len(p.all), member)))
 	}
 }
 
@@ -132,12 +139,14 @@ func DecodeSign(c *route.Call) (id string, _ []multipart.Part, err error) {
 // numbersBetween returns the parts from first to last, inclusive.
 func numbersBetween(first, last int64) ([]multipart.Part, error) {
 	if first < 1 || first > s3limit.Parts {
-		v := rules.Violate("first", rules.CodeInvalid, "must be between 1 and %d, got %d", s3limit.Parts, first)
+		v := rules.Violate("first", rules.CodeInvalid, "must be between 1 and %d, got %d",
+			s3limit.Parts, first)
 		v.Min, v.Max = 1, s3limit.Parts
 		return nil, v
 	}
 	if most := min(s3limit.Parts, first+MaxSigned-1); last < first || last > most {
-		v := rules.Violate("last", rules.CodeInvalid, "must be between %d and %d, got %d", first, most, last)
+		v := rules.Violate("last", rules.CodeInvalid, "must be between %d and %d, got %d",
+			first, most, last)
 		v.Min, v.Max = first, most
 		return nil, v
 	}
