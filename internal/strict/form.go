@@ -67,6 +67,7 @@ func (d *decoder) setFormField(value string, target any) {
 	case **int64:
 		d.digits(value, target)
 	default:
-		panic(fmt.Sprintf("strict: the member %q of a form goes to a %T", d.field(), target))
+		panic(fmt.Sprintf("strict: the target of form member %q must have a supported type, got %T",
+			d.field(), target))
 	}
 }

@@ -156,7 +156,8 @@ func (d *decoder) set(value string, target any) {
 	case *List:
 		d.list(value, target)
 	default:
-		panic(fmt.Sprintf("strict: the member %q goes to a %T", d.field(), target))
+		panic(fmt.Sprintf("strict: the target of member %q must have a supported type, got %T",
+			d.field(), target))
 	}
 }
 
