@@ -129,9 +129,16 @@ func (c copying) copyWhole(ctx context.Context) (*Object, error) {
 		Checksums:    make(map[string]string),
 	}
 	for algorithm, sum := range map[string]*string{
-		"CRC32": result.ChecksumCRC32, "CRC32C": result.ChecksumCRC32C, "CRC64NVME": result.ChecksumCRC64NVME,
-		"MD5": result.ChecksumMD5, "SHA1": result.ChecksumSHA1, "SHA256": result.ChecksumSHA256, "SHA512": result.ChecksumSHA512,
-		"XXHASH3": result.ChecksumXXHASH3, "XXHASH64": result.ChecksumXXHASH64, "XXHASH128": result.ChecksumXXHASH128,
+		"CRC32":     result.ChecksumCRC32,
+		"CRC32C":    result.ChecksumCRC32C,
+		"CRC64NVME": result.ChecksumCRC64NVME,
+		"MD5":       result.ChecksumMD5,
+		"SHA1":      result.ChecksumSHA1,
+		"SHA256":    result.ChecksumSHA256,
+		"SHA512":    result.ChecksumSHA512,
+		"XXHASH3":   result.ChecksumXXHASH3,
+		"XXHASH64":  result.ChecksumXXHASH64,
+		"XXHASH128": result.ChecksumXXHASH128,
 	} {
 		if sum != nil {
 			object.Checksums[algorithm] = *sum

@@ -24,10 +24,16 @@ import (
 
 // headers are headers that a Policy may set, some without a member in the SDK.
 var headers = map[string]string{
-	"Content-Type": "text/plain", "content-disposition": "attachment; filename*=UTF-8''%C3%BC", "Cache-Control": "no-store",
-	"Content-Language": "de", "Expires": "Thu, 01 Dec 2094 16:00:00 GMT", "x-amz-storage-class": "STANDARD_IA",
-	"x-amz-website-redirect-location": "/other", "x-amz-acl": "bucket-owner-full-control", "x-amz-tagging": "a=b+c&d=",
-	"x-amz-server-side-encryption": "AES256",
+	"Content-Type":                    "text/plain",
+	"content-disposition":             "attachment; filename*=UTF-8''%C3%BC",
+	"Cache-Control":                   "no-store",
+	"Content-Language":                "de",
+	"Expires":                         "Thu, 01 Dec 2094 16:00:00 GMT",
+	"x-amz-storage-class":             "STANDARD_IA",
+	"x-amz-website-redirect-location": "/other",
+	"x-amz-acl":                       "bucket-owner-full-control",
+	"x-amz-tagging":                   "a=b+c&d=",
+	"x-amz-server-side-encryption":    "AES256",
 }
 
 var metadata = map[string]string{"Presign": "the stamp", "name": "two  spaces"}
@@ -35,8 +41,10 @@ var metadata = map[string]string{"Presign": "the stamp", "name": "two  spaces"}
 // upload is the upload of a client. It has headers and metadata that the copy
 // must not have.
 var upload = s3.PutObjectInput{
-	ContentType: aws.String("image/png"), ContentEncoding: aws.String("identity"), Tagging: aws.String("x=y"),
-	Metadata: map[string]string{"presign": "the upload's stamp", "more": "1"},
+	ContentType:     aws.String("image/png"),
+	ContentEncoding: aws.String("identity"),
+	Tagging:         aws.String("x=y"),
+	Metadata:        map[string]string{"presign": "the upload's stamp", "more": "1"},
 }
 
 // A manner is a way to copy.
@@ -75,16 +83,23 @@ func requireCopied(t *testing.T, server *s3test.Server, got *objectstore.Object,
 	require.Equal(t, map[string]string{"presign": "the stamp", "name": "two  spaces"}, o.Metadata)
 	require.Equal(t, map[string]string{"a": "b c", "d": ""}, o.Tags)
 	require.Equal(t, http.Header{
-		"Content-Type": {"text/plain"}, "Content-Disposition": {"attachment; filename*=UTF-8''%C3%BC"}, "Cache-Control": {"no-store"},
-		"Content-Language": {"de"}, "Expires": {"Thu, 01 Dec 2094 16:00:00 GMT"}, "X-Amz-Storage-Class": {"STANDARD_IA"},
-		"X-Amz-Website-Redirect-Location": {"/other"}, "X-Amz-Server-Side-Encryption": {"AES256"},
+		"Content-Type":                    {"text/plain"},
+		"Content-Disposition":             {"attachment; filename*=UTF-8''%C3%BC"},
+		"Cache-Control":                   {"no-store"},
+		"Content-Language":                {"de"},
+		"Expires":                         {"Thu, 01 Dec 2094 16:00:00 GMT"},
+		"X-Amz-Storage-Class":             {"STANDARD_IA"},
+		"X-Amz-Website-Redirect-Location": {"/other"},
+		"X-Amz-Server-Side-Encryption":    {"AES256"},
 	}, o.Header)
-	require.Equal(t, []string{target, o.VersionID, o.ETag}, []string{got.Key, got.VersionID, got.ETag})
+	require.Equal(t, []string{target, o.VersionID, o.ETag},
+		[]string{got.Key, got.VersionID, got.ETag})
 }
 
 func requireNoUploads(t *testing.T, server *s3test.Server) {
 	t.Helper()
-	uploads, err := server.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	uploads, err := server.S3().ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	require.NoError(t, err)
 	require.Empty(t, uploads.Uploads)
 }
@@ -93,7 +108,10 @@ func requireNoUploads(t *testing.T, server *s3test.Server) {
 func confirm(context.Context) error { return nil }
 
 func newCopy(from, replaces *objectstore.Object) *objectstore.Copy {
-	return &objectstore.Copy{From: from, To: target, Replaces: replaces, Header: headers, Metadata: metadata, Confirm: confirm}
+	return &objectstore.Copy{
+		From: from, To: target, Replaces: replaces, Header: headers, Metadata: metadata,
+		Confirm: confirm,
+	}
 }
 
 // requireOther checks that the error of a copy is neither ErrCondition nor
@@ -118,7 +136,9 @@ func TestCopy(t *testing.T) {
 
 		// The copy must not replace an object other than the named one.
 		upper := put(t, server, upload, strings.ToUpper(m.body))
-		for name, replaces := range map[string]*objectstore.Object{"none": nil, "another": {ETag: `"0123456789abcdef0123456789abcdef"`}} {
+		for name, replaces := range map[string]*objectstore.Object{
+			"none": nil, "another": {ETag: `"0123456789abcdef0123456789abcdef"`},
+		} {
 			_, err = s.Copy(t.Context(), newCopy(upper, replaces))
 			require.ErrorIs(t, err, objectstore.ErrCondition, name)
 			requireCopied(t, server, first, m.body)
@@ -143,12 +163,15 @@ func TestCopyDropsHeadersOfSource(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
 		from := put(t, server, upload, m.body)
-		_, err := m.store(server).Copy(t.Context(), &objectstore.Copy{From: from, To: target, Confirm: confirm})
+		_, err := m.store(server).Copy(t.Context(),
+			&objectstore.Copy{From: from, To: target, Confirm: confirm})
 		require.NoError(t, err)
 		o, _ := server.Object(bucket, target)
 		require.Empty(t, o.Metadata)
 		require.Empty(t, o.Tags)
-		require.Equal(t, http.Header{"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"}}, o.Header)
+		require.Equal(t, http.Header{
+			"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"},
+		}, o.Header)
 	})
 }
 
@@ -254,13 +277,17 @@ func TestCopyRequests(t *testing.T) {
 					requireOther(t, err)
 					require.NotEmpty(t, sources)
 					for _, header := range sources {
-						require.Equal(t, !withoutSource, header.Get("X-Amz-Copy-Source-If-Match") == from.ETag)
+						require.Equal(t, !withoutSource,
+							header.Get("X-Amz-Copy-Source-If-Match") == from.ETag)
 						_, version, _ := strings.Cut(header.Get("X-Amz-Copy-Source"), "?versionId=")
-						require.Equal(t, from.VersionID, version, "a version is pinned with and without conditions")
+						require.Equal(t, from.VersionID, version,
+							"a version is pinned with and without conditions")
 					}
 					require.Len(t, targets, 1)
-					require.Equal(t, !withoutTarget && replaces == nil, targets[0].Get("If-None-Match") == "*")
-					require.Equal(t, !withoutTarget && replaces != nil, targets[0].Get("If-Match") == there.ETag)
+					require.Equal(t, !withoutTarget && replaces == nil,
+						targets[0].Get("If-None-Match") == "*")
+					require.Equal(t, !withoutTarget && replaces != nil,
+						targets[0].Get("If-Match") == there.ETag)
 				}
 			}
 		}
@@ -340,7 +367,9 @@ func TestCopyConfirms(t *testing.T) {
 // algorithm.
 func TestCopyChecksum(t *testing.T) {
 	t.Parallel()
-	for _, algorithm := range []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5"} {
+	for _, algorithm := range []string{
+		"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256", "SHA512", "MD5",
+	} {
 		server := s3test.New()
 		c := newCopy(put(t, server, upload, "hello world"), nil)
 		c.Algorithm = algorithm
@@ -363,8 +392,13 @@ func TestCopyChecksum(t *testing.T) {
 func TestCopyFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]s3test.Fault{
-		"denied": s3test.AccessDenied, "500": s3test.InternalError, "503": s3test.SlowDown, "cut": s3test.Cut,
-		"cut after": s3test.CutAfter, "hang": s3test.Hang, "hang after": s3test.HangAfter,
+		"denied":     s3test.AccessDenied,
+		"500":        s3test.InternalError,
+		"503":        s3test.SlowDown,
+		"cut":        s3test.Cut,
+		"cut after":  s3test.CutAfter,
+		"hang":       s3test.Hang,
+		"hang after": s3test.HangAfter,
 	}
 	for _, m := range manners {
 		for name, fault := range faults {
@@ -375,7 +409,9 @@ func TestCopyFaults(t *testing.T) {
 				t.Parallel()
 				for i := 1; ; i++ {
 					var requests int32
-					synctest.Test(t, func(t *testing.T) { requests = copyWithFault(t, m, i, fault) })
+					synctest.Test(t, func(t *testing.T) {
+						requests = copyWithFault(t, m, i, fault)
+					})
 					if int(requests) < i {
 						least := map[string]int{"whole": 2, "parts": 6}[m.name]
 						require.GreaterOrEqual(t, i, least)
@@ -449,7 +485,8 @@ func TestCopyConcurrently(t *testing.T) {
 				_, err := m.store(server).Copy(context.Background(), newCopy(from, nil))
 				if err == nil {
 					made.Add(1)
-				} else if !errors.Is(err, objectstore.ErrCondition) && !errors.Is(err, objectstore.ErrCopying) {
+				} else if !errors.Is(err, objectstore.ErrCondition) &&
+					!errors.Is(err, objectstore.ErrCopying) {
 					t.Error(err)
 				}
 			})
@@ -479,7 +516,8 @@ func TestCopyParts(t *testing.T) {
 		}
 		return s3test.None
 	})
-	got, err := s.Copy(t.Context(), &objectstore.Copy{From: from, To: target, Metadata: metadata, Confirm: confirm})
+	got, err := s.Copy(t.Context(),
+		&objectstore.Copy{From: from, To: target, Metadata: metadata, Confirm: confirm})
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(got.ETag, `-5"`))
 	require.True(t, body == bodyOf(t, server, target))
@@ -495,7 +533,8 @@ func TestCopyParts(t *testing.T) {
 		}
 		return s3test.None
 	})
-	_, err = s.Copy(t.Context(), &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
+	_, err = s.Copy(t.Context(),
+		&objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorContains(t, err, "SlowDown")
 	requireNoUploads(t, server)
 	_, ok := server.Object(bucket, "other")
@@ -503,15 +542,18 @@ func TestCopyParts(t *testing.T) {
 
 	// The end of the caller's context also ends the copy.
 	ctx, cancel := context.WithCancel(t.Context())
-	server.Fail(on("UploadPartCopy", func(*http.Request) s3test.Fault { cancel(); return s3test.None }))
-	_, err = s.Copy(ctx, &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
+	server.Fail(on("UploadPartCopy",
+		func(*http.Request) s3test.Fault { cancel(); return s3test.None }))
+	_, err = s.Copy(ctx,
+		&objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorIs(t, err, context.Canceled)
 	requireNoUploads(t, server)
 
 	// S3 rejects parts that are too small.
 	server.Fail(nil)
 	s.PartSize = 1
-	_, err = s.Copy(t.Context(), &objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
+	_, err = s.Copy(t.Context(),
+		&objectstore.Copy{From: from, To: "other", Metadata: metadata, Confirm: confirm})
 	require.ErrorContains(t, err, "EntityTooSmall")
 }
 
@@ -525,27 +567,33 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		same      bool
 	}{
 		{"", "", true}, {types.ChecksumAlgorithmCrc32, types.ChecksumTypeFullObject, true},
-		{types.ChecksumAlgorithmCrc32c, types.ChecksumTypeComposite, false}, {types.ChecksumAlgorithmSha256, "", false},
+		{types.ChecksumAlgorithmCrc32c, types.ChecksumTypeComposite, false},
+		{types.ChecksumAlgorithmSha256, "", false},
 	} {
 		server := s3test.New()
 		body := largeBody(3)
 		whole := put(t, server, s3.PutObjectInput{Key: aws.String("whole")}, body)
 		create := &s3.CreateMultipartUploadInput{
-			Bucket: aws.String(bucket), Key: aws.String(source), ChecksumAlgorithm: c.algorithm, ChecksumType: c.kind,
+			Bucket: aws.String(bucket), Key: aws.String(source), ChecksumAlgorithm: c.algorithm,
+			ChecksumType: c.kind,
 		}
 		created, err := server.S3().CreateMultipartUpload(t.Context(), create)
 		require.NoError(t, err)
 		var parts []types.CompletedPart
-		for i, span := range []string{"bytes=0-6000000", "bytes=6000001-" + fmt.Sprint(whole.Size-1)} {
+		spans := []string{"bytes=0-6000000", "bytes=6000001-" + fmt.Sprint(whole.Size-1)}
+		for i, span := range spans {
 			out, err := server.S3().UploadPartCopy(t.Context(), &s3.UploadPartCopyInput{
-				Bucket: aws.String(bucket), Key: aws.String(source), UploadId: created.UploadId, PartNumber: aws.Int32(int32(i + 1)),
+				Bucket: aws.String(bucket), Key: aws.String(source), UploadId: created.UploadId,
+				PartNumber: aws.Int32(int32(i + 1)),
 				CopySource: aws.String(bucket + "/whole"), CopySourceRange: &span,
 			})
 			require.NoError(t, err)
-			part := types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: out.CopyPartResult.ETag}
-			part.ChecksumCRC32, part.ChecksumCRC32C, part.ChecksumSHA256 = out.CopyPartResult.ChecksumCRC32,
-				out.CopyPartResult.ChecksumCRC32C, out.CopyPartResult.ChecksumSHA256
-			parts = append(parts, part)
+			result := out.CopyPartResult
+			parts = append(parts, types.CompletedPart{
+				PartNumber: aws.Int32(int32(i + 1)), ETag: result.ETag,
+				ChecksumCRC32: result.ChecksumCRC32, ChecksumCRC32C: result.ChecksumCRC32C,
+				ChecksumSHA256: result.ChecksumSHA256,
+			})
 		}
 		_, err = server.S3().CompleteMultipartUpload(t.Context(), &s3.CompleteMultipartUploadInput{
 			Bucket: aws.String(bucket), Key: aws.String(source), UploadId: created.UploadId,
@@ -559,7 +607,8 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 		requireCopied(t, server, made, body)
 		got := must(store(server).Head(t.Context(), target, ""))
 		require.Equal(t, from.ChecksumType, got.ChecksumType)
-		require.Equal(t, c.same, from.Checksums[string(c.algorithm)] == got.Checksums[string(c.algorithm)])
+		require.Equal(t, c.same,
+			from.Checksums[string(c.algorithm)] == got.Checksums[string(c.algorithm)])
 		for algorithm := range from.Checksums {
 			require.Contains(t, got.Checksums, algorithm)
 		}
@@ -581,7 +630,11 @@ func TestCopyPartsKeepsChecksum(t *testing.T) {
 // TestCompareByETag checks that different ETags show different bytes only if
 // both are MD5s.
 func TestCompareByETag(t *testing.T) {
-	const one, two, parts = `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, `"7215ee9c7d9dc229d2921a40e899ec5f"`, `"7215ee9c7d9dc229d2921a40e899ec5f-2"`
+	const (
+		one   = `"5eb63bbbe01eeed093cb22bb8f5acdc3"`
+		two   = `"7215ee9c7d9dc229d2921a40e899ec5f"`
+		parts = `"7215ee9c7d9dc229d2921a40e899ec5f-2"`
+	)
 	kms := http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}}
 	for name, c := range map[string]struct {
 		a, b        objectstore.Object

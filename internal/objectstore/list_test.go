@@ -22,11 +22,13 @@ import (
 
 // oddKeys are keys that servers encode differently, in order.
 var oddKeys = []string{
-	"in/\n", "in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b//c", "in/plain", "in/ü 日本", "in/\U0001F600",
+	"in/\n", "in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b//c", "in/plain", "in/ü 日本",
+	"in/\U0001F600",
 }
 
-// newPagingClient returns a client that requests pages of two entries, through transport.
-func newPagingClient(server *s3test.Server, transport http.RoundTripper) *s3.Client {
+// newPagingClient returns a client that requests pages of two entries, through
+// transport.
+func newPagingClient(server *s3test.Server, transport roundTripper) *s3.Client {
 	two := middleware.InitializeMiddlewareFunc("two", func(
 		ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
 	) (middleware.InitializeOutput, middleware.Metadata, error) {
@@ -63,29 +65,33 @@ func TestList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
 		control := put(t, server, s3.PutObjectInput{Key: aws.String("in/\x01")}, "body")
-		want := []objectstore.Listed{{Key: control.Key, ETag: control.ETag, Size: 4, Age: time.Hour}}
+		want := []objectstore.Listed{
+			{Key: control.Key, ETag: control.ETag, Size: 4, Age: time.Hour},
+		}
 		var started []objectstore.Started
 		for _, key := range append([]string{"before", "out/plain"}, oddKeys...) {
 			o := put(t, server, s3.PutObjectInput{Key: &key}, "body")
 			u, err := store(server).CreateUpload(t.Context(), key, nil, nil, "")
 			require.NoError(t, err)
 			if strings.HasPrefix(key, "in/") {
-				want = append(want, objectstore.Listed{Key: key, ETag: o.ETag, Size: 4, Age: time.Hour})
+				want = append(want,
+					objectstore.Listed{Key: key, ETag: o.ETag, Size: 4, Age: time.Hour})
 				started = append(started, objectstore.Started{Key: key, ID: u.ID, Age: time.Hour})
 			}
 		}
 		time.Sleep(time.Hour)
 		requests := 0
 		s := store(server)
-		s.Client = newPagingClient(server, roundTripper(func(r *http.Request) (*http.Response, error) {
+		s.Client = newPagingClient(server, func(r *http.Request) (*http.Response, error) {
 			requests++
 			require.Equal(t, "requester", r.Header.Get("X-Amz-Request-Payer"))
 			require.Equal(t, "111122223333", r.Header.Get("X-Amz-Expected-Bucket-Owner"))
 			require.Empty(t, r.Header.Get("X-Amz-Tagging"))
 			return server.HTTPClient().Do(r)
-		}))
+		})
 		header := map[string]string{
-			"X-Amz-Request-Payer": "requester", "x-amz-expected-bucket-owner": "111122223333", "x-amz-tagging": "a=b",
+			"X-Amz-Request-Payer": "requester", "x-amz-expected-bucket-owner": "111122223333",
+			"x-amz-tagging": "a=b",
 		}
 		server.Fail(func(_ string, r *http.Request) s3test.Fault {
 			r.Header.Del("X-Amz-Expected-Bucket-Owner") // The server does not implement it.
@@ -118,7 +124,7 @@ func TestListUploadsOfOneKey(t *testing.T) {
 		want = append(want, startUpload(t, server, "").ID)
 	}
 	s := store(server)
-	s.Client = newPagingClient(server, roundTripper(server.HTTPClient().Do))
+	s.Client = newPagingClient(server, server.HTTPClient().Do)
 	var got []string
 	for _, u := range collect(t, s.Uploads(t.Context(), target, nil)) {
 		require.Equal(t, target, u.Key)
@@ -136,13 +142,17 @@ func TestListUploadsWithoutMarker(t *testing.T) {
 		require.NoError(t, err)
 	}
 	s := store(server)
-	s.Client = newPagingClient(server, roundTripper(func(r *http.Request) (*http.Response, error) {
+	s.Client = newPagingClient(server, func(r *http.Request) (*http.Response, error) {
 		if r.URL.Query().Has("upload-id-marker") {
-			body := strings.NewReader("<Error><Code>InvalidArgument</Code><Message>Invalid uploadId marker</Message></Error>")
-			return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{}, Body: io.NopCloser(body), Request: r}, nil
+			body := strings.NewReader("<Error><Code>InvalidArgument</Code>" +
+				"<Message>Invalid uploadId marker</Message></Error>")
+			return &http.Response{
+				StatusCode: http.StatusBadRequest, Header: http.Header{},
+				Body: io.NopCloser(body), Request: r,
+			}, nil
 		}
 		return server.HTTPClient().Do(r)
-	}))
+	})
 	var got []string
 	for _, u := range collect(t, s.Uploads(t.Context(), "in/", nil)) {
 		got = append(got, u.Key)
@@ -154,24 +164,26 @@ func TestListUploadsWithoutMarker(t *testing.T) {
 func TestListUsesStoreClock(t *testing.T) {
 	s := newStoreReturning(`<ListBucketResult><Name>bucket</Name>
 		<Contents><Key>in/1</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified></Contents></ListBucketResult>`)
-	require.Equal(t, []objectstore.Listed{{Key: "in/1", Age: time.Hour}}, collect(t, s.Objects(t.Context(), "in/", nil)))
+	require.Equal(t, []objectstore.Listed{{Key: "in/1", Age: time.Hour}},
+		collect(t, s.Objects(t.Context(), "in/", nil)))
 	s = newStoreReturning(`<ListMultipartUploadsResult><Bucket>bucket</Bucket>
 		<Upload><Key>in/1</Key><UploadId>id</UploadId><Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>`)
-	require.Equal(t, []objectstore.Started{{Key: "in/1", ID: "id", Age: time.Hour}}, collect(t, s.Uploads(t.Context(), "in/", nil)))
+	require.Equal(t, []objectstore.Started{{Key: "in/1", ID: "id", Age: time.Hour}},
+		collect(t, s.Uploads(t.Context(), "in/", nil)))
 }
 
-// newStoreReturning returns a store whose responses all have this body, sent at one
-// o'clock.
+// newStoreReturning returns a store whose responses all have this body, sent at
+// one o'clock.
 func newStoreReturning(body string) objectstore.Store {
 	server := s3test.New()
 	s := store(server)
 	s.Client = server.S3(func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{
 				StatusCode: http.StatusOK, Request: r, Body: io.NopCloser(strings.NewReader(body)),
 				Header: http.Header{"Date": {"Wed, 01 Jan 2020 01:00:00 GMT"}},
 			}, nil
-		})}
+		})
 	})
 	return s
 }
@@ -182,20 +194,25 @@ func TestListRejects(t *testing.T) {
 	const when = "2020-01-01T00:00:00Z"
 	for name, c := range map[string]struct{ objects, uploads, want string }{
 		"a proxy's page": {
-			"<html><body>Maintenance</body></html>", "<html><body>Maintenance</body></html>", "the store did not return a list",
+			"<html><body>Maintenance</body></html>", "<html><body>Maintenance</body></html>",
+			"the store did not return a list",
 		},
 		"prefix ignored": {
-			"<ListBucketResult><Name>b</Name><Contents><Key>out/1</Key><LastModified>" + when + "</LastModified></Contents></ListBucketResult>",
-			"<R><Bucket>b</Bucket><Upload><Key>out/1</Key><Initiated>" + when + "</Initiated></Upload></R>",
+			"<ListBucketResult><Name>b</Name><Contents><Key>out/1</Key>" +
+				"<LastModified>" + when + "</LastModified></Contents></ListBucketResult>",
+			"<R><Bucket>b</Bucket><Upload><Key>out/1</Key>" +
+				"<Initiated>" + when + "</Initiated></Upload></R>",
 			"the store listed a key that does not start with the prefix",
 		},
 		"encoded outside": { // Only the decoded key counts.
-			"<R><Name>b</Name><EncodingType>url</EncodingType><Contents><Key>in%20/1</Key><LastModified>" + when + "</LastModified></Contents></R>",
+			"<R><Name>b</Name><EncodingType>url</EncodingType><Contents><Key>in%20/1</Key>" +
+				"<LastModified>" + when + "</LastModified></Contents></R>",
 			"",
 			"the store listed a key that does not start with the prefix",
 		},
 		"bad escape": {
-			"<R><Name>b</Name><EncodingType>url</EncodingType><Contents><Key>in/%</Key><LastModified>" + when + "</LastModified></Contents></R>",
+			"<R><Name>b</Name><EncodingType>url</EncodingType><Contents><Key>in/%</Key>" +
+				"<LastModified>" + when + "</LastModified></Contents></R>",
 			"",
 			"the store returned a key that is not URL-encoded",
 		},
@@ -216,20 +233,23 @@ func TestListRejects(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			objects, err := collectUntilError(newStoreReturning(c.objects).Objects(t.Context(), "in/", nil))
+			objects, err := collectUntilError(
+				newStoreReturning(c.objects).Objects(t.Context(), "in/", nil))
 			require.Empty(t, objects)
 			require.ErrorContains(t, err, `objectstore: list the objects under "in/": `+c.want)
 			if c.uploads == "" {
 				return
 			}
-			uploads, err := collectUntilError(newStoreReturning(c.uploads).Uploads(t.Context(), "in/", nil))
+			uploads, err := collectUntilError(
+				newStoreReturning(c.uploads).Uploads(t.Context(), "in/", nil))
 			require.Empty(t, uploads)
 			require.ErrorContains(t, err, `objectstore: list the uploads under "in/": `+c.want)
 		})
 	}
 }
 
-// collectUntilError returns the values of a sequence and the error that ends it.
+// collectUntilError returns the values of a sequence and the error that ends
+// it.
 func collectUntilError[V any](sequence iter.Seq2[V, error]) (values []V, err error) {
 	for v, failed := range sequence {
 		if err != nil {
@@ -249,7 +269,7 @@ func TestListFails(t *testing.T) {
 		put(t, server, s3.PutObjectInput{Key: &key}, "body")
 	}
 	s := store(server)
-	s.Client = newPagingClient(server, roundTripper(server.HTTPClient().Do))
+	s.Client = newPagingClient(server, server.HTTPClient().Do)
 	for _, page := range []int{1, 2} {
 		n := 0
 		server.Fail(func(string, *http.Request) s3test.Fault {

@@ -21,16 +21,22 @@ import (
 
 func startUpload(t *testing.T, server *s3test.Server, algorithm string) *objectstore.Upload {
 	t.Helper()
-	u, err := store(server).CreateUpload(context.Background(), target,
-		map[string]string{"Content-Type": "text/plain", "cache-control": "no-store", "x-amz-tagging": "a=b"}, map[string]string{"presign": "stamp"}, algorithm)
+	header := map[string]string{
+		"Content-Type": "text/plain", "cache-control": "no-store", "x-amz-tagging": "a=b",
+	}
+	u, err := store(server).CreateUpload(context.Background(), target, header,
+		map[string]string{"presign": "stamp"}, algorithm)
 	require.NoError(t, err)
 	return u
 }
 
-func uploadPart(t *testing.T, server *s3test.Server, u *objectstore.Upload, number int32, body []byte) {
+func uploadPart(
+	t *testing.T, server *s3test.Server, u *objectstore.Upload, number int32, body []byte,
+) {
 	t.Helper()
 	_, err := server.S3().UploadPart(context.Background(), &s3.UploadPartInput{
-		Bucket: aws.String(bucket), Key: &u.Key, UploadId: &u.ID, PartNumber: &number, Body: bytes.NewReader(body),
+		Bucket: aws.String(bucket), Key: &u.Key, UploadId: &u.ID, PartNumber: &number,
+		Body: bytes.NewReader(body),
 	})
 	require.NoError(t, err)
 }
@@ -54,15 +60,20 @@ func TestUpload(t *testing.T) {
 		u := startUpload(t, server, algorithm)
 		uploadPart(t, server, u, 1, []byte("a"))
 		parts := list(t, server, u)
-		require.Equal(t, []objectstore.Part{{Number: 1, Size: 1, ETag: parts[0].ETag, Checksum: parts[0].Checksum}}, parts)
+		require.Equal(t, []objectstore.Part{
+			{Number: 1, Size: 1, ETag: parts[0].ETag, Checksum: parts[0].Checksum},
+		}, parts)
 		require.Equal(t, whole != nil, parts[0].Checksum != "")
 		complete := func(parts []objectstore.Part, size int64, whole *objectstore.Whole) error {
 			return store(server).CompleteUpload(context.Background(), u, parts, size, whole, false)
 		}
 		require.ErrorContains(t, complete(parts, 2, whole), "x-amz-mp-object-size")
-		require.ErrorIs(t, complete([]objectstore.Part{{Number: 1, ETag: "other"}}, 1, whole), objectstore.ErrChanged)
+		require.ErrorIs(t, complete([]objectstore.Part{{Number: 1, ETag: "other"}}, 1, whole),
+			objectstore.ErrChanged)
 		if whole != nil {
-			require.ErrorIs(t, complete(parts, 1, &objectstore.Whole{Algorithm: "CRC32", Value: "AAAAAA=="}), objectstore.ErrBadDigest)
+			require.ErrorIs(t,
+				complete(parts, 1, &objectstore.Whole{Algorithm: "CRC32", Value: "AAAAAA=="}),
+				objectstore.ErrBadDigest)
 		}
 		require.NoError(t, complete(parts, 1, whole))
 		o, err := store(server).Head(context.Background(), target, "")
@@ -78,7 +89,8 @@ func TestUpload(t *testing.T) {
 		u = startUpload(t, server, algorithm)
 		uploadPart(t, server, u, 1, []byte("a"))
 		require.ErrorIs(t, complete(list(t, server, u), 1, whole), objectstore.ErrExists)
-		require.NoError(t, store(server).CompleteUpload(context.Background(), u, list(t, server, u), 1, whole, true))
+		require.NoError(t, store(server).CompleteUpload(
+			context.Background(), u, list(t, server, u), 1, whole, true))
 	}
 }
 
@@ -106,15 +118,18 @@ func TestAbortEndsAfterAttempts(t *testing.T) {
 		uploadPart(t, server, u, 1, []byte("a"))
 		s := store(server)
 		s.Client = server.S3(func(o *s3.Options) {
-			o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
 				if r.Method == http.MethodDelete {
-					return &http.Response{StatusCode: 204, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+					return &http.Response{
+						StatusCode: 204, Body: http.NoBody, Header: http.Header{}, Request: r,
+					}, nil
 				}
 				return server.HTTPClient().Do(r)
-			})}
+			})
 		})
 		started := time.Now()
-		require.ErrorContains(t, s.AbortUpload(context.Background(), u), "still lists the upload after 5 attempts")
+		require.ErrorContains(t, s.AbortUpload(context.Background(), u),
+			"still lists the upload after 5 attempts")
 		require.Equal(t, 3*time.Second, time.Since(started))
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -152,16 +167,18 @@ func TestPartsSortsReplacedParts(t *testing.T) {
 			s := store(server)
 			if reversed {
 				s.Client = server.S3(func(o *s3.Options) {
-					o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
 						response, err := server.HTTPClient().Do(r)
 						if err == nil && r.Method == http.MethodGet {
 							text := string(must(io.ReadAll(response.Body)))
-							part := regexp.MustCompile("(<Part><PartNumber>[12]<.*?</Part>)(<Part>.*?</Part>)")
+							part := regexp.MustCompile(
+								"(<Part><PartNumber>[12]<.*?</Part>)(<Part>.*?</Part>)")
 							text = part.ReplaceAllString(text, "$2$1")
-							response.Body, response.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+							response.Body = io.NopCloser(strings.NewReader(text))
+							response.ContentLength = int64(len(text))
 						}
 						return response, err
-					})}
+					})
 				})
 			}
 			parts, next, err := s.Parts(t.Context(), u, 0, "")
@@ -177,9 +194,14 @@ func TestPartsSortsReplacedParts(t *testing.T) {
 			require.Equal(t, []int64{3, 4}, sizes(objectstore.MergeParts(parts, nil)))
 			named := map[int]string{1: parts[1].ETag, 2: parts[2].ETag}
 			require.Equal(t, []int64{1, 4}, sizes(objectstore.MergeParts(parts, named)))
-			require.Equal(t, []int64{3, 4}, sizes(objectstore.MergeParts(parts, map[int]string{1: "none", 3: "none"})))
+			require.Equal(t, []int64{3, 4},
+				sizes(objectstore.MergeParts(parts, map[int]string{1: "none", 3: "none"})))
 		})
 	}
+}
+
+func newHTTPClient(transport roundTripper) *http.Client {
+	return &http.Client{Transport: transport}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -37,7 +37,8 @@ import (
 var (
 	ErrNotFound = errors.New("the object does not exist")
 	ErrChanged  = errors.New("the object has been replaced")
-	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it also denies access to objects that do not exist")
+	ErrDenied   = errors.New("the store denies access; without s3:ListBucket it also " +
+		"denies access to objects that do not exist")
 
 	// ErrCondition is returned if a condition of a copy does not hold, or might
 	// not hold. The caller must read both keys again.

@@ -35,7 +35,9 @@ func store(server *s3test.Server) objectstore.Store {
 
 // put uploads an object as a client of this library does, and returns the
 // object as the store describes it.
-func put(t *testing.T, server *s3test.Server, input s3.PutObjectInput, body string) *objectstore.Object {
+func put(
+	t *testing.T, server *s3test.Server, input s3.PutObjectInput, body string,
+) *objectstore.Object {
 	t.Helper()
 	input.Bucket, input.Body = aws.String(bucket), strings.NewReader(body)
 	input.Key = cmp.Or(input.Key, aws.String(source))
@@ -55,7 +57,9 @@ func bodyOf(t *testing.T, server *s3test.Server, key string) string {
 
 // on calls do during the first request of an operation, which then has the
 // fault that do returns.
-func on(operation string, do func(*http.Request) s3test.Fault) func(string, *http.Request) s3test.Fault {
+func on(
+	operation string, do func(*http.Request) s3test.Fault,
+) func(string, *http.Request) s3test.Fault {
 	var done atomic.Bool
 	return func(name string, r *http.Request) s3test.Fault {
 		if name != operation || done.Swap(true) {
@@ -77,33 +81,50 @@ func TestHead(t *testing.T) {
 	each(t, func(t *testing.T, opts ...s3test.Option) {
 		server := s3test.New(opts...)
 		o := put(t, server, s3.PutObjectInput{
-			ContentType: aws.String("text/plain"), ContentDisposition: aws.String("attachment"), CacheControl: aws.String("no-store"),
-			ContentEncoding: aws.String("gzip"), ContentLanguage: aws.String("de"), WebsiteRedirectLocation: aws.String("/other"),
-			StorageClass: types.StorageClassStandardIa, Tagging: aws.String("a=b"), Metadata: map[string]string{"Stamp": "a  b", "name": "ü"},
-			ChecksumSHA256: aws.String("uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="),
+			ContentType:             aws.String("text/plain"),
+			ContentDisposition:      aws.String("attachment"),
+			CacheControl:            aws.String("no-store"),
+			ContentEncoding:         aws.String("gzip"),
+			ContentLanguage:         aws.String("de"),
+			WebsiteRedirectLocation: aws.String("/other"),
+			StorageClass:            types.StorageClassStandardIa,
+			Tagging:                 aws.String("a=b"),
+			Metadata:                map[string]string{"Stamp": "a  b", "name": "ü"},
+			ChecksumSHA256:          aws.String("uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="),
 		}, "hello world")
 		stored, _ := server.Object(bucket, source)
 		require.False(t, o.LastModified.IsZero())
 		require.Equal(t, &objectstore.Object{
-			Key: source, ETag: `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, VersionID: stored.VersionID, Size: 11, LastModified: o.LastModified,
+			Key: source, ETag: `"5eb63bbbe01eeed093cb22bb8f5acdc3"`, VersionID: stored.VersionID,
+			Size: 11, LastModified: o.LastModified,
 			Header: http.Header{
-				"Content-Type": {"text/plain"}, "Content-Disposition": {"attachment"}, "Cache-Control": {"no-store"},
-				"Content-Encoding": {"gzip"}, "Content-Language": {"de"}, "X-Amz-Website-Redirect-Location": {"/other"},
-				"X-Amz-Storage-Class": {"STANDARD_IA"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Tagging-Count": {"1"},
+				"Content-Type":                    {"text/plain"},
+				"Content-Disposition":             {"attachment"},
+				"Cache-Control":                   {"no-store"},
+				"Content-Encoding":                {"gzip"},
+				"Content-Language":                {"de"},
+				"X-Amz-Website-Redirect-Location": {"/other"},
+				"X-Amz-Storage-Class":             {"STANDARD_IA"},
+				"X-Amz-Server-Side-Encryption":    {"AES256"},
+				"X-Amz-Tagging-Count":             {"1"},
 			},
-			Metadata:     map[string]string{"stamp": "a  b", "name": "=?UTF-8?q?=C3=BC?="},
-			Checksums:    map[string]string{"SHA256": "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="},
+			Metadata: map[string]string{"stamp": "a  b", "name": "=?UTF-8?q?=C3=BC?="},
+			Checksums: map[string]string{
+				"SHA256": "uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=",
+			},
 			ChecksumType: "FULL_OBJECT", Answered: o.Answered,
 		}, o)
 
-		_, err := server.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(source)})
+		_, err := server.S3().DeleteObject(t.Context(),
+			&s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(source)})
 		require.NoError(t, err)
 		for _, key := range []string{source, "none"} {
 			_, err = store(server).Head(t.Context(), key, "")
 			require.ErrorIs(t, err, objectstore.ErrNotFound)
 		}
 		for fault, want := range map[s3test.Fault]string{
-			s3test.AccessDenied: "s3:ListBucket", s3test.InternalError: "StatusCode: 500", s3test.Cut: "EOF",
+			s3test.AccessDenied: "s3:ListBucket", s3test.InternalError: "StatusCode: 500",
+			s3test.Cut: "EOF",
 		} {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
 			_, err = store(server).Head(t.Context(), source, "")
@@ -120,13 +141,13 @@ func TestHeadKeepsReturnedHeaders(t *testing.T) {
 	put(t, server, s3.PutObjectInput{}, "body")
 	s := store(server)
 	s.Client = server.S3(func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
 			response, err := server.HTTPClient().Do(r)
 			for _, name := range objectheader.AllReturned() {
 				response.Header.Set(name, "value of "+name)
 			}
 			return response, err
-		})}
+		})
 	})
 	o, err := s.Head(t.Context(), source, "")
 	require.NoError(t, err)
@@ -141,7 +162,9 @@ func TestGet(t *testing.T) {
 	each(t, func(t *testing.T, opts ...s3test.Option) {
 		server := s3test.Start(t, opts...) // On a real connection, net/http could decode.
 		const gzipped = "\x1f\x8b no gzip at all"
-		o := put(t, server, s3.PutObjectInput{ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"a": "b"}}, gzipped)
+		o := put(t, server, s3.PutObjectInput{
+			ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"a": "b"},
+		}, gzipped)
 		require.NotEmpty(t, o.Checksums)
 		o.Checksums, o.ChecksumType = map[string]string{}, "" // Only Head returns checksums.
 		get := func(n int) string {
@@ -153,12 +176,16 @@ func TestGet(t *testing.T) {
 			return string(beginning)
 		}
 		for n, want := range map[int]string{
-			1: "\x1f", len(gzipped) - 1: gzipped[:len(gzipped)-1], len(gzipped): gzipped, 4096: gzipped,
+			1: "\x1f", len(gzipped) - 1: gzipped[:len(gzipped)-1], len(gzipped): gzipped,
+			4096: gzipped,
 		} {
 			require.Equal(t, want, get(n))
 		}
 		// Some stores ignore ranges.
-		server.Fail(func(_ string, r *http.Request) s3test.Fault { r.Header.Del("Range"); return s3test.None })
+		server.Fail(func(_ string, r *http.Request) s3test.Fault {
+			r.Header.Del("Range")
+			return s3test.None
+		})
 		require.Equal(t, gzipped[:3], get(3))
 
 		server.Fail(nil)
@@ -166,13 +193,16 @@ func TestGet(t *testing.T) {
 			_, _, err := store(server).Get(t.Context(), key, "", 10)
 			require.ErrorIs(t, err, objectstore.ErrNotFound)
 		}
-		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.SlowDown, s3test.Cut, s3test.CutDuring} {
+		for _, fault := range []s3test.Fault{
+			s3test.AccessDenied, s3test.SlowDown, s3test.Cut, s3test.CutDuring,
+		} {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
 			_, _, err := store(server).Get(t.Context(), source, "", 4096)
 			require.Error(t, err)
 			require.NotErrorIs(t, err, objectstore.ErrNotFound)
 		}
-		_, _, err := objectstore.Store{Client: s3test.New().S3(), Bucket: "other"}.Get(t.Context(), source, "", 10)
+		other := objectstore.Store{Client: s3test.New().S3(), Bucket: "other"}
+		_, _, err := other.Get(t.Context(), source, "", 10)
 		require.ErrorContains(t, err, "NoSuchBucket")
 		require.NotErrorIs(t, err, objectstore.ErrNotFound)
 	})
@@ -252,7 +282,9 @@ func TestOpenRejectsReplacedObjects(t *testing.T) {
 		r.Header.Del("If-Match")
 		return s3test.None
 	}
-	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "a careless store": ignoreCondition} {
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{
+		"S3": nil, "a careless store": ignoreCondition,
+	} {
 		for _, quirks := range [][]s3test.Quirk{nil, {s3test.SizeETags}} {
 			for _, replacement := range []string{"HELLO WORLD", "hello", "hello world and more"} {
 				synctest.Test(t, func(t *testing.T) {
@@ -263,7 +295,8 @@ func TestOpenRejectsReplacedObjects(t *testing.T) {
 					server.Fail(fault)
 					_, err := store(server).Open(t.Context(), o)
 					require.ErrorIs(t, err, objectstore.ErrChanged, name)
-					require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
+					require.NoError(t, store(server).Delete(t.Context(),
+						must(store(server).Head(t.Context(), source, ""))))
 					_, err = store(server).Open(t.Context(), o)
 					require.ErrorIs(t, err, objectstore.ErrChanged, "deleted")
 				})
@@ -273,7 +306,8 @@ func TestOpenRejectsReplacedObjects(t *testing.T) {
 	server := s3test.New(s3test.WithVersioning())
 	o := put(t, server, s3.PutObjectInput{}, "hello world")
 	put(t, server, s3.PutObjectInput{}, "HELLO WORLD")
-	require.Equal(t, "hello world", string(must(io.ReadAll(must(store(server).Open(t.Context(), o))))))
+	require.Equal(t, "hello world",
+		string(must(io.ReadAll(must(store(server).Open(t.Context(), o))))))
 	require.NoError(t, store(server).Delete(t.Context(), o))
 	_, err := store(server).Open(t.Context(), o)
 	require.ErrorIs(t, err, objectstore.ErrChanged)
@@ -295,7 +329,9 @@ func TestDelete(t *testing.T) {
 		}
 		return s3test.None
 	}
-	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{"S3": nil, "without If-Match": rejectCondition} {
+	for name, fault := range map[string]func(string, *http.Request) s3test.Fault{
+		"S3": nil, "without If-Match": rejectCondition,
+	} {
 		t.Run(name, func(t *testing.T) {
 			server := s3test.New()
 			o := put(t, server, s3.PutObjectInput{}, "hello")
@@ -317,20 +353,24 @@ func TestDelete(t *testing.T) {
 		require.NoError(t, store(server).Delete(t.Context(), o), "again")
 		require.Len(t, server.Versions(bucket, source), 1)
 		require.Equal(t, "other", bodyOf(t, server, source))
-		require.NoError(t, store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
+		require.NoError(t,
+			store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
 		require.Empty(t, server.Versions(bucket, source), "no delete marker either")
 	})
 	t.Run("faults", func(t *testing.T) {
 		server := s3test.New()
 		o := put(t, server, s3.PutObjectInput{}, "hello")
-		for _, fault := range []s3test.Fault{s3test.AccessDenied, s3test.InternalError, s3test.SlowDown, s3test.Cut, s3test.CutAfter} {
+		for _, fault := range []s3test.Fault{
+			s3test.AccessDenied, s3test.InternalError, s3test.SlowDown, s3test.Cut, s3test.CutAfter,
+		} {
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
 			require.Error(t, store(server).Delete(t.Context(), o))
 		}
 		require.Empty(t, server.Objects(bucket))
 		server.Fail(nil)
 		require.NoError(t, store(server).Delete(t.Context(), o))
-		require.Error(t, objectstore.Store{Client: server.S3(), Bucket: "other"}.Delete(t.Context(), o))
+		require.Error(t,
+			objectstore.Store{Client: server.S3(), Bucket: "other"}.Delete(t.Context(), o))
 	})
 }
 
@@ -340,9 +380,12 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
 	o := put(t, server, s3.PutObjectInput{}, "hello")
-	server.AddCredentials(aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "right", SessionToken: "the-token"})
+	server.AddCredentials(aws.Credentials{
+		AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "right", SessionToken: "the-token",
+	})
 	client := server.S3(func(o *s3.Options) {
-		o.Credentials = credentials.NewStaticCredentialsProvider("ASIAEXAMPLE", "the-secret", "the-token")
+		o.Credentials = credentials.NewStaticCredentialsProvider(
+			"ASIAEXAMPLE", "the-secret", "the-token")
 	})
 	s := objectstore.Store{Client: client, Bucket: bucket}
 	_, headErr := s.Head(t.Context(), source, "")
@@ -351,7 +394,9 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 	_, copyErr := s.Copy(t.Context(), newCopy(o, nil))
 	for _, err := range []error{headErr, getErr, openErr, copyErr, s.Delete(t.Context(), o)} {
 		require.Error(t, err)
-		for _, secret := range []string{"the-token", "the-secret", "AWS4-HMAC", "host;", "Credential="} {
+		for _, secret := range []string{
+			"the-token", "the-secret", "AWS4-HMAC", "host;", "Credential=",
+		} {
 			require.NotContains(t, err.Error(), secret)
 		}
 	}
@@ -380,15 +425,20 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 			if but == "parts" {
 				limit = 1
 			}
-			return objectstore.Store{Bucket: bucket, CopyLimit: limit, Client: server.S3(func(o *s3.Options) {
-				o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-					starts := r.URL.Query().Has("uploads") || r.URL.Query().Get("x-id") == "UploadPartCopy"
+			client := server.S3(func(o *s3.Options) {
+				o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
+					starts := r.URL.Query().Has("uploads") ||
+						r.URL.Query().Get("x-id") == "UploadPartCopy"
 					if r.Method == http.MethodHead && but != "HEAD" || starts && but == "parts" {
 						return server.HTTPClient().Transport.RoundTrip(r)
 					}
-					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
-				})}
-			})}
+					return &http.Response{
+						StatusCode: 200, Header: http.Header{},
+						Body: io.NopCloser(strings.NewReader(body)), Request: r,
+					}, nil
+				})
+			})
+			return objectstore.Store{Bucket: bucket, CopyLimit: limit, Client: client}
 		}
 		ctx := t.Context()
 		_, headErr := newProxiedStore("HEAD").Head(ctx, source, "")
@@ -399,13 +449,18 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 		_, copyErr := newProxiedStore("").Copy(ctx, newCopy(from, nil))
 		_, partsErr := newProxiedStore("parts").Copy(ctx, newCopy(from, nil))
 		for name, err := range map[string]error{
-			"head": headErr, "read": readErr, "open": openErr, "list": listErr, "create": createErr, "copy": copyErr, "copy by parts": partsErr,
-			"complete": newProxiedStore("").CompleteUpload(ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
-			"abort":    newProxiedStore("").AbortUpload(ctx, u),
+			"head": headErr, "read": readErr, "open": openErr, "list": listErr, "create": createErr,
+			"copy": copyErr, "copy by parts": partsErr,
+			"complete": newProxiedStore("").CompleteUpload(
+				ctx, u, []objectstore.Part{{Number: 1, ETag: "a"}}, 1, nil, false),
+			"abort": newProxiedStore("").AbortUpload(ctx, u),
 		} {
 			require.Error(t, err, "%s: %q", name, body)
-			for _, sentinel := range []error{objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists, objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest,
-				objectstore.ErrCondition, objectstore.ErrUnsupported} {
+			for _, sentinel := range []error{
+				objectstore.ErrNotFound, objectstore.ErrChanged, objectstore.ErrExists,
+				objectstore.ErrNoUpload, objectstore.ErrDead, objectstore.ErrBadDigest,
+				objectstore.ErrCondition, objectstore.ErrUnsupported,
+			} {
 				require.NotErrorIs(t, err, sentinel, "%s: %q", name, body)
 			}
 			require.NotContains(t, err.Error(), "log in")
@@ -418,10 +473,13 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 // response of a proxy, is an error.
 func TestObjectsHaveETags(t *testing.T) {
 	proxiedStore := objectstore.Store{Bucket: bucket, Client: s3test.New().S3(func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		o.HTTPClient = newHTTPClient(func(r *http.Request) (*http.Response, error) {
 			header := http.Header{"Content-Length": {"5"}}
-			return &http.Response{StatusCode: 200, Header: header, ContentLength: 5, Body: io.NopCloser(strings.NewReader("login")), Request: r}, nil
-		})}
+			return &http.Response{
+				StatusCode: 200, Header: header, ContentLength: 5,
+				Body: io.NopCloser(strings.NewReader("login")), Request: r,
+			}, nil
+		})
 	})}
 	_, err := proxiedStore.Head(t.Context(), source, "")
 	require.ErrorContains(t, err, "no ETag")
@@ -431,7 +489,9 @@ func TestObjectsHaveETags(t *testing.T) {
 
 // TestPinned checks that only a version that cannot be replaced is pinned.
 func TestPinned(t *testing.T) {
-	for version, pinned := range map[string]bool{"": false, "null": false, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e": true} {
+	for version, pinned := range map[string]bool{
+		"": false, "null": false, "IYV3p45BT0ac8hjHg1houSdS1a.Mro8e": true,
+	} {
 		require.Equal(t, pinned, (&objectstore.Object{VersionID: version}).Pinned(), version)
 	}
 }

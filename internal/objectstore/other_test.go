@@ -81,7 +81,8 @@ func TestCopyChecksEveryPart(t *testing.T) {
 // multipart uploads can copy, and that other failures end the copy.
 func TestCopyWithoutListing(t *testing.T) {
 	for fault, copies := range map[s3test.Fault]bool{
-		s3test.AccessDenied: true, s3test.NotImplemented: true, s3test.InternalError: false, s3test.Cut: false,
+		s3test.AccessDenied: true, s3test.NotImplemented: true, s3test.InternalError: false,
+		s3test.Cut: false,
 	} {
 		server := s3test.New()
 		from := put(t, server, upload, largeBody(2))
@@ -101,7 +102,8 @@ func TestCopyWithoutListing(t *testing.T) {
 func TestCopyInOneRequestDoesNotList(t *testing.T) {
 	server := s3test.New(s3test.WithHistory())
 	from := put(t, server, upload, "body")
-	_, err := (objectstore.Store{Client: server.S3(), Bucket: bucket}).Copy(t.Context(), newCopy(from, nil))
+	_, err := (objectstore.Store{Client: server.S3(), Bucket: bucket}).Copy(t.Context(),
+		newCopy(from, nil))
 	require.NoError(t, err)
 	require.Empty(t, server.History().Requests.Of("ListMultipartUploads"))
 }

@@ -37,7 +37,8 @@ func form(fields ...Field) (*Form, error) {
 }
 
 func TestSignMatchesGoldenForm(t *testing.T) {
-	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"}, Field{"tagging", "<Tagging/>"})
+	form, err := form(Field{"key", `u/"a" <b>&ü!`}, Field{"Content-Type", "image/png"},
+		Field{"tagging", "<Tagging/>"})
 	require.NoError(t, err)
 	complete, err := form.Sign(func(policy string) string {
 		require.True(t, strings.HasPrefix(policy, form.Common.PolicyBeginning))
@@ -47,8 +48,9 @@ func TestSignMatchesGoldenForm(t *testing.T) {
 	fields := values(t, complete)
 	document, err := base64.StdEncoding.DecodeString(fields["policy"])
 	require.NoError(t, err)
-	require.Equal(t, `{"conditions":[{"bucket":"bucket"},{"key":"u/\"a\" <b>&ü!"},  ["content-length-range",1,10],`+
-		`{"Content-Type":"image/png"},["eq","$tagging","<Tagging/>"]],"expiration":"2026-12-01T12:00:00.000Z"}`, string(document))
+	require.Equal(t, `{"conditions":[{"bucket":"bucket"},{"key":"u/\"a\" <b>&ü!"},  `+
+		`["content-length-range",1,10],{"Content-Type":"image/png"},["eq","$tagging","<Tagging/>"]],`+
+		`"expiration":"2026-12-01T12:00:00.000Z"}`, string(document))
 	require.Equal(t, map[string]string{
 		"key": `u/"a" <b>&ü!`, "Content-Type": "image/png", "tagging": "<Tagging/>",
 		"policy": fields["policy"], "x-amz-signature": "signature of 260 bytes",
@@ -86,7 +88,10 @@ func TestSignRejectsFields(t *testing.T) {
 			for common := range len(c.fields) + 1 {
 				whole, err := NewCommon(c.bucket, c.fields[:common])
 				if err == nil {
-					_, err = (&Form{Common: whole, MinSize: c.minSize, MaxSize: 10, Fields: c.fields[common:]}).Sign(sign)
+					form := &Form{
+						Common: whole, MinSize: c.minSize, MaxSize: 10, Fields: c.fields[common:],
+					}
+					_, err = form.Sign(sign)
 				}
 				require.ErrorContains(t, err, c.want)
 				require.NotContains(t, err.Error(), "${filename}", "values might be secret")
@@ -145,7 +150,10 @@ func FuzzRoundTrip(f *testing.F) {
 		if err != nil {
 			return
 		}
-		form := &Form{Common: common, Expires: expires, MinSize: minSize, MaxSize: maxSize, Fields: []Field{second}}
+		form := &Form{
+			Common: common, Expires: expires, MinSize: minSize, MaxSize: maxSize,
+			Fields: []Field{second},
+		}
 		complete, err := form.Sign(sign)
 		if err != nil {
 			return
@@ -175,7 +183,10 @@ func FuzzRoundTrip(f *testing.F) {
 		require.Equal(t, []any{
 			map[string]any{"bucket": bucket},
 			condition(first),
-			[]any{"content-length-range", json.Number(strconv.FormatInt(minSize, 10)), json.Number(strconv.FormatInt(maxSize, 10))},
+			[]any{
+				"content-length-range", json.Number(strconv.FormatInt(minSize, 10)),
+				json.Number(strconv.FormatInt(maxSize, 10)),
+			},
 			condition(second),
 		}, got.Conditions)
 	})
@@ -184,7 +195,8 @@ func FuzzRoundTrip(f *testing.F) {
 func TestAppendStringReportsPlainText(t *testing.T) {
 	for s, want := range map[string]bool{
 		"": true, "a <b>&ü\u2028\"\\": true, "\ufffd": true,
-		"$": false, "ü$": false, "\x00": false, "a\x1f": false, "\x7f": false, "\xff": false, "\n": false,
+		"$": false, "ü$": false, "\x00": false, "a\x1f": false, "\x7f": false, "\xff": false,
+		"\n": false,
 	} {
 		_, plain := appendString(nil, s)
 		require.Equal(t, want, plain, "%q", s)

@@ -39,6 +39,8 @@ type provider struct {
 	Provider
 }
 
+const googleName = "Google Cloud Storage (S3 interoperability)"
+
 func providers() []provider {
 	return []provider{
 		{isAWS, Provider{"Amazon S3", []string{
@@ -69,7 +71,7 @@ func providers() []provider {
 			"form: an honest upload": NotOffered,
 			"part: tags":             NotOffered,
 		})}},
-		{matchDomain("storage.googleapis.com"), Provider{"Google Cloud Storage (S3 interoperability)", []string{
+		{matchDomain("storage.googleapis.com"), Provider{googleName, []string{
 			"https://cloud.google.com/storage/docs/request-preconditions",
 			"https://cloud.google.com/storage/docs/xml-api/reference-headers",
 		}, newProfile(map[string]Verdict{

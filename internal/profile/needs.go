@@ -155,8 +155,8 @@ const (
 	noChecksum   = "leave Policy.Checksum empty, and compute a digest of the published object " +
 		"in WithOnComplete"
 	tagLater     = "remove x-amz-tagging from Policy.Headers, and tag objects in WithOnComplete"
-	serveHeaders = "remove the headers from Policy.Headers and set them when the files are served, " +
-		"or set Policy.FinalPrefix, because a published copy has them again"
+	serveHeaders = "remove the headers from Policy.Headers and set them when the files are " +
+		"served, or set Policy.FinalPrefix, because a published copy has them again"
 	finalPrefix = "set Policy.FinalPrefix, which no grant reaches"
 	useReplace  = "set Policy.Replace, because the store rejects If-None-Match"
 	twoRoles    = "use WithStore: sign with a role that may put objects under Policy.Prefix " +

@@ -72,8 +72,10 @@ func Parse(document []byte) (*Profile, error) {
 	var constraints, facts map[string]string
 	p := new(Profile)
 	err := strict.Object(document, []strict.Member{
-		{Name: "format", Value: &format}, {Name: "store", Value: &p.Store}, {Name: "host", Value: &p.Host},
-		{Name: "bucket", Value: &p.Bucket}, {Name: "doctor", Value: &p.Doctor}, {Name: "date", Value: &p.Date},
+		{Name: "format", Value: &format}, {Name: "store", Value: &p.Store},
+		{Name: "host", Value: &p.Host},
+		{Name: "bucket", Value: &p.Bucket}, {Name: "doctor", Value: &p.Doctor},
+		{Name: "date", Value: &p.Date},
 		{Name: "constraints", Value: &constraints}, {Name: "facts", Value: &facts},
 	}, strict.RejectUnknown)
 	switch {

@@ -33,7 +33,8 @@ func TestEncode(t *testing.T) {
 	p, err := profile.Parse([]byte(document))
 	require.NoError(t, err)
 	require.Equal(t, &profile.Profile{
-		Format: 1, Store: "Example", Host: "127.0.0.1:9000", Bucket: "mine", Doctor: "v0.1.0", Date: "2026-11-27",
+		Format: 1, Store: "Example", Host: "127.0.0.1:9000", Bucket: "mine", Doctor: "v0.1.0",
+		Date: "2026-11-27",
 		Constraints: map[string]profile.Verdict{
 			"PUT: exact size": profile.Enforced, "form: an honest upload": profile.NotOffered,
 		},
@@ -101,14 +102,20 @@ func TestCheckBucket(t *testing.T) {
 // everything returns Needs that rely on all constraints that any Signer can
 // rely on.
 func everything(algorithm string) profile.Needs {
-	return profile.Needs{Forms: true, Large: true, Checksum: algorithm, Headers: []string{"cache-control", "x-amz-tagging"}}
+	return profile.Needs{
+		Forms: true, Large: true, Checksum: algorithm,
+		Headers: []string{"cache-control", "x-amz-tagging"},
+	}
 }
 
 // unneeded lists the constraints that no Signer relies on.
 var unneeded = []string{
-	"PUT: headers that need no signature", "part: parts without their own checksum", "part: a part sent again",
-	"completion: object size", "completion: parts as they arrived", "completion: write once on copy", "completion: pinned copy",
-	"completion: pinned copy of joined parts", "completion: pinned read", "completion: pinned delete",
+	"PUT: headers that need no signature", "part: parts without their own checksum",
+	"part: a part sent again",
+	"completion: object size", "completion: parts as they arrived",
+	"completion: write once on copy", "completion: pinned copy",
+	"completion: pinned copy of joined parts", "completion: pinned read",
+	"completion: pinned delete",
 	"completion: pinned delete of joined parts",
 }
 
@@ -126,13 +133,15 @@ func TestCheck(t *testing.T) {
 			require.Empty(t, faults, name)
 		} else {
 			require.Len(t, faults, 1, name)
-			require.EqualError(t, faults[0], `the store does not enforce "`+name+`"; `+profile.WayOut(name, profile.NotEnforced))
+			require.EqualError(t, faults[0],
+				`the store does not enforce "`+name+`"; `+profile.WayOut(name, profile.NotEnforced))
 			require.NotEmpty(t, profile.WayOut(name, profile.NotEnforced), name)
 		}
 		p.Constraints[name] = profile.Enforced
 		require.Empty(t, p.Check(everything(algorithm)), name)
 	}
-	require.Empty(t, new(profile.Profile).Check(everything("SHA256")), "an unknown constraint does not reject a Signer")
+	require.Empty(t, new(profile.Profile).Check(everything("SHA256")),
+		"an unknown constraint does not reject a Signer")
 }
 
 // TestWaysOut checks that a Signer that follows the way out is accepted.
@@ -166,8 +175,11 @@ func TestWaysOut(t *testing.T) {
 		c.needs(&n)
 		require.Empty(t, p.Check(n), c.name)
 	}
-	p := &profile.Profile{Constraints: map[string]profile.Verdict{"PUT: write once": profile.NotOffered}}
-	require.NotEmpty(t, p.Check(profile.Needs{FinalPrefix: true}), "If-None-Match is sent with a FinalPrefix as well")
+	p := &profile.Profile{
+		Constraints: map[string]profile.Verdict{"PUT: write once": profile.NotOffered},
+	}
+	require.NotEmpty(t, p.Check(profile.Needs{FinalPrefix: true}),
+		"If-None-Match is sent with a FinalPrefix as well")
 }
 
 // TestKnown checks the providers that are compiled in.
@@ -200,5 +212,6 @@ func TestKnown(t *testing.T) {
 	r2 := profile.Known("a.r2.cloudflarestorage.com").Profile
 	require.Empty(t, r2.Check(profile.Needs{Checksum: "CRC32C"}))
 	require.EqualError(t, errors.Join(r2.Check(profile.Needs{Checksum: "CRC32C", Large: true})...),
-		`the store does not offer "part: checksum CRC32C"; `+profile.WayOut("part: checksum CRC32C", profile.NotOffered))
+		`the store does not offer "part: checksum CRC32C"; `+
+			profile.WayOut("part: checksum CRC32C", profile.NotOffered))
 }

@@ -3,10 +3,10 @@
 //
 // The text is a version character and the result of XAES-256-GCM in unpadded
 // base64url. That result is a nonce of 24 random bytes, the encrypted payload,
-// and a tag of 16 bytes. The first half of the nonce derives a key, which seals up to 2¹⁶
-// texts. Then another key is derived. So two of 2⁴⁸ texts have the same nonce
-// with a probability of at most 2⁻³³. A reader of several texts can recognize
-// texts that one process sealed at about the same time.
+// and a tag of 16 bytes. The first half of the nonce derives a key, which seals
+// up to 2¹⁶ texts. Then another key is derived. So two of 2⁴⁸ texts have the
+// same nonce with a probability of at most 2⁻³³. A reader of several texts can
+// recognize texts that one process sealed at about the same time.
 //
 // See https://c2sp.org/XAES-256-GCM.
 package seal

@@ -30,7 +30,9 @@ func keyring(t testing.TB, secrets ...[]byte) *Keyring {
 
 func TestOpenReturnsSealedPayload(t *testing.T) {
 	k := keyring(t, secret(1))
-	for _, size := range []int{0, 1, 2, 3, 11, 12, 13, 15, 16, 17, 100, 101, 102, 1000, MaxPayload} {
+	for _, size := range []int{
+		0, 1, 2, 3, 11, 12, 13, 15, 16, 17, 100, 101, 102, 1000, MaxPayload,
+	} {
 		payload := bytes.Repeat([]byte("p"), size)
 		sealed := k.Seal("stamp", payload, "key")
 		require.Regexp(t, `^A[A-Za-z0-9_-]+$`, sealed)
@@ -100,7 +102,9 @@ func TestNewRejectsWeakSecrets(t *testing.T) {
 
 func TestEverySecretOpens(t *testing.T) {
 	old, fresh := secret(1), secret(2)
-	stages := []*Keyring{keyring(t, old), keyring(t, old, fresh), keyring(t, fresh, old), keyring(t, fresh)}
+	stages := []*Keyring{
+		keyring(t, old), keyring(t, old, fresh), keyring(t, fresh, old), keyring(t, fresh),
+	}
 	opens := [][]bool{ // by the stage that seals, then by the stage that opens
 		{true, true, true, false},
 		{true, true, true, false},
@@ -239,7 +243,8 @@ func TestOpenRejectsMutations(t *testing.T) {
 func TestOpenRejectsMalformedTexts(t *testing.T) {
 	k := keyring(t, secret(1))
 	for _, s := range []string{
-		"", "A", "B", "A=", "AAAA", "a" + strings.Repeat("A", 54), strings.Repeat("A", 54), strings.Repeat("A", 55),
+		"", "A", "B", "A=", "AAAA", "a" + strings.Repeat("A", 54), strings.Repeat("A", 54),
+		strings.Repeat("A", 55),
 		strings.Repeat("A", 56), "A" + strings.Repeat("\n", 54), "A" + strings.Repeat("é", 30),
 		"\x00" + strings.Repeat("A", 54), "A" + strings.Repeat("A", 1<<20),
 		strings.Repeat("A", 5515), strings.Repeat("A", 5516), strings.Repeat("A", 5517),
@@ -275,8 +280,10 @@ func TestKnownAnswers(t *testing.T) {
 		key             byte
 		aad, ciphertext string
 	}{
-		{1, "", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"},                      // MSB₁(L) = 0
-		{3, "c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"}, // MSB₁(L) = 1
+		// MSB₁(L) = 0
+		{1, "", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"},
+		// MSB₁(L) = 1
+		{3, "c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"},
 	} {
 		secret := bytes.Repeat([]byte{v.key}, 32)
 		ciphertext, err := hex.DecodeString(v.ciphertext)
@@ -309,11 +316,13 @@ func TestAccumulatedVectors(t *testing.T) {
 	}
 	sum := make([]byte, 32)
 	digest.Read(sum)
-	require.Equal(t, "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939", hex.EncodeToString(sum))
+	require.Equal(t, "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939",
+		hex.EncodeToString(sum))
 }
 
 func open(k, n, ciphertext, aad []byte) ([]byte, error) {
-	return newKey(k).aead(n[:saltSize]).Open(nil, nil, append(slices.Clone(n[saltSize:]), ciphertext...), aad)
+	return newKey(k).aead(n[:saltSize]).Open(nil, nil,
+		append(slices.Clone(n[saltSize:]), ciphertext...), aad)
 }
 
 // xaes encrypts with XAES-256-GCM. It is a literal translation of the
@@ -373,7 +382,9 @@ func FuzzSeal(f *testing.F) {
 	require.NoError(f, err)
 	f.Add("stamp", []byte("payload"), "key", "multipart", "kez")
 	f.Add("a", []byte{}, "bc", "ab", "c")
-	f.Fuzz(func(t *testing.T, purpose string, payload []byte, bind, otherPurpose, otherBind string) {
+	f.Fuzz(func(
+		t *testing.T, purpose string, payload []byte, bind, otherPurpose, otherBind string,
+	) {
 		if len(payload) > MaxPayload {
 			return
 		}
@@ -405,7 +416,8 @@ func BenchmarkOpen(b *testing.B) {
 	sealed := k.Seal("stamp", make([]byte, 160), "uploads/ABCDEFGHIJKLMNOPQRSTUVWXYZ/file.png")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := k.Open("stamp", sealed, "uploads/ABCDEFGHIJKLMNOPQRSTUVWXYZ/file.png"); err != nil {
+		_, err := k.Open("stamp", sealed, "uploads/ABCDEFGHIJKLMNOPQRSTUVWXYZ/file.png")
+		if err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // TestAllocations checks that a signature allocates only the text that it
 // returns. The race detector allocates more.
 func TestAllocations(t *testing.T) {
-	key := sigv4.NewKeys("eu-central-1").Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: sessionToken(400)}, benchmarkTime)
+	credential := sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: sessionToken(400)}
+	key := sigv4.NewKeys("eu-central-1").Key(credential, benchmarkTime)
 	request := benchmarkRequest()
 	beginning := key.Beginning("eyJ")
 	series := key.Series(request, benchmarkTime)

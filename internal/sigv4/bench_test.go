@@ -62,7 +62,9 @@ func computeHashes(canonicalRequest []byte, mac interface {
 func BenchmarkPresign(b *testing.B) {
 	for _, token := range []int{0, 400, 1100} {
 		request := benchmarkRequest()
-		credential := sigv4.Credential{ID: exampleID, Secret: exampleSecret, Token: sessionToken(token)}
+		credential := sigv4.Credential{
+			ID: exampleID, Secret: exampleSecret, Token: sessionToken(token),
+		}
 		b.Run(fmt.Sprintf("token=%d/by=sigv4", token), func(b *testing.B) {
 			keys := sigv4.NewKeys("eu-central-1")
 			b.ReportAllocs()
@@ -71,9 +73,15 @@ func BenchmarkPresign(b *testing.B) {
 			}
 		})
 		b.Run(fmt.Sprintf("token=%d/by=sdk", token), func(b *testing.B) {
-			credentials := aws.Credentials{AccessKeyID: exampleID, SecretAccessKey: exampleSecret, SessionToken: credential.Token}
-			signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping, o.DisableHeaderHoisting = true, true })
-			r, err := http.NewRequest(request.Method, request.Scheme+"://"+request.Host+request.Base+request.Key+"?X-Amz-Expires=900", nil)
+			credentials := aws.Credentials{
+				AccessKeyID: exampleID, SecretAccessKey: exampleSecret,
+				SessionToken: credential.Token,
+			}
+			signer := v4.NewSigner(func(o *v4.SignerOptions) {
+				o.DisableURIPathEscaping, o.DisableHeaderHoisting = true, true
+			})
+			url := request.Scheme + "://" + request.Host + request.Base + request.Key
+			r, err := http.NewRequest(request.Method, url+"?X-Amz-Expires=900", nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -85,16 +93,20 @@ func BenchmarkPresign(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := signer.PresignHTTP(context.Background(), credentials, r, "UNSIGNED-PAYLOAD", "s3", "eu-central-1", benchmarkTime); err != nil {
+				_, _, err := signer.PresignHTTP(context.Background(), credentials, r,
+					"UNSIGNED-PAYLOAD", "s3", "eu-central-1", benchmarkTime)
+				if err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 		b.Run(fmt.Sprintf("token=%d/by=floor", token), func(b *testing.B) {
-			url := sigv4.NewKeys("eu-central-1").Key(credential, benchmarkTime).Presign(request, benchmarkTime)
+			key := sigv4.NewKeys("eu-central-1").Key(credential, benchmarkTime)
+			url := key.Presign(request, benchmarkTime)
 			_, signedQuery, _ := strings.Cut(url, "?")
 			signedQuery, _, _ = strings.Cut(signedQuery, "&X-Amz-Signature=")
-			canonical := request.Method + "\n" + request.Base + request.Key + "\n" + signedQuery + "\n"
+			canonical := request.Method + "\n" + request.Base + request.Key + "\n" +
+				signedQuery + "\n"
 			names := make([]string, 0, len(request.Headers)+1)
 			for _, h := range request.Headers {
 				if h.Name > "host" && (len(names) == 0 || names[len(names)-1] < "host") {
@@ -106,7 +118,8 @@ func BenchmarkPresign(b *testing.B) {
 			}
 			canonical += "\n" + strings.Join(names, ";") + "\nUNSIGNED-PAYLOAD"
 			canonicalRequest := []byte(canonical)
-			stringToSign := []byte("AWS4-HMAC-SHA256\n20260102T030405Z\n20260102/eu-central-1/s3/aws4_request\n" + strings.Repeat("0", 64))
+			stringToSign := []byte("AWS4-HMAC-SHA256\n20260102T030405Z\n" +
+				"20260102/eu-central-1/s3/aws4_request\n" + strings.Repeat("0", 64))
 			mac := hmac.New(sha256.New, make([]byte, sha256.Size))
 			sum := make([]byte, sha256.Size)
 			b.ReportAllocs()
@@ -125,7 +138,8 @@ func BenchmarkSign(b *testing.B) {
 			keys := sigv4.NewKeys("eu-central-1")
 			b.ReportAllocs()
 			for b.Loop() {
-				sign(keys.Key(sigv4.Credential{ID: exampleID, Secret: exampleSecret}, benchmarkTime), policy)
+				credential := sigv4.Credential{ID: exampleID, Secret: exampleSecret}
+				sign(keys.Key(credential, benchmarkTime), policy)
 			}
 		})
 		b.Run(fmt.Sprintf("token=%d/by=floor", token), func(b *testing.B) {

@@ -32,8 +32,8 @@ var programEntries = []struct{ name, typ string }{
 	{"META-INF/mozilla.rsa", xpiType}, {"install.rdf", xpiType}, {"chrome.manifest", xpiType},
 }
 
-// programInZip returns the type of an archive that is a program, or "" for other
-// archives. It reads the names of the first files.
+// programInZip returns the type of an archive that is a program, or "" for
+// other archives. It reads the names of the first files.
 func programInZip(head []byte) string {
 	// Documents have "mimetype" as their first file, and some tools add a
 	// manifest to documents.
@@ -168,7 +168,8 @@ func isBrand(brands string, brand []byte) bool {
 // boxes lists the first boxes of QuickTime files without brands and of
 // fragments of MP4 files. Any size can come before them.
 var boxes = []struct{ name, typ string }{
-	{"moov", "video/quicktime"}, {"mdat", "video/quicktime"}, {"wide", "video/quicktime"}, {"free", "video/quicktime"},
+	{"moov", "video/quicktime"}, {"mdat", "video/quicktime"}, {"wide", "video/quicktime"},
+	{"free", "video/quicktime"},
 	{"skip", "video/quicktime"}, {"pnot", "video/quicktime"},
 	{"styp", "video/mp4"}, {"moof", "video/mp4"}, {"sidx", "video/mp4"},
 }

@@ -155,11 +155,13 @@ var signatures = []struct {
 	{"\xc5\xd0\xd3\xc6", 4, "", "application/postscript"}, // EPS for DOS
 	{"ITSF", 4, "", "application/vnd.ms-htmlhelp"},
 	{"PK00PK\x03\x04", 8, "", zipType}, // an archive that can be split
-	{"\x00\x01\x00\x00\x00", 5, "", "font/ttf"}, {"true\x00", 5, "", "font/ttf"}, {"OTTO", 4, "", "font/otf"},
+	{"\x00\x01\x00\x00\x00", 5, "", "font/ttf"}, {"true\x00", 5, "", "font/ttf"},
+	{"OTTO", 4, "", "font/otf"},
 	{"#!", 2, "", "text/x-shellscript"}, // a script before an archive
 }
 
-// detectMissing returns the type of a file that mimetype does not detect, or "".
+// detectMissing returns the type of a file that mimetype does not detect, or
+// "".
 func detectMissing(head []byte) string {
 	for _, s := range signatures {
 		if hasAt(head, 0, s.magic) && hasAt(head, s.offset, s.second) {

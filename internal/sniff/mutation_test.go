@@ -18,7 +18,10 @@ import (
 // kind within the base.
 func samples(t *testing.T) map[string]view {
 	t.Helper()
-	found, bases := map[string]view{"unknown": newView(corpus.Noise)}, map[string]bool{"general": true, "text/x-shellscript": true, "application/x-object": true}
+	found := map[string]view{"unknown": newView(corpus.Noise)}
+	bases := map[string]bool{
+		"general": true, "text/x-shellscript": true, "application/x-object": true,
+	}
 	add := func(data []byte) {
 		v := newView(data)
 		name := v.markup + v.found.name
@@ -98,7 +101,8 @@ func TestAgreements(t *testing.T) {
 		mutants++
 		forms = load(mutant.table)
 		killed := slices.ContainsFunc(types, func(typ string) bool {
-			return !reflect.DeepEqual(forms[typ], original[typ]) && agreement(files, typ) != lines[typ]
+			return !reflect.DeepEqual(forms[typ], original[typ]) &&
+				agreement(files, typ) != lines[typ]
 		})
 		if !killed {
 			survivors = append(survivors, mutant.change)
@@ -122,21 +126,27 @@ func mutate(table string) (mutants []mutant) {
 		replace := func(change string, row ...string) {
 			changed := slices.Clone(lines)
 			changed[i] = strings.Join(row, "|") + "\n"
-			mutants = append(mutants, mutant{strings.Join(changed, ""), fmt.Sprintf("%s: %s", change, line)})
+			mutants = append(mutants,
+				mutant{strings.Join(changed, ""), fmt.Sprintf("%s: %s", change, line)})
 		}
 		bases := strings.Fields(row[0])
 		for j, base := range bases {
-			replace("without "+base, append([]string{strings.Join(slices.Delete(slices.Clone(bases), j, j+1), " ")}, row[1:]...)...)
+			others := strings.Join(slices.Delete(slices.Clone(bases), j, j+1), " ")
+			replace("without "+base, append([]string{others}, row[1:]...)...)
 		}
 		always, maybe := strings.Fields(row[1]), []string(nil)
 		if len(row) == 3 {
 			maybe = strings.Fields(row[2])
 		}
 		for j, entry := range always {
-			replace(entry+" not promised", row[0], strings.Join(slices.Delete(slices.Clone(always), j, j+1), " "), strings.Join(append(maybe, entry), " "))
+			replace(entry+" not promised", row[0],
+				strings.Join(slices.Delete(slices.Clone(always), j, j+1), " "),
+				strings.Join(append(maybe, entry), " "))
 		}
 		for j, entry := range maybe {
-			replace(entry+" promised", row[0], strings.Join(append(slices.Clone(always), entry), " "), strings.Join(slices.Delete(slices.Clone(maybe), j, j+1), " "))
+			replace(entry+" promised", row[0],
+				strings.Join(append(slices.Clone(always), entry), " "),
+				strings.Join(slices.Delete(slices.Clone(maybe), j, j+1), " "))
 		}
 	}
 	return mutants

@@ -43,7 +43,8 @@ func TestNamedFiles(t *testing.T) {
 			t.Errorf("%s (%s) was accepted", f.Filename, f.Source)
 		}
 	}
-	t.Logf("%d genuine files, %d rejected; %d disguised files, %d accepted", len(genuine), rejected, len(corpus.Disguised), accepted)
+	t.Logf("%d genuine files, %d rejected; %d disguised files, %d accepted",
+		len(genuine), rejected, len(corpus.Disguised), accepted)
 	require.Greater(t, len(genuine), 120)
 	require.Greater(t, len(corpus.Disguised), 50)
 }

@@ -41,9 +41,13 @@ func TestPromises(t *testing.T) {
 			}
 		}
 	}
-	for _, typ := range []string{"application/pdf", "image/png", "application/zip", "video/mp4", "application/x-tar", "font/woff2"} {
+	for _, typ := range []string{
+		"application/pdf", "image/png", "application/zip", "video/mp4", "application/x-tar",
+		"font/woff2",
+	} {
 		require.True(t, types[typ], typ)
 	}
-	t.Logf("%d types promise a signature; %d pairs of a file and a way to a type", len(types), pairs)
+	t.Logf("%d types promise a signature; %d pairs of a file and a way to a type",
+		len(types), pairs)
 	require.Greater(t, len(types), 200)
 }

@@ -52,7 +52,8 @@ func TestMarkup(t *testing.T) {
 				require.ErrorContains(t, err, "looks like "+detected, granted)
 				require.Equal(t, c.Detected, detected, granted)
 			}
-			for granted := range strings.FieldsSeq("text/plain text/csv text/markdown text/html application/xml") {
+			for granted := range strings.FieldsSeq(
+				"text/plain text/csv text/markdown text/html application/xml") {
 				_, err := Check(c.Data, granted)
 				require.NoError(t, err, granted)
 			}
@@ -61,8 +62,10 @@ func TestMarkup(t *testing.T) {
 
 	// Bytes that only resemble markup are checked as text or data.
 	for _, s := range []string{
-		"<3 you", "< html>", "<john@example.com> hello", "<john> hello", "<", "<!", "<?", "</", "<<<<<<< HEAD\n",
-		"<stata_dta><header>", "<?php echo 1;", "x <html>", "\x01<html>", "&lt;html>", "+ADw-script+AD4-", "",
+		"<3 you", "< html>", "<john@example.com> hello", "<john> hello", "<", "<!", "<?", "</",
+		"<<<<<<< HEAD\n",
+		"<stata_dta><header>", "<?php echo 1;", "x <html>", "\x01<html>", "&lt;html>",
+		"+ADw-script+AD4-", "",
 	} {
 		_, err := Check([]byte(s), "application/octet-stream")
 		require.NoError(t, err, "%q", s)
@@ -94,7 +97,8 @@ func TestAdvice(t *testing.T) {
 
 func TestHead(t *testing.T) {
 	// Check reads only the first bytes.
-	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...), "application/octet-stream")
+	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...),
+		"application/octet-stream")
 	require.NoError(t, err)
 	require.Equal(t, "text/plain", detected)
 
@@ -112,7 +116,8 @@ func TestTable(t *testing.T) {
 			m := mimetype.Lookup(b)
 			require.NotNil(t, m, b)
 			require.Equal(t, b, m.String(), "the alias of a base")
-			if !slices.Contains([]string{htmlType, xmlType, "text/x-shellscript", "application/x-object"}, b) {
+			inner := []string{htmlType, xmlType, "text/x-shellscript", "application/x-object"}
+			if !slices.Contains(inner, b) {
 				require.Equal(t, b, base(m), "built on another base")
 			}
 		}

@@ -15,8 +15,14 @@ import (
 // only the same name is restored.
 func TestLongName(t *testing.T) {
 	full := stamp.Stamp{
-		ID: [16]byte{1, 2, 3}, Owner: "alice", Filename: "a.png", Type: "image/png", MinSize: 1, MaxSize: 9,
-		Issued: time.UnixMicro(1699999999123456).UTC(), Until: time.Unix(1700000000, 0).UTC(),
+		ID:       [16]byte{1, 2, 3},
+		Owner:    "alice",
+		Filename: "a.png",
+		Type:     "image/png",
+		MinSize:  1,
+		MaxSize:  9,
+		Issued:   time.UnixMicro(1699999999123456).UTC(),
+		Until:    time.Unix(1700000000, 0).UTC(),
 	}
 	long := full
 	long.Filename = strings.Repeat("\u6f22", 255)

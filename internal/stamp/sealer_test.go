@@ -48,7 +48,8 @@ func TestGoldenVectors(t *testing.T) {
 	s := newSealer(t)
 	id, err := s.SealMultipart(&multipart)
 	require.NoError(t, err)
-	current, err := json.MarshalIndent(vectors{s.Seal(&full, key), s.SealPublished(&published, key), id}, "", "  ")
+	texts := vectors{s.Seal(&full, key), s.SealPublished(&published, key), id}
+	current, err := json.MarshalIndent(texts, "", "  ")
 	require.NoError(t, err)
 
 	for i, file := range files {
@@ -78,7 +79,8 @@ func TestGoldenVectors(t *testing.T) {
 				require.ErrorIs(t, multipartErr, stamp.ErrSealed)
 				return
 			}
-			require.NoError(t, stampErr, "if the format has changed, give it a new number, and add a file of that number with:\n%s", current)
+			require.NoError(t, stampErr, "if the format has changed, give it a new number, "+
+				"and add a file of that number with:\n%s", current)
 			require.NoError(t, publishedErr)
 			require.NoError(t, multipartErr)
 			require.Equal(t, &full, opened)
@@ -124,9 +126,11 @@ func TestSealedTextsAreBound(t *testing.T) {
 		for _, text := range []string{sealed, copied, id} {
 			require.Empty(t, opens(elsewhere, text, key), "another %s", context[i])
 		}
-		require.Equal(t, s.Fingerprint(), elsewhere.Fingerprint(), "a fingerprint depends on the secrets alone")
+		require.Equal(t, s.Fingerprint(), elsewhere.Fingerprint(),
+			"a fingerprint depends on the secrets alone")
 	}
-	another, err := stamp.NewSealer([][]byte{[]byte("another secret of thirty-two bytes")}, context[0], context[1], context[2], context[3])
+	another, err := stamp.NewSealer([][]byte{[]byte("another secret of thirty-two bytes")},
+		context[0], context[1], context[2], context[3])
 	require.NoError(t, err)
 	require.Empty(t, opens(another, sealed, key))
 	require.NotEqual(t, s.Fingerprint(), another.Fingerprint())

@@ -10,26 +10,42 @@ import (
 )
 
 var full = stamp.Stamp{
-	ID: [16]byte{1, 2, 3, 15: 255}, Owner: "alice", Filename: "日本.png", Type: "image/png", MinSize: 1, MaxSize: 1 << 45,
-	Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", Issued: time.UnixMicro(1699999999123456).UTC(),
-	Until: time.Unix(1700000000, 0).UTC(), Method: stamp.Multipart, Replace: true, Inspect: true,
-	Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: "0"}}, Metadata: []stamp.Digest{{7: 9}, {1, 2}},
+	ID:       [16]byte{1, 2, 3, 15: 255},
+	Owner:    "alice",
+	Filename: "日本.png",
+	Type:     "image/png",
+	MinSize:  1,
+	MaxSize:  1 << 45,
+	Checksum: "SHA256 LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+	Issued:   time.UnixMicro(1699999999123456).UTC(),
+	Until:    time.Unix(1700000000, 0).UTC(),
+	Method:   stamp.Multipart,
+	Replace:  true,
+	Inspect:  true,
+	Headers: []stamp.Header{
+		{Name: "cache-control", Value: "no-store"}, {Name: "expires", Value: "0"},
+	},
+	Metadata: []stamp.Digest{{7: 9}, {1, 2}},
 }
 
 var published = stamp.Published{
-	Stamp: full, At: time.Unix(1700000001, 0).UTC(), Size: 1 << 40, Digested: 4096, Beginning: [16]byte{4, 5, 15: 6}, Detected: "image/png",
+	Stamp: full, At: time.Unix(1700000001, 0).UTC(), Size: 1 << 40, Digested: 4096,
+	Beginning: [16]byte{4, 5, 15: 6}, Detected: "image/png",
 	MD5: [16]byte{7, 15: 8},
 }
 
 var multipart = stamp.MultipartUpload{
-	Key: "incoming/日本.png", UploadID: "2~abc", PartSize: 5 << 20, Expires: time.Unix(1700000000, 0).UTC(), Lifetime: 15 * time.Minute, Stamp: full,
+	Key: "incoming/日本.png", UploadID: "2~abc", PartSize: 5 << 20,
+	Expires: time.Unix(1700000000, 0).UTC(), Lifetime: 15 * time.Minute, Stamp: full,
 }
 
 func TestRoundTrip(t *testing.T) {
 	inline, random := full, full
 	inline.Replace, inline.Inline, inline.Method = false, true, stamp.Form
 	random.Inspect, random.Random, random.Metadata = false, true, nil
-	for _, s := range []stamp.Stamp{full, inline, random, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()}} {
+	for _, s := range []stamp.Stamp{
+		full, inline, random, {Issued: time.UnixMicro(0).UTC(), Until: time.Unix(0, 0).UTC()},
+	} {
 		got, err := stamp.Parse(s.Append(nil))
 		require.NoError(t, err)
 		require.Equal(t, &s, got)
@@ -96,7 +112,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func roundTrip[T interface{ Append([]byte) []byte }](t *testing.T, b []byte, parse func([]byte) (T, error)) {
+func roundTrip[T interface{ Append([]byte) []byte }](
+	t *testing.T, b []byte, parse func([]byte) (T, error),
+) {
 	parsed, err := parse(b)
 	if err != nil {
 		return

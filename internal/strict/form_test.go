@@ -12,12 +12,16 @@ import (
 )
 
 func decodeForm(form url.Values) (name string, size *int64, metadata map[string]string, err error) {
-	err = strict.Form(form, []strict.Member{{Name: "name", Value: &name}, {Name: "size", Value: &size}, {Name: "metadata", Value: &metadata}}, strict.RejectUnknown)
+	err = strict.Form(form, []strict.Member{
+		{Name: "name", Value: &name}, {Name: "size", Value: &size},
+		{Name: "metadata", Value: &metadata},
+	}, strict.RejectUnknown)
 	return name, size, metadata, err
 }
 
 func TestForm(t *testing.T) {
-	form, err := url.ParseQuery("name=a+b%26&size=-12&metadata[color]=red&metadata%5B%5D=x&metadata[a[b]]=c")
+	form, err := url.ParseQuery(
+		"name=a+b%26&size=-12&metadata[color]=red&metadata%5B%5D=x&metadata[a[b]]=c")
 	require.NoError(t, err)
 	name, size, metadata, err := decodeForm(form)
 	require.NoError(t, err)
@@ -64,10 +68,12 @@ func TestFormRejects(t *testing.T) {
 	for i := range 257 {
 		many[fmt.Sprint(i)] = []string{""}
 	}
-	require.EqualError(t, strict.Form(many, nil, strict.RejectUnknown), "the form must have at most 256 members")
+	require.EqualError(t, strict.Form(many, nil, strict.RejectUnknown),
+		"the form must have at most 256 members")
 	require.NoError(t, strict.Form(url.Values{"a": nil}, nil, strict.RejectUnknown))
 	require.Panics(t, func() {
-		strict.Form(url.Values{"a": {"b"}}, []strict.Member{{Name: "a", Value: new(int)}}, strict.RejectUnknown)
+		strict.Form(url.Values{"a": {"b"}}, []strict.Member{{Name: "a", Value: new(int)}},
+			strict.RejectUnknown)
 	})
 }
 

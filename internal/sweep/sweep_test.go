@@ -96,7 +96,8 @@ func (b *bucket) Objects(ctx context.Context, prefix string) iter.Seq2[objectsto
 	var entries []objectstore.Listed
 	for _, key := range slices.Sorted(maps.Keys(b.objects)) {
 		if strings.HasPrefix(key, prefix) {
-			entries = append(entries, objectstore.Listed{Key: key, Age: time.Since(b.objects[key].since)})
+			entries = append(entries,
+				objectstore.Listed{Key: key, Age: time.Since(b.objects[key].since)})
 		}
 	}
 	return list(ctx, entries, b.listed)
@@ -108,10 +109,13 @@ func (b *bucket) Uploads(ctx context.Context, prefix string) iter.Seq2[objectsto
 	var entries []objectstore.Started
 	for u, since := range b.uploads {
 		if strings.HasPrefix(u[0], prefix) {
-			entries = append(entries, objectstore.Started{Key: u[0], ID: u[1], Age: time.Since(since)})
+			entries = append(entries,
+				objectstore.Started{Key: u[0], ID: u[1], Age: time.Since(since)})
 		}
 	}
-	slices.SortFunc(entries, func(x, y objectstore.Started) int { return strings.Compare(x.Key+x.ID, y.Key+y.ID) })
+	slices.SortFunc(entries, func(x, y objectstore.Started) int {
+		return strings.Compare(x.Key+x.ID, y.Key+y.ID)
+	})
 	return list(ctx, entries, b.listedUploads)
 }
 
@@ -201,7 +205,10 @@ func TestRun(t *testing.T) {
 		b.start("out/c", "copy", 2*week)
 		err := sweep.Run(t.Context(), b, "in/", b)
 		require.ElementsMatch(t,
-			[]string{"in/broken: the store fails", "in/sealed: the stamp does not open", "broken: the store fails"},
+			[]string{
+				"in/broken: the store fails", "in/sealed: the stamp does not open",
+				"broken: the store fails",
+			},
 			strings.Split(err.Error(), "\n"))
 		require.ErrorIs(t, err, errSealed)
 		require.ErrorIs(t, err, errBroken)
@@ -209,8 +216,10 @@ func TestRun(t *testing.T) {
 		require.Equal(t, []string{"in/expired"}, b.deleted)
 		slices.Sort(b.aborted)
 		require.Equal(t, []string{"old", "old too"}, b.aborted)
-		require.Equal(t, []string{"in/broken", "in/foreign", "in/future", "in/new", "in/sealed", "in/young", "out/published"},
-			slices.Sorted(maps.Keys(b.objects)))
+		require.Equal(t, []string{
+			"in/broken", "in/foreign", "in/future", "in/new", "in/sealed", "in/young",
+			"out/published",
+		}, slices.Sorted(maps.Keys(b.objects)))
 		require.Equal(t, 8, b.calls)
 
 		delete(b.objects, "in/sealed")
@@ -265,7 +274,8 @@ func TestRunListFails(t *testing.T) {
 			b.put(fmt.Sprintf("in/%d", i), pending, week)
 			b.start("in/a", fmt.Sprint(i), 2*week)
 		}
-		require.EqualError(t, sweep.Run(t.Context(), b, "in/", b), "list: the store fails\nlist: the store fails")
+		require.EqualError(t, sweep.Run(t.Context(), b, "in/", b),
+			"list: the store fails\nlist: the store fails")
 		require.Len(t, b.completed, 3)
 		require.Len(t, b.aborted, 2)
 	})
@@ -306,7 +316,10 @@ func TestRunInterrupted(t *testing.T) {
 	for name, when := range map[string]struct {
 		after time.Duration
 		calls int
-	}{"before": {0, 0}, "objects": {2500 * time.Millisecond, 24}, "uploads": {4500 * time.Millisecond, 40}} {
+	}{
+		"before": {0, 0}, "objects": {2500 * time.Millisecond, 24},
+		"uploads": {4500 * time.Millisecond, 40},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBucket()
@@ -330,7 +343,8 @@ func TestRunInterrupted(t *testing.T) {
 		b.put("in/1", broken, week)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second+1, cancel)
-		require.EqualError(t, sweep.Run(ctx, b, "in/", b), "in/1: the store fails", "the pass was complete")
+		require.EqualError(t, sweep.Run(ctx, b, "in/", b), "in/1: the store fails",
+			"the pass was complete")
 		require.Equal(t, 1, b.calls)
 	})
 }

@@ -66,7 +66,8 @@ func tooLong(field, elements string, most int64) *rules.Violation {
 func (q *GrantRequest) members() []strict.Member {
 	return []strict.Member{
 		{Name: "filename", Value: &q.filename}, {Name: "type", Value: &q.mediaType},
-		{Name: "size", Value: &q.size}, {Name: "min_size", Value: &q.minSize}, {Name: "max_size", Value: &q.maxSize},
+		{Name: "size", Value: &q.size}, {Name: "min_size", Value: &q.minSize},
+		{Name: "max_size", Value: &q.maxSize},
 		{Name: "expires_in", Value: &q.expiresIn}, {Name: "checksum", Value: &q.checksum},
 		{Name: "metadata", Value: &q.metadata}, {Name: "method", Value: &q.method},
 	}
@@ -148,9 +149,8 @@ type Bounds struct {
 func NewBounds(r *rules.Rules) *Bounds {
 	b := &Bounds{
 		Types: r.Types, MinSize: r.MinSize, MaxSize: r.MaxSize,
-		ExpiresIn: int64(r.Lifetime / time.Second),
-		Checksum:  string(r.Checksum), Metadata: append([]string{}, r.Metadata...),
-		Methods: []string{rules.PUT},
+		ExpiresIn: int64(r.Lifetime / time.Second), Checksum: string(r.Checksum),
+		Metadata: append([]string{}, r.Metadata...), Methods: []string{rules.PUT},
 	}
 	if r.Formless == "" {
 		b.Methods = append(b.Methods, rules.POST)

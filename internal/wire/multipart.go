@@ -49,7 +49,8 @@ type partList struct {
 func newParts(most int, etags bool) *partList {
 	p := &partList{}
 	p.List = strict.List{Max: most, Add: p.add, Members: []strict.Member{
-		{Name: "number", Value: &p.number}, {Name: "size", Value: &p.size}, {Name: "checksum", Value: &p.checksum},
+		{Name: "number", Value: &p.number}, {Name: "size", Value: &p.size},
+		{Name: "checksum", Value: &p.checksum},
 	}}
 	if etags {
 		p.Members = append(p.Members, strict.Member{Name: "etag", Value: &p.etag})
@@ -117,7 +118,8 @@ func DecodeSign(c *route.Call) (id string, _ []multipart.Part, err error) {
 	var first, last *int64
 	named := newParts(MaxSigned, false)
 	err = c.Body.Decode(c.Request, []strict.Member{
-		{Name: "id", Value: &id}, {Name: "first", Value: &first}, {Name: "last", Value: &last}, {Name: "parts", Value: &named.List},
+		{Name: "id", Value: &id}, {Name: "first", Value: &first}, {Name: "last", Value: &last},
+		{Name: "parts", Value: &named.List},
 	}, strict.RejectUnknown)
 	if err = cmp.Or(err, requireID(id)); err != nil {
 		return "", nil, err
@@ -168,7 +170,8 @@ type CompleteRequest struct {
 func DecodeComplete(c *route.Call) (*CompleteRequest, error) {
 	q, named := new(CompleteRequest), newParts(s3limit.Parts, true)
 	err := c.Body.Decode(c.Request, []strict.Member{
-		{Name: "key", Value: &q.Key}, {Name: "id", Value: &q.ID}, {Name: "parts", Value: &named.List},
+		{Name: "key", Value: &q.Key}, {Name: "id", Value: &q.ID},
+		{Name: "parts", Value: &named.List},
 	}, strict.RejectUnknown)
 	switch {
 	case err != nil:
