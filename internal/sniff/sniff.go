@@ -9,8 +9,8 @@
 //   - is an archive with contents of the granted type, or unpacks to a sane
 //     size.
 //
-// A polyglot, such as a GIF that is also a script or a JPEG with HTML in its
-// comment, starts like a file of its granted type.
+// A polyglot starts like a file of its granted type. Examples are a GIF that is
+// also a script, and a JPEG with HTML in its comment.
 //
 // Formats without a signature are accepted unless the bytes show another
 // format. Services that serve uploads must still send X-Content-Type-Options:
@@ -86,8 +86,8 @@ func isMedia(typ string) bool {
 //   - any text for a type of text, and
 //   - bytes without a signature for a type whose files need not have one.
 //
-// For example, a video is not a picture, and a program or installer is not a
-// document.
+// A container can name its kind: a video is not a picture, and a program or
+// installer is not a document.
 //
 // Markup, which browsers might run, agrees only with types of text and with
 // types that are markup.
