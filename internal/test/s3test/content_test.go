@@ -24,17 +24,17 @@ import (
 func TestContent(t *testing.T) {
 	t.Parallel()
 	whole := content{[]byte("abc"), 4}
-	held := func(c content) []byte {
+	readContent := func(c content) []byte {
 		var b bytes.Buffer
 		c.writeTo(&b)
 		require.EqualValues(t, b.Len(), c.size())
 		return b.Bytes()
 	}
-	all := held(whole)
+	all := readContent(whole)
 	require.Equal(t, "abc\x00\x00\x00\x00", string(all))
 	for first := range int64(7) {
 		for last := first; last < 7; last++ {
-			require.Equal(t, all[first:last+1], held(whole.slice(first, last)), "%d-%d", first, last)
+			require.Equal(t, all[first:last+1], readContent(whole.slice(first, last)), "%d-%d", first, last)
 		}
 		var again content
 		for _, part := range []content{whole.slice(0, first-1), whole.slice(first, 6)} {
@@ -42,7 +42,7 @@ func TestContent(t *testing.T) {
 			again, err = again.extend(part)
 			require.NoError(t, err)
 		}
-		require.Equal(t, whole.md5(), again.md5(), "in two parts from %d on", first)
+		require.Equal(t, whole.md5(), again.md5(), "split before byte %d", first)
 	}
 	_, err := whole.extend(whole)
 	require.Error(t, err)

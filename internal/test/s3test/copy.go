@@ -194,7 +194,8 @@ var copiedHeaders = []string{
 	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
 }
 
-// changes reports whether a copy changes enough to have itself as its source.
+// changes reports whether S3 permits a copy of an object onto itself with these
+// headers.
 func changes(headers map[string]string) bool {
 	if headers["x-amz-metadata-directive"] == "REPLACE" {
 		return true

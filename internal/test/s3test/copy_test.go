@@ -146,7 +146,7 @@ func TestCopyObject(t *testing.T) {
 			o, ok := s.Object(DefaultBucket, key)
 			if test.want != "" {
 				requireCode(t, err, test.want)
-				require.Equal(t, existed, ok, "the object must be copied unless the server returns an error")
+				require.Equal(t, existed, ok, "a rejected copy must not store an object")
 				require.Equal(t, before, o)
 				return
 			}

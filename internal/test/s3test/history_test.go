@@ -275,9 +275,9 @@ func TestSchedules(t *testing.T) {
 func TestLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(WithHistory(), WithTick(time.Millisecond))
-		asked := 0
+		calls := 0
 		s.Intercept(Hook{Before: func(Request, *http.Request) Fault {
-			if asked++; asked%3 != 0 {
+			if calls++; calls%3 != 0 {
 				return Later
 			}
 			return None
@@ -324,7 +324,7 @@ func TestTurns(t *testing.T) {
 				wg.Go(func() { require.NoError(t, putAs(t.Context(), client, "key", hello)) })
 				before := s.Now().Step
 				time.Sleep(tick)
-				require.Equal(t, before, s.Now().Step, "the turn must be later")
+				require.Equal(t, before, s.Now().Step, "the next request must have its turn later")
 				wg.Wait()
 			}
 			requests := s.History().Requests

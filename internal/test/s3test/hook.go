@@ -29,7 +29,7 @@ const (
 	HangAfter
 	Crash // the connection ends, and later requests of the same Actor have no effect
 	CrashAfter
-	Later // the request waits for another tick and calls Before again; not for After
+	Later // the request waits for another tick, and Before is called again; not for After
 )
 
 // A Hook holds functions that the server calls before and after each request,

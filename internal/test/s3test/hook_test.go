@@ -41,17 +41,17 @@ func TestFail(t *testing.T) {
 			} {
 				s := start(t)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				asked := make(chan string, 10)
+				calls := make(chan string, 10)
 				s.Fail(func(operation string, r *http.Request) Fault {
-					asked <- operation + " " + r.URL.Path
+					calls <- operation + " " + r.URL.Path
 					if operation != "PutObject" {
 						return None
 					}
 					if test.hangs {
 						go func() { // This goroutine cancels the request while the request hangs.
 							defer cancel()
-							for there := false; there != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
-								_, there = s.Object(DefaultBucket, "key")
+							for exists := false; exists != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+								_, exists = s.Object(DefaultBucket, "key")
 							}
 							time.Sleep(20 * time.Millisecond) // No response arrives meanwhile.
 						}()
@@ -74,9 +74,9 @@ func TestFail(t *testing.T) {
 				}
 				_, err = s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
 				require.Equal(t, test.stored, err == nil, "%d: %v", test.fault, err)
-				require.Equal(t, "PutObject /bucket/key", <-asked)
-				require.Equal(t, "HeadObject /bucket/key", <-asked)
-				require.Empty(t, asked)
+				require.Equal(t, "PutObject /bucket/key", <-calls)
+				require.Equal(t, "HeadObject /bucket/key", <-calls)
+				require.Empty(t, calls)
 				s.Fail(nil)
 				put(t, s, "key", hello)
 			}
@@ -90,16 +90,16 @@ func TestFailHeaders(t *testing.T) {
 	t.Parallel()
 	s := New()
 	put(t, s, "key", hello)
-	asked := 0
+	calls := 0
 	s.Fail(func(_ string, r *http.Request) Fault {
-		asked++
+		calls++
 		r.Header.Del("If-None-Match")
 		return None
 	})
 	require.Equal(t, 200, send(t, s, presign(t, s, s3.PutObjectInput{IfNoneMatch: aws.String("*")}, hello)).status)
-	require.Equal(t, 1, asked)
+	require.Equal(t, 1, calls)
 	require.Equal(t, "SignatureDoesNotMatch", send(t, s, presign(t, s, s3.PutObjectInput{}, hello, withKeys(AccessKeyID, "wrong", ""))).code())
-	require.Equal(t, 1, asked)
+	require.Equal(t, 1, calls)
 }
 
 // TestCrash checks that requests of an actor after its crash have no effect,

@@ -359,7 +359,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 	sha256 := s3.CreateMultipartUploadInput{ChecksumAlgorithm: types.ChecksumAlgorithmSha256}
 	crc32 := s3.CreateMultipartUploadInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc32, ChecksumType: types.ChecksumTypeFullObject}
 	crc64 := s3.CreateMultipartUploadInput{ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme}
-	of := func(algorithm string) *string { return aws.String(sum(algorithm, []byte(partOne+partTwo))) }
+	sumBy := func(algorithm string) *string { return aws.String(sum(algorithm, []byte(partOne+partTwo))) }
 	one, _ := base64.StdEncoding.DecodeString(sum("SHA256", []byte(partOne)))
 	two, _ := base64.StdEncoding.DecodeString(sum("SHA256", []byte(partTwo)))
 	composed := sum("SHA256", append(one, two...)) + "-2"
@@ -401,11 +401,11 @@ func TestCompleteMultipartUpload(t *testing.T) {
 		{name: "null, with a type", change: func(in *input) { in.ChecksumType = types.ChecksumTypeFullObject }, want: "InvalidRequest",
 			message: "The upload was created using the null checksum mode."},
 		{name: "null, with a value that is ignored", change: func(in *input) { in.ChecksumCRC32 = aws.String("AAAAAA==") },
-			sum: "CRC64NVME FULL_OBJECT " + *of("CRC64NVME")},
+			sum: "CRC64NVME FULL_OBJECT " + *sumBy("CRC64NVME")},
 
 		{name: "composite", create: sha256, sum: "SHA256 COMPOSITE " + composed},
 		{name: "composite, with its value", create: sha256, change: func(in *input) { in.ChecksumSHA256 = &composed }, sum: "SHA256 COMPOSITE " + composed},
-		{name: "composite, with another value", create: sha256, change: func(in *input) { in.ChecksumSHA256 = of("SHA256") }, want: "BadDigest"},
+		{name: "composite, with another value", create: sha256, change: func(in *input) { in.ChecksumSHA256 = sumBy("SHA256") }, want: "BadDigest"},
 		{name: "composite, without a part's", create: sha256, change: func(in *input) { in.MultipartUpload.Parts[0].ChecksumSHA256 = nil }, want: "InvalidRequest",
 			message: "The upload was created using a sha256 checksum. The complete request must include the checksum for each part. " +
 				"It was missing for part 1 in the request."},
@@ -417,11 +417,11 @@ func TestCompleteMultipartUpload(t *testing.T) {
 		{name: "composite, of another type", create: sha256, change: func(in *input) { in.ChecksumType = types.ChecksumTypeFullObject }, want: "InvalidRequest"},
 		{name: "composite, not from 1", create: sha256, change: func(in *input) { in.MultipartUpload.Parts = in.MultipartUpload.Parts[1:] }, want: "InternalError"},
 
-		{name: "whole", create: crc32, sum: "CRC32 FULL_OBJECT " + *of("CRC32")},
+		{name: "whole", create: crc32, sum: "CRC32 FULL_OBJECT " + *sumBy("CRC32")},
 		{name: "whole, with its value", create: crc32, change: func(in *input) {
-			in.ChecksumCRC32, in.ChecksumType = of("CRC32"), types.ChecksumTypeFullObject
-		}, sum: "CRC32 FULL_OBJECT " + *of("CRC32")},
-		{name: "whole, without its type", create: crc32, change: func(in *input) { in.ChecksumCRC32 = of("CRC32") }, want: "BadDigest"},
+			in.ChecksumCRC32, in.ChecksumType = sumBy("CRC32"), types.ChecksumTypeFullObject
+		}, sum: "CRC32 FULL_OBJECT " + *sumBy("CRC32")},
+		{name: "whole, without its type", create: crc32, change: func(in *input) { in.ChecksumCRC32 = sumBy("CRC32") }, want: "BadDigest"},
 		{name: "whole, with another value", create: crc32, change: func(in *input) {
 			in.ChecksumCRC32, in.ChecksumType = aws.String("AAAAAA=="), types.ChecksumTypeFullObject
 		}, want: "BadDigest"},
@@ -429,7 +429,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 			in.ChecksumCRC32C, in.ChecksumType = aws.String("AAAAAA=="), types.ChecksumTypeFullObject
 		}, want: "NotImplemented"},
 		{name: "whole, with another part's", create: crc32, change: func(in *input) { in.MultipartUpload.Parts[1].ChecksumCRC32 = aws.String("AAAAAA==") }, want: "BadDigest"},
-		{name: "whole by default", create: crc64, sum: "CRC64NVME FULL_OBJECT " + *of("CRC64NVME")},
+		{name: "whole by default", create: crc64, sum: "CRC64NVME FULL_OBJECT " + *sumBy("CRC64NVME")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

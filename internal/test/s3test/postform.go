@@ -192,7 +192,7 @@ func (s *Server) verifyForm(fields map[string]string) error {
 	}
 	switch {
 	case fields["policy"] == "" || len(absent) == len(required):
-		return accessDenied("Access Denied") // anonymous
+		return accessDenied("Access Denied") // The form is anonymous.
 	case len(absent) > 0:
 		return missing(absent[0])
 	case fields["x-amz-algorithm"] != algorithm:

@@ -277,7 +277,7 @@ func TestPresignedPut(t *testing.T) {
 				require.True(t, ok)
 				require.False(t, o.LastModified.IsZero())
 			} else {
-				require.Equal(t, existed, ok, "the object must be stored unless the server returns an error")
+				require.Equal(t, existed, ok, "a rejected upload must not store an object")
 				require.Equal(t, before, o)
 			}
 			if test.check != nil {
@@ -378,7 +378,8 @@ func TestHoisted(t *testing.T) {
 func TestPayloadHash(t *testing.T) {
 	t.Parallel()
 	s := New()
-	const digest = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9" // of hello
+	// This is the SHA-256 digest of hello.
+	const digest = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
 	for _, test := range []struct{ name, query, header, signed, body, want string }{
 		{"in a header", "", digest, digest, hello, ""},
 		{"in a header, other bytes", "", digest, digest, "hello worle", "XAmzContentSHA256Mismatch"},

@@ -16,7 +16,7 @@ import (
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	bucket, key := aws.String(DefaultBucket), aws.String("key")
-	madeOfParts := func(t *testing.T, s *Server) string {
+	putMultipart := func(t *testing.T, s *Server) string {
 		m := create(t, s, s3.CreateMultipartUploadInput{})
 		m.part(1, hello)
 		out, err := m.complete()
@@ -40,14 +40,14 @@ func TestQuirks(t *testing.T) {
 		"a copy of an object made of parts never matches": {PartsNeverMatch, func(t *testing.T, s *Server) bool {
 			_, err := copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key"), CopySourceIfMatch: aws.String(put(t, s, "key", hello))})
 			require.NoError(t, err)
-			_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key"), CopySourceIfMatch: aws.String(madeOfParts(t, s))})
+			_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key"), CopySourceIfMatch: aws.String(putMultipart(t, s))})
 			if err != nil {
 				requireCode(t, err, "PreconditionFailed")
 			}
 			return err != nil
 		}},
 		"a deletion of an object made of parts never matches": {PartsNeverMatch, func(t *testing.T, s *Server) bool {
-			_, err := s.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: aws.String(madeOfParts(t, s))})
+			_, err := s.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: aws.String(putMultipart(t, s))})
 			if err != nil {
 				requireCode(t, err, "PreconditionFailed")
 			}
@@ -163,7 +163,7 @@ func TestQuirks(t *testing.T) {
 		}},
 		"objects of one size have one ETag": {SizeETags, func(t *testing.T, s *Server) bool {
 			require.NotEqual(t, put(t, s, "a", "one"), put(t, s, "b", "three"))
-			require.Contains(t, madeOfParts(t, s), "-1")
+			require.Contains(t, putMultipart(t, s), "-1")
 			return put(t, s, "a", "one") == put(t, s, "b", "two")
 		}},
 	} {

@@ -488,7 +488,7 @@ func TestError(t *testing.T) {
 
 func TestChecksumVectors(t *testing.T) {
 	t.Parallel()
-	// The check values of the CRC catalogue,
+	// These are the check values of the CRC catalogue,
 	// https://reveng.sourceforge.io/crc-catalogue/all.htm.
 	for algorithm, want := range map[string]string{"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg="} {
 		require.Equal(t, want, sum(algorithm, []byte("123456789")), algorithm)

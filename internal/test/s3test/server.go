@@ -16,8 +16,7 @@
 //
 //   - [WithHistory] records every request and every state of every key. Tests
 //     use it to prove that an object never appeared.
-//   - [WithTick] sets a virtual clock, with which the depth of requests is
-//     exact.
+//   - [WithTick] sets a virtual clock, which makes [Requests.Depth] exact.
 //   - [Server.Intercept] sets functions that are called before and after each
 //     request. They can change objects, or make the request fail as networks
 //     and S3 do. [Server.Fail] is a shorter form.
