@@ -186,8 +186,8 @@ func (a Response) busy() bool {
 	return a.Code == "SlowDown"
 }
 
-// rejects reports whether the response rejects the request. Other failures do not
-// show that the server would reject it again.
+// rejects reports whether the response rejects the request. Other failures do
+// not show that the server would reject the request again.
 func (a Response) rejects() bool {
 	switch a.Code {
 	case "": // The response is not from S3, or for a HEAD.
@@ -205,8 +205,9 @@ func (e busyError) Error() string {
 	return fmt.Sprintf("the store is busy: it returned %v", e.Response)
 }
 
-// ResponseOf returns the response of a store to a request of the SDK, which is 200
-// for a nil error. It returns an error if the store is busy or did not respond.
+// ResponseOf returns the response of a store to a request of the SDK, which is
+// 200 for a nil error. It returns an error if the store is busy or did not
+// respond.
 func ResponseOf(err error) (Response, error) {
 	if err == nil {
 		return stored, nil
@@ -237,9 +238,9 @@ func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Respons
 	if err != nil {
 		return Response{}, err
 	}
-	stay := *client
-	stay.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := stay.Do(r.WithContext(ctx))
+	noRedirects := *client
+	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := noRedirects.Do(r.WithContext(ctx))
 	if err != nil {
 		return Response{}, withoutURL(err)
 	}

@@ -37,10 +37,10 @@ func TestBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := s3test.New()
-				asked := 0
+				requests := 0
 				target := conformance.Target{Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: &http.Client{
 					Transport: transport(func(r *http.Request) (*http.Response, error) {
-						if asked++; asked > c.times {
+						if requests++; requests > c.times {
 							return server.HTTPClient().Transport.RoundTrip(r)
 						}
 						response := httptest.NewRecorder()
@@ -53,26 +53,26 @@ func TestBusy(t *testing.T) {
 				if c.interrupted {
 					cancel()
 				}
-				began := time.Now()
+				start := time.Now()
 				result := target.Run(ctx, honest)
-				require.Equal(t, time.Duration(c.seconds)*time.Second, time.Since(began))
+				require.Equal(t, time.Duration(c.seconds)*time.Second, time.Since(start))
 				switch {
 				case c.interrupted:
 					require.Error(t, result.Err)
 				case c.rejected:
 					require.ErrorContains(t, result.Err, "the store is busy: it returned 504")
-					require.Equal(t, 3, asked)
+					require.Equal(t, 3, requests)
 				default:
 					require.NoError(t, result.Err)
 					require.NoError(t, result.Unlike)
-					require.Equal(t, c.times+1, asked)
+					require.Equal(t, c.times+1, requests)
 				}
 			})
 		})
 	}
 }
 
-// TestBusyStore checks that AnswerOf returns an error if the SDK reports that
+// TestBusyStore checks that ResponseOf returns an error if the SDK reports that
 // the store is busy, and otherwise the response.
 func TestBusyStore(t *testing.T) {
 	server := s3test.New()
@@ -99,7 +99,7 @@ func TestRejected(t *testing.T) {
 		{Status: 200}:                                false,
 		{Status: 303}:                                false,
 		{Status: 307, Code: "TemporaryRedirect"}:     false,
-		{Status: 403}:                                false, // for example, of a firewall
+		{Status: 403}:                                false, // A firewall, for example, returns no code.
 		{Status: 400}:                                false,
 		{Status: 400, Code: "RequestTimeout"}:        false,
 		{Status: 400, Code: "ExpiredToken"}:          false,

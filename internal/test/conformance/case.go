@@ -308,16 +308,16 @@ func and(several ...map[string]Deviation) map[string]Deviation {
 
 // Reasons of deviations.
 const (
-	noChecksums = "does not support x-amz-checksum-*"
-	unsigned    = "applies x-amz-* headers that are not signed"
-	oneRefusal  = "rejects every form with wrong credentials with one code"
-	withSTS     = "returns AccessDenied for all wrong credentials if STS is enabled"
-	anonymous   = "handles it as an anonymous request"
-	noScope     = "accepts any scope, and rejects the signature"
-	earlier     = "finds the operation before it verifies the signature"
-	joined      = "validates one of the fields, or both, against the policy"
-	preData     = "does not limit the bytes before the file"
-	fieldsAfter = "validates fields after the file against the policy"
+	noChecksums    = "does not support x-amz-checksum-*"
+	unsigned       = "applies x-amz-* headers that are not signed"
+	oneCode        = "rejects every form with wrong credentials with one code"
+	withSTS        = "returns AccessDenied for all wrong credentials if STS is enabled"
+	anonymous      = "handles it as an anonymous request"
+	noScope        = "accepts any scope, and rejects the signature"
+	operationFirst = "finds the operation before it verifies the signature"
+	joined         = "validates one of the fields, or both, against the policy"
+	preData        = "does not limit the bytes before the file"
+	fieldsAfter    = "validates fields after the file against the policy"
 )
 
 // Values of Unverified for several cases.

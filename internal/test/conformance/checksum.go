@@ -33,8 +33,8 @@ func digestBy(algorithm string, body []byte) string {
 }
 
 // checksums returns the cases about checksums for one kind of request. Accepted
-// is the response to an honest request, and changed is the response to a request
-// with another checksum.
+// is the response to an honest request, and changed is the response to a
+// request with another checksum.
 func checksums(kind Kind, accepted, changed Response) (proofs []proof) {
 	for _, algorithm := range algorithms[kind] {
 		header := "x-amz-checksum-" + strings.ToLower(algorithm)

@@ -35,7 +35,7 @@ func (s service) put(ctx context.Context, key string, body []byte) (etag string,
 
 // start starts a multipart upload, with CRC32C checksums or none, and uploads
 // the parts.
-func (s service) start(ctx context.Context, algorithm string, bodies ...[]byte) (u *objectstore.Upload, arrived []objectstore.Part, err error) {
+func (s service) start(ctx context.Context, algorithm string, bodies ...[]byte) (u *objectstore.Upload, uploaded []objectstore.Part, err error) {
 	u, err = s.CreateUpload(ctx, s.To, map[string]string{"Content-Type": "text/plain"}, nil, algorithm)
 	if err != nil {
 		return nil, nil, err
@@ -51,18 +51,18 @@ func (s service) start(ctx context.Context, algorithm string, bodies ...[]byte) 
 			return nil, nil, err
 		}
 	}
-	arrived, _, err = s.Parts(ctx, u, 0, algorithm)
-	return u, arrived, err
+	uploaded, _, err = s.Parts(ctx, u, 0, algorithm)
+	return u, uploaded, err
 }
 
 // uploadOnePart completes a multipart upload of Body in one part under To and
 // returns the ETag of the object.
 func (s service) uploadOnePart(ctx context.Context) (etag string, err error) {
-	u, arrived, err := s.start(ctx, "", Body)
+	u, uploaded, err := s.start(ctx, "", Body)
 	if err != nil {
 		return "", err
 	}
-	if err := s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, true); err != nil {
+	if err := s.CompleteUpload(ctx, u, uploaded, int64(len(Body)), nil, true); err != nil {
 		return "", err
 	}
 	head, err := s.Client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.Bucket, Key: &s.To})
@@ -74,9 +74,9 @@ func (s service) uploadOnePart(ctx context.Context) (etag string, err error) {
 
 // complete returns a call that completes a multipart upload of Body. The
 // function change can change the request.
-func complete(algorithm string, exists bool, change func(c *completing)) call {
+func complete(algorithm string, exists bool, change func(c *completionRequest)) call {
 	return func(ctx context.Context, s service) (response, err error) {
-		u, arrived, err := s.start(ctx, algorithm, Body)
+		u, uploaded, err := s.start(ctx, algorithm, Body)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func complete(algorithm string, exists bool, change func(c *completing)) call {
 				return nil, err
 			}
 		}
-		c := completing{parts: arrived, size: int64(len(Body))}
+		c := completionRequest{parts: uploaded, size: int64(len(Body))}
 		if algorithm != "" {
 			c.whole = &objectstore.Whole{Algorithm: algorithm, Value: digestBy("CRC32C", Body)}
 		}
@@ -99,7 +99,7 @@ func complete(algorithm string, exists bool, change func(c *completing)) call {
 	}
 }
 
-type completing struct {
+type completionRequest struct {
 	parts   []objectstore.Part
 	size    int64
 	whole   *objectstore.Whole
@@ -137,46 +137,46 @@ func completions() []proof {
 	const ignored = "ignores the conditions of copies and completions"
 	return []proof{
 		{ObjectSize, []Case{
-			{Name: "completion of as many bytes as declared", Call: complete("", false, func(*completing) {}), Want: stored},
-			{Name: "completion of a byte less than declared", Call: complete("", false, func(c *completing) { c.size++ }), Want: rejected,
+			{Name: "completion of as many bytes as declared", Call: complete("", false, func(*completionRequest) {}), Want: stored},
+			{Name: "completion of a byte less than declared", Call: complete("", false, func(c *completionRequest) { c.size++ }), Want: rejected,
 				But: ceph(stored, "does not support x-amz-mp-object-size")},
-			{Name: "completion of a byte more than declared", Call: complete("", false, func(c *completing) { c.size-- }), Want: rejected,
+			{Name: "completion of a byte more than declared", Call: complete("", false, func(c *completionRequest) { c.size-- }), Want: rejected,
 				But: ceph(stored, "does not support x-amz-mp-object-size")},
 		}},
 		{PartList, []Case{
-			{Name: "completion with a part that has changed", Call: complete("", false, func(c *completing) { c.parts[0].ETag = otherETag }),
+			{Name: "completion with a part that has changed", Call: complete("", false, func(c *completionRequest) { c.parts[0].ETag = otherETag }),
 				Want: Response{400, "InvalidPart"}},
-			{Name: "completion with a missing part", Call: complete("", false, func(c *completing) {
+			{Name: "completion with a missing part", Call: complete("", false, func(c *completionRequest) {
 				c.parts[0].Number = 2
 			}), Want: Response{400, "InvalidPart"}},
 			{Name: "completion with a small part before the last", Call: func(ctx context.Context, s service) (response, err error) {
-				u, arrived, err := s.start(ctx, "", Body, Body)
+				u, uploaded, err := s.start(ctx, "", Body, Body)
 				if err != nil {
 					return nil, err
 				}
 				defer func() { _ = s.AbortUpload(context.WithoutCancel(ctx), u) }()
-				return s.CompleteUpload(ctx, u, arrived, int64(2*len(Body)), nil, false), nil
+				return s.CompleteUpload(ctx, u, uploaded, int64(2*len(Body)), nil, false), nil
 			}, Want: tooSmall},
 			{Name: "completion after an abort", Call: func(ctx context.Context, s service) (response, err error) {
-				u, arrived, err := s.start(ctx, "", Body)
+				u, uploaded, err := s.start(ctx, "", Body)
 				if err != nil {
 					return nil, err
 				}
 				if err := s.AbortUpload(ctx, u); err != nil {
 					return nil, err
 				}
-				return s.CompleteUpload(ctx, u, arrived, int64(len(Body)), nil, false), nil
+				return s.CompleteUpload(ctx, u, uploaded, int64(len(Body)), nil, false), nil
 			}, Want: noUpload, But: ceph(Response{500, "InternalError"}, "fails instead of returning NoSuchUpload")},
 		}},
 		{ChecksumBy("CRC32C"), []Case{
-			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completing) {}), Want: stored},
-			{Name: "completion with another checksum of the whole", Call: complete("CRC32C", false, func(c *completing) {
+			{Name: "completion with the checksum of the whole", Call: complete("CRC32C", false, func(*completionRequest) {}), Want: stored},
+			{Name: "completion with another checksum of the whole", Call: complete("CRC32C", false, func(c *completionRequest) {
 				c.whole.Value = digestBy("CRC32C", other)
 			}), Want: badDigest, But: ceph(stored, noChecksums)},
 		}},
 		{OnceComplete, []Case{
-			{Name: "completion over an object", Call: complete("", true, func(*completing) {}), Want: precondition, But: ceph(stored, ignored)},
-			{Name: "completion over an object that it may replace", Call: complete("", true, func(c *completing) { c.replace = true }), Want: stored},
+			{Name: "completion over an object", Call: complete("", true, func(*completionRequest) {}), Want: precondition, But: ceph(stored, ignored)},
+			{Name: "completion over an object that it may replace", Call: complete("", true, func(c *completionRequest) { c.replace = true }), Want: stored},
 		}},
 		{OnceCopy, []Case{
 			{Name: "copy", Call: copies(false, func(*s3.CopyObjectInput) {}), Want: stored},

@@ -77,5 +77,5 @@ func TestCases(t *testing.T) {
 			require.True(t, names[name], "%s: %q must be the name of a case", server, name)
 		}
 	}
-	t.Logf("%d cases prove %d constraints; of %d, AWS's response is inferred", len(cases), len(proven), unverified)
+	t.Logf("%d cases prove %d constraints; the response of AWS is inferred for %d cases", len(cases), len(proven), unverified)
 }

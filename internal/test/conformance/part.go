@@ -40,7 +40,7 @@ func parts() []proof {
 			{Name: "part with the number 0", Do: parameter("partNumber", "0"), Want: mismatch, Unverified: "that the signature is verified before the number is parsed"},
 			{Name: "part with a second number", Do: query(func(q url.Values) { q.Add("partNumber", "2") }), Want: mismatch},
 			{Name: "part without a number", Do: without("partNumber"), Want: mismatch,
-				But: versity(Response{405, "MethodNotAllowed"}, earlier)},
+				But: versity(Response{405, "MethodNotAllowed"}, operationFirst)},
 			{Name: "part of another upload", Do: query(func(q url.Values) { q.Set("uploadId", otherByte(q.Get("uploadId"))) }), Want: mismatch},
 		}},
 		{BareParts, []Case{
@@ -69,7 +69,7 @@ func parts() []proof {
 			{Name: "part too late", Expired: true, Want: denied},
 			{Name: "part with a longer life", Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
 			{Name: "part too late with a longer life", Ending: true, Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
-			{Name: "part with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherWords)},
+			{Name: "part with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherCode)},
 		}},
 		{Ended, []Case{
 			{Name: "part after the upload was completed", Twice: true, Ended: "complete", Do: file(other), Want: noUpload},

@@ -108,7 +108,7 @@ func puts() []proof {
 		{Expiry, []Case{
 			{Name: "PUT too late", Expired: true, Want: denied},
 			{Name: "PUT with a longer life", Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
-			{Name: "PUT with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherWords)},
+			{Name: "PUT with a life of more than a week", Do: parameter("X-Amz-Expires", "604801"), Want: malformed, But: ceph(denied, otherCode)},
 			{Name: "PUT with a second life", Do: query(func(q url.Values) { q.Add("X-Amz-Expires", "604800") }), Want: malformed,
 				Unverified: "which of the errors is returned", But: and(ceph(mismatch, "uses one of them"), versity(mismatch, "uses one of them"))},
 			{Name: "PUT too late with a longer life", Ending: true, Do: parameter("X-Amz-Expires", "604800"), Want: mismatch},
@@ -145,7 +145,7 @@ func puts() []proof {
 			{Name: "PUT turned into HEAD", Twice: true, Do: method(http.MethodHead), Want: Response{Status: 403}},
 			{Name: "PUT turned into DELETE", Twice: true, Do: method(http.MethodDelete), Want: mismatch},
 			{Name: "PUT turned into POST", Twice: true, Do: method(http.MethodPost), Want: mismatch,
-				Unverified: "that the signature is verified before the operation is found", But: versity(Response{405, "MethodNotAllowed"}, earlier)},
+				Unverified: "that the signature is verified before the operation is found", But: versity(Response{405, "MethodNotAllowed"}, operationFirst)},
 		}},
 		{Session, []Case{
 			{Name: "PUT with a session token", Session: true, Want: stored},

@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// A deviating holds several cases in which a server differs from AWS for one
-// reason.
-type deviating struct {
+// A deviationGroup holds several cases in which a server differs from AWS for
+// one reason.
+type deviationGroup struct {
 	deviation Deviation
 	cases     []string
 }
 
 const (
-	otherWords = "rejects it with another code"
-	signedOnly = "finds the signed headers before it verifies the signature"
-	ignores    = "ignores this header"
-	noSuch     = "does not implement this"
+	otherCode   = "rejects it with another code"
+	signedOnly  = "finds the signed headers before it verifies the signature"
+	ignores     = "ignores this header"
+	unsupported = "does not implement this"
 )
 
 var (
@@ -39,7 +39,7 @@ var unverified = []string{"checksum could not be verified"}
 
 // servers holds the deviations of Ceph, rclone 1.76 and OpenStack Swift 2.30.
 // Cases adds each Deviation to the named cases.
-var servers = map[string][]deviating{
+var servers = map[string][]deviationGroup{
 	"ceph": {
 		{Deviation{Response: stored, Reason: noChecksums}, checksumCases(PUT, "of other bytes than the checksum by %s")},
 		{Deviation{Response: taken, Reason: noChecksums}, checksumCases(Form, "of other bytes than the checksum by %s")},
@@ -55,16 +55,16 @@ var servers = map[string][]deviating{
 			"PUT without its stamp", "PUT without a header of the policy", "PUT without its tags", "PUT without its condition",
 			"PUT again without its condition",
 		}},
-		{Deviation{Response: denied, Reason: otherWords}, []string{
+		{Deviation{Response: denied, Reason: otherCode}, []string{
 			"PUT with a life of more than a week", "PUT with an empty signature", "PUT without a signature",
 			"part with a life of more than a week", "part without a signature", "PUT too late with a second life",
 		}},
-		{Deviation{Response: mismatch, Reason: otherWords}, []string{
+		{Deviation{Response: mismatch, Reason: otherCode}, []string{
 			"PUT for another region", "PUT of another day", "PUT with a second life",
 			"part for another region",
 		}},
-		{Deviation{Response: Response{400, "AuthorizationParameterserror"}, Reason: otherWords}, []string{"PUT for another service"}},
-		{Deviation{Response: Response{400, "UnsupportedAlgorithm"}, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Response: Response{400, "AuthorizationParameterserror"}, Reason: otherCode}, []string{"PUT for another service"}},
+		{Deviation{Response: Response{400, "UnsupportedAlgorithm"}, Reason: otherCode}, []string{"PUT of another algorithm"}},
 		{Deviation{Response: unknown, Reason: "uses the header"}, []string{"PUT with an Authorization of its own"}},
 		{Deviation{Response: Response{501, "NotImplemented"}, Reason: "does not replace a part with other bytes"}, []string{"part again"}},
 		{Deviation{Response: stored, Reason: noChecksums, Rejected: unverified}, unconfirmed},
@@ -80,7 +80,7 @@ var servers = map[string][]deviating{
 			"PUT again", "PUT again with a condition added, where replacing is allowed",
 			"PUT with another condition", "PUT again without its condition", "copy", "copy over an object",
 		}},
-		{Deviation{Response: noImplementation, Reason: noSuch}, []string{
+		{Deviation{Response: noImplementation, Reason: unsupported}, []string{
 			"PUT with tags", "PUT with other tags", "PUT of tags instead", "PUT of an access list instead",
 			"PUT with x-amz-tagging added", "PUT with x-amz-server-side-encryption added", "part with x-amz-tagging added",
 			"PUT with x-amz-website-redirect-location added", "PUT with x-amz-decoded-content-length added",
@@ -99,17 +99,17 @@ var servers = map[string][]deviating{
 		{Deviation{Response: stored, Reason: noChecksums}, append(checksumCases(PUT, "of other bytes than the checksum by %s"),
 			"completion with another checksum of the whole")},
 		{Deviation{Response: stored, Reason: noChecksums, Rejected: append([]string{"deleting the rejected upload"}, unverified...)}, unconfirmed},
-		{Deviation{Response: mismatch, Reason: otherWords}, []string{
+		{Deviation{Response: mismatch, Reason: otherCode}, []string{
 			"PUT of an unknown access key", "part of an unknown access key", "PUT with a second life", "PUT too late with a second life",
 		}},
-		{Deviation{Response: badArgument, Reason: otherWords}, []string{"PUT of another algorithm"}},
+		{Deviation{Response: badArgument, Reason: otherCode}, []string{"PUT of another algorithm"}},
 		{Deviation{Response: Response{400, "InvalidURI"}, Reason: "does not accept the key"}, []string{"PUT under the key with a zero byte behind it"}},
 		{Deviation{Response: stored, Reason: "uses the query"}, []string{"PUT with an Authorization of its own"}},
-		{Deviation{Response: denied, Reason: otherWords}, []string{
+		{Deviation{Response: denied, Reason: otherCode}, []string{
 			"PUT with an empty signature", "PUT without a signature", "part without a signature",
 		}},
 		{Deviation{Response: Response{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"PUT without a query"}},
-		{Deviation{Response: Response{405, "MethodNotAllowed"}, Reason: earlier}, []string{
+		{Deviation{Response: Response{405, "MethodNotAllowed"}, Reason: operationFirst}, []string{
 			"part turned into a completion", "part without a number",
 		}},
 		{Deviation{Response: stored, Reason: "does not support x-amz-mp-object-size"}, []string{
@@ -122,12 +122,12 @@ var servers = map[string][]deviating{
 			"part after the upload was completed",
 		}},
 		{Deviation{Response: Response{Status: http.StatusBadRequest}, Reason: "handles it as a request of its own API"}, []string{"form at the key's address"}},
-		{Deviation{Response: Response{412, "InvalidRequest"}, Reason: otherWords}, []string{"completion over an object"}},
+		{Deviation{Response: Response{412, "InvalidRequest"}, Reason: otherCode}, []string{"completion over an object"}},
 	},
 }
 
-// formless holds the servers that do not accept forms, with the response to each
-// form.
+// formless holds the servers that do not accept forms, with the response to
+// each form.
 var formless = map[string]Deviation{
 	"rclone": {Response: denied, Reason: "handles every form as an anonymous request"},
 	"swift":  {Response: Response{Status: http.StatusPreconditionFailed}, Reason: "handles every form as a request of its own API"},

@@ -67,8 +67,8 @@ type Result struct {
 	// Lost names the headers of an accepted upload that the server has not
 	// stored.
 	Lost []string
-	// HonestRejected reports that the server rejected the honest upload on which
-	// the case depends. Response is the response to that upload.
+	// HonestRejected reports that the server rejected the honest upload on
+	// which the case depends. Response is the response to that upload.
 	HonestRejected bool
 	// Unlike states how the server differs from its expected behavior in
 	// Case.Want or Case.But.
@@ -128,7 +128,7 @@ func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) e
 	}
 	r := new(Result)
 	verified := run{Target: t, c: c, r: r}
-	if err := verified.compare(ctx, grant.Key, verified.granted(grant, body)); err != nil {
+	if err := verified.compare(ctx, grant.Key, verified.grantedObject(grant, body)); err != nil {
 		return err
 	}
 	return r.Unlike
@@ -256,7 +256,7 @@ func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)
 	}
 	honest := New(grant, fileName, Body)
 	if t.c.Twice {
-		if ok, err := t.once(ctx, honest); err != nil || !ok {
+		if ok, err := t.uploadHonest(ctx, honest); err != nil || !ok {
 			return err
 		}
 	}
@@ -264,17 +264,17 @@ func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)
 	if err != nil {
 		return err
 	}
-	there, err := t.list(ctx, grant.Key)
+	keys, err := t.list(ctx, grant.Key)
 	if err != nil {
 		return err
 	}
-	for _, key := range there {
+	for _, key := range keys {
 		if key != grant.Key {
 			t.r.broken("something was stored under a key that was never granted")
 			t.r.unlike("%s: something was stored under a key that was never granted", t.c.Name)
 		}
 	}
-	switch present := slices.Contains(there, grant.Key); {
+	switch present := slices.Contains(keys, grant.Key); {
 	case t.r.Response.Accepted() && !present:
 		if t.c.cheat() || t.c.honest() { // Other cases are requests that no client sends.
 			t.r.broken("nothing was stored")
@@ -284,12 +284,12 @@ func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)
 		if err := t.checkPublic(ctx, grant, attempt); err != nil {
 			return err
 		}
-		return t.compare(ctx, grant.Key, t.granted(grant, attempt.Body))
+		return t.compare(ctx, grant.Key, t.grantedObject(grant, attempt.Body))
 	case t.c.Twice && !present:
 		t.r.broken("a rejected upload removed the object")
 		t.r.unlike("%s: a rejected upload removed the object", t.c.Name)
 	case t.c.Twice:
-		return t.checkUnchanged(ctx, grant.Key, t.granted(grant, honest.Body))
+		return t.checkUnchanged(ctx, grant.Key, t.grantedObject(grant, honest.Body))
 	case present:
 		t.r.broken("a rejected upload was stored")
 		t.r.unlike("%s: a rejected upload was stored", t.c.Name)
@@ -319,7 +319,7 @@ func (t run) uploadPart(ctx context.Context, signer *presign.Signer) error {
 		return err
 	}
 	if t.c.Twice {
-		if ok, err := t.once(ctx, New(grant, fileName, Body)); err != nil || !ok {
+		if ok, err := t.uploadHonest(ctx, New(grant, fileName, Body)); err != nil || !ok {
 			return err
 		}
 	}
@@ -340,8 +340,8 @@ func (t run) uploadPart(ctx context.Context, signer *presign.Signer) error {
 	if err := t.checkObjects(ctx, grant.Key); err != nil || t.c.Ended != "" {
 		return err
 	}
-	body, there, err := t.checkParts(ctx, m, attempt.Body)
-	if err != nil || !there {
+	body, found, err := t.checkParts(ctx, m, attempt.Body)
+	if err != nil || !found {
 		return err
 	}
 	completed, err = t.complete(ctx, m, grant, body)
@@ -362,7 +362,7 @@ func (t run) recordRejectedStart(err error) error {
 // checkObjects records objects that the service did not complete, and a
 // completed object that has changed.
 func (t run) checkObjects(ctx context.Context, key string) error {
-	there, err := t.list(ctx, key)
+	keys, err := t.list(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -370,9 +370,9 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 	if t.c.Ended == "complete" {
 		want = []string{key}
 	}
-	if !slices.Equal(there, want) {
+	if !slices.Equal(keys, want) {
 		t.r.broken("there is an object that the service did not complete, or a completed object is missing")
-		t.r.unlike("%s: there must be %d objects, got %d", t.c.Name, len(want), len(there))
+		t.r.unlike("%s: there must be %d objects, got %d", t.c.Name, len(want), len(keys))
 		return nil
 	}
 	if want == nil {
@@ -391,7 +391,7 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 
 // checkParts returns the bytes that the only part must have, and reports
 // whether there is a part to complete.
-func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, there bool, err error) {
+func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, found bool, err error) {
 	parts, err := m.ListParts(ctx)
 	switch accepted := t.r.Response.Accepted(); {
 	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
@@ -445,7 +445,7 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 		return true, err
 	}
 	// The upload was started with these headers.
-	return true, t.compare(ctx, object.Key, t.granted(&presign.Grant{Headers: map[string]string{
+	return true, t.compare(ctx, object.Key, t.grantedObject(&presign.Grant{Headers: map[string]string{
 		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
 		"Cache-Control": t.policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
 	}}, body))
@@ -475,8 +475,9 @@ func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (gra
 	}
 }
 
-// once uploads honestly and reports whether the store accepted the upload.
-func (t run) once(ctx context.Context, honest *Attempt) (ok bool, err error) {
+// uploadHonest uploads as an honest client and reports whether the store
+// accepted the upload.
+func (t run) uploadHonest(ctx context.Context, honest *Attempt) (ok bool, err error) {
 	response, err := honest.SendContext(ctx, t.HTTP)
 	switch {
 	case err != nil:
@@ -574,8 +575,8 @@ func (t run) list(ctx context.Context, key string) (keys []string, err error) {
 	return keys, nil
 }
 
-// granted returns the object that the store must have after an upload.
-func (t run) granted(grant *presign.Grant, body []byte) Object {
+// grantedObject returns the object that the store must have after an upload.
+func (t run) grantedObject(grant *presign.Grant, body []byte) Object {
 	headers := grant.Headers
 	if grant.Method == http.MethodPost {
 		headers = grant.Fields
@@ -636,13 +637,13 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 // extraProperties names the properties of an object that no grant of the matrix
 // requests.
 func extraProperties(out *s3.GetObjectOutput) (names []string) {
-	for name, there := range map[string]bool{
+	for name, set := range map[string]bool{
 		"x-amz-storage-class":                         out.StorageClass != "" && out.StorageClass != types.StorageClassStandard,
 		"x-amz-object-lock-legal-hold":                out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
 		"x-amz-object-lock-mode":                      out.ObjectLockMode != "",
 		"x-amz-server-side-encryption-aws-kms-key-id": strings.Contains(aws.ToString(out.SSEKMSKeyId), "evil"),
 	} {
-		if there {
+		if set {
 			names = append(names, name)
 		}
 	}

@@ -74,16 +74,16 @@ var ways = []string{"PUT", "form", "parts"}
 
 func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 	all := map[string]func(*testing.T) error{
-		"replaced": l.replaced, "taken": l.taken, "part again": l.partAgain, "aborted": l.aborted, "versions": l.versions, "proxy": l.proxy,
-		"another owner": l.anotherOwner,
+		"replaced": l.replaceObject, "taken": l.rejectSecond, "part again": l.resendPart, "aborted": l.abortUpload, "versions": l.publishVersions, "proxy": l.uploadThroughProxy,
+		"another owner": l.rejectOtherOwner,
 	}
 	for _, way := range ways {
-		all["published by "+way] = func(t *testing.T) error { return l.published(t, way) }
+		all["published by "+way] = func(t *testing.T) error { return l.publishFiles(t, way) }
 		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
 			if way == "form" && algorithm == "CRC64NVME" || way == "parts" && strings.HasPrefix(string(algorithm), "SHA") {
 				continue // S3 has no such checksum.
 			}
-			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error { return l.checksum(t, way, algorithm) }
+			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error { return l.uploadWithChecksum(t, way, algorithm) }
 		}
 	}
 	return all
@@ -146,9 +146,9 @@ func (l lifecycle) uploadParts(t *testing.T, signer *presign.Signer, upload pres
 	return m.Complete(t.Context(), nil)
 }
 
-// published uploads files under names that need escaping and compares the
+// publishFiles uploads files under names that need escaping and compares the
 // published objects.
-func (l lifecycle) published(t *testing.T, way string) error {
+func (l lifecycle) publishFiles(t *testing.T, way string) error {
 	signer, err := l.signer(nil)
 	if err != nil {
 		return err
@@ -208,8 +208,8 @@ func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) 
 	return nil
 }
 
-// checksum uploads a file with a checksum.
-func (l lifecycle) checksum(t *testing.T, way string, algorithm types.ChecksumAlgorithm) error {
+// uploadWithChecksum uploads a file with a checksum.
+func (l lifecycle) uploadWithChecksum(t *testing.T, way string, algorithm types.ChecksumAlgorithm) error {
 	signer, err := l.signer(func(p *presign.Policy) { p.Checksum = algorithm })
 	if err != nil {
 		return err
@@ -225,9 +225,9 @@ func (l lifecycle) checksum(t *testing.T, way string, algorithm types.ChecksumAl
 	return nil
 }
 
-// twice uploads two files under one key of the service. It returns the error of
-// the second upload and the published content.
-func (l lifecycle) twice(t *testing.T, key string, replace bool) (second error, published []byte, err error) {
+// uploadTwice uploads two files under one key of the service. It returns the
+// error of the second upload and the published content.
+func (l lifecycle) uploadTwice(t *testing.T, key string, replace bool) (second error, published []byte, err error) {
 	signer, err := l.signer(func(p *presign.Policy) { p.Replace = replace })
 	if err != nil {
 		return nil, nil, err
@@ -259,16 +259,16 @@ func (l lifecycle) read(t *testing.T, key string) ([]byte, error) {
 	return io.ReadAll(out.Body)
 }
 
-func (l lifecycle) replaced(t *testing.T) error {
-	second, published, err := l.twice(t, "replaced.txt", true)
+func (l lifecycle) replaceObject(t *testing.T) error {
+	second, published, err := l.uploadTwice(t, "replaced.txt", true)
 	if err == nil && second == nil && string(published) != "second" {
 		err = fmt.Errorf("the published content must be \"second\", got %q", published)
 	}
 	return errors.Join(err, second)
 }
 
-func (l lifecycle) taken(t *testing.T) error {
-	second, published, err := l.twice(t, "taken.txt", false)
+func (l lifecycle) rejectSecond(t *testing.T) error {
+	second, published, err := l.uploadTwice(t, "taken.txt", false)
 	switch {
 	case err != nil:
 		return err
@@ -289,8 +289,8 @@ func (l lifecycle) start(t *testing.T) (*presign.Multipart, error) {
 	return signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
 }
 
-// partAgain sends a part, and sends it again with other bytes.
-func (l lifecycle) partAgain(t *testing.T) error {
+// resendPart sends a part, and sends it again with other bytes.
+func (l lifecycle) resendPart(t *testing.T) error {
 	m, err := l.start(t)
 	if err != nil {
 		return err
@@ -315,7 +315,7 @@ func (l lifecycle) partAgain(t *testing.T) error {
 	return err
 }
 
-func (l lifecycle) aborted(t *testing.T) error {
+func (l lifecycle) abortUpload(t *testing.T) error {
 	m, err := l.start(t)
 	if err != nil {
 		return err
@@ -333,8 +333,8 @@ func (l lifecycle) aborted(t *testing.T) error {
 	return nil
 }
 
-// versions publishes in a bucket with versioning.
-func (l lifecycle) versions(t *testing.T) error {
+// publishVersions publishes in a bucket with versioning.
+func (l lifecycle) publishVersions(t *testing.T) error {
 	bucket := "versions-" + strings.ToLower(l.Name)
 	if _, err := l.Client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
 		return err
@@ -360,8 +360,9 @@ func (l lifecycle) versions(t *testing.T) error {
 	return nil
 }
 
-// proxy uploads through a proxy that forwards the Host of requests.
-func (l lifecycle) proxy(t *testing.T) error {
+// uploadThroughProxy uploads through a proxy that forwards the Host of
+// requests.
+func (l lifecycle) uploadThroughProxy(t *testing.T) error {
 	store, err := url.Parse(aws.ToString(l.Client.Options().BaseEndpoint))
 	if err != nil {
 		return err
@@ -379,10 +380,10 @@ func (l lifecycle) proxy(t *testing.T) error {
 	return err
 }
 
-// anotherOwner tries to complete and resume uploads of another owner, before
-// and after their completion. Each attempt must fail and must not change the
-// bucket.
-func (l lifecycle) anotherOwner(t *testing.T) error {
+// rejectOtherOwner tries to complete and resume uploads of another owner,
+// before and after their completion. Each attempt must fail and must not change
+// the bucket.
+func (l lifecycle) rejectOtherOwner(t *testing.T) error {
 	signer, err := l.signer(nil)
 	if err != nil {
 		return err
