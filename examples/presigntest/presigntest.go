@@ -34,7 +34,7 @@ func New(t testing.TB) *s3.Client {
 }
 
 // Upload uploads body with a grant, as a client does. The test fails if the
-// store rejects it.
+// store rejects the upload.
 //
 // The grant comes from a Signer or is decoded from the JSON of a Handler's
 // response.
@@ -46,7 +46,8 @@ func Upload(t testing.TB, grant *presign.Grant, body []byte) {
 }
 
 // TryUpload uploads body with a grant and returns a *StoreError if the store
-// rejects it. Tests use it to check that a grant permits no other upload.
+// rejects the upload. Tests use TryUpload to check that a grant permits no
+// other upload.
 func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 	request, err := grant.Request(ctx, bytes.NewReader(body), int64(len(body)))
 	if err != nil {

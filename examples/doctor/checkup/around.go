@@ -70,8 +70,8 @@ func (p *examiner) sharing() []Finding {
 		p.final + " replace each other's objects if the service chose the same key"}}
 }
 
-// describe returns the response of a store to the SDK, and its text or the text
-// of another error.
+// describe returns the response of the store that err contains, and its text.
+// If err contains no response, describe returns the text of err.
 func describe(err error) (conformance.Response, string) {
 	response, err := conformance.ResponseOf(err)
 	if err != nil {

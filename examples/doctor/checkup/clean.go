@@ -93,7 +93,7 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 			})
 		}
 	}
-	objects, told, err := p.objects(ctx, prefix)
+	objects, complete, err := p.objects(ctx, prefix)
 	if err != nil {
 		return n, err
 	}
@@ -104,7 +104,7 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 		n++
 		removals.Go(func() error {
 			marker, err := p.delete(ctx, o)
-			if marker && !told {
+			if marker && !complete {
 				return errVersionsKept
 			}
 			return err
@@ -138,7 +138,7 @@ func (p *examiner) delete(ctx context.Context, o types.ObjectIdentifier) (marker
 // objects returns the objects to delete under a prefix, and whether the store
 // has listed all versions. If the store does not list versions, the responses
 // to deletes show whether the bucket keeps versions.
-func (p *examiner) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, told bool, err error) {
+func (p *examiner) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, complete bool, err error) {
 	all, err = p.versions(ctx, prefix)
 	switch response, _ := describe(err); {
 	case err == nil:

@@ -29,7 +29,7 @@ func TestVersionsNotListed(t *testing.T) {
 	server := s3test.New(s3test.WithVersioning())
 	puts := 0
 	server.Fail(func(operation string, _ *http.Request) s3test.Fault {
-		if strings.HasPrefix(operation, "P") { // PutObject, PostObject
+		if strings.HasPrefix(operation, "P") { // The operation is PutObject or PostObject.
 			puts++
 		}
 		return s3test.None

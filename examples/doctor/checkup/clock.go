@@ -44,16 +44,16 @@ func (p *examiner) clock(ctx context.Context) (c clock, err error) {
 	}
 	before, _, _ := strings.Cut(u.EscapedPath(), "/"+p.uploads())
 	c.host, c.bucket = u.Host, u.Scheme+"://"+u.Host+before
-	asked := time.Now()
+	start := time.Now()
 	response, err := p.request(ctx, http.MethodHead, c.bucket, nil)
 	if err != nil {
 		return c, fmt.Errorf("the store does not respond: %w", err)
 	}
 	c.server = response.Header.Get("Server")
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		c.within = time.Since(asked) / 2
+		c.within = time.Since(start) / 2
 		// A date is rounded down to seconds.
-		c.dated, c.behind = true, asked.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
+		c.dated, c.behind = true, start.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
 	}
 	return c, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance"
 )
 
-// preflighted are the headers that a page sends with a PUT.
-const preflighted = "content-disposition,content-type,if-none-match,x-amz-checksum-sha256,x-amz-meta-presign"
+// preflightHeaders are the headers that a page sends with a PUT.
+const preflightHeaders = "content-disposition,content-type,if-none-match,x-amz-checksum-sha256,x-amz-meta-presign"
 
 const corsByStore = "CORS: rules"
 
@@ -30,7 +30,7 @@ func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, fo
 		return []Finding{{What: "CORS", State: Unknown, Detail: plain(err).Error()}}
 	}
 	for _, ask := range []struct{ what, method, headers, url string }{
-		{"CORS: PUT", http.MethodPut, preflighted, grant.URL},
+		{"CORS: PUT", http.MethodPut, preflightHeaders, grant.URL},
 		{"CORS: form with progress", http.MethodPost, "", c.bucket},
 	} {
 		if ask.method == http.MethodPost && !forms {
@@ -42,7 +42,7 @@ func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, fo
 		}
 		found = append(found, f)
 	}
-	found = append(found, p.exposed(ctx, grant))
+	found = append(found, p.checkExposed(ctx, grant))
 	if !p.corsByBucket(ctx) {
 		found = append(found, Finding{What: corsByStore, State: Info, Detail: "the store has no rules by bucket; set rules for all buckets"})
 	}
@@ -112,9 +112,9 @@ func list(header string) (items []string) {
 	return items
 }
 
-// exposed uploads like a page of the origin and checks which headers the page
-// can read.
-func (p *examiner) exposed(ctx context.Context, grant *presign.Grant) Finding {
+// checkExposed uploads like a page of the origin and checks that the page can
+// read the ETag.
+func (p *examiner) checkExposed(ctx context.Context, grant *presign.Grant) Finding {
 	f := Finding{What: "CORS: ETag exposed", State: Good, Detail: "multipart uploads need it"}
 	attempt := conformance.New(grant, "cors.txt", conformance.Body)
 	attempt.Header.Set("Origin", p.origin)

@@ -18,7 +18,7 @@ func (p *examiner) diagnose(ctx context.Context, c clock, put error) error {
 	if p.store != p.signing {
 		flag = "-store-profile"
 	}
-	if err := p.elsewhere(response); err != nil {
+	if err := p.checkLocation(response); err != nil {
 		return err
 	}
 	switch response.Code {
@@ -34,8 +34,8 @@ func (p *examiner) diagnose(ctx context.Context, c clock, put error) error {
 	return fmt.Errorf("the store rejects a PUT of an object under %s with %v", p.prefix, response)
 }
 
-// elsewhere returns an error if the bucket is missing or in another region.
-func (p *examiner) elsewhere(response conformance.Response) error {
+// checkLocation returns an error if the bucket is missing or in another region.
+func (p *examiner) checkLocation(response conformance.Response) error {
 	signed, named := p.signing.Options().Region, p.regions.last()
 	switch {
 	case response.Code == "NoSuchBucket":
@@ -72,7 +72,7 @@ func (p *examiner) mismatch(ctx context.Context, response conformance.Response, 
 // presigned URL. The store has accepted an object from the role of the store
 // before.
 func (p *examiner) explainPUT(ctx context.Context, response conformance.Response) error {
-	if err := p.elsewhere(response); err != nil {
+	if err := p.checkLocation(response); err != nil {
 		return err
 	}
 	switch response.Code {

@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// A seen describes the request that a store verified, as its error response
-// shows it.
-type seen struct {
+// A canonicalRequest describes the request that a store verified, as its error
+// response shows it.
+type canonicalRequest struct {
 	method, path string
 	query        url.Values
 	headers      map[string]string
 }
 
 // parseCanonical parses a canonical request.
-func parseCanonical(text string) (s seen, ok bool) {
+func parseCanonical(text string) (s canonicalRequest, ok bool) {
 	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
 	if len(lines) < 5 {
 		return s, false
 	}
-	s = seen{method: lines[0], path: lines[1], headers: make(map[string]string)}
+	s = canonicalRequest{method: lines[0], path: lines[1], headers: make(map[string]string)}
 	var err error
 	if s.query, err = url.ParseQuery(lines[2]); err != nil {
 		return s, false
@@ -39,7 +39,7 @@ func parseCanonical(text string) (s seen, ok bool) {
 }
 
 // differences explains SignatureDoesNotMatch.
-func (g granted) differences(a storeError) (reasons []string) {
+func (g clientGrant) differences(a storeError) (reasons []string) {
 	if g.Method == http.MethodPost {
 		return []string{"The policy or the signature of the form was changed, or the service signs with a wrong secret key. " +
 			"The client must send every field unchanged."}
@@ -81,7 +81,7 @@ func samePath(a, b string) bool {
 
 // changedParameters names the parameters of the URL that differ, without
 // values.
-func (g granted) changedParameters(s seen) (reasons []string) {
+func (g clientGrant) changedParameters(s canonicalRequest) (reasons []string) {
 	want := g.url.Query()
 	want.Del("X-Amz-Signature")
 	for _, name := range sortedUnion(want, s.query) {
@@ -110,7 +110,7 @@ func sortedUnion(a, b url.Values) (names []string) {
 }
 
 // changedHeaders names the headers of the grant that differ.
-func (g granted) changedHeaders(s seen) (reasons []string) {
+func (g clientGrant) changedHeaders(s canonicalRequest) (reasons []string) {
 	for _, name := range sortedNames(g.Headers) {
 		lower := strings.ToLower(name)
 		want, got := collapse(g.Headers[name]), collapse(s.headers[lower])

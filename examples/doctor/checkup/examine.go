@@ -77,9 +77,9 @@ func (p *examiner) tryPUT(ctx context.Context, target conformance.Target) (repla
 		return false, first.Err
 	}
 	target.Replace = true
-	again := target.Run(ctx, honest)
-	if again.Err != nil || again.Response.Accepted() {
-		return true, again.Err
+	second := target.Run(ctx, honest)
+	if second.Err != nil || second.Response.Accepted() {
+		return true, second.Err
 	}
 	return false, p.explainPUT(ctx, first.Response)
 }

@@ -49,16 +49,16 @@ const slowDown = "<Error><Code>SlowDown</Code></Error>"
 
 // TestBusy checks that requests to a busy store are repeated.
 func TestBusy(t *testing.T) {
-	var began time.Time
+	var start time.Time
 	var passed atomic.Bool
 	var busy atomic.Int64
 	r := examineThrough(t, func(*http.Request) (int, string) {
-		if began.IsZero() {
-			began = time.Now()
+		if start.IsZero() {
+			start = time.Now()
 		}
 		// The first case succeeds after one second, and the concurrent cases
 		// after another second.
-		if s := time.Since(began) / time.Second; s == 0 || s == 1 && passed.Swap(true) {
+		if s := time.Since(start) / time.Second; s == 0 || s == 1 && passed.Swap(true) {
 			busy.Add(1)
 			return http.StatusServiceUnavailable, slowDown
 		}

@@ -65,8 +65,8 @@ func read(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxDocument))
 }
 
-// A granted describes a grant as the client received it.
-type granted struct {
+// A clientGrant describes a grant as the client received it.
+type clientGrant struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers"`
@@ -76,7 +76,7 @@ type granted struct {
 }
 
 // parseGrant parses a grant or its URL. The error does not contain the URL.
-func parseGrant(text []byte) (g granted, err error) {
+func parseGrant(text []byte) (g clientGrant, err error) {
 	trimmed := strings.TrimSpace(string(text))
 	if strings.HasPrefix(trimmed, "{") {
 		if err := json.Unmarshal([]byte(trimmed), &g); err != nil {
@@ -109,12 +109,12 @@ func parseResponse(text []byte) (a storeError, err error) {
 
 // explain returns sentences that name the fault of the client, the service or a
 // proxy.
-func explain(g granted, a storeError, now time.Time) []string {
+func explain(g clientGrant, a storeError, now time.Time) []string {
 	switch a.Code {
 	case "SignatureDoesNotMatch":
 		return g.differences(a)
 	case "AccessDenied":
-		return g.denied(a, now)
+		return g.explainDenied(a, now)
 	case "InvalidArgument", "AuthorizationHeaderMalformed":
 		if strings.Contains(a.Message, "one auth mechanism") || a.ArgumentName == "Authorization" || a.Code == "AuthorizationHeaderMalformed" && g.Method == http.MethodPut {
 			return []string{"The request had an Authorization header, but the URL is signed already. The client must not send this header. " +
@@ -171,28 +171,28 @@ var explanations = map[string]string{
 	"RequestTimeout":              "The client stopped sending before the whole file arrived.",
 }
 
-// denied explains AccessDenied.
-func (g granted) denied(a storeError, now time.Time) []string {
+// explainDenied explains AccessDenied.
+func (g clientGrant) explainDenied(a storeError, now time.Time) []string {
 	message := strings.ToLower(a.Message)
 	switch {
 	case a.HeadersNotSigned != "":
 		return []string{fmt.Sprintf("The client added the header %s, which is not in the grant. The client must send the headers of the grant and no other x-amz-* header.", a.HeadersNotSigned)}
 	case strings.Contains(message, "expired"):
-		return []string{"The grant has expired" + g.end() + ". The client must start the upload in time, or request a new grant."}
+		return []string{"The grant has expired" + g.describeExpiry() + ". The client must start the upload in time, or request a new grant."}
 	case strings.Contains(message, "extra input fields"):
 		_, names, _ := strings.Cut(a.Message, "ields:")
 		return []string{fmt.Sprintf("The client added the form field %s, which is not in the grant.", strings.TrimSpace(names))}
 	case strings.Contains(message, "condition failed"):
 		return []string{g.condition(a.Message)}
 	}
-	if end, ok := g.ends(); ok && now.After(end) {
-		return []string{"The grant has expired" + g.end() + ". The client must start the upload in time, or request a new grant."}
+	if end, ok := g.expiry(); ok && now.After(end) {
+		return []string{"The grant has expired" + g.describeExpiry() + ". The client must start the upload in time, or request a new grant."}
 	}
 	return []string{"The role that signs may not put this object. The role lacks s3:PutObject for the key, or a bucket policy denies it."}
 }
 
 // condition explains a condition of a form's policy that failed.
-func (g granted) condition(message string) string {
+func (g clientGrant) condition(message string) string {
 	for name, want := range g.Fields {
 		if strings.Contains(strings.ToLower(message), `"$`+strings.ToLower(name)+`"`) || strings.Contains(message, `"`+name+`"`) {
 			if strings.HasPrefix(strings.ToLower(name), "x-amz-") {
@@ -204,16 +204,16 @@ func (g granted) condition(message string) string {
 	return "A field of the form differs from the grant: " + message
 }
 
-// ends returns the time at which the URL expires.
-func (g granted) ends() (time.Time, bool) {
+// expiry returns the time at which the URL expires.
+func (g clientGrant) expiry() (time.Time, bool) {
 	query := g.url.Query()
 	signed, err := time.Parse("20060102T150405Z", query.Get("X-Amz-Date"))
 	life, lifeErr := time.ParseDuration(query.Get("X-Amz-Expires") + "s")
 	return signed.Add(life), err == nil && lifeErr == nil
 }
 
-func (g granted) end() string {
-	if end, ok := g.ends(); ok {
+func (g clientGrant) describeExpiry() string {
+	if end, ok := g.expiry(); ok {
 		return " at " + end.Format(time.RFC3339)
 	}
 	return ""

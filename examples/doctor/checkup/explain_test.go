@@ -18,9 +18,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// explained misuses a grant as a client and returns the explanation of the
+// explainMisuse misuses a grant as a client and returns the explanation of the
 // store's response.
-func explained(t *testing.T, form bool, misuse func(*conformance.Attempt)) string {
+func explainMisuse(t *testing.T, form bool, misuse func(*conformance.Attempt)) string {
 	t.Helper()
 	server := s3test.New()
 	signer, err := presign.NewSigner(server.S3(), s3test.DefaultBucket, policy("incoming/", "files/"))
@@ -44,10 +44,10 @@ func explained(t *testing.T, form bool, misuse func(*conformance.Attempt)) strin
 	require.GreaterOrEqual(t, resp.StatusCode, 400)
 	document, err := json.Marshal(grant)
 	require.NoError(t, err)
-	return runExplained(t, document, body)
+	return explainFiles(t, document, body)
 }
 
-func runExplained(t *testing.T, grant, response []byte) string {
+func explainFiles(t *testing.T, grant, response []byte) string {
 	t.Helper()
 	dir := t.TempDir()
 	files := []string{filepath.Join(dir, "grant"), filepath.Join(dir, "response")}
@@ -95,7 +95,7 @@ func TestExplain(t *testing.T) {
 		"form's type set": {true, func(a *conformance.Attempt) { a.Header.Set("Content-Type", "multipart/form-data") }, "The body is not multipart/form-data with a boundary."},
 		"key left out":    {true, func(a *conformance.Attempt) { a.Drop("key") }, "The store rejects the argument key"},
 	} {
-		t.Run(name, func(t *testing.T) { require.Contains(t, explained(t, c.form, c.misuse), c.want) })
+		t.Run(name, func(t *testing.T) { require.Contains(t, explainMisuse(t, c.form, c.misuse), c.want) })
 	}
 }
 
@@ -103,7 +103,7 @@ func TestExplain(t *testing.T) {
 func TestExplainByCode(t *testing.T) {
 	const url = "https://b.s3.eu-west-1.amazonaws.com/incoming/a.txt?X-Amz-Date=20260101T120000Z&X-Amz-Expires=900&X-Amz-SignedHeaders=content-type%3Bhost&X-Amz-Signature=0"
 	response := func(code, message string) string {
-		return runExplained(t, []byte(url), []byte("<Error><Code>"+code+"</Code><Message>"+message+"</Message></Error>"))
+		return explainFiles(t, []byte(url), []byte("<Error><Code>"+code+"</Code><Message>"+message+"</Message></Error>"))
 	}
 	require.Equal(t, "The store returned AccessDenied. → The grant has expired at 2026-01-01T12:15:00Z. "+
 		"The client must start the upload in time, or request a new grant.", response("AccessDenied", "Request has expired"))
@@ -118,7 +118,7 @@ func TestExplainByCode(t *testing.T) {
 	g, err := parseGrant([]byte(url))
 	require.NoError(t, err)
 	early := time.Date(2026, 1, 1, 12, 1, 0, 0, time.UTC)
-	require.Contains(t, g.denied(storeError{Code: "AccessDenied"}, early)[0], "The role lacks s3:PutObject")
+	require.Contains(t, g.explainDenied(storeError{Code: "AccessDenied"}, early)[0], "The role lacks s3:PutObject")
 }
 
 // TestExplainInvalidArguments checks that invalid input is rejected and that

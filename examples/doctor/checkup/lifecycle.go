@@ -55,22 +55,22 @@ func (p *examiner) expiries(rules []types.LifecycleRule) []Finding {
 		Detail: "without a FinalPrefix, completed files stay under Prefix, so no rule can remove uploads"}
 	kept := cmp.Or(p.final, p.prefix)
 	if p.final != "" {
-		uploads = expires(uploads.What, "no rule removes uploads that are never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
+		uploads = judgeExpiry(uploads.What, "no rule removes uploads that are never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
 	}
-	days := firstDays(rules, p.prefix, aborts)
-	if inCopies := firstDays(rules, kept, aborts); inCopies == 0 || days != 0 && inCopies < days {
+	days := firstDays(rules, p.prefix, abortDays)
+	if inCopies := firstDays(rules, kept, abortDays); inCopies == 0 || days != 0 && inCopies < days {
 		days = inCopies
 	}
-	found := []Finding{uploads, expires("lifecycle: parts expire", "no rule aborts multipart uploads that are never completed", days)}
+	found := []Finding{uploads, judgeExpiry("lifecycle: parts expire", "no rule aborts multipart uploads that are never completed", days)}
 	if n := firstDays(rules, kept, expiration); n != 0 {
 		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("a rule removes published files from %s after %d days", kept, n)})
 	}
 	return found
 }
 
-// expires returns the finding about a rule that applies after days, or that is
-// missing if days is 0.
-func expires(what, missing string, days int32) Finding {
+// judgeExpiry returns the finding about a rule that applies after days, or that
+// is missing if days is 0.
+func judgeExpiry(what, missing string, days int32) Finding {
 	switch {
 	case days == 0:
 		return Finding{What: what, State: Missing, Detail: missing}
@@ -84,8 +84,8 @@ func expires(what, missing string, days int32) Finding {
 // everything under a prefix, or 0 if no rule does.
 func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
 	for _, rule := range rules {
-		of, all := scope(rule)
-		if rule.Status != types.ExpirationStatusEnabled || !all || !strings.HasPrefix(prefix, of) {
+		scopePrefix, all := scope(rule)
+		if rule.Status != types.ExpirationStatusEnabled || !all || !strings.HasPrefix(prefix, scopePrefix) {
 			continue
 		}
 		if n := aws.ToInt32(days(rule)); n > 0 && (first == 0 || n < first) {
@@ -110,7 +110,7 @@ func olderVersion(rule types.LifecycleRule) *int32 {
 	return nil
 }
 
-func aborts(rule types.LifecycleRule) *int32 {
+func abortDays(rule types.LifecycleRule) *int32 {
 	if rule.AbortIncompleteMultipartUpload == nil {
 		return nil
 	}

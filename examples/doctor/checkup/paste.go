@@ -26,13 +26,13 @@ type (
 	lifecycleRule  struct {
 		ID, Status                     string
 		Filter                         struct{ Prefix string }
-		Expiration                     *days         `json:",omitempty"`
-		NoncurrentVersionExpiration    *noncurrent   `json:",omitempty"`
-		AbortIncompleteMultipartUpload *afterwardsIn `json:",omitempty"`
+		Expiration                     *days           `json:",omitempty"`
+		NoncurrentVersionExpiration    *noncurrent     `json:",omitempty"`
+		AbortIncompleteMultipartUpload *initiationDays `json:",omitempty"`
 	}
-	days         struct{ Days int }
-	noncurrent   struct{ NoncurrentDays int }
-	afterwardsIn struct{ DaysAfterInitiation int }
+	days           struct{ Days int }
+	noncurrent     struct{ NoncurrentDays int }
+	initiationDays struct{ DaysAfterInitiation int }
 
 	// iamPolicy is a policy of IAM or of a bucket.
 	iamPolicy struct {
@@ -141,7 +141,7 @@ func (p *examiner) uploadRules() []lifecycleRule {
 }
 
 func partsRule() lifecycleRule {
-	return lifecycleRule{ID: "parts", Status: "Enabled", AbortIncompleteMultipartUpload: &afterwardsIn{keepDays}}
+	return lifecycleRule{ID: "parts", Status: "Enabled", AbortIncompleteMultipartUpload: &initiationDays{keepDays}}
 }
 
 func allow(resource string, actions ...string) statement {

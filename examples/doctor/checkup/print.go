@@ -65,9 +65,9 @@ const (
 	verdictWidth    = 14
 )
 
-// grouped returns the constraints, with checksums of the same verdict joined
-// into one.
-func grouped(rows []Constraint) (groups []Constraint) {
+// groupChecksums returns the constraints, with checksums of the same verdict
+// joined into one.
+func groupChecksums(rows []Constraint) (groups []Constraint) {
 	const checksum = "checksum "
 	for _, c := range rows {
 		algorithm, ok := strings.CutPrefix(c.Constraint, checksum)
@@ -87,7 +87,7 @@ func grouped(rows []Constraint) (groups []Constraint) {
 // Without verbose, report prints only the names of enforced constraints.
 func (p *printer) report(full *Report, verbose bool) error {
 	short := *full
-	short.Constraints = grouped(full.Constraints)
+	short.Constraints = groupChecksums(full.Constraints)
 	r := &short
 	p.summary(r)
 	p.changes(r)
@@ -118,9 +118,9 @@ func (p *printer) summary(r *Report) {
 	case r.Enforced:
 		p.line("%s", p.color(green, fmt.Sprintf("\u2713 %s enforces everything that the library promises.", where)))
 	case len(broken) > 0:
-		p.line("%s", p.color(red, fmt.Sprintf("\u2717 %s does not enforce %s.", where, counted(len(broken), "constraint"))))
+		p.line("%s", p.color(red, fmt.Sprintf("\u2717 %s does not enforce %s.", where, formatCount(len(broken), "constraint"))))
 	default:
-		p.line("%s", p.color(yellow, fmt.Sprintf("? %s could not be shown to enforce %s.", where, counted(len(unproven), "constraint"))))
+		p.line("%s", p.color(yellow, fmt.Sprintf("? %s could not be shown to enforce %s.", where, formatCount(len(unproven), "constraint"))))
 	}
 }
 
@@ -133,11 +133,11 @@ func (p *printer) findings(r *Report) {
 		}
 	}
 	if n > 0 {
-		p.line("%s", p.color(yellow, fmt.Sprintf("! In its configuration, %s missing or wrong.", counted(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
+		p.line("%s", p.color(yellow, fmt.Sprintf("! In its configuration, %s missing or wrong.", formatCount(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
 	}
 }
 
-func counted(n int, noun string) string {
+func formatCount(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

@@ -84,8 +84,8 @@ func secondLife() quirk { // R1
 	}
 }
 
-// ignoring ignores fields and headers that it does not implement.
-func ignoring() quirk { // R2
+// ignoreUnknown ignores fields and headers that it does not implement.
+func ignoreUnknown() quirk { // R2
 	return func(r *http.Request) *http.Response {
 		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
 			r.URL.RawQuery = ""
@@ -152,9 +152,9 @@ func TestQuirks(t *testing.T) {
 		madeGood   []string
 	}{
 		"R1: ignores the second lifetime":        {[]quirk{secondLife()}, nil, nil},
-		"R2: ignores unknown fields and headers": {[]quirk{ignoring()}, nil, nil},
+		"R2: ignores unknown fields and headers": {[]quirk{ignoreUnknown()}, nil, nil},
 		"R3: lists folders":                      {nil, nil, nil},
-		"R3: accepts a part once":                {[]quirk{once()}, []string{"part: a part sent again"}, nil},
+		"R3: accepts a part once":                {[]quirk{rejectChangedParts()}, []string{"part: a part sent again"}, nil},
 		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" && r.Header.Get("x-amz-copy-source") == "" {
 				return response(http.StatusNotImplemented, "NotImplemented")
@@ -283,8 +283,8 @@ func TestAcceptedButNotCompleted(t *testing.T) {
 	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
 
-// once rejects a part that was sent before with other bytes.
-func once() quirk {
+// rejectChangedParts rejects a part that was sent before with other bytes.
+func rejectChangedParts() quirk {
 	var mu sync.Mutex
 	parts := make(map[string]string)
 	return func(r *http.Request) *http.Response {
@@ -389,7 +389,7 @@ func TestDiagnose(t *testing.T) {
 // TestOneScreen checks that the report on a store like MinIO fits on one
 // screen.
 func TestOneScreen(t *testing.T) {
-	r, left, err := examineQuirks(t, nil, secondLife(), ignoring(), minIO(), bareParts(false))
+	r, left, err := examineQuirks(t, nil, secondLife(), ignoreUnknown(), minIO(), bareParts(false))
 	require.NoError(t, err)
 	require.NoError(t, left)
 	var printed bytes.Buffer

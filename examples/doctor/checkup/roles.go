@@ -27,7 +27,7 @@ func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []
 		switch response, err := conformance.ResponseOf(try.do()); {
 		case err != nil || response.Status >= http.StatusInternalServerError:
 			unknown = append(unknown, try.what)
-		case response.Status != http.StatusForbidden: // accepted, or rejected for another reason
+		case response.Status != http.StatusForbidden: // The role has the right.
 			may = append(may, try.what)
 		}
 	}

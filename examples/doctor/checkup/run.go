@@ -53,28 +53,28 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (code int, done
 type output struct{ profile, report, verbose bool }
 
 func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
-	var where location
-	var how output
+	var target location
+	var format output
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	where.register(flags)
-	flags.BoolVar(&how.profile, "json", false, "print a profile for presign.WithProfile")
-	flags.BoolVar(&how.report, "report", false, "print every case and its result as JSON")
-	flags.BoolVar(&how.verbose, "v", false, "print every constraint and what the store returned")
+	target.register(flags)
+	flags.BoolVar(&format.profile, "json", false, "print a profile for presign.WithProfile")
+	flags.BoolVar(&format.report, "report", false, "print every case and its result as JSON")
+	flags.BoolVar(&format.verbose, "v", false, "print every constraint and what the store returned")
 	if code, done := parse(flags, args, stderr); done {
 		return code, nil
 	}
-	if err := where.check(); err != nil {
+	if err := target.check(); err != nil {
 		return failed, err
 	}
 	switch {
 	case flags.NArg() > 0:
 		return failed, fmt.Errorf("all arguments must be flags, got %q", flags.Arg(0))
-	case how.profile && how.report:
+	case format.profile && format.report:
 		return failed, errors.New("-json and -report must not be set together")
-	case where.bucket == "":
-		return failed, plain(where.missingBucket(ctx))
+	case target.bucket == "":
+		return failed, plain(target.missingBucket(ctx))
 	}
-	p, err := where.open(ctx)
+	p, err := target.open(ctx)
 	if err != nil {
 		return failed, plain(err)
 	}
@@ -83,7 +83,7 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 	if err != nil {
 		return failed, plain(errors.Join(err, left))
 	}
-	if err := how.print(stdout, report); err != nil {
+	if err := format.print(stdout, report); err != nil {
 		return failed, err
 	}
 	if left != nil {

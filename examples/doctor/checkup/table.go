@@ -21,9 +21,9 @@ func table(profiles []*profile.Profile) string {
 	var b strings.Builder
 	var kind string
 	for _, name := range profile.Names() {
-		of, constraint, _ := strings.Cut(name, ": ")
-		if of != kind {
-			kind = of
+		group, constraint, _ := strings.Cut(name, ": ")
+		if group != kind {
+			kind = group
 			head(&b, titles[kind], profiles)
 		}
 		fmt.Fprintf(&b, "| %s |", constraint)

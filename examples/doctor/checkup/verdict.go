@@ -13,10 +13,10 @@ import (
 // judge returns the verdict on each constraint, in the order of the cases.
 func judge(results []conformance.Result) (rows []Constraint) {
 	always := lostByHonest(results)
-	of := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
+	constraintOf := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
 	for len(results) > 0 {
 		n := 1
-		for n < len(results) && of(results[n]) == of(results[0]) {
+		for n < len(results) && constraintOf(results[n]) == constraintOf(results[0]) {
 			n++
 		}
 		rows = append(rows, verdict(results[:n], always[results[0].Case.Kind]))
@@ -111,10 +111,10 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 type evidence struct {
 	// responses to cheats that were rejected, cheats that were accepted, and
 	// honest requests
-	refusals, acceptances, honest responses
-	rejections                    responses // rejections of honest requests
-	failed                        responses // failures of completion after accepted honest requests
-	lost                          responses // headers that the store lost from uploads
+	cheatRejections, acceptances, honest responses
+	rejections                           responses // rejections of honest requests
+	failed                               responses // failures of completion after accepted honest requests
+	lost                                 responses // headers that the store lost from uploads
 	// numbers of cases, and of honest cases that were rejected
 	tried, rejected int
 }
@@ -151,12 +151,12 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	switch {
 	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered:
 		c.Responses = e.rejections
-	case first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.refusals) == 0:
+	case first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.cheatRejections) == 0:
 		c.Responses = e.honest
 	case len(e.acceptances) > 0:
 		c.Responses = e.acceptances
 	default:
-		c.Responses = e.refusals
+		c.Responses = e.cheatRejections
 	}
 	return c
 }
@@ -202,7 +202,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		e.acceptances.add(shown.Response)
 		c.Broken = append(c.Broken, r.Case.Name+": "+broken)
 	case cheat && !r.Response.Accepted():
-		e.refusals.add(shown.Response)
+		e.cheatRejections.add(shown.Response)
 	case r.Response.Accepted() && !cheat:
 		e.honest.add(shown.Response)
 	}
