@@ -31,7 +31,8 @@ const (
 )
 
 var authParameters = []string{
-	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Expires",
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-Date", "X-Amz-SignedHeaders",
+	"X-Amz-Expires",
 }
 
 // authenticate verifies the signature in the query or in the Authorization
@@ -41,10 +42,12 @@ func (s *Server) authenticate(r *request) error {
 	authorization := r.Header.Get("Authorization")
 	switch {
 	case presigned && authorization != "":
-		return invalidArgument("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "+
-			"string parameter or the Authorization header should be specified", "Authorization", "")
+		return invalidArgument(
+			"Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "+
+				"string parameter or the Authorization header should be specified", "Authorization", "")
 	case r.query.Has("Signature") || strings.HasPrefix(authorization, "AWS "):
-		return invalidRequest("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
+		return invalidRequest(
+			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")
 	case presigned:
 		return s.verifyQuery(r)
 	case authorization != "":
@@ -57,12 +60,14 @@ func (s *Server) authenticate(r *request) error {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 func (s *Server) verifyQuery(r *request) error {
 	malformed := func(format string, args ...any) error {
-		return fail(http.StatusBadRequest, "AuthorizationQueryParametersError", fmt.Sprintf(format, args...))
+		return fail(http.StatusBadRequest, "AuthorizationQueryParametersError",
+			fmt.Sprintf(format, args...))
 	}
 	for _, name := range authParameters {
 		if len(r.query[name]) != 1 || r.query.Get(name) == "" {
-			return malformed("Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, " +
-				"X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
+			return malformed(
+				"Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, " +
+					"X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.")
 		}
 	}
 	if r.query.Get("X-Amz-Algorithm") != algorithm {
@@ -83,8 +88,9 @@ func (s *Server) verifyQuery(r *request) error {
 	case seconds < 1:
 		return malformed("X-Amz-Expires must be positive")
 	case seconds > int64(maxExpires/time.Second):
-		return malformed("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be " +
-			"less than 604800 seconds")
+		return malformed(
+			"X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be " +
+				"less than 604800 seconds")
 	}
 	now := time.Now().UTC()
 	if signed.After(now.Add(maxSkew)) {
@@ -112,7 +118,8 @@ func (s *Server) verifyQuery(r *request) error {
 	var trace signatureTrace
 	rebuilt, complete := r.rebuild(names, query)
 	if complete {
-		presignedURL, _, err := trace.signer().PresignHTTP(context.Background(), creds, rebuilt, payload, "s3", s.region, signed)
+		presignedURL, _, err := trace.signer().PresignHTTP(context.Background(), creds, rebuilt,
+			payload, "s3", s.region, signed)
 		if err != nil {
 			return err
 		}
@@ -135,7 +142,8 @@ func (s *Server) verifyQuery(r *request) error {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 func (s *Server) verifyHeader(r *request, authorization string) error {
 	malformed := func(problem string) error {
-		return fail(http.StatusBadRequest, "AuthorizationHeaderMalformed", "The authorization header is malformed; "+problem)
+		return fail(http.StatusBadRequest, "AuthorizationHeaderMalformed",
+			"The authorization header is malformed; "+problem)
 	}
 	parameters, ok := strings.CutPrefix(authorization, algorithm+" ")
 	if !ok {
@@ -146,7 +154,8 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
 		given[name] = value
 	}
-	if len(given) != 3 || given["Credential"] == "" || given["SignedHeaders"] == "" || given["Signature"] == "" {
+	if len(given) != 3 || given["Credential"] == "" || given["SignedHeaders"] == "" ||
+		given["Signature"] == "" {
 		return malformed("it must have Credential, SignedHeaders and Signature.")
 	}
 	signed, err := time.Parse(timeFormat, r.Header.Get("X-Amz-Date"))
@@ -180,7 +189,8 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 	var trace signatureTrace
 	rebuilt, complete := r.rebuild(names, r.query)
 	if complete {
-		if err := trace.signer().SignHTTP(context.Background(), creds, rebuilt, payload, "s3", s.region, signed); err != nil {
+		if err := trace.signer().SignHTTP(context.Background(), creds, rebuilt, payload,
+			"s3", s.region, signed); err != nil {
 			return err
 		}
 		complete = strings.HasSuffix(rebuilt.Header.Get("Authorization"),
@@ -203,14 +213,16 @@ func (s *Server) checkScope(credential string, signed time.Time) (keyID, problem
 	keyID, date, region, service, terminal := parts[0], parts[1], parts[2], parts[3], parts[4]
 	switch {
 	case date != signed.Format(dateFormat):
-		return "", fmt.Sprintf("Invalid credential date %q. This date is not the same as X-Amz-Date: %q.",
+		return "", fmt.Sprintf(
+			"Invalid credential date %q. This date is not the same as X-Amz-Date: %q.",
 			date, signed.Format(dateFormat))
 	case region != s.region:
 		return "", fmt.Sprintf("the region '%s' is wrong; expecting '%s'", region, s.region)
 	case service != "s3":
 		return "", fmt.Sprintf("incorrect service %q. This endpoint belongs to \"s3\".", service)
 	case terminal != "aws4_request":
-		return "", fmt.Sprintf("incorrect terminal %q. This endpoint uses \"aws4_request\".", terminal)
+		return "", fmt.Sprintf("incorrect terminal %q. This endpoint uses \"aws4_request\".",
+			terminal)
 	}
 	return keyID, ""
 }
@@ -224,17 +236,20 @@ func (s *Server) credentials(keyID, token string) (aws.Credentials, error) {
 	switch {
 	case !ok || creds.SessionToken != "" && token == "":
 		return aws.Credentials{}, fail(http.StatusForbidden, "InvalidAccessKeyId",
-			"The AWS Access Key Id you provided does not exist in our records.", "AWSAccessKeyId", keyID)
+			"The AWS Access Key Id you provided does not exist in our records.",
+			"AWSAccessKeyId", keyID)
 	case token != creds.SessionToken:
 		return aws.Credentials{}, invalidToken()
 	case creds.CanExpire && !time.Now().Before(creds.Expires):
-		return aws.Credentials{}, fail(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
+		return aws.Credentials{}, fail(http.StatusBadRequest, "ExpiredToken",
+			"The provided token has expired.")
 	}
 	return creds, nil
 }
 
 func invalidToken() error {
-	return fail(http.StatusBadRequest, "InvalidToken", "The provided token is malformed or otherwise invalid.")
+	return fail(http.StatusBadRequest, "InvalidToken",
+		"The provided token is malformed or otherwise invalid.")
 }
 
 // checkSigned rejects headers that must be signed but are not: host and all
@@ -262,7 +277,8 @@ func (r *request) checkSigned(names []string) error {
 // payloadHash returns the declared digest of the payload, which the signature
 // covers, or "".
 func (r *request) payloadHash() string {
-	return cmp.Or(strings.Join(r.Header.Values("X-Amz-Content-Sha256"), ","), r.query.Get("X-Amz-Content-Sha256"))
+	return cmp.Or(strings.Join(r.Header.Values("X-Amz-Content-Sha256"), ","),
+		r.query.Get("X-Amz-Content-Sha256"))
 }
 
 // rebuild returns the request as it was before it was signed, with only the
@@ -305,7 +321,8 @@ func (r *request) rebuild(names []string, query url.Values) (_ *http.Request, co
 func (r *request) applyHoisted() {
 	for name, values := range r.query {
 		header := http.CanonicalHeaderKey(name)
-		if strings.HasPrefix(name, "x-amz-") && !strings.HasPrefix(name, "x-amz-checksum-") && r.Header[header] == nil {
+		if strings.HasPrefix(name, "x-amz-") && !strings.HasPrefix(name, "x-amz-checksum-") &&
+			r.Header[header] == nil {
 			r.Header[header] = values
 		}
 	}
@@ -335,7 +352,8 @@ func (t *signatureTrace) signer() *v4.Signer {
 func (t *signatureTrace) mismatch(keyID, signature string) error {
 	return fail(http.StatusForbidden, "SignatureDoesNotMatch", signatureDoesNotMatch,
 		"AWSAccessKeyId", keyID, "StringToSign", t.stringToSign, "SignatureProvided", signature,
-		"StringToSignBytes", fmt.Sprintf("% x", t.stringToSign), "CanonicalRequest", t.canonicalRequest,
+		"StringToSignBytes", fmt.Sprintf("% x", t.stringToSign),
+		"CanonicalRequest", t.canonicalRequest,
 		"CanonicalRequestBytes", fmt.Sprintf("% x", t.canonicalRequest))
 }
 

@@ -35,7 +35,9 @@ func sum(algorithm string, body []byte) string {
 
 // checksum verifies and returns the checksum that the headers declare. Headers
 // may declare at most one. Without one, it returns the CRC64NVME, as S3 does.
-func checksum(body []byte, headers map[string]string, allowed []string) (algorithm, value string, err error) {
+func checksum(
+	body []byte, headers map[string]string, allowed []string,
+) (algorithm, value string, err error) {
 	var declared []string
 	for name := range headers {
 		switch algorithm, ok := strings.CutPrefix(name, "x-amz-checksum-"); {
@@ -45,7 +47,8 @@ func checksum(body []byte, headers map[string]string, allowed []string) (algorit
 		}
 	}
 	if len(declared) > 1 {
-		return "", "", invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+		return "", "", invalidRequest(
+			"Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 	}
 	for _, name := range []string{"x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"} {
 		switch announced, ok := headers[name]; {
@@ -65,7 +68,8 @@ func checksum(body []byte, headers map[string]string, allowed []string) (algorit
 	case strings.HasPrefix(algorithm, "XXHASH"):
 		return "", "", notImplemented("the checksum algorithm " + algorithm)
 	case !slices.Contains(allowed, algorithm):
-		return "", "", invalidRequest("The algorithm type you specified in x-amz-checksum- header is invalid.")
+		return "", "", invalidRequest(
+			"The algorithm type you specified in x-amz-checksum- header is invalid.")
 	}
 	name := "x-amz-checksum-" + strings.ToLower(algorithm)
 	value = headers[name]
@@ -88,10 +92,12 @@ func checkMD5(body []byte, headers map[string]string) error {
 	}
 	digest, err := base64.StdEncoding.Strict().DecodeString(value)
 	if err != nil || len(digest) != md5.Size {
-		return fail(http.StatusBadRequest, "InvalidDigest", "The Content-MD5 you specified was invalid.", "Content-MD5", value)
+		return fail(http.StatusBadRequest, "InvalidDigest",
+			"The Content-MD5 you specified was invalid.", "Content-MD5", value)
 	}
 	if calculated := sum("MD5", body); value != calculated {
-		return fail(http.StatusBadRequest, "BadDigest", "The Content-MD5 you specified did not match what we received.",
+		return fail(http.StatusBadRequest, "BadDigest",
+			"The Content-MD5 you specified did not match what we received.",
 			"ExpectedDigest", value, "CalculatedDigest", calculated)
 	}
 	return nil

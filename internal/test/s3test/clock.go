@@ -22,7 +22,9 @@ import (
 // waits again. Together with testing/cryptotest.SetGlobalRandom, WithTick makes
 // a test repeatable.
 func WithTick(d time.Duration) Option {
-	return func(s *Server) { s.clock = &clock{length: d, start: time.Now(), pending: make(map[int64]*batch)} }
+	return func(s *Server) {
+		s.clock = &clock{length: d, start: time.Now(), pending: make(map[int64]*batch)}
+	}
 }
 
 // A clock divides time into ticks and orders the requests of each tick.
@@ -69,7 +71,8 @@ func (c *clock) wait(ctx context.Context, rank string) error {
 	if !b.sorted {
 		b.sorted = true
 		delete(c.pending, tick)
-		slices.SortStableFunc(b.tickets, func(a, b *ticket) int { return strings.Compare(a.rank, b.rank) })
+		slices.SortStableFunc(b.tickets,
+			func(a, b *ticket) int { return strings.Compare(a.rank, b.rank) })
 		if c.turns+time.Duration(len(b.tickets)) > c.length/2 {
 			c.turns = 0
 		}
@@ -100,7 +103,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 // rank returns the text by which the requests of a tick are ordered.
 func rank(actor string, r *request) string {
 	return strings.Join([]string{
-		actor, r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("Range"), r.Header.Get("X-Amz-Copy-Source-Range"),
+		actor, r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("Range"),
+		r.Header.Get("X-Amz-Copy-Source-Range"),
 		r.Header.Get("X-Amz-Content-Sha256"),
 	}, "\x00")
 }

@@ -44,7 +44,8 @@ func (c content) hashed() []byte {
 	if c.zeros == 0 {
 		return c.body
 	}
-	return binary.BigEndian.AppendUint64(append([]byte("zeros follow: "), c.body...), uint64(c.zeros))
+	return binary.BigEndian.AppendUint64(append([]byte("zeros follow: "), c.body...),
+		uint64(c.zeros))
 }
 
 func (c content) md5() [md5.Size]byte { return md5.Sum(c.hashed()) }
@@ -66,11 +67,13 @@ func (c content) writeTo(w io.Writer) {
 // server sets it.
 func (s *Server) Put(bucket, key string, o Object) {
 	if o.Header == nil {
-		o.Header = http.Header{"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"}}
+		o.Header = http.Header{
+			"Content-Type": {"binary/octet-stream"}, "X-Amz-Server-Side-Encryption": {"AES256"},
+		}
 	}
 	o.ChecksumAlgorithm, o.DeleteMarker, o.VersionID = "", false, ""
-	if err := o.fill(o.content(), nil); err != nil { // This never happens, since no header declares a digest.
-		panic(err)
+	if err := o.fill(o.content(), nil); err != nil {
+		panic(err) // This never happens, since no header declares a digest.
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,8 +33,9 @@ func checksumElements(algorithm, value string) []element {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
-	if err := checkWriteHeaders(headers, "if-match", "if-none-match", "x-amz-copy-source", "x-amz-copy-source-if-match",
-		"x-amz-copy-source-if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive"); err != nil {
+	if err := checkWriteHeaders(headers, "if-match", "if-none-match",
+		"x-amz-copy-source", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match",
+		"x-amz-metadata-directive", "x-amz-tagging-directive"); err != nil {
 		return err
 	}
 	if headers["if-none-match"] != "" && s.has(CopyOnceNotImplemented) {
@@ -59,8 +60,9 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if s.isCurrent(r.bucket, r.key, from) && !changes(headers) {
-		return invalidRequest("This copy request is illegal because it is trying to copy an object to itself without " +
-			"changing the object's metadata, storage class, website redirect location or encryption attributes.")
+		return invalidRequest(
+			"This copy request is illegal because it is trying to copy an object to itself without " +
+				"changing the object's metadata, storage class, website redirect location or encryption attributes.")
 	}
 	if from.Size() > s.maxCopySize {
 		return sourceTooLarge(s.maxCopySize)
@@ -86,7 +88,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *request) error {
 	}
 	o.describeStorage(w.Header())
 	writeXML(w, http.StatusOK, copyResult{
-		XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: o.ETag, LastModified: o.LastModified.Format(time.RFC3339),
+		XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: o.ETag,
+		LastModified: o.LastModified.Format(time.RFC3339),
 		ChecksumType: o.ChecksumType, Checksum: checksumElements(o.ChecksumAlgorithm, o.Checksum),
 	})
 	return nil
@@ -112,8 +115,9 @@ func (s *Server) copySource(header http.Header, headers map[string]string) (*Obj
 	case o.DeleteMarker && version == "":
 		return nil, noSuchKey(key)
 	case o.DeleteMarker:
-		return nil, invalidRequest("The source of a copy request may not specifically refer to a delete marker by " +
-			"version id.")
+		return nil, invalidRequest(
+			"The source of a copy request may not specifically refer to a delete marker by " +
+				"version id.")
 	}
 	if match, ok := headers["x-amz-copy-source-if-match"]; ok && !s.matches(o, match) {
 		return nil, preconditionFailed("x-amz-copy-source-If-Match")
@@ -131,10 +135,12 @@ func (s *Server) copySource(header http.Header, headers map[string]string) (*Obj
 // query, where a plus is a space.
 func parseCopySource(header string) (bucket, key, version string, err error) {
 	path, query, hasQuery := strings.Cut(header, "?")
-	malformed := invalidArgument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+	malformed := invalidArgument(
+		"Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
 		"x-amz-copy-source", "x-amz-copy-source")
 	if strings.ContainsFunc(header, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return "", "", "", invalidArgument("Copy Source must be URL-encoded", "x-amz-copy-source", "x-amz-copy-source")
+		return "", "", "", invalidArgument("Copy Source must be URL-encoded", "x-amz-copy-source",
+			"x-amz-copy-source")
 	}
 	if path, err = url.QueryUnescape(path); err != nil {
 		return "", "", "", malformed
@@ -149,7 +155,8 @@ func parseCopySource(header string) (bucket, key, version string, err error) {
 	if hasQuery {
 		id, ok := strings.CutPrefix(query, "versionId=")
 		if version, err = url.QueryUnescape(id); !ok || err != nil || version == "" {
-			return "", "", "", invalidArgument("Unsupported copy source parameter.", "x-amz-copy-source", "x-amz-copy-source")
+			return "", "", "", invalidArgument("Unsupported copy source parameter.",
+				"x-amz-copy-source", "x-amz-copy-source")
 		}
 	}
 	return bucket, key, version, checkKey(key)
@@ -163,8 +170,10 @@ func (o *Object) inherit(from *Object, headers map[string]string) error {
 	case "REPLACE":
 	case "", "COPY":
 		for name := range headers {
-			if strings.HasPrefix(name, "x-amz-meta-") || slices.Contains(copiedHeaders, http.CanonicalHeaderKey(name)) {
-				return notImplemented("the header " + name + " of a copy with the source's metadata")
+			if strings.HasPrefix(name, "x-amz-meta-") ||
+				slices.Contains(copiedHeaders, http.CanonicalHeaderKey(name)) {
+				return notImplemented("the header " + name +
+					" of a copy with the source's metadata")
 			}
 		}
 		o.Metadata = from.Metadata
@@ -191,7 +200,8 @@ func (o *Object) inherit(from *Object, headers map[string]string) error {
 
 // copiedHeaders are the headers to which the metadata directive applies.
 var copiedHeaders = []string{
-	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language",
+	"Expires",
 }
 
 // changes reports whether S3 permits a copy of an object onto itself with these
@@ -223,8 +233,9 @@ func declaredAlgorithm(name string) (string, error) {
 	case strings.HasPrefix(algorithm, "XXHASH"):
 		return "", notImplemented("the checksum algorithm " + algorithm)
 	case name != "" && checksums[algorithm] == nil:
-		return "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid " +
-			"types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+		return "", invalidRequest(
+			"Checksum algorithm provided is unsupported. Please try again with any of the valid " +
+				"types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
 	}
 	return algorithm, nil
 }
@@ -252,8 +263,9 @@ func (s *Server) takeTime(r *request, size int64) {
 }
 
 func sourceTooLarge(limit int64) error {
-	return invalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: " +
-		strconv.FormatInt(limit, 10))
+	return invalidRequest(
+		"The specified copy source is larger than the maximum allowable size for a copy source: " +
+			strconv.FormatInt(limit, 10))
 }
 
 // minRangedSize is the size that a source must exceed for copies of a range.
@@ -283,15 +295,19 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 		var first, last int64
 		_, err := fmt.Sscanf(header, "bytes=%d-%d", &first, &last)
 		if err != nil || header != fmt.Sprintf("bytes=%d-%d", first, last) || first > last {
-			return invalidArgument("The x-amz-copy-source-range value must be of the form bytes=first-last where first and "+
-				"last are the zero-based offsets of the first and last bytes to copy", "x-amz-copy-source-range", header)
+			return invalidArgument(
+				"The x-amz-copy-source-range value must be of the form bytes=first-last where first and "+
+					"last are the zero-based offsets of the first and last bytes to copy",
+				"x-amz-copy-source-range", header)
 		}
 		if last >= body.size() {
-			return invalidArgument(fmt.Sprintf("Range specified is not valid for source object of size: %d", body.size()),
+			return invalidArgument(
+				fmt.Sprintf("Range specified is not valid for source object of size: %d", body.size()),
 				"x-amz-copy-source-range", header)
 		}
 		if body.size() <= minRangedSize {
-			return invalidRequest("The specified copy source is not supported as a byte-range copy source")
+			return invalidRequest(
+				"The specified copy source is not supported as a byte-range copy source")
 		}
 		body = body.slice(first, last)
 	}
@@ -308,8 +324,9 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 	}
 	u.object.describeStorage(w.Header())
 	writeXML(w, http.StatusOK, copyResult{
-		XMLName: xml.Name{Local: "CopyPartResult"}, ETag: p.etag, LastModified: p.modified.Format(time.RFC3339),
-		Checksum: checksumElements(p.algorithm, p.checksum),
+		XMLName: xml.Name{Local: "CopyPartResult"}, ETag: p.etag,
+		LastModified: p.modified.Format(time.RFC3339),
+		Checksum:     checksumElements(p.algorithm, p.checksum),
 	})
 	return nil
 }

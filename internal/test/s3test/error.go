@@ -29,7 +29,9 @@ func (e *apiError) Error() string { return e.code + ": " + e.message }
 func fail(status int, code, message string, elements ...string) error {
 	e := &apiError{status: status, code: code, message: message}
 	for i := 0; i < len(elements); i += 2 {
-		e.elements = append(e.elements, element{XMLName: xml.Name{Local: elements[i]}, Value: elements[i+1]})
+		e.elements = append(e.elements, element{
+			XMLName: xml.Name{Local: elements[i]}, Value: elements[i+1],
+		})
 	}
 	return e
 }
@@ -39,7 +41,8 @@ func accessDenied(message string, elements ...string) error {
 }
 
 func invalidArgument(message, name, value string) error {
-	return fail(http.StatusBadRequest, "InvalidArgument", message, "ArgumentName", name, "ArgumentValue", value)
+	return fail(http.StatusBadRequest, "InvalidArgument", message, "ArgumentName", name,
+		"ArgumentValue", value)
 }
 
 func invalidRequest(message string) error {
@@ -51,7 +54,8 @@ func invalidURI() error {
 }
 
 func missingLength() error {
-	return fail(http.StatusLengthRequired, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+	return fail(http.StatusLengthRequired, "MissingContentLength",
+		"You must provide the Content-Length HTTP header.")
 }
 
 func incompleteBody() error {
@@ -60,7 +64,8 @@ func incompleteBody() error {
 }
 
 func noSuchBucket(bucket string) error {
-	return fail(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist", "BucketName", bucket)
+	return fail(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist",
+		"BucketName", bucket)
 }
 
 func noSuchKey(key string) error {
@@ -72,11 +77,13 @@ func notImplemented(what string) error {
 }
 
 func internalError() error {
-	return fail(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.")
+	return fail(http.StatusInternalServerError, "InternalError",
+		"We encountered an internal error. Please try again.")
 }
 
 func tooLarge(size, limit int64) error {
-	return fail(http.StatusBadRequest, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size",
+	return fail(http.StatusBadRequest, "EntityTooLarge",
+		"Your proposed upload exceeds the maximum allowed size",
 		"ProposedSize", strconv.FormatInt(size, 10), "MaxSizeAllowed", strconv.FormatInt(limit, 10))
 }
 
@@ -88,7 +95,9 @@ func preconditionFailed(condition string) error {
 func writeError(w http.ResponseWriter, method string, err error) {
 	e, ok := errors.AsType[*apiError](err)
 	if !ok {
-		e = &apiError{status: http.StatusInternalServerError, code: "InternalError", message: err.Error()}
+		e = &apiError{
+			status: http.StatusInternalServerError, code: "InternalError", message: err.Error(),
+		}
 	}
 	if method == http.MethodHead || e.status == http.StatusNotModified {
 		w.WriteHeader(e.status)
@@ -100,7 +109,8 @@ func writeError(w http.ResponseWriter, method string, err error) {
 		Message   string
 		Elements  []element
 		RequestID string `xml:"RequestId"`
-	}{Code: e.code, Message: e.message, Elements: e.elements, RequestID: w.Header().Get("X-Amz-Request-Id")})
+	}{Code: e.code, Message: e.message, Elements: e.elements,
+		RequestID: w.Header().Get("X-Amz-Request-Id")})
 }
 
 func writeXML(w http.ResponseWriter, status int, document any) {

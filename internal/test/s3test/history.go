@@ -32,7 +32,8 @@ type Request struct {
 
 // String returns one line.
 func (r Request) String() string {
-	return fmt.Sprintf("%d %s %s %s %s %d", r.Number, span(r.Start, r.End), cmp.Or(r.Actor, "-"), r.Operation, r.Key, r.Status)
+	return fmt.Sprintf("%d %s %s %s %s %d", r.Number, span(r.Start, r.End), cmp.Or(r.Actor, "-"),
+		r.Operation, r.Key, r.Status)
 }
 
 func span(start, end int64) string {
@@ -102,7 +103,8 @@ func (s State) Exists(m Moment) bool { return s.From.Step <= m.Step && m.Step < 
 
 // String returns one line, without the object's bytes.
 func (s State) String() string {
-	return fmt.Sprintf("%s %s %s %d B %s by %d", s.Key, s.VersionID, s.ETag, s.Size(), span(s.From.Tick, s.Until.Tick), s.MadeBy)
+	return fmt.Sprintf("%s %s %s %d B %s by %d", s.Key, s.VersionID, s.ETag, s.Size(),
+		span(s.From.Tick, s.Until.Tick), s.MadeBy)
 }
 
 // A History holds every request and every state of every key. It does not
@@ -208,7 +210,10 @@ func (h History) collect(match func(State) bool, selected func([]*Object) []*Obj
 		}
 		for _, o := range objects {
 			if open[here][o] == nil {
-				state := &State{Bucket: c.bucket, Key: c.key, Object: *o, From: c.Moment, Until: forever, MadeBy: c.by}
+				state := &State{
+					Bucket: c.bucket, Key: c.key, Object: *o,
+					From: c.Moment, Until: forever, MadeBy: c.by,
+				}
 				open[here][o] = state
 				states = append(states, state)
 			}

@@ -64,7 +64,9 @@ func (s *Server) Fail(fault func(operation string, r *http.Request) Fault) {
 		s.Intercept(Hook{})
 		return
 	}
-	s.Intercept(Hook{Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) }})
+	s.Intercept(Hook{
+		Before: func(r Request, h *http.Request) Fault { return fault(r.Operation, h) },
+	})
 }
 
 // FailOnce makes the nth request fail, counted from 0. Requests for the
@@ -130,7 +132,9 @@ func (s *Server) performWithHook(w http.ResponseWriter, r *request, perform hand
 
 // applyFault sends the response that the fault permits. The response is the
 // response of the operation, or nil if the operation was not performed.
-func (s *Server) applyFault(fault Fault, w http.ResponseWriter, r *request, response *httptest.ResponseRecorder) error {
+func (s *Server) applyFault(
+	fault Fault, w http.ResponseWriter, r *request, response *httptest.ResponseRecorder,
+) error {
 	switch fault {
 	case AccessDenied:
 		return accessDenied("Access Denied")

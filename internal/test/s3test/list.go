@@ -40,8 +40,10 @@ type listedPrefix struct{ Prefix string }
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	l := listing{
-		Name: r.bucket, Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"), MaxKeys: 1000,
-		StartAfter: r.query.Get("start-after"), ContinuationToken: r.query.Get("continuation-token"),
+		Name: r.bucket, MaxKeys: 1000,
+		Prefix: r.query.Get("prefix"), Delimiter: r.query.Get("delimiter"),
+		StartAfter:        r.query.Get("start-after"),
+		ContinuationToken: r.query.Get("continuation-token"),
 	}
 	encode, err := r.keyEncoding()
 	if err != nil {
@@ -51,7 +53,8 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	if r.query.Has("max-keys") {
 		n, err := strconv.Atoi(r.query.Get("max-keys"))
 		if err != nil || n < 0 {
-			return invalidArgument("Provided max-keys not an integer or within integer range", "max-keys", r.query.Get("max-keys"))
+			return invalidArgument("Provided max-keys not an integer or within integer range",
+				"max-keys", r.query.Get("max-keys"))
 		}
 		l.MaxKeys = min(n, 1000)
 	}
@@ -89,7 +92,8 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 		}
 		o := objects[key]
 		l.Contents = append(l.Contents, listedObject{
-			Key: encode(key), LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag, Size: o.Size(),
+			Key: encode(key), LastModified: o.LastModified.Format(time.RFC3339), ETag: o.ETag,
+			Size:              o.Size(),
 			StorageClass:      cmp.Or(o.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
 			ChecksumAlgorithm: o.ChecksumAlgorithm, ChecksumType: o.ChecksumType,
 		})
@@ -97,7 +101,8 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 	if l.IsTruncated {
 		l.NextContinuationToken = last
 	}
-	l.Prefix, l.Delimiter, l.StartAfter = encode(l.Prefix), encode(l.Delimiter), encode(l.StartAfter)
+	l.Prefix, l.Delimiter, l.StartAfter = encode(l.Prefix), encode(l.Delimiter),
+		encode(l.StartAfter)
 	writeXML(w, http.StatusOK, l)
 	return nil
 }
@@ -109,8 +114,11 @@ func (r *request) keyEncoding() (func(string) string, error) {
 	case !r.query.Has("encoding-type"):
 		return func(key string) string { return key }, nil
 	case encoding == "url":
-		return func(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/") }, nil
+		return func(key string) string {
+			return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/")
+		}, nil
 	default:
-		return nil, invalidArgument("Invalid Encoding Method specified in Request", "encoding-type", encoding)
+		return nil, invalidArgument("Invalid Encoding Method specified in Request",
+			"encoding-type", encoding)
 	}
 }

@@ -52,7 +52,10 @@ type part struct {
 
 func (u *multipartUpload) newPart(number int, body content) *part {
 	digest := body.md5()
-	return &part{number: number, content: body, digest: digest, etag: u.object.etag(digest, ""), modified: now()}
+	return &part{
+		number: number, content: body, digest: digest, etag: u.object.etag(digest, ""),
+		modified: now(),
+	}
 }
 
 func noSuchUpload(id string) error {
@@ -90,7 +93,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	for name := range headers {
-		if strings.HasPrefix(name, "x-amz-checksum-") && name != "x-amz-checksum-algorithm" && name != "x-amz-checksum-type" {
+		if strings.HasPrefix(name, "x-amz-checksum-") && name != "x-amz-checksum-algorithm" &&
+			name != "x-amz-checksum-type" {
 			return notImplemented("the header " + name)
 		}
 	}
@@ -102,7 +106,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	u := &multipartUpload{
-		id: rand.Text() + rand.Text(), bucket: r.bucket, key: r.key, object: o, initiated: now(), parts: make(map[int]*part),
+		id: rand.Text() + rand.Text(), bucket: r.bucket, key: r.key, object: o, initiated: now(),
+		parts: make(map[int]*part),
 	}
 	if u.algorithm, err = declaredAlgorithm(headers["x-amz-checksum-algorithm"]); err != nil {
 		return err
@@ -118,7 +123,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *request) error {
 		}
 		o.Metadata = renamed
 	}
-	if u.checksumType, err = uploadChecksumType(u.algorithm, headers["x-amz-checksum-type"]); err != nil {
+	if u.checksumType, err = uploadChecksumType(u.algorithm,
+		headers["x-amz-checksum-type"]); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -147,10 +153,12 @@ func uploadChecksumType(algorithm, declared string) (string, error) {
 	case declared != "" && declared != fullObject && declared != composite:
 		return "", invalidRequest("Value for x-amz-checksum-type header is invalid.")
 	case declared != "" && algorithm == "":
-		return "", invalidRequest("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
+		return "", invalidRequest(
+			"The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
 	case declared == fullObject && !crc, declared == composite && whole:
-		return "", invalidRequest(fmt.Sprintf("The %s checksum type cannot be used with the %s checksum algorithm.",
-			declared, strings.ToLower(algorithm)))
+		return "", invalidRequest(
+			fmt.Sprintf("The %s checksum type cannot be used with the %s checksum algorithm.",
+				declared, strings.ToLower(algorithm)))
 	case declared != "" || algorithm == "":
 		return declared, nil
 	case whole:
@@ -164,7 +172,8 @@ func uploadChecksumType(algorithm, declared string) (string, error) {
 func (s *Server) addressPart(r *request) (int, *multipartUpload, error) {
 	number, err := strconv.Atoi(r.query.Get("partNumber"))
 	if err != nil || number < 1 || number > maxPartNumber {
-		return 0, nil, invalidArgument("Part number must be an integer between 1 and 10000, inclusive",
+		return 0, nil, invalidArgument(
+			"Part number must be an integer between 1 and 10000, inclusive",
 			"partNumber", r.query.Get("partNumber"))
 	}
 	s.mu.RLock()
@@ -223,8 +232,10 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 		if declared {
 			actual = strings.ToLower(algorithm)
 		}
-		return invalidRequest(fmt.Sprintf("Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "+
-			"Type: %s", strings.ToLower(u.algorithm), actual))
+		return invalidRequest(
+			fmt.Sprintf(
+				"Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "+
+					"Type: %s", strings.ToLower(u.algorithm), actual))
 	default:
 		p.algorithm, p.checksum = u.algorithm, sum(u.algorithm, body)
 	}
@@ -244,7 +255,8 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *request) error {
 // abortUpload serves AbortMultipartUpload.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
 func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
-	if err := r.rejectHeaders("x-amz-expected-bucket-owner", "x-amz-if-match-initiated-time"); err != nil {
+	if err := r.rejectHeaders("x-amz-expected-bucket-owner",
+		"x-amz-if-match-initiated-time"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -281,7 +293,8 @@ type listedPart struct {
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
 func (s *Server) completeUpload(w http.ResponseWriter, r *request) error {
 	headers := r.headers()
-	if err := checkWriteHeaders(headers, "if-match", "if-none-match", "x-amz-mp-object-size"); err != nil {
+	if err := checkWriteHeaders(headers, "if-match", "if-none-match",
+		"x-amz-mp-object-size"); err != nil {
 		return err
 	}
 	condition, err := writeCondition(headers, r.key)
@@ -358,7 +371,8 @@ func parseComplete(body []byte) ([]listedPart, error) {
 	last := 0
 	for i, p := range document.Parts {
 		if p.PartNumber < 1 || p.PartNumber > maxPartNumber {
-			return nil, invalidArgument("PartNumber must be >= 1", "partNumber", strconv.Itoa(p.PartNumber))
+			return nil, invalidArgument("PartNumber must be >= 1",
+				"partNumber", strconv.Itoa(p.PartNumber))
 		}
 		if p.PartNumber <= last {
 			return nil, fail(http.StatusBadRequest, "InvalidPartOrder",
@@ -378,7 +392,9 @@ func parseComplete(body []byte) ([]listedPart, error) {
 
 // assemble returns the object that the parts form. It returns an error unless
 // the listed parts match the uploaded parts and the object matches the headers.
-func (u *multipartUpload) assemble(listed []listedPart, headers map[string]string) (*Object, error) {
+func (u *multipartUpload) assemble(
+	listed []listedPart, headers map[string]string,
+) (*Object, error) {
 	o := *u.object
 	var whole content
 	var err error
@@ -401,7 +417,8 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 			return nil, fail(http.StatusBadRequest, "EntityTooSmall",
 				"Your proposed upload is smaller than the minimum allowed size",
 				"ETag", entry.ETag, "PartNumber", strconv.Itoa(entry.PartNumber),
-				"MinSizeAllowed", strconv.Itoa(minPartSize), "ProposedSize", strconv.FormatInt(p.content.size(), 10))
+				"MinSizeAllowed", strconv.Itoa(minPartSize),
+				"ProposedSize", strconv.FormatInt(p.content.size(), 10))
 		}
 		if whole, err = whole.extend(p.content); err != nil {
 			return nil, err
@@ -419,13 +436,15 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 			return nil, invalidRequest("Value for x-amz-mp-object-size header is invalid.")
 		}
 		if n != o.Size() {
-			return nil, invalidRequest(fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match "+
-				"what was computed: %d", n, o.Size()))
+			return nil, invalidRequest(
+				fmt.Sprintf("The provided 'x-amz-mp-object-size' header value %d does not match "+
+					"what was computed: %d", n, o.Size()))
 		}
 	}
 	suffix := "-" + strconv.Itoa(len(listed))
 	o.ETag, o.LastModified = o.etag(md5.Sum(digests), suffix), now()
-	o.ChecksumAlgorithm, o.ChecksumType = cmp.Or(u.algorithm, "CRC64NVME"), cmp.Or(u.checksumType, fullObject)
+	o.ChecksumAlgorithm, o.ChecksumType = cmp.Or(u.algorithm, "CRC64NVME"),
+		cmp.Or(u.checksumType, fullObject)
 	if o.ChecksumType == composite {
 		o.Checksum = sum(u.algorithm, sums) + suffix
 	} else {
@@ -435,8 +454,9 @@ func (u *multipartUpload) assemble(listed []listedPart, headers map[string]strin
 }
 
 func (u *multipartUpload) invalidPart(entry listedPart) error {
-	return fail(http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.  The part "+
-		"may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+	return fail(http.StatusBadRequest, "InvalidPart",
+		"One or more of the specified parts could not be found.  The part "+
+			"may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
 		"UploadId", u.id, "PartNumber", strconv.Itoa(entry.PartNumber), "ETag", entry.ETag)
 }
 
@@ -456,13 +476,16 @@ func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 			return u.invalidPart(entry)
 		}
 		if sum.Value != p.checksum {
-			return fail(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified for part %d did not match "+
-				"what we received.", algorithm, entry.PartNumber))
+			return fail(http.StatusBadRequest, "BadDigest",
+				fmt.Sprintf("The %s you specified for part %d did not match what we received.",
+					algorithm, entry.PartNumber))
 		}
 	}
 	if u.checksumType == composite && len(entry.Checksums) == 0 {
-		return invalidRequest(fmt.Sprintf("The upload was created using a %s checksum. The complete request must "+
-			"include the checksum for each part. It was missing for part %d in the request.", algorithm, entry.PartNumber))
+		return invalidRequest(
+			fmt.Sprintf("The upload was created using a %s checksum. The complete request must "+
+				"include the checksum for each part. It was missing for part %d in the request.",
+				algorithm, entry.PartNumber))
 	}
 	return nil
 }
@@ -472,8 +495,10 @@ func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) error {
 	declared, hasType := headers["x-amz-checksum-type"]
 	if hasType && declared != u.checksumType {
-		return invalidRequest(fmt.Sprintf("The upload was created using the %s checksum mode. The complete request must "+
-			"use the same checksum mode.", cmp.Or(u.checksumType, "null")))
+		return invalidRequest(
+			fmt.Sprintf(
+				"The upload was created using the %s checksum mode. The complete request must "+
+					"use the same checksum mode.", cmp.Or(u.checksumType, "null")))
 	}
 	for name, value := range headers {
 		algorithm, ok := strings.CutPrefix(name, "x-amz-checksum-")
@@ -485,7 +510,8 @@ func (u *multipartUpload) checkChecksum(o *Object, headers map[string]string) er
 		}
 		if value != o.Checksum || u.checksumType == fullObject && !hasType {
 			return fail(http.StatusBadRequest, "BadDigest",
-				fmt.Sprintf("The %s you specified did not match the calculated checksum.", algorithm))
+				fmt.Sprintf("The %s you specified did not match the calculated checksum.",
+					algorithm))
 		}
 	}
 	return nil

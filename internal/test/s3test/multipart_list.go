@@ -30,7 +30,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	marker := 0
 	if text := r.query.Get("part-number-marker"); text != "" {
 		if marker, err = strconv.Atoi(text); err != nil || marker < 0 {
-			return invalidArgument("Argument part-number-marker must be an integer between 0 and 2147483647",
+			return invalidArgument(
+				"Argument part-number-marker must be an integer between 0 and 2147483647",
 				"part-number-marker", text)
 		}
 	}
@@ -38,7 +39,9 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 	defer s.mu.RUnlock()
 	u, err := s.openUpload(r)
 	if err != nil && s.has(ForgivesEndedUploads) {
-		u, err = &multipartUpload{id: r.query.Get("uploadId"), bucket: r.bucket, key: r.key, object: new(Object)}, nil
+		u, err = &multipartUpload{
+			id: r.query.Get("uploadId"), bucket: r.bucket, key: r.key, object: new(Object),
+		}, nil
 	}
 	if err != nil {
 		return err
@@ -80,7 +83,8 @@ func (u *multipartUpload) page(marker, limit int) (parts []uploadedPart, truncat
 		}
 		for p := u.parts[number]; p != nil; p = p.replaced {
 			parts = append(parts, uploadedPart{
-				PartNumber: number, LastModified: p.modified.Format(time.RFC3339), ETag: p.etag, Size: p.content.size(),
+				PartNumber: number, LastModified: p.modified.Format(time.RFC3339), ETag: p.etag,
+				Size:     p.content.size(),
 				Checksum: checksumElements(p.algorithm, p.checksum),
 			})
 		}
@@ -96,7 +100,8 @@ func (r *request) pageSize(parameter string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, invalidArgument("Provided "+parameter+" not an integer or within integer range", parameter, text)
+		return 0, invalidArgument("Provided "+parameter+" not an integer or within integer range",
+			parameter, text)
 	}
 	return min(n, maxPage), nil
 }
@@ -136,8 +141,10 @@ func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
 	uploads := slices.Collect(maps.Values(s.uploads))
 	uploads = slices.DeleteFunc(uploads, func(u *multipartUpload) bool {
 		// Uploads of the key marker itself are listed after the ID marker.
-		after := u.key > list.KeyMarker || list.UploadIDMarker != "" && u.key == list.KeyMarker && u.id > list.UploadIDMarker
-		return u.completed != nil || u.bucket != r.bucket || !strings.HasPrefix(u.key, list.Prefix) || !after
+		after := u.key > list.KeyMarker ||
+			list.UploadIDMarker != "" && u.key == list.KeyMarker && u.id > list.UploadIDMarker
+		return u.completed != nil || u.bucket != r.bucket ||
+			!strings.HasPrefix(u.key, list.Prefix) || !after
 	})
 	s.mu.RUnlock()
 	slices.SortFunc(uploads, func(a, b *multipartUpload) int {
@@ -151,8 +158,10 @@ func (s *Server) listUploads(w http.ResponseWriter, r *request) error {
 			list.NextKeyMarker, list.NextUploadIDMarker = u.key, u.id
 		}
 		list.Upload = append(list.Upload, listedUpload{
-			Key: u.key, UploadID: u.id, StorageClass: cmp.Or(u.object.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
-			Initiated: u.initiated.Format(time.RFC3339), ChecksumAlgorithm: u.algorithm, ChecksumType: u.checksumType,
+			Key: u.key, UploadID: u.id,
+			StorageClass: cmp.Or(u.object.Header.Get("X-Amz-Storage-Class"), "STANDARD"),
+			Initiated:    u.initiated.Format(time.RFC3339), ChecksumAlgorithm: u.algorithm,
+			ChecksumType: u.checksumType,
 		})
 	}
 	writeXML(w, http.StatusOK, list)

@@ -52,8 +52,9 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 // systemHeaders are stored and returned unchanged.
 var systemHeaders = []string{
-	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
-	"X-Amz-Website-Redirect-Location", "X-Amz-Server-Side-Encryption", "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language",
+	"Expires", "X-Amz-Website-Redirect-Location", "X-Amz-Server-Side-Encryption",
+	"X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id",
 	"X-Amz-Server-Side-Encryption-Bucket-Key-Enabled",
 }
 
@@ -84,10 +85,12 @@ func newObject(headers map[string]string) (*Object, error) {
 	}
 	switch class := headers["x-amz-storage-class"]; class {
 	case "", "STANDARD":
-	case "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE":
+	case "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
+		"GLACIER_IR", "DEEP_ARCHIVE":
 		o.Header.Set("X-Amz-Storage-Class", class)
 	default:
-		return nil, fail(http.StatusBadRequest, "InvalidStorageClass", "The storage class you specified is not valid",
+		return nil, fail(http.StatusBadRequest, "InvalidStorageClass",
+			"The storage class you specified is not valid",
 			"StorageClassRequested", class)
 	}
 	if target, ok := headers["x-amz-website-redirect-location"]; ok {
@@ -115,7 +118,8 @@ func newObject(headers map[string]string) (*Object, error) {
 // checkACL rejects ACLs, as a bucket does if its owner enforces ownership.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ownership-error-responses.html
 func checkACL(headers map[string]string) error {
-	disabled := fail(http.StatusBadRequest, "AccessControlListNotSupported", "The bucket does not allow ACLs")
+	disabled := fail(http.StatusBadRequest, "AccessControlListNotSupported",
+		"The bucket does not allow ACLs")
 	for name := range headers {
 		if strings.HasPrefix(name, "x-amz-grant-") {
 			return disabled
@@ -124,8 +128,10 @@ func checkACL(headers map[string]string) error {
 	switch acl, ok := headers["x-amz-acl"]; {
 	case !ok, acl == "bucket-owner-full-control":
 		return nil
-	case slices.Contains([]string{"private", "public-read", "public-read-write", "aws-exec-read", "authenticated-read",
-		"bucket-owner-read"}, acl):
+	case slices.Contains([]string{
+		"private", "public-read", "public-read-write", "aws-exec-read", "authenticated-read",
+		"bucket-owner-read",
+	}, acl):
 		return disabled
 	default:
 		return invalidArgument("", "x-amz-acl", acl)
@@ -146,7 +152,9 @@ func checkEncryption(headers map[string]string) error {
 		case strings.HasPrefix(option, "customer-"):
 			return notImplemented("SSE-C")
 		case !kms, option == "bucket-key-enabled" && value != "true" && value != "false":
-			return invalidArgument("The header requires Server Side Encryption with AWS KMS and a valid value", name, value)
+			return invalidArgument(
+				"The header requires Server Side Encryption with AWS KMS and a valid value",
+				name, value)
 		}
 	}
 	return nil
@@ -158,7 +166,8 @@ func (o *Object) fill(body content, headers map[string]string, algorithms ...str
 		return err
 	}
 	var err error
-	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body.hashed(), headers, algorithms); err != nil {
+	if o.ChecksumAlgorithm, o.Checksum, err = checksum(body.hashed(), headers,
+		algorithms); err != nil {
 		return err
 	}
 	o.ChecksumType = fullObject
@@ -264,7 +273,8 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := o.fill(content{body: body}, headers, slices.Collect(maps.Keys(checksums))...); err != nil {
+	if err := o.fill(content{body: body}, headers,
+		slices.Collect(maps.Keys(checksums))...); err != nil {
 		return err
 	}
 	if err := s.store(r, r.key, o, condition); err != nil {
@@ -278,9 +288,9 @@ func (s *Server) putObject(w http.ResponseWriter, r *request) error {
 
 // specialHeaders are rejected unless an operation lists them as known.
 var specialHeaders = []string{
-	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive", "x-amz-mp-object-size",
-	"x-amz-trailer", "x-amz-decoded-content-length", "x-amz-write-offset-bytes", "x-amz-expected-bucket-owner",
-	"x-amz-source-expected-bucket-owner",
+	"if-match", "if-none-match", "x-amz-metadata-directive", "x-amz-tagging-directive",
+	"x-amz-mp-object-size", "x-amz-trailer", "x-amz-decoded-content-length",
+	"x-amz-write-offset-bytes", "x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner",
 }
 
 // checkWriteHeaders rejects headers of a write that S3 rejects or this server
@@ -354,12 +364,14 @@ func checkPayload(hash string, body []byte) error {
 	case strings.HasPrefix(hash, "STREAMING-"):
 		return notImplemented("the payload " + hash)
 	case len(hash) != hex.EncodedLen(sha256.Size):
-		return invalidArgument("x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a valid sha256 value.",
+		return invalidArgument(
+			"x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a valid sha256 value.",
 			"x-amz-content-sha256", hash)
 	default:
 		return fail(http.StatusBadRequest, "XAmzContentSHA256Mismatch",
 			"The provided 'x-amz-content-sha256' header does not match what was computed.",
-			"ClientComputedContentSHA256", hash, "S3ComputedContentSHA256", hex.EncodeToString(digest[:]))
+			"ClientComputedContentSHA256", hash,
+			"S3ComputedContentSHA256", hex.EncodeToString(digest[:]))
 	}
 }
 
@@ -371,7 +383,8 @@ func writeCondition(headers map[string]string, key string) (func(*Object) error,
 	notAccepted := func(header string) error {
 		return fail(http.StatusNotImplemented, "NotImplemented",
 			"A header you provided implies functionality that is not implemented", "Header", header,
-			"additionalMessage", "We don't accept the provided value of "+header+" header for this API")
+			"additionalMessage",
+			"We don't accept the provided value of "+header+" header for this API")
 	}
 	switch {
 	case hasNone && (hasMatch || none != "*"):
@@ -419,7 +432,8 @@ var overrides = map[string]string{
 // getObject serves GetObject and HeadObject.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 func (s *Server) getObject(w http.ResponseWriter, r *request) error {
-	if err := r.rejectHeaders("If-Modified-Since", "If-Unmodified-Since", "X-Amz-Expected-Bucket-Owner"); err != nil {
+	if err := r.rejectHeaders("If-Modified-Since", "If-Unmodified-Since",
+		"X-Amz-Expected-Bucket-Owner"); err != nil {
 		return err
 	}
 	o, err := s.find(r, w.Header())
@@ -437,8 +451,10 @@ func (s *Server) getObject(w http.ResponseWriter, r *request) error {
 	status, body := http.StatusOK, o.content()
 	if first, last, ok := parseRange(r.Header.Get("Range"), o.Size()); ok {
 		if first > last {
-			return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable",
-				"RangeRequested", r.Header.Get("Range"), "ActualObjectSize", strconv.FormatInt(o.Size(), 10))
+			return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
+				"The requested range is not satisfiable",
+				"RangeRequested", r.Header.Get("Range"),
+				"ActualObjectSize", strconv.FormatInt(o.Size(), 10))
 		}
 		status, body = http.StatusPartialContent, body.slice(first, last)
 		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, last, o.Size()))

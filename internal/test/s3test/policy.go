@@ -33,7 +33,8 @@ type condition struct {
 }
 
 func invalidPolicy(format string, args ...any) error {
-	return fail(http.StatusBadRequest, "InvalidPolicyDocument", "Invalid Policy: "+fmt.Sprintf(format, args...))
+	return fail(http.StatusBadRequest, "InvalidPolicyDocument",
+		"Invalid Policy: "+fmt.Sprintf(format, args...))
 }
 
 func violated(format string, args ...any) error {
@@ -64,7 +65,8 @@ func parsePolicy(encoded string) (*policy, error) {
 		return nil, err
 	}
 	var conditions []json.RawMessage
-	if err := json.Unmarshal(members["conditions"][0], &conditions); err != nil || conditions == nil {
+	if err := json.Unmarshal(members["conditions"][0], &conditions); err != nil ||
+		conditions == nil {
 		return nil, invalidPolicy("Policy conditions must be a list.")
 	}
 	for _, raw := range conditions {
@@ -123,7 +125,8 @@ func parseCondition(raw json.RawMessage) (condition, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	if err := decoder.Decode(&list); err != nil || len(list) != 3 {
-		return condition{}, invalidPolicy("Invalid condition: it must be an object or have three elements: %s", raw)
+		return condition{}, invalidPolicy(
+			"Invalid condition: it must be an object or have three elements: %s", raw)
 	}
 	operator, _ := list[0].(string)
 	c := condition{operator: operator, source: string(raw)}
@@ -150,7 +153,8 @@ func parseCondition(raw json.RawMessage) (condition, error) {
 				n, err := strconv.ParseInt(v, 10, 64)
 				*bound, c.impossible = n, c.impossible || err != nil
 			default:
-				return condition{}, invalidPolicy("Invalid condition: bounds must be numbers: %s", raw)
+				return condition{}, invalidPolicy("Invalid condition: bounds must be numbers: %s",
+					raw)
 			}
 		}
 		return c, nil
@@ -199,7 +203,8 @@ func (p *policy) check(fields map[string]string, size int64) error {
 	}
 	var extra []string
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		exempt := name == "policy" || name == "x-amz-signature" || strings.HasPrefix(name, "x-ignore-")
+		exempt := name == "policy" || name == "x-amz-signature" ||
+			strings.HasPrefix(name, "x-ignore-")
 		if !covered[name] && !exempt {
 			extra = append(extra, name)
 		}
@@ -213,8 +218,10 @@ func (p *policy) check(fields map[string]string, size int64) error {
 		case size > c.max:
 			return tooLarge(size, c.max)
 		case size < c.min:
-			return fail(http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
-				"ProposedSize", strconv.FormatInt(size, 10), "MinSizeAllowed", strconv.FormatInt(c.min, 10))
+			return fail(http.StatusBadRequest, "EntityTooSmall",
+				"Your proposed upload is smaller than the minimum allowed size",
+				"ProposedSize", strconv.FormatInt(size, 10),
+				"MinSizeAllowed", strconv.FormatInt(c.min, 10))
 		}
 	}
 	return nil

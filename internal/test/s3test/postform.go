@@ -137,7 +137,8 @@ func parseForm(body []byte, boundary string) (*form, error) {
 		return nil, malformedForm()
 	}
 	if !found {
-		return nil, invalidArgument("POST requires exactly one file upload per request.", "file", "0")
+		return nil, invalidArgument("POST requires exactly one file upload per request.",
+			"file", "0")
 	}
 	if filename != nil { // Without a file name, S3 does not replace the variable.
 		base := (*filename)[strings.LastIndexAny(*filename, `/\`)+1:]
@@ -177,8 +178,10 @@ func parsePart(part []byte) (name string, filename *string, content []byte, err 
 // policy afterwards.
 func (s *Server) verifyForm(fields map[string]string) error {
 	missing := func(name string) error {
-		return invalidArgument(fmt.Sprintf("Bucket POST must contain a field named '%s'.  If it is specified, please check "+
-			"the order of the fields.", name), name, "")
+		return invalidArgument(
+			fmt.Sprintf(
+				"Bucket POST must contain a field named '%s'.  If it is specified, please check "+
+					"the order of the fields.", name), name, "")
 	}
 	if _, ok := fields["key"]; !ok {
 		return missing("key")
@@ -196,12 +199,14 @@ func (s *Server) verifyForm(fields map[string]string) error {
 	case len(absent) > 0:
 		return missing(absent[0])
 	case fields["x-amz-algorithm"] != algorithm:
-		return invalidArgument(fmt.Sprintf("X-Amz-Algorithm only supports %q", algorithm), "X-Amz-Algorithm", "")
+		return invalidArgument(fmt.Sprintf("X-Amz-Algorithm only supports %q", algorithm),
+			"X-Amz-Algorithm", "")
 	}
 	date, credential := fields["x-amz-date"], fields["x-amz-credential"]
 	signed, err := time.Parse(timeFormat, date)
 	if err != nil {
-		return invalidArgument("X-Amz-Date must be formated via ISO8601 Long format", "X-Amz-Date", date)
+		return invalidArgument("X-Amz-Date must be formated via ISO8601 Long format",
+			"X-Amz-Date", date)
 	}
 	keyID, problem := s.checkScope(credential, signed)
 	if problem != "" {
@@ -212,9 +217,11 @@ func (s *Server) verifyForm(fields map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if fields["x-amz-signature"] != formSignature(creds.SecretAccessKey, signed.Format(dateFormat), s.region, fields["policy"]) {
+	if fields["x-amz-signature"] != formSignature(creds.SecretAccessKey, signed.Format(dateFormat),
+		s.region, fields["policy"]) {
 		return fail(http.StatusForbidden, "SignatureDoesNotMatch", signatureDoesNotMatch,
-			"AWSAccessKeyId", keyID, "StringToSign", fields["policy"], "SignatureProvided", fields["x-amz-signature"],
+			"AWSAccessKeyId", keyID, "StringToSign", fields["policy"],
+			"SignatureProvided", fields["x-amz-signature"],
 			"StringToSignBytes", fmt.Sprintf("% x", fields["policy"]))
 	}
 	// A signing key is valid for seven days.
@@ -230,11 +237,12 @@ func (s *Server) verifyForm(fields map[string]string) error {
 // name. Other headers, such as if-none-match or x-amz-tagging, have no effect
 // as fields, even if the policy allows them.
 var formHeaders = []string{
-	"content-type", "cache-control", "content-disposition", "content-encoding", "expires", "content-md5",
-	"x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption",
-	"x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-context",
-	"x-amz-server-side-encryption-bucket-key-enabled", "x-amz-server-side-encryption-customer-algorithm",
-	"x-amz-server-side-encryption-customer-key", "x-amz-server-side-encryption-customer-key-md5",
+	"content-type", "cache-control", "content-disposition", "content-encoding", "expires",
+	"content-md5", "x-amz-storage-class", "x-amz-website-redirect-location",
+	"x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
+	"x-amz-server-side-encryption-context", "x-amz-server-side-encryption-bucket-key-enabled",
+	"x-amz-server-side-encryption-customer-algorithm", "x-amz-server-side-encryption-customer-key",
+	"x-amz-server-side-encryption-customer-key-md5",
 }
 
 func (f *form) object() (*Object, error) {
@@ -261,7 +269,8 @@ func (f *form) object() (*Object, error) {
 			return nil, err
 		}
 	}
-	if err := o.fill(content{body: f.file}, headers, "CRC32", "CRC32C", "SHA1", "SHA256"); err != nil {
+	if err := o.fill(content{body: f.file}, headers, "CRC32", "CRC32C", "SHA1",
+		"SHA256"); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -284,7 +293,8 @@ func (f *form) succeed(w http.ResponseWriter, r *request, o *Object) error {
 	redirect := cmp.Or(f.fields["success_action_redirect"], f.fields["redirect"])
 	if target, err := url.Parse(redirect); err == nil && target.Host != "" &&
 		(target.Scheme == "http" || target.Scheme == "https") {
-		query := "bucket=" + url.QueryEscape(r.bucket) + "&key=" + url.QueryEscape(key) + "&etag=" + url.QueryEscape(o.ETag)
+		query := "bucket=" + url.QueryEscape(r.bucket) + "&key=" + url.QueryEscape(key) + "&etag=" +
+			url.QueryEscape(o.ETag)
 		if target.RawQuery != "" {
 			query = target.RawQuery + "&" + query
 		}

@@ -62,7 +62,9 @@ const CopySource = "CopySource"
 // Without names, the server ignores all of them.
 func WithoutConditions(names ...string) Option {
 	if len(names) == 0 {
-		names = []string{"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", CopySource}
+		names = []string{
+			"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", CopySource,
+		}
 	}
 	return func(s *Server) { s.careless = append(s.careless, names...) }
 }

@@ -159,10 +159,12 @@ func Start(t testing.TB, opts ...Option) *Server {
 		t.Fatal(err)
 	}
 	s.URL = "http://" + net.JoinHostPort(s.host, port)
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, network, address.String())
-	}}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, network, address.String())
+		},
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	s.client = &http.Client{Transport: transport, CheckRedirect: showRedirect}
 	return s
@@ -171,7 +173,8 @@ func Start(t testing.TB, opts ...Option) *Server {
 func newServer(host string, opts []Option) *Server {
 	s := &Server{
 		region: DefaultRegion, host: host, maxCopySize: maxObjectSize,
-		keys: make(map[string]aws.Credentials), uploads: make(map[string]*multipartUpload), crashed: make(map[string]bool),
+		keys: make(map[string]aws.Credentials), uploads: make(map[string]*multipartUpload),
+		crashed: make(map[string]bool),
 	}
 	WithBuckets(DefaultBucket)(s)
 	for _, opt := range opts {
@@ -232,7 +235,8 @@ func (s *Server) Objects(bucket string) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	keys := slices.Sorted(maps.Keys(s.buckets[bucket]))
-	return slices.DeleteFunc(keys, func(key string) bool { return s.buckets[bucket].current(key) == nil })
+	return slices.DeleteFunc(keys,
+		func(key string) bool { return s.buckets[bucket].current(key) == nil })
 }
 
 // A request is an HTTP request with its bucket and key.
@@ -281,7 +285,8 @@ var operations = map[string]struct {
 	"DeleteObject":     {(*Server).deleteObject, []string{"versionId"}},
 	"GetObjectTagging": {(*Server).getObjectTagging, []string{"tagging", "versionId"}},
 	"ListObjectsV2": {(*Server).listObjects, []string{
-		"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "encoding-type",
+		"list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token",
+		"encoding-type",
 	}},
 
 	"CreateMultipartUpload":   {(*Server).createUpload, []string{"uploads"}},
@@ -397,7 +402,8 @@ func (s *Server) address(r *http.Request) (*request, error) {
 		return req, invalidURI()
 	}
 	defer func() {
-		req.record.Bucket, req.record.Key, req.record.Operation = req.bucket, req.key, req.operation()
+		req.record.Bucket, req.record.Key, req.record.Operation =
+			req.bucket, req.key, req.operation()
 		if req.form() {
 			req.record.Operation = "PostObject"
 		}
@@ -419,7 +425,8 @@ func (s *Server) address(r *http.Request) (*request, error) {
 // meaning of the request.
 func (r *request) rejectUnknownQuery(known []string) error {
 	for name := range r.query {
-		if name != "x-id" && !strings.HasPrefix(strings.ToLower(name), "x-amz-") && !slices.Contains(known, name) {
+		if name != "x-id" && !strings.HasPrefix(strings.ToLower(name), "x-amz-") &&
+			!slices.Contains(known, name) {
 			return notImplemented("the query parameter " + name)
 		}
 	}

@@ -15,8 +15,9 @@ import (
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
 func parseTaggingHeader(header string) (map[string]string, error) {
 	query, err := url.ParseQuery(header)
-	malformed := invalidArgument("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "+
-		"parameters without tag name duplicates.", "x-amz-tagging", header)
+	malformed := invalidArgument(
+		"The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "+
+			"parameters without tag name duplicates.", "x-amz-tagging", header)
 	if err != nil {
 		return nil, malformed
 	}

@@ -106,7 +106,8 @@ func (s *Server) find(r *request, header http.Header) (*Object, error) {
 	}
 	header.Set("Allow", http.MethodDelete)
 	return nil, fail(http.StatusMethodNotAllowed, "MethodNotAllowed",
-		"The specified method is not allowed against this resource.", "Method", r.Method, "ResourceType", "DeleteMarker")
+		"The specified method is not allowed against this resource.", "Method", r.Method,
+		"ResourceType", "DeleteMarker")
 }
 
 // lookup returns the version with this ID, or the newest without an ID. The
@@ -153,13 +154,14 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *request) error {
 	switch {
 	case version != "":
 		w.Header().Set("X-Amz-Version-Id", version)
-		s.change(r.record.Number, r.bucket, r.key, slices.DeleteFunc(slices.Clone(b[r.key]), func(o *Object) bool {
-			found := version == cmp.Or(o.VersionID, "null")
-			if found && o.DeleteMarker {
-				w.Header().Set("X-Amz-Delete-Marker", "true")
-			}
-			return found
-		}))
+		s.change(r.record.Number, r.bucket, r.key,
+			slices.DeleteFunc(slices.Clone(b[r.key]), func(o *Object) bool {
+				found := version == cmp.Or(o.VersionID, "null")
+				if found && o.DeleteMarker {
+					w.Header().Set("X-Amz-Delete-Marker", "true")
+				}
+				return found
+			}))
 	case s.versioned:
 		marker := &Object{DeleteMarker: true, LastModified: now()}
 		s.add(r.record.Number, r.bucket, r.key, marker)

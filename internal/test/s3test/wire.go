@@ -26,11 +26,13 @@ func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	if host := req.URL.Hostname(); host != w.server.host && !strings.HasSuffix(host, "."+w.server.host) {
+	if host := req.URL.Hostname(); host != w.server.host &&
+		!strings.HasSuffix(host, "."+w.server.host) {
 		return nil, fmt.Errorf("s3test: no such host %q", host)
 	}
 	for name, values := range req.Header {
-		if name == "" || strings.ContainsAny(name, " :\r\n") || strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") {
+		if name == "" || strings.ContainsAny(name, " :\r\n") ||
+			strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") {
 			return nil, fmt.Errorf("s3test: invalid header %q", name)
 		}
 	}
