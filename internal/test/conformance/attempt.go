@@ -180,7 +180,8 @@ func (a Response) Accepted() bool { return a.Status/100 == 2 || a.Status == http
 // unable to serve requests.
 func (a Response) busy() bool {
 	switch a.Status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout:
 		return true
 	}
 	return a.Code == "SlowDown"
@@ -239,7 +240,9 @@ func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Respons
 		return Response{}, err
 	}
 	noRedirects := *client
-	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	resp, err := noRedirects.Do(r.WithContext(ctx))
 	if err != nil {
 		return Response{}, withoutURL(err)

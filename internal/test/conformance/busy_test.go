@@ -38,7 +38,7 @@ func TestBusy(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := s3test.New()
 				requests := 0
-				target := conformance.Target{Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: &http.Client{
+				client := &http.Client{
 					Transport: transport(func(r *http.Request) (*http.Response, error) {
 						if requests++; requests > c.times {
 							return server.HTTPClient().Transport.RoundTrip(r)
@@ -47,7 +47,10 @@ func TestBusy(t *testing.T) {
 						response.WriteHeader(c.status)
 						return response.Result(), nil
 					}),
-				}}
+				}
+				target := conformance.Target{
+					Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: client,
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				if c.interrupted {
@@ -99,7 +102,7 @@ func TestRejected(t *testing.T) {
 		{Status: 200}:                                false,
 		{Status: 303}:                                false,
 		{Status: 307, Code: "TemporaryRedirect"}:     false,
-		{Status: 403}:                                false, // A firewall, for example, returns no code.
+		{Status: 403}:                                false, // A firewall returns no code.
 		{Status: 400}:                                false,
 		{Status: 400, Code: "RequestTimeout"}:        false,
 		{Status: 400, Code: "ExpiredToken"}:          false,
@@ -109,11 +112,14 @@ func TestRejected(t *testing.T) {
 		{Status: 503, Code: "SlowDown"}:              false,
 	} {
 		cheat := conformance.Case{Want: conformance.Response{Status: 404, Code: "NoSuchUpload"}}
-		require.Equal(t, want, conformance.Result{Case: cheat, Response: response}.Rejected(), response)
+		result := conformance.Result{Case: cheat, Response: response}
+		require.Equal(t, want, result.Rejected(), response)
 		if response.Status < 400 {
 			continue
 		}
-		cheat.But = map[string]conformance.Deviation{"some": {Response: response, Reason: "is like that"}}
+		cheat.But = map[string]conformance.Deviation{
+			"some": {Response: response, Reason: "is like that"},
+		}
 		require.True(t, conformance.Result{Case: cheat, Response: response}.Rejected(), response)
 		cheat = conformance.Case{Want: response}
 		require.True(t, conformance.Result{Case: cheat, Response: response}.Rejected(), response)

@@ -107,9 +107,11 @@ func sizeKnown(u *presign.Upload) { u.Size = int64(len(Body)) }
 func metadata(p *presign.Policy)    { p.Metadata = []string{"color"} }
 func setMetadata(u *presign.Upload) { u.Metadata = map[string]string{"color": "deep  blue"} }
 func headers(p *presign.Policy)     { p.Headers = map[string]string{"Cache-Control": "no-store"} }
-func tagging(p *presign.Policy)     { p.Headers = map[string]string{"x-amz-tagging": "a=b+c&d=e%2F%40"} }
-func replace(p *presign.Policy)     { p.Replace = true }
-func redirect(u *presign.Upload)    { u.Redirect = "http://127.0.0.1:9/done?a=1" }
+func tagging(p *presign.Policy) {
+	p.Headers = map[string]string{"x-amz-tagging": "a=b+c&d=e%2F%40"}
+}
+func replace(p *presign.Policy)  { p.Replace = true }
+func redirect(u *presign.Upload) { u.Redirect = "http://127.0.0.1:9/done?a=1" }
 
 func digestMD5(body []byte) string {
 	sum := md5.Sum(body)
@@ -188,7 +190,9 @@ func scope(element int, value string) func(*Attempt) {
 			a.Set("x-amz-credential", change(a.Get("x-amz-credential")))
 			return
 		}
-		query(func(q url.Values) { q.Set("X-Amz-Credential", change(q.Get("X-Amz-Credential"))) })(a)
+		query(func(q url.Values) {
+			q.Set("X-Amz-Credential", change(q.Get("X-Amz-Credential")))
+		})(a)
 	}
 }
 
@@ -212,7 +216,8 @@ func otherStyle(a *Attempt) {
 	if host, ok := strings.CutPrefix(u.Host, a.Bucket+"."); ok {
 		a.Host, u.Path, u.RawPath = host, "/"+a.Bucket+u.Path, ""
 	} else {
-		a.Host, u.Path, u.RawPath = a.Bucket+"."+u.Host, strings.TrimPrefix(u.Path, "/"+a.Bucket), ""
+		a.Host = a.Bucket + "." + u.Host
+		u.Path, u.RawPath = strings.TrimPrefix(u.Path, "/"+a.Bucket), ""
 	}
 	a.URL = u.String()
 }
@@ -287,7 +292,9 @@ func versity(response Response, reason string, stored ...func(*Object)) map[stri
 	return but("versitygw", response, reason, stored...)
 }
 
-func but(server string, response Response, reason string, stored ...func(*Object)) map[string]Deviation {
+func but(
+	server string, response Response, reason string, stored ...func(*Object),
+) map[string]Deviation {
 	d := Deviation{Response: response, Reason: reason}
 	if len(stored) > 0 {
 		d.Stored = stored[0]

@@ -56,7 +56,8 @@ func checksums(kind Kind, accepted, changed Response) (proofs []proof) {
 			}, changed),
 		}
 		if kind == PUT {
-			cases = append(cases, checked("with its checksum by "+algorithm+" in the query instead", func(a *Attempt) {
+			name := "with its checksum by " + algorithm + " in the query instead"
+			cases = append(cases, checked(name, func(a *Attempt) {
 				sum := a.Get(header)
 				a.Drop(header)
 				parameter(header, sum)(a)
@@ -78,7 +79,8 @@ func bareCRC32C(c Case) Case {
 // wrongMD5 returns a case with an unsigned Content-MD5 that does not match the
 // body.
 func wrongMD5(kind Kind) Case {
-	return Case{Name: string(kind) + " with the MD5 of other bytes added", Do: add("Content-MD5", digestMD5(other)), Want: badDigest}
+	return Case{Name: string(kind) + " with the MD5 of other bytes added",
+		Do: add("Content-MD5", digestMD5(other)), Want: badDigest}
 }
 
 // Digest returns the checksum of body by an algorithm, in base64.

@@ -27,16 +27,21 @@ func TestS3Test(t *testing.T) {
 			server := s3test.New()
 			server.AddCredentials(session)
 			target := conformance.Target{
-				Name: "s3test", Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Session: session,
-				Client: server.S3(func(o *s3.Options) { o.UsePathStyle = pathStyle }),
+				Name: "s3test", Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(),
+				Session: session,
+				Client:  server.S3(func(o *s3.Options) { o.UsePathStyle = pathStyle }),
 			}
 			t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 			if pathStyle {
 				t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 				t.Run("life cycle", func(t *testing.T) {
 					conformancetest.RunLifecycle(t, target,
-						conformancetest.Lack{Reason: "has no network", Scenarios: []string{"proxy"}},
-						conformancetest.Lack{Reason: "creates no buckets", Scenarios: []string{"versions"}})
+						conformancetest.Lack{
+							Reason: "has no network", Scenarios: []string{"proxy"},
+						},
+						conformancetest.Lack{
+							Reason: "creates no buckets", Scenarios: []string{"versions"},
+						})
 				})
 			}
 		})
@@ -77,5 +82,6 @@ func TestCases(t *testing.T) {
 			require.True(t, names[name], "%s: %q must be the name of a case", server, name)
 		}
 	}
-	t.Logf("%d cases prove %d constraints; the response of AWS is inferred for %d cases", len(cases), len(proven), unverified)
+	t.Logf("%d cases prove %d constraints; the response of AWS is inferred for %d cases",
+		len(cases), len(proven), unverified)
 }

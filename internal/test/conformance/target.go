@@ -115,7 +115,9 @@ func (t Target) Private() string { return t.prefix() + "private" }
 // Run.
 func (t Target) Prepare(ctx context.Context) error {
 	key := t.Private()
-	_, err := t.Client.PutObject(ctx, &s3.PutObjectInput{Bucket: &t.Bucket, Key: &key, Body: bytes.NewReader(privateBody)})
+	_, err := t.Client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &t.Bucket, Key: &key, Body: bytes.NewReader(privateBody),
+	})
 	return err
 }
 
@@ -235,7 +237,8 @@ func (t run) upload(ctx context.Context) error {
 			}
 		})
 	}
-	signer, err := presign.NewSigner(signing, t.Bucket, t.policy, append(slices.Clone(t.Options), presign.WithStore(t.Client))...)
+	signer, err := presign.NewSigner(signing, t.Bucket, t.policy,
+		append(slices.Clone(t.Options), presign.WithStore(t.Client))...)
 	if err != nil {
 		return err
 	}
@@ -371,7 +374,8 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 		want = []string{key}
 	}
 	if !slices.Equal(keys, want) {
-		t.r.broken("there is an object that the service did not complete, or a completed object is missing")
+		t.r.broken(
+			"there is an object that the service did not complete, or a completed object is missing")
 		t.r.unlike("%s: there must be %d objects, got %d", t.c.Name, len(want), len(keys))
 		return nil
 	}
@@ -379,7 +383,8 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 		return nil
 	}
 	actual, err := t.read(ctx, key)
-	if response, other := ResponseOf(err); err != nil && other == nil && response.Status/100 == 4 || err == nil && !bytes.Equal(actual.Body, Body) {
+	if response, other := ResponseOf(err); err != nil && other == nil && response.Status/100 == 4 ||
+		err == nil && !bytes.Equal(actual.Body, Body) {
 		t.r.broken("the completed object changed")
 		if !t.deviation.Changed {
 			t.r.unlike("%s: the completed object changed", t.c.Name)
@@ -391,7 +396,9 @@ func (t run) checkObjects(ctx context.Context, key string) error {
 
 // checkParts returns the bytes that the only part must have, and reports
 // whether there is a part to complete.
-func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) (body []byte, found bool, err error) {
+func (t run) checkParts(
+	ctx context.Context, m *presign.Multipart, sent []byte,
+) (body []byte, found bool, err error) {
 	parts, err := m.ListParts(ctx)
 	switch accepted := t.r.Response.Accepted(); {
 	case errors.Is(err, presign.ErrNotUploaded) && !accepted:
@@ -421,18 +428,23 @@ func (t run) checkParts(ctx context.Context, m *presign.Multipart, sent []byte) 
 
 // complete completes the upload as the service does and compares the object
 // with the grant.
-func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.Grant, body []byte) (completed bool, err error) {
+func (t run) complete(
+	ctx context.Context, m *presign.Multipart, grant *presign.Grant, body []byte,
+) (completed bool, err error) {
 	object, err := m.Complete(ctx, nil)
 	expected := t.deviation.Rejected
 	if err != nil {
 		response, other := ResponseOf(err)
-		rejected := other == nil && response.rejects() // The store rejects a request of the completion.
+		// The store might have rejected a request of the completion.
+		rejected := other == nil && response.rejects()
 		if len(presign.Violations(err)) == 0 && !errors.Is(err, presign.ErrChanged) && !rejected {
 			return false, err
 		}
 		t.r.broken("completion rejected the upload: %v", err)
 		t.r.HonestRejected = t.c.honest()
-		if !slices.ContainsFunc(expected, func(reason string) bool { return strings.Contains(err.Error(), reason) }) {
+		if !slices.ContainsFunc(expected, func(reason string) bool {
+			return strings.Contains(err.Error(), reason)
+		}) {
 			t.r.unlike("%s: %w", t.c.Name, err)
 		}
 		return true, nil // The store might have completed the upload.
@@ -445,10 +457,13 @@ func (t run) complete(ctx context.Context, m *presign.Multipart, grant *presign.
 		return true, err
 	}
 	// The upload was started with these headers.
-	return true, t.compare(ctx, object.Key, t.grantedObject(&presign.Grant{Headers: map[string]string{
-		"Content-Type": "text/plain", "Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
-		"Cache-Control": t.policy.Headers["Cache-Control"], "x-amz-meta-presign": head.Metadata["presign"],
-	}}, body))
+	return true, t.compare(ctx, object.Key,
+		t.grantedObject(&presign.Grant{Headers: map[string]string{
+			"Content-Type":        "text/plain",
+			"Content-Disposition": "attachment; filename*=UTF-8''a%20file.txt",
+			"Cache-Control":       t.policy.Headers["Cache-Control"],
+			"x-amz-meta-presign":  head.Metadata["presign"],
+		}}, body))
 }
 
 // waits reports whether the case waits until the grant has expired.
@@ -456,7 +471,9 @@ func (t run) waits() bool { return t.c.Ending || t.c.Expired && t.Past == nil }
 
 // sign signs the grant. For a case with an expired grant, it signs in the past
 // or waits until the grant has expired.
-func (t run) sign(ctx context.Context, sign func() (*presign.Grant, error)) (grant *presign.Grant, err error) {
+func (t run) sign(
+	ctx context.Context, sign func() (*presign.Grant, error),
+) (grant *presign.Grant, err error) {
 	if !t.c.Expired && !t.c.Ending {
 		return sign()
 	}
@@ -546,7 +563,8 @@ func (t run) checkPublic(ctx context.Context, grant *presign.Grant, a *Attempt) 
 		return err
 	}
 	// The bucket itself might be public.
-	if open, err = t.isPublic(ctx, strings.Replace(address, grant.Key, t.Private(), 1)); err == nil && !open {
+	if open, err = t.isPublic(ctx,
+		strings.Replace(address, grant.Key, t.Private(), 1)); err == nil && !open {
 		t.r.broken("the stored object is public")
 	}
 	return err
@@ -554,20 +572,25 @@ func (t run) checkPublic(ctx context.Context, grant *presign.Grant, a *Attempt) 
 
 // isPublic reports whether an address can be read without credentials.
 func (t run) isPublic(ctx context.Context, address string) (bool, error) {
-	response, err := (&Attempt{Method: http.MethodGet, URL: address, Header: make(http.Header)}).SendContext(ctx, t.HTTP)
+	response, err := (&Attempt{
+		Method: http.MethodGet, URL: address, Header: make(http.Header),
+	}).SendContext(ctx, t.HTTP)
 	return err == nil && response.Accepted(), err
 }
 
 // list returns the keys in the folder of the case, without the folders of key,
 // which some stores list as objects.
 func (t run) list(ctx context.Context, key string) (keys []string, err error) {
-	out, err := t.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &t.Bucket, Prefix: &t.folder})
+	out, err := t.Client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &t.Bucket, Prefix: &t.folder,
+	})
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range out.Contents {
 		listed := aws.ToString(o.Key)
-		folder := strings.HasSuffix(listed, "/") && aws.ToInt64(o.Size) == 0 && strings.HasPrefix(key, listed)
+		folder := strings.HasSuffix(listed, "/") && aws.ToInt64(o.Size) == 0 &&
+			strings.HasPrefix(key, listed)
 		if !folder {
 			keys = append(keys, listed)
 		}
@@ -583,8 +606,10 @@ func (t run) grantedObject(grant *presign.Grant, body []byte) Object {
 	}
 	o := Object{
 		Body: body,
-		Type: headers["Content-Type"], Disposition: headers["Content-Disposition"], CacheControl: headers["Cache-Control"],
-		Metadata: map[string]string{"presign": headers["x-amz-meta-presign"]}, Tags: map[string]string{},
+		Type: headers["Content-Type"], Disposition: headers["Content-Disposition"],
+		CacheControl: headers["Cache-Control"],
+		Metadata:     map[string]string{"presign": headers["x-amz-meta-presign"]},
+		Tags:         map[string]string{},
 	}
 	maps.Copy(o.Metadata, t.wish.Metadata)
 	if _, tagged := t.policy.Headers["x-amz-tagging"]; tagged {
@@ -629,7 +654,8 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 		t.deviation.Stored(&granted)
 	}
 	if lost, differs := granted.differences(actual); len(lost)+len(differs) > 0 {
-		t.r.unlike("%s: the stored object differs in %s", t.c.Name, strings.Join(append(lost, differs...), ", "))
+		t.r.unlike("%s: the stored object differs in %s", t.c.Name,
+			strings.Join(append(lost, differs...), ", "))
 	}
 	return nil
 }
@@ -638,7 +664,8 @@ func (t run) compare(ctx context.Context, key string, granted Object) error {
 // requests.
 func extraProperties(out *s3.GetObjectOutput) (names []string) {
 	for name, set := range map[string]bool{
-		"x-amz-storage-class":                         out.StorageClass != "" && out.StorageClass != types.StorageClassStandard,
+		"x-amz-storage-class": out.StorageClass != "" &&
+			out.StorageClass != types.StorageClassStandard,
 		"x-amz-object-lock-legal-hold":                out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn,
 		"x-amz-object-lock-mode":                      out.ObjectLockMode != "",
 		"x-amz-server-side-encryption-aws-kms-key-id": strings.Contains(aws.ToString(out.SSEKMSKeyId), "evil"),
@@ -653,7 +680,8 @@ func extraProperties(out *s3.GetObjectOutput) (names []string) {
 // isRequired reports whether an upload must not lose this header. The service
 // sets other headers again when it publishes.
 func isRequired(lost string) bool {
-	return strings.HasPrefix(lost, "x-amz-meta-") || lost == "x-amz-tagging" || lost == "Content-Type"
+	return strings.HasPrefix(lost, "x-amz-meta-") || lost == "x-amz-tagging" ||
+		lost == "Content-Type"
 }
 
 // checkUnchanged records whether a rejected upload has replaced the previous
@@ -663,7 +691,8 @@ func (t run) checkUnchanged(ctx context.Context, key string, before Object) erro
 	if err != nil {
 		return err
 	}
-	if _, differs := before.differences(actual); len(differs) > 0 && slices.Contains(differs, bytesDiffer) {
+	if _, differs := before.differences(actual); len(differs) > 0 &&
+		slices.Contains(differs, bytesDiffer) {
 		t.r.broken("a rejected upload was stored")
 		t.r.unlike("%s: a rejected upload was stored", t.c.Name)
 	}
@@ -682,14 +711,20 @@ func (t run) read(ctx context.Context, key string) (Object, error) {
 		return Object{}, err
 	}
 	o := Object{
-		Body: body, Type: aws.ToString(out.ContentType), Disposition: aws.ToString(out.ContentDisposition),
+		Body: body, Type: aws.ToString(out.ContentType),
+		Disposition:  aws.ToString(out.ContentDisposition),
 		CacheControl: aws.ToString(out.CacheControl), Encoding: aws.ToString(out.ContentEncoding),
 		Language: aws.ToString(out.ContentLanguage), Expires: aws.ToString(out.ExpiresString),
-		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata, Further: extraProperties(out),
+		Redirect: aws.ToString(out.WebsiteRedirectLocation), Metadata: out.Metadata,
+		Further: extraProperties(out),
 	}
-	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: &t.Bucket, Key: &key})
+	tags, err := t.Client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{
+		Bucket: &t.Bucket, Key: &key,
+	})
 	if err != nil {
-		if response, err := ResponseOf(err); err != nil || response.Status != http.StatusForbidden && response.Status != http.StatusNotImplemented {
+		if response, err := ResponseOf(err); err != nil ||
+			response.Status != http.StatusForbidden &&
+				response.Status != http.StatusNotImplemented {
 			return Object{}, cmp.Or(err, fmt.Errorf("tags of %q: %v", key, response))
 		} else if response.Status == http.StatusNotImplemented {
 			o.Tags = map[string]string{} // The store has no tags.

@@ -44,8 +44,9 @@ func Files() []File {
 	large := make([]byte, 64<<20)
 	random := rand.NewChaCha8([32]byte{})
 	random.Read(large)
-	pdf := []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
-		"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 72]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n")
+	pdf := []byte(
+		"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n" +
+			"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 72]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n")
 	return []File{
 		{"photo.JPG", "image/jpeg", asJPEG.Bytes()},
 		{"screenshot 2026-01-01.png", "image/png", asPNG.Bytes()},
@@ -64,13 +65,17 @@ func Files() []File {
 // stored bytes. Then it uploads files whose sizes are just inside and just
 // outside the bounds of a policy.
 func RunFiles(t *testing.T, target conformance.Target) {
-	policy := presign.Policy{Prefix: "files/", Types: []string{"image/*", "application/pdf", "application/octet-stream"}, MaxSize: 64 << 20}
+	policy := presign.Policy{
+		Prefix: "files/", MaxSize: 64 << 20,
+		Types: []string{"image/*", "application/pdf", "application/octet-stream"},
+	}
 	signer, err := presign.NewSigner(target.Client, target.Bucket, policy)
 	require.NoError(t, err)
 	for _, f := range Files() {
 		t.Run(f.Name[:min(len(f.Name), 30)], func(t *testing.T) {
 			upload := presign.Upload{Filename: f.Name, Type: f.Type, Size: int64(len(f.Body))}
-			for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
+			type signFunc = func(context.Context, presign.Upload) (*presign.Grant, error)
+			for _, sign := range []signFunc{signer.Put, signer.Post} {
 				grant, err := sign(t.Context(), upload)
 				require.NoError(t, err)
 				response, err := conformance.New(grant, f.Name, f.Body).Send(target.HTTP)
@@ -88,7 +93,8 @@ func RunFiles(t *testing.T, target conformance.Target) {
 	signer, err = presign.NewSigner(target.Client, target.Bucket, policy)
 	require.NoError(t, err)
 	for size, want := range map[int]conformance.Response{
-		least - 1: {Status: 400, Code: "EntityTooSmall"}, least: taken, most: taken, most + 1: {Status: 400, Code: "EntityTooLarge"},
+		least - 1: {Status: 400, Code: "EntityTooSmall"}, least: taken, most: taken,
+		most + 1: {Status: 400, Code: "EntityTooLarge"},
 	} {
 		body := bytes.Repeat([]byte("x"), size)
 		grant, err := signer.Post(t.Context(), presign.Upload{Filename: "a.bin"})
@@ -96,7 +102,9 @@ func RunFiles(t *testing.T, target conformance.Target) {
 		response, err := conformance.New(grant, "a.bin", body).Send(target.HTTP)
 		require.NoError(t, err)
 		require.Equal(t, want, response, "form of %d bytes", size)
-		list, err := target.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &target.Bucket, Prefix: &grant.Key})
+		list, err := target.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+			Bucket: &target.Bucket, Prefix: &grant.Key,
+		})
 		require.NoError(t, err)
 		require.Equal(t, response.Accepted(), len(list.Contents) == 1)
 
@@ -113,7 +121,9 @@ func RunFiles(t *testing.T, target conformance.Target) {
 }
 
 // uploadParts uploads a file as a multipart upload and completes it.
-func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer, f File, upload presign.Upload) {
+func uploadParts(
+	t *testing.T, target conformance.Target, signer *presign.Signer, f File, upload presign.Upload,
+) {
 	upload.Owner = "conformance"
 	m, err := signer.StartMultipart(t.Context(), upload)
 	require.NoError(t, err)
@@ -129,7 +139,9 @@ func uploadParts(t *testing.T, target conformance.Target, signer *presign.Signer
 	object, err := m.Complete(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, f.Name, object.Filename)
-	stored, err := target.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Bucket, Key: &object.Key})
+	stored, err := target.Client.GetObject(t.Context(), &s3.GetObjectInput{
+		Bucket: &target.Bucket, Key: &object.Key,
+	})
 	require.NoError(t, err)
 	defer stored.Body.Close()
 	got, err := io.ReadAll(stored.Body)

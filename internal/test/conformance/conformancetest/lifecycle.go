@@ -74,16 +74,22 @@ var ways = []string{"PUT", "form", "parts"}
 
 func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 	all := map[string]func(*testing.T) error{
-		"replaced": l.replaceObject, "taken": l.rejectSecond, "part again": l.resendPart, "aborted": l.abortUpload, "versions": l.publishVersions, "proxy": l.uploadThroughProxy,
+		"replaced": l.replaceObject, "taken": l.rejectSecond, "part again": l.resendPart,
+		"aborted": l.abortUpload, "versions": l.publishVersions, "proxy": l.uploadThroughProxy,
 		"another owner": l.rejectOtherOwner,
 	}
 	for _, way := range ways {
 		all["published by "+way] = func(t *testing.T) error { return l.publishFiles(t, way) }
-		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
-			if way == "form" && algorithm == "CRC64NVME" || way == "parts" && strings.HasPrefix(string(algorithm), "SHA") {
+		for _, algorithm := range []types.ChecksumAlgorithm{
+			"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256",
+		} {
+			if way == "form" && algorithm == "CRC64NVME" ||
+				way == "parts" && strings.HasPrefix(string(algorithm), "SHA") {
 				continue // S3 has no such checksum.
 			}
-			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error { return l.uploadWithChecksum(t, way, algorithm) }
+			all["checksum "+string(algorithm)+" by "+way] = func(t *testing.T) error {
+				return l.uploadWithChecksum(t, way, algorithm)
+			}
 		}
 	}
 	return all
@@ -91,10 +97,15 @@ func (l lifecycle) scenarios() map[string]func(*testing.T) error {
 
 // signer returns a Signer that publishes. The function change can change its
 // policy.
-func (l lifecycle) signer(change func(*presign.Policy), options ...presign.SignerOption) (*presign.Signer, error) {
+func (l lifecycle) signer(
+	change func(*presign.Policy), options ...presign.SignerOption,
+) (*presign.Signer, error) {
 	policy := presign.Policy{
-		Prefix: uploads, FinalPrefix: final, Types: []string{"image/*", "application/*", "text/plain"}, MaxSize: 1 << 20, Replace: l.Replace,
-		Metadata: []string{"color"}, Headers: map[string]string{"Cache-Control": "private, max-age=60"},
+		Prefix: uploads, FinalPrefix: final,
+		Types: []string{"image/*", "application/*", "text/plain"}, MaxSize: 1 << 20,
+		Replace:  l.Replace,
+		Metadata: []string{"color"},
+		Headers:  map[string]string{"Cache-Control": "private, max-age=60"},
 	}
 	if change != nil {
 		change(&policy)
@@ -112,7 +123,9 @@ func (l lifecycle) send(t *testing.T, grant *presign.Grant, name string, body []
 }
 
 // upload uploads and completes a file.
-func (l lifecycle) upload(t *testing.T, signer *presign.Signer, way string, upload presign.Upload, body []byte) (*presign.Object, error) {
+func (l lifecycle) upload(
+	t *testing.T, signer *presign.Signer, way string, upload presign.Upload, body []byte,
+) (*presign.Object, error) {
 	upload.Owner = owner
 	if way == "parts" {
 		return l.uploadParts(t, signer, upload, body)
@@ -131,7 +144,9 @@ func (l lifecycle) upload(t *testing.T, signer *presign.Signer, way string, uplo
 	return signer.Complete(t.Context(), owner, grant.Key)
 }
 
-func (l lifecycle) uploadParts(t *testing.T, signer *presign.Signer, upload presign.Upload, body []byte) (*presign.Object, error) {
+func (l lifecycle) uploadParts(
+	t *testing.T, signer *presign.Signer, upload presign.Upload, body []byte,
+) (*presign.Object, error) {
 	m, err := signer.StartMultipart(t.Context(), upload)
 	if err != nil {
 		return nil, err
@@ -158,7 +173,10 @@ func (l lifecycle) publishFiles(t *testing.T, way string) error {
 		if len(f.Body) > 1<<20 {
 			continue
 		}
-		upload := presign.Upload{Key: folder, Filename: f.Name, Type: f.Type, Size: int64(len(f.Body)), Metadata: map[string]string{"color": "deep  blue"}}
+		upload := presign.Upload{
+			Key: folder, Filename: f.Name, Type: f.Type, Size: int64(len(f.Body)),
+			Metadata: map[string]string{"color": "deep  blue"},
+		}
 		object, err := l.upload(t, signer, way, upload, f.Body)
 		if err == nil {
 			err = l.compare(t.Context(), object, f)
@@ -167,7 +185,9 @@ func (l lifecycle) publishFiles(t *testing.T, way string) error {
 			return fmt.Errorf("%q: %w", f.Name, err)
 		}
 	}
-	list, err := l.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &folder})
+	list, err := l.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: &l.Bucket, Prefix: &folder,
+	})
 	if err != nil {
 		return err
 	}
@@ -196,12 +216,15 @@ func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) 
 		return err
 	case !bytes.Equal(body, f.Body):
 		return errors.New("the published object must have the uploaded bytes")
-	case !strings.HasPrefix(object.Key, final), object.Filename != f.Name, object.Type != f.Type, object.Size != int64(len(f.Body)):
+	case !strings.HasPrefix(object.Key, final), object.Filename != f.Name, object.Type != f.Type,
+		object.Size != int64(len(f.Body)):
 		return fmt.Errorf("the Object must match the upload, got %+v", object)
 	case parameters["filename"] != f.Name:
 		return fmt.Errorf("the file name must be %q, got %q", f.Name, parameters["filename"])
-	case aws.ToString(out.ContentType) != f.Type, aws.ToString(out.CacheControl) != "private, max-age=60":
-		return fmt.Errorf("the headers must be as granted, got %q and %q", aws.ToString(out.ContentType), aws.ToString(out.CacheControl))
+	case aws.ToString(out.ContentType) != f.Type,
+		aws.ToString(out.CacheControl) != "private, max-age=60":
+		return fmt.Errorf("the headers must be as granted, got %q and %q",
+			aws.ToString(out.ContentType), aws.ToString(out.CacheControl))
 	case object.Metadata["color"] != "deep  blue", out.Metadata["color"] != "deep  blue":
 		return fmt.Errorf("the metadata must be as granted, got %q", out.Metadata["color"])
 	}
@@ -209,13 +232,17 @@ func (l lifecycle) compare(ctx context.Context, object *presign.Object, f File) 
 }
 
 // uploadWithChecksum uploads a file with a checksum.
-func (l lifecycle) uploadWithChecksum(t *testing.T, way string, algorithm types.ChecksumAlgorithm) error {
+func (l lifecycle) uploadWithChecksum(
+	t *testing.T, way string, algorithm types.ChecksumAlgorithm,
+) error {
 	signer, err := l.signer(func(p *presign.Policy) { p.Checksum = algorithm })
 	if err != nil {
 		return err
 	}
 	sum := conformance.Digest(string(algorithm), conformance.Body)
-	object, err := l.upload(t, signer, way, presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body)), Checksum: sum}, conformance.Body)
+	object, err := l.upload(t, signer, way, presign.Upload{
+		Filename: "a.txt", Size: int64(len(conformance.Body)), Checksum: sum,
+	}, conformance.Body)
 	if err != nil {
 		return err
 	}
@@ -227,7 +254,9 @@ func (l lifecycle) uploadWithChecksum(t *testing.T, way string, algorithm types.
 
 // uploadTwice uploads two files under one key of the service. It returns the
 // error of the second upload and the published content.
-func (l lifecycle) uploadTwice(t *testing.T, key string, replace bool) (second error, published []byte, err error) {
+func (l lifecycle) uploadTwice(
+	t *testing.T, key string, replace bool,
+) (second error, published []byte, err error) {
 	signer, err := l.signer(func(p *presign.Policy) { p.Replace = replace })
 	if err != nil {
 		return nil, nil, err
@@ -286,7 +315,9 @@ func (l lifecycle) start(t *testing.T) (*presign.Multipart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	return signer.StartMultipart(t.Context(), presign.Upload{
+		Filename: "a.txt", Size: 5, Owner: owner,
+	})
 }
 
 // resendPart sends a part, and sends it again with other bytes.
@@ -336,11 +367,14 @@ func (l lifecycle) abortUpload(t *testing.T) error {
 // publishVersions publishes in a bucket with versioning.
 func (l lifecycle) publishVersions(t *testing.T) error {
 	bucket := "versions-" + strings.ToLower(l.Name)
-	if _, err := l.Client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+	if _, err := l.Client.CreateBucket(t.Context(),
+		&s3.CreateBucketInput{Bucket: &bucket}); err != nil {
 		return err
 	}
 	_, err := l.Client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-		Bucket: &bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+		Bucket: &bucket, VersioningConfiguration: &types.VersioningConfiguration{
+			Status: types.BucketVersioningStatusEnabled,
+		},
 	})
 	if err != nil {
 		return err
@@ -350,7 +384,9 @@ func (l lifecycle) publishVersions(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	object, err := l.upload(t, signer, "PUT", presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body))}, conformance.Body)
+	object, err := l.upload(t, signer, "PUT", presign.Upload{
+		Filename: "a.txt", Size: int64(len(conformance.Body)),
+	}, conformance.Body)
 	if err != nil {
 		return err
 	}
@@ -376,7 +412,9 @@ func (l lifecycle) uploadThroughProxy(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.upload(t, signer, "PUT", presign.Upload{Filename: "a.txt", Size: int64(len(conformance.Body))}, conformance.Body)
+	_, err = l.upload(t, signer, "PUT", presign.Upload{
+		Filename: "a.txt", Size: int64(len(conformance.Body)),
+	}, conformance.Body)
 	return err
 }
 
@@ -388,7 +426,9 @@ func (l lifecycle) rejectOtherOwner(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: owner})
+	m, err := signer.StartMultipart(t.Context(), presign.Upload{
+		Filename: "a.txt", Size: 5, Owner: owner,
+	})
 	if err != nil {
 		return err
 	}
@@ -401,12 +441,17 @@ func (l lifecycle) rejectOtherOwner(t *testing.T) error {
 	}
 	before := l.objects(t)
 	try := func() error {
-		if _, err := signer.ResumeMultipart("mallory", m.ID); !errors.Is(err, presign.ErrInvalidID) {
-			return fmt.Errorf("resuming the upload of another owner must return ErrInvalidID, got %v", err)
+		_, err := signer.ResumeMultipart("mallory", m.ID)
+		if !errors.Is(err, presign.ErrInvalidID) {
+			return fmt.Errorf(
+				"resuming the upload of another owner must return ErrInvalidID, got %v", err)
 		}
 		for _, key := range []string{grant.Key, m.Key} {
-			if _, err := signer.Complete(t.Context(), "mallory", key); !errors.Is(err, presign.ErrNotUploaded) {
-				return fmt.Errorf("completing the upload of another owner must return ErrNotUploaded, got %v", err)
+			_, err := signer.Complete(t.Context(), "mallory", key)
+			if !errors.Is(err, presign.ErrNotUploaded) {
+				return fmt.Errorf(
+					"completing the upload of another owner must return ErrNotUploaded, got %v",
+					err)
 			}
 		}
 		return nil
@@ -435,7 +480,9 @@ func (l lifecycle) objects(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for _, prefix := range []string{uploads, final} {
-		pages := s3.NewListObjectsV2Paginator(l.Client, &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix})
+		pages := s3.NewListObjectsV2Paginator(l.Client, &s3.ListObjectsV2Input{
+			Bucket: &l.Bucket, Prefix: &prefix,
+		})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(t.Context())
 			require.NoError(t, err)
