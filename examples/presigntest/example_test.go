@@ -19,7 +19,8 @@ import (
 // newService returns the service under test.
 func newService(client *s3.Client, bucket string) (http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
-		Prefix: "incoming/", FinalPrefix: "avatars/", Types: []string{"image/png"}, MaxSize: 1 << 20,
+		Prefix: "incoming/", FinalPrefix: "avatars/", Types: []string{"image/png"},
+		MaxSize: 1 << 20,
 	})
 	if err != nil {
 		return nil, err
@@ -77,7 +78,9 @@ func Example() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "hello.txt", Size: 5, Owner: "alice"})
+	grant, err := signer.Put(t.Context(), presign.Upload{
+		Filename: "hello.txt", Size: 5, Owner: "alice",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

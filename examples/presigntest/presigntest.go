@@ -54,8 +54,10 @@ func TryUpload(ctx context.Context, grant *presign.Grant, body []byte) error {
 		return err
 	}
 	client := http.Client{
-		Transport:     http.DefaultTransport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: http.DefaultTransport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	resp, err := client.Do(request)
 	if err != nil {

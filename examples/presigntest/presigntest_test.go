@@ -61,7 +61,9 @@ func TestUploadStoresTheBody(t *testing.T) {
 	upload.Redirect = "https://app.example.com/done"
 	redirected, err := signer.Post(t.Context(), upload)
 	require.NoError(t, err)
-	for name, grant := range map[string]*presign.Grant{"PUT": put, "form": form, "redirect": redirected} {
+	for name, grant := range map[string]*presign.Grant{
+		"PUT": put, "form": form, "redirect": redirected,
+	} {
 		t.Run(name, func(t *testing.T) {
 			presigntest.Upload(t, grant, []byte("hello"))
 			object, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{
@@ -102,7 +104,8 @@ func TestServersShareNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, listed.Contents)
 		_, err = client.PutObject(t.Context(), &s3.PutObjectInput{
-			Bucket: aws.String(presigntest.Bucket), Key: aws.String("a"), Body: strings.NewReader("a"),
+			Bucket: aws.String(presigntest.Bucket), Key: aws.String("a"),
+			Body: strings.NewReader("a"),
 		})
 		require.NoError(t, err)
 	}
@@ -115,7 +118,8 @@ func TestREADME(t *testing.T) {
 	require.LessOrEqual(t, strings.Count(string(readme), "\n"), 60)
 	tested, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
-	blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1)
+	blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(readme),
+		-1)
 	require.NotEmpty(t, blocks)
 	for _, block := range blocks {
 		require.Contains(t, string(tested), block[1])

@@ -34,7 +34,8 @@ func TestContent(t *testing.T) {
 	require.Equal(t, "abc\x00\x00\x00\x00", string(all))
 	for first := range int64(7) {
 		for last := first; last < 7; last++ {
-			require.Equal(t, all[first:last+1], readContent(whole.slice(first, last)), "%d-%d", first, last)
+			require.Equal(t, all[first:last+1], readContent(whole.slice(first, last)), "%d-%d",
+				first, last)
 		}
 		var again content
 		for _, part := range []content{whole.slice(0, first-1), whole.slice(first, 6)} {
@@ -58,13 +59,20 @@ func TestLargeCopy(t *testing.T) {
 		s := New(WithHistory(), WithTick(time.Millisecond), WithCopyTime(8*time.Second))
 		s.maxCopySize = partSize
 		client, ctx, bucket := s.S3(), t.Context(), aws.String(DefaultBucket)
-		s.Put(DefaultBucket, "large", Object{Body: []byte(hello), Zeros: size - int64(len(hello)), Metadata: map[string]string{"owner": "u1"}})
-		head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: aws.String("large")})
+		s.Put(DefaultBucket, "large", Object{
+			Body: []byte(hello), Zeros: size - int64(len(hello)),
+			Metadata: map[string]string{"owner": "u1"},
+		})
+		head, err := client.HeadObject(ctx, &s3.HeadObjectInput{
+			Bucket: bucket, Key: aws.String("large"),
+		})
 		require.NoError(t, err)
 		require.EqualValues(t, size, *head.ContentLength)
 		require.Equal(t, "u1", head.Metadata["owner"])
 
-		created, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: aws.String("copy")})
+		created, err := client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+			Bucket: bucket, Key: aws.String("copy"),
+		})
 		require.NoError(t, err)
 		started, before := time.Now(), len(s.History().Requests)
 		parts := make([]types.CompletedPart, (size+partSize-1)/partSize)
@@ -75,12 +83,16 @@ func TestLargeCopy(t *testing.T) {
 			wg.Go(func() {
 				defer func() { <-slots }()
 				out, err := client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
-					Bucket: bucket, Key: aws.String("copy"), UploadId: created.UploadId, PartNumber: aws.Int32(int32(i + 1)),
+					Bucket: bucket, Key: aws.String("copy"), UploadId: created.UploadId,
+					PartNumber: aws.Int32(int32(i + 1)),
 					CopySource: aws.String("bucket/large"), CopySourceIfMatch: head.ETag,
-					CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", int64(i)*partSize, min(int64(i+1)*partSize, size)-1)),
+					CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", int64(i)*partSize,
+						min(int64(i+1)*partSize, size)-1)),
 				})
 				require.NoError(t, err)
-				parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: out.CopyPartResult.ETag}
+				parts[i] = types.CompletedPart{
+					PartNumber: aws.Int32(int32(i + 1)), ETag: out.CopyPartResult.ETag,
+				}
 			})
 		}
 		wg.Wait()
@@ -90,7 +102,8 @@ func TestLargeCopy(t *testing.T) {
 		require.Len(t, copies, len(parts))
 		require.Equal(t, rounds, copies.Depth())
 		out, err := client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
-			Bucket: bucket, Key: aws.String("copy"), UploadId: created.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+			Bucket: bucket, Key: aws.String("copy"), UploadId: created.UploadId,
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 		})
 		require.NoError(t, err)
 		original, _ := s.Object(DefaultBucket, "large")
@@ -101,7 +114,9 @@ func TestLargeCopy(t *testing.T) {
 		require.Equal(t, original.Checksum, o.Checksum)
 
 		for _, r := range []string{"bytes=0-4095", "bytes=-4096", "bytes=1000000-1000001"} {
-			got, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: aws.String("copy"), Range: &r})
+			got, err := client.GetObject(ctx, &s3.GetObjectInput{
+				Bucket: bucket, Key: aws.String("copy"), Range: &r,
+			})
 			require.NoError(t, err)
 			body, err := io.ReadAll(got.Body)
 			require.NoError(t, err)
@@ -124,12 +139,16 @@ func TestPutPart(t *testing.T) {
 	second := s.PutPart(*m.id, 2, nil, 1<<30)
 	m.part(3, string(make([]byte, 3)))
 	sent := m.parts[0]
-	m.parts = []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: &first}, {PartNumber: aws.Int32(2), ETag: &second}}
+	m.parts = []types.CompletedPart{
+		{PartNumber: aws.Int32(1), ETag: &first}, {PartNumber: aws.Int32(2), ETag: &second},
+	}
 	_, err := m.complete(func(c *s3.CompleteMultipartUploadInput) {
 		c.MultipartUpload.Parts = append(c.MultipartUpload.Parts, sent)
 	})
 	requireCode(t, err, "NotImplemented")
-	_, err = m.complete(func(c *s3.CompleteMultipartUploadInput) { c.MpuObjectSize = aws.Int64(2<<30 + 9) })
+	_, err = m.complete(func(c *s3.CompleteMultipartUploadInput) {
+		c.MpuObjectSize = aws.Int64(2<<30 + 9)
+	})
 	require.NoError(t, err)
 	o, _ := s.Object(DefaultBucket, "key")
 	require.Equal(t, "beginning", string(o.Body))
@@ -164,10 +183,13 @@ func TestCopyWithSHA256(t *testing.T) {
 	t.Parallel()
 	s := New()
 	put(t, s, "key", hello)
-	out, err := copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256})
+	out, err := copyTo(t, s, s3.CopyObjectInput{
+		CopySource: aws.String("bucket/key"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
+	})
 	require.NoError(t, err)
 	digest := sha256.Sum256([]byte(hello))
-	require.Equal(t, base64.StdEncoding.EncodeToString(digest[:]), *out.CopyObjectResult.ChecksumSHA256)
+	require.Equal(t, base64.StdEncoding.EncodeToString(digest[:]),
+		*out.CopyObjectResult.ChecksumSHA256)
 	require.Equal(t, types.ChecksumTypeFullObject, out.CopyObjectResult.ChecksumType)
 }
 
@@ -180,7 +202,8 @@ func TestRanges(t *testing.T) {
 	put(t, s, "empty", "")
 	first := s.Versions(DefaultBucket, "key")[1].VersionID
 	out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{
-		Bucket: aws.String(DefaultBucket), Key: aws.String("key"), VersionId: &first, Range: aws.String("bytes=0-2"),
+		Bucket: aws.String(DefaultBucket), Key: aws.String("key"), VersionId: &first,
+		Range: aws.String("bytes=0-2"),
 	})
 	require.NoError(t, err)
 	body, err := io.ReadAll(out.Body)
@@ -189,7 +212,9 @@ func TestRanges(t *testing.T) {
 	require.Equal(t, "bytes 0-2/5", *out.ContentRange)
 	require.Equal(t, first, *out.VersionId)
 	for _, r := range []string{"bytes=0-0", "bytes=0-3071", "bytes=0-", "bytes=-1"} {
-		_, err = s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("empty"), Range: &r})
+		_, err = s.S3().GetObject(t.Context(), &s3.GetObjectInput{
+			Bucket: aws.String(DefaultBucket), Key: aws.String("empty"), Range: &r,
+		})
 		requireCode(t, err, "InvalidRange")
 	}
 }
@@ -201,10 +226,15 @@ func TestCopyHasNoEffectWithoutItsClient(t *testing.T) {
 		s := New(WithCopyTime(1<<30*time.Second), WithTick(time.Millisecond))
 		put(t, s, "key", hello)
 		client := s.Actor("a")
-		for _, leave := range []func(cancel func()){func(cancel func()) { cancel() }, func(func()) { client.Crash() }} {
+		for _, leave := range []func(cancel func()){
+			func(cancel func()) { cancel() }, func(func()) { client.Crash() },
+		} {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(5*time.Second, func() { leave(cancel) })
-			_, err := client.S3().CopyObject(ctx, &s3.CopyObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("copy"), CopySource: aws.String("bucket/key")})
+			_, err := client.S3().CopyObject(ctx, &s3.CopyObjectInput{
+				Bucket: aws.String(DefaultBucket), Key: aws.String("copy"),
+				CopySource: aws.String("bucket/key"),
+			})
 			require.Error(t, err)
 			time.Sleep(time.Minute)
 			require.Equal(t, []string{"key"}, s.Objects(DefaultBucket))

@@ -20,7 +20,8 @@ import (
 
 func putAs(ctx context.Context, client *s3.Client, key, body string) error {
 	_, err := client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(DefaultBucket), Key: &key, Body: strings.NewReader(body), Metadata: map[string]string{"owner": "u1"},
+		Bucket: aws.String(DefaultBucket), Key: &key, Body: strings.NewReader(body),
+		Metadata: map[string]string{"owner": "u1"},
 	})
 	return err
 }
@@ -58,12 +59,15 @@ func TestHistoryStates(t *testing.T) {
 		require.Equal(t, []string{"one", "two"}, bodies(states))
 		require.Equal(t, states, h.Visible("a/"))
 		require.Equal(t, map[string]string{"owner": "u1"}, states[0].Metadata)
-		require.Equal(t, []int{1, 2, 2, 3}, []int{states[0].MadeBy, states[0].EndedBy, states[1].MadeBy, states[1].EndedBy})
+		require.Equal(t, []int{1, 2, 2, 3}, []int{
+			states[0].MadeBy, states[0].EndedBy, states[1].MadeBy, states[1].EndedBy,
+		})
 		require.Equal(t, states[0].Until, states[1].From)
 		require.True(t, states[0].Exists(before))
 		require.False(t, states[1].Exists(before))
 		require.True(t, h.States("b/key")[0].Exists(s.Now()))
-		require.Equal(t, []string{"two", "three"}, bodies(h.Ever(func(s State) bool { return strings.HasPrefix(string(s.Body), "t") })))
+		require.Equal(t, []string{"two", "three"},
+			bodies(h.Ever(func(s State) bool { return strings.HasPrefix(string(s.Body), "t") })))
 		require.Equal(t, "alice", h.Requests[0].Actor)
 		require.Equal(t, "two", string(h.Visible("a/")[1].Body), "a History must not change")
 		require.Len(t, s.History().States("a/key"), 3)
@@ -76,7 +80,8 @@ func TestHistoryStates(t *testing.T) {
 		deleteKey(t, s, "key", s.Versions(DefaultBucket, "key")[0].VersionID)
 		deleteKey(t, s, "key", "")
 		h := s.History()
-		require.Equal(t, []string{"one", "two", "one"}, bodies(h.Visible("")), "a version that is current again must be visible again")
+		require.Equal(t, []string{"one", "two", "one"}, bodies(h.Visible("")),
+			"a version that is current again must be visible again")
 		states := h.States("key")
 		require.Equal(t, []string{"one", "two", ""}, bodies(states))
 		require.True(t, states[2].DeleteMarker)
@@ -94,7 +99,9 @@ func TestHistoryRequests(t *testing.T) {
 		return None
 	}})
 	require.NoError(t, putAs(t.Context(), s.Actor("alice").S3(), "key", hello))
-	signed, err := s3.NewPresignClient(s.S3()).PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+	signed, err := s3.NewPresignClient(s.S3()).PresignPutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+	})
 	require.NoError(t, err)
 	for _, client := range []*http.Client{s.Actor("mallory").HTTPClient(), s.HTTPClient()} {
 		req := upload(t, signed, "x")
@@ -111,7 +118,9 @@ func TestHistoryRequests(t *testing.T) {
 		require.Less(t, requests[i].Start, requests[i].End)
 	}
 	require.Equal(t, "1 [1-3] alice PutObject key 200\n", requests[:1].String())
-	require.Equal(t, []int{200, 403, 403, 204}, []int{requests[0].Status, requests[1].Status, requests[2].Status, requests[3].Status})
+	require.Equal(t, []int{200, 403, 403, 204}, []int{
+		requests[0].Status, requests[1].Status, requests[2].Status, requests[3].Status,
+	})
 	require.Equal(t, requests[1:2], requests.By("mallory"))
 	require.Equal(t, requests[3:], requests.Of("PostObject"))
 	require.Equal(t, "form", requests[3].Key)
@@ -126,7 +135,9 @@ func TestTicks(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := New(WithHistory(), WithTick(tick))
 			get := func(client *s3.Client, key string) {
-				_, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: &key})
+				_, err := client.HeadObject(t.Context(), &s3.HeadObjectInput{
+					Bucket: aws.String(DefaultBucket), Key: &key,
+				})
 				require.ErrorContains(t, err, "NotFound")
 			}
 			parallel := func(n int) {
@@ -154,8 +165,13 @@ func TestTicks(t *testing.T) {
 				require.Equal(t, r.Start+1, r.End)
 				require.Equal(t, i+1, r.Number)
 			}
-			require.Equal(t, []string{"1", "2", "3"}, []string{h.Requests[0].Key, h.Requests[1].Key, h.Requests[2].Key}, "requests must be ordered by key")
-			require.Equal(t, []int64{0, 1, 2, 10}, []int64{h.Requests[2].Start, h.Requests[3].Start, h.Requests[23].Start, h.Requests[24].Start})
+			require.Equal(t, []string{"1", "2", "3"}, []string{
+				h.Requests[0].Key, h.Requests[1].Key, h.Requests[2].Key,
+			}, "requests must be ordered by key")
+			require.Equal(t, []int64{0, 1, 2, 10}, []int64{
+				h.Requests[2].Start, h.Requests[3].Start, h.Requests[23].Start,
+				h.Requests[24].Start,
+			})
 
 			get(s.Actor("a").Instant().S3(), "x")
 			instant := s.History().Requests.After(25)
@@ -177,7 +193,9 @@ func TestRepeatable(t *testing.T) {
 				var log strings.Builder
 				s.Intercept(Hook{Before: func(r Request, _ *http.Request) Fault {
 					fmt.Fprintf(&log, "%v %v\n", s.Now(), r)
-					return []Fault{None, None, None, InternalError, CutAfter, Later, Later}[chance.IntN(7)]
+					return []Fault{
+						None, None, None, InternalError, CutAfter, Later, Later,
+					}[chance.IntN(7)]
 				}})
 				var wg sync.WaitGroup
 				for actor := range 4 {
@@ -185,9 +203,14 @@ func TestRepeatable(t *testing.T) {
 						client := s.Actor(fmt.Sprint(actor)).S3(Retries(2))
 						for i := range 5 {
 							var pair sync.WaitGroup
-							pair.Go(func() { _ = putAs(t.Context(), client, fmt.Sprint("key", i%2), fmt.Sprint(actor, i)) })
 							pair.Go(func() {
-								_, _ = client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key0")})
+								_ = putAs(t.Context(), client, fmt.Sprint("key", i%2),
+									fmt.Sprint(actor, i))
+							})
+							pair.Go(func() {
+								_, _ = client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+									Bucket: aws.String(DefaultBucket), Key: aws.String("key0"),
+								})
 							})
 							pair.Wait()
 						}
@@ -253,7 +276,9 @@ func TestSchedules(t *testing.T) {
 				}
 				var read []string
 				for range 3 {
-					out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+					out, err := client.GetObject(t.Context(), &s3.GetObjectInput{
+						Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+					})
 					require.NoError(t, err)
 					body, err := io.ReadAll(out.Body)
 					require.NoError(t, err)
@@ -266,7 +291,10 @@ func TestSchedules(t *testing.T) {
 				require.Len(t, h.States("key"), min(2, 4-at))
 			}
 		}
-		require.Equal(t, map[string][]int{"new new new": {0}, "old new new": {0, 1}, "old old new": {1, 2}, "old old old": {2, 3, 3}}, seen)
+		require.Equal(t, map[string][]int{
+			"new new new": {0}, "old new new": {0, 1}, "old old new": {1, 2},
+			"old old old": {2, 3, 3},
+		}, seen)
 	})
 }
 
@@ -285,7 +313,9 @@ func TestLater(t *testing.T) {
 		require.NoError(t, putAs(t.Context(), s.S3(), "key", hello))
 		require.NoError(t, putAs(t.Context(), s.Actor("").Instant().S3(), "key", hello))
 		requests := s.History().Requests
-		require.Equal(t, []int64{0, 3, 3, 5}, []int64{requests[0].Start, requests[0].End, requests[1].Start, requests[1].End})
+		require.Equal(t, []int64{0, 3, 3, 5}, []int64{
+			requests[0].Start, requests[0].End, requests[1].Start, requests[1].End,
+		})
 	})
 }
 

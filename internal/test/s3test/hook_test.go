@@ -50,8 +50,9 @@ func TestFail(t *testing.T) {
 					if test.hangs {
 						go func() { // This goroutine cancels the request while the request hangs.
 							defer cancel()
-							for exists := false; exists != test.stored && ctx.Err() == nil; time.Sleep(time.Millisecond) {
-								_, exists = s.Object(DefaultBucket, "key")
+							for ok := false; ok != test.stored &&
+								ctx.Err() == nil; time.Sleep(time.Millisecond) {
+								_, ok = s.Object(DefaultBucket, "key")
 							}
 							time.Sleep(20 * time.Millisecond) // No response arrives meanwhile.
 						}()
@@ -59,7 +60,8 @@ func TestFail(t *testing.T) {
 					return test.fault
 				})
 				_, err := s.S3().PutObject(ctx, &s3.PutObjectInput{
-					Bucket: aws.String(DefaultBucket), Key: aws.String("key"), Body: strings.NewReader(hello),
+					Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+					Body: strings.NewReader(hello),
 				})
 				cancel()
 				switch {
@@ -72,7 +74,9 @@ func TestFail(t *testing.T) {
 				default:
 					require.ErrorContains(t, err, "EOF")
 				}
-				_, err = s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+				_, err = s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{
+					Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+				})
 				require.Equal(t, test.stored, err == nil, "%d: %v", test.fault, err)
 				require.Equal(t, "PutObject /bucket/key", <-calls)
 				require.Equal(t, "HeadObject /bucket/key", <-calls)
@@ -96,9 +100,11 @@ func TestFailHeaders(t *testing.T) {
 		r.Header.Del("If-None-Match")
 		return None
 	})
-	require.Equal(t, 200, send(t, s, presign(t, s, s3.PutObjectInput{IfNoneMatch: aws.String("*")}, hello)).status)
+	require.Equal(t, 200,
+		send(t, s, presign(t, s, s3.PutObjectInput{IfNoneMatch: aws.String("*")}, hello)).status)
 	require.Equal(t, 1, calls)
-	require.Equal(t, "SignatureDoesNotMatch", send(t, s, presign(t, s, s3.PutObjectInput{}, hello, withKeys(AccessKeyID, "wrong", ""))).code())
+	require.Equal(t, "SignatureDoesNotMatch", send(t, s,
+		presign(t, s, s3.PutObjectInput{}, hello, withKeys(AccessKeyID, "wrong", ""))).code())
 	require.Equal(t, 1, calls)
 }
 
@@ -125,7 +131,9 @@ func TestCrash(t *testing.T) {
 				}
 				a := s.Actor("a").S3(Retries(3))
 				require.ErrorContains(t, putAs(t.Context(), a, "key", hello), "EOF")
-				_, err := a.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+				_, err := a.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+					Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+				})
 				require.ErrorContains(t, err, "EOF")
 				_, stored := s.Object(DefaultBucket, "key")
 				require.Equal(t, test.stored || after, stored)
@@ -151,7 +159,8 @@ func TestAfter(t *testing.T) {
 				status int
 				code   string // empty if the connection ends
 			}{
-				{None, 200, ""}, {AccessDenied, 403, "AccessDenied"}, {InternalError, 500, "InternalError"}, {Cut, 0, "EOF"}, {CutAfter, 0, "EOF"},
+				{None, 200, ""}, {AccessDenied, 403, "AccessDenied"},
+				{InternalError, 500, "InternalError"}, {Cut, 0, "EOF"}, {CutAfter, 0, "EOF"},
 			} {
 				s := start(t)
 				s.Intercept(Hook{After: func(r Request, _ *http.Request) Fault {
@@ -171,8 +180,12 @@ func TestAfter(t *testing.T) {
 			// After is also called with the status of a rejection.
 			s := start(t)
 			var status int
-			s.Intercept(Hook{After: func(r Request, _ *http.Request) Fault { status = r.Status; return None }})
-			_, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("none")})
+			s.Intercept(Hook{
+				After: func(r Request, _ *http.Request) Fault { status = r.Status; return None },
+			})
+			_, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{
+				Bucket: aws.String(DefaultBucket), Key: aws.String("none"),
+			})
 			requireCode(t, err, "NoSuchKey")
 			require.Equal(t, 404, status)
 		})
@@ -186,12 +199,17 @@ func TestCutDuring(t *testing.T) {
 	for _, s := range []*Server{New(), Start(t)} {
 		put(t, s, "key", hello)
 		s.Fail(func(string, *http.Request) Fault { return CutDuring })
-		out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+		out, err := s.S3().GetObject(t.Context(), &s3.GetObjectInput{
+			Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+		})
 		require.NoError(t, err)
 		body, err := io.ReadAll(out.Body)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		require.Equal(t, hello[:5], string(body))
-		_, err = s.S3().CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("copy"), CopySource: aws.String("bucket/key")})
+		_, err = s.S3().CopyObject(t.Context(), &s3.CopyObjectInput{
+			Bucket: aws.String(DefaultBucket), Key: aws.String("copy"),
+			CopySource: aws.String("bucket/key"),
+		})
 		require.Error(t, err)
 		require.Equal(t, []string{"copy", "key"}, s.Objects(DefaultBucket))
 	}

@@ -44,7 +44,10 @@ func read(t *testing.T, resp *http.Response) response {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	a := response{status: resp.StatusCode, header: resp.Header, body: string(body), elements: make(map[string]string)}
+	a := response{
+		status: resp.StatusCode, header: resp.Header, body: string(body),
+		elements: make(map[string]string),
+	}
 	if a.status >= 400 && resp.Request.Method != http.MethodHead {
 		var document struct {
 			XMLName  xml.Name `xml:"Error"`
@@ -63,7 +66,9 @@ func read(t *testing.T, resp *http.Response) response {
 
 // presign returns an upload of body that the SDK presigns for the input. The
 // default key is "key".
-func presign(t *testing.T, s *Server, input s3.PutObjectInput, body string, optFns ...func(*s3.Options)) *http.Request {
+func presign(
+	t *testing.T, s *Server, input s3.PutObjectInput, body string, optFns ...func(*s3.Options),
+) *http.Request {
 	t.Helper()
 	input.Bucket = cmp.Or(input.Bucket, aws.String(DefaultBucket))
 	input.Key = cmp.Or(input.Key, aws.String("key"))
@@ -102,7 +107,9 @@ func requireCode(t *testing.T, err error, code string) {
 }
 
 func withKeys(id, secret, token string) func(*s3.Options) {
-	return func(o *s3.Options) { o.Credentials = credentials.NewStaticCredentialsProvider(id, secret, token) }
+	return func(o *s3.Options) {
+		o.Credentials = credentials.NewStaticCredentialsProvider(id, secret, token)
+	}
 }
 
 func setQuery(req *http.Request, name, value string) {
@@ -114,8 +121,11 @@ func setQuery(req *http.Request, name, value string) {
 func TestSDKClient(t *testing.T) {
 	t.Parallel()
 	servers := map[string]func(*testing.T) (*Server, []func(*s3.Options)){
-		"path style":     func(*testing.T) (*Server, []func(*s3.Options)) { return New(), nil },
-		"virtual-hosted": func(*testing.T) (*Server, []func(*s3.Options)) { return New(WithHost("s3.example.org")), virtual },
+		"path style": func(*testing.T) (*Server, []func(*s3.Options)) { return New(), nil },
+		"virtual-hosted": func(*testing.T) (*Server,
+			[]func(*s3.Options)) {
+			return New(WithHost("s3.example.org")), virtual
+		},
 		"with a network": func(t *testing.T) (*Server, []func(*s3.Options)) { return Start(t), nil },
 		"virtual-hosted, with a network": func(t *testing.T) (*Server, []func(*s3.Options)) {
 			return Start(t, WithHost("s3.example.org"), WithRegion("eu-central-1")), virtual
@@ -126,18 +136,26 @@ func TestSDKClient(t *testing.T) {
 			t.Parallel()
 			s, optFns := start(t)
 			client := s.S3(optFns...)
-			ctx, bucket, key := t.Context(), aws.String(DefaultBucket), aws.String("a b/ü+%41//~*?&#.txt")
+			ctx, bucket, key := t.Context(), aws.String(DefaultBucket),
+				aws.String("a b/ü+%41//~*?&#.txt")
 			_, err := client.PutObject(ctx, &s3.PutObjectInput{
-				Bucket: bucket, Key: key, Body: strings.NewReader(hello), ContentType: aws.String("text/plain"),
+				Bucket: bucket, Key: key, Body: strings.NewReader(hello),
+				ContentType:  aws.String("text/plain"),
 				CacheControl: aws.String("no-store"), ContentDisposition: aws.String("attachment"),
-				ContentLanguage: aws.String("de"), ContentEncoding: aws.String("identity"), Tagging: aws.String("a=b"),
-				Metadata: map[string]string{"Owner": "u1"}, StorageClass: types.StorageClassStandardIa,
-				WebsiteRedirectLocation: aws.String("/other"), ServerSideEncryption: types.ServerSideEncryptionAwsKms,
-				SSEKMSKeyId: aws.String("kms-key"), ChecksumSHA256: aws.String(sum("SHA256", []byte(hello))),
+				ContentLanguage: aws.String("de"), ContentEncoding: aws.String("identity"),
+				Tagging:                 aws.String("a=b"),
+				Metadata:                map[string]string{"Owner": "u1"},
+				StorageClass:            types.StorageClassStandardIa,
+				WebsiteRedirectLocation: aws.String("/other"),
+				ServerSideEncryption:    types.ServerSideEncryptionAwsKms,
+				SSEKMSKeyId:             aws.String("kms-key"),
+				ChecksumSHA256:          aws.String(sum("SHA256", []byte(hello))),
 			})
 			require.NoError(t, err)
 
-			head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled})
+			head, err := client.HeadObject(ctx, &s3.HeadObjectInput{
+				Bucket: bucket, Key: key, ChecksumMode: types.ChecksumModeEnabled,
+			})
 			require.NoError(t, err)
 			require.EqualValues(t, len(hello), *head.ContentLength)
 			require.Equal(t, "text/plain", *head.ContentType)
@@ -152,9 +170,12 @@ func TestSDKClient(t *testing.T) {
 			require.Equal(t, types.ChecksumTypeFullObject, head.ChecksumType)
 			require.Equal(t, sum("SHA256", []byte(hello)), *head.ChecksumSHA256)
 			require.Equal(t, map[string]string{"owner": "u1"}, head.Metadata)
-			require.NotContains(t, *head.ETag, "5eb63bbbe01eeed093cb22bb8f5acdc3", "the ETag of a KMS object must not be an MD5")
+			require.NotContains(t, *head.ETag, "5eb63bbbe01eeed093cb22bb8f5acdc3",
+				"the ETag of a KMS object must not be an MD5")
 
-			part, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, IfMatch: head.ETag, Range: aws.String("bytes=6-8")})
+			part, err := client.GetObject(ctx, &s3.GetObjectInput{
+				Bucket: bucket, Key: key, IfMatch: head.ETag, Range: aws.String("bytes=6-8"),
+			})
 			require.NoError(t, err)
 			body, err := io.ReadAll(part.Body)
 			require.NoError(t, err)
@@ -167,9 +188,13 @@ func TestSDKClient(t *testing.T) {
 			require.Equal(t, map[string]string{"a": "b"}, o.Tags)
 			require.Equal(t, []string{*key}, s.Objects(*bucket))
 
-			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: aws.String(`"other"`)})
+			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{
+				Bucket: bucket, Key: key, IfMatch: aws.String(`"other"`),
+			})
 			requireCode(t, err, "PreconditionFailed")
-			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: head.ETag})
+			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{
+				Bucket: bucket, Key: key, IfMatch: head.ETag,
+			})
 			require.NoError(t, err)
 			require.Empty(t, s.Objects(*bucket))
 			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key})
@@ -178,7 +203,9 @@ func TestSDKClient(t *testing.T) {
 			requireCode(t, err, "NoSuchKey")
 			_, err = client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: key})
 			requireCode(t, err, "NotFound")
-			_, err = client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("other"), Key: key})
+			_, err = client.GetObject(ctx, &s3.GetObjectInput{
+				Bucket: aws.String("other"), Key: key,
+			})
 			requireCode(t, err, "NoSuchBucket")
 		})
 	}
@@ -192,7 +219,8 @@ func TestGetObject(t *testing.T) {
 	etag := put(t, s, "key", "0123456789")
 	get := func(header, value string) response {
 		signed, err := s3.NewPresignClient(s.S3()).PresignGetObject(t.Context(), &s3.GetObjectInput{
-			Bucket: aws.String(DefaultBucket), Key: aws.String("key"), ResponseContentType: aws.String("text/html"),
+			Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+			ResponseContentType: aws.String("text/html"),
 		})
 		require.NoError(t, err)
 		req := upload(t, signed, "")
@@ -234,7 +262,9 @@ func TestGetObject(t *testing.T) {
 	}
 	require.Equal(t, "10", get("Range", "bytes=10-").elements["ActualObjectSize"])
 
-	head, err := s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(DefaultBucket), Key: aws.String("key")})
+	head, err := s.S3().HeadObject(t.Context(), &s3.HeadObjectInput{
+		Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
+	})
 	require.NoError(t, err)
 	require.Nil(t, head.ChecksumCRC64NVME, "the checksum must be returned only with checksum mode")
 }
@@ -265,16 +295,20 @@ func TestListObjects(t *testing.T) {
 		}
 		return listed
 	}
-	require.Equal(t, []string{"a", "dir/1", "dir/2", "dir/sub/3", "e", "z&<", "|"}, pages(s3.ListObjectsV2Input{}))
+	require.Equal(t, []string{
+		"a", "dir/1", "dir/2", "dir/sub/3", "e", "z&<", "|",
+	}, pages(s3.ListObjectsV2Input{}))
 	require.Equal(t, []string{"dir/1", "dir/2", "|", "dir/sub/3", "|"},
 		pages(s3.ListObjectsV2Input{Prefix: aws.String("dir/"), MaxKeys: aws.Int32(2)}))
 	require.Equal(t, []string{"a", "dir/…", "|", "e", "z&<", "|"},
 		pages(s3.ListObjectsV2Input{Delimiter: aws.String("/"), MaxKeys: aws.Int32(2)}))
-	require.Equal(t, []string{"e", "z&<", "|"}, pages(s3.ListObjectsV2Input{StartAfter: aws.String("dir/sub/3")}))
+	require.Equal(t, []string{"e", "z&<", "|"},
+		pages(s3.ListObjectsV2Input{StartAfter: aws.String("dir/sub/3")}))
 
 	put(t, s, "dir/a b+%41\x01", "")
 	encoded, err := s.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
-		Bucket: aws.String(DefaultBucket), Prefix: aws.String("dir/a "), EncodingType: types.EncodingTypeUrl,
+		Bucket: aws.String(DefaultBucket), Prefix: aws.String("dir/a "),
+		EncodingType: types.EncodingTypeUrl,
 	})
 	require.NoError(t, err)
 	require.Equal(t, "dir/a+", *encoded.Prefix)
@@ -282,7 +316,8 @@ func TestListObjects(t *testing.T) {
 	require.Equal(t, types.EncodingTypeUrl, encoded.EncodingType)
 
 	for query, want := range map[string]string{
-		"list-type=2&encoding-type=x": "InvalidArgument", "list-type=2&max-keys=x": "InvalidArgument", "list-type=2&max-keys=-1": "InvalidArgument",
+		"list-type=2&encoding-type=x": "InvalidArgument",
+		"list-type=2&max-keys=x":      "InvalidArgument", "list-type=2&max-keys=-1": "InvalidArgument",
 		"list-type=2&max-keys=0": "", "list-type=1": "NotImplemented",
 	} {
 		signed := sign(t, http.MethodGet, s.URL+"/bucket?"+query, nil, unsignedPayload)
@@ -290,7 +325,9 @@ func TestListObjects(t *testing.T) {
 		require.Equal(t, want, a.code(), query)
 		require.NotContains(t, a.body, "<IsTruncated>true", query)
 	}
-	_, err = s.S3().ListObjects(t.Context(), &s3.ListObjectsInput{Bucket: aws.String(DefaultBucket)})
+	_, err = s.S3().ListObjects(t.Context(), &s3.ListObjectsInput{
+		Bucket: aws.String(DefaultBucket),
+	})
 	requireCode(t, err, "NotImplemented")
 	_, err = s.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("other")})
 	requireCode(t, err, "NoSuchBucket")
@@ -303,40 +340,51 @@ func TestNotImplemented(t *testing.T) {
 	put(t, s, *key, hello)
 	c := s.S3()
 	for name, call := range map[string]func() error{
-		"ListBuckets":  func() error { _, err := c.ListBuckets(ctx, nil); return err },
-		"CreateBucket": func() error { _, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}); return err },
+		"ListBuckets": func() error { _, err := c.ListBuckets(ctx, nil); return err },
+		"CreateBucket": func() error {
+			_, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket})
+			return err
+		},
 		"CopyObject from an expected owner": func() error {
 			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
-				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), ExpectedSourceBucketOwner: aws.String("111122223333"),
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"),
+				ExpectedSourceBucketOwner: aws.String("111122223333"),
 			})
 			return err
 		},
 		"CopyObject if modified": func() error {
 			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
-				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), CopySourceIfModifiedSince: aws.Time(time.Now()),
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"),
+				CopySourceIfModifiedSince: aws.Time(time.Now()),
 			})
 			return err
 		},
 		"CopyObject of an access point": func() error {
 			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
-				Bucket: bucket, Key: key, CopySource: aws.String("arn:aws:s3:us-east-1:111122223333:accesspoint/a/object/key"),
+				Bucket: bucket, Key: key,
+				CopySource: aws.String(
+					"arn:aws:s3:us-east-1:111122223333:accesspoint/a/object/key"),
 			})
 			return err
 		},
 		"CopyObject with a type beside the source's": func() error {
 			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
-				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), ContentType: aws.String("text/plain"),
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"),
+				ContentType: aws.String("text/plain"),
 			})
 			return err
 		},
 		"CopyObject with tags beside the source's": func() error {
 			_, err := c.CopyObject(ctx, &s3.CopyObjectInput{
-				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"), Tagging: aws.String("a=b"),
+				Bucket: bucket, Key: key, CopySource: aws.String("bucket/key"),
+				Tagging: aws.String("a=b"),
 			})
 			return err
 		},
 		"GetObject of a part": func() error {
-			_, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, PartNumber: aws.Int32(1)})
+			_, err := c.GetObject(ctx, &s3.GetObjectInput{
+				Bucket: bucket, Key: key, PartNumber: aws.Int32(1),
+			})
 			return err
 		},
 		"ListObjectVersions": func() error {
@@ -344,38 +392,51 @@ func TestNotImplemented(t *testing.T) {
 			return err
 		},
 		"ListMultipartUploads with a delimiter": func() error {
-			_, err := c.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: bucket, Delimiter: aws.String("/")})
+			_, err := c.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
+				Bucket: bucket, Delimiter: aws.String("/"),
+			})
 			return err
 		},
 		"PutObjectTagging": func() error {
-			_, err := c.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: key, Tagging: &types.Tagging{TagSet: []types.Tag{}}})
+			_, err := c.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{
+				Bucket: bucket, Key: key, Tagging: &types.Tagging{TagSet: []types.Tag{}},
+			})
 			return err
 		},
 		"DeleteObject of a version that matches": func() error {
-			_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("null"), IfMatch: aws.String("*")})
+			_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
+				Bucket: bucket, Key: key, VersionId: aws.String("null"), IfMatch: aws.String("*"),
+			})
 			return err
 		},
 		"DeleteObjects": func() error {
-			_, err := c.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: bucket, Delete: &types.Delete{
-				Objects: []types.ObjectIdentifier{{Key: key}},
-			}})
+			_, err := c.DeleteObjects(ctx,
+				&s3.DeleteObjectsInput{Bucket: bucket, Delete: &types.Delete{
+					Objects: []types.ObjectIdentifier{{Key: key}},
+				}})
 			return err
 		},
 		"PutObject with a trailer": func() error {
-			_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("other")},
-				func(o *s3.Options) { o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported })
+			_, err := c.PutObject(ctx, &s3.PutObjectInput{
+				Bucket: bucket, Key: key, Body: strings.NewReader("other"),
+			},
+				func(o *s3.Options) {
+					o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+				})
 			return err
 		},
 		"PutObject with SSE-C": func() error {
 			_, err := c.PutObject(ctx, &s3.PutObjectInput{
-				Bucket: bucket, Key: key, Body: strings.NewReader("other"), SSECustomerAlgorithm: aws.String("AES256"),
-				SSECustomerKey: aws.String(strings.Repeat("k", 32)),
+				Bucket: bucket, Key: key, Body: strings.NewReader("other"),
+				SSECustomerAlgorithm: aws.String("AES256"),
+				SSECustomerKey:       aws.String(strings.Repeat("k", 32)),
 			})
 			return err
 		},
 		"PutObject for an expected owner": func() error {
 			_, err := c.PutObject(ctx, &s3.PutObjectInput{
-				Bucket: bucket, Key: key, Body: strings.NewReader("other"), ExpectedBucketOwner: aws.String("111122223333"),
+				Bucket: bucket, Key: key, Body: strings.NewReader("other"),
+				ExpectedBucketOwner: aws.String("111122223333"),
 			})
 			return err
 		},
@@ -396,16 +457,24 @@ func TestGetObjectTagging(t *testing.T) {
 	s := New()
 	c := s.S3()
 	_, err := c.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(DefaultBucket), Key: aws.String("k"), Body: strings.NewReader(hello), Tagging: aws.String("b=c+d&a="),
+		Bucket: aws.String(DefaultBucket), Key: aws.String("k"), Body: strings.NewReader(hello),
+		Tagging: aws.String("b=c+d&a="),
 	})
 	require.NoError(t, err)
-	got, err := c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(DefaultBucket), Key: aws.String("k")})
+	got, err := c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{
+		Bucket: aws.String(DefaultBucket), Key: aws.String("k"),
+	})
 	require.NoError(t, err)
-	require.Equal(t, []types.Tag{{Key: aws.String("a"), Value: aws.String("")}, {Key: aws.String("b"), Value: aws.String("c d")}}, got.TagSet)
-	_, err = c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(DefaultBucket), Key: aws.String("none")})
+	require.Equal(t, []types.Tag{{Key: aws.String("a"), Value: aws.String("")}, {
+		Key: aws.String("b"), Value: aws.String("c d"),
+	}}, got.TagSet)
+	_, err = c.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{
+		Bucket: aws.String(DefaultBucket), Key: aws.String("none"),
+	})
 	requireCode(t, err, "NoSuchKey")
 	_, err = c.PutObject(t.Context(), &s3.PutObjectInput{
-		Bucket: aws.String(DefaultBucket), Key: aws.String("k"), Body: strings.NewReader(hello), Tagging: aws.String("a=%3C"),
+		Bucket: aws.String(DefaultBucket), Key: aws.String("k"), Body: strings.NewReader(hello),
+		Tagging: aws.String("a=%3C"),
 	})
 	requireCode(t, err, "InvalidTag")
 }
@@ -414,7 +483,9 @@ func TestUnknownMethod(t *testing.T) {
 	t.Parallel()
 	s := New()
 	for _, path := range []string{"/", "/bucket", "/bucket/key"} {
-		require.Equal(t, "NotImplemented", send(t, s, upload(t, sign(t, http.MethodPatch, s.URL+path, nil, unsignedPayload), hello)).code(), path)
+		require.Equal(t, "NotImplemented", send(t, s,
+			upload(t, sign(t, http.MethodPatch, s.URL+path, nil, unsignedPayload), hello)).code(),
+			path)
 	}
 }
 
@@ -423,7 +494,9 @@ func TestHTTPClient(t *testing.T) {
 	s := New()
 	client := s.HTTPClient()
 
-	for name, length := range map[string]int64{"shorter": int64(len(hello)) + 1, "longer": int64(len(hello)) - 1} {
+	for name, length := range map[string]int64{
+		"shorter": int64(len(hello)) + 1, "longer": int64(len(hello)) - 1,
+	} {
 		req := presign(t, s, s3.PutObjectInput{}, hello)
 		req.ContentLength = length
 		_, err := client.Do(req)
@@ -436,7 +509,9 @@ func TestHTTPClient(t *testing.T) {
 	_, err = client.Do(presign(t, s, s3.PutObjectInput{}, hello).WithContext(canceled))
 	require.ErrorIs(t, err, context.Canceled)
 
-	for name, value := range map[string]string{"Cache-Control": "a\r\nX-Amz-Acl: b", "": "a", "a b": "c", "a: b\r\nc": "d"} {
+	for name, value := range map[string]string{
+		"Cache-Control": "a\r\nX-Amz-Acl: b", "": "a", "a b": "c", "a: b\r\nc": "d",
+	} {
 		req := presign(t, s, s3.PutObjectInput{}, hello)
 		req.Header[name] = []string{value}
 		_, err = client.Do(req)
@@ -464,8 +539,11 @@ func (c *closed) Close() error { c.closed = true; return nil }
 func TestError(t *testing.T) {
 	t.Parallel()
 	s := New()
-	s.AddCredentials(aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "temporary-secret", SessionToken: "the-token"})
-	req := presign(t, s, s3.PutObjectInput{}, hello, withKeys("ASIAEXAMPLE", "temporary-secret", "the-token"))
+	s.AddCredentials(aws.Credentials{
+		AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "temporary-secret", SessionToken: "the-token",
+	})
+	req := presign(t, s, s3.PutObjectInput{}, hello,
+		withKeys("ASIAEXAMPLE", "temporary-secret", "the-token"))
 	setQuery(req, "X-Amz-Expires", "901")
 	a := send(t, s, req)
 	require.Equal(t, "SignatureDoesNotMatch", a.code())
@@ -490,7 +568,9 @@ func TestChecksumVectors(t *testing.T) {
 	t.Parallel()
 	// These are the check values of the CRC catalogue,
 	// https://reveng.sourceforge.io/crc-catalogue/all.htm.
-	for algorithm, want := range map[string]string{"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg="} {
+	for algorithm, want := range map[string]string{
+		"CRC32": "y/Q5Jg==", "CRC32C": "4waSgw==", "CRC64NVME": "rosUhgp5mIg=",
+	} {
 		require.Equal(t, want, sum(algorithm, []byte("123456789")), algorithm)
 	}
 	require.Equal(t, "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", sum("SHA256", []byte("hello")))

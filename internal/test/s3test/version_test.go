@@ -16,7 +16,10 @@ func TestVersioning(t *testing.T) {
 	s, ctx := New(WithVersioning()), t.Context()
 	c, bucket, key := s.S3(), aws.String(DefaultBucket), aws.String("key")
 	putVersion := func(body string) string {
-		out, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader(body), Tagging: aws.String("body=" + body)})
+		out, err := c.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: bucket, Key: key, Body: strings.NewReader(body),
+			Tagging: aws.String("body=" + body),
+		})
 		require.NoError(t, err)
 		require.Len(t, *out.VersionId, 32)
 		return *out.VersionId
@@ -35,7 +38,9 @@ func TestVersioning(t *testing.T) {
 		}
 		body, err := io.ReadAll(out.Body)
 		require.NoError(t, err)
-		head, err := c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: key, VersionId: input.VersionId})
+		head, err := c.HeadObject(ctx, &s3.HeadObjectInput{
+			Bucket: bucket, Key: key, VersionId: input.VersionId,
+		})
 		require.NoError(t, err)
 		require.Equal(t, *out.VersionId, *head.VersionId)
 		require.EqualValues(t, len(body), *head.ContentLength)
@@ -48,7 +53,9 @@ func TestVersioning(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
-	tags, err := c.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{Bucket: bucket, Key: key, VersionId: &one})
+	tags, err := c.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{
+		Bucket: bucket, Key: key, VersionId: &one,
+	})
 	require.NoError(t, err)
 	require.Equal(t, "one", *tags.TagSet[0].Value)
 	require.Equal(t, one, *tags.VersionId)
@@ -58,16 +65,22 @@ func TestVersioning(t *testing.T) {
 		_, err := get(version)
 		requireCode(t, err, want)
 	}
-	_, err = c.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("null")})
+	_, err = c.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: bucket, Key: key, VersionId: aws.String("null"),
+	})
 	requireCode(t, err, "NotFound")
 
-	copied, err := copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key?versionId=" + one)})
+	copied, err := copyTo(t, s, s3.CopyObjectInput{
+		CopySource: aws.String("bucket/key?versionId=" + one),
+	})
 	require.NoError(t, err)
 	require.Equal(t, one, *copied.CopySourceVersionId)
 	o, _ := s.Object(DefaultBucket, "copy")
 	require.Equal(t, "one", string(o.Body))
 	require.Equal(t, o.VersionID, *copied.VersionId)
-	_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key?versionId=" + one), Key: key})
+	_, err = copyTo(t, s, s3.CopyObjectInput{
+		CopySource: aws.String("bucket/key?versionId=" + one), Key: key,
+	})
 	require.NoError(t, err, "an older version must replace the current one")
 
 	// A delete adds a marker.
@@ -91,7 +104,9 @@ func TestVersioning(t *testing.T) {
 	requireCode(t, err, "MethodNotAllowed")
 	_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key")})
 	requireCode(t, err, "NoSuchKey")
-	_, err = copyTo(t, s, s3.CopyObjectInput{CopySource: aws.String("bucket/key?versionId=" + *deleted.VersionId)})
+	_, err = copyTo(t, s, s3.CopyObjectInput{
+		CopySource: aws.String("bucket/key?versionId=" + *deleted.VersionId),
+	})
 	requireCode(t, err, "InvalidRequest")
 	a := send(t, s, signHeader(t, s, "GET", "/bucket/key"))
 	require.Equal(t, "true", a.header.Get("X-Amz-Delete-Marker"))
@@ -99,11 +114,15 @@ func TestVersioning(t *testing.T) {
 	a = send(t, s, signHeader(t, s, "GET", "/bucket/key?versionId="+*deleted.VersionId))
 	require.Equal(t, 405, a.status)
 	require.Equal(t, "DELETE", a.header.Get("Allow"))
-	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, IfMatch: aws.String("*")})
+	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: bucket, Key: key, IfMatch: aws.String("*"),
+	})
 	requireCode(t, err, "PreconditionFailed")
 
 	// Deleting a marker restores the previous version.
-	undone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: deleted.VersionId})
+	undone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: bucket, Key: key, VersionId: deleted.VersionId,
+	})
 	require.NoError(t, err)
 	require.True(t, *undone.DeleteMarker)
 	got, err := get("")
@@ -112,22 +131,30 @@ func TestVersioning(t *testing.T) {
 
 	// A version can be deleted permanently, and again.
 	for range 2 {
-		gone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: &two})
+		gone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
+			Bucket: bucket, Key: key, VersionId: &two,
+		})
 		require.NoError(t, err)
 		require.Equal(t, two, *gone.VersionId)
 		require.Nil(t, gone.DeleteMarker)
 	}
 	_, err = get(two)
 	requireCode(t, err, "NoSuchVersion")
-	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("v")})
+	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: bucket, Key: key, VersionId: aws.String("v"),
+	})
 	requireCode(t, err, "InvalidArgument")
 
 	// Conditions apply only to the current version.
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("new"), IfNoneMatch: aws.String("*")})
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: bucket, Key: key, Body: strings.NewReader("new"), IfNoneMatch: aws.String("*"),
+	})
 	requireCode(t, err, "PreconditionFailed")
 	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key})
 	require.NoError(t, err)
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader("new"), IfNoneMatch: aws.String("*")})
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: bucket, Key: key, Body: strings.NewReader("new"), IfNoneMatch: aws.String("*"),
+	})
 	require.NoError(t, err)
 	for _, empty := range []string{"/bucket/key?versionId=", "/bucket/key?versionId"} {
 		require.Equal(t, "InvalidArgument", send(t, s, signHeader(t, s, "GET", empty)).code())
@@ -140,8 +167,12 @@ func TestNullVersion(t *testing.T) {
 	s, ctx := New(), t.Context()
 	c, bucket, key := s.S3(), aws.String(DefaultBucket), aws.String("key")
 	put(t, s, *key, hello)
-	for version, want := range map[string]string{"null": "", strings.Repeat("v", 32): "NoSuchVersion", "v": "InvalidArgument"} {
-		out, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, VersionId: &version, ChecksumMode: types.ChecksumModeEnabled})
+	for version, want := range map[string]string{
+		"null": "", strings.Repeat("v", 32): "NoSuchVersion", "v": "InvalidArgument",
+	} {
+		out, err := c.GetObject(ctx, &s3.GetObjectInput{
+			Bucket: bucket, Key: key, VersionId: &version, ChecksumMode: types.ChecksumModeEnabled,
+		})
 		if want != "" {
 			requireCode(t, err, want)
 			continue
@@ -149,10 +180,14 @@ func TestNullVersion(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, out.VersionId)
 	}
-	_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String(strings.Repeat("v", 32))})
+	_, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: bucket, Key: key, VersionId: aws.String(strings.Repeat("v", 32)),
+	})
 	require.NoError(t, err)
 	require.Len(t, s.Versions(DefaultBucket, *key), 1)
-	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key, VersionId: aws.String("null")})
+	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: bucket, Key: key, VersionId: aws.String("null"),
+	})
 	require.NoError(t, err)
 	require.Empty(t, s.Versions(DefaultBucket, *key))
 }
