@@ -11,7 +11,9 @@ import (
 
 // policy returns a Policy with the prefixes of the service.
 func policy(prefix, final string) presign.Policy {
-	return presign.Policy{Prefix: prefix, FinalPrefix: final, Types: []string{"text/plain"}, MaxSize: 1 << 20}
+	return presign.Policy{
+		Prefix: prefix, FinalPrefix: final, Types: []string{"text/plain"}, MaxSize: 1 << 20,
+	}
 }
 
 // signer returns a Signer for the prefixes of the doctor.
@@ -22,11 +24,14 @@ func (p *examiner) signer() (*presign.Signer, error) {
 	}
 	bounds := policy(p.uploads(), final)
 	bounds.Replace = p.replace
-	return presign.NewSigner(p.signing, p.bucket, bounds, append(p.options, presign.WithStore(p.store))...)
+	return presign.NewSigner(p.signing, p.bucket, bounds,
+		append(p.options, presign.WithStore(p.store))...)
 }
 
 // request makes a request and discards the body of the response.
-func (p *examiner) request(ctx context.Context, method, url string, header http.Header) (*http.Response, error) {
+func (p *examiner) request(
+	ctx context.Context, method, url string, header http.Header,
+) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
@@ -44,7 +49,9 @@ func (p *examiner) request(ctx context.Context, method, url string, header http.
 }
 
 // around checks the configuration of the bucket.
-func (p *examiner) around(ctx context.Context, c clock, constraints []Constraint) ([]Finding, error) {
+func (p *examiner) around(
+	ctx context.Context, c clock, constraints []Constraint,
+) ([]Finding, error) {
 	signer, err := p.signer()
 	if err != nil {
 		return nil, err
@@ -66,8 +73,9 @@ func (p *examiner) sharing() []Finding {
 	if p.final == "" {
 		return nil
 	}
-	return []Finding{{What: "FinalPrefix", State: Info, Detail: "each Signer must have its own; with Policy.Replace, two Signers that publish under " +
-		p.final + " replace each other's objects if the service chose the same key"}}
+	return []Finding{{What: "FinalPrefix", State: Info,
+		Detail: "each Signer must have its own; with Policy.Replace, two Signers that publish under " +
+			p.final + " replace each other's objects if the service chose the same key"}}
 }
 
 // describe returns the response of the store that err contains, and its text.

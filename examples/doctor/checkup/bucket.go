@@ -40,12 +40,20 @@ func (l location) check() error {
 	var faults []error
 	// NewSigner validates the parameters. The region and the credentials do not
 	// matter.
-	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("none", "none", "")})
-	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final), l.options()...); err != nil {
-		faults = append(faults, fmt.Errorf("-bucket, -prefix, -final and -public-endpoint: %w", err))
+	client := s3.New(s3.Options{
+		Region:      "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("none", "none", ""),
+	})
+	if _, err := presign.NewSigner(client, cmp.Or(l.bucket, "doctor"), policy(l.prefix, l.final),
+		l.options()...); err != nil {
+		faults = append(faults, fmt.Errorf(
+			"-bucket, -prefix, -final and -public-endpoint: %w", err))
 	}
-	if o, err := url.Parse(l.origin); l.origin != "" && (err != nil || o.Host == "" || l.origin != o.Scheme+"://"+o.Host) {
-		faults = append(faults, fmt.Errorf("-origin must be a scheme and a host, such as https://app.example.com, got %q", l.origin))
+	o, err := url.Parse(l.origin)
+	if l.origin != "" && (err != nil || o.Host == "" || l.origin != o.Scheme+"://"+o.Host) {
+		faults = append(faults, fmt.Errorf(
+			"-origin must be a scheme and a host, such as https://app.example.com, got %q",
+			l.origin))
 	}
 	return errors.Join(faults...)
 }
@@ -107,7 +115,8 @@ const exampleOrigin = "https://app.example.com"
 
 func (l location) open(ctx context.Context) (*examiner, error) {
 	p := &examiner{
-		bucket: l.bucket, prefix: l.prefix, final: l.final, origin: l.origin, options: l.options(), http: newHTTPClient(),
+		bucket: l.bucket, prefix: l.prefix, final: l.final, origin: l.origin, options: l.options(),
+		http:    newHTTPClient(),
 		regions: new(regionRecorder), own: "doctor-" + strings.ToLower(rand.Text()[:12]) + "/",
 	}
 	signing, cfg, err := l.client(ctx, l.profile, p.regions)
@@ -139,7 +148,8 @@ func (l location) open(ctx context.Context) (*examiner, error) {
 // is set.
 func (l location) sts(cfg aws.Config) *sts.Client {
 	return sts.NewFromConfig(cfg, func(o *sts.Options) {
-		if endpoint := cmp.Or(l.endpoint, os.Getenv("AWS_ENDPOINT_URL_S3")); endpoint != "" && os.Getenv("AWS_ENDPOINT_URL_STS") == "" {
+		if endpoint := cmp.Or(l.endpoint, os.Getenv("AWS_ENDPOINT_URL_S3")); endpoint != "" &&
+			os.Getenv("AWS_ENDPOINT_URL_STS") == "" {
 			o.BaseEndpoint = &endpoint
 		}
 	})
@@ -149,20 +159,26 @@ func (l location) sts(cfg aws.Config) *sts.Client {
 // would send the URL of a grant as the Referer.
 func newHTTPClient() *http.Client {
 	return &http.Client{
-		Timeout:       time.Minute,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout: time.Minute,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
 // client returns a client with the credentials of a profile.
 // It records the regions that the store names in recorder.
-func (l location) client(ctx context.Context, profile string, recorder *regionRecorder) (*s3.Client, aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region), config.WithSharedConfigProfile(profile))
+func (l location) client(
+	ctx context.Context, profile string, recorder *regionRecorder,
+) (*s3.Client, aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region),
+		config.WithSharedConfigProfile(profile))
 	if err != nil {
 		return nil, cfg, err
 	}
 	if cfg.Region == "" {
-		return nil, cfg, errors.New("-region or AWS_REGION must be set; many stores other than AWS accept us-east-1")
+		return nil, cfg, errors.New(
+			"-region or AWS_REGION must be set; many stores other than AWS accept us-east-1")
 	}
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if l.endpoint != "" {

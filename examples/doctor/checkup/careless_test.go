@@ -40,7 +40,8 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	header, address := r.Header.Clone(), *r.URL
 	status := http.StatusOK
-	if kind, parameters, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
+	if kind, parameters, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil &&
+		kind == "multipart/form-data" {
 		address.Path, header, body = c.form(address.Path, header, body, parameters["boundary"])
 		r.Method, status = http.MethodPut, http.StatusNoContent
 	}
@@ -57,11 +58,13 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 	address.RawQuery, address.RawPath = query.Encode(), ""
 	for name := range header {
 		lower := strings.ToLower(name)
-		if lower == "authorization" || lower == "if-none-match" || lower == "content-md5" || lower == "x-amz-content-sha256" || strings.HasPrefix(lower, "x-amz-checksum-") {
+		if lower == "authorization" || lower == "if-none-match" || lower == "content-md5" ||
+			lower == "x-amz-content-sha256" || strings.HasPrefix(lower, "x-amz-checksum-") {
 			header.Del(name)
 		}
 	}
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, address.String(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, address.String(),
+		bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +72,11 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
 	request.Header.Set("X-Amz-Content-Sha256", hash)
-	credentials := aws.Credentials{AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey}
-	if err := v4.NewSigner().SignHTTP(r.Context(), credentials, request, hash, "s3", "us-east-1", time.Now()); err != nil {
+	credentials := aws.Credentials{
+		AccessKeyID: s3test.AccessKeyID, SecretAccessKey: s3test.SecretAccessKey,
+	}
+	if err := v4.NewSigner().SignHTTP(r.Context(), credentials, request, hash, "s3",
+		"us-east-1", time.Now()); err != nil {
 		return nil, err
 	}
 	resp, err := c.server.HTTPClient().Transport.RoundTrip(request)
@@ -84,7 +90,9 @@ func (c careless) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // form converts a form to a PUT.
-func (c careless) form(path string, header http.Header, body []byte, boundary string) (string, http.Header, []byte) {
+func (c careless) form(
+	path string, header http.Header, body []byte, boundary string,
+) (string, http.Header, []byte) {
 	parsed, err := multipart.NewReader(bytes.NewReader(body), boundary).ReadForm(1 << 20)
 	if err != nil {
 		return path, header, nil
@@ -97,7 +105,9 @@ func (c careless) form(path string, header http.Header, body []byte, boundary st
 			path = strings.TrimRight(path, "/") + "/" + values[0]
 		case lower == "acl":
 			header.Set("x-amz-acl", values[0])
-		case strings.HasPrefix(lower, "x-amz-meta-"), slices.Contains([]string{"content-type", "content-disposition", "cache-control"}, lower):
+		case strings.HasPrefix(lower, "x-amz-meta-"), slices.Contains([]string{
+			"content-type", "content-disposition", "cache-control",
+		}, lower):
 			header.Set(name, values[len(values)-1])
 		}
 	}
@@ -119,7 +129,10 @@ func ignoreConditions(server *s3test.Server) {
 	server.Fail(func(operation string, r *http.Request) s3test.Fault {
 		switch operation {
 		case "CopyObject", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObject", "GetObject":
-			for _, name := range []string{"If-None-Match", "If-Match", "x-amz-copy-source-if-match", "x-amz-mp-object-size", "x-amz-checksum-crc32c"} {
+			for _, name := range []string{
+				"If-None-Match", "If-Match", "x-amz-copy-source-if-match", "x-amz-mp-object-size",
+				"x-amz-checksum-crc32c",
+			} {
 				r.Header.Del(name)
 			}
 		}
@@ -128,10 +141,13 @@ func ignoreConditions(server *s3test.Server) {
 }
 
 func newTarget(server *s3test.Server) conformance.Target {
-	session := aws.Credentials{AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token"}
+	session := aws.Credentials{
+		AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token",
+	}
 	server.AddCredentials(session)
 	return conformance.Target{
-		Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(), Prefix: "incoming/", FinalPrefix: "files/", Session: session,
+		Client: server.S3(), Bucket: s3test.DefaultBucket, HTTP: server.HTTPClient(),
+		Prefix: "incoming/", FinalPrefix: "files/", Session: session,
 	}
 }
 
@@ -147,12 +163,16 @@ func casesOf(name string) (cases []conformance.Case) {
 
 // run runs the cases of a constraint against the s3test server. If through is
 // set, it transports the requests of clients.
-func run(t *testing.T, name string, server *s3test.Server, through http.RoundTripper) (row Constraint) {
+func run(
+	t *testing.T, name string, server *s3test.Server, through http.RoundTripper,
+) (row Constraint) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		target := newTarget(server)
 		if name == "completion: parts as they arrived" && through != nil {
-			target.Client, through = server.S3(func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: through} }), nil
+			target.Client, through = server.S3(func(o *s3.Options) {
+				o.HTTPClient = &http.Client{Transport: through}
+			}), nil
 		}
 		require.NoError(t, target.Prepare(t.Context()))
 		if through != nil {
@@ -178,7 +198,8 @@ func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response := httptest.NewRecorder()
 	_, key, _ := strings.Cut(r.URL.Path, "/files/")
-	_, _ = response.WriteString("<CompleteMultipartUploadResult><Key>files/" + key + "</Key><ETag>&quot;0&quot;</ETag></CompleteMultipartUploadResult>")
+	_, _ = response.WriteString("<CompleteMultipartUploadResult><Key>files/" + key +
+		"</Key><ETag>&quot;0&quot;</ETag></CompleteMultipartUploadResult>")
 	return response.Result(), nil
 }
 
@@ -221,7 +242,9 @@ func TestEveryConstraint(t *testing.T) {
 				case "pinned copy of joined parts", "pinned delete of joined parts":
 					server.Fail(reject("CopyObject", "DeleteObject"))
 				}
-			case constraint == string(conformance.Honest), constraint == string(conformance.BareParts), constraint == string(conformance.PartAgain):
+			case constraint == string(conformance.Honest),
+				constraint == string(conformance.BareParts),
+				constraint == string(conformance.PartAgain):
 				through, broken = rejecting, NotOffered
 			// The store must store something else if the header has an effect.
 			case name == "part: no unsigned x-amz-* header":

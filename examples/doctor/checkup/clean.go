@@ -22,7 +22,8 @@ func (p *examiner) checkRemovable(ctx context.Context, key string) error {
 	head, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: &key})
 	if err != nil {
 		_, text := describe(err)
-		return fmt.Errorf("the role of the store cannot read an object under %s: %s", p.prefix, text)
+		return fmt.Errorf("the role of the store cannot read an object under %s: %s", p.prefix,
+			text)
 	}
 	if head.VersionId == nil {
 		return nil
@@ -32,10 +33,13 @@ func (p *examiner) checkRemovable(ctx context.Context, key string) error {
 		return nil
 	}
 	_, text := describe(err)
-	if _, err := p.delete(ctx, types.ObjectIdentifier{Key: &key, VersionId: head.VersionId}); err != nil {
+	if _, err := p.delete(ctx, types.ObjectIdentifier{
+		Key: &key, VersionId: head.VersionId,
+	}); err != nil {
 		return err
 	}
-	return fmt.Errorf("the uploads of an examination must be removable:\n%w (%s)", errVersionsKept, text)
+	return fmt.Errorf("the uploads of an examination must be removable:\n%w (%s)", errVersionsKept,
+		text)
 }
 
 // clean removes everything under the prefixes of the doctor. It repeats this
@@ -70,13 +74,16 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 	var removals errgroup.Group
 	removals.SetLimit(atOnce)
 	defer func() { err = errors.Join(err, removals.Wait()) }()
-	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{Bucket: &p.bucket, Prefix: &prefix})
+	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{
+		Bucket: &p.bucket, Prefix: &prefix,
+	})
 	var unlisted error // does not keep objects from being removed
 	for uploads.HasMorePages() && unlisted == nil {
 		page, listErr := uploads.NextPage(ctx)
 		if listErr != nil {
 			_, text := describe(listErr)
-			unlisted = fmt.Errorf("the store does not list multipart uploads, so parts might be left: %s", text)
+			unlisted = fmt.Errorf(
+				"the store does not list multipart uploads, so parts might be left: %s", text)
 			break
 		}
 		for _, u := range page.Uploads {
@@ -85,7 +92,9 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 			}
 			n++
 			removals.Go(func() error {
-				_, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId})
+				_, err := p.store.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+					Bucket: &p.bucket, Key: u.Key, UploadId: u.UploadId,
+				})
 				if response, _ := describe(err); response.Code == "NoSuchUpload" {
 					return nil
 				}
@@ -117,7 +126,8 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 // Other keys must not be deleted.
 func checkUnder(key *string, prefix string) error {
 	if !strings.HasPrefix(aws.ToString(key), prefix) {
-		return fmt.Errorf("the store must list only keys under %q, got %q", prefix, aws.ToString(key))
+		return fmt.Errorf("the store must list only keys under %q, got %q", prefix,
+			aws.ToString(key))
 	}
 	return nil
 }
@@ -128,7 +138,9 @@ var errVersionsKept = errors.New("the bucket keeps versions that the store does 
 // delete deletes a version or, without an ID, an object. It reports whether the
 // store created a delete marker.
 func (p *examiner) delete(ctx context.Context, o types.ObjectIdentifier) (marker bool, err error) {
-	out, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: o.Key, VersionId: o.VersionId})
+	out, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: &p.bucket, Key: o.Key, VersionId: o.VersionId,
+	})
 	if err != nil {
 		return false, err
 	}
@@ -138,15 +150,21 @@ func (p *examiner) delete(ctx context.Context, o types.ObjectIdentifier) (marker
 // objects returns the objects to delete under a prefix, and whether the store
 // has listed all versions. If the store does not list versions, the responses
 // to deletes show whether the bucket keeps versions.
-func (p *examiner) objects(ctx context.Context, prefix string) (all []types.ObjectIdentifier, complete bool, err error) {
+func (p *examiner) objects(
+	ctx context.Context, prefix string,
+) (all []types.ObjectIdentifier, complete bool, err error) {
 	all, err = p.versions(ctx, prefix)
 	switch response, _ := describe(err); {
 	case err == nil:
 		return all, true, nil
-	case !slices.Contains([]int{http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented}, response.Status):
+	case !slices.Contains([]int{
+		http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented,
+	}, response.Status):
 		return nil, false, err
 	}
-	list := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &prefix})
+	list := s3.NewListObjectsV2Paginator(p.store, &s3.ListObjectsV2Input{
+		Bucket: &p.bucket, Prefix: &prefix,
+	})
 	for list.HasMorePages() {
 		page, err := list.NextPage(ctx)
 		if err != nil {
@@ -162,9 +180,13 @@ func (p *examiner) objects(ctx context.Context, prefix string) (all []types.Obje
 // versions returns all versions and delete markers under a prefix. If the
 // bucket has no versions, the IDs are empty, so that deleting does not need the
 // right to delete versions.
-func (p *examiner) versions(ctx context.Context, prefix string) (all []types.ObjectIdentifier, err error) {
+func (p *examiner) versions(
+	ctx context.Context, prefix string,
+) (all []types.ObjectIdentifier, err error) {
 	versioned := false
-	list := s3.NewListObjectVersionsPaginator(p.store, &s3.ListObjectVersionsInput{Bucket: &p.bucket, Prefix: &prefix})
+	list := s3.NewListObjectVersionsPaginator(p.store, &s3.ListObjectVersionsInput{
+		Bucket: &p.bucket, Prefix: &prefix,
+	})
 	for list.HasMorePages() {
 		page, err := list.NextPage(ctx)
 		if err != nil {

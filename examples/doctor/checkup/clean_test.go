@@ -19,7 +19,9 @@ import (
 
 func put(t *testing.T, client *s3.Client, bucket, key string) {
 	t.Helper()
-	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("a file")})
+	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &bucket, Key: &key, Body: strings.NewReader("a file"),
+	})
 	require.NoError(t, err)
 }
 
@@ -36,7 +38,8 @@ func TestVersionsNotListed(t *testing.T) {
 	})
 	client := server.S3()
 	p := &examiner{
-		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-versions/",
+		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/",
+		final: "files/", own: "doctor-versions/",
 		http: server.HTTPClient(),
 	}
 	_, left, err := p.examine(t.Context())
@@ -59,19 +62,21 @@ func TestPrefixIgnored(t *testing.T) {
 	p := &examiner{bucket: "mine", prefix: "incoming/", final: "files/", own: "doctor-prefix/"}
 	p.store = s3.New(client.Options(), func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("ignore the prefix", func(
-				ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
-			) (middleware.InitializeOutput, middleware.Metadata, error) {
-				switch input := in.Parameters.(type) {
-				case *s3.ListObjectsV2Input:
-					input.Prefix = nil
-				case *s3.ListObjectVersionsInput:
-					input.Prefix = nil
-				case *s3.ListMultipartUploadsInput:
-					input.Prefix = nil
-				}
-				return next.HandleInitialize(ctx, in)
-			}), middleware.Before)
+			return stack.Initialize.Add(
+				middleware.InitializeMiddlewareFunc("ignore the prefix", func(
+					ctx context.Context, in middleware.InitializeInput,
+					next middleware.InitializeHandler,
+				) (middleware.InitializeOutput, middleware.Metadata, error) {
+					switch input := in.Parameters.(type) {
+					case *s3.ListObjectsV2Input:
+						input.Prefix = nil
+					case *s3.ListObjectVersionsInput:
+						input.Prefix = nil
+					case *s3.ListMultipartUploadsInput:
+						input.Prefix = nil
+					}
+					return next.HandleInitialize(ctx, in)
+				}), middleware.Before)
 		})
 	})
 	put(t, client, "mine", "files/contract.pdf")
@@ -81,12 +86,17 @@ func TestPrefixIgnored(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list.Contents, 1)
 
-	_, err = client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &p.bucket, Key: aws.String("files/contract.pdf")})
+	_, err = client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+		Bucket: &p.bucket, Key: aws.String("files/contract.pdf"),
+	})
 	require.NoError(t, err)
-	_, err = client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &p.bucket, Key: aws.String("files/contract.pdf")})
+	_, err = client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{
+		Bucket: &p.bucket, Key: aws.String("files/contract.pdf"),
+	})
 	require.NoError(t, err)
 	require.ErrorContains(t, p.clean(t.Context()), rejected)
-	uploads, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &p.bucket})
+	uploads, err := client.ListMultipartUploads(t.Context(),
+		&s3.ListMultipartUploadsInput{Bucket: &p.bucket})
 	require.NoError(t, err)
 	require.Len(t, uploads.Uploads, 1)
 }
@@ -96,7 +106,10 @@ func TestPrefixIgnored(t *testing.T) {
 func TestConcurrentDeletes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
-		p := &examiner{store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-many/"}
+		p := &examiner{
+			store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/",
+			own: "doctor-many/",
+		}
 		for i := range 3 * atOnce {
 			put(t, p.store, p.bucket, p.uploads()+strconv.Itoa(i))
 		}

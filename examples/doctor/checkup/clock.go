@@ -53,22 +53,29 @@ func (p *examiner) clock(ctx context.Context) (c clock, err error) {
 	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		c.within = time.Since(start) / 2
 		// A date is rounded down to seconds.
-		c.dated, c.behind = true, start.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
+		c.dated, c.behind = true,
+			start.Add(c.within).Sub(date.Add(500*time.Millisecond)).Round(time.Second)
 	}
 	return c, nil
 }
 
 // skew compares the clocks of the store and this machine.
 func skew(c clock) Finding {
-	f := Finding{What: "clocks", State: Good, Detail: "the clocks of the store and this machine agree"}
+	f := Finding{
+		What: "clocks", State: Good, Detail: "the clocks of the store and this machine agree",
+	}
 	switch ahead, most := -c.behind, largestSkew+c.within; {
 	case !c.dated:
 		f.State, f.Detail = Unknown, "the response of the store has no date"
 	case c.behind > most:
 		f.State = Wrong
-		f.Detail = fmt.Sprintf("the clock of this machine is %v ahead, so grants expire late; the store rejects grants if the clock is 15 minutes ahead", c.behind)
+		f.Detail = fmt.Sprintf(
+			"the clock of this machine is %v ahead, so grants expire late; the store rejects grants if the clock is 15 minutes ahead",
+			c.behind)
 	case ahead > most:
-		f.State, f.Detail = Wrong, fmt.Sprintf("the clock of this machine is %v behind, so grants expire that much early", ahead)
+		f.State, f.Detail = Wrong,
+			fmt.Sprintf("the clock of this machine is %v behind, so grants expire that much early",
+				ahead)
 	}
 	return f
 }

@@ -31,15 +31,18 @@ func TestSlowResponse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := s3test.New().S3()
+				slow := transport(func(*http.Request) (*http.Response, error) {
+					time.Sleep(c.before)
+					response := httptest.NewRecorder()
+					date := time.Now().Add(c.ahead).UTC().Format(http.TimeFormat)
+					response.Header().Set("Date", date)
+					time.Sleep(c.after)
+					return response.Result(), nil
+				})
 				p := &examiner{
-					signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-slow/",
-					http: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
-						time.Sleep(c.before)
-						response := httptest.NewRecorder()
-						response.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
-						time.Sleep(c.after)
-						return response.Result(), nil
-					})},
+					signing: client, store: client, bucket: s3test.DefaultBucket,
+					prefix: "incoming/", own: "doctor-slow/",
+					http: &http.Client{Transport: slow},
 				}
 				clock, err := p.clock(t.Context())
 				require.NoError(t, err)

@@ -20,12 +20,16 @@ const corsByStore = "CORS: rules"
 
 // cors makes the preflight requests of a browser on a page of the origin. It
 // omits the request for forms if the store does not offer forms.
-func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, forms bool) []Finding {
+func (p *examiner) cors(
+	ctx context.Context, c clock, signer *presign.Signer, forms bool,
+) []Finding {
 	if p.origin == "" {
 		return []Finding{{What: "CORS", State: Unknown, Detail: "set -origin to check it"}}
 	}
 	var found []Finding
-	grant, err := signer.Put(ctx, presign.Upload{Filename: "cors.txt", Size: int64(len(conformance.Body))})
+	grant, err := signer.Put(ctx, presign.Upload{
+		Filename: "cors.txt", Size: int64(len(conformance.Body)),
+	})
 	if err != nil {
 		return []Finding{{What: "CORS", State: Unknown, Detail: plain(err).Error()}}
 	}
@@ -44,7 +48,10 @@ func (p *examiner) cors(ctx context.Context, c clock, signer *presign.Signer, fo
 	}
 	found = append(found, p.checkExposed(ctx, grant))
 	if !p.corsByBucket(ctx) {
-		found = append(found, Finding{What: corsByStore, State: Info, Detail: "the store has no rules by bucket; set rules for all buckets"})
+		found = append(found, Finding{
+			What: corsByStore, State: Info,
+			Detail: "the store has no rules by bucket; set rules for all buckets",
+		})
 	}
 	return found
 }
@@ -60,7 +67,8 @@ func (p *examiner) corsByBucket(ctx context.Context) bool {
 // offersForms reports whether the store accepts honest forms.
 func offersForms(constraints []Constraint) bool {
 	return !slices.ContainsFunc(constraints, func(c Constraint) bool {
-		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest) && c.Verdict == NotOffered
+		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest) &&
+			c.Verdict == NotOffered
 	})
 }
 
@@ -80,7 +88,8 @@ func (p *examiner) preflight(ctx context.Context, method, headers, url string) s
 		return fmt.Sprintf("the preflight failed with status %d", resp.StatusCode)
 	case !p.allowsOrigin(resp):
 		return "the preflight does not allow the origin"
-	case !slices.Contains(list(resp.Header.Get("Access-Control-Allow-Methods")), strings.ToLower(method)):
+	case !slices.Contains(list(resp.Header.Get("Access-Control-Allow-Methods")),
+		strings.ToLower(method)):
 		return "the preflight does not allow the method"
 	case allowed == "*":
 		return ""
@@ -132,11 +141,13 @@ func (p *examiner) checkExposed(ctx context.Context, grant *presign.Grant) Findi
 	exposed := list(strings.Join(resp.Header.Values("Access-Control-Expose-Headers"), ","))
 	switch {
 	case resp.StatusCode/100 != 2:
-		f.State, f.Detail = Unknown, fmt.Sprintf("the upload failed with status %d", resp.StatusCode)
+		f.State, f.Detail = Unknown,
+			fmt.Sprintf("the upload failed with status %d", resp.StatusCode)
 	case !p.allowsOrigin(resp):
 		f.State, f.Detail = Missing, "the response to an upload does not allow the origin"
 	case !slices.Contains(exposed, "etag"):
-		f.State, f.Detail = Missing, "the response to an upload does not expose ETag, which multipart uploads need"
+		f.State, f.Detail = Missing,
+			"the response to an upload does not expose ETag, which multipart uploads need"
 	}
 	return f
 }

@@ -18,6 +18,7 @@ func TestPreflightFollowsNoRedirect(t *testing.T) {
 	store := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
 	defer store.Close()
 	p := &examiner{origin: "https://shop.example", http: newHTTPClient()}
-	detail := p.preflight(t.Context(), http.MethodPut, preflightHeaders, store.URL+"/key?X-Amz-Signature=0")
+	detail := p.preflight(t.Context(), http.MethodPut, preflightHeaders,
+		store.URL+"/key?X-Amz-Signature=0")
 	require.Equal(t, "the preflight failed with status 307", detail)
 }

@@ -25,11 +25,14 @@ func (p *examiner) diagnose(ctx context.Context, c clock, put error) error {
 	case "SignatureDoesNotMatch":
 		return p.mismatch(ctx, response, flag)
 	case "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
-		return fmt.Errorf("wrong credentials: the store rejects the access key (%v)\ncheck %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", response, flag)
+		return fmt.Errorf(
+			"wrong credentials: the store rejects the access key (%v)\ncheck %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+			response, flag)
 	case "RequestTimeTooSkewed":
 		return fmt.Errorf("wrong clock: %s (%v)", skew(c).Detail, response)
 	case "AccessDenied":
-		return fmt.Errorf("missing right: the role of %s needs s3:PutObject under %s (%v)", flag, p.prefix, response)
+		return fmt.Errorf("missing right: the role of %s needs s3:PutObject under %s (%v)", flag,
+			p.prefix, response)
 	}
 	return fmt.Errorf("the store rejects a PUT of an object under %s with %v", p.prefix, response)
 }
@@ -41,9 +44,16 @@ func (p *examiner) checkLocation(response conformance.Response) error {
 	case response.Code == "NoSuchBucket":
 		return fmt.Errorf("missing bucket: the store has no bucket %q (%v)", p.bucket, response)
 	case named != "" && named != signed:
-		return fmt.Errorf("wrong region: requests are signed for %q, but the bucket is in %q (%v); use -region %s", signed, named, response, named)
-	case slices.Contains([]string{"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "PermanentRedirect", "IllegalLocationConstraintException"}, response.Code):
-		return fmt.Errorf("wrong region: the store rejects requests that are signed for %q (%v); use -region", signed, response)
+		return fmt.Errorf(
+			"wrong region: requests are signed for %q, but the bucket is in %q (%v); use -region %s",
+			signed, named, response, named)
+	case slices.Contains([]string{
+		"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "PermanentRedirect",
+		"IllegalLocationConstraintException",
+	}, response.Code):
+		return fmt.Errorf(
+			"wrong region: the store rejects requests that are signed for %q (%v); use -region",
+			signed, response)
 	}
 	return nil
 }
@@ -63,9 +73,10 @@ func (p *examiner) mismatch(ctx context.Context, response conformance.Response, 
 		return fmt.Errorf("wrong credentials: the store rejects every signature (%v)\n"+
 			"check %s, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", response, flag)
 	}
-	return fmt.Errorf("wrong credentials or rewriting proxy: the store rejects every signature (%v)\n"+
-		"check the secret key of %s, or AWS_SECRET_ACCESS_KEY, and whether a proxy in front\n"+
-		"of the store changes the Host or the path of requests", response, flag)
+	return fmt.Errorf(
+		"wrong credentials or rewriting proxy: the store rejects every signature (%v)\n"+
+			"check the secret key of %s, or AWS_SECRET_ACCESS_KEY, and whether a proxy in front\n"+
+			"of the store changes the Host or the path of requests", response, flag)
 }
 
 // explainPUT returns the reason why the store rejects every PUT with a
@@ -82,7 +93,9 @@ func (p *examiner) explainPUT(ctx context.Context, response conformance.Response
 		return fmt.Errorf("wrong credentials: the store rejects the access key (%v)\n"+
 			"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", response)
 	case "AccessDenied":
-		return fmt.Errorf("missing right: the signing role of -profile needs s3:PutObject under %s (%v)", p.prefix, response)
+		return fmt.Errorf(
+			"missing right: the signing role of -profile needs s3:PutObject under %s (%v)",
+			p.prefix, response)
 	}
 	return fmt.Errorf("the store rejects an honest PUT with a presigned URL: %v", response)
 }

@@ -53,22 +53,30 @@ func (g clientGrant) differences(a storeError) (reasons []string) {
 		}
 	}
 	if s.method != g.Method {
-		reasons = append(reasons, fmt.Sprintf("The client must send %s, but sent %s.", g.Method, s.method))
+		reasons = append(reasons, fmt.Sprintf(
+			"The client must send %s, but sent %s.", g.Method, s.method))
 	}
 	if want := g.url.EscapedPath(); !samePath(s.path, want) {
-		reasons = append(reasons, fmt.Sprintf("The path arrived as %q, but %q is signed. A proxy changed it, or the client encoded the URL again.", s.path, want))
+		reasons = append(reasons, fmt.Sprintf(
+			"The path arrived as %q, but %q is signed. A proxy changed it, or the client encoded the URL again.",
+			s.path, want))
 	}
 	if host := s.headers["host"]; !strings.EqualFold(host, g.url.Host) {
-		reasons = append(reasons, fmt.Sprintf("The Host arrived as %q, but %q is signed. A proxy changed it. Configure the proxy to keep the Host, or use WithPublicEndpoint.", host, g.url.Host))
+		reasons = append(reasons, fmt.Sprintf(
+			"The Host arrived as %q, but %q is signed. A proxy changed it. Configure the proxy to keep the Host, or use WithPublicEndpoint.",
+			host, g.url.Host))
 	}
 	reasons = append(reasons, g.changedParameters(s)...)
 	reasons = append(reasons, g.changedHeaders(s)...)
 	if size, ok := s.headers["content-length"]; ok && len(reasons) == 0 {
-		reasons = append(reasons, fmt.Sprintf("Everything in the grant arrived as it was signed. The body has %s bytes, which must be the size "+
-			"in the request for the grant. If it is, the service signs with a wrong secret key.", size))
+		reasons = append(reasons, fmt.Sprintf(
+			"Everything in the grant arrived as it was signed. The body has %s bytes, which must be the size "+
+				"in the request for the grant. If it is, the service signs with a wrong secret key.",
+			size))
 	}
 	if len(reasons) == 0 {
-		reasons = append(reasons, "Everything in the grant arrived as it was signed. The service signs with a wrong secret key.")
+		reasons = append(reasons,
+			"Everything in the grant arrived as it was signed. The service signs with a wrong secret key.")
 	}
 	return reasons
 }
@@ -76,7 +84,8 @@ func (g clientGrant) differences(a storeError) (reasons []string) {
 func samePath(a, b string) bool {
 	first, err := url.PathUnescape(a)
 	second, otherErr := url.PathUnescape(b)
-	return err == nil && otherErr == nil && first == second && strings.Count(a, "%25") == strings.Count(b, "%25")
+	return err == nil && otherErr == nil && first == second &&
+		strings.Count(a, "%25") == strings.Count(b, "%25")
 }
 
 // changedParameters names the parameters of the URL that differ, without
@@ -88,11 +97,17 @@ func (g clientGrant) changedParameters(s canonicalRequest) (reasons []string) {
 		switch {
 		case slices.Equal(want[name], s.query[name]):
 		case len(s.query[name]) == 0:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL did not arrive. The client must use the URL unchanged.", name))
+			reasons = append(reasons, fmt.Sprintf(
+				"The parameter %s of the URL did not arrive. The client must use the URL unchanged.",
+				name))
 		case len(want[name]) == 0:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s was added to the URL. The client must use the URL unchanged.", name))
+			reasons = append(reasons, fmt.Sprintf(
+				"The parameter %s was added to the URL. The client must use the URL unchanged.",
+				name))
 		default:
-			reasons = append(reasons, fmt.Sprintf("The parameter %s of the URL was changed. The client must use the URL unchanged.", name))
+			reasons = append(reasons, fmt.Sprintf(
+				"The parameter %s of the URL was changed. The client must use the URL unchanged.",
+				name))
 		}
 	}
 	return reasons
@@ -117,9 +132,12 @@ func (g clientGrant) changedHeaders(s canonicalRequest) (reasons []string) {
 		switch {
 		case want == got:
 		case got == "":
-			reasons = append(reasons, fmt.Sprintf("The header %s did not arrive. The client must send it as in the grant.", name))
+			reasons = append(reasons, fmt.Sprintf(
+				"The header %s did not arrive. The client must send it as in the grant.", name))
 		case strings.HasPrefix(lower, "x-amz-meta-"):
-			reasons = append(reasons, fmt.Sprintf("The header %s differs from the grant. The client must send it unchanged.", name))
+			reasons = append(reasons, fmt.Sprintf(
+				"The header %s differs from the grant. The client must send it unchanged.",
+				name))
 		default:
 			reasons = append(reasons, changedHeader(name, want, got))
 		}
@@ -133,14 +151,21 @@ func changedHeader(name, want, got string) string {
 		values[i] = strings.TrimSpace(values[i])
 	}
 	if len(values) > 1 && slices.Contains(values, want) {
-		return fmt.Sprintf("The header %s was set twice: it arrived as %q. An HTTP client or an interceptor added another value. Set the header once, to %q.", name, got, want)
+		return fmt.Sprintf(
+			"The header %s was set twice: it arrived as %q. An HTTP client or an interceptor added another value. Set the header once, to %q.",
+			name, got, want)
 	}
 	wantType, wantParameters, err := mime.ParseMediaType(want)
 	gotType, gotParameters, gotErr := mime.ParseMediaType(got)
-	if strings.EqualFold(name, "Content-Type") && err == nil && gotErr == nil && wantType == gotType && len(wantParameters) != len(gotParameters) {
-		return fmt.Sprintf("The header Content-Type arrived as %q, but %q is signed. The client added or removed a parameter.", got, want)
+	if strings.EqualFold(name, "Content-Type") && err == nil && gotErr == nil &&
+		wantType == gotType && len(wantParameters) != len(gotParameters) {
+		return fmt.Sprintf(
+			"The header Content-Type arrived as %q, but %q is signed. The client added or removed a parameter.",
+			got, want)
 	}
-	return fmt.Sprintf("The header %s arrived as %q, but %q is signed. The client must send it as in the grant.", name, got, want)
+	return fmt.Sprintf(
+		"The header %s arrived as %q, but %q is signed. The client must send it as in the grant.",
+		name, got, want)
 }
 
 func sortedNames(headers map[string]string) (names []string) {

@@ -25,8 +25,9 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 		return nil, nil, err
 	}
 	target := conformance.Target{
-		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(), FinalPrefix: p.published(),
-		Options: p.options, Session: p.session, SessionURL: p.sessionURL,
+		Client: p.store, Signer: p.signing, Bucket: p.bucket, HTTP: p.http, Prefix: p.uploads(),
+		FinalPrefix: p.published(),
+		Options:     p.options, Session: p.session, SessionURL: p.sessionURL,
 		Behind: min(max(clock.behind+clock.within, 0), longestSkew),
 	}
 	put := target.Prepare(ctx)
@@ -39,7 +40,8 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
 		if cleanErr := p.clean(cleaning); cleanErr != nil {
-			left = fmt.Errorf("something might be left under %s and %s: %w", p.uploads(), p.published(), cleanErr)
+			left = fmt.Errorf("something might be left under %s and %s: %w", p.uploads(),
+				p.published(), cleanErr)
 		}
 	}()
 	if put != nil {
@@ -57,7 +59,8 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 		return nil, nil, err
 	}
 	r = &Report{
-		Bucket: p.bucket, Endpoint: clock.host, Server: clock.server, Region: p.signing.Options().Region, Prefix: p.uploads(),
+		Bucket: p.bucket, Endpoint: clock.host, Server: clock.server,
+		Region: p.signing.Options().Region, Prefix: p.uploads(),
 		Constraints: judge(results),
 	}
 	r.Enforced = len(r.rows(NotEnforced, Unproven)) == 0
@@ -70,7 +73,9 @@ func (p *examiner) examine(ctx context.Context) (r *Report, left, err error) {
 
 // tryPUT uploads a file by PUT as an honest client. It reports whether the
 // store accepts the upload only without If-None-Match.
-func (p *examiner) tryPUT(ctx context.Context, target conformance.Target) (replace bool, err error) {
+func (p *examiner) tryPUT(
+	ctx context.Context, target conformance.Target,
+) (replace bool, err error) {
 	honest := conformance.Cases()[0]
 	first := target.Run(ctx, honest)
 	if first.Err != nil || first.Response.Accepted() {
@@ -85,7 +90,9 @@ func (p *examiner) tryPUT(ctx context.Context, target conformance.Target) (repla
 }
 
 // runAll runs all cases, at most atOnce at a time.
-func (p *examiner) runAll(ctx context.Context, target conformance.Target) ([]conformance.Result, error) {
+func (p *examiner) runAll(
+	ctx context.Context, target conformance.Target,
+) ([]conformance.Result, error) {
 	cases := conformance.Cases()
 	results := make([]conformance.Result, len(cases))
 	next := make(chan int)

@@ -19,11 +19,14 @@ import (
 
 // examineThrough examines a store behind a proxy. The function before returns
 // the response of the proxy, or status 0 to forward the request.
-func examineThrough(t *testing.T, before func(*http.Request) (status int, body string)) (r *Report) {
+func examineThrough(
+	t *testing.T, before func(*http.Request) (status int, body string),
+) (r *Report) {
 	server := s3test.New()
 	client := server.S3()
 	p := &examiner{
-		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-through/",
+		signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/",
+		final: "files/", own: "doctor-through/",
 		http: &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 			status, body := before(r)
 			if status == 0 {
@@ -82,8 +85,9 @@ func TestFailureIsNoRejection(t *testing.T) {
 		body   string
 		row    string
 	}{
-		"busy":         {otherSize, http.StatusServiceUnavailable, slowDown, "PUT: exact size"},
-		"broken":       {otherSize, http.StatusInternalServerError, "<Error><Code>InternalError</Code></Error>", "PUT: exact size"},
+		"busy": {otherSize, http.StatusServiceUnavailable, slowDown, "PUT: exact size"},
+		"broken": {otherSize, http.StatusInternalServerError,
+			"<Error><Code>InternalError</Code></Error>", "PUT: exact size"},
 		"firewall":     {otherSize, http.StatusForbidden, "<html>Blocked</html>", "PUT: exact size"},
 		"busy forms":   {form, http.StatusServiceUnavailable, slowDown, "form: an honest upload"},
 		"broken forms": {form, http.StatusInternalServerError, "", "form: an honest upload"},
@@ -98,7 +102,8 @@ func TestFailureIsNoRejection(t *testing.T) {
 			require.False(t, r.Enforced)
 			require.Empty(t, r.rows(NotOffered))
 			require.Contains(t, r.rows(Unproven), c.row)
-			i := slices.IndexFunc(r.Constraints, func(row Constraint) bool { return row.Kind+": "+row.Constraint == c.row })
+			i := slices.IndexFunc(r.Constraints,
+				func(row Constraint) bool { return row.Kind+": "+row.Constraint == c.row })
 			require.NotEmpty(t, r.Constraints[i].Unknown)
 			require.NotContains(t, strings.Join(r.Constraints[i].Responses, " "), "503")
 			var printed bytes.Buffer
@@ -111,13 +116,19 @@ func TestFailureIsNoRejection(t *testing.T) {
 // TestRoleUnknown checks that the rights of a role are unknown if its requests
 // always fail.
 func TestRoleUnknown(t *testing.T) {
-	for name, fault := range map[string]s3test.Fault{"broken": s3test.InternalError, "busy": s3test.SlowDown} {
+	for name, fault := range map[string]s3test.Fault{
+		"broken": s3test.InternalError, "busy": s3test.SlowDown,
+	} {
 		t.Run(name, func(t *testing.T) {
 			server := s3test.New()
 			server.Fail(func(string, *http.Request) s3test.Fault { return fault })
-			p := &examiner{signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket, prefix: "incoming/", own: "doctor-roles/"}
+			p := &examiner{
+				signing: server.S3(), store: server.S3(), bucket: s3test.DefaultBucket,
+				prefix: "incoming/", own: "doctor-roles/",
+			}
 			require.Equal(t, []Finding{{
-				What: "role that signs", State: Unknown, Detail: "the store did not show whether this role may read objects, list the bucket, delete objects, put objects elsewhere",
+				What: "role that signs", State: Unknown,
+				Detail: "the store did not show whether this role may read objects, list the bucket, delete objects, put objects elsewhere",
 			}}, p.signingRole(t.Context(), nil))
 		})
 	}

@@ -22,7 +22,8 @@ func runExplain(args []string, stdout, stderr io.Writer) (code int, err error) {
 	var grantFile, responseFile string
 	flags := flag.NewFlagSet("doctor explain", flag.ContinueOnError)
 	flags.StringVar(&grantFile, "grant", "", "`file` with the grant as JSON, or with only its URL")
-	flags.StringVar(&responseFile, "response", "", "`file` with the XML that the store returned; - is standard input")
+	flags.StringVar(&responseFile, "response", "",
+		"`file` with the XML that the store returned; - is standard input")
 	if code, done := parse(flags, args, stderr); done {
 		return code, nil
 	}
@@ -116,17 +117,27 @@ func explain(g clientGrant, a storeError, now time.Time) []string {
 	case "AccessDenied":
 		return g.explainDenied(a, now)
 	case "InvalidArgument", "AuthorizationHeaderMalformed":
-		if strings.Contains(a.Message, "one auth mechanism") || a.ArgumentName == "Authorization" || a.Code == "AuthorizationHeaderMalformed" && g.Method == http.MethodPut {
+		if strings.Contains(a.Message, "one auth mechanism") || a.ArgumentName == "Authorization" ||
+			a.Code == "AuthorizationHeaderMalformed" && g.Method == http.MethodPut {
 			return []string{"The request had an Authorization header, but the URL is signed already. The client must not send this header. " +
 				"HTTP clients often add a Bearer token of the service to every request."}
 		}
 		return []string{"The store rejects " + a.argument() + ": " + a.Message}
 	case "AuthorizationQueryParametersError":
-		return []string{"A parameter of the URL was changed, removed or sent twice: " + a.Message + " The client must use the URL unchanged."}
+		return []string{
+			"A parameter of the URL was changed, removed or sent twice: " + a.Message +
+				" The client must use the URL unchanged.",
+		}
 	case "EntityTooSmall":
-		return []string{fmt.Sprintf("The file must have at least %s bytes, got %s bytes.", orUnknown(a.MinSizeAllowed), orUnknown(a.ProposedSize))}
+		return []string{
+			fmt.Sprintf("The file must have at least %s bytes, got %s bytes.",
+				orUnknown(a.MinSizeAllowed), orUnknown(a.ProposedSize)),
+		}
 	case "EntityTooLarge":
-		return []string{fmt.Sprintf("The file must have at most %s bytes, got %s bytes.", orUnknown(a.MaxSizeAllowed), orUnknown(a.ProposedSize))}
+		return []string{
+			fmt.Sprintf("The file must have at most %s bytes, got %s bytes.",
+				orUnknown(a.MaxSizeAllowed), orUnknown(a.ProposedSize)),
+		}
 	}
 	if text, ok := explanations[a.Code]; ok {
 		return []string{text}
@@ -176,29 +187,49 @@ func (g clientGrant) explainDenied(a storeError, now time.Time) []string {
 	message := strings.ToLower(a.Message)
 	switch {
 	case a.HeadersNotSigned != "":
-		return []string{fmt.Sprintf("The client added the header %s, which is not in the grant. The client must send the headers of the grant and no other x-amz-* header.", a.HeadersNotSigned)}
+		return []string{
+			fmt.Sprintf(
+				"The client added the header %s, which is not in the grant. The client must send the headers of the grant and no other x-amz-* header.",
+				a.HeadersNotSigned),
+		}
 	case strings.Contains(message, "expired"):
-		return []string{"The grant has expired" + g.describeExpiry() + ". The client must start the upload in time, or request a new grant."}
+		return []string{
+			"The grant has expired" + g.describeExpiry() +
+				". The client must start the upload in time, or request a new grant.",
+		}
 	case strings.Contains(message, "extra input fields"):
 		_, names, _ := strings.Cut(a.Message, "ields:")
-		return []string{fmt.Sprintf("The client added the form field %s, which is not in the grant.", strings.TrimSpace(names))}
+		return []string{
+			fmt.Sprintf("The client added the form field %s, which is not in the grant.",
+				strings.TrimSpace(names)),
+		}
 	case strings.Contains(message, "condition failed"):
 		return []string{g.condition(a.Message)}
 	}
 	if end, ok := g.expiry(); ok && now.After(end) {
-		return []string{"The grant has expired" + g.describeExpiry() + ". The client must start the upload in time, or request a new grant."}
+		return []string{
+			"The grant has expired" + g.describeExpiry() +
+				". The client must start the upload in time, or request a new grant.",
+		}
 	}
-	return []string{"The role that signs may not put this object. The role lacks s3:PutObject for the key, or a bucket policy denies it."}
+	return []string{
+		"The role that signs may not put this object. The role lacks s3:PutObject for the key, or a bucket policy denies it.",
+	}
 }
 
 // condition explains a condition of a form's policy that failed.
 func (g clientGrant) condition(message string) string {
 	for name, want := range g.Fields {
-		if strings.Contains(strings.ToLower(message), `"$`+strings.ToLower(name)+`"`) || strings.Contains(message, `"`+name+`"`) {
+		if strings.Contains(strings.ToLower(message), `"$`+strings.ToLower(name)+`"`) ||
+			strings.Contains(message, `"`+name+`"`) {
 			if strings.HasPrefix(strings.ToLower(name), "x-amz-") {
-				return fmt.Sprintf("The form field %s differs from the grant. The client must send every field unchanged, before the file.", name)
+				return fmt.Sprintf(
+					"The form field %s differs from the grant. The client must send every field unchanged, before the file.",
+					name)
 			}
-			return fmt.Sprintf("The form field %s must be %q, as in the grant. The client changed it, omitted it, or sent it after the file.", name, want)
+			return fmt.Sprintf(
+				"The form field %s must be %q, as in the grant. The client changed it, omitted it, or sent it after the file.",
+				name, want)
 		}
 	}
 	return "A field of the form differs from the grant: " + message

@@ -14,14 +14,16 @@ import (
 // lifecycle checks whether rules remove uploads that are never completed, and
 // older versions if the bucket keeps them.
 func (p *examiner) lifecycle(ctx context.Context, versioned bool) []Finding {
-	out, err := p.store.GetBucketLifecycleConfiguration(ctx, &s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
+	out, err := p.store.GetBucketLifecycleConfiguration(ctx,
+		&s3.GetBucketLifecycleConfigurationInput{Bucket: &p.bucket})
 	var rules []types.LifecycleRule
 	switch response, text := describe(err); {
 	case err == nil:
 		rules = out.Rules
 	case response.Code != "NoSuchLifecycleConfiguration":
-		return []Finding{{What: "lifecycle", State: Unknown, Detail: "the store does not return its rules: " + text +
-			"; if the store has no rules, call Signer.Sweep from a job"}}
+		return []Finding{{What: "lifecycle", State: Unknown,
+			Detail: "the store does not return its rules: " + text +
+				"; if the store has no rules, call Signer.Sweep from a job"}}
 	}
 	found := p.expiries(rules)
 	if versioned && p.final != "" {
@@ -36,11 +38,15 @@ func (p *examiner) olderVersions(rules []types.LifecycleRule) Finding {
 	f := Finding{What: "lifecycle: older versions expire", State: Good}
 	switch days := firstDays(rules, p.prefix, olderVersion); days {
 	case 0:
-		f.State, f.Detail = Missing, "no rule removes older versions under "+p.prefix+"; a form that is used 50 times stores 50 versions"
+		f.State, f.Detail = Missing,
+			"no rule removes older versions under "+p.prefix+
+				"; a form that is used 50 times stores 50 versions"
 	case olderDays:
 		f.Detail = "after 1 day"
 	default:
-		f.State, f.Detail = Info, fmt.Sprintf("after %d days; one day is enough, and a form that is used 50 times stores 50 versions", days)
+		f.State, f.Detail = Info, fmt.Sprintf(
+			"after %d days; one day is enough, and a form that is used 50 times stores 50 versions",
+			days)
 	}
 	return f
 }
@@ -55,15 +61,22 @@ func (p *examiner) expiries(rules []types.LifecycleRule) []Finding {
 		Detail: "without a FinalPrefix, completed files stay under Prefix, so no rule can remove uploads"}
 	kept := cmp.Or(p.final, p.prefix)
 	if p.final != "" {
-		uploads = judgeExpiry(uploads.What, "no rule removes uploads that are never completed under "+p.prefix, firstDays(rules, p.prefix, expiration))
+		uploads = judgeExpiry(uploads.What,
+			"no rule removes uploads that are never completed under "+p.prefix,
+			firstDays(rules, p.prefix, expiration))
 	}
 	days := firstDays(rules, p.prefix, abortDays)
-	if inCopies := firstDays(rules, kept, abortDays); inCopies == 0 || days != 0 && inCopies < days {
+	if inCopies := firstDays(rules, kept, abortDays); inCopies == 0 ||
+		days != 0 && inCopies < days {
 		days = inCopies
 	}
-	found := []Finding{uploads, judgeExpiry("lifecycle: parts expire", "no rule aborts multipart uploads that are never completed", days)}
+	found := []Finding{uploads, judgeExpiry("lifecycle: parts expire",
+		"no rule aborts multipart uploads that are never completed", days)}
 	if n := firstDays(rules, kept, expiration); n != 0 {
-		found = append(found, Finding{What: "lifecycle: published files", State: Wrong, Detail: fmt.Sprintf("a rule removes published files from %s after %d days", kept, n)})
+		found = append(found, Finding{
+			What: "lifecycle: published files", State: Wrong,
+			Detail: fmt.Sprintf("a rule removes published files from %s after %d days", kept, n),
+		})
 	}
 	return found
 }
@@ -75,17 +88,24 @@ func judgeExpiry(what, missing string, days int32) Finding {
 	case days == 0:
 		return Finding{What: what, State: Missing, Detail: missing}
 	case days < needDays:
-		return Finding{What: what, State: Wrong, Detail: fmt.Sprintf("after %d days, but uploads can be completed for %d days", days, needDays)}
+		return Finding{
+			What: what, State: Wrong,
+			Detail: fmt.Sprintf("after %d days, but uploads can be completed for %d days", days,
+				needDays),
+		}
 	}
 	return Finding{What: what, State: Good, Detail: fmt.Sprintf("after %d days", days)}
 }
 
 // firstDays returns the smallest number of days of the rules that apply to
 // everything under a prefix, or 0 if no rule does.
-func firstDays(rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32) (first int32) {
+func firstDays(
+	rules []types.LifecycleRule, prefix string, days func(types.LifecycleRule) *int32,
+) (first int32) {
 	for _, rule := range rules {
 		scopePrefix, all := scope(rule)
-		if rule.Status != types.ExpirationStatusEnabled || !all || !strings.HasPrefix(prefix, scopePrefix) {
+		if rule.Status != types.ExpirationStatusEnabled || !all ||
+			!strings.HasPrefix(prefix, scopePrefix) {
 			continue
 		}
 		if n := aws.ToInt32(days(rule)); n > 0 && (first == 0 || n < first) {
@@ -104,7 +124,8 @@ func expiration(rule types.LifecycleRule) *int32 {
 
 // olderVersion returns the days after which a rule removes all older versions.
 func olderVersion(rule types.LifecycleRule) *int32 {
-	if older := rule.NoncurrentVersionExpiration; older != nil && aws.ToInt32(older.NewerNoncurrentVersions) == 0 {
+	if older := rule.NoncurrentVersionExpiration; older != nil &&
+		aws.ToInt32(older.NewerNoncurrentVersions) == 0 {
 		return older.NoncurrentDays
 	}
 	return nil

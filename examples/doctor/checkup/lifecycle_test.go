@@ -18,15 +18,21 @@ func states(r *Report) map[string]State {
 
 // TestLifecycle checks which rules remove uploads that are never completed.
 func TestLifecycle(t *testing.T) {
-	rule := func(prefix string, expiry, abort int32, change ...func(*types.LifecycleRule)) types.LifecycleRule {
-		r := types.LifecycleRule{Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix}}
+	type change = func(*types.LifecycleRule)
+	rule := func(prefix string, expiry, abort int32, changes ...change) types.LifecycleRule {
+		r := types.LifecycleRule{
+			Status: types.ExpirationStatusEnabled,
+			Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
+		}
 		if expiry > 0 {
 			r.Expiration = &types.LifecycleExpiration{Days: &expiry}
 		}
 		if abort > 0 {
-			r.AbortIncompleteMultipartUpload = &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: &abort}
+			r.AbortIncompleteMultipartUpload = &types.AbortIncompleteMultipartUpload{
+				DaysAfterInitiation: &abort,
+			}
 		}
-		for _, c := range change {
+		for _, c := range changes {
 			c(&r)
 		}
 		return r
@@ -36,16 +42,30 @@ func TestLifecycle(t *testing.T) {
 		rules                    []types.LifecycleRule
 		uploads, parts, finished State
 	}{
-		"none":                  {nil, Missing, Missing, ""},
-		"rules of README":       {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
-		"for each prefix":       {[]types.LifecycleRule{rule("incoming/", 10, 9), rule("files/", 0, 9)}, Good, Good, ""},
-		"too soon":              {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
-		"shortest rule applies": {[]types.LifecycleRule{rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30)}, Wrong, Wrong, ""},
-		"no rule for copies":    {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
-		"for all objects":       {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
-		"for another prefix":    {[]types.LifecycleRule{rule("incoming/a/", 10, 10), rule("other/", 10, 10)}, Missing, Missing, ""},
-		"disabled":              {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Status = types.ExpirationStatusDisabled })}, Missing, Missing, ""},
-		"for some sizes only":   {[]types.LifecycleRule{rule("", 10, 10, func(r *types.LifecycleRule) { r.Filter.ObjectSizeGreaterThan = aws.Int64(1) })}, Missing, Missing, ""},
+		"none":            {nil, Missing, Missing, ""},
+		"rules of README": {[]types.LifecycleRule{rule("incoming/", 10, 0), rule("", 0, 10)}, Good, Good, ""},
+		"for each prefix": {[]types.LifecycleRule{
+			rule("incoming/", 10, 9), rule("files/", 0, 9),
+		}, Good, Good, ""},
+		"too soon": {[]types.LifecycleRule{rule("incoming/", 1, 0), rule("", 0, 3)}, Wrong, Wrong, ""},
+		"shortest rule applies": {[]types.LifecycleRule{
+			rule("incoming/", 30, 30), rule("incoming/", 2, 2), rule("files/", 0, 30),
+		}, Wrong, Wrong, ""},
+		"no rule for copies": {[]types.LifecycleRule{rule("incoming/", 10, 10)}, Good, Missing, ""},
+		"for all objects":    {[]types.LifecycleRule{rule("", 10, 10)}, Good, Good, Wrong},
+		"for another prefix": {[]types.LifecycleRule{
+			rule("incoming/a/", 10, 10), rule("other/", 10, 10),
+		}, Missing, Missing, ""},
+		"disabled": {[]types.LifecycleRule{
+			rule("", 10, 10, func(r *types.LifecycleRule) {
+				r.Status = types.ExpirationStatusDisabled
+			}),
+		}, Missing, Missing, ""},
+		"for some sizes only": {[]types.LifecycleRule{
+			rule("", 10, 10, func(r *types.LifecycleRule) {
+				r.Filter.ObjectSizeGreaterThan = aws.Int64(1)
+			}),
+		}, Missing, Missing, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := states(&Report{Around: p.expiries(c.rules)})
@@ -64,8 +84,11 @@ func TestOlderVersions(t *testing.T) {
 	p := &examiner{prefix: "incoming/", final: "files/"}
 	rule := func(prefix string, days, newer int32) types.LifecycleRule {
 		return types.LifecycleRule{
-			Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
-			NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{NoncurrentDays: &days, NewerNoncurrentVersions: &newer},
+			Status: types.ExpirationStatusEnabled,
+			Filter: &types.LifecycleRuleFilter{Prefix: &prefix},
+			NoncurrentVersionExpiration: &types.NoncurrentVersionExpiration{
+				NoncurrentDays: &days, NewerNoncurrentVersions: &newer,
+			},
 		}
 	}
 	for name, c := range map[string]struct {
@@ -82,13 +105,15 @@ func TestOlderVersions(t *testing.T) {
 	}
 	documents := p.paste(&Report{Around: []Finding{p.olderVersions(nil)}})
 	require.Len(t, documents, 1)
-	require.Contains(t, string(documents[0].Content), `"NoncurrentVersionExpiration":{"NoncurrentDays":1}`)
+	require.Contains(t, string(documents[0].Content),
+		`"NoncurrentVersionExpiration":{"NoncurrentDays":1}`)
 }
 
 // TestSharing checks the warning about Signers that share a FinalPrefix.
 func TestSharing(t *testing.T) {
 	p := &examiner{prefix: "incoming/", final: "files/"}
-	require.Contains(t, p.sharing()[0].Detail, "two Signers that publish under files/ replace each other's objects")
+	require.Contains(t, p.sharing()[0].Detail,
+		"two Signers that publish under files/ replace each other's objects")
 	p.final = ""
 	require.Empty(t, p.sharing())
 }

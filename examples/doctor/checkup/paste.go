@@ -74,14 +74,17 @@ func (p *examiner) paste(r *Report) (documents []Document) {
 		}
 		documents = append(documents, Document{title, command, encode(content)})
 	}
-	switch byStore := slices.ContainsFunc(r.Around, func(f Finding) bool { return f.What == corsByStore }); {
+	switch byStore := slices.ContainsFunc(r.Around,
+		func(f Finding) bool { return f.What == corsByStore }); {
 	case missing("CORS") && byStore:
-		put("CORS, for the configuration of the store or a proxy. The store has no rules by bucket", "", "", p.corsRules())
+		put("CORS, for the configuration of the store or a proxy. The store has no rules by bucket",
+			"", "", p.corsRules())
 	case missing("CORS"):
 		put("CORS, replaces all rules. If the store rejects this document, set the rules for all buckets",
 			"put-bucket-cors", "--cors-configuration file://cors.json", p.corsRules())
 	}
-	const lifecycle, file = "put-bucket-lifecycle-configuration", "--lifecycle-configuration file://lifecycle.json"
+	const lifecycle, file = "put-bucket-lifecycle-configuration",
+		"--lifecycle-configuration file://lifecycle.json"
 	if missing("lifecycle: uploads") || missing("lifecycle: older versions") {
 		put("Lifecycle: uploads expire, replaces all rules. Without rules, call Signer.Sweep from a job",
 			lifecycle, file, lifecycleRules{p.uploadRules()})
@@ -89,13 +92,17 @@ func (p *examiner) paste(r *Report) (documents []Document) {
 	switch {
 	case !missing("lifecycle: parts"):
 	case isMinIO(r.Server):
-		documents = append(documents, Document{Title: "Lifecycle: parts expire. MinIO aborts them after 24 hours, but completion has 8 days", Command: "mc admin config set ALIAS api stale_uploads_expiry=192h"})
+		documents = append(documents, Document{
+			Title:   "Lifecycle: parts expire. MinIO aborts them after 24 hours, but completion has 8 days",
+			Command: "mc admin config set ALIAS api stale_uploads_expiry=192h",
+		})
 	default:
 		put("Lifecycle: parts expire, replaces all rules. Some stores reject rules for parts",
 			lifecycle, file, lifecycleRules{append(p.uploadRules(), partsRule())})
 	}
 	rights := func(prefix string) bool {
-		return slices.ContainsFunc(r.Around, func(f Finding) bool { return strings.HasPrefix(f.What, prefix) && f.Rights })
+		return slices.ContainsFunc(
+			r.Around, func(f Finding) bool { return strings.HasPrefix(f.What, prefix) && f.Rights })
 	}
 	if rights("role that signs") {
 		put("IAM policy of the role that signs", "", "", p.signingPolicy())
@@ -134,14 +141,17 @@ func (p *examiner) uploadRules() []lifecycleRule {
 		return nil
 	}
 	uploads := lifecycleRule{
-		ID: "uploads", Status: "Enabled", Expiration: &days{keepDays}, NoncurrentVersionExpiration: &noncurrent{olderDays},
+		ID: "uploads", Status: "Enabled", Expiration: &days{keepDays},
+		NoncurrentVersionExpiration: &noncurrent{olderDays},
 	}
 	uploads.Filter.Prefix = p.prefix
 	return []lifecycleRule{uploads}
 }
 
 func partsRule() lifecycleRule {
-	return lifecycleRule{ID: "parts", Status: "Enabled", AbortIncompleteMultipartUpload: &initiationDays{keepDays}}
+	return lifecycleRule{
+		ID: "parts", Status: "Enabled", AbortIncompleteMultipartUpload: &initiationDays{keepDays},
+	}
 }
 
 func allow(resource string, actions ...string) statement {
@@ -149,19 +159,24 @@ func allow(resource string, actions ...string) statement {
 }
 
 func (p *examiner) signingPolicy() iamPolicy {
-	return iamPolicy{policyVersion, []statement{allow("arn:aws:s3:::"+p.bucket+"/"+p.prefix+"*", "s3:PutObject")}}
+	return iamPolicy{policyVersion, []statement{
+		allow("arn:aws:s3:::"+p.bucket+"/"+p.prefix+"*", "s3:PutObject"),
+	}}
 }
 
 func (p *examiner) storePolicy() iamPolicy {
 	objects := "arn:aws:s3:::" + p.bucket + "/"
 	statements := []statement{
-		allow(objects+p.prefix+"*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion",
-			"s3:PutObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"),
+		allow(objects+p.prefix+"*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject",
+			"s3:DeleteObjectVersion", "s3:PutObject", "s3:ListMultipartUploadParts",
+			"s3:AbortMultipartUpload"),
 	}
 	if p.final != "" {
-		statements = append(statements, allow(objects+p.final+"*", "s3:PutObject", "s3:GetObject", "s3:GetObjectVersion",
-			"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"))
+		statements = append(statements,
+			allow(objects+p.final+"*", "s3:PutObject", "s3:GetObject", "s3:GetObjectVersion",
+				"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"))
 	}
-	statements = append(statements, allow("arn:aws:s3:::"+p.bucket, "s3:ListBucket", "s3:ListBucketMultipartUploads"))
+	statements = append(statements,
+		allow("arn:aws:s3:::"+p.bucket, "s3:ListBucket", "s3:ListBucketMultipartUploads"))
 	return iamPolicy{policyVersion, statements}
 }

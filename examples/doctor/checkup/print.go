@@ -48,9 +48,11 @@ func (p *printer) line(format string, args ...any) {
 type mark struct{ sign, color string }
 
 var marks = map[string]mark{
-	string(Enforced): {"✓", green}, string(NotEnforced): {"✗", red}, string(MadeGood): {"~", yellow}, string(LikeAWS): {"·", dim},
+	string(Enforced): {"✓", green}, string(NotEnforced): {"✗", red},
+	string(MadeGood): {"~", yellow}, string(LikeAWS): {"·", dim},
 	string(NotOffered): {"–", dim}, string(NotTried): {"–", dim}, string(Unproven): {"?", yellow},
-	string(Good): {"✓", green}, string(Missing): {"!", yellow}, string(Wrong): {"!", yellow}, string(Unknown): {"?", yellow}, string(Info): {"·", dim},
+	string(Good): {"✓", green}, string(Missing): {"!", yellow}, string(Wrong): {"!", yellow},
+	string(Unknown): {"?", yellow}, string(Info): {"·", dim},
 }
 
 var titles = map[string]string{
@@ -72,7 +74,8 @@ func groupChecksums(rows []Constraint) (groups []Constraint) {
 	for _, c := range rows {
 		algorithm, ok := strings.CutPrefix(c.Constraint, checksum)
 		last := len(groups) - 1
-		if ok && last >= 0 && groups[last].Kind == c.Kind && groups[last].Verdict == c.Verdict && strings.HasPrefix(groups[last].Constraint, checksum) {
+		if ok && last >= 0 && groups[last].Kind == c.Kind && groups[last].Verdict == c.Verdict &&
+			strings.HasPrefix(groups[last].Constraint, checksum) {
 			groups[last].Constraint += ", " + algorithm
 			groups[last].Cases = append(slices.Clone(groups[last].Cases), c.Cases...)
 			groups[last].Unknown = append(slices.Clone(groups[last].Unknown), c.Unknown...)
@@ -95,7 +98,9 @@ func (p *printer) report(full *Report, verbose bool) error {
 		p.line("")
 		p.text("", "Session tokens were not checked: "+errNoSession.Error()+".")
 	}
-	for _, kind := range []conformance.Kind{conformance.PUT, conformance.Form, conformance.PartURL, conformance.Completion} {
+	for _, kind := range []conformance.Kind{
+		conformance.PUT, conformance.Form, conformance.PartURL, conformance.Completion,
+	} {
 		p.kind(r, string(kind), verbose)
 	}
 	p.around(r, verbose)
@@ -103,8 +108,9 @@ func (p *printer) report(full *Report, verbose bool) error {
 		p.document(d)
 	}
 	if verbose {
-		p.text("", "\u2713 enforced  \u2717 not enforced  ~ not enforced, but completion checks it  \u00b7 accepted by AWS as well  \u2013 not offered or not tried  ? unproven. "+
-			"Each line ends with the responses of the store, in the order of the cases.")
+		p.text("",
+			"\u2713 enforced  \u2717 not enforced  ~ not enforced, but completion checks it  \u00b7 accepted by AWS as well  \u2013 not offered or not tried  ? unproven. "+
+				"Each line ends with the responses of the store, in the order of the cases.")
 	}
 	return p.err
 }
@@ -116,11 +122,15 @@ func (p *printer) summary(r *Report) {
 	broken, unproven := r.rows(NotEnforced), r.rows(Unproven)
 	switch {
 	case r.Enforced:
-		p.line("%s", p.color(green, fmt.Sprintf("\u2713 %s enforces everything that the library promises.", where)))
+		p.line("%s", p.color(green, fmt.Sprintf(
+			"\u2713 %s enforces everything that the library promises.", where)))
 	case len(broken) > 0:
-		p.line("%s", p.color(red, fmt.Sprintf("\u2717 %s does not enforce %s.", where, formatCount(len(broken), "constraint"))))
+		p.line("%s", p.color(red, fmt.Sprintf(
+			"\u2717 %s does not enforce %s.", where, formatCount(len(broken), "constraint"))))
 	default:
-		p.line("%s", p.color(yellow, fmt.Sprintf("? %s could not be shown to enforce %s.", where, formatCount(len(unproven), "constraint"))))
+		p.line("%s", p.color(yellow, fmt.Sprintf(
+			"? %s could not be shown to enforce %s.",
+			where, formatCount(len(unproven), "constraint"))))
 	}
 }
 
@@ -133,7 +143,9 @@ func (p *printer) findings(r *Report) {
 		}
 	}
 	if n > 0 {
-		p.line("%s", p.color(yellow, fmt.Sprintf("! In its configuration, %s missing or wrong.", formatCount(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
+		p.line("%s", p.color(yellow, fmt.Sprintf(
+			"! In its configuration, %s missing or wrong.",
+			formatCount(n, "thing")+map[bool]string{true: " is", false: " are"}[n == 1])))
 	}
 }
 
@@ -175,7 +187,8 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 		case c.Kind != kind:
 		case verbose:
 			p.constraint(c)
-		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == LikeAWS, c.Verdict == NotOffered && c.Note == "",
+		case c.Verdict == Enforced, c.Verdict == NotTried, c.Verdict == LikeAWS,
+			c.Verdict == NotOffered && c.Note == "",
 			c.Verdict == Unproven && c.Note == "" && len(c.Unknown) == 0:
 			short[c.Verdict] = append(short[c.Verdict], c.Constraint)
 		}
@@ -190,7 +203,8 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 			p.constraint(c)
 		}
 	}
-	if len(short[Enforced]) > 0 { // Otherwise the constraint "an honest upload" has the same verdict.
+	// Otherwise the constraint "an honest upload" has the same verdict.
+	if len(short[Enforced]) > 0 {
 		p.names(NotOffered, "not offered: ", short[NotOffered])
 	}
 }

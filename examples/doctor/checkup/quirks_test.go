@@ -32,18 +32,22 @@ func response(status int, code string, more ...string) *http.Response {
 	recorder.Header().Set("Content-Type", "application/xml")
 	recorder.WriteHeader(status)
 	if code != "" {
-		_, _ = fmt.Fprintf(recorder, "<Error><Code>%s</Code><Message>no</Message>%s</Error>", code, strings.Join(more, ""))
+		_, _ = fmt.Fprintf(recorder, "<Error><Code>%s</Code><Message>no</Message>%s</Error>", code,
+			strings.Join(more, ""))
 	}
 	return recorder.Result()
 }
 
 // examineQuirks examines an s3test server with quirks. Without quirks, the
 // server lists folders.
-func examineQuirks(t *testing.T, change func(*examiner), quirks ...quirk) (r *Report, left, err error) {
+func examineQuirks(
+	t *testing.T, change func(*examiner), quirks ...quirk,
+) (r *Report, left, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := s3test.New()
-		through := &http.Client{CheckRedirect: server.HTTPClient().CheckRedirect, Transport: transport(func(r *http.Request) (*http.Response, error) {
+		through := &http.Client{CheckRedirect: server.HTTPClient().CheckRedirect}
+		through.Transport = transport(func(r *http.Request) (*http.Response, error) {
 			for _, q := range quirks {
 				if resp := q(r); resp != nil {
 					resp.Request = r
@@ -58,11 +62,12 @@ func examineQuirks(t *testing.T, change func(*examiner), quirks ...quirk) (r *Re
 				addFolder(r, resp)
 			}
 			return resp, err
-		})}
+		})
 		recorder := &regionRecorder{client: through}
 		client := server.S3(func(o *s3.Options) { o.HTTPClient = recorder })
 		p := &examiner{
-			signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/", final: "files/", own: "doctor-quirk/",
+			signing: client, store: client, bucket: s3test.DefaultBucket, prefix: "incoming/",
+			final: "files/", own: "doctor-quirk/",
 			http: through, regions: recorder, origin: "https://shop.example",
 		}
 		if change != nil {
@@ -87,7 +92,8 @@ func secondLife() quirk { // R1
 // ignoreUnknown ignores fields and headers that it does not implement.
 func ignoreUnknown() quirk { // R2
 	return func(r *http.Request) *http.Response {
-		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" &&
+			strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
 			r.URL.RawQuery = ""
 		}
 		if r.Header.Get("x-amz-copy-source") == "" {
@@ -112,7 +118,8 @@ func bareParts(late bool) quirk { // R8
 			with[r.URL.Path] = r.Header.Get("x-amz-checksum-algorithm") != ""
 		case r.Method == http.MethodPost && query.Has("uploadId") && bare[r.URL.Path]:
 			return response(http.StatusBadRequest, "InvalidPart")
-		case r.Method == http.MethodPut && query.Has("partNumber") && with[r.URL.Path] && !hasChecksum(r):
+		case r.Method == http.MethodPut && query.Has("partNumber") && with[r.URL.Path] &&
+			!hasChecksum(r):
 			bare[r.URL.Path] = late
 			if !late {
 				return response(http.StatusBadRequest, "InvalidArgument")
@@ -124,15 +131,18 @@ func bareParts(late bool) quirk { // R8
 
 // hasChecksum reports whether a part has its own checksum.
 func hasChecksum(r *http.Request) bool {
-	return strings.Contains(r.URL.RawQuery, "x-amz-checksum-") || r.Header.Get("x-amz-checksum-crc32") != "" ||
-		r.Header.Get("x-amz-checksum-crc32c") != "" || r.Header.Get("x-amz-checksum-crc64nvme") != ""
+	return strings.Contains(r.URL.RawQuery, "x-amz-checksum-") ||
+		r.Header.Get("x-amz-checksum-crc32") != "" ||
+		r.Header.Get("x-amz-checksum-crc32c") != "" ||
+		r.Header.Get("x-amz-checksum-crc64nvme") != ""
 }
 
 // minIO returns the Server header of MinIO and no lifecycle rules.
 func minIO() quirk { // R4
 	return func(r *http.Request) *http.Response {
 		switch {
-		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == s3test.DefaultBucket && r.URL.RawQuery == "":
+		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == s3test.DefaultBucket &&
+			r.URL.RawQuery == "":
 			resp := response(http.StatusOK, "")
 			resp.Header.Set("Server", "MinIO")
 			return resp
@@ -154,9 +164,11 @@ func TestQuirks(t *testing.T) {
 		"R1: ignores the second lifetime":        {[]quirk{secondLife()}, nil, nil},
 		"R2: ignores unknown fields and headers": {[]quirk{ignoreUnknown()}, nil, nil},
 		"R3: lists folders":                      {nil, nil, nil},
-		"R3: accepts a part once":                {[]quirk{rejectChangedParts()}, []string{"part: a part sent again"}, nil},
+		"R3: accepts a part once": {[]quirk{rejectChangedParts()},
+			[]string{"part: a part sent again"}, nil},
 		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
-			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" && r.Header.Get("x-amz-copy-source") == "" {
+			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" &&
+				r.Header.Get("x-amz-copy-source") == "" {
 				return response(http.StatusNotImplemented, "NotImplemented")
 			}
 			return nil
@@ -167,8 +179,10 @@ func TestQuirks(t *testing.T) {
 			}
 			return nil
 		}}, nil, []string{"completion: write once on copy"}},
-		"R8: parts need a checksum":               {[]quirk{bareParts(false)}, []string{"part: parts without their own checksum"}, nil},
-		"R8: completion needs checksums of parts": {[]quirk{bareParts(true)}, []string{"part: parts without their own checksum"}, nil},
+		"R8: parts need a checksum": {[]quirk{bareParts(false)},
+			[]string{"part: parts without their own checksum"}, nil},
+		"R8: completion needs checksums of parts": {[]quirk{bareParts(true)},
+			[]string{"part: parts without their own checksum"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, left, err := examineQuirks(t, nil, c.quirks...)
@@ -276,10 +290,12 @@ func TestDeniedForms(t *testing.T) {
 func TestAcceptedButNotCompleted(t *testing.T) {
 	r, _, err := examineQuirks(t, nil, bareParts(true))
 	require.NoError(t, err)
-	i := slices.IndexFunc(r.Constraints, func(c Constraint) bool { return c.name() == profile.BareParts })
+	i := slices.IndexFunc(
+		r.Constraints, func(c Constraint) bool { return c.name() == profile.BareParts })
 	row := r.Constraints[i]
 	require.Empty(t, row.Responses)
-	require.Contains(t, row.Note, "honest requests are accepted, but completion rejected the upload: ")
+	require.Contains(t, row.Note,
+		"honest requests are accepted, but completion rejected the upload: ")
 	require.Equal(t, profile.WayOut(profile.BareParts, profile.NotOffered), row.Instead)
 }
 
@@ -329,15 +345,18 @@ func TestNoUploadsListed(t *testing.T) { // R6
 	})
 	require.NoError(t, err)
 	require.True(t, r.Enforced)
-	require.ErrorContains(t, left, "something might be left under incoming/doctor-quirk/ and files/doctor-quirk/: "+
-		"the store does not list multipart uploads, so parts might be left: 501 NotImplemented")
+	require.ErrorContains(t, left,
+		"something might be left under incoming/doctor-quirk/ and files/doctor-quirk/: "+
+			"the store does not list multipart uploads, so parts might be left: 501 NotImplemented")
 }
 
 // TestDiagnose checks that the error names the reason if the doctor cannot
 // examine a bucket.
 func TestDiagnose(t *testing.T) {
 	put := func(r *http.Request) bool { return r.Method == http.MethodPut }
-	presigned := func(r *http.Request) bool { return put(r) && r.URL.Query().Has("X-Amz-Signature") }
+	presigned := func(r *http.Request) bool {
+		return put(r) && r.URL.Query().Has("X-Amz-Signature")
+	}
 	always := func(which func(*http.Request) bool, resp func() *http.Response) quirk {
 		return func(r *http.Request) *http.Response {
 			if which(r) {
@@ -354,15 +373,23 @@ func TestDiagnose(t *testing.T) {
 		quirks []quirk
 		want   string
 	}{
-		"region": {[]quirk{always(put, fails(400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>"))},
+		"region": {[]quirk{
+			always(put, fails(400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>")),
+		},
 			`wrong region: requests are signed for "us-east-1", but the bucket is in "eu-west-3" (400 AuthorizationHeaderMalformed); use -region eu-west-3`},
-		"region of presigned URLs": {[]quirk{always(presigned, fails(400, "AuthorizationQueryParametersError"))},
+		"region of presigned URLs": {[]quirk{
+			always(presigned, fails(400, "AuthorizationQueryParametersError")),
+		},
 			`wrong region: the store rejects requests that are signed for "us-east-1" (400 AuthorizationQueryParametersError); use -region`},
-		"bucket": {[]quirk{always(put, fails(404, "NoSuchBucket"))}, `missing bucket: the store has no bucket "bucket" (404 NoSuchBucket)`},
+		"bucket": {[]quirk{always(put, fails(404, "NoSuchBucket"))},
+			`missing bucket: the store has no bucket "bucket" (404 NoSuchBucket)`},
 		"access key": {[]quirk{always(put, fails(403, "InvalidAccessKeyId"))},
 			"wrong credentials: the store rejects the access key (403 InvalidAccessKeyId)\n" +
 				"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
-		"secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(403, "SignatureDoesNotMatch"))},
+		"secret key": {[]quirk{
+			always(put, fails(403, "SignatureDoesNotMatch")),
+			always(form, fails(403, "SignatureDoesNotMatch")),
+		},
 			"wrong credentials: the store rejects every signature (403 SignatureDoesNotMatch)\n" +
 				"check -profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"},
 		"right": {[]quirk{always(put, fails(403, "AccessDenied"))},
@@ -374,12 +401,16 @@ func TestDiagnose(t *testing.T) {
 				"the proxy in front of the store must keep the Host and the path; " +
 				"otherwise set -endpoint\nand -public-endpoint to the address behind it"},
 		"proxy for clients": {[]quirk{always(presigned, fails(403, "SignatureDoesNotMatch"))}, "rewriting proxy: "},
-		"proxy or secret key": {[]quirk{always(put, fails(403, "SignatureDoesNotMatch")), always(form, fails(501, "NotImplemented"))},
+		"proxy or secret key": {[]quirk{
+			always(put, fails(403, "SignatureDoesNotMatch")),
+			always(form, fails(501, "NotImplemented")),
+		},
 			"wrong credentials or rewriting proxy: "},
 		"clock": {[]quirk{always(put, fails(403, "RequestTimeTooSkewed"))}, "wrong clock: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, err := examineQuirks(t, func(p *examiner) { p.own = "doctor-fails/" }, c.quirks...)
+			r, _, err := examineQuirks(t, func(p *examiner) { p.own = "doctor-fails/" },
+				c.quirks...)
 			require.Nil(t, r)
 			require.ErrorContains(t, err, c.want)
 		})

@@ -38,8 +38,9 @@ func (r *Report) rows(verdicts ...Verdict) (names []string) {
 // profile returns the profile for presign.WithProfile.
 func (r *Report) profile(now time.Time) *profile.Profile {
 	p := &profile.Profile{
-		Format: profile.Format, Store: r.Server, Host: r.Endpoint, Bucket: r.Bucket, Doctor: version(),
-		Date: now.UTC().Format(time.DateOnly), Constraints: make(map[string]profile.Verdict),
+		Format: profile.Format, Store: r.Server, Host: r.Endpoint, Bucket: r.Bucket,
+		Doctor: version(),
+		Date:   now.UTC().Format(time.DateOnly), Constraints: make(map[string]profile.Verdict),
 	}
 	for _, c := range r.Constraints {
 		if c.Found != "" {

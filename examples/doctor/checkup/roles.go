@@ -33,16 +33,21 @@ func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []
 	}
 	switch {
 	case len(may) > 0:
-		return []Finding{{what, Wrong, "may " + strings.Join(may, ", ") + "; it needs only s3:PutObject under " + p.prefix, true}}
+		detail := "may " + strings.Join(may, ", ") + "; it needs only s3:PutObject under " + p.prefix
+		return []Finding{{what, Wrong, detail, true}}
 	case len(unknown) > 0:
-		return []Finding{{What: what, State: Unknown, Detail: "the store did not show whether this role may " + strings.Join(unknown, ", ")}}
+		detail := "the store did not show whether this role may " + strings.Join(unknown, ", ")
+		return []Finding{{What: what, State: Unknown, Detail: detail}}
 	}
 	return []Finding{{What: what, State: Good, Detail: "may only put objects under " + p.prefix}}
 }
 
 // judgeSharedRole reports whether one role may both sign and complete uploads.
 func judgeSharedRole(constraints []Constraint) Finding {
-	f := Finding{What: "role that signs", State: Info, Detail: "also completes uploads, which is safe at this store"}
+	f := Finding{
+		What: "role that signs", State: Info,
+		Detail: "also completes uploads, which is safe at this store",
+	}
 	for _, c := range constraints {
 		if c.Constraint == string(conformance.CopySource) && c.Verdict == NotEnforced {
 			f.State, f.Rights = Wrong, true
@@ -64,30 +69,40 @@ func (p *examiner) listForbidden(ctx context.Context) []attempt {
 	put := func(key string) error {
 		// The wrong digest makes the PUT fail even if the role has the right.
 		_, err := p.signing.PutObject(ctx, &s3.PutObjectInput{
-			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(conformance.Body), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA=="),
+			Bucket: &p.bucket, Key: &key, Body: bytes.NewReader(conformance.Body),
+			ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA=="),
 		})
 		return err
 	}
 	tries := []attempt{
 		{"read objects", func() error {
-			out, err := p.signing.GetObject(ctx, &s3.GetObjectInput{Bucket: &p.bucket, Key: &private})
+			out, err := p.signing.GetObject(ctx, &s3.GetObjectInput{
+				Bucket: &p.bucket, Key: &private,
+			})
 			if err == nil {
 				_ = out.Body.Close()
 			}
 			return err
 		}},
 		{"list the bucket", func() error {
-			_, err := p.signing.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &p.bucket, Prefix: &none})
+			_, err := p.signing.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+				Bucket: &p.bucket, Prefix: &none,
+			})
 			return err
 		}},
 		{"delete objects", func() error {
-			_, err := p.signing.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &none})
+			_, err := p.signing.DeleteObject(ctx, &s3.DeleteObjectInput{
+				Bucket: &p.bucket, Key: &none,
+			})
 			return err
 		}},
 		{"put objects elsewhere", func() error { return put(p.own + "elsewhere") }},
 	}
 	if p.final != "" {
-		tries = append(tries, attempt{"put objects under the final prefix", func() error { return put(p.published() + "none") }})
+		tries = append(tries, attempt{
+			"put objects under the final prefix",
+			func() error { return put(p.published() + "none") },
+		})
 	}
 	return tries
 }
@@ -99,14 +114,19 @@ func (p *examiner) storeRole(ctx context.Context, signer *presign.Signer) []Find
 		what, good string
 		do         func() error
 	}{
-		{"role of the store: files", "completes and publishes uploads", func() error { return p.completeFile(ctx, signer) }},
-		{"role of the store: parts", "starts, lists, completes and aborts multipart uploads", func() error { return p.completeParts(ctx, signer) }},
-		{"role of the store: absence", "receives 404 for a missing object", func() error { return p.checkAbsence(ctx) }},
+		{"role of the store: files",
+			"completes and publishes uploads", func() error { return p.completeFile(ctx, signer) }},
+		{"role of the store: parts",
+			"starts, lists, completes and aborts multipart uploads",
+			func() error { return p.completeParts(ctx, signer) }},
+		{"role of the store: absence",
+			"receives 404 for a missing object", func() error { return p.checkAbsence(ctx) }},
 	} {
 		f := Finding{What: try.what, State: Good, Detail: try.good}
 		if err := try.do(); err != nil {
 			response, _ := conformance.ResponseOf(err)
-			f.State, f.Detail, f.Rights = Wrong, oneLine(plain(err).Error()), response.Status == http.StatusForbidden
+			f.State, f.Detail, f.Rights = Wrong, oneLine(plain(err).Error()),
+				response.Status == http.StatusForbidden
 		}
 		found = append(found, f)
 	}
@@ -115,7 +135,9 @@ func (p *examiner) storeRole(ctx context.Context, signer *presign.Signer) []Find
 
 // completeFile uploads, completes and deletes a file.
 func (p *examiner) completeFile(ctx context.Context, signer *presign.Signer) error {
-	grant, err := signer.Put(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body))})
+	grant, err := signer.Put(ctx, presign.Upload{
+		Filename: "role.txt", Size: int64(len(conformance.Body)),
+	})
 	if err != nil {
 		return err
 	}
@@ -126,7 +148,9 @@ func (p *examiner) completeFile(ctx context.Context, signer *presign.Signer) err
 	if err != nil {
 		return err
 	}
-	if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.bucket, Key: &object.Key}); err != nil {
+	if _, err := p.store.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: &p.bucket, Key: &object.Key,
+	}); err != nil {
 		_, text := describe(err)
 		return fmt.Errorf("delete %q: %s", object.Key, text)
 	}
@@ -135,7 +159,9 @@ func (p *examiner) completeFile(ctx context.Context, signer *presign.Signer) err
 
 // completeParts completes a multipart upload and aborts another.
 func (p *examiner) completeParts(ctx context.Context, signer *presign.Signer) error {
-	m, err := signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor"})
+	m, err := signer.StartMultipart(ctx, presign.Upload{
+		Filename: "role.txt", Size: int64(len(conformance.Body)), Owner: "doctor",
+	})
 	if err != nil {
 		return err
 	}
@@ -149,7 +175,9 @@ func (p *examiner) completeParts(ctx context.Context, signer *presign.Signer) er
 	if err != nil {
 		return errors.Join(err, m.Abort(context.WithoutCancel(ctx)))
 	}
-	if m, err = signer.StartMultipart(ctx, presign.Upload{Filename: "role.txt", Size: 1, Owner: "doctor"}); err != nil {
+	if m, err = signer.StartMultipart(ctx, presign.Upload{
+		Filename: "role.txt", Size: 1, Owner: "doctor",
+	}); err != nil {
 		return err
 	}
 	return m.Abort(ctx)
@@ -157,13 +185,17 @@ func (p *examiner) completeParts(ctx context.Context, signer *presign.Signer) er
 
 // checkAbsence checks that the store returns 404 if there is no object.
 func (p *examiner) checkAbsence(ctx context.Context) error {
-	_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &p.bucket, Key: aws.String(p.uploads() + "none")})
+	_, err := p.store.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: &p.bucket, Key: aws.String(p.uploads() + "none"),
+	})
 	response, text := describe(err)
 	switch response.Status {
 	case http.StatusNotFound:
 		return nil
 	case http.StatusForbidden:
-		return fmt.Errorf("the store must return 404 for a missing object, got %s; the role needs s3:ListBucket: %w", text, err)
+		return fmt.Errorf(
+			"the store must return 404 for a missing object, got %s; the role needs s3:ListBucket: %w",
+			text, err)
 	}
 	return fmt.Errorf("the store must return 404 for a missing object, got %s", text)
 }

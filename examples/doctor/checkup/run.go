@@ -52,7 +52,9 @@ func parse(flags *flag.FlagSet, args []string, stderr io.Writer) (code int, done
 // An output describes how to print a Report.
 type output struct{ profile, report, verbose bool }
 
-func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (code int, err error) {
+func runExamine(
+	ctx context.Context, args []string, stdout, stderr io.Writer,
+) (code int, err error) {
 	var target location
 	var format output
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
@@ -98,19 +100,27 @@ func runExamine(ctx context.Context, args []string, stdout, stderr io.Writer) (c
 func (l *location) register(flags *flag.FlagSet) {
 	flags.StringVar(&l.bucket, "bucket", "", "`name` of the bucket")
 	flags.StringVar(&l.region, "region", "", "`region` of the bucket, if AWS_REGION is not set")
-	flags.StringVar(&l.endpoint, "endpoint", "", "`URL` of a store other than AWS, if AWS_ENDPOINT_URL is not set")
-	flags.StringVar(&l.public, "public-endpoint", "", "`URL` that clients reach, as for WithPublicEndpoint")
-	flags.BoolFunc("path-style", "address the bucket by path: true unless the store is AWS", func(value string) error {
-		pathStyle, err := strconv.ParseBool(value)
-		l.pathStyle = &pathStyle
-		return err
-	})
-	flags.StringVar(&l.prefix, "prefix", "incoming/", "Policy.Prefix, a `prefix`; the doctor uploads below it")
-	flags.StringVar(&l.final, "final", "files/", "Policy.FinalPrefix, the `prefix` of published files; may be empty")
-	flags.StringVar(&l.origin, "origin", "", "`origin` of the pages that upload, to check CORS: https://app.example.com")
+	flags.StringVar(&l.endpoint, "endpoint", "",
+		"`URL` of a store other than AWS, if AWS_ENDPOINT_URL is not set")
+	flags.StringVar(&l.public, "public-endpoint", "",
+		"`URL` that clients reach, as for WithPublicEndpoint")
+	flags.BoolFunc("path-style",
+		"address the bucket by path: true unless the store is AWS", func(value string) error {
+			pathStyle, err := strconv.ParseBool(value)
+			l.pathStyle = &pathStyle
+			return err
+		})
+	flags.StringVar(&l.prefix, "prefix", "incoming/",
+		"Policy.Prefix, a `prefix`; the doctor uploads below it")
+	flags.StringVar(&l.final, "final", "files/",
+		"Policy.FinalPrefix, the `prefix` of published files; may be empty")
+	flags.StringVar(&l.origin, "origin", "",
+		"`origin` of the pages that upload, to check CORS: https://app.example.com")
 	flags.StringVar(&l.profile, "profile", "", "`profile` of the role that signs")
-	flags.StringVar(&l.storeProfile, "store-profile", "", "`profile` of the role of WithStore, if it is not the role that signs")
-	flags.StringVar(&l.role, "role", "", "`ARN` of a role to assume if the signing credentials have no session token")
+	flags.StringVar(&l.storeProfile, "store-profile", "",
+		"`profile` of the role of WithStore, if it is not the role that signs")
+	flags.StringVar(&l.role, "role", "",
+		"`ARN` of a role to assume if the signing credentials have no session token")
 }
 
 func (o output) print(w io.Writer, r *Report) error {

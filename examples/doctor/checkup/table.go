@@ -10,7 +10,9 @@ import (
 
 // tableSigns maps verdicts to signs in the compatibility table. A blank is
 // unknown.
-var tableSigns = map[profile.Verdict]string{profile.Enforced: "✓", profile.NotEnforced: "✗", profile.NotOffered: "–"}
+var tableSigns = map[profile.Verdict]string{
+	profile.Enforced: "✓", profile.NotEnforced: "✗", profile.NotOffered: "–",
+}
 
 // table returns the compatibility table as Markdown. The first column is Amazon
 // S3, and each profile has another column.
@@ -55,7 +57,8 @@ func head(b *strings.Builder, title string, profiles []*profile.Profile) {
 // constraint instead of the store.
 func cell(name string, v profile.Verdict) string {
 	lacking := []profile.Verdict{profile.NotEnforced, profile.NotOffered}
-	if strings.HasPrefix(name, "completion: ") && slices.Contains(lacking, v) && !neededByPolicies(name) {
+	if strings.HasPrefix(name, "completion: ") && slices.Contains(lacking, v) &&
+		!neededByPolicies(name) {
 		return "~"
 	}
 	return tableSigns[v]

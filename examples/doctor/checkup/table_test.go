@@ -30,7 +30,8 @@ func TestTable(t *testing.T) {
 		require.NotEmpty(t, p.Store, "%s must name the store and its version", file)
 		encoded, err := p.Encode()
 		require.NoError(t, err)
-		require.Equal(t, string(encoded), string(document), "%s must have the format that the doctor prints", file)
+		require.Equal(t, string(encoded), string(document),
+			"%s must have the format that the doctor prints", file)
 		profiles = append(profiles, p)
 	}
 	const begin, end = "<!-- table -->\n", "<!-- /table -->"
@@ -45,5 +46,6 @@ func TestTable(t *testing.T) {
 		require.NoError(t, os.WriteFile("../README.md", []byte(want), 0o644))
 		return
 	}
-	require.Equal(t, want, string(readme), `".ci/nested doctor test ./checkup -run TestTable -update" writes the table`)
+	require.Equal(t, want, string(readme),
+		`".ci/nested doctor test ./checkup -run TestTable -update" writes the table`)
 }

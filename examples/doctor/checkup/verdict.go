@@ -13,7 +13,9 @@ import (
 // judge returns the verdict on each constraint, in the order of the cases.
 func judge(results []conformance.Result) (rows []Constraint) {
 	always := lostByHonest(results)
-	constraintOf := func(r conformance.Result) string { return string(r.Case.Kind) + " " + string(r.Case.Constraint) }
+	constraintOf := func(r conformance.Result) string {
+		return string(r.Case.Kind) + " " + string(r.Case.Constraint)
+	}
 	for len(results) > 0 {
 		n := 1
 		for n < len(results) && constraintOf(results[n]) == constraintOf(results[0]) {
@@ -44,7 +46,8 @@ func judge(results []conformance.Result) (rows []Constraint) {
 		for i, c := range rows {
 			if c.Kind == honest.Kind && c.Constraint != honest.Constraint {
 				rows[i] = Constraint{
-					Kind: c.Kind, Constraint: c.Constraint, Verdict: NotOffered, Found: profile.NotOffered,
+					Kind: c.Kind, Constraint: c.Constraint, Verdict: NotOffered,
+					Found:     profile.NotOffered,
 					Responses: honest.Responses, Cases: c.Cases,
 				}
 			}
@@ -86,9 +89,12 @@ func isDenied(response string) bool { return strings.HasSuffix(response, " Acces
 // dropAdvice removes the remedy for parts without checksums if the store does
 // not verify checksums of parts.
 func dropAdvice(rows []Constraint) {
-	bare := slices.IndexFunc(rows, func(c Constraint) bool { return c.Constraint == string(conformance.BareParts) })
+	bare := slices.IndexFunc(rows, func(c Constraint) bool {
+		return c.Constraint == string(conformance.BareParts)
+	})
 	verified := slices.ContainsFunc(rows, func(c Constraint) bool {
-		return c.Kind == string(conformance.PartURL) && c.Constraint == string(conformance.ChecksumBy("CRC32C")) && c.Verdict == Enforced
+		return c.Kind == string(conformance.PartURL) &&
+			c.Constraint == string(conformance.ChecksumBy("CRC32C")) && c.Verdict == Enforced
 	})
 	if bare >= 0 && !verified {
 		rows[bare].Instead = ""
@@ -113,8 +119,9 @@ type evidence struct {
 	// honest requests
 	cheatRejections, acceptances, honest responses
 	rejections                           responses // rejections of honest requests
-	failed                               responses // failures of completion after accepted honest requests
-	lost                                 responses // headers that the store lost from uploads
+	// failures of completion after accepted honest requests
+	failed responses
+	lost   responses // headers that the store lost from uploads
 	// numbers of cases, and of honest cases that were rejected
 	tried, rejected int
 }
@@ -122,7 +129,10 @@ type evidence struct {
 // verdict returns the verdict on one constraint.
 func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	first := results[0].Case
-	c := Constraint{Kind: string(first.Kind), Constraint: string(first.Constraint), Verdict: Enforced, Found: profile.Enforced}
+	c := Constraint{
+		Kind: string(first.Kind), Constraint: string(first.Constraint), Verdict: Enforced,
+		Found: profile.Enforced,
+	}
 	var e evidence
 	for _, r := range results {
 		c.Cases = append(c.Cases, e.add(&c, r, alwaysLost))
@@ -132,9 +142,11 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	case e.tried == 0:
 		c.Verdict, c.Found, c.Note = NotTried, "", errNoSession.Error()
 	case len(c.Broken) > 0:
-		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced, profile.WayOut(name, profile.NotEnforced)
+		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced,
+			profile.WayOut(name, profile.NotEnforced)
 	case e.rejected > 0:
-		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered, profile.WayOut(name, profile.NotOffered)
+		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered,
+			profile.WayOut(name, profile.NotOffered)
 		c.Note = e.describeRejection()
 	case len(c.Unknown) > 0:
 		c.Verdict, c.Found = Unproven, ""
@@ -151,7 +163,8 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	switch {
 	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered:
 		c.Responses = e.rejections
-	case first.Constraint == conformance.Honest && c.Verdict == Enforced, len(e.acceptances)+len(e.cheatRejections) == 0:
+	case first.Constraint == conformance.Honest && c.Verdict == Enforced,
+		len(e.acceptances)+len(e.cheatRejections) == 0:
 		c.Responses = e.honest
 	case len(e.acceptances) > 0:
 		c.Responses = e.acceptances
@@ -164,7 +177,10 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 // add adds a result to the evidence and to the lists of c.
 func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string) Case {
 	cheat := !r.Case.Want.Accepted()
-	shown := Case{Name: r.Case.Name, AWS: r.Case.Want.String(), Rejected: cheat, Unverified: r.Case.Unverified}
+	shown := Case{
+		Name: r.Case.Name, AWS: r.Case.Want.String(), Rejected: cheat,
+		Unverified: r.Case.Unverified,
+	}
 	if errors.Is(r.Err, errNoSession) {
 		return shown
 	}
@@ -183,13 +199,17 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	shown.Response = r.Response.String()
 	broken := r.Broken
 	if cheat && r.Response.Accepted() && broken == "" {
-		if gone := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool { return slices.Contains(alwaysLost, name) }); len(gone) > 0 {
+		gone := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool {
+			return slices.Contains(alwaysLost, name)
+		})
+		if len(gone) > 0 {
 			broken = "it was stored without " + strings.Join(gone, ", ")
 		}
 	}
 	switch {
 	case !r.Response.Accepted() && !r.Rejected() && (!cheat || broken == ""):
-		c.Unknown = append(c.Unknown, r.Case.Name+": failed with "+shown.Response+", which is not a rejection")
+		c.Unknown = append(c.Unknown,
+			r.Case.Name+": failed with "+shown.Response+", which is not a rejection")
 	case r.HonestRejected:
 		e.rejected++
 		if r.Response.Accepted() {
@@ -224,11 +244,15 @@ func (e *evidence) describeRejection() string {
 
 // notes sets the note beside the verdict.
 func (c *Constraint) notes(first conformance.Case, e evidence) {
-	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned && c.Verdict == Enforced && len(e.honest) > 0 {
+	if first.Kind == conformance.Form && first.Constraint == conformance.Unsigned &&
+		c.Verdict == Enforced && len(e.honest) > 0 {
 		c.Note = "the headers of a form's request are ignored"
 	}
-	if len(e.lost) > 0 && (first.Constraint == conformance.Honest || first.Constraint == conformance.Headers) && c.Verdict == Enforced {
-		c.Note = "stored without " + strings.Join(e.lost, ", ") + "; a published copy has the headers"
+	if len(e.lost) > 0 &&
+		(first.Constraint == conformance.Honest || first.Constraint == conformance.Headers) &&
+		c.Verdict == Enforced {
+		c.Note = "stored without " + strings.Join(e.lost, ", ") +
+			"; a published copy has the headers"
 	}
 }
 

@@ -744,7 +744,8 @@ func TestPost(t *testing.T) {
 				add("success_action_status", "201")), "303",
 			func(t *testing.T, r result) {
 				require.Equal(t,
-					"http://example.com/done?x=1&bucket=bucket&key=key&etag=%225eb63bbbe01eeed093cb22bb8f5acdc3%22", r.header.Get("Location"))
+					"http://example.com/done?x=1&bucket=bucket&key=key&etag=%225eb63bbbe01eeed093cb22bb8f5acdc3%22",
+					r.header.Get("Location"))
 			}},
 		{"redirect by its old name", add("redirect", "https://example.com"), "303", nil},
 		{"relative redirect", add("success_action_redirect", "/done"), "204", nil},
