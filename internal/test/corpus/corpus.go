@@ -41,8 +41,8 @@ var (
 	pdfFile  = []byte("%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n" +
 		"4 0 obj\n<</Length 8/Filter/FlateDecode>>\nstream\nx\x9c\x03\x00\x00\x00\x00\x01\nendstream\nendobj\n")
 	zipFile  = archive("notes.txt", "hello")
-	docxFile = archive("[Content_Types].xml", `<?xml version="1.0"?><Types/>`, "_rels/.rels", "<Relationships/>",
-		"word/document.xml", "<w:document/>")
+	docxFile = archive("[Content_Types].xml", `<?xml version="1.0"?><Types/>`,
+		"_rels/.rels", "<Relationships/>", "word/document.xml", "<w:document/>")
 	gzipFile = mustEncode(func(b *bytes.Buffer) error {
 		w := gzip.NewWriter(b)
 		w.Write([]byte("hello"))
@@ -51,12 +51,14 @@ var (
 	mp4File  = ftyp("isom", "isom", "iso2", "avc1", "mp41")
 	mp3Frame = append([]byte{0xff, 0xfb, 0x90, 0x64}, make([]byte, 413)...)
 	mp3File  = bytes.Repeat(mp3Frame, 4)
-	id3      = Join("ID3\x03\x00\x00\x00\x00\x0f\x76TIT2\x00\x00\x00\x05\x00\x00\x00Song", make([]byte, 2000))
-	wavFile  = Join("RIFF", le32(2084), "WAVEfmt ", le32(16), le16(1), le16(1), le32(8000),
+	id3      = Join("ID3\x03\x00\x00\x00\x00\x0f\x76TIT2\x00\x00\x00\x05\x00\x00\x00Song",
+		make([]byte, 2000))
+	wavFile = Join("RIFF", le32(2084), "WAVEfmt ", le32(16), le16(1), le16(1), le32(8000),
 		le32(16000), le16(2), le16(16), "data", le32(2048), make([]byte, 2048))
-	exeFile = Join("MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00\xb8", make([]byte, 43), le32(128),
-		make([]byte, 64), "PE\x00\x00d\x86")
-	elfFile = Join("\x7fELF\x02\x01\x01", make([]byte, 9), le16(2), le16(62), le32(1), make([]byte, 40))
+	exeFile = Join("MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00\xb8",
+		make([]byte, 43), le32(128), make([]byte, 64), "PE\x00\x00d\x86")
+	elfFile = Join("\x7fELF\x02\x01\x01", make([]byte, 9), le16(2), le16(62), le32(1),
+		make([]byte, 40))
 	oleFile = ole("WordDocument")
 	Noise   = bytes.Repeat([]byte("\x93\x07\xe1\x00\x5a\xc8\x11\xf0\x3d"), 400)
 )
@@ -152,7 +154,8 @@ func archive(entries ...string) []byte {
 func tarball(name, content string) []byte {
 	return mustEncode(func(b *bytes.Buffer) error {
 		w := tar.NewWriter(b)
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		header := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}
+		if err := w.WriteHeader(header); err != nil {
 			return err
 		}
 		w.Write([]byte(content))
@@ -169,7 +172,8 @@ func ftyp(brand string, compatible ...string) []byte {
 }
 
 func ebml(docType string) []byte {
-	return Join("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2\x81\x04\x42\xf3\x81\x08\x42\x82",
+	return Join("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81\x01\x42\xf2",
+		"\x81\x04\x42\xf3\x81\x08\x42\x82",
 		[]byte{0x80 | byte(len(docType))}, docType, "\x42\x87\x81\x04\x42\x85\x81\x02",
 		"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff", make([]byte, 100))
 }
@@ -192,15 +196,18 @@ func ole(stream string) []byte {
 		binary.LittleEndian.PutUint32(e[76:], child)
 		return e
 	}
-	header := Join("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", make([]byte, 16), le16(0x3e), le16(3), le16(0xfffe), le16(9),
-		le16(6), make([]byte, 10), le32(1), le32(1), le32(0), le32(4096), le32(0xfffffffe), le32(0), le32(0xfffffffe),
-		le32(0), le32(0), bytes.Repeat([]byte{0xff}, 432))
+	header := Join("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", make([]byte, 16), le16(0x3e),
+		le16(3), le16(0xfffe), le16(9), le16(6), make([]byte, 10), le32(1), le32(1), le32(0),
+		le32(4096), le32(0xfffffffe), le32(0), le32(0xfffffffe), le32(0), le32(0),
+		bytes.Repeat([]byte{0xff}, 432))
 	fat := Join(le32(0xfffffffd), le32(0xfffffffe), bytes.Repeat([]byte{0xff}, 504))
-	return Join(header, fat, entry("Root Entry", 5, 1), entry(stream, 2, 0xffffffff), make([]byte, 256))
+	return Join(header, fat, entry("Root Entry", 5, 1), entry(stream, 2, 0xffffffff),
+		make([]byte, 256))
 }
 
 func sfnt(version, table string) []byte {
-	return Join(version, "\x00\x01\x00\x10\x00\x00\x00\x00", table, be32(0), be32(28), be32(64), make([]byte, 64))
+	return Join(version, "\x00\x01\x00\x10\x00\x00\x00\x00", table,
+		be32(0), be32(28), be32(64), make([]byte, 64))
 }
 
 // Legitimate holds files, each with the types that may be granted for the file.
@@ -515,10 +522,12 @@ var Markups = []struct {
 var NotMarkup = []string{
 	"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/heic", "image/tiff",
 	"image/x-tga", "image/vnd.example",
-	"video/mp4", "video/webm", "video/mp2t", "video/quicktime", "audio/mpeg", "audio/ogg", "audio/basic",
+	"video/mp4", "video/webm", "video/mp2t", "video/quicktime",
+	"audio/mpeg", "audio/ogg", "audio/basic",
 	"font/ttf", "font/woff2", "font/example", "model/stl",
-	"application/pdf", "application/zip", "application/json", "application/msword", "application/vnd.ms-excel",
-	"application/octet-stream", "application/vnd.example", "application/rtf", "application/wasm",
+	"application/pdf", "application/zip", "application/json", "application/msword",
+	"application/vnd.ms-excel", "application/octet-stream", "application/vnd.example",
+	"application/rtf", "application/wasm",
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 }
 
