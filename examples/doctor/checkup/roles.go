@@ -33,7 +33,8 @@ func (p *examiner) signingRole(ctx context.Context, constraints []Constraint) []
 	}
 	switch {
 	case len(may) > 0:
-		detail := "may " + strings.Join(may, ", ") + "; it needs only s3:PutObject under " + p.prefix
+		detail := "may " + strings.Join(may, ", ") +
+			"; it needs only s3:PutObject under " + p.prefix
 		return []Finding{{what, Wrong, detail, true}}
 	case len(unknown) > 0:
 		detail := "the store did not show whether this role may " + strings.Join(unknown, ", ")

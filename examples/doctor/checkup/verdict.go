@@ -155,7 +155,8 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	switch {
 	case first.Constraint == conformance.OtherHeaders && (lacking || len(e.honest) > 0):
 		c.Verdict, c.Found = LikeAWS, ""
-		c.Note, c.Instead = "as at AWS; completion rejects the upload unless the header forbids caching", ""
+		c.Note = "as at AWS; completion rejects the upload unless the header forbids caching"
+		c.Instead = ""
 	case first.Kind == conformance.Completion && lacking && !neededByPolicies(name):
 		c.Verdict = MadeGood
 	}

@@ -66,7 +66,9 @@ func forms() []proof {
 				Unverified: "that this field is validated against the policy", Harmless: true,
 				But: and(ceph(taken, "ignores this field"), versity(taken, "ignores this field"))},
 			{Name: "form at the key's address",
-				Do:         func(a *Attempt) { a.URL = strings.TrimRight(a.URL, "/") + "/" + a.Key },
+				Do: func(a *Attempt) {
+					a.URL = strings.TrimRight(a.URL, "/") + "/" + a.Key
+				},
 				Want:       denied,
 				Unverified: "that it is not 405 MethodNotAllowed", Harmless: true,
 				But: and(ceph(taken, "accepts a form at any address in the bucket"),
@@ -199,7 +201,8 @@ func forms() []proof {
 				But: ceph(denied, oneCode)},
 			{Name: "form of another day", Do: scope(1, "20200101"), Want: badArgument,
 				Unverified: "that the date of the scope is compared with x-amz-date",
-				But:        and(ceph(denied, oneCode), versity(mismatch, "does not compare the two"))},
+				But: and(ceph(denied, oneCode),
+					versity(mismatch, "does not compare the two"))},
 			{Name: "form for another region", Do: scope(2, "mars-north-1"), Want: badArgument,
 				But: ceph(denied, oneCode)},
 			{Name: "form for another service", Do: scope(3, "sts"), Want: badArgument,

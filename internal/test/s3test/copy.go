@@ -301,9 +301,9 @@ func (s *Server) copyPart(w http.ResponseWriter, r *request) error {
 				"x-amz-copy-source-range", header)
 		}
 		if last >= body.size() {
-			return invalidArgument(
-				fmt.Sprintf("Range specified is not valid for source object of size: %d", body.size()),
-				"x-amz-copy-source-range", header)
+			message := fmt.Sprintf("Range specified is not valid for source object of size: %d",
+				body.size())
+			return invalidArgument(message, "x-amz-copy-source-range", header)
 		}
 		if body.size() <= minRangedSize {
 			return invalidRequest(

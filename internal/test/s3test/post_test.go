@@ -32,7 +32,7 @@ type testForm struct {
 	scope                     string // date, region and so on; derived from date if empty
 	fields                    [][2]string
 	uncovered                 [][2]string // fields without conditions
-	conditions                []any       // in addition to the conditions of the fields and the bucket
+	conditions                []any       // added to the conditions of the fields and the bucket
 	bucket                    any         // the condition of the bucket, if not the default
 	policy                    string      // replaces the policy of the conditions
 	file, filename            string
@@ -683,7 +683,8 @@ func TestPost(t *testing.T) {
 				add("If-None-Match", "*"), condition("key", "taken", list("eq", "$key", "taken"))),
 			"204", func(t *testing.T, r result) {
 				o, _ := r.server.Object(DefaultBucket, "taken")
-				require.Equal(t, hello, string(o.Body), "a form must overwrite despite its conditions")
+				require.Equal(t, hello, string(o.Body),
+					"a form must overwrite despite its conditions")
 				require.Empty(t, o.Header.Get("Content-Language"))
 				require.Empty(t, o.Tags)
 			}},

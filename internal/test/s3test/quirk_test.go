@@ -84,9 +84,10 @@ func TestQuirks(t *testing.T) {
 		}},
 		"Expires is returned with another weekday": {CorrectsExpires,
 			func(t *testing.T, s *Server) bool {
-				const wrong, right = "Mon, 01 Dec 1994 16:00:00 GMT", "Thu, 01 Dec 1994 16:00:00 GMT"
-				signed := sign(t, http.MethodPut, s.URL+"/bucket/key", http.Header{"Expires": {wrong}},
-					unsignedPayload)
+				const wrong = "Mon, 01 Dec 1994 16:00:00 GMT"
+				const right = "Thu, 01 Dec 1994 16:00:00 GMT"
+				signed := sign(t, http.MethodPut, s.URL+"/bucket/key",
+					http.Header{"Expires": {wrong}}, unsignedPayload)
 				require.Equal(t, 200, send(t, s, upload(t, signed, hello)).status)
 				got := send(t, s, signHeader(t, s, "HEAD", "/bucket/key")).header.Get("Expires")
 				require.Contains(t, []string{wrong, right}, got)
@@ -125,10 +126,9 @@ func TestQuirks(t *testing.T) {
 			func(t *testing.T, s *Server) bool {
 				m := create(t, s, s3.CreateMultipartUploadInput{})
 				m.part(1, hello)
+				input := &s3.AbortMultipartUploadInput{Bucket: bucket, Key: key, UploadId: m.id}
 				abort := func() error {
-					_, err := m.client.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{
-						Bucket: bucket, Key: key, UploadId: m.id,
-					})
+					_, err := m.client.AbortMultipartUpload(t.Context(), input)
 					return err
 				}
 				require.NoError(t, abort())
