@@ -189,10 +189,10 @@ func run(
 	return row
 }
 
-// completing returns success for every CompleteMultipartUpload.
-type completing struct{ http.RoundTripper }
+// fakeCompletion returns success for every CompleteMultipartUpload.
+type fakeCompletion struct{ http.RoundTripper }
 
-func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c fakeCompletion) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
 		return c.RoundTripper.RoundTrip(r)
 	}
@@ -203,8 +203,8 @@ func (c completing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response.Result(), nil
 }
 
-// rejecting returns 501 for every request.
-var rejecting = transport(func(r *http.Request) (*http.Response, error) {
+// rejectAll returns 501 for every request.
+var rejectAll = transport(func(r *http.Request) (*http.Response, error) {
 	response := httptest.NewRecorder()
 	response.WriteHeader(http.StatusNotImplemented)
 	return response.Result(), nil
@@ -232,7 +232,7 @@ func TestEveryConstraint(t *testing.T) {
 			case kind == "completion":
 				through = nil
 				if constraint == "parts as they arrived" {
-					through = completing{server.HTTPClient().Transport}
+					through = fakeCompletion{server.HTTPClient().Transport}
 				}
 				ignoreConditions(server)
 				if !neededByPolicies(name) {
@@ -245,7 +245,7 @@ func TestEveryConstraint(t *testing.T) {
 			case constraint == string(conformance.Honest),
 				constraint == string(conformance.BareParts),
 				constraint == string(conformance.PartAgain):
-				through, broken = rejecting, NotOffered
+				through, broken = rejectAll, NotOffered
 			// The store must store something else if the header has an effect.
 			case name == "part: no unsigned x-amz-* header":
 				through = transport(func(r *http.Request) (*http.Response, error) {

@@ -11,11 +11,11 @@ import (
 // TestPreflightFollowsNoRedirect checks that a redirect of the store does not
 // reveal the URL of the grant as Referer.
 func TestPreflightFollowsNoRedirect(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a redirect must not be followed, got %s with Referer %q", r.Method, r.Referer())
 	}))
-	defer elsewhere.Close()
-	store := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	defer target.Close()
+	store := httptest.NewServer(http.RedirectHandler(target.URL, http.StatusTemporaryRedirect))
 	defer store.Close()
 	p := &examiner{origin: "https://shop.example", http: newHTTPClient()}
 	detail := p.preflight(t.Context(), http.MethodPut, preflightHeaders,

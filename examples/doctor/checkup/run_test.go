@@ -108,8 +108,8 @@ func TestServerAcceptsEverything(t *testing.T) {
 // TestInvalidArguments checks that the doctor describes the fault in its
 // arguments.
 func TestInvalidArguments(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretAccessKey)
 	for name, c := range map[string]struct {
@@ -117,9 +117,9 @@ func TestInvalidArguments(t *testing.T) {
 		want string
 	}{
 		"unreachable": {[]string{
-			"-bucket", "any", "-endpoint", gone.URL, "-region", "eu-central-1",
+			"-bucket", "any", "-endpoint", closed.URL, "-region", "eu-central-1",
 		}, "the store does not respond: dial tcp"},
-		"no bucket": {[]string{"-endpoint", gone.URL, "-region", "eu-central-1"},
+		"no bucket": {[]string{"-endpoint", closed.URL, "-region", "eu-central-1"},
 			"-bucket must be set to the name of the bucket; -help lists all flags"},
 		"nothing": {nil,
 			"-bucket must be set to the name of the bucket; -help lists all flags\n-region or AWS_REGION must be set"},

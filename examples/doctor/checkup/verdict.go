@@ -200,11 +200,11 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	shown.Response = r.Response.String()
 	broken := r.Broken
 	if cheat && r.Response.Accepted() && broken == "" {
-		gone := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool {
+		newlyLost := slices.DeleteFunc(slices.Clone(r.Lost), func(name string) bool {
 			return slices.Contains(alwaysLost, name)
 		})
-		if len(gone) > 0 {
-			broken = "it was stored without " + strings.Join(gone, ", ")
+		if len(newlyLost) > 0 {
+			broken = "it was stored without " + strings.Join(newlyLost, ", ")
 		}
 	}
 	switch {

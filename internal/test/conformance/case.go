@@ -16,7 +16,7 @@ import (
 type Case struct {
 	Name       string
 	Kind       Kind
-	Constraint Constraint // that the case tests
+	Constraint Constraint // tested by the case
 
 	Bare bool                  // A part has no checksum, as stock clients send it.
 	With func(*presign.Policy) // changes the policy of the matrix

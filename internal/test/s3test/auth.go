@@ -149,20 +149,20 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 	if !ok {
 		return invalidArgument("Unsupported Authorization Type", "Authorization", "")
 	}
-	given := make(map[string]string)
+	values := make(map[string]string)
 	for parameter := range strings.SplitSeq(parameters, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
-		given[name] = value
+		values[name] = value
 	}
-	if len(given) != 3 || given["Credential"] == "" || given["SignedHeaders"] == "" ||
-		given["Signature"] == "" {
+	if len(values) != 3 || values["Credential"] == "" || values["SignedHeaders"] == "" ||
+		values["Signature"] == "" {
 		return malformed("it must have Credential, SignedHeaders and Signature.")
 	}
 	signed, err := time.Parse(timeFormat, r.Header.Get("X-Amz-Date"))
 	if err != nil {
 		return accessDenied("AWS authentication requires a valid Date or x-amz-date header")
 	}
-	keyID, problem := s.checkScope(given["Credential"], signed)
+	keyID, problem := s.checkScope(values["Credential"], signed)
 	if problem != "" {
 		return malformed(problem)
 	}
@@ -178,7 +178,7 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 		return err
 	}
 
-	names := strings.Split(given["SignedHeaders"], ";")
+	names := strings.Split(values["SignedHeaders"], ";")
 	if err := r.checkSigned(names); err != nil {
 		return err
 	}
@@ -194,10 +194,10 @@ func (s *Server) verifyHeader(r *request, authorization string) error {
 			return err
 		}
 		complete = strings.HasSuffix(rebuilt.Header.Get("Authorization"),
-			" SignedHeaders="+given["SignedHeaders"]+", Signature="+given["Signature"])
+			" SignedHeaders="+values["SignedHeaders"]+", Signature="+values["Signature"])
 	}
 	if !complete {
-		return trace.mismatch(keyID, given["Signature"])
+		return trace.mismatch(keyID, values["Signature"])
 	}
 	r.applyHoisted()
 	return nil

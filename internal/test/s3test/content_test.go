@@ -37,13 +37,13 @@ func TestContent(t *testing.T) {
 			require.Equal(t, all[first:last+1], readContent(whole.slice(first, last)), "%d-%d",
 				first, last)
 		}
-		var again content
+		var joined content
 		for _, part := range []content{whole.slice(0, first-1), whole.slice(first, 6)} {
 			var err error
-			again, err = again.extend(part)
+			joined, err = joined.extend(part)
 			require.NoError(t, err)
 		}
-		require.Equal(t, whole.md5(), again.md5(), "split before byte %d", first)
+		require.Equal(t, whole.md5(), joined.md5(), "split before byte %d", first)
 	}
 	_, err := whole.extend(whole)
 	require.Error(t, err)

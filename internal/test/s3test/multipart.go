@@ -28,7 +28,7 @@ const (
 type multipartUpload struct {
 	id, bucket, key string
 	object          *Object // without a body
-	algorithm       string  // that CreateMultipartUpload declared, or empty
+	algorithm       string  // declared by CreateMultipartUpload, or empty
 	checksumType    string  // empty without an algorithm
 	initiated       time.Time
 

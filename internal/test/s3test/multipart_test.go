@@ -131,10 +131,10 @@ func TestMultipart(t *testing.T) {
 
 			// A repeated completion returns the same response while the object
 			// exists.
-			again, err := m.complete()
+			repeated, err := m.complete()
 			require.NoError(t, err)
-			require.Equal(t, out.ETag, again.ETag)
-			require.Equal(t, out.VersionId, again.VersionId)
+			require.Equal(t, out.ETag, repeated.ETag)
+			require.Equal(t, out.VersionId, repeated.VersionId)
 			_, err = m.complete(func(in *s3.CompleteMultipartUploadInput) {
 				in.IfNoneMatch = aws.String("*")
 			})
@@ -629,24 +629,24 @@ func TestPartTooSmall(t *testing.T) {
 // TestCompleteConditions checks when a completion conflicts with another write.
 func TestCompleteConditions(t *testing.T) {
 	t.Parallel()
-	once := func(in *s3.CompleteMultipartUploadInput) { in.IfNoneMatch = aws.String("*") }
+	ifNoneMatch := func(in *s3.CompleteMultipartUploadInput) { in.IfNoneMatch = aws.String("*") }
 	for _, opts := range [][]Option{nil, {WithVersioning()}} {
 		s := New(opts...)
 		m := create(t, s, s3.CreateMultipartUploadInput{})
 		m.part(1, hello)
 		etag := put(t, s, "key", "taken")
-		_, err := m.complete(once)
+		_, err := m.complete(ifNoneMatch)
 		requireCode(t, err, "PreconditionFailed")
 		_, err = m.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
 			Bucket: aws.String(DefaultBucket), Key: aws.String("key"),
 		})
 		require.NoError(t, err)
-		_, err = m.complete(once)
+		_, err = m.complete(ifNoneMatch)
 		requireCode(t, err, "ConditionalRequestConflict")
 		require.Empty(t, s.Objects(DefaultBucket))
 		m = create(t, s, s3.CreateMultipartUploadInput{})
 		m.part(1, hello)
-		_, err = m.complete(once)
+		_, err = m.complete(ifNoneMatch)
 		require.NoError(t, err, "another upload must succeed")
 
 		m = create(t, s, s3.CreateMultipartUploadInput{})

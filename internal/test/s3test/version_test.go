@@ -131,12 +131,12 @@ func TestVersioning(t *testing.T) {
 
 	// A version can be deleted permanently, and again.
 	for range 2 {
-		gone, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
+		removed, err := c.DeleteObject(ctx, &s3.DeleteObjectInput{
 			Bucket: bucket, Key: key, VersionId: &two,
 		})
 		require.NoError(t, err)
-		require.Equal(t, two, *gone.VersionId)
-		require.Nil(t, gone.DeleteMarker)
+		require.Equal(t, two, *removed.VersionId)
+		require.Nil(t, removed.DeleteMarker)
 	}
 	_, err = get(two)
 	requireCode(t, err, "NoSuchVersion")
