@@ -22,7 +22,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// logs collects log records.
+// A logs collects log records.
 type logs struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -64,8 +64,8 @@ func (l *logs) take() []string {
 	return messages
 }
 
-// envLines returns the content of a file with the nth credentials. They expire
-// at expires unless expires is zero.
+// envLines returns the content of a file with the nth credentials. The
+// credentials expire at expires, unless expires is zero.
 func envLines(n int, expires time.Time) string {
 	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
 	if !expires.IsZero() {
@@ -321,7 +321,7 @@ func TestEnvFileNeverGood(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("credentials file %q: no such file or directory", path), token(t, provider))
 		_, err := provider.Retrieve(t.Context())
 		require.ErrorIs(t, err, os.ErrNotExist)
-		_, err = left(t, signerWith(t, provider, time.Hour))
+		_, err = measureLifetime(t, signerWith(t, provider, time.Hour))
 		require.ErrorIs(t, err, os.ErrNotExist)
 
 		writeFile(t, path, "ACCESS=id-value\nSECRET=secret-value-x'y z\n")
@@ -336,9 +336,8 @@ func TestEnvFileNeverGood(t *testing.T) {
 	})
 }
 
-// TestEnvFileExpiry checks that a grant expires at the time in the file, and
-// that new credentials are used at the first check if the old credentials have
-// expired.
+// TestEnvFileExpiry checks that a grant expires at the time in the file. If the
+// credentials have expired, new credentials are used at the first check.
 func TestEnvFileExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := newLogs(t)
@@ -346,16 +345,16 @@ func TestEnvFileExpiry(t *testing.T) {
 		writeFile(t, path, envLines(0, time.Now().Add(10*time.Minute)))
 		provider := presign.EnvFile(path, logger)
 		signer := signerWith(t, provider, time.Hour)
-		got, err := left(t, signer)
+		got, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 10*time.Minute, got)
 		time.Sleep(9*time.Minute + 30*time.Second)
-		got, err = left(t, signer)
+		got, err = measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 30*time.Second, got)
 		for _, wait := range []time.Duration{time.Second, time.Hour} {
 			time.Sleep(wait)
-			_, err = left(t, signer)
+			_, err = measureLifetime(t, signer)
 			require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 			require.Equal(t, "0000", token(t, provider))
 		}
@@ -363,7 +362,7 @@ func TestEnvFileExpiry(t *testing.T) {
 
 		writeFile(t, path, envLines(1, time.Now().Add(2*time.Hour)))
 		time.Sleep(time.Second)
-		got, err = left(t, signer)
+		got, err = measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, time.Hour, got)
 	})

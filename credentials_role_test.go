@@ -22,16 +22,16 @@ import (
 
 const roleARN = "arn:aws:iam::123456789012:role/uploads"
 
-// roles is an STS client that returns sessions of the requested duration, each
+// A roles is an STS client that returns sessions of the requested duration, each
 // with its own token.
 type roles struct {
-	mu    sync.Mutex
-	delay time.Duration
-	err   error
-	busy  bool
-	asked []*sts.AssumeRoleInput
-	at    []time.Time
-	skew  time.Duration // the difference between the clocks of STS and the caller
+	mu     sync.Mutex
+	delay  time.Duration
+	err    error
+	busy   bool
+	inputs []*sts.AssumeRoleInput
+	at     []time.Time
+	skew   time.Duration // the difference between the clocks of STS and the caller
 }
 
 func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
@@ -40,8 +40,8 @@ func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...fu
 		r.mu.Unlock()
 		panic("AssumeRole must not be called concurrently")
 	}
-	r.asked, r.at, r.busy = append(r.asked, in), append(r.at, time.Now()), true
-	n, delay, err := len(r.asked), r.delay, r.err
+	r.inputs, r.at, r.busy = append(r.inputs, in), append(r.at, time.Now()), true
+	n, delay, err := len(r.inputs), r.delay, r.err
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -72,7 +72,7 @@ func (r *roles) set(delay time.Duration, err error) {
 func (r *roles) calls() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.asked)
+	return len(r.inputs)
 }
 
 // TestAssumeRoleSendsOptions checks that AssumeRole sends the role and options
@@ -82,17 +82,17 @@ func TestAssumeRoleSendsOptions(t *testing.T) {
 	r := &roles{}
 	_, err := presign.AssumeRole(r, roleARN, logger).Retrieve(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, roleARN, *r.asked[0].RoleArn)
-	require.EqualValues(t, 3600, *r.asked[0].DurationSeconds)
+	require.Equal(t, roleARN, *r.inputs[0].RoleArn)
+	require.EqualValues(t, 3600, *r.inputs[0].DurationSeconds)
 
 	_, err = presign.AssumeRole(r, roleARN, logger, func(o *stscreds.AssumeRoleOptions) {
 		o.Duration, o.RoleSessionName, o.ExternalID, o.Policy = 12*time.Hour, "avatars", aws.String("example"), aws.String("{}")
 	}).Retrieve(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 12*3600, *r.asked[1].DurationSeconds)
-	require.Equal(t, "avatars", *r.asked[1].RoleSessionName)
-	require.Equal(t, "example", *r.asked[1].ExternalId)
-	require.Equal(t, "{}", *r.asked[1].Policy)
+	require.EqualValues(t, 12*3600, *r.inputs[1].DurationSeconds)
+	require.Equal(t, "avatars", *r.inputs[1].RoleSessionName)
+	require.Equal(t, "example", *r.inputs[1].ExternalId)
+	require.Equal(t, "{}", *r.inputs[1].Policy)
 
 	_, err = presign.AssumeRole(nil, roleARN, logger).Retrieve(t.Context())
 	require.EqualError(t, err, "assuming the role "+roleARN+": the client for STS must not be nil")
@@ -105,11 +105,11 @@ func TestAssumeRoleRenewsInTime(t *testing.T) {
 		logger, logged := newLogs(t)
 		r := &roles{delay: 20 * time.Second}
 		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), 29*time.Minute)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		for range 24 * 60 {
 			started := time.Now()
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err)
 			require.Equal(t, 29*time.Minute, got)
 			require.Equal(t, started, time.Now(), "the grant must not wait")
@@ -127,10 +127,10 @@ func TestAssumeRoleAfterSleep(t *testing.T) {
 		logger, _ := newLogs(t)
 		r := &roles{delay: time.Second}
 		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), 15*time.Minute)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		time.Sleep(time.Hour - 20*time.Second)
-		got, err := left(t, signer)
+		got, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, got)
 		require.Equal(t, 2, r.calls())
@@ -146,13 +146,13 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		r := &roles{}
 		provider := presign.AssumeRole(r, roleARN, logger)
 		signer := signerWith(t, provider, 15*time.Minute)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		broken := errors.New("no route to STS")
 		r.set(2*time.Second, broken)
 		for elapsed := time.Duration(0); elapsed <= time.Hour-30*time.Second; elapsed += time.Second {
 			started := time.Now()
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
 			require.Equal(t, started, time.Now(), "the grant must not wait")
@@ -163,14 +163,14 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		require.InDelta(t, r.calls()-1, len(warnings), 1)
 		require.Contains(t, warnings[0], "WARN role not assumed")
 
-		_, err = left(t, signer)
+		_, err = measureLifetime(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 		_, err = provider.Retrieve(t.Context())
 		require.NoError(t, err, "other callers may use the session until it expires")
 		time.Sleep(30 * time.Second)
 		before := r.calls()
 		for range 60 {
-			_, err = left(t, signer)
+			_, err = measureLifetime(t, signer)
 			require.ErrorIs(t, err, broken)
 			time.Sleep(time.Second)
 		}
@@ -182,7 +182,7 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		logged.take()
 		r.set(0, nil)
 		time.Sleep(5 * time.Second)
-		got, err := left(t, signer)
+		got, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, got)
 		require.Len(t, logged.take(), 1)
@@ -281,7 +281,7 @@ func TestAssumeRoleWrongClock(t *testing.T) {
 		r := &roles{skew: -2 * time.Hour}
 		signer := signerWith(t, presign.AssumeRole(r, roleARN, logger), time.Minute)
 		for range 100 {
-			_, err := left(t, signer)
+			_, err := measureLifetime(t, signer)
 			require.ErrorContains(t, err, "check the clock of this machine")
 			time.Sleep(100 * time.Millisecond)
 		}

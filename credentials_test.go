@@ -45,9 +45,9 @@ func signerWith(t *testing.T, provider aws.CredentialsProvider, lifetime time.Du
 	return signer
 }
 
-// left signs a PUT and a form and returns their lifetime. It checks that both
+// measureLifetime signs a PUT and a form and returns their lifetime. It checks that both
 // have the same lifetime.
-func left(t *testing.T, signer *presign.Signer) (time.Duration, error) {
+func measureLifetime(t *testing.T, signer *presign.Signer) (time.Duration, error) {
 	t.Helper()
 	put, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
 	form, formErr := signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
@@ -76,24 +76,24 @@ func TestClampedToCredentials(t *testing.T) {
 			{0, 10 * time.Minute}, {100 * time.Millisecond, 10 * time.Minute}, {5 * time.Minute, 5 * time.Minute}, {4*time.Minute + 29*time.Second, 31 * time.Second},
 		} {
 			time.Sleep(c.wait)
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 			require.False(t, time.Now().UTC().Truncate(time.Second).Add(got).After(ends))
 		}
 		time.Sleep(time.Until(ends) - 29*time.Second)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 	})
 }
 
 func TestCredentialsErrors(t *testing.T) {
 	broken := errors.New("no route to STS")
-	_, err := left(t, signerWith(t, &provider{err: broken}, time.Hour))
+	_, err := measureLifetime(t, signerWith(t, &provider{err: broken}, time.Hour))
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "presign: retrieving credentials: no route to STS")
 
-	_, err = left(t, signerWith(t, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	_, err = measureLifetime(t, signerWith(t, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "A"}, nil
 	}), time.Hour))
 	require.ErrorContains(t, err, "they must have an access key ID and a secret")
@@ -106,7 +106,7 @@ func TestCacheIsRenewedInTime(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
 		signer := signerWith(t, aws.NewCredentialsCache(source), 15*time.Minute)
 		for range 24 * 60 {
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err)
 			require.Equal(t, 15*time.Minute, got, "after %d retrievals", source.calls)
 			time.Sleep(time.Minute)
@@ -122,7 +122,7 @@ func TestCacheOfShortCredentials(t *testing.T) {
 		source := &provider{lifetime: 5 * time.Minute}
 		signer := signerWith(t, aws.NewCredentialsCache(source), 15*time.Minute)
 		for range 600 {
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err)
 			require.Greater(t, got, 4*time.Minute)
 			time.Sleep(time.Second)
@@ -138,24 +138,24 @@ func TestCacheOutlivesFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}
 		signer := signerWith(t, aws.NewCredentialsCache(source), 15*time.Minute)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		source.err = errors.New("STS is down")
 		for elapsed := time.Duration(0); elapsed < time.Hour-30*time.Second; elapsed += 10 * time.Second {
-			got, err := left(t, signer)
+			got, err := measureLifetime(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
 			time.Sleep(10 * time.Second)
 		}
 		require.InDelta(t, 15*60/30, source.calls, 3, "a failing STS must not be called for every grant")
 		time.Sleep(time.Second)
-		_, err = left(t, signer)
+		_, err = measureLifetime(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 		time.Sleep(time.Minute)
-		_, err = left(t, signer)
+		_, err = measureLifetime(t, signer)
 		require.ErrorIs(t, err, source.err)
 		source.err = nil
-		got, err := left(t, signer)
+		got, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, got)
 	})
@@ -179,7 +179,7 @@ func TestCacheRenewedForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &slowProvider{lifetime: time.Hour}
 		signer := signerWith(t, aws.NewCredentialsCache(source), 15*time.Minute)
-		_, err := left(t, signer)
+		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		time.Sleep(50 * time.Minute)
 
@@ -190,7 +190,7 @@ func TestCacheRenewedForAll(t *testing.T) {
 		require.NoError(t, err, "the old credentials are still valid")
 		require.Equal(t, 100*time.Millisecond, time.Since(started))
 		time.Sleep(time.Second)
-		lifetime, err := left(t, signer)
+		lifetime, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		require.Equal(t, 15*time.Minute, lifetime)
 		require.EqualValues(t, 2, source.calls.Load())

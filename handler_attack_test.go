@@ -121,11 +121,11 @@ func TestHostileRequests(t *testing.T) {
 		{"size 2^63-1", `{"filename": "a.png", "size": 9223372036854775807}`, 422, "size"},
 		{"a byte too many", `{"filename": "a.png", "size": 1001}`, 422, "size"},
 		{"a byte too few", `{"filename": "a.png", "size": 9}`, 422, "size"},
-		{"at least 0", `{"filename": "a.png", "min_size": 0}`, 422, "min_size"},
-		{"at least less than the policy", `{"filename": "a.png", "min_size": 1}`, 422, "min_size"},
-		{"at least more than at most", `{"filename": "a.png", "min_size": 30, "max_size": 20}`, 422, "min_size"},
-		{"at most 0", `{"filename": "a.png", "max_size": 0}`, 422, "max_size"},
-		{"at most 2^63-1", `{"filename": "a.png", "max_size": 9223372036854775807}`, 422, "max_size"},
+		{"min_size 0", `{"filename": "a.png", "min_size": 0}`, 422, "min_size"},
+		{"min_size below the policy", `{"filename": "a.png", "min_size": 1}`, 422, "min_size"},
+		{"min_size above max_size", `{"filename": "a.png", "min_size": 30, "max_size": 20}`, 422, "min_size"},
+		{"max_size 0", `{"filename": "a.png", "max_size": 0}`, 422, "max_size"},
+		{"max_size 2^63-1", `{"filename": "a.png", "max_size": 9223372036854775807}`, 422, "max_size"},
 		{"a size above its own range", `{"filename": "a.png", "size": 30, "max_size": 20}`, 422, "size"},
 		{"no time", `{"filename": "a.png", "expires_in": 0}`, 422, "expires_in"},
 		{"negative time", `{"filename": "a.png", "expires_in": -1}`, 422, "expires_in"},
@@ -156,8 +156,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a C1 control in a name", `{"filename": "a\u0085.png"}`, 422, "filename"},
 		{"an override of direction in a name", `{"filename": "gpj.\u202eexe"}`, 422, "filename"},
 		{"an isolate of direction in a name", `{"filename": "\u2067a.png"}`, 422, "filename"},
-		{"a mark of direction behind a contradiction", `{"filename": "a.html\u200f", "type": "image/png"}`, 422, "type"},
-		{"an Arabic letter mark within a contradiction", `{"filename": "a.ht\u061cml", "type": "image/png"}`, 422, "type"},
+		{"HTML with a mark of direction at the end, as a picture", `{"filename": "a.html\u200f", "type": "image/png"}`, 422, "type"},
+		{"HTML with an Arabic letter mark inside, as a picture", `{"filename": "a.ht\u061cml", "type": "image/png"}`, 422, "type"},
 		{"a long name", `{"filename": "` + strings.Repeat("a", 300) + `"}`, 422, "filename"},
 
 		{"HTML as a picture", `{"filename": "a.png", "type": "text/html"}`, 422, "type"},
@@ -195,9 +195,9 @@ func TestHostileRequests(t *testing.T) {
 		{"a PUT of any size", `{"filename": "a.png", "method": "PUT"}`, 422, "size"},
 		{"a checksum that the policy does not require", `{"filename": "a.png", "checksum": "AAAA"}`, 422, "checksum"},
 		{"metadata of another name", `{"filename": "a.png", "metadata": {"x": "y"}}`, 422, "metadata[x]"},
-		{"metadata of the grant's own name", `{"filename": "a.png", "metadata": {"presign": "A"}}`, 422, "metadata[presign]"},
-		{"metadata of the grant's own name in capitals", `{"filename": "a.png", "metadata": {"PRESIGN": "A"}}`, 422, "metadata[PRESIGN]"},
-		{"metadata with its prefix", `{"filename": "a.png", "metadata": {"x-amz-meta-color": "a"}}`, 422, "metadata[x-amz-meta-color]"},
+		{"metadata with the name of the stamp", `{"filename": "a.png", "metadata": {"presign": "A"}}`, 422, "metadata[presign]"},
+		{"metadata with the name of the stamp in capitals", `{"filename": "a.png", "metadata": {"PRESIGN": "A"}}`, 422, "metadata[PRESIGN]"},
+		{"metadata with the prefix of S3", `{"filename": "a.png", "metadata": {"x-amz-meta-color": "a"}}`, 422, "metadata[x-amz-meta-color]"},
 		{"metadata without a name", `{"filename": "a.png", "metadata": {"": "y"}}`, 422, "metadata[]"},
 		{"metadata named like a prototype", `{"filename": "a.png", "metadata": {"__proto__": "y"}}`, 422, "metadata[__proto__]"},
 		{"metadata whose name is a header", `{"filename": "a.png", "metadata": {"color: a\r\nx-amz-acl": "public-read"}}`, 422, `metadata[color: a\r\nx-amz-acl]`},
@@ -384,8 +384,8 @@ func TestHostileMethods(t *testing.T) {
 	}
 }
 
-// TestHostilePaths checks that every other spelling of a path is rejected
-// before authentication.
+// TestHostilePaths checks that a path that is not a route, for example another
+// spelling of a route, is rejected before authentication.
 func TestHostilePaths(t *testing.T) {
 	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
@@ -513,8 +513,8 @@ func TestSlowBody(t *testing.T) {
 	})
 }
 
-// TestRawRequests checks that malformed requests, which HTTP libraries do not
-// send, sign at most the same upload as a plain request.
+// TestRawRequests checks that the Handler signs at most one upload for a
+// malformed request, which HTTP libraries do not send.
 func TestRawRequests(t *testing.T) {
 	const alice, json, body = "X-User: alice\r\n", "Content-Type: application/json\r\n", `{"filename": "a.png", "size": 10}`
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
@@ -560,7 +560,7 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
-// oneConn is a listener that accepts one connection.
+// A oneConn is a listener that accepts one connection.
 type oneConn struct {
 	conn   net.Conn
 	closed chan struct{}
@@ -694,7 +694,7 @@ func TestHostileMetadata(t *testing.T) {
 		status         int
 		kept           map[string]string
 	}{
-		{"the grant's own name", `{"presign": "A", "Presign": "A", "x-amz-meta-presign": "A"}`, 200, nil},
+		{"the name of the stamp", `{"presign": "A", "Presign": "A", "x-amz-meta-presign": "A"}`, 200, nil},
 		{"prototypes", `{"__proto__": {"color": "red"}, "constructor": {"prototype": {}}, "toString": "a"}`, 200, nil},
 		{"headers", `{"x-amz-acl": "public-read", "Content-Type": "text/html", "x-amz-copy-source": "bucket/private", "cache-control": "public"}`, 200, nil},
 		{"line breaks elsewhere", `{"name": "a\r\nx-amz-acl: public-read", "a\r\nb": "c"}`, 200, nil},
@@ -718,8 +718,8 @@ func TestHostileMetadata(t *testing.T) {
 		{"parts too large", `{"partSize": 9223372036854775807}`, 422, nil},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			var asked presign.Upload
-			u := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
+			var upload presign.Upload
+			u := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { upload = *u; return nil }))
 			w := u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png", "metadata": `+a.metadata+`}`)
 			if a.status != 200 {
 				requireProblem(t, w, a.status)
@@ -727,8 +727,8 @@ func TestHostileMetadata(t *testing.T) {
 				return
 			}
 			require.Equal(t, 200, w.Code, w.Body)
-			require.Equal(t, []string{"alice", "", ""}, []string{asked.Owner, asked.Key, asked.Redirect})
-			require.Zero(t, asked.Size)
+			require.Equal(t, []string{"alice", "", ""}, []string{upload.Owner, upload.Key, upload.Redirect})
+			require.Zero(t, upload.Size)
 			s := decode[started](t, w)
 			require.Regexp(t, "^incoming/[A-Z2-7]{26}/a.png$", s.Key)
 			etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
@@ -863,9 +863,9 @@ func FuzzHandler(f *testing.F) {
 	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(store.S3()),
 		presign.WithLogger(newLog(nil, io.Discard)))
 	require.NoError(f, err)
-	var asked presign.Upload
+	var upload presign.Upload
 	handler, err := presign.NewHandler(signer, user, presign.WithUppy(),
-		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { asked = *u; return nil }))
+		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { upload = *u; return nil }))
 	require.NoError(f, err)
 	seed, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
 	require.NoError(f, err)
@@ -882,7 +882,7 @@ func FuzzHandler(f *testing.F) {
 		r.URL.RawPath = named.Replace(path)
 		r.Header.Set("Content-Type", contentType)
 		r.Header.Set("X-User", "alice")
-		asked = presign.Upload{}
+		upload = presign.Upload{}
 		w := serve(t, handler, r)
 		require.Empty(t, w.Header().Get("Location"))
 		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
@@ -895,17 +895,17 @@ func FuzzHandler(f *testing.F) {
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		require.True(t, json.Valid(w.Body.Bytes()))
 		native := strings.Trim(r.URL.Path, "/")
-		if asked.Filename == "" { // The request did not authorize a new upload.
+		if upload.Filename == "" { // The request did not authorize a new upload.
 			isBounds := method == "GET" && native == ""
 			isRejectedBatch := native == "batch" && strings.Contains(w.Body.String(), `"status":422`)
 			require.True(t, isBounds || isRejectedBatch || strings.Contains(named.Replace(path)+content, seed.ID))
 			return
 		}
 		require.Contains(t, []int{200, 201}, w.Code)
-		require.GreaterOrEqual(t, asked.MinSize, policy.MinSize)
-		require.LessOrEqual(t, asked.MaxSize, policy.MaxSize)
-		require.Regexp(t, "^(image|text)/[a-z0-9!#$&^_.+-]+$", asked.Type)
-		require.Equal(t, "alice", asked.Owner)
+		require.GreaterOrEqual(t, upload.MinSize, policy.MinSize)
+		require.LessOrEqual(t, upload.MaxSize, policy.MaxSize)
+		require.Regexp(t, "^(image|text)/[a-z0-9!#$&^_.+-]+$", upload.Type)
+		require.Equal(t, "alice", upload.Owner)
 		var response struct {
 			presign.Grant
 			UploadID string
@@ -939,11 +939,11 @@ func FuzzHandler(f *testing.F) {
 			for name, value := range exact {
 				require.Equal(t, grant.Fields[name], value)
 			}
-			require.Equal(t, []int64{asked.MinSize, asked.MaxSize}, []int64{minSize, maxSize})
-			require.Equal(t, asked.Type, exact["Content-Type"])
+			require.Equal(t, []int64{upload.MinSize, upload.MaxSize}, []int64{minSize, maxSize})
+			require.Equal(t, upload.Type, exact["Content-Type"])
 			return
 		}
-		require.Equal(t, asked.Type, grant.Headers["Content-Type"])
+		require.Equal(t, upload.Type, grant.Headers["Content-Type"])
 		for name := range grant.Headers {
 			require.Contains(t, signedHeaders(t, grant), strings.ToLower(name))
 		}

@@ -26,7 +26,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// uppy is a client that sends the requests of Uppy, according to the source
+// An uppy is a client that sends the requests of Uppy, according to the source
 // code of its versions 4, 5 and 6.
 type uppy struct {
 	shop
@@ -80,7 +80,7 @@ func (u uppy) get(t *testing.T, method, path, body string, response any) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), response), w.Body)
 }
 
-// started is the response for a multipart upload that Uppy receives.
+// A started value is the response to Uppy's request for a multipart upload.
 type started struct {
 	UploadID, Key string
 	PartSize      int64
@@ -140,11 +140,11 @@ func (u uppy) completion(etags []string) string {
 	return string(body)
 }
 
-// completed is the response for a completion that Uppy receives.
+// A completed value is the response to Uppy's request for a completion.
 type completed struct{ Location, Key string }
 
-// TestUppyMultipart checks a multipart upload of each version of Uppy, from its
-// start to repeated completions.
+// TestUppyMultipart checks that each version of Uppy can start, list and
+// complete a multipart upload, and can repeat the completion.
 func TestUppyMultipart(t *testing.T) {
 	for _, version := range []int{4, 5, 6} {
 		for name, meta := range map[string]map[string]any{
@@ -156,16 +156,16 @@ func TestUppyMultipart(t *testing.T) {
 			"with metadata of other names": {"color": "red", "größe": "日本", "nested": map[string]any{"a": 1}, "flag": true},
 		} {
 			if version != 6 && name != "without a size" && name != "with a size as text" {
-				continue // Uppy 5 sends only strings.
+				continue // Uppy 4 and 5 send only strings.
 			}
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
-				var asked []presign.Upload
+				var uploads []presign.Upload
 				var finished []presign.Object
 				u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
 					finished = append(finished, *o)
 					return nil
 				})), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-					asked = append(asked, *u)
+					uploads = append(uploads, *u)
 					u.Redirect = "https://example.com/done"
 					return nil
 				}))
@@ -179,7 +179,7 @@ func TestUppyMultipart(t *testing.T) {
 				var etags []string
 				for i, piece := range slices.Collect(slices.Chunk(large, int(size))) {
 					signed := u.sign(t, s, i+1)
-					require.Equal(t, asked[0].Size != 0, strings.Contains(signed, "content-length"))
+					require.Equal(t, uploads[0].Size != 0, strings.Contains(signed, "content-length"))
 					etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
 				}
 				// After a reload of the page, Uppy lists the parts and
@@ -204,8 +204,8 @@ func TestUppyMultipart(t *testing.T) {
 				stored, _ := u.store.Object(s3test.DefaultBucket, object.Key)
 				require.True(t, bytes.Equal(large, stored.Body))
 
-				require.Len(t, asked, 1, "the upload must be authorized once")
-				require.Equal(t, "alice", asked[0].Owner)
+				require.Len(t, uploads, 1, "the upload must be authorized once")
+				require.Equal(t, "alice", uploads[0].Owner)
 				require.Len(t, finished, 3)
 				require.Equal(t, finished[0], finished[1])
 				if meta["color"] != nil {

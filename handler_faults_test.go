@@ -68,7 +68,7 @@ func redirect(status int) fault {
 }
 
 // breakResponse returns a fault that forwards the request and breaks the
-// response in the middle, with the error of end.
+// response in the middle, with the error that end returns.
 func breakResponse(name string, end func(context.Context) error) fault {
 	return fault{name, func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 		whole, err := forward()
@@ -259,7 +259,8 @@ func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 }
 
 // repeat sends the request of a deed again, and checks that the request has the
-// effect of the deed and no other effect. The first response is before.
+// effect of the deed and no other effect. The parameter before is the first
+// response.
 func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
 	t.Helper()
 	w := serve(t, u.handler, request())
@@ -302,9 +303,9 @@ func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 	return v
 }
 
-// TestStoreFaults checks the response after a fault of any request to the
-// store. The response arrives in time, has Retry-After and contains no text of
-// the store. The client can repeat its request.
+// TestStoreFaults checks that the response after any fault of the store arrives
+// in time and contains no text of the store, and that the client can repeat its
+// request. A response with status 502 or 504 has Retry-After.
 func TestStoreFaults(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
@@ -425,7 +426,7 @@ func TestClientLeaves(t *testing.T) {
 }
 
 // FuzzStore checks that the client receives a success or a problem for any
-// response of the store, without the text that is meant for the service.
+// response of the store, without the text of the response.
 func FuzzStore(f *testing.F) {
 	for i, xml := range []string{
 		`<ListPartsResult><UploadId>a</UploadId><Part><PartNumber>1</PartNumber><Size>129</Size><ETag>"a"</ETag></Part></ListPartsResult>`,

@@ -20,7 +20,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// native is a client of the Handler's native routes.
+// A native is a client of the Handler's native routes.
 type native struct {
 	shop
 	t       *testing.T
@@ -62,7 +62,7 @@ func (n native) get(status int, path string, body, response any) {
 	require.NoError(n.t, decoder.Decode(response))
 }
 
-// startedMultipart is the response for a multipart upload.
+// A startedMultipart is the response to a request for a multipart upload.
 type startedMultipart struct {
 	Method    string    `json:"method"`
 	ID        string    `json:"id"`
@@ -88,7 +88,7 @@ func (n native) start(members map[string]any) (m startedMultipart) {
 	return m
 }
 
-// signedParts is the response of POST /parts/sign.
+// A signedParts is the response of POST /parts/sign.
 type signedParts struct {
 	URLs      []string  `json:"urls"`
 	Expires   time.Time `json:"expires_at"`
@@ -101,7 +101,7 @@ func (n native) sign(body map[string]any) (s signedParts) {
 	return s
 }
 
-// listedParts is the response of POST /parts/list.
+// A listedParts is the response of POST /parts/list.
 type listedParts struct {
 	Parts []presign.Part `json:"parts"`
 }
@@ -113,15 +113,16 @@ func (n native) list(id string) []presign.Part {
 	return listed.Parts
 }
 
-// TestNativeMultipart checks a multipart upload from its start to repeated
-// completions, with and without a size, and with and without named parts.
+// TestNativeMultipart checks that a client can start and complete a multipart
+// upload, and can repeat the completion. The size and the list of parts are
+// optional.
 func TestNativeMultipart(t *testing.T) {
 	for _, members := range []map[string]any{{}, {"size": len(large)}, {"size": len(large), "metadata": map[string]string{"color": "red"}, "expires_in": 60}} {
 		for _, named := range []string{"", "numbers", "everything"} {
 			t.Run(fmt.Sprint(members, named), func(t *testing.T) {
-				asked := 0
+				calls := 0
 				n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-					asked++
+					calls++
 					require.Equal(t, "multipart", u.Method)
 					require.Equal(t, "alice", u.Owner)
 					return nil
@@ -163,7 +164,7 @@ func TestNativeMultipart(t *testing.T) {
 				var again presign.Object
 				n.get(200, "/complete", map[string]any{"key": m.Key}, &again)
 				require.Equal(t, object, again)
-				require.Equal(t, 1, asked, "the upload must be authorized once")
+				require.Equal(t, 1, calls, "the upload must be authorized once")
 				require.Empty(t, n.log.String())
 			})
 		}
@@ -443,7 +444,7 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// batchResults is the response of POST /batch.
+// A batchResults is the response of POST /batch.
 type batchResults struct {
 	Results []struct {
 		presign.Grant
@@ -463,9 +464,9 @@ func (n native) batch(body any) (b batchResults) {
 // TestBatch checks that the results are in order, that a rejected upload does
 // not affect other uploads, and that each grant can be used.
 func TestBatch(t *testing.T) {
-	var asked []presign.Upload
+	var uploads []presign.Upload
 	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-		asked = append(asked, *u)
+		uploads = append(uploads, *u)
 		if u.Filename == "c.png" {
 			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}
 		}
@@ -486,11 +487,11 @@ func TestBatch(t *testing.T) {
 	}
 	require.Equal(t, []string{"PUT0", "POST0", "422 filename ugly", "422 size too_small type not_allowed", "422 method invalid", "POST0"}, found)
 	require.Equal(t, []string{"PUT", "POST"}, b.Results[4].Errors[0].Allowed)
-	require.Len(t, asked, 4)
+	require.Len(t, uploads, 4)
 	require.Equal(t, 3, strings.Count(n.log.String(), "request not served"))
 	for _, i := range []int{0, 1, 5} {
 		grant := b.Results[i].Grant
-		require.Equal(t, asked[slices.IndexFunc(asked, func(u presign.Upload) bool { return strings.HasSuffix(grant.Key, "/"+u.Filename) })].GrantID, grant.GrantID)
+		require.Equal(t, uploads[slices.IndexFunc(uploads, func(u presign.Upload) bool { return strings.HasSuffix(grant.Key, "/"+u.Filename) })].GrantID, grant.GrantID)
 		require.NotContains(t, grant.Fields, "success_action_redirect")
 		n.send(t, &grant, png, nil)
 		n.get(200, "/complete", map[string]any{"key": grant.Key}, new(presign.Object))

@@ -10,8 +10,7 @@ import (
 )
 
 // TestCompanionOrigins checks that only programs, pages of the same origin and
-// pages of a permitted origin may send the GET requests of Companion, since
-// each of these requests has side effects.
+// pages of a permitted origin may send the GET requests of Companion.
 func TestCompanionOrigins(t *testing.T) {
 	const sibling, trusted = "https://evil.example.com", "https://app.example.com"
 	type header = map[string]string

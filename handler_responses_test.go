@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// answersFile is the path of a file for the responses of Handlers, one JSON
-// document a line. The test of examples/openapi compares them with its
-// description.
+// responsesFile is the path of a file for the responses of Handlers, one JSON
+// document per line. The test of examples/openapi compares the responses with
+// the description of the HTTP API.
 var responsesFile = flag.String("responses", "", "write every response of a Handler to this file")
 
 // A recordedResponse is one response of a Handler.
@@ -45,8 +45,8 @@ func writeResponse(t testing.TB, r *http.Request, w *httptest.ResponseRecorder) 
 		}
 	}
 	path := "/" + strings.TrimLeft(strings.TrimPrefix(r.URL.EscapedPath(), "/uploads"), "/")
-	a := recordedResponse{r.Method, path, w.Code, w.Result().Header, w.Body.String()}
-	if err := json.NewEncoder(responses.file).Encode(a); err != nil {
+	response := recordedResponse{r.Method, path, w.Code, w.Result().Header, w.Body.String()}
+	if err := json.NewEncoder(responses.file).Encode(response); err != nil {
 		t.Fatal(err)
 	}
 }

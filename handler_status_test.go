@@ -62,7 +62,7 @@ func (o apiRequest) request() *http.Request {
 	return r
 }
 
-// TestRequestsFail checks the status of each request for each failure.
+// TestRequestsFail checks that each failure of a request has its status.
 func TestRequestsFail(t *testing.T) {
 	var failure error
 	s := open(t, s3test.New(), multipartPolicy())

@@ -259,7 +259,7 @@ func TestAuthenticate(t *testing.T) {
 			signer := newSigner(t, images(), presign.WithSecret(secret), presign.WithLogger(newLog(t, &s.log)))
 			read := false
 			handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return c.owner, c.err },
-				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("authorized"); return nil }))
+				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("the upload must not be authorized"); return nil }))
 			require.NoError(t, err)
 			r := jsonRequest("")
 			r.Body = io.NopCloser(readFunc(func([]byte) (int, error) { read = true; return 0, io.EOF }))
@@ -309,16 +309,25 @@ func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 // body, and that the Handler then decodes the body as strictly as before.
 func TestAuthenticateReadsBody(t *testing.T) {
 	for name, authenticate := range map[string]func(*http.Request) (string, error){
-		"not":       func(r *http.Request) (string, error) { return "alice", nil },
-		"whole":     func(r *http.Request) (string, error) { _, err := io.ReadAll(r.Body); return "alice", err },
-		"partly":    func(r *http.Request) (string, error) { _, err := r.Body.Read(make([]byte, 3)); return "alice", err },
-		"as a form": func(r *http.Request) (string, error) { r.FormValue("token"); return "alice", nil },
-		"and closes": func(r *http.Request) (string, error) {
+		"reads nothing": func(*http.Request) (string, error) { return "alice", nil },
+		"reads all": func(r *http.Request) (string, error) {
+			_, err := io.ReadAll(r.Body)
+			return "alice", err
+		},
+		"reads a part": func(r *http.Request) (string, error) {
+			_, err := r.Body.Read(make([]byte, 3))
+			return "alice", err
+		},
+		"reads a form": func(r *http.Request) (string, error) {
+			r.FormValue("token")
+			return "alice", nil
+		},
+		"reads all and closes": func(r *http.Request) (string, error) {
 			_, err := io.ReadAll(r.Body)
 			r.Body.Close()
 			return "alice", err
 		},
-		"partly, and closes": func(r *http.Request) (string, error) {
+		"reads a part and closes": func(r *http.Request) (string, error) {
 			defer r.Body.Close()
 			_, err := r.Body.Read(make([]byte, 3))
 			return "alice", err
@@ -377,8 +386,8 @@ func TestClientCannotSetServiceMetadata(t *testing.T) {
 	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
 }
 
-// TestResponsesAreShort checks that no response is much longer than its
-// request.
+// TestResponsesAreShort checks that a response has less than 1,000 bytes even
+// if the request has many faults.
 func TestResponsesAreShort(t *testing.T) {
 	s := newService(t, with(func(p *presign.Policy) { p.Metadata = []string{"a", "b"} }))
 	for names, status := range map[int]int{200: 422, 6000: 400} {
@@ -403,7 +412,7 @@ func TestRecordsAreShort(t *testing.T) {
 	}
 }
 
-// TestNoForms checks the violation for an upload without a size if the service
+// TestNoForms checks that an upload without a size is rejected if the service
 // has set WithoutForms.
 func TestNoForms(t *testing.T) {
 	signer := newSigner(t, images(), presign.WithoutForms())
@@ -492,8 +501,8 @@ func TestNilPointers(t *testing.T) {
 	}
 }
 
-// TestAuthorizeResults checks the response for each result of the function of
-// WithAuthorize.
+// TestAuthorizeResults checks that each result of the function of WithAuthorize
+// causes the documented response.
 func TestAuthorizeResults(t *testing.T) {
 	policy := with(func(p *presign.Policy) { p.Metadata = []string{"user"} })
 	for name, c := range map[string]struct {
@@ -588,8 +597,8 @@ func TestAuthorizeResults(t *testing.T) {
 	}
 }
 
-// TestCredentialsFail checks that the client receives Retry-After and no other
-// information.
+// TestCredentialsFail checks that the client receives Retry-After, but not the
+// text of the error.
 func TestCredentialsFail(t *testing.T) {
 	for name, c := range map[string]struct {
 		provider aws.CredentialsProviderFunc
@@ -680,9 +689,9 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// TestSecretsAreNotRevealed checks that for every fault of the credentials, no
-// response, error or log record contains the secret key, and that only grants
-// contain the token. The helpers serve, newLog and searchError search for both.
+// TestSecretsAreNotRevealed checks that no response, error or log record
+// contains the secret key, and that only grants contain the session token. The
+// helpers serve, newLog and searchError search for the key and the token.
 func TestSecretsAreNotRevealed(t *testing.T) {
 	credentials := session
 	var log bytes.Buffer

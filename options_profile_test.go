@@ -18,7 +18,7 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// profiled is a combination of settings of a Signer.
+// A profiled describes the settings of a Signer.
 type profiled struct {
 	forms, large, final, replace, twoRoles, cache, tags bool
 	checksum                                            types.ChecksumAlgorithm
@@ -105,8 +105,8 @@ func combinations() (all []profiled) {
 }
 
 // TestWithProfileOfServers checks that NewSigner rejects a policy exactly if it
-// relies on a constraint that the server does not enforce or offer, and that
-// the error names the constraint.
+// relies on a constraint that the server does not enforce or offer. The error
+// names the constraint.
 func TestWithProfileOfServers(t *testing.T) {
 	files, err := filepath.Glob("examples/doctor/profiles/*.json")
 	require.NoError(t, err)

@@ -95,8 +95,8 @@ func TestConversionsKeepEveryField(t *testing.T) {
 	internal.Deadline = upload.Deadline
 	requireFields(t, upload, internal, nil)
 	require.Equal(t, &upload, publicUpload(&internal))
-	asked := filled[rules.Upload](t)
-	requireFields(t, asked, publicUpload(&asked), nil)
+	internalUpload := filled[rules.Upload](t)
+	requireFields(t, internalUpload, publicUpload(&internalUpload), nil)
 
 	object := filled[completion.Object](t)
 	public := publicObject(&object)

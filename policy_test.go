@@ -64,7 +64,7 @@ func violations(t *testing.T, err error) []string {
 		case interface{ Unwrap() error }:
 			visit(e.Unwrap())
 		default:
-			t.Fatalf("not a violation: %v", err)
+			t.Fatalf("the error must join only violations, got %v", err)
 		}
 	}
 	visit(err)

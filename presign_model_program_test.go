@@ -178,7 +178,7 @@ run 0 0 0
 run 0 0 0
 run 0 0 0
 wait 8 0 0`,
-	"a completion that joins one that listed the parts too early": `
+	"a completion that joins a completion that listed the parts too early": `
 seed 23080296: inspects; careless: 
 start 0 0 0
 drain 0 0 0

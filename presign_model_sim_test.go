@@ -58,24 +58,24 @@ type sim struct {
 	startTime time.Time
 	store     *s3test.Server
 
-	mu       sync.Mutex
-	waiting  []*ticket
-	log      []logged
-	current  s3test.Fault // the fault of the request that takes effect
-	replicas [replicaCount]*replica
-	started  int // number of replicas ever started
-	grants   map[int]*granted
-	calls    []*call
-	files    map[string]*file // by content
-	reports  []hookCall       // of WithOnComplete
-	accepted []hookCall       // of WithInspect
-	rewrites map[string]bool  // contents of files that the service rewrote
-	touched  map[string]bool  // published keys that the service changed or deleted
-	fail     int              // number of calls of WithOnComplete that will fail
-	failed   bool             // whether a hook call failed
-	pend     int              // number of inspections that will be pending
-	late     bool             // whether a deadline may have passed
-	left     int              // number of uploads after the first sweep
+	mu        sync.Mutex
+	waiting   []*ticket
+	log       []loggedRequest
+	current   s3test.Fault // the fault of the request that takes effect
+	replicas  [replicaCount]*replica
+	started   int // number of replicas ever started
+	grants    map[int]*grantRecord
+	calls     []*call
+	files     map[string]*file // by content
+	reports   []hookCall       // of WithOnComplete
+	accepted  []hookCall       // of WithInspect
+	rewrites  map[string]bool  // contents of files that the service rewrote
+	touched   map[string]bool  // published keys that the service changed or deleted
+	failures  int              // number of calls of WithOnComplete that will fail
+	failed    bool             // whether a hook call failed
+	deferrals int              // number of inspections that will be pending
+	late      bool             // whether a deadline may have passed
+	left      int              // number of uploads after the first sweep
 }
 
 // A ticket is a waiting request or hook call.
@@ -85,8 +85,9 @@ type ticket struct {
 	turn    chan s3test.Fault
 }
 
-// A logged is a request of a call, with the step of the store after it.
-type logged struct {
+// A loggedRequest describes a request of a call, and the step of the store
+// after the request.
+type loggedRequest struct {
 	call      *call
 	operation string // the method
 	key       string
@@ -105,8 +106,8 @@ type replica struct {
 	faulty  bool // whether a request failed because of a fault or timed out
 }
 
-// A granted is the model's record of a grant.
-type granted struct {
+// A grantRecord describes a grant to the model.
+type grantRecord struct {
 	label     int
 	id        string
 	owner     string
@@ -119,11 +120,11 @@ type granted struct {
 	first     []byte // the first file that was sent
 }
 
-func (g *granted) final() string { return finalKey(g.key) }
+func (g *grantRecord) final() string { return finalKey(g.key) }
 
 // A file describes the content that a client uploads with a grant.
 type file struct {
-	grant *granted
+	grant *grantRecord
 	kind  string
 }
 
@@ -131,7 +132,7 @@ type file struct {
 type call struct {
 	what    string
 	owner   string // empty for calls by the service
-	grant   *granted
+	grant   *grantRecord
 	replica *replica
 	cancel  context.CancelFunc
 	number  int
@@ -160,7 +161,7 @@ func callOf(ctx context.Context) *call {
 
 func newSim(w world) *sim {
 	s := &sim{
-		world: w, startTime: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*granted), files: make(map[string]*file),
+		world: w, startTime: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*grantRecord), files: make(map[string]*file),
 		touched: make(map[string]bool), rewrites: make(map[string]bool),
 	}
 	s.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {
@@ -243,7 +244,7 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 	_, key, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
 	l.mu.Lock()
 	l.current = s3test.None
-	l.log = append(l.log, logged{callOf(req.Context()), req.Method, key, l.store.Now().Step, fault != s3test.None})
+	l.log = append(l.log, loggedRequest{callOf(req.Context()), req.Method, key, l.store.Now().Step, fault != s3test.None})
 	l.mu.Unlock()
 	if fault == s3test.Crash || fault == s3test.CrashAfter {
 		l.crash(l.replica)
@@ -293,7 +294,7 @@ func (s *sim) wait(ctx context.Context, r *replica, what string) (s3test.Fault, 
 	return fault, err
 }
 
-// crash ends a process. Its later requests have no effect.
+// crash ends a process. Later requests of the process have no effect.
 func (s *sim) crash(r *replica) {
 	s.store.Actor(r.name).Crash()
 	s.mu.Lock()
@@ -314,9 +315,9 @@ func (s *sim) crash(r *replica) {
 	}
 }
 
-// rotate replaces a process with one that has the next list of secrets. It does
-// nothing if another process has an older list. Therefore every process can
-// open the stamps of all others.
+// rotate replaces a process with a process that has the next list of secrets.
+// It does nothing if another process has an older list. Therefore every process
+// can open the stamps of all processes.
 func (s *sim) rotate(i int) {
 	r := s.replicas[i]
 	for _, other := range s.replicas {
@@ -352,8 +353,8 @@ func (s *sim) onComplete(ctx context.Context, r *replica, o *presign.Object) err
 	called, err := s.hook(ctx, r, "HOOK "+o.Key+" "+o.GrantID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fail > 0 && called {
-		s.fail--
+	if s.failures > 0 && called {
+		s.failures--
 		s.failed = true
 		called, err = false, errors.New("the hook fails")
 	}
@@ -381,8 +382,8 @@ func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.pend > 0:
-		s.pend--
+	case s.deferrals > 0:
+		s.deferrals--
 		return presign.ErrPending
 	case bytes.Contains(b, []byte("virus")):
 		return &presign.Violation{Field: "file", Code: "virus", Detail: "must have no virus"}
@@ -393,7 +394,7 @@ func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error 
 }
 
 // start runs f as a call in a goroutine.
-func (s *sim) start(what, owner string, g *granted, r *replica, f func(ctx context.Context, c *call)) {
+func (s *sim) start(what, owner string, g *grantRecord, r *replica, f func(ctx context.Context, c *call)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
 	c := &call{what: what, owner: owner, grant: g, replica: r, cancel: cancel, number: len(s.calls), start: s.store.Now().Step}
@@ -419,7 +420,7 @@ func (c *call) finish(o *presign.Object, err error) {
 const fileSize = 4200 // larger than the prefix that Complete compares with the type
 
 // newFile returns a new file of a kind for a grant.
-func (s *sim) newFile(g *granted, kind string) []byte {
+func (s *sim) newFile(g *grantRecord, kind string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if kind == "again" {
@@ -451,7 +452,7 @@ func (s *sim) newFile(g *granted, kind string) []byte {
 // grant signs the grant that a step describes.
 func (s *sim) grant(p step) {
 	r := s.replicas[p.a%replicaCount]
-	g := &granted{label: p.a, owner: owners[p.b%len(owners)], random: p.c == 0, inspected: r.inspect, issued: time.Now()}
+	g := &grantRecord{label: p.a, owner: owners[p.b%len(owners)], random: p.c == 0, inspected: r.inspect, issued: time.Now()}
 	u := presign.Upload{Filename: "a.png", Type: "image/png", Owner: g.owner, Size: fileSize}
 	if !g.random {
 		u.Key = "incoming/chosen.png"
@@ -482,7 +483,7 @@ func (s *sim) grant(p step) {
 }
 
 // send uploads a file with a grant.
-func (s *sim) send(g *granted, kind string) {
+func (s *sim) send(g *grantRecord, kind string) {
 	body := s.newFile(g, kind)
 	s.start("send", g.owner, g, nil, func(ctx context.Context, c *call) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -508,7 +509,7 @@ func (s *sim) send(g *granted, kind string) {
 }
 
 // complete asks a replica to complete an upload for a client.
-func (s *sim) complete(g *granted, owner string, r *replica) {
+func (s *sim) complete(g *grantRecord, owner string, r *replica) {
 	if g.multipart != nil {
 		s.start("complete", owner, g, r, func(ctx context.Context, c *call) {
 			m, err := r.signer.ResumeMultipart(owner, g.multipart.ID)
@@ -544,7 +545,7 @@ func (s *sim) complete(g *granted, owner string, r *replica) {
 }
 
 // notify sends a notification of an upload to a replica.
-func (s *sim) notify(g *granted, r *replica) {
+func (s *sim) notify(g *grantRecord, r *replica) {
 	s.start("notify", "", g, r, func(ctx context.Context, c *call) {
 		c.finish(nil, r.signer.CompleteNotification(ctx, fmt.Appendf(nil, `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
 			"eventVersion": "2.1", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, s3test.DefaultBucket, g.key)))
@@ -555,7 +556,7 @@ func (s *sim) notify(g *granted, r *replica) {
 //   - 0 changes the content and drops the metadata.
 //   - 1 changes the content and keeps the metadata.
 //   - 2 keeps the content and drops the metadata.
-func (s *sim) rewrite(g *granted, way int) {
+func (s *sim) rewrite(g *grantRecord, way int) {
 	published, ok := s.store.Object(s3test.DefaultBucket, g.final())
 	if !ok {
 		return
@@ -574,7 +575,7 @@ func (s *sim) rewrite(g *granted, way int) {
 }
 
 // remove deletes a published file as the service would.
-func (s *sim) remove(g *granted) {
+func (s *sim) remove(g *grantRecord) {
 	key := g.final()
 	if _, ok := s.store.Object(s3test.DefaultBucket, key); ok {
 		s.touched[key] = true
@@ -676,9 +677,9 @@ func (s *sim) perform(p step) {
 			s.calls[p.a%len(s.calls)].cancel()
 		}
 	case doFail:
-		s.fail += p.a
+		s.failures += p.a
 	case doPend:
-		s.pend += p.a
+		s.deferrals += p.a
 	case doCrash:
 		s.crash(r)
 	case doRotate:
@@ -700,7 +701,7 @@ func (s *sim) perform(p step) {
 }
 
 // performOn performs a step on a grant.
-func (s *sim) performOn(g *granted, p step, r *replica) {
+func (s *sim) performOn(g *grantRecord, p step, r *replica) {
 	switch p.verb {
 	case doSend:
 		s.send(g, kinds[p.b%len(kinds)])
@@ -737,7 +738,7 @@ func (s *sim) performOn(g *granted, p step, r *replica) {
 // settle ends all calls, then sweeps. It reports whether all calls ended, and
 // returns the errors of the sweeps.
 func (s *sim) settle() (ended bool, sweeps []error) {
-	s.fail, s.pend, s.late = 0, 0, time.Since(s.startTime) > 23*time.Hour
+	s.failures, s.deferrals, s.late = 0, 0, time.Since(s.startTime) > 23*time.Hour
 	for _, r := range s.replicas {
 		s.start("shutdown", "", nil, r, func(ctx context.Context, _ *call) { _ = r.signer.Shutdown(ctx) })
 	}

@@ -214,9 +214,9 @@ func (c *checker) isVerified(s s3test.State) bool {
 }
 
 // mayTear reports whether an unverified copy can be visible until it is
-// compared. This is a documented limit of stores without versions. They must
-// ignore the condition on the source of a copy, or other content must satisfy
-// it.
+// compared. This is a documented limit of stores without versions that ignore
+// the condition on the source of a copy, or for which other content satisfies
+// the condition.
 func (c *checker) mayTear() bool {
 	return !c.world.has(versions) && (c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
 }
@@ -227,12 +227,12 @@ func (c *checker) mayTear() bool {
 // rewritten.
 func (c *checker) wasNotCompared(s s3test.State) bool {
 	f := c.fileOf(s)
-	made := slices.IndexFunc(c.log, func(l logged) bool { return l.step >= s.From.Step && l.key == s.Key && l.operation == "PUT" })
+	made := slices.IndexFunc(c.log, func(l loggedRequest) bool { return l.step >= s.From.Step && l.key == s.Key && l.operation == "PUT" })
 	if !c.mayTear() || !c.mayOverwrite() || f == nil || f.grant.random || made < 0 {
 		return false
 	}
 	maker := c.log[made].call
-	return !slices.ContainsFunc(c.log[made:], func(l logged) bool {
+	return !slices.ContainsFunc(c.log[made:], func(l loggedRequest) bool {
 		return l.call == maker && l.operation == "GET" && l.key == s.Key && !l.faulty
 	})
 }
@@ -284,15 +284,16 @@ func (c *checker) checkReports() string {
 }
 
 // collides reports whether a copy can have this file instead of the verified
-// file of another grant for the same key. The store must let one upload replace
-// the other, both must have one ETag, and nothing has read them whole.
+// file of another grant for the same key. This requires that one upload can
+// replace another upload with the same ETag, and that no inspection reads the
+// files.
 func (c *checker) collides(f *file) bool {
 	return c.world.has(sizeETags) && !c.world.has(versions) && c.mayOverwrite() && !f.grant.random && !f.grant.inspected
 }
 
 // deletesCollision reports whether the replica that ended a published file has
-// made an earlier copy with the same ETag. It deletes that copy after a
-// comparison, but only the ETag distinguishes the copies.
+// made an earlier copy with the same ETag. The replica deletes its own copy by
+// the ETag, which does not distinguish the two files.
 func (c *checker) deletesCollision(s s3test.State) bool {
 	return c.world.has(sizeETags) && !c.world.has(versions) && slices.ContainsFunc(c.published, func(p s3test.State) bool {
 		return p.Key == s.Key && p.ETag == s.ETag && p.Until.Step <= s.From.Step && c.actor(p.MadeBy) == c.actor(s.EndedBy)
@@ -336,8 +337,8 @@ func (c *checker) checkKept() string {
 // mayReplace returns the reason why published file j must not replace file i,
 // or "".
 func (c *checker) mayReplace(i, j int, request s3test.Request) string {
-	was, is := c.published[i], c.published[j]
-	before, after := c.fileOf(was), c.fileOf(is)
+	was := c.published[i]
+	before, after := c.fileOf(was), c.fileOf(c.published[j])
 	if (c.world.ignores("CopyObject") || c.world.has(noOnce)) && !c.sawBefore(was, request) {
 		return "" // If two copies are published at once, the later copy wins.
 	}
@@ -362,9 +363,9 @@ func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 }
 
 // looksTorn reports whether a rewritten file with its stamp looks like an
-// unverified copy. Such a copy exists if an upload replaced the verified upload
-// just before a process copied it and ended. The next completion replaces or
-// deletes the copy.
+// unverified copy. Such a copy exists if another upload replaced the verified
+// upload just before a process copied the upload and ended. The next completion
+// replaces or deletes the copy.
 //
 // This is a limit of stores that are not known to honor conditions. The file
 // must be rewritten within seconds of its publication, and the grant must be
@@ -390,12 +391,12 @@ func (c *checker) looksTorn(was s3test.State) bool {
 // sawBefore reports whether the call that ended a state had read its key after
 // the state appeared.
 func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
-	made := slices.IndexFunc(c.log, func(l logged) bool { return l.step >= s.Until.Step && l.key == s.Key })
+	made := slices.IndexFunc(c.log, func(l loggedRequest) bool { return l.step >= s.Until.Step && l.key == s.Key })
 	if made < 0 {
 		return false
 	}
 	maker := c.log[made].call
-	return slices.ContainsFunc(c.log[:made], func(l logged) bool {
+	return slices.ContainsFunc(c.log[:made], func(l loggedRequest) bool {
 		return l.call == maker && (l.operation == "GET" || l.operation == "HEAD") && l.key == s.Key && l.step > s.From.Step && !l.faulty
 	})
 }
@@ -423,7 +424,7 @@ func (c *checker) checkPending() string {
 
 // honest returns the content of the only file uploaded with a grant, if the
 // file is valid.
-func (c *checker) honest(g *granted) (body string, ok bool) {
+func (c *checker) honest(g *grantRecord) (body string, ok bool) {
 	for _, s := range c.pending {
 		f := c.fileOf(s)
 		if f == nil || f.grant != g {
@@ -439,7 +440,7 @@ func (c *checker) honest(g *granted) (body string, ok bool) {
 
 // wasOvertaken reports whether another file was published under the final key
 // of a grant before a step.
-func (c *checker) wasOvertaken(g *granted, before int64) bool {
+func (c *checker) wasOvertaken(g *grantRecord, before int64) bool {
 	return c.touched[g.final()] || !g.random && slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		f := c.fileOf(s)
 		return s.Key == g.final() && (f == nil || f.grant != g) && s.From.Step < before
@@ -481,7 +482,7 @@ func (c *checker) overwroteCollision(s s3test.State) bool {
 
 // reportedGrant reports whether a hook received an object of a grant before a
 // step.
-func (c *checker) reportedGrant(g *granted, before int64) bool {
+func (c *checker) reportedGrant(g *grantRecord, before int64) bool {
 	return slices.ContainsFunc(c.reports, func(e hookCall) bool {
 		return e.GrantID == g.id && e.step < before
 	})

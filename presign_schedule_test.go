@@ -247,7 +247,7 @@ func (s schedule) run(t *testing.T) int {
 }
 
 // requireOutcome checks that a completion succeeded or rejected the upload. Two
-// swaps can invalidate only two of its three attempts.
+// swaps can invalidate only two of the three attempts of a completion.
 func (s schedule) requireOutcome(t *testing.T, err error, h s3test.History) {
 	t.Helper()
 	switch {

@@ -37,19 +37,19 @@ func inSession(o *s3.Options) {
 }
 
 var (
-	// nowhere lists texts that must not be in any response, log record or
-	// error: the starts of the secret keys, which escaping does not change, and
-	// the sealing key.
-	nowhere = []string{s3test.SecretAccessKey[:13], session.SecretAccessKey[:21], string(secret)}
+	// forbiddenTexts lists texts that must not be in any response, log record or
+	// error. The texts are the sealing key and the starts of the secret keys,
+	// which escaping does not change.
+	forbiddenTexts = []string{s3test.SecretAccessKey[:13], session.SecretAccessKey[:21], string(secret)}
 
-	// inGrants matches texts that only a response with a grant may contain:
+	// grantTexts matches texts that only a response with a grant may contain:
 	// session tokens and signatures.
-	inGrants = regexp.MustCompile(`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
+	grantTexts = regexp.MustCompile(`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
 )
 
-// searched counts the responses, log records and errors of all tests, and
+// searches counts the responses, log records and errors of all tests, and
 // collects leaks in them.
-var searched struct {
+var searches struct {
 	mu                         sync.Mutex
 	responses, records, errors int
 	leaks                      []string // leaks that no test has reported
@@ -61,14 +61,14 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	slog.SetDefault(newLog(nil, io.Discard))
 	code := m.Run()
-	for _, leak := range searched.leaks {
+	for _, leak := range searches.leaks {
 		fmt.Println("FAIL: ", leak)
 		code = 1
 	}
 	whole := !slices.ContainsFunc([]string{"run", "skip", "list", "fuzz"}, func(name string) bool {
 		return flag.Lookup("test."+name).Value.String() != ""
 	})
-	if o := &searched; code == 0 && whole && (o.responses < 1000 || o.records < 50 || o.errors < 100) {
+	if o := &searches; code == 0 && whole && (o.responses < 1000 || o.records < 50 || o.errors < 100) {
 		fmt.Printf("FAIL: only %d responses, %d log records and %d errors were searched for secrets\n", o.responses, o.records, o.errors)
 		code = 1
 	}
@@ -76,25 +76,25 @@ func TestMain(m *testing.M) {
 }
 
 // searchText counts a text and reports its secrets as errors of t. If t is nil,
-// TestMain reports them.
+// TestMain reports the secrets.
 func searchText(t testing.TB, count *int, what, text string, grant bool) {
 	var leaks []string
-	for _, value := range nowhere {
+	for _, value := range forbiddenTexts {
 		if strings.Contains(text, value) {
 			leaks = append(leaks, value)
 		}
 	}
 	if !grant {
-		leaks = append(leaks, inGrants.FindAllString(text, -1)...)
+		leaks = append(leaks, grantTexts.FindAllString(text, -1)...)
 	}
-	searched.mu.Lock()
-	defer searched.mu.Unlock()
+	searches.mu.Lock()
+	defer searches.mu.Unlock()
 	*count++
 	for _, leak := range leaks {
 		if message := fmt.Sprintf("%q is in %s: %s", leak, what, text); t != nil {
 			t.Error(message)
 		} else {
-			searched.leaks = append(searched.leaks, message)
+			searches.leaks = append(searches.leaks, message)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 	handler.ServeHTTP(w, r)
 	writeResponse(t, r, w)
 	grant := w.Code == http.StatusCreated || w.Code == http.StatusOK && signing
-	searchText(t, &searched.responses, "the response to "+r.Method+" "+r.URL.Path, fmt.Sprint(w.Code, w.Header(), w.Body), grant)
+	searchText(t, &searches.responses, "the response to "+r.Method+" "+r.URL.Path, fmt.Sprint(w.Code, w.Header(), w.Body), grant)
 	return w
 }
 
@@ -117,7 +117,7 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 // secrets.
 func newLog(t testing.TB, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(writeFunc(func(p []byte) (int, error) {
-		searchText(t, &searched.records, "a log record", string(p), false)
+		searchText(t, &searches.records, "a log record", string(p), false)
 		return w.Write(p)
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
@@ -130,7 +130,7 @@ func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
 func searchError(t testing.TB, err error) error {
 	t.Helper()
 	if err != nil {
-		searchText(t, &searched.errors, "an error", err.Error(), false)
+		searchText(t, &searches.errors, "an error", err.Error(), false)
 	}
 	return err
 }
