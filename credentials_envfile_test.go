@@ -67,7 +67,9 @@ func (l *logs) take() []string {
 // envLines returns the content of a file with the nth credentials. The
 // credentials expire at expires, unless expires is zero.
 func envLines(n int, expires time.Time) string {
-	lines := fmt.Sprintf("# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n", n, n, n, n)
+	lines := fmt.Sprintf(
+		"# The %dth.\nACCESS=id-value-%04d\nSECRET='secret-value-%04d'\nTOKEN=token-value-%04d\n",
+		n, n, n, n)
 	if !expires.IsZero() {
 		lines += "EXPIRATION=" + expires.Format(time.RFC3339) + "\n"
 	}
@@ -103,8 +105,12 @@ func token(t *testing.T, provider aws.CredentialsProvider) string {
 	}
 	n := strings.TrimPrefix(c.SessionToken, "token-value-")
 	require.Equal(t, aws.Credentials{
-		AccessKeyID: "id-value-" + n, SecretAccessKey: "secret-value-" + n, SessionToken: "token-value-" + n,
-		Source: "EnvFile", CanExpire: !c.Expires.IsZero(), Expires: c.Expires,
+		AccessKeyID:     "id-value-" + n,
+		SecretAccessKey: "secret-value-" + n,
+		SessionToken:    "token-value-" + n,
+		Source:          "EnvFile",
+		CanExpire:       !c.Expires.IsZero(),
+		Expires:         c.Expires,
 	}, c)
 	return n
 }
@@ -152,7 +158,8 @@ func TestEnvFileReplaced(t *testing.T) {
 					require.Equal(t, fmt.Sprintf("%04d", n), token(t, provider))
 					time.Sleep(time.Millisecond)
 				}
-				require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 4), logged.take())
+				require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 4),
+					logged.take())
 			})
 		})
 	}
@@ -169,7 +176,8 @@ func TestEnvFileInKubernetes(t *testing.T) {
 			require.NoError(t, os.Mkdir(filepath.Join(volume, data), 0o755))
 			writeFile(t, filepath.Join(volume, data, "awsenv.list"), envLines(n, time.Time{}))
 			require.NoError(t, os.Symlink(data, filepath.Join(volume, "..data_tmp")))
-			require.NoError(t, os.Rename(filepath.Join(volume, "..data_tmp"), filepath.Join(volume, "..data")))
+			require.NoError(t,
+				os.Rename(filepath.Join(volume, "..data_tmp"), filepath.Join(volume, "..data")))
 			require.NoError(t, os.RemoveAll(filepath.Join(volume, fmt.Sprintf("..2026_%d", n-1))))
 		}
 		turn(0)
@@ -289,7 +297,8 @@ func TestEnvFileDamaged(t *testing.T) {
 				}
 				warnings := logged.take()
 				require.Len(t, warnings, 1)
-				require.Contains(t, warnings[0], "WARN credentials file is not usable; the last good credentials stay: "+fault)
+				require.Contains(t, warnings[0],
+					"WARN credentials file is not usable; the last good credentials stay: "+fault)
 
 				require.NoError(t, os.RemoveAll(path))
 				writeFile(t, path, good)
@@ -318,7 +327,8 @@ func TestEnvFileNeverGood(t *testing.T) {
 		logger, _ := newLogs(t)
 		path := filepath.Join(t.TempDir(), "awsenv.list")
 		provider := presign.EnvFile(path, logger)
-		require.Equal(t, fmt.Sprintf("credentials file %q: no such file or directory", path), token(t, provider))
+		require.Equal(t, fmt.Sprintf("credentials file %q: no such file or directory", path),
+			token(t, provider))
 		_, err := provider.Retrieve(t.Context())
 		require.ErrorIs(t, err, os.ErrNotExist)
 		_, err = measureLifetime(t, signerWith(t, provider, time.Hour))
@@ -326,11 +336,12 @@ func TestEnvFileNeverGood(t *testing.T) {
 
 		writeFile(t, path, "ACCESS=id-value\nSECRET=secret-value-x'y z\n")
 		time.Sleep(time.Second)
-		require.Equal(t, fmt.Sprintf("credentials file %q: line 2: the value of SECRET must be in quotes if it has a space", path),
-			token(t, provider))
+		const fault = "line 2: the value of SECRET must be in quotes if it has a space"
+		require.Equal(t, fmt.Sprintf("credentials file %q: %s", path, fault), token(t, provider))
 		writeFile(t, path, envLines(1, time.Now().Add(time.Hour)))
 		time.Sleep(999 * time.Millisecond)
-		require.Contains(t, token(t, provider), "line 2", "the file must be checked at most once a second")
+		require.Contains(t, token(t, provider), "line 2",
+			"the file must be checked at most once a second")
 		time.Sleep(time.Millisecond)
 		require.Equal(t, "0001", token(t, provider))
 	})
@@ -375,16 +386,24 @@ func TestEnvFileWarnings(t *testing.T) {
 		t.Skip("files on Windows have no mode")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		const exposed, endless, again = "WARN credentials file can be read by others; its mode should be 0600",
-			"WARN credentials file has a session token but no EXPIRATION; grants can end earlier than they state",
-			"INFO credentials file was read again"
+		const (
+			exposed = "WARN credentials file can be read by others; its mode should be 0600"
+			endless = "WARN credentials file has a session token but no EXPIRATION; " +
+				"grants can end earlier than they state"
+			again = "INFO credentials file was read again"
+		)
 		logger, logged := newLogs(t)
 		path := filepath.Join(t.TempDir(), "awsenv.list")
 		provider := presign.EnvFile(path, logger)
 		for n, c := range []struct {
 			mode os.FileMode
 			want []string
-		}{{0o640, []string{exposed, endless}}, {0o604, []string{again}}, {0o600, []string{again}}, {0o644, []string{exposed, again}}} {
+		}{
+			{0o640, []string{exposed, endless}},
+			{0o604, []string{again}},
+			{0o600, []string{again}},
+			{0o644, []string{exposed, again}},
+		} {
 			writeFile(t, path, envLines(n, time.Time{}))
 			require.NoError(t, os.Chmod(path, c.mode))
 			for range 10 {
@@ -429,8 +448,10 @@ func TestEnvFileUnderLoad(t *testing.T) {
 		)
 		for i := range 4 {
 			wg.Go(func() {
-				for ; !done.Load(); time.Sleep(100*time.Millisecond + time.Duration(i)*time.Microsecond) {
-					grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
+				pause := 100*time.Millisecond + time.Duration(i)*time.Microsecond
+				for ; !done.Load(); time.Sleep(pause) {
+					grant, err := signer.Put(context.Background(),
+						presign.Upload{Filename: "a.png", Size: 10})
 					require.NoError(t, err)
 					q := query(t, grant)
 					n := strings.TrimPrefix(q.Get("X-Amz-Security-Token"), "token-value-")
@@ -466,6 +487,7 @@ func TestEnvFileUnderLoad(t *testing.T) {
 			_, ok := seen.Load(fmt.Sprintf("%04d", n))
 			require.True(t, ok, "credentials %d must be used", n)
 		}
-		require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 200), logged.take())
+		require.Equal(t, slices.Repeat([]string{"INFO credentials file was read again"}, 200),
+			logged.take())
 	})
 }

@@ -22,8 +22,8 @@ import (
 
 const roleARN = "arn:aws:iam::123456789012:role/uploads"
 
-// A roles is an STS client that returns sessions of the requested duration, each
-// with its own token.
+// A roles is an STS client that returns sessions of the requested duration,
+// each with its own token.
 type roles struct {
 	mu     sync.Mutex
 	delay  time.Duration
@@ -34,7 +34,9 @@ type roles struct {
 	skew   time.Duration // the difference between the clocks of STS and the caller
 }
 
-func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+func (r *roles) AssumeRole(
+	ctx context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options),
+) (*sts.AssumeRoleOutput, error) {
 	r.mu.Lock()
 	if r.busy {
 		r.mu.Unlock()
@@ -56,10 +58,11 @@ func (r *roles) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput, _ ...fu
 	if err != nil {
 		return nil, err
 	}
+	lifetime := time.Duration(*in.DurationSeconds) * time.Second
 	return &sts.AssumeRoleOutput{Credentials: &types.Credentials{
 		AccessKeyId: aws.String("id"), SecretAccessKey: aws.String("secret-value-"),
 		SessionToken: aws.String(fmt.Sprintf("token-value-%04d", n)),
-		Expiration:   aws.Time(time.Now().Add(r.skew + time.Duration(*in.DurationSeconds)*time.Second)),
+		Expiration:   aws.Time(time.Now().Add(r.skew + lifetime)),
 	}}, nil
 }
 
@@ -86,7 +89,8 @@ func TestAssumeRoleSendsOptions(t *testing.T) {
 	require.EqualValues(t, 3600, *r.inputs[0].DurationSeconds)
 
 	_, err = presign.AssumeRole(r, roleARN, logger, func(o *stscreds.AssumeRoleOptions) {
-		o.Duration, o.RoleSessionName, o.ExternalID, o.Policy = 12*time.Hour, "avatars", aws.String("example"), aws.String("{}")
+		o.Duration, o.RoleSessionName = 12*time.Hour, "avatars"
+		o.ExternalID, o.Policy = aws.String("example"), aws.String("{}")
 	}).Retrieve(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 12*3600, *r.inputs[1].DurationSeconds)
@@ -150,7 +154,8 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		require.NoError(t, err)
 		broken := errors.New("no route to STS")
 		r.set(2*time.Second, broken)
-		for elapsed := time.Duration(0); elapsed <= time.Hour-30*time.Second; elapsed += time.Second {
+		const last = time.Hour - 30*time.Second
+		for elapsed := time.Duration(0); elapsed <= last; elapsed += time.Second {
 			started := time.Now()
 			got, err := measureLifetime(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
@@ -206,7 +211,9 @@ func TestAssumeRoleOnce(t *testing.T) {
 			}
 			wg.Wait()
 		}
-		for n, wait := range []time.Duration{0, 30 * time.Minute, time.Hour - 20*time.Second, 3 * time.Hour} {
+		for n, wait := range []time.Duration{
+			0, 30 * time.Minute, time.Hour - 20*time.Second, 3 * time.Hour,
+		} {
 			time.Sleep(wait)
 			many()
 			synctest.Wait()
@@ -298,15 +305,18 @@ func TestOwnProvidersUncached(t *testing.T) {
 		"AssumeRole": presign.AssumeRole(&roles{}, roleARN, logger),
 	} {
 		sign := func(provider aws.CredentialsProvider) error {
-			_, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = provider }), "bucket", images())
+			client := newClient(func(o *s3.Options) { o.Credentials = provider })
+			_, err := presign.NewSigner(client, "bucket", images())
 			return err
 		}
 		require.NoError(t, sign(provider))
 		cache := aws.NewCredentialsCache(provider)
 		for _, cached := range []aws.CredentialsProvider{cache, aws.NewCredentialsCache(cache)} {
-			require.EqualError(t, sign(cached), "presign: the client's credentials must not be "+name+" inside an aws.CredentialsCache "+
-				"(config.LoadDefaultConfig adds one), which hides when they are renewed; "+
-				"set s3.Options.Credentials to the provider itself")
+			require.EqualError(t, sign(cached),
+				"presign: the client's credentials must not be "+name+" inside an "+
+					"aws.CredentialsCache (config.LoadDefaultConfig adds one), "+
+					"which hides when they are renewed; "+
+					"set s3.Options.Credentials to the provider itself")
 		}
 	}
 }
@@ -315,6 +325,7 @@ func TestOwnProvidersUncached(t *testing.T) {
 // panic if the client is a nil pointer.
 func TestAssumeRoleNilPointer(t *testing.T) {
 	var client *sts.Client
-	_, err := presign.AssumeRole(client, "arn:aws:iam::123456789012:role/uploads", slog.New(slog.DiscardHandler)).Retrieve(t.Context())
+	_, err := presign.AssumeRole(client, "arn:aws:iam::123456789012:role/uploads",
+		slog.New(slog.DiscardHandler)).Retrieve(t.Context())
 	require.ErrorContains(t, err, "panicked")
 }

@@ -37,16 +37,19 @@ func (p *provider) Retrieve(context.Context) (aws.Credentials, error) {
 	}, nil
 }
 
-func signerWith(t *testing.T, provider aws.CredentialsProvider, lifetime time.Duration) *presign.Signer {
+func signerWith(
+	t *testing.T, provider aws.CredentialsProvider, lifetime time.Duration,
+) *presign.Signer {
 	t.Helper()
 	client := newClient(func(o *s3.Options) { o.Credentials = provider })
-	signer, err := presign.NewSigner(client, "bucket", with(func(p *presign.Policy) { p.Lifetime = lifetime }))
+	policy := with(func(p *presign.Policy) { p.Lifetime = lifetime })
+	signer, err := presign.NewSigner(client, "bucket", policy)
 	require.NoError(t, err)
 	return signer
 }
 
-// measureLifetime signs a PUT and a form and returns their lifetime. It checks that both
-// have the same lifetime.
+// measureLifetime signs a PUT and a form and returns their lifetime. It checks
+// that both have the same lifetime.
 func measureLifetime(t *testing.T, signer *presign.Signer) (time.Duration, error) {
 	t.Helper()
 	put, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
@@ -69,11 +72,17 @@ func TestClampedToCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		ends := time.Now().Add(10 * time.Minute)
-		signer := signerWith(t, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: ends}, nil
-		}), time.Hour)
+		retrieve := func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{
+				AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: ends,
+			}, nil
+		}
+		signer := signerWith(t, aws.CredentialsProviderFunc(retrieve), time.Hour)
 		for _, c := range []struct{ wait, want time.Duration }{
-			{0, 10 * time.Minute}, {100 * time.Millisecond, 10 * time.Minute}, {5 * time.Minute, 5 * time.Minute}, {4*time.Minute + 29*time.Second, 31 * time.Second},
+			{0, 10 * time.Minute},
+			{100 * time.Millisecond, 10 * time.Minute},
+			{5 * time.Minute, 5 * time.Minute},
+			{4*time.Minute + 29*time.Second, 31 * time.Second},
 		} {
 			time.Sleep(c.wait)
 			got, err := measureLifetime(t, signer)
@@ -93,9 +102,10 @@ func TestCredentialsErrors(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, "presign: retrieving credentials: no route to STS")
 
-	_, err = measureLifetime(t, signerWith(t, aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	retrieve := func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "A"}, nil
-	}), time.Hour))
+	}
+	_, err = measureLifetime(t, signerWith(t, aws.CredentialsProviderFunc(retrieve), time.Hour))
 	require.ErrorContains(t, err, "they must have an access key ID and a secret")
 }
 
@@ -111,7 +121,8 @@ func TestCacheIsRenewedInTime(t *testing.T) {
 			require.Equal(t, 15*time.Minute, got, "after %d retrievals", source.calls)
 			time.Sleep(time.Minute)
 		}
-		require.InDelta(t, 24*60/45, source.calls, 3, "the credentials must not be renewed more often than necessary")
+		require.InDelta(t, 24*60/45, source.calls, 3,
+			"the credentials must not be renewed more often than necessary")
 	})
 }
 
@@ -141,13 +152,15 @@ func TestCacheOutlivesFailure(t *testing.T) {
 		_, err := measureLifetime(t, signer)
 		require.NoError(t, err)
 		source.err = errors.New("STS is down")
-		for elapsed := time.Duration(0); elapsed < time.Hour-30*time.Second; elapsed += 10 * time.Second {
+		const end, step = time.Hour - 30*time.Second, 10 * time.Second
+		for elapsed := time.Duration(0); elapsed < end; elapsed += step {
 			got, err := measureLifetime(t, signer)
 			require.NoError(t, err, "after %v", elapsed)
 			require.Equal(t, min(15*time.Minute, time.Hour-elapsed), got)
-			time.Sleep(10 * time.Second)
+			time.Sleep(step)
 		}
-		require.InDelta(t, 15*60/30, source.calls, 3, "a failing STS must not be called for every grant")
+		require.InDelta(t, 15*60/30, source.calls, 3,
+			"a failing STS must not be called for every grant")
 		time.Sleep(time.Second)
 		_, err = measureLifetime(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
@@ -170,7 +183,10 @@ type slowProvider struct {
 func (p *slowProvider) Retrieve(context.Context) (aws.Credentials, error) {
 	p.calls.Add(1)
 	time.Sleep(time.Second)
-	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(p.lifetime)}, nil
+	return aws.Credentials{
+		AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true,
+		Expires: time.Now().Add(p.lifetime),
+	}, nil
 }
 
 // TestCacheRenewedForAll checks that a caller that leaves during a renewal does
@@ -207,7 +223,8 @@ func TestCacheRenewedOnce(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 100 {
 				wg.Go(func() {
-					_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
+					_, err := signer.Put(context.Background(),
+						presign.Upload{Filename: "a.png", Size: 10})
 					require.NoError(t, err)
 				})
 			}

@@ -299,7 +299,8 @@ func TestMediaTypes(t *testing.T) {
 	r := jsonRequest("")
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
-	require.NoError(t, errors.Join(w.WriteField("filename", "a.png"), w.WriteField("size", "10"), w.Close()))
+	require.NoError(t,
+		errors.Join(w.WriteField("filename", "a.png"), w.WriteField("size", "10"), w.Close()))
 	r.Body = io.NopCloser(&form)
 	r.Header.Set("Content-Type", w.FormDataContentType())
 	requireProblem(t, s.do(r), 415)
@@ -368,15 +369,25 @@ func TestHostileMethods(t *testing.T) {
 	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
-		for path, status := range map[string]int{"/batch": 405, "/complete": 405, u.path(s, "/complete", "_method=POST&"): 405, u.path(s, "", "_method=DELETE&"): 200} {
+		for path, status := range map[string]int{
+			"/batch": 405, "/complete": 405, u.path(s, "/complete", "_method=POST&"): 405,
+			u.path(s, "", "_method=DELETE&"): 200,
+		} {
 			r := u.request("GET", path, "")
 			r.Header.Set(name, map[int]string{405: "POST", 200: "DELETE"}[status])
 			require.Equal(t, status, serve(t, u.handler, r).Code, "%s: %s", name, path)
 		}
 	}
 	require.Equal(t, []string{s.Key}, u.uploads(t), "the upload must not be aborted")
-	for _, method := range []string{"HEAD", "OPTIONS", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "PROPFIND", "COPY", "MOVE", "post", "get", "Delete", "POST ", "PÓST", ""} {
-		for _, path := range []string{"", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort", "/s3/params", "/s3/multipart", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", ""), u.path(s, "/complete", "")} {
+	for _, method := range []string{
+		"HEAD", "OPTIONS", "TRACE", "TRACK", "CONNECT", "PUT", "PATCH", "PROPFIND", "COPY", "MOVE",
+		"post", "get", "Delete", "POST ", "PÓST", "",
+	} {
+		for _, path := range []string{
+			"", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort", "/s3/params",
+			"/s3/multipart", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", ""),
+			u.path(s, "/complete", ""),
+		} {
 			r := u.request("GET", path, "")
 			r.Method = method
 			requireProblem(t, serve(t, u.handler, r), 405)
@@ -407,7 +418,8 @@ func TestHostilePaths(t *testing.T) {
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())
 			require.NoError(t, err)
 			defer conn.Close()
-			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", target)
+			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\n"+
+				"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", target)
 			require.NoError(t, err)
 			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)
@@ -425,7 +437,8 @@ func TestHostilePaths(t *testing.T) {
 			status := ask(target)
 			// ServeMux cleans paths with redirects, which a browser can follow.
 			redirected := name == "ServeMux" && (status == 301 || status == 307)
-			require.True(t, redirected || status == 404 || status == 400 || status == 405, "%s: %s: %d", name, target, status)
+			require.True(t, redirected || slices.Contains([]int{400, 404, 405}, status),
+				"%s: %s: %d", name, target, status)
 			require.False(t, authenticated, "%s: %s: %d", name, target, status)
 		}
 		// These paths are valid.
@@ -451,11 +464,14 @@ func TestHostileBodies(t *testing.T) {
 	}{
 		{"cut off", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }, 400},
 		{"cut off after the object", func(r *http.Request) {
-			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(whole), iotest.ErrReader(io.ErrUnexpectedEOF)))
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(whole),
+				iotest.ErrReader(io.ErrUnexpectedEOF)))
 		}, 400},
 		{"too slow for the server", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }, 400},
 		{"spaces without end", func(r *http.Request) {
-			r.Body = io.NopCloser(readFunc(func(p []byte) (int, error) { return copy(p, "    "), nil }))
+			r.Body = io.NopCloser(readFunc(func(p []byte) (int, error) {
+				return copy(p, "    "), nil
+			}))
 		}, 413},
 		// The Handler need not check the length, since net/http does.
 		{"a wrong length", func(r *http.Request) { r.ContentLength = 1 << 60 }, 201},
@@ -494,7 +510,8 @@ func TestSlowBody(t *testing.T) {
 		started := time.Now()
 		var sending sync.WaitGroup
 		sending.Go(func() {
-			fmt.Fprint(client, "POST / HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+			fmt.Fprint(client, "POST / HTTP/1.1\r\nHost: example.com\r\nX-User: alice\r\n"+
+				"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
 			for {
 				if _, err := client.Write([]byte(" ")); err != nil {
 					return
@@ -516,11 +533,13 @@ func TestSlowBody(t *testing.T) {
 // TestRawRequests checks that the Handler signs at most one upload for a
 // malformed request, which HTTP libraries do not send.
 func TestRawRequests(t *testing.T) {
-	const alice, json, body = "X-User: alice\r\n", "Content-Type: application/json\r\n", `{"filename": "a.png", "size": 10}`
+	const alice, json = "X-User: alice\r\n", "Content-Type: application/json\r\n"
+	const body = `{"filename": "a.png", "size": 10}`
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n", len(body), body)
 	post := func(parts ...string) string {
-		return "POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" + strings.Join(parts, "")
+		return "POST / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n" +
+			strings.Join(parts, "")
 	}
 	for name, c := range map[string]struct {
 		request string
@@ -719,20 +738,24 @@ func TestHostileMetadata(t *testing.T) {
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			var upload presign.Upload
-			u := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { upload = *u; return nil }))
-			w := u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png", "metadata": `+a.metadata+`}`)
+			authorize := func(_ *http.Request, u *presign.Upload) error { upload = *u; return nil }
+			u := newUppy(t, multipartPolicy(), presign.WithAuthorize(authorize))
+			w := u.ask("POST", "/s3/multipart",
+				`{"filename": "a.png", "type": "image/png", "metadata": `+a.metadata+`}`)
 			if a.status != 200 {
 				requireProblem(t, w, a.status)
 				require.Empty(t, u.uploads(t))
 				return
 			}
 			require.Equal(t, 200, w.Code, w.Body)
-			require.Equal(t, []string{"alice", "", ""}, []string{upload.Owner, upload.Key, upload.Redirect})
+			require.Equal(t, []string{"alice", "", ""},
+				[]string{upload.Owner, upload.Key, upload.Redirect})
 			require.Zero(t, upload.Size)
 			s := decode[started](t, w)
 			require.Regexp(t, "^incoming/[A-Z2-7]{26}/a.png$", s.Key)
 			etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
-			u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}), new(completed))
+			u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}),
+				new(completed))
 			stored, ok := u.store.Object(s3test.DefaultBucket, finalKey(s.Key))
 			require.True(t, ok)
 			require.NotEmpty(t, stored.Metadata["presign"])
@@ -754,15 +777,18 @@ func TestOddOwners(t *testing.T) {
 	}
 	var current string
 	u := newUppy(t, multipartPolicy())
-	handler, err := presign.NewHandler(u.Signer, func(*http.Request) (string, error) { return current, nil }, presign.WithUppy())
+	authenticate := func(*http.Request) (string, error) { return current, nil }
+	handler, err := presign.NewHandler(u.Signer, authenticate, presign.WithUppy())
 	require.NoError(t, err)
 	u.handler = http.StripPrefix("/uploads", handler)
 	for i, owner := range owners {
 		current = owner
-		grant := decode[presign.Grant](t, u.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
-		require.Equal(t, []string{"host", "x-amz-meta-presign"}, slices.DeleteFunc(signedHeaders(t, &grant), func(name string) bool {
+		grant := decode[presign.Grant](t,
+			u.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
+		signed := slices.DeleteFunc(signedHeaders(t, &grant), func(name string) bool {
 			return !strings.HasPrefix(name, "x-amz-") && name != "host"
-		}))
+		})
+		require.Equal(t, []string{"host", "x-amz-meta-presign"}, signed)
 		require.Regexp(t, "^incoming/[A-Z2-7]{26}/a.png$", grant.Key)
 		u.send(t, &grant, png, nil)
 		s := u.start(t, "a.png", nil)
@@ -790,26 +816,37 @@ func TestOtherUploads(t *testing.T) {
 	alice := newUppy(t, multipartPolicy())
 	bob := alice
 	bob.user = "bob"
-	alices, bobs, second := alice.start(t, "a.png", nil), bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
+	alices := alice.start(t, "a.png", nil)
+	bobs, second := bob.start(t, "a.png", nil), bob.start(t, "a.png", nil)
 	etag := alice.putPart(t, &presign.Grant{Method: "PUT", URL: alice.sign(t, alices, 1)}, png)
 	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, bobs, 1)}, png)
 	bob.putPart(t, &presign.Grant{Method: "PUT", URL: bob.sign(t, second, 1)}, png)
 
 	grant := alice.upload(t, presign.Upload{Filename: "a.png", Owner: "bob"}, true, png, nil)
-	ids := []string{alices.UploadID, bobs.UploadID, second.UploadID, storeID(t, alice.sign(t, alices, 1)), storeID(t, bob.sign(t, bobs, 1)),
-		grant.Fields["x-amz-meta-presign"], bobs.UploadID[:100] + alices.UploadID[100:], "A", ".", "..", strings.Repeat("A", 10_000)}
-	keys := []string{alices.Key, bobs.Key, second.Key, grant.Key, finalKey(alices.Key), "", strings.ToUpper(bobs.Key), bobs.Key + "&key=" + alices.Key}
+	ids := []string{
+		alices.UploadID, bobs.UploadID, second.UploadID,
+		storeID(t, alice.sign(t, alices, 1)), storeID(t, bob.sign(t, bobs, 1)),
+		grant.Fields["x-amz-meta-presign"], bobs.UploadID[:100] + alices.UploadID[100:],
+		"A", ".", "..", strings.Repeat("A", 10_000),
+	}
+	keys := []string{
+		alices.Key, bobs.Key, second.Key, grant.Key, finalKey(alices.Key), "",
+		strings.ToUpper(bobs.Key), bobs.Key + "&key=" + alices.Key,
+	}
 	var first string
 	for _, id := range ids {
 		for _, key := range keys {
-			if id == bobs.UploadID && key == bobs.Key || id == second.UploadID && key == second.Key {
+			if id == bobs.UploadID && key == bobs.Key ||
+				id == second.UploadID && key == second.Key {
 				continue
 			}
 			for _, c := range []struct{ method, rest, body string }{
 				{"GET", "", ""}, {"GET", "/1", ""}, {"GET", "/batch", ""}, {"POST", "/complete", bob.completion([]string{etag})}, {"DELETE", "", ""},
 			} {
-				query := "?partNumbers=1&key=" + strings.ReplaceAll(url.QueryEscape(key), "%26key%3D", "&key=")
-				w := bob.ask(c.method, "/s3/multipart/"+strings.ReplaceAll(id, ".", "%2E")+c.rest+query, c.body)
+				query := "?partNumbers=1&key=" +
+					strings.ReplaceAll(url.QueryEscape(key), "%26key%3D", "&key=")
+				path := "/s3/multipart/" + strings.ReplaceAll(id, ".", "%2E") + c.rest
+				w := bob.ask(c.method, path+query, c.body)
 				text := w.Body.String()
 				p := requireProblem(t, w, 404)
 				if first == "" && p.Detail != "" {
@@ -828,9 +865,12 @@ func TestOtherUploads(t *testing.T) {
 	require.ErrorIs(t, err, presign.ErrInvalidID)
 	_, err = alice.ResumeMultipart("bob", bobs.UploadID)
 	require.NoError(t, err)
-	swapped := strings.Replace(bob.sign(t, bobs, 1), storeID(t, bob.sign(t, bobs, 1)), storeID(t, alice.sign(t, alices, 1)), 1)
-	require.Equal(t, 403, alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
-	alice.get(t, "POST", alice.path(alices, "/complete", ""), alice.completion([]string{etag}), new(completed))
+	swapped := strings.Replace(bob.sign(t, bobs, 1), storeID(t, bob.sign(t, bobs, 1)),
+		storeID(t, alice.sign(t, alices, 1)), 1)
+	require.Equal(t, 403,
+		alice.tryPart(t, &presign.Grant{Method: "PUT", URL: swapped}, png).StatusCode)
+	alice.get(t, "POST", alice.path(alices, "/complete", ""), alice.completion([]string{etag}),
+		new(completed))
 }
 
 // FuzzHandler checks that every response is a problem or a grant that the
@@ -860,14 +900,19 @@ func FuzzHandler(f *testing.F) {
 	store.AddCredentials(session)
 	policy := multipartPolicy()
 	policy.MinSize, policy.MaxSize = 5, 1000
-	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(store.S3()),
+	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy,
+		presign.WithSecret(secret), presign.WithStore(store.S3()),
 		presign.WithLogger(newLog(nil, io.Discard)))
 	require.NoError(f, err)
 	var upload presign.Upload
 	handler, err := presign.NewHandler(signer, user, presign.WithUppy(),
-		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { upload = *u; return nil }))
+		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+			upload = *u
+			return nil
+		}))
 	require.NoError(f, err)
-	seed, err := signer.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
+	seed, err := signer.StartMultipart(context.Background(),
+		presign.Upload{Filename: "a.png", Owner: "alice", Size: 500})
 	require.NoError(f, err)
 	named := strings.NewReplacer("ID", seed.ID, "KEY", url.QueryEscape(seed.Key))
 
@@ -897,8 +942,10 @@ func FuzzHandler(f *testing.F) {
 		native := strings.Trim(r.URL.Path, "/")
 		if upload.Filename == "" { // The request did not authorize a new upload.
 			isBounds := method == "GET" && native == ""
-			isRejectedBatch := native == "batch" && strings.Contains(w.Body.String(), `"status":422`)
-			require.True(t, isBounds || isRejectedBatch || strings.Contains(named.Replace(path)+content, seed.ID))
+			isRejectedBatch := native == "batch" &&
+				strings.Contains(w.Body.String(), `"status":422`)
+			isForSeed := strings.Contains(named.Replace(path)+content, seed.ID)
+			require.True(t, isBounds || isRejectedBatch || isForSeed)
 			return
 		}
 		require.Contains(t, []int{200, 201}, w.Code)
@@ -920,7 +967,8 @@ func FuzzHandler(f *testing.F) {
 			return
 		}
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &response.Grant))
-		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &struct{ UploadID, ID *string }{&response.UploadID, &response.UploadID}))
+		id := &response.UploadID
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &struct{ UploadID, ID *string }{id, id}))
 		if response.UploadID != "" {
 			m, err := signer.ResumeMultipart("alice", response.UploadID)
 			require.NoError(t, err)
@@ -947,7 +995,8 @@ func FuzzHandler(f *testing.F) {
 		for name := range grant.Headers {
 			require.Contains(t, signedHeaders(t, grant), strings.ToLower(name))
 		}
-		got, err := conformance.New(grant, "a", make([]byte, policy.MaxSize+1)).Send(store.HTTPClient())
+		tooLarge := make([]byte, policy.MaxSize+1)
+		got, err := conformance.New(grant, "a", tooLarge).Send(store.HTTPClient())
 		require.NoError(t, err)
 		require.Equal(t, "403 SignatureDoesNotMatch", got.String())
 	})

@@ -47,7 +47,9 @@ func mount(t testing.TB, s shop, opts ...presign.HandlerOption) uppy {
 	opts = append([]presign.HandlerOption{presign.WithUppy()}, opts...)
 	handler, err := presign.NewHandler(s.Signer, user, opts...)
 	require.NoError(t, err)
-	return uppy{shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6}
+	return uppy{
+		shop: s, t: t, handler: http.StripPrefix("/uploads", handler), user: "alice", version: 6,
+	}
 }
 
 // ask sends a request to the handler.
@@ -93,7 +95,9 @@ func (u uppy) start(t *testing.T, name string, meta map[string]any) (s started) 
 	for name, value := range meta {
 		metadata[name] = value
 	}
-	body, err := json.Marshal(map[string]any{"filename": name, "type": "image/png", "metadata": metadata})
+	body, err := json.Marshal(map[string]any{
+		"filename": name, "type": "image/png", "metadata": metadata,
+	})
 	require.NoError(t, err)
 	u.get(t, "POST", "/s3/multipart", string(body), &s)
 	require.NotEmpty(t, s.UploadID)
@@ -103,11 +107,12 @@ func (u uppy) start(t *testing.T, name string, meta map[string]any) (s started) 
 
 // path returns the path and query of a request for a multipart upload.
 func (u uppy) path(s started, rest, query string) string {
-	if u.version == 6 {
-		return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + url.QueryEscape(s.Key)
+	key := url.QueryEscape(s.Key)
+	if u.version != 6 {
+		// encodeURIComponent encodes a space as %20.
+		key = strings.ReplaceAll(key, "+", "%20")
 	}
-	// encodeURIComponent encodes a space as %20.
-	return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + strings.ReplaceAll(url.QueryEscape(s.Key), "+", "%20")
+	return "/s3/multipart/" + url.PathEscape(s.UploadID) + rest + "?" + query + "key=" + key
 }
 
 // sign returns the URL of a part.
@@ -161,14 +166,17 @@ func TestUppyMultipart(t *testing.T) {
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
 				var uploads []presign.Upload
 				var finished []presign.Object
-				u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+				onComplete := func(_ context.Context, o *presign.Object) error {
 					finished = append(finished, *o)
 					return nil
-				})), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+				}
+				authorize := func(_ *http.Request, u *presign.Upload) error {
 					uploads = append(uploads, *u)
 					u.Redirect = "https://example.com/done"
 					return nil
-				}))
+				}
+				shop := open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(onComplete))
+				u := mount(t, shop, presign.WithAuthorize(authorize))
 				u.version = version
 				s := u.start(t, "日本 +1.png", meta)
 				size := int64(partSize)
@@ -179,22 +187,27 @@ func TestUppyMultipart(t *testing.T) {
 				var etags []string
 				for i, piece := range slices.Collect(slices.Chunk(large, int(size))) {
 					signed := u.sign(t, s, i+1)
-					require.Equal(t, uploads[0].Size != 0, strings.Contains(signed, "content-length"))
-					etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
+					require.Equal(t, uploads[0].Size != 0,
+						strings.Contains(signed, "content-length"))
+					etags = append(etags,
+						u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
 				}
 				// After a reload of the page, Uppy lists the parts and
 				// continues.
 				var list []map[string]any
 				u.get(t, "GET", u.path(s, "", ""), "", &list)
 				require.Len(t, list, len(etags))
-				require.Equal(t, map[string]any{"PartNumber": 1.0, "Size": float64(size), "ETag": etags[0]}, list[0])
+				require.Equal(t,
+					map[string]any{"PartNumber": 1.0, "Size": float64(size), "ETag": etags[0]},
+					list[0])
 				var done completed
 				for range 2 {
 					u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), &done)
 				}
 				location, err := url.Parse(done.Location)
 				require.NoError(t, err)
-				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key), location.Scheme+"://"+location.Host+location.Path)
+				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key),
+					location.Scheme+"://"+location.Host+location.Path)
 				// An app may complete each upload that Uppy reports, including
 				// multipart uploads, which are complete already.
 				require.Equal(t, s.Key, done.Key)
@@ -224,15 +237,19 @@ func TestUppyMultipart(t *testing.T) {
 func TestUppyForm(t *testing.T) {
 	policy := final()
 	for _, size := range []string{"", "&metadata%5Bsize%5D=" + strconv.Itoa(len(png))} {
-		u := newUppy(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		authorize := func(_ *http.Request, u *presign.Upload) error {
 			u.Redirect = "https://example.com/done"
 			return nil
-		}))
+		}
+		u := newUppy(t, policy, presign.WithAuthorize(authorize))
 		var response map[string]any
-		u.get(t, "GET", "/s3/params?filename=a+1.png&type=image%2Fpng&metadata%5Bname%5D=%E6%97%A5&metadata%5BrelativePath%5D=&metadata%5Bcolor%5D=red"+size, "", &response)
+		u.get(t, "GET", "/s3/params?filename=a+1.png&type=image%2Fpng&metadata%5Bname%5D=%E6%97%A5"+
+			"&metadata%5BrelativePath%5D=&metadata%5Bcolor%5D=red"+size, "", &response)
 		require.Equal(t, "POST", response["method"])
 		require.NotContains(t, response, "expires")
-		grant := presign.Grant{Method: "POST", URL: response["url"].(string), Fields: map[string]string{}}
+		grant := presign.Grant{
+			Method: "POST", URL: response["url"].(string), Fields: map[string]string{},
+		}
 		for name, value := range response["fields"].(map[string]any) {
 			grant.Fields[name] = value.(string)
 		}
@@ -270,13 +287,15 @@ func TestUppyChecksum(t *testing.T) {
 	s := u.start(t, "a.png", map[string]any{"size": len(large), "checksum": crc(large)})
 	var etags []string
 	for i, piece := range pieces(large) {
-		etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, i+1)}, piece))
+		etags = append(etags,
+			u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, i+1)}, piece))
 	}
 	u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), new(completed))
 
 	policy.Checksum = types.ChecksumAlgorithmSha256
 	u = newUppy(t, policy)
-	p := requireProblem(t, u.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"checksum": "`+sha256sum(large)+`"}}`), 422)
+	body := `{"filename": "a.png", "metadata": {"checksum": "` + sha256sum(large) + `"}}`
+	p := requireProblem(t, u.ask("POST", "/s3/multipart", body), 422)
 	require.Contains(t, p.Message, "method must not be multipart")
 }
 
@@ -309,7 +328,10 @@ func TestUppyBatch(t *testing.T) {
 	require.Contains(t, response.PresignedURLs["200"], "&partNumber=200&")
 	hundred := strings.TrimSuffix(strings.Repeat("1,", 100), ",")
 	u.get(t, "GET", u.path(s, "/batch", "partNumbers="+hundred+"&"), "", &response)
-	for query, status := range map[string]int{"": 400, "partNumbers=&": 400, "partNumbers=0&": 400, "partNumbers=1,a&": 400, "partNumbers=" + hundred + ",1&": 400, "partNumbers=201&": 422} {
+	for query, status := range map[string]int{
+		"": 400, "partNumbers=&": 400, "partNumbers=0&": 400, "partNumbers=1,a&": 400,
+		"partNumbers=" + hundred + ",1&": 400, "partNumbers=201&": 422,
+	} {
 		requireProblem(t, u.ask("GET", u.path(s, "/batch", query), ""), status)
 	}
 }
@@ -325,7 +347,8 @@ func TestUppyTooLarge(t *testing.T) {
 	require.Empty(t, u.uploads(t))
 
 	s = u.start(t, "a.png", nil)
-	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, make([]byte, 4*partSize+1))
+	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)},
+		make([]byte, 4*partSize+1))
 	requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), u.completion([]string{etag})), 422)
 	require.Empty(t, u.uploads(t))
 	require.Empty(t, u.keys())
@@ -340,7 +363,9 @@ func TestCompanionRoutes(t *testing.T) {
 	for path, allow := range map[string]string{
 		"/s3/params": "GET", "/s3/multipart": "POST", multipart: "DELETE, GET", multipart + "/1": "GET", multipart + "/10000": "GET", multipart + "/batch": "GET", multipart + "/complete": "POST",
 	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+		for _, method := range []string{
+			"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS",
+		} {
 			w := u.ask(method, path, "")
 			if slices.Contains(strings.Split(allow, ", "), method) {
 				require.NotEqual(t, 405, w.Code)
@@ -360,12 +385,18 @@ func TestCompanionRoutes(t *testing.T) {
 	}
 	stranger := u
 	stranger.user = ""
-	for _, c := range [][2]string{{"GET", "/s3/params?a=%zz"}, {"POST", "/s3/multipart"}, {"GET", multipart + key}, {"DELETE", multipart + key}, {"GET", multipart + "/1" + key}, {"GET", multipart + "/batch" + key}, {"POST", multipart + "/complete" + key}} {
+	for _, c := range [][2]string{
+		{"GET", "/s3/params?a=%zz"}, {"POST", "/s3/multipart"}, {"GET", multipart + key},
+		{"DELETE", multipart + key}, {"GET", multipart + "/1" + key},
+		{"GET", multipart + "/batch" + key}, {"POST", multipart + "/complete" + key},
+	} {
 		requireProblem(t, stranger.ask(c[0], c[1], "not JSON"), 401)
 	}
 
 	encoded := "/s3//multipart/%" + fmt.Sprintf("%X", s.UploadID[0]) + s.UploadID[1:]
-	for _, path := range []string{multipart, "//" + strings.TrimPrefix(multipart, "/"), multipart + "/", encoded} {
+	for _, path := range []string{
+		multipart, "//" + strings.TrimPrefix(multipart, "/"), multipart + "/", encoded,
+	} {
 		u.get(t, "GET", path+key, "", new([]any))
 	}
 }
@@ -401,14 +432,16 @@ func TestCompanionBodies(t *testing.T) {
 		requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), body), status)
 	}
 	require.Contains(t, u.uploads(t), s.Key)
-	r := httptest.NewRequest("POST", "/uploads"+u.path(s, "/complete", ""), strings.NewReader(u.completion([]string{etag})))
+	r := httptest.NewRequest("POST", "/uploads"+u.path(s, "/complete", ""),
+		strings.NewReader(u.completion([]string{etag})))
 	r.Header.Set("X-User", "alice")
 	r.Header.Set("Content-Type", "text/plain")
 	w := serve(t, u.handler, r)
 	requireProblem(t, w, 415)
 
 	// A body of nearly a megabyte is accepted.
-	body := `{"parts": [{"PartNumber": 1, "ETag": "` + strings.Trim(etag, `"`) + `", "x": "` + strings.Repeat("a", 1<<20-200) + `"}]}`
+	body := `{"parts": [{"PartNumber": 1, "ETag": "` + strings.Trim(etag, `"`) + `", "x": "` +
+		strings.Repeat("a", 1<<20-200) + `"}]}`
 	u.get(t, "POST", u.path(s, "/complete", ""), body, new(completed))
 }
 
@@ -416,7 +449,8 @@ func TestCompanionBodies(t *testing.T) {
 // response contains the store's error.
 func TestCompanionFails(t *testing.T) {
 	hookErr := errors.New("the database at 10.0.0.1 is down")
-	u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(func(context.Context, *presign.Object) error { return hookErr })))
+	onComplete := func(context.Context, *presign.Object) error { return hookErr }
+	u := mount(t, open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(onComplete)))
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
@@ -435,35 +469,40 @@ func TestCompanionFails(t *testing.T) {
 	hookErr = nil
 	u.get(t, "POST", u.path(s, "/complete", ""), u.completion([]string{etag}), new(completed))
 
-	rejecting := newUppy(t, multipartPolicy(), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	authorize := func(_ *http.Request, u *presign.Upload) error {
 		if u.Size == 0 {
 			return &presign.Violation{Field: "size", Code: "required", Detail: "must be set"}
 		}
 		u.Key = "elsewhere/"
 		return nil
-	}))
+	}
+	rejecting := newUppy(t, multipartPolicy(), presign.WithAuthorize(authorize))
 	requireProblem(t, rejecting.ask("POST", "/s3/multipart", `{"filename": "a.png"}`), 422)
-	requireProblem(t, rejecting.ask("POST", "/s3/multipart", `{"filename": "a.png", "metadata": {"size": 5}}`), 500)
+	body := `{"filename": "a.png", "metadata": {"size": 5}}`
+	requireProblem(t, rejecting.ask("POST", "/s3/multipart", body), 500)
 	require.Empty(t, rejecting.uploads(t))
 
 	policy := multipartPolicy()
 	policy.FinalPrefix = ""
-	fixed := newUppy(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	authorize = func(_ *http.Request, u *presign.Upload) error {
 		u.Key = "incoming/a.png"
 		return nil
-	}))
+	}
+	fixed := newUppy(t, policy, presign.WithAuthorize(authorize))
 	s = fixed.start(t, "a.png", nil)
 	etag = fixed.putPart(t, &presign.Grant{Method: "PUT", URL: fixed.sign(t, s, 1)}, png)
 	fixed.put(t, s.Key, "older", nil)
 	require.NoError(t, deleteObject(fixed.store, s.Key))
-	p := requireProblem(t, fixed.ask("POST", fixed.path(s, "/complete", ""), fixed.completion([]string{etag})), 409)
+	w := fixed.ask("POST", fixed.path(s, "/complete", ""), fixed.completion([]string{etag}))
+	p := requireProblem(t, w, 409)
 	require.Contains(t, p.Detail, "Start again")
 	require.Empty(t, fixed.uploads(t))
 }
 
 // deleteObject deletes an object as the service.
 func deleteObject(store *s3test.Server, key string) error {
-	_, err := store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key})
+	_, err := store.S3().DeleteObject(context.Background(),
+		&s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key})
 	return err
 }
 

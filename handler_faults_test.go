@@ -33,19 +33,28 @@ import (
 // receive it.
 const internalText = "internal text from 10.0.0.1"
 
-// A fault changes the response to a request to the store or to STS. The
-// function forward sends the request to the server.
+// A forwardFunc sends a request to the server.
+type forwardFunc = func() (*http.Response, error)
+
+// A respondFunc returns the response to a request. It can call forward.
+type respondFunc = func(r *http.Request, forward forwardFunc) (*http.Response, error)
+
+// A fault changes the response to a request to the store or to STS.
 type fault struct {
 	name    string
-	respond func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
+	respond respondFunc
 }
 
 // returnError returns a fault that responds with an error of S3. The error
 // echoes secrets of the request, as S3 can.
 func returnError(status int, code string) fault {
-	return fault{fmt.Sprint(status, " ", code), func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-		return newResponse(r, status, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>`+internalText+`</Message><StringToSign>`+
-			session.SessionToken+`</StringToSign><SignatureProvided>`+strings.Repeat("0a", 32)+`</SignatureProvided></Error>`), nil
+	name := fmt.Sprint(status, " ", code)
+	return fault{name, func(r *http.Request, _ forwardFunc) (*http.Response, error) {
+		signature := strings.Repeat("0a", 32)
+		return newResponse(r, status, `<?xml version="1.0"?><Error><Code>`+code+
+			`</Code><Message>`+internalText+
+			`</Message><StringToSign>`+session.SessionToken+
+			`</StringToSign><SignatureProvided>`+signature+`</SignatureProvided></Error>`), nil
 	}}
 }
 
@@ -54,13 +63,16 @@ func newResponse(r *http.Request, status int, body string) *http.Response {
 	if r.Method == http.MethodHead {
 		body = ""
 	}
-	return &http.Response{StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, ContentLength: int64(len(body)),
-		Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	return &http.Response{
+		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, ContentLength: int64(len(body)),
+		Body: io.NopCloser(strings.NewReader(body)), Request: r,
+	}
 }
 
 // redirect returns a fault that redirects the request to another host.
 func redirect(status int) fault {
-	return fault{fmt.Sprint(status), func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	return fault{fmt.Sprint(status), func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		moved := newResponse(r, status, internalText)
 		moved.Header.Set("Location", "https://elsewhere.example"+r.URL.RequestURI())
 		return moved, nil
@@ -70,7 +82,7 @@ func redirect(status int) fault {
 // breakResponse returns a fault that forwards the request and breaks the
 // response in the middle, with the error that end returns.
 func breakResponse(name string, end func(context.Context) error) fault {
-	return fault{name, func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+	return fault{name, func(r *http.Request, forward forwardFunc) (*http.Response, error) {
 		whole, err := forward()
 		if err != nil {
 			return nil, err
@@ -82,9 +94,8 @@ func breakResponse(name string, end func(context.Context) error) fault {
 		if len(body) == 0 {
 			return nil, end(r.Context())
 		}
-		whole.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), readFunc(func([]byte) (int, error) {
-			return 0, end(r.Context())
-		})))
+		broken := readFunc(func([]byte) (int, error) { return 0, end(r.Context()) })
+		whole.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), broken))
 		return whole, nil
 	}}
 }
@@ -100,34 +111,37 @@ func hang(ctx context.Context) error {
 
 // faults lists the faults that can occur between a service and its store.
 var faults = []fault{
-	returnError(500, "InternalError"), returnError(503, "SlowDown"), returnError(403, "AccessDenied"), returnError(403, "RequestTimeTooSkewed"),
+	returnError(500, "InternalError"), returnError(503, "SlowDown"),
+	returnError(403, "AccessDenied"), returnError(403, "RequestTimeTooSkewed"),
 	returnError(200, "InternalError"), redirect(301), redirect(307),
-	{"garbage", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	{"garbage", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return newResponse(r, 200, "<html><h1>"+internalText+"</h1></html>"), nil
 	}},
-	{"text", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	{"text", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return newResponse(r, 200, internalText+session.SessionToken), nil
 	}},
-	{"nothing", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	{"nothing", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return newResponse(r, 200, ""), nil
 	}},
-	{"502", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	{"502", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return newResponse(r, 502, internalText), nil
 	}},
-	{"connection refused", func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+	{"connection refused", func(*http.Request, forwardFunc) (*http.Response, error) {
 		return nil, errors.New("dial 10.0.0.1: connection refused")
 	}},
-	{"hangs", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	{"hangs", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return nil, hang(r.Context())
 	}},
-	{"hangs after the request took effect", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
-		_, _ = forward()
-		return nil, hang(r.Context())
-	}},
-	{"cut after the request took effect", func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
-		_, _ = forward()
-		return nil, io.ErrUnexpectedEOF
-	}},
+	{"hangs after the request took effect",
+		func(r *http.Request, forward forwardFunc) (*http.Response, error) {
+			_, _ = forward()
+			return nil, hang(r.Context())
+		}},
+	{"cut after the request took effect",
+		func(r *http.Request, forward forwardFunc) (*http.Response, error) {
+			_, _ = forward()
+			return nil, io.ErrUnexpectedEOF
+		}},
 	breakResponse("cut in the middle", cut), breakResponse("slow in the middle", hang),
 }
 
@@ -136,7 +150,7 @@ var faults = []fault{
 type network struct {
 	t       *testing.T
 	store   *s3test.Server
-	fault   func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
+	fault   respondFunc
 	failing int
 
 	mu     sync.Mutex
@@ -209,17 +223,24 @@ var (
 	// tooMuch is one byte larger than the policy allows.
 	tooMuch = make([]byte, 1001)
 
-	publishing = []string{"ListParts", "CompleteMultipartUpload", "CopyObject", "HeadObject", "GetObject", "DeleteObject"}
-	aborting   = []string{"AbortMultipartUpload", "ListParts"}
+	publishing = []string{
+		"ListParts", "CompleteMultipartUpload", "CopyObject", "HeadObject", "GetObject",
+		"DeleteObject",
+	}
+	aborting = []string{"AbortMultipartUpload", "ListParts"}
 )
 
 var deeds = []deed{
 	{"complete", func(t *testing.T, u uppy) func() *http.Request {
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
-		return func() *http.Request { return u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`) }
+		return func() *http.Request {
+			return u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`)
+		}
 	}, 200, []string{"object"}, publishing},
 	{"start multipart", func(t *testing.T, u uppy) func() *http.Request {
-		return func() *http.Request { return u.request("POST", "/s3/multipart", `{"filename": "a.png"}`) }
+		return func() *http.Request {
+			return u.request("POST", "/s3/multipart", `{"filename": "a.png"}`)
+		}
 	}, 200, nil, append([]string{"ListMultipartUploads"}, aborting...)},
 	{"list parts", inUpload("GET", "", png), 200, []string{"upload"}, nil},
 	{"sign a part", inUpload("GET", "/1", png), 200, []string{"upload"}, nil},
@@ -247,9 +268,13 @@ func inUpload(method, rest string, part []byte) func(*testing.T, uppy) func() *h
 
 // start returns a client, the network of its service, and the request of a
 // deed.
-func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, func() *http.Request) {
+func (d deed) start(
+	t *testing.T, opts ...func(*s3.Options),
+) (uppy, *network, func() *http.Request) {
 	n := &network{t: t, store: s3test.New()}
-	client := n.store.S3(append(opts, func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: n} })...)
+	client := n.store.S3(append(opts, func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: n}
+	})...)
 	policy := final()
 	policy.MaxSize = int64(len(tooMuch)) - 1
 	u := mount(t, open(t, n.store, policy, presign.WithStore(client)))
@@ -261,7 +286,9 @@ func (d deed) start(t *testing.T, opts ...func(*s3.Options)) (uppy, *network, fu
 // repeat sends the request of a deed again, and checks that the request has the
 // effect of the deed and no other effect. The parameter before is the first
 // response.
-func (d deed) repeat(t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder) {
+func (d deed) repeat(
+	t *testing.T, u uppy, request func() *http.Request, before *httptest.ResponseRecorder,
+) {
 	t.Helper()
 	w := serve(t, u.handler, request())
 	if d.status >= 400 && w.Code == 404 { // The rejected upload was deleted.
@@ -304,8 +331,8 @@ func decode[T any](t *testing.T, w *httptest.ResponseRecorder) (v T) {
 }
 
 // TestStoreFaults checks that the response after any fault of the store arrives
-// in time and contains no text of the store, and that the client can repeat its
-// request. A response with status 502 or 504 has Retry-After.
+// in time and contains no text of the store. A response with status 502 or 504
+// has Retry-After, and the client can repeat its request.
 func TestStoreFaults(t *testing.T) {
 	for _, d := range deeds {
 		for _, fault := range faults {
@@ -317,12 +344,14 @@ func TestStoreFaults(t *testing.T) {
 					w := serve(t, u.handler, request())
 					synctest.Wait() // A completion can continue in the background.
 					met = n.failed != ""
-					about := fmt.Sprintf("%s: %q at %s, request %d: %d %s", d.name, fault.name, n.failed, failing, w.Code, w.Body)
+					about := fmt.Sprintf("%s: %q at %s, request %d: %d %s", d.name, fault.name,
+						n.failed, failing, w.Code, w.Body)
 					require.LessOrEqual(t, time.Since(started), 25*time.Second, about)
 					require.NotContains(t, w.Body.String(), internalText, about)
 					pending := w.Code == 409
 					if pending { // Copies and completions of large files have a longer limit.
-						require.Contains(t, []string{"CopyObject", "CompleteMultipartUpload"}, n.failed, about)
+						require.Contains(t, []string{"CopyObject", "CompleteMultipartUpload"},
+							n.failed, about)
 						require.Equal(t, 25*time.Second, time.Since(started), about)
 						require.Equal(t, "pending", requireProblem(t, w, 409).Errors[0].Code, about)
 						require.NoError(t, u.Shutdown(t.Context()))
@@ -343,7 +372,8 @@ func TestStoreFaults(t *testing.T) {
 
 // abortUploads aborts the multipart uploads of a key, as a lifecycle rule does.
 func abortUploads(store *s3test.Server, key string) error {
-	return objectstore.Store{Client: store.S3(), Bucket: s3test.DefaultBucket}.AbortUploads(context.Background(), key, nil)
+	s := objectstore.Store{Client: store.S3(), Bucket: s3test.DefaultBucket}
+	return s.AbortUploads(context.Background(), key, nil)
 }
 
 // TestStoreStaysDown checks that the retries of the SDK do not exceed the time
@@ -356,7 +386,8 @@ func TestStoreStaysDown(t *testing.T) {
 				n.fault, n.failing = fault.respond, -1
 				started := time.Now()
 				w := serve(t, u.handler, request())
-				about := fmt.Sprintf("%s: %q at %q: %d %s", d.name, fault.name, n.seen, w.Code, w.Body)
+				about := fmt.Sprintf("%s: %q at %q: %d %s", d.name, fault.name, n.seen, w.Code,
+					w.Body)
 				require.LessOrEqual(t, time.Since(started), 10*time.Second, about)
 				require.NotContains(t, w.Body.String(), internalText, about)
 				if w.Code != d.status { // A retry succeeds if only the response was lost.
@@ -390,7 +421,7 @@ func TestClientLeaves(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					n.failing = leaving
-					n.fault = func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+					n.fault = func(r *http.Request, forward forwardFunc) (*http.Response, error) {
 						resp, err := (*http.Response)(nil), error(nil)
 						if late {
 							resp, err = forward()
@@ -400,7 +431,8 @@ func TestClientLeaves(t *testing.T) {
 						if r.Context().Err() != nil {
 							return nil, r.Context().Err()
 						}
-						require.Contains(t, d.continues, operation(r), "%s must not continue", d.name)
+						require.Contains(t, d.continues, operation(r), "%s must not continue",
+							d.name)
 						if late {
 							return resp, err
 						}
@@ -411,9 +443,11 @@ func TestClientLeaves(t *testing.T) {
 					synctest.Wait()
 					if met = n.failed != ""; met {
 						for _, after := range n.seen[leaving+1:] {
-							require.Contains(t, d.continues, after, "%s, left at %s", d.name, n.failed)
+							require.Contains(t, d.continues, after, "%s, left at %s", d.name,
+								n.failed)
 						}
-						if d.continues != nil && slices.Contains([]string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}, n.failed) {
+						final := []string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}
+						if d.continues != nil && slices.Contains(final, n.failed) {
 							d.requireLeft(t, u)
 						}
 					}
@@ -434,13 +468,14 @@ func FuzzStore(f *testing.F) {
 		`<InitiateMultipartUploadResult><UploadId>a</UploadId></InitiateMultipartUploadResult>`, `<CompleteMultipartUploadResult><ETag>b</ETag>`,
 		`<ListMultipartUploadsResult><Upload><Key>incoming/a.png</Key></Upload></ListMultipartUploadsResult>`, "<", "",
 	} {
-		f.Add(uint8(i), uint8(i%3), uint16(200+i%5*51), "ETag: \"a\"\nContent-Length: 129\nX-Amz-Meta-Presign: A", xml)
+		f.Add(uint8(i), uint8(i%3), uint16(200+i%5*51),
+			"ETag: \"a\"\nContent-Length: 129\nX-Amz-Meta-Presign: A", xml)
 	}
 	f.Fuzz(func(t *testing.T, index, failing uint8, status uint16, header, body string) {
 		synctest.Test(t, func(t *testing.T) {
 			u, n, request := deeds[int(index)%len(deeds)].start(t)
 			n.failing = int(failing % 10)
-			n.fault = func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+			n.fault = func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 				resp := newResponse(r, 200+int(status%400), body)
 				for line := range strings.SplitSeq(header, "\n") {
 					name, value, _ := strings.Cut(line, ":")
@@ -461,15 +496,63 @@ func FuzzStore(f *testing.F) {
 
 // assumeRole returns the response of STS for AssumeRole.
 func assumeRole(r *http.Request) (*http.Response, error) {
-	return newResponse(r, 200, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>`+
-		session.AccessKeyID+`</AccessKeyId><SecretAccessKey>`+session.SecretAccessKey+`</SecretAccessKey><SessionToken>`+session.SessionToken+
-		`</SessionToken><Expiration>`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
+	expires := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	return newResponse(r, 200, `<AssumeRoleResponse `+
+		`xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>`+
+		`<Credentials><AccessKeyId>`+session.AccessKeyID+
+		`</AccessKeyId><SecretAccessKey>`+session.SecretAccessKey+
+		`</SecretAccessKey><SessionToken>`+session.SessionToken+
+		`</SessionToken><Expiration>`+expires+
+		`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
+}
+
+// stsFaults lists the faults that can occur between a service and STS only.
+var stsFaults = []fault{
+	{"ended", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
+		return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials>"+
+			"<AccessKeyId>a</AccessKeyId><SecretAccessKey>"+session.SecretAccessKey+
+			"</SecretAccessKey><SessionToken>a</SessionToken>"+
+			"<Expiration>1999-01-01T00:00:00Z</Expiration>"+
+			"</Credentials></AssumeRoleResult></AssumeRoleResponse>"), nil
+	}},
+	{"cut at the secret", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
+		return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials>"+
+			"<SecretAccessKey>"+session.SecretAccessKey), nil
+	}},
+}
+
+// newSTS returns a client of STS. The responses have the fault while down is
+// set.
+func newSTS(t *testing.T, down *atomic.Bool, f fault) *sts.Client {
+	transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+		switch forward := func() (*http.Response, error) { return assumeRole(r) }; {
+		case r.Context().Err() != nil:
+			return nil, r.Context().Err()
+		case r.URL.Host == "elsewhere.example":
+			if r.Header.Get("Authorization") != "" {
+				t.Error("a signature must not be sent to another host")
+			}
+			return newResponse(r, 200, internalText), nil
+		case down.Load():
+			return f.respond(r, forward)
+		default:
+			return forward()
+		}
+	})
+	return sts.New(sts.Options{
+		Region:       "us-east-1",
+		Credentials:  newClient().Options().Credentials,
+		BaseEndpoint: aws.String("https://sts.example"),
+		// The SDK's cache waits this long even after the context of its caller
+		// has ended. AssumeRole has its own limit.
+		HTTPClient: &http.Client{Timeout: 20 * time.Second, Transport: transport},
+	})
 }
 
 // TestSTSFaults checks that a request for a grant fails in time while STS
 // fails, does not reveal the reason, and succeeds when STS works again.
 func TestSTSFaults(t *testing.T) {
-	for name, provider := range map[string]func(*testing.T, *sts.Client) aws.CredentialsProvider{
+	for name, newProvider := range map[string]func(*testing.T, *sts.Client) aws.CredentialsProvider{
 		"AssumeRole": func(t *testing.T, client *sts.Client) aws.CredentialsProvider {
 			return presign.AssumeRole(client, roleARN, newLog(t, io.Discard))
 		},
@@ -477,63 +560,49 @@ func TestSTSFaults(t *testing.T) {
 			return aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, roleARN))
 		},
 	} {
-		for _, fault := range append([]fault{{"ended", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-			return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>a</AccessKeyId><SecretAccessKey>"+session.SecretAccessKey+
-				"</SecretAccessKey><SessionToken>a</SessionToken><Expiration>1999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"), nil
-		}}, {"cut at the secret", func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
-			return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>"+session.SecretAccessKey), nil
-		}}}, faults...) {
+		for _, fault := range slices.Concat(stsFaults, faults) {
 			synctest.Test(t, func(t *testing.T) {
 				var down atomic.Bool
-				client := sts.New(sts.Options{
-					Region: "us-east-1", Credentials: newClient().Options().Credentials, BaseEndpoint: aws.String("https://sts.example"),
-					// The SDK's cache waits this long even after the context of
-					// its caller has ended. AssumeRole has its own limit.
-					HTTPClient: &http.Client{Timeout: 20 * time.Second, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-						switch forward := func() (*http.Response, error) { return assumeRole(r) }; {
-						case r.Context().Err() != nil:
-							return nil, r.Context().Err()
-						case r.URL.Host == "elsewhere.example":
-							if r.Header.Get("Authorization") != "" {
-								t.Error("a signature must not be sent to another host")
-							}
-							return newResponse(r, 200, internalText), nil
-						case down.Load():
-							return fault.respond(r, forward)
-						default:
-							return forward()
-						}
-					})},
-				})
+				provider := newProvider(t, newSTS(t, &down, fault))
 				store := s3test.New()
-				signer, err := presign.NewSigner(store.S3(func(o *s3.Options) { o.Credentials = provider(t, client) }), s3test.DefaultBucket, multipartPolicy(),
+				client := store.S3(func(o *s3.Options) { o.Credentials = provider })
+				signer, err := presign.NewSigner(client, s3test.DefaultBucket, multipartPolicy(),
 					presign.WithSecret(secret), presign.WithStore(store.S3()))
 				require.NoError(t, err)
 				u := mount(t, shop{signer, store, new(bytes.Buffer)})
 				upload := u.start(t, "a.png", map[string]any{"size": len(png)})
 				for _, broken := range []bool{true, false} {
 					down.Store(broken)
-					for _, request := range []*http.Request{
-						u.request("POST", "", `{"filename": "a.png", "size": 10}`), u.request("POST", "", `{"filename": "a.png"}`),
-						u.request("GET", "/s3/params?filename=a.png", ""), u.request("GET", u.path(upload, "/1", ""), ""),
-					} {
-						started := time.Now()
-						w := serve(t, u.handler, request)
-						about := fmt.Sprintf("%s: %q: %d %s", name, fault.name, w.Code, w.Body)
-						require.LessOrEqual(t, time.Since(started), 10*time.Second, about)
-						if !broken {
-							require.Contains(t, []int{200, 201}, w.Code, about)
-							continue
-						}
-						require.NotContains(t, w.Body.String(), internalText, about)
-						require.Equal(t, "30", w.Header().Get("Retry-After"), about)
-						require.Contains(t, []int{503, 504}, w.Code, about)
-						requireProblem(t, w, w.Code)
-					}
+					requireGrants(t, u, upload, broken, fmt.Sprintf("%s: %q", name, fault.name))
 					time.Sleep(time.Minute)
 				}
 			})
 		}
+	}
+}
+
+// requireGrants checks the response to each kind of request for a grant while
+// STS is broken or works.
+func requireGrants(t *testing.T, u uppy, upload started, broken bool, name string) {
+	t.Helper()
+	for _, request := range []*http.Request{
+		u.request("POST", "", `{"filename": "a.png", "size": 10}`),
+		u.request("POST", "", `{"filename": "a.png"}`),
+		u.request("GET", "/s3/params?filename=a.png", ""),
+		u.request("GET", u.path(upload, "/1", ""), ""),
+	} {
+		startedAt := time.Now()
+		w := serve(t, u.handler, request)
+		about := fmt.Sprintf("%s: %d %s", name, w.Code, w.Body)
+		require.LessOrEqual(t, time.Since(startedAt), 10*time.Second, about)
+		if !broken {
+			require.Contains(t, []int{200, 201}, w.Code, about)
+			continue
+		}
+		require.NotContains(t, w.Body.String(), internalText, about)
+		require.Equal(t, "30", w.Header().Get("Retry-After"), about)
+		require.Contains(t, []int{503, 504}, w.Code, about)
+		requireProblem(t, w, w.Code)
 	}
 }
 

@@ -117,16 +117,21 @@ func (n native) list(id string) []presign.Part {
 // upload, and can repeat the completion. The size and the list of parts are
 // optional.
 func TestNativeMultipart(t *testing.T) {
-	for _, members := range []map[string]any{{}, {"size": len(large)}, {"size": len(large), "metadata": map[string]string{"color": "red"}, "expires_in": 60}} {
+	for _, members := range []map[string]any{
+		{}, {"size": len(large)},
+		{"size": len(large), "metadata": map[string]string{"color": "red"}, "expires_in": 60},
+	} {
 		for _, named := range []string{"", "numbers", "everything"} {
 			t.Run(fmt.Sprint(members, named), func(t *testing.T) {
 				calls := 0
-				n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+				authorize := func(_ *http.Request, u *presign.Upload) error {
 					calls++
 					require.Equal(t, "multipart", u.Method)
 					require.Equal(t, "alice", u.Owner)
 					return nil
-				}))
+				}
+				n := newNative(t, open(t, s3test.New(), multipartPolicy()),
+					presign.WithAuthorize(authorize))
 				m := n.start(members)
 				require.EqualValues(t, partSize, m.PartSize)
 				require.Empty(t, n.list(m.ID))
@@ -180,12 +185,18 @@ func TestNativeParts(t *testing.T) {
 	m := n.start(map[string]any{"size": len(large), "checksum": crc(large)})
 	var parts []map[string]any
 	for i, piece := range pieces(large) {
-		parts = append(parts, map[string]any{"number": i + 1, "size": len(piece), "checksum": crc(piece)})
+		parts = append(parts,
+			map[string]any{"number": i + 1, "size": len(piece), "checksum": crc(piece)})
 	}
 	signed := n.sign(map[string]any{"id": m.ID, "parts": parts})
 	for i, piece := range pieces(large) {
-		grant := &presign.Grant{Method: "PUT", URL: signed.URLs[i], Headers: map[string]string{"x-amz-checksum-crc32c": crc(piece)}}
-		require.Equal(t, 403, n.tryPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[i]}, piece).StatusCode, "the checksum must be signed")
+		grant := &presign.Grant{
+			Method: "PUT", URL: signed.URLs[i],
+			Headers: map[string]string{"x-amz-checksum-crc32c": crc(piece)},
+		}
+		require.Equal(t, 403,
+			n.tryPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[i]}, piece).StatusCode,
+			"the checksum must be signed")
 		n.putPart(t, grant, piece)
 	}
 	for i, p := range n.list(m.ID) {
@@ -268,14 +279,16 @@ func TestAbortOutlastsClient(t *testing.T) {
 	disconnected, disconnect := context.WithCancel(t.Context())
 	disconnect()
 	m := n.start(map[string]any{"size": len(large)})
-	native := httptest.NewRequestWithContext(disconnected, "POST", "/abort", strings.NewReader(`{"id": "`+m.ID+`"}`))
+	native := httptest.NewRequestWithContext(disconnected, "POST", "/abort",
+		strings.NewReader(`{"id": "`+m.ID+`"}`))
 	native.Header.Set("Content-Type", "application/json")
 	native.Header.Set("X-User", "alice")
 	started := u.start(t, "a.png", nil)
 	require.Len(t, s.uploads(t), 2)
 	n.handler.ServeHTTP(httptest.NewRecorder(), native)
 	require.Len(t, s.uploads(t), 1)
-	u.handler.ServeHTTP(httptest.NewRecorder(), u.request("DELETE", u.path(started, "", ""), "").WithContext(disconnected))
+	u.handler.ServeHTTP(httptest.NewRecorder(),
+		u.request("DELETE", u.path(started, "", ""), "").WithContext(disconnected))
 	require.Empty(t, s.uploads(t))
 }
 
@@ -295,7 +308,8 @@ func TestNativeOwners(t *testing.T) {
 			} {
 				body["id"] = id
 				p := requireProblem(t, other.ask(path, body), status)
-				require.Equal(t, map[int]string{404: "You have no upload with this ID.", 401: "Unauthorized"}[status], p.Message)
+				want := map[int]string{404: "You have no upload with this ID.", 401: "Unauthorized"}
+				require.Equal(t, want[status], p.Message)
 			}
 		}
 		requireProblem(t, other.ask("/complete", map[string]any{"key": m.Key}), status)
@@ -310,7 +324,8 @@ func TestNativeOwners(t *testing.T) {
 func TestHostileNativeRequests(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), multipartPolicy()))
 	m := n.start(map[string]any{"size": len(large)})
-	etag := n.putPart(t, &presign.Grant{Method: "PUT", URL: n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1}).URLs[0]}, large[:partSize])
+	signed := n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
+	etag := n.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, large[:partSize])
 	list := func(count int, element string) string {
 		return "[" + strings.TrimSuffix(strings.Repeat(element+",", count), ",") + "]"
 	}
@@ -373,7 +388,8 @@ func TestHostileNativeRequests(t *testing.T) {
 		{"/", `{"filename": "a.png", "method": "Multipart"}`, 422, "method"},
 	} {
 		t.Run(fmt.Sprintf("%s %.80s", a.path, a.body), func(t *testing.T) {
-			w := n.ask(a.path, strings.NewReplacer("ID", m.ID, "ETAG", string(must(json.Marshal(etag)))).Replace(a.body))
+			values := strings.NewReplacer("ID", m.ID, "ETAG", string(must(json.Marshal(etag))))
+			w := n.ask(a.path, values.Replace(a.body))
 			require.Less(t, w.Body.Len(), 1000)
 			p := requireProblem(t, w, a.status)
 			if a.field == "" {
@@ -393,7 +409,8 @@ func TestHostileNativeRequests(t *testing.T) {
 // the request.
 func TestNativeRoutesNeedApproval(t *testing.T) {
 	rejection := &presign.Problem{Status: 402}
-	n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return rejection }))
+	authorize := func(*http.Request, *presign.Upload) error { return rejection }
+	n := newNative(t, open(t, s3test.New(), multipartPolicy()), presign.WithAuthorize(authorize))
 	requireProblem(t, n.ask("/", `{"filename": "a.png", "method": "multipart"}`), 402)
 	var results struct {
 		Results []problem `json:"results"`
@@ -401,7 +418,9 @@ func TestNativeRoutesNeedApproval(t *testing.T) {
 	n.get(200, "/batch", `{"uploads": [{"filename": "a.png", "size": 10}]}`, &results)
 	require.Equal(t, 402, results.Results[0].Status)
 	n.user = ""
-	for _, path := range []string{"/", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort"} {
+	for _, path := range []string{
+		"/", "/batch", "/parts/sign", "/parts/list", "/complete", "/abort",
+	} {
 		requireProblem(t, n.ask(path, "not JSON"), 401)
 	}
 	require.Empty(t, n.uploads(t))
@@ -424,7 +443,10 @@ func TestBounds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler, err := presign.NewHandler(newSigner(t, c.policy, c.opts...), user,
-				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("GET / must not authorize an upload"); return nil }))
+				presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
+					t.Error("GET / must not authorize an upload")
+					return nil
+				}))
 			require.NoError(t, err)
 			r := httptest.NewRequest("GET", "/", nil)
 			requireProblem(t, serve(t, handler, r), 401)
@@ -465,17 +487,22 @@ func (n native) batch(body any) (b batchResults) {
 // not affect other uploads, and that each grant can be used.
 func TestBatch(t *testing.T) {
 	var uploads []presign.Upload
-	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	authorize := func(_ *http.Request, u *presign.Upload) error {
 		uploads = append(uploads, *u)
 		if u.Filename == "c.png" {
 			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}
 		}
 		u.Redirect = "https://example.com/done"
 		return nil
-	}))
+	}
+	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(authorize))
 	b := n.batch(fmt.Sprintf(`{"uploads": [
-		{"filename": "a.png", "size": %d}, {"filename": "b.png", "metadata": {"color": "red"}}, {"filename": "c.png"}, {"filename": "d.exe", "size": 0},
-		{"filename": "e.png", "method": "multipart"}, {"filename": "f.png", "size": %[1]d, "method": "POST"}]}`, len(png)))
+		{"filename": "a.png", "size": %d},
+		{"filename": "b.png", "metadata": {"color": "red"}},
+		{"filename": "c.png"},
+		{"filename": "d.exe", "size": 0},
+		{"filename": "e.png", "method": "multipart"},
+		{"filename": "f.png", "size": %[1]d, "method": "POST"}]}`, len(png)))
 	require.Len(t, b.Results, 6)
 	var found []string
 	for _, r := range b.Results {
@@ -485,13 +512,19 @@ func TestBatch(t *testing.T) {
 		}
 		found = append(found, text)
 	}
-	require.Equal(t, []string{"PUT0", "POST0", "422 filename ugly", "422 size too_small type not_allowed", "422 method invalid", "POST0"}, found)
+	require.Equal(t, []string{
+		"PUT0", "POST0", "422 filename ugly", "422 size too_small type not_allowed",
+		"422 method invalid", "POST0",
+	}, found)
 	require.Equal(t, []string{"PUT", "POST"}, b.Results[4].Errors[0].Allowed)
 	require.Len(t, uploads, 4)
 	require.Equal(t, 3, strings.Count(n.log.String(), "request not served"))
 	for _, i := range []int{0, 1, 5} {
 		grant := b.Results[i].Grant
-		require.Equal(t, uploads[slices.IndexFunc(uploads, func(u presign.Upload) bool { return strings.HasSuffix(grant.Key, "/"+u.Filename) })].GrantID, grant.GrantID)
+		j := slices.IndexFunc(uploads, func(u presign.Upload) bool {
+			return strings.HasSuffix(grant.Key, "/"+u.Filename)
+		})
+		require.Equal(t, uploads[j].GrantID, grant.GrantID)
 		require.NotContains(t, grant.Fields, "success_action_redirect")
 		n.send(t, &grant, png, nil)
 		n.get(200, "/complete", map[string]any{"key": grant.Key}, new(presign.Object))
@@ -502,7 +535,8 @@ func TestBatch(t *testing.T) {
 func TestBatchRejects(t *testing.T) {
 	n := newNative(t, open(t, s3test.New(), final()))
 	many := func(count int) string {
-		return `{"uploads": [` + strings.TrimSuffix(strings.Repeat(`{"filename": "a.png"},`, count), ",") + `]}`
+		uploads := strings.TrimSuffix(strings.Repeat(`{"filename": "a.png"},`, count), ",")
+		return `{"uploads": [` + uploads + `]}`
 	}
 	for _, c := range []struct {
 		body   string
@@ -531,13 +565,15 @@ func TestBatchRejects(t *testing.T) {
 // TestBatchIsLimited checks that a limiter in WithAuthorize counts each upload.
 func TestBatchIsLimited(t *testing.T) {
 	left := 3
-	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
+	authorize := func(*http.Request, *presign.Upload) error {
 		if left--; left < 0 {
 			return &presign.Problem{Status: 429, RetryAfter: time.Minute}
 		}
 		return nil
-	}))
-	b := n.batch(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"}, {"filename": "d.png"}, {"filename": "e.png"}]}`)
+	}
+	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(authorize))
+	b := n.batch(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"},
+		{"filename": "d.png"}, {"filename": "e.png"}]}`)
 	var statuses []int
 	for _, r := range b.Results {
 		statuses = append(statuses, r.Status)
@@ -551,13 +587,16 @@ func TestBatchIsLimited(t *testing.T) {
 func TestBatchEndsWithClient(t *testing.T) {
 	calls := 0
 	ctx, disconnect := context.WithCancel(context.Background())
-	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
+	authorize := func(*http.Request, *presign.Upload) error {
 		if calls++; calls == 2 {
 			disconnect()
 		}
 		return nil
-	}))
-	r := httptest.NewRequest("POST", "/batch", strings.NewReader(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"}, {"filename": "d.png"}]}`))
+	}
+	n := newNative(t, open(t, s3test.New(), final()), presign.WithAuthorize(authorize))
+	body := `{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"},
+		{"filename": "d.png"}]}`
+	r := httptest.NewRequest("POST", "/batch", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-User", "alice")
 	requireProblem(t, serve(t, n.handler, r.WithContext(ctx)), 503)

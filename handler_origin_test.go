@@ -39,20 +39,28 @@ func TestCompanionOrigins(t *testing.T) {
 		"a password, which browsers add themselves": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Authorization": "Basic x"}, nil, 403},
 		"a scheme that starts like a token":         {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Authorization": "BearerX y"}, nil, 403},
 		"permitted by CORS": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling, "Cookie": "a=b"},
-			header{"Access-Control-Allow-Origin": sibling, "Access-Control-Allow-Credentials": "true"}, 200},
+			header{
+				"Access-Control-Allow-Origin": sibling, "Access-Control-Allow-Credentials": "true",
+			}, 200},
 		"permitted by CORS without cookies": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling}, header{"Access-Control-Allow-Origin": sibling}, 200},
 		"cookies that CORS does not permit": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling, "Cookie": "a=b"}, header{"Access-Control-Allow-Origin": sibling}, 403},
 		"another origin permitted by CORS": {header{"Sec-Fetch-Site": "same-site", "Origin": sibling},
-			header{"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true"}, 403},
+			header{
+				"Access-Control-Allow-Origin":      "https://app.example.com",
+				"Access-Control-Allow-Credentials": "true",
+			}, 403},
 		"any origin permitted by CORS, without cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 200},
 		"any origin permitted by CORS, with cookies": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Cookie": "a=b"},
-			header{"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"}, 403},
+			header{"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"},
+			403},
 		"any origin permitted by CORS, with a password": {header{"Sec-Fetch-Site": "cross-site", "Origin": sibling, "Authorization": "Basic x"}, header{"Access-Control-Allow-Origin": "*"}, 403},
 		"a navigation with any CORS":                    {header{"Sec-Fetch-Mode": "navigate", "Origin": sibling}, header{"Access-Control-Allow-Origin": "*"}, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			signed := 0
-			u := newUppy(t, multipartPolicy(), presign.WithUppy(trusted), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { signed++; return nil }))
+			authorize := func(*http.Request, *presign.Upload) error { signed++; return nil }
+			u := newUppy(t, multipartPolicy(), presign.WithUppy(trusted),
+				presign.WithAuthorize(authorize))
 			s := u.start(t, "a.png", nil)
 			routes := u.handler
 			u.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +69,10 @@ func TestCompanionOrigins(t *testing.T) {
 				}
 				routes.ServeHTTP(w, r)
 			})
-			for _, path := range []string{"/s3/params?filename=a.png", u.path(s, "", ""), u.path(s, "/1", ""), u.path(s, "/batch", "partNumbers=1&")} {
+			for _, path := range []string{
+				"/s3/params?filename=a.png", u.path(s, "", ""), u.path(s, "/1", ""),
+				u.path(s, "/batch", "partNumbers=1&"),
+			} {
 				r := u.request("GET", path, "")
 				for name, value := range c.request {
 					r.Header.Set(name, value)

@@ -68,8 +68,10 @@ func TestRequestsFail(t *testing.T) {
 	s := open(t, s3test.New(), multipartPolicy())
 	n := newNative(t, s, presign.WithUppy())
 	m := n.start(nil)
-	n.putPart(t, &presign.Grant{Method: "PUT", URL: n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1}).URLs[0]}, png)
-	handler, err := presign.NewHandler(s.Signer, func(r *http.Request) (string, error) { return "alice", failure }, presign.WithUppy())
+	signed := n.sign(map[string]any{"id": m.ID, "first": 1, "last": 1})
+	n.putPart(t, &presign.Grant{Method: "PUT", URL: signed.URLs[0]}, png)
+	authenticate := func(*http.Request) (string, error) { return "alice", failure }
+	handler, err := presign.NewHandler(s.Signer, authenticate, presign.WithUppy())
 	require.NoError(t, err)
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -87,7 +89,9 @@ func TestRequestsFail(t *testing.T) {
 				failure = &presign.Problem{Status: 503, RetryAfter: time.Second}
 				requireProblem(t, serve(t, handler, o.request()), 503)
 				failure = nil
-				s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
+				s.store.Fail(func(string, *http.Request) s3test.Fault {
+					return s3test.InternalError
+				})
 				requireProblem(t, serve(t, handler, o.request()), 502)
 				s.store.Fail(nil)
 				if o.method == "DELETE" || o.path == "/abort" { // An abort outlasts its request.
@@ -145,9 +149,14 @@ func TestListsTakeLittleMemory(t *testing.T) {
 		if strings.Contains(o.body, "uploads") {
 			name = "uploads"
 		}
-		for _, element := range []string{`1`, `{}`, `[]`, `null`, `""`, `{"number":1}`, `{"PartNumber":1,"ETag":"a"}`, `{"filename":"a"}`, `{"metadata":{"a":"b"}}`} {
+		for _, element := range []string{
+			`1`, `{}`, `[]`, `null`, `""`, `{"number":1}`, `{"PartNumber":1,"ETag":"a"}`,
+			`{"filename":"a"}`, `{"metadata":{"a":"b"}}`,
+		} {
 			start := fmt.Sprintf(`{"id":%q,%q:[`, m.ID, name)
-			body := []byte(start + strings.TrimSuffix(strings.Repeat(element+",", (1<<20-len(start)-2)/(len(element)+1)), ",") + "]}")
+			count := (1<<20 - len(start) - 2) / (len(element) + 1)
+			list := strings.TrimSuffix(strings.Repeat(element+",", count), ",")
+			body := []byte(start + list + "]}")
 			r := httptest.NewRequest(o.method, o.path, bytes.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("X-User", "alice")
@@ -156,7 +165,8 @@ func TestListsTakeLittleMemory(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			n.handler.ServeHTTP(w, r)
 			runtime.ReadMemStats(&after)
-			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "%s %s: %d", o.path, element, w.Code)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20),
+				"%s %s: %d", o.path, element, w.Code)
 			require.GreaterOrEqual(t, w.Code, 400)
 		}
 	}
@@ -167,9 +177,12 @@ func TestListsTakeLittleMemory(t *testing.T) {
 func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 	t.Helper()
 	client := newClient(func(o *s3.Options) {
-		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return session, retrieve() })
+		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return session, retrieve()
+		})
 	})
-	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret), presign.WithLogger(newLog(t, io.Discard)))
+	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret),
+		presign.WithLogger(newLog(t, io.Discard)))
 	require.NoError(t, err)
 	return signer
 }
@@ -179,22 +192,25 @@ func newFailingSigner(t *testing.T, retrieve func() error) *presign.Signer {
 func TestSlowBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newClient(func(o *s3.Options) {
-			o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+			retrieve := func(ctx context.Context) (aws.Credentials, error) {
 				deadline, ok := ctx.Deadline()
 				require.True(t, ok)
 				require.GreaterOrEqual(t, time.Until(deadline), 5*time.Second)
 				return session, ctx.Err()
-			})
+			}
+			o.Credentials = aws.CredentialsProviderFunc(retrieve)
 		})
 		signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret))
 		require.NoError(t, err)
-		handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(*http.Request, *presign.Upload) error {
+		authorize := func(*http.Request, *presign.Upload) error {
 			time.Sleep(4 * time.Second)
 			return nil
-		}))
+		}
+		handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(authorize))
 		require.NoError(t, err)
 		n := native{t: t, handler: handler, user: "alice"}
-		results := n.batch(`{"uploads": [` + strings.Repeat(`{"filename": "a.png"},`, 9) + `{"filename": "a.png"}]}`).Results
+		nine := strings.Repeat(`{"filename": "a.png"},`, 9)
+		results := n.batch(`{"uploads": [` + nine + `{"filename": "a.png"}]}`).Results
 		require.Len(t, results, 10)
 		for _, r := range results {
 			require.Zero(t, r.Status, "the upload must be granted")
@@ -213,10 +229,12 @@ func TestBatchEndsWithCredentials(t *testing.T) {
 		}
 		return nil
 	})
-	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(*http.Request, *presign.Upload) error { calls++; return nil }))
+	authorize := func(*http.Request, *presign.Upload) error { calls++; return nil }
+	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(authorize))
 	require.NoError(t, err)
 	n := native{t: t, handler: handler, user: "alice"}
-	b := n.batch(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"}, {"filename": "d.png"}, {"filename": "e.png"}]}`)
+	b := n.batch(`{"uploads": [{"filename": "a.png"}, {"filename": "b.png"}, {"filename": "c.png"},
+		{"filename": "d.png"}, {"filename": "e.png"}]}`)
 	var statuses []int
 	for _, r := range b.Results {
 		statuses = append(statuses, r.Status)

@@ -48,7 +48,8 @@ func newService(t *testing.T, policy presign.Policy, opts ...presign.HandlerOpti
 			return session, nil
 		})
 	})
-	signer, err := presign.NewSigner(client, "bucket", policy, presign.WithSecret(secret), presign.WithLogger(newLog(t, &s.log)))
+	signer, err := presign.NewSigner(client, "bucket", policy, presign.WithSecret(secret),
+		presign.WithLogger(newLog(t, &s.log)))
 	require.NoError(t, err)
 	s.Handler, err = presign.NewHandler(signer, user, opts...)
 	require.NoError(t, err)
@@ -113,7 +114,9 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int) prob
 
 func TestNewHandlerRejectsFaults(t *testing.T) {
 	_, err := presign.NewHandler(nil, nil, nil)
-	require.EqualError(t, err, "presign: the Signer must come from NewSigner\npresign: authenticate must not be nil; without it, anyone could upload\npresign: option 1 must not be nil")
+	require.EqualError(t, err, "presign: the Signer must come from NewSigner\n"+
+		"presign: authenticate must not be nil; without it, anyone could upload\n"+
+		"presign: option 1 must not be nil")
 
 	allow := presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil })
 	_, err = presign.NewHandler(newSigner(t, images()), user, presign.WithAuthorize(nil))
@@ -169,12 +172,16 @@ func TestGrant(t *testing.T) {
 // exactly once.
 func TestAllFaultsAtOnce(t *testing.T) {
 	s := newService(t, images())
-	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`)), 422)
+	body := `{"filename": "a/b", "size": -5, "expires_in": 0, "method": "GET", "checksum": "x"}`
+	p := requireProblem(t, s.do(jsonRequest(body)), 422)
 	var found []string
 	for _, v := range p.Errors {
 		found = append(found, v.Field+" "+v.Code)
 	}
-	require.Equal(t, []string{"size too_small", "expires_in invalid", "method invalid", "filename invalid", "checksum not_allowed"}, found)
+	require.Equal(t, []string{
+		"size too_small", "expires_in invalid", "method invalid", "filename invalid",
+		"checksum not_allowed",
+	}, found)
 	require.Equal(t, p.Errors[0].Field+" "+p.Errors[0].Detail, p.Message)
 
 	p = requireProblem(t, s.do(jsonRequest(`{"filename": 1, "size": "x", "Method": "GET"}`)), 400)
@@ -219,9 +226,15 @@ func TestMounted(t *testing.T) {
 	mux.Handle("/uploads", http.StripPrefix("/uploads", s))
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for path, status := range map[string]int{"/uploads": 201, "/uploads/": 201, "/uploads/x": 404, "/uploads/%2F": 404, "/uploads/s3%2fparams": 404, "/uploads/%2e%2e": 404} {
-		r, err := http.NewRequest("POST", server.URL+path, strings.NewReader(`{"filename": "a.png", "size": 10}`))
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+	for path, status := range map[string]int{
+		"/uploads": 201, "/uploads/": 201, "/uploads/x": 404, "/uploads/%2F": 404,
+		"/uploads/s3%2fparams": 404, "/uploads/%2e%2e": 404,
+	} {
+		r, err := http.NewRequest("POST", server.URL+path,
+			strings.NewReader(`{"filename": "a.png", "size": 10}`))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("X-User", "alice")
@@ -256,13 +269,22 @@ func TestAuthenticate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, images())
-			signer := newSigner(t, images(), presign.WithSecret(secret), presign.WithLogger(newLog(t, &s.log)))
+			signer := newSigner(t, images(), presign.WithSecret(secret),
+				presign.WithLogger(newLog(t, &s.log)))
 			read := false
-			handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return c.owner, c.err },
-				presign.WithAuthorize(func(*http.Request, *presign.Upload) error { t.Error("the upload must not be authorized"); return nil }))
+			authenticate := func(*http.Request) (string, error) { return c.owner, c.err }
+			authorize := func(*http.Request, *presign.Upload) error {
+				t.Error("the upload must not be authorized")
+				return nil
+			}
+			handler, err := presign.NewHandler(signer, authenticate,
+				presign.WithAuthorize(authorize))
 			require.NoError(t, err)
 			r := jsonRequest("")
-			r.Body = io.NopCloser(readFunc(func([]byte) (int, error) { read = true; return 0, io.EOF }))
+			r.Body = io.NopCloser(readFunc(func([]byte) (int, error) {
+				read = true
+				return 0, io.EOF
+			}))
 			w := serve(t, handler, r)
 			retryAfter := w.Header().Get("Retry-After")
 			p := requireProblem(t, w, c.status)
@@ -296,7 +318,8 @@ func TestAuthenticate(t *testing.T) {
 func (s *service) requireRecord(level string, status int) string {
 	record := s.log.String()
 	require.Equal(s.t, 1, strings.Count(record, "\n"), record)
-	require.Contains(s.t, record, fmt.Sprintf(` level=%s msg="presign: request not served" status=%d`, level, status))
+	require.Contains(s.t, record,
+		fmt.Sprintf(` level=%s msg="presign: request not served" status=%d`, level, status))
 	require.Contains(s.t, record, " error=")
 	return record
 }
@@ -339,8 +362,11 @@ func TestAuthenticateReadsBody(t *testing.T) {
 			request *http.Request
 			status  int
 		}{
-			{formRequest("filename=a.png&size=10"), 201}, {jsonRequest(`{"filename": "a.png", "size": 10}`), 201},
-			{formRequest("filename=a.png&size=10&size=%zz"), 400}, {formRequest("filename=a.png&size=10;x"), 400}, {formRequest("filename=a.png&filename=b.png"), 400},
+			{formRequest("filename=a.png&size=10"), 201},
+			{jsonRequest(`{"filename": "a.png", "size": 10}`), 201},
+			{formRequest("filename=a.png&size=10&size=%zz"), 400},
+			{formRequest("filename=a.png&size=10;x"), 400},
+			{formRequest("filename=a.png&filename=b.png"), 400},
 		} {
 			c.request.Body = &closable{Reader: c.request.Body}
 			w := serve(t, handler, c.request)
@@ -381,8 +407,10 @@ func (c *closable) Close() error {
 // TestClientCannotSetServiceMetadata checks that a client cannot send a name
 // that only WithAuthorize sets.
 func TestClientCannotSetServiceMetadata(t *testing.T) {
-	s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return nil }))
-	p := requireProblem(t, s.do(jsonRequest(`{"filename": "a.png", "size": 10, "metadata": {"approved-by": "root"}}`)), 422)
+	allow := func(*http.Request, *presign.Upload) error { return nil }
+	s := newService(t, images(), presign.WithAuthorize(allow))
+	body := `{"filename": "a.png", "size": 10, "metadata": {"approved-by": "root"}}`
+	p := requireProblem(t, s.do(jsonRequest(body)), 422)
 	require.Equal(t, "metadata[approved-by]", p.Errors[0].Field)
 }
 
@@ -406,7 +434,8 @@ func TestRecordsAreShort(t *testing.T) {
 	s := newService(t, images())
 	for _, length := range []int{1025, 30_000} {
 		s.log.Reset()
-		requireProblem(t, s.do(completeRequest("alice", `{"key": "incoming/`+strings.Repeat("k", length)+`"}`)), 404)
+		body := `{"key": "incoming/` + strings.Repeat("k", length) + `"}`
+		requireProblem(t, s.do(completeRequest("alice", body)), 404)
 		require.Less(t, s.log.Len(), 1000)
 		require.Contains(t, s.log.String(), "must have at most 1024 bytes")
 	}
@@ -420,17 +449,22 @@ func TestNoForms(t *testing.T) {
 	require.NoError(t, err)
 	w := serve(t, handler, jsonRequest(`{"filename": "a.png"}`))
 	p := requireProblem(t, w, 422)
-	require.Equal(t, []presign.Violation{{Field: "size", Code: "required", Detail: "must be set, since no form is possible: the service has set WithoutForms"}}, p.Errors)
+	require.Equal(t, []presign.Violation{{
+		Field: "size", Code: "required",
+		Detail: "must be set, since no form is possible: the service has set WithoutForms",
+	}}, p.Errors)
 }
 
 // TestLargeFiles checks that the function of WithAuthorize receives the largest
 // size that a form can have, 5 GiB.
 func TestLargeFiles(t *testing.T) {
 	var seen int64
-	s := newService(t, with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+	authorize := func(_ *http.Request, u *presign.Upload) error {
 		seen = u.MaxSize
 		return nil
-	}))
+	}
+	policy := with(func(p *presign.Policy) { p.MaxSize = 1 << 40 })
+	s := newService(t, policy, presign.WithAuthorize(authorize))
 	require.Equal(t, 201, s.do(jsonRequest(`{"filename": "a.png"}`)).Code)
 	require.Equal(t, int64(5<<30), seen)
 }
@@ -444,18 +478,20 @@ func TestAuthorizeReceivesUpload(t *testing.T) {
 		`{"filename": "a.pdf", "max_size": 20, "expires_in": 60}`: {Filename: "a.pdf", Type: "application/pdf", MinSize: 10, MaxSize: 20, Lifetime: time.Minute, Owner: "alice", Method: "POST"},
 	} {
 		calls, grantID := 0, ""
-		s := newService(t, images(), presign.WithAuthorize(func(r *http.Request, u *presign.Upload) error {
+		authorize := func(r *http.Request, u *presign.Upload) error {
 			calls++
 			require.Equal(t, "alice", r.Header.Get("X-User"))
 			require.NotNil(t, u.Metadata, "the function must be able to add a name")
 			seen := *u
 			require.Regexp(t, "^[0-9a-f]{32}$", seen.GrantID)
-			require.WithinDuration(t, time.Now().Add(seen.Lifetime+24*time.Hour), seen.Deadline, 2*time.Second)
+			require.WithinDuration(t, time.Now().Add(seen.Lifetime+24*time.Hour), seen.Deadline,
+				2*time.Second)
 			grantID = seen.GrantID
 			seen.Metadata, seen.GrantID, seen.Deadline = nil, "", time.Time{}
 			require.Equal(t, want, seen)
 			return nil
-		}))
+		}
+		s := newService(t, images(), presign.WithAuthorize(authorize))
 		w := s.do(jsonRequest(body))
 		require.Equal(t, 201, w.Code)
 		require.Equal(t, grantID, decode[presign.Grant](t, w).GrantID)
@@ -476,10 +512,11 @@ func TestAuthorizeAddsMetadata(t *testing.T) {
 		})
 		body, err := json.Marshal(map[string]any{"filename": "a.png", "metadata": sent})
 		require.NoError(t, err)
-		s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+		authorize := func(_ *http.Request, u *presign.Upload) error {
 			u.Metadata["by"] = u.Owner
 			return nil
-		}))
+		}
+		s := newService(t, policy, presign.WithAuthorize(authorize))
 		w := s.do(jsonRequest(string(body)))
 		require.Equal(t, 201, w.Code, w.Body)
 		require.Contains(t, w.Body.String(), `"x-amz-meta-by":"alice"`)
@@ -492,10 +529,13 @@ func TestNilPointers(t *testing.T) {
 	var problem *presign.Problem
 	var violation *presign.Violation
 	for _, err := range []error{problem, violation} {
-		s := newService(t, images(), presign.WithAuthorize(func(*http.Request, *presign.Upload) error { return err }))
+		authorize := func(*http.Request, *presign.Upload) error { return err }
+		s := newService(t, images(), presign.WithAuthorize(authorize))
 		requireProblem(t, s.do(jsonRequest(`{"filename": "a.png"}`)), 500)
 		s.requireRecord("ERROR", 500)
-		handler, failed := presign.NewHandler(newSigner(t, images(), presign.WithLogger(newLog(t, &s.log))), func(*http.Request) (string, error) { return "alice", err })
+		authenticate := func(*http.Request) (string, error) { return "alice", err }
+		signer := newSigner(t, images(), presign.WithLogger(newLog(t, &s.log)))
+		handler, failed := presign.NewHandler(signer, authenticate)
 		require.NoError(t, failed)
 		requireProblem(t, serve(t, handler, jsonRequest(`{"filename": "a.png"}`)), 500)
 	}
@@ -517,7 +557,9 @@ func TestAuthorizeResults(t *testing.T) {
 			return &presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}
 		}, 422, `"is taken"`},
 		"violations": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
-			return fmt.Errorf("no: %w", errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}, &presign.Violation{Field: "type", Code: "ugly", Detail: "is ugly"}))
+			one := &presign.Violation{Field: "filename", Code: "ugly", Detail: "is taken"}
+			two := &presign.Violation{Field: "type", Code: "ugly", Detail: "is ugly"}
+			return fmt.Errorf("no: %w", errors.Join(one, two))
 		}, 422, `"is ugly"`},
 		"prefix":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
 		"key":                {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
@@ -563,15 +605,18 @@ func TestAuthorizeResults(t *testing.T) {
 		"metadata of a form": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata["by"] = "$"; return nil }, 500, `"Internal Server Error"`},
 		"too much metadata":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["by"] = strings.Repeat("x", 2000); return nil }, 500, `"Internal Server Error"`},
 		"violation and more": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
-			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, errors.New("the quota table is locked"))
+			violation := &presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}
+			return errors.Join(violation, errors.New("the quota table is locked"))
 		}, 500, `"Internal Server Error"`},
 		"violation, problem": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
-			return errors.Join(&presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}, &presign.Problem{Status: 402})
+			violation := &presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}
+			return errors.Join(violation, &presign.Problem{Status: 402})
 		}, 402, `"Payment Required"`},
 		"ErrNotUploaded": {`{"filename": "a.png"}`, func(u *presign.Upload) error { return fmt.Errorf("the quota table: %w", presign.ErrNotUploaded) }, 500, `"Internal Server Error"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newService(t, policy, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }))
+			authorize := func(_ *http.Request, u *presign.Upload) error { return c.authorize(u) }
+			s := newService(t, policy, presign.WithAuthorize(authorize))
 			w := s.do(jsonRequest(c.body))
 			require.Equal(t, c.status, w.Code, w.Body)
 			require.Contains(t, w.Body.String(), c.want)
@@ -586,13 +631,16 @@ func TestAuthorizeResults(t *testing.T) {
 			level := "INFO"
 			if c.status >= 500 {
 				level = "ERROR"
-				require.Empty(t, requireProblem(t, w, c.status).Errors, "the client must not receive violations")
+				require.Empty(t, requireProblem(t, w, c.status).Errors,
+					"the client must not receive violations")
 			}
 			record := s.requireRecord(level, c.status)
 			require.Contains(t, record, "owner=alice")
 			require.Regexp(t, "grant_id=[0-9a-f]{32}", record)
 			require.Equal(t, c.status == 422, strings.Contains(record, " field="))
-			require.Equal(t, slices.Contains([]string{"rejects", "violation and more", "ErrNotUploaded"}, name), strings.Contains(record, "quota table"))
+			require.Equal(t,
+				slices.Contains([]string{"rejects", "violation and more", "ErrNotUploaded"}, name),
+				strings.Contains(record, "quota table"))
 		})
 	}
 }
@@ -612,7 +660,10 @@ func TestCredentialsFail(t *testing.T) {
 			return aws.Credentials{AccessKeyID: "sts.internal"}, nil
 		}, nil, 503},
 		"expiring": {func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "sts.internal", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(29 * time.Second)}, nil
+			return aws.Credentials{
+				AccessKeyID: "sts.internal", SecretAccessKey: "s", CanExpire: true,
+				Expires: time.Now().Add(29 * time.Second),
+			}, nil
 		}, nil, 503},
 		"slow": {func(ctx context.Context) (aws.Credentials, error) {
 			<-ctx.Done()
@@ -625,11 +676,15 @@ func TestCredentialsFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = c.provider }), "bucket", images(), presign.WithLogger(newLog(t, &log)))
+			client := newClient(func(o *s3.Options) { o.Credentials = c.provider })
+			signer, err := presign.NewSigner(client, "bucket", images(),
+				presign.WithLogger(newLog(t, &log)))
 			require.NoError(t, err)
 			handler, err := presign.NewHandler(signer, user)
 			require.NoError(t, err)
-			for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`} {
+			for _, body := range []string{
+				`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`,
+			} {
 				r := jsonRequest(body)
 				if c.request != nil {
 					r = c.request(r)
@@ -649,11 +704,15 @@ func TestCredentialsFail(t *testing.T) {
 func TestInternalError(t *testing.T) {
 	client := newClient(func(o *s3.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret", SessionToken: strings.Repeat("t", 9000)}, nil
+			return aws.Credentials{
+				AccessKeyID: "ASIAEXAMPLE", SecretAccessKey: "secret",
+				SessionToken: strings.Repeat("t", 9000),
+			}, nil
 		})
 	})
 	var log bytes.Buffer
-	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithLogger(newLog(t, &log)))
+	signer, err := presign.NewSigner(client, "bucket", images(),
+		presign.WithLogger(newLog(t, &log)))
 	require.NoError(t, err)
 	handler, err := presign.NewHandler(signer, user)
 	require.NoError(t, err)
@@ -672,7 +731,9 @@ func TestWaitIsBounded(t *testing.T) {
 			<-ctx.Done()
 			return aws.Credentials{}, ctx.Err()
 		})
-		signer, err := presign.NewSigner(newClient(func(o *s3.Options) { o.Credentials = hang }), "bucket", images(), presign.WithLogger(slog.New(slog.DiscardHandler)))
+		client := newClient(func(o *s3.Options) { o.Credentials = hang })
+		signer, err := presign.NewSigner(client, "bucket", images(),
+			presign.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
 		handler, err := presign.NewHandler(signer, user)
 		require.NoError(t, err)
@@ -698,22 +759,32 @@ func TestSecretsAreNotRevealed(t *testing.T) {
 	for _, fail := range []func() error{
 		func() error { return nil },
 		func() error { return errors.New("STS is down") },
-		func() error { credentials.SessionToken = strings.Repeat(session.SessionToken, 500); return nil },
+		func() error {
+			credentials.SessionToken = strings.Repeat(session.SessionToken, 500)
+			return nil
+		},
 		func() error { credentials.AccessKeyID = ""; return nil },
 		func() error { credentials.CanExpire, credentials.Expires = true, time.Now(); return nil },
 	} {
 		err := fail()
 		client := newClient(func(o *s3.Options) {
-			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, err })
+			retrieve := func(context.Context) (aws.Credentials, error) { return credentials, err }
+			o.Credentials = aws.CredentialsProviderFunc(retrieve)
 		})
-		signer, err := presign.NewSigner(client, "bucket", images(), presign.WithLogger(newLog(t, &log)))
+		signer, err := presign.NewSigner(client, "bucket", images(),
+			presign.WithLogger(newLog(t, &log)))
 		require.NoError(t, err)
 		handler, err := presign.NewHandler(signer, user)
 		require.NoError(t, err)
-		for _, body := range []string{`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`, `{"filename": "a/b"}`, `{`} {
+		for _, body := range []string{
+			`{"filename": "a.png", "size": 10}`, `{"filename": "a.png"}`, `{"filename": "a/b"}`,
+			`{`,
+		} {
 			serve(t, handler, jsonRequest(body))
 		}
-		for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put, signer.Post} {
+		for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){
+			signer.Put, signer.Post,
+		} {
 			_, err := sign(t.Context(), presign.Upload{Filename: "a.png", Size: 10})
 			_ = searchError(t, err)
 		}
@@ -723,10 +794,14 @@ func TestSecretsAreNotRevealed(t *testing.T) {
 
 func TestProblemIsAnError(t *testing.T) {
 	require.EqualError(t, &presign.Problem{Status: 404}, "presign: 404 Not Found")
-	require.EqualError(t, &presign.Problem{Status: 422, Errors: []presign.Violation{{Field: "size", Detail: "is too big"}}}, "presign: 422 size is too big")
+	require.EqualError(t, &presign.Problem{
+		Status: 422, Errors: []presign.Violation{{Field: "size", Detail: "is too big"}},
+	}, "presign: 422 size is too big")
 	text, err := json.Marshal(&presign.Problem{Status: 404})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`, string(text))
+	require.JSONEq(t,
+		`{"type": "about:blank", "title": "Not Found", "status": 404, "message": "Not Found"}`,
+		string(text))
 }
 
 // TestProviderKeepsContext checks that the context that a provider receives is
@@ -735,10 +810,11 @@ func TestProviderKeepsContext(t *testing.T) {
 	var kept context.Context
 	static := newClient().Options().Credentials
 	client := newClient(func(o *s3.Options) {
-		o.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		retrieve := func(ctx context.Context) (aws.Credentials, error) {
 			kept = ctx
 			return static.Retrieve(ctx)
-		})
+		}
+		o.Credentials = aws.CredentialsProviderFunc(retrieve)
 	})
 	signer, err := presign.NewSigner(client, "bucket", images(), presign.WithSecret(secret))
 	require.NoError(t, err)

@@ -27,8 +27,8 @@ type profiled struct {
 // sign returns the error of NewSigner for the settings.
 func (c profiled) sign(endpoint, bucket string, document []byte) error {
 	policy := presign.Policy{
-		Prefix: "incoming/", Types: []string{"image/*"}, MaxSize: 1 << 20, Replace: c.replace, Checksum: c.checksum,
-		Headers: make(map[string]string),
+		Prefix: "incoming/", Types: []string{"image/*"}, MaxSize: 1 << 20,
+		Replace: c.replace, Checksum: c.checksum, Headers: make(map[string]string),
 	}
 	if c.large {
 		policy.MaxSize = 6 << 30
@@ -43,7 +43,8 @@ func (c profiled) sign(endpoint, bucket string, document []byte) error {
 		policy.Headers["x-amz-tagging"] = "a=b"
 	}
 	client := s3.New(s3.Options{
-		Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		Region: "us-east-1", BaseEndpoint: &endpoint, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 	})
 	var options []presign.SignerOption
 	if document != nil {
@@ -66,7 +67,8 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 	lacking := verdict == profile.NotOffered
 	formless := !c.forms || c.checksum == types.ChecksumAlgorithmCrc64nvme
 	switch {
-	case kind == "form" && formless, kind == "part" && lacking && !c.large, constraint == "session token" && lacking:
+	case kind == "form" && formless, kind == "part" && lacking && !c.large,
+		constraint == "session token" && lacking:
 		return false
 	case strings.HasPrefix(constraint, "checksum "):
 		return constraint == "checksum "+string(c.checksum) && (kind != "completion" || c.large)
@@ -84,7 +86,8 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 		return !c.final && !lacking
 	case name == "part: an honest upload":
 		return c.large
-	case name == "PUT: headers that need no signature", name == "part: parts without their own checksum", name == "part: a part sent again":
+	case name == "PUT: headers that need no signature",
+		name == "part: parts without their own checksum", name == "part: a part sent again":
 		return false
 	}
 	return kind != "completion"
@@ -94,7 +97,9 @@ func (c profiled) relies(name string, verdict profile.Verdict) bool {
 func combinations() (all []profiled) {
 	for bits := range 1 << 7 {
 		on := func(bit int) bool { return bits>>bit&1 == 1 }
-		for _, algorithm := range []types.ChecksumAlgorithm{"", "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
+		for _, algorithm := range []types.ChecksumAlgorithm{
+			"", "CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256",
+		} {
 			if on(1) && (algorithm == "SHA1" || algorithm == "SHA256") {
 				continue // Multipart uploads do not support this checksum.
 			}
@@ -162,7 +167,8 @@ func namedConstraints(err error) (names []string) {
 // another format, is rejected.
 func TestWithProfile(t *testing.T) {
 	document, err := (&profile.Profile{
-		Format: profile.Format, Host: "127.0.0.1:9000", Bucket: "mine", Doctor: "v0.1.0", Date: "2026-11-27",
+		Format: profile.Format, Host: "127.0.0.1:9000", Bucket: "mine",
+		Doctor: "v0.1.0", Date: "2026-11-27",
 		Constraints: map[string]profile.Verdict{"PUT: write once": profile.NotOffered},
 	}).Encode()
 	require.NoError(t, err)
@@ -172,9 +178,14 @@ func TestWithProfile(t *testing.T) {
 	require.ErrorContains(t, c.sign("http://127.0.0.1:9001", "mine", document), differs)
 	require.ErrorContains(t, c.sign("http://127.0.0.1:9000", "yours", document), differs)
 	require.EqualError(t, profiled{}.sign("http://127.0.0.1:9000", "mine", document),
-		`presign: WithProfile: the store does not offer "PUT: write once"; set Policy.Replace, because the store rejects If-None-Match`)
-	for _, other := range []string{"", "{}", strings.Replace(string(document), `"format": 1`, `"format": 9`, 1), strings.Replace(string(document), `"date"`, `"day"`, 1)} {
-		require.ErrorContains(t, c.sign("http://127.0.0.1:9000", "mine", []byte(other)), "presign: WithProfile: ")
+		`presign: WithProfile: the store does not offer "PUT: write once"; `+
+			`set Policy.Replace, because the store rejects If-None-Match`)
+	for _, other := range []string{
+		"", "{}", strings.Replace(string(document), `"format": 1`, `"format": 9`, 1),
+		strings.Replace(string(document), `"date"`, `"day"`, 1),
+	} {
+		require.ErrorContains(t, c.sign("http://127.0.0.1:9000", "mine", []byte(other)),
+			"presign: WithProfile: ")
 	}
 }
 
@@ -184,19 +195,25 @@ func TestKnownProviders(t *testing.T) {
 	tagged := profiled{tags: true, forms: true}
 	require.NoError(t, tagged.sign("https://s3.eu-central-1.amazonaws.com", "mine", nil))
 	require.ErrorContains(t, tagged.sign("https://account.r2.cloudflarestorage.com", "mine", nil),
-		`presign: Cloudflare R2: the store does not offer "PUT: tags"; remove x-amz-tagging from Policy.Headers`)
-	require.NoError(t, profiled{forms: true}.sign("https://account.r2.cloudflarestorage.com", "mine", nil))
-	require.ErrorContains(t, profiled{}.sign("https://storage.googleapis.com", "mine", nil), `Google Cloud Storage (S3 interoperability): the store does not enforce "PUT: write once"`)
+		`presign: Cloudflare R2: the store does not offer "PUT: tags"; `+
+			`remove x-amz-tagging from Policy.Headers`)
+	require.NoError(t,
+		profiled{forms: true}.sign("https://account.r2.cloudflarestorage.com", "mine", nil))
+	require.ErrorContains(t, profiled{}.sign("https://storage.googleapis.com", "mine", nil),
+		`Google Cloud Storage (S3 interoperability): the store does not enforce "PUT: write once"`)
 	require.NoError(t, profiled{final: true}.sign("https://storage.googleapis.com", "mine", nil))
 }
 
 // TestWithProfileOfBareParts checks that signing returns a violation for parts
 // without checksums if the store rejects such parts.
 func TestWithProfileOfBareParts(t *testing.T) {
-	for _, verdict := range []profile.Verdict{profile.NotOffered, profile.NotEnforced, profile.Enforced} {
+	for _, verdict := range []profile.Verdict{
+		profile.NotOffered, profile.NotEnforced, profile.Enforced,
+	} {
 		t.Run(string(verdict), inBubble(func(t *testing.T) {
 			document, err := (&profile.Profile{
-				Format: profile.Format, Host: "s3.test", Bucket: s3test.DefaultBucket, Doctor: "v0.1.0", Date: "2026-11-27",
+				Format: profile.Format, Host: "s3.test", Bucket: s3test.DefaultBucket,
+				Doctor: "v0.1.0", Date: "2026-11-27",
 				Constraints: map[string]profile.Verdict{profile.BareParts: verdict},
 			}).Encode()
 			require.NoError(t, err)
@@ -223,7 +240,8 @@ func testBareParts(t *testing.T, policy presign.Policy, rejects bool, document [
 	_, one := m.SignPart(t.Context(), presign.Part{Number: 1})
 	_, _, several := m.SignParts(t.Context(), 1, 1)
 	native := n.ask("/parts/sign", map[string]any{"id": m.ID, "first": 1, "last": 1})
-	companion := u.ask("POST", "/s3/multipart", `{"filename": "a.png", "type": "image/png", "metadata": `+metadata+`}`)
+	companion := u.ask("POST", "/s3/multipart",
+		`{"filename": "a.png", "type": "image/png", "metadata": `+metadata+`}`)
 	if !rejects {
 		require.NoError(t, errors.Join(one, several))
 		require.Equal(t, 200, native.Code, native.Body)
@@ -234,8 +252,10 @@ func testBareParts(t *testing.T, policy presign.Policy, rejects bool, document [
 	want := []string{"checksum required must be set to the CRC32C checksum of each part" + reason}
 	require.Equal(t, want, violations(t, one))
 	require.Equal(t, want, violations(t, several))
-	require.Contains(t, requireProblem(t, native, 422).Message, "checksum must be set to the CRC32C checksum of each part"+reason)
-	require.Contains(t, requireProblem(t, companion, 422).Message, "method must not be multipart for a client that sends no checksums of parts"+reason)
+	require.Contains(t, requireProblem(t, native, 422).Message,
+		"checksum must be set to the CRC32C checksum of each part"+reason)
+	require.Contains(t, requireProblem(t, companion, 422).Message,
+		"method must not be multipart for a client that sends no checksums of parts"+reason)
 	require.Len(t, s.uploads(t), 1, "Uppy's upload must not be started")
 
 	grant, err := m.SignPart(t.Context(), presign.Part{Number: 1, Checksum: crc(body)})

@@ -106,7 +106,9 @@ func TestConversionsKeepEveryField(t *testing.T) {
 	part := filled[Part](t)
 	requireFields(t, part, internalParts([]Part{part})[0], nil)
 	stored := filled[multipart.Part](t)
-	requireFields(t, stored, Part{Number: stored.Number, Size: stored.Size, ETag: stored.ETag, Checksum: stored.Checksum}, nil)
+	requireFields(t, stored, Part{
+		Number: stored.Number, Size: stored.Size, ETag: stored.ETag, Checksum: stored.Checksum,
+	}, nil)
 
 	signed := filled[grant.Grant](t)
 	requireFields(t, signed, publicGrant(&signed), map[string]string{"ID": "GrantID"})
@@ -115,7 +117,8 @@ func TestConversionsKeepEveryField(t *testing.T) {
 
 	violation := filled[rules.Violation](t)
 	for _, err := range []error{
-		&violation, errors.Join(errors.New("else"), &violation), errors.Join(errors.Join(&violation)), fmt.Errorf("%w", errors.Join(&violation)),
+		&violation, errors.Join(errors.New("else"), &violation),
+		errors.Join(errors.Join(&violation)), fmt.Errorf("%w", errors.Join(&violation)),
 		&completion.Rejection{Object: &object, Violations: []*rules.Violation{&violation}},
 	} {
 		public := publicError(err)
@@ -129,7 +132,9 @@ func TestConversionsKeepEveryField(t *testing.T) {
 		requireFields(t, violation, found[0], nil)
 		require.Empty(t, rules.Find[rules.Violation](public))
 	}
-	rejected := publicError(&completion.Rejection{Object: &object, Violations: []*rules.Violation{&violation, &violation}}).(*RejectedError)
+	rejected := publicError(&completion.Rejection{
+		Object: &object, Violations: []*rules.Violation{&violation, &violation},
+	}).(*RejectedError)
 	requireFields(t, object, rejected.Object, map[string]string{"Source": ""})
 	require.Len(t, rejected.Violations, 2)
 }
@@ -141,7 +146,10 @@ func TestPublicErrorsAreIndependent(t *testing.T) {
 	want := Violation(*violation)
 	want.Allowed = []string{"image/png"}
 	for _, err := range []error{
-		violation, errors.Join(violation), &completion.Rejection{Object: new(completion.Object), Violations: []*rules.Violation{violation}},
+		violation, errors.Join(violation),
+		&completion.Rejection{
+			Object: new(completion.Object), Violations: []*rules.Violation{violation},
+		},
 	} {
 		first, second := publicError(err), publicError(err)
 		changed := rules.Find[Violation](first)[0]

@@ -20,14 +20,18 @@ import (
 
 func newClient(optFns ...func(*s3.Options)) *s3.Client {
 	return s3.New(s3.Options{
-		Region:      "eu-central-1",
-		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", ""),
+		Region: "eu-central-1",
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAIOSFODNN7EXAMPLE",
+			"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", ""),
 	}, optFns...)
 }
 
 // images returns a typical policy.
 func images() presign.Policy {
-	return presign.Policy{Prefix: "uploads/", Types: []string{"image/*", "application/pdf"}, MinSize: 10, MaxSize: 1000}
+	return presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*", "application/pdf"},
+		MinSize: 10, MaxSize: 1000,
+	}
 }
 
 func newSigner(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) *presign.Signer {
@@ -129,7 +133,9 @@ func TestPolicyReportsAllFaults(t *testing.T) {
 	for _, line := range lines {
 		require.True(t, strings.HasPrefix(line, "presign: "), line)
 	}
-	for _, want := range []string{"the client must not be nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize"} {
+	for _, want := range []string{
+		"the client must not be nil", "Policy.Prefix", "Policy.Types", "Policy.MaxSize",
+	} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -143,7 +149,8 @@ func TestPolicyIsCopied(t *testing.T) {
 	signer := newSigner(t, p)
 	require.Equal(t, "Color", p.Metadata[0], "NewSigner must not change the caller's Policy")
 	p.Types[0], p.Metadata[0], p.Headers["Cache-Control"] = "text/plain", "size", "public"
-	grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"color": "red"}})
+	grant, err := signer.Put(context.Background(),
+		presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"color": "red"}})
 	require.NoError(t, err)
 	require.Equal(t, "no-store", grant.Headers["Cache-Control"])
 }
@@ -155,9 +162,13 @@ func TestShape(t *testing.T) {
 	require.False(t, reflect.TypeFor[presign.Policy]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Upload]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Grant]().Comparable())
-	for _, opaque := range []reflect.Type{reflect.TypeFor[presign.Signer](), reflect.TypeFor[presign.Handler]()} {
+	for _, opaque := range []reflect.Type{
+		reflect.TypeFor[presign.Signer](), reflect.TypeFor[presign.Handler](),
+	} {
 		for i := range opaque.NumField() {
-			require.False(t, opaque.Field(i).IsExported() || opaque.Field(i).Anonymous, "%v.%s could be changed", opaque, opaque.Field(i).Name)
+			field := opaque.Field(i)
+			require.False(t, field.IsExported() || field.Anonymous,
+				"%v.%s could be changed", opaque, field.Name)
 		}
 	}
 	_, named := reflect.TypeFor[presign.Policy]().FieldByName("_")
@@ -167,7 +178,8 @@ func TestShape(t *testing.T) {
 // TestMetadataInLowerCase checks that metadata has lower-case names, as in S3,
 // and that the caller's map does not change.
 func TestMetadataInLowerCase(t *testing.T) {
-	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"color", "shape"} }))
+	policy := with(func(p *presign.Policy) { p.Metadata = []string{"color", "shape"} })
+	signer := newSigner(t, policy)
 	sent := map[string]string{"Color": "red", "shape": "round"}
 	put, err := signer.Put(t.Context(), presign.Upload{Filename: "a.png", Size: 10, Metadata: sent})
 	require.NoError(t, err)
@@ -299,22 +311,30 @@ func TestChecksum(t *testing.T) {
 		upload := presign.Upload{Filename: "a.png", Size: 10, Checksum: digest}
 		grant, err := signer.Put(context.Background(), upload)
 		require.NoError(t, err)
-		require.Equal(t, digest, grant.Headers["x-amz-checksum-"+strings.ToLower(string(algorithm))])
+		require.Equal(t, digest,
+			grant.Headers["x-amz-checksum-"+strings.ToLower(string(algorithm))])
 
-		for _, wrong := range []string{"", "AAAA", digest[:len(digest)-1], digest + "\n", "\r" + digest, digest + digest, "%%%", strings.Repeat("A", 88)} {
+		for _, wrong := range []string{
+			"", "AAAA", digest[:len(digest)-1], digest + "\n", "\r" + digest, digest + digest,
+			"%%%", strings.Repeat("A", 88),
+		} {
 			code := "invalid"
 			if wrong == "" {
 				code = "required"
 			}
 			upload.Checksum = wrong
 			_, err := signer.Put(context.Background(), upload)
-			require.Contains(t, violations(t, err)[0], fmt.Sprintf("checksum %s must be the file's %s checksum of ", code, algorithm), "%q", wrong)
+			require.Contains(t, violations(t, err)[0],
+				fmt.Sprintf("checksum %s must be the file's %s checksum of ", code, algorithm),
+				"%q", wrong)
 		}
 	}
 	// This is another encoding of the same bytes: the last character has unused
 	// bits.
-	signer := newSigner(t, with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32 }))
-	_, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Checksum: "NhCmhh=="})
+	policy := with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32 })
+	signer := newSigner(t, policy)
+	_, err := signer.Put(context.Background(),
+		presign.Upload{Filename: "a.png", Size: 10, Checksum: "NhCmhh=="})
 	require.Len(t, violations(t, err), 1)
 }
 
@@ -350,7 +370,8 @@ func TestTypes(t *testing.T) {
 		{[]string{"IMAGE/PNG"}, "a.png", "", "image/png"},
 	} {
 		signer := newSigner(t, with(func(p *presign.Policy) { p.Types = c.types }))
-		grant, err := signer.Put(context.Background(), presign.Upload{Filename: c.name, Type: c.declared, Size: 10})
+		grant, err := signer.Put(context.Background(),
+			presign.Upload{Filename: c.name, Type: c.declared, Size: 10})
 		require.NoError(t, err, "%+v", c)
 		require.Equal(t, c.got, grant.Headers["Content-Type"], "%+v", c)
 	}
@@ -360,14 +381,17 @@ func TestTypes(t *testing.T) {
 		{"*/*", "a.html", "application/octet-stream"},
 	} {
 		signer := newSigner(t, with(func(p *presign.Policy) { p.Types = []string{c.pattern} }))
-		_, err := signer.Put(context.Background(), presign.Upload{Filename: c.name, Type: c.declared, Size: 10})
+		_, err := signer.Put(context.Background(),
+			presign.Upload{Filename: c.name, Type: c.declared, Size: 10})
 		require.Len(t, violations(t, err), 1, "a wildcard must not allow active types: %+v", c)
 	}
 }
 
 func TestViolations(t *testing.T) {
-	one, two := &presign.Violation{Field: "a", Detail: "b"}, &presign.Violation{Field: "c", Detail: "d"}
-	require.Equal(t, []presign.Violation{*one, *two}, presign.Violations(fmt.Errorf("wrapped: %w", errors.Join(one, errors.New("else"), errors.Join(two)))))
+	one := &presign.Violation{Field: "a", Detail: "b"}
+	two := &presign.Violation{Field: "c", Detail: "d"}
+	err := fmt.Errorf("wrapped: %w", errors.Join(one, errors.New("else"), errors.Join(two)))
+	require.Equal(t, []presign.Violation{*one, *two}, presign.Violations(err))
 	require.Empty(t, presign.Violations(errors.New("else")))
 	require.Empty(t, presign.Violations(nil))
 }
@@ -378,5 +402,6 @@ func TestViolationIsTyped(t *testing.T) {
 	require.True(t, errors.As(err, &v))
 	text, err := json.Marshal(v)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"field": "size", "code": "required", "detail": "must be set for a PUT, which is signed for its exact size"}`, string(text))
+	require.JSONEq(t, `{"field": "size", "code": "required",
+		"detail": "must be set for a PUT, which is signed for its exact size"}`, string(text))
 }

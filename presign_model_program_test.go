@@ -53,7 +53,8 @@ func (w world) options() []s3test.Option {
 		opts = append(opts, s3test.WithHost("s3.us-east-1.amazonaws.com"))
 	}
 	for flag, quirk := range map[string]s3test.Quirk{
-		sizeETags: s3test.SizeETags, noOnce: s3test.CopyOnceNotImplemented, noParts: s3test.PartsNeverMatch, noSums: s3test.NoChecksums,
+		sizeETags: s3test.SizeETags, noOnce: s3test.CopyOnceNotImplemented,
+		noParts: s3test.PartsNeverMatch, noSums: s3test.NoChecksums,
 	} {
 		if w.has(flag) {
 			opts = append(opts, s3test.WithQuirks(quirk))
@@ -330,7 +331,8 @@ complete 1 0 0`,
 // String formats a program for parseProgram.
 func (p program) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %s; careless: %s\n", p.world.seed, strings.Join(p.world.flags, " "), strings.Join(p.world.careless, " "))
+	fmt.Fprintf(&b, "seed %d: %s; careless: %s\n", p.world.seed, strings.Join(p.world.flags, " "),
+		strings.Join(p.world.careless, " "))
 	for _, s := range p.steps {
 		fmt.Fprintf(&b, "%s %d %d %d\n", s.verb, s.a, s.b, s.c)
 	}
@@ -394,7 +396,9 @@ func generateWorld(seed uint64, r *rand.Rand) world {
 			w.flags = append(w.flags, flag)
 		}
 	}
-	for _, operation := range []string{"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", s3test.CopySource} {
+	for _, operation := range []string{
+		"PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject", s3test.CopySource,
+	} {
 		if r.IntN(4) == 0 {
 			w.careless = append(w.careless, operation)
 		}
@@ -483,7 +487,7 @@ func simplify(p program) (simpler []program) {
 	}
 	for i, s := range p.steps {
 		var variants []step
-		if s.a > 0 && (s.verb == doRun || s.verb == doFinish || s.verb == doWait || s.verb == doFail || s.verb == doPend) {
+		if s.a > 0 && slices.Contains([]string{doRun, doFinish, doWait, doFail, doPend}, s.verb) {
 			variants = append(variants, step{s.verb, 0, s.b, s.c}, step{s.verb, s.a - 1, s.b, s.c})
 		}
 		if s.b > 0 {

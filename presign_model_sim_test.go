@@ -40,12 +40,14 @@ var (
 	kinds = []string{"end", "beginning", "html", "virus", "large", "again"}
 
 	pauses = []time.Duration{
-		200 * time.Millisecond, time.Second, 3 * time.Second, 11 * time.Second, 26 * time.Second, 61 * time.Second,
+		200 * time.Millisecond, time.Second, 3 * time.Second, 11 * time.Second, 26 * time.Second,
+		61 * time.Second,
 		3 * time.Minute, 11 * time.Minute, 25 * time.Hour,
 	}
 
 	stepFaults = []s3test.Fault{
-		s3test.None, s3test.InternalError, s3test.SlowDown, s3test.Cut, s3test.CutAfter, s3test.CutDuring,
+		s3test.None, s3test.InternalError, s3test.SlowDown, s3test.Cut, s3test.CutAfter,
+		s3test.CutDuring,
 		s3test.Hang, s3test.HangAfter, s3test.Crash, s3test.CrashAfter,
 	}
 )
@@ -161,7 +163,8 @@ func callOf(ctx context.Context) *call {
 
 func newSim(w world) *sim {
 	s := &sim{
-		world: w, startTime: time.Now(), store: s3test.New(w.options()...), grants: make(map[int]*grantRecord), files: make(map[string]*file),
+		world: w, startTime: time.Now(), store: s3test.New(w.options()...),
+		grants: make(map[int]*grantRecord), files: make(map[string]*file),
 		touched: make(map[string]bool), rewrites: make(map[string]bool),
 	}
 	s.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {
@@ -172,7 +175,8 @@ func newSim(w world) *sim {
 		return f
 	}})
 	for i := range s.replicas {
-		s.replicas[i] = s.newReplica(0, w.has(withInspect) && !(w.has(mixed) && i == replicaCount-1))
+		inspect := w.has(withInspect) && !(w.has(mixed) && i == replicaCount-1)
+		s.replicas[i] = s.newReplica(0, inspect)
 	}
 	return s
 }
@@ -181,19 +185,24 @@ func newSim(w world) *sim {
 func (s *sim) newReplica(secrets int, inspect bool) *replica {
 	s.started++
 	r := &replica{name: fmt.Sprintf("replica%d", s.started), secrets: secrets, inspect: inspect}
-	older, newer := []byte("the older secret of the replicas."), []byte("the newer secret of the replicas.")
+	older := []byte("the older secret of the replicas.")
+	newer := []byte("the newer secret of the replicas.")
 	keys := [][][]byte{{older}, {older, newer}, {newer, older}}[secrets]
 	access := aws.Credentials{AccessKeyID: "AKIA" + r.name, SecretAccessKey: "secret"}
 	s.store.AddCredentials(access)
 	client := s.store.Actor(r.name).S3(func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: link{s, r, s.store.Actor(r.name).HTTPClient().Transport}}
-		o.Credentials = credentials.NewStaticCredentialsProvider(access.AccessKeyID, access.SecretAccessKey, "")
+		o.HTTPClient = &http.Client{
+			Transport: link{s, r, s.store.Actor(r.name).HTTPClient().Transport},
+		}
+		o.Credentials = credentials.NewStaticCredentialsProvider(access.AccessKeyID,
+			access.SecretAccessKey, "")
 		if s.world.has(retries) {
 			s3test.Retries(3)(o)
 		}
 	})
 	policy := presign.Policy{
-		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/png"}, MaxSize: fileSize, Replace: s.world.has(replaces),
+		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/png"},
+		MaxSize: fileSize, Replace: s.world.has(replaces),
 	}
 	opts := []presign.SignerOption{
 		presign.WithSecret(keys...), presign.WithLogger(slog.New(slog.DiscardHandler)),
@@ -202,11 +211,17 @@ func (s *sim) newReplica(secrets int, inspect bool) *replica {
 		}),
 	}
 	if inspect {
-		opts = append(opts, presign.WithInspect(func(ctx context.Context, o *presign.Object) error { return s.inspect(ctx, r, o) }))
+		inspect := func(ctx context.Context, o *presign.Object) error {
+			return s.inspect(ctx, r, o)
+		}
+		opts = append(opts, presign.WithInspect(inspect))
 	}
 	var err error
-	if r.signer, err = presign.NewSigner(client, s3test.DefaultBucket, policy, opts...); err == nil {
-		r.handler, err = presign.NewHandler(r.signer, func(q *http.Request) (string, error) { return q.Header.Get("User"), nil })
+	r.signer, err = presign.NewSigner(client, s3test.DefaultBucket, policy, opts...)
+	if err == nil {
+		r.handler, err = presign.NewHandler(r.signer, func(q *http.Request) (string, error) {
+			return q.Header.Get("User"), nil
+		})
 	}
 	if err != nil {
 		panic(err)
@@ -223,7 +238,9 @@ type link struct {
 
 // RoundTrip implements http.RoundTripper.
 func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
-	what := strings.Join([]string{req.Method, req.URL.Path, req.URL.RawQuery, req.Header.Get("Range")}, " ")
+	what := strings.Join([]string{
+		req.Method, req.URL.Path, req.URL.RawQuery, req.Header.Get("Range"),
+	}, " ")
 	if req.URL.Query().Has("X-Amz-Signature") {
 		what = req.Method + " " + req.URL.Path
 	}
@@ -244,7 +261,9 @@ func (l link) RoundTrip(req *http.Request) (*http.Response, error) {
 	_, key, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
 	l.mu.Lock()
 	l.current = s3test.None
-	l.log = append(l.log, loggedRequest{callOf(req.Context()), req.Method, key, l.store.Now().Step, fault != s3test.None})
+	l.log = append(l.log, loggedRequest{
+		callOf(req.Context()), req.Method, key, l.store.Now().Step, fault != s3test.None,
+	})
 	l.mu.Unlock()
 	if fault == s3test.Crash || fault == s3test.CrashAfter {
 		l.crash(l.replica)
@@ -394,10 +413,15 @@ func (s *sim) inspect(ctx context.Context, r *replica, o *presign.Object) error 
 }
 
 // start runs f as a call in a goroutine.
-func (s *sim) start(what, owner string, g *grantRecord, r *replica, f func(ctx context.Context, c *call)) {
+func (s *sim) start(
+	what, owner string, g *grantRecord, r *replica, f func(ctx context.Context, c *call),
+) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
-	c := &call{what: what, owner: owner, grant: g, replica: r, cancel: cancel, number: len(s.calls), start: s.store.Now().Step}
+	c := &call{
+		what: what, owner: owner, grant: g, replica: r, cancel: cancel, number: len(s.calls),
+		start: s.store.Now().Step,
+	}
 	s.calls = append(s.calls, c)
 	s.mu.Unlock()
 	go func() {
@@ -452,7 +476,10 @@ func (s *sim) newFile(g *grantRecord, kind string) []byte {
 // grant signs the grant that a step describes.
 func (s *sim) grant(p step) {
 	r := s.replicas[p.a%replicaCount]
-	g := &grantRecord{label: p.a, owner: owners[p.b%len(owners)], random: p.c == 0, inspected: r.inspect, issued: time.Now()}
+	g := &grantRecord{
+		label: p.a, owner: owners[p.b%len(owners)], random: p.c == 0, inspected: r.inspect,
+		issued: time.Now(),
+	}
 	u := presign.Upload{Filename: "a.png", Type: "image/png", Owner: g.owner, Size: fileSize}
 	if !g.random {
 		u.Key = "incoming/chosen.png"
@@ -500,7 +527,9 @@ func (s *sim) send(g *grantRecord, kind string) {
 		if err != nil {
 			return
 		}
-		client := http.Client{Transport: link{s, nil, s.store.Actor("client").HTTPClient().Transport}}
+		client := http.Client{
+			Transport: link{s, nil, s.store.Actor("client").HTTPClient().Transport},
+		}
 		if resp, err := client.Do(req); err == nil {
 			c.status = resp.StatusCode
 			resp.Body.Close()
@@ -547,8 +576,11 @@ func (s *sim) complete(g *grantRecord, owner string, r *replica) {
 // notify sends a notification of an upload to a replica.
 func (s *sim) notify(g *grantRecord, r *replica) {
 	s.start("notify", "", g, r, func(ctx context.Context, c *call) {
-		c.finish(nil, r.signer.CompleteNotification(ctx, fmt.Appendf(nil, `{"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-			"eventVersion": "2.1", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, s3test.DefaultBucket, g.key)))
+		body := fmt.Appendf(nil, `{"Records": [{
+			"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventVersion": "2.1",
+			"s3": {"bucket": {"name": %q}, "object": {"key": %q}}
+		}]}`, s3test.DefaultBucket, g.key)
+		c.finish(nil, r.signer.CompleteNotification(ctx, body))
 	})
 }
 
@@ -579,7 +611,8 @@ func (s *sim) remove(g *grantRecord) {
 	key := g.final()
 	if _, ok := s.store.Object(s3test.DefaultBucket, key); ok {
 		s.touched[key] = true
-		_, err := s.store.Actor("service").S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{
+		client := s.store.Actor("service").S3()
+		_, err := client.DeleteObject(context.Background(), &s3.DeleteObjectInput{
 			Bucket: aws.String(s3test.DefaultBucket), Key: &key,
 		})
 		if err != nil {
@@ -624,7 +657,9 @@ func (s *sim) finish(n int) {
 	for {
 		s.mu.Lock()
 		s.order()
-		i := slices.IndexFunc(s.waiting, func(t *ticket) bool { return strings.HasPrefix(t.rank, process+" ") })
+		i := slices.IndexFunc(s.waiting, func(t *ticket) bool {
+			return strings.HasPrefix(t.rank, process+" ")
+		})
 		s.mu.Unlock()
 		if i < 0 {
 			return
@@ -671,7 +706,9 @@ func (s *sim) perform(p step) {
 			s.grant(p)
 		}
 	case doSweep:
-		s.start("sweep", "", nil, r, func(ctx context.Context, c *call) { c.finish(nil, r.signer.Sweep(ctx)) })
+		s.start("sweep", "", nil, r, func(ctx context.Context, c *call) {
+			c.finish(nil, r.signer.Sweep(ctx))
+		})
 	case doLeave:
 		if len(s.calls) > 0 {
 			s.calls[p.a%len(s.calls)].cancel()
@@ -712,7 +749,9 @@ func (s *sim) performOn(g *grantRecord, p step, r *replica) {
 		}
 		s.complete(g, owner, r)
 	case doJob:
-		s.start("job", "", g, r, func(ctx context.Context, c *call) { c.finish(r.signer.CompleteForAnyOwner(ctx, g.key)) })
+		s.start("job", "", g, r, func(ctx context.Context, c *call) {
+			c.finish(r.signer.CompleteForAnyOwner(ctx, g.key))
+		})
 	case doNotify:
 		s.notify(g, r)
 	case doAbort:
@@ -740,7 +779,9 @@ func (s *sim) performOn(g *grantRecord, p step, r *replica) {
 func (s *sim) settle() (ended bool, sweeps []error) {
 	s.failures, s.deferrals, s.late = 0, 0, time.Since(s.startTime) > 23*time.Hour
 	for _, r := range s.replicas {
-		s.start("shutdown", "", nil, r, func(ctx context.Context, _ *call) { _ = r.signer.Shutdown(ctx) })
+		s.start("shutdown", "", nil, r, func(ctx context.Context, _ *call) {
+			_ = r.signer.Shutdown(ctx)
+		})
 	}
 	if !s.drain() {
 		return false, nil
@@ -750,8 +791,13 @@ func (s *sim) settle() (ended bool, sweeps []error) {
 		time.Sleep(pause)
 		// With versions, deleting one upload makes an older one the current
 		// version.
-		for rounds := 0; rounds == 0 || s.world.has(versions) && rounds < 10 && s.pending() > 0; rounds++ {
-			s.start("sweep", "", nil, sweeper, func(ctx context.Context, c *call) { c.finish(nil, sweeper.signer.Sweep(ctx)) })
+		again := func(rounds int) bool {
+			return s.world.has(versions) && rounds < 10 && s.pending() > 0
+		}
+		for rounds := 0; rounds == 0 || again(rounds); rounds++ {
+			s.start("sweep", "", nil, sweeper, func(ctx context.Context, c *call) {
+				c.finish(nil, sweeper.signer.Sweep(ctx))
+			})
 			c := s.calls[len(s.calls)-1]
 			if !s.drain() {
 				return false, nil
@@ -777,7 +823,8 @@ func (s *sim) pending() (n int) {
 
 // uploads returns the number of multipart uploads in progress.
 func (s *sim) uploads() int {
-	out, err := s.store.Actor("service").S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{
+	client := s.store.Actor("service").S3()
+	out, err := client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{
 		Bucket: aws.String(s3test.DefaultBucket),
 	})
 	if err != nil {

@@ -34,7 +34,9 @@ func modelOption[T any](t *testing.T, name, value string, parse func(string) (T,
 // seed of the first program; each later program has the next seed.
 func TestModel(t *testing.T) {
 	limit := modelOption(t, "PRESIGN_MODEL_TIME", "3s", time.ParseDuration)
-	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+	first := modelOption(t, "PRESIGN_MODEL_SEED", "1", func(s string) (uint64, error) {
+		return strconv.ParseUint(s, 10, 64)
+	})
 	started := time.Now()
 	seed := first
 	for ; seed == first || time.Since(started) < limit; seed++ {
@@ -52,7 +54,8 @@ func TestModel(t *testing.T) {
 		failure, trace := run(t, small)
 		require.FailNow(t, failure,
 			"program %d, found after %v, shrunk from %d to %d steps, for TestModelPrograms:\n%s\ntrace:\n%s",
-			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small, trace)
+			seed-first+1, found.Round(time.Millisecond), len(p.steps), len(small.steps), small,
+			trace)
 	}
 	t.Logf("%d programs, seeds %d to %d", seed-first, first, seed-1)
 }
@@ -131,7 +134,8 @@ func (c *checker) trace() string {
 		if f := c.files[string(s.Body)]; f != nil {
 			kind = fmt.Sprintf("%s of grant %d", f.kind, f.grant.label)
 		}
-		fmt.Fprintf(&b, "%s [steps %d-%d] by %s: %s\n", s, s.From.Step, s.Until.Step, c.actor(s.MadeBy), kind)
+		fmt.Fprintf(&b, "%s [steps %d-%d] by %s: %s\n", s, s.From.Step, s.Until.Step,
+			c.actor(s.MadeBy), kind)
 	}
 	for _, e := range c.reports {
 		fmt.Fprintf(&b, "hook received %s %s of %s at step %d\n", e.Key, e.ETag, e.GrantID, e.step)
@@ -141,7 +145,8 @@ func (c *checker) trace() string {
 		if call.grant != nil {
 			label = call.grant.label
 		}
-		fmt.Fprintf(&b, "call %d: %s of grant %d for %q, steps %d-%d: %d %v\n", call.number, call.what, label, call.owner, call.start, call.end, call.status, call.err)
+		fmt.Fprintf(&b, "call %d: %s of grant %d for %q, steps %d-%d: %d %v\n",
+			call.number, call.what, label, call.owner, call.start, call.end, call.status, call.err)
 	}
 	return b.String()
 }
@@ -154,7 +159,9 @@ func (c *checker) actor(number int) string {
 	return c.history.Requests[number-1].Actor
 }
 
-func (c *checker) isReplica(number int) bool { return strings.HasPrefix(c.actor(number), "replica") }
+func (c *checker) isReplica(number int) bool {
+	return strings.HasPrefix(c.actor(number), "replica")
+}
 
 // check describes the first broken promise, or returns "". The first word of
 // the description names the promise.
@@ -186,7 +193,9 @@ func (c *checker) check(ended bool, sweeps []error) string {
 
 // keepsTaken reports whether an upload may remain because the service has
 // changed or deleted the published file under the fixed key.
-func (c *checker) keepsTaken() bool { return len(c.touched) > 0 && c.touched["published/chosen.png"] }
+func (c *checker) keepsTaken() bool {
+	return len(c.touched) > 0 && c.touched["published/chosen.png"]
+}
 
 // fileOf returns the file of a state, or nil if no client uploaded the content.
 func (c *checker) fileOf(s s3test.State) *file { return c.files[string(s.Body)] }
@@ -214,11 +223,12 @@ func (c *checker) isVerified(s s3test.State) bool {
 }
 
 // mayTear reports whether an unverified copy can be visible until it is
-// compared. This is a documented limit of stores without versions that ignore
-// the condition on the source of a copy, or for which other content satisfies
-// the condition.
+// compared. This is a documented limit of stores without versions. Such a store
+// ignores the condition on the source of a copy, or other content satisfies the
+// condition.
 func (c *checker) mayTear() bool {
-	return !c.world.has(versions) && (c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
+	return !c.world.has(versions) &&
+		(c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
 }
 
 // wasNotCompared reports whether an unverified copy remains because its maker
@@ -227,7 +237,9 @@ func (c *checker) mayTear() bool {
 // rewritten.
 func (c *checker) wasNotCompared(s s3test.State) bool {
 	f := c.fileOf(s)
-	made := slices.IndexFunc(c.log, func(l loggedRequest) bool { return l.step >= s.From.Step && l.key == s.Key && l.operation == "PUT" })
+	made := slices.IndexFunc(c.log, func(l loggedRequest) bool {
+		return l.step >= s.From.Step && l.key == s.Key && l.operation == "PUT"
+	})
 	if !c.mayTear() || !c.mayOverwrite() || f == nil || f.grant.random || made < 0 {
 		return false
 	}
@@ -260,11 +272,13 @@ func (c *checker) checkReports() string {
 	for _, e := range c.reports {
 		var matching, now []s3test.State
 		for _, s := range c.published {
-			if s.Key != e.Key || s.ETag != e.ETag || s.VersionID != e.VersionID || s.From.Step > e.step {
+			if s.Key != e.Key || s.ETag != e.ETag || s.VersionID != e.VersionID ||
+				s.From.Step > e.step {
 				continue
 			}
 			f := c.fileOf(s)
-			if c.isVerified(s) && (!c.isReplica(s.MadeBy) || f != nil && (f.grant.id == e.GrantID || c.collides(f))) {
+			if c.isVerified(s) &&
+				(!c.isReplica(s.MadeBy) || f != nil && (f.grant.id == e.GrantID || c.collides(f))) {
 				matching = append(matching, s)
 			}
 			if s.Exists(s3test.Moment{Step: e.step}) {
@@ -272,7 +286,8 @@ func (c *checker) checkReports() string {
 			}
 		}
 		if len(matching) == 0 || len(now) > 0 && !c.isVerified(now[0]) {
-			return fmt.Sprintf("hook: received %s %s of grant %s at step %d, which was not verified and visible",
+			return fmt.Sprintf(
+				"hook: received %s %s of grant %s at step %d, which was not verified and visible",
 				e.Key, e.ETag, e.GrantID, e.step)
 		}
 		if e.call != nil && e.call.owner != "" && e.call.owner != e.Owner {
@@ -288,22 +303,28 @@ func (c *checker) checkReports() string {
 // replace another upload with the same ETag, and that no inspection reads the
 // files.
 func (c *checker) collides(f *file) bool {
-	return c.world.has(sizeETags) && !c.world.has(versions) && c.mayOverwrite() && !f.grant.random && !f.grant.inspected
+	return c.world.has(sizeETags) && !c.world.has(versions) && c.mayOverwrite() &&
+		!f.grant.random && !f.grant.inspected
 }
 
 // deletesCollision reports whether the replica that ended a published file has
 // made an earlier copy with the same ETag. The replica deletes its own copy by
 // the ETag, which does not distinguish the two files.
 func (c *checker) deletesCollision(s s3test.State) bool {
-	return c.world.has(sizeETags) && !c.world.has(versions) && slices.ContainsFunc(c.published, func(p s3test.State) bool {
-		return p.Key == s.Key && p.ETag == s.ETag && p.Until.Step <= s.From.Step && c.actor(p.MadeBy) == c.actor(s.EndedBy)
+	if !c.world.has(sizeETags) || c.world.has(versions) {
+		return false
+	}
+	return slices.ContainsFunc(c.published, func(p s3test.State) bool {
+		return p.Key == s.Key && p.ETag == s.ETag && p.Until.Step <= s.From.Step &&
+			c.actor(p.MadeBy) == c.actor(s.EndedBy)
 	})
 }
 
 // reportedState reports whether a hook received a state before a step.
 func (c *checker) reportedState(s s3test.State, before int64) bool {
 	return slices.ContainsFunc(c.reports, func(e hookCall) bool {
-		return e.Key == s.Key && e.ETag == s.ETag && e.VersionID == s.VersionID && e.step >= s.From.Step && e.step < before
+		return e.Key == s.Key && e.ETag == s.ETag && e.VersionID == s.VersionID &&
+			e.step >= s.From.Step && e.step < before
 	})
 }
 
@@ -323,7 +344,9 @@ func (c *checker) checkKept() string {
 			}
 			return fmt.Sprintf("kept: %v was deleted by %v", s, request)
 		}
-		j := slices.IndexFunc(c.published, func(n s3test.State) bool { return n.Key == s.Key && n.From.Step == s.Until.Step })
+		j := slices.IndexFunc(c.published, func(n s3test.State) bool {
+			return n.Key == s.Key && n.From.Step == s.Until.Step
+		})
 		if j < 0 {
 			return fmt.Sprintf("kept: %v was ended by %v", s, request)
 		}
@@ -374,16 +397,19 @@ func (c *checker) looksTorn(was s3test.State) bool {
 	// A completion that has read the same content with the stamp cannot detect
 	// that the stamp is gone.
 	stamped := slices.ContainsFunc(c.published, func(s s3test.State) bool {
-		return s.Key == was.Key && s.ETag == was.ETag && s.Metadata["presign"] != "" && s.From.Step <= was.From.Step
+		return s.Key == was.Key && s.ETag == was.ETag && s.Metadata["presign"] != "" &&
+			s.From.Step <= was.From.Step
 	})
 	if c.world.has(amazon) || !stamped || c.isReplica(was.MadeBy) {
 		return false
 	}
 	const near = 12 * time.Second
 	return slices.ContainsFunc(c.published, func(p s3test.State) bool {
-		return p.Key == was.Key && c.isReplica(p.MadeBy) && was.LastModified.Sub(p.LastModified) < near &&
+		return p.Key == was.Key && c.isReplica(p.MadeBy) &&
+			was.LastModified.Sub(p.LastModified) < near &&
 			slices.ContainsFunc(c.pending, func(u s3test.State) bool {
-				return finalKey(u.Key) == was.Key && p.LastModified.Sub(u.LastModified) < near && !u.LastModified.After(was.LastModified)
+				return finalKey(u.Key) == was.Key && p.LastModified.Sub(u.LastModified) < near &&
+					!u.LastModified.After(was.LastModified)
 			})
 	})
 }
@@ -391,25 +417,30 @@ func (c *checker) looksTorn(was s3test.State) bool {
 // sawBefore reports whether the call that ended a state had read its key after
 // the state appeared.
 func (c *checker) sawBefore(s s3test.State, request s3test.Request) bool {
-	made := slices.IndexFunc(c.log, func(l loggedRequest) bool { return l.step >= s.Until.Step && l.key == s.Key })
+	made := slices.IndexFunc(c.log, func(l loggedRequest) bool {
+		return l.step >= s.Until.Step && l.key == s.Key
+	})
 	if made < 0 {
 		return false
 	}
 	maker := c.log[made].call
 	return slices.ContainsFunc(c.log[:made], func(l loggedRequest) bool {
-		return l.call == maker && (l.operation == "GET" || l.operation == "HEAD") && l.key == s.Key && l.step > s.From.Step && !l.faulty
+		return l.call == maker && (l.operation == "GET" || l.operation == "HEAD") &&
+			l.key == s.Key && l.step > s.From.Step && !l.faulty
 	})
 }
 
 // checkPending checks that, without Replace, an upload of one grant does not
 // replace an upload of another grant.
 func (c *checker) checkPending() string {
-	if c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload") {
+	if c.world.has(replaces) || c.world.ignores("PutObject") ||
+		c.world.ignores("CompleteMultipartUpload") {
 		return ""
 	}
 	for _, s := range c.pending {
 		for _, n := range c.pending {
-			if n.Key != s.Key || n.From.Step != s.Until.Step || n.MadeBy != s.EndedBy || c.history.Requests[n.MadeBy-1].Operation == "DeleteObject" {
+			if n.Key != s.Key || n.From.Step != s.Until.Step || n.MadeBy != s.EndedBy ||
+				c.history.Requests[n.MadeBy-1].Operation == "DeleteObject" {
 				continue
 			}
 			before, after := c.fileOf(s), c.fileOf(n)
@@ -441,7 +472,10 @@ func (c *checker) honest(g *grantRecord) (body string, ok bool) {
 // wasOvertaken reports whether another file was published under the final key
 // of a grant before a step.
 func (c *checker) wasOvertaken(g *grantRecord, before int64) bool {
-	return c.touched[g.final()] || !g.random && slices.ContainsFunc(c.published, func(s s3test.State) bool {
+	if c.touched[g.final()] || g.random {
+		return c.touched[g.final()]
+	}
+	return slices.ContainsFunc(c.published, func(s s3test.State) bool {
 		f := c.fileOf(s)
 		return s.Key == g.final() && (f == nil || f.grant != g) && s.From.Step < before
 	})
@@ -455,7 +489,8 @@ func (c *checker) checkDeleted() string {
 	}
 	for _, s := range c.pending {
 		f := c.fileOf(s)
-		if f == nil || s.EndedBy == 0 || !c.isReplica(s.EndedBy) || c.history.Requests[s.EndedBy-1].Operation != "DeleteObject" {
+		if f == nil || s.EndedBy == 0 || !c.isReplica(s.EndedBy) ||
+			c.history.Requests[s.EndedBy-1].Operation != "DeleteObject" {
 			continue
 		}
 		if _, ok := c.honest(f.grant); !ok || c.wasOvertaken(f.grant, s.Until.Step) {
@@ -514,7 +549,8 @@ func (c *checker) checkHonest() string {
 // mayOverwrite reports whether another upload may replace a pending upload
 // under the same key.
 func (c *checker) mayOverwrite() bool {
-	return c.world.has(replaces) || c.world.ignores("PutObject") || c.world.ignores("CompleteMultipartUpload")
+	return c.world.has(replaces) || c.world.ignores("PutObject") ||
+		c.world.ignores("CompleteMultipartUpload")
 }
 
 // checkCalls checks the results of calls.
@@ -529,14 +565,17 @@ func (c *checker) checkCalls() string {
 			return fmt.Sprintf("needless: call %d of %s returned 502 although the store worked: %v",
 				call.number, call.what, call.err)
 		}
-		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed && !noInspector {
-			return fmt.Sprintf("needless: call %d of %s returned 500: %v", call.number, call.what, call.err)
+		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed &&
+			!noInspector {
+			return fmt.Sprintf("needless: call %d of %s returned 500: %v",
+				call.number, call.what, call.err)
 		}
 		if call.what != "complete" && call.what != "job" {
 			continue
 		}
 		if call.status == http.StatusOK && !slices.ContainsFunc(c.reports, func(e hookCall) bool {
-			return e.GrantID == call.object.GrantID && e.step <= call.end && (call.owner == "" || e.Owner == call.owner)
+			return e.GrantID == call.object.GrantID && e.step <= call.end &&
+				(call.owner == "" || e.Owner == call.owner)
 		}) && !c.late {
 			return fmt.Sprintf("result: call %d returned an object that no hook received",
 				call.number)

@@ -43,12 +43,20 @@ var climates = []climate{
 	{name: "AWS", options: []s3test.Option{s3test.WithHost(awsName)}, honest: true},
 	{name: "versions", options: []s3test.Option{s3test.WithVersioning()}, honest: true},
 	{name: "careless", options: []s3test.Option{s3test.WithoutConditions()}},
-	{name: "careless source", options: []s3test.Option{s3test.WithoutConditions(s3test.CopySource), s3test.WithQuirks(s3test.NoChecksums)}},
+	{name: "careless source", options: []s3test.Option{
+		s3test.WithoutConditions(s3test.CopySource), s3test.WithQuirks(s3test.NoChecksums),
+	}},
 	{name: "KMS", headers: kms, honest: true},
 	{name: "careless KMS", options: []s3test.Option{s3test.WithoutConditions()}, headers: kms},
-	{name: "equal ETags", options: []s3test.Option{s3test.WithQuirks(s3test.SizeETags)}, deceptive: true},
-	{name: "equal ETags, AWS", options: []s3test.Option{s3test.WithHost(awsName), s3test.WithQuirks(s3test.SizeETags)}, deceptive: true},
-	{name: "equal ETags, careless", options: []s3test.Option{s3test.WithoutConditions(), s3test.WithQuirks(s3test.SizeETags)}, deceptive: true},
+	{name: "equal ETags", options: []s3test.Option{
+		s3test.WithQuirks(s3test.SizeETags),
+	}, deceptive: true},
+	{name: "equal ETags, AWS", options: []s3test.Option{
+		s3test.WithHost(awsName), s3test.WithQuirks(s3test.SizeETags),
+	}, deceptive: true},
+	{name: "equal ETags, careless", options: []s3test.Option{
+		s3test.WithoutConditions(), s3test.WithQuirks(s3test.SizeETags),
+	}, deceptive: true},
 }
 
 // picture returns a picture of 5,000 bytes with a changed byte at an index.
@@ -97,7 +105,8 @@ type schedule struct {
 }
 
 func (s schedule) String() string {
-	return fmt.Sprintf("%s; %s; %.20q; swaps before %v", s.climate.name, s.writer.name, s.bodies[1][:40], s.swaps)
+	return fmt.Sprintf("%s; %s; %.20q; swaps before %v", s.climate.name, s.writer.name,
+		s.bodies[1][:40], s.swaps)
 }
 
 // An observation is a body that an actor has received.
@@ -124,7 +133,8 @@ func TestSchedules(t *testing.T) {
 					for first, requests := 1, 1; first <= requests; first++ {
 						schedules := [][]int{{first}, {first, first + 1}, {first, first + 3}}
 						switch {
-						case climate.deceptive && name == "MD5 collision", w.name != "form" && name == "another size":
+						case climate.deceptive && name == "MD5 collision",
+							w.name != "form" && name == "another size":
 							continue // Another schedule covers this case.
 						case w.name != "form":
 							schedules = schedules[:1]
@@ -158,7 +168,8 @@ func TestSchedules(t *testing.T) {
 // run completes an upload while its body is swapped. It returns the number of
 // requests.
 func (s schedule) run(t *testing.T) int {
-	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, s.options...)...)
+	options := []s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}
+	store := s3test.New(append(options, s.options...)...)
 	policy := final()
 	policy.Types = []string{"*/*"}
 	policy.Replace = s.replace
@@ -171,10 +182,12 @@ func (s schedule) run(t *testing.T) int {
 		require.Equal(t, "alice", o.Owner)
 		received = append(received, observation{by, stored.Body, store.Now()})
 	}
-	shop := open(t, store, policy, presign.WithStore(store.Actor("service").S3()), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+	onComplete := func(_ context.Context, o *presign.Object) error {
 		observe("hook", o)
 		return nil
-	}))
+	}
+	shop := open(t, store, policy, presign.WithStore(store.Actor("service").S3()),
+		presign.WithOnComplete(onComplete))
 	u := presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"}
 	if !bytes.Equal(s.bodies[0], goodBody) {
 		u.Filename, u.Type = "a.bin", "application/octet-stream"
@@ -214,7 +227,8 @@ func (s schedule) run(t *testing.T) int {
 	requests, current := 0, 0
 	var read []observation
 	store.Intercept(s3test.Hook{After: func(r s3test.Request, _ *http.Request) s3test.Fault {
-		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Actor == "service" && r.Operation == "GetObject" && r.Key == grants[0].Key {
+		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Actor == "service" &&
+			r.Operation == "GetObject" && r.Key == grants[0].Key {
 			mu.Lock()
 			defer mu.Unlock()
 			read = append(read, observation{r.Actor, stored.Body, store.Now()})
@@ -268,7 +282,8 @@ func (s schedule) requireVerified(
 		for _, r := range read {
 			same := bytes.Equal(r.body, body)
 			if s.deceptive {
-				same = len(r.body) == len(body) && bytes.Equal(r.body[:min(len(body), sniff.Head)], body[:min(len(body), sniff.Head)])
+				head := min(len(body), sniff.Head)
+				same = len(r.body) == len(body) && bytes.Equal(r.body[:head], body[:head])
 			}
 			if same && r.at.Step < at.Step && !bytes.Equal(body, evilBody) {
 				return true
@@ -303,7 +318,9 @@ func (s schedule) requireVerified(
 // requests. The check includes stores that ignore conditions.
 func TestTornCopies(t *testing.T) {
 	count := 0
-	for _, options := range [][]s3test.Option{nil, {s3test.WithoutConditions()}, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}} {
+	for _, options := range [][]s3test.Option{
+		nil, {s3test.WithoutConditions()}, {s3test.WithVersioning()}, {s3test.WithHost(awsName)},
+	} {
 		for name, bodies := range swapPairs {
 			if name == "equal beginnings" || name == "MD5 collision" {
 				// A published file is compared only with its stamp, which has
@@ -313,7 +330,9 @@ func TestTornCopies(t *testing.T) {
 			for crash := 1; crash <= 5; crash++ {
 				for swap := 1; swap <= crash; swap++ {
 					for _, wait := range []time.Duration{0, 2 * time.Second} {
-						synctest.Test(t, func(t *testing.T) { crashAndComplete(t, options, bodies, swap, crash, wait) })
+						synctest.Test(t, func(t *testing.T) {
+							crashAndComplete(t, options, bodies, swap, crash, wait)
+						})
 						count++
 					}
 				}
@@ -328,20 +347,24 @@ func TestTornCopies(t *testing.T) {
 func crashAndComplete(
 	t *testing.T, options []s3test.Option, bodies [2][]byte, swap, crash int, wait time.Duration,
 ) {
-	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
+	common := []s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}
+	store := s3test.New(append(common, options...)...)
 	policy := final()
 	policy.Types = []string{"*/*"}
 	var received [][]byte
 	replica := func(actor string) shop {
-		return open(t, store, policy, presign.WithStore(store.Actor(actor).S3()), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+		onComplete := func(_ context.Context, o *presign.Object) error {
 			stored, ok := store.Object(s3test.DefaultBucket, o.Key)
 			require.True(t, ok)
 			received = append(received, stored.Body)
 			return nil
-		}))
+		}
+		return open(t, store, policy, presign.WithStore(store.Actor(actor).S3()),
+			presign.WithOnComplete(onComplete))
 	}
 	first, second := replica("first"), replica("second")
-	grant, err := first.Post(t.Context(), presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"})
+	grant, err := first.Post(t.Context(),
+		presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"})
 	require.NoError(t, err)
 	upload := func(body []byte) {
 		client := store.Actor("mallory").Instant().HTTPClient()
@@ -369,7 +392,8 @@ func crashAndComplete(
 		}
 		return s3test.None
 	}, After: func(r s3test.Request, _ *http.Request) s3test.Fault {
-		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Operation == "GetObject" && r.Key == grant.Key {
+		if stored, ok := store.Object(r.Bucket, r.Key); ok && r.Operation == "GetObject" &&
+			r.Key == grant.Key {
 			mu.Lock()
 			read = append(read, stored.Body)
 			mu.Unlock()
@@ -381,18 +405,21 @@ func crashAndComplete(
 	_, err = second.Complete(t.Context(), "alice", grant.Key)
 	h := store.History()
 	if err != nil && len(presign.Violations(err)) == 0 {
-		require.ErrorIs(t, err, presign.ErrNotUploaded, "swap before %d, crash after %d\n%v", swap, crash, h.Requests)
+		require.ErrorIs(t, err, presign.ErrNotUploaded,
+			"swap before %d, crash after %d\n%v", swap, crash, h.Requests)
 	}
 	for _, body := range received {
 		require.False(t, bytes.Equal(body, evilBody))
 	}
 	published := h.Visible("published/")
 	for _, state := range published {
-		require.False(t, bytes.Equal(state.Body, evilBody) && state.EndedBy == 0, "swap before %d, crash after %d\n%v", swap, crash, h.Requests)
+		require.False(t, bytes.Equal(state.Body, evilBody) && state.EndedBy == 0,
+			"swap before %d, crash after %d\n%v", swap, crash, h.Requests)
 	}
 	if last := len(published) - 1; err == nil {
 		require.Zero(t, published[last].EndedBy)
-		require.Contains(t, read, published[last].Body, "swap before %d, crash after %d\n%v", swap, crash, h.Requests)
+		require.Contains(t, read, published[last].Body,
+			"swap before %d, crash after %d\n%v", swap, crash, h.Requests)
 	}
 }
 

@@ -37,14 +37,17 @@ func inSession(o *s3.Options) {
 }
 
 var (
-	// forbiddenTexts lists texts that must not be in any response, log record or
-	// error. The texts are the sealing key and the starts of the secret keys,
-	// which escaping does not change.
-	forbiddenTexts = []string{s3test.SecretAccessKey[:13], session.SecretAccessKey[:21], string(secret)}
+	// forbiddenTexts lists texts that must not be in any response, log record
+	// or error. The texts are the sealing key and the starts of the secret
+	// keys, which escaping does not change.
+	forbiddenTexts = []string{
+		s3test.SecretAccessKey[:13], session.SecretAccessKey[:21], string(secret),
+	}
 
 	// grantTexts matches texts that only a response with a grant may contain:
 	// session tokens and signatures.
-	grantTexts = regexp.MustCompile(`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
+	grantTexts = regexp.MustCompile(
+		`TokenOfTheSession|(?i)x-amz-signature|signature=|\b[0-9a-f]{64}\b`)
 )
 
 // searches counts the responses, log records and errors of all tests, and
@@ -68,8 +71,11 @@ func TestMain(m *testing.M) {
 	whole := !slices.ContainsFunc([]string{"run", "skip", "list", "fuzz"}, func(name string) bool {
 		return flag.Lookup("test."+name).Value.String() != ""
 	})
-	if o := &searches; code == 0 && whole && (o.responses < 1000 || o.records < 50 || o.errors < 100) {
-		fmt.Printf("FAIL: only %d responses, %d log records and %d errors were searched for secrets\n", o.responses, o.records, o.errors)
+	if o := &searches; code == 0 && whole &&
+		(o.responses < 1000 || o.records < 50 || o.errors < 100) {
+		fmt.Printf(
+			"FAIL: only %d responses, %d log records and %d errors were searched for secrets\n",
+			o.responses, o.records, o.errors)
 		code = 1
 	}
 	os.Exit(code)
@@ -104,12 +110,14 @@ func serve(t testing.TB, handler http.Handler, r *http.Request) *httptest.Respon
 	t.Helper()
 	last := path.Base(r.URL.Path)
 	_, part := companion.PartNumber(last)
-	signing := last == "batch" || last == "sign" || r.Method == http.MethodGet && (part || last == "params")
+	signing := last == "batch" || last == "sign" ||
+		r.Method == http.MethodGet && (part || last == "params")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	writeResponse(t, r, w)
 	grant := w.Code == http.StatusCreated || w.Code == http.StatusOK && signing
-	searchText(t, &searches.responses, "the response to "+r.Method+" "+r.URL.Path, fmt.Sprint(w.Code, w.Header(), w.Body), grant)
+	searchText(t, &searches.responses, "the response to "+r.Method+" "+r.URL.Path,
+		fmt.Sprint(w.Code, w.Header(), w.Body), grant)
 	return w
 }
 
