@@ -279,10 +279,14 @@ func TestMediaTypes(t *testing.T) {
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201,
 
 		// These types are rejected, since the body is JSON.
-		"application/x-www-form-urlencoded": 415, "application/x-www-form-urlencoded; charset=utf-8": 415,
-		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415, "text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
-		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415, "application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
-		"application/json, text/plain": 415, "application/json,application/json": 415, "application/ json": 415, "application/json; charset": 415,
+		"application/x-www-form-urlencoded":                415,
+		"application/x-www-form-urlencoded; charset=utf-8": 415,
+		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415,
+		"text/plain;a=application/json": 415, "text/json": 415, "*/*": 415,
+		"multipart/form-data; boundary=x": 415, "multipart/form-data": 415,
+		"application/jsonp": 415, "application/problem+json": 415, "application/json+x": 415,
+		"application/json, text/plain": 415, "application/json,application/json": 415,
+		"application/ json": 415, "application/json; charset": 415,
 		"application/json; a=b; a=c": 415, "application/csp-report": 415, "application/ſson": 415,
 	} {
 		s := newService(t, images())
@@ -409,7 +413,8 @@ func TestHostilePaths(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", handler))
 	servers := map[string]*httptest.Server{
-		"StripPrefix": httptest.NewServer(http.StripPrefix("/uploads", handler)), "ServeMux": httptest.NewServer(mux),
+		"StripPrefix": httptest.NewServer(http.StripPrefix("/uploads", handler)),
+		"ServeMux":    httptest.NewServer(mux),
 	}
 	for name, server := range servers {
 		defer server.Close()
@@ -426,13 +431,26 @@ func TestHostilePaths(t *testing.T) {
 			return response.StatusCode
 		}
 		for _, target := range []string{
-			"/uploads/../complete", "/uploads/./complete", "/uploads/x/../complete", "/uploads/%2e/complete", "/uploads/%2e%2e/complete", "/uploads/%2E%2E%2Fcomplete",
-			"/uploads/..%2fcomplete", "/uploads/x/%2e%2e/complete", "/uploads/%252e%252e/complete", "/uploads/%c0%ae%c0%ae/complete", "/uploads/..;/complete", "/uploads/.;/complete",
-			"/uploads/complete;x=1", "/uploads;x=1/complete", "/uploads/;/complete", "/uploads/complete%00", "/uploads/complete%00/", "/uploads/complete%20", "/uploads/complete%0a", "/uploads/complete.",
-			"/uploads/complete.json", "/uploads/parts", "/uploads/parts%2fsign", "/uploads/parts/sign/x", "/uploads/Parts/sign", "/uploads/parts/signs", "/uploads/partssign", "/uploads/batch/x", "/uploads/COMPLETE", "/uploads/complet%45", "/uploads/complete/x", "/uploads/complete%2f", "/uploads/%2fcomplete", "/uploads%2fcomplete", "/uploads%2Fs3%2Fmultipart",
-			"/uploads/s3%2fmultipart", "/uploads/s3/multipart%2f" + s.UploadID + "%2fcomplete", "/uploads/s3/multipart/" + s.UploadID + "%2fcomplete", "/uploads/s3/multipart/" + s.UploadID + "/x/../complete",
-			"/uploads/s3/multipart/..", "/uploads/s3/multipart/../../complete", "/uploads/s3\\multipart", "/uploads/s3%5cmultipart", "/uploads/S3/multipart", "/uploads/s3/Multipart", "/uploads/s3/sts",
-			"/uploadsX/complete", "/UPLOADS/complete", "/upload/complete", "/", "/%75ploads%2f", "*",
+			"/uploads/../complete", "/uploads/./complete", "/uploads/x/../complete",
+			"/uploads/%2e/complete", "/uploads/%2e%2e/complete", "/uploads/%2E%2E%2Fcomplete",
+			"/uploads/..%2fcomplete", "/uploads/x/%2e%2e/complete", "/uploads/%252e%252e/complete",
+			"/uploads/%c0%ae%c0%ae/complete", "/uploads/..;/complete", "/uploads/.;/complete",
+			"/uploads/complete;x=1", "/uploads;x=1/complete", "/uploads/;/complete",
+			"/uploads/complete%00", "/uploads/complete%00/", "/uploads/complete%20",
+			"/uploads/complete%0a", "/uploads/complete.",
+			"/uploads/complete.json", "/uploads/parts", "/uploads/parts%2fsign",
+			"/uploads/parts/sign/x", "/uploads/Parts/sign", "/uploads/parts/signs",
+			"/uploads/partssign", "/uploads/batch/x", "/uploads/COMPLETE", "/uploads/complet%45",
+			"/uploads/complete/x", "/uploads/complete%2f", "/uploads/%2fcomplete",
+			"/uploads%2fcomplete", "/uploads%2Fs3%2Fmultipart",
+			"/uploads/s3%2fmultipart", "/uploads/s3/multipart%2f" + s.UploadID + "%2fcomplete",
+			"/uploads/s3/multipart/" + s.UploadID + "%2fcomplete",
+			"/uploads/s3/multipart/" + s.UploadID + "/x/../complete",
+			"/uploads/s3/multipart/..", "/uploads/s3/multipart/../../complete",
+			"/uploads/s3\\multipart", "/uploads/s3%5cmultipart", "/uploads/S3/multipart",
+			"/uploads/s3/Multipart", "/uploads/s3/sts",
+			"/uploadsX/complete", "/UPLOADS/complete", "/upload/complete", "/", "/%75ploads%2f",
+			"*",
 		} {
 			status := ask(target)
 			// ServeMux cleans paths with redirects, which a browser can follow.
@@ -443,8 +461,11 @@ func TestHostilePaths(t *testing.T) {
 		}
 		// These paths are valid.
 		for target, status := range map[string]int{
-			"/uploads/complete": 400, "/uploads/complete/": 400, "http://evil.example/uploads/complete": 400, "/uploads/": 422, "/uploads/?/../complete": 422, "/uploads/%63omplete": 400,
-			"/uploads/parts/sign": 400, "/uploads/parts/list": 400, "/uploads/abort": 400, "/uploads/batch": 400,
+			"/uploads/complete": 400, "/uploads/complete/": 400,
+			"http://evil.example/uploads/complete": 400, "/uploads/": 422,
+			"/uploads/?/../complete": 422, "/uploads/%63omplete": 400,
+			"/uploads/parts/sign": 400, "/uploads/parts/list": 400, "/uploads/abort": 400,
+			"/uploads/batch": 400,
 		} {
 			require.Equal(t, status, ask(target), "%s: %s", name, target)
 			require.True(t, authenticated, "%s: %s", name, target)
@@ -605,8 +626,10 @@ func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{} }
 // are granted under a safe key.
 func TestHarmlessNames(t *testing.T) {
 	for name, key := range map[string]string{
-		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png", "a$$b.png": "a__b.png", "a b.png": "a-b.png",
-		"'; DROP TABLE x; --.png": "---DROP-TABLE-x----.png", "<script>.png": "-script-.png", "a%2F..%2Fb.png": "a-2F..-2Fb.png", "日本.png": "日本.png",
+		`my "best" photo.png`: "my--best--photo.png", "${filename}.png": "_-filename-.png",
+		"a$$b.png": "a__b.png", "a b.png": "a-b.png",
+		"'; DROP TABLE x; --.png": "---DROP-TABLE-x----.png", "<script>.png": "-script-.png",
+		"a%2F..%2Fb.png": "a-2F..-2Fb.png", "日本.png": "日本.png",
 	} {
 		s := newService(t, images())
 		body, err := json.Marshal(map[string]any{"filename": name, "method": "POST"})
@@ -772,7 +795,9 @@ func TestHostileMetadata(t *testing.T) {
 // in keys or headers that S3 interprets.
 func TestOddOwners(t *testing.T) {
 	owners := []string{
-		"alice", "Alice", "alice ", " alice", "alice\x00", "alice\r\nx-amz-acl: public-read", "\u202eecila", "al\u0131ce", "../alice", "alice/", "alice/../bob", "é", "e\u0301", "\xff", "\ufffd",
+		"alice", "Alice", "alice ", " alice", "alice\x00", "alice\r\nx-amz-acl: public-read",
+		"\u202eecila", "al\u0131ce", "../alice", "alice/", "alice/../bob", "é", "e\u0301", "\xff",
+		"\ufffd",
 		"*", "0", "null", "undefined", "${aws:username}", strings.Repeat("o", 128),
 	}
 	var current string
@@ -841,7 +866,11 @@ func TestOtherUploads(t *testing.T) {
 				continue
 			}
 			for _, c := range []struct{ method, rest, body string }{
-				{"GET", "", ""}, {"GET", "/1", ""}, {"GET", "/batch", ""}, {"POST", "/complete", bob.completion([]string{etag})}, {"DELETE", "", ""},
+				{"GET", "", ""},
+				{"GET", "/1", ""},
+				{"GET", "/batch", ""},
+				{"POST", "/complete", bob.completion([]string{etag})},
+				{"DELETE", "", ""},
 			} {
 				query := "?partNumbers=1&key=" +
 					strings.ReplaceAll(url.QueryEscape(key), "%26key%3D", "&key=")
@@ -873,33 +902,46 @@ func TestOtherUploads(t *testing.T) {
 		new(completed))
 }
 
+const (
+	jsonType      = "application/json"
+	fuzzedMaxSize = 1000 // the MaxSize of the policy of FuzzHandler
+)
+
+// handlerSeeds lists requests for FuzzHandler. Each request has a method, path,
+// query, content type and body.
+var handlerSeeds = [][5]string{
+	{"POST", "/", "", jsonType, `{"filename": "a.png", "type": "image/png", "size": 10, "metadata": {"color": "red"}, "expires_in": 60}`},
+	{"POST", "", "", jsonType, `{"filename": "日本.png", "min_size": 20, "max_size": 30, "method": "POST"}`},
+	{"POST", "/", "", "application/x-www-form-urlencoded", "filename=a.png&size=10&metadata[color]=%24%7Bfilename%7D"},
+	{"POST", "/complete", "", jsonType, `{"key": "incoming/a.png"}`}, {"GET", "/", "", "", ""},
+	{"POST", "/", "", jsonType, `{"filename": "a.png", "size": 500, "method": "multipart"}`},
+	{"POST", "/batch", "", jsonType, `{"uploads": [{"filename": "a.png", "size": 10}, {"filename": "a.png", "method": "multipart"}]}`},
+	{"POST", "/parts/sign", "", jsonType, `{"id": "ID", "first": 1, "last": 1}`},
+	{"POST", "/parts/sign", "", jsonType, `{"id": "ID", "parts": [{"number": 1, "size": 500}]}`},
+	{"POST", "/parts/list", "", jsonType, `{"id": "ID"}`},
+	{"POST", "/abort", "", jsonType, `{"id": "A"}`},
+	{"POST", "/complete", "", jsonType, `{"id": "ID", "parts": [{"number": 1, "etag": "a", "size": 500}]}`},
+	{"GET", "/s3/params", "filename=a.png&type=image%2Fpng&metadata[size]=10", "", ""},
+	{"POST", "/s3/multipart", "", jsonType, `{"filename": "a.png", "type": "image/png", "metadata": {"size": 10, "color": null}}`},
+	{"GET", "/s3/multipart/a/1", "key=incoming/a.png", "", ""},
+	{"GET", "/s3/multipart/ID/batch", "partNumbers=1&key=KEY", "", ""},
+	{"POST", "/s3/multipart/ID/complete", "key=KEY", jsonType, `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`},
+	{"GET", "/s3/multipart/ID", "key=KEY", "", ""},
+	{"GET", "/s3/multipart/ID/1", "key=KEY", "", ""},
+	{"DELETE", "/s3/multipart/a", "key=b", "", ""},
+	{"BREW", "/s3//%2e%2e/", "%zz", ";", "\xff"},
+}
+
 // FuzzHandler checks that every response is a problem or a grant that the
 // policy allows.
 func FuzzHandler(f *testing.F) {
-	const jsonType = "application/json"
-	for _, c := range [][5]string{
-		{"POST", "/", "", jsonType, `{"filename": "a.png", "type": "image/png", "size": 10, "metadata": {"color": "red"}, "expires_in": 60}`},
-		{"POST", "", "", jsonType, `{"filename": "日本.png", "min_size": 20, "max_size": 30, "method": "POST"}`},
-		{"POST", "/", "", "application/x-www-form-urlencoded", "filename=a.png&size=10&metadata[color]=%24%7Bfilename%7D"},
-		{"POST", "/complete", "", jsonType, `{"key": "incoming/a.png"}`}, {"GET", "/", "", "", ""},
-		{"POST", "/", "", jsonType, `{"filename": "a.png", "size": 500, "method": "multipart"}`},
-		{"POST", "/batch", "", jsonType, `{"uploads": [{"filename": "a.png", "size": 10}, {"filename": "a.png", "method": "multipart"}]}`},
-		{"POST", "/parts/sign", "", jsonType, `{"id": "ID", "first": 1, "last": 1}`},
-		{"POST", "/parts/sign", "", jsonType, `{"id": "ID", "parts": [{"number": 1, "size": 500}]}`},
-		{"POST", "/parts/list", "", jsonType, `{"id": "ID"}`}, {"POST", "/abort", "", jsonType, `{"id": "A"}`},
-		{"POST", "/complete", "", jsonType, `{"id": "ID", "parts": [{"number": 1, "etag": "a", "size": 500}]}`},
-		{"GET", "/s3/params", "filename=a.png&type=image%2Fpng&metadata[size]=10", "", ""},
-		{"POST", "/s3/multipart", "", jsonType, `{"filename": "a.png", "type": "image/png", "metadata": {"size": 10, "color": null}}`},
-		{"GET", "/s3/multipart/a/1", "key=incoming/a.png", "", ""}, {"GET", "/s3/multipart/ID/batch", "partNumbers=1&key=KEY", "", ""},
-		{"POST", "/s3/multipart/ID/complete", "key=KEY", jsonType, `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`}, {"GET", "/s3/multipart/ID", "key=KEY", "", ""},
-		{"GET", "/s3/multipart/ID/1", "key=KEY", "", ""}, {"DELETE", "/s3/multipart/a", "key=b", "", ""}, {"BREW", "/s3//%2e%2e/", "%zz", ";", "\xff"},
-	} {
+	for _, c := range handlerSeeds {
 		f.Add(c[0], c[1], c[2], c[3], []byte(c[4]))
 	}
 	store := s3test.New()
 	store.AddCredentials(session)
 	policy := multipartPolicy()
-	policy.MinSize, policy.MaxSize = 5, 1000
+	policy.MinSize, policy.MaxSize = 5, fuzzedMaxSize
 	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy,
 		presign.WithSecret(secret), presign.WithStore(store.S3()),
 		presign.WithLogger(newLog(nil, io.Discard)))
@@ -976,28 +1018,35 @@ func FuzzHandler(f *testing.F) {
 			require.NoError(t, m.Abort(context.Background()))
 			return
 		}
-		grant := &response.Grant
-		if grant.Key == "" {
-			grant.Key = grant.Fields["key"] // Responses for Uppy have no member for the key.
-		}
-		require.Regexp(t, `^incoming/[A-Z2-7]{26}/[^/$\\]+$`, grant.Key)
-		if grant.Method == "POST" {
-			exact, minSize, maxSize := conditions(t, grant)
-			delete(exact, "bucket")
-			for name, value := range exact {
-				require.Equal(t, grant.Fields[name], value)
-			}
-			require.Equal(t, []int64{upload.MinSize, upload.MaxSize}, []int64{minSize, maxSize})
-			require.Equal(t, upload.Type, exact["Content-Type"])
-			return
-		}
-		require.Equal(t, upload.Type, grant.Headers["Content-Type"])
-		for name := range grant.Headers {
-			require.Contains(t, signedHeaders(t, grant), strings.ToLower(name))
-		}
-		tooLarge := make([]byte, policy.MaxSize+1)
-		got, err := conformance.New(grant, "a", tooLarge).Send(store.HTTPClient())
-		require.NoError(t, err)
-		require.Equal(t, "403 SignatureDoesNotMatch", got.String())
+		requireGranted(t, store, upload, &response.Grant)
 	})
+}
+
+// requireGranted checks that a grant permits exactly the authorized upload.
+func requireGranted(
+	t *testing.T, store *s3test.Server, upload presign.Upload, grant *presign.Grant,
+) {
+	t.Helper()
+	if grant.Key == "" {
+		grant.Key = grant.Fields["key"] // Responses for Uppy have no member for the key.
+	}
+	require.Regexp(t, `^incoming/[A-Z2-7]{26}/[^/$\\]+$`, grant.Key)
+	if grant.Method == "POST" {
+		exact, minSize, maxSize := conditions(t, grant)
+		delete(exact, "bucket")
+		for name, value := range exact {
+			require.Equal(t, grant.Fields[name], value)
+		}
+		require.Equal(t, []int64{upload.MinSize, upload.MaxSize}, []int64{minSize, maxSize})
+		require.Equal(t, upload.Type, exact["Content-Type"])
+		return
+	}
+	require.Equal(t, upload.Type, grant.Headers["Content-Type"])
+	for name := range grant.Headers {
+		require.Contains(t, signedHeaders(t, grant), strings.ToLower(name))
+	}
+	tooLarge := make([]byte, fuzzedMaxSize+1)
+	got, err := conformance.New(grant, "a", tooLarge).Send(store.HTTPClient())
+	require.NoError(t, err)
+	require.Equal(t, "403 SignatureDoesNotMatch", got.String())
 }

@@ -164,72 +164,75 @@ func TestUppyMultipart(t *testing.T) {
 				continue // Uppy 4 and 5 send only strings.
 			}
 			t.Run(fmt.Sprint(version, " ", name), func(t *testing.T) {
-				var uploads []presign.Upload
-				var finished []presign.Object
-				onComplete := func(_ context.Context, o *presign.Object) error {
-					finished = append(finished, *o)
-					return nil
-				}
-				authorize := func(_ *http.Request, u *presign.Upload) error {
-					uploads = append(uploads, *u)
-					u.Redirect = "https://example.com/done"
-					return nil
-				}
-				shop := open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(onComplete))
-				u := mount(t, shop, presign.WithAuthorize(authorize))
-				u.version = version
-				s := u.start(t, "日本 +1.png", meta)
-				size := int64(partSize)
-				if meta["partSize"] != nil {
-					size = 6 << 20
-				}
-				require.Equal(t, size, s.PartSize)
-				var etags []string
-				for i, piece := range slices.Collect(slices.Chunk(large, int(size))) {
-					signed := u.sign(t, s, i+1)
-					require.Equal(t, uploads[0].Size != 0,
-						strings.Contains(signed, "content-length"))
-					etags = append(etags,
-						u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
-				}
-				// After a reload of the page, Uppy lists the parts and
-				// continues.
-				var list []map[string]any
-				u.get(t, "GET", u.path(s, "", ""), "", &list)
-				require.Len(t, list, len(etags))
-				require.Equal(t,
-					map[string]any{"PartNumber": 1.0, "Size": float64(size), "ETag": etags[0]},
-					list[0])
-				var done completed
-				for range 2 {
-					u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), &done)
-				}
-				location, err := url.Parse(done.Location)
-				require.NoError(t, err)
-				require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key),
-					location.Scheme+"://"+location.Host+location.Path)
-				// An app may complete each upload that Uppy reports, including
-				// multipart uploads, which are complete already.
-				require.Equal(t, s.Key, done.Key)
-				var object presign.Object
-				u.get(t, "POST", "/complete", `{"key": "`+done.Key+`"}`, &object)
-				require.Equal(t, finalKey(s.Key), object.Key)
-				stored, _ := u.store.Object(s3test.DefaultBucket, object.Key)
-				require.True(t, bytes.Equal(large, stored.Body))
-
-				require.Len(t, uploads, 1, "the upload must be authorized once")
-				require.Equal(t, "alice", uploads[0].Owner)
-				require.Len(t, finished, 3)
-				require.Equal(t, finished[0], finished[1])
-				if meta["color"] != nil {
-					require.Equal(t, map[string]string{"color": "red"}, finished[0].Metadata)
-				} else {
-					require.Empty(t, finished[0].Metadata)
-				}
-				require.Empty(t, u.log.String())
+				requireUppyMultipart(t, version, meta)
 			})
 		}
 	}
+}
+
+// requireUppyMultipart checks that a version of Uppy can complete a multipart
+// upload with additional metadata.
+func requireUppyMultipart(t *testing.T, version int, meta map[string]any) {
+	t.Helper()
+	var uploads []presign.Upload
+	var finished []presign.Object
+	onComplete := func(_ context.Context, o *presign.Object) error {
+		finished = append(finished, *o)
+		return nil
+	}
+	authorize := func(_ *http.Request, u *presign.Upload) error {
+		uploads = append(uploads, *u)
+		u.Redirect = "https://example.com/done"
+		return nil
+	}
+	shop := open(t, s3test.New(), multipartPolicy(), presign.WithOnComplete(onComplete))
+	u := mount(t, shop, presign.WithAuthorize(authorize))
+	u.version = version
+	s := u.start(t, "日本 +1.png", meta)
+	size := int64(partSize)
+	if meta["partSize"] != nil {
+		size = 6 << 20
+	}
+	require.Equal(t, size, s.PartSize)
+	var etags []string
+	for i, piece := range slices.Collect(slices.Chunk(large, int(size))) {
+		signed := u.sign(t, s, i+1)
+		require.Equal(t, uploads[0].Size != 0, strings.Contains(signed, "content-length"))
+		etags = append(etags, u.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, piece))
+	}
+	// After a reload of the page, Uppy lists the parts and continues.
+	var list []map[string]any
+	u.get(t, "GET", u.path(s, "", ""), "", &list)
+	require.Len(t, list, len(etags))
+	part := map[string]any{"PartNumber": 1.0, "Size": float64(size), "ETag": etags[0]}
+	require.Equal(t, part, list[0])
+	var done completed
+	for range 2 {
+		u.get(t, "POST", u.path(s, "/complete", ""), u.completion(etags), &done)
+	}
+	location, err := url.Parse(done.Location)
+	require.NoError(t, err)
+	require.Equal(t, u.store.URL+"/"+s3test.DefaultBucket+"/"+finalKey(s.Key),
+		location.Scheme+"://"+location.Host+location.Path)
+	// An app may complete each upload that Uppy reports, including multipart
+	// uploads, which are complete already.
+	require.Equal(t, s.Key, done.Key)
+	var object presign.Object
+	u.get(t, "POST", "/complete", `{"key": "`+done.Key+`"}`, &object)
+	require.Equal(t, finalKey(s.Key), object.Key)
+	stored, _ := u.store.Object(s3test.DefaultBucket, object.Key)
+	require.True(t, bytes.Equal(large, stored.Body))
+
+	require.Len(t, uploads, 1, "the upload must be authorized once")
+	require.Equal(t, "alice", uploads[0].Owner)
+	require.Len(t, finished, 3)
+	require.Equal(t, finished[0], finished[1])
+	if meta["color"] != nil {
+		require.Equal(t, map[string]string{"color": "red"}, finished[0].Metadata)
+	} else {
+		require.Empty(t, finished[0].Metadata)
+	}
+	require.Empty(t, u.log.String())
 }
 
 // TestUppyForm checks that Uppy can upload small files with a form, and that
@@ -265,8 +268,13 @@ func TestUppyForm(t *testing.T) {
 	}
 	u := newUppy(t, policy)
 	for query, status := range map[string]int{
-		"": 422, "?filename=a.png&size=5": 200, "?filename=a.png&new[a]=%ff&other=1&other=2&type[a]=b&metadata=x": 200, "?filename=a.png&filename=b.png": 400, "?filename=a.png&metadata[a]=1&metadata[a]=2": 400, "?filename=%ff": 400, "?a=%zz": 400,
-		"?filename=a.html": 422, "?filename=a.png&metadata[size]=0": 422, "?filename=a.png&metadata[size]=1048577": 422, "?filename=a.png&metadata[size]=-1": 422,
+		"": 422, "?filename=a.png&size=5": 200,
+		"?filename=a.png&new[a]=%ff&other=1&other=2&type[a]=b&metadata=x": 200,
+		"?filename=a.png&filename=b.png":                                  400,
+		"?filename=a.png&metadata[a]=1&metadata[a]=2":                     400,
+		"?filename=%ff": 400, "?a=%zz": 400,
+		"?filename=a.html": 422, "?filename=a.png&metadata[size]=0": 422,
+		"?filename=a.png&metadata[size]=1048577": 422, "?filename=a.png&metadata[size]=-1": 422,
 	} {
 		w := u.ask("GET", "/s3/params"+query, "")
 		if status == 200 {
@@ -361,7 +369,9 @@ func TestCompanionRoutes(t *testing.T) {
 	s := u.start(t, "a.png", nil)
 	multipart, key := "/s3/multipart/"+s.UploadID, "?key="+url.QueryEscape(s.Key)
 	for path, allow := range map[string]string{
-		"/s3/params": "GET", "/s3/multipart": "POST", multipart: "DELETE, GET", multipart + "/1": "GET", multipart + "/10000": "GET", multipart + "/batch": "GET", multipart + "/complete": "POST",
+		"/s3/params": "GET", "/s3/multipart": "POST", multipart: "DELETE, GET",
+		multipart + "/1": "GET", multipart + "/10000": "GET", multipart + "/batch": "GET",
+		multipart + "/complete": "POST",
 	} {
 		for _, method := range []string{
 			"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS",
@@ -376,7 +386,8 @@ func TestCompanionRoutes(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/s3", "/s3/", "/s3/sts", "/s3/params/a", "/s3/multipart/a/b", "/s3/multipart/a/0", "/s3/multipart/a/10001", "/s3/multipart/a/01", "/s3/multipart/a/-1",
+		"/s3", "/s3/", "/s3/sts", "/s3/params/a", "/s3/multipart/a/b", "/s3/multipart/a/0",
+		"/s3/multipart/a/10001", "/s3/multipart/a/01", "/s3/multipart/a/-1",
 		"/s3/multipart/a/1/b", "/s3/multipart/a/complete/b", "/S3/params", "/s3/other",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
@@ -406,14 +417,21 @@ func TestCompanionBodies(t *testing.T) {
 	policy := multipartPolicy()
 	u := newUppy(t, policy)
 	for body, status := range map[string]int{
-		``: 415, `{`: 400, `[]`: 400, `{}`: 422, `{"filename": 5}`: 400, `{"filename": "a.png", "type": null}`: 200, `{"filename": "a.png", "key": "incoming/b.png", "new": {"a": [1]}}`: 200,
-		`{"filename": "a.png", "new": {"a": 1, "a": 2}}`: 400,
-		`{"filename": "a.png", "metadata": []}`:          400, `{"filename": "a.png", "metadata": {"a": 1, "a": 2}}`: 400, `{"filename": "a.png", "filename": "b.png"}`: 400,
-		`{"filename": "a.html"}`: 422, `{"filename": "a.png", "metadata": {"size": 0}}`: 422, `{"filename": "a.png", "metadata": {"size": 20971521}}`: 422,
-		`{"filename": "a.png", "metadata": {"size": 20971520, "partSize": 1000}}`: 422, `{"filename": "a.png", "metadata": {"partSize": 5368709121}}`: 422,
-		`{"filename": "a.png", "metadata": {"color": "日"}}`:                    422,
-		`{"filename": "a.png", "type": "` + strings.Repeat("a", 64<<10) + `"}`: 413,
-		`{"filename": "a.png", "metadata": null}`:                              200,
+		``: 415, `{`: 400, `[]`: 400, `{}`: 422, `{"filename": 5}`: 400,
+		`{"filename": "a.png", "type": null}`:                                     200,
+		`{"filename": "a.png", "key": "incoming/b.png", "new": {"a": [1]}}`:       200,
+		`{"filename": "a.png", "new": {"a": 1, "a": 2}}`:                          400,
+		`{"filename": "a.png", "metadata": []}`:                                   400,
+		`{"filename": "a.png", "metadata": {"a": 1, "a": 2}}`:                     400,
+		`{"filename": "a.png", "filename": "b.png"}`:                              400,
+		`{"filename": "a.html"}`:                                                  422,
+		`{"filename": "a.png", "metadata": {"size": 0}}`:                          422,
+		`{"filename": "a.png", "metadata": {"size": 20971521}}`:                   422,
+		`{"filename": "a.png", "metadata": {"size": 20971520, "partSize": 1000}}`: 422,
+		`{"filename": "a.png", "metadata": {"partSize": 5368709121}}`:             422,
+		`{"filename": "a.png", "metadata": {"color": "日"}}`:                       422,
+		`{"filename": "a.png", "type": "` + strings.Repeat("a", 64<<10) + `"}`:    413,
+		`{"filename": "a.png", "metadata": null}`:                                 200,
 	} {
 		w := u.ask("POST", "/s3/multipart", body)
 		if status == 200 {
@@ -425,9 +443,13 @@ func TestCompanionBodies(t *testing.T) {
 	s := u.start(t, "a.png", nil)
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	for body, status := range map[string]int{
-		``: 415, `{}`: 400, `[]`: 400, `{"parts": null}`: 400, `{"parts": {}}`: 400, `{"parts": [1]}`: 400, `{"parts": [{}]}`: 400, `{"parts": [{"PartNumber": 2, "ETag": "a", "Size": 1}], "key": "a"}`: 422,
-		`{"parts": [{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "a"}]}`: 400, `{"parts": [{"PartNumber": 1, "ETag": "a"}]}`: 422, `{"parts": [{"PartNumber": 2, "ETag": "a"}]}`: 422,
-		`{"parts": "` + strings.Repeat("a", 1<<20) + `"}`: 413,
+		``: 415, `{}`: 400, `[]`: 400, `{"parts": null}`: 400, `{"parts": {}}`: 400,
+		`{"parts": [1]}`: 400, `{"parts": [{}]}`: 400,
+		`{"parts": [{"PartNumber": 2, "ETag": "a", "Size": 1}], "key": "a"}`:          422,
+		`{"parts": [{"PartNumber": 1, "ETag": "a"}, {"PartNumber": 1, "ETag": "a"}]}`: 400,
+		`{"parts": [{"PartNumber": 1, "ETag": "a"}]}`:                                 422,
+		`{"parts": [{"PartNumber": 2, "ETag": "a"}]}`:                                 422,
+		`{"parts": "` + strings.Repeat("a", 1<<20) + `"}`:                             413,
 	} {
 		requireProblem(t, u.ask("POST", u.path(s, "/complete", ""), body), status)
 	}
@@ -455,7 +477,10 @@ func TestCompanionFails(t *testing.T) {
 	etag := u.putPart(t, &presign.Grant{Method: "PUT", URL: u.sign(t, s, 1)}, png)
 	u.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.InternalError })
 	for _, c := range [][3]string{
-		{"POST", "/s3/multipart", `{"filename": "a.png"}`}, {"GET", u.path(s, "", ""), ""}, {"GET", u.path(s, "/1", ""), ""}, {"DELETE", u.path(s, "", ""), ""},
+		{"POST", "/s3/multipart", `{"filename": "a.png"}`},
+		{"GET", u.path(s, "", ""), ""},
+		{"GET", u.path(s, "/1", ""), ""},
+		{"DELETE", u.path(s, "", ""), ""},
 		{"POST", u.path(s, "/complete", ""), u.completion([]string{etag})},
 	} {
 		w := u.ask(c[0], c[1], c[2])

@@ -464,9 +464,13 @@ func TestClientLeaves(t *testing.T) {
 func FuzzStore(f *testing.F) {
 	for i, xml := range []string{
 		`<ListPartsResult><UploadId>a</UploadId><Part><PartNumber>1</PartNumber><Size>129</Size><ETag>"a"</ETag></Part></ListPartsResult>`,
-		`<CopyObjectResult><ETag>"a"</ETag></CopyObjectResult>`, `<Error><Code>NoSuchUpload</Code></Error>`, `<Error><Code>PreconditionFailed</Code></Error>`,
-		`<InitiateMultipartUploadResult><UploadId>a</UploadId></InitiateMultipartUploadResult>`, `<CompleteMultipartUploadResult><ETag>b</ETag>`,
-		`<ListMultipartUploadsResult><Upload><Key>incoming/a.png</Key></Upload></ListMultipartUploadsResult>`, "<", "",
+		`<CopyObjectResult><ETag>"a"</ETag></CopyObjectResult>`,
+		`<Error><Code>NoSuchUpload</Code></Error>`,
+		`<Error><Code>PreconditionFailed</Code></Error>`,
+		`<InitiateMultipartUploadResult><UploadId>a</UploadId></InitiateMultipartUploadResult>`,
+		`<CompleteMultipartUploadResult><ETag>b</ETag>`,
+		`<ListMultipartUploadsResult><Upload><Key>incoming/a.png</Key></Upload></ListMultipartUploadsResult>`,
+		"<", "",
 	} {
 		f.Add(uint8(i), uint8(i%3), uint16(200+i%5*51),
 			"ETag: \"a\"\nContent-Length: 129\nX-Amz-Meta-Presign: A", xml)

@@ -304,7 +304,8 @@ func TestNativeOwners(t *testing.T) {
 		other.user = user
 		for _, id := range []string{m.ID, "A", m.ID[:len(m.ID)-1], strings.Repeat("A", 10_000)} {
 			for path, body := range map[string]map[string]any{
-				"/parts/sign": {"first": 1, "last": 1}, "/parts/list": {}, "/complete": {}, "/abort": {},
+				"/parts/sign": {"first": 1, "last": 1}, "/parts/list": {}, "/complete": {},
+				"/abort": {},
 			} {
 				body["id"] = id
 				p := requireProblem(t, other.ask(path, body), status)
@@ -543,8 +544,12 @@ func TestBatchRejects(t *testing.T) {
 		status int
 		field  string
 	}{
-		{`{}`, 400, "uploads"}, {`{"uploads": null}`, 400, "uploads"}, {`{"uploads": []}`, 400, "uploads"}, {`{"uploads": {}}`, 400, "uploads"},
-		{`{"uploads": ["a.png"]}`, 400, "uploads[0]"}, {`{"uploads": [{"filename": "a.png"}, {"filename": 5}]}`, 400, "uploads[1][filename]"},
+		{`{}`, 400, "uploads"},
+		{`{"uploads": null}`, 400, "uploads"},
+		{`{"uploads": []}`, 400, "uploads"},
+		{`{"uploads": {}}`, 400, "uploads"},
+		{`{"uploads": ["a.png"]}`, 400, "uploads[0]"},
+		{`{"uploads": [{"filename": "a.png"}, {"filename": 5}]}`, 400, "uploads[1][filename]"},
 		{`{"uploads": [{"filename": "a.png", "key": "incoming/b.png"}]}`, 400, "uploads[0][key]"},
 		{`{"uploads": [{"filename": "a.png"}], "filename": "b.png"}`, 400, "filename"},
 		{`{"uploads": [{"filename": "a.png", "metadata": {"color": "a", "color": "b"}}]}`, 400, "uploads[0][metadata][color]"},

@@ -83,7 +83,8 @@ type problem struct {
 
 // codes lists the documented codes of violations, and "ugly", which tests set.
 var codes = []string{
-	"required", "invalid", "too_small", "too_large", "not_allowed", "unsupported", "contradicts_name", "contradicts_content",
+	"required", "invalid", "too_small", "too_large", "not_allowed", "unsupported",
+	"contradicts_name", "contradicts_content",
 	"contradicts_grant", "taken", "superseded", "missing", "pending", "ugly",
 }
 
@@ -194,8 +195,18 @@ func TestRoutes(t *testing.T) {
 		status       int
 	}{
 		{"POST", "", 201}, {"POST", "/", 201}, {"POST", "//", 201}, {"POST", "/?a=b", 201},
-		{"GET", "/", 200}, {"GET", "", 200}, {"HEAD", "/", 405}, {"PUT", "/", 405}, {"OPTIONS", "/", 405}, {"DELETE", "", 405}, {"BREW", "/", 405},
-		{"POST", "/x", 404}, {"POST", "/..", 404}, {"POST", "/./", 404}, {"POST", "/%2e", 404}, {"GET", "/favicon.ico", 404},
+		{"GET", "/", 200},
+		{"GET", "", 200},
+		{"HEAD", "/", 405},
+		{"PUT", "/", 405},
+		{"OPTIONS", "/", 405},
+		{"DELETE", "", 405},
+		{"BREW", "/", 405},
+		{"POST", "/x", 404},
+		{"POST", "/..", 404},
+		{"POST", "/./", 404},
+		{"POST", "/%2e", 404},
+		{"GET", "/favicon.ico", 404},
 	} {
 		s := newService(t, images())
 		mux := http.NewServeMux()

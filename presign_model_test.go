@@ -94,7 +94,8 @@ func TestModelIsDeterministic(t *testing.T) {
 		all.WriteString(trace)
 	}
 	for _, part := range []string{
-		"hook received published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ", ": 502 ",
+		"hook received published/", "CompleteMultipartUpload", ": 409 ", ": 422 ", ": 404 ",
+		": 502 ",
 	} {
 		require.Contains(t, all.String(), part)
 	}

@@ -196,27 +196,7 @@ func (s schedule) run(t *testing.T) int {
 		u.Key = "incoming/fixed"
 	}
 	mallory := store.Actor("mallory").Instant().HTTPClient()
-	sign := func(u presign.Upload, body []byte) *presign.Grant {
-		if s.form {
-			grant, err := shop.Post(t.Context(), u)
-			require.NoError(t, err)
-			return grant
-		}
-		u.Size = int64(len(body))
-		grant, err := shop.Put(t.Context(), u)
-		require.NoError(t, err)
-		return grant
-	}
-	grants := []*presign.Grant{sign(u, s.bodies[0])}
-	if s.form && !s.other {
-		grants = append(grants, grants[0])
-	} else {
-		other := u
-		if s.other {
-			other.Owner = "bob"
-		}
-		grants = append(grants, sign(other, s.bodies[1]))
-	}
+	grants := s.signGrants(t, shop, u)
 	upload := func(i int) {
 		response, err := conformance.New(grants[i], "file", s.bodies[i]).Send(mallory)
 		require.NoError(t, err)
@@ -258,6 +238,31 @@ func (s schedule) run(t *testing.T) int {
 	s.requireOutcome(t, err, h)
 	s.requireVerified(t, h, read, received)
 	return requests
+}
+
+// signGrants returns the grants for the two bodies. A client can use a form for
+// both.
+func (s schedule) signGrants(t *testing.T, shop shop, u presign.Upload) [2]*presign.Grant {
+	t.Helper()
+	sign := func(u presign.Upload, body []byte) *presign.Grant {
+		if s.form {
+			grant, err := shop.Post(t.Context(), u)
+			require.NoError(t, err)
+			return grant
+		}
+		u.Size = int64(len(body))
+		grant, err := shop.Put(t.Context(), u)
+		require.NoError(t, err)
+		return grant
+	}
+	first := sign(u, s.bodies[0])
+	if s.form && !s.other {
+		return [2]*presign.Grant{first, first}
+	}
+	if s.other {
+		u.Owner = "bob"
+	}
+	return [2]*presign.Grant{first, sign(u, s.bodies[1])}
 }
 
 // requireOutcome checks that a completion succeeded or rejected the upload. Two
