@@ -109,8 +109,8 @@ func TestCredentialsErrors(t *testing.T) {
 	require.ErrorContains(t, err, "they must have an access key ID and a secret")
 }
 
-// TestCacheIsRenewedInTime checks that grants renew the credentials of the
-// SDK's cache before their last seconds.
+// TestCacheIsRenewedInTime checks that the credentials of the SDK's cache are
+// renewed before their last seconds.
 func TestCacheIsRenewedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &provider{lifetime: time.Hour}

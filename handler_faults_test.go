@@ -510,7 +510,7 @@ func assumeRole(r *http.Request) (*http.Response, error) {
 		`</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`), nil
 }
 
-// stsFaults lists the faults that can occur between a service and STS only.
+// stsFaults lists further faults, which can occur between a service and STS.
 var stsFaults = []fault{
 	{"ended", func(r *http.Request, _ forwardFunc) (*http.Response, error) {
 		return newResponse(r, 200, "<AssumeRoleResponse><AssumeRoleResult><Credentials>"+

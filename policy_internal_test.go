@@ -18,7 +18,8 @@ import (
 	"github.com/s3presign/presign/internal/rules"
 )
 
-// filled returns a struct in which each exported field has a distinct value.
+// filled returns a struct in which each exported field is set. Fields of the
+// same type have different values, except for bool.
 func filled[T any](t *testing.T) T {
 	t.Helper()
 	var v T

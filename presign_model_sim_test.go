@@ -130,7 +130,7 @@ type file struct {
 	kind  string
 }
 
-// A call is a call of the service or of the store.
+// A call describes a call of the service or of the store.
 type call struct {
 	what    string
 	owner   string // empty for calls by the service
