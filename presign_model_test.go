@@ -497,7 +497,7 @@ func (c *checker) checkDeleted() string {
 		if _, ok := c.honest(f.grant); !ok || c.wasOvertaken(f.grant, s.Until.Step) {
 			continue
 		}
-		// The request to delete was for the upload that this one has overwritten.
+		// The request to delete was for the upload that this upload has overwritten.
 		if !f.grant.random && c.mayOverwrite() && (c.world.ignores("DeleteObject") || c.overwroteCollision(s)) {
 			continue
 		}
@@ -508,8 +508,8 @@ func (c *checker) checkDeleted() string {
 	return ""
 }
 
-// overwroteCollision reports whether an upload has replaced one with the same
-// ETag. Conditions do not distinguish the two without versions.
+// overwroteCollision reports whether an upload has replaced another upload with
+// the same ETag. Without versions, conditions do not distinguish the uploads.
 func (c *checker) overwroteCollision(s s3test.State) bool {
 	return c.world.has(sizeETags) && !c.world.has(versions) && slices.ContainsFunc(c.pending, func(p s3test.State) bool {
 		return p.Key == s.Key && p.ETag == s.ETag && p.Until.Step == s.From.Step

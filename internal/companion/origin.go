@@ -20,9 +20,9 @@ func NewProtection(origins []string) *http.CrossOriginProtection {
 }
 
 // protect returns serve for a GET route with protection against requests that a
-// page of another origin sends with the cookies of its visitor. These routes
-// have side effects, and browsers send GET requests to other origins without a
-// preflight request.
+// page of another origin sends with the cookies of its visitor. Some of these
+// routes have side effects, and browsers send GET requests to other origins
+// without a preflight request.
 func (s *Server) protect(
 	serve func(*route.Call) (int, any, error),
 ) func(*route.Call) (int, any, error) {
