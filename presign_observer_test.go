@@ -243,12 +243,16 @@ func TestEvents(t *testing.T) {
 		}), complete, "rejected PUT alice id key size type object err request"},
 
 		// Notifications.
-		{"notification", put, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
+		{"notification", put, func(t *testing.T, s *observedService) {
+			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
+		},
 			"completed PUT alice id key size type object"},
 		{"notification, repeated", all(put, complete), func(t *testing.T, s *observedService) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
 		}, "repeated PUT alice id key size type object"},
-		{"notification, rejected", liar, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key) },
+		{"notification, rejected", liar, func(t *testing.T, s *observedService) {
+			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
+		},
 			"rejected PUT alice id key size type object err"},
 		{"notification, pending", inspected(presign.ErrPending), func(t *testing.T, s *observedService) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, s.grant.Key)
@@ -257,7 +261,9 @@ func TestEvents(t *testing.T) {
 			notify(t.Context(), s.Signer, s3test.DefaultBucket, "incoming/none.png")
 		},
 			"failed - - key err"},
-		{"notification, another prefix", nil, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, s3test.DefaultBucket, "none.png") }, ""},
+		{"notification, another prefix", nil, func(t *testing.T, s *observedService) {
+			notify(t.Context(), s.Signer, s3test.DefaultBucket, "none.png")
+		}, ""},
 		{"notification, another bucket", nil, func(t *testing.T, s *observedService) { notify(t.Context(), s.Signer, "other", "incoming/none.png") }, ""},
 		{"notification, unknown", nil, func(t *testing.T, s *observedService) { s.CompleteNotification(t.Context(), []byte(`{}`)) }, ""},
 
