@@ -37,9 +37,12 @@ func (u *uploader) partURL(t *testing.T, up *upload, number int) string {
 }
 
 // sendTo sends a part and returns its ETag, or the rejection of the store.
-func (u *uploader) sendTo(t *testing.T, signed string, body []byte) (etag string, rejected *rejection) {
+func (u *uploader) sendTo(
+	t *testing.T, signed string, body []byte,
+) (etag string, rejected *rejection) {
 	t.Helper()
-	etag, err := u.try(t.Context(), &presign.Grant{Method: http.MethodPut, URL: signed}, bytes.NewReader(body), int64(len(body)))
+	etag, err := u.try(t.Context(), &presign.Grant{Method: http.MethodPut, URL: signed},
+		bytes.NewReader(body), int64(len(body)))
 	if !errors.As(err, &rejected) {
 		require.NoError(t, err)
 	}
@@ -79,7 +82,9 @@ func TestOtherUsers(t *testing.T) {
 		other := &upload{ID: id}
 		_, signErr := bob.service.sign(t.Context(), other, []int{1})
 		_, listErr := bob.service.list(t.Context(), other)
-		_, completeErr := bob.service.completeParts(t.Context(), other, []part{{Number: 1, ETag: etag}})
+		_, completeErr := bob.service.completeParts(t.Context(), other, []part{
+			{Number: 1, ETag: etag},
+		})
 		abortErr := bob.service.abort(t.Context(), other)
 		for _, err := range []error{signErr, listErr, completeErr, abortErr} {
 			require.Equal(t, 404, problem(t, err).Status)
@@ -87,7 +92,9 @@ func TestOtherUsers(t *testing.T) {
 		}
 	}
 	require.Len(t, texts, 1, "a response must not reveal whether an upload exists")
-	for _, key := range []string{hers.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), his.Key + "/" + hers.Key} {
+	for _, key := range []string{
+		hers.Key, strings.Replace(hers.Key, "incoming/", "files/", 1), his.Key + "/" + hers.Key,
+	} {
 		_, err := bob.service.completeKey(t.Context(), key)
 		require.Equal(t, 404, problem(t, err).Status)
 	}
@@ -96,7 +103,8 @@ func TestOtherUsers(t *testing.T) {
 	for _, mixed := range []string{
 		strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1),
 		strings.Replace(hisURL, his.Key, hers.Key, 1),
-		strings.Replace(strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1), his.Key, hers.Key, 1),
+		strings.Replace(
+			strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1), his.Key, hers.Key, 1),
 	} {
 		require.NotEqual(t, hisURL, mixed)
 		_, rejected := bob.sendTo(t, mixed, content)
@@ -111,7 +119,8 @@ func TestOtherUsers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "alice", object.Owner)
 	_, err = bob.service.completeKey(t.Context(), hers.Key)
-	require.Equal(t, 404, problem(t, err).Status, "another user must not complete a completed upload")
+	require.Equal(t, 404, problem(t, err).Status,
+		"another user must not complete a completed upload")
 	require.Equal(t, []string{object.Key}, p.keys(t))
 }
 
@@ -134,7 +143,8 @@ func TestOneByteOver(t *testing.T) {
 		// The client does not state the size.
 		for _, last := range [][]byte{part1, part2} {
 			up := new(upload)
-			require.NoError(t, u.service.call(t.Context(), "/", map[string]string{"filename": "a.bin", "method": "multipart"}, up))
+			body := map[string]string{"filename": "a.bin", "method": "multipart"}
+			require.NoError(t, u.service.call(t.Context(), "/", body, up))
 			var list []part
 			for i, body := range [][]byte{part1, last} {
 				etag, rejected := u.sendTo(t, u.partURL(t, up, i+1), body)
@@ -149,7 +159,8 @@ func TestOneByteOver(t *testing.T) {
 				continue
 			}
 			require.Equal(t, 422, problem(t, err).Status)
-			require.ErrorContains(t, err, "size must be from 1 to 10485760 bytes as granted, got 10485761")
+			require.ErrorContains(t, err,
+				"size must be from 1 to 10485760 bytes as granted, got 10485761")
 			require.Empty(t, p.keys(t))
 			require.Empty(t, p.uploads(t))
 			_, err = u.service.completeKey(t.Context(), up.Key)
@@ -174,8 +185,10 @@ func TestOneByteOver(t *testing.T) {
 // state that give no parts or too many parts.
 func TestPartSizes(t *testing.T) {
 	for _, c := range []struct{ partSize, size, count int64 }{
-		{1, 1, 1}, {1, maxParts, maxParts}, {1, maxParts + 1, 0}, {1, 200 << 20, 0}, {math.MaxInt64, 10, 1},
-		{math.MaxInt64, math.MaxInt64, 1}, {math.MaxInt64/maxParts + 1, math.MaxInt64, maxParts}, {math.MaxInt64 / maxParts, math.MaxInt64, 0},
+		{1, 1, 1}, {1, maxParts, maxParts}, {1, maxParts + 1, 0}, {1, 200 << 20, 0},
+		{math.MaxInt64, 10, 1}, {math.MaxInt64, math.MaxInt64, 1},
+		{math.MaxInt64/maxParts + 1, math.MaxInt64, maxParts},
+		{math.MaxInt64 / maxParts, math.MaxInt64, 0},
 		{0, 10, 0}, {-1, 10, 0}, {math.MinInt64, 10, 0}, {5, 0, 0}, {5, -1, 0},
 	} {
 		s := &state{upload: upload{PartSize: c.partSize}, request: request{Size: c.size}}
@@ -200,7 +213,8 @@ func TestPartSizes(t *testing.T) {
 			return strings.Replace(response, `"part_size":5242880`, `"part_size":`+size, 1)
 		})
 		_, err := u.put(t.Context(), path)
-		require.ErrorContains(t, err, "a file of 10485760 bytes must have 1 to 10000 parts, got a part size of "+size+" bytes")
+		require.ErrorContains(t, err, "a file of 10485760 bytes must have 1 to 10000 parts, "+
+			"got a part size of "+size+" bytes")
 		require.Empty(t, p.uploads(t))
 		require.Zero(t, u.countStates(t))
 	}
@@ -211,7 +225,8 @@ func TestPartSizes(t *testing.T) {
 	s.PartSize = 0
 	require.NoError(t, s.save())
 	_, err = u.put(t.Context(), path)
-	require.ErrorContains(t, err, "a file of 20971520 bytes must have 1 to 10000 parts, got a part size of 0 bytes; remove it to start again")
+	require.ErrorContains(t, err, "a file of 20971520 bytes must have 1 to 10000 parts, "+
+		"got a part size of 0 bytes; remove it to start again")
 	require.ErrorContains(t, u.abort(t.Context(), path), s.path)
 }
 

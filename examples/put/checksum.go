@@ -30,7 +30,8 @@ var algorithms = map[string]func() hash.Hash{
 // no checksum.
 func checkAlgorithm(name string) error {
 	if _, ok := algorithms[name]; !ok && name != "" {
-		return fmt.Errorf("-checksum must be one of %s, got %q", strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "), name)
+		return fmt.Errorf("-checksum must be one of %s, got %q",
+			strings.Join(slices.Sorted(maps.Keys(algorithms)), ", "), name)
 	}
 	return nil
 }

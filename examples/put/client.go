@@ -81,7 +81,9 @@ func (c *client) completeKey(ctx context.Context, key string) (*presign.Object, 
 }
 
 // completeParts completes a multipart upload and returns the stored object.
-func (c *client) completeParts(ctx context.Context, u *upload, parts []part) (*presign.Object, error) {
+func (c *client) completeParts(
+	ctx context.Context, u *upload, parts []part,
+) (*presign.Object, error) {
 	return c.complete(ctx, map[string]any{"id": u.ID, "parts": parts})
 }
 
@@ -113,7 +115,8 @@ func (c *client) start(ctx context.Context, q request) (*upload, error) {
 // the upload. If check returns nil, count and section cannot overflow.
 func (u *upload) check(size int64) error {
 	if size < 1 || u.PartSize < 1 || (size-1)/u.PartSize >= maxParts {
-		return fmt.Errorf("a file of %d bytes must have 1 to %d parts, got a part size of %d bytes", size, maxParts, u.PartSize)
+		return fmt.Errorf("a file of %d bytes must have 1 to %d parts, got a part size of %d bytes",
+			size, maxParts, u.PartSize)
 	}
 	return nil
 }
@@ -132,7 +135,8 @@ func (c *client) sign(ctx context.Context, u *upload, numbers []int) ([]string, 
 	}
 	err := c.call(ctx, "/parts/sign", map[string]any{"id": u.ID, "parts": parts}, &response)
 	if err == nil && len(response.URLs) != len(numbers) {
-		err = fmt.Errorf("the service must return %d URLs of parts, got %d", len(numbers), len(response.URLs))
+		err = fmt.Errorf("the service must return %d URLs of parts, got %d",
+			len(numbers), len(response.URLs))
 	}
 	return response.URLs, err
 }
@@ -169,7 +173,8 @@ func (c *client) call(ctx context.Context, path string, body, response any) erro
 		switch status := problem.Status; {
 		// The completion is still running, or the object has changed.
 		case status == http.StatusConflict && completes:
-		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests, status >= 500:
+		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests,
+			status >= 500:
 		default:
 			return final(err)
 		}
@@ -177,14 +182,17 @@ func (c *client) call(ctx context.Context, path string, body, response any) erro
 	})
 }
 
-func (c *client) try(ctx context.Context, path string, body []byte, completes bool, response any) error {
+func (c *client) try(
+	ctx context.Context, path string, body []byte, completes bool, response any,
+) error {
 	limit := responseTime
 	if completes {
 		limit = completeTime
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(limited, http.MethodPost, c.url+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(limited, http.MethodPost, c.url+path,
+		bytes.NewReader(body))
 	if err != nil {
 		return final(err)
 	}
@@ -197,7 +205,9 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 		err = withoutURL("the service", err)
 		if c.notes != nil && ctx.Err() == nil {
 			c.silent.Do(func() {
-				fmt.Fprintf(c.notes, "put: the service does not respond, trying again for up to three minutes: %v\n", errors.Unwrap(err))
+				fmt.Fprintf(c.notes,
+					"put: the service does not respond, trying again for up to three minutes: %v\n",
+					errors.Unwrap(err))
 			})
 		}
 		return err
@@ -207,7 +217,8 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 	if err != nil {
 		return fmt.Errorf("the response of the service: %w", err)
 	} else if len(text) > responseSize {
-		return final(fmt.Errorf("the response of the service must have at most %d bytes", responseSize))
+		return final(
+			fmt.Errorf("the response of the service must have at most %d bytes", responseSize))
 	}
 	if w.StatusCode >= 300 {
 		problem := new(presign.Problem)
@@ -229,7 +240,8 @@ func (c *client) try(ctx context.Context, path string, body []byte, completes bo
 // gone reports whether the upload does not exist or exists no longer.
 func gone(err error) bool {
 	problem := (*presign.Problem)(nil)
-	return errors.As(err, &problem) && (problem.Status == http.StatusNotFound || problem.Status == http.StatusGone)
+	return errors.As(err, &problem) &&
+		(problem.Status == http.StatusNotFound || problem.Status == http.StatusGone)
 }
 
 // withoutURL returns an error of http.Client without the URL, which is a

@@ -53,7 +53,8 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	// The function close stops the service before the store.
-	if d.store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.dir, "s3")); err != nil {
+	data := filepath.Join(d.dir, "s3")
+	if d.store, err = store.Start(context.WithoutCancel(ctx), data); err != nil {
 		return err
 	}
 	if err := d.store.CreateBucket(ctx, bucket); err != nil {
@@ -64,7 +65,8 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	password := rand.Text()
-	handler, err := uploads.New(d.store.Client(), bucket, uploads.Policy, map[string]string{"alice": password}, presign.WithSecret(secret))
+	handler, err := uploads.New(d.store.Client(), bucket, uploads.Policy,
+		map[string]string{"alice": password}, presign.WithSecret(secret))
 	if err != nil {
 		return err
 	}

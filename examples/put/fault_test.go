@@ -32,19 +32,32 @@ type fault struct {
 	response func(response *http.Response) (*http.Response, error)
 }
 
+// failWith returns a function that returns err instead of a response.
+func failWith(err error) func(*http.Response) (*http.Response, error) {
+	return func(*http.Response) (*http.Response, error) { return nil, err }
+}
+
 var faults = []fault{
 	{name: "500", response: func(*http.Response) (*http.Response, error) {
-		const body = `<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>`
-		return &http.Response{StatusCode: 500, Header: http.Header{"Content-Type": {"application/xml"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+		const body = `<?xml version="1.0"?><Error><Code>InternalError</Code>` +
+			`<Message>We encountered an internal error.</Message></Error>`
+		return &http.Response{
+			StatusCode: 500, Header: http.Header{"Content-Type": {"application/xml"}},
+			Body: io.NopCloser(strings.NewReader(body)),
+		}, nil
 	}},
-	{name: "timeout", response: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
-	{name: "timeout after", arrive: true, response: func(*http.Response) (*http.Response, error) { return nil, context.DeadlineExceeded }},
-	{name: "cut", half: true, response: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-	{name: "cut after", arrive: true, response: func(*http.Response) (*http.Response, error) { return nil, syscall.ECONNRESET }},
-	{name: "cut in the response", arrive: true, response: func(response *http.Response) (*http.Response, error) {
+	{name: "timeout", response: failWith(context.DeadlineExceeded)},
+	{name: "timeout after", arrive: true, response: failWith(context.DeadlineExceeded)},
+	{name: "cut", half: true, response: failWith(syscall.ECONNRESET)},
+	{name: "cut after", arrive: true, response: failWith(syscall.ECONNRESET)},
+	{name: "cut in the response", arrive: true, response: func(
+		response *http.Response,
+	) (*http.Response, error) {
 		text, _ := io.ReadAll(response.Body)
 		half := bytes.NewReader(text[:len(text)/2])
-		response.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })))
+		response.Body = io.NopCloser(io.MultiReader(half, readerFunc(func([]byte) (int, error) {
+			return 0, syscall.ECONNRESET
+		})))
 		return response, nil
 	}},
 }
@@ -111,7 +124,9 @@ func (l *line) carry(r *http.Request, next http.RoundTripper) (*http.Response, e
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(io.LimitReader(body, sent), readerFunc(func([]byte) (int, error) { return 0, syscall.ECONNRESET })), body}
+		}{io.MultiReader(io.LimitReader(body, sent), readerFunc(func([]byte) (int, error) {
+			return 0, syscall.ECONNRESET
+		})), body}
 		if response, err := next.RoundTrip(r); err == nil {
 			_ = response.Body.Close()
 		}
@@ -143,7 +158,9 @@ func newFaultyPlace(t *testing.T, l *line) *place {
 	server := newStore(t)
 	client := server.Client(func(o *s3.Options) {
 		o.RetryMaxAttempts = 1
-		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) { return l.carry(r, http.DefaultTransport) })
+		o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
+			return l.carry(r, http.DefaultTransport)
+		})
 	})
 	return openPlace(t, server, client, uploads.Policy)
 }
@@ -204,7 +221,8 @@ func TestStoreFailsService(t *testing.T) {
 			require.Zero(t, u.countStates(t), about)
 			// The next completion repeats a failed deletion.
 			if strings.HasPrefix(failed, "DELETE ") {
-				_, err := u.service.completeKey(t.Context(), strings.Replace(object.Key, "files/", "incoming/", 1))
+				_, err := u.service.completeKey(t.Context(),
+					strings.Replace(object.Key, "files/", "incoming/", 1))
 				require.NoError(t, err, about)
 			}
 			require.Equal(t, []string{object.Key}, p.keys(t), about)
@@ -310,12 +328,16 @@ func (p *place) clear(t *testing.T, path, about string) (objects, under int) {
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	for _, key := range p.keys(t) {
-		out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+		out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{
+			Bucket: aws.String(bucket), Key: &key,
+		})
 		require.NoError(t, err, about)
 		got, err := io.ReadAll(out.Body)
 		require.NoError(t, errors.Join(err, out.Body.Close()), about)
 		require.True(t, bytes.Equal(want, got), about)
-		_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
+		_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+			Bucket: aws.String(bucket), Key: &key,
+		})
 		require.NoError(t, err)
 		objects++
 	}

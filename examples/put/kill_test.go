@@ -50,7 +50,8 @@ func startStandalone(t *testing.T, program string, server *store.Server) *standa
 	root, err := server.Client().Options().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	config, err := json.Marshal(map[string]any{
-		"Endpoint": server.URL, "Region": server.Region, "AccessKey": root.AccessKeyID, "SecretKey": root.SecretAccessKey,
+		"Endpoint": server.URL, "Region": server.Region,
+		"AccessKey": root.AccessKeyID, "SecretKey": root.SecretAccessKey,
 		"Bucket": bucket, "Secret": secret, "Policy": uploads.Policy, "Users": users,
 	})
 	require.NoError(t, err)
@@ -88,7 +89,8 @@ func TestServiceKilled(t *testing.T) {
 	u.parallel = 1
 	// The third part waits until the service is killed. The third failure waits
 	// until the service is started again.
-	third, killed, missed, back := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	third, killed := make(chan struct{}), make(chan struct{})
+	missed, back := make(chan struct{}), make(chan struct{})
 	sent, failed := 0, 0 // Requests are sequential.
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		response, err := next.RoundTrip(r)
@@ -98,7 +100,9 @@ func TestServiceKilled(t *testing.T) {
 		}
 		return response, err
 	})
-	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(
+		r *http.Request, next http.RoundTripper,
+	) (*http.Response, error) {
 		response, err := next.RoundTrip(r)
 		if err == nil {
 			return response, nil
@@ -136,7 +140,8 @@ func TestServiceKilled(t *testing.T) {
 	<-done
 	require.NoError(t, err)
 	require.Equal(t, 3, failed)
-	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, numbers(), "no part must be sent twice")
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, numbers(),
+		"no part must be sent twice")
 	require.Equal(t, "alice", object.Owner)
 	p.requireStored(t, path, object)
 	require.Empty(t, p.uploads(t))
@@ -148,7 +153,8 @@ func TestClientKilled(t *testing.T) {
 	const all, before, parallel = 12, 4, 3
 	server := newStore(t)
 	front := relay.Start(t, server.URL)
-	p := openPlace(t, server, server.Client(), uploads.Policy, presign.WithPublicEndpoint(front.URL))
+	p := openPlace(t, server, server.Client(), uploads.Policy,
+		presign.WithPublicEndpoint(front.URL))
 	var mu sync.Mutex
 	passing, held, open := before, make(chan int, all), make(chan struct{})
 	release := sync.OnceFunc(func() { close(open) })
@@ -166,7 +172,8 @@ func TestClientKilled(t *testing.T) {
 	})
 	path, states := newFile(t, "a.bin", all*partSize-1000), t.TempDir()
 	client := func() *exec.Cmd {
-		c := exec.CommandContext(t.Context(), os.Args[0], "-url", p.url, "-state", states, "-parallel", strconv.Itoa(parallel), path)
+		c := exec.CommandContext(t.Context(), os.Args[0], "-url", p.url, "-state", states,
+			"-parallel", strconv.Itoa(parallel), path)
 		c.Env = append(os.Environ(), clientMarker+"=1", "PUT_USER=alice:"+users["alice"])
 		return c
 	}
@@ -195,7 +202,8 @@ func TestClientKilled(t *testing.T) {
 	second := client()
 	second.Stdout, second.Stderr = &out, &out
 	require.NoError(t, second.Run(), &out)
-	require.Contains(t, out.String(), fmt.Sprintf("a.bin  %d of %d parts are stored already\n", before, all))
+	require.Contains(t, out.String(),
+		fmt.Sprintf("a.bin  %d of %d parts are stored already\n", before, all))
 	var missing []int
 	for number := 1; number <= all; number++ {
 		if !slices.Contains(arrived, number) {

@@ -10,7 +10,8 @@
 // the directory. With -dir, all data is kept in that directory, and a later run
 // continues interrupted uploads.
 //
-//	go run -C examples ./put -url https://app.example.com/uploads -header @/home/me/token /home/me/film.mp4
+//	go run -C examples ./put -url https://app.example.com/uploads \
+//		-header @/home/me/token /home/me/film.mp4
 //
 // This uploads to your own service, which must mount a presign.Handler at the
 // URL. The file token contains the line "Authorization: Bearer …". The flag
@@ -78,7 +79,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 
 	u := &uploader{
 		service: &client{
-			url: strings.TrimRight(o.mount, "/"), header: o.header, http: newClient(o.parallel), patience: usual, notes: os.Stderr,
+			url: strings.TrimRight(o.mount, "/"), header: o.header, http: newClient(o.parallel),
+			patience: usual, notes: os.Stderr,
 		},
 		store: newClient(o.parallel), patience: usual, parallel: o.parallel, single: singleSize,
 		mediaType: o.mediaType, algorithm: o.algorithm, states: o.states, out: stdout,
@@ -108,18 +110,28 @@ type options struct {
 func parseArguments(args []string) *options {
 	o := &options{header: make(http.Header)}
 	flags := flag.NewFlagSet("put", flag.ExitOnError)
-	flags.StringVar(&o.mount, "url", "", "`URL` of the handler of a service; if empty, put starts a service and an S3 server")
-	flags.Func("header", "`'Name: value'` of a header for the service, or @file with such lines; may be repeated", func(value string) error {
-		return addHeader(o.header, value)
-	})
-	flags.StringVar(&o.user, "user", "", "`name:password` for the service; the default is the variable PUT_USER, which other users cannot read")
+	flags.StringVar(&o.mount, "url", "",
+		"`URL` of the handler of a service; if empty, put starts a service and an S3 server")
+	flags.Func("header",
+		"`'Name: value'` of a header for the service, or @file with such lines; may be repeated",
+		func(value string) error {
+			return addHeader(o.header, value)
+		})
+	flags.StringVar(&o.user, "user", "",
+		"`name:password` for the service; "+
+			"the default is the variable PUT_USER, which other users cannot read")
 	flags.IntVar(&o.parallel, "parallel", 4, "`number` of parts that are uploaded concurrently")
-	flags.StringVar(&o.mediaType, "type", "", "media `type` of the files; if empty, it depends on their names")
-	flags.StringVar(&o.algorithm, "checksum", "", "`algorithm` of the required checksum: sha256, crc32, crc32c or crc64nvme")
+	flags.StringVar(&o.mediaType, "type", "",
+		"media `type` of the files; if empty, it depends on their names")
+	flags.StringVar(&o.algorithm, "checksum", "",
+		"`algorithm` of the required checksum: sha256, crc32, crc32c or crc64nvme")
 	flags.BoolVar(&o.abort, "abort", false, "abort unfinished uploads of the files")
-	flags.StringVar(&o.states, "state", "", "`directory` for the state of uploads; if empty, a directory in the cache of the user")
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:0", "`address` of the service that put starts; port 0 is any free port")
-	flags.StringVar(&o.dir, "dir", "", "`directory` of the S3 server that put starts; if empty, a temporary directory")
+	flags.StringVar(&o.states, "state", "",
+		"`directory` for the state of uploads; if empty, a directory in the cache of the user")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:0",
+		"`address` of the service that put starts; port 0 is any free port")
+	flags.StringVar(&o.dir, "dir", "",
+		"`directory` of the S3 server that put starts; if empty, a temporary directory")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), "Usage: put [flags] [file ...]\n")
 		flags.PrintDefaults()
@@ -133,12 +145,15 @@ func parseArguments(args []string) *options {
 func checkArguments(mount, dir string, parallel int, files []string) error {
 	for _, file := range files {
 		if strings.HasPrefix(file, "-") {
-			return fmt.Errorf("flags must be before files, got %s after a file; for a file of this name, use ./%[1]s", file)
+			return fmt.Errorf("flags must be before files, got %s after a file; "+
+				"for a file of this name, use ./%[1]s", file)
 		}
 	}
 	switch where, err := url.Parse(mount); {
-	case mount != "" && (err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
-		return errors.New("-url must have a scheme and a host, such as https://app.example.com/uploads")
+	case mount != "" &&
+		(err != nil || where.Scheme != "http" && where.Scheme != "https" || where.Host == ""):
+		return errors.New(
+			"-url must have a scheme and a host, such as https://app.example.com/uploads")
 	case parallel < 1 || parallel > 100:
 		return fmt.Errorf("-parallel must be between 1 and 100, got %d", parallel)
 	case mount != "" && len(files) == 0:
@@ -189,10 +204,12 @@ func (u *uploader) putAll(ctx context.Context, files []string, resumable bool) e
 		object, err := u.put(ctx, path)
 		switch {
 		case err == nil:
-			fmt.Fprintf(u.out, "%s  is stored as %s\n    %s, %d bytes, ETag %s\n", filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
+			fmt.Fprintf(u.out, "%s  is stored as %s\n    %s, %d bytes, ETag %s\n",
+				filepath.Base(path), object.Key, object.Type, object.Size, object.ETag)
 			continue
 		case ctx.Err() != nil && resumable:
-			return errors.New("interrupted; run the same command to continue, or with -abort to abort the uploads")
+			return errors.New("interrupted; run the same command to continue, " +
+				"or with -abort to abort the uploads")
 		case ctx.Err() != nil:
 			return errors.New("interrupted")
 		}

@@ -26,7 +26,8 @@ func requireSpace(t *testing.T, need int64) {
 	require.NoError(t, syscall.Statfs(dir, &stat))
 	if free := int64(stat.Bavail) * int64(stat.Bsize); free < need {
 		const gib = 1 << 30
-		browser.Missing(t, fmt.Sprintf("%.1f GiB for temporary files in %s (%.1f are free)", float64(need)/gib, os.TempDir(), float64(free)/gib))
+		browser.Missing(t, fmt.Sprintf("%.1f GiB for temporary files in %s (%.1f are free)",
+			float64(need)/gib, os.TempDir(), float64(free)/gib))
 	}
 }
 
@@ -65,14 +66,18 @@ func TestMemory(t *testing.T) {
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	peak := s.peak(t)
-	t.Logf("memory of the service: %.1f MiB after the start, %.1f MiB at most", float64(before)/(1<<20), float64(peak)/(1<<20))
+	t.Logf("memory of the service: %.1f MiB after the start, %.1f MiB at most",
+		float64(before)/(1<<20), float64(peak)/(1<<20))
 	require.Less(t, peak, int64(limit))
 	require.Len(t, numbers(), size/partSize+1)
 	require.EqualValues(t, size, object.Size)
 	require.Equal(t, []string{object.Key}, p.keys(t))
 	require.Empty(t, p.uploads(t))
-	stored, err := p.client.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	stored, err := p.client.HeadObject(t.Context(), &s3.HeadObjectInput{
+		Bucket: aws.String(bucket), Key: &object.Key,
+	})
 	require.NoError(t, err)
 	require.EqualValues(t, size, aws.ToInt64(stored.ContentLength))
-	require.Equal(t, `"a981130cf2b7e09f4686dc273cf7187e"`, aws.ToString(stored.ETag), "versitygw must return the MD5 of 2 GiB of zeros for a copy")
+	require.Equal(t, `"a981130cf2b7e09f4686dc273cf7187e"`, aws.ToString(stored.ETag),
+		"versitygw must return the MD5 of 2 GiB of zeros for a copy")
 }

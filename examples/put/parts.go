@@ -59,12 +59,15 @@ func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.
 	}
 	now, err := f.Stat()
 	if err == nil && (now.Size() != f.info.Size() || !now.ModTime().Equal(f.info.ModTime())) {
-		err = fmt.Errorf("%s must not change during the upload; run the same command again", f.Name())
+		err = fmt.Errorf("%s must not change during the upload; run the same command again",
+			f.Name())
 	}
 	if err != nil {
 		return nil, err
 	}
-	all := slices.SortedFunc(maps.Values(arrived), func(a, b part) int { return a.Number - b.Number })
+	all := slices.SortedFunc(maps.Values(arrived), func(a, b part) int {
+		return a.Number - b.Number
+	})
 	object, err := u.service.completeParts(ctx, &s.upload, all)
 	if err != nil {
 		return nil, err
@@ -92,7 +95,9 @@ func (u *uploader) start(ctx context.Context, f *file, about request, s *state) 
 // arrived returns the parts of an interrupted upload that the store has
 // received and that match the file. If the upload started with another size,
 // type or checksum, arrived aborts it and returns nil.
-func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state) (map[int]part, error) {
+func (u *uploader) arrived(
+	ctx context.Context, f *file, about request, s *state,
+) (map[int]part, error) {
 	list, err := u.service.list(ctx, &s.upload)
 	if err != nil {
 		return nil, err
@@ -125,7 +130,8 @@ func (u *uploader) arrived(ctx context.Context, f *file, about request, s *state
 		}
 		f.progress.add(size)
 	}
-	fmt.Fprintf(u.out, "%s  %d of %d parts are stored already\n", about.Filename, len(arrived), s.count())
+	fmt.Fprintf(u.out, "%s  %d of %d parts are stored already\n",
+		about.Filename, len(arrived), s.count())
 	s.sent = kept
 	return arrived, s.save() // save removes changed parts and an incomplete line
 }
@@ -189,7 +195,9 @@ func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived m
 }
 
 // sendPart uploads one part. The first try uses url.
-func (u *uploader) sendPart(ctx context.Context, f *file, s *state, number int, url string) (got sent, err error) {
+func (u *uploader) sendPart(
+	ctx context.Context, f *file, s *state, number int, url string,
+) (got sent, err error) {
 	offset, size := s.section(number)
 	err = u.patience.retry(ctx, func(try int) error {
 		if try > 1 {

@@ -18,7 +18,9 @@ type patience struct {
 }
 
 // usual repeats requests for two to three minutes.
-var usual = patience{tries: 12, first: 250 * time.Millisecond, longest: 30 * time.Second, stall: time.Minute}
+var usual = patience{
+	tries: 12, first: 250 * time.Millisecond, longest: 30 * time.Second, stall: time.Minute,
+}
 
 // retry calls do until it succeeds, returns a final error, was called p.tries
 // times, or ctx ends.

@@ -35,8 +35,9 @@ func newProgress(out io.Writer, name string, size int64) *progress {
 
 func newBar(out io.Writer, name string, size int64) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name), progressbar.OptionShowBytes(true),
-		progressbar.OptionShowCount(), progressbar.OptionUseIECUnits(true), progressbar.OptionFullWidth(),
+		progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
+		progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
+		progressbar.OptionUseIECUnits(true), progressbar.OptionFullWidth(),
 		progressbar.OptionThrottle(100*time.Millisecond))
 }
 

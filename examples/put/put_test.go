@@ -75,9 +75,13 @@ func newPlace(t *testing.T, policy presign.Policy, opts ...presign.SignerOption)
 }
 
 // openPlace starts a service that uses client for the store.
-func openPlace(t *testing.T, server *store.Server, client *s3.Client, policy presign.Policy, opts ...presign.SignerOption) *place {
+func openPlace(
+	t *testing.T, server *store.Server, client *s3.Client, policy presign.Policy,
+	opts ...presign.SignerOption,
+) *place {
 	t.Helper()
-	handler, err := uploads.New(client, bucket, policy, users, append(opts, presign.WithSecret(secret))...)
+	handler, err := uploads.New(client, bucket, policy, users,
+		append(opts, presign.WithSecret(secret))...)
 	require.NoError(t, err)
 	listener := httptest.NewServer(handler)
 	t.Cleanup(listener.Close)
@@ -94,11 +98,14 @@ func (p *place) as(t *testing.T, user string) *uploader {
 	t.Helper()
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth(user, users[user])
-	short := patience{tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute}
+	short := patience{
+		tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute,
+	}
 	toService, toStore := *p.http, *p.http // copies, because tests change their transports
 	return &uploader{
 		service: &client{url: p.url, header: r.Header, http: &toService, patience: short},
-		store:   &toStore, patience: short, parallel: 4, single: partSize, states: t.TempDir(), out: io.Discard,
+		store:   &toStore, patience: short, parallel: 4, single: partSize, states: t.TempDir(),
+		out: io.Discard,
 	}
 }
 
@@ -123,7 +130,9 @@ func (p *place) keys(t *testing.T) []string {
 func (p *place) list(t *testing.T) []string {
 	t.Helper()
 	keys := []string{}
-	pages := s3.NewListObjectsV2Paginator(p.client, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	pages := s3.NewListObjectsV2Paginator(p.client, &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
@@ -137,7 +146,9 @@ func (p *place) list(t *testing.T) []string {
 // uploads returns the open multipart uploads.
 func (p *place) uploads(t *testing.T) []types.MultipartUpload {
 	t.Helper()
-	out, err := p.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	out, err := p.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
+		Bucket: aws.String(bucket),
+	})
 	require.NoError(t, err)
 	return out.Uploads
 }
@@ -148,7 +159,9 @@ func (p *place) arrived(t *testing.T) (numbers []int) {
 	t.Helper()
 	under := p.uploads(t)
 	require.Len(t, under, 1)
-	out, err := p.client.ListParts(t.Context(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: under[0].Key, UploadId: under[0].UploadId})
+	out, err := p.client.ListParts(t.Context(), &s3.ListPartsInput{
+		Bucket: aws.String(bucket), Key: under[0].Key, UploadId: under[0].UploadId,
+	})
 	require.NoError(t, err)
 	for _, part := range out.Parts {
 		numbers = append(numbers, int(aws.ToInt32(part.PartNumber)))
@@ -161,7 +174,9 @@ func (p *place) arrived(t *testing.T) (numbers []int) {
 func (p *place) requireStored(t *testing.T, path string, object *presign.Object, about ...any) {
 	t.Helper()
 	require.Equal(t, []string{object.Key}, p.keys(t), about...)
-	out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	out, err := p.client.GetObject(t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String(bucket), Key: &object.Key,
+	})
 	require.NoError(t, err, about...)
 	defer out.Body.Close()
 	got, err := io.ReadAll(out.Body)
@@ -169,7 +184,9 @@ func (p *place) requireStored(t *testing.T, path string, object *presign.Object,
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, got), about...)
-	_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	_, err = p.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+		Bucket: aws.String(bucket), Key: &object.Key,
+	})
 	require.NoError(t, err)
 }
 
@@ -200,9 +217,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // intercept makes a client call f for each request.
-func intercept(client *http.Client, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) {
+func intercept(
+	client *http.Client, f func(r *http.Request, next http.RoundTripper) (*http.Response, error),
+) {
 	next := client.Transport
-	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })
+	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		return f(r, next)
+	})
 }
 
 // TestDemo checks the output of the command in the package documentation.
@@ -210,11 +231,16 @@ func TestDemo(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &out))
 	printed := out.String()
-	require.Regexp(t, `(?s)^Service  http://127\.0\.0\.1:\d+/uploads\nBucket   put on versitygw at http://127\.0\.0\.1:\d+, started by put\n\n`+
-		`small\.txt  100 % of 10 bytes\nsmall\.txt  is stored as files/\w{26}/small\.txt\n    text/plain, 10 bytes, ETag "[0-9a-f]+"\n`+
-		`large\.bin  10 % of 64\.0 MiB\n.*large\.bin  100 % of 64\.0 MiB, \d+\.\d MiB/s\n`+
-		`large\.bin  is stored as files/\w{26}/large\.bin\n    application/octet-stream, 67108864 bytes, ETag ".*"\n\n`+
-		`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
+	require.Regexp(t,
+		`(?s)^Service  http://127\.0\.0\.1:\d+/uploads\n`+
+			`Bucket   put on versitygw at http://127\.0\.0\.1:\d+, started by put\n\n`+
+			`small\.txt  100 % of 10 bytes\n`+
+			`small\.txt  is stored as files/\w{26}/small\.txt\n`+
+			`    text/plain, 10 bytes, ETag "[0-9a-f]+"\n`+
+			`large\.bin  10 % of 64\.0 MiB\n.*large\.bin  100 % of 64\.0 MiB, \d+\.\d MiB/s\n`+
+			`large\.bin  is stored as files/\w{26}/large\.bin\n`+
+			`    application/octet-stream, 67108864 bytes, ETag ".*"\n\n`+
+			`The bucket has:\n( +\d+  files/\w{26}/(small\.txt|large\.bin)\n){2}$`, printed)
 }
 
 // TestProgress checks that the progress does not count bytes that must be sent
@@ -228,7 +254,9 @@ func TestProgress(t *testing.T) {
 	p.stop()
 	require.Equal(t, "a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\n", out.String())
 	p.finish()
-	require.Equal(t, "a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\na.bin  100 % of 1000 bytes\n", out.String())
+	require.Equal(t,
+		"a.bin  10 % of 1000 bytes\na.bin  30 % of 1000 bytes\na.bin  100 % of 1000 bytes\n",
+		out.String())
 
 	p = newProgress(&out, "a.bin", 1000)
 	p.bar = newBar(&out, "a.bin", 1000) // shown on terminals
@@ -257,7 +285,8 @@ func TestDemoResumes(t *testing.T) {
 	taken.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	out := &watched{when: "film.bin  50 %", then: interrupt}
-	require.EqualError(t, run(ctx, args, out), "interrupted; run the same command to continue, or with -abort to abort the uploads")
+	require.EqualError(t, run(ctx, args, out),
+		"interrupted; run the same command to continue, or with -abort to abort the uploads")
 	require.NotContains(t, out.String(), "60 %")
 	out = &watched{}
 	require.NoError(t, run(t.Context(), args, out))
@@ -276,15 +305,23 @@ func TestInvalidArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		"flag after a file": {[]string{path, "-url", elsewhere.URL}, "flags must be before files, got -url after a file; for a file of this name, use ./-url"},
-		"no scheme":         {[]string{"-url", strings.TrimPrefix(elsewhere.URL, "http://") + "/uploads", path}, "-url must have a scheme and a host, such as https://app.example.com/uploads"},
-		"no host":           {[]string{"-url", "https:///uploads", path}, "-url must have a scheme and a host, such as https://app.example.com/uploads"},
-		"no file":           {[]string{"-url", elsewhere.URL}, "arguments must name a file if -url is set"},
+		"flag after a file": {[]string{path, "-url", elsewhere.URL},
+			"flags must be before files, got -url after a file; " +
+				"for a file of this name, use ./-url"},
+		"no scheme": {[]string{"-url", elsewhere.Listener.Addr().String() + "/uploads", path},
+			"-url must have a scheme and a host, such as https://app.example.com/uploads"},
+		"no host": {[]string{"-url", "https:///uploads", path},
+			"-url must have a scheme and a host, such as https://app.example.com/uploads"},
+		"no file": {[]string{"-url", elsewhere.URL}, "arguments must name a file if -url is set"},
 		"wrong path": {[]string{"-url", elsewhere.URL + "/elsewhere", "-state", t.TempDir(), path},
-			path + ": presign: 404 Not Found; -url must be the URL of the handler, got " + elsewhere.URL + "/elsewhere"},
+			path + ": presign: 404 Not Found; -url must be the URL of the handler, got " +
+				elsewhere.URL + "/elsewhere"},
 		"address": {[]string{"-addr", elsewhere.Listener.Addr().String(), path},
-			"-addr: listen tcp " + elsewhere.Listener.Addr().String() + ": bind: address already in use; use -addr 127.0.0.1:0 for a free port"},
-		"other machines": {[]string{"-addr", "0.0.0.0:0", path}, `-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`},
+			"-addr: listen tcp " + elsewhere.Listener.Addr().String() +
+				": bind: address already in use; use -addr 127.0.0.1:0 for a free port"},
+		"other machines": {[]string{"-addr", "0.0.0.0:0", path},
+			"-addr must be a loopback address, because the S3 server listens only on loopback, " +
+				`got "0.0.0.0:0"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -312,8 +349,9 @@ func TestUnreachableServiceIsReported(t *testing.T) {
 		_, err := u.service.completeKey(t.Context(), "incoming/secret/a.bin")
 		require.ErrorContains(t, err, "connection refused")
 	}
-	require.Equal(t, "put: the service does not respond, trying again for up to three minutes: dial tcp "+
-		gone.Listener.Addr().String()+": connect: connection refused\n", notes.String())
+	require.Equal(t,
+		"put: the service does not respond, trying again for up to three minutes: dial tcp "+
+			gone.Listener.Addr().String()+": connect: connection refused\n", notes.String())
 }
 
 // A watched collects output. It calls then if a write contains when.
@@ -346,7 +384,9 @@ func TestURLsContainNoID(t *testing.T) {
 	u := p.as(t, "alice")
 	path := p.interrupted(t, u, "a.bin")
 	asked := make(map[string]bool)
-	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(
+		r *http.Request, next http.RoundTripper,
+	) (*http.Response, error) {
 		// Requests are sequential.
 		asked[r.Method+" "+strings.TrimPrefix(r.URL.String(), p.url)] = true
 		return next.RoundTrip(r)
@@ -357,7 +397,8 @@ func TestURLsContainNoID(t *testing.T) {
 	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{
-		"POST /": true, "POST /parts/sign": true, "POST /parts/list": true, "POST /complete": true, "POST /abort": true,
+		"POST /": true, "POST /parts/sign": true, "POST /parts/list": true, "POST /complete": true,
+		"POST /abort": true,
 	}, asked)
 }
 
@@ -395,7 +436,9 @@ func TestChecksum(t *testing.T) {
 			u := p.as(t, "alice")
 			_, err := u.put(t.Context(), path)
 			require.Error(t, err)
-			require.Regexp(t, "checksum must be the file|no SHA256 checksum of a whole multipart upload", err.Error(), name)
+			require.Regexp(t,
+				"checksum must be the file|no SHA256 checksum of a whole multipart upload",
+				err.Error(), name)
 			u.algorithm = name
 			object, err := u.put(t.Context(), path)
 			require.NoError(t, err, "%s %d", name, size)
@@ -414,9 +457,12 @@ func TestFreshGrants(t *testing.T) {
 			u := p.as(t, "alice")
 			u.single = single
 			tries := 0
-			intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			intercept(u.store, func(
+				r *http.Request, next http.RoundTripper,
+			) (*http.Response, error) {
 				if tries++; tries <= spoiled {
-					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
+					r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "X-Amz-Signature=",
+						"X-Amz-Signature=0", 1)
 				}
 				return next.RoundTrip(r)
 			})
@@ -463,7 +509,9 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	for _, size := range []int64{1000, 2 * partSize} {
 		u := p.as(t, "alice")
 		u.patience.tries, u.service.patience.tries = 1, 1
-		cut := func(*http.Request, http.RoundTripper) (*http.Response, error) { return nil, errors.New("cut") }
+		cut := func(*http.Request, http.RoundTripper) (*http.Response, error) {
+			return nil, errors.New("cut")
+		}
 		intercept(u.store, cut)
 		path := newFile(t, "a.bin", size)
 		_, err := u.put(t.Context(), path)
@@ -581,7 +629,9 @@ func (u *uploader) encrypt() {
 		}
 		return w, err
 	})
-	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(
+		r *http.Request, next http.RoundTripper,
+	) (*http.Response, error) {
 		if strings.HasSuffix(r.URL.Path, "/complete") {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
@@ -616,30 +666,37 @@ func TestChangedFile(t *testing.T) {
 		require.NoError(t, errors.Join(err, f.Close()))
 	}
 	const missing = 2
+	keep := func(*testing.T, string, int64, *state) {}
+	changeTime := func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }
+	clearSent := func(_ *testing.T, _ string, _ int64, s *state) { clear(s.sent) }
 	for name, c := range map[string]struct {
 		// The parameter first is the offset of a part that has arrived.
 		change    func(t *testing.T, path string, first int64, s *state)
 		encrypted bool
 		again     int // number of parts that are sent
 	}{
-		"unchanged":                            {func(*testing.T, string, int64, *state) {}, false, missing},
-		"unchanged, no MD5":                    {func(*testing.T, string, int64, *state) {}, true, missing},
-		"unchanged, no MD5, no parts in state": {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, true, 4},
-		"unchanged, no parts in state":         {func(t *testing.T, _ string, _ int64, s *state) { clear(s.sent) }, false, missing},
-		"time changed":                         {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, false, missing},
-		"time changed, no MD5":                 {func(t *testing.T, path string, _ int64, s *state) { later(t, path, s) }, true, 4},
+		"unchanged":                            {keep, false, missing},
+		"unchanged, no MD5":                    {keep, true, missing},
+		"unchanged, no MD5, no parts in state": {clearSent, true, 4},
+		"unchanged, no parts in state":         {clearSent, false, missing},
+		"time changed":                         {changeTime, false, missing},
+		"time changed, no MD5":                 {changeTime, true, 4},
 		"one part changed": {func(t *testing.T, path string, first int64, s *state) {
 			write(t, path, first)
 			later(t, path, s)
 		}, false, missing + 1},
-		"one part changed, same time, no MD5": {func(t *testing.T, path string, first int64, s *state) {
+		"one part changed, same time, no MD5": {func(
+			t *testing.T, path string, first int64, s *state,
+		) {
 			write(t, path, first)
 			require.NoError(t, os.Chtimes(path, time.Time{}, s.Modified))
 		}, true, missing + 1},
 		"size changed": {func(t *testing.T, path string, _ int64, _ *state) {
 			require.NoError(t, os.Truncate(path, 3*partSize+1))
 		}, false, 4},
-		"size changed to one part": {func(t *testing.T, path string, _ int64, _ *state) { require.NoError(t, os.Truncate(path, partSize+1)) }, false, 2},
+		"size changed to one part": {func(t *testing.T, path string, _ int64, _ *state) {
+			require.NoError(t, os.Truncate(path, partSize+1))
+		}, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := p.as(t, "alice")
@@ -687,7 +744,9 @@ func TestChangeDuringUpload(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	u := p.as(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
-	once := sync.OnceValue(func() error { return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)) })
+	once := sync.OnceValue(func() error {
+		return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))
+	})
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if err := once(); err != nil {
 			return nil, err
@@ -719,7 +778,9 @@ func TestLostUpload(t *testing.T) {
 
 	path = newFile(t, "a.bin", 2*partSize)
 	completed := false
-	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(
+		r *http.Request, next http.RoundTripper,
+	) (*http.Response, error) {
 		if completed {
 			return nil, context.Canceled
 		}
@@ -761,7 +822,9 @@ func TestCutPart(t *testing.T) {
 		_, rejected := u.sendTo(t, u.partURL(t, &s.upload, arrived[0]), other)
 		require.Nil(t, rejected)
 		missing := []int{1, 2, 3, 4}
-		missing = slices.DeleteFunc(missing, func(number int) bool { return slices.Contains(arrived, number) })
+		missing = slices.DeleteFunc(missing, func(number int) bool {
+			return slices.Contains(arrived, number)
+		})
 		_, rejected = u.sendTo(t, u.partURL(t, &s.upload, missing[0]), other)
 		require.Nil(t, rejected)
 		numbers := u.counted()
@@ -802,7 +865,8 @@ func TestStateEndsInLine(t *testing.T) {
 	u.store.Transport = transport
 	text, err = os.ReadFile(s.path)
 	require.NoError(t, err)
-	require.Equal(t, 2, bytes.Count(text, []byte("\n")), "the state must have lines for the upload and one part")
+	require.Equal(t, 2, bytes.Count(text, []byte("\n")),
+		"the state must have lines for the upload and one part")
 	require.True(t, bytes.HasSuffix(text, []byte("\n")))
 
 	numbers := u.counted()
@@ -819,7 +883,9 @@ func TestPending(t *testing.T) {
 	for _, size := range []int64{1000, 2 * partSize} {
 		u := p.as(t, "alice")
 		pending := 0
-		intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		intercept(u.service.http, func(
+			r *http.Request, next http.RoundTripper,
+		) (*http.Response, error) {
 			if !strings.HasSuffix(r.URL.Path, "/complete") || pending == int(2*u.patience.tries) {
 				return next.RoundTrip(r)
 			}
@@ -839,7 +905,9 @@ func TestPending(t *testing.T) {
 	u := p.as(t, "alice")
 	u.service.patience.longest = time.Hour
 	ctx, interrupt := context.WithCancel(t.Context())
-	intercept(u.service.http, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	intercept(u.service.http, func(
+		r *http.Request, next http.RoundTripper,
+	) (*http.Response, error) {
 		if !strings.HasSuffix(r.URL.Path, "/complete") {
 			return next.RoundTrip(r)
 		}
@@ -875,11 +943,17 @@ func TestRejected(t *testing.T) {
 func TestInvalidFlags(t *testing.T) {
 	t.Setenv("PUT_USER", "")
 	for want, args := range map[string][]string{
-		"-parallel must be between 1 and 100, got 0":                           {"-parallel", "0"},
-		"arguments must name a file if -url is set":                            {"-url", "http://127.0.0.1/uploads"},
-		"-dir and -url must not be set together":                               {"-url", "http://127.0.0.1/uploads", "-dir", "x", "y"},
-		`-checksum must be one of crc32, crc32c, crc64nvme, sha256, got "md5"`: {"-checksum", "md5"},
-		"-user must be a name, a colon and a password":                         {"-url", "http://127.0.0.1/uploads", "-user", "alice", "x"},
+		"-parallel must be between 1 and 100, got 0": {"-parallel", "0"},
+		"arguments must name a file if -url is set":  {"-url", "http://127.0.0.1/uploads"},
+		"-dir and -url must not be set together": {
+			"-url", "http://127.0.0.1/uploads", "-dir", "x", "y",
+		},
+		`-checksum must be one of crc32, crc32c, crc64nvme, sha256, got "md5"`: {
+			"-checksum", "md5",
+		},
+		"-user must be a name, a colon and a password": {
+			"-url", "http://127.0.0.1/uploads", "-user", "alice", "x",
+		},
 	} {
 		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
 	}
@@ -906,22 +980,28 @@ func TestUser(t *testing.T) {
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth("alice", users["alice"])
 	lines := filepath.Join(t.TempDir(), "lines")
-	require.NoError(t, os.WriteFile(lines, []byte("\r\nAuthorization: "+r.Header.Get("Authorization")+"\r\n\nX-Other: a:b"), 0o600))
+	authorization := "Authorization: " + r.Header.Get("Authorization")
+	content := []byte("\r\n" + authorization + "\r\n\nX-Other: a:b")
+	require.NoError(t, os.WriteFile(lines, content, 0o600))
 	for _, c := range []struct {
 		environment string
 		args        []string
 	}{
 		{"", []string{"-user", "alice:" + users["alice"]}},
 		{"alice:" + users["alice"], nil},
-		{"", []string{"-header", "Authorization: " + r.Header.Get("Authorization"), "-header", "X-Other: a:b"}},
+		{"", []string{"-header", authorization, "-header", "X-Other: a:b"}},
 		{"", []string{"-header", "@" + lines}},
 	} {
 		t.Setenv("PUT_USER", c.environment)
 		var out bytes.Buffer
-		args := append([]string{"-url", p.url + "/", "-state", t.TempDir(), "-type", "application/x-thing"}, append(c.args, path)...)
+		args := []string{
+			"-url", p.url + "/", "-state", t.TempDir(), "-type", "application/x-thing",
+		}
+		args = append(append(args, c.args...), path)
 		require.NoError(t, run(t.Context(), args, &out))
 		require.NotContains(t, out.String(), r.Header.Get("Authorization"))
-		key := regexp.MustCompile(`is stored as (\S+)\n    application/x-thing, 10 bytes`).FindStringSubmatch(out.String())
+		stored := regexp.MustCompile(`is stored as (\S+)\n    application/x-thing, 10 bytes`)
+		key := stored.FindStringSubmatch(out.String())
 		require.Len(t, key, 2, out.String())
 		p.requireStored(t, path, &presign.Object{Key: key[1]})
 	}

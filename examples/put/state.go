@@ -40,7 +40,9 @@ func loadState(dir, service, file string) (*state, error) {
 		return nil, err
 	}
 	name := sha256.Sum256([]byte(service + "\n" + file))
-	s := &state{path: filepath.Join(dir, hex.EncodeToString(name[:16])+".json"), sent: make(map[int]sent)}
+	s := &state{
+		path: filepath.Join(dir, hex.EncodeToString(name[:16])+".json"), sent: make(map[int]sent),
+	}
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil

@@ -42,8 +42,10 @@ func newClient(requests int) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = requests
 	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
@@ -86,7 +88,8 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 		f.progress.stop()
 		return nil, err
 	case object.Size != about.Size:
-		return nil, fmt.Errorf("the stored object must have the %d bytes of %s, got %d", about.Size, path, object.Size)
+		return nil, fmt.Errorf("the stored object must have the %d bytes of %s, got %d",
+			about.Size, path, object.Size)
 	}
 	f.progress.finish()
 	return object, nil
@@ -106,7 +109,8 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 		_, err = u.send(ctx, grant, f, 0, about.Size)
 		response := (*rejection)(nil)
 		switch {
-		case err == nil, errors.As(err, &response) && response.status == http.StatusPreconditionFailed && unclear:
+		case err == nil, errors.As(err, &response) &&
+			response.status == http.StatusPreconditionFailed && unclear:
 			return nil
 		case response == nil, response.status >= 500:
 			unclear = true
@@ -124,7 +128,9 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 }
 
 // send uploads a section of a file.
-func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offset, size int64) (sent, error) {
+func (u *uploader) send(
+	ctx context.Context, grant *presign.Grant, f *file, offset, size int64,
+) (sent, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	errStalled := fmt.Errorf("the store: no progress for %s", u.patience.stall)
@@ -148,7 +154,9 @@ func (u *uploader) send(ctx context.Context, grant *presign.Grant, f *file, offs
 	return sent{}, err
 }
 
-func (u *uploader) try(ctx context.Context, grant *presign.Grant, body io.Reader, size int64) (etag string, err error) {
+func (u *uploader) try(
+	ctx context.Context, grant *presign.Grant, body io.Reader, size int64,
+) (etag string, err error) {
 	r, err := grant.Request(ctx, body, size)
 	if err != nil {
 		return "", final(err)
@@ -177,7 +185,8 @@ type rejection struct {
 }
 
 func (r *rejection) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("the store returned %d %s %s", r.status, r.Code, r.Message))
+	return strings.TrimSpace(
+		fmt.Sprintf("the store returned %d %s %s", r.status, r.Code, r.Message))
 }
 
 // A meter counts the bytes of a file that are read for the first time, starting

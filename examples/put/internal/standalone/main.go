@@ -38,9 +38,11 @@ func run(in io.Reader, out io.Writer) error {
 	}
 	client := s3.New(s3.Options{
 		BaseEndpoint: &config.Endpoint, Region: config.Region, UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(config.AccessKey, config.SecretKey, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(
+			config.AccessKey, config.SecretKey, ""),
 	})
-	handler, err := uploads.New(client, config.Bucket, config.Policy, config.Users, presign.WithSecret(config.Secret))
+	handler, err := uploads.New(client, config.Bucket, config.Policy, config.Users,
+		presign.WithSecret(config.Secret))
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,16 @@ import (
 )
 
 // Policy is the default policy.
-var Policy = presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 1 << 40}
+var Policy = presign.Policy{
+	Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 1 << 40,
+}
 
 // New returns the service with its handler below /uploads/. The map users has
 // passwords by name.
-func New(client *s3.Client, bucket string, policy presign.Policy, users map[string]string, opts ...presign.SignerOption) (http.Handler, error) {
+func New(
+	client *s3.Client, bucket string, policy presign.Policy, users map[string]string,
+	opts ...presign.SignerOption,
+) (http.Handler, error) {
 	signer, err := presign.NewSigner(client, bucket, policy, opts...)
 	if err != nil {
 		return nil, err
@@ -26,7 +31,9 @@ func New(client *s3.Client, bucket string, policy presign.Policy, users map[stri
 		user, password, _ := r.BasicAuth()
 		want, known := users[user]
 		if subtle.ConstantTimeCompare([]byte(password), []byte(want)) != 1 || !known {
-			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "The user or the password is wrong."}
+			return "", &presign.Problem{
+				Status: http.StatusUnauthorized, Detail: "The user or the password is wrong.",
+			}
 		}
 		return user, nil
 	})
