@@ -7,7 +7,7 @@
 // data is kept in that directory.
 //
 //	POST /uploads/          grants an upload, within the user's quota
-//	POST /uploads/complete  verifies and publishes the upload, and writes its row
+//	POST /uploads/complete  verifies and publishes an upload, and writes its row
 //	GET /files              returns the user's files
 //	GET /files/{id}         returns a URL from which to download the file
 //	DELETE /files/{id}      deletes the file
@@ -101,8 +101,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	group.Go(func() error { return interrupt.Serve(ctx, newServer(service.internal()), internal) })
 	group.Go(func() error { service.work(ctx, *sweep); return nil })
 	group.Go(func() error {
-		csp := "default-src 'none'; script-src 'self'; style-src 'self'; connect-src " + apiURL + " " +
-			demo.Store.URL
+		csp := "default-src 'none'; script-src 'self'; style-src 'self'; " +
+			"connect-src " + apiURL + " " + demo.Store.URL
 		more := fmt.Sprintf("API      %s\nMetrics  http://%s/metrics\n", apiURL, internal.Addr())
 		return demo.Run(ctx, stdout, page(apiURL, tokens), csp, more)
 	})

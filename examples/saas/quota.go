@@ -24,11 +24,11 @@ type quota struct {
 // processes can use one database.
 //
 // A row is a reservation after the grant, and a file after the completion:
-//
-//	deadline > 0     reserved until then, in milliseconds; size is an upper bound
-//	deadline = NULL  a file
-//	deadline = 0     a file that the user has deleted; a repeated completion must not
-//	                 bring it back
+//   - If deadline is positive, the row is a reservation until this time, in
+//     milliseconds. Its size is an upper bound.
+//   - If deadline is NULL, the row is a file.
+//   - If deadline is 0, the row is a file that the user has deleted. A repeated
+//     completion must not bring the file back.
 type ledger struct {
 	*sql.DB
 	quota quota
@@ -80,7 +80,8 @@ func (l *ledger) reserve(r *http.Request, u *presign.Upload) error {
 	).Scan(&u.MaxSize)
 	if errors.Is(err, sql.ErrNoRows) {
 		return &presign.Problem{Status: http.StatusForbidden, Detail: fmt.Sprintf(
-			"You can store %d files and %d bytes. Delete some files first.", l.quota.files, l.quota.bytes)}
+			"You can store %d files and %d bytes. Delete some files first.",
+			l.quota.files, l.quota.bytes)}
 	}
 	return err
 }
@@ -139,7 +140,8 @@ type file struct {
 func (l *ledger) list(ctx context.Context, owner, id string) ([]file, error) {
 	rows, err := l.QueryContext(ctx, `
 		SELECT id, name, type, size, key FROM files
-		WHERE owner = ?1 AND deadline IS NULL AND (?2 = '' OR id = ?2) ORDER BY rowid DESC`, owner, id)
+		WHERE owner = ?1 AND deadline IS NULL AND (?2 = '' OR id = ?2)
+		ORDER BY rowid DESC`, owner, id)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,8 @@ func (p process) service(ctx context.Context) (*service, http.Handler, error) {
 			Credentials: credentials.NewStaticCredentialsProvider(
 				s3test.AccessKeyID, s3test.SecretAccessKey, ""),
 		}),
-		bucket: s3test.DefaultBucket, secret: []byte("a secret of the service, 33 bytes"), ledger: ledger,
+		bucket: s3test.DefaultBucket, secret: []byte("a secret of the service, 33 bytes"),
+		ledger:  ledger,
 		tokens:  map[string]string{"token-of-alice": "alice", "token-of-bob": "bob"},
 		origins: []string{"https://app.example.com"},
 	})
@@ -83,7 +84,8 @@ func askForGrants(arguments []byte) error {
 	var group errgroup.Group
 	for range p.Number {
 		group.Go(func() error {
-			w := call(api, "token-of-alice", "POST", "/uploads/", `{"filename": "a.txt", "size": 14}`)
+			w := call(api, "token-of-alice", "POST", "/uploads/",
+				`{"filename": "a.txt", "size": 14}`)
 			mu.Lock()
 			defer mu.Unlock()
 			switch w.Code {
@@ -244,7 +246,8 @@ func TestReservationsEnd(t *testing.T) {
 		"pending":     {event("pending"), false},
 		"granted":     {event("granted"), false},
 		"deadline": {func(t *testing.T, l *ledger) {
-			_, err := l.Exec(`UPDATE files SET deadline = ?`, time.Now().Add(-time.Second).UnixMilli())
+			_, err := l.Exec(`UPDATE files SET deadline = ?`,
+				time.Now().Add(-time.Second).UnixMilli())
 			require.NoError(t, err)
 		}, true},
 		"booked": {func(t *testing.T, l *ledger) {

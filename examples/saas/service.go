@@ -121,7 +121,8 @@ func (s *service) authenticate(r *http.Request) (owner string, err error) {
 
 // authorize puts the files of each user under a prefix of their own.
 func (s *service) authorize(r *http.Request, u *presign.Upload) error {
-	u.Key = policy.Prefix + hex.EncodeToString([]byte(u.Owner)) + "/" // The library adds a random part.
+	// The library adds a random part and the name of the file.
+	u.Key = policy.Prefix + hex.EncodeToString([]byte(u.Owner)) + "/"
 	return s.ledger.reserve(r, u)
 }
 
@@ -248,7 +249,8 @@ func (s *service) work(ctx context.Context, interval time.Duration) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "completion failed; the next sweep tries again", slog.Any("error", err))
+			slog.WarnContext(ctx, "completion failed; the next sweep tries again",
+				slog.Any("error", err))
 		}
 	}
 }

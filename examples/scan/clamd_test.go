@@ -73,7 +73,9 @@ func TestScanFollowsTheProtocol(t *testing.T) {
 		} else {
 			require.ErrorContains(t, err, want.err, reply)
 		}
-		require.Equal(t, "zINSTREAM\x00\x00\x00\x00\x01a\x00\x00\x00\x01b\x00\x00\x00\x01c\x00\x00\x00\x00", string(<-received))
+		require.Equal(t,
+			"zINSTREAM\x00\x00\x00\x00\x01a\x00\x00\x00\x01b\x00\x00\x00\x01c\x00\x00\x00\x00",
+			string(<-received))
 	}
 }
 
@@ -81,9 +83,12 @@ func TestScanFollowsTheProtocol(t *testing.T) {
 // a stream whose reader has failed. Otherwise it would accept the beginning of
 // the file.
 func TestTruncatedFilesAreNotScanned(t *testing.T) {
-	for _, failure := range []error{io.ErrUnexpectedEOF, errors.New("connection reset"), presign.ErrChanged} {
+	for _, failure := range []error{
+		io.ErrUnexpectedEOF, errors.New("connection reset"), presign.ErrChanged,
+	} {
 		c, received := listen(t, "stream: OK\x00")
-		_, err := c.scan(t.Context(), io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(failure)))
+		_, err := c.scan(t.Context(),
+			io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(failure)))
 		require.ErrorIs(t, err, failure)
 		require.Equal(t, "zINSTREAM\x00\x00\x00\x00\x03abc", string(<-received))
 	}
@@ -161,13 +166,15 @@ func TestPixelsAreLimited(t *testing.T) {
 		v := presign.Violations(err)
 		require.Len(t, v, 1, mediaType)
 		require.Equal(t, presign.Violation{
-			Field: "content", Code: "too_large", Max: 4999, Detail: "must have at most 4999 pixels, got 100 x 50",
+			Field: "content", Code: "too_large", Max: 4999,
+			Detail: "must have at most 4999 pixels, got 100 x 50",
 		}, v[0])
 
 		head := picture[:10]
 		_, err = limitPixels(bytes.NewReader(head), mediaType, 5000)
 		require.Equal(t, "invalid", presign.Violations(err)[0].Code, mediaType)
-		_, err = limitPixels(io.MultiReader(bytes.NewReader(head), iotest.ErrReader(io.ErrUnexpectedEOF)), mediaType, 5000)
+		truncated := io.MultiReader(bytes.NewReader(head), iotest.ErrReader(io.ErrUnexpectedEOF))
+		_, err = limitPixels(truncated, mediaType, 5000)
 		require.Equal(t, io.ErrUnexpectedEOF, err, "%s: the error of the store", mediaType)
 	}
 	// The picture has 10 billion pixels, which do not fit into memory.
@@ -178,7 +185,8 @@ func TestPixelsAreLimited(t *testing.T) {
 	require.Equal(t, "too_large", presign.Violations(err)[0].Code)
 
 	_, err = limitPixels(strings.NewReader("RIFF"), "image/webp", 1)
-	require.EqualError(t, err, "scan: Policy.Types must not contain image/webp, which has no decoder")
+	require.EqualError(t, err,
+		"scan: Policy.Types must not contain image/webp, which has no decoder")
 	rest, err := limitPixels(strings.NewReader("a"), "text/plain", 1)
 	require.NoError(t, err)
 	require.Equal(t, strings.NewReader("a"), rest)

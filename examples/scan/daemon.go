@@ -14,12 +14,15 @@ import (
 	"github.com/s3presign/presign/examples/internal/child"
 )
 
-var errNoClamd = errors.New("clamd is not installed: install ClamAV's daemon (on Debian and Ubuntu: " +
-	"apt install clamav-daemon), or pass the address of a running one with -clamd")
+var errNoClamd = errors.New("clamd is not installed: " +
+	"install ClamAV's daemon (on Debian and Ubuntu: apt install clamav-daemon), " +
+	"or pass the address of a running one with -clamd")
 
 // clamdPaths lists the paths at which findClamd looks. Debian installs clamd in
 // a directory that is not in the PATH of every user.
-var clamdPaths = []string{"clamd", "/usr/sbin/clamd", "/usr/local/sbin/clamd", "/opt/homebrew/sbin/clamd"}
+var clamdPaths = []string{
+	"clamd", "/usr/sbin/clamd", "/usr/local/sbin/clamd", "/opt/homebrew/sbin/clamd",
+}
 
 // findClamd returns the path of clamd.
 func findClamd() (string, error) {

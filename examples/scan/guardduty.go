@@ -30,7 +30,8 @@ func (g guardDuty) inspect(ctx context.Context, o *presign.Object) error {
 	if o.VersionID == "" {
 		// Without versions, the tag could belong to other bytes that replaced
 		// the upload for a moment.
-		return errors.New("scan: the bucket must have versions, so that a tag belongs to the verified bytes")
+		return errors.New(
+			"scan: the bucket must have versions, so that a tag belongs to the verified bytes")
 	}
 	found, err := g.client.GetObjectTagging(ctx, &s3.GetObjectTaggingInput{
 		Bucket: &g.bucket, Key: &o.Key, VersionId: &o.VersionID,
@@ -54,9 +55,13 @@ func scanStatus(status string) error {
 	case "NO_THREATS_FOUND":
 		return nil
 	case "THREATS_FOUND":
-		return &presign.Violation{Field: "content", Code: "infected", Detail: "must be free of malware"}
+		return &presign.Violation{
+			Field: "content", Code: "infected", Detail: "must be free of malware",
+		}
 	case "UNSUPPORTED": // For example, the object is too large or has a password.
-		return &presign.Violation{Field: "content", Code: "not_scannable", Detail: "must be a file that can be scanned"}
+		return &presign.Violation{
+			Field: "content", Code: "not_scannable", Detail: "must be a file that can be scanned",
+		}
 	}
 	// With ACCESS_DENIED and FAILED, the plan has failed, but the file might be
 	// clean.
@@ -83,7 +88,8 @@ func completeScanned(ctx context.Context, signer *presign.Signer, body []byte) e
 	object := event.Detail.S3ObjectDetails
 	if err != nil || event.Source != "aws.guardduty" || object.ObjectKey == "" ||
 		event.DetailType != "GuardDuty Malware Protection Object Scan Result" {
-		return fmt.Errorf("%w: body must be a scan result of GuardDuty", presign.ErrInvalidNotification)
+		return fmt.Errorf("%w: body must be a scan result of GuardDuty",
+			presign.ErrInvalidNotification)
 	}
 	created, err := json.Marshal(map[string]any{
 		"source": "aws.s3", "detail-type": "Object Created",

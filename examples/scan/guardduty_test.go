@@ -26,7 +26,8 @@ func readEvent(t *testing.T, path, key string) (body []byte, status string) {
 		}
 	}
 	require.NoError(t, json.Unmarshal(text, &event))
-	replaced := strings.NewReplacer("amzn-s3-demo-bucket", s3test.DefaultBucket, "APKAEIBAERJR2EXAMPLE", key).Replace(string(text))
+	replaced := strings.NewReplacer("amzn-s3-demo-bucket", s3test.DefaultBucket,
+		"APKAEIBAERJR2EXAMPLE", key).Replace(string(text))
 	return []byte(replaced), event.Detail.ScanResultDetails.ScanResultStatus
 }
 
@@ -38,7 +39,8 @@ func newGuarded(t *testing.T, store *s3test.Server, status string) *presign.Sign
 	if status != "" {
 		p.UploadHeaders = map[string]string{"x-amz-tagging": scanStatusTag + "=" + status}
 	}
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, p, presign.WithSecret([]byte(secret)),
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, p,
+		presign.WithSecret([]byte(secret)),
 		presign.WithInspect(guardDuty{store.S3(), s3test.DefaultBucket}.inspect),
 		presign.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
@@ -56,7 +58,9 @@ func TestGuardDutyEvents(t *testing.T) {
 			store := s3test.New(s3test.WithVersioning())
 			_, status := readEvent(t, path, "")
 			signer := newGuarded(t, store, status)
-			grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice", Size: 5})
+			grant, err := signer.Put(t.Context(), presign.Upload{
+				Filename: "a.txt", Owner: "alice", Size: 5,
+			})
 			require.NoError(t, err)
 			send(t, store, "alice", grant, []byte("hello"))
 			body, _ := readEvent(t, path, grant.Key)
@@ -70,7 +74,9 @@ func TestGuardDutyEvents(t *testing.T) {
 			case "THREATS_FOUND", "UNSUPPORTED":
 				require.NoError(t, err, "the message can be deleted")
 				require.Empty(t, keys)
-			default: // The queue delivers the event again and finally moves it to the dead-letter queue.
+			// The queue delivers the event again and finally moves it to the
+			// dead-letter queue.
+			default:
 				require.ErrorContains(t, err, "GuardDuty could not scan: "+status)
 				require.Equal(t, []string{grant.Key}, keys)
 			}
@@ -89,7 +95,9 @@ func TestGuardDutyCodes(t *testing.T) {
 func TestUploadsWithoutTagArePending(t *testing.T) {
 	store := s3test.New(s3test.WithVersioning())
 	signer := newGuarded(t, store, "")
-	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice", Size: 5})
+	grant, err := signer.Put(t.Context(), presign.Upload{
+		Filename: "a.txt", Owner: "alice", Size: 5,
+	})
 	require.NoError(t, err)
 	send(t, store, "alice", grant, []byte("hello"))
 	body, _ := readEvent(t, "testdata/guardduty_no_threats_found.json", grant.Key)
@@ -100,7 +108,9 @@ func TestUploadsWithoutTagArePending(t *testing.T) {
 func TestGuardDutyRequiresVersions(t *testing.T) {
 	store := s3test.New()
 	signer := newGuarded(t, store, "NO_THREATS_FOUND")
-	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice", Size: 5})
+	grant, err := signer.Put(t.Context(), presign.Upload{
+		Filename: "a.txt", Owner: "alice", Size: 5,
+	})
 	require.NoError(t, err)
 	send(t, store, "alice", grant, []byte("hello"))
 	_, err = signer.Complete(t.Context(), "alice", grant.Key)
@@ -111,14 +121,16 @@ func TestGuardDutyRequiresVersions(t *testing.T) {
 func TestOtherEventsAreInvalid(t *testing.T) {
 	signer := newGuarded(t, s3test.New(), "")
 	event, _ := readEvent(t, "testdata/guardduty_no_threats_found.json", "other/key")
-	require.NoError(t, completeScanned(t.Context(), signer, event), "an object under another prefix")
+	require.NoError(t, completeScanned(t.Context(), signer, event),
+		"an object under another prefix")
 	for _, body := range []string{
 		"", "{}", "[]", `"x"`,
 		strings.Replace(string(event), "aws.guardduty", "aws.s3", 1),
 		strings.Replace(string(event), "Object Scan Result", "Resource Status Active", 1),
 		strings.Replace(string(event), "other/key", "", 1),
 	} {
-		require.ErrorIs(t, completeScanned(t.Context(), signer, []byte(body)), presign.ErrInvalidNotification, body)
+		require.ErrorIs(t, completeScanned(t.Context(), signer, []byte(body)),
+			presign.ErrInvalidNotification, body)
 	}
 	other := strings.Replace(string(event), s3test.DefaultBucket, "other-bucket", 1)
 	require.Error(t, completeScanned(t.Context(), signer, []byte(other)))

@@ -38,7 +38,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet(bucket, flag.ExitOnError)
 	address := flags.String("clamd", "", "`address` of a running clamd, unix:PATH or HOST:PORT")
-	wait := flags.Duration("wait", 20*time.Second, "`time` after which a scan continues in the background")
+	wait := flags.Duration("wait", 20*time.Second,
+		"`time` after which a scan continues in the background")
 	pixels := flags.Int64("pixels", 50_000_000, "`number` of pixels that a picture can have")
 	demo, err := site.OpenDemo(ctx, flags, "127.0.0.1:8091", true, args)
 	if err != nil {
@@ -54,7 +55,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, child.close()) }()
 		group.Go(func() error { return child.wait(ctx) })
-		daemon, more = child.clamd, "ClamAV   started by this demo, with only the signature of the EICAR test file\n"
+		daemon, more = child.clamd,
+			"ClamAV   started by this demo, with only the signature of the EICAR test file\n"
 	}
 	if err := daemon.ping(ctx); err != nil {
 		return fmt.Errorf("-clamd: %w", err)
@@ -69,8 +71,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	csp := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; " +
-		"connect-src 'self' " + demo.Store.URL
+	csp := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+		"form-action 'self'; connect-src 'self' " + demo.Store.URL
 	group.Go(func() error { return demo.Run(ctx, stdout, handler, csp, more) })
 	err = group.Wait()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -30,7 +30,8 @@ func limitPixels(content io.Reader, mediaType string, most int64) (io.Reader, er
 	}
 	decode := configDecoders[mediaType]
 	if decode == nil {
-		return nil, fmt.Errorf("scan: Policy.Types must not contain %s, which has no decoder", mediaType)
+		return nil, fmt.Errorf("scan: Policy.Types must not contain %s, which has no decoder",
+			mediaType)
 	}
 	var head bytes.Buffer
 	source := &faultReader{r: content}
@@ -39,12 +40,15 @@ func limitPixels(content io.Reader, mediaType string, most int64) (io.Reader, er
 	case source.err != nil:
 		return nil, source.err // The store has failed, and the picture might be valid.
 	case err != nil:
-		return nil, &presign.Violation{Field: "content", Code: "invalid", Detail: "must start with the header of a picture"}
+		return nil, &presign.Violation{
+			Field: "content", Code: "invalid", Detail: "must start with the header of a picture",
+		}
 	}
 	if pixels := int64(config.Width) * int64(config.Height); pixels > most {
 		return nil, &presign.Violation{
 			Field: "content", Code: "too_large", Max: most,
-			Detail: fmt.Sprintf("must have at most %d pixels, got %d x %d", most, config.Width, config.Height),
+			Detail: fmt.Sprintf("must have at most %d pixels, got %d x %d",
+				most, config.Width, config.Height),
 		}
 	}
 	return io.MultiReader(&head, content), nil

@@ -64,7 +64,9 @@ func newAPI(t *testing.T, inspect func(context.Context, *presign.Object) error) 
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
 	signer, err := newSigner(server.Client(), []byte(rand.Text()+rand.Text()), inspect)
 	require.NoError(t, err)
-	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) {
+		return "alice", nil
+	})
 	require.NoError(t, err)
 	return &api{t, handler, signer, server.Client()}
 }
@@ -132,7 +134,9 @@ func (o outcome) codes() (codes []string) {
 
 // keys returns the keys of all objects under a prefix.
 func (a *api) keys(ctx context.Context, prefix string) (keys []string, err error) {
-	found, err := a.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix})
+	found, err := a.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket), Prefix: &prefix,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -200,13 +204,15 @@ func TestEICARIsRejected(t *testing.T) {
 			}
 			require.Equal(t, 422, status, name)
 			require.Equal(t, []string{"content infected"}, got.codes(), name)
-			require.Equal(t, "must be free of malware, got Eicar-Test-Signature.UNOFFICIAL", got.Errors[0].Detail)
+			require.Equal(t, "must be free of malware, got Eicar-Test-Signature.UNOFFICIAL",
+				got.Errors[0].Detail)
 		}
 	}
 	for key := range stop() {
 		require.Regexp(t, `/(clean|large)\.\w+$`, key)
 	}
-	require.NoError(t, a.signer.Shutdown(t.Context())) // The rejected uploads are deleted in the background.
+	// The rejected uploads are deleted in the background.
+	require.NoError(t, a.signer.Shutdown(t.Context()))
 	keys, err := a.keys(t.Context(), "")
 	require.NoError(t, err)
 	require.Len(t, keys, published)
@@ -221,7 +227,8 @@ func TestUnscannableFilesAreRejected(t *testing.T) {
 	w := zip.NewWriter(&bomb)
 	file, err := w.Create("bomb")
 	require.NoError(t, err)
-	_, err = io.Copy(file, io.MultiReader(io.LimitReader(zeros{}, 4*maxSize), bytes.NewReader(eicar)))
+	_, err = io.Copy(file,
+		io.MultiReader(io.LimitReader(zeros{}, 4*maxSize), bytes.NewReader(eicar)))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.Less(t, bomb.Len(), maxSize)
@@ -233,7 +240,8 @@ func TestUnscannableFilesAreRejected(t *testing.T) {
 	// Both headers of the file have the flag for encryption.
 	encrypted := pack(t, "eicar.com", eicar)
 	for _, header := range []string{"PK\x03\x04", "PK\x01\x02"} {
-		at := bytes.Index(encrypted, []byte(header)) + map[string]int{"PK\x03\x04": 6, "PK\x01\x02": 8}[header]
+		at := bytes.Index(encrypted, []byte(header)) +
+			map[string]int{"PK\x03\x04": 6, "PK\x01\x02": 8}[header]
 		encrypted[at] |= 1
 	}
 	found, err = d.scan(t.Context(), bytes.NewReader(encrypted))
@@ -310,11 +318,13 @@ func TestPageShowsOutcomes(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("this is a text"), 0o600))
 	uploads := func(n int) chromedp.Action[chromedp.Void] {
 		return browser.Until(fmt.Sprintf(
-			`document.querySelectorAll("#uploads li").length === %d && !/…/.test(document.querySelector("#uploads").textContent)`, n))
+			`document.querySelectorAll("#uploads li").length === %d &&
+				!/…/.test(document.querySelector("#uploads").textContent)`, n))
 	}
 	last := func() string { return b.Text(`document.querySelector("#uploads li")`) }
-	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"), chromedp.WaitVisible("#files"),
-		chromedp.SetUploadFiles("#files", []string{path}), uploads(1))
+	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"),
+		chromedp.WaitVisible("#files"), chromedp.SetUploadFiles("#files", []string{path}),
+		uploads(1))
 	require.Equal(t, "a.txt Scanned and published.", last())
 	for i, name := range []string{"eicar.txt", "eicar.zip"} {
 		b.Do(chromedp.Click(`[data-sample="`+name+`"]`), uploads(2+i))
@@ -335,7 +345,8 @@ func TestMissingClamdIsNamed(t *testing.T) {
 	t.Cleanup(func() { clamdPaths = paths })
 	clamdPaths = []string{filepath.Join(t.TempDir(), "clamd")}
 	err = run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &printed)
-	require.EqualError(t, err, "clamd is not installed: install ClamAV's daemon (on Debian and Ubuntu: "+
-		"apt install clamav-daemon), or pass the address of a running one with -clamd")
+	require.EqualError(t, err, "clamd is not installed: "+
+		"install ClamAV's daemon (on Debian and Ubuntu: apt install clamav-daemon), "+
+		"or pass the address of a running one with -clamd")
 	require.Empty(t, printed.String())
 }

@@ -35,7 +35,8 @@ type scanner struct {
 
 // newScanner returns a scanner that scans up to parallel uploads at a time.
 func newScanner(
-	scan func(context.Context, io.Reader) (string, error), wait time.Duration, pixels int64, parallel int,
+	scan func(context.Context, io.Reader) (string, error), wait time.Duration, pixels int64,
+	parallel int,
 ) *scanner {
 	s := &scanner{
 		scan: scan, wait: wait, limit: 30 * time.Minute, keep: 15 * time.Minute, pixels: pixels,
@@ -153,7 +154,9 @@ func (s *scanner) start(v version, o *presign.Object) (_ *result, started bool) 
 
 // examine reads an upload once. It checks the pixels and the viruses, and
 // returns the digest.
-func (s *scanner) examine(ctx context.Context, o *presign.Object) (sum [sha256.Size]byte, err error) {
+func (s *scanner) examine(
+	ctx context.Context, o *presign.Object,
+) (sum [sha256.Size]byte, err error) {
 	// The decoders read untrusted bytes in a separate goroutine, where the
 	// library does not recover from panics.
 	defer func() {
@@ -184,9 +187,12 @@ func rejection(found string) *presign.Violation {
 	for _, prefix := range []string{"Heuristics.Limits.Exceeded", "Heuristics.Encrypted"} {
 		if strings.HasPrefix(found, prefix) {
 			return &presign.Violation{
-				Field: "content", Code: "not_scannable", Detail: "must be a file that can be scanned, got " + found,
+				Field: "content", Code: "not_scannable",
+				Detail: "must be a file that can be scanned, got " + found,
 			}
 		}
 	}
-	return &presign.Violation{Field: "content", Code: "infected", Detail: "must be free of malware, got " + found}
+	return &presign.Violation{
+		Field: "content", Code: "infected", Detail: "must be free of malware, got " + found,
+	}
 }

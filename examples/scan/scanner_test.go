@@ -82,7 +82,8 @@ type replica struct {
 }
 
 func newReplica(
-	t *testing.T, store *s3test.Server, name string, policy presign.Policy, wait time.Duration, delay func() time.Duration,
+	t *testing.T, store *s3test.Server, name string, policy presign.Policy, wait time.Duration,
+	delay func() time.Duration,
 ) *replica {
 	t.Helper()
 	fake := &fakeScan{delay: delay}
@@ -119,7 +120,9 @@ func TestLongScansArePending(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := s3test.New()
-				r := newReplica(t, store, "service", policy, time.Second, func() time.Duration { return 3500 * time.Millisecond })
+				r := newReplica(t, store, "service", policy, time.Second, func() time.Duration {
+					return 3500 * time.Millisecond
+				})
 				defer r.stop(t)
 				u := presign.Upload{Filename: "a.txt", Owner: "alice", Size: int64(len(c.content))}
 				grant, err := r.Put(t.Context(), u)
@@ -149,7 +152,9 @@ func TestLongScansArePending(t *testing.T) {
 func TestReplacedUploadsAreScannedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New(s3test.WithQuirks(s3test.SizeETags), s3test.WithHistory())
-		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration { return 1500 * time.Millisecond })
+		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration {
+			return 1500 * time.Millisecond
+		})
 		defer r.stop(t)
 		grant, err := r.Post(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice"})
 		require.NoError(t, err)
@@ -172,10 +177,14 @@ func TestReplacedUploadsAreScannedAgain(t *testing.T) {
 func TestScansAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s3test.New()
-		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration { return time.Hour })
+		r := newReplica(t, store, "service", policy, time.Second, func() time.Duration {
+			return time.Hour
+		})
 		defer r.stop(t)
 		for i := range 4 {
-			grant, err := r.Put(t.Context(), presign.Upload{Filename: "a.txt", Owner: "alice", Size: 5})
+			grant, err := r.Put(t.Context(), presign.Upload{
+				Filename: "a.txt", Owner: "alice", Size: 5,
+			})
 			require.NoError(t, err)
 			send(t, store, "alice", grant, []byte("hello"))
 			_, err = r.Complete(t.Context(), "alice", grant.Key)
@@ -279,13 +288,16 @@ func newInterleaving(t *testing.T, seed uint64, total *tally) *interleaving {
 		method:    []string{"POST", "PUT", "multipart"}[random.IntN(3)],
 		replace:   random.IntN(2) == 0,
 	}
-	i.store = s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, i.options...)...)
+	options := []s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}
+	i.store = s3test.New(append(options, i.options...)...)
 	p := policy
 	p.Replace = i.replace
 	wait := time.Duration(1+random.IntN(20)) * time.Millisecond
 	for n, name := range []string{"first", "second"} {
 		durations := rand.New(rand.NewPCG(seed, uint64(10+n)))
-		delay := func() time.Duration { return time.Duration(durations.IntN(30)) * time.Millisecond }
+		delay := func() time.Duration {
+			return time.Duration(durations.IntN(30)) * time.Millisecond
+		}
 		i.replicas = append(i.replicas, newReplica(t, i.store, name, p, wait, delay))
 	}
 	clean, infected := bytes.Repeat([]byte("."), len(eicar)), eicar
@@ -366,7 +378,8 @@ func (i *interleaving) upload(random *rand.Rand) {
 		i.grant = grant
 		i.set(grant.Key, "")
 	}
-	response, err := conformance.New(i.grant, "file", content).Send(i.store.Actor("alice").HTTPClient())
+	client := i.store.Actor("alice").HTTPClient()
+	response, err := conformance.New(i.grant, "file", content).Send(client)
 	require.NoError(i, err)
 	if response.Accepted() {
 		i.sent++
@@ -413,7 +426,8 @@ func (i *interleaving) complete(r *replica) error {
 		i.total.Pending++
 	case len(presign.Violations(err)) > 0:
 		i.total.Rejected++
-	case errors.Is(err, presign.ErrChanged), errors.Is(err, presign.ErrNotUploaded), errors.Is(err, presign.ErrLost):
+	case errors.Is(err, presign.ErrChanged), errors.Is(err, presign.ErrNotUploaded),
+		errors.Is(err, presign.ErrLost):
 	default:
 		require.NoError(i, err, "seed %d\n%v", i.seed, i.store.History().Requests)
 	}
@@ -429,7 +443,9 @@ func (i *interleaving) check() {
 		if !containsEICAR(state.Body) {
 			continue
 		}
-		about := []any{"seed %d, %s, %s, replace %v\n%v", i.seed, i.name, i.method, i.replace, h.Requests}
+		about := []any{
+			"seed %d, %s, %s, replace %v\n%v", i.seed, i.name, i.method, i.replace, h.Requests,
+		}
 		require.False(i, i.honest, about...)
 		require.NotZero(i, state.EndedBy, about...)
 		copied, deleted := h.Requests[state.MadeBy-1], h.Requests[state.EndedBy-1]

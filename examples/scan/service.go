@@ -21,8 +21,10 @@ import (
 var policy = presign.Policy{
 	Prefix:      "incoming/",
 	FinalPrefix: "files/",
-	Types:       []string{"image/gif", "image/jpeg", "image/png", "text/plain", "application/pdf", "application/zip"},
-	MaxSize:     100 << 20,
+	Types: []string{
+		"image/gif", "image/jpeg", "image/png", "text/plain", "application/pdf", "application/zip",
+	},
+	MaxSize: 100 << 20,
 }
 
 //go:embed page
@@ -38,7 +40,8 @@ var login = site.Login{
 func newSigner(
 	client *s3.Client, secret []byte, inspect func(context.Context, *presign.Object) error,
 ) (*presign.Signer, error) {
-	return presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithInspect(inspect))
+	return presign.NewSigner(client, bucket, policy, presign.WithSecret(secret),
+		presign.WithInspect(inspect))
 }
 
 type service struct {
@@ -50,7 +53,8 @@ func newService(client *s3.Client, here *site.Site, signer *presign.Signer) (htt
 	s := &service{here, client}
 	uploads, err := presign.NewHandler(signer, here.Authenticate,
 		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-			u.Key = policy.Prefix + u.Owner + "/" // The names of users consist of letters and digits.
+			// The names of users consist of letters and digits.
+			u.Key = policy.Prefix + u.Owner + "/"
 			return nil
 		}))
 	if err != nil {
@@ -66,7 +70,9 @@ func newService(client *s3.Client, here *site.Site, signer *presign.Signer) (htt
 	mux.HandleFunc("GET /files", s.list)
 	mux.HandleFunc("GET /eicar.txt", sample("text/plain", eicar))
 	mux.HandleFunc("GET /eicar.zip", sample("application/zip", archive))
-	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
+	mux.HandleFunc("GET /{$}", here.Front(login, func(
+		w http.ResponseWriter, r *http.Request, user string,
+	) {
 		site.Render(w, r, templates, "scan.html", user)
 	}))
 	return mux, here.Handle(mux, files)

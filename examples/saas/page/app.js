@@ -20,7 +20,9 @@ async function list() {
   document.querySelector("#files").replaceChildren(...files.map((file) => {
     const item = document.createElement("li");
     item.append(`${file.name}, ${file.size} bytes `,
-      button("Download", async () => { location.href = (await call("GET", `/files/${file.id}`)).url; }),
+      button("Download", async () => {
+        location.href = (await call("GET", `/files/${file.id}`)).url;
+      }),
       button("Delete", () => call("DELETE", `/files/${file.id}`).then(list)));
     return item;
   }));
@@ -37,7 +39,9 @@ async function store(file) {
   const object = await upload(file, {
     endpoint: `${api}/uploads/`,
     headers: () => ({ Authorization: `Bearer ${token.value}` }),
-    onProgress: ({ phase, loaded, total }) => { outcome.textContent = `${phase} ${Math.round(100 * loaded / total)} %`; },
+    onProgress: ({ phase, loaded, total }) => {
+      outcome.textContent = `${phase} ${Math.round(100 * loaded / total)} %`;
+    },
   });
   outcome.textContent = `Stored and verified: ${object.filename}`;
   await list();

@@ -1,6 +1,8 @@
 import { upload } from "./upload.js";
 
-const phases = { checksum: "Reading", sending: "Sending", verifying: "Scanning", pending: "Still scanning" };
+const phases = {
+  checksum: "Reading", sending: "Sending", verifying: "Scanning", pending: "Still scanning",
+};
 
 async function store(file) {
   const item = document.createElement("li");
