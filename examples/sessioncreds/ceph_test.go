@@ -20,9 +20,10 @@ import (
 func TestCeph(t *testing.T) {
 	server := ceph.Shared(t)
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey, "AWS_SESSION_TOKEN": "",
+		"AWS_ACCESS_KEY_ID": server.AccessKey, "AWS_SECRET_ACCESS_KEY": server.SecretKey,
+		"AWS_SESSION_TOKEN": "", "AWS_REGION": ceph.Region,
 		"AWS_MAX_ATTEMPTS": "10", // the number of attempts of server.STS()
-		"AWS_REGION":       ceph.Region, "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_CONFIG_FILE":  os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	} {
 		t.Setenv(name, value)
 	}
@@ -38,14 +39,18 @@ func TestCeph(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, written.SessionToken)
 	require.WithinDuration(t, time.Now().Add(30*time.Minute), written.Expires, time.Minute)
-	for _, secret := range []string{written.AccessKeyID, written.SecretAccessKey, written.SessionToken, server.SecretKey} {
+	for _, secret := range []string{
+		written.AccessKeyID, written.SecretAccessKey, written.SessionToken, server.SecretKey,
+	} {
 		require.NotContains(t, stdout.String(), secret)
 	}
 
 	bucket := "sessioncreds"
 	_, err = server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
-	client := server.Client(func(o *s3.Options) { o.BaseEndpoint, o.Credentials = &server.STSURL, provider })
+	client := server.Client(func(o *s3.Options) {
+		o.BaseEndpoint, o.Credentials = &server.STSURL, provider
+	})
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix: "images/", Types: []string{"image/png"}, MaxSize: 1000,
 	})
@@ -59,7 +64,9 @@ func TestCeph(t *testing.T) {
 		response, err := conformance.New(grant, "a.png", content).Send(http.DefaultClient)
 		require.NoError(t, err)
 		require.True(t, response.Accepted(), "%s: %v", grant.Method, response)
-		_, err = server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &grant.Key})
+		_, err = server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{
+			Bucket: &bucket, Key: &grant.Key,
+		})
 		require.NoError(t, err)
 	}
 }

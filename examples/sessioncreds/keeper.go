@@ -49,7 +49,8 @@ func (k *keeper) renew(ctx context.Context) error {
 		return err
 	}
 	content := fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
-		*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken, c.Expiration.UTC().Format(time.RFC3339))
+		*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken,
+		c.Expiration.UTC().Format(time.RFC3339))
 	if err := replace(k.file, content); err != nil {
 		return err
 	}

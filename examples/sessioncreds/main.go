@@ -1,7 +1,8 @@
 // Sessioncreds assumes an IAM role and writes the credentials of the session to
 // a file, for presign.EnvFile and for containers:
 //
-//	go run -C examples ./sessioncreds -role arn:aws:iam::123456789012:role/uploads
+//	go run -C examples ./sessioncreds \
+//		-role arn:aws:iam::123456789012:role/uploads
 //
 // The file awsenv.list has lines of ACCESS, SECRET, TOKEN and EXPIRATION. The
 // program replaces it atomically, and only its owner can read it. With -keep,
@@ -45,16 +46,21 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("sessioncreds", flag.ExitOnError)
 	role := flags.String("role", "", "`ARN` of the role; if empty, it is read from -roles")
-	roles := flags.String("roles", "iamroles.txt", "`file` with the ARN of the role, and comments that start with #")
+	roles := flags.String("roles", "iamroles.txt",
+		"`file` with the ARN of the role, and comments that start with #")
 	var s session
 	flags.DurationVar(&s.duration, "duration", time.Hour,
 		"lifetime of a session, 15m to 12h; the role may limit it")
-	flags.StringVar(&s.name, "session-name", "sessioncreds", "`name` of the session, shown by CloudTrail")
-	flags.StringVar(&s.externalID, "external-id", "", "`id` that the trust policy of the role requires, if any")
+	flags.StringVar(&s.name, "session-name", "sessioncreds",
+		"`name` of the session, shown by CloudTrail")
+	flags.StringVar(&s.externalID, "external-id", "",
+		"`id` that the trust policy of the role requires, if any")
 	file := flags.String("out", "awsenv.list", "`file` to write")
-	keep := flags.Bool("keep", false, "continue, and renew the credentials after half of their lifetime")
+	keep := flags.Bool("keep", false,
+		"continue, and renew the credentials after half of their lifetime")
 	region := flags.String("region", "", "`region` of STS; the default is AWS_REGION")
-	endpoint := flags.String("endpoint", "", "`URL` of an STS other than AWS; the default is AWS_ENDPOINT_URL_STS")
+	endpoint := flags.String("endpoint", "",
+		"`URL` of an STS other than AWS; the default is AWS_ENDPOINT_URL_STS")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
@@ -66,8 +72,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 	}
-	if a, err := arn.Parse(s.roleARN); err != nil || a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/") {
-		return fmt.Errorf("-role must be the ARN of a role, such as arn:aws:iam::123456789012:role/uploads, got %q", s.roleARN)
+	if a, err := arn.Parse(s.roleARN); err != nil || a.Service != "iam" ||
+		!strings.HasPrefix(a.Resource, "role/") {
+		return fmt.Errorf("-role must be the ARN of a role, "+
+			"such as arn:aws:iam::123456789012:role/uploads, got %q", s.roleARN)
 	}
 	if s.duration < 15*time.Minute || s.duration > 12*time.Hour {
 		return fmt.Errorf("-duration must be between 15m and 12h, got %v", s.duration)

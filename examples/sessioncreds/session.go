@@ -37,7 +37,8 @@ func (s *session) assume(ctx context.Context) (*types.Credentials, error) {
 		return nil, fmt.Errorf("assuming %s: %w", s.roleARN, explain(err))
 	}
 	c := out.Credentials
-	if c == nil || c.AccessKeyId == nil || c.SecretAccessKey == nil || c.SessionToken == nil || c.Expiration == nil {
+	if c == nil || c.AccessKeyId == nil || c.SecretAccessKey == nil || c.SessionToken == nil ||
+		c.Expiration == nil {
 		return nil, fmt.Errorf("assuming %s: the response of STS must have credentials", s.roleARN)
 	}
 	return c, nil
@@ -59,9 +60,11 @@ func explain(err error) error {
 	case strings.Contains(message, "role chaining"):
 		advice = "\na caller in a role must set -duration 1h or less, even if the roles allow more"
 	case strings.Contains(message, "MaxSessionDuration"):
-		advice = "\nset a shorter -duration, or: aws iam update-role --role-name NAME --max-session-duration 43200"
+		advice = "\nset a shorter -duration, or: " +
+			"aws iam update-role --role-name NAME --max-session-duration 43200"
 	case rejection.ErrorCode() == "AccessDenied":
-		advice = "\nthe trust policy of the role must allow the caller, with the -external-id if it requires one," +
+		advice = "\nthe trust policy of the role must allow the caller, " +
+			"with the -external-id if the policy requires one," +
 			"\nand the caller must have a policy that allows sts:AssumeRole"
 	case rejection.ErrorCode() == "RegionDisabledException":
 		advice = "\nSTS must be active in the -region for this account"

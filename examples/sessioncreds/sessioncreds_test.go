@@ -61,21 +61,26 @@ func startSTS(t *testing.T) *fakeSTS {
 		w.Header().Set("Content-Type", "text/xml")
 		if f := s.fault.Load(); f != nil {
 			w.WriteHeader(http.StatusBadRequest)
-			fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
-				<Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`, f.code, f.message)
+			fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
+				<Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>`,
+				f.code, f.message)
 			return
 		}
 		seconds, _ := time.ParseDuration(r.PostForm.Get("DurationSeconds") + "s")
-		fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+		fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+			<AssumeRoleResult><Credentials>
 			<AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>sec/ret+1</SecretAccessKey>
 			<SessionToken>%s</SessionToken><Expiration>%s</Expiration>
-			</Credentials></AssumeRoleResult></AssumeRoleResponse>`, token, time.Now().Add(seconds).UTC().Format(time.RFC3339))
+			</Credentials></AssumeRoleResult></AssumeRoleResponse>`,
+			token, time.Now().Add(seconds).UTC().Format(time.RFC3339))
 	}))
 	t.Cleanup(s.Close)
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIACALLER", "AWS_SECRET_ACCESS_KEY": "caller's own", "AWS_SESSION_TOKEN": "",
-		"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "", "AWS_MAX_ATTEMPTS": "1",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_ACCESS_KEY_ID": "AKIACALLER", "AWS_SECRET_ACCESS_KEY": "caller's own",
+		"AWS_SESSION_TOKEN": "", "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "",
+		"AWS_MAX_ATTEMPTS": "1",
+		"AWS_CONFIG_FILE":  os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		t.Setenv(name, value)
 	}
@@ -90,7 +95,8 @@ func TestOnce(t *testing.T) {
 	file := filepath.Join(dir, "awsenv.list")
 	require.NoError(t, os.WriteFile(file, []byte("readable by all"), 0o644))
 	roles := filepath.Join(dir, "iamroles.txt")
-	require.NoError(t, os.WriteFile(roles, []byte("\ufeff# for uploads\r\n\r\n"+role+"  # the only one\r\n"), 0o600))
+	lines := []byte("\ufeff# for uploads\r\n\r\n" + role + "  # the only one\r\n")
+	require.NoError(t, os.WriteFile(roles, lines, 0o600))
 
 	var stdout bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{
@@ -133,28 +139,33 @@ func TestRejectedBySTS(t *testing.T) {
 	for _, test := range []struct{ code, message, want string }{
 		{
 			"ValidationError",
-			"The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+			"The requested DurationSeconds exceeds the 1 hour session limit " +
+				"for roles assumed by role chaining.",
 			"-duration 1h",
 		},
 		{
-			"ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+			"ValidationError",
+			"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
 			"--max-session-duration",
 		},
 		{
 			"AccessDenied",
-			"User: arn:aws:iam::123456789012:user/ci is not authorized to perform: sts:AssumeRole on resource: " + role,
+			"User: arn:aws:iam::123456789012:user/ci is not authorized " +
+				"to perform: sts:AssumeRole on resource: " + role,
 			"-external-id",
 		},
 		{"RegionDisabledException", "STS is not activated in this region.", "-region"},
 		{
 			"SignatureDoesNotMatch",
-			"The signature does not match.\n\nThe Canonical String was\nx-amz-security-token:of the caller",
+			"The signature does not match.\n\n" +
+				"The Canonical String was\nx-amz-security-token:of the caller",
 			"does not match.",
 		},
 	} {
 		sts.fault.Store(&fault{test.code, test.message})
 		for _, keep := range []string{"-keep=false", "-keep"} {
-			err := run(t.Context(), []string{"-role", role, "-out", file, "-endpoint", sts.URL, keep}, io.Discard)
+			err := run(t.Context(),
+				[]string{"-role", role, "-out", file, "-endpoint", sts.URL, keep}, io.Discard)
 			require.ErrorContains(t, err, test.code)
 			require.ErrorContains(t, err, test.want)
 			require.NotContains(t, err.Error(), "of the caller")
@@ -186,7 +197,8 @@ func TestRejectsArguments(t *testing.T) {
 		require.ErrorContains(t, run(t.Context(), test.args, io.Discard), test.want)
 	}
 	t.Setenv("AWS_REGION", "")
-	require.ErrorContains(t, run(t.Context(), []string{"-role", role}, io.Discard), "AWS_REGION must be set")
+	require.ErrorContains(t, run(t.Context(), []string{"-role", role}, io.Discard),
+		"AWS_REGION must be set")
 }
 
 // TestReplace checks that a reader always finds the complete file of one
@@ -196,12 +208,14 @@ func TestReplace(t *testing.T) {
 	sizes := []int{1, 10_000, 100, 30_000}
 	write := func(i int) error {
 		id := fmt.Sprintf("ASIA%d", i)
-		k := keeper{file: file, stdout: io.Discard, assume: func(context.Context) (*types.Credentials, error) {
+		assume := func(context.Context) (*types.Credentials, error) {
 			return &types.Credentials{
-				AccessKeyId: &id, SecretAccessKey: &id, Expiration: aws.Time(time.Now().Add(time.Hour)),
+				AccessKeyId: &id, SecretAccessKey: &id,
+				Expiration:   aws.Time(time.Now().Add(time.Hour)),
 				SessionToken: aws.String(id + strings.Repeat("x", sizes[i%len(sizes)])),
 			}, nil
-		}}
+		}
+		k := keeper{file: file, stdout: io.Discard, assume: assume}
 		return k.renew(t.Context())
 	}
 	require.NoError(t, write(0))
@@ -232,7 +246,8 @@ func TestReplace(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(dir))
 	require.NoError(t, err)
 	for _, entry := range left {
-		require.False(t, strings.HasPrefix(entry.Name(), "."), "temporary files must be removed, got %s", entry.Name())
+		require.False(t, strings.HasPrefix(entry.Name(), "."),
+			"temporary files must be removed, got %s", entry.Name())
 	}
 }
 
@@ -245,7 +260,7 @@ func TestKeep(t *testing.T) {
 		var stdout bytes.Buffer
 		var attempts, failures int
 		outage := time.Now().Add(24 * time.Hour)
-		k := keeper{file: file, stdout: &stdout, assume: func(ctx context.Context) (*types.Credentials, error) {
+		assume := func(ctx context.Context) (*types.Credentials, error) {
 			attempts++
 			if since := time.Since(outage); since >= 0 && since < 20*time.Minute {
 				failures++
@@ -257,7 +272,8 @@ func TestKeep(t *testing.T) {
 				SessionToken:    aws.String("t"),
 				Expiration:      aws.Time(time.Now().Add(time.Hour)),
 			}, nil
-		}}
+		}
+		k := keeper{file: file, stdout: &stdout, assume: assume}
 		require.NoError(t, k.renew(ctx))
 		ended := make(chan struct{})
 		go func() {
@@ -293,7 +309,8 @@ func TestInterrupt(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	program, err := os.Executable()
 	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), program, "-role", role, "-out", file, "-endpoint", sts.URL, "-keep")
+	command := exec.CommandContext(t.Context(), program, "-role", role, "-out", file, "-endpoint",
+		sts.URL, "-keep")
 	command.Env = append(os.Environ(), marker+"=1")
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

@@ -32,7 +32,8 @@ newline='
 printable() { tr -d '\000-\010\013-\037\177' | sed "s/$(printf '\302[\200-\237]')//g"; }
 
 usage() {
-	printf 'usage: %s [-u user:password] [-b cookies] [-H header] [-t type] service file\n' "${0##*/}" >&2
+	printf 'usage: %s [-u user:password] [-b cookies] [-H header] [-t type] service file\n' \
+		"${0##*/}" >&2
 	exit 2
 }
 
@@ -80,7 +81,9 @@ again() {
 	do
 		attempt=$((attempt + 1))
 		[ "$attempt" -lt "$attempts" ] || return 0
-		[ "$attempt" -gt 1 ] || print_progress "$(case $status in 000) echo "no response" ;; *) echo "status $status" ;; esac), trying again"
+		reason="status $status"
+		[ "$status" != 000 ] || reason="no response"
+		[ "$attempt" -gt 1 ] || print_progress "$reason, trying again"
 		sleep "$((1 << (attempt - 1)))"
 	done
 }
@@ -92,7 +95,8 @@ ask() {
 	body=$(quoted "${3-}")
 	{
 		printf 'request = "%s"\nurl = "%s"\n' "$1" "$url"
-		[ $# -lt 3 ] || printf 'header = "Content-Type: application/json"\ndata-raw = "%s"\n' "$body"
+		[ $# -lt 3 ] ||
+			printf 'header = "Content-Type: application/json"\ndata-raw = "%s"\n' "$body"
 	} >"$work/request"
 	again "$work/response" -m 360 -K "$work/session"
 }
@@ -159,18 +163,24 @@ bounds() {
 	algorithm=$(member checksum)
 	[ -n "$algorithm" ] || return 0
 	sum=$(checksum)
-	[ -n "$sum" ] || fail "the service requires a checksum that this script cannot compute: $algorithm"
+	[ -n "$sum" ] ||
+		fail "the service requires a checksum that this script cannot compute: $algorithm"
 	about="$about,\"checksum\":\"$sum\""
 }
 
 # seen prints the size and the time of the file as exactly as the system
 # supports.
 seen() {
-	stat -L -c '%s %y' "$file" 2>/dev/null || stat -L -f '%z %Fm' "$file" 2>/dev/null || ls -Lln "$file"
+	stat -L -c '%s %y' "$file" 2>/dev/null ||
+		stat -L -f '%z %Fm' "$file" 2>/dev/null ||
+		ls -Lln "$file"
 }
 
 # same ends the script if the file has changed since the start.
-same() { [ "$(seen)" = "$version" ] || fail "the file must not change during the upload; run the same command again"; }
+same() {
+	[ "$(seen)" = "$version" ] ||
+		fail "the file must not change during the upload; run the same command again"
+}
 
 # sound reports whether $id and $part_size are valid. They come from the service
 # or from the state.
@@ -185,7 +195,9 @@ sound() {
 # in $state. Other listed parts are sent again, because some stores list parts
 # of interrupted requests.
 arrived() {
-	flat | tr '{' '\n' | sed -nE 's/.*"number":([0-9]+).*"etag":"(\\")?([A-Za-z0-9-]+).*/\1 \3/p' | sort >"$work/listed"
+	flat | tr '{' '\n' |
+		sed -nE 's/.*"number":([0-9]+).*"etag":"(\\")?([A-Za-z0-9-]+).*/\1 \3/p' |
+		sort >"$work/listed"
 	tail -n +4 "$state" | sort -u | comm -12 - "$work/listed" | sed 's/ .*//' | tr '\n' ' '
 }
 
@@ -204,7 +216,8 @@ parts() {
 			put "$(flat | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
 			[ "$status" != 200 ] || break
 			turn=$((turn + 1))
-			[ "$turn" -lt 2 ] || fail "part $part of $count: the store returned status $status; run the same command to continue"
+			[ "$turn" -lt 2 ] || fail "part $part of $count: the store returned status $status;" \
+				"run the same command to continue"
 		done
 		sed -nE 's/^[Ee][Tt][Aa][Gg]: *"([A-Za-z0-9-]+)".*/'"$part"' \1/p' "$work/head" >>"$state"
 		print_progress "$((100 * part / count)) %, part $part of $count"
@@ -234,7 +247,8 @@ completes() {
 
 # end prints the result of the completion and ends the script.
 end() {
-	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac # Another try would have the same result.
+	# For these statuses, another try would have the same result.
+	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac
 	[ "$status" = 200 ] || fail_with_response
 	printf '%s\n' "$(printable <"$work/response")"
 	exit
@@ -287,7 +301,8 @@ if [ "$size" -gt "$large" ]; then
 			IFS= read -r before && IFS= read -r id && IFS= read -r part_size
 		} <"$state" && sound || id=
 	fi
-	if [ -n "$id" ] && [ "$before" != "$begun" ]; then # The state describes another version of the file.
+	# The state might describe another version of the file.
+	if [ -n "$id" ] && [ "$before" != "$begun" ]; then
 		ask POST /abort "{\"id\":\"$id\"}"
 		id=
 	fi
@@ -305,7 +320,8 @@ if [ "$size" -gt "$large" ]; then
 fi
 [ -n "$id" ] || bounds
 
-if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then # S3 has no SHA256 of a multipart upload
+# S3 has no SHA256 of a multipart upload.
+if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then
 	ask POST / "{$about,\"size\":$size,\"method\":\"PUT\"}"
 	[ "$status" = 201 ] || fail_with_response
 	key=$(member key)
@@ -314,7 +330,10 @@ if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; t
 	case $status in
 	2??) ;;
 	412) ;; # The file is stored, but the response was lost.
-	*) fail "the store returned status $status: $(sed -nE 's/.*<Message>([^<]*)<.*/\1/p' "$work/stored")$(cat "$work/error")" ;;
+	*)
+		message=$(sed -nE 's/.*<Message>([^<]*)<.*/\1/p' "$work/stored")
+		fail "the store returned status $status: $message$(cat "$work/error")"
+		;;
 	esac
 	completes "{\"key\":\"$key\"}"
 	end
@@ -326,7 +345,8 @@ if [ -z "$id" ]; then
 	part_size=$(number part_size)
 	sound || fail "the response of the service is invalid"
 	rm -f "$state"
-	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state") # noclobber does not follow links
+	# With noclobber, the shell does not follow links.
+	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state")
 fi
 parts
 same

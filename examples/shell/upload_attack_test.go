@@ -143,7 +143,8 @@ func TestHostileHeaders(t *testing.T) {
 			got := make(chan http.Header, 1)
 			store := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header })
 			exit, _, stderr := s.run(responses(t, map[string]string{
-				"POST /": fmt.Sprintf(`{"key":"a","headers":%s,"url":%q}`, headers, store), "POST /complete": "{}",
+				"POST /":         fmt.Sprintf(`{"key":"a","headers":%s,"url":%q}`, headers, store),
+				"POST /complete": "{}",
 			}), write(t, "a.bin", 10))
 			require.Zero(t, exit, stderr)
 			header := <-got
@@ -158,7 +159,8 @@ func TestHostileHeaders(t *testing.T) {
 func TestRedirected(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		// The user has enabled redirects for other requests.
-		require.NoError(t, os.WriteFile(filepath.Join(s.home, ".curlrc"), []byte("location-trusted\n"), 0o600))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(s.home, ".curlrc"), []byte("location-trusted\n"), 0o600))
 		var elsewhere atomic.Int32
 		target := serve(t, func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 		redirects := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -166,9 +168,13 @@ func TestRedirected(t *testing.T) {
 			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 		})
 		path := write(t, "a.bin", 10)
-		require.Equal(t, "upload.sh: the service returned status 307\n", s.fails("-u", "alice:secret", redirects, path))
-		service := responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects)})
-		require.Contains(t, s.fails("-u", "alice:secret", service, path), "the store returned status 307")
+		require.Equal(t, "upload.sh: the service returned status 307\n",
+			s.fails("-u", "alice:secret", redirects, path))
+		service := responses(t, map[string]string{
+			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects),
+		})
+		require.Contains(t, s.fails("-u", "alice:secret", service, path),
+			"the store returned status 307")
 		require.Zero(t, elsewhere.Load())
 	})
 }
@@ -190,12 +196,16 @@ func TestTerminal(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "<Message>"+escape+"</Message>")
 		})
-		stderr := s.fails(responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store)}), path)
+		service := responses(t, map[string]string{
+			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store),
+		})
+		stderr := s.fails(service, path)
 		require.Equal(t, "upload.sh: the store returned status 403: a]0;b31mcd\n", stderr)
 
 		store = responses(t, nil)
 		exit, stdout, _ := s.run(responses(t, map[string]string{
-			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store), "POST /complete": "{\"größer\":\"" + escape + "\"}\n",
+			"POST /":         fmt.Sprintf(`{"key":"a","url":%q}`, store),
+			"POST /complete": "{\"größer\":\"" + escape + "\"}\n",
 		}), path)
 		require.Zero(t, exit)
 		require.Equal(t, "{\"größer\":\"a]0;b31mcd\"}\n", stdout)
@@ -206,9 +216,13 @@ func TestTerminal(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		service := responses(t, map[string]string{"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone)})
+		service := responses(t, map[string]string{
+			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone),
+		})
 		stderr := s.fails(service, write(t, "a.bin", 10))
-		require.Regexp(t, `^no response, trying again\nupload.sh: the store returned status 000: curl: .*\n$`, stderr)
+		require.Regexp(t,
+			`^no response, trying again\nupload.sh: the store returned status 000: curl: .*\n$`,
+			stderr)
 		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())
 	})
 }
@@ -222,7 +236,8 @@ func TestWithoutCurl(t *testing.T) {
 			require.NoError(t, os.Symlink(path, filepath.Join(s.bin, name)))
 		}
 		s.env = append(s.env, "PATH="+s.bin)
-		require.Equal(t, "upload.sh: curl must be installed\n", s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
+		require.Equal(t, "upload.sh: curl must be installed\n",
+			s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
 		require.Empty(t, s.slept())
 	})
 }
@@ -243,7 +258,8 @@ func TestHostileState(t *testing.T) {
 		state, err := os.ReadFile(kept)
 		require.NoError(t, err)
 		lines := strings.Split(string(state), "\n")
-		require.Len(t, lines, 6, "the state must have the file, the ID, the part size and two parts")
+		require.Len(t, lines, 6,
+			"the state must have the file, the ID, the part size and two parts")
 
 		victim := filepath.Join(t.TempDir(), "victim")
 		for line, texts := range map[int][]string{
@@ -261,7 +277,8 @@ func TestHostileState(t *testing.T) {
 					return false
 				})
 				s.fails(append(alice, s.url, path)...)
-				require.Equal(t, []string{"GET /uploads/"}, asked, "%s: the upload must start again", text)
+				require.Equal(t, []string{"GET /uploads/"}, asked,
+					"%s: the upload must start again", text)
 				require.NoFileExists(t, victim)
 			}
 		}
@@ -281,7 +298,8 @@ func TestHostileState(t *testing.T) {
 func TestFileChanges(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
-		const want = "upload.sh: the file must not change during the upload; run the same command again\n"
+		const want = "upload.sh: the file must not change during the upload; " +
+			"run the same command again\n"
 		change := func(path string) {
 			f, err := os.OpenFile(path, os.O_WRONLY, 0)
 			require.NoError(t, err)
@@ -304,7 +322,8 @@ func TestFileChanges(t *testing.T) {
 				return true
 			})
 			s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
-				if test.part == 0 && r.URL.Path == "/uploads/" && r.Method == http.MethodPost && once.CompareAndSwap(false, true) {
+				if test.part == 0 && r.URL.Path == "/uploads/" && r.Method == http.MethodPost &&
+					once.CompareAndSwap(false, true) {
 					change(path)
 				}
 				return true
@@ -348,7 +367,8 @@ func TestSecrets(t *testing.T) {
 			s.disturb(func(w http.ResponseWriter, r *http.Request) bool {
 				_, password, _ := r.BasicAuth()
 				lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
-				if password != secret && r.Header.Get("Authorization") != "Bearer "+secret || err != nil || len(lines) < 3 {
+				if password != secret && r.Header.Get("Authorization") != "Bearer "+secret ||
+					err != nil || len(lines) < 3 {
 					w.WriteHeader(http.StatusTeapot)
 					return false
 				}
@@ -371,7 +391,11 @@ func TestSecrets(t *testing.T) {
 func TestStalled(t *testing.T) {
 	inShells(t, func(t *testing.T, script *script) {
 		s := script.service()
-		script.program("curl", `for a; do shift; case $a in 60 | 360) a=2 ;; esac; set -- "$@" "$a"; done
+		script.program("curl", `for a; do
+	shift
+	case $a in 60 | 360) a=2 ;; esac
+	set -- "$@" "$a"
+done
 PATH=${PATH#*:} exec curl "$@"`)
 		var stalled atomic.Int32
 		stall := func(r *http.Request) bool {
@@ -380,8 +404,12 @@ PATH=${PATH#*:} exec curl "$@"`)
 			<-r.Context().Done()
 			return false
 		}
-		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool { return stalled.Load() > 0 || stall(r) })
-		s.relay.Disturb(func(_ http.ResponseWriter, r *http.Request, part int) bool { return stalled.Load() > 1 || stall(r) })
+		s.disturb(func(_ http.ResponseWriter, r *http.Request) bool {
+			return stalled.Load() > 0 || stall(r)
+		})
+		s.relay.Disturb(func(_ http.ResponseWriter, r *http.Request, part int) bool {
+			return stalled.Load() > 1 || stall(r)
+		})
 		s.uploads(write(t, "large.bin", 17*mib), alice...)
 		require.Equal(t, int32(2), stalled.Load())
 	})
@@ -431,7 +459,8 @@ func TestCompletion(t *testing.T) {
 			return r.URL.Path != "/uploads/complete"
 		})
 		for range 2 {
-			require.Contains(t, s.fails(append(alice, s.url, path)...), "the service returned status "+strconv.Itoa(http.StatusBadGateway))
+			require.Contains(t, s.fails(append(alice, s.url, path)...),
+				"the service returned status "+strconv.Itoa(http.StatusBadGateway))
 		}
 		s.disturb(nil)
 		s.uploads(path, alice...)

@@ -73,16 +73,22 @@ func newScript(t *testing.T, command []string) *script {
 	t.Helper()
 	home, bin := t.TempDir(), t.TempDir()
 	// Requests that use this file fail.
-	require.NoError(t, os.WriteFile(filepath.Join(home, ".curlrc"), []byte("proxy = \"http://127.0.0.1:1\"\n"), 0o600))
-	s := &script{t: t, command: command, home: home, states: filepath.Join(home, ".local/state/presign-upload"), bin: bin}
-	s.env = append(os.Environ(), "HOME="+home, "CURL_HOME="+home, "XDG_STATE_HOME=", "UPLOAD_USER=", "PATH="+bin+":"+os.Getenv("PATH"))
+	rc := []byte("proxy = \"http://127.0.0.1:1\"\n")
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".curlrc"), rc, 0o600))
+	s := &script{
+		t: t, command: command, home: home,
+		states: filepath.Join(home, ".local/state/presign-upload"), bin: bin,
+	}
+	s.env = append(os.Environ(), "HOME="+home, "CURL_HOME="+home, "XDG_STATE_HOME=", "UPLOAD_USER=",
+		"PATH="+bin+":"+os.Getenv("PATH"))
 	s.program("sleep", `echo "$1" >>"$0.slept"`)
 	return s
 }
 
 // program adds a program that the script finds first.
 func (s *script) program(name, text string) {
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
+	require.NoError(s.t,
+		os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
 }
 
 // slept returns the delays in seconds since the last call. The fake sleep
@@ -176,17 +182,21 @@ func (s *script) service(changes ...func(*presign.Policy)) *service {
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
 	v := &service{script: s, relay: relay.Start(t, server.URL), client: server.Client()}
 	client := server.Client(func(o *s3.Options) { o.BaseEndpoint = &v.relay.URL })
-	policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 30 * mib}
+	policy := presign.Policy{
+		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"*/*"}, MaxSize: 30 * mib,
+	}
 	for _, change := range changes {
 		change(&policy)
 	}
-	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret([]byte(rand.Text()+rand.Text())))
+	signer, err := presign.NewSigner(client, bucket, policy,
+		presign.WithSecret([]byte(rand.Text()+rand.Text())))
 	require.NoError(t, err)
 	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
 		user, password, _ := r.BasicAuth()
 		cookie, err := r.Cookie("session")
 		switch {
-		case user == "alice" && password == `"secret\`, err == nil && cookie.Value == "alice's", r.Header.Get("Authorization") == "Bearer alice's":
+		case user == "alice" && password == `"secret\`, err == nil && cookie.Value == "alice's",
+			r.Header.Get("Authorization") == "Bearer alice's":
 			return "alice", nil
 		}
 		return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
@@ -234,7 +244,9 @@ func (s *service) uploads(path string, arguments ...string) (*presign.Object, st
 	require.NoError(s.t, json.Unmarshal([]byte(stdout), object), stdout)
 	require.Equal(s.t, filepath.Base(path), object.Filename)
 	require.Equal(s.t, "alice", object.Owner)
-	got, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &object.Key})
+	got, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String(bucket), Key: &object.Key,
+	})
 	require.NoError(s.t, err)
 	defer got.Body.Close()
 	stored, err := io.ReadAll(got.Body)
@@ -254,20 +266,27 @@ func (s *service) uploads(path string, arguments ...string) (*presign.Object, st
 
 // empty reports whether the store has no objects and no multipart uploads.
 func (s *service) empty() bool {
-	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket),
+	})
 	require.NoError(s.t, err)
-	uploads, err := s.client.ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	uploads, err := s.client.ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{
+		Bucket: aws.String(bucket),
+	})
 	require.NoError(s.t, err)
 	return len(objects.Contents)+len(uploads.Uploads) == 0
 }
 
 func TestUsage(t *testing.T) {
 	inShells(t, func(t *testing.T, s *script) {
-		for _, arguments := range [][]string{nil, {"http://127.0.0.1:1"}, {"a", "b", "c"}, {"-t", "text/plain"}, {"-x", "a", "b"}} {
+		for _, arguments := range [][]string{
+			nil, {"http://127.0.0.1:1"}, {"a", "b", "c"}, {"-t", "text/plain"}, {"-x", "a", "b"},
+		} {
 			exit, stdout, stderr := s.run(arguments...)
 			require.Equal(t, 2, exit)
 			require.Empty(t, stdout)
-			require.Contains(t, stderr, "usage: upload.sh [-u user:password] [-b cookies] [-H header] [-t type] service file\n")
+			require.Contains(t, stderr, "usage: upload.sh [-u user:password] [-b cookies] "+
+				"[-H header] [-t type] service file\n")
 		}
 	})
 }
@@ -309,11 +328,13 @@ func TestParts(t *testing.T) {
 			}
 			return true
 		})
-		object, stderr := s.uploads(write(t, `a "large" größer 100% & file.bin`, 17*mib+1), alice...)
+		object, stderr := s.uploads(write(t, `a "large" größer 100% & file.bin`, 17*mib+1),
+			alice...)
 		require.Equal(t, int64(17*mib+1), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 		require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
-		require.Equal(t, "25 %, part 1 of 4\nstatus 503, trying again\n50 %, part 2 of 4\nno response, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
+		require.Equal(t, "25 %, part 1 of 4\nstatus 503, trying again\n50 %, part 2 of 4\n"+
+			"no response, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
 		require.Equal(t, []string{"1", "1"}, s.slept())
 	})
 }
@@ -362,11 +383,16 @@ func TestKilled(t *testing.T) {
 		require.Equal(t, "application/vnd.acme", object.Type)
 		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
 
-		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+		uploads, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
+			Bucket: aws.String(bucket),
+		})
 		require.NoError(t, err)
 		require.Empty(t, uploads.Uploads, "an upload that is not continued must be aborted")
 		want := make(map[string]bool)
-		for _, path := range []string{"GET /uploads/", "POST /uploads/", "POST /uploads/parts/sign", "POST /uploads/parts/list", "POST /uploads/complete", "POST /uploads/abort"} {
+		for _, path := range []string{
+			"GET /uploads/", "POST /uploads/", "POST /uploads/parts/sign",
+			"POST /uploads/parts/list", "POST /uploads/complete", "POST /uploads/abort",
+		} {
 			want[path] = true
 		}
 		require.Equal(t, want, asked)
@@ -382,12 +408,15 @@ func TestCutPart(t *testing.T) {
 		s := script.service()
 		path := write(t, "large.bin", 20*mib)
 		replace := func(numbers ...int32) {
-			listed, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+			listed, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
+				Bucket: aws.String(bucket),
+			})
 			require.NoError(t, err)
 			require.Len(t, listed.Uploads, 1)
 			for _, number := range numbers {
 				_, err := s.client.UploadPart(t.Context(), &s3.UploadPartInput{
-					Bucket: aws.String(bucket), Key: listed.Uploads[0].Key, UploadId: listed.Uploads[0].UploadId,
+					Bucket: aws.String(bucket), Key: listed.Uploads[0].Key,
+					UploadId:   listed.Uploads[0].UploadId,
 					PartNumber: aws.Int32(number), Body: bytes.NewReader(make([]byte, 5*mib)),
 				})
 				require.NoError(t, err)
@@ -413,7 +442,8 @@ func TestCutPart(t *testing.T) {
 // program computes it, the error must name the algorithm.
 func TestChecksum(t *testing.T) {
 	sums := map[types.ChecksumAlgorithm]func() hash.Hash{
-		types.ChecksumAlgorithmCrc32: func() hash.Hash { return crc32.NewIEEE() }, types.ChecksumAlgorithmSha256: sha256.New,
+		types.ChecksumAlgorithmCrc32:  func() hash.Hash { return crc32.NewIEEE() },
+		types.ChecksumAlgorithmSha256: sha256.New,
 	}
 	inShells(t, func(t *testing.T, script *script) {
 		for algorithm, newHash := range sums {
@@ -436,10 +466,14 @@ func TestChecksum(t *testing.T) {
 		for _, name := range []string{"gzip", "sha256sum", "shasum", "openssl"} {
 			script.program(name, "exit 127")
 		}
-		for _, algorithm := range []types.ChecksumAlgorithm{"CRC32", "SHA256", "CRC32C", "CRC64NVME"} {
+		for _, algorithm := range []types.ChecksumAlgorithm{
+			"CRC32", "SHA256", "CRC32C", "CRC64NVME",
+		} {
 			s := script.service(func(p *presign.Policy) { p.Checksum = algorithm })
 			for _, size := range []int64{1000, 17 * mib} {
-				require.Equal(t, "upload.sh: the service requires a checksum that this script cannot compute: "+string(algorithm)+"\n",
+				want := "upload.sh: the service requires a checksum that this script cannot " +
+					"compute: " + string(algorithm) + "\n"
+				require.Equal(t, want,
 					s.fails(append(alice, s.url, write(t, "a.bin", size))...))
 				require.True(t, s.empty())
 			}
@@ -466,7 +500,8 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 	select {
 	case <-third:
 	case err := <-ended:
-		require.FailNow(s.t, "the script must not end before the third part", "%v: %s", err, &r.stderr)
+		require.FailNow(s.t, "the script must not end before the third part", "%v: %s", err,
+			&r.stderr)
 	}
 	require.NoError(s.t, syscall.Kill(-r.Process.Pid, signal))
 	require.Error(s.t, <-ended)
