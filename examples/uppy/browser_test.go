@@ -56,9 +56,13 @@ func start(t *testing.T, uppy int) *demo {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket, here.Origins()...))
-	d := &demo{t: t, origin: here.Origins()[0], relay: relay.Start(t, server.URL), client: server.Client()}
+	d := &demo{
+		t: t, origin: here.Origins()[0], relay: relay.Start(t, server.URL), client: server.Client(),
+	}
 
-	service, err := newService(server.Client(func(o *s3.Options) { o.BaseEndpoint = &d.relay.URL }), here, []byte(rand.Text()+rand.Text()))
+	service, err := newService(server.Client(func(o *s3.Options) {
+		o.BaseEndpoint = &d.relay.URL
+	}), here, []byte(rand.Text()+rand.Text()))
 	require.NoError(t, err)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -66,7 +70,8 @@ func start(t *testing.T, uppy int) *demo {
 			d.mu.Lock()
 			d.started++
 			d.mu.Unlock()
-		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/complete") && strings.Contains(r.URL.Path, "/s3/"):
+		case r.Method == "POST" && strings.HasSuffix(r.URL.Path, "/complete") &&
+			strings.Contains(r.URL.Path, "/s3/"):
 			parts := 0
 			for _, upload := range d.uploads() {
 				parts += d.parts(upload)
@@ -92,7 +97,8 @@ func start(t *testing.T, uppy int) *demo {
 		service.ServeHTTP(recorder, r)
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.requests = append(d.requests, fmt.Sprintf("%s %.12s %d", r.Method, path.Base(r.URL.Path), recorder.status))
+		d.requests = append(d.requests,
+			fmt.Sprintf("%s %.12s %d", r.Method, path.Base(r.URL.Path), recorder.status))
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -129,7 +135,8 @@ func (d *demo) takeCounts() (started int, parts []int) {
 
 // uploads returns the incomplete multipart uploads of the store.
 func (d *demo) uploads() []types.MultipartUpload {
-	listed, err := d.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	listed, err := d.client.ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil {
 		d.t.Error(err)
 		return nil
@@ -139,7 +146,9 @@ func (d *demo) uploads() []types.MultipartUpload {
 
 // parts returns the number of parts of a multipart upload at the store.
 func (d *demo) parts(upload types.MultipartUpload) int {
-	listed, err := d.client.ListParts(context.Background(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: upload.Key, UploadId: upload.UploadId})
+	listed, err := d.client.ListParts(context.Background(), &s3.ListPartsInput{
+		Bucket: aws.String(bucket), Key: upload.Key, UploadId: upload.UploadId,
+	})
 	if err != nil {
 		d.t.Error(err)
 		return 0
@@ -149,7 +158,9 @@ func (d *demo) parts(upload types.MultipartUpload) int {
 
 // objects returns the keys of all objects at the store.
 func (d *demo) objects() []string {
-	listed, err := d.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	listed, err := d.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{
+		Bucket: aws.String(bucket),
+	})
 	if err != nil {
 		d.t.Error(err)
 		return nil
@@ -165,7 +176,9 @@ func (d *demo) objects() []string {
 func (d *demo) remove(name string) {
 	for _, key := range d.objects() {
 		if strings.HasSuffix(key, "/"+name) {
-			_, err := d.client.DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key})
+			_, err := d.client.DeleteObject(context.Background(), &s3.DeleteObjectInput{
+				Bucket: aws.String(bucket), Key: &key,
+			})
 			require.NoError(d.t, err)
 		}
 	}
@@ -184,7 +197,8 @@ func newFile(t *testing.T, dir, name, mediaType, magic string, size int64) file 
 	out, err := os.Create(f.path)
 	require.NoError(t, err)
 	hash := sha256.New()
-	content := io.MultiReader(strings.NewReader(magic), mathrand.NewChaCha8(sha256.Sum256([]byte(name))))
+	content := io.MultiReader(strings.NewReader(magic),
+		mathrand.NewChaCha8(sha256.Sum256([]byte(name))))
 	_, err = io.CopyN(io.MultiWriter(out, hash), content, size)
 	require.NoError(t, err)
 	require.NoError(t, out.Close())
@@ -205,7 +219,9 @@ func (d *demo) requirePublished(t *testing.T, f file) {
 		}
 	}
 	require.NotEmpty(t, key, f.name)
-	object, err := d.client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+	object, err := d.client.GetObject(t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String(bucket), Key: &key,
+	})
 	require.NoError(t, err)
 	defer object.Body.Close()
 	hash := sha256.New()
@@ -214,7 +230,8 @@ func (d *demo) requirePublished(t *testing.T, f file) {
 	require.Equal(t, f.size, n)
 	require.Equal(t, f.sum, hex.EncodeToString(hash.Sum(nil)))
 	require.Equal(t, f.mediaType, aws.ToString(object.ContentType))
-	require.Equal(t, "attachment; filename*=UTF-8''"+f.name, aws.ToString(object.ContentDisposition))
+	require.Equal(t, "attachment; filename*=UTF-8''"+f.name,
+		aws.ToString(object.ContentDisposition))
 }
 
 // A dashboard is the page of a user who is logged in.
@@ -229,7 +246,8 @@ func (d dashboard) add(files ...file) {
 	for _, f := range files {
 		paths = append(paths, f.path)
 	}
-	d.Do(chromedp.SetUploadFiles(".uppy-Dashboard-input", paths), chromedp.WaitVisible(".uppy-StatusBar-actionBtn--upload"))
+	d.Do(chromedp.SetUploadFiles(".uppy-Dashboard-input", paths),
+		chromedp.WaitVisible(".uppy-StatusBar-actionBtn--upload"))
 }
 
 // press clicks an element by script, because the element can move before a
@@ -237,7 +255,8 @@ func (d dashboard) add(files ...file) {
 func (d dashboard) press(selector string) {
 	d.t.Helper()
 	d.Do(chromedp.WaitVisible(selector))
-	browser.Evaluate[chromedp.Void](d.Page, fmt.Sprintf(`document.querySelector(%q).click()`, selector))
+	browser.Evaluate[chromedp.Void](d.Page,
+		fmt.Sprintf(`document.querySelector(%q).click()`, selector))
 }
 
 const (
@@ -261,7 +280,8 @@ func (d dashboard) until(expression string) {
 func (d dashboard) outcome(n int, name string) string {
 	d.t.Helper()
 	d.until(fmt.Sprintf(`document.querySelectorAll(".outcomes li").length === %d`, n))
-	return d.Text(fmt.Sprintf(`[...document.querySelectorAll(".outcomes li")].find((li) => li.querySelector("b").textContent === %q)`, name))
+	return d.Text(fmt.Sprintf(`[...document.querySelectorAll(".outcomes li")]
+		.find((li) => li.querySelector("b").textContent === %q)`, name))
 }
 
 // clear removes the uploaded files from the Dashboard.
@@ -338,7 +358,9 @@ func upTo(n int) []int {
 // withUppy opens the page in a headless Chromium with Uppy 6 and with Uppy 5.
 // It writes screenshots to the directory that the environment variable
 // SCREENSHOTS names.
-func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, shoot func(name string))) {
+func withUppy(
+	t *testing.T, test func(t *testing.T, demo *demo, d dashboard, shoot func(name string)),
+) {
 	for _, version := range []int{6, 5} {
 		t.Run(fmt.Sprintf("Uppy %d", version), func(t *testing.T) {
 			demo := start(t, version)
@@ -347,7 +369,8 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 				if t.Failed() {
 					demo.mu.Lock()
 					defer demo.mu.Unlock()
-					t.Logf("requests: %q\nmultipart uploads: %d\npage: %s", demo.requests, len(demo.uploads()), d.Text("document.body"))
+					t.Logf("requests: %q\nmultipart uploads: %d\npage: %s",
+						demo.requests, len(demo.uploads()), d.Text("document.body"))
 				}
 			})
 			shoot := func(name string) {
@@ -357,7 +380,8 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 			}
 			d.Do(chromedp.Navigate(demo.origin), chromedp.WaitVisible(".login"))
 			shoot("login")
-			d.Do(chromedp.Click(`button[value=alice]`), chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
+			d.Do(chromedp.Click(`button[value=alice]`),
+				chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
 			test(t, demo, d, shoot)
 		})
 	}
@@ -367,9 +391,11 @@ func withUppy(t *testing.T, test func(t *testing.T, demo *demo, d dashboard, sho
 func TestUploads(t *testing.T) {
 	dir := t.TempDir()
 	files := []file{
-		newFile(t, dir, "notes.txt", "text/plain", strings.Repeat("A kibibyte of notes. ", 49)[:1024], 1024),
+		newFile(t, dir, "notes.txt", "text/plain",
+			strings.Repeat("A kibibyte of notes. ", 49)[:1024], 1024),
 		newFile(t, dir, "scan.pdf", "application/pdf", "%PDF-1.7\n", 20*mib),
-		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41", 300*mib),
+		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41",
+			300*mib),
 	}
 	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		shoot("empty")
@@ -392,17 +418,23 @@ func TestUploads(t *testing.T) {
 // TestRejected checks that a file which the service rejects does not look
 // complete, and that the page offers no retry.
 func TestRejected(t *testing.T) {
-	mislabeled := newFile(t, t.TempDir(), "holiday.png", "image/png", "<!doctype html><title>Log in</title>", 1024)
+	mislabeled := newFile(t, t.TempDir(), "holiday.png", "image/png",
+		"<!doctype html><title>Log in</title>", 1024)
 	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		d.add(mislabeled)
 		d.press(upload)
-		require.Contains(t, d.outcome(1, "holiday.png"), `type must match the content, got "image/png" for a file that looks like text/html`)
+		require.Contains(t, d.outcome(1, "holiday.png"),
+			`type must match the content, got "image/png" for a file that looks like text/html`)
 		require.Empty(t, demo.objects())
-		d.Do(chromedp.WaitVisible(".uppy-StatusBar.is-error"), chromedp.WaitVisible(".uppy-Dashboard-Item.is-error"))
+		d.Do(chromedp.WaitVisible(".uppy-StatusBar.is-error"),
+			chromedp.WaitVisible(".uppy-Dashboard-Item.is-error"))
 		require.Zero(t, d.Count(".uppy-Dashboard-Item.is-complete, .uppy-StatusBar.is-complete"))
-		require.Contains(t, d.Text(`document.querySelector(".uppy-StatusBar")`), "0 of 1 file uploaded")
-		require.NotContains(t, d.Text(`document.querySelector(".uppy-Dashboard")`), "Upload complete")
-		d.until(`!document.querySelector(".uppy-StatusBar-actionBtn--retry, .uppy-Dashboard-Item-progressIndicator[title='Retry upload']")`)
+		require.Contains(t, d.Text(`document.querySelector(".uppy-StatusBar")`),
+			"0 of 1 file uploaded")
+		require.NotContains(t, d.Text(`document.querySelector(".uppy-Dashboard")`),
+			"Upload complete")
+		d.until(`!document.querySelector(".uppy-StatusBar-actionBtn--retry, " +
+			".uppy-Dashboard-Item-progressIndicator[title='Retry upload']")`)
 		shoot("rejected")
 		d.press(`.uppy-Dashboard-Item-action--remove`)
 		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
@@ -424,7 +456,8 @@ func TestInterrupted(t *testing.T) {
 			started, completed := demo.takeCounts()
 			require.Equal(t, 1, started)
 			require.Equal(t, []int{21}, completed)
-			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(), "parts that have arrived are not sent again")
+			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(),
+				"parts that have arrived are not sent again")
 			d.clear()
 			demo.remove(f.name)
 		}
@@ -451,7 +484,8 @@ func TestInterrupted(t *testing.T) {
 			wait()
 			// Uppy stores its state every half second, so the stored state can
 			// still be the state of the previous upload.
-			d.until(databaseHas(fmt.Sprintf(`files.length === 1 && JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes(%q)`,
+			d.until(databaseHas(fmt.Sprintf(`files.length === 1 &&
+				JSON.stringify([states, localStorage["uppyState:alice"] ?? ""]).includes(%q)`,
 				*demo.uploads()[0].Key)))
 			shoot("sending")
 			if from == "user" {
@@ -464,7 +498,8 @@ func TestInterrupted(t *testing.T) {
 			d.Do(chromedp.WaitVisible(upload))
 			shoot("restored-from-" + from)
 			if from == "user" {
-				require.True(t, browser.Evaluate[bool](d.Page, fmt.Sprintf(`document.querySelector(%q).disabled`, upload)))
+				disabled := fmt.Sprintf(`document.querySelector(%q).disabled`, upload)
+				require.True(t, browser.Evaluate[bool](d.Page, disabled))
 				d.press(".uppy-DashboardContent-addMore")
 				d.add(f)
 				d.until(fmt.Sprintf(`!document.querySelector(%q).disabled`, upload))
@@ -480,7 +515,9 @@ func TestInterrupted(t *testing.T) {
 		wait()
 		d.press(cancel)
 		gone()
-		require.Eventually(t, func() bool { return len(demo.uploads()) == 0 }, maxWait, 20*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return len(demo.uploads()) == 0
+		}, maxWait, 20*time.Millisecond)
 		require.Empty(t, demo.objects())
 		d.Do(chromedp.WaitVisible(".uppy-Dashboard-AddFiles"))
 
@@ -489,7 +526,8 @@ func TestInterrupted(t *testing.T) {
 		d.until(databaseHas("files.length === 1"))
 		d.press(`form[action="/logout"] button`)
 		d.Do(chromedp.WaitVisible(".login"))
-		require.Equal(t, 0, browser.Evaluate[int](d.Page, `indexedDB.databases().then((all) => all.length + localStorage.length)`, chromedp.EvalAwaitPromise),
+		const left = `indexedDB.databases().then((all) => all.length + localStorage.length)`
+		require.Zero(t, browser.Evaluate[int](d.Page, left, chromedp.EvalAwaitPromise),
 			"a logout deletes the files and states in the browser")
 	})
 }
@@ -507,7 +545,9 @@ const openDatabase = `
 // the states in the browser's database.
 func databaseHas(condition string) string {
 	return `(async () => {` + openDatabase + `
-	const all = (name) => database.objectStoreNames.contains(name) ? result(database.transaction(name).objectStore(name).getAll()) : [];
+	const all = (name) => database.objectStoreNames.contains(name)
+		? result(database.transaction(name).objectStore(name).getAll())
+		: [];
 	const [files, states] = await Promise.all([all("files"), all("metadata")]);
 	database.close();
 	return ` + condition + `;

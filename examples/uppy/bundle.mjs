@@ -31,14 +31,17 @@ for (const path of Object.keys(metafile.inputs)) {
   const found = path.match(/^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/);
   if (found) packages.add(found[0]);
 }
-const licences = [...packages].sort().map((path) => {
-  const { name, version, license } = JSON.parse(readFileSync(join(from, path, "package.json"), "utf8"));
-  return `${name} ${version} (${license})\n\n${licence(join(from, path)).trim().replaceAll(/[ \t]*\r?\n/g, "\n")}\n`;
+const licenses = [...packages].sort().map((path) => {
+  const description = readFileSync(join(from, path, "package.json"), "utf8");
+  const { name, version, license } = JSON.parse(description);
+  const text = readLicense(join(from, path)).trim().replaceAll(/[ \t]*\r?\n/g, "\n");
+  return `${name} ${version} (${license})\n\n${text}\n`;
 });
 for (const [origin, places] of origins([...packages].filter((path) => path.includes("/@uppy/")))) {
-  licences.push(`${origin.replace("@package ", "")}, in ${[...places].sort().join(", ")}\n\n${taken[origin]}\n`);
+  const name = origin.replace("@package ", "");
+  licenses.push(`${name}, in ${[...places].sort().join(", ")}\n\n${taken[origin]}\n`);
 }
-writeFileSync(join(to, "uppy.LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
+writeFileSync(join(to, "uppy.LICENSES.txt"), licenses.join(`\n${"-".repeat(80)}\n\n`));
 
 /**
  * Returns the projects whose code the packages have copied, each with its files
@@ -46,16 +49,24 @@ writeFileSync(join(to, "uppy.LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\
  * for a project that vendored.mjs does not list.
  */
 function origins(paths) {
+  const linkPattern = /\b(github|gitlab|codepen|stackoverflow)\.(com|io)\/[^\s),]+\b/g;
+  const creditPattern = new RegExp(
+    "@licen[cs]e|@source|@package|@copyright|@preserve|copyright|©|" +
+    "\\(c\\) \\d|(taken|adapted|copied) from|borrow", "i");
   const found = {};
   for (const [file, comment] of paths.flatMap(comments)) {
-    const links = comment.match(/\b(github|gitlab|codepen|stackoverflow)\.(com|io)\/[^\s),]+\b/g) ?? [];
-    const says = /@licen[cs]e|@source|@package|@copyright|@preserve|copyright|©|\(c\) \d|(taken|adapted|copied) from|borrow/i.test(comment);
-    const of = Object.keys(taken).filter((origin) => comment.includes(origin));
-    const known = [...of, ...named];
-    if (!links.every((link) => known.some((start) => link.startsWith(start))) || says && !known.some((start) => comment.includes(start))) {
-      throw new Error(`vendored.mjs must list the origin and license of the code in ${file}:\n${comment}`);
+    const links = comment.match(linkPattern) ?? [];
+    const copied = Object.keys(taken).filter((origin) => comment.includes(origin));
+    const known = [...copied, ...named];
+    if (!links.every((link) => known.some((start) => link.startsWith(start))) ||
+        creditPattern.test(comment) && !known.some((start) => comment.includes(start))) {
+      throw new Error(
+        `vendored.mjs must list the origin and license of the code in ${file}:\n${comment}`);
     }
-    for (const origin of of) (found[origin] ??= new Set()).add(origin.endsWith("/") ? links.find((link) => link.startsWith(origin)) : file);
+    for (const origin of copied) {
+      const place = origin.endsWith("/") ? links.find((link) => link.startsWith(origin)) : file;
+      (found[origin] ??= new Set()).add(place);
+    }
   }
   return Object.entries(found).sort();
 }
@@ -63,20 +74,26 @@ function origins(paths) {
 /** Returns the comments in the sources of a package, each with its file. */
 function comments(path) {
   const src = join(from, path, "src");
-  return readdirSync(src, { recursive: true }).filter((name) => /(?<!\.test)\.(ts|tsx|scss)$/.test(name)).flatMap((name) =>
-    [...readFileSync(join(src, name), "utf8").matchAll(/\/\*[^]*?\*\/|(?<!:)\/\/.*/g)].map(([comment]) =>
-      [`${path.replace(/^.*node_modules\//, "")}/src/${name}`, comment]));
+  const names = readdirSync(src, { recursive: true })
+    .filter((name) => /(?<!\.test)\.(ts|tsx|scss)$/.test(name));
+  return names.flatMap((name) => {
+    const file = `${path.replace(/^.*node_modules\//, "")}/src/${name}`;
+    const source = readFileSync(join(src, name), "utf8");
+    const found = [...source.matchAll(/\/\*[^]*?\*\/|(?<!:)\/\/.*/g)];
+    return found.map(([comment]) => [file, comment]);
+  });
 }
 
 /**
  * Returns the text of a package's license. Some packages have the text only in
  * their README.
  */
-function licence(path) {
+function readLicense(path) {
   const file = readdirSync(path).find((name) => /^licen[cs]e(\.md|\.txt)?$/i.test(name));
   if (file) return readFileSync(join(path, file), "utf8");
   const readme = join(path, "README.md");
-  const section = existsSync(readme) && readFileSync(readme, "utf8").match(/^## Licen[cs]e[^\n]*\n([^]*?)(?=^## |$(?![^]))/m);
+  const section = existsSync(readme) && readFileSync(readme, "utf8")
+    .match(/^## Licen[cs]e[^\n]*\n([^]*?)(?=^## |$(?![^]))/m);
   if (!section) throw new Error(`${path} must contain a license`);
   return section[1];
 }

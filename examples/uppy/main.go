@@ -34,7 +34,8 @@ import (
 const bucket = "uppy"
 
 func main() {
-	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(interrupt.Context(), os.Args[1:], os.Stdout); err != nil &&
+		!errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "uppy:", err)
 		os.Exit(1)
 	}
@@ -44,14 +45,17 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet(bucket, flag.ExitOnError)
 	age := 24 * time.Hour
-	flags.Func("orphans", "`age` at which incomplete multipart uploads are aborted (default 24h)", func(text string) error {
-		parsed, err := time.ParseDuration(text)
-		if err == nil && parsed < time.Hour {
-			err = fmt.Errorf("-orphans must be at least 1h, got %v: a shorter age aborts uploads under way", parsed)
-		}
-		age = parsed
-		return err
-	})
+	flags.Func("orphans", "`age` at which incomplete multipart uploads are aborted (default 24h)",
+		func(text string) error {
+			parsed, err := time.ParseDuration(text)
+			if err == nil && parsed < time.Hour {
+				err = fmt.Errorf(
+					"-orphans must be at least 1h, got %v: a shorter age aborts uploads under way",
+					parsed)
+			}
+			age = parsed
+			return err
+		})
 	flags.Init(bucket, flag.ContinueOnError)
 	demo, err := site.OpenDemo(ctx, flags, "127.0.0.1:8084", true, args)
 	if err != nil {
@@ -62,7 +66,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	orphans := sweeper{client: demo.Store.Client(), bucket: bucket, prefix: policy.Prefix, age: age, logger: slog.Default()}
+	orphans := sweeper{
+		client: demo.Store.Client(), bucket: bucket, prefix: policy.Prefix, age: age,
+		logger: slog.Default(),
+	}
 	aborted, err := orphans.sweep(ctx)
 	if err != nil {
 		return err

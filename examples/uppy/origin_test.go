@@ -30,10 +30,11 @@ type neighborhood struct {
 	*browser.Page
 	own, sibling, port string // origins
 
-	mu       sync.Mutex
-	allow    func(http.Handler) http.Handler // a CORS middleware, or nil
-	statuses map[string][]int                // the statuses by method, of requests with a cookie or a token
-	granted  int                             // the number of authorized uploads
+	mu    sync.Mutex
+	allow func(http.Handler) http.Handler // a CORS middleware, or nil
+	// the statuses by method, of requests with a cookie or a token
+	statuses map[string][]int
+	granted  int // the number of authorized uploads
 }
 
 // openNeighborhood starts the service and logs the browser in. It returns the
@@ -44,13 +45,15 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), bucket))
-	signer, err := presign.NewSigner(server.Client(), bucket, policy, presign.WithSecret([]byte(rand.Text()+rand.Text())),
+	signer, err := presign.NewSigner(server.Client(), bucket, policy,
+		presign.WithSecret([]byte(rand.Text()+rand.Text())),
 		presign.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	n = &neighborhood{statuses: make(map[string][]int)}
 	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
 		cookie, err := r.Cookie("session")
-		if err == nil && cookie.Value == "alice's" || r.Header.Get("Authorization") == "Bearer alice's" {
+		if err == nil && cookie.Value == "alice's" ||
+			r.Header.Get("Authorization") == "Bearer alice's" {
 			return "alice", nil
 		}
 		return "", nil
@@ -64,9 +67,14 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: "alice's", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{
+			Name: "session", Value: "alice's", Path: "/", HttpOnly: true,
+			SameSite: http.SameSiteLaxMode,
+		})
 	})
-	mux.HandleFunc("GET /blank", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") })
+	mux.HandleFunc("GET /blank", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+	})
 	mux.Handle("/uploads/", n.watch(http.StripPrefix("/uploads", uploads)))
 	listen := func(host string) (origin string) {
 		s := httptest.NewServer(mux)
@@ -76,9 +84,11 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 		require.NoError(t, err)
 		return "http://" + host + ":" + port
 	}
-	n.own, n.sibling, n.port = listen("app.example.localhost"), listen("blog.example.localhost"), listen("app.example.localhost")
+	n.own, n.sibling, n.port = listen("app.example.localhost"), listen("blog.example.localhost"),
+		listen("app.example.localhost")
 
-	r := httptest.NewRequest("POST", "/uploads/s3/multipart", strings.NewReader(`{"filename": "a.bin", "metadata": {"size": 1000}}`))
+	r := httptest.NewRequest("POST", "/uploads/s3/multipart",
+		strings.NewReader(`{"filename": "a.bin", "metadata": {"size": 1000}}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer alice's")
 	w := httptest.NewRecorder()
@@ -87,7 +97,10 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	var started struct{ UploadID, Key string }
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &started))
 	upload, key := "/uploads/s3/multipart/"+started.UploadID, "?key="+url.QueryEscape(started.Key)
-	paths = []string{"/uploads/s3/params?filename=a.pdf&type=application/pdf", upload + key, upload + "/1" + key, upload + "/batch" + key + "&partNumbers=1"}
+	paths = []string{
+		"/uploads/s3/params?filename=a.pdf&type=application/pdf", upload + key, upload + "/1" + key,
+		upload + "/batch" + key + "&partNumbers=1",
+	}
 
 	n.Page = browser.Open(t)
 	n.Page.Tolerate("blocked by CORS policy")
@@ -104,7 +117,8 @@ func (n *neighborhood) watch(next http.Handler) http.Handler {
 		next.ServeHTTP(recorder, r)
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" || r.Method == http.MethodOptions {
+		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" ||
+			r.Method == http.MethodOptions {
 			n.statuses[r.Method] = append(n.statuses[r.Method], recorder.status)
 		}
 	})
@@ -139,8 +153,9 @@ func (n *neighborhood) seen() (granted int, statuses map[string][]int) {
 // its visitor. Each script resolves to true if the page could read a grant or a
 // list.
 var tries = map[string]string{
-	"fetch":         `fetch(url, { credentials: "include" }).then((r) => r.ok, () => false)`,
-	"fetch no-cors": `fetch(url, { credentials: "include", mode: "no-cors" }).then((r) => r.ok, () => false)`,
+	"fetch": `fetch(url, { credentials: "include" }).then((r) => r.ok, () => false)`,
+	"fetch no-cors": `fetch(url, { credentials: "include", mode: "no-cors" })
+		.then((r) => r.ok, () => false)`,
 	"XMLHttpRequest": `new Promise((done) => {
 		const r = new XMLHttpRequest();
 		r.open("GET", url);
@@ -178,7 +193,11 @@ var tries = map[string]string{
 	})`,
 	"iframe": `new Promise((done) => {
 		const frame = document.createElement("iframe");
-		frame.onload = () => { let read = false; try { read = !!frame.contentDocument?.body; } catch {} done(read); };
+		frame.onload = () => {
+			let read = false;
+			try { read = !!frame.contentDocument?.body; } catch {}
+			done(read);
+		};
 		frame.src = url;
 		document.documentElement.append(frame);
 	})`,
@@ -187,7 +206,8 @@ var tries = map[string]string{
 // try sends one request from the current page and reports whether the page
 // could read the response.
 func (n *neighborhood) try(script, address string) bool {
-	return browser.Evaluate[bool](n.Page, fmt.Sprintf(`((url) => %s)(%q)`, script, address), chromedp.EvalAwaitPromise)
+	return browser.Evaluate[bool](n.Page, fmt.Sprintf(`((url) => %s)(%q)`, script, address),
+		chromedp.EvalAwaitPromise)
 }
 
 // permit returns a CORS middleware that permits an origin with cookies. If
@@ -195,8 +215,10 @@ func (n *neighborhood) try(script, address string) bool {
 func permit(t *testing.T, origin string) func(http.Handler) http.Handler {
 	t.Helper()
 	m, err := cors.NewMiddleware(cors.Config{
-		Origins: []string{origin}, Credentialed: origin != "*", DangerouslyTolerateInsecureOrigins: true,
-		Methods: []string{"GET", "POST", "DELETE"}, RequestHeaders: []string{"Authorization", "Content-Type"},
+		Origins: []string{origin}, Credentialed: origin != "*",
+		DangerouslyTolerateInsecureOrigins: true,
+		Methods:                            []string{"GET", "POST", "DELETE"},
+		RequestHeaders:                     []string{"Authorization", "Content-Type"},
 	})
 	require.NoError(t, err)
 	return m.Wrap
@@ -247,7 +269,8 @@ func TestSiblingOrigins(t *testing.T) {
 // a sibling origin if a CORS middleware permits the origin.
 func TestPermittedOrigins(t *testing.T) {
 	n, paths := openNeighborhood(t)
-	const token = `fetch(url, { headers: { Authorization: "Bearer alice's" } }).then((r) => r.ok, () => false)`
+	const token = `fetch(url, { headers: { Authorization: "Bearer alice's" } })
+		.then((r) => r.ok, () => false)`
 	n.Do(chromedp.Navigate(n.sibling + "/blank"))
 	permitted := permit(t, n.sibling)
 	for _, path := range paths {

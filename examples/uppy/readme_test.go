@@ -53,7 +53,8 @@ func openShop(t *testing.T, bundle string, authenticated func(*http.Request) boo
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	s := &shop{t: t, client: server.Client()}
-	signer, err := presign.NewSigner(s.client, bucket, policy, presign.WithSecret([]byte(rand.Text()+rand.Text())))
+	signer, err := presign.NewSigner(s.client, bucket, policy,
+		presign.WithSecret([]byte(rand.Text()+rand.Text())))
 	require.NoError(t, err)
 	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
 		if !authenticated(r) {
@@ -73,9 +74,12 @@ func openShop(t *testing.T, bundle string, authenticated func(*http.Request) boo
 		http.ServeFile(w, r, filepath.Join(bundle, "uppy.js"))
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: "alice", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.SetCookie(w, &http.Cookie{
+			Name: "session", Value: "alice", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		})
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte(`<!doctype html><link rel="icon" href="data:,"><title>A page</title>`))
+		_, _ = w.Write([]byte(
+			`<!doctype html><link rel="icon" href="data:,"><title>A page</title>`))
 	})
 	page := httptest.NewServer(mux)
 	t.Cleanup(page.Close)
@@ -103,13 +107,15 @@ func (s *shop) upload(script, files, header string) result {
 		const keys = [];
 		const completions = [];
 		const complete = (key) => completions.push(fetch("/uploads/complete", {
-			method: "POST", headers: { "content-type": "application/json", `+header+` }, body: JSON.stringify({ key }),
+			method: "POST", body: JSON.stringify({ key }),
+			headers: { "content-type": "application/json", `+header+` },
 		}).then((response) => response.json()));
 		`+script+`
 		uppy.on("upload-success", (file, { body }) => keys.push(body.key));
 		for (const { name, type, data } of `+files+`) uppy.addFile({ name, type, data });
 		const { failed } = await uppy.upload();
-		return { Keys: keys, Errors: failed.map(({ error }) => error), Objects: await Promise.all(completions) };
+		const objects = await Promise.all(completions);
+		return { Keys: keys, Errors: failed.map(({ error }) => error), Objects: objects };
 	})()`, chromedp.EvalAwaitPromise)
 }
 
@@ -118,7 +124,9 @@ func (s *shop) upload(script, files, header string) result {
 func (s *shop) waitForObjects(n int) {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool {
-		listed, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+		listed, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{
+			Bucket: aws.String(bucket),
+		})
 		return err == nil && len(listed.Contents) == n
 	}, 30*time.Second, 20*time.Millisecond)
 }
@@ -140,7 +148,10 @@ func TestReadmeWithCookies(t *testing.T) {
 			}
 			got := s.upload(script, `[
 				{ name: "a small one.txt", type: "text/plain", data: new Blob(["hello"]) },
-				{ name: "large.bin", type: "application/octet-stream", data: new Blob(Array(101).fill(new Uint8Array(1 << 20))) },
+				{
+					name: "large.bin", type: "application/octet-stream",
+					data: new Blob(Array(101).fill(new Uint8Array(1 << 20))),
+				},
 			]`, "")
 			require.Empty(t, got.Errors)
 			require.Len(t, got.Keys, 2)
@@ -150,7 +161,8 @@ func TestReadmeWithCookies(t *testing.T) {
 				sizes[object.Filename] = object.Size
 			}
 			require.Equal(t, map[string]int64{"a small one.txt": 5, "large.bin": 101 * mib}, sizes)
-			require.ElementsMatch(t, []int64{5, 101 * mib}, s.sizes, "the service receives the size before it grants")
+			require.ElementsMatch(t, []int64{5, 101 * mib}, s.sizes,
+				"the service receives the size before it grants")
 			s.waitForObjects(2)
 		})
 	}
@@ -161,19 +173,28 @@ func TestReadmeWithCookies(t *testing.T) {
 func TestReadmeWithHeader(t *testing.T) {
 	script := snippet(t, "signRequest")
 	require.Less(t, strings.Count(script, "\n"), 30)
-	s := openShop(t, "page", func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer alice's" })
+	s := openShop(t, "page", func(r *http.Request) bool {
+		return r.Header.Get("Authorization") == "Bearer alice's"
+	})
 	script += `uppy.on("upload-success", (file, { body }) => complete(body.key));`
 	got := s.upload(script, `[
 		{ name: "a small one, \"and\" größer.txt", type: "text/plain", data: new Blob(["hello"]) },
-		{ name: "medium.bin", type: "application/octet-stream", data: new Blob(Array(20).fill(new Uint8Array(1 << 20))) },
+		{
+			name: "medium.bin", type: "application/octet-stream",
+			data: new Blob(Array(20).fill(new Uint8Array(1 << 20))),
+		},
 		{ name: "page.html", type: "text/html", data: new Blob(["<p>"]) },
 	]`, `authorization: "Bearer " + token`)
-	require.Equal(t, []string{`type must be one of */*, got "text/html"; browsers run it, so that a policy must name it in full`}, got.Errors, "the page shows the service's message")
+	require.Equal(t, []string{
+		`type must be one of */*, got "text/html"; ` +
+			`browsers run it, so that a policy must name it in full`,
+	}, got.Errors, "the page must show the service's message")
 	require.Len(t, got.Objects, 2)
 	sizes := map[string]int64{}
 	for _, object := range got.Objects {
 		sizes[object.Filename] = object.Size
 	}
-	require.Equal(t, map[string]int64{`a small one, "and" größer.txt`: 5, "medium.bin": 20 * mib}, sizes)
+	require.Equal(t, map[string]int64{`a small one, "and" größer.txt`: 5, "medium.bin": 20 * mib},
+		sizes)
 	s.waitForObjects(2)
 }

@@ -33,7 +33,8 @@ var login = site.Login{
 // shows previews (blob:) and the pictures in its stylesheet (data:).
 func pagePolicy(store string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; " +
-		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+		"connect-src 'self' " + store +
+		"; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }
 
 func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler, error) {
@@ -53,7 +54,9 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
-	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
+	mux.HandleFunc("GET /{$}", here.Front(login, func(
+		w http.ResponseWriter, r *http.Request, user string,
+	) {
 		site.Render(w, r, templates, "uppy.html", struct {
 			User string
 			presign.Policy

@@ -36,20 +36,25 @@ type sweeper struct {
 // bucket. If your bucket has other rules, set all rules together instead.
 func (s sweeper) setLifecycle(ctx context.Context) (bool, error) {
 	days, filter := aws.Int32(10), &types.LifecycleRuleFilter{Prefix: &s.prefix}
-	_, err := s.client.PutBucketLifecycleConfiguration(ctx, &s3.PutBucketLifecycleConfigurationInput{
-		Bucket: &s.bucket,
-		LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{
-			{
-				ID: aws.String("uploads"), Status: types.ExpirationStatusEnabled, Filter: filter,
-				Expiration: &types.LifecycleExpiration{Days: days},
+	rules := []types.LifecycleRule{
+		{
+			ID: aws.String("uploads"), Status: types.ExpirationStatusEnabled, Filter: filter,
+			Expiration: &types.LifecycleExpiration{Days: days},
+		},
+		{
+			ID: aws.String("parts"), Status: types.ExpirationStatusEnabled, Filter: filter,
+			AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{
+				DaysAfterInitiation: days,
 			},
-			{
-				ID: aws.String("parts"), Status: types.ExpirationStatusEnabled, Filter: filter,
-				AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: days},
-			},
-		}},
-	})
-	if apiErr, ok := errors.AsType[smithy.APIError](err); ok && apiErr.ErrorCode() == "NotImplemented" {
+		},
+	}
+	_, err := s.client.PutBucketLifecycleConfiguration(ctx,
+		&s3.PutBucketLifecycleConfigurationInput{
+			Bucket:                 &s.bucket,
+			LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: rules},
+		})
+	if apiErr, ok := errors.AsType[smithy.APIError](err); ok &&
+		apiErr.ErrorCode() == "NotImplemented" {
 		return false, nil
 	}
 	return err == nil, err
@@ -89,7 +94,9 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 		for _, upload := range found.Uploads {
 			if !strings.HasPrefix(aws.ToString(upload.Key), s.prefix) {
 				_ = aborts.Wait()
-				return int(aborted.Load()), fmt.Errorf("the store must list only uploads under %s, got %q", s.prefix, aws.ToString(upload.Key))
+				return int(aborted.Load()), fmt.Errorf(
+					"the store must list only uploads under %s, got %q",
+					s.prefix, aws.ToString(upload.Key))
 			}
 			if upload.Initiated == nil || !upload.Initiated.Before(oldest) {
 				continue
@@ -117,11 +124,13 @@ func (s sweeper) sweep(ctx context.Context) (int, error) {
 
 // abort aborts an upload and reports whether it has succeeded.
 func (s sweeper) abort(ctx context.Context, upload types.MultipartUpload) bool {
-	about := s.logger.With(slog.String("key", aws.ToString(upload.Key)), slog.Time("initiated", *upload.Initiated))
+	about := s.logger.With(slog.String("key", aws.ToString(upload.Key)),
+		slog.Time("initiated", *upload.Initiated))
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: &s.bucket, Key: upload.Key, UploadId: upload.UploadId,
 	})
-	if apiErr, ok := errors.AsType[smithy.APIError](err); ok && apiErr.ErrorCode() == "NoSuchUpload" {
+	if apiErr, ok := errors.AsType[smithy.APIError](err); ok &&
+		apiErr.ErrorCode() == "NoSuchUpload" {
 		return false // The upload was completed or aborted in the meantime.
 	}
 	if err != nil {

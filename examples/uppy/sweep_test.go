@@ -34,7 +34,8 @@ func TestMain(m *testing.M) { os.Exit(ceph.Main(m)) }
 // under way.
 func TestOrphansAreOld(t *testing.T) {
 	for _, age := range []string{"0", "-1h", "59m"} {
-		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard), "a shorter age aborts uploads under way")
+		require.ErrorContains(t, run(t.Context(), []string{"-orphans", age}, io.Discard),
+			"a shorter age aborts uploads under way")
 	}
 }
 
@@ -67,10 +68,13 @@ func newBucket(t *testing.T, client *s3.Client) string {
 func testSweep(t *testing.T, client *s3.Client) {
 	bucket := newBucket(t, client)
 	start := func(key string) string {
-		started, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: &key})
+		started, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{
+			Bucket: aws.String(bucket), Key: &key,
+		})
 		require.NoError(t, err)
 		_, err = client.UploadPart(t.Context(), &s3.UploadPartInput{
-			Bucket: aws.String(bucket), Key: &key, UploadId: started.UploadId, PartNumber: aws.Int32(1), Body: strings.NewReader("a part"),
+			Bucket: aws.String(bucket), Key: &key, UploadId: started.UploadId,
+			PartNumber: aws.Int32(1), Body: strings.NewReader("a part"),
 		})
 		require.NoError(t, err)
 		return key
@@ -80,7 +84,9 @@ func testSweep(t *testing.T, client *s3.Client) {
 	}
 	other := start("files/alice/a")
 	listUploads := func() (keys []string) {
-		listed, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+		listed, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
+			Bucket: aws.String(bucket),
+		})
 		require.NoError(t, err)
 		for _, upload := range listed.Uploads {
 			keys = append(keys, *upload.Key)
@@ -95,7 +101,8 @@ func testSweep(t *testing.T, client *s3.Client) {
 	disturbed := s3.New(client.Options(), func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 			return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("disturb", func(
-				ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+				ctx context.Context, in middleware.InitializeInput,
+				next middleware.InitializeHandler,
 			) (middleware.InitializeOutput, middleware.Metadata, error) {
 				switch input := in.Parameters.(type) {
 				case *s3.ListMultipartUploadsInput:
@@ -106,7 +113,8 @@ func testSweep(t *testing.T, client *s3.Client) {
 					}
 				case *s3.AbortMultipartUploadInput:
 					if stuck && strings.HasSuffix(*input.Key, "/stuck") {
-						return middleware.InitializeOutput{}, middleware.Metadata{}, errors.New("the store is busy")
+						return middleware.InitializeOutput{}, middleware.Metadata{},
+							errors.New("the store is busy")
 					}
 				}
 				return next.HandleInitialize(ctx, in)
@@ -114,7 +122,8 @@ func testSweep(t *testing.T, client *s3.Client) {
 		})
 	})
 	sweep := sweeper{
-		client: disturbed, bucket: bucket, prefix: "incoming/", age: time.Hour, logger: slog.New(slog.NewTextHandler(&logged, nil)),
+		client: disturbed, bucket: bucket, prefix: "incoming/", age: time.Hour,
+		logger: slog.New(slog.NewTextHandler(&logged, nil)),
 	}
 	aborted, err := sweep.sweep(t.Context())
 	require.NoError(t, err)
@@ -138,7 +147,8 @@ func testSweep(t *testing.T, client *s3.Client) {
 
 	ignored = true
 	aborted, err = sweep.sweep(t.Context())
-	require.EqualError(t, err, `the store must list only uploads under incoming/, got "files/alice/a"`)
+	require.EqualError(t, err,
+		`the store must list only uploads under incoming/, got "files/alice/a"`)
 	require.Zero(t, aborted)
 	require.Equal(t, []string{other}, listUploads())
 
@@ -152,10 +162,12 @@ func testSweep(t *testing.T, client *s3.Client) {
 func TestSetLifecycle(t *testing.T) {
 	client := ceph.Shared(t).Client()
 	name := newBucket(t, client)
-	supported, err := sweeper{client: client, bucket: name, prefix: "incoming/"}.setLifecycle(t.Context())
+	s := sweeper{client: client, bucket: name, prefix: "incoming/"}
+	supported, err := s.setLifecycle(t.Context())
 	require.NoError(t, err)
 	require.True(t, supported)
-	got, err := client.GetBucketLifecycleConfiguration(t.Context(), &s3.GetBucketLifecycleConfigurationInput{Bucket: &name})
+	got, err := client.GetBucketLifecycleConfiguration(t.Context(),
+		&s3.GetBucketLifecycleConfigurationInput{Bucket: &name})
 	require.NoError(t, err)
 	days := map[string]int32{}
 	for _, rule := range got.Rules {
@@ -175,7 +187,8 @@ func TestSetLifecycle(t *testing.T) {
 func TestOrphan(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	require.Contains(t, p.Printed, "Orphans  0 aborted, older than 24h0m0s; the store does not support lifecycle rules\n")
+	require.Contains(t, p.Printed,
+		"Orphans  0 aborted, older than 24h0m0s; the store does not support lifecycle rules\n")
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	alice := http.Client{Jar: jar}
@@ -184,7 +197,8 @@ func TestOrphan(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	start := func() {
 		res, err := alice.Post(p.Origin+"/uploads/s3/multipart", "application/json",
-			strings.NewReader(`{"filename": "a.pdf", "type": "application/pdf", "metadata": {"size": 6000000}}`))
+			strings.NewReader(
+				`{"filename": "a.pdf", "type": "application/pdf", "metadata": {"size": 6000000}}`))
 		require.NoError(t, err)
 		defer res.Body.Close()
 		require.Equal(t, 200, res.StatusCode)

@@ -55,11 +55,12 @@ OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.`;
  */
 export const taken = {
   "github.com/airbnb/polyglot.js": bsd("Copyright (c) 2012, Airbnb"),
-  "github.com/developit/preact-transition-group":
-    mit("Copyright 2013-2014, Facebook, Inc.", "Jason Miller <jason@developit.ca>, React Authors (https://facebook.github.io/react)"),
+  "github.com/developit/preact-transition-group": mit("Copyright 2013-2014, Facebook, Inc.",
+    "Jason Miller <jason@developit.ca>, React Authors (https://facebook.github.io/react)"),
   "github.com/developit/preact-virtual-list": mit("Copyright (c) 2016 Jason Miller"),
   "github.com/ghosh/micromodal": mit("Copyright (c) 2017 Indrashish Ghosh"),
-  "@package Microtip": mit("Copyright (c) 2017 Indrashish Ghosh"), // https://github.com/ghosh/microtip
+  // https://github.com/ghosh/microtip
+  "@package Microtip": mit("Copyright (c) 2017 Indrashish Ghosh"),
   "github.com/good-lly/s3mini": mit("Copyright (c) 2025 Peter Jensen (good-lly)"),
   "stackoverflow.com/a/": "Answers on Stack Overflow, by the authors that the links show\n\n" +
     "Creative Commons Attribution-ShareAlike (https://stackoverflow.com/help/licensing)",
@@ -70,7 +71,7 @@ export const taken = {
  * discussion.
  */
 export const named = [
-  "github.com/transloadit/uppy", "github.com/microsoft/TypeScript", "github.com/philipwalton/flexbugs",
-  "github.com/jshttp/mime-db", "github.com/pencil-js/text-direction", "stackoverflow.com/questions/6081483",
-  "tc39.es/ecma262",
+  "github.com/transloadit/uppy", "github.com/microsoft/TypeScript",
+  "github.com/philipwalton/flexbugs", "github.com/jshttp/mime-db",
+  "github.com/pencil-js/text-direction", "stackoverflow.com/questions/6081483", "tc39.es/ecma262",
 ];

@@ -74,13 +74,21 @@ type bodyKey struct{}
 
 func newWitness(t *testing.T) *witness {
 	t.Helper()
-	w := &witness{sent: make(map[string]bool), stored: make(map[string]time.Time), published: make(map[string]time.Time)}
+	w := &witness{
+		sent: make(map[string]bool), stored: make(map[string]time.Time),
+		published: make(map[string]time.Time),
+	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", w.store.Load().Host
 		},
-		ModifyResponse: func(response *http.Response) error { w.recordResponse(response); return nil },
-		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ModifyResponse: func(response *http.Response) error {
+			w.recordResponse(response)
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler)
+		},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		body := &prefixReader{ReadCloser: r.Body}
@@ -108,9 +116,11 @@ func (w *witness) recordRequest(r *http.Request) {
 // completes a multipart upload.
 func uploadKey(r *http.Request) string {
 	q, key := r.URL.Query(), strings.TrimPrefix(r.URL.Path, "/worker/")
-	put := r.Method == http.MethodPut && !q.Has("uploadId") && r.Header.Get("X-Amz-Copy-Source") == ""
+	put := r.Method == http.MethodPut && !q.Has("uploadId") &&
+		r.Header.Get("X-Amz-Copy-Source") == ""
 	join := r.Method == http.MethodPost && q.Has("uploadId")
-	if body, ok := r.Context().Value(bodyKey{}).(*prefixReader); ok && r.Method == http.MethodPost && r.URL.Path == "/worker" {
+	if body, ok := r.Context().Value(bodyKey{}).(*prefixReader); ok &&
+		r.Method == http.MethodPost && r.URL.Path == "/worker" {
 		return body.field(formKey)
 	}
 	if (put || join) && strings.HasPrefix(key, "incoming/") {
@@ -154,7 +164,10 @@ type system struct {
 
 func newSystem(t *testing.T, seed uint64) *system {
 	t.Helper()
-	w := &system{environment: newEnvironment(t), t: t, random: rand.New(rand.NewPCG(seed, 0)), witness: newWitness(t)}
+	w := &system{
+		environment: newEnvironment(t), t: t, random: rand.New(rand.NewPCG(seed, 0)),
+		witness: newWitness(t),
+	}
 	w.site = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		(*w.service.Load()).ServeHTTP(out, r)
 	}))
@@ -171,19 +184,24 @@ func (w *system) startService() {
 	require.NoError(w.t, err)
 	w.witness.store.Store(at)
 	_, err = w.store.Client().PutBucketCors(w.t.Context(), &s3.PutBucketCorsInput{
-		Bucket: &w.bucket, CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{store.CORSRule(w.site.URL)}},
+		Bucket: &w.bucket, CORSConfiguration: &types.CORSConfiguration{
+			CORSRules: []types.CORSRule{store.CORSRule(w.site.URL)},
+		},
 	})
 	require.NoError(w.t, err)
 	client := w.store.Client(func(o *s3.Options) { o.BaseEndpoint = &w.witness.URL })
 	w.signer, err = newSigner(client, w.bucket, []byte(secret), w.rows, newMetrics())
 	require.NoError(w.t, err)
-	uploads, err := presign.NewHandler(w.signer, func(*http.Request) (string, error) { return "alice", nil })
+	uploads, err := presign.NewHandler(w.signer, func(*http.Request) (string, error) {
+		return "alice", nil
+	})
 	require.NoError(w.t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.HandleFunc("GET /upload.js", uploadmodule.Serve)
 	mux.HandleFunc("GET /{$}", func(out http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(out, "<!doctype html><title>Uploads</title><link rel=icon href=data:,>")
+		_, _ = io.WriteString(out,
+			"<!doctype html><title>Uploads</title><link rel=icon href=data:,>")
 	})
 	var service http.Handler = mux
 	w.service.Store(&service)
@@ -315,7 +333,8 @@ func (w *system) requirePublished(t *testing.T) {
 	slices.Sort(delays)
 	t.Logf("%d sent, %d stored, %d published, %d of them within 5 s; delays: %v",
 		len(w.witness.sent), len(w.witness.stored), len(published), prompt, delays)
-	require.Greater(t, prompt, len(delays)/3, "events complete uploads promptly, except forms on versitygw")
+	require.Greater(t, prompt, len(delays)/3,
+		"events complete uploads promptly, except forms on versitygw")
 	require.Equal(t, len(published), w.rows.count(t))
 	require.Len(t, ids(t, w.rows), len(published))
 }

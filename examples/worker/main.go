@@ -11,8 +11,8 @@
 // With -sqs or -nats, it runs only the worker, for a bucket whose notifications
 // go to that queue:
 //
-//	go run ./worker -sqs https://sqs.eu-central-1.amazonaws.com/123456789012/uploads \
-//		-bucket my-bucket -db files.db
+//	go run ./worker -bucket my-bucket -db files.db \
+//		-sqs https://sqs.eu-central-1.amazonaws.com/123456789012/uploads
 //
 // The credentials and the region come from the AWS configuration. The
 // environment variable PRESIGN_SECRET holds the secret of the service that

@@ -82,7 +82,8 @@ func TestSQS(t *testing.T) {
 	client := startMoto(t)
 	deadURL, deadARN := createQueue(t, client, "dead", nil)
 	url, _ := createQueue(t, client, "uploads", map[string]string{
-		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn": %q, "maxReceiveCount": "3"}`, deadARN),
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn": %q, "maxReceiveCount": "3"}`,
+			deadARN),
 	})
 	store := s3test.Start(t)
 	rows, err := openRows(t.Context(), filepath.Join(t.TempDir(), "files.db"))

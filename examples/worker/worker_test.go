@@ -177,7 +177,8 @@ func TestUploadsSurviveKilledWorkers(t *testing.T) {
 		return len(keys(t, client, e.bucket, "incoming/")) == 0
 	}, 100*time.Second, 100*time.Millisecond)
 	t.Logf("all published after %v", time.Since(started).Round(time.Second))
-	require.NoError(t, end(syscall.SIGTERM), "a worker that receives SIGTERM stops without an error")
+	require.NoError(t, end(syscall.SIGTERM),
+		"a worker that receives SIGTERM stops without an error")
 
 	require.Len(t, keys(t, client, e.bucket, "files/"), len(granted))
 	require.Equal(t, len(granted), e.rows.count(t))
@@ -366,7 +367,9 @@ func TestMessagesAreSettled(t *testing.T) {
 		"completed": {want: []string{"done"}},
 		"rejected": {
 			inspect: func(context.Context, *presign.Object) error {
-				return &presign.Violation{Field: "file", Code: "not_allowed", Detail: "must not be infected"}
+				return &presign.Violation{
+					Field: "file", Code: "not_allowed", Detail: "must not be infected",
+				}
 			},
 			want: []string{"done"},
 		},

@@ -8,7 +8,8 @@ const $ = (selector, root = document) => root.querySelector(selector);
 // The logout deletes the state.
 const uppy = new Uppy({ id: user, restrictions: { minFileSize: 1, maxFileSize: largest } })
   .use(Dashboard, {
-    target: "#uppy", inline: true, width: "100%", height: "26rem", theme: "auto", proudlyDisplayPoweredByUppy: false,
+    target: "#uppy", inline: true, width: "100%", height: "26rem", theme: "auto",
+    proudlyDisplayPoweredByUppy: false,
     note: `Any file of up to ${bytes(largest)}, except types that browsers execute`,
   })
   .use(AwsS3, { companionEndpoint: "/uploads" })
@@ -25,7 +26,8 @@ uppy.on("file-added", (file) => uppy.setFileMeta(file.id, { size: file.size }));
 // uploaded only after the completion.
 uppy.on("upload-success", (file, { body }) => { completeOnce(file, body.key); });
 uppy.addPostProcessor((ids) => Promise.all(
-  ids.map((id) => uppy.getFile(id)).filter((file) => file?.response).map((file) => completeOnce(file, file.response.body.key)),
+  ids.map((id) => uppy.getFile(id)).filter((file) => file?.response)
+    .map((file) => completeOnce(file, file.response.body.key)),
 ));
 
 const completions = new Map(); // by key
@@ -36,10 +38,13 @@ const rejected = new Set(); // IDs of files that the service rejects again after
  * retry, a failed file would show the button to pause.
  */
 function offerRetry(offer) {
-  uppy.getPlugin("Dashboard").setOptions({ hideRetryButton: !offer, hidePauseResumeButton: !offer });
+  const dashboard = uppy.getPlugin("Dashboard");
+  dashboard.setOptions({ hideRetryButton: !offer, hidePauseResumeButton: !offer });
 }
 uppy.on("upload", () => offerRetry(true));
-uppy.on("complete", ({ failed }) => offerRetry(!failed.length || failed.some(({ id }) => !rejected.has(id))));
+uppy.on("complete", ({ failed }) => {
+  offerRetry(!failed.length || failed.some(({ id }) => !rejected.has(id)));
+});
 
 /** Completes an upload, only once, and shows the outcome. */
 function completeOnce(file, key) {
@@ -52,7 +57,9 @@ function completeOnce(file, key) {
       if (error.rejected) rejected.add(file.id);
       const failed = uppy.getFile(file.id);
       if (!failed) return; // The user has removed the file in the meantime.
-      uppy.setFileState(file.id, { progress: { ...failed.progress, uploadComplete: false, postprocess: undefined } });
+      uppy.setFileState(file.id, {
+        progress: { ...failed.progress, uploadComplete: false, postprocess: undefined },
+      });
       uppy.emit("upload-error", failed, error);
     },
   ));
@@ -72,14 +79,18 @@ async function complete(key) {
     await new Promise((resolve) => setTimeout(resolve, 1000 * content.retry_after));
     return complete(key);
   }
-  if (!response.ok) throw Object.assign(new Error(content.message), { rejected: response.status === 422 });
+  if (!response.ok) {
+    throw Object.assign(new Error(content.message), { rejected: response.status === 422 });
+  }
   return content;
 }
 
 /** Adds a copy of a template with these texts to the start of the list. */
 function add(template, texts) {
   const item = $(`#${template}`).content.cloneNode(true);
-  for (const [name, text] of Object.entries(texts)) $(`.${name}`, item).textContent = text || "no known format";
+  for (const [name, text] of Object.entries(texts)) {
+    $(`.${name}`, item).textContent = text || "no known format";
+  }
   $(".outcomes").prepend(item);
 }
 
