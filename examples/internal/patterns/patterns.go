@@ -48,7 +48,9 @@ func newTenants(
 // storeOnce returns a function for WithAuthorize that derives the key from the
 // user and the file's SHA-256. It rejects a file that the user has stored
 // before.
-func storeOnce(client *s3.Client, bucket string, policy presign.Policy) func(*http.Request, *presign.Upload) error {
+func storeOnce(
+	client *s3.Client, bucket string, policy presign.Policy,
+) func(*http.Request, *presign.Upload) error {
 	return func(r *http.Request, u *presign.Upload) error {
 		sum, err := base64.StdEncoding.DecodeString(u.Checksum)
 		if err != nil {
@@ -62,7 +64,9 @@ func storeOnce(client *s3.Client, bucket string, policy presign.Policy) func(*ht
 			return nil
 		}
 		if err == nil {
-			err = &presign.Violation{Field: "checksum", Code: "taken", Detail: "must not be of a file that is stored"}
+			err = &presign.Violation{
+				Field: "checksum", Code: "taken", Detail: "must not be of a file that is stored",
+			}
 		}
 		return err
 	}
@@ -73,9 +77,12 @@ func storeOnce(client *s3.Client, bucket string, policy presign.Policy) func(*ht
 func observeBy(tracer trace.Tracer) func(context.Context, presign.Event) {
 	return func(ctx context.Context, e presign.Event) {
 		end := time.Now()
-		_, span := tracer.Start(ctx, "upload "+e.Kind, trace.WithTimestamp(end.Add(-e.Duration)), trace.WithAttributes(
-			attribute.String("upload.grant_id", e.GrantID), attribute.String("upload.method", e.Method),
-			attribute.String("upload.type", e.Type), attribute.Int64("upload.size", e.Size),
+		start := trace.WithTimestamp(end.Add(-e.Duration))
+		_, span := tracer.Start(ctx, "upload "+e.Kind, start, trace.WithAttributes(
+			attribute.String("upload.grant_id", e.GrantID),
+			attribute.String("upload.method", e.Method),
+			attribute.String("upload.type", e.Type),
+			attribute.Int64("upload.size", e.Size),
 		))
 		if e.Err != nil {
 			span.RecordError(e.Err)

@@ -31,7 +31,8 @@ func newClient(t *testing.T) *s3.Client {
 	store := s3test.Start(t)
 	return s3.New(s3.Options{
 		BaseEndpoint: &store.URL, Region: s3test.DefaultRegion, UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider(s3test.AccessKeyID, s3test.SecretAccessKey, ""),
+		Credentials: credentials.NewStaticCredentialsProvider(s3test.AccessKeyID,
+			s3test.SecretAccessKey, ""),
 	})
 }
 
@@ -76,15 +77,17 @@ func put(t *testing.T, grant presign.Grant, content string) int {
 // users.
 func TestTenantsAreSeparate(t *testing.T) {
 	users := map[string]string{"alice": "acme", "bob": "globex"}
-	tenants, err := newTenants(newClient(t), s3test.DefaultBucket, secret, map[string]presign.Policy{
+	policies := map[string]presign.Policy{
 		"acme":   {Types: []string{"text/plain"}, MaxSize: 10},
 		"globex": {Types: []string{"text/plain"}, MaxSize: 20},
-	}, func(r *http.Request, tenant string) (string, error) {
+	}
+	authenticate := func(r *http.Request, tenant string) (string, error) {
 		if user, _, _ := r.BasicAuth(); users[user] == tenant || user == "root" {
 			return user, nil
 		}
 		return "", nil
-	})
+	}
+	tenants, err := newTenants(newClient(t), s3test.DefaultBucket, secret, policies, authenticate)
 	require.NoError(t, err)
 	at := func(host, user string) caller { return caller{t, tenants, host + ".example.com", user} }
 	const small, large = `{"filename": "a.txt", "size": 5}`, `{"filename": "a.txt", "size": 15}`
@@ -97,12 +100,14 @@ func TestTenantsAreSeparate(t *testing.T) {
 	require.Equal(t, 201, at("acme", "root").call("", small, &grant))
 	require.True(t, strings.HasPrefix(grant.Key, "incoming/acme/"), grant.Key)
 	require.Equal(t, 200, put(t, grant, "hello"))
-	require.Equal(t, 404, at("globex", "root").complete(grant.Key, nil), "a user of another tenant must not complete the upload")
+	require.Equal(t, 404, at("globex", "root").complete(grant.Key, nil),
+		"a user of another tenant must not complete the upload")
 	var object presign.Object
 	require.Equal(t, 200, at("acme", "root").complete(grant.Key, &object))
 	require.True(t, strings.HasPrefix(object.Key, "files/acme/"), object.Key)
 
-	_, err = newTenants(newClient(t), s3test.DefaultBucket, secret, map[string]presign.Policy{"acme": {}}, nil)
+	_, err = newTenants(newClient(t), s3test.DefaultBucket, secret,
+		map[string]presign.Policy{"acme": {}}, nil)
 	require.ErrorContains(t, err, `tenant "acme": `)
 }
 
@@ -111,9 +116,11 @@ func TestTenantsAreSeparate(t *testing.T) {
 func TestFilesAreStoredOnce(t *testing.T) {
 	client := newClient(t)
 	policy := presign.Policy{
-		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"text/plain"}, MaxSize: 100, Checksum: types.ChecksumAlgorithmSha256,
+		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"text/plain"}, MaxSize: 100,
+		Checksum: types.ChecksumAlgorithmSha256,
 	}
-	signer, err := presign.NewSigner(client, s3test.DefaultBucket, policy, presign.WithSecret(secret))
+	signer, err := presign.NewSigner(client, s3test.DefaultBucket, policy,
+		presign.WithSecret(secret))
 	require.NoError(t, err)
 	uploads, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
 		user, _, _ := r.BasicAuth()
@@ -134,9 +141,11 @@ func TestFilesAreStoredOnce(t *testing.T) {
 	require.Equal(t, 201, ask(alice, "b.txt", "hello", &second))
 	require.Equal(t, first.Key, second.Key)
 	require.Equal(t, 200, put(t, first, "hello"))
-	require.Equal(t, 412, put(t, second, "hello"), "the store must reject a second upload to the key")
+	require.Equal(t, 412, put(t, second, "hello"),
+		"the store must reject a second upload to the key")
 	require.Equal(t, 200, alice.complete(first.Key, nil))
-	require.Equal(t, 200, put(t, second, "hello"), "the key under Prefix must be free after completion")
+	require.Equal(t, 200, put(t, second, "hello"),
+		"the key under Prefix must be free after completion")
 	var problem struct{ Errors []presign.Violation }
 	require.Equal(t, 422, alice.complete(second.Key, &problem))
 	require.Equal(t, "taken", problem.Errors[0].Code)
@@ -146,7 +155,8 @@ func TestFilesAreStoredOnce(t *testing.T) {
 	require.Equal(t, 201, ask(alice, "a.txt", "other", &other))
 	require.NotEqual(t, first.Key, other.Key)
 	require.NotEqual(t, 200, put(t, other, "wrong"), "the store must verify the checksum")
-	require.Equal(t, 201, ask(bob, "a.txt", "hello", nil), "a grant for bob must not depend on the files of alice")
+	require.Equal(t, 201, ask(bob, "a.txt", "hello", nil),
+		"a grant for bob must not depend on the files of alice")
 }
 
 // TestSpansOfUploads checks that the span of the request is the parent of the
@@ -165,7 +175,9 @@ func TestSpansOfUploads(t *testing.T) {
 			return nil
 		}))
 	require.NoError(t, err)
-	uploads, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	uploads, err := presign.NewHandler(signer, func(*http.Request) (string, error) {
+		return "alice", nil
+	})
 	require.NoError(t, err)
 	alice := caller{t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, span := tracer.Start(r.Context(), r.URL.Path)
@@ -192,18 +204,21 @@ func TestSpansOfUploads(t *testing.T) {
 		}
 		names = append(names, parents[span.Parent().SpanID().String()]+" "+span.Name())
 		require.False(t, span.EndTime().Before(span.StartTime()))
-		require.Equal(t, span.Name() == "upload failed", span.Status().Code == codes.Error, span.Name())
+		require.Equal(t, span.Name() == "upload failed", span.Status().Code == codes.Error,
+			span.Name())
 		attributes := make(map[string]any)
 		for _, a := range span.Attributes() {
 			attributes[string(a.Key)] = a.Value.AsInterface()
 		}
 		if span.Name() != "upload not_granted" {
 			require.Equal(t, map[string]any{
-				"upload.grant_id": grant.GrantID, "upload.method": "PUT", "upload.type": "text/plain", "upload.size": int64(5),
+				"upload.grant_id": grant.GrantID, "upload.method": "PUT",
+				"upload.type": "text/plain", "upload.size": int64(5),
 			}, attributes, span.Name())
 		}
 	}
 	require.Equal(t, []string{
-		"/uploads/ upload granted", "/uploads/complete upload failed", "/uploads/complete upload completed", "/uploads/ upload not_granted",
+		"/uploads/ upload granted", "/uploads/complete upload failed",
+		"/uploads/complete upload completed", "/uploads/ upload not_granted",
 	}, names)
 }
