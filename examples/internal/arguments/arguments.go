@@ -38,7 +38,9 @@ func ListenLocally(addr string) (net.Listener, error) {
 		return nil, err
 	}
 	if !Local(listener) {
-		return nil, errors.Join(fmt.Errorf("-addr must be a loopback address, because the S3 server listens only on loopback, got %q", addr), listener.Close())
+		err := fmt.Errorf("-addr must be a loopback address, "+
+			"because the S3 server listens only on loopback, got %q", addr)
+		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil
 }

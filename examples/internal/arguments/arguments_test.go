@@ -12,7 +12,9 @@ import (
 
 func TestNone(t *testing.T) {
 	for want, args := range map[string][]string{
-		"": {"-n", "1"}, `all arguments must be flags, got "true"`: {"-b", "true", "-n", "1"}, `all arguments must be flags, got "x"`: {"--", "x"},
+		"": {"-n", "1"},
+		`all arguments must be flags, got "true"`: {"-b", "true", "-n", "1"},
+		`all arguments must be flags, got "x"`:    {"--", "x"},
 	} {
 		flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 		flags.SetOutput(io.Discard)
@@ -39,7 +41,8 @@ func TestDemosRejectArguments(t *testing.T) {
 		}
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
-		require.Regexp(t, `arguments\.None\(flags\)|flags\.Args\(\)|site\.OpenDemo(WithEvents)?\(`, string(source), main)
+		require.Regexp(t, `arguments\.None\(flags\)|flags\.Args\(\)|site\.OpenDemo(WithEvents)?\(`,
+			string(source), main)
 	}
 }
 
@@ -53,5 +56,6 @@ func TestListen(t *testing.T) {
 	_, err = Listen("127.0.0.1:none")
 	require.ErrorContains(t, err, "-addr: ")
 	_, err = ListenLocally("0.0.0.0:0")
-	require.EqualError(t, err, `-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`)
+	require.EqualError(t, err,
+		`-addr must be a loopback address, because the S3 server listens only on loopback, got "0.0.0.0:0"`)
 }

@@ -52,7 +52,9 @@ func (f *faults) unexpected() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.texts), func(text string) bool {
-		return slices.ContainsFunc(f.tolerated, func(part string) bool { return strings.Contains(text, part) })
+		return slices.ContainsFunc(f.tolerated, func(part string) bool {
+			return strings.Contains(text, part)
+		})
 	})
 }
 
@@ -67,7 +69,9 @@ func (p *Page) Tolerate(part string) {
 // fails it in CI.
 func Find(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+	for _, name := range []string{
+		"chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+	} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
@@ -95,7 +99,10 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 		chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.WSURLReadTimeout(time.Minute), // the time limit for the start
 	}
-	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage"} {
+	for _, name := range []string{
+		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync",
+		"disable-dev-shm-usage",
+	} {
 		options = append(options, chromedp.Flag(name, true))
 	}
 	if os.Geteuid() == 0 {
@@ -121,7 +128,8 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 		case *log.EventEntryAdded:
 			// The network log has an entry for every 403, and Clear-Site-Data
 			// logs information.
-			if event.Entry.Source != log.EntrySourceNetwork && event.Entry.Level != log.EntryLevelInfo {
+			if event.Entry.Source != log.EntrySourceNetwork &&
+				event.Entry.Level != log.EntryLevelInfo {
 				p.faults.add(event.Entry.Text)
 			}
 		}
@@ -159,7 +167,8 @@ func descendants(pid int) (found []int) {
 		children[parent] = append(children[parent], child)
 	}
 	for pending := []int{pid}; len(pending) > 0; pending = pending[1:] {
-		found, pending = append(found, children[pending[0]]...), append(pending, children[pending[0]]...)
+		found, pending = append(found, children[pending[0]]...),
+			append(pending, children[pending[0]]...)
 	}
 	return found
 }
@@ -213,7 +222,8 @@ func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption)
 // had no effect.
 func inContext(step func() error) error {
 	for range 99 {
-		if err := step(); err == nil || !strings.Contains(err.Error(), "Cannot find context with specified id") {
+		if err := step(); err == nil ||
+			!strings.Contains(err.Error(), "Cannot find context with specified id") {
 			return err
 		}
 	}
@@ -259,7 +269,9 @@ func (p *Page) Count(selector string) int {
 func (p *Page) Throttle(rate float64) {
 	p.t.Helper()
 	Call(p, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
-		MatchedNetworkConditions: []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: rate}},
+		MatchedNetworkConditions: []*network.Conditions{
+			{DownloadThroughput: -1, UploadThroughput: rate},
+		},
 	})
 }
 
@@ -277,7 +289,8 @@ func (p *Page) Shoot(name string, width int64) {
 	picture := Run(p, chromedp.FullScreenshot(100))
 	p.Do(chromedp.EmulateViewport(1280, 900))
 	require.False(p.t, wide, "%s must not be wider than its window", name)
-	require.NoError(p.t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600))
+	require.NoError(p.t,
+		os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)), picture, 0o600))
 }
 
 // Picture returns a picture in the format of encode. Each seed produces a

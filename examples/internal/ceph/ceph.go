@@ -141,8 +141,8 @@ var shared struct {
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	if names := missing(); len(names) > 0 {
-		text := "Ceph is not installed: no " + strings.Join(names, ", ") +
-			"; on Debian: apt-get install --no-install-recommends ceph-mon ceph-osd radosgw ceph-common"
+		text := "Ceph is not installed: no " + strings.Join(names, ", ") + "; on Debian: " +
+			"apt-get install --no-install-recommends ceph-mon ceph-osd radosgw ceph-common"
 		if os.Getenv("CI") == "true" {
 			t.Fatal(text)
 		}

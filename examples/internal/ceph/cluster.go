@@ -76,7 +76,8 @@ func serve(ctx context.Context, out io.Writer) error {
 	c := &cluster{dir: dir, fail: fail}
 	defer c.stop()
 
-	starting, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cluster must be ready within two minutes"))
+	starting, cancel := context.WithTimeoutCause(ctx, 2*time.Minute,
+		errors.New("the cluster must be ready within two minutes"))
 	defer cancel()
 	server := c.start(starting)
 	if err := errors.Join(context.Cause(starting), c.err); err != nil {
@@ -164,11 +165,13 @@ func (c *cluster) start(ctx context.Context) *Server {
 	fsid, osd, monitor := newUUID(), newUUID(), c.freeAddr()
 	keys, monitors := filepath.Join(c.dir, "keyring"), filepath.Join(c.dir, "monmap")
 	c.err = errors.Join(c.err,
-		os.WriteFile(c.config(), fmt.Appendf(nil, config, c.dir, fsid, monitor, rand.Text()[:16]), 0o600),
+		os.WriteFile(c.config(), fmt.Appendf(nil, config, c.dir, fsid, monitor, rand.Text()[:16]),
+			0o600),
 		os.WriteFile(keys, keyring("mon.", "osd.0", "client.admin"), 0o600),
 		os.Mkdir(filepath.Join(c.dir, "osd"), 0o700),
 	)
-	c.run(ctx, "monmaptool", "--create", "--addv", "a", "[v2:"+monitor+"]", "--fsid", fsid, monitors)
+	c.run(ctx, "monmaptool", "--create", "--addv", "a", "[v2:"+monitor+"]", "--fsid", fsid,
+		monitors)
 	c.run(ctx, "ceph-mon", "-i", "a", "--mkfs", "--monmap", monitors, "--keyring", keys)
 	c.spawn("ceph-mon", "-f", "-i", "a")
 	c.run(ctx, "ceph", "osd", "new", osd)
@@ -178,7 +181,8 @@ func (c *cluster) start(ctx context.Context) *Server {
 		"--access-key", s.AccessKey, "--secret-key", s.SecretKey)
 	s.URL = c.gateway("--rgw-s3-auth-use-sts=false")
 	s.STSURL = c.gateway("--rgw-s3-auth-use-sts=true")
-	c.run(ctx, "radosgw-admin", "role", "create", "--role-name", roleName, "--assume-role-policy-doc", trustPolicy)
+	c.run(ctx, "radosgw-admin", "role", "create", "--role-name", roleName,
+		"--assume-role-policy-doc", trustPolicy)
 	c.run(ctx, "radosgw-admin", "role-policy", "put", "--role-name", roleName,
 		"--policy-name", "all", "--policy-doc", rolePolicy)
 	c.wait(ctx, s.URL)
@@ -222,7 +226,8 @@ func (c *cluster) spawn(name string, args ...string) {
 		output, _ := os.ReadFile(log.Name())
 		// radosgw might end before it has written the reason, but its exit
 		// status is the errno.
-		if daemon.ProcessState.ExitCode() == int(syscall.EADDRINUSE) || bytes.Contains(output, []byte("Address already in use")) {
+		if daemon.ProcessState.ExitCode() == int(syscall.EADDRINUSE) ||
+			bytes.Contains(output, []byte("Address already in use")) {
 			err = errPortTaken
 		}
 		err = cmp.Or(err, errors.New("exit status 0"))
@@ -233,7 +238,8 @@ func (c *cluster) spawn(name string, args ...string) {
 // gateway starts a gateway and returns its URL.
 func (c *cluster) gateway(args ...string) (url string) {
 	addr := c.freeAddr()
-	c.spawn("radosgw", append(args, "-f", "--rgw-frontends", "beast tcp_nodelay=1 endpoint="+addr)...)
+	c.spawn("radosgw",
+		append(args, "-f", "--rgw-frontends", "beast tcp_nodelay=1 endpoint="+addr)...)
 	return "http://" + addr
 }
 

@@ -52,7 +52,9 @@ func TestParentKilled(t *testing.T) {
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
 	// The directory is removed after all processes have ended.
-	require.Eventually(t, func() bool { return len(entries(t, dir)) == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(entries(t, dir)) == 0
+	}, 10*time.Second, 10*time.Millisecond)
 	require.False(t, listening(s.URL))
 	require.False(t, listening(s.STSURL))
 }
@@ -78,16 +80,21 @@ func TestDaemonDies(t *testing.T) {
 	c := &cluster{dir: t.TempDir(), fail: fail}
 	defer c.stop()
 	c.spawn("sh", "-c", "exec sleep 60")
-	c.spawn("sh", "-c", "i=0; while [ $((i+=1)) -le 50 ]; do echo $i; done; echo the reason >&2; exit 3")
+	c.spawn("sh", "-c",
+		"i=0; while [ $((i+=1)) -le 50 ]; do echo $i; done; echo the reason >&2; exit 3")
 	require.NoError(t, c.err)
 	<-ctx.Done()
 	text := context.Cause(ctx).Error()
-	require.True(t, strings.HasPrefix(text, "sh ended: exit status 3; last output:\n12\n13\n"), text)
+	require.True(t, strings.HasPrefix(text, "sh ended: exit status 3; last output:\n12\n13\n"),
+		text)
 	require.True(t, strings.HasSuffix(text, "\n50\nthe reason"), text)
 }
 
 func TestPortTaken(t *testing.T) {
-	for _, script := range []string{fmt.Sprintf("exit %d", syscall.EADDRINUSE), "echo unable to bind: Address already in use; exit 1"} {
+	for _, script := range []string{
+		fmt.Sprintf("exit %d", syscall.EADDRINUSE),
+		"echo unable to bind: Address already in use; exit 1",
+	} {
 		ctx, fail := context.WithCancelCause(t.Context())
 		c := &cluster{dir: t.TempDir(), fail: fail}
 		c.spawn("sh", "-c", script)

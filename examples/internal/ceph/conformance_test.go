@@ -34,6 +34,8 @@ func TestConformance(t *testing.T) {
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "does not implement x-amz-checksum-*", Scenarios: []string{"checksum *"}})
+			conformancetest.Lack{
+				Reason: "does not implement x-amz-checksum-*", Scenarios: []string{"checksum *"},
+			})
 	})
 }

@@ -38,7 +38,9 @@ var (
 	denied = conformance.Response{Status: http.StatusForbidden, Code: "AccessDenied"}
 )
 
-func newSender(t *testing.T, server *ceph.Server, bucket, prefix string, provider aws.CredentialsProvider) sender {
+func newSender(
+	t *testing.T, server *ceph.Server, bucket, prefix string, provider aws.CredentialsProvider,
+) sender {
 	t.Helper()
 	signer, err := presign.NewSigner(as(server, provider), bucket, presign.Policy{
 		Prefix: prefix, Types: []string{"text/plain"}, MaxSize: 1000, Lifetime: time.Hour,
@@ -66,7 +68,9 @@ func (s sender) grants(t *testing.T) []*presign.Grant {
 	return []*presign.Grant{put, form}
 }
 
-func send(t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt)) conformance.Response {
+func send(
+	t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt),
+) conformance.Response {
 	t.Helper()
 	attempt := conformance.New(grant, "a.txt", body)
 	if cheat != nil {
@@ -80,7 +84,9 @@ func send(t *testing.T, grant *presign.Grant, cheat func(*conformance.Attempt)) 
 // stored reports whether the object exists.
 func (s sender) stored(t *testing.T, key string) bool {
 	t.Helper()
-	list, err := s.server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &key})
+	list, err := s.server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: &s.bucket, Prefix: &key,
+	})
 	require.NoError(t, err)
 	return len(list.Contents) == 1 && *list.Contents[0].Size == int64(len(body))
 }
@@ -92,15 +98,19 @@ func withoutToken(a *conformance.Attempt) {
 		return
 	}
 	address, query, _ := strings.Cut(a.URL, "?")
-	a.URL = address + "?" + strings.Join(slices.DeleteFunc(strings.Split(query, "&"), func(parameter string) bool {
+	isToken := func(parameter string) bool {
 		return strings.HasPrefix(parameter, "X-Amz-Security-Token=")
-	}), "&")
+	}
+	rest := slices.DeleteFunc(strings.Split(query, "&"), isToken)
+	a.URL = address + "?" + strings.Join(rest, "&")
 }
 
 func TestAssumeRole(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "role")
-	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(
+		o *stscreds.AssumeRoleOptions,
+	) {
 		o.Duration = 15 * time.Minute
 	})
 	session, err := provider.Retrieve(t.Context())
@@ -109,7 +119,8 @@ func TestAssumeRole(t *testing.T) {
 
 	s := newSender(t, server, "role", "uploads/", provider)
 	for _, grant := range s.grants(t) {
-		require.False(t, grant.Expires.After(session.Expires), "a grant must not outlive its session")
+		require.False(t, grant.Expires.After(session.Expires),
+			"a grant must not outlive its session")
 		require.WithinDuration(t, session.Expires, grant.Expires, 2*time.Second)
 		require.Equal(t, denied, send(t, grant, withoutToken), grant.Method)
 		require.False(t, s.stored(t, grant.Key))
@@ -124,9 +135,11 @@ func TestAssumeRole(t *testing.T) {
 func TestSessionPolicy(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "narrow")
-	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
-		o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{` +
-			`"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::narrow/uploads/*"}]}`)
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(
+		o *stscreds.AssumeRoleOptions,
+	) {
+		o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+			`"Action":"s3:PutObject","Resource":"arn:aws:s3:::narrow/uploads/*"}]}`)
 	})
 	within := newSender(t, server, "narrow", "uploads/", provider)
 	grants := within.grants(t)
@@ -137,7 +150,8 @@ func TestSessionPolicy(t *testing.T) {
 	// Ceph 16.2 accepts a form of a session with a policy, but does not store
 	// the file.
 	require.Equal(t, conformance.Response{Status: http.StatusNoContent}, send(t, form, nil))
-	require.False(t, within.stored(t, form.Key), "this Ceph stores forms of sessions with a policy; expect the same as for a PUT")
+	require.False(t, within.stored(t, form.Key),
+		"this Ceph stores forms of sessions with a policy; expect the same as for a PUT")
 
 	outside := newSender(t, server, "narrow", "other/", provider)
 	for _, grant := range outside.grants(t) {
@@ -147,7 +161,9 @@ func TestSessionPolicy(t *testing.T) {
 
 	client, bucket := as(server, provider), aws.String("narrow")
 	_, getting := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: &put.Key})
-	_, deleting := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: bucket, Key: &put.Key})
+	_, deleting := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+		Bucket: bucket, Key: &put.Key,
+	})
 	_, listing := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: bucket})
 	for _, err := range []error{getting, deleting, listing} {
 		var rejected smithy.APIError
@@ -163,7 +179,9 @@ func TestSessionEnds(t *testing.T) {
 	t.Parallel() // because the test mostly waits
 	server := ceph.Shared(t)
 	newBucket(t, server, "ends")
-	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(o *stscreds.AssumeRoleOptions) {
+	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(
+		o *stscreds.AssumeRoleOptions,
+	) {
 		o.Duration = 3 * time.Second
 	})
 	session, err := provider.Retrieve(t.Context())
@@ -175,7 +193,8 @@ func TestSessionEnds(t *testing.T) {
 	// Static credentials have no expiry, so grants outlive the session but stop
 	// working with it.
 	s := newSender(t, server, "ends", "uploads/",
-		credentials.NewStaticCredentialsProvider(session.AccessKeyID, session.SecretAccessKey, session.SessionToken))
+		credentials.NewStaticCredentialsProvider(session.AccessKeyID, session.SecretAccessKey,
+			session.SessionToken))
 	first, late := s.grants(t), s.grants(t)
 	for _, grant := range first {
 		require.True(t, send(t, grant, nil).Accepted(), grant.Method)
@@ -216,8 +235,12 @@ func TestEnvFile(t *testing.T) {
 	var mu sync.Mutex
 	signed := make(map[string]int) // uploads by access key
 	upload := func() error {
-		for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){s.Put, s.Post} {
-			grant, err := sign(t.Context(), presign.Upload{Filename: "a.txt", Size: int64(len(body))})
+		for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){
+			s.Put, s.Post,
+		} {
+			grant, err := sign(t.Context(), presign.Upload{
+				Filename: "a.txt", Size: int64(len(body)),
+			})
 			if err != nil {
 				return err
 			}
@@ -246,17 +269,22 @@ func TestEnvFile(t *testing.T) {
 		})
 	}
 	const enough = 20
-	require.Eventually(t, func() bool { return count(first) >= enough }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return count(first) >= enough
+	}, 20*time.Second, 5*time.Millisecond)
 	second := write()
 	require.NotEqual(t, first, second)
-	require.Eventually(t, func() bool { return count(second) >= enough }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return count(second) >= enough
+	}, 20*time.Second, 5*time.Millisecond)
 	stop()
 	workers.Wait()
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
 	require.Len(t, signed, 2)
-	t.Logf("%d uploads signed by the first session, %d by the second", signed[first], signed[second])
+	t.Logf("%d uploads signed by the first session, %d by the second",
+		signed[first], signed[second])
 }
 
 // accessKey returns the access key that signed a grant.

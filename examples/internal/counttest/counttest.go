@@ -116,12 +116,15 @@ var rows = []row{
 	{name: "other owner, published", owner: "bob", again: true, count: 3, deep: 2},
 }
 
-var picture = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
+var picture = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"+
+	"\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
 
 // Run checks the number of requests of each case at a server. The function
 // client returns a client of the server with options. If checksums is false,
 // Run skips the case with a checksum.
-func Run(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, checksums bool) {
+func Run(
+	t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, checksums bool,
+) {
 	for _, r := range rows {
 		if r.name == "checksum" && !checksums {
 			continue
@@ -134,13 +137,18 @@ func Run(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket stri
 	}
 }
 
-func (r row) run(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, n *network) {
-	policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20}
+func (r row) run(
+	t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string, n *network,
+) {
+	policy := presign.Policy{
+		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20,
+	}
 	if r.change != nil {
 		r.change(&policy)
 	}
 	counted := client(func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: n} })
-	signer, err := presign.NewSigner(client(), bucket, policy, presign.WithSecret(bytes.Repeat([]byte("0123456789abcdef"), 2)), presign.WithStore(counted))
+	signer, err := presign.NewSigner(client(), bucket, policy,
+		presign.WithSecret(bytes.Repeat([]byte("0123456789abcdef"), 2)), presign.WithStore(counted))
 	require.NoError(t, err)
 	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(picture))}
 	if policy.Checksum != "" {
@@ -190,7 +198,10 @@ func (r row) upload(t *testing.T, signer *presign.Signer, u presign.Upload) comp
 		m, err := signer.StartMultipart(t.Context(), u)
 		require.NoError(t, err)
 		send(m.SignPart(t.Context(), presign.Part{Number: 1}))
-		return completion{m.Key, func(string) error { _, err := m.Complete(t.Context(), nil); return err }}
+		return completion{m.Key, func(string) error {
+			_, err := m.Complete(t.Context(), nil)
+			return err
+		}}
 	}
 	key := ""
 	switch {
@@ -201,5 +212,8 @@ func (r row) upload(t *testing.T, signer *presign.Signer, u presign.Upload) comp
 	default:
 		key = send(signer.Put(t.Context(), u))
 	}
-	return completion{key, func(owner string) error { _, err := signer.Complete(t.Context(), owner, key); return err }}
+	return completion{key, func(owner string) error {
+		_, err := signer.Complete(t.Context(), owner, key)
+		return err
+	}}
 }

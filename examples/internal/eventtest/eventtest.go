@@ -23,7 +23,8 @@ import (
 )
 
 // capture is the directory for the notifications of a run.
-var capture = flag.String("capture", "", "write the notifications of real servers to this `directory`")
+var capture = flag.String("capture", "",
+	"write the notifications of real servers to this `directory`")
 
 const (
 	body   = "hello world" // of every object
@@ -120,7 +121,8 @@ func Run(t *testing.T, target Target) {
 				require.NoError(t, err)
 				c := captured{
 					Way: way.name, Key: key, Document: string(document),
-					ETag: strings.Trim(aws.ToString(head.ETag), `"`), Size: aws.ToInt64(head.ContentLength),
+					ETag: strings.Trim(aws.ToString(head.ETag), `"`),
+					Size: aws.ToInt64(head.ContentLength),
 				}
 				all = append(all, c)
 				target.compare(t, c, way.event)

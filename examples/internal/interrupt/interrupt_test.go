@@ -50,7 +50,9 @@ func TestContext(t *testing.T) {
 		"Ctrl-C":          {plain, []os.Signal{os.Interrupt}, "interrupt signal received"},
 		"kill":            {plain, []os.Signal{syscall.SIGTERM}, "terminated signal received"},
 		"closed terminal": {plain, []os.Signal{syscall.SIGHUP}, "hangup signal received"},
-		"nohup":           {nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
+		"nohup": {
+			nohup, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := exec.CommandContext(t.Context(), "sh", "-c", c.shell, os.Args[0])

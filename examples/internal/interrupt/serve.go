@@ -9,7 +9,9 @@ import (
 
 // Serve serves until ctx ends, the server fails, or one of the waits returns.
 // After ctx ends, running requests have three seconds to end.
-func Serve(ctx context.Context, server *http.Server, listener net.Listener, waits ...func() error) error {
+func Serve(
+	ctx context.Context, server *http.Server, listener net.Listener, waits ...func() error,
+) error {
 	ended := make(chan error, 1+len(waits))
 	go func() { ended <- server.Serve(listener) }()
 	for _, wait := range waits {

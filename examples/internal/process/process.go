@@ -20,7 +20,9 @@ import (
 
 // Start starts a program and kills it when the test ends. Its output is logged
 // if the test fails. The channel stopped is closed when the program has ended.
-func Start(t testing.TB, dir, name string, args ...string) (stopped <-chan struct{}, output *Output) {
+func Start(
+	t testing.TB, dir, name string, args ...string,
+) (stopped <-chan struct{}, output *Output) {
 	t.Helper()
 	output = new(Output)
 	program := exec.Command(name, args...)
@@ -87,7 +89,9 @@ func FreeAddr(t testing.TB) string {
 
 // Await polls until ready reports true. It fails the test if a program ends
 // first or a minute passes.
-func Await(t testing.TB, what string, ready func(context.Context) bool, stopped ...<-chan struct{}) {
+func Await(
+	t testing.TB, what string, ready func(context.Context) bool, stopped ...<-chan struct{},
+) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -23,7 +23,9 @@ type Program struct {
 
 // Start calls run with a free port until the test ends. It waits until run has
 // printed its last line.
-func Start(t *testing.T, run func(context.Context, []string, io.Writer) error, args ...string) *Program {
+func Start(
+	t *testing.T, run func(context.Context, []string, io.Writer) error, args ...string,
+) *Program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout, w := io.Pipe()
@@ -74,7 +76,9 @@ func Objects(t *testing.T, dir, bucket, prefix string) []string {
 	t.Helper()
 	var found []string
 	root := filepath.Join(dir, "objects", bucket)
-	err := filepath.WalkDir(filepath.Join(root, prefix), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(root, prefix), func(
+		path string, entry fs.DirEntry, err error,
+	) error {
 		if err == nil && entry.Type().IsRegular() {
 			key, _ := filepath.Rel(root, path)
 			found = append(found, filepath.ToSlash(key))

@@ -15,15 +15,18 @@ func TestAddresses(t *testing.T) {
 	mains, err := filepath.Glob("../../*/*.go")
 	require.NoError(t, err)
 	of := make(map[string]string)
+	address := regexp.MustCompile(`(?:flags\.String\("addr", |` +
+		`flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |` +
+		`site\.OpenDemo(?:WithEvents)?\(.*)"(127[^"]+)"`)
 	for _, main := range mains {
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:flags\.String\("addr", |flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |site\.OpenDemo(?:WithEvents)?\(.*)"(127[^"]+)"`).FindAllSubmatch(source, -1) {
-			address := string(m[1])
-			require.Regexp(t, `^127\.0\.0\.1:\d+$`, address, main)
-			if address != "127.0.0.1:0" {
-				require.Empty(t, of[address], "%s must not also be the address of %s", address, main)
-				of[address] = main
+		for _, m := range address.FindAllSubmatch(source, -1) {
+			addr := string(m[1])
+			require.Regexp(t, `^127\.0\.0\.1:\d+$`, addr, main)
+			if addr != "127.0.0.1:0" {
+				require.Empty(t, of[addr], "%s must not also be the address of %s", addr, main)
+				of[addr] = main
 			}
 		}
 	}

@@ -24,8 +24,13 @@ func TestConformance(t *testing.T) {
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
 			conformancetest.Lack{Reason: "does not accept forms", Scenarios: []string{"* by form"}},
-			conformancetest.Lack{Reason: "does not verify checksums of parts", Scenarios: []string{"checksum * by parts"}},
-			conformancetest.Lack{Reason: "does not replace a part by other bytes", Scenarios: []string{"part again"}},
+			conformancetest.Lack{
+				Reason:    "does not verify checksums of parts",
+				Scenarios: []string{"checksum * by parts"},
+			},
+			conformancetest.Lack{
+				Reason: "does not replace a part by other bytes", Scenarios: []string{"part again"},
+			},
 			conformancetest.Lack{Reason: "does not keep versions", Scenarios: []string{"versions"}})
 	})
 }

@@ -44,7 +44,8 @@ func Start(t testing.TB) *Server {
 	build := t.TempDir()
 	for name, content := range map[string][]byte{
 		"main.go": source,
-		"go.mod":  []byte("module rclone.test\n\ngo 1.26.0\n\nrequire github.com/rclone/rclone " + Version + "\n"),
+		"go.mod": []byte("module rclone.test\n\ngo 1.26.0\n\nrequire github.com/rclone/rclone " +
+			Version + "\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(build, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -62,8 +63,9 @@ func Start(t testing.TB) *Server {
 
 func (s *Server) start(t testing.TB, program string) {
 	t.Helper()
-	stopped, output := process.Start(t, s.Dir, program, "serve", "s3", "--config", "", "--addr", "127.0.0.1:0",
-		"--auth-key", s.AccessKey+","+s.SecretKey, "--vfs-cache-mode", "full", "--cache-dir", t.TempDir(), s.Dir)
+	stopped, output := process.Start(t, s.Dir, program, "serve", "s3", "--config", "",
+		"--addr", "127.0.0.1:0", "--auth-key", s.AccessKey+","+s.SecretKey,
+		"--vfs-cache-mode", "full", "--cache-dir", t.TempDir(), s.Dir)
 	process.Await(t, "rclone", func(context.Context) bool {
 		_, address, found := strings.Cut(output.String(), "Starting s3 server on [")
 		address, _, ended := strings.Cut(address, "]")

@@ -28,7 +28,8 @@ func TestHelloWorld(t *testing.T) {
 	const printed = "127.0.0.1:8080"
 	source, addr := replaceAddress(t, findBlock(t, "README.md", "package main"), printed)
 	program := filepath.Join(t.TempDir(), "hello")
-	runGo(t, map[string]string{"hello/main.go": source}, "build", "-o", program, "./internal/readme/hello")
+	runGo(t, map[string]string{"hello/main.go": source}, "build", "-o", program,
+		"./internal/readme/hello")
 
 	server, err := store.Start(t.Context(), t.TempDir())
 	require.NoError(t, err)
@@ -45,7 +46,8 @@ func TestHelloWorld(t *testing.T) {
 
 	commands := shellCommands(t)
 	log := startHello(t, commands["export"], program, addr)
-	output, err := exec.Command("sh", "-c", strings.Replace(commands["curl"], printed, addr, 1)+" -fsS").Output()
+	output, err := exec.Command("sh", "-c",
+		strings.Replace(commands["curl"], printed, addr, 1)+" -fsS").Output()
 	require.NoError(t, err)
 	var grant presign.Grant
 	require.NoError(t, json.Unmarshal(output, &grant))
@@ -55,13 +57,15 @@ func TestHelloWorld(t *testing.T) {
 	r, err := grant.Request(t.Context(), bytes.NewReader(picture), int64(len(picture)))
 	require.NoError(t, err)
 	requireStatus(t, r, 200)
-	r, err = http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/uploads/complete", strings.NewReader(`{"key": "`+grant.Key+`"}`))
+	r, err = http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/uploads/complete",
+		strings.NewReader(`{"key": "`+grant.Key+`"}`))
 	require.NoError(t, err)
 	r.SetBasicAuth("demo", "demo")
 	r.Header.Set("Content-Type", "application/json")
 	requireStatus(t, r, 200)
 	require.Eventually(t, func() bool { // The log arrives by a pipe.
-		return regexp.MustCompile(`demo uploaded files/\S+/me.png: image/png, 81234 bytes`).MatchString(log.String())
+		const line = `demo uploaded files/\S+/me.png: image/png, 81234 bytes`
+		return regexp.MustCompile(line).MatchString(log.String())
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
@@ -75,7 +79,9 @@ func shellCommands(t *testing.T) map[string]string {
 			commands[word] = line
 		}
 	}
-	require.Regexp(t, `^export (\w+=\S+ ?){2}`, regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(commands["export"], "x"), "the line must export two variables")
+	require.Regexp(t, `^export (\w+=\S+ ?){2}`,
+		regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(commands["export"], "x"),
+		"the line must export two variables")
 	return commands
 }
 

@@ -20,10 +20,17 @@ import (
 // StripPrefix, with and without the trailing slash, and that no router
 // redirects.
 func TestRoutersReachHandler(t *testing.T) {
-	client := s3.New(s3.Options{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
-	signer, err := presign.NewSigner(client, "bucket", presign.Policy{Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 100})
+	client := s3.New(s3.Options{
+		Region:      "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+	})
+	signer, err := presign.NewSigner(client, "bucket", presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*"}, MaxSize: 100,
+	})
 	require.NoError(t, err)
-	uploads, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	uploads, err := presign.NewHandler(signer, func(*http.Request) (string, error) {
+		return "alice", nil
+	})
 	require.NoError(t, err)
 	mounted := http.StripPrefix("/uploads", uploads)
 
@@ -39,10 +46,16 @@ func TestRoutersReachHandler(t *testing.T) {
 	echoServer := echo.New()
 	echoServer.Any("/uploads*", echo.WrapHandler(mounted))
 
-	for name, router := range map[string]http.Handler{"net/http": mux, "chi": chiRouter, "gin": ginEngine, "echo": echoServer} {
+	for name, router := range map[string]http.Handler{
+		"net/http": mux, "chi": chiRouter, "gin": ginEngine, "echo": echoServer,
+	} {
 		t.Run(name, func(t *testing.T) {
-			for path, status := range map[string]int{"/uploads": 201, "/uploads/": 201, "/uploads/elsewhere": 404, "/uploads/s3/elsewhere": 404} {
-				r := httptest.NewRequest("POST", path, strings.NewReader(`{"filename": "a.png", "size": 10}`))
+			for path, status := range map[string]int{
+				"/uploads": 201, "/uploads/": 201, "/uploads/elsewhere": 404,
+				"/uploads/s3/elsewhere": 404,
+			} {
+				r := httptest.NewRequest("POST", path,
+					strings.NewReader(`{"filename": "a.png", "size": 10}`))
 				r.Header.Set("Content-Type", "application/json")
 				w := httptest.NewRecorder()
 				router.ServeHTTP(w, r)

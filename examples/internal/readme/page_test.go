@@ -23,7 +23,8 @@ func TestPagesAreShort(t *testing.T) {
 		if page == filepath.Join(root, "README.md") {
 			limit = 300
 		}
-		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), limit, "the number of lines of %s", page)
+		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), limit, "the number of lines of %s",
+			page)
 	}
 }
 
@@ -37,7 +38,8 @@ var (
 func anchors(text string) []string {
 	var found []string
 	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
-		found = append(found, strings.ReplaceAll(markup.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+		found = append(found,
+			strings.ReplaceAll(markup.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
 	}
 	return found
 }
@@ -71,14 +73,17 @@ func TestLinksResolve(t *testing.T) {
 }
 
 // demo matches the command that runs a program of examples/.
-var demo = regexp.MustCompile(`^go run (?:-C examples \./|github\.com/s3presign/presign/examples/)(\w+)(?:@latest)?(.*)$`)
+var demo = regexp.MustCompile(
+	`^go run (?:-C examples \./|github\.com/s3presign/presign/examples/)(\w+)(?:@latest)?(.*)$`)
 
 // known lists prefixes of commands that other tests run, or that need an
 // account.
 var known = []string{
-	"go get github.com/s3presign/presign", "go run .", "go test ", "go run golang.org/x/perf/cmd/benchstat@latest ",
+	"go get github.com/s3presign/presign", "go run .", "go test ",
+	"go run golang.org/x/perf/cmd/benchstat@latest ",
 	"export UPLOAD_BUCKET=", "curl -u demo:demo http://127.0.0.1:8080/uploads/ ",
-	"UPLOAD_USER=demo:demo examples/shell/upload.sh ", "aws s3api put-bucket-", "npm install ", "npx ",
+	"UPLOAD_USER=demo:demo examples/shell/upload.sh ", "aws s3api put-bucket-", "npm install ",
+	"npx ",
 }
 
 // TestShellBlocks checks that a shell can parse every block, and that the
@@ -99,21 +104,25 @@ func TestShellBlocks(t *testing.T) {
 					continue
 				}
 				isKnown := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
-				require.True(t, slices.ContainsFunc(known, isKnown), "%s must contain only tested commands, got: %s", page, line)
+				require.True(t, slices.ContainsFunc(known, isKnown),
+					"%s must contain only tested commands, got: %s", page, line)
 			}
 		}
 	}
 	require.Greater(t, n, 10)
 	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
 	require.NoError(t, err)
-	require.Contains(t, string(readme), "\ngo run -C examples ./quickstart\ngo test ./... && go test -C examples ./...\n")
+	require.Contains(t, string(readme),
+		"\ngo run -C examples ./quickstart\ngo test ./... && go test -C examples ./...\n")
 }
 
 // requireFlags checks that a program has the flags of a command line.
 func requireFlags(t *testing.T, name, args string) {
 	t.Helper()
 	var source strings.Builder
-	require.NoError(t, filepath.WalkDir(filepath.Join(root, "examples", name), func(path string, _ fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(filepath.Join(root, "examples", name), func(
+		path string, _ fs.DirEntry, err error,
+	) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -122,6 +131,7 @@ func requireFlags(t *testing.T, name, args string) {
 		return err
 	}))
 	for _, m := range regexp.MustCompile(`(?:^| )-(\w[\w-]*)`).FindAllStringSubmatch(args, -1) {
-		require.Regexp(t, `(?i:flags|Var)\S*\((?:&?[\w.]+, )?"`+m[1]+`"`, source.String(), "flags of %s", name)
+		require.Regexp(t, `(?i:flags|Var)\S*\((?:&?[\w.]+, )?"`+m[1]+`"`, source.String(),
+			"flags of %s", name)
 	}
 }

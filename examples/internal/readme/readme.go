@@ -18,7 +18,9 @@ var fence = regexp.MustCompile("(?ms)^( *)```(\\w+)\n(.*?)^ *```$")
 func Pages(t *testing.T, root string) []string {
 	t.Helper()
 	var pages []string
-	for _, pattern := range []string{"*.md", ".github/*.md", "examples/*.md", "examples/*/README.md"} {
+	for _, pattern := range []string{
+		"*.md", ".github/*.md", "examples/*.md", "examples/*/README.md",
+	} {
 		found, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 		require.NoError(t, err)
 		pages = append(pages, found...)

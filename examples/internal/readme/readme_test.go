@@ -25,27 +25,55 @@ const root = "../../.."
 // imports maps package names to import paths. A fragment imports the packages
 // that it uses.
 var imports = map[string]string{
-	"aws": "github.com/aws/aws-sdk-go-v2/aws", "config": "github.com/aws/aws-sdk-go-v2/config",
-	"credentials": "github.com/aws/aws-sdk-go-v2/credentials", "stscreds": "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
-	"s3": "github.com/aws/aws-sdk-go-v2/service/s3", "sts": "github.com/aws/aws-sdk-go-v2/service/sts",
-	"types": "github.com/aws/aws-sdk-go-v2/service/s3/types", "presign": "github.com/s3presign/presign",
-	"context": "context", "hex": "encoding/hex", "http": "net/http", "io": "io", "json": "encoding/json", "os": "os", "slog": "log/slog", "strings": "strings",
-	"testing": "testing", "time": "time",
-	"chi": "github.com/go-chi/chi/v5", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
-	"attribute": "go.opentelemetry.io/otel/attribute", "codes": "go.opentelemetry.io/otel/codes", "trace": "go.opentelemetry.io/otel/trace",
-	"base64": "encoding/base64", "cors": "github.com/jub0bs/cors", "errors": "errors", "fmt": "fmt",
-	"embedgw": "github.com/versity/versitygw/embedgw", "posix": "github.com/versity/versitygw/backend/posix",
-	"meta": "github.com/versity/versitygw/backend/meta", "s3api": "github.com/versity/versitygw/s3api",
+	"aws":         "github.com/aws/aws-sdk-go-v2/aws",
+	"config":      "github.com/aws/aws-sdk-go-v2/config",
+	"credentials": "github.com/aws/aws-sdk-go-v2/credentials",
+	"stscreds":    "github.com/aws/aws-sdk-go-v2/credentials/stscreds",
+	"s3":          "github.com/aws/aws-sdk-go-v2/service/s3",
+	"sts":         "github.com/aws/aws-sdk-go-v2/service/sts",
+	"types":       "github.com/aws/aws-sdk-go-v2/service/s3/types",
+	"presign":     "github.com/s3presign/presign",
+	"context":     "context",
+	"hex":         "encoding/hex",
+	"http":        "net/http",
+	"io":          "io",
+	"json":        "encoding/json",
+	"os":          "os",
+	"slog":        "log/slog",
+	"strings":     "strings",
+	"testing":     "testing",
+	"time":        "time",
+	"chi":         "github.com/go-chi/chi/v5",
+	"gin":         "github.com/gin-gonic/gin",
+	"echo":        "github.com/labstack/echo/v4",
+	"attribute":   "go.opentelemetry.io/otel/attribute",
+	"codes":       "go.opentelemetry.io/otel/codes",
+	"trace":       "go.opentelemetry.io/otel/trace",
+	"base64":      "encoding/base64",
+	"cors":        "github.com/jub0bs/cors",
+	"errors":      "errors",
+	"fmt":         "fmt",
+	"embedgw":     "github.com/versity/versitygw/embedgw",
+	"posix":       "github.com/versity/versitygw/backend/posix",
+	"meta":        "github.com/versity/versitygw/backend/meta",
+	"s3api":       "github.com/versity/versitygw/s3api",
 }
 
 // parameters declares the variables that fragments use without declaring them.
-const parameters = `ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy, secret []byte,
-	signer *presign.Signer, grant *presign.Grant, file *os.File, size int64, w http.ResponseWriter, r *http.Request,
-	uploads *presign.Handler, authenticate func(*http.Request) (string, error),
+const parameters = `
+	ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy,
+	secret []byte, signer *presign.Signer, grant *presign.Grant, file *os.File, size int64,
+	w http.ResponseWriter, r *http.Request, uploads *presign.Handler,
+	authenticate func(*http.Request) (string, error),
 	lookUp func(ctx context.Context, token string) (string, error),
-	reserve func(ctx context.Context, owner, grantID string, size int64, until time.Time) (int64, error),
-	scan func(context.Context, io.Reader) (bool, error), insert func(context.Context, *presign.Object) (string, error),
-	queue <-chan message, mux *http.ServeMux, chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo`
+	reserve func(
+		ctx context.Context, owner, grantID string, size int64, until time.Time,
+	) (int64, error),
+	scan func(context.Context, io.Reader) (bool, error),
+	insert func(context.Context, *presign.Object) (string, error),
+	queue <-chan message, mux *http.ServeMux,
+	chiRouter chi.Router, ginEngine *gin.Engine, echoServer *echo.Echo,
+`
 
 const message = `
 type message struct{ Body []byte }
@@ -62,12 +90,14 @@ func buildFile(block string) string {
 	}
 	if !isDeclaration.MatchString(block) {
 		var uses strings.Builder
-		for _, m := range regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) := `).FindAllStringSubmatch(block, -1) {
+		declared := regexp.MustCompile(`(?m)^(\w+(?:, \w+)*) := `)
+		for _, m := range declared.FindAllStringSubmatch(block, -1) {
 			for name := range strings.SplitSeq(m[1], ", ") {
 				fmt.Fprintf(&uses, "_ = %s\n", name)
 			}
 		}
-		block = "func fragment(" + parameters + ") error {\n{\n" + block + "\n" + uses.String() + "}\nreturn nil\n}\n" + message
+		block = "func fragment(" + parameters + ") error {\n{\n" + block + "\n" + uses.String() +
+			"}\nreturn nil\n}\n" + message
 	}
 	var b strings.Builder
 	b.WriteString("package fragment\n\nimport (\n")
@@ -86,7 +116,8 @@ func TestBlocksCompile(t *testing.T) {
 	sources := make(map[string]string)
 	var packages []string
 	for _, page := range Pages(t, root) {
-		if nested, _ := filepath.Glob(filepath.Join(root, "examples", "*", "go.mod")); slices.Contains(nested, filepath.Join(filepath.Dir(page), "go.mod")) {
+		nested, _ := filepath.Glob(filepath.Join(root, "examples", "*", "go.mod"))
+		if slices.Contains(nested, filepath.Join(filepath.Dir(page), "go.mod")) {
 			continue
 		}
 		for _, block := range Blocks(t, page, "go") {
@@ -111,7 +142,8 @@ func runGo(t *testing.T, sources map[string]string, args ...string) {
 		require.NoError(t, err, source)
 		file := filepath.Join(t.TempDir(), filepath.Base(name))
 		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
-		overlay.Replace[filepath.Join(module, "internal", "readme", filepath.FromSlash(name))] = file
+		replaced := filepath.Join(module, "internal", "readme", filepath.FromSlash(name))
+		overlay.Replace[replaced] = file
 	}
 	text, err := json.Marshal(overlay)
 	require.NoError(t, err)
@@ -156,9 +188,12 @@ var uploadTest string
 // TestStartS3 checks that the server in TESTING.md accepts an upload and that
 // it is published.
 func TestStartS3(t *testing.T) {
-	block, _ := replaceAddress(t, findBlock(t, "examples/TESTING.md", "func startS3("), "127.0.0.1:7070")
+	block, _ := replaceAddress(t, findBlock(t, "examples/TESTING.md", "func startS3("),
+		"127.0.0.1:7070")
 	binary := filepath.Join(t.TempDir(), "upload.test")
-	runGo(t, map[string]string{"upload/start_test.go": buildFile(block), "upload/upload_test.go": uploadTest},
+	runGo(t, map[string]string{
+		"upload/start_test.go": buildFile(block), "upload/upload_test.go": uploadTest,
+	},
 		"test", "-c", "-vet=off", "-o", binary, // go vet does not support the overlay.
 		"./internal/readme/upload")
 	command := exec.Command(binary, "-test.timeout", "1m", "-test.v")
@@ -171,7 +206,8 @@ func TestStartS3(t *testing.T) {
 // TestPatternsAreTested checks that the blocks of examples/README.md are
 // functions of the package patterns, whose tests run them.
 func TestPatternsAreTested(t *testing.T) {
-	source, err := os.ReadFile(filepath.Join(root, "examples", "internal", "patterns", "patterns.go"))
+	source, err := os.ReadFile(
+		filepath.Join(root, "examples", "internal", "patterns", "patterns.go"))
 	require.NoError(t, err)
 	blocks := Blocks(t, filepath.Join(root, "examples", "README.md"), "go")
 	require.Len(t, blocks, 3)

@@ -22,7 +22,8 @@ func TestPromisesNameTests(t *testing.T) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
-			require.True(t, slices.Contains(existing, m[1]), "%s names %s, which must exist", page, m[1])
+			require.True(t, slices.Contains(existing, m[1]), "%s names %s, which must exist", page,
+				m[1])
 		}
 	}
 

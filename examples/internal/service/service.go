@@ -50,7 +50,9 @@ func Start(t *testing.T) *Service {
 	})
 	require.NoError(t, err)
 	s := &Service{t: t, client: server.Client()}
-	front := httptest.NewServer(http.StripPrefix("/uploads", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := httptest.NewServer(http.StripPrefix("/uploads", http.HandlerFunc(func(
+		w http.ResponseWriter, r *http.Request,
+	) {
 		if s.Fails != nil && s.Fails(r) {
 			(&presign.Problem{Status: http.StatusServiceUnavailable, RetryAfter: 1}).ServeHTTP(w, r)
 			return
@@ -64,7 +66,9 @@ func Start(t *testing.T) *Service {
 
 // Run runs a client with a token, the URL and a file of this name and content.
 // It returns the output of the client.
-func (s *Service) Run(token, name string, content []byte, program ...string) (stdout, stderr string, err error) {
+func (s *Service) Run(
+	token, name string, content []byte, program ...string,
+) (stdout, stderr string, err error) {
 	path := filepath.Join(s.t.TempDir(), name)
 	require.NoError(s.t, os.WriteFile(path, content, 0o600))
 	var out, errs bytes.Buffer
@@ -80,7 +84,9 @@ func (s *Service) Run(token, name string, content []byte, program ...string) (st
 func (s *Service) RequireStored(key string, content []byte) {
 	s.t.Helper()
 	require.Equal(s.t, []string{key}, s.Keys())
-	stored, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String("uploads"), Key: &key})
+	stored, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String("uploads"), Key: &key,
+	})
 	require.NoError(s.t, err)
 	defer stored.Body.Close()
 	var got bytes.Buffer
@@ -91,12 +97,16 @@ func (s *Service) RequireStored(key string, content []byte) {
 
 // Keys returns the keys of all objects and multipart uploads.
 func (s *Service) Keys() (keys []string) {
-	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("uploads")})
+	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{
+		Bucket: aws.String("uploads"),
+	})
 	require.NoError(s.t, err)
 	for _, o := range objects.Contents {
 		keys = append(keys, *o.Key)
 	}
-	uploads, err := s.client.ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String("uploads")})
+	uploads, err := s.client.ListMultipartUploads(s.t.Context(), &s3.ListMultipartUploadsInput{
+		Bucket: aws.String("uploads"),
+	})
 	require.NoError(s.t, err)
 	for _, u := range uploads.Uploads {
 		keys = append(keys, *u.Key)

@@ -29,7 +29,10 @@ type Demo struct {
 // OpenDemo adds the flags -addr and -dir to flags and parses args. It starts
 // the S3 server with a bucket of the name of the demo. If cors is set, the
 // bucket has a CORS rule for the pages of the demo.
-func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string, opts ...store.Option) (_ *Demo, err error) {
+func OpenDemo(
+	ctx context.Context, flags *flag.FlagSet, addr string, cors bool, args []string,
+	opts ...store.Option,
+) (_ *Demo, err error) {
 	d := &Demo{Bucket: flags.Name()}
 	flags.StringVar(&addr, "addr", addr, "`address` of the page and the service")
 	flags.StringVar(&d.Dir, "dir", "", "`directory` for all data; a temporary one if empty")
@@ -55,7 +58,8 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 	}
 	// The server might have closed the listener already.
 	d.closers = append(d.closers, func() error { _ = d.Site.Close(); return nil })
-	if d.Store, err = store.Start(context.WithoutCancel(ctx), filepath.Join(d.Dir, "s3"), opts...); err != nil {
+	dir := filepath.Join(d.Dir, "s3")
+	if d.Store, err = store.Start(context.WithoutCancel(ctx), dir, opts...); err != nil {
 		return nil, err
 	}
 	d.closers = append(d.closers, d.Store.Close)
@@ -72,7 +76,9 @@ func OpenDemo(ctx context.Context, flags *flag.FlagSet, addr string, cors bool, 
 
 // OpenDemoWithEvents opens a Demo as OpenDemo does. The bucket has a CORS rule,
 // and the store sends events to the demo.
-func OpenDemoWithEvents(ctx context.Context, flags *flag.FlagSet, addr string, args []string) (*Demo, error) {
+func OpenDemoWithEvents(
+	ctx context.Context, flags *flag.FlagSet, addr string, args []string,
+) (*Demo, error) {
 	events, err := listenForEvents()
 	if err != nil {
 		return nil, err
@@ -97,8 +103,11 @@ func (d *Demo) Close() (err error) {
 
 // Run prints the address of the page and serves until ctx ends. It also prints
 // the lines in more.
-func (d *Demo) Run(ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string) error {
-	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started by this demo\nData     %s\n%s\nCtrl-C stops.\n",
+func (d *Demo) Run(
+	ctx context.Context, stdout io.Writer, handler http.Handler, policy, more string,
+) error {
+	fmt.Fprintf(stdout, "Open     %s/\nBucket   %s on versitygw at %s, started by this demo\n"+
+		"Data     %s\n%s\nCtrl-C stops.\n",
 		d.Origins()[0], d.Bucket, d.Store.URL, d.Dir, more)
 	return d.Serve(ctx, handler, policy, d.Store.Wait)
 }

@@ -44,7 +44,9 @@ func listenForEvents() (*Events, error) {
 // Complete completes uploads that no page has completed, by events and by a
 // sweep at every interval. The returned function stops the completions and
 // waits until they have ended.
-func (e *Events) Complete(ctx context.Context, signer *presign.Signer, interval time.Duration) (stop func()) {
+func (e *Events) Complete(
+	ctx context.Context, signer *presign.Signer, interval time.Duration,
+) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	server := &http.Server{Handler: http.HandlerFunc(e.receive), ReadTimeout: 10 * time.Second}
 	var wg sync.WaitGroup
@@ -89,7 +91,8 @@ func (e *Events) work(ctx context.Context, signer *presign.Signer, interval time
 			err = signer.Sweep(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "not completed; the next sweep tries again", slog.Any("error", err))
+			slog.WarnContext(ctx, "not completed; the next sweep tries again",
+				slog.Any("error", err))
 		}
 	}
 }

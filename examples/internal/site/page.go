@@ -21,7 +21,9 @@ func (Login) Users() []string { return Users }
 
 // Front returns a handler for the front page. It calls page for a user who is
 // logged in, and otherwise serves the login page.
-func (s *Site) Front(login Login, page func(w http.ResponseWriter, r *http.Request, user string)) http.HandlerFunc {
+func (s *Site) Front(
+	login Login, page func(w http.ResponseWriter, r *http.Request, user string),
+) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if user := s.User(r); user != "" {
 			page(w, r, user)
@@ -51,7 +53,9 @@ func (s *Site) Handle(mux *http.ServeMux, files embed.FS) error {
 }
 
 // Render sends a page that must not be cached.
-func Render(w http.ResponseWriter, r *http.Request, templates *template.Template, name string, data any) {
+func Render(
+	w http.ResponseWriter, r *http.Request, templates *template.Template, name string, data any,
+) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if err := templates.ExecuteTemplate(w, name, data); err != nil {

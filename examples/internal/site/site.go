@@ -69,14 +69,17 @@ func (s *Site) Origins() []string {
 
 // Serve serves until ctx ends or wait returns. The policy is the
 // Content-Security-Policy of all pages.
-func (s *Site) Serve(ctx context.Context, handler http.Handler, policy string, wait func() error) error {
+func (s *Site) Serve(
+	ctx context.Context, handler http.Handler, policy string, wait func() error,
+) error {
 	// Pages of other sites can post forms to this site, and their host names
 	// can point to this machine (DNS rebinding).
 	handler = http.NewCrossOriginProtection().Handler(s.Sessions.LoadAndSave(handler))
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !slices.Contains(s.hosts, r.Host) {
-				http.Error(w, "This service is at "+strings.Join(s.hosts, " and "), http.StatusMisdirectedRequest)
+				http.Error(w, "This service is at "+strings.Join(s.hosts, " and "),
+					http.StatusMisdirectedRequest)
 				return
 			}
 			header := w.Header()

@@ -22,12 +22,16 @@ func TestConformance(t *testing.T) {
 	session, err := server.SessionCredentials(time.Hour)
 	require.NoError(t, err)
 	target := conformance.Target{
-		Name: "versitygw", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient, Session: session,
+		Name: "versitygw", Client: server.Client(), Bucket: "matrix", HTTP: http.DefaultClient,
+		Session: session,
 	}
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("files", func(t *testing.T) { conformancetest.RunFiles(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
-			conformancetest.Lack{Reason: "does not keep versions without a directory for them", Scenarios: []string{"versions"}})
+			conformancetest.Lack{
+				Reason:    "does not keep versions without a directory for them",
+				Scenarios: []string{"versions"},
+			})
 	})
 }

@@ -21,10 +21,14 @@ func TestCorpus(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), "corpus"))
 	complete := func(t *testing.T, granted string, body []byte) (*presign.Object, error) {
-		policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "final/", Types: []string{granted}, MaxSize: 1 << 20}
+		policy := presign.Policy{
+			Prefix: "incoming/", FinalPrefix: "final/", Types: []string{granted}, MaxSize: 1 << 20,
+		}
 		signer, err := presign.NewSigner(server.Client(), "corpus", policy)
 		require.NoError(t, err)
-		grant, err := signer.Put(t.Context(), presign.Upload{Filename: "file", Type: granted, Size: int64(len(body))})
+		grant, err := signer.Put(t.Context(), presign.Upload{
+			Filename: "file", Type: granted, Size: int64(len(body)),
+		})
 		require.NoError(t, err)
 		response, err := conformance.New(grant, "file", body).Send(http.DefaultClient)
 		require.NoError(t, err)
@@ -55,7 +59,8 @@ func TestCorpus(t *testing.T) {
 	for _, c := range corpus.Markups {
 		t.Run(c.Name+" as image/png", func(t *testing.T) {
 			_, err := complete(t, "image/png", c.Data)
-			require.Contains(t, presign.Violations(err)[0].Detail, `must match the content, got "image/png" for a file that looks like `)
+			require.Contains(t, presign.Violations(err)[0].Detail,
+				`must match the content, got "image/png" for a file that looks like `)
 		})
 	}
 }

@@ -99,7 +99,9 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	defer lock.Close()
 	root := auth.Account{Access: g.AccessKey, Secret: g.SecretKey, Role: auth.RoleAdmin}
-	iam := &accounts{IAMService: auth.NewIAMServiceSingle(root), root: root, sessions: map[string]session{}}
+	iam := &accounts{
+		IAMService: auth.NewIAMServiceSingle(root), root: root, sessions: map[string]session{},
+	}
 
 	ended := make(chan error, 1)
 	go func() {
@@ -195,7 +197,8 @@ func readable(be backend.Backend) fiber.Handler {
 	}, "")
 	return func(ctx fiber.Ctx) error {
 		err := ctx.Next()
-		if ctx.Method() != http.MethodOptions && len(ctx.Response().Header.Peek("Access-Control-Allow-Origin")) == 0 {
+		if ctx.Method() != http.MethodOptions &&
+			len(ctx.Response().Header.Peek("Access-Control-Allow-Origin")) == 0 {
 			_ = cors(ctx) // The response itself does not change.
 		}
 		return err
@@ -248,7 +251,9 @@ func (g *gateway) backend() (backend.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return posix.New(objects, sidecar, posix.PosixOpts{SideCarDir: attributes, CopyObjectThreshold: copyLimit})
+	return posix.New(objects, sidecar, posix.PosixOpts{
+		SideCarDir: attributes, CopyObjectThreshold: copyLimit,
+	})
 }
 
 // xattrs reports whether files in dir can have extended attributes.
@@ -298,7 +303,9 @@ func (a *accounts) GetUserAccount(access string) (auth.Account, error) {
 
 // DeriveSigningKey returns the signing key of an account. It rejects a token
 // that is not the token of the session.
-func (a *accounts) DeriveSigningKey(access, token, date, region, service string) ([]byte, auth.Account, error) {
+func (a *accounts) DeriveSigningKey(
+	access, token, date, region, service string,
+) ([]byte, auth.Account, error) {
 	account, err := a.GetUserAccount(access)
 	if err != nil {
 		return nil, auth.Account{}, err

@@ -24,11 +24,14 @@ func TestMultipartCompletedByMany(t *testing.T) {
 	require.NoError(t, server.CreateBucket(t.Context(), "many"))
 	for _, finalPrefix := range []string{"", "published/"} {
 		signer, err := presign.NewSigner(server.Client(), "many", presign.Policy{
-			Prefix: "incoming/", FinalPrefix: finalPrefix, Types: []string{"text/plain"}, MaxSize: 1 << 20,
+			Prefix: "incoming/", FinalPrefix: finalPrefix, Types: []string{"text/plain"},
+			MaxSize: 1 << 20,
 		}, presign.WithSecret(bytes.Repeat([]byte("0123456789abcdef"), 2)))
 		require.NoError(t, err)
 		for range 10 {
-			m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.txt", Size: 5, Owner: "alice"})
+			m, err := signer.StartMultipart(t.Context(), presign.Upload{
+				Filename: "a.txt", Size: 5, Owner: "alice",
+			})
 			require.NoError(t, err)
 			grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
 			require.NoError(t, err)

@@ -182,8 +182,10 @@ func (s *Server) CreateBucket(ctx context.Context, name string, origins ...strin
 		return nil
 	}
 	if _, err := client.PutBucketCors(ctx, &s3.PutBucketCorsInput{
-		Bucket:            aws.String(name),
-		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{CORSRule(origins...)}},
+		Bucket: aws.String(name),
+		CORSConfiguration: &types.CORSConfiguration{
+			CORSRules: []types.CORSRule{CORSRule(origins...)},
+		},
 	}); err != nil {
 		return fmt.Errorf("store: CORS of bucket %s: %w", name, err)
 	}

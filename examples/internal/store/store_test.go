@@ -71,7 +71,8 @@ func TestServer(t *testing.T) {
 	t.Run("pages can read rejections", func(t *testing.T) {
 		for from, want := range map[string]string{origin: origin, "http://evil.example": ""} {
 			for _, method := range []string{"GET", "PUT"} {
-				req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/uploads/a?X-Amz-Signature=0", nil)
+				req, err := http.NewRequestWithContext(t.Context(), method,
+					s.URL+"/uploads/a?X-Amz-Signature=0", nil)
 				require.NoError(t, err)
 				req.Header.Set("Origin", from)
 				res, err := http.DefaultClient.Do(req)
@@ -252,7 +253,9 @@ func TestParentKilled(t *testing.T) {
 
 	require.NoError(t, parent.Process.Kill())
 	_ = parent.Wait()
-	require.Eventually(t, func() bool { return !listening(url) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return !listening(url)
+	}, 10*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(dir)
 		return errors.Is(err, os.ErrNotExist)
@@ -280,7 +283,9 @@ func put(t *testing.T, client *s3.Client, key, body string) error {
 
 func get(t *testing.T, client *s3.Client, key string) string {
 	t.Helper()
-	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("uploads"), Key: aws.String(key)})
+	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{
+		Bucket: aws.String("uploads"), Key: aws.String(key),
+	})
 	require.NoError(t, err)
 	defer out.Body.Close()
 	body, err := io.ReadAll(out.Body)

@@ -36,9 +36,12 @@ func newRoles(t *testing.T, policies map[string]string) *roles {
 			RoleArn: &r.server.RoleARN, RoleSessionName: &name, Policy: aws.String(policy),
 		})
 		require.NoError(t, err, "%s: %s", name, policy)
-		fmt.Fprintf(&shared, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
-			name, *out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
-		r.secrets = append(r.secrets, *out.Credentials.SecretAccessKey, *out.Credentials.SessionToken)
+		fmt.Fprintf(&shared,
+			"[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s\n",
+			name, *out.Credentials.AccessKeyId, *out.Credentials.SecretAccessKey,
+			*out.Credentials.SessionToken)
+		r.secrets = append(r.secrets, *out.Credentials.SecretAccessKey,
+			*out.Credentials.SessionToken)
 	}
 	file := filepath.Join(t.TempDir(), "credentials")
 	require.NoError(t, os.WriteFile(file, []byte(shared.String()), 0o600))
@@ -47,11 +50,14 @@ func newRoles(t *testing.T, policies map[string]string) *roles {
 }
 
 // examine runs the doctor with two of the roles.
-func (r *roles) examine(t *testing.T, bucket, signs, completes string) (report checkup.Report, stderr string, err error) {
+func (r *roles) examine(
+	t *testing.T, bucket, signs, completes string,
+) (report checkup.Report, stderr string, err error) {
 	t.Helper()
 	var stdout, errs bytes.Buffer
 	_, err = checkup.Run(t.Context(), []string{
-		"-bucket", bucket, "-endpoint", r.server.STSURL, "-region", ceph.Region, "-profile", signs, "-store-profile", completes, "-report",
+		"-bucket", bucket, "-endpoint", r.server.STSURL, "-region", ceph.Region, "-profile", signs,
+		"-store-profile", completes, "-report",
 	}, &stdout, &errs)
 	printed := fmt.Sprint(stdout.String(), errs.String(), err)
 	for _, secret := range r.secrets {
@@ -68,7 +74,8 @@ func statement(resource string, actions ...string) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf(`{"Effect":"Allow","Action":%s,"Resource":%q}`, list, "arn:aws:s3:::"+resource)
+	return fmt.Sprintf(`{"Effect":"Allow","Action":%s,"Resource":%q}`,
+		list, "arn:aws:s3:::"+resource)
 }
 
 // document returns a policy without spaces, because the STS of Ceph rejects
@@ -80,8 +87,10 @@ func document(statements ...string) string {
 // storeStatements returns the rights that completion needs on a bucket.
 func storeStatements(bucket string) []string {
 	return []string{
-		statement(bucket+"/incoming/*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"),
-		statement(bucket+"/incoming/*", "s3:PutObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"),
+		statement(bucket+"/incoming/*", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject",
+			"s3:DeleteObjectVersion"),
+		statement(bucket+"/incoming/*", "s3:PutObject", "s3:ListMultipartUploadParts",
+			"s3:AbortMultipartUpload"),
 		statement(bucket+"/files/*", "s3:PutObject", "s3:GetObject", "s3:GetObjectVersion",
 			"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"),
 		statement(bucket, "s3:ListBucket", "s3:ListBucketMultipartUploads"),
@@ -106,8 +115,9 @@ func TestTwoRoles(t *testing.T) {
 		"wide":      document(statement("*", "s3:*")),
 		"elsewhere": document(statement(bucket+"/elsewhere/*", "s3:PutObject")),
 		"versions":  document(storeStatements(versioned)...),
-		"lists":     document(append(storeStatements(versioned), statement(versioned, "s3:ListBucketVersions"))...),
-		"signs2":    document(statement(versioned+"/incoming/*", "s3:PutObject")),
+		"lists": document(
+			append(storeStatements(versioned), statement(versioned, "s3:ListBucketVersions"))...),
+		"signs2": document(statement(versioned+"/incoming/*", "s3:PutObject")),
 	})
 	s := server{client: r.server.Client()}
 	s.createBucket(t, bucket)
@@ -136,19 +146,25 @@ func TestTwoRoles(t *testing.T) {
 	require.Equal(t, checkup.Wrong, states(report)["role that signs"])
 	i := indexOf(report.Paste, "IAM policy of the role that signs")
 	require.GreaterOrEqual(t, i, 0)
-	require.JSONEq(t, `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::roles/incoming/*"]}]}`,
+	require.JSONEq(t,
+		`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::roles/incoming/*"]}]}`,
 		string(report.Paste[i].Content))
 	s.requireEmpty(t, bucket)
 
 	_, _, err = r.examine(t, bucket, "elsewhere", "completes")
-	require.ErrorContains(t, err, "missing right: the signing role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)")
+	require.ErrorContains(t, err,
+		"missing right: the signing role of -profile needs s3:PutObject under incoming/ (403 AccessDenied)")
 	s.requireEmpty(t, bucket)
 
 	// If a bucket keeps versions, the doctor needs one more right than the
 	// library.
-	for _, status := range []types.BucketVersioningStatus{types.BucketVersioningStatusEnabled, types.BucketVersioningStatusSuspended} {
+	for _, status := range []types.BucketVersioningStatus{
+		types.BucketVersioningStatusEnabled, types.BucketVersioningStatusSuspended,
+	} {
 		_, err := s.client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-			Bucket: aws.String(versioned), VersioningConfiguration: &types.VersioningConfiguration{Status: status},
+			Bucket: aws.String(versioned), VersioningConfiguration: &types.VersioningConfiguration{
+				Status: status,
+			},
 		})
 		require.NoError(t, err)
 		if status == types.BucketVersioningStatusEnabled {
@@ -159,7 +175,8 @@ func TestTwoRoles(t *testing.T) {
 		report, stderr, err := r.examine(t, versioned, "signs2", "lists")
 		require.NoError(t, err)
 		require.Empty(t, stderr)
-		require.Equal(t, checkup.Good, states(report)["role of the store: files"], "%+v", report.Around)
+		require.Equal(t, checkup.Good, states(report)["role of the store: files"], "%+v",
+			report.Around)
 		s.requireEmpty(t, versioned)
 	}
 }
@@ -178,7 +195,9 @@ func TestPaste(t *testing.T) {
 	s := servers()["ceph"](t)
 	s.createBucket(t, "paste")
 	_, err := s.client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-		Bucket: aws.String("paste"), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+		Bucket: aws.String("paste"), VersioningConfiguration: &types.VersioningConfiguration{
+			Status: types.BucketVersioningStatusEnabled,
+		},
 	})
 	require.NoError(t, err)
 	flags := []string{"-bucket", "paste", "-origin", "https://shop.example", "-report"}
@@ -196,12 +215,15 @@ func TestPaste(t *testing.T) {
 		switch {
 		case strings.HasPrefix(d.Title, "CORS"):
 			require.NoError(t, json.Unmarshal(d.Content, &cors))
-			_, err = s.client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{Bucket: aws.String("paste"), CORSConfiguration: &cors})
+			_, err = s.client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
+				Bucket: aws.String("paste"), CORSConfiguration: &cors,
+			})
 		case strings.HasPrefix(d.Title, "Lifecycle"):
 			require.NoError(t, json.Unmarshal(d.Content, &lifecycle))
-			_, err = s.client.PutBucketLifecycleConfiguration(t.Context(), &s3.PutBucketLifecycleConfigurationInput{
-				Bucket: aws.String("paste"), LifecycleConfiguration: &lifecycle,
-			})
+			_, err = s.client.PutBucketLifecycleConfiguration(t.Context(),
+				&s3.PutBucketLifecycleConfigurationInput{
+					Bucket: aws.String("paste"), LifecycleConfiguration: &lifecycle,
+				})
 		}
 		require.NoError(t, err, d.Title)
 	}

@@ -69,17 +69,23 @@ func servers() map[string]func(*testing.T) server {
 		"ceph": func(t *testing.T) server {
 			s := ceph.Shared(t)
 			creds := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey}
-			return server{"ceph", "Ceph radosgw 16.2", s.STSURL, ceph.Region, creds, s.RoleARN, 1, s.Client()}
+			return server{
+				"ceph", "Ceph radosgw 16.2", s.STSURL, ceph.Region, creds, s.RoleARN, 1, s.Client(),
+			}
 		},
 		"rclone": func(t *testing.T) server {
 			s := rclone.Start(t)
 			creds := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey}
-			return server{"rclone", "rclone serve s3 1.76", s.URL, rclone.Region, creds, "", 1, s.Client()}
+			return server{
+				"rclone", "rclone serve s3 1.76", s.URL, rclone.Region, creds, "", 1, s.Client(),
+			}
 		},
 		"swift": func(t *testing.T) server {
 			s := swift.Start(t)
 			creds := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey}
-			return server{"swift", "OpenStack Swift 2.30", s.URL, swift.Region, creds, "", 1, s.Client()}
+			return server{
+				"swift", "OpenStack Swift 2.30", s.URL, swift.Region, creds, "", 1, s.Client(),
+			}
 		},
 	}
 }
@@ -117,13 +123,18 @@ func (s server) examine(t *testing.T, want int, flags ...string) string {
 // multipart uploads.
 func (s server) requireEmpty(t *testing.T, bucket string) {
 	t.Helper()
-	objects, err := s.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: &bucket})
+	objects, err := s.client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{
+		Bucket: &bucket,
+	})
 	require.NoError(t, err)
 	require.Empty(t, objects.Contents)
-	uploads, err := s.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: &bucket})
+	uploads, err := s.client.ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: &bucket})
 	require.NoError(t, err)
 	require.Empty(t, uploads.Uploads)
-	versions, err := s.client.ListObjectVersions(context.Background(), &s3.ListObjectVersionsInput{Bucket: &bucket})
+	versions, err := s.client.ListObjectVersions(context.Background(), &s3.ListObjectVersionsInput{
+		Bucket: &bucket,
+	})
 	if err == nil {
 		require.Empty(t, versions.Versions)
 		require.Empty(t, versions.DeleteMarkers)
@@ -137,7 +148,8 @@ func TestDoctor(t *testing.T) {
 			s := start(t)
 			s.createBucket(t, "mine")
 			var r checkup.Report
-			require.NoError(t, json.Unmarshal([]byte(s.examine(t, s.code, "-bucket", "mine", "-report")), &r))
+			require.NoError(t,
+				json.Unmarshal([]byte(s.examine(t, s.code, "-bucket", "mine", "-report")), &r))
 			s.requireEmpty(t, "mine")
 			s.compare(t, found(r), s.facts(t, "mine"))
 			for _, c := range r.Constraints {
@@ -164,10 +176,15 @@ func found(r checkup.Report) map[string]profile.Verdict {
 
 // compare compares constraints and facts with the profile in examples/doctor.
 // With -update it writes the profile and keeps all other facts.
-func (s server) compare(t *testing.T, constraints map[string]profile.Verdict, facts map[string]string) {
+func (s server) compare(
+	t *testing.T, constraints map[string]profile.Verdict, facts map[string]string,
+) {
 	t.Helper()
 	file := filepath.Join("..", "..", "doctor", "profiles", s.name+".json")
-	p := &profile.Profile{Format: profile.Format, Store: s.title, Host: "127.0.0.1", Bucket: "mine", Doctor: "(devel)", Facts: make(map[string]string)}
+	p := &profile.Profile{
+		Format: profile.Format, Store: s.title, Host: "127.0.0.1", Bucket: "mine",
+		Doctor: "(devel)", Facts: make(map[string]string),
+	}
 	document, err := os.ReadFile(file)
 	if err == nil {
 		p, err = profile.Parse(document)
@@ -184,39 +201,57 @@ func (s server) compare(t *testing.T, constraints map[string]profile.Verdict, fa
 	}
 	require.Equal(t, p.Constraints, constraints, "run the test with -update to write %s", file)
 	for name, fact := range facts {
-		require.Equal(t, p.Facts[name], fact, "%s: run the test with -update to write %s", name, file)
+		require.Equal(t, p.Facts[name], fact, "%s: run the test with -update to write %s", name,
+			file)
 	}
 }
 
 // facts returns the facts about a store that this test can measure.
 func (s server) facts(t *testing.T, bucket string) map[string]string {
 	facts := map[string]string{
-		"abort rule": "accepted", "CORS": "by bucket", "region": "checked", "STS": "AssumeRole", "longest key segment": s.longestSegment(t, bucket),
+		"abort rule": "accepted", "CORS": "by bucket", "region": "checked", "STS": "AssumeRole",
+		"longest key segment": s.longestSegment(t, bucket),
 	}
-	_, err := s.client.PutBucketLifecycleConfiguration(t.Context(), &s3.PutBucketLifecycleConfigurationInput{
-		Bucket: &bucket, LifecycleConfiguration: &types.BucketLifecycleConfiguration{Rules: []types.LifecycleRule{{
-			ID: aws.String("parts"), Status: types.ExpirationStatusEnabled, Filter: &types.LifecycleRuleFilter{Prefix: aws.String("")},
-			AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{DaysAfterInitiation: aws.Int32(10)},
-		}}},
-	})
+	_, err := s.client.PutBucketLifecycleConfiguration(t.Context(),
+		&s3.PutBucketLifecycleConfigurationInput{
+			Bucket: &bucket,
+			LifecycleConfiguration: &types.BucketLifecycleConfiguration{
+				Rules: []types.LifecycleRule{{
+					ID: aws.String("parts"), Status: types.ExpirationStatusEnabled,
+					Filter: &types.LifecycleRuleFilter{Prefix: aws.String("")},
+					AbortIncompleteMultipartUpload: &types.AbortIncompleteMultipartUpload{
+						DaysAfterInitiation: aws.Int32(10),
+					},
+				}},
+			},
+		})
 	if err != nil {
 		facts["abort rule"] = "rejected: " + status(err)
 	}
-	_, err = s.client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{Bucket: &bucket, CORSConfiguration: &types.CORSConfiguration{
-		CORSRules: []types.CORSRule{{AllowedMethods: []string{"PUT"}, AllowedOrigins: []string{"https://app.example.com"}}},
-	}})
+	_, err = s.client.PutBucketCors(t.Context(), &s3.PutBucketCorsInput{
+		Bucket: &bucket,
+		CORSConfiguration: &types.CORSConfiguration{CORSRules: []types.CORSRule{{
+			AllowedMethods: []string{"PUT"}, AllowedOrigins: []string{"https://app.example.com"},
+		}}},
+	})
 	if err != nil {
 		facts["CORS"] = "no rules by bucket: " + status(err)
 	}
 	elsewhere := s3.New(s.client.Options(), func(o *s3.Options) { o.Region = "mars-north-1" })
-	if _, err := elsewhere.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket}); err == nil {
+	list := &s3.ListObjectsV2Input{Bucket: &bucket}
+	if _, err := elsewhere.ListObjectsV2(t.Context(), list); err == nil {
 		facts["region"] = "any is accepted"
 	}
 	if s.role == "" {
 		facts["STS"] = "none"
 		_, err := sts.New(sts.Options{
-			BaseEndpoint: &s.url, Region: s.region, Credentials: credentials.StaticCredentialsProvider{Value: s.creds}, RetryMaxAttempts: 1,
-		}).AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::123456789012:role/uploads"), RoleSessionName: aws.String("test")})
+			BaseEndpoint: &s.url, Region: s.region,
+			Credentials:      credentials.StaticCredentialsProvider{Value: s.creds},
+			RetryMaxAttempts: 1,
+		}).AssumeRole(t.Context(), &sts.AssumeRoleInput{
+			RoleArn:         aws.String("arn:aws:iam::123456789012:role/uploads"),
+			RoleSessionName: aws.String("test"),
+		})
 		require.Error(t, err)
 	}
 	return facts
@@ -235,11 +270,15 @@ func status(err error) string {
 func (s server) longestSegment(t *testing.T, bucket string) string {
 	for _, size := range []int{1024, 255} {
 		key := strings.Repeat("k", size)
-		_, err := s.client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("x")})
+		_, err := s.client.PutObject(t.Context(), &s3.PutObjectInput{
+			Bucket: &bucket, Key: &key, Body: strings.NewReader("x"),
+		})
 		if err != nil {
 			continue
 		}
-		_, err = s.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
+		_, err = s.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
+			Bucket: &bucket, Key: &key,
+		})
 		require.NoError(t, err)
 		if size == 1024 {
 			return "1024 bytes"

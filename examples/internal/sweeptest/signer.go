@@ -80,7 +80,9 @@ type trial struct {
 // open returns a replica for which all uploads are older by age.
 func (s *trial) open(t *testing.T, age time.Duration, secret string) *presign.Signer {
 	t.Helper()
-	policy := presign.Policy{Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20}
+	policy := presign.Policy{
+		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20,
+	}
 	store := s.client(func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: older(age)} })
 	signer, err := presign.NewSigner(s.client(), s.bucket, policy, presign.WithStore(store),
 		presign.WithSecret([]byte(strings.Repeat(secret, 4))), presign.WithOnComplete(s.book.note))
@@ -93,7 +95,10 @@ func (s *trial) open(t *testing.T, age time.Duration, secret string) *presign.Si
 // returns a client of the server with options.
 func RunSigner(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucket string) {
 	t.Helper()
-	s := &trial{client: client, bucket: bucket, book: &book{rows: make(map[string]string)}, granted: make(map[string]string)}
+	s := &trial{
+		client: client, bucket: bucket, book: &book{rows: make(map[string]string)},
+		granted: make(map[string]string),
+	}
 	s.upload(t)
 	require.NoError(t, s.sweep(t, 0), "no upload is old enough")
 	require.Empty(t, s.book.rows)
@@ -125,11 +130,15 @@ func (s *trial) upload(t *testing.T) {
 	t.Helper()
 	signer := s.open(t, 0, "01234567")
 	for i := range 20 {
-		body := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), byte(i))
+		body := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"+
+			"\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), byte(i))
 		if i%4 == 3 {
 			body = []byte("<html><script>alert(1)</script></html>")
 		}
-		u := presign.Upload{Filename: fmt.Sprintf("ü %d.png", i), Owner: fmt.Sprint("user", i%3), Size: int64(len(body))}
+		u := presign.Upload{
+			Filename: fmt.Sprintf("ü %d.png", i), Owner: fmt.Sprint("user", i%3),
+			Size: int64(len(body)),
+		}
 		sign := signer.Put
 		if i%2 == 0 {
 			sign = signer.Post
@@ -149,12 +158,16 @@ func (s *trial) upload(t *testing.T) {
 			s.started++
 		}
 	}
-	other, err := s.open(t, 0, "abcdefgh").Put(t.Context(), presign.Upload{Filename: "a.png", Owner: "user0", Size: 4})
+	other, err := s.open(t, 0, "abcdefgh").Put(t.Context(), presign.Upload{
+		Filename: "a.png", Owner: "user0", Size: 4,
+	})
 	require.NoError(t, err)
 	send(t, other, []byte("body"))
 	s.kept = append(s.kept, other.Key)
 	key := "incoming/by hand.png"
-	_, err = s.client().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &s.bucket, Key: &key, Body: strings.NewReader("body")})
+	_, err = s.client().PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: &key, Body: strings.NewReader("body"),
+	})
 	require.NoError(t, err)
 	s.foreign = append(s.foreign, key)
 }
@@ -186,7 +199,9 @@ func (s *trial) sweep(t *testing.T, age time.Duration) error {
 // keys returns the keys of the objects under a prefix.
 func (s *trial) keys(t *testing.T, prefix string) (keys []string) {
 	t.Helper()
-	out, err := s.client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix})
+	out, err := s.client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: &s.bucket, Prefix: &prefix,
+	})
 	require.NoError(t, err)
 	for _, o := range out.Contents {
 		keys = append(keys, *o.Key)
@@ -199,7 +214,9 @@ func (s *trial) keys(t *testing.T, prefix string) (keys []string) {
 func (s *trial) uploads(t *testing.T) int {
 	t.Helper()
 	prefix := "incoming/"
-	out, err := s.client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &prefix})
+	out, err := s.client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
+		Bucket: &s.bucket, Prefix: &prefix,
+	})
 	require.NoError(t, err)
 	return len(out.Uploads)
 }

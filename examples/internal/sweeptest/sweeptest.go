@@ -28,7 +28,8 @@ const lost = "in/\uFFFD"
 // keys lists keys under the prefix that servers encode differently. Each key
 // has an object and two multipart uploads.
 var keys = []string{
-	"in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b/c", "in/plain", "in/ü 日本", "in/\U0001F600",
+	"in/ ", "in/%41", "in/&<>\"'", "in/+", "in/100%", "in/a/b/c", "in/plain", "in/ü 日本",
+	"in/\U0001F600",
 }
 
 // Run checks that objectstore lists objects and multipart uploads page by page.

@@ -18,13 +18,19 @@ func TestConformance(t *testing.T) {
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
 	require.NoError(t, err)
 	target := conformance.Target{
-		Name: "swift", Client: server.Client(), Bucket: bucket, HTTP: http.DefaultClient, Replace: true,
+		Name: "swift", Client: server.Client(), Bucket: bucket, HTTP: http.DefaultClient,
+		Replace: true,
 	}
 	t.Run("matrix", func(t *testing.T) { conformancetest.Run(t, target) })
 	t.Run("life cycle", func(t *testing.T) {
 		conformancetest.RunLifecycle(t, target,
 			conformancetest.Lack{Reason: "does not accept forms", Scenarios: []string{"* by form"}},
-			conformancetest.Lack{Reason: "does not verify checksums", Scenarios: []string{"checksum * by PUT", "checksum * by parts"}},
-			conformancetest.Lack{Reason: "does not accept If-None-Match", Scenarios: []string{"taken"}})
+			conformancetest.Lack{
+				Reason:    "does not verify checksums",
+				Scenarios: []string{"checksum * by PUT", "checksum * by parts"},
+			},
+			conformancetest.Lack{
+				Reason: "does not accept If-None-Match", Scenarios: []string{"taken"},
+			})
 	})
 }

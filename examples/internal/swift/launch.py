@@ -1,7 +1,7 @@
 """Runs one server of OpenStack Swift with a separate swift.conf.
 
-Swift reads /etc/swift/swift.conf while its modules are imported, so the path must
-be replaced before these imports.
+Swift reads /etc/swift/swift.conf while its modules are imported, so the path
+must be replaced before these imports.
 """
 import runpy
 import sys

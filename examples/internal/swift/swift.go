@@ -35,14 +35,15 @@ type Server struct {
 //go:embed launch.py
 var launch []byte
 
-const hint = "on Debian: apt-get install --no-install-recommends swift-proxy swift-account swift-container swift-object memcached"
+const hint = "on Debian: apt-get install --no-install-recommends " +
+	"swift-proxy swift-account swift-container swift-object memcached"
 
 // Start starts a server: one proxy, one server for each of accounts, containers
 // and objects, and the cache that tempauth requires.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	process.Require(t, hint, "memcached", "swift-ring-builder", "swift-proxy-server", "swift-account-server",
-		"swift-container-server", "swift-object-server")
+	process.Require(t, hint, "memcached", "swift-ring-builder", "swift-proxy-server",
+		"swift-account-server", "swift-container-server", "swift-object-server")
 	c := cluster{TB: t, dir: t.TempDir(), cache: process.FreeAddr(t)}
 	c.write("launch.py", string(launch))
 	c.write("swift.conf", swiftConf)
@@ -132,7 +133,8 @@ func (c *cluster) serve(name, config string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	stopped, _ := process.Start(c, c.dir, interpreter(c, program), "launch.py", c.dir, program, filepath.Join(c.dir, config))
+	stopped, _ := process.Start(c, c.dir, interpreter(c, program), "launch.py", c.dir, program,
+		filepath.Join(c.dir, config))
 	c.stopped = append(c.stopped, stopped)
 }
 
