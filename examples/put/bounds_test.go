@@ -65,7 +65,7 @@ func (u *uploader) startWithPart(t *testing.T) (*upload, []byte, string) {
 // by any ID or key.
 func TestOtherUsers(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	alice, bob := p.as(t, "alice"), p.as(t, "bob")
+	alice, bob := p.newUploader(t, "alice"), p.newUploader(t, "bob")
 	hers, content, etag := alice.startWithPart(t)
 	his, _, _ := bob.startWithPart(t)
 	storeID := func(signed string) string {
@@ -131,7 +131,7 @@ func TestOneByteOver(t *testing.T) {
 		policy := uploads.Policy
 		policy.FinalPrefix, policy.MaxSize = finalPrefix, 2*partSize
 		p := newPlace(t, policy)
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		part1, part2 := make([]byte, partSize), make([]byte, partSize+1)
 		zeros := filepath.Join(t.TempDir(), "zeros")
 		require.NoError(t, os.WriteFile(zeros, make([]byte, policy.MaxSize), 0o600))
@@ -205,10 +205,10 @@ func TestPartSizes(t *testing.T) {
 	}
 
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
 	for _, size := range []string{"1", "0", "-1"} {
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		rewrite(u.service.http, func(r *http.Request, response string) string {
 			return strings.Replace(response, `"part_size":5242880`, `"part_size":`+size, 1)
 		})
@@ -219,7 +219,7 @@ func TestPartSizes(t *testing.T) {
 		require.Zero(t, u.countStates(t))
 	}
 
-	path = p.interrupted(t, u, "a.bin")
+	path = p.interruptUpload(t, u, "a.bin")
 	s, err := loadState(u.states, u.service.url, path)
 	require.NoError(t, err)
 	s.PartSize = 0
@@ -234,8 +234,8 @@ func TestPartSizes(t *testing.T) {
 // service.
 func TestListedParts(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
-	path := p.interrupted(t, u, "a.bin")
+	u := p.newUploader(t, "alice")
+	path := p.interruptUpload(t, u, "a.bin")
 	arrived := p.arrived(t)
 	rewrite(u.service.http, func(r *http.Request, response string) string {
 		if !strings.HasSuffix(r.URL.Path, "/parts/list") {
@@ -247,7 +247,7 @@ func TestListedParts(t *testing.T) {
 		}
 		return strings.Replace(response, "[", "["+more.String(), 1)
 	})
-	numbers := u.counted()
+	numbers := u.countParts()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Len(t, numbers(), 4-len(arrived))
@@ -264,7 +264,7 @@ func TestLongResponse(t *testing.T) {
 		}
 	}))
 	defer endless.Close()
-	u := (&place{url: endless.URL, http: newClient(1)}).as(t, "alice")
+	u := (&place{url: endless.URL, http: newClient(1)}).newUploader(t, "alice")
 	_, err := u.put(t.Context(), newFile(t, "a.bin", 10))
 	require.EqualError(t, err, "the response of the service must have at most 4194304 bytes")
 }

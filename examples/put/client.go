@@ -33,7 +33,7 @@ type client struct {
 	http     *http.Client
 	patience patience
 	notes    io.Writer // the output for notes about delays, or nil
-	silent   sync.Once // prints the note only once
+	noteOnce sync.Once // prints the note only once
 }
 
 // An upload describes a multipart upload, as the service returned it.
@@ -63,13 +63,13 @@ type request struct {
 // grant requests a grant for a file that is sent in one request.
 func (c *client) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	grant := new(presign.Grant)
-	return grant, c.mounted(c.call(ctx, "/", q, grant))
+	return grant, c.explainNotFound(c.call(ctx, "/", q, grant))
 }
 
-// mounted adds the probable cause to a 404. A handler does not return 404 for a
-// request for a grant.
-func (c *client) mounted(err error) error {
-	if where, _ := url.Parse(c.url); where != nil && gone(err) {
+// explainNotFound adds the probable cause to a 404. A handler does not return
+// 404 for a request for a grant.
+func (c *client) explainNotFound(err error) error {
+	if where, _ := url.Parse(c.url); where != nil && isGone(err) {
 		return fmt.Errorf("%w; -url must be the URL of the handler, got %s", err, where.Redacted())
 	}
 	return err
@@ -108,7 +108,7 @@ func isPending(p *presign.Problem) bool {
 func (c *client) start(ctx context.Context, q request) (*upload, error) {
 	q.Method = "multipart"
 	started := new(upload)
-	return started, c.mounted(c.call(ctx, "/", q, started))
+	return started, c.explainNotFound(c.call(ctx, "/", q, started))
 }
 
 // check returns an error if a file of that size does not fit into the parts of
@@ -176,9 +176,9 @@ func (c *client) call(ctx context.Context, path string, body, response any) erro
 		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests,
 			status >= 500:
 		default:
-			return final(err)
+			return markFinal(err)
 		}
-		return later(err, problem.RetryAfter)
+		return setDelay(err, problem.RetryAfter)
 	})
 }
 
@@ -194,7 +194,7 @@ func (c *client) try(
 	r, err := http.NewRequestWithContext(limited, http.MethodPost, c.url+path,
 		bytes.NewReader(body))
 	if err != nil {
-		return final(err)
+		return markFinal(err)
 	}
 	for name, values := range c.header {
 		r.Header[name] = values
@@ -204,7 +204,7 @@ func (c *client) try(
 	if err != nil {
 		err = withoutURL("the service", err)
 		if c.notes != nil && ctx.Err() == nil {
-			c.silent.Do(func() {
+			c.noteOnce.Do(func() {
 				fmt.Fprintf(c.notes,
 					"put: the service does not respond, trying again for up to three minutes: %v\n",
 					errors.Unwrap(err))
@@ -217,7 +217,7 @@ func (c *client) try(
 	if err != nil {
 		return fmt.Errorf("the response of the service: %w", err)
 	} else if len(text) > responseSize {
-		return final(
+		return markFinal(
 			fmt.Errorf("the response of the service must have at most %d bytes", responseSize))
 	}
 	if w.StatusCode >= 300 {
@@ -232,13 +232,13 @@ func (c *client) try(
 		return nil
 	}
 	if err := json.Unmarshal(text, response); err != nil {
-		return final(fmt.Errorf("the response of the service: %w", err))
+		return markFinal(fmt.Errorf("the response of the service: %w", err))
 	}
 	return nil
 }
 
-// gone reports whether the upload does not exist or exists no longer.
-func gone(err error) bool {
+// isGone reports whether the upload does not exist or exists no longer.
+func isGone(err error) bool {
 	problem := (*presign.Problem)(nil)
 	return errors.As(err, &problem) &&
 		(problem.Status == http.StatusNotFound || problem.Status == http.StatusGone)

@@ -165,8 +165,8 @@ func newFaultyPlace(t *testing.T, l *line) *place {
 	return openPlace(t, server, client, uploads.Policy)
 }
 
-// quiet discards the log, because the tests provoke failures.
-func quiet(t *testing.T) {
+// discardLog discards the log, because the tests provoke failures.
+func discardLog(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
@@ -185,8 +185,10 @@ var kinds = []struct {
 	{"two parts", partSize + 1000, partSize, []string{"500", "cut after"}},
 }
 
-// each calls f for all kinds and faults.
-func each(t *testing.T, f func(kind string, u func(*place) *uploader, path string, fault fault)) {
+// forEachFault calls f for all kinds and faults.
+func forEachFault(
+	t *testing.T, f func(kind string, u func(*place) *uploader, path string, fault fault),
+) {
 	t.Helper()
 	for _, kind := range kinds {
 		path := newFile(t, "a.bin", kind.size)
@@ -195,7 +197,7 @@ func each(t *testing.T, f func(kind string, u func(*place) *uploader, path strin
 				continue
 			}
 			f(kind.name, func(p *place) *uploader {
-				u := p.as(t, "alice")
+				u := p.newUploader(t, "alice")
 				u.parallel, u.single = 1, kind.single // so that the order of requests is fixed
 				return u
 			}, path, fault)
@@ -206,11 +208,11 @@ func each(t *testing.T, f func(kind string, u func(*place) *uploader, path strin
 // TestStoreFailsService checks that the client succeeds after a fault of any
 // request of the service to the store, and that only the object remains.
 func TestStoreFailsService(t *testing.T) {
-	quiet(t)
+	discardLog(t)
 	l := new(line)
 	p := newFaultyPlace(t, l)
 	requests := make(map[string]int)
-	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+	forEachFault(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 		for failing := 0; ; failing++ {
 			l.reset(f, failing, failing+1)
 			u := alice(p)
@@ -244,7 +246,7 @@ func TestStoreFailsService(t *testing.T) {
 // its requests, to the service or to the store.
 func TestStoreFailsClient(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+	forEachFault(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 		for failing := 0; ; failing++ {
 			l := new(line)
 			l.reset(f, failing, failing+1)
@@ -272,14 +274,14 @@ func TestStoreFailsClient(t *testing.T) {
 // TestOutage checks that only whole files are stored if all requests fail from
 // some request on, and that the same command completes the upload afterwards.
 func TestOutage(t *testing.T) {
-	quiet(t)
+	discardLog(t)
 	for _, side := range []string{"service", "client"} {
 		l := new(line)
 		p := newFaultyPlace(t, l)
 		if side == "client" {
 			p = newPlace(t, uploads.Policy)
 		}
-		each(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
+		forEachFault(t, func(kind string, alice func(*place) *uploader, path string, f fault) {
 			if f.name != "500" && f.name != "cut after" {
 				return // These faults cover requests with and without an effect.
 			}

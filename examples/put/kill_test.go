@@ -84,8 +84,8 @@ func TestServiceKilled(t *testing.T) {
 	program := buildStandalone(t)
 	s := startStandalone(t, program, server)
 	front := relay.Start(t, s.url)
-	p := at(server, front.URL)
-	u := p.as(t, "alice")
+	p := newPlaceAt(server, front.URL)
+	u := p.newUploader(t, "alice")
 	u.parallel = 1
 	// The third part waits until the service is killed. The third failure waits
 	// until the service is started again.
@@ -114,7 +114,7 @@ func TestServiceKilled(t *testing.T) {
 		return nil, err
 	})
 	path := newFile(t, "a.bin", 10*partSize+1)
-	numbers := u.counted()
+	numbers := u.countParts()
 	var object *presign.Object
 	var err error
 	done := make(chan struct{})

@@ -5,18 +5,18 @@
 //
 //	go run -C examples ./put
 //
-// This starts an S3 server and a service, and uploads two generated files or
-// the files in the arguments. Their paths must be absolute, because -C changes
-// the directory. With -dir, all data is kept in that directory, and a later run
-// continues interrupted uploads.
+// The command starts an S3 server and a service, and uploads two generated
+// files or the files in the arguments. Their paths must be absolute, because -C
+// changes the directory. With -dir, all data is kept in that directory, and a
+// later run continues interrupted uploads.
 //
 //	go run -C examples ./put -url https://app.example.com/uploads \
 //		-header @/home/me/token /home/me/film.mp4
 //
-// This uploads to your own service, which must mount a presign.Handler at the
-// URL. The file token contains the line "Authorization: Bearer …". The flag
-// -header 'Authorization: Bearer …' has the same effect, but all users of the
-// machine can read it.
+// This command uploads to your own service, which must mount a presign.Handler
+// at the URL. The file token contains the line "Authorization: Bearer …". The
+// flag -header 'Authorization: Bearer …' has the same effect, but all users of
+// the machine can read it.
 package main
 
 import (
@@ -80,9 +80,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	u := &uploader{
 		service: &client{
 			url: strings.TrimRight(o.mount, "/"), header: o.header, http: newClient(o.parallel),
-			patience: usual, notes: os.Stderr,
+			patience: defaultPatience, notes: os.Stderr,
 		},
-		store: newClient(o.parallel), patience: usual, parallel: o.parallel, single: singleSize,
+		store: newClient(o.parallel), patience: defaultPatience, parallel: o.parallel,
+		single:    singleSize,
 		mediaType: o.mediaType, algorithm: o.algorithm, states: o.states, out: stdout,
 	}
 	if o.abort {

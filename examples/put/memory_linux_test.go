@@ -54,15 +54,15 @@ func TestMemory(t *testing.T) {
 	requireSpace(t, 2*size+(1<<30)) // the parts and the objects
 	server := newStore(t)
 	s := startStandalone(t, buildStandalone(t), server)
-	p := at(server, s.url)
+	p := newPlaceAt(server, s.url)
 	path := filepath.Join(t.TempDir(), "sparse.bin")
 	f, err := os.Create(path)
 	require.NoError(t, err)
 	require.NoError(t, errors.Join(f.Truncate(size), f.Close()))
 
 	before := s.peak(t)
-	u := p.as(t, "alice")
-	numbers := u.counted()
+	u := p.newUploader(t, "alice")
+	numbers := u.countParts()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	peak := s.peak(t)

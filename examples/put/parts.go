@@ -27,21 +27,21 @@ const signedAhead = 4
 // errNone is returned by abort if the file has no unfinished upload.
 var errNone = errors.New("this file has no unfinished upload")
 
-// parts uploads the missing parts of a file concurrently.
-func (u *uploader) parts(ctx context.Context, f *file, about request) (*presign.Object, error) {
+// putParts uploads the missing parts of a file concurrently.
+func (u *uploader) putParts(ctx context.Context, f *file, about request) (*presign.Object, error) {
 	s, err := loadState(u.states, u.service.url, f.Name())
 	if err != nil {
 		return nil, err
 	}
 	var arrived map[int]part
 	if s.ID != "" {
-		if arrived, err = u.arrived(ctx, f, about, s); gone(err) {
+		if arrived, err = u.arrived(ctx, f, about, s); isGone(err) {
 			// The upload might have been completed before the state was
 			// removed.
 			object, err := u.service.completeKey(ctx, s.Key)
-			if err == nil && s.of(f.info) {
+			if err == nil && s.isUnchanged(f.info) {
 				return object, s.remove()
-			} else if err != nil && !gone(err) {
+			} else if err != nil && !isGone(err) {
 				return nil, err
 			}
 		} else if err != nil {
@@ -104,12 +104,12 @@ func (u *uploader) arrived(
 	}
 	if s.request != about {
 		fmt.Fprintf(u.out, "%s  has changed, so it is uploaded again\n", about.Filename)
-		if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {
+		if err := u.service.abort(ctx, &s.upload); err != nil && !isGone(err) {
 			return nil, err
 		}
 		return nil, nil
 	}
-	arrived, kept := make(map[int]part), make(map[int]sent)
+	arrived, kept := make(map[int]part), make(map[int]sentPart)
 	for _, p := range list {
 		if p.Number < 1 || p.Number > s.count() {
 			continue
@@ -118,8 +118,8 @@ func (u *uploader) arrived(
 		if p.Size != size {
 			continue
 		}
-		section := interruptible(ctx, io.NewSectionReader(f, offset, size))
-		if same, err := u.compare(section, s, p, s.of(f.info)); err != nil {
+		section := interruptibleReader(ctx, io.NewSectionReader(f, offset, size))
+		if same, err := u.compare(section, s, p, s.isUnchanged(f.info)); err != nil {
 			return nil, err
 		} else if !same {
 			continue
@@ -197,20 +197,20 @@ func (u *uploader) sendMissing(ctx context.Context, f *file, s *state, arrived m
 // sendPart uploads one part. The first try uses url.
 func (u *uploader) sendPart(
 	ctx context.Context, f *file, s *state, number int, url string,
-) (got sent, err error) {
+) (got sentPart, err error) {
 	offset, size := s.section(number)
 	err = u.patience.retry(ctx, func(try int) error {
 		if try > 1 {
 			fresh, err := u.service.sign(ctx, &s.upload, []int{number})
 			if err != nil {
-				return final(err)
+				return markFinal(err)
 			}
 			url = fresh[0]
 		}
 		got, err = u.send(ctx, &presign.Grant{Method: http.MethodPut, URL: url}, f, offset, size)
 		response := (*rejection)(nil)
 		if errors.As(err, &response) && response.status < 500 && try >= tolerance {
-			return final(err)
+			return markFinal(err)
 		}
 		return err
 	})
@@ -227,7 +227,7 @@ func (u *uploader) abort(ctx context.Context, path string) error {
 	case s.ID == "":
 		return fmt.Errorf("%s: %w", path, errNone)
 	}
-	if err := u.service.abort(ctx, &s.upload); err != nil && !gone(err) {
+	if err := u.service.abort(ctx, &s.upload); err != nil && !isGone(err) {
 		return err
 	}
 	return s.remove()

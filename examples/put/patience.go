@@ -17,8 +17,8 @@ type patience struct {
 	stall time.Duration
 }
 
-// usual repeats requests for two to three minutes.
-var usual = patience{
+// defaultPatience repeats requests for two to three minutes.
+var defaultPatience = patience{
 	tries: 12, first: 250 * time.Millisecond, longest: 30 * time.Second, stall: time.Minute,
 }
 
@@ -42,11 +42,11 @@ func (p patience) retry(ctx context.Context, do func(try int) error) error {
 	return err
 }
 
-// final marks an error that a repetition cannot correct.
-func final(err error) error { return backoff.Permanent(err) }
+// markFinal marks an error that a repetition cannot correct.
+func markFinal(err error) error { return backoff.Permanent(err) }
 
-// later sets the delay after an error, if wait is positive.
-func later(err error, wait time.Duration) error {
+// setDelay sets the delay after an error, if wait is positive.
+func setDelay(err error, wait time.Duration) error {
 	if wait <= 0 {
 		return err
 	}

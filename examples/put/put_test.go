@@ -85,16 +85,16 @@ func openPlace(
 	require.NoError(t, err)
 	listener := httptest.NewServer(handler)
 	t.Cleanup(listener.Close)
-	return at(server, listener.URL)
+	return newPlaceAt(server, listener.URL)
 }
 
-// at returns the place of a service.
-func at(server *store.Server, origin string) *place {
+// newPlaceAt returns the place of a service at an origin.
+func newPlaceAt(server *store.Server, origin string) *place {
 	return &place{server, server.Client(), origin + "/uploads", newClient(10)}
 }
 
-// as returns an uploader of a user, with short delays.
-func (p *place) as(t *testing.T, user string) *uploader {
+// newUploader returns an uploader of a user, with short delays.
+func (p *place) newUploader(t *testing.T, user string) *uploader {
 	t.Helper()
 	r := http.Request{Header: make(http.Header)}
 	r.SetBasicAuth(user, users[user])
@@ -284,11 +284,11 @@ func TestDemoResumes(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), args, io.Discard), "listen tcp")
 	taken.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
-	out := &watched{when: "film.bin  50 %", then: interrupt}
+	out := &watchedOutput{when: "film.bin  50 %", then: interrupt}
 	require.EqualError(t, run(ctx, args, out),
 		"interrupted; run the same command to continue, or with -abort to abort the uploads")
 	require.NotContains(t, out.String(), "60 %")
-	out = &watched{}
+	out = &watchedOutput{}
 	require.NoError(t, run(t.Context(), args, out))
 	require.Regexp(t, `film\.bin  [45] of 10 parts are stored already\n`, out.String())
 	require.Contains(t, out.String(), "film.bin  is stored as files/")
@@ -342,7 +342,7 @@ func TestUnreachableServiceIsReported(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	p := &place{url: gone.URL + "/uploads", http: newClient(1)}
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	var notes bytes.Buffer
 	u.service.notes = &notes
 	for range 2 {
@@ -354,15 +354,15 @@ func TestUnreachableServiceIsReported(t *testing.T) {
 			gone.Listener.Addr().String()+": connect: connection refused\n", notes.String())
 }
 
-// A watched collects output. It calls then if a write contains when.
-type watched struct {
+// A watchedOutput collects output. It calls then if a write contains when.
+type watchedOutput struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 	when string
 	then func()
 }
 
-func (w *watched) Write(p []byte) (int, error) {
+func (w *watchedOutput) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.when != "" && strings.Contains(string(p), w.when) {
@@ -371,7 +371,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	return w.text.Write(p)
 }
 
-func (w *watched) String() string {
+func (w *watchedOutput) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.text.String()
@@ -381,8 +381,8 @@ func (w *watched) String() string {
 // no ID and no key, because access logs contain URLs.
 func TestURLsContainNoID(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
-	path := p.interrupted(t, u, "a.bin")
+	u := p.newUploader(t, "alice")
+	path := p.interruptUpload(t, u, "a.bin")
 	asked := make(map[string]bool)
 	intercept(u.service.http, func(
 		r *http.Request, next http.RoundTripper,
@@ -393,7 +393,7 @@ func TestURLsContainNoID(t *testing.T) {
 	})
 	_, err := u.put(t.Context(), path)
 	require.NoError(t, err)
-	require.NoError(t, u.abort(t.Context(), p.interrupted(t, u, "a.bin")))
+	require.NoError(t, u.abort(t.Context(), p.interruptUpload(t, u, "a.bin")))
 	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{
@@ -408,7 +408,7 @@ func TestSizes(t *testing.T) {
 		policy := uploads.Policy
 		policy.FinalPrefix = finalPrefix
 		p := newPlace(t, policy)
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		for _, size := range []int64{1, 2<<20 - 1, partSize, partSize + 1, 3*partSize - 1} {
 			path := newFile(t, "a b.bin", size)
 			object, err := u.put(t.Context(), path)
@@ -433,7 +433,7 @@ func TestChecksum(t *testing.T) {
 		p := newPlace(t, policy)
 		for _, size := range []int64{1000, 3*partSize + 1} {
 			path := newFile(t, "a.bin", size)
-			u := p.as(t, "alice")
+			u := p.newUploader(t, "alice")
 			_, err := u.put(t.Context(), path)
 			require.Error(t, err)
 			require.Regexp(t,
@@ -454,7 +454,7 @@ func TestFreshGrants(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, single := range []int64{partSize, 0} { // in one request, and in one part
 		for _, spoiled := range []int{1, tolerance} {
-			u := p.as(t, "alice")
+			u := p.newUploader(t, "alice")
 			u.single = single
 			tries := 0
 			intercept(u.store, func(
@@ -483,7 +483,7 @@ func TestFreshGrants(t *testing.T) {
 // TestStall checks that a request without progress is canceled and sent again.
 func TestStall(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	u.patience.stall = time.Millisecond
 	stalled := false
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
@@ -507,7 +507,7 @@ func TestStall(t *testing.T) {
 func TestErrorsKeepSecrets(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, size := range []int64{1000, 2 * partSize} {
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		u.patience.tries, u.service.patience.tries = 1, 1
 		cut := func(*http.Request, http.RoundTripper) (*http.Response, error) {
 			return nil, errors.New("cut")
@@ -563,8 +563,8 @@ func TestSave(t *testing.T) {
 // TestAbort checks that -abort aborts an interrupted upload.
 func TestAbort(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
-	path := p.interrupted(t, u, "a.bin")
+	u := p.newUploader(t, "alice")
+	path := p.interruptUpload(t, u, "a.bin")
 	require.Len(t, p.uploads(t), 1)
 	require.Equal(t, 1, u.countStates(t))
 	require.NoError(t, u.abort(t.Context(), path))
@@ -573,8 +573,9 @@ func TestAbort(t *testing.T) {
 	require.ErrorIs(t, u.abort(t.Context(), path), errNone)
 }
 
-// interrupted starts the upload of a file and interrupts it after two parts.
-func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
+// interruptUpload starts the upload of a file and interrupts it after two
+// parts.
+func (p *place) interruptUpload(t *testing.T, u *uploader, name string) string {
 	t.Helper()
 	path := newFile(t, name, 4*partSize)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -598,9 +599,9 @@ func (p *place) interrupted(t *testing.T, u *uploader, name string) string {
 	return path
 }
 
-// counted returns a function that returns the sorted numbers of the parts that
-// u has sent since the call of counted.
-func (u *uploader) counted() func() []int {
+// countParts returns a function that returns the sorted numbers of the parts
+// that u has sent since the call of countParts.
+func (u *uploader) countParts() func() []int {
 	var mu sync.Mutex
 	var numbers []int
 	intercept(u.store, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
@@ -699,18 +700,18 @@ func TestChangedFile(t *testing.T) {
 		}, false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := p.as(t, "alice")
+			u := p.newUploader(t, "alice")
 			if c.encrypted {
 				u.encrypt()
 			}
-			path := p.interrupted(t, u, "a.bin")
+			path := p.interruptUpload(t, u, "a.bin")
 			arrived := p.arrived(t)
 			s, err := loadState(u.states, u.service.url, path)
 			require.NoError(t, err)
 			require.Len(t, s.sent, 2)
 			c.change(t, path, int64(arrived[0]-1)*partSize, s)
 			require.NoError(t, s.save())
-			numbers := u.counted()
+			numbers := u.countParts()
 			object, err := u.put(t.Context(), path)
 			require.NoError(t, err)
 			require.Len(t, numbers(), c.again)
@@ -726,11 +727,11 @@ func TestChangedFileWithChecksum(t *testing.T) {
 	policy := uploads.Policy
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	p := newPlace(t, policy)
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	u.algorithm = "crc32c"
-	path := p.interrupted(t, u, "a.bin")
+	path := p.interruptUpload(t, u, "a.bin")
 	require.NoError(t, os.WriteFile(path, make([]byte, 4*partSize), 0o600))
-	numbers := u.counted()
+	numbers := u.countParts()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Len(t, numbers(), 4)
@@ -742,7 +743,7 @@ func TestChangedFileWithChecksum(t *testing.T) {
 // reported as an error.
 func TestChangeDuringUpload(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	path := newFile(t, "a.bin", 2*partSize)
 	once := sync.OnceValue(func() error {
 		return os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour))
@@ -765,12 +766,12 @@ func TestChangeDuringUpload(t *testing.T) {
 // completed upload is not sent again.
 func TestLostUpload(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
-	path := p.interrupted(t, u, "a.bin")
+	u := p.newUploader(t, "alice")
+	path := p.interruptUpload(t, u, "a.bin")
 	s, err := loadState(u.states, u.service.url, path)
 	require.NoError(t, err)
 	require.NoError(t, u.service.abort(t.Context(), &s.upload))
-	numbers := u.counted()
+	numbers := u.countParts()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 2, 3, 4}, numbers())
@@ -795,7 +796,7 @@ func TestLostUpload(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, 1, u.countStates(t))
 	u.service.http = p.http
-	numbers = u.counted()
+	numbers = u.countParts()
 	object, err = u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Empty(t, numbers())
@@ -808,11 +809,11 @@ func TestLostUpload(t *testing.T) {
 func TestCutPart(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, encrypted := range []bool{false, true} {
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		if encrypted {
 			u.encrypt()
 		}
-		path := p.interrupted(t, u, "a.bin")
+		path := p.interruptUpload(t, u, "a.bin")
 		s, err := loadState(u.states, u.service.url, path)
 		require.NoError(t, err)
 		// One stored part is replaced by a part of the same size with other
@@ -827,7 +828,7 @@ func TestCutPart(t *testing.T) {
 		})
 		_, rejected = u.sendTo(t, u.partURL(t, &s.upload, missing[0]), other)
 		require.Nil(t, rejected)
-		numbers := u.counted()
+		numbers := u.countParts()
 		object, err := u.put(t.Context(), path)
 		require.NoError(t, err)
 		again := append(missing, arrived[0])
@@ -837,12 +838,12 @@ func TestCutPart(t *testing.T) {
 	}
 }
 
-// TestStateEndsInLine checks that an upload continues if the process was killed
-// while it wrote the state.
-func TestStateEndsInLine(t *testing.T) {
+// TestIncompleteStateLine checks that an upload continues if the process was
+// killed while it wrote the state.
+func TestIncompleteStateLine(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
-	path := p.interrupted(t, u, "a.bin")
+	u := p.newUploader(t, "alice")
+	path := p.interruptUpload(t, u, "a.bin")
 	s, err := loadState(u.states, u.service.url, path)
 	require.NoError(t, err)
 	require.Len(t, s.sent, 2)
@@ -869,7 +870,7 @@ func TestStateEndsInLine(t *testing.T) {
 		"the state must have lines for the upload and one part")
 	require.True(t, bytes.HasSuffix(text, []byte("\n")))
 
-	numbers := u.counted()
+	numbers := u.countParts()
 	object, err := u.put(t.Context(), path)
 	require.NoError(t, err)
 	require.Len(t, numbers(), 2, "the other part must be recognized by its MD5")
@@ -881,7 +882,7 @@ func TestStateEndsInLine(t *testing.T) {
 func TestPending(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, size := range []int64{1000, 2 * partSize} {
-		u := p.as(t, "alice")
+		u := p.newUploader(t, "alice")
 		pending := 0
 		intercept(u.service.http, func(
 			r *http.Request, next http.RoundTripper,
@@ -902,7 +903,7 @@ func TestPending(t *testing.T) {
 	}
 
 	// put must not wait after an interruption.
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	u.service.patience.longest = time.Hour
 	ctx, interrupt := context.WithCancel(t.Context())
 	intercept(u.service.http, func(
@@ -922,7 +923,7 @@ func TestPending(t *testing.T) {
 
 func TestRejected(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
-	u := p.as(t, "alice")
+	u := p.newUploader(t, "alice")
 	empty := newFile(t, "a.bin", 0)
 	_, err := u.put(t.Context(), empty)
 	require.ErrorContains(t, err, "must not be empty")
@@ -934,7 +935,7 @@ func TestRejected(t *testing.T) {
 		_, err = u.put(t.Context(), newFile(t, "a.html", size))
 		require.ErrorContains(t, err, `422 type must be one of`)
 	}
-	u = p.as(t, "eve")
+	u = p.newUploader(t, "eve")
 	_, err = u.put(t.Context(), newFile(t, "a.bin", 10))
 	require.EqualError(t, err, "presign: 401 The user or the password is wrong.")
 	require.Empty(t, p.keys(t))

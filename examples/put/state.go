@@ -21,12 +21,12 @@ type state struct {
 	request            // the request that started the upload
 	Modified time.Time `json:"modified"` // the time of the file at the start
 
-	sent map[int]sent // the acknowledged parts, by number
-	path string       // the path of the file of the state
+	sent map[int]sentPart // the acknowledged parts, by number
+	path string           // the path of the file of the state
 }
 
-// A sent describes a part that the store has acknowledged.
-type sent struct {
+// A sentPart describes a part that the store has acknowledged.
+type sentPart struct {
 	Number int    `json:"number"`
 	ETag   string `json:"etag"`   // as the store returned it
 	CRC32C uint32 `json:"crc32c"` // of the bytes that were sent
@@ -41,7 +41,8 @@ func loadState(dir, service, file string) (*state, error) {
 	}
 	name := sha256.Sum256([]byte(service + "\n" + file))
 	s := &state{
-		path: filepath.Join(dir, hex.EncodeToString(name[:16])+".json"), sent: make(map[int]sent),
+		path: filepath.Join(dir, hex.EncodeToString(name[:16])+".json"),
+		sent: make(map[int]sentPart),
 	}
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +59,7 @@ func loadState(dir, service, file string) (*state, error) {
 		return nil, fmt.Errorf("state %s: %w; remove it to start again", s.path, err)
 	}
 	for line := range bytes.Lines(rest) {
-		var p sent
+		var p sentPart
 		if json.Unmarshal(line, &p) != nil {
 			break // The process ended while it wrote the line.
 		}
@@ -97,14 +98,14 @@ func (s *state) save() error {
 }
 
 // line returns the line of a part.
-func (p sent) line() []byte {
-	line, _ := json.Marshal(p) // All values of sent can be encoded as JSON.
+func (p sentPart) line() []byte {
+	line, _ := json.Marshal(p) // All values of sentPart can be encoded as JSON.
 	return append(line, '\n')
 }
 
 // add adds a part to the state and appends it to the file. Writing all parts
 // each time would take quadratic time.
-func (s *state) add(p sent) error {
+func (s *state) add(p sentPart) error {
 	s.sent[p.Number] = p
 	f, err := os.OpenFile(s.path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -121,9 +122,9 @@ func (s *state) remove() error {
 	return nil
 }
 
-// of reports whether the size and time of the file have not changed since the
-// start.
-func (s *state) of(info os.FileInfo) bool {
+// isUnchanged reports whether the size and time of the file have not changed
+// since the start.
+func (s *state) isUnchanged(info os.FileInfo) bool {
 	return s.Size == info.Size() && s.Modified.Equal(info.ModTime())
 }
 

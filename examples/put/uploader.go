@@ -49,7 +49,7 @@ func newClient(requests int) *http.Client {
 	}
 }
 
-// A file is a file that is uploaded.
+// A file is a local file during its upload.
 type file struct {
 	*os.File
 	info     os.FileInfo
@@ -73,14 +73,14 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 		return nil, fmt.Errorf("%s must not be empty", path)
 	}
 	about := request{Filename: filepath.Base(path), Type: u.mediaType, Size: info.Size()}
-	if about.Checksum, err = checksum(u.algorithm, interruptible(ctx, opened)); err != nil {
+	if about.Checksum, err = checksum(u.algorithm, interruptibleReader(ctx, opened)); err != nil {
 		return nil, err
 	}
 	f := &file{opened, info, newProgress(u.out, about.Filename, about.Size)}
-	upload := u.parts
+	upload := u.putParts
 	// S3 has no SHA-256 of a multipart upload.
 	if about.Size <= u.single || u.algorithm == "sha256" {
-		upload = u.whole
+		upload = u.putWhole
 	}
 	object, err := upload(ctx, f, about)
 	switch {
@@ -95,14 +95,14 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 	return object, nil
 }
 
-// whole uploads a file in one request.
-func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.Object, error) {
+// putWhole uploads a file in one request.
+func (u *uploader) putWhole(ctx context.Context, f *file, about request) (*presign.Object, error) {
 	var grant *presign.Grant
 	unclear := false // whether the store might have stored the file although the request failed
 	err := u.patience.retry(ctx, func(try int) (err error) {
 		if grant == nil || time.Now().After(grant.Expires) {
 			if grant, err = u.service.grant(ctx, about); err != nil {
-				return final(err)
+				return markFinal(err)
 			}
 			unclear = false
 		}
@@ -116,7 +116,7 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 			unclear = true
 			return err
 		case try >= tolerance:
-			return final(err)
+			return markFinal(err)
 		}
 		grant = nil
 		return err
@@ -130,7 +130,7 @@ func (u *uploader) whole(ctx context.Context, f *file, about request) (*presign.
 // send uploads a section of a file.
 func (u *uploader) send(
 	ctx context.Context, grant *presign.Grant, f *file, offset, size int64,
-) (sent, error) {
+) (sentPart, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	errStalled := fmt.Errorf("the store: no progress for %s", u.patience.stall)
@@ -145,13 +145,13 @@ func (u *uploader) send(
 	defer m.mu.Unlock()
 	m.sent = func(int64) {} // The transport might still be reading.
 	if err == nil {
-		return sent{ETag: etag, CRC32C: m.crc}, nil
+		return sentPart{ETag: etag, CRC32C: m.crc}, nil
 	}
 	f.progress.add(offset - m.next)
 	if context.Cause(ctx) == errStalled {
 		err = errStalled
 	}
-	return sent{}, err
+	return sentPart{}, err
 }
 
 func (u *uploader) try(
@@ -159,7 +159,7 @@ func (u *uploader) try(
 ) (etag string, err error) {
 	r, err := grant.Request(ctx, body, size)
 	if err != nil {
-		return "", final(err)
+		return "", markFinal(err)
 	}
 	response, err := u.store.Do(r)
 	if err != nil {
@@ -212,8 +212,8 @@ func (m *meter) ReadAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// interruptible returns a reader that fails after ctx has ended.
-func interruptible(ctx context.Context, r io.Reader) io.Reader {
+// interruptibleReader returns a reader that fails after ctx has ended.
+func interruptibleReader(ctx context.Context, r io.Reader) io.Reader {
 	return readerFunc(func(p []byte) (int, error) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
