@@ -75,7 +75,7 @@ func (d *demo) start(ctx context.Context, addr string) (err error) {
 		return err
 	}
 	d.server = uploads.NewServer(handler)
-	go func() { _ = d.server.Serve(listener) }() // ends with close
+	go func() { _ = d.server.Serve(listener) }() // Serve returns after close.
 	d.url = "http://" + listener.Addr().String() + "/uploads"
 	d.about = fmt.Sprintf("%s on versitygw at %s, started by put", bucket, d.store.URL)
 	d.user = "alice:" + password

@@ -172,7 +172,7 @@ func discardLog(t *testing.T) {
 	t.Cleanup(func() { slog.SetDefault(before) })
 }
 
-// kinds lists the methods of uploads. Each is tested with the named faults, or
+// kinds lists the methods of uploads. If faults is empty, a method is tested
 // with all faults. The upload of two parts is tested with few faults, because a
 // part of at least 5 MiB is slow.
 var kinds = []struct {
@@ -198,7 +198,7 @@ func forEachFault(
 			}
 			f(kind.name, func(p *place) *uploader {
 				u := p.newUploader(t, "alice")
-				u.parallel, u.single = 1, kind.single // so that the order of requests is fixed
+				u.parallel, u.single = 1, kind.single // This fixes the order of requests.
 				return u
 			}, path, fault)
 		}

@@ -133,7 +133,7 @@ func (u *uploader) arrived(
 	fmt.Fprintf(u.out, "%s  %d of %d parts are stored already\n",
 		about.Filename, len(arrived), s.count())
 	s.sent = kept
-	return arrived, s.save() // save removes changed parts and an incomplete line
+	return arrived, s.save() // save removes changed parts and an incomplete line.
 }
 
 // compare reports whether a section of the file matches the part in the store.

@@ -101,7 +101,7 @@ func (p *place) newUploader(t *testing.T, user string) *uploader {
 	short := patience{
 		tries: 12, first: time.Microsecond, longest: time.Millisecond, stall: time.Minute,
 	}
-	toService, toStore := *p.http, *p.http // copies, because tests change their transports
+	toService, toStore := *p.http, *p.http // Tests change the transports of these copies.
 	return &uploader{
 		service: &client{url: p.url, header: r.Header, http: &toService, patience: short},
 		store:   &toStore, patience: short, parallel: 4, single: partSize, states: t.TempDir(),
@@ -788,7 +788,8 @@ func TestLostUpload(t *testing.T) {
 		w, err := next.RoundTrip(r)
 		if completed = strings.HasSuffix(r.URL.Path, "/complete"); completed && err == nil {
 			_ = w.Body.Close()
-			return nil, context.Canceled // as if the process was killed before the response
+			// This simulates a process that is killed before the response.
+			return nil, context.Canceled
 		}
 		return w, err
 	})
