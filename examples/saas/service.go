@@ -255,7 +255,7 @@ func (s *service) work(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// metrics counts Events for Prometheus.
+// A metrics value counts Events for Prometheus.
 type metrics struct {
 	registry *prometheus.Registry
 	uploads  *prometheus.CounterVec

@@ -118,7 +118,7 @@ AlertEncryptedDoc yes
 
 // waitForReply waits until clamd replies to a ping.
 func (d *daemon) waitForReply(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // A large database takes a while.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // A busy machine takes a while.
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

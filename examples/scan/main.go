@@ -4,8 +4,8 @@
 //
 // It starts an S3 server and ClamAV's daemon, and prints the address of a page.
 // The daemon's database contains only the signature of the EICAR test file.
-// With -dir, all data is kept in that directory. With -clamd, it uses a daemon
-// that is already running:
+// With -dir, all data is kept in that directory. With -clamd, the service uses
+// a daemon that is already running:
 //
 //	go run ./scan -clamd unix:/run/clamav/clamd.ctl
 package main

@@ -14,9 +14,9 @@ import (
 
 // A scanner inspects uploads. Its method inspect is for WithInspect.
 //
-// An inspection waits for its scan for the time wait, and then returns
-// ErrPending. The scan continues, and a later inspection of the same upload
-// returns its result.
+// An inspection waits for its scan. If the scan takes longer than wait, the
+// inspection returns ErrPending. The scan continues, and a later inspection of
+// the same upload returns its result.
 type scanner struct {
 	scan   func(context.Context, io.Reader) (found string, err error)
 	wait   time.Duration
@@ -152,8 +152,8 @@ func (s *scanner) start(v version, o *presign.Object) (_ *result, started bool) 
 	return r, true
 }
 
-// examine reads an upload once. It checks the pixels and the viruses, and
-// returns the digest.
+// examine reads an upload once. It checks the number of pixels, scans for
+// viruses, and returns the digest.
 func (s *scanner) examine(
 	ctx context.Context, o *presign.Object,
 ) (sum [sha256.Size]byte, err error) {

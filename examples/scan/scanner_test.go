@@ -387,7 +387,7 @@ func (i *interleaving) upload(random *rand.Rand) {
 }
 
 // uploadPart starts a multipart upload and sends its one part. A completion
-// joins it.
+// joins the upload.
 func (i *interleaving) uploadPart(u presign.Upload, content []byte) {
 	m, err := i.replicas[0].StartMultipart(i.Context(), u)
 	require.NoError(i, err)
