@@ -231,8 +231,8 @@ func (w *system) killStore() {
 	w.startService()
 }
 
-// visit opens a Chromium whose page sends some files, calls crash, and kills
-// the Chromium.
+// visit opens a page in Chromium, which sends some files. Then visit calls
+// crash and kills Chromium.
 func (w *system) visit(t *testing.T, files int, crash func()) {
 	page := browser.Open(t)
 	page.Do(chromedp.Navigate(w.site.URL))

@@ -3,13 +3,13 @@
 //
 //	go run -C examples ./worker
 //
-// It starts an S3 server, a queue (NATS JetStream) and a worker in a separate
-// process, and prints the address of a page. If you kill the worker, the demo
-// starts another worker, which completes the uploads that have arrived in the
-// meantime.
+// The demo starts an S3 server, a queue (NATS JetStream) and a worker in a
+// separate process, and prints the address of a page. If you kill the worker,
+// the demo starts another worker, which completes the uploads that have arrived
+// in the meantime.
 //
-// With -sqs or -nats, it runs only the worker, for a bucket whose notifications
-// go to that queue:
+// With -sqs or -nats, the command runs only the worker, for a bucket whose
+// notifications go to that queue:
 //
 //	go run ./worker -bucket my-bucket -db files.db \
 //		-sqs https://sqs.eu-central-1.amazonaws.com/123456789012/uploads
@@ -49,7 +49,7 @@ func main() {
 	}
 }
 
-// settings holds the flags of a worker.
+// A settings value holds the flags of a worker.
 type settings struct {
 	nats, sqs        string
 	bucket, endpoint string

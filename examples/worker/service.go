@@ -35,8 +35,8 @@ func newSigner(
 		presign.WithOnComplete(rows.add), presign.WithObserver(m.observe))
 }
 
-// rows is the database of completed uploads. The service and the worker share
-// it.
+// A rows value is the database of completed uploads. The service and the worker
+// share the database.
 type rows struct{ *sql.DB }
 
 func openRows(ctx context.Context, path string) (rows, error) {
@@ -92,9 +92,9 @@ func (r rows) list(ctx context.Context, owner string) (files []file, err error) 
 }
 
 // receive returns a webhook for a store that posts its notifications, such as
-// Ceph. The webhook puts them into the queue. It responds after the queue has
-// stored a notification, so that the store can send the notification again if
-// this fails.
+// Ceph. The webhook puts the notifications into the queue. It responds after
+// the queue has stored a notification, so that the store can send the
+// notification again if this fails.
 func receive(js jetstream.JetStream) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))

@@ -142,7 +142,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// metrics holds the worker's metrics for Prometheus.
+// A metrics value holds the worker's metrics for Prometheus.
 type metrics struct {
 	registry      *prometheus.Registry
 	uploads       *prometheus.CounterVec
