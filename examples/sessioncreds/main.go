@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	region := flags.String("region", "", "`region` of STS; the default is AWS_REGION")
 	endpoint := flags.String("endpoint", "",
 		"`URL` of an STS other than AWS; the default is AWS_ENDPOINT_URL_STS")
-	_ = flags.Parse(args) // With ExitOnError it does not return an error.
+	_ = flags.Parse(args) // With ExitOnError, Parse does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func startSTS(t *testing.T) *fakeSTS {
 
 const token = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJ=="
 
-func TestOnce(t *testing.T) {
+func TestRunWritesFile(t *testing.T) {
 	sts := startSTS(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "awsenv.list")
