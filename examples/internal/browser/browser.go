@@ -106,7 +106,7 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 		options = append(options, chromedp.Flag(name, true))
 	}
 	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // the sandbox does not work as root
+		options = append(options, chromedp.NoSandbox) // The sandbox does not work as root.
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
@@ -114,7 +114,7 @@ func OpenProfile(t *testing.T, profile string, limit time.Duration) *Page {
 	t.Cleanup(cancel)
 	ctx, _ = chromedp.NewContext(ctx)
 	end := sync.OnceValue(func() error { return chromedp.Cancel(ctx) })
-	t.Cleanup(func() { _ = end() }) // It waits, so that the profile can be removed.
+	t.Cleanup(func() { _ = end() }) // end waits, so that the profile can be removed.
 
 	p := &Page{t, ctx, new(faults), end}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
@@ -195,7 +195,7 @@ func (p *Page) OpenTab() *Page {
 func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	for _, step := range steps {
-		require.NoError(p.t, inContext(func() error { return chromedp.Do(p.ctx, step) }))
+		require.NoError(p.t, retryInContext(func() error { return chromedp.Do(p.ctx, step) }))
 	}
 }
 
@@ -211,16 +211,16 @@ func Run[T any](p *Page, step chromedp.Action[T]) T {
 func Evaluate[T any](p *Page, script string, options ...chromedp.EvaluateOption) T {
 	p.t.Helper()
 	var v T
-	require.NoError(p.t, inContext(func() (err error) {
+	require.NoError(p.t, retryInContext(func() (err error) {
 		v, err = chromedp.Run(p.ctx, chromedp.Evaluate[T](script, options...))
 		return err
 	}), script)
 	return v
 }
 
-// inContext repeats a step if navigation has replaced its page. The failed step
-// had no effect.
-func inContext(step func() error) error {
+// retryInContext repeats a step if navigation has replaced its page. The failed
+// step had no effect.
+func retryInContext(step func() error) error {
 	for range 99 {
 		if err := step(); err == nil ||
 			!strings.Contains(err.Error(), "Cannot find context with specified id") {

@@ -95,8 +95,8 @@ func (s *Server) Close() error {
 	return s.err
 }
 
-// Err returns nil while the server runs. Then it returns the reason why the
-// server ended, with the last output of its daemons.
+// Err returns nil while the server runs. After the server has ended, Err
+// returns the reason, with the last output of the daemons.
 func (s *Server) Err() error {
 	select {
 	case <-s.done:

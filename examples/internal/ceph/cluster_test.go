@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // TestParentKilled checks that the server ends with the process that started it
 // and removes its files.
 func TestParentKilled(t *testing.T) {
-	Shared(t) // skips the test if Ceph is not installed
+	Shared(t) // Shared skips the test if Ceph is not installed.
 	dir := t.TempDir()
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), parentMarker+"=1", "TMPDIR="+dir)
@@ -62,7 +62,7 @@ func TestParentKilled(t *testing.T) {
 // TestSupervisorKilled checks that the daemons end without their supervisor on
 // Linux.
 func TestSupervisorKilled(t *testing.T) {
-	Shared(t) // skips the test if Ceph is not installed
+	Shared(t) // Shared skips the test if Ceph is not installed.
 	t.Setenv("TMPDIR", t.TempDir())
 	s, err := Start()
 	require.NoError(t, err)

@@ -42,15 +42,15 @@ func newSender(
 	t *testing.T, server *ceph.Server, bucket, prefix string, provider aws.CredentialsProvider,
 ) sender {
 	t.Helper()
-	signer, err := presign.NewSigner(as(server, provider), bucket, presign.Policy{
+	signer, err := presign.NewSigner(newClient(server, provider), bucket, presign.Policy{
 		Prefix: prefix, Types: []string{"text/plain"}, MaxSize: 1000, Lifetime: time.Hour,
 	})
 	require.NoError(t, err)
 	return sender{signer, server, bucket}
 }
 
-// as returns a client with the credentials of a session.
-func as(server *ceph.Server, provider aws.CredentialsProvider) *s3.Client {
+// newClient returns a client with the credentials of a session.
+func newClient(server *ceph.Server, provider aws.CredentialsProvider) *s3.Client {
 	return server.Client(func(o *s3.Options) {
 		o.BaseEndpoint = &server.STSURL
 		o.Credentials = provider
@@ -141,25 +141,25 @@ func TestSessionPolicy(t *testing.T) {
 		o.Policy = aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
 			`"Action":"s3:PutObject","Resource":"arn:aws:s3:::narrow/uploads/*"}]}`)
 	})
-	within := newSender(t, server, "narrow", "uploads/", provider)
-	grants := within.grants(t)
+	uploads := newSender(t, server, "narrow", "uploads/", provider)
+	grants := uploads.grants(t)
 	put, form := grants[0], grants[1]
 	require.Equal(t, conformance.Response{Status: http.StatusOK}, send(t, put, nil))
-	require.True(t, within.stored(t, put.Key))
+	require.True(t, uploads.stored(t, put.Key))
 
 	// Ceph 16.2 accepts a form of a session with a policy, but does not store
 	// the file.
 	require.Equal(t, conformance.Response{Status: http.StatusNoContent}, send(t, form, nil))
-	require.False(t, within.stored(t, form.Key),
+	require.False(t, uploads.stored(t, form.Key),
 		"this Ceph stores forms of sessions with a policy; expect the same as for a PUT")
 
-	outside := newSender(t, server, "narrow", "other/", provider)
-	for _, grant := range outside.grants(t) {
+	others := newSender(t, server, "narrow", "other/", provider)
+	for _, grant := range others.grants(t) {
 		require.Equal(t, denied, send(t, grant, nil), grant.Method)
-		require.False(t, outside.stored(t, grant.Key))
+		require.False(t, others.stored(t, grant.Key))
 	}
 
-	client, bucket := as(server, provider), aws.String("narrow")
+	client, bucket := newClient(server, provider), aws.String("narrow")
 	_, getting := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: bucket, Key: &put.Key})
 	_, deleting := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{
 		Bucket: bucket, Key: &put.Key,
@@ -176,7 +176,7 @@ func TestSessionPolicy(t *testing.T) {
 // session of three seconds. This Ceph is configured to allow such short
 // sessions.
 func TestSessionEnds(t *testing.T) {
-	t.Parallel() // because the test mostly waits
+	t.Parallel() // The test mostly waits.
 	server := ceph.Shared(t)
 	newBucket(t, server, "ends")
 	provider := presign.AssumeRole(server.STS(), server.RoleARN, nil, func(
@@ -214,7 +214,7 @@ func TestSessionEnds(t *testing.T) {
 // TestEnvFile checks that uploads succeed while the credentials file of a
 // session is replaced by the file of the next session.
 func TestEnvFile(t *testing.T) {
-	t.Parallel() // because the test mostly waits
+	t.Parallel() // The test mostly waits.
 	server := ceph.Shared(t)
 	newBucket(t, server, "file")
 	path := filepath.Join(t.TempDir(), "awsenv.list")

@@ -99,17 +99,17 @@ type row struct {
 	count, deep int
 }
 
-func replace(p *presign.Policy)  { p.Replace = true }
-func inPlace(p *presign.Policy)  { p.FinalPrefix = "" }
-func checksum(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc32c }
+func allowReplace(p *presign.Policy)     { p.Replace = true }
+func clearFinalPrefix(p *presign.Policy) { p.FinalPrefix = "" }
+func requireChecksum(p *presign.Policy)  { p.Checksum = types.ChecksumAlgorithmCrc32c }
 
 var rows = []row{
 	{name: "PUT", count: 5, deep: 4},
 	{name: "form", form: true, count: 5, deep: 4},
-	{name: "Replace", change: replace, count: 5, deep: 4},
-	{name: "checksum", change: checksum, count: 6, deep: 4},
+	{name: "Replace", change: allowReplace, count: 5, deep: 4},
+	{name: "checksum", change: requireChecksum, count: 6, deep: 4},
 	{name: "multipart", multipart: true, count: 8, deep: 6},
-	{name: "without FinalPrefix", change: inPlace, count: 1, deep: 1},
+	{name: "without FinalPrefix", change: clearFinalPrefix, count: 1, deep: 1},
 	{name: "repeated", again: true, count: 2, deep: 1},
 	{name: "not uploaded", absent: true, count: 3, deep: 2},
 	{name: "other owner, uploaded", owner: "bob", count: 3, deep: 2},

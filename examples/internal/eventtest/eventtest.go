@@ -83,8 +83,8 @@ type Target struct {
 	FormsWithoutKey bool
 }
 
-// A captured holds a document and the upload that caused it.
-type captured struct {
+// A capturedUpload holds a document and the upload that caused it.
+type capturedUpload struct {
 	Way, Key, ETag string
 	Size           int64
 	Document       string
@@ -97,7 +97,7 @@ func Run(t *testing.T, target Target) {
 	target.put(t, source)
 	_, err := notification.Parse(target.Receiver.Next(t))
 	require.NoError(t, err)
-	var all []captured
+	var all []capturedUpload
 	for _, way := range []struct {
 		name   string
 		upload func(*testing.T, string)
@@ -119,7 +119,7 @@ func Run(t *testing.T, target Target) {
 					Bucket: &target.Bucket, Key: &key,
 				})
 				require.NoError(t, err)
-				c := captured{
+				c := capturedUpload{
 					Way: way.name, Key: key, Document: string(document),
 					ETag: strings.Trim(aws.ToString(head.ETag), `"`),
 					Size: aws.ToInt64(head.ContentLength),
@@ -133,7 +133,7 @@ func Run(t *testing.T, target Target) {
 }
 
 // compare compares a notification with the upload that caused it.
-func (target *Target) compare(t *testing.T, c captured, event string) {
+func (target *Target) compare(t *testing.T, c capturedUpload, event string) {
 	t.Helper()
 	n, err := notification.Parse([]byte(c.Document))
 	if c.Way == "form" && target.FormsWithoutKey {
@@ -153,7 +153,7 @@ func (target *Target) compare(t *testing.T, c captured, event string) {
 }
 
 // save writes the captured documents if -capture is set.
-func (target *Target) save(t *testing.T, all []captured) {
+func (target *Target) save(t *testing.T, all []capturedUpload) {
 	t.Helper()
 	if *capture == "" {
 		return

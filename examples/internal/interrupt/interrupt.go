@@ -14,13 +14,13 @@ import (
 // once. A program that was started with nohup ignores SIGHUP.
 func Context() context.Context {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	outlives := signal.Ignored(syscall.SIGHUP)
-	if !outlives {
+	nohup := signal.Ignored(syscall.SIGHUP)
+	if !nohup {
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, func() {
-		if !outlives {
+		if !nohup {
 			// The shell sends another SIGHUP after the terminal has closed.
 			signal.Ignore(syscall.SIGHUP)
 		}

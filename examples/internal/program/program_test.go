@@ -14,7 +14,7 @@ import (
 func TestAddresses(t *testing.T) {
 	mains, err := filepath.Glob("../../*/*.go")
 	require.NoError(t, err)
-	of := make(map[string]string)
+	demos := make(map[string]string)
 	address := regexp.MustCompile(`(?:flags\.String\("addr", |` +
 		`flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |` +
 		`site\.OpenDemo(?:WithEvents)?\(.*)"(127[^"]+)"`)
@@ -25,10 +25,10 @@ func TestAddresses(t *testing.T) {
 			addr := string(m[1])
 			require.Regexp(t, `^127\.0\.0\.1:\d+$`, addr, main)
 			if addr != "127.0.0.1:0" {
-				require.Empty(t, of[addr], "%s must not also be the address of %s", addr, main)
-				of[addr] = main
+				require.Empty(t, demos[addr], "%s must not also be the address of %s", addr, main)
+				demos[addr] = main
 			}
 		}
 	}
-	require.Len(t, of, 10)
+	require.Len(t, demos, 10)
 }

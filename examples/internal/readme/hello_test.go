@@ -87,9 +87,9 @@ func shellCommands(t *testing.T) map[string]string {
 
 // startHello starts the program after the line that exports its variables. It
 // waits until the program listens, and returns its log.
-func startHello(t *testing.T, export, program, addr string) *synced {
+func startHello(t *testing.T, export, program, addr string) *syncBuffer {
 	t.Helper()
-	log := new(synced)
+	log := new(syncBuffer)
 	command := exec.CommandContext(t.Context(), "sh", "-c", export+"\nexec "+program)
 	command.Stderr = io.MultiWriter(log, os.Stderr)
 	require.NoError(t, command.Start())
@@ -114,19 +114,19 @@ func requireStatus(t *testing.T, r *http.Request, want int) {
 	require.Equal(t, want, response.StatusCode, "%s", body)
 }
 
-// A synced is a buffer for concurrent use.
-type synced struct {
+// A syncBuffer is a buffer for concurrent use.
+type syncBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
 }
 
-func (s *synced) Write(p []byte) (int, error) {
+func (s *syncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Buffer.Write(p)
 }
 
-func (s *synced) String() string {
+func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.Buffer.String()

@@ -76,9 +76,9 @@ func TestLinksResolve(t *testing.T) {
 var demo = regexp.MustCompile(
 	`^go run (?:-C examples \./|github\.com/s3presign/presign/examples/)(\w+)(?:@latest)?(.*)$`)
 
-// known lists prefixes of commands that other tests run, or that need an
-// account.
-var known = []string{
+// knownCommands lists prefixes of commands that other tests run, or that need
+// an account.
+var knownCommands = []string{
 	"go get github.com/s3presign/presign", "go run .", "go test ",
 	"go run golang.org/x/perf/cmd/benchstat@latest ",
 	"export UPLOAD_BUCKET=", "curl -u demo:demo http://127.0.0.1:8080/uploads/ ",
@@ -104,7 +104,7 @@ func TestShellBlocks(t *testing.T) {
 					continue
 				}
 				isKnown := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
-				require.True(t, slices.ContainsFunc(known, isKnown),
+				require.True(t, slices.ContainsFunc(knownCommands, isKnown),
 					"%s must contain only tested commands, got: %s", page, line)
 			}
 		}

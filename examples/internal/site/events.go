@@ -17,7 +17,7 @@ import (
 // completion.
 const eventDelay = 3 * time.Second
 
-// Events receives the notifications of a store. It keeps them in memory, so
+// An Events receives the notifications of a store. It keeps them in memory, so
 // they are lost when the process ends. Then a sweep of the next process
 // completes the uploads. The demo worker has a queue instead.
 type Events struct {

@@ -177,7 +177,7 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 					served = true
 					listening("http://" + addr)
 				}),
-				s3api.WithMiddleware("/", readable(be)),
+				s3api.WithMiddleware("/", addCORSHeaders(be)),
 			},
 		})
 		if served {
@@ -187,10 +187,10 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 	return err
 }
 
-// readable adds CORS headers to every response for a bucket that has CORS
+// addCORSHeaders adds CORS headers to every response for a bucket that has CORS
 // rules. Unlike AWS, versitygw omits them if a signature is wrong, and then a
 // page cannot read the reason.
-func readable(be backend.Backend) fiber.Handler {
+func addCORSHeaders(be backend.Backend) fiber.Handler {
 	cors := middlewares.ApplyBucketCORS(be, func(ctx fiber.Ctx) (string, error) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(ctx.Path(), "/"), "/")
 		return bucket, nil
@@ -241,7 +241,7 @@ func (g *gateway) backend() (backend.Backend, error) {
 	}
 	// A directory keeps its kind of metadata.
 	_, statErr := os.Stat(attributes)
-	if statErr != nil && xattrs(dir) {
+	if statErr != nil && supportsXattrs(dir) {
 		return posix.New(objects, meta.XattrMeta{}, posix.PosixOpts{CopyObjectThreshold: copyLimit})
 	}
 	if err := os.MkdirAll(attributes, 0o700); err != nil {
@@ -256,8 +256,8 @@ func (g *gateway) backend() (backend.Backend, error) {
 	})
 }
 
-// xattrs reports whether files in dir can have extended attributes.
-func xattrs(dir string) bool {
+// supportsXattrs reports whether files in dir can have extended attributes.
+func supportsXattrs(dir string) bool {
 	f, err := os.CreateTemp(dir, "xattr-")
 	if err != nil {
 		return false

@@ -18,7 +18,8 @@ func TestNotifications(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, server.Close()) })
 	require.NoError(t, server.CreateBucket(t.Context(), "events"))
 
-	n, err := notification.Parse(receiver.Next(t)) // the server sends a test event when it starts
+	// The server sends a test event when it starts.
+	n, err := notification.Parse(receiver.Next(t))
 	require.NoError(t, err)
 	require.Equal(t, &notification.Notification{Test: true}, n)
 	eventtest.Run(t, eventtest.Target{

@@ -73,7 +73,7 @@ func WithWebhook(url string) Option {
 // another server is about to end, Start waits up to 5 seconds.
 func Start(ctx context.Context, dir string, opts ...Option) (*Server, error) {
 	if dir != "" {
-		absolute, err := filepath.Abs(dir) // versitygw changes the working directory
+		absolute, err := filepath.Abs(dir) // versitygw changes the working directory.
 		if err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
@@ -246,8 +246,8 @@ func (s *Server) call(req request) (reply, error) {
 		return r, nil
 	}
 	// The child did not reply. The reason why it ended is more useful than err.
-	if died := s.Close(); died != nil {
-		return r, died
+	if closeErr := s.Close(); closeErr != nil {
+		return r, closeErr
 	}
 	return r, fmt.Errorf("store: closed: %w", err)
 }

@@ -91,41 +91,48 @@ func TestServer(t *testing.T) {
 	t.Run("wrong credentials", func(t *testing.T) {
 		c := s.root
 		c.SecretAccessKey += "x"
-		require.Equal(t, "SignatureDoesNotMatch", code(put(t, s.Client(as(c)), "c.txt", "1")))
+		require.Equal(t, "SignatureDoesNotMatch",
+			code(put(t, s.Client(withCredentials(c)), "c.txt", "1")))
 		c.AccessKeyID += "X"
-		require.Equal(t, "InvalidAccessKeyId", code(put(t, s.Client(as(c)), "c.txt", "1")))
+		require.Equal(t, "InvalidAccessKeyId",
+			code(put(t, s.Client(withCredentials(c)), "c.txt", "1")))
 	})
 	t.Run("session credentials", func(t *testing.T) {
 		c, err := s.SessionCredentials(time.Hour)
 		require.NoError(t, err)
 		require.WithinDuration(t, time.Now().Add(time.Hour), c.Expires, time.Minute)
-		require.NoError(t, put(t, s.Client(as(c)), "session.txt", "hello"))
-		require.Equal(t, "hello", get(t, s.Client(as(c)), "session.txt"))
+		require.NoError(t, put(t, s.Client(withCredentials(c)), "session.txt", "hello"))
+		require.Equal(t, "hello", get(t, s.Client(withCredentials(c)), "session.txt"))
 
 		changed := c
 		changed.SessionToken = strings.ToLower(c.SessionToken)
-		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
+		require.Equal(t, "InvalidToken",
+			code(put(t, s.Client(withCredentials(changed)), "session.txt", "1")))
 		changed.SessionToken = ""
-		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
+		require.Equal(t, "InvalidToken",
+			code(put(t, s.Client(withCredentials(changed)), "session.txt", "1")))
 
 		// New credentials do not end the former credentials, and their tokens
 		// cannot be exchanged.
 		other, err := s.SessionCredentials(time.Hour)
 		require.NoError(t, err)
-		require.NoError(t, put(t, s.Client(as(c)), "session.txt", "1"))
-		require.NoError(t, put(t, s.Client(as(other)), "session.txt", "1"))
+		require.NoError(t, put(t, s.Client(withCredentials(c)), "session.txt", "1"))
+		require.NoError(t, put(t, s.Client(withCredentials(other)), "session.txt", "1"))
 		changed.SessionToken = other.SessionToken
-		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
+		require.Equal(t, "InvalidToken",
+			code(put(t, s.Client(withCredentials(changed)), "session.txt", "1")))
 
 		// The root account has no token.
 		changed = s.root
 		changed.SessionToken = c.SessionToken
-		require.Equal(t, "InvalidToken", code(put(t, s.Client(as(changed)), "session.txt", "1")))
+		require.Equal(t, "InvalidToken",
+			code(put(t, s.Client(withCredentials(changed)), "session.txt", "1")))
 
 		expired, err := s.SessionCredentials(-time.Second)
 		require.NoError(t, err)
 		expired.CanExpire = false // Otherwise the SDK does not sign.
-		require.Equal(t, "ExpiredToken", code(put(t, s.Client(as(expired)), "session.txt", "1")))
+		require.Equal(t, "ExpiredToken",
+			code(put(t, s.Client(withCredentials(expired)), "session.txt", "1")))
 	})
 
 	now, err := os.Getwd()
@@ -270,7 +277,7 @@ func start(t *testing.T, dir string) *Server {
 	return s
 }
 
-func as(c aws.Credentials) func(*s3.Options) {
+func withCredentials(c aws.Credentials) func(*s3.Options) {
 	return func(o *s3.Options) { o.Credentials = credentials.StaticCredentialsProvider{Value: c} }
 }
 

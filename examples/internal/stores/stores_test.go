@@ -151,7 +151,7 @@ func TestDoctor(t *testing.T) {
 			require.NoError(t,
 				json.Unmarshal([]byte(s.examine(t, s.code, "-bucket", "mine", "-report")), &r))
 			s.requireEmpty(t, "mine")
-			s.compare(t, found(r), s.facts(t, "mine"))
+			s.compare(t, findConstraints(r), s.facts(t, "mine"))
 			for _, c := range r.Constraints {
 				require.NotEqual(t, checkup.Unproven, c.Verdict, "%+v", c)
 				if c.Verdict == checkup.NotEnforced {
@@ -163,8 +163,8 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// found returns the constraints of a report, as in a profile.
-func found(r checkup.Report) map[string]profile.Verdict {
+// findConstraints returns the constraints of a report, as in a profile.
+func findConstraints(r checkup.Report) map[string]profile.Verdict {
 	constraints := make(map[string]profile.Verdict)
 	for _, c := range r.Constraints {
 		if c.Found != "" {

@@ -20,14 +20,14 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// older is a transport that makes the entries of a list older. It does not
+// An agingTransport makes the entries of a list older. It does not
 // change the clock of the store, which the SDK uses for signatures.
-type older time.Duration
+type agingTransport time.Duration
 
 var listed = regexp.MustCompile(`(<LastModified>|<Initiated>)([^<]*)`)
 
 // RoundTrip implements http.RoundTripper.
-func (o older) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o agingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if q := r.URL.Query(); err != nil || !q.Has("list-type") && !q.Has("uploads") {
 		return response, err
@@ -83,7 +83,9 @@ func (s *trial) open(t *testing.T, age time.Duration, secret string) *presign.Si
 	policy := presign.Policy{
 		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20,
 	}
-	store := s.client(func(o *s3.Options) { o.HTTPClient = &http.Client{Transport: older(age)} })
+	store := s.client(func(o *s3.Options) {
+		o.HTTPClient = &http.Client{Transport: agingTransport(age)}
+	})
 	signer, err := presign.NewSigner(s.client(), s.bucket, policy, presign.WithStore(store),
 		presign.WithSecret([]byte(strings.Repeat(secret, 4))), presign.WithOnComplete(s.book.note))
 	require.NoError(t, err)
