@@ -28,8 +28,8 @@ attempts=5     # for each request
 newline='
 '
 
-# printable removes the control characters of terminals.
-printable() { tr -d '\000-\010\013-\037\177' | sed "s/$(printf '\302[\200-\237]')//g"; }
+# strip_controls removes the control characters of terminals.
+strip_controls() { tr -d '\000-\010\013-\037\177' | sed "s/$(printf '\302[\200-\237]')//g"; }
 
 usage() {
 	printf 'usage: %s [-u user:password] [-b cookies] [-H header] [-t type] service file\n' \
@@ -38,7 +38,7 @@ usage() {
 }
 
 fail() {
-	printf '%s: %s\n' "${0##*/}" "$*" | printable >&2
+	printf '%s: %s\n' "${0##*/}" "$*" | strip_controls >&2
 	exit 1
 }
 
@@ -47,29 +47,29 @@ print_progress() {
 	if [ -t 2 ]; then printf '\r\033[K%s' "$1" >&2; else printf '%s\n' "$1" >&2; fi
 }
 
-# quoted TEXT escapes a text for quotation marks, in JSON and in an option file
+# quote TEXT escapes a text for quotation marks, in JSON and in an option file
 # of curl. An option file has one option in each line.
-quoted() {
+quote() {
 	case $1 in *"$newline"*) fail "arguments must not contain a line break" ;; esac
 	printf '%s' "$1" | sed 's/[\\"]/\\&/g'
 }
 
-# flat prints the response of the service on one line. JSON strings contain no
-# control characters.
-flat() { tr -d '\000-\037\177' <"$work/response"; }
+# flatten prints the response of the service on one line. JSON strings contain
+# no control characters.
+flatten() { tr -d '\000-\037\177' <"$work/response"; }
 
 # member NAME prints the escaped value of a string member of the response. The
 # pattern does not match text within a string, because quotation marks are
 # escaped there.
-member() { flat | sed -nE 's/.*"'"$1"'":"(([^"\\]|\\.)*)".*/\1/p'; }
+member() { flatten | sed -nE 's/.*"'"$1"'":"(([^"\\]|\\.)*)".*/\1/p'; }
 
 # number NAME prints the value of a number member of the response.
-number() { flat | sed -nE 's/.*"'"$1"'":([0-9]+).*/\1/p'; }
+number() { flatten | sed -nE 's/.*"'"$1"'":([0-9]+).*/\1/p'; }
 
-# again FILE CURL-OPTIONS sends the request in $work/request. It repeats the
-# request if it failed for a temporary reason. It writes the response to FILE
-# and sets $status. It ignores .curlrc.
-again() {
+# send_with_retries FILE CURL-OPTIONS sends the request in $work/request. It
+# repeats the request if it failed for a temporary reason. It writes the
+# response to FILE and sets $status. It ignores .curlrc.
+send_with_retries() {
 	response=$1
 	shift
 	attempt=0
@@ -91,14 +91,14 @@ again() {
 # ask METHOD PATH [JSON] sends a request to the service. The response is in
 # $work/response.
 ask() {
-	url=$(quoted "$service$2")
-	body=$(quoted "${3-}")
+	url=$(quote "$service$2")
+	body=$(quote "${3-}")
 	{
 		printf 'request = "%s"\nurl = "%s"\n' "$1" "$url"
 		[ $# -lt 3 ] ||
 			printf 'header = "Content-Type: application/json"\ndata-raw = "%s"\n' "$body"
 	} >"$work/request"
-	again "$work/response" -m 360 -K "$work/session"
+	send_with_retries "$work/response" -m 360 -K "$work/session"
 }
 
 # fail_with_response ends the script with the error of the service.
@@ -117,11 +117,11 @@ put() {
 	esac
 	{
 		printf 'url = "%s"\nheader = "Expect:"\n' "$1"
-		flat | sed -nE 's/.*"headers":\{((,?"[A-Za-z0-9-]+":"([^"\\]|\\["\\/])*")*)\}.*/\1/p' |
+		flatten | sed -nE 's/.*"headers":\{((,?"[A-Za-z0-9-]+":"([^"\\]|\\["\\/])*")*)\}.*/\1/p' |
 			sed -E 's/,?"([A-Za-z0-9-]+)":"(([^"\\]|\\.)*)"/header = "\1: \2"\
 /g'
 	} >"$work/request"
-	again "$work/stored" --speed-limit 1 --speed-time 60 -D "$work/head" -T "$2"
+	send_with_retries "$work/stored" --speed-limit 1 --speed-time 60 -D "$work/head" -T "$2"
 }
 
 # base64 converts hexadecimal digits to base64.
@@ -155,9 +155,9 @@ checksum() {
 	esac 2>"$work/error" | base64
 }
 
-# bounds requests the policy of the service and adds the required checksum to
-# $about.
-bounds() {
+# add_checksum requests the policy of the service and adds the required checksum
+# to $about.
+add_checksum() {
 	ask GET /
 	[ "$status" = 200 ] || fail_with_response
 	algorithm=$(member checksum)
@@ -168,52 +168,52 @@ bounds() {
 	about="$about,\"checksum\":\"$sum\""
 }
 
-# seen prints the size and the time of the file as exactly as the system
-# supports.
-seen() {
+# print_version prints the size and the time of the file as exactly as the
+# system supports.
+print_version() {
 	stat -L -c '%s %y' "$file" 2>/dev/null ||
 		stat -L -f '%z %Fm' "$file" 2>/dev/null ||
 		ls -Lln "$file"
 }
 
-# same ends the script if the file has changed since the start.
-same() {
-	[ "$(seen)" = "$version" ] ||
+# require_unchanged ends the script if the file has changed since the start.
+require_unchanged() {
+	[ "$(print_version)" = "$version" ] ||
 		fail "the file must not change during the upload; run the same command again"
 }
 
-# sound reports whether $id and $part_size are valid. They come from the service
-# or from the state.
-sound() {
+# is_valid reports whether $id and $part_size are valid. They come from the
+# service or from the state.
+is_valid() {
 	case $id in '' | *[!A-Za-z0-9_-]*) return 1 ;; esac
 	case $part_size in '' | 0* | *[!0-9]* | ???????????*) return 1 ;; esac
 	count=$(((size + part_size - 1) / part_size))
 	[ "$count" -le 10000 ]
 }
 
-# arrived prints the numbers of the parts that the service lists with the ETags
-# in $state. Other listed parts are sent again, because some stores list parts
-# of interrupted requests.
-arrived() {
-	flat | tr '{' '\n' |
+# list_arrived prints the numbers of the parts that the service lists with the
+# ETags in $state. Other listed parts are sent again, because some stores list
+# parts of interrupted requests.
+list_arrived() {
+	flatten | tr '{' '\n' |
 		sed -nE 's/.*"number":([0-9]+).*"etag":"(\\")?([A-Za-z0-9-]+).*/\1 \3/p' |
 		sort >"$work/listed"
 	tail -n +4 "$state" | sort -u | comm -12 - "$work/listed" | sed 's/ .*//' | tr '\n' ' '
 }
 
-# parts sends the parts that are not in $arrived.
-parts() {
+# send_parts sends the parts that are not in $arrived.
+send_parts() {
 	part=0
 	while [ "$part" -lt "$count" ]; do
 		part=$((part + 1))
 		case " $arrived " in *" $part "*) continue ;; esac
 		tail -c "+$(((part - 1) * part_size + 1))" "$file" | head -c "$part_size" >"$work/part"
-		same
+		require_unchanged
 		turn=0
 		while :; do # A second try uses a new URL, because the first might have expired.
 			ask POST /parts/sign "{\"id\":\"$id\",\"first\":$part,\"last\":$part}"
 			[ "$status" = 200 ] || fail_with_response
-			put "$(flat | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
+			put "$(flatten | sed -nE 's/.*"urls":\["(([^"\\]|\\.)*)".*/\1/p')" "$work/part"
 			[ "$status" != 200 ] || break
 			turn=$((turn + 1))
 			[ "$turn" -lt 2 ] || fail "part $part of $count: the store returned status $status;" \
@@ -225,11 +225,11 @@ parts() {
 	[ ! -t 2 ] || echo >&2
 }
 
-# completes JSON requests the completion of the upload and waits as long as it
+# complete JSON requests the completion of the upload and waits as long as it
 # is pending. If the response to an earlier request was lost, the service might
-# return 404 while that request is running. Therefore completes sends its
+# return 404 while that request is running. Therefore complete sends its
 # request again once after a 404.
-completes() {
+complete() {
 	missing=
 	while :; do
 		ask POST /complete "$1"
@@ -239,29 +239,29 @@ completes() {
 			missing=1
 			sleep 10
 			;;
-		409) flat | grep -q '"code":"pending"' || return 0 ;;
+		409) flatten | grep -q '"code":"pending"' || return 0 ;;
 		*) return 0 ;;
 		esac
 	done
 }
 
-# end prints the result of the completion and ends the script.
-end() {
+# finish prints the result of the completion and ends the script.
+finish() {
 	# For these statuses, another try would have the same result.
 	case $status in 200 | 404 | 410 | 413 | 422) rm -f "$state" ;; esac
 	[ "$status" = 200 ] || fail_with_response
-	printf '%s\n' "$(printable <"$work/response")"
+	printf '%s\n' "$(strip_controls <"$work/response")"
 	exit
 }
 
 session=
 type=
-[ -z "${UPLOAD_USER-}" ] || session="user = \"$(quoted "$UPLOAD_USER")\"$newline"
+[ -z "${UPLOAD_USER-}" ] || session="user = \"$(quote "$UPLOAD_USER")\"$newline"
 while getopts u:b:H:t: option; do
 	case $option in
-	u) session="${session}user = \"$(quoted "$OPTARG")\"$newline" ;;
-	b) session="${session}cookie = \"$(quoted "$OPTARG")\"$newline" ;;
-	H) session="${session}header = \"$(quoted "$OPTARG")\"$newline" ;;
+	u) session="${session}user = \"$(quote "$OPTARG")\"$newline" ;;
+	b) session="${session}cookie = \"$(quote "$OPTARG")\"$newline" ;;
+	H) session="${session}header = \"$(quote "$OPTARG")\"$newline" ;;
 	t) type=$OPTARG ;;
 	*) usage ;;
 	esac
@@ -276,7 +276,7 @@ case $file in /*) ;; *) file=./$file ;; esac
 folder=$(cd "${file%/*}/" && pwd -P)
 file=${folder%/}/${file##*/}
 case $file in *"$newline"*) fail "the file name must not contain a line break" ;; esac
-version=$(seen)
+version=$(print_version)
 size=$(($(wc -c <"$file")))
 
 work=$(mktemp -d)
@@ -285,13 +285,13 @@ trap 'exit 1' HUP INT TERM
 printf '%s' "$session" >"$work/session"
 state=$work/state
 
-about="\"filename\":\"$(quoted "${file##*/}")\""
-[ -z "$type" ] || about="$about,\"type\":\"$(quoted "$type")\""
+about="\"filename\":\"$(quote "${file##*/}")\""
+[ -z "$type" ] || about="$about,\"type\":\"$(quote "$type")\""
 
 # A multipart upload that has started has its checksum already.
 id='' arrived=''
 if [ "$size" -gt "$large" ]; then
-	begun="$version $type $service $file"
+	identity="$version $type $service $file"
 	state=${XDG_STATE_HOME:-$HOME/.local/state}/presign-upload
 	mkdir -p "$state"
 	state=$state/$(printf '%s' "$service $file" | cksum | tr ' ' -)
@@ -299,26 +299,26 @@ if [ "$size" -gt "$large" ]; then
 	if [ -f "$state" ]; then
 		{
 			IFS= read -r before && IFS= read -r id && IFS= read -r part_size
-		} <"$state" && sound || id=
+		} <"$state" && is_valid || id=
 	fi
 	# The state might describe another version of the file.
-	if [ -n "$id" ] && [ "$before" != "$begun" ]; then
+	if [ -n "$id" ] && [ "$before" != "$identity" ]; then
 		ask POST /abort "{\"id\":\"$id\"}"
 		id=
 	fi
 	if [ -n "$id" ]; then
 		ask POST /parts/list "{\"id\":\"$id\"}"
 		case $status in
-		200) arrived=$(arrived) ;;
+		200) arrived=$(list_arrived) ;;
 		404 | 410) # The upload is complete, aborted or expired.
-			completes "{\"id\":\"$id\"}"
-			case $status in 404 | 410) id= ;; *) end ;; esac
+			complete "{\"id\":\"$id\"}"
+			case $status in 404 | 410) id= ;; *) finish ;; esac
 			;;
 		*) fail_with_response ;;
 		esac
 	fi
 fi
-[ -n "$id" ] || bounds
+[ -n "$id" ] || add_checksum
 
 # S3 has no SHA256 of a multipart upload.
 if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then
@@ -326,7 +326,7 @@ if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; t
 	[ "$status" = 201 ] || fail_with_response
 	key=$(member key)
 	put "$(member url)" "$file"
-	same
+	require_unchanged
 	case $status in
 	2??) ;;
 	412) ;; # The file is stored, but the response was lost.
@@ -335,20 +335,20 @@ if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; t
 		fail "the store returned status $status: $message$(cat "$work/error")"
 		;;
 	esac
-	completes "{\"key\":\"$key\"}"
-	end
+	complete "{\"key\":\"$key\"}"
+	finish
 fi
 if [ -z "$id" ]; then
 	ask POST / "{$about,\"size\":$size,\"method\":\"multipart\"}"
 	[ "$status" = 201 ] || fail_with_response
 	id=$(member id)
 	part_size=$(number part_size)
-	sound || fail "the response of the service is invalid"
+	is_valid || fail "the response of the service is invalid"
 	rm -f "$state"
 	# With noclobber, the shell does not follow links.
-	(set -C && printf '%s\n' "$begun" "$id" "$part_size" >"$state")
+	(set -C && printf '%s\n' "$identity" "$id" "$part_size" >"$state")
 fi
-parts
-same
-completes "{\"id\":\"$id\"}"
-end
+send_parts
+require_unchanged
+complete "{\"id\":\"$id\"}"
+finish

@@ -24,9 +24,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// responses starts a service or a store that returns texts by method and path.
-// For other requests it returns an empty response.
-func responses(t *testing.T, texts map[string]string) (url string) {
+// serveResponses starts a service or a store that returns texts by method and
+// path. For other requests it returns an empty response.
+func serveResponses(t *testing.T, texts map[string]string) (url string) {
 	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.Method == http.MethodPost && r.URL.Path == "/" {
@@ -99,7 +99,7 @@ func hostileServices(store, victim string) map[string]hostileService {
 // TestHostileService checks that no service can make the script read or write
 // files other than the uploaded file.
 func TestHostileService(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		victim := filepath.Join(t.TempDir(), "victim")
 		store := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -113,7 +113,7 @@ func TestHostileService(t *testing.T) {
 					file = large
 				}
 				require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
-				exit, _, stderr := s.run(responses(t, test.texts), file)
+				exit, _, stderr := s.run(serveResponses(t, test.texts), file)
 				if test.want != "" {
 					require.Equal(t, 1, exit)
 					require.Equal(t, "upload.sh: "+test.want+"\n", stderr)
@@ -131,7 +131,7 @@ func TestHostileService(t *testing.T) {
 // TestHostileHeaders checks that only valid headers of a grant are sent to the
 // store.
 func TestHostileHeaders(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		secret := write(t, "secret: a", 10)
 		for headers, want := range map[string]string{
 			`{"X-A":"a, \"b\" \\ c","X-B":"b"}`:                            `a, "b" \ c`,
@@ -142,7 +142,7 @@ func TestHostileHeaders(t *testing.T) {
 		} {
 			got := make(chan http.Header, 1)
 			store := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header })
-			exit, _, stderr := s.run(responses(t, map[string]string{
+			exit, _, stderr := s.run(serveResponses(t, map[string]string{
 				"POST /":         fmt.Sprintf(`{"key":"a","headers":%s,"url":%q}`, headers, store),
 				"POST /complete": "{}",
 			}), write(t, "a.bin", 10))
@@ -157,7 +157,7 @@ func TestHostileHeaders(t *testing.T) {
 // TestRedirected checks that neither the password nor the file is sent to the
 // target of a redirect.
 func TestRedirected(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		// The user has enabled redirects for other requests.
 		require.NoError(t,
 			os.WriteFile(filepath.Join(s.home, ".curlrc"), []byte("location-trusted\n"), 0o600))
@@ -169,11 +169,11 @@ func TestRedirected(t *testing.T) {
 		})
 		path := write(t, "a.bin", 10)
 		require.Equal(t, "upload.sh: the service returned status 307\n",
-			s.fails("-u", "alice:secret", redirects, path))
-		service := responses(t, map[string]string{
+			s.runFailing("-u", "alice:secret", redirects, path))
+		service := serveResponses(t, map[string]string{
 			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, redirects),
 		})
-		require.Contains(t, s.fails("-u", "alice:secret", service, path),
+		require.Contains(t, s.runFailing("-u", "alice:secret", service, path),
 			"the store returned status 307")
 		require.Zero(t, elsewhere.Load())
 	})
@@ -183,27 +183,27 @@ func TestRedirected(t *testing.T) {
 // terminal.
 func TestTerminal(t *testing.T) {
 	const escape = "a\x1b]0;b\x07\u009b31mc\x7fd"
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		path := write(t, "a.bin", 10)
 		rejecting := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `{"message":"`+escape+`"}`)
 		})
-		require.Equal(t, "upload.sh: a]0;b31mcd\n", s.fails(rejecting, path))
+		require.Equal(t, "upload.sh: a]0;b31mcd\n", s.runFailing(rejecting, path))
 
 		store := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "<Message>"+escape+"</Message>")
 		})
-		service := responses(t, map[string]string{
+		service := serveResponses(t, map[string]string{
 			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, store),
 		})
-		stderr := s.fails(service, path)
+		stderr := s.runFailing(service, path)
 		require.Equal(t, "upload.sh: the store returned status 403: a]0;b31mcd\n", stderr)
 
-		store = responses(t, nil)
-		exit, stdout, _ := s.run(responses(t, map[string]string{
+		store = serveResponses(t, nil)
+		exit, stdout, _ := s.run(serveResponses(t, map[string]string{
 			"POST /":         fmt.Sprintf(`{"key":"a","url":%q}`, store),
 			"POST /complete": "{\"größer\":\"" + escape + "\"}\n",
 		}), path)
@@ -214,22 +214,22 @@ func TestTerminal(t *testing.T) {
 
 // TestUnreachable checks that a store that does not respond is reported.
 func TestUnreachable(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		gone := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		service := responses(t, map[string]string{
+		service := serveResponses(t, map[string]string{
 			"POST /": fmt.Sprintf(`{"key":"a","url":%q}`, gone),
 		})
-		stderr := s.fails(service, write(t, "a.bin", 10))
+		stderr := s.runFailing(service, write(t, "a.bin", 10))
 		require.Regexp(t,
 			`^no response, trying again\nupload.sh: the store returned status 000: curl: .*\n$`,
 			stderr)
-		require.Equal(t, []string{"1", "2", "4", "8"}, s.slept())
+		require.Equal(t, []string{"1", "2", "4", "8"}, s.takeDelays())
 	})
 }
 
 // TestWithoutCurl checks that a missing curl is reported without a delay.
 func TestWithoutCurl(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		for _, name := range []string{"sed", "grep", "tr", "wc", "mktemp", "stat", "rm", "cat"} {
 			path, err := exec.LookPath(name)
 			require.NoError(t, err)
@@ -237,18 +237,18 @@ func TestWithoutCurl(t *testing.T) {
 		}
 		s.env = append(s.env, "PATH="+s.bin)
 		require.Equal(t, "upload.sh: curl must be installed\n",
-			s.fails("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
-		require.Empty(t, s.slept())
+			s.runFailing("http://127.0.0.1:1/uploads", write(t, "a.bin", 10)))
+		require.Empty(t, s.takeDelays())
 	})
 }
 
 // TestHostileState checks that the script resumes only from its own state, and
 // neither runs nor overwrites other files.
 func TestHostileState(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		path := write(t, "large.bin", 17*mib)
-		s.interrupted(path, syscall.SIGTERM)
+		s.interrupt(path, syscall.SIGTERM)
 		kept := s.state()
 		for name, mode := range map[string]os.FileMode{kept: 0o600, s.states: 0o700} {
 			info, err := os.Stat(name)
@@ -276,7 +276,7 @@ func TestHostileState(t *testing.T) {
 					w.WriteHeader(http.StatusForbidden)
 					return false
 				})
-				s.fails(append(alice, s.url, path)...)
+				s.runFailing(append(alice, s.url, path)...)
 				require.Equal(t, []string{"GET /uploads/"}, asked,
 					"%s: the upload must start again", text)
 				require.NoFileExists(t, victim)
@@ -287,7 +287,7 @@ func TestHostileState(t *testing.T) {
 		require.NoError(t, os.WriteFile(victim, []byte("victim"), 0o600))
 		require.NoError(t, os.Remove(kept))
 		require.NoError(t, os.Symlink(victim, kept))
-		s.uploads(path, alice...)
+		s.requireUploaded(path, alice...)
 		content, err := os.ReadFile(victim)
 		require.NoError(t, err)
 		require.Equal(t, "victim", string(content))
@@ -296,8 +296,8 @@ func TestHostileState(t *testing.T) {
 
 // TestFileChanges checks that no upload has parts of two versions of a file.
 func TestFileChanges(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		const want = "upload.sh: the file must not change during the upload; " +
 			"run the same command again\n"
 		change := func(path string) {
@@ -328,10 +328,10 @@ func TestFileChanges(t *testing.T) {
 				}
 				return true
 			})
-			stderr := s.fails(append(alice, s.url, path)...)
+			stderr := s.runFailing(append(alice, s.url, path)...)
 			require.True(t, strings.HasSuffix(stderr, want), stderr)
 			require.Len(t, s.relay.Arrived(), test.part, "no part must be sent after the change")
-			s.uploads(path, alice...)
+			s.requireUploaded(path, alice...)
 			s.relay.Arrived()
 		}
 	})
@@ -343,8 +343,8 @@ func TestSecrets(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("skipped: the test needs the list of processes under /proc")
 	}
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		header := filepath.Join(t.TempDir(), "header")
 		for _, test := range []struct {
 			user, header, line string // %s is replaced by a secret
@@ -380,7 +380,7 @@ func TestSecrets(t *testing.T) {
 				r.Header.Set("Authorization", "Bearer alice's")
 				return true
 			})
-			s.uploads(write(t, "a.bin", 10), arguments...)
+			s.requireUploaded(write(t, "a.bin", 10), arguments...)
 			require.Equal(t, test.seen, seen.Load(), test)
 		}
 	})
@@ -389,9 +389,9 @@ func TestSecrets(t *testing.T) {
 // TestStalled checks that a request is repeated if the service or the store
 // does not respond. The fake curl has shorter time limits.
 func TestStalled(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
-		script.program("curl", `for a; do
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
+		script.addProgram("curl", `for a; do
 	shift
 	case $a in 60 | 360) a=2 ;; esac
 	set -- "$@" "$a"
@@ -410,7 +410,7 @@ PATH=${PATH#*:} exec curl "$@"`)
 		s.relay.Disturb(func(_ http.ResponseWriter, r *http.Request, part int) bool {
 			return stalled.Load() > 1 || stall(r)
 		})
-		s.uploads(write(t, "large.bin", 17*mib), alice...)
+		s.requireUploaded(write(t, "large.bin", 17*mib), alice...)
 		require.Equal(t, int32(2), stalled.Load())
 	})
 }
@@ -418,8 +418,8 @@ PATH=${PATH#*:} exec curl "$@"`)
 // TestCompletion checks that the script repeats a failed completion if the
 // upload might be complete.
 func TestCompletion(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		path := write(t, "large.bin", 17*mib)
 		const pending = -409 // 409 with the code "pending"
 		for _, test := range []struct {
@@ -444,9 +444,9 @@ func TestCompletion(t *testing.T) {
 				statuses = statuses[1:]
 				return false
 			})
-			s.uploads(path, alice...)
+			s.requireUploaded(path, alice...)
 			require.Empty(t, statuses)
-			require.Equal(t, strings.Fields(test.slept), s.slept())
+			require.Equal(t, strings.Fields(test.slept), s.takeDelays())
 		}
 
 		// If the completion fails, the next run must not send the file again or
@@ -459,11 +459,11 @@ func TestCompletion(t *testing.T) {
 			return r.URL.Path != "/uploads/complete"
 		})
 		for range 2 {
-			require.Contains(t, s.fails(append(alice, s.url, path)...),
+			require.Contains(t, s.runFailing(append(alice, s.url, path)...),
 				"the service returned status "+strconv.Itoa(http.StatusBadGateway))
 		}
 		s.disturb(nil)
-		s.uploads(path, alice...)
+		s.requireUploaded(path, alice...)
 		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 	})
 }

@@ -42,9 +42,9 @@ const (
 	mib    = 1 << 20
 )
 
-// inShells runs a test with upload.sh in the shell of the system and in bash in
-// POSIX mode.
-func inShells(t *testing.T, test func(t *testing.T, s *script)) {
+// runInShells runs a test with upload.sh in the shell of the system and in bash
+// in POSIX mode.
+func runInShells(t *testing.T, test func(t *testing.T, s *script)) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		browser.Missing(t, "curl")
 	}
@@ -81,19 +81,19 @@ func newScript(t *testing.T, command []string) *script {
 	}
 	s.env = append(os.Environ(), "HOME="+home, "CURL_HOME="+home, "XDG_STATE_HOME=", "UPLOAD_USER=",
 		"PATH="+bin+":"+os.Getenv("PATH"))
-	s.program("sleep", `echo "$1" >>"$0.slept"`)
+	s.addProgram("sleep", `echo "$1" >>"$0.slept"`)
 	return s
 }
 
-// program adds a program that the script finds first.
-func (s *script) program(name, text string) {
+// addProgram adds a program that the script finds first.
+func (s *script) addProgram(name, text string) {
 	require.NoError(s.t,
 		os.WriteFile(filepath.Join(s.bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700))
 }
 
-// slept returns the delays in seconds since the last call. The fake sleep
+// takeDelays returns the delays in seconds since the last call. The fake sleep
 // records them.
-func (s *script) slept() []string {
+func (s *script) takeDelays() []string {
 	path := filepath.Join(s.bin, "sleep.slept")
 	slept, err := os.ReadFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -111,20 +111,21 @@ func (s *script) state() string {
 	return filepath.Join(s.states, entries[0].Name())
 }
 
-// A running is a started script.
-type running struct {
+// A process is a started script.
+type process struct {
 	*exec.Cmd
 	temporary      string
 	stdout, stderr bytes.Buffer
 }
 
-func (s *script) start(arguments ...string) *running {
+func (s *script) start(arguments ...string) *process {
 	s.t.Helper()
 	command := append(slices.Clone(s.command), arguments...)
-	r := &running{Cmd: exec.Command(command[0], command[1:]...), temporary: s.t.TempDir()}
+	r := &process{Cmd: exec.Command(command[0], command[1:]...), temporary: s.t.TempDir()}
 	r.Env = append(slices.Clone(s.env), "TMPDIR="+r.temporary)
 	r.Stdout, r.Stderr = &r.stdout, &r.stderr
-	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its curl can be killed as well
+	// A signal to the process group also kills curl.
+	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(s.t, r.Start())
 	s.t.Cleanup(func() { _ = syscall.Kill(-r.Process.Pid, syscall.SIGKILL) })
 	return r
@@ -137,19 +138,19 @@ func (s *script) run(arguments ...string) (exit int, stdout, stderr string) {
 	if err := r.Wait(); err != nil {
 		require.ErrorAs(s.t, err, new(*exec.ExitError))
 	}
-	s.clean(r)
+	s.requireClean(r)
 	return r.ProcessState.ExitCode(), r.stdout.String(), r.stderr.String()
 }
 
-func (s *script) clean(r *running) {
+func (s *script) requireClean(r *process) {
 	s.t.Helper()
 	left, err := os.ReadDir(r.temporary)
 	require.NoError(s.t, err)
 	require.Empty(s.t, left)
 }
 
-// fails runs the script, checks that it fails, and returns its error.
-func (s *script) fails(arguments ...string) string {
+// runFailing runs the script, checks that it fails, and returns its error.
+func (s *script) runFailing(arguments ...string) string {
 	s.t.Helper()
 	exit, stdout, stderr := s.run(arguments...)
 	require.Equal(s.t, 1, exit, stderr)
@@ -173,7 +174,7 @@ type disturbance func(w http.ResponseWriter, r *http.Request) bool
 // disturb sets the function that handles later requests.
 func (s *service) disturb(f disturbance) { s.disturbed.Store(&f) }
 
-func (s *script) service(changes ...func(*presign.Policy)) *service {
+func (s *script) startService(changes ...func(*presign.Policy)) *service {
 	t := s.t
 	t.Helper()
 	server, err := store.Start(context.Background(), t.TempDir())
@@ -235,8 +236,8 @@ func write(t *testing.T, name string, size int64) string {
 // alice holds the arguments with the credentials of Alice.
 var alice = []string{"-u", `alice:"secret\`}
 
-// uploads runs the script and checks that the store has the file.
-func (s *service) uploads(path string, arguments ...string) (*presign.Object, string) {
+// requireUploaded runs the script and checks that the store has the file.
+func (s *service) requireUploaded(path string, arguments ...string) (*presign.Object, string) {
 	s.t.Helper()
 	exit, stdout, stderr := s.run(append(arguments, s.url, path)...)
 	require.Zero(s.t, exit, stderr)
@@ -264,8 +265,8 @@ func (s *service) uploads(path string, arguments ...string) (*presign.Object, st
 	return object, stderr
 }
 
-// empty reports whether the store has no objects and no multipart uploads.
-func (s *service) empty() bool {
+// isEmpty reports whether the store has no objects and no multipart uploads.
+func (s *service) isEmpty() bool {
 	objects, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{
 		Bucket: aws.String(bucket),
 	})
@@ -278,7 +279,7 @@ func (s *service) empty() bool {
 }
 
 func TestUsage(t *testing.T) {
-	inShells(t, func(t *testing.T, s *script) {
+	runInShells(t, func(t *testing.T, s *script) {
 		for _, arguments := range [][]string{
 			nil, {"http://127.0.0.1:1"}, {"a", "b", "c"}, {"-t", "text/plain"}, {"-x", "a", "b"},
 		} {
@@ -292,14 +293,14 @@ func TestUsage(t *testing.T) {
 }
 
 func TestSmall(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		for name, login := range map[string][]string{
 			"a.bin": alice,
 			`it's "quoted" & größer, 100% of 湖.bin`: {"-b", "session=alice's"},
 			"-T": {"-H", "Authorization: Bearer alice's", "-t", "application/vnd.acme"},
 		} {
-			object, _ := s.uploads(write(t, name, 1000), login...)
+			object, _ := s.requireUploaded(write(t, name, 1000), login...)
 			if name == "-T" {
 				require.Equal(t, "application/vnd.acme", object.Type)
 			}
@@ -310,8 +311,8 @@ func TestSmall(t *testing.T) {
 
 // TestParts checks that failed parts are sent again.
 func TestParts(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		tries := map[int]int{}
 		s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
 			tries[part]++ // Requests are sequential.
@@ -323,28 +324,28 @@ func TestParts(t *testing.T) {
 				_, _ = io.CopyN(io.Discard, r.Body, mib)
 				panic(http.ErrAbortHandler) // This closes the connection.
 			case part == 4 && tries[part] == 1:
-				w.WriteHeader(http.StatusForbidden) // as for an expired URL
+				w.WriteHeader(http.StatusForbidden) // Stores return this for an expired URL.
 				return false
 			}
 			return true
 		})
-		object, stderr := s.uploads(write(t, `a "large" größer 100% & file.bin`, 17*mib+1),
+		object, stderr := s.requireUploaded(write(t, `a "large" größer 100% & file.bin`, 17*mib+1),
 			alice...)
 		require.Equal(t, int64(17*mib+1), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4}, s.relay.Arrived())
 		require.Equal(t, map[int]int{1: 1, 2: 2, 3: 2, 4: 2}, tries)
 		require.Equal(t, "25 %, part 1 of 4\nstatus 503, trying again\n50 %, part 2 of 4\n"+
 			"no response, trying again\n75 %, part 3 of 4\n100 %, part 4 of 4\n", stderr)
-		require.Equal(t, []string{"1", "1"}, s.slept())
+		require.Equal(t, []string{"1", "1"}, s.takeDelays())
 	})
 }
 
 // TestKilled checks that the next run continues after the script was killed.
 func TestKilled(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		path := write(t, "a large file", 20*mib)
-		s.interrupted(path, syscall.SIGKILL)
+		s.interrupt(path, syscall.SIGKILL)
 		require.Equal(t, []int{1, 2}, s.relay.Arrived())
 		// Access logs have these entries, which must not contain IDs and keys.
 		asked := make(map[string]bool)
@@ -355,31 +356,31 @@ func TestKilled(t *testing.T) {
 		kept := s.state()
 		state, err := os.ReadFile(kept)
 		require.NoError(t, err)
-		object, _ := s.uploads(path, alice...)
+		object, _ := s.requireUploaded(path, alice...)
 		require.Equal(t, []int{3, 4}, s.relay.Arrived())
 
 		// The script is killed before it removes the state.
 		require.NoError(t, os.WriteFile(kept, state, 0o600))
-		again, _ := s.uploads(path, alice...)
+		again, _ := s.requireUploaded(path, alice...)
 		require.Equal(t, object, again)
 		require.Empty(t, s.relay.Arrived())
 
 		// The script is stopped, and then the file changes.
-		s.clean(s.interrupted(path, syscall.SIGTERM))
+		s.requireClean(s.interrupt(path, syscall.SIGTERM))
 		s.relay.Arrived()
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		require.NoError(t, err)
 		_, err = f.WriteString("and more")
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
-		object, _ = s.uploads(path, alice...)
+		object, _ = s.requireUploaded(path, alice...)
 		require.Equal(t, int64(20*mib+8), object.Size)
 		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
 
 		// The script is stopped, and then the type changes.
-		s.interrupted(path, syscall.SIGTERM)
+		s.interrupt(path, syscall.SIGTERM)
 		s.relay.Arrived()
-		object, _ = s.uploads(path, append(alice, "-t", "application/vnd.acme")...)
+		object, _ = s.requireUploaded(path, append(alice, "-t", "application/vnd.acme")...)
 		require.Equal(t, "application/vnd.acme", object.Type)
 		require.Equal(t, []int{1, 2, 3, 4, 5}, s.relay.Arrived())
 
@@ -404,8 +405,8 @@ func TestKilled(t *testing.T) {
 // checks that a part is sent again if the script was killed while it wrote the
 // state.
 func TestCutPart(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		path := write(t, "large.bin", 20*mib)
 		replace := func(numbers ...int32) {
 			listed, err := s.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
@@ -422,18 +423,18 @@ func TestCutPart(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		s.interrupted(path, syscall.SIGKILL)
+		s.interrupt(path, syscall.SIGKILL)
 		require.Equal(t, []int{1, 2}, s.relay.Arrived())
 		replace(1, 3)
-		s.uploads(path, alice...)
+		s.requireUploaded(path, alice...)
 		require.Equal(t, []int{1, 3, 4}, s.relay.Arrived())
 
-		s.interrupted(path, syscall.SIGKILL)
+		s.interrupt(path, syscall.SIGKILL)
 		s.relay.Arrived()
 		state, err := os.ReadFile(s.state())
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(s.state(), state[:len(state)-5], 0o600))
-		s.uploads(path, alice...)
+		s.requireUploaded(path, alice...)
 		require.Equal(t, []int{2, 3, 4}, s.relay.Arrived())
 	})
 }
@@ -445,16 +446,16 @@ func TestChecksum(t *testing.T) {
 		types.ChecksumAlgorithmCrc32:  func() hash.Hash { return crc32.NewIEEE() },
 		types.ChecksumAlgorithmSha256: sha256.New,
 	}
-	inShells(t, func(t *testing.T, script *script) {
+	runInShells(t, func(t *testing.T, script *script) {
 		for algorithm, newHash := range sums {
-			s := script.service(func(p *presign.Policy) { p.Checksum = algorithm })
+			s := script.startService(func(p *presign.Policy) { p.Checksum = algorithm })
 			for _, size := range []int64{1, 1000, 17*mib + 1} {
 				path := write(t, "a.bin", size)
 				content, err := os.ReadFile(path)
 				require.NoError(t, err)
 				h := newHash()
 				h.Write(content)
-				object, _ := s.uploads(path, alice...)
+				object, _ := s.requireUploaded(path, alice...)
 				require.Equal(t, base64.StdEncoding.EncodeToString(h.Sum(nil)), object.Checksum)
 				parts := 0
 				if size > 16*mib && algorithm == types.ChecksumAlgorithmCrc32 {
@@ -464,25 +465,25 @@ func TestChecksum(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"gzip", "sha256sum", "shasum", "openssl"} {
-			script.program(name, "exit 127")
+			script.addProgram(name, "exit 127")
 		}
 		for _, algorithm := range []types.ChecksumAlgorithm{
 			"CRC32", "SHA256", "CRC32C", "CRC64NVME",
 		} {
-			s := script.service(func(p *presign.Policy) { p.Checksum = algorithm })
+			s := script.startService(func(p *presign.Policy) { p.Checksum = algorithm })
 			for _, size := range []int64{1000, 17 * mib} {
 				want := "upload.sh: the service requires a checksum that this script cannot " +
 					"compute: " + string(algorithm) + "\n"
 				require.Equal(t, want,
-					s.fails(append(alice, s.url, write(t, "a.bin", size))...))
-				require.True(t, s.empty())
+					s.runFailing(append(alice, s.url, write(t, "a.bin", size))...))
+				require.True(t, s.isEmpty())
 			}
 		}
 	})
 }
 
-// interrupted starts the script and ends it during the third part.
-func (s *service) interrupted(path string, signal syscall.Signal) *running {
+// interrupt starts the script and ends it during the third part.
+func (s *service) interrupt(path string, signal syscall.Signal) *process {
 	s.t.Helper()
 	third := make(chan struct{})
 	s.relay.Disturb(func(w http.ResponseWriter, r *http.Request, part int) bool {
@@ -512,8 +513,8 @@ func (s *service) interrupted(path string, signal syscall.Signal) *running {
 // TestRejected checks that the script prints the error of the service, and that
 // no object is left.
 func TestRejected(t *testing.T) {
-	inShells(t, func(t *testing.T, script *script) {
-		s := script.service()
+	runInShells(t, func(t *testing.T, script *script) {
+		s := script.startService()
 		for _, test := range []struct {
 			name      string
 			size      int64
@@ -537,9 +538,10 @@ func TestRejected(t *testing.T) {
 			{"not a picture.png", 100, alice, `type must match the content, got "image/png" for a file that does not look like image/png`},
 		} {
 			t.Run(test.name, func(t *testing.T) {
-				stderr := s.fails(append(test.arguments, s.url, write(t, test.name, test.size))...)
+				stderr := s.runFailing(
+					append(test.arguments, s.url, write(t, test.name, test.size))...)
 				require.Equal(t, "upload.sh: "+test.want+"\n", stderr)
-				require.True(t, s.empty())
+				require.True(t, s.isEmpty())
 			})
 		}
 	})
