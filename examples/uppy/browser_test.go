@@ -293,8 +293,8 @@ func (d dashboard) clear() {
 // holdParts holds back the parts from this number until release. A part whose
 // client disconnects before that does not arrive. The function wait waits until
 // a part is held back and all parts with smaller numbers have arrived. The
-// function gone waits until no part is held back.
-func (d *demo) holdParts(from int) (wait, gone, release func()) {
+// function waitUntilGone waits until no part is held back.
+func (d *demo) holdParts(from int) (wait, waitUntilGone, release func()) {
 	var mu sync.Mutex
 	held := 0
 	open := make(chan struct{})
@@ -324,7 +324,7 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 			return false
 		}
 	})
-	holding := func() int {
+	countHeld := func() int {
 		mu.Lock()
 		defer mu.Unlock()
 		return held
@@ -332,22 +332,24 @@ func (d *demo) holdParts(from int) (wait, gone, release func()) {
 	wait = func() {
 		require.Eventually(d.t, func() bool {
 			uploads := d.uploads()
-			return len(uploads) == 1 && d.parts(uploads[0]) == from-1 && holding() > 0
+			return len(uploads) == 1 && d.parts(uploads[0]) == from-1 && countHeld() > 0
 		}, maxWait, 20*time.Millisecond)
 	}
-	gone = func() {
-		require.Eventually(d.t, func() bool { return holding() == 0 }, maxWait, 20*time.Millisecond)
+	waitUntilGone = func() {
+		require.Eventually(d.t, func() bool {
+			return countHeld() == 0
+		}, maxWait, 20*time.Millisecond)
 	}
 	release = sync.OnceFunc(func() {
 		d.relay.Disturb(nil)
 		close(open)
 	})
 	d.t.Cleanup(release)
-	return wait, gone, release
+	return wait, waitUntilGone, release
 }
 
-// upTo returns the numbers from 1 to n.
-func upTo(n int) []int {
+// listNumbers returns the numbers from 1 to n.
+func listNumbers(n int) []int {
 	var numbers []int
 	for i := range n {
 		numbers = append(numbers, i+1)
@@ -355,10 +357,10 @@ func upTo(n int) []int {
 	return numbers
 }
 
-// withUppy opens the page in a headless Chromium with Uppy 6 and with Uppy 5.
-// It writes screenshots to the directory that the environment variable
+// runWithUppy opens the page in a headless Chromium with Uppy 6 and with Uppy
+// 5. It writes screenshots to the directory that the environment variable
 // SCREENSHOTS names.
-func withUppy(
+func runWithUppy(
 	t *testing.T, test func(t *testing.T, demo *demo, d dashboard, shoot func(name string)),
 ) {
 	for _, version := range []int{6, 5} {
@@ -397,7 +399,7 @@ func TestUploads(t *testing.T) {
 		newFile(t, dir, "film.mp4", "video/mp4", "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41",
 			300*mib),
 	}
-	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
+	runWithUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		shoot("empty")
 		d.add(files...)
 		shoot("chosen")
@@ -409,7 +411,7 @@ func TestUploads(t *testing.T) {
 		started, completed := demo.takeCounts()
 		require.Equal(t, 1, started, "only the large file is a multipart upload")
 		require.Equal(t, []int{60}, completed)
-		require.Equal(t, upTo(60), demo.relay.Arrived())
+		require.Equal(t, listNumbers(60), demo.relay.Arrived())
 		shoot("stored")
 		d.clear()
 	})
@@ -420,7 +422,7 @@ func TestUploads(t *testing.T) {
 func TestRejected(t *testing.T) {
 	mislabeled := newFile(t, t.TempDir(), "holiday.png", "image/png",
 		"<!doctype html><title>Log in</title>", 1024)
-	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
+	runWithUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		d.add(mislabeled)
 		d.press(upload)
 		require.Contains(t, d.outcome(1, "holiday.png"),
@@ -442,11 +444,11 @@ func TestRejected(t *testing.T) {
 }
 
 // TestInterrupted checks that a multipart upload can be resumed after a pause
-// and after a reload, and that a cancelled one is aborted. It also checks that
-// a logout deletes the files from the browser.
+// and after a reload, and that a canceled upload is aborted. It also checks
+// that a logout deletes the files from the browser.
 func TestInterrupted(t *testing.T) {
 	f := newFile(t, t.TempDir(), "plan.pdf", "application/pdf", "%PDF-1.7\n", 101*mib)
-	withUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
+	runWithUppy(t, func(t *testing.T, demo *demo, d dashboard, shoot func(name string)) {
 		// requireResumed requires that the upload was resumed and not started
 		// again.
 		requireResumed := func() {
@@ -456,21 +458,21 @@ func TestInterrupted(t *testing.T) {
 			started, completed := demo.takeCounts()
 			require.Equal(t, 1, started)
 			require.Equal(t, []int{21}, completed)
-			require.Equal(t, upTo(21)[4:], demo.relay.Arrived(),
+			require.Equal(t, listNumbers(21)[4:], demo.relay.Arrived(),
 				"parts that have arrived are not sent again")
 			d.clear()
 			demo.remove(f.name)
 		}
 
 		// The user pauses the upload.
-		wait, gone, release := demo.holdParts(5)
+		wait, waitUntilGone, release := demo.holdParts(5)
 		d.add(f)
 		d.press(upload)
 		wait()
 		d.press(pause)
-		gone()
+		waitUntilGone()
 		release()
-		require.Equal(t, upTo(4), demo.relay.Arrived())
+		require.Equal(t, listNumbers(4), demo.relay.Arrived())
 		shoot("paused")
 		d.press(resume)
 		requireResumed()
@@ -478,7 +480,7 @@ func TestInterrupted(t *testing.T) {
 		// The user reloads the page. The file comes from the browser's
 		// database, or the user selects it again.
 		for _, from := range []string{"database", "user"} {
-			wait, gone, release = demo.holdParts(5)
+			wait, waitUntilGone, release = demo.holdParts(5)
 			d.add(f)
 			d.press(upload)
 			wait()
@@ -492,9 +494,9 @@ func TestInterrupted(t *testing.T) {
 				browser.Evaluate[chromedp.Void](d.Page, clearFiles, chromedp.EvalAwaitPromise)
 			}
 			d.Do(chromedp.Reload())
-			gone()
+			waitUntilGone()
 			release()
-			require.Equal(t, upTo(4), demo.relay.Arrived())
+			require.Equal(t, listNumbers(4), demo.relay.Arrived())
 			d.Do(chromedp.WaitVisible(upload))
 			shoot("restored-from-" + from)
 			if from == "user" {
@@ -509,12 +511,12 @@ func TestInterrupted(t *testing.T) {
 		}
 
 		// The user cancels the upload.
-		wait, gone, _ = demo.holdParts(5)
+		wait, waitUntilGone, _ = demo.holdParts(5)
 		d.add(f)
 		d.press(upload)
 		wait()
 		d.press(cancel)
-		gone()
+		waitUntilGone()
 		require.Eventually(t, func() bool {
 			return len(demo.uploads()) == 0
 		}, maxWait, 20*time.Millisecond)

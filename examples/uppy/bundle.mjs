@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 
-import { named, taken } from "./vendored.mjs";
+import { copiedProjects, mentionedProjects } from "./vendored.mjs";
 
 const [from, to] = process.argv.slice(2).map((path) => resolve(path));
 const { build } = createRequire(join(from, "package.json"))("esbuild");
@@ -39,7 +39,7 @@ const licenses = [...packages].sort().map((path) => {
 });
 for (const [origin, places] of origins([...packages].filter((path) => path.includes("/@uppy/")))) {
   const name = origin.replace("@package ", "");
-  licenses.push(`${name}, in ${[...places].sort().join(", ")}\n\n${taken[origin]}\n`);
+  licenses.push(`${name}, in ${[...places].sort().join(", ")}\n\n${copiedProjects[origin]}\n`);
 }
 writeFileSync(join(to, "uppy.LICENSES.txt"), licenses.join(`\n${"-".repeat(80)}\n\n`));
 
@@ -56,8 +56,8 @@ function origins(paths) {
   const found = {};
   for (const [file, comment] of paths.flatMap(comments)) {
     const links = comment.match(linkPattern) ?? [];
-    const copied = Object.keys(taken).filter((origin) => comment.includes(origin));
-    const known = [...copied, ...named];
+    const copied = Object.keys(copiedProjects).filter((origin) => comment.includes(origin));
+    const known = [...copied, ...mentionedProjects];
     if (!links.every((link) => known.some((start) => link.startsWith(start))) ||
         creditPattern.test(comment) && !known.some((start) => comment.includes(start))) {
       throw new Error(

@@ -5,10 +5,10 @@
 //
 //	go run -C examples ./uppy
 //
-// It starts an S3 server and prints the address of the page. With -dir, all
-// data is kept in that directory, and a later run continues with it. At its
-// start and every hour, it aborts multipart uploads that were not completed
-// within a day.
+// The demo starts an S3 server and prints the address of the page. With -dir,
+// all data is kept in that directory, and a later run continues with this data.
+// At its start and every hour, the demo aborts multipart uploads that were not
+// completed within a day.
 //
 //	POST /uploads/          grants a file of up to 2 GiB
 //	/uploads/s3/…           serves Uppy's AwsS3 plugin

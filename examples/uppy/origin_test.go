@@ -142,17 +142,17 @@ func (n *neighborhood) reset(allow func(http.Handler) http.Handler) {
 	clear(n.statuses)
 }
 
-// seen returns the number of grants and the statuses since reset.
-func (n *neighborhood) seen() (granted int, statuses map[string][]int) {
+// results returns the number of grants and the statuses since reset.
+func (n *neighborhood) results() (granted int, statuses map[string][]int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.granted, n.statuses
 }
 
-// tries holds scripts with which a page sends a GET request with the cookies of
-// its visitor. Each script resolves to true if the page could read a grant or a
-// list.
-var tries = map[string]string{
+// requestScripts holds scripts with which a page sends a GET request with the
+// cookies of its visitor. Each script resolves to true if the page could read a
+// grant or a list.
+var requestScripts = map[string]string{
 	"fetch": `fetch(url, { credentials: "include" }).then((r) => r.ok, () => false)`,
 	"fetch no-cors": `fetch(url, { credentials: "include", mode: "no-cors" })
 		.then((r) => r.ok, () => false)`,
@@ -233,13 +233,13 @@ func TestSiblingOrigins(t *testing.T) {
 	n.Do(chromedp.Navigate(n.own + "/blank"))
 	for _, path := range paths {
 		n.reset(nil)
-		require.True(t, n.try(tries["fetch"], n.own+path), path)
-		_, statuses := n.seen()
+		require.True(t, n.try(requestScripts["fetch"], n.own+path), path)
+		_, statuses := n.results()
 		require.Equal(t, map[string][]int{"GET": {200}}, statuses)
 		for _, how := range []string{"img", "iframe"} { // Only scripts receive grants.
 			n.reset(nil)
-			n.try(tries[how], n.own+path)
-			granted, statuses := n.seen()
+			n.try(requestScripts[how], n.own+path)
+			granted, statuses := n.results()
 			require.Equal(t, map[string][]int{"GET": {403}}, statuses, how)
 			require.Zero(t, granted)
 		}
@@ -251,12 +251,12 @@ func TestSiblingOrigins(t *testing.T) {
 			"CORS for another origin": permit(t, "http://admin.example.localhost"),
 			"CORS without cookies":    permit(t, "*"),
 		} {
-			for how, script := range tries {
+			for how, script := range requestScripts {
 				for _, path := range paths {
 					about := fmt.Sprintf("%s, %s, %s of %s", page, name, how, path)
 					n.reset(allow)
 					require.False(t, n.try(script, n.own+path), about)
-					granted, statuses := n.seen()
+					granted, statuses := n.results()
 					require.Equal(t, map[string][]int{"GET": {403}}, statuses, about)
 					require.Zero(t, granted, about)
 				}
@@ -280,16 +280,16 @@ func TestPermittedOrigins(t *testing.T) {
 		}
 		for _, how := range []string{"fetch", "XMLHttpRequest"} {
 			n.reset(permitted)
-			require.True(t, n.try(tries[how], n.own+path), path)
-			granted, statuses := n.seen()
+			require.True(t, n.try(requestScripts[how], n.own+path), path)
+			granted, statuses := n.results()
 			require.Equal(t, map[string][]int{"GET": {200}}, statuses)
 			require.Equal(t, grants, granted)
 		}
 		// Pages cannot load a grant as an image or show it in a frame.
 		for _, how := range []string{"img", "iframe", "fetch no-cors"} {
 			n.reset(permitted)
-			require.False(t, n.try(tries[how], n.own+path), path)
-			granted, statuses := n.seen()
+			require.False(t, n.try(requestScripts[how], n.own+path), path)
+			granted, statuses := n.results()
 			require.Equal(t, map[string][]int{"GET": {403}}, statuses, how)
 			require.Zero(t, granted)
 		}
@@ -298,13 +298,13 @@ func TestPermittedOrigins(t *testing.T) {
 		// responds to it.
 		n.reset(nil)
 		require.False(t, n.try(token, n.own+path), path)
-		granted, statuses := n.seen()
+		granted, statuses := n.results()
 		require.Equal(t, map[string][]int{"OPTIONS": {405}}, statuses)
 		require.Zero(t, granted)
 		for _, allow := range []func(http.Handler) http.Handler{permitted, permit(t, "*")} {
 			n.reset(allow)
 			require.True(t, n.try(token, n.own+path), path)
-			granted, statuses = n.seen()
+			granted, statuses = n.results()
 			require.Equal(t, map[string][]int{"GET": {200}}, statuses)
 			require.Equal(t, grants, granted)
 		}

@@ -53,7 +53,7 @@ OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.`;
  * The projects from which code was copied, by their names in comments, with
  * their licenses.
  */
-export const taken = {
+export const copiedProjects = {
   "github.com/airbnb/polyglot.js": bsd("Copyright (c) 2012, Airbnb"),
   "github.com/developit/preact-transition-group": mit("Copyright 2013-2014, Facebook, Inc.",
     "Jason Miller <jason@developit.ca>, React Authors (https://facebook.github.io/react)"),
@@ -70,7 +70,7 @@ export const taken = {
  * Projects and pages that comments name for another reason, such as a
  * discussion.
  */
-export const named = [
+export const mentionedProjects = [
   "github.com/transloadit/uppy", "github.com/microsoft/TypeScript",
   "github.com/philipwalton/flexbugs", "github.com/jshttp/mime-db",
   "github.com/pencil-js/text-direction", "stackoverflow.com/questions/6081483", "tc39.es/ecma262",
