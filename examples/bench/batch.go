@@ -32,7 +32,8 @@ func newBatchLoad(p *process) (*load, error) {
 		return nil, err
 	}
 	if len(response.Results) != batchSize {
-		return nil, fmt.Errorf("bench: a batch must have %d results, got %d", batchSize, len(response.Results))
+		return nil, fmt.Errorf("bench: a batch must have %d results, got %d", batchSize,
+			len(response.Results))
 	}
 	if err := useResponse(response.Results[0]); err != nil {
 		return nil, err

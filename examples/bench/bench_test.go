@@ -28,12 +28,17 @@ func TestTable(t *testing.T) {
 	const one, three, four = "1000", "1110", "1111" // the contenders with a figure
 	figures := map[string]string{
 		"PUT: CPU time": three, "form: CPU time": three, "part, of 10,000: CPU time": three,
-		"PUT: allocations": three, "form: allocations": three, "part, of 10,000: allocations": three,
-		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: CPU time": one, "PUT on 2 cores: time spent waiting for locks": one,
-		"PUT by 100 Signers in turn: CPU time": one, "PUT, new credentials every 1,000: CPU time": one, "PUT, credentials of EnvFile: CPU time": one,
+		"PUT: allocations": three, "form: allocations": three,
+		"part, of 10,000: allocations":    three,
+		"PUT on 2 cores: grants a second": one, "PUT on 2 cores: CPU time": one,
+		"PUT on 2 cores: time spent waiting for locks": one,
+		"PUT by 100 Signers in turn: CPU time":         one,
+		"PUT, new credentials every 1,000: CPU time":   one,
+		"PUT, credentials of EnvFile: CPU time":        one,
 	}
 	for _, kind := range []string{"PUT", "form"} {
-		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000", "core of the client, busy"} {
+		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000",
+			"core of the client, busy"} {
 			figures[kind+" over HTTP: "+figure] = four
 		}
 	}
@@ -70,7 +75,8 @@ func TestTable(t *testing.T) {
 	for _, group := range plotted.Grants {
 		for _, contender := range []string{ours, theSDK, theMinIO} {
 			require.Positive(t, group.Times[contender], group.Kind)
-			require.Contains(t, printed.String(), fmt.Sprintf(" %.3g µs ", group.Times[contender]), group.Kind)
+			require.Contains(t, printed.String(), fmt.Sprintf(" %.3g µs ", group.Times[contender]),
+				group.Kind)
 		}
 	}
 }
@@ -93,22 +99,29 @@ func TestSameGrants(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return &presign.Grant{Method: g.Method, URL: g.URL, Headers: g.Headers, Fields: g.Fields, Key: g.Key, Expires: g.Expires}, nil
+			return &presign.Grant{Method: g.Method, URL: g.URL, Headers: g.Headers,
+				Fields: g.Fields, Key: g.Key, Expires: g.Expires}, nil
 		}
 	}
 	type sign = func() (*presign.Grant, error)
 	signs := map[string]sign{
-		"presign PUT":  func() (*presign.Grant, error) { return signer.Put(t.Context(), document) },
-		"presign form": func() (*presign.Grant, error) { return signer.Post(t.Context(), document) },
+		"presign PUT": func() (*presign.Grant, error) { return signer.Put(t.Context(), document) },
+		"presign form": func() (*presign.Grant, error) {
+			return signer.Post(t.Context(), document)
+		},
 	}
 	rivals := map[string]rival{theSDK: site.sdk(), theMinIO: minioGo}
 	for name, rival := range rivals {
-		signs[name+" PUT"] = by(func(u *upload) (*grant, error) { return rival.put(t.Context(), u) })
-		signs[name+" form"] = by(func(u *upload) (*grant, error) { return rival.form(t.Context(), u) })
+		signs[name+" PUT"] = by(
+			func(u *upload) (*grant, error) { return rival.put(t.Context(), u) })
+		signs[name+" form"] = by(
+			func(u *upload) (*grant, error) { return rival.form(t.Context(), u) })
 	}
 	for name, sign := range signs {
 		t.Run(name, func(t *testing.T) {
-			send := func(grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) conformance.Response {
+			send := func(
+				grant *presign.Grant, body []byte, cheat func(*conformance.Attempt),
+			) conformance.Response {
 				attempt := conformance.New(grant, document.Filename, body)
 				cheat(attempt)
 				response, err := attempt.Send(http.DefaultClient)
@@ -118,13 +131,17 @@ func TestSameGrants(t *testing.T) {
 			grant, err := sign()
 			require.NoError(t, err)
 			honest := func(*conformance.Attempt) {}
-			require.False(t, send(grant, body[1:], honest).Accepted(), "an upload of another size must be rejected")
-			for _, header := range []string{"Content-Type", "Content-Disposition", "x-amz-meta-project"} {
-				response := send(grant, body, func(a *conformance.Attempt) { a.Set(header, "text/html") })
+			require.False(t, send(grant, body[1:], honest).Accepted(),
+				"an upload of another size must be rejected")
+			for _, header := range []string{"Content-Type", "Content-Disposition",
+				"x-amz-meta-project"} {
+				response := send(grant, body,
+					func(a *conformance.Attempt) { a.Set(header, "text/html") })
 				require.False(t, response.Accepted(), header)
 			}
 			require.True(t, send(grant, body, honest).Accepted())
-			stored, err := b.server.Client().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucketName), Key: &grant.Key})
+			stored, err := b.server.Client().HeadObject(t.Context(),
+				&s3.HeadObjectInput{Bucket: aws.String(bucketName), Key: &grant.Key})
 			require.NoError(t, err)
 			require.Equal(t, document.Size, *stored.ContentLength)
 			require.Equal(t, document.Type, *stored.ContentType)
@@ -137,9 +154,10 @@ func TestSameGrants(t *testing.T) {
 
 	begun, err := signer.StartMultipart(t.Context(), film)
 	require.NoError(t, err)
-	created, err := b.server.Client().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{
-		Bucket: aws.String(bucketName), Key: aws.String(begun.Key),
-	})
+	created, err := b.server.Client().CreateMultipartUpload(t.Context(),
+		&s3.CreateMultipartUploadInput{
+			Bucket: aws.String(bucketName), Key: aws.String(begun.Key),
+		})
 	require.NoError(t, err)
 	urls := make(map[string]string)
 	ours, _, err := begun.SignParts(t.Context(), 1, partCount)
@@ -152,7 +170,8 @@ func TestSameGrants(t *testing.T) {
 	for name, url := range urls {
 		t.Run(name, func(t *testing.T) {
 			put := func(size int) int {
-				response, err := (&conformance.Attempt{Method: http.MethodPut, URL: url, Body: make([]byte, size)}).Send(http.DefaultClient)
+				response, err := (&conformance.Attempt{Method: http.MethodPut, URL: url,
+					Body: make([]byte, size)}).Send(http.DefaultClient)
 				require.NoError(t, err)
 				return response.Status
 			}

@@ -34,11 +34,13 @@ var policy = presign.Policy{
 
 // document is the upload in one request.
 var document = presign.Upload{
-	Filename: "report.pdf", Type: "application/pdf", Size: 81234, Metadata: map[string]string{"project": "apollo"}, Owner: "alice",
+	Filename: "report.pdf", Type: "application/pdf", Size: 81234,
+	Metadata: map[string]string{"project": "apollo"}, Owner: "alice",
 }
 
 // film is the multipart upload.
-var film = presign.Upload{Filename: "film.mp4", Type: "video/mp4", Size: partCount * partSize, Owner: "alice"}
+var film = presign.Upload{Filename: "film.mp4", Type: "video/mp4", Size: partCount * partSize,
+	Owner: "alice"}
 
 // A bucket receives uploads. It has the credentials that sign grants.
 type bucket struct {
@@ -82,7 +84,8 @@ func (s site) client(provider aws.CredentialsProvider) *s3.Client {
 		provider = credentials.StaticCredentialsProvider{Value: s.Credentials}
 	}
 	return s3.New(s3.Options{
-		BaseEndpoint: aws.String(s.Endpoint), Region: s.Region, Credentials: provider, UsePathStyle: true,
+		BaseEndpoint: aws.String(s.Endpoint), Region: s.Region, Credentials: provider,
+		UsePathStyle: true,
 		// Otherwise the SDK's presigner signs a checksum although there is no
 		// body.
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,

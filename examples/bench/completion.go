@@ -82,6 +82,8 @@ func plotCompletions(lanes []lane) string {
 		p.text(x+4, bottom+14, "response", "the client has the response")
 		y = bottom + 46
 	}
-	p.text(left, y-12, "note", "Each box is one request. All requests take the same time. Requests in one column run at once.")
-	return p.svg(left+9*width+160, y+4, "Requests of a completion: nine in a row before, three steps now, two at AWS")
+	p.text(left, y-12, "note", "Each box is one request. All requests take the same time. "+
+		"Requests in one column run at once.")
+	return p.svg(left+9*width+160, y+4,
+		"Requests of a completion: nine in a row before, three steps now, two at AWS")
 }

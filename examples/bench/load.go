@@ -34,7 +34,8 @@ type connection struct {
 // newLoad connects to a service that must return a status for each request.
 func newLoad(addr, path string, body []byte, status int) (*load, error) {
 	l := &load{status: fmt.Appendf(nil, "HTTP/1.1 %d ", status), request: fmt.Appendf(nil,
-		"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, addr, len(body), body)}
+		"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		path, addr, len(body), body)}
 	for range connections {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -88,7 +89,8 @@ func (c *connection) ask(request, status []byte) error {
 		return err
 	}
 	if !bytes.HasPrefix(first, status) {
-		return fmt.Errorf("bench: a service must respond with %s, got %s", bytes.TrimSpace(status), first)
+		return fmt.Errorf("bench: a service must respond with %s, got %s", bytes.TrimSpace(status),
+			first)
 	}
 	length := -1
 	for {

@@ -60,9 +60,11 @@ var quick = effort{slices: 2, slice: 5 * time.Millisecond, rounds: 2, requests: 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	e := effort{signers: 10_000}
-	flags.IntVar(&e.slices, "slices", 120, "`number` of slices in process; each measures all contenders once")
+	flags.IntVar(&e.slices, "slices", 120,
+		"`number` of slices in process; each measures all contenders once")
 	flags.DurationVar(&e.slice, "slice", 15*time.Millisecond, "`time` for one contender")
-	flags.IntVar(&e.rounds, "rounds", 12, "`number` of rounds over HTTP; each measures all services once")
+	flags.IntVar(&e.rounds, "rounds", 12,
+		"`number` of rounds over HTTP; each measures all services once")
 	flags.IntVar(&e.requests, "requests", 8000, "`number` of requests to one service in a round")
 	plots := flags.String("plots", "", "`directory` for the plots and their figures")
 	inHaste := flags.Bool("quick", false, "measure for a short time; the figures have no meaning")
@@ -82,7 +84,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s\n\n%s\nmedians of %d slices of %v, and over HTTP of %d rounds of %d requests\n",
+	fmt.Fprintf(stdout,
+		"%s\n\n%s\nmedians of %d slices of %v, and over HTTP of %d rounds of %d requests\n",
 		rows, machine(), e.slices, e.slice, e.rounds, e.requests)
 	if *plots != "" {
 		return writePlots(*plots, rows.figures())
@@ -92,7 +95,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // measure returns the whole table.
 func (b *bucket) measure(ctx context.Context, e effort) (all table, err error) {
-	for _, measure := range []func(context.Context, effort) (table, error){b.signing, b.serving, b.scaling} {
+	for _, measure := range []func(context.Context, effort) (table, error){b.signing, b.serving,
+		b.scaling} {
 		rows, err := measure(ctx, e)
 		if err != nil {
 			return nil, err

@@ -41,18 +41,21 @@ func (m minioGo) put(ctx context.Context, u *upload) (*grant, error) {
 	for name, value := range headers {
 		signed.Set(name, value)
 	}
-	address, err := m.client.PresignHeader(ctx, http.MethodPut, bucketName, key, lifetime, nil, signed)
+	address, err := m.client.PresignHeader(ctx, http.MethodPut, bucketName, key, lifetime, nil,
+		signed)
 	if err != nil {
 		return nil, err
 	}
-	return &grant{Method: http.MethodPut, URL: address.String(), Headers: headers, Key: key, Expires: expires}, nil
+	return &grant{Method: http.MethodPut, URL: address.String(), Headers: headers, Key: key,
+		Expires: expires}, nil
 }
 
 func (m minioGo) form(ctx context.Context, u *upload) (*grant, error) {
 	key, expires := u.key(), time.Now().Add(lifetime)
 	form := minio.NewPostPolicy()
 	faults := []error{
-		form.SetBucket(bucketName), form.SetKey(key), form.SetExpires(expires), form.SetContentType(u.Type),
+		form.SetBucket(bucketName), form.SetKey(key), form.SetExpires(expires),
+		form.SetContentType(u.Type),
 		form.SetContentDisposition(u.disposition()), form.SetContentLengthRange(u.Size, u.Size),
 	}
 	for name, value := range u.Metadata {
@@ -65,7 +68,8 @@ func (m minioGo) form(ctx context.Context, u *upload) (*grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &grant{Method: http.MethodPost, URL: address.String(), Fields: fields, Key: key, Expires: expires}, nil
+	return &grant{Method: http.MethodPost, URL: address.String(), Fields: fields, Key: key,
+		Expires: expires}, nil
 }
 
 func (m minioGo) part(ctx context.Context, key, uploadID string, number int) (string, error) {

@@ -99,7 +99,8 @@ func plotGrants(f figures) string {
 		y += 2 * gap
 	}
 	p.text(24, y+8, "note", f.Machine)
-	return p.svg(720, y+24, "CPU time of a PUT, a form and a part's URL by presign, minio-go and the SDK's presigner")
+	return p.svg(720, y+24,
+		"CPU time of a PUT, a form and a part's URL by presign, minio-go and the SDK's presigner")
 }
 
 // A picture collects the elements of an SVG picture.
@@ -107,11 +108,13 @@ type picture struct{ strings.Builder }
 
 // text adds a text.
 func (p *picture) text(x, y int, class, text string) {
-	fmt.Fprintf(p, "  <text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", x, y, class, html.EscapeString(text))
+	fmt.Fprintf(p, "  <text x=\"%d\" y=\"%d\" class=\"%s\">%s</text>\n", x, y, class,
+		html.EscapeString(text))
 }
 
 func (p *picture) box(x, y, width, height int, class string) {
-	fmt.Fprintf(p, "  <rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\" class=\"%s\"/>\n", x, y, width, height, class)
+	fmt.Fprintf(p, "  <rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\" class=\"%s\"/>\n",
+		x, y, width, height, class)
 }
 
 // line adds a vertical line.
@@ -136,7 +139,8 @@ const style = `  <style>
 
 // svg returns the picture in a frame of the given size.
 func (p *picture) svg(width, height int, title string) string {
-	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%[1]d\" height=\"%[2]d\" viewBox=\"0 0 %[1]d %[2]d\" role=\"img\">\n"+
+	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" "+
+		"width=\"%[1]d\" height=\"%[2]d\" viewBox=\"0 0 %[1]d %[2]d\" role=\"img\">\n"+
 		"  <title>%[3]s</title>\n%[4]s  <rect width=\"%[1]d\" height=\"%[2]d\" rx=\"6\" class=\"page\"/>\n%[5]s</svg>\n",
 		width, height, html.EscapeString(title), style, p.String())
 }

@@ -22,5 +22,6 @@ func (s site) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return presign.NewHandler(signer, func(*http.Request) (string, error) { return document.Owner, nil })
+	return presign.NewHandler(signer,
+		func(*http.Request) (string, error) { return document.Owner, nil })
 }

@@ -40,7 +40,9 @@ type setting struct {
 
 // kinds holds the kinds of grants. Each has its own path, because the bare
 // server does not read requests.
-var kinds = []struct{ name, words, method string }{{"put", "PUT", http.MethodPut}, {"form", "form", http.MethodPost}}
+var kinds = []struct{ name, words, method string }{
+	{"put", "PUT", http.MethodPut}, {"form", "form", http.MethodPost},
+}
 
 // serve runs the child until in ends.
 func serve(name string, in io.Reader, out io.Writer) error {
@@ -101,7 +103,8 @@ func (set *setting) granter(name, kind string) (http.Handler, error) {
 		rival, err := set.Site.minioGo()
 		return service{rival}, err
 	case bare:
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { reply(w, set.Bytes[kind]) }), nil
+		return http.HandlerFunc(
+			func(w http.ResponseWriter, r *http.Request) { reply(w, set.Bytes[kind]) }), nil
 	}
 	return nil, fmt.Errorf("bench: %s must name a contender, got %q", marker, name)
 }

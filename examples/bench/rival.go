@@ -31,7 +31,8 @@ type upload struct {
 // newUpload returns a request for the document.
 func newUpload(method string) *upload {
 	d := document
-	return &upload{Filename: d.Filename, Type: d.Type, Size: d.Size, Metadata: d.Metadata, Method: method}
+	return &upload{Filename: d.Filename, Type: d.Type, Size: d.Size, Metadata: d.Metadata,
+		Method: method}
 }
 
 // key returns a new random key.

@@ -18,7 +18,9 @@ var contenders = []string{ours, theSDK, theMinIO, bare}
 // A series holds one figure for each round, by contender.
 type series map[string][]float64
 
-func (s series) add(contender string, figure float64) { s[contender] = append(s[contender], figure) }
+func (s series) add(contender string, figure float64) {
+	s[contender] = append(s[contender], figure)
+}
 
 func (s series) median(contender string) float64 { return median(s[contender]) }
 

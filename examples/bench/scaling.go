@@ -62,7 +62,8 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 		{"PUT on 2 cores: time spent waiting for locks", percent, locks, nil},
 	}
 	for _, other := range others {
-		rows = append(rows, row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
+		rows = append(rows,
+			row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
 	}
 	return rows, takeTurns(ctx, e.slices, turns)
 }
@@ -139,8 +140,10 @@ func signInTurn(ctx context.Context, signers []*presign.Signer) func() error {
 // envFile writes the credentials to a file for EnvFile.
 func (b *bucket) envFile(dir string) (string, error) {
 	c, path := b.credentials, filepath.Join(dir, "awsenv.list")
-	return path, os.WriteFile(path, fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
-		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)), 0o600)
+	return path, os.WriteFile(path,
+		fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
+			c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)),
+		0o600)
 }
 
 // rotating provides new credentials after every 1,000 grants.

@@ -20,7 +20,8 @@ func (s sdk) put(ctx context.Context, u *upload) (*grant, error) {
 	key, expires := u.key(), time.Now().Add(lifetime)
 	request, err := s.presigner.PresignPutObject(ctx, &s3.PutObjectInput{
 		Bucket: aws.String(bucketName), Key: &key, ContentType: &u.Type, ContentLength: &u.Size,
-		ContentDisposition: aws.String(u.disposition()), IfNoneMatch: aws.String("*"), Metadata: u.Metadata,
+		ContentDisposition: aws.String(u.disposition()), IfNoneMatch: aws.String("*"),
+		Metadata: u.Metadata,
 	})
 	if err != nil {
 		return nil, err
@@ -31,7 +32,8 @@ func (s sdk) put(ctx context.Context, u *upload) (*grant, error) {
 			headers[name] = values[0]
 		}
 	}
-	return &grant{Method: http.MethodPut, URL: request.URL, Headers: headers, Key: key, Expires: expires}, nil
+	return &grant{Method: http.MethodPut, URL: request.URL, Headers: headers, Key: key,
+		Expires: expires}, nil
 }
 
 func (s sdk) form(ctx context.Context, u *upload) (*grant, error) {
@@ -45,7 +47,8 @@ func (s sdk) form(ctx context.Context, u *upload) (*grant, error) {
 		conditions = append(conditions, map[string]string{name: value})
 	}
 	// PresignPostObject uses only the key and the bucket of the input.
-	request, err := s.presigner.PresignPostObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucketName), Key: &key},
+	request, err := s.presigner.PresignPostObject(ctx,
+		&s3.PutObjectInput{Bucket: aws.String(bucketName), Key: &key},
 		func(o *s3.PresignPostOptions) { o.Expires, o.Conditions = lifetime, conditions })
 	if err != nil {
 		return nil, err
@@ -53,12 +56,14 @@ func (s sdk) form(ctx context.Context, u *upload) (*grant, error) {
 	for name, value := range request.Values {
 		fields[name] = value
 	}
-	return &grant{Method: http.MethodPost, URL: request.URL, Fields: fields, Key: key, Expires: expires}, nil
+	return &grant{Method: http.MethodPost, URL: request.URL, Fields: fields, Key: key,
+		Expires: expires}, nil
 }
 
 func (s sdk) part(ctx context.Context, key, uploadID string, number int) (string, error) {
 	request, err := s.presigner.PresignUploadPart(ctx, &s3.UploadPartInput{
-		Bucket: aws.String(bucketName), Key: &key, UploadId: &uploadID, PartNumber: aws.Int32(int32(number)),
+		Bucket: aws.String(bucketName), Key: &key, UploadId: &uploadID,
+		PartNumber:    aws.Int32(int32(number)),
 		ContentLength: aws.Int64(partSize),
 	})
 	if err != nil {

@@ -32,7 +32,8 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 	for _, kind := range kinds {
 		s := &served{make(series), make(series), make(series), make(series), make(series)}
 		for _, name := range contenders {
-			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method), http.StatusCreated)
+			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method),
+				http.StatusCreated)
 			if err != nil {
 				return nil, err
 			}
@@ -41,7 +42,8 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 			if _, _, err := load.run(max(connections, e.requests/4)); err != nil {
 				return nil, err
 			}
-			turns = append(turns, func() error { return s.measure(name, services[name], load, e.requests) })
+			turns = append(turns,
+				func() error { return s.measure(name, services[name], load, e.requests) })
 		}
 		rows = append(rows, s.rows(kind.words)...)
 		single[kind.name] = s.cpu
@@ -52,10 +54,13 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 	}
 	defer batches.close()
 	cpu := make(series)
-	turns = append(turns, func() error { return measureBatch(cpu, services[ours], batches, e.requests) })
-	rows = append(rows, row{fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize), seconds, cpu, []ratio{
-		{ours, alone, fmt.Sprintf("the time of %d requests", batchSize)},
-	}})
+	turns = append(turns,
+		func() error { return measureBatch(cpu, services[ours], batches, e.requests) })
+	rows = append(rows,
+		row{fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize), seconds, cpu,
+			[]ratio{
+				{ours, alone, fmt.Sprintf("the time of %d requests", batchSize)},
+			}})
 	err = takeTurns(ctx, e.rounds, turns)
 	cpu[alone] = single["put"][ours]
 	return rows, err

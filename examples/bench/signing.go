@@ -38,7 +38,8 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 				times.add(t.contender, cpu/float64(t.grants))
 				return err
 			})
-			allocations.add(t.contender, testing.AllocsPerRun(5, func() { _ = t.call() })/float64(t.grants))
+			allocations.add(t.contender,
+				testing.AllocsPerRun(5, func() { _ = t.call() })/float64(t.grants))
 		}
 		if err := takeTurns(ctx, e.slices, turns); err != nil {
 			return nil, err
@@ -65,7 +66,8 @@ func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err erro
 	}
 	puts = []task{{ours, 1, func() error { _, err := signer.Put(ctx, document); return err }}}
 	forms = []task{{ours, 1, func() error { _, err := signer.Post(ctx, document); return err }}}
-	parts = []task{{ours, partCount, func() error { _, _, err := begun.SignParts(ctx, 1, partCount); return err }}}
+	parts = []task{{ours, partCount,
+		func() error { _, _, err := begun.SignParts(ctx, 1, partCount); return err }}}
 
 	asked := newUpload(http.MethodPut)
 	key := policy.Prefix + film.Filename
@@ -83,8 +85,10 @@ func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err erro
 		name string
 		rival
 	}{{theSDK, site.sdk()}, {theMinIO, minioGo}} {
-		puts = append(puts, task{r.name, 1, func() error { _, err := r.put(ctx, asked); return err }})
-		forms = append(forms, task{r.name, 1, func() error { _, err := r.form(ctx, asked); return err }})
+		puts = append(puts,
+			task{r.name, 1, func() error { _, err := r.put(ctx, asked); return err }})
+		forms = append(forms,
+			task{r.name, 1, func() error { _, err := r.form(ctx, asked); return err }})
 		number := 0
 		parts = append(parts, task{r.name, 1, func() error {
 			number = number%partCount + 1

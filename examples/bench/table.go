@@ -68,5 +68,6 @@ func machine() string {
 		model = "an unknown CPU"
 	}
 	return fmt.Sprintf("%s, %d cores, %s %s/%s, %s",
-		model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly))
+		model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		time.Now().Format(time.DateOnly))
 }

@@ -73,7 +73,8 @@ func (a album) find(ctx context.Context, owner, id string) (picture, error) {
 }
 
 func (a album) query(ctx context.Context, where string, args ...any) ([]picture, error) {
-	rows, err := a.QueryContext(ctx, `SELECT id, name, type, size, added, key FROM pictures WHERE `+where, args...)
+	rows, err := a.QueryContext(ctx,
+		`SELECT id, name, type, size, added, key FROM pictures WHERE `+where, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,9 @@ type gallery struct {
 func (g gallery) with(t *testing.T) gallery { return gallery{g.With(t), t} }
 
 func (g gallery) logIn(user string) {
-	g.Do(chromedp.Click(fmt.Sprintf(`button[value=%s]`, user)), chromedp.WaitVisible(".drop"), browser.Until(`document.querySelector(".empty").hidden === document.querySelectorAll(".picture").length > 0`))
+	g.Do(chromedp.Click(fmt.Sprintf(`button[value=%s]`, user)), chromedp.WaitVisible(".drop"),
+		browser.Until(`document.querySelector(".empty").hidden ===
+			document.querySelectorAll(".picture").length > 0`))
 }
 
 func (g gallery) logOut() {
@@ -69,12 +71,14 @@ func (g gallery) waitForPictures(n int) {
 // waitForOutcome waits until n uploads have the outcome.
 func (g gallery) waitForOutcome(outcome string, n int) {
 	g.t.Helper()
-	g.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(".upload[data-outcome=%s]").length === %d`, outcome, n)))
+	g.Do(browser.Until(fmt.Sprintf(
+		`document.querySelectorAll(".upload[data-outcome=%s]").length === %d`, outcome, n)))
 }
 
 // dismiss removes an upload that has ended from the page.
 func (g gallery) dismiss() {
-	g.Do(chromedp.Click(".upload[data-outcome] .cancel"), browser.Until(`!document.querySelector(".upload")`))
+	g.Do(chromedp.Click(".upload[data-outcome] .cancel"),
+		browser.Until(`!document.querySelector(".upload")`))
 }
 
 // evaluateModule evaluates a script that uses the exports of upload.js.
@@ -153,13 +157,16 @@ func TestBrowser(t *testing.T) {
 	// The page sends several pictures at once and shows their progress.
 	g.Throttle(300 << 10)
 	var dropped []file
-	for i, name := range []string{"Morning at the lake.jpg", "湖.jpg", "evening, with a name that is longer than the frame around the picture.jpg", "hill.jpg"} {
+	for i, name := range []string{"Morning at the lake.jpg", "湖.jpg",
+		"evening, with a name that is longer than the frame around the picture.jpg", "hill.jpg"} {
 		dropped = append(dropped, file{name, "image/jpeg", landscape(t, i, 900+100*i, 700)})
 	}
 	dropped = append(dropped, file{"chart.png", "image/png", browser.Picture(t, 1, png.Encode)})
 	g.drop(dropped...)
-	g.Do(browser.Until(`[...document.querySelectorAll(".upload progress")].some(({ value }) => value > 0.3 && value < 1)`))
-	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`), "the page limits the number of uploads at once")
+	g.Do(browser.Until(`[...document.querySelectorAll(".upload progress")].some(
+		({ value }) => value > 0.3 && value < 1)`))
+	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`),
+		"the page limits the number of uploads at once")
 	shoot("sending")
 	g.Throttle(-1)
 	g.waitForPictures(len(dropped))
@@ -173,14 +180,20 @@ func TestBrowser(t *testing.T) {
 	t.Run("content of another type", func(t *testing.T) {
 		g := g.with(t)
 		g.drop(
-			file{"holiday.png", "image/png", []byte("<!doctype html><title>Log in</title><script>alert(1)</script>")},
-			file{"drawing.gif", "image/gif", []byte("\ufeff \n<!-- a comment -->\n<svg xmlns='http://www.w3.org/2000/svg'/>")},
+			file{"holiday.png", "image/png",
+				[]byte("<!doctype html><title>Log in</title><script>alert(1)</script>")},
+			file{"drawing.gif", "image/gif",
+				[]byte("\ufeff \n<!-- a comment -->\n<svg xmlns='http://www.w3.org/2000/svg'/>")},
 			file{"page.html", "text/html", []byte("<p>")},
 		)
 		g.waitForOutcome("rejected", 3)
-		outcome := func(i int) string { return g.Text(fmt.Sprintf(`document.querySelectorAll(".upload .outcome")[%d]`, i)) }
-		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, outcome(0))
-		require.Equal(t, `Rejected and deleted. Its type must match the content, got "image/gif" for a file that looks like image/svg+xml.`, outcome(1))
+		outcome := func(i int) string {
+			return g.Text(fmt.Sprintf(`document.querySelectorAll(".upload .outcome")[%d]`, i))
+		}
+		require.Equal(t, `Rejected and deleted. Its type must match the content, `+
+			`got "image/png" for a file that looks like text/html.`, outcome(0))
+		require.Equal(t, `Rejected and deleted. Its type must match the content, `+
+			`got "image/gif" for a file that looks like image/svg+xml.`, outcome(1))
 		require.Contains(t, outcome(2), `got "text/html"`)
 		requireNoUploads(t, dir)
 		require.Len(t, objects(t, dir, "pictures"), len(dropped))
@@ -196,10 +209,12 @@ func TestBrowser(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		g := g.with(t)
 		path := filepath.Join(t.TempDir(), "large.jpg") // larger than the buffers of a connection
-		require.NoError(t, os.WriteFile(path, append(landscape(t, 9, 600, 600), make([]byte, 12<<20)...), 0o600))
+		require.NoError(t,
+			os.WriteFile(path, append(landscape(t, 9, 600, 600), make([]byte, 12<<20)...), 0o600))
 		g.Throttle(1 << 20)
 		g.Do(chromedp.SetUploadFiles("#files", []string{path}))
-		g.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`), chromedp.Click(".upload .cancel"))
+		g.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`),
+			chromedp.Click(".upload .cancel"))
 		g.waitForOutcome("cancelled", 1)
 		g.Throttle(-1)
 		requireNoUploads(t, dir)
@@ -219,7 +234,8 @@ func TestBrowser(t *testing.T) {
 		}`)
 		g.drop(file{"inspected.jpg", "image/jpeg", landscape(t, 10, 600, 600)})
 		g.Do(chromedp.WaitVisible(`.upload[data-state=pending]`))
-		require.Contains(t, g.Text(`document.querySelector(".upload .outcome")`), "The service is still inspecting the picture.")
+		require.Contains(t, g.Text(`document.querySelector(".upload .outcome")`),
+			"The service is still inspecting the picture.")
 		shoot("pending")
 		browser.Evaluate[chromedp.Void](g.Page, `window.pending = false`)
 		pictures++
@@ -232,7 +248,8 @@ func TestBrowser(t *testing.T) {
 		g := g.with(t)
 		// Chromium then adds Cache-Control to each request whose page has not
 		// set it.
-		browser.Call(g.Page, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+		browser.Call(g.Page, network.SetCacheDisabled,
+			network.SetCacheDisabledParams{CacheDisabled: true})
 		g.drop(file{"uncached.jpg", "image/jpeg", landscape(t, 13, 700, 500)})
 		pictures++
 		g.waitForPictures(pictures)
@@ -245,7 +262,8 @@ func TestBrowser(t *testing.T) {
 		g.Shoot("gallery-delete", 390)
 		g.Do(chromedp.Click(`dialog button[value=""]`), chromedp.WaitNotPresent("dialog"))
 		g.waitForPictures(pictures)
-		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"), chromedp.Click("dialog .danger"))
+		g.Do(chromedp.Click(".picture .delete"), chromedp.WaitVisible("dialog"),
+			chromedp.Click("dialog .danger"))
 		pictures--
 		g.waitForPictures(pictures)
 		require.Len(t, rows("alice"), pictures)
@@ -266,10 +284,14 @@ func TestBrowser(t *testing.T) {
 		g.logOut()
 		g.logIn("bob")
 		g.waitForPictures(0)
-		const ask = `return complete({ key: %q }, { endpoint: "/uploads/" }).then(() => 200, (error) => error instanceof UploadError ? error.status : 0);`
+		const ask = `return complete({ key: %q }, { endpoint: "/uploads/" }).then(
+			() => 200, (error) => error instanceof UploadError ? error.status : 0);`
 		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(ask, key)))
-		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
-		require.Equal(t, 404, evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
+		require.Equal(t, 404,
+			evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
+		require.Equal(t, 404,
+			evaluateModule[int](g,
+				fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
 		g.drop(file{"bobs.png", "image/png", browser.Picture(t, 2, png.Encode)})
 		g.waitForPictures(1)
 		require.Len(t, rows("bob"), 1)
@@ -306,7 +328,9 @@ func TestClosedTab(t *testing.T) {
 	tab.drop(file{"lake.jpg", "image/jpeg", landscape(t, 1, 600, 400)})
 	tab.Do(browser.Until(`window.isSent`))
 	page.Close()
-	require.Eventually(t, func() bool { return len(objects(t, dir, "pictures/alice")) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(objects(t, dir, "pictures/alice")) == 1
+	}, 20*time.Second, 10*time.Millisecond)
 	requireNoUploads(t, dir)
 	g.Do(chromedp.Reload())
 	g.waitForPictures(1)

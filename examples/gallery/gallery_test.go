@@ -37,7 +37,8 @@ func loggedIn(t *testing.T, origin, user string) *visitor {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	v := &visitor{http.Client{Jar: jar}, t, origin}
-	status, page := v.send("POST", "/login", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte("user="+user))
+	status, page := v.send("POST", "/login",
+		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte("user="+user))
 	require.Equal(t, 200, status)
 	require.Contains(t, page, "<b>"+user+"</b>")
 	return v
@@ -50,7 +51,8 @@ func (v *visitor) send(method, path string, header http.Header, body []byte) (in
 	require.NoError(v.t, err)
 	target, err := base.Parse(path)
 	require.NoError(v.t, err)
-	req, err := http.NewRequestWithContext(v.t.Context(), method, target.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(v.t.Context(), method, target.String(),
+		bytes.NewReader(body))
 	require.NoError(v.t, err)
 	maps.Copy(req.Header, header)
 	res, err := v.Do(req)
@@ -72,7 +74,8 @@ func (v *visitor) ask(method, name string, content []byte) *presign.Grant {
 	v.t.Helper()
 	sum := sha256.Sum256(content)
 	status, response := v.post("/uploads/", map[string]any{
-		"filename": name, "size": len(content), "checksum": base64.StdEncoding.EncodeToString(sum[:]), "method": method,
+		"filename": name, "size": len(content),
+		"checksum": base64.StdEncoding.EncodeToString(sum[:]), "method": method,
 	})
 	require.Equal(v.t, 201, status, response)
 	grant := new(presign.Grant)
@@ -121,7 +124,9 @@ func objects(t *testing.T, dir, prefix string) []string {
 // after it has responded to the client.
 func requireNoUploads(t *testing.T, dir string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(objects(t, dir, "incoming")) == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return len(objects(t, dir, "incoming")) == 0
+	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // TestReplay checks that a grant which is used again after the completion
@@ -138,17 +143,21 @@ func TestReplay(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.True(t, strings.HasPrefix(first.Key, "pictures/alice/"))
 		requireNoUploads(t, dir)
-		published, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(first.Key)))
+		published, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket,
+			filepath.FromSlash(first.Key)))
 		require.NoError(t, err)
 
 		for range 2 {
-			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400, "another file must be rejected")
-			require.Less(t, alice.use(grant, content), 300, "the upload was moved away, so its key is free")
+			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400,
+				"another file must be rejected")
+			require.Less(t, alice.use(grant, content), 300,
+				"the upload was moved away, so its key is free")
 			again, status := alice.complete(grant.Key)
 			require.Equal(t, 200, status)
 			require.Equal(t, first, again)
 			requireNoUploads(t, dir)
-			after, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(first.Key)))
+			after, err := os.Stat(filepath.Join(dir, "s3", "objects", bucket,
+				filepath.FromSlash(first.Key)))
 			require.NoError(t, err)
 			require.True(t, os.SameFile(published, after))
 			require.Equal(t, published.ModTime(), after.ModTime())
@@ -163,7 +172,8 @@ func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
 	alice := loggedIn(t, p.Origin, "alice")
-	old, uploaded, granted := browser.Picture(t, 1, png.Encode), browser.Picture(t, 2, png.Encode), browser.Picture(t, 3, png.Encode)
+	old, uploaded, granted := browser.Picture(t, 1, png.Encode), browser.Picture(t, 2, png.Encode),
+		browser.Picture(t, 3, png.Encode)
 	before := alice.ask("PUT", "before.png", old)
 	require.Equal(t, 200, alice.use(before, old))
 	completed, status := alice.complete(before.Key)
@@ -181,7 +191,8 @@ func TestRestart(t *testing.T) {
 	object, status = alice.complete(before.Key)
 	require.Equal(t, 200, status)
 	require.Equal(t, completed, object)
-	require.Equal(t, 403, alice.use(after, granted), "each start of the embedded server makes new credentials")
+	require.Equal(t, 403, alice.use(after, granted),
+		"each start of the embedded server makes new credentials")
 
 	pictures := alice.pictures()
 	require.Len(t, pictures, 2)
@@ -200,7 +211,8 @@ func TestRestart(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	alice, bob, nobody := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob"), &visitor{t: t, origin: p.Origin}
+	alice, bob, nobody := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob"),
+		&visitor{t: t, origin: p.Origin}
 	content := browser.Picture(t, 1, png.Encode)
 	grant := alice.ask("PUT", "sea.png", content)
 	require.Equal(t, 200, alice.use(grant, content))
@@ -230,7 +242,9 @@ func TestStrangers(t *testing.T) {
 	require.Empty(t, alice.pictures())
 	require.Empty(t, objects(t, dir, ""))
 
-	status, _ = nobody.send("POST", "/login", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte("user=mallory"))
+	status, _ = nobody.send("POST", "/login",
+		http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte("user=mallory"))
 	require.Equal(t, 401, status)
-	require.ErrorContains(t, run(t.Context(), []string{"-addr", "0.0.0.0:0"}, io.Discard), "-addr must be a loopback address")
+	require.ErrorContains(t, run(t.Context(), []string{"-addr", "0.0.0.0:0"}, io.Discard),
+		"-addr must be a loopback address")
 }

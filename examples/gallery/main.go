@@ -41,7 +41,8 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	demo, err := site.OpenDemoWithEvents(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8082", args)
+	demo, err := site.OpenDemoWithEvents(ctx, flag.NewFlagSet(bucket, flag.ExitOnError),
+		"127.0.0.1:8082", args)
 	if err != nil {
 		return err
 	}

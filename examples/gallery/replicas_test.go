@@ -27,19 +27,25 @@ type replicas struct {
 	served []atomic.Int64 // the number of requests to each service
 }
 
-func newReplicas(t *testing.T, server *store.Server, onComplete func(context.Context, *presign.Object) error, secrets ...[]byte) *replicas {
+func newReplicas(
+	t *testing.T, server *store.Server, onComplete func(context.Context, *presign.Object) error,
+	secrets ...[]byte,
+) *replicas {
 	t.Helper()
 	r := &replicas{served: make([]atomic.Int64, len(secrets))}
 	var targets []*url.URL
 	for i, secret := range secrets {
-		signer, err := presign.NewSigner(server.Client(), bucket, policy, presign.WithSecret(secret), presign.WithOnComplete(onComplete))
+		signer, err := presign.NewSigner(server.Client(), bucket, policy,
+			presign.WithSecret(secret), presign.WithOnComplete(onComplete))
 		require.NoError(t, err)
-		handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+		handler, err := presign.NewHandler(signer,
+			func(*http.Request) (string, error) { return "alice", nil })
 		require.NoError(t, err)
-		replica := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			r.served[i].Add(1)
-			http.StripPrefix("/uploads", handler).ServeHTTP(w, req)
-		}))
+		replica := httptest.NewServer(http.HandlerFunc(
+			func(w http.ResponseWriter, req *http.Request) {
+				r.served[i].Add(1)
+				http.StripPrefix("/uploads", handler).ServeHTTP(w, req)
+			}))
 		t.Cleanup(replica.Close)
 		target, err := url.Parse(replica.URL)
 		require.NoError(t, err)
@@ -103,7 +109,8 @@ func TestReplicas(t *testing.T) {
 	}
 	pictures, err := album.list(t.Context(), "alice")
 	require.NoError(t, err)
-	require.Len(t, pictures, uploads+1, "one row for each upload, even if it was completed several times")
+	require.Len(t, pictures, uploads+1,
+		"one row for each upload, even if it was completed several times")
 
 	t.Run("another secret", func(t *testing.T) {
 		r := newReplicas(t, server, album.add, secret, bytes.Repeat([]byte("another "), 4))

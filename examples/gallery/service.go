@@ -50,8 +50,10 @@ var login = site.Login{
 // pagePolicy returns the Content-Security-Policy of the pages, which send files
 // to the store and show pictures from it.
 func pagePolicy(store string) string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " + store + "; " +
-		"connect-src 'self' " + store + "; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " +
+		store + "; " +
+		"connect-src 'self' " + store +
+		"; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }
 
 // A service serves the gallery.
@@ -62,8 +64,11 @@ type service struct {
 	presigner *s3.PresignClient
 }
 
-func newService(client *s3.Client, here *site.Site, album album, secret []byte) (*presign.Signer, http.Handler, error) {
-	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithOnComplete(album.add))
+func newService(
+	client *s3.Client, here *site.Site, album album, secret []byte,
+) (*presign.Signer, http.Handler, error) {
+	signer, err := presign.NewSigner(client, bucket, policy, presign.WithSecret(secret),
+		presign.WithOnComplete(album.add))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,12 +88,13 @@ func newService(client *s3.Client, here *site.Site, album album, secret []byte) 
 	mux.HandleFunc("GET /pictures/{id}", s.show)
 	mux.HandleFunc("DELETE /pictures/{id}", s.remove)
 	mux.HandleFunc("GET /upload.js", upload.Serve)
-	mux.HandleFunc("GET /{$}", here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
-		site.Render(w, r, templates, "gallery.html", struct {
-			User string
-			presign.Policy
-		}{user, policy})
-	}))
+	mux.HandleFunc("GET /{$}",
+		here.Front(login, func(w http.ResponseWriter, r *http.Request, user string) {
+			site.Render(w, r, templates, "gallery.html", struct {
+				User string
+				presign.Policy
+			}{user, policy})
+		}))
 	return signer, mux, here.Handle(mux, files)
 }
 
@@ -149,7 +155,8 @@ func (s *service) remove(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	_, err := s.client.DeleteObject(r.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(p.key)})
+	_, err := s.client.DeleteObject(r.Context(),
+		&s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(p.key)})
 	if err == nil {
 		err = s.album.remove(r.Context(), p.ID)
 	}

@@ -55,7 +55,8 @@ func (f form) send(kind, name, content string) {
 
 func (f form) choose(kind string) {
 	f.Do(chromedp.Click(fmt.Sprintf(`nav a[href="/?kind=%s"]`, kind)),
-		chromedp.WaitVisible(fmt.Sprintf(`nav a[href="/?kind=%s"][aria-current]`, kind)), chromedp.WaitNotPresent(".message"))
+		chromedp.WaitVisible(fmt.Sprintf(`nav a[href="/?kind=%s"][aria-current]`, kind)),
+		chromedp.WaitNotPresent(".message"))
 }
 
 func (f form) submit(name, content string) {
@@ -78,8 +79,10 @@ func TestBrowser(t *testing.T) {
 		f.Shoot("htmlform-"+name, 1280)
 		f.Shoot("htmlform-"+name, 390)
 	}
-	browser.Call(f.Page, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-	f.Do(chromedp.Navigate("data:text/html,<body><noscript>none</noscript><script>document.title='some'</script>"))
+	browser.Call(f.Page, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true})
+	f.Do(chromedp.Navigate(
+		"data:text/html,<body><noscript>none</noscript><script>document.title='some'</script>"))
 	require.Equal(t, "none", f.Text(`document.querySelector("noscript")`))
 	require.Empty(t, browser.Run(f.Page, chromedp.Title()))
 
@@ -91,18 +94,22 @@ func TestBrowser(t *testing.T) {
 	picture := string(browser.Picture(t, 1, png.Encode))
 	f.send("png", "holiday.png", picture)
 	require.Equal(t, "Your file is stored and verified: image/png, 4.44 KiB.", f.message())
-	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()), "the redirect drops the query")
+	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()),
+		"the redirect drops the query")
 	require.Empty(t, objects(t, dir, "incoming"))
 	require.Len(t, objects(t, dir, "files/alice"), 1)
-	f.send("pdf", "report.pdf", "%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n")
+	f.send("pdf", "report.pdf",
+		"%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n")
 	f.send("text", "notes.txt", "<h1>Notes</h1> on a text file that looks like HTML")
 	require.Equal(t, 3, f.Count("tbody tr"))
 	shoot("files")
 
 	t.Run("content of another type", func(t *testing.T) {
 		f := f.with(t)
-		f.send("png", "holiday.png", "<!doctype html><title>Log in</title><script>alert(1)</script>")
-		require.Equal(t, `Your file was rejected and deleted. Its type must match the content, got "image/png" for a file that looks like text/html.`, f.message())
+		f.send("png", "holiday.png",
+			"<!doctype html><title>Log in</title><script>alert(1)</script>")
+		require.Equal(t, `Your file was rejected and deleted. Its type must match the content, `+
+			`got "image/png" for a file that looks like text/html.`, f.message())
 		require.Equal(t, 1, f.Count(".message.bad"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		require.Equal(t, 3, f.Count("tbody tr"))
@@ -140,7 +147,8 @@ func TestBrowser(t *testing.T) {
 		require.Equal(t, published, objects(t, dir, "files/alice"))
 		require.Empty(t, objects(t, dir, "incoming"))
 		for _, key := range published {
-			content, err := os.ReadFile(filepath.Join(dir, "s3", "objects", bucket, filepath.FromSlash(key)))
+			content, err := os.ReadFile(filepath.Join(dir, "s3", "objects", bucket,
+				filepath.FromSlash(key)))
 			require.NoError(t, err)
 			require.NotEqual(t, string(browser.Picture(t, 2, png.Encode)), string(content))
 		}
@@ -153,7 +161,9 @@ func TestBrowser(t *testing.T) {
 		require.Contains(t, before, pending)
 		f.logOut()
 		f.logIn("bob")
-		f.Do(chromedp.Navigate(p.Origin+"/done?bucket=htmlform&etag=x&key="+url.QueryEscape(pending)), chromedp.WaitVisible(".message"))
+		f.Do(chromedp.Navigate(
+			p.Origin+"/done?bucket=htmlform&etag=x&key="+url.QueryEscape(pending)),
+			chromedp.WaitVisible(".message"))
 		require.Equal(t, "You have no such upload.", f.message())
 		require.Zero(t, f.Count("tbody tr"))
 		require.Equal(t, before, objects(t, dir, ""))
@@ -172,7 +182,9 @@ func loggedIn(t *testing.T, origin, user string) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	v := &visitor{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, t, origin}
+	v := &visitor{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}, t, origin}
 	res, _ := v.do("POST", origin+"/login", "application/x-www-form-urlencoded", "user="+user)
 	require.Equal(t, 303, res.StatusCode)
 	return v
@@ -215,7 +227,8 @@ func (v *visitor) post(content string) string {
 	var body strings.Builder
 	form := multipart.NewWriter(&body)
 	var key string
-	for _, field := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`).FindAllStringSubmatch(page, -1) {
+	for _, field := range regexp.MustCompile(
+		`<input type="hidden" name="([^"]+)" value="([^"]*)">`).FindAllStringSubmatch(page, -1) {
 		value := html.UnescapeString(field[2])
 		require.NoError(v.t, form.WriteField(field[1], value))
 		if field[1] == "key" {
@@ -228,7 +241,8 @@ func (v *visitor) post(content string) string {
 	require.NoError(v.t, form.Close())
 	res, _ := v.do("POST", action[1], form.FormDataContentType(), body.String())
 	require.Equal(v.t, 303, res.StatusCode)
-	require.True(v.t, strings.HasPrefix(res.Header.Get("Location"), v.origin+"/done?"), res.Header.Get("Location"))
+	require.True(v.t, strings.HasPrefix(res.Header.Get("Location"), v.origin+"/done?"),
+		res.Header.Get("Location"))
 	return key
 }
 
@@ -247,13 +261,16 @@ func TestNames(t *testing.T) {
 		}`, name))
 		f.Do(chromedp.Click(".named button"), chromedp.WaitVisible("#file"))
 	}
-	for name, want := range map[string]string{"notes": "notes.txt", "übersicht.txt": "übersicht.txt", "": "upload.txt"} {
+	for name, want := range map[string]string{"notes": "notes.txt",
+		"übersicht.txt": "übersicht.txt", "": "upload.txt"} {
 		enterName(name)
-		f.Do(browser.Until(fmt.Sprintf(`document.querySelector(".upload label").textContent.endsWith("stored as %s")`, want)))
+		f.Do(browser.Until(fmt.Sprintf(
+			`document.querySelector(".upload label").textContent.endsWith("stored as %s")`, want)))
 		f.submit("local.txt", "hello")
 		f.Do(chromedp.WaitVisible(".message"))
 	}
-	listed := browser.Evaluate[[]string](f.Page, `[...document.querySelectorAll("tbody a")].map((a) => a.textContent)`)
+	listed := browser.Evaluate[[]string](f.Page,
+		`[...document.querySelectorAll("tbody a")].map((a) => a.textContent)`)
 	require.ElementsMatch(t, []string{"notes.txt", "übersicht.txt", "upload.txt"}, listed)
 }
 
@@ -267,8 +284,10 @@ func TestForgedRedirect(t *testing.T) {
 	picture := string(browser.Picture(t, 1, png.Encode))
 	pending := alice.post(picture)
 	for _, key := range []string{
-		pending, "", "/", "x", "incoming/", "incoming/bob/", "incoming/bob/../alice/" + strings.TrimPrefix(pending, "incoming/alice/"),
-		"incoming/bob/none/upload.png", "files/alice/none/upload.png", strings.ReplaceAll(pending, "alice", "bob"), "\xff",
+		pending, "", "/", "x", "incoming/", "incoming/bob/",
+		"incoming/bob/../alice/" + strings.TrimPrefix(pending, "incoming/alice/"),
+		"incoming/bob/none/upload.png", "files/alice/none/upload.png",
+		strings.ReplaceAll(pending, "alice", "bob"), "\xff",
 	} {
 		page := bob.get("/done?key=" + url.QueryEscape(key))
 		require.Contains(t, page, "You have no such upload.", key)
@@ -289,7 +308,8 @@ func TestForgedRedirect(t *testing.T) {
 	require.Equal(t, 303, res.StatusCode)
 	res, content := alice.do("GET", res.Header.Get("Location"), "", "")
 	require.Equal(t, 200, res.StatusCode)
-	require.Equal(t, "attachment; filename*=UTF-8''upload.png", res.Header.Get("Content-Disposition"))
+	require.Equal(t, "attachment; filename*=UTF-8''upload.png",
+		res.Header.Get("Content-Disposition"))
 	require.Equal(t, picture, content)
 	for _, stranger := range []*visitor{bob, nobody} {
 		res, _ = stranger.do("GET", p.Origin+path, "", "")

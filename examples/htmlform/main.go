@@ -34,7 +34,8 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	demo, err := site.OpenDemo(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8083", false, args)
+	demo, err := site.OpenDemo(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8083",
+		false, args)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ var kinds = []kind{
 
 // kindOf returns the kind with the extension of filename, or the first kind.
 func kindOf(filename string) kind {
-	return kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.Extension == path.Ext(filename) }))]
+	return kinds[max(0,
+		slices.IndexFunc(kinds, func(k kind) bool { return k.Extension == path.Ext(filename) }))]
 }
 
 // Filename adds the extension of the kind to name. If name is empty, it uses
@@ -63,7 +64,8 @@ func (k kind) Filename(name string) string {
 //go:embed page
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"bytes": bytes}).ParseFS(files, "page/*.html"))
+var templates = template.Must(
+	template.New("").Funcs(template.FuncMap{"bytes": bytes}).ParseFS(files, "page/*.html"))
 
 var login = site.Login{
 	Name: "htmlform", Title: "Files", Question: "Choose a user",
@@ -100,9 +102,11 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 
 // page shows a form for one file of one kind.
 func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
-	chosen := kinds[max(0, slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
+	chosen := kinds[max(0,
+		slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
 	name := r.FormValue("name")
-	message, bad := s.Sessions.PopString(r.Context(), "message"), s.Sessions.PopBool(r.Context(), "bad")
+	message, bad := s.Sessions.PopString(r.Context(), "message"),
+		s.Sessions.PopBool(r.Context(), "bad")
 	upload := presign.Upload{
 		Key:      folder(user),
 		Filename: chosen.Filename(name),
@@ -137,7 +141,8 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		Message string
 		Files   []file
 	}{
-		user, kinds, chosen, name, policy.MaxSize, grant, int(time.Until(grant.Expires) / time.Second), bad, message, list,
+		user, kinds, chosen, name, policy.MaxSize, grant,
+		int(time.Until(grant.Expires) / time.Second), bad, message, list,
 	})
 }
 
@@ -159,9 +164,11 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	message, known := explain(err), true
 	switch faults := violations(err); {
 	case err == nil && s.isRepeated(r.Context(), object.GrantID):
-		message, err = "This form was used before. Only its first file was kept.", presign.ErrNotUploaded
+		message, err = "This form was used before. Only its first file was kept.",
+			presign.ErrNotUploaded
 	case err == nil:
-		message = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type, bytes(object.Size))
+		message = fmt.Sprintf("Your file is stored and verified: %s, %s.", object.Type,
+			bytes(object.Size))
 	case len(faults) > 0:
 		message = "Your file was rejected and deleted. " + strings.Join(faults, " ")
 	default:
@@ -170,7 +177,9 @@ func (s *service) done(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		slog.ErrorContext(r.Context(), "upload not completed", slog.Any("error", err))
 		w.Header().Set("Retry-After", "30")
-		http.Error(w, "Your file is stored but could not be verified. Reload this page to try again.", http.StatusServiceUnavailable)
+		http.Error(w,
+			"Your file is stored but could not be verified. Reload this page to try again.",
+			http.StatusServiceUnavailable)
 		return
 	}
 	s.Sessions.Put(r.Context(), "message", message)
@@ -234,7 +243,8 @@ func (s *service) list(ctx context.Context, user string) ([]file, error) {
 		folder, name := path.Split(*o.Key)
 		list = append(list, file{path.Base(folder), name, *o.Size, *o.LastModified, *o.Key})
 	}
-	slices.SortStableFunc(list, func(a, b file) int { return cmp.Or(b.Added.Compare(a.Added), cmp.Compare(a.ID, b.ID)) })
+	slices.SortStableFunc(list,
+		func(a, b file) int { return cmp.Or(b.Added.Compare(a.Added), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
 }
 

@@ -47,7 +47,8 @@ func TestLocal(t *testing.T) {
 	f := ask("file_name=me.png")
 	require.Equal(t, "images/me.png", f.Data["key"])
 	require.Equal(t, "image/png", f.Data["Content-Type"])
-	require.NotEmpty(t, f.Data["x-amz-security-token"], "the form must be signed with the credentials of the file")
+	require.NotEmpty(t, f.Data["x-amz-security-token"],
+		"the form must be signed with the credentials of the file")
 	require.Equal(t, 204, upload(t, f, 1000))
 	require.Equal(t, 204, upload(t, f, 2000), "replaced by the same form")
 	require.Equal(t, 204, upload(t, ask("file_name=me.png"), 3000), "replaced by another form")
@@ -62,7 +63,8 @@ func TestLocal(t *testing.T) {
 	require.Equal(t, 403, upload(t, f, 2000))
 
 	for name, mediaType := range map[string]string{
-		"A.JPG": "image/jpeg", "b.jPeG": "image/jpeg", "two words, 50%+.png": "image/png", "請求書.png": "image/png",
+		"A.JPG": "image/jpeg", "b.jPeG": "image/jpeg", "two words, 50%+.png": "image/png",
+		"請求書.png":             "image/png",
 		"of/bob's/garden.png": "image/png", ".png": "image/png", "<&>\".png": "image/png",
 	} {
 		f := ask(url.Values{"file_name": {name}}.Encode())
@@ -76,11 +78,14 @@ func TestLocal(t *testing.T) {
 func TestFile(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
-	args := []string{"-bucket", "images", "-endpoint", server.URL, "-region", server.Region, "-credentials", file}
-	require.ErrorContains(t, run(t.Context(), append(args, "-addr", "127.0.0.1:0"), io.Discard), "awsenv.list")
+	args := []string{"-bucket", "images", "-endpoint", server.URL, "-region", server.Region,
+		"-credentials", file}
+	require.ErrorContains(t, run(t.Context(), append(args, "-addr", "127.0.0.1:0"), io.Discard),
+		"awsenv.list")
 
 	require.NoError(t, prepare(t.Context(), server, "images", file))
-	res := post(t, start(t, args...)+"/upload_image", "application/x-www-form-urlencoded", "file_name=me.png")
+	res := post(t, start(t, args...)+"/upload_image", "application/x-www-form-urlencoded",
+		"file_name=me.png")
 	var f form
 	require.NoError(t, json.Unmarshal([]byte(res.body), &f))
 	require.Equal(t, 204, upload(t, f, 1000))
@@ -134,7 +139,8 @@ func TestRotation(t *testing.T) {
 		require.NoError(t, os.Rename(next, file))
 		for range 5 { // Forms are signed all the time.
 			time.Sleep(time.Second)
-			require.NoError(t, json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &after))
+			require.NoError(t,
+				json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &after))
 			require.True(t, after.Success)
 		}
 		require.NotEqual(t, before.Data["x-amz-security-token"], after.Data["x-amz-security-token"])
@@ -207,7 +213,8 @@ func TestRejected(t *testing.T) {
 		{"POST", "/upload_image/", "application/x-www-form-urlencoded", "file_name=a.png", 404},
 		{"GET", "/favicon.ico", "", "", 404},
 	} {
-		res := request(t, test.method, origin+test.path, http.Header{"Content-Type": {test.contentType}}, test.body)
+		res := request(t, test.method, origin+test.path,
+			http.Header{"Content-Type": {test.contentType}}, test.body)
 		require.Equal(t, test.status, res.StatusCode, "%s %s", test.method, test.path)
 		require.Equal(t, "application/json", res.Header.Get("Content-Type"))
 		require.True(t, json.Valid([]byte(res.body)))
@@ -235,13 +242,16 @@ func TestCORS(t *testing.T) {
 			"Access-Control-Request-Headers": {"x-requested-with"},
 		}, "")
 		require.Less(t, res.StatusCode, 300)
-		require.Contains(t, []string{"*", "https://app.example.com"}, res.Header.Get("Access-Control-Allow-Origin"))
+		require.Contains(t, []string{"*", "https://app.example.com"},
+			res.Header.Get("Access-Control-Allow-Origin"))
 		require.NotEmpty(t, res.Header.Get("Access-Control-Allow-Headers"))
 	}
 	preflight(origin + "/upload_image")
-	for parameters, status := range map[string]int{"file_name=me.png": 200, "file_name=me.bmp": 422} {
+	for parameters, status := range map[string]int{"file_name=me.png": 200,
+		"file_name=me.bmp": 422} {
 		res := request(t, "POST", origin+"/upload_image", http.Header{
-			"Origin": {"https://app.example.com"}, "Content-Type": {"application/x-www-form-urlencoded"},
+			"Origin":       {"https://app.example.com"},
+			"Content-Type": {"application/x-www-form-urlencoded"},
 		}, parameters)
 		require.Equal(t, status, res.StatusCode)
 		require.Equal(t, "*", res.Header.Get("Access-Control-Allow-Origin"))
@@ -257,17 +267,19 @@ func TestRejectsArguments(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "awsenv.list")
 	require.NoError(t, os.WriteFile(file, []byte("ACCESS=AKIAEXAMPLE\nSECRET=secret\n"), 0o600))
 	for want, args := range map[string][]string{
-		"either -bucket or -local":                 {},
-		"-local must be set":                       {"-local", "-bucket", "images"},
-		"anyone who reaches it can upload":         {"-bucket", "images", "-addr", "0.0.0.0:0"},
-		"must be on this machine if -local is set": {"-local", "-addr", "0.0.0.0:0", "-insecure-without-authentication"},
+		"either -bucket or -local":         {},
+		"-local must be set":               {"-local", "-bucket", "images"},
+		"anyone who reaches it can upload": {"-bucket", "images", "-addr", "0.0.0.0:0"},
+		"must be on this machine if -local is set": {"-local", "-addr", "0.0.0.0:0",
+			"-insecure-without-authentication"},
 		"region": {"-bucket", "images", "-region", "", "-addr", "127.0.0.1:0"},
 		"missing.list": {
 			"-bucket", "images", "-region", "eu-central-1", "-credentials", "missing.list",
 			"-addr", "0.0.0.0:0", "-insecure-without-authentication",
 		},
 		"method must not be POST": {
-			"-bucket", "images", "-region", "auto", "-endpoint", "https://account.r2.cloudflarestorage.com",
+			"-bucket", "images", "-region", "auto", "-endpoint",
+			"https://account.r2.cloudflarestorage.com",
 			"-credentials", file, "-addr", "127.0.0.1:0",
 		},
 		"none": {"-local", "-addr", "127.0.0.1:none"},

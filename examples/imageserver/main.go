@@ -120,8 +120,9 @@ func checkAddress(listener net.Listener, addr string, local, exposed bool) error
 	case local:
 		return fmt.Errorf("-addr must be on this machine if -local is set, got %s", addr)
 	case !exposed:
-		return fmt.Errorf("-addr must be on this machine, got %s\nwith -insecure-without-authentication, "+
-			"anyone who reaches it can upload and replace images", addr)
+		return fmt.Errorf(
+			"-addr must be on this machine, got %s\nwith -insecure-without-authentication, "+
+				"anyone who reaches it can upload and replace images", addr)
 	}
 	return nil
 }
@@ -165,5 +166,6 @@ func writeSession(server *store.Server, path string) error {
 		return err
 	}
 	return os.WriteFile(path, fmt.Appendf(nil, "ACCESS=%s\nSECRET=%s\nTOKEN=%s\nEXPIRATION=%s\n",
-		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)), 0o600)
+		c.AccessKeyID, c.SecretAccessKey, c.SessionToken, c.Expires.UTC().Format(time.RFC3339)),
+		0o600)
 }

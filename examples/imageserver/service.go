@@ -59,7 +59,8 @@ func newService(ctx context.Context, client *s3.Client, bucket string) (http.Han
 	if _, err := signer.Post(ctx, presign.Upload{Key: "images/probe.png"}); err != nil {
 		return nil, err
 	}
-	open, err := cors.NewMiddleware(cors.Config{Origins: []string{"*"}, RequestHeaders: []string{"*"}})
+	open, err := cors.NewMiddleware(cors.Config{Origins: []string{"*"},
+		RequestHeaders: []string{"*"}})
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,8 @@ func newService(ctx context.Context, client *s3.Client, bucket string) (http.Han
 		w.Header().Set("Allow", http.MethodPost)
 		fail(w, http.StatusMethodNotAllowed)
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusNotFound) })
+	mux.HandleFunc("/",
+		func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusNotFound) })
 	return open.Wrap(mux), nil
 }
 
@@ -101,7 +103,8 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable)
 		return
 	}
-	response(w, http.StatusOK, map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
+	response(w, http.StatusOK,
+		map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
 }
 
 // parseForm parses URL-encoded and multipart forms, like the original server.

@@ -70,43 +70,62 @@ func TestPages(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", filepath.Join(dir, "demo"))
 	b := browser.Open(t)
-	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".fields"),
-		chromedp.SendKeys("[name=folder]", "Summer trip"), chromedp.Clear("[name=count]"), chromedp.SendKeys("[name=count]", "2"),
+	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"),
+		chromedp.WaitVisible(".fields"),
+		chromedp.SendKeys("[name=folder]", "Summer trip"), chromedp.Clear("[name=count]"),
+		chromedp.SendKeys("[name=count]", "2"),
 		chromedp.Click(".fields button"), chromedp.WaitVisible(".links a"))
 	requireUsable(t, b, "owner")
 	link := browser.Evaluate[string](b, `document.querySelector(".links a").href`)
 	b.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"))
 
 	b.Do(chromedp.Navigate(link), chromedp.WaitVisible("#drop"))
-	require.Regexp(t, `^The files go to alice, into the folder “Summer trip”. The link accepts 2 files until \w+ \d+, \d+\.$`,
+	require.Regexp(t, `^The files go to alice, into the folder “Summer trip”. `+
+		`The link accepts 2 files until \w+ \d+, \d+\.$`,
 		b.Text(`document.querySelector("#lead")`))
 	requireUsable(t, b, "send")
 	b.Do(chromedp.KeyEvent("\t"))
-	require.Equal(t, "files", browser.Evaluate[string](b, `document.activeElement.id`), "the field has the keyboard focus")
-	require.Equal(t, "3px", browser.Evaluate[string](b, `getComputedStyle(document.querySelector("#drop")).outlineWidth`), "the page shows the keyboard focus")
+	require.Equal(t, "files", browser.Evaluate[string](b, `document.activeElement.id`),
+		"the field has the keyboard focus")
+	require.Equal(t, "3px",
+		browser.Evaluate[string](b,
+			`getComputedStyle(document.querySelector("#drop")).outlineWidth`),
+		"the page shows the keyboard focus")
 
 	var paths []string
-	for i, name := range []string{"lake.png", "Übersicht der Reise mit einem langen Namen.png", "third.png"} {
+	for i, name := range []string{"lake.png", "Übersicht der Reise mit einem langen Namen.png",
+		"third.png"} {
 		paths = append(paths, filepath.Join(dir, name))
 		require.NoError(t, os.WriteFile(paths[i], browser.Picture(t, i, png.Encode), 0o600))
 	}
 	status := `document.querySelector("#status").textContent`
-	b.Do(chromedp.SetUploadFiles("#files", paths), browser.Until(status+` === "2 of 3 files have arrived."`))
-	require.Equal(t, []string{"Arrived", "Arrived", "This link was for 2 files. All of them have arrived."},
-		browser.Evaluate[[]string](b, `[...document.querySelectorAll("#sent p")].map((p) => p.textContent)`))
-	require.Equal(t, "polite", browser.Evaluate[string](b, `document.querySelector("#status").ariaLive`))
+	b.Do(chromedp.SetUploadFiles("#files", paths),
+		browser.Until(status+` === "2 of 3 files have arrived."`))
+	require.Equal(t,
+		[]string{"Arrived", "Arrived", "This link was for 2 files. All of them have arrived."},
+		browser.Evaluate[[]string](b,
+			`[...document.querySelectorAll("#sent p")].map((p) => p.textContent)`))
+	require.Equal(t, "polite",
+		browser.Evaluate[string](b, `document.querySelector("#status").ariaLive`))
 	requireUsable(t, b, "sent")
-	require.Len(t, program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, "files/alice/Summer trip"), 2)
+	require.Len(t,
+		program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, "files/alice/Summer trip"), 2)
 
-	b.Do(chromedp.Navigate("about:blank"), chromedp.Navigate(link[:len(link)-9]), chromedp.WaitVisible("#problem:not(:empty)"))
-	require.Equal(t, "This link is incomplete or changed. Copy all of it.", b.Text(`document.querySelector("#problem")`))
+	b.Do(chromedp.Navigate("about:blank"), chromedp.Navigate(link[:len(link)-9]),
+		chromedp.WaitVisible("#problem:not(:empty)"))
+	require.Equal(t, "This link is incomplete or changed. Copy all of it.",
+		b.Text(`document.querySelector("#problem")`))
 	require.False(t, browser.Evaluate[bool](b, `document.querySelector("#drop").checkVisibility()`))
 	requireUsable(t, b, "problem")
 
-	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=bob]"), chromedp.WaitVisible(".fields"))
+	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=bob]"),
+		chromedp.WaitVisible(".fields"))
 	require.Zero(t, b.Count(".links .card"), "the page of bob does not show alice's links")
-	browser.Evaluate[int](b, `fetch("/revoke", { method: "POST", body: new URLSearchParams({ number: 1 }) }).then((r) => r.status)`, chromedp.EvalAwaitPromise)
-	b.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"), chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".files"))
+	browser.Evaluate[int](b, `fetch("/revoke", {
+		method: "POST", body: new URLSearchParams({ number: 1 }),
+	}).then((r) => r.status)`, chromedp.EvalAwaitPromise)
+	b.Do(chromedp.Click(".who button"), chromedp.WaitVisible(".login"),
+		chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".files"))
 	require.Equal(t, 2, b.Count(".files li"))
 	require.Equal(t, "2 of 2 files", b.Text(`document.querySelector(".links .card p")`))
 	b.Do(chromedp.Click(".links button"), chromedp.WaitVisible(".ended"))
@@ -120,8 +139,10 @@ func TestClosedPageNeedsNoCompletion(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", filepath.Join(dir, "demo"))
 	b := browser.Open(t)
-	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".fields"),
-		chromedp.SendKeys("[name=folder]", "Trip"), chromedp.Click(".fields button"), chromedp.WaitVisible(".links a"))
+	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=alice]"),
+		chromedp.WaitVisible(".fields"),
+		chromedp.SendKeys("[name=folder]", "Trip"), chromedp.Click(".fields button"),
+		chromedp.WaitVisible(".links a"))
 	link := browser.Evaluate[string](b, `document.querySelector(".links a").href`)
 	b.Do(chromedp.Navigate(link), chromedp.WaitVisible("#drop"))
 	browser.Evaluate[chromedp.Void](b, `{
@@ -134,12 +155,15 @@ func TestClosedPageNeedsNoCompletion(t *testing.T) {
 	}`)
 	path := filepath.Join(dir, "lake.png")
 	require.NoError(t, os.WriteFile(path, browser.Picture(t, 1, png.Encode), 0o600))
-	b.Do(chromedp.SetUploadFiles("#files", []string{path}), browser.Until(`window.isSent`), chromedp.Navigate("about:blank"))
+	b.Do(chromedp.SetUploadFiles("#files", []string{path}), browser.Until(`window.isSent`),
+		chromedp.Navigate("about:blank"))
 	objects := func(prefix string) int {
 		return len(program.Objects(t, filepath.Join(dir, "demo", "s3"), bucket, prefix))
 	}
 	// The service deletes the upload after it has written the row.
-	require.Eventually(t, func() bool { return objects("files/alice/Trip") == 1 && objects("incoming") == 0 }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return objects("files/alice/Trip") == 1 && objects("incoming") == 0
+	}, 20*time.Second, 20*time.Millisecond)
 	b.Do(chromedp.Navigate(p.Origin), chromedp.WaitVisible(".files"))
 	require.Equal(t, "lake.png", b.Text(`document.querySelector(".files li")`))
 }

@@ -55,7 +55,8 @@ func newReplicas(t *testing.T, number int) *replicas {
 // link adds a link of alice.
 func (r *replicas) link(count int, ends time.Time) ticket {
 	r.t.Helper()
-	t := ticket{Owner: "alice", Folder: "Trip", Count: count, Ends: ends.UTC().Truncate(time.Second)}
+	t := ticket{Owner: "alice", Folder: "Trip", Count: count,
+		Ends: ends.UTC().Truncate(time.Second)}
 	require.NoError(r.t, r.services[0].db.QueryRowContext(r.t.Context(),
 		`INSERT INTO links (owner, folder, count, ends) VALUES (?, ?, ?, ?) RETURNING number`,
 		t.Owner, t.Folder, t.Count, t.Ends.Format(time.RFC3339)).Scan(&t.Number))
@@ -64,18 +65,21 @@ func (r *replicas) link(count int, ends time.Time) ticket {
 
 func (r *replicas) revoke(t ticket) {
 	r.t.Helper()
-	_, err := r.services[0].db.ExecContext(r.t.Context(), `UPDATE links SET revoked = 1 WHERE number = ?`, t.Number)
+	_, err := r.services[0].db.ExecContext(r.t.Context(),
+		`UPDATE links SET revoked = 1 WHERE number = ?`, t.Number)
 	require.NoError(r.t, err)
 }
 
 // objects returns the contents of the objects under a prefix by their keys.
 func (r *replicas) objects(prefix string) map[string]string {
 	r.t.Helper()
-	list, err := r.client.ListObjectsV2(r.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix})
+	list, err := r.client.ListObjectsV2(r.t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: &prefix})
 	require.NoError(r.t, err)
 	found := make(map[string]string)
 	for _, o := range list.Contents {
-		object, err := r.client.GetObject(r.t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: o.Key})
+		object, err := r.client.GetObject(r.t.Context(),
+			&s3.GetObjectInput{Bucket: aws.String(bucket), Key: o.Key})
 		require.NoError(r.t, err)
 		content, err := io.ReadAll(object.Body)
 		require.NoError(r.t, errors.Join(err, object.Body.Close()))
@@ -115,7 +119,8 @@ func (g guest) call(method, path, body string, response any) (status int, messag
 
 func (g guest) ask(content string) (grant presign.Grant, status int, message string) {
 	g.t.Helper()
-	status, message = g.call("POST", "", fmt.Sprintf(`{"filename": "a.txt", "size": %d}`, len(content)), &grant)
+	status, message = g.call("POST", "",
+		fmt.Sprintf(`{"filename": "a.txt", "size": %d}`, len(content)), &grant)
 	return grant, status, message
 }
 
@@ -180,7 +185,8 @@ func TestLinkLimitsNumberOfFiles(t *testing.T) {
 	}
 	together.Wait()
 	want := make(map[string]string)
-	arrived.Range(func(key, content any) bool { want[key.(string)] = content.(string); return true })
+	arrived.Range(
+		func(key, content any) bool { want[key.(string)] = content.(string); return true })
 	require.Len(t, want, count)
 	require.Equal(t, want, r.objects("files/"))
 
@@ -191,7 +197,8 @@ func TestLinkLimitsNumberOfFiles(t *testing.T) {
 		g := r.guest(i%2, sealed, fmt.Sprint(i))
 		if g.put(grant, contents(i)) < 300 {
 			if object, status, _ := g.complete(grant.Key); status == 200 {
-				require.Equal(t, want[object.Key], contents(i), "only a repeated completion succeeds")
+				require.Equal(t, want[object.Key], contents(i),
+					"only a repeated completion succeeds")
 			}
 		}
 	}
@@ -227,7 +234,8 @@ func TestInvalidTicketsAreRejected(t *testing.T) {
 		t.Helper()
 		g := r.guest(0, sealed, "a")
 		for route, body := range map[string]string{
-			"GET ": "", "POST ": `{"filename": "a.txt", "size": 4}`, "POST complete": `{"key": "incoming/a"}`,
+			"GET ": "", "POST ": `{"filename": "a.txt", "size": 4}`,
+			"POST complete":   `{"key": "incoming/a"}`,
 			"POST parts/list": `{"id": "a"}`, "POST batch": `{"uploads": []}`,
 		} {
 			method, path, _ := strings.Cut(route, " ")
@@ -263,7 +271,8 @@ func TestInvalidTicketsAreRejected(t *testing.T) {
 	}
 	more := valid
 	more.Count = 100
-	requireRejected((&service{secret: []byte("a secret of another service......")}).seal(more), 401, reason)
+	requireRejected((&service{secret: []byte("a secret of another service......")}).seal(more), 401,
+		reason)
 
 	nameless := guest{t, s, sealed, "a"}
 	_, status, message := nameless.ask("text")
@@ -305,7 +314,8 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 	s := r.services[0]
 	sealed := s.seal(r.link(1, time.Now().Add(time.Hour)))
 	elsewhere := s.seal(r.link(1, time.Now().Add(time.Hour)))
-	anne, ben, carl := r.guest(0, sealed, "anne"), r.guest(0, sealed, "ben"), r.guest(0, elsewhere, "anne")
+	anne, ben, carl := r.guest(0, sealed, "anne"), r.guest(0, sealed, "ben"),
+		r.guest(0, elsewhere, "anne")
 	for _, key := range []string{"incoming/alice/Trip/own.txt", "files/alice/Trip/own.txt"} {
 		_, err := r.client.PutObject(t.Context(), &s3.PutObjectInput{
 			Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader("the owner's"),
@@ -329,7 +339,8 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 	require.Equal(t, 422, status)
 	require.Contains(t, message, "must not be taken by another object")
 	require.Equal(t, map[string]string{
-		object.Key: "anne's", "files/alice/Trip/own.txt": "the owner's", "incoming/alice/Trip/own.txt": "the owner's",
+		object.Key: "anne's", "files/alice/Trip/own.txt": "the owner's",
+		"incoming/alice/Trip/own.txt": "the owner's",
 	}, r.objects(""))
 
 	form := `{"filename": "a.txt", "size": 4, "method": "POST"}`

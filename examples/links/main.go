@@ -72,7 +72,8 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
-	demo, err := site.OpenDemoWithEvents(ctx, flag.NewFlagSet(bucket, flag.ExitOnError), "127.0.0.1:8090", args)
+	demo, err := site.OpenDemoWithEvents(ctx, flag.NewFlagSet(bucket, flag.ExitOnError),
+		"127.0.0.1:8090", args)
 	if err != nil {
 		return err
 	}
@@ -83,8 +84,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	defer s.db.Close()
 	defer demo.Events.Complete(ctx, s.signer, time.Minute)()
-	return demo.Run(ctx, stdout, s, "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
-		"connect-src 'self' "+demo.Store.URL+"; base-uri 'none'; form-action 'self'; frame-ancestors 'none'", "")
+	return demo.Run(ctx, stdout, s,
+		"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+			"connect-src 'self' "+demo.Store.URL+"; "+
+			"base-uri 'none'; form-action 'self'; frame-ancestors 'none'", "")
 }
 
 // A service serves the pages, the uploads and the links.
@@ -97,7 +100,8 @@ type service struct {
 }
 
 func newService(client *s3.Client, here *site.Site, path string, secret []byte) (*service, error) {
-	db, err := sql.Open("sqlite3", "file:"+url.PathEscape(path)+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)")
+	db, err := sql.Open("sqlite3",
+		"file:"+url.PathEscape(path)+"?_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)")
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +110,11 @@ func newService(client *s3.Client, here *site.Site, path string, secret []byte) 
 	s, mux := &service{Site: here, db: db, secret: secret}, http.NewServeMux()
 	s.Handler = mux
 	// A form for the key of a slot would require Replace.
-	s.signer, err = presign.NewSigner(client, bucket, policy, presign.WithSecret(secret), presign.WithoutForms(),
+	s.signer, err = presign.NewSigner(client, bucket, policy, presign.WithSecret(secret),
+		presign.WithoutForms(),
 		presign.WithInspect(s.inspect), presign.WithOnComplete(s.book))
-	uploads, invalid := presign.NewHandler(s.signer, s.authenticate, presign.WithAuthorize(s.authorize))
+	uploads, invalid := presign.NewHandler(s.signer, s.authenticate,
+		presign.WithAuthorize(s.authorize))
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
 	mux.HandleFunc("GET /upload.js", upload.Serve)
 	mux.Handle("GET /page/", http.FileServerFS(files))
@@ -144,25 +150,32 @@ func (s *service) sum(text []byte) []byte {
 // open returns the ticket and the guest of a request. It returns a Problem if
 // the link is invalid, was revoked or has ended.
 func (s *service) open(r *http.Request) (t ticket, guest string, err error) {
-	sealed, guest, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
+	sealed, guest, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "),
+		".")
 	box, _ := base64.RawURLEncoding.Strict().DecodeString(sealed)
 	text := box[min(sha256.Size, len(box)):]
 	if !hmac.Equal(box[:len(box)-len(text)], s.sum(text)) || json.Unmarshal(text, &t) != nil {
-		return t, "", reject(http.StatusUnauthorized, "This link is incomplete or changed. Copy all of it.")
+		return t, "", reject(http.StatusUnauthorized,
+			"This link is incomplete or changed. Copy all of it.")
 	}
 	revoked, err := s.isRevoked(r.Context(), t.Number)
 	if revoked {
 		err = reject(http.StatusForbidden, "This link was revoked.")
 	} else if err == nil && !time.Now().Before(t.Ends) {
-		err = reject(http.StatusForbidden, "This link expired on "+t.Ends.Format("2 January 2006, 15:04 MST")+".")
+		err = reject(http.StatusForbidden,
+			"This link expired on "+t.Ends.Format("2 January 2006, 15:04 MST")+".")
 	}
 	return t, guest, err
 }
 
-func reject(status int, detail string) error { return &presign.Problem{Status: status, Detail: detail} }
+func reject(status int, detail string) error {
+	return &presign.Problem{Status: status, Detail: detail}
+}
 
 func (s *service) isRevoked(ctx context.Context, number any) (revoked bool, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM links WHERE number = ? AND NOT revoked)`, number).Scan(&revoked)
+	err = s.db.QueryRowContext(ctx,
+		`SELECT NOT EXISTS (SELECT 1 FROM links WHERE number = ? AND NOT revoked)`,
+		number).Scan(&revoked)
 	return revoked, err
 }
 
@@ -192,10 +205,13 @@ func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 		SELECT @folder || n, @link, @now FROM numbers LEFT JOIN slots ON key = @folder || n
 		WHERE name IS NULL ORDER BY granted, n LIMIT 1
 		ON CONFLICT DO UPDATE SET granted = excluded.granted RETURNING @prefix || key`,
-		sql.Named("folder", fmt.Sprintf("%s/%s/%d-", t.Owner, t.Folder, t.Number)), sql.Named("prefix", policy.Prefix),
-		sql.Named("count", t.Count), sql.Named("link", t.Number), sql.Named("now", time.Now().UnixNano())).Scan(&u.Key)
+		sql.Named("folder", fmt.Sprintf("%s/%s/%d-", t.Owner, t.Folder, t.Number)),
+		sql.Named("prefix", policy.Prefix),
+		sql.Named("count", t.Count), sql.Named("link", t.Number),
+		sql.Named("now", time.Now().UnixNano())).Scan(&u.Key)
 	if errors.Is(err, sql.ErrNoRows) {
-		return reject(http.StatusForbidden, fmt.Sprintf("This link was for %d files. All of them have arrived.", t.Count))
+		return reject(http.StatusForbidden,
+			fmt.Sprintf("This link was for %d files. All of them have arrived.", t.Count))
 	}
 	u.Lifetime = min(u.Lifetime, time.Until(t.Ends).Truncate(time.Second))
 	return err
@@ -205,7 +221,8 @@ func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 func (s *service) inspect(ctx context.Context, o *presign.Object) error {
 	revoked, err := s.isRevoked(ctx, strings.Fields(o.Owner)[0])
 	if revoked {
-		return &presign.Violation{Field: "owner", Code: "not_allowed", Detail: "must have a link that was not revoked"}
+		return &presign.Violation{Field: "owner", Code: "not_allowed",
+			Detail: "must have a link that was not revoked"}
 	}
 	return err
 }
@@ -213,7 +230,8 @@ func (s *service) inspect(ctx context.Context, o *presign.Object) error {
 // book stores the name of a file that has arrived. WithOnComplete might call it
 // again for the same upload.
 func (s *service) book(ctx context.Context, o *presign.Object) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE slots SET name = ? WHERE key = ?`, o.Filename, strings.TrimPrefix(o.Key, policy.FinalPrefix))
+	_, err := s.db.ExecContext(ctx, `UPDATE slots SET name = ? WHERE key = ?`, o.Filename,
+		strings.TrimPrefix(o.Key, policy.FinalPrefix))
 	return err
 }
 
@@ -233,7 +251,8 @@ func (s *service) list(w http.ResponseWriter, r *http.Request, user string) {
 		site.Fail(w, r, err)
 		return
 	}
-	site.Render(w, r, templates, "links.html", map[string]any{"User": user, "Links": links, "Seal": s.seal, "Now": time.Now()})
+	site.Render(w, r, templates, "links.html",
+		map[string]any{"User": user, "Links": links, "Seal": s.seal, "Now": time.Now()})
 }
 
 var folderName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$`) // one segment of a key
@@ -242,7 +261,8 @@ func (s *service) create(w http.ResponseWriter, r *http.Request) {
 	folder := r.PostFormValue("folder")
 	count, _ := strconv.Atoi(r.PostFormValue("count"))
 	days, _ := strconv.Atoi(r.PostFormValue("days"))
-	if s.User(r) == "" || !folderName.MatchString(folder) || min(count, days) < 1 || max(count, days) > 100 {
+	if s.User(r) == "" || !folderName.MatchString(folder) || min(count, days) < 1 ||
+		max(count, days) > 100 {
 		http.Error(w, "Log in, and fill in the form again.", http.StatusBadRequest)
 		return
 	}
@@ -251,7 +271,8 @@ func (s *service) create(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *service) revoke(w http.ResponseWriter, r *http.Request) {
-	s.execute(w, r, `UPDATE links SET revoked = 1 WHERE owner = ? AND number = ?`, s.User(r), r.PostFormValue("number"))
+	s.execute(w, r, `UPDATE links SET revoked = 1 WHERE owner = ? AND number = ?`, s.User(r),
+		r.PostFormValue("number"))
 }
 
 // execute runs a statement and redirects to the list.

@@ -27,7 +27,8 @@ var kinds = map[string]struct{ ask, use string }{
 }
 
 var order = []string{
-	kinds[http.MethodPut].ask, kinds[http.MethodPut].use, kinds[http.MethodPost].ask, kinds[http.MethodPost].use,
+	kinds[http.MethodPut].ask, kinds[http.MethodPut].use, kinds[http.MethodPost].ask,
+	kinds[http.MethodPost].use,
 	start, signPart, putPart, join, complete, readBack,
 }
 
@@ -76,7 +77,8 @@ type result struct {
 // checkMemory returns an error if memory has grown.
 func (r *result) checkMemory() error {
 	if limit := r.warm + r.warm/2 + 8<<20; r.end > limit {
-		return fmt.Errorf("memory must not grow, got %d bytes after warming up and %d at the end", r.warm, r.end)
+		return fmt.Errorf("memory must not grow, got %d bytes after warming up and %d at the end",
+			r.warm, r.end)
 	}
 	return nil
 }
@@ -97,7 +99,9 @@ func (r *result) String() string {
 	}
 	_ = w.Flush() // Writing to a strings.Builder never fails.
 	const MiB = 1 << 20
-	fmt.Fprintf(&b, "\n%.0f s, no request failed, %d sessions signed\n%.1f MiB of memory after warming up, %.1f MiB at the end\n"+
-		"%d goroutines at the end", r.took.Seconds(), r.sessions, float64(r.warm)/MiB, float64(r.end)/MiB, r.goroutines)
+	fmt.Fprintf(&b, "\n%.0f s, no request failed, %d sessions signed\n"+
+		"%.1f MiB of memory after warming up, %.1f MiB at the end\n"+
+		"%d goroutines at the end", r.took.Seconds(), r.sessions, float64(r.warm)/MiB,
+		float64(r.end)/MiB, r.goroutines)
 	return b.String()
 }

@@ -22,7 +22,8 @@ func TestLoad(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-for", "3s"}, &printed))
 	t.Log("\n" + printed.String())
 	for _, kind := range order {
-		requests := regexp.MustCompile(`(?m)^\| ` + kind + ` +\| (\d+) +\|`).FindStringSubmatch(printed.String())
+		requests := regexp.MustCompile(`(?m)^\| ` + kind + ` +\| (\d+) +\|`).FindStringSubmatch(
+			printed.String())
 		require.NotNil(t, requests, kind)
 		n, err := strconv.Atoi(requests[1])
 		require.NoError(t, err)
@@ -71,22 +72,32 @@ func TestFaultsEndLoad(t *testing.T) {
 		require.NoError(t, err)
 		// Nothing was uploaded.
 		require.ErrorContains(t, v.complete(t.Context(), grant.Key, file), "404")
-		_, err = s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("files/other"), Body: bytes.NewReader(file[1:])})
+		_, err = s.objects.PutObject(t.Context(),
+			&s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("files/other"),
+				Body: bytes.NewReader(file[1:])})
 		require.NoError(t, err)
-		require.ErrorContains(t, v.read(t.Context(), "files/other", file), "files/other must have the bytes that were sent")
-		require.ErrorContains(t, s.empty(t.Context()), "must be empty, got 1 objects and 0 multipart uploads")
+		require.ErrorContains(t, v.read(t.Context(), "files/other", file),
+			"files/other must have the bytes that were sent")
+		require.ErrorContains(t, s.empty(t.Context()),
+			"must be empty, got 1 objects and 0 multipart uploads")
 	})
 	t.Run("memory", func(t *testing.T) {
 		require.NoError(t, (&result{warm: 8 << 20, end: 20 << 20}).checkMemory())
-		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).checkMemory(), "must not grow")
+		require.ErrorContains(t, (&result{warm: 8 << 20, end: 20<<20 + 1}).checkMemory(),
+			"must not grow")
 	})
 	t.Run("bytes", func(t *testing.T) {
 		want := []byte("bytes")
-		for content, same := range map[string]bool{"bytes": true, "byte": false, "bytes2": false, "bytez": false, "": false} {
+		for content, same := range map[string]bool{"bytes": true, "byte": false, "bytes2": false,
+			"bytez": false, "": false} {
 			for _, r := range []func() (bool, error){
 				func() (bool, error) { return holds(strings.NewReader(content), want) },
-				func() (bool, error) { return holds(iotest.OneByteReader(strings.NewReader(content)), want) },
-				func() (bool, error) { return holds(iotest.DataErrReader(strings.NewReader(content)), want) },
+				func() (bool, error) {
+					return holds(iotest.OneByteReader(strings.NewReader(content)), want)
+				},
+				func() (bool, error) {
+					return holds(iotest.DataErrReader(strings.NewReader(content)), want)
+				},
 			} {
 				got, err := r()
 				require.NoError(t, err)

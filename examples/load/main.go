@@ -102,8 +102,10 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 		r.figures.merge(v.figures)
 	}
 	completed = s.completed.Load() - completed
-	if completions := r.figures[complete].TotalCount() + r.figures[join].TotalCount(); completed < completions {
-		return nil, fmt.Errorf("the service must count %d completions, got %d", completions, completed)
+	if completions := r.figures[complete].TotalCount() +
+		r.figures[join].TotalCount(); completed < completions {
+		return nil, fmt.Errorf("the service must count %d completions, got %d", completions,
+			completed)
 	}
 	return r, s.empty(ctx)
 }

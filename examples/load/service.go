@@ -49,7 +49,8 @@ func open(ctx context.Context, renewal time.Duration) (*service, error) {
 		return nil, err
 	}
 	s := &service{store: server, ended: make(chan error, 1)}
-	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: time.Minute}
+	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100},
+		Timeout: time.Minute}
 	s.objects = server.Client(func(o *s3.Options) { o.HTTPClient = s.client })
 	s.sessions, err = newSessions(server, renewal)
 	if err == nil {
@@ -68,7 +69,8 @@ func open(ctx context.Context, renewal time.Duration) (*service, error) {
 }
 
 func (s *service) serve() error {
-	signs := s.store.Client(func(o *s3.Options) { o.Credentials, o.HTTPClient = s.sessions, s.client })
+	signs := s.store.Client(
+		func(o *s3.Options) { o.Credentials, o.HTTPClient = s.sessions, s.client })
 	signer, err := presign.NewSigner(signs, bucket, policy,
 		presign.WithStore(s.objects), presign.WithSecret([]byte(strings.Repeat("secret, ", 4))),
 		presign.WithOnComplete(func(context.Context, *presign.Object) error {
@@ -92,7 +94,8 @@ func (s *service) serve() error {
 	}
 	s.url = "http://" + listener.Addr().String() + "/uploads"
 	s.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		IdleTimeout: time.Minute,
 	}
 	go func() { s.ended <- s.server.Serve(listener) }()
 	return nil
@@ -105,7 +108,8 @@ var folders = []string{policy.Prefix, policy.FinalPrefix}
 
 func (s *service) keepFolders(ctx context.Context) error {
 	for _, folder := range folders {
-		if _, err := s.objects.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &folder}); err != nil {
+		if _, err := s.objects.PutObject(ctx,
+			&s3.PutObjectInput{Bucket: aws.String(bucket), Key: &folder}); err != nil {
 			return err
 		}
 	}
@@ -119,13 +123,15 @@ func (s *service) empty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	uploads, err := s.objects.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	uploads, err := s.objects.ListMultipartUploads(ctx,
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil {
 		return err
 	}
 	left := len(objects.Contents) - len(folders)
 	if left != 0 || len(uploads.Uploads) > 0 {
-		return fmt.Errorf("the bucket must be empty, got %d objects and %d multipart uploads", left, len(uploads.Uploads))
+		return fmt.Errorf("the bucket must be empty, got %d objects and %d multipart uploads", left,
+			len(uploads.Uploads))
 	}
 	return nil
 }

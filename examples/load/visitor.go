@@ -54,7 +54,8 @@ func (v *visitor) stay(ctx context.Context, end time.Time) error {
 // file returns a new file of that size. It overwrites the last file.
 func (v *visitor) file(size int) []byte {
 	if v.text == nil {
-		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"), size/45+1)[:size]
+		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"),
+			size/45+1)[:size]
 	}
 	for _, end := range [][]byte{v.text, v.text[size-26:]} {
 		copy(end, rand.Text())
@@ -99,7 +100,8 @@ func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presi
 		"filename": filename, "size": len(file), "checksum": checksum(file), "method": method,
 	}, grant)
 	if err == nil && (grant.Method != method || !strings.HasPrefix(grant.Key, policy.Prefix)) {
-		err = fmt.Errorf("the grant must be a %s under %s, got a %s of %s", method, policy.Prefix, grant.Method, grant.Key)
+		err = fmt.Errorf("the grant must be a %s under %s, got a %s of %s", method, policy.Prefix,
+			grant.Method, grant.Key)
 	}
 	return grant, err
 }
@@ -113,7 +115,8 @@ func (v *visitor) parts(ctx context.Context) error {
 		PartSize int    `json:"part_size"`
 	}
 	err := v.call(ctx, start, http.MethodPost, "/", map[string]any{
-		"filename": filename, "type": "text/plain", "size": len(file), "checksum": checksum(file), "method": "multipart",
+		"filename": filename, "type": "text/plain", "size": len(file), "checksum": checksum(file),
+		"method": "multipart",
 	}, &started)
 	if err != nil {
 		return err
@@ -122,7 +125,8 @@ func (v *visitor) parts(ctx context.Context) error {
 	for i := 0; i*started.PartSize < len(file); i++ {
 		var signed struct{ URLs []string }
 		numbers := map[string]any{"id": started.ID, "first": i + 1, "last": i + 1}
-		if err := v.call(ctx, signPart, http.MethodPost, "/parts/sign", numbers, &signed); err != nil {
+		if err := v.call(ctx, signPart, http.MethodPost, "/parts/sign", numbers,
+			&signed); err != nil {
 			return err
 		}
 		body := file[i*started.PartSize : min((i+1)*started.PartSize, len(file))]
@@ -140,7 +144,8 @@ func (v *visitor) parts(ctx context.Context) error {
 		sent = append(sent, p)
 	}
 	parts := map[string]any{"id": started.ID, "parts": sent}
-	if err := v.call(ctx, join, http.MethodPost, "/complete", parts, new(presign.Object)); err != nil {
+	if err := v.call(ctx, join, http.MethodPost, "/complete", parts,
+		new(presign.Object)); err != nil {
 		return err
 	}
 	return v.complete(ctx, started.Key, file)
@@ -149,11 +154,13 @@ func (v *visitor) parts(ctx context.Context) error {
 // complete completes an upload, reads the object and deletes it.
 func (v *visitor) complete(ctx context.Context, key string, file []byte) error {
 	var object presign.Object
-	if err := v.call(ctx, complete, http.MethodPost, "/complete", map[string]string{"key": key}, &object); err != nil {
+	if err := v.call(ctx, complete, http.MethodPost, "/complete", map[string]string{"key": key},
+		&object); err != nil {
 		return err
 	}
 	if want := policy.FinalPrefix + strings.TrimPrefix(key, policy.Prefix); object.Key != want ||
-		object.Size != int64(len(file)) || object.Checksum != checksum(file) || object.Owner != v.name {
+		object.Size != int64(len(file)) || object.Checksum != checksum(file) ||
+		object.Owner != v.name {
 		return fmt.Errorf("the object must be %s of %s, %d bytes, got %s of %s, %d bytes",
 			want, v.name, len(file), object.Key, object.Owner, object.Size)
 	}
@@ -191,7 +198,9 @@ func holds(r io.Reader, want []byte) (bool, error) {
 }
 
 // call sends a request to the service, and decodes the response.
-func (v *visitor) call(ctx context.Context, kind, method, path string, question, response any) error {
+func (v *visitor) call(
+	ctx context.Context, kind, method, path string, question, response any,
+) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
@@ -202,12 +211,15 @@ func (v *visitor) call(ctx context.Context, kind, method, path string, question,
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User", v.name)
-	return v.send(ctx, kind, request, func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(response) })
+	return v.send(ctx, kind, request,
+		func(r *http.Response) error { return json.NewDecoder(r.Body).Decode(response) })
 }
 
 // send sends a request and returns an error unless it succeeds. It passes the
 // response to take.
-func (v *visitor) send(ctx context.Context, kind string, request *http.Request, take func(*http.Response) error) error {
+func (v *visitor) send(
+	ctx context.Context, kind string, request *http.Request, take func(*http.Response) error,
+) error {
 	err := v.figures.time(kind, func() error {
 		resp, err := v.service.client.Do(request.WithContext(ctx))
 		if err != nil {
@@ -233,5 +245,6 @@ func (v *visitor) send(ctx context.Context, kind string, request *http.Request, 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(file []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(file, castagnoli)))
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil,
+		crc32.Checksum(file, castagnoli)))
 }

@@ -23,15 +23,18 @@ func curl(origin, user, password string) string {
   curl -sS -K - -X PUT --data-binary '` + content + `' -w 'S3 returned %{http_code}\n'`
 	}
 	var avatar bytes.Buffer
-	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1))) // Writing to a Buffer never fails.
+	// Writing to a Buffer never fails.
+	_ = png.Encode(&avatar, image.NewGray(image.Rect(0, 0, 1, 1)))
 	const document = "hello, S3"
 	digest := sha256.Sum256([]byte(document))
 	return strings.Join([]string{
 		`cd "$(mktemp -d)"`,
-		"curl -fsS -c cookies.txt -d user=" + user + " -d password=" + password + " \\\n  " + origin + "/login",
+		"curl -fsS -c cookies.txt -d user=" + user + " -d password=" + password + " \\\n  " +
+			origin + "/login",
 		"base64 -d >me.png <<'END'\n" + base64.StdEncoding.EncodeToString(avatar.Bytes()) + "\nEND",
 		put("/avatars/", fmt.Sprintf("-d filename=me.png -d size=%d", avatar.Len()), "@me.png"),
-		put("/documents/", fmt.Sprintf("-d filename=hello.txt -d size=%d \\\n  --data-urlencode checksum=%s",
-			len(document), base64.StdEncoding.EncodeToString(digest[:])), document),
+		put("/documents/",
+			fmt.Sprintf("-d filename=hello.txt -d size=%d \\\n  --data-urlencode checksum=%s",
+				len(document), base64.StdEncoding.EncodeToString(digest[:])), document),
 	}, "\n\n")
 }

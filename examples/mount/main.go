@@ -55,7 +55,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	addr := flags.String("addr", "127.0.0.1:8081", "`address` of the service")
 	page := flags.String("origin", "http://127.0.0.1:3000",
 		"`origin` of other pages of the same site that may use the service")
-	bucket := flags.String("bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
+	bucket := flags.String("bucket", "",
+		"`name` of a bucket to upload to, instead of the embedded S3 server's")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
@@ -91,7 +92,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		client = s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+		client = s3.NewFromConfig(cfg,
+			func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 	}
 	users := accounts{"alice": newAccount(), "bob": newAccount()}
 	handler, err := newService(client, *bucket, users, *page)
@@ -125,7 +127,9 @@ Ctrl-C stops.
 `
 
 // newService returns the handler of all routes.
-func newService(client *s3.Client, bucket string, users accounts, page string) (http.Handler, error) {
+func newService(
+	client *s3.Client, bucket string, users accounts, page string,
+) (http.Handler, error) {
 	sessions := scs.New() // Sessions are in memory. scs can also store them in databases.
 	// A service behind HTTPS must set sessions.Cookie.Secure. This demo uses
 	// plain HTTP.
@@ -138,7 +142,8 @@ func newService(client *s3.Client, bucket string, users accounts, page string) (
 			return "", &presign.Problem{Status: http.StatusUnauthorized, Detail: "Log in first."}
 		}
 		if wait := account.wait(); wait > 0 {
-			return "", &presign.Problem{Status: http.StatusTooManyRequests, Detail: "Wait a moment.", RetryAfter: wait}
+			return "", &presign.Problem{Status: http.StatusTooManyRequests,
+				Detail: "Wait a moment.", RetryAfter: wait}
 		}
 		return user, nil
 	}
@@ -219,7 +224,8 @@ func newDocuments(
 	signer, err := presign.NewSigner(client, bucket, presign.Policy{
 		Prefix: "documents/",
 		Types: []string{
-			"application/pdf", "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+			"application/pdf",
+			"application/vnd.openxmlformats-officedocument.wordprocessingml.document",
 			"text/plain", "text/csv",
 		},
 		MaxSize:  50 << 20,
@@ -266,7 +272,9 @@ func login(sessions *scs.SessionManager, users accounts) http.HandlerFunc {
 		r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 		user := r.PostFormValue("user")
 		account, ok := users[user]
-		if !ok || subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")), []byte(account.password)) != 1 {
+		if !ok ||
+			subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")),
+				[]byte(account.password)) != 1 {
 			http.Error(w, "The user or the password is wrong.", http.StatusUnauthorized)
 			return
 		}

@@ -50,17 +50,21 @@ func (d *demo) client(t *testing.T) *client {
 func (d *demo) loggedIn(t *testing.T, user string) *client {
 	t.Helper()
 	c := d.client(t)
-	res, _ := c.post("/login", "application/x-www-form-urlencoded", "user="+user+"&password="+d.passwords[user])
+	res, _ := c.post("/login", "application/x-www-form-urlencoded",
+		"user="+user+"&password="+d.passwords[user])
 	require.Equal(t, 204, res.StatusCode)
 	return c
 }
 
 func (c *client) post(path, contentType, body string) (*http.Response, string) {
 	c.t.Helper()
-	return c.request("POST", c.origin+path, http.Header{"Content-Type": {contentType}, "Origin": {page}}, []byte(body))
+	return c.request("POST", c.origin+path,
+		http.Header{"Content-Type": {contentType}, "Origin": {page}}, []byte(body))
 }
 
-func (c *client) request(method, url string, header http.Header, body []byte) (*http.Response, string) {
+func (c *client) request(
+	method, url string, header http.Header, body []byte,
+) (*http.Response, string) {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), method, url, bytes.NewReader(body))
 	require.NoError(c.t, err)
@@ -153,7 +157,8 @@ func TestDocuments(t *testing.T) {
 		})
 		require.Equal(t, 201, status, response)
 		require.Regexp(t, `^documents/alice/[A-Z2-7]{26}/`+regexp.QuoteMeta(name)+"$", grant.Key)
-		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)), "another checksum must be rejected")
+		require.Equal(t, 400, alice.put(grant, bytes.ToUpper(content)),
+			"another checksum must be rejected")
 		require.Equal(t, 200, alice.put(grant, content))
 		require.Equal(t, 412, alice.put(grant, content), "a second PUT must be rejected")
 		require.Equal(t, content, stored(t, server, grant.Key))
@@ -176,10 +181,12 @@ func TestPrefixes(t *testing.T) {
 	content := []byte("hers")
 	for status, more := range map[int][]map[string]any{
 		400: {{"key": "documents/bob/a.txt"}, {"owner": "bob"}, {"prefix": "documents/bob/"}},
-		422: {{"filename": "../bob/a.txt"}, {"filename": `..\bob\a.txt`}, {"metadata": map[string]string{"owner": "bob"}}},
+		422: {{"filename": "../bob/a.txt"}, {"filename": `..\bob\a.txt`},
+			{"metadata": map[string]string{"owner": "bob"}}},
 	} {
 		for _, members := range more {
-			request := map[string]any{"filename": "a.txt", "size": len(content), "checksum": digest(content)}
+			request := map[string]any{"filename": "a.txt", "size": len(content),
+				"checksum": digest(content)}
 			for name, value := range members {
 				request[name] = value
 			}
@@ -216,8 +223,10 @@ func TestSessions(t *testing.T) {
 	require.Equal(t, 401, ask())
 
 	// A page of another site cannot log users in.
-	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {"https://evil.example"}}
-	res, _ := c.request("POST", p.origin+"/login", form, []byte("user=alice&password="+p.passwords["alice"]))
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"},
+		"Origin": {"https://evil.example"}}
+	res, _ := c.request("POST", p.origin+"/login", form,
+		[]byte("user=alice&password="+p.passwords["alice"]))
 	require.Equal(t, 403, res.StatusCode)
 
 	c = p.loggedIn(t, "alice")
@@ -268,10 +277,12 @@ func TestRateLimit(t *testing.T) {
 		res, _ := alice.post("/documents/", "application/json", body)
 		if res.StatusCode != 429 { // The limiter allows one request in each second.
 			more++
-			require.LessOrEqual(t, more, 1+int(time.Since(limited)/time.Second), "avatars and documents share the limit")
+			require.LessOrEqual(t, more, 1+int(time.Since(limited)/time.Second),
+				"avatars and documents share the limit")
 			continue
 		}
-		require.Equal(t, "1", res.Header.Get("Retry-After"), "a repeated request does not extend the wait")
+		require.Equal(t, "1", res.Header.Get("Retry-After"),
+			"a repeated request does not extend the wait")
 		rejected++
 	}
 	res, _ := bob.post("/avatars/", "application/json", body)
@@ -284,7 +295,8 @@ func TestPreflight(t *testing.T) {
 	for origin, allowed := range map[string]bool{page: true, "https://evil.example": false} {
 		for _, path := range []string{"/avatars/", "/documents/", "/login"} {
 			res, _ := c.request("OPTIONS", p.origin+path, http.Header{
-				"Origin": {origin}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"},
+				"Origin": {origin}, "Access-Control-Request-Method": {"POST"},
+				"Access-Control-Request-Headers": {"content-type"},
 			}, nil)
 			if !allowed {
 				require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"))
@@ -341,12 +353,16 @@ func TestPage(t *testing.T) {
 		return []string{path}
 	}
 	shows := func(pattern string) chromedp.Action[chromedp.Void] {
-		return browser.Until(`/` + pattern + `/.test(document.querySelector("#outcome").textContent)`)
+		return browser.Until(
+			`/` + pattern + `/.test(document.querySelector("#outcome").textContent)`)
 	}
 	picture := browser.Picture(t, 0, png.Encode)
-	b.Do(chromedp.Navigate(p.origin+"/"), chromedp.SendKeys("[name=password]", "wrong\r"), shows("password is wrong"))
-	b.Do(chromedp.SetValue("[name=password]", p.passwords["alice"]), chromedp.Click("#login button"),
-		chromedp.WaitVisible("#avatar"), chromedp.SetUploadFiles("#avatar", file("me.png", picture)),
+	b.Do(chromedp.Navigate(p.origin+"/"), chromedp.SendKeys("[name=password]", "wrong\r"),
+		shows("password is wrong"))
+	b.Do(chromedp.SetValue("[name=password]", p.passwords["alice"]),
+		chromedp.Click("#login button"),
+		chromedp.WaitVisible("#avatar"),
+		chromedp.SetUploadFiles("#avatar", file("me.png", picture)),
 		shows("stored and verified as avatars.alice"))
 	b.Do(chromedp.SetUploadFiles("#document", file("notes.txt", []byte("hello"))),
 		shows("stored and verified as documents.alice.*notes.txt"))
@@ -358,8 +374,9 @@ func TestRejectsArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		"none":                             {"-addr", "127.0.0.1:none"},
 		"-addr must be a loopback address": {"-addr", "0.0.0.0:0"},
-		"http://app.example.com":           {"-origin", "http://app.example.com"}, // a cookie over plain HTTP
-		"app.example.com/uploads":          {"-origin", "https://app.example.com/uploads"},
+		// a cookie over plain HTTP
+		"http://app.example.com":  {"-origin", "http://app.example.com"},
+		"app.example.com/uploads": {"-origin", "https://app.example.com/uploads"},
 	} {
 		require.ErrorContains(t, run(t.Context(), args, io.Discard), want)
 	}
@@ -383,8 +400,9 @@ func startOnStore(t *testing.T) (*store.Server, *demo) {
 	c, err := server.Client().Options().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": c.AccessKeyID, "AWS_SECRET_ACCESS_KEY": c.SecretAccessKey, "AWS_SESSION_TOKEN": "",
-		"AWS_REGION": server.Region, "AWS_ENDPOINT_URL": server.URL,
+		"AWS_ACCESS_KEY_ID": c.AccessKeyID, "AWS_SECRET_ACCESS_KEY": c.SecretAccessKey,
+		"AWS_SESSION_TOKEN": "",
+		"AWS_REGION":        server.Region, "AWS_ENDPOINT_URL": server.URL,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	} {
 		t.Setenv(name, value)
@@ -403,9 +421,10 @@ func start(t *testing.T, args ...string) *demo {
 		return found[1]
 	}
 	return &demo{
-		origin:    find(`(http://127\.0\.0\.1:\d+)/login`),
-		printed:   p.Printed,
-		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`), "bob": find(`Bob +password (\w+)`)},
+		origin:  find(`(http://127\.0\.0\.1:\d+)/login`),
+		printed: p.Printed,
+		passwords: map[string]string{"alice": find(`user=alice -d password=(\w+)`),
+			"bob": find(`Bob +password (\w+)`)},
 	}
 }
 

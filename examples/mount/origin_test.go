@@ -44,7 +44,8 @@ func newShop(t *testing.T) *shop {
 		Prefix: "incoming/", FinalPrefix: "files/", Types: []string{"image/*"}, MaxSize: 1 << 20,
 	}, presign.WithSecret([]byte("a secret of the service, 33 bytes")))
 	require.NoError(t, err)
-	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) { return userOf(r), nil }, presign.WithUppy())
+	handler, err := presign.NewHandler(signer,
+		func(r *http.Request) (string, error) { return userOf(r), nil }, presign.WithUppy())
 	require.NoError(t, err)
 	return &shop{handler: http.StripPrefix("/uploads", handler)}
 }
@@ -52,14 +53,18 @@ func newShop(t *testing.T) *shop {
 // ServeHTTP serves a page that sets the cookie, and the routes of the Handler.
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/" {
-		http.SetCookie(w, &http.Cookie{Name: "user", Value: "alice", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w,
+			&http.Cookie{Name: "user", Value: "alice", Path: "/", HttpOnly: true,
+				SameSite: http.SameSiteLaxMode})
 		blank(w, r)
 		return
 	}
 	recorder := httptest.NewRecorder()
 	s.handler.ServeHTTP(recorder, r)
 	s.mu.Lock()
-	s.seen = append(s.seen, served{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"), userOf(r), recorder.Code})
+	s.seen = append(s.seen,
+		served{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"),
+			userOf(r), recorder.Code})
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", recorder.Header().Get("Content-Type"))
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -100,9 +105,11 @@ func TestSiblingsGetNoGrant(t *testing.T) {
 	params := service.URL + "/uploads/s3/params?filename=a.png&type=image/png"
 
 	page.Do(chromedp.Navigate(service.URL))
-	status := browser.Evaluate[int](page, fmt.Sprintf(`fetch(%q).then(r => r.status)`, params), chromedp.EvalAwaitPromise)
+	status := browser.Evaluate[int](page, fmt.Sprintf(`fetch(%q).then(r => r.status)`, params),
+		chromedp.EvalAwaitPromise)
 	require.Equal(t, 200, status)
-	require.Equal(t, []served{{"/uploads/s3/params", "cors", "same-origin", "alice", 200}}, shop.take())
+	require.Equal(t, []served{{"/uploads/s3/params", "cors", "same-origin", "alice", 200}},
+		shop.take())
 
 	for name, c := range map[string]struct{ script, path, mode string }{
 		"an image":   {`new Promise(done => { const i = new Image(); i.onload = i.onerror = () => done(1); i.src = %q; })`, "/uploads/s3/params", "no-cors"},

@@ -54,12 +54,14 @@ func responses(t *testing.T) (all []response) {
 	for _, file := range files {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(source, -1) {
+		for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(source,
+			-1) {
 			names = append(names, string(match[1]))
 		}
 	}
 	file := filepath.Join(t.TempDir(), "responses")
-	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run", "^("+strings.Join(names, "|")+")$", ".", "-responses", file)
+	test := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-run",
+		"^("+strings.Join(names, "|")+")$", ".", "-responses", file)
 	test.Dir = root
 	output, err := test.CombinedOutput()
 	require.NoError(t, err, string(output))
@@ -92,15 +94,18 @@ func load(t *testing.T) *description {
 	require.NoError(t, err)
 	model, err := document.BuildV3Model()
 	require.NoError(t, err)
-	v, errs := validator.NewValidator(document, config.WithFormatAssertions(), config.WithStrictMode(), config.WithStrictIgnorePaths(
-		// The members of these objects have arbitrary names.
-		"$.body.headers.**", "$.body.fields.**", "$.body.metadata.**", "$.body.object.metadata.**", "$.body.presignedUrls.**",
-		"$.body.results[*].headers.**", "$.body.results[*].fields.**", "$.body.reply.**", "$.body.object.reply.**"))
+	v, errs := validator.NewValidator(document,
+		config.WithFormatAssertions(), config.WithStrictMode(), config.WithStrictIgnorePaths(
+			// The members of these objects have arbitrary names.
+			"$.body.headers.**", "$.body.fields.**", "$.body.metadata.**", "$.body.reply.**",
+			"$.body.object.metadata.**", "$.body.object.reply.**", "$.body.presignedUrls.**",
+			"$.body.results[*].headers.**", "$.body.results[*].fields.**"))
 	require.Empty(t, errs)
 	valid, faults := v.ValidateDocument()
 	require.True(t, valid, faults)
 	d := &description{Document: &model.Model, Validator: v}
-	extension, _ := d.Components.Schemas.GetOrZero("Violation").Schema().Properties.GetOrZero("code").Schema().Extensions.Get("x-extensible-enum")
+	extension, _ := d.Components.Schemas.GetOrZero("Violation").Schema().Properties.GetOrZero(
+		"code").Schema().Extensions.Get("x-extensible-enum")
 	require.NoError(t, extension.Decode(&d.codes))
 	return d
 }
@@ -120,11 +125,14 @@ func (d *description) operation(a *response) *v3.Operation {
 		names := strings.FieldsFunc(template, func(c rune) bool { return c == '/' })
 		isMatch := len(names) == len(segments)
 		for i := range names {
-			isMatch = isMatch && (names[i] == segments[i] || names[i] == "{uploadId}" || names[i] == "{partNumber}" && isNumber(segments[i]))
+			isMatch = isMatch &&
+				(names[i] == segments[i] || names[i] == "{uploadId}" ||
+					names[i] == "{partNumber}" && isNumber(segments[i]))
 		}
 		if isMatch {
 			found = item.GetOperations().GetOrZero(strings.ToLower(a.Method))
-			a.Path = "/" + strings.Join(names, "/") // The validator receives the same parameters for each request.
+			// The validator receives the same parameters for each request.
+			a.Path = "/" + strings.Join(names, "/")
 		}
 	}
 	if found == nil || a.Method != strings.ToUpper(a.Method) {
@@ -162,12 +170,14 @@ func (d *description) check(a response) (described string, faults []string) {
 		return "", []string{"the description must have a response for the status"}
 	}
 	for name := range a.Header {
-		if resp.Headers.GetOrZero(name) == nil && name != "Content-Type" && name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
+		if resp.Headers.GetOrZero(name) == nil && name != "Content-Type" &&
+			name != "Content-Length" && !strings.HasPrefix(name, "Access-Control-") {
 			faults = append(faults, "the description must have the header "+name)
 		}
 	}
 	for _, found := range regexp.MustCompile(`"code":"(\w+)"`).FindAllStringSubmatch(a.Body, -1) {
-		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" { // Tests set this code.
+		// Tests set this code.
+		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" {
 			faults = append(faults, "the description must have the code "+code)
 		}
 	}
@@ -179,13 +189,18 @@ func (d *description) check(a response) (described string, faults []string) {
 
 // validate returns the errors that the validator finds in a response.
 func (d *description) validate(a response) []*errors.ValidationError {
-	r := &http.Request{Method: a.Method, URL: &url.URL{Path: "/uploads" + a.Path}, Header: http.Header{}}
-	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(), Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
-	for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"} {
+	r := &http.Request{Method: a.Method, URL: &url.URL{Path: "/uploads" + a.Path},
+		Header: http.Header{}}
+	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(),
+		Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
+	for _, name := range []string{"Access-Control-Allow-Origin",
+		"Access-Control-Allow-Credentials"} {
 		w.Header.Del(name) // of a CORS middleware
 	}
 	_, faults := d.ValidateHttpResponse(r, w)
-	return slices.DeleteFunc(faults, func(e *errors.ValidationError) bool { return e.ValidationSubType == helpers.ResponseBodyResponseCode })
+	return slices.DeleteFunc(faults, func(e *errors.ValidationError) bool {
+		return e.ValidationSubType == helpers.ResponseBodyResponseCode
+	})
 }
 
 // TestResponses checks that the description contains every response that the
@@ -225,7 +240,8 @@ func TestResponses(t *testing.T) {
 func TestUndescribed(t *testing.T) {
 	d := load(t)
 	header := func() http.Header {
-		return http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}}
+		return http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"},
+			"X-Content-Type-Options": {"nosniff"}}
 	}
 	const (
 		id      = `"grant_id":"0123456789abcdef0123456789abcdef"`
@@ -243,7 +259,8 @@ func TestUndescribed(t *testing.T) {
 		{"/s3/multipart/ID/complete", 200, `{"location":"https://example.com/a","key":"a","object":` + object + `}`},
 	} {
 		check := func(change func(*response)) []string {
-			a := response{Method: "POST", Path: c.path, Status: c.status, Header: header(), Body: c.body}
+			a := response{Method: "POST", Path: c.path, Status: c.status, Header: header(),
+				Body: c.body}
 			if c.status >= 400 {
 				a.Header.Set("Content-Type", "application/problem+json")
 			}
@@ -255,15 +272,20 @@ func TestUndescribed(t *testing.T) {
 		require.NotEmpty(t, check(func(a *response) { a.Status = 418 }), c)
 		require.NotEmpty(t, check(func(a *response) { a.Header.Set("X-New", "a") }), c)
 		require.NotEmpty(t, check(func(a *response) { a.Header.Del("Cache-Control") }), c)
-		require.NotEmpty(t, check(func(a *response) { a.Header.Set("Content-Type", "text/html") }), c)
+		require.NotEmpty(t, check(func(a *response) {
+			a.Header.Set("Content-Type", "text/html")
+		}), c)
 		require.NotEmpty(t, check(func(a *response) { a.Path = "/new" }), c)
 		if strings.Contains(c.body, `"code"`) {
-			require.NotEmpty(t, check(func(a *response) { a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new") }), c)
+			require.NotEmpty(t, check(func(a *response) {
+				a.Body = strings.ReplaceAll(a.Body, "too_large", "too_new")
+			}), c)
 		}
 		// An object with another member must be rejected, unless its members
 		// have arbitrary names.
 		for i := range c.body {
-			if c.body[i] != '{' || strings.HasSuffix(c.body[:i], `"headers":`) || strings.HasSuffix(c.body[:i], `"metadata":`) {
+			if c.body[i] != '{' || strings.HasSuffix(c.body[:i], `"headers":`) ||
+				strings.HasSuffix(c.body[:i], `"metadata":`) {
 				continue
 			}
 			added := c.body[:i+1] + `"new":1`

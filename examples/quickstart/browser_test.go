@@ -30,9 +30,11 @@ func TestBrowser(t *testing.T) {
 	b.Shoot("empty", 1280)
 
 	files := map[string][]byte{
-		"picture.jpg":           browser.Picture(t, 0, func(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, nil) }),
-		"picture.png":           browser.Picture(t, 0, png.Encode),
-		"report.pdf":            []byte("%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n"),
+		"picture.jpg": browser.Picture(t, 0,
+			func(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, nil) }),
+		"picture.png": browser.Picture(t, 0, png.Encode),
+		"report.pdf": []byte(
+			"%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n"),
 		"請求書 \"最終版\" 2026.txt":  []byte("合計"),
 		"one byte, $ & '{}.txt": []byte("1"),
 		"large.csv":             bytes.Repeat([]byte("1,2,3\n"), 2<<20),
@@ -50,16 +52,19 @@ func TestBrowser(t *testing.T) {
 		b.upload(paths...)
 		for name, content := range files {
 			li := fmt.Sprintf(`[...document.querySelectorAll(".upload")].find((li) => li.querySelector(".file").textContent === %q)`, name)
-			require.Equal(t, "Stored and verified", b.Text(li+`.querySelector(".outcome")`), "%s by %s", name, method)
+			require.Equal(t, "Stored and verified", b.Text(li+`.querySelector(".outcome")`),
+				"%s by %s", name, method)
 			key := b.Text(li + `.querySelector(".stored dd")`)
-			stored, err := os.ReadFile(filepath.Join(dir, "objects", "quickstart", filepath.FromSlash(key)))
+			stored, err := os.ReadFile(filepath.Join(dir, "objects", "quickstart",
+				filepath.FromSlash(key)))
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(content, stored), "%s by %s", name, method)
 			require.Contains(t, b.Text(li+`.querySelector("pre")`), `"method": "`+method+`"`)
 		}
 		require.Len(t, objects(t, dir), len(before)+len(files))
 		require.Equal(t, 2, b.Count(`.preview img`), "previews")
-		b.Do(browser.Until(`[...document.querySelectorAll(".preview img")].every((i) => i.naturalWidth > 0)`))
+		b.Do(browser.Until(
+			`[...document.querySelectorAll(".preview img")].every((i) => i.naturalWidth > 0)`))
 		b.Shoot("uploads-"+strings.ToLower(method), 1280)
 		b.Shoot("uploads-"+strings.ToLower(method), 390)
 		b.reload()
@@ -72,8 +77,10 @@ func TestBrowser(t *testing.T) {
 		empty := filepath.Join(t.TempDir(), "empty.txt")
 		require.NoError(t, os.WriteFile(empty, nil, 0o600))
 		b.upload(path, empty)
-		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[1]`), `The service rejected the request: type must be one of`)
-		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[0]`), `size must be at least 1 byte`)
+		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[1]`),
+			`The service rejected the request: type must be one of`)
+		require.Contains(t, b.Text(`document.querySelectorAll(".upload .outcome")[0]`),
+			`size must be at least 1 byte`)
 		b.Shoot("rejected", 390)
 		b.reload()
 	})
@@ -85,7 +92,8 @@ func TestBrowser(t *testing.T) {
 			document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
 		}`)
 		b.waitForOutcomes(".upload", 1)
-		require.Equal(t, "Stored and verified", b.Text(`document.querySelector(".upload .outcome")`))
+		require.Equal(t, "Stored and verified",
+			b.Text(`document.querySelector(".upload .outcome")`))
 		b.reload()
 	})
 	t.Run("rejected by the store", func(t *testing.T) {
@@ -99,16 +107,19 @@ func TestBrowser(t *testing.T) {
 			};
 		}`)
 		b.upload(paths[0])
-		require.Contains(t, b.Text(`document.querySelector(".upload .outcome")`), "S3 rejected the upload: 403 AccessDenied. ")
+		require.Contains(t, b.Text(`document.querySelector(".upload .outcome")`),
+			"S3 rejected the upload: 403 AccessDenied. ")
 		b.Shoot("rejected", 1280)
 		b.reload()
 	})
 	t.Run("accepted cheats", func(t *testing.T) {
 		b := b.with(t)
-		browser.Evaluate[chromedp.Void](b.Page, `void Object.defineProperty(XMLHttpRequest.prototype, "status", { get: () => 200 })`)
+		browser.Evaluate[chromedp.Void](b.Page,
+			`void Object.defineProperty(XMLHttpRequest.prototype, "status", { get: () => 200 })`)
 		b.Do(chromedp.Click(".cheat[data-cheat=type] button"))
 		b.waitForOutcomes(".cheat", 1)
-		require.Equal(t, "ACCEPTED", b.Text(`document.querySelector(".cheat[data-outcome=accepted] .outcome")`))
+		require.Equal(t, "ACCEPTED",
+			b.Text(`document.querySelector(".cheat[data-outcome=accepted] .outcome")`))
 		b.Shoot("accepted", 390)
 		b.reload()
 	})
@@ -116,7 +127,10 @@ func TestBrowser(t *testing.T) {
 		b := b.with(t)
 		before := objects(t, dir)
 		b.Throttle(1 << 20)
-		b.Do(chromedp.SetUploadFiles("#files", []string{paths[slices.IndexFunc(paths, func(p string) bool { return strings.HasSuffix(p, ".csv") })]}))
+		b.Do(chromedp.SetUploadFiles("#files",
+			[]string{paths[slices.IndexFunc(paths, func(p string) bool {
+				return strings.HasSuffix(p, ".csv")
+			})]}))
 		b.Do(browser.Until(`document.querySelector(".upload progress").value > 0.05`))
 		b.Shoot("sending", 390)
 		b.Do(chromedp.Click(".upload .cancel"))

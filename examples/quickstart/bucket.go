@@ -38,7 +38,8 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 		return l.embedded(ctx, hosts)
 	}
 	if l.origin != "" {
-		return nil, errors.New("-origin must not be set with -bucket; add the origin to the bucket's CORS rules")
+		return nil, errors.New(
+			"-origin must not be set with -bucket; add the origin to the bucket's CORS rules")
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(l.region))
 	if err != nil {
@@ -105,5 +106,6 @@ func corsCommand(bucket string, hosts []string) string {
 		"ExposeHeaders":  rule.ExposeHeaders,
 		"MaxAgeSeconds":  rule.MaxAgeSeconds,
 	}}})
-	return fmt.Sprintf("aws s3api put-bucket-cors --bucket %s --cors-configuration '%s'", bucket, rules)
+	return fmt.Sprintf("aws s3api put-bucket-cors --bucket %s --cors-configuration '%s'", bucket,
+		rules)
 }

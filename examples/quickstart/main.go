@@ -56,13 +56,18 @@ func main() {
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
-	addr := flags.String("addr", defaultAddr, "`address` of the page; a free port if the default is taken")
+	addr := flags.String("addr", defaultAddr,
+		"`address` of the page; a free port if the default is taken")
 	var where location
-	flags.StringVar(&where.bucket, "bucket", "", "`name` of a bucket to upload to, instead of the embedded S3 server's")
+	flags.StringVar(&where.bucket, "bucket", "",
+		"`name` of a bucket to upload to, instead of the embedded S3 server's")
 	flags.StringVar(&where.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
-	flags.StringVar(&where.endpoint, "endpoint", "", "`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
-	flags.StringVar(&where.origin, "origin", "", "`origin` of a page of yours that uploads with this service or its S3 server")
-	flags.StringVar(&where.dir, "dir", "", "`directory` of the embedded S3 server; a temporary one if empty")
+	flags.StringVar(&where.endpoint, "endpoint", "",
+		"`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
+	flags.StringVar(&where.origin, "origin", "",
+		"`origin` of a page of yours that uploads with this service or its S3 server")
+	flags.StringVar(&where.dir, "dir", "",
+		"`directory` of the embedded S3 server; a temporary one if empty")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
@@ -74,7 +79,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}
 	defer listener.Close()
 	if !arguments.Local(listener) && where.bucket == "" {
-		return fmt.Errorf("-addr must be on this machine unless -bucket is set, got %s: other machines cannot reach the embedded S3 server", *addr)
+		return fmt.Errorf("-addr must be on this machine unless -bucket is set, got %s: "+
+			"other machines cannot reach the embedded S3 server", *addr)
 	}
 	hosts := hosts(listener)
 	bucket, err := where.open(ctx, hosts)
@@ -193,7 +199,8 @@ func hosts(l net.Listener) []string {
 func requireHost(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(hosts, r.Host) {
-			http.Error(w, "This service is at "+strings.Join(hosts, " and "), http.StatusMisdirectedRequest)
+			http.Error(w, "This service is at "+strings.Join(hosts, " and "),
+				http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -36,7 +36,9 @@ type page struct {
 	http.Handler
 }
 
-func newPage(ctx context.Context, signer *presign.Signer, visitor visitor, bucket *bucket) (*page, error) {
+func newPage(
+	ctx context.Context, signer *presign.Signer, visitor visitor, bucket *bucket,
+) (*page, error) {
 	p := &page{Policy: policy, Bucket: bucket.name}
 	// The two grants reveal the host of the store, whether forms are possible,
 	// and whether the credentials can sign.

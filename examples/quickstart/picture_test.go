@@ -24,10 +24,12 @@ import (
 func TestPicture(t *testing.T) {
 	p := start(t, "-dir", t.TempDir())
 	b := testPage{browser.Open(t)}
-	b.Do(chromedp.EmulateViewport(1120, 760), chromedp.Navigate(p.Origin), chromedp.WaitVisible(".cheat"))
+	b.Do(chromedp.EmulateViewport(1120, 760), chromedp.Navigate(p.Origin),
+		chromedp.WaitVisible(".cheat"))
 
 	holiday := filepath.Join(t.TempDir(), "holiday.jpg")
-	content := browser.Picture(t, 0, func(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, nil) })
+	content := browser.Picture(t, 0,
+		func(w io.Writer, m image.Image) error { return jpeg.Encode(w, m, nil) })
 	require.NoError(t, os.WriteFile(holiday, content, 0o600))
 	b.upload(holiday)
 	b.Do(chromedp.Click("#all"))
@@ -39,15 +41,18 @@ func TestPicture(t *testing.T) {
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
 		browser.Evaluate[chromedp.Void](b.Page, `{ scrollTo(0, 0); document.body.offsetHeight; document.getAnimations().forEach((a) => a.finish()) }`)
-		shot := browser.Call(b.Page, devtools.CaptureScreenshot, devtools.CaptureScreenshotParams{}).Data
+		shot := browser.Call(b.Page, devtools.CaptureScreenshot,
+			devtools.CaptureScreenshotParams{}).Data
 		picture, err := png.Decode(bytes.NewReader(shot))
 		require.NoError(t, err)
 		require.Equal(t, image.Pt(1120, 760), picture.Bounds().Size())
 		red, _, _, _ := picture.At(2, 2).RGBA()
-		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page is %s", scheme)
+		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page is %s",
+			scheme)
 		sizes[scheme] = len(shot)
 		if dir := os.Getenv("PICTURES"); dir != "" {
-			require.NoError(t, os.WriteFile(filepath.Join(dir, "quickstart-"+scheme+".png"), shot, 0o644))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(dir, "quickstart-"+scheme+".png"), shot, 0o644))
 		}
 	}
 	for scheme, size := range sizes {

@@ -29,7 +29,8 @@ func start(t *testing.T, args ...string) *program.Program { return program.Start
 // file.
 func commands(t *testing.T, p *program.Program) (grant, upload string) {
 	t.Helper()
-	found := regexp.MustCompile(`(?s)\n\n(curl .*?)\n\n(echo .*?)\n\n`).FindStringSubmatch(p.Printed)
+	found := regexp.MustCompile(`(?s)\n\n(curl .*?)\n\n(echo .*?)\n\n`).FindStringSubmatch(
+		p.Printed)
 	require.Len(t, found, 3, p.Printed)
 	for line := range strings.Lines(found[0]) {
 		require.LessOrEqual(t, len(line), 101)
@@ -93,7 +94,8 @@ func TestExports(t *testing.T) {
 	}
 	cfg, err := config.LoadDefaultConfig(t.Context())
 	require.NoError(t, err)
-	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), os.Getenv("UPLOAD_BUCKET"), presign.Policy{Prefix: "other/", Types: []string{"text/plain"}, MaxSize: 9},
+	signer, err := presign.NewSigner(s3.NewFromConfig(cfg), os.Getenv("UPLOAD_BUCKET"),
+		presign.Policy{Prefix: "other/", Types: []string{"text/plain"}, MaxSize: 9},
 		presign.WithSecret([]byte(os.Getenv("UPLOAD_SECRET"))))
 	require.NoError(t, err)
 	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.txt", Size: 5})
@@ -114,7 +116,9 @@ func TestOtherOrigin(t *testing.T) {
 	p := start(t, "-origin", page)
 	require.Equal(t, page, program.Preflight(t, p.Origin+"/uploads/", page))
 	require.Empty(t, program.Preflight(t, p.Origin+"/uploads/", "http://127.0.0.1:3001"))
-	err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-origin", "http://127.0.0.1:3000/page"}, io.Discard)
+	err := run(t.Context(),
+		[]string{"-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-origin",
+			"http://127.0.0.1:3000/page"}, io.Discard)
 	require.ErrorContains(t, err, "-origin must be the origin of a page")
 }
 
@@ -122,7 +126,8 @@ func TestService(t *testing.T) {
 	p := start(t)
 	res := request(t, "GET", p.Origin+"/", nil, "")
 	require.Equal(t, 200, res.StatusCode)
-	require.Contains(t, res.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self';")
+	require.Contains(t, res.Header.Get("Content-Security-Policy"),
+		"default-src 'none'; script-src 'self';")
 	require.Len(t, res.Cookies(), 1)
 	cookie := res.Cookies()[0]
 	require.True(t, cookie.HttpOnly)
@@ -133,7 +138,8 @@ func TestService(t *testing.T) {
 		require.Equal(t, 200, request(t, "GET", p.Origin+"/"+file, nil, "").StatusCode, file)
 	}
 	require.Equal(t, 404, request(t, "GET", p.Origin+"/main.go", nil, "").StatusCode)
-	require.Equal(t, 421, request(t, "GET", p.Origin+"/", http.Header{"Host": {"evil.example"}}, "").StatusCode)
+	require.Equal(t, 421,
+		request(t, "GET", p.Origin+"/", http.Header{"Host": {"evil.example"}}, "").StatusCode)
 
 	const ask = `{"filename":"a.png","size":5}`
 	asking := http.Header{"Content-Type": {"application/json"}}
@@ -180,12 +186,14 @@ func TestOtherBucket(t *testing.T) {
 	t.Setenv("AWS_REGION", server.Region)
 	t.Setenv("AWS_ENDPOINT_URL", server.URL)
 	upload(start(t, "-bucket", "elsewhere"))
-	list, err := server.Client().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("elsewhere")})
+	list, err := server.Client().ListObjectsV2(t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String("elsewhere")})
 	require.NoError(t, err)
 	require.Len(t, list.Contents, 2)
 
 	// R2 does not support forms.
-	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com", "-region", "auto")
+	p = start(t, "-bucket", "elsewhere", "-endpoint", "https://account.r2.cloudflarestorage.com",
+		"-region", "auto")
 	html := body(t, request(t, "GET", p.Origin+"/", nil, ""))
 	require.Contains(t, html, `value="POST" disabled`)
 	require.Contains(t, html, "accepts no forms")
@@ -210,7 +218,8 @@ func TestRejectsArguments(t *testing.T) {
 }
 
 func TestHumanUnits(t *testing.T) {
-	for n, want := range map[int64]string{1: "1 byte", 1000: "1000 bytes", 1536: "1.5 KiB", 100 << 20: "100 MiB", 5 << 30: "5 GiB"} {
+	for n, want := range map[int64]string{1: "1 byte", 1000: "1000 bytes", 1536: "1.5 KiB",
+		100 << 20: "100 MiB", 5 << 30: "5 GiB"} {
 		require.Equal(t, want, humanBytes(n))
 	}
 }

@@ -10,13 +10,17 @@ import (
 // instructions returns what the program prints when it starts.
 func (b *bucket) instructions(ctx context.Context, hosts []string, token string) (string, error) {
 	origin := "http://" + hosts[0]
-	text := fmt.Sprintf("Open     %s/\nBucket   %s\n\nTo get a grant and to upload, from a shell in the clone:\n\n%s\n\n",
+	text := fmt.Sprintf("Open     %s/\nBucket   %s\n\n"+
+		"To get a grant and to upload, from a shell in the clone:\n\n%s\n\n",
 		origin, b.about, shellCommands(origin, token))
 	if b.external {
-		return text + fmt.Sprintf("The bucket must have this CORS rule for the page:\n\n%s\n\n", corsCommand(b.name, hosts)), nil
+		return text + fmt.Sprintf("The bucket must have this CORS rule for the page:\n\n%s\n\n",
+			corsCommand(b.name, hosts)), nil
 	}
 	exports, err := b.exportCommands(ctx)
-	return text + fmt.Sprintf("For another program on the same store, such as the README's hello world:\n\n%s\n\n", exports), err
+	return text + fmt.Sprintf(
+		"For another program on the same store, such as the README's hello world:\n\n%s\n\n",
+		exports), err
 }
 
 // shellCommands returns a command that gets a grant and a command that uploads

@@ -72,8 +72,10 @@ func (p packages) run(t *testing.T, program string, args ...string) string {
 // path.
 func (p packages) bundle(t *testing.T, entry string) string {
 	t.Helper()
-	p.run(t, "node_modules/.bin/esbuild", entry, "--bundle", "--format=esm", "--target=es2022", "--loader:.css=empty",
-		`--define:process.env.NODE_ENV="production"`, "--outfile=bundle/"+entry, "--log-level=warning")
+	p.run(t, "node_modules/.bin/esbuild", entry, "--bundle", "--format=esm", "--target=es2022",
+		"--loader:.css=empty",
+		`--define:process.env.NODE_ENV="production"`, "--outfile=bundle/"+entry,
+		"--log-level=warning")
 	return filepath.Join(string(p), "bundle", entry)
 }
 
@@ -91,12 +93,15 @@ func TestChecksumsInNode(t *testing.T) {
 func TestPackages(t *testing.T) {
 	lock, err := os.ReadFile("testdata/package-lock.json")
 	require.NoError(t, err)
-	require.NotContains(t, string(lock), `"resolved"`, "the lock file must not contain the URLs of a registry")
+	require.NotContains(t, string(lock), `"resolved"`,
+		"the lock file must not contain the URLs of a registry")
 	p := install(t)
 	t.Run("types", func(t *testing.T) {
 		p.copy(t, "testdata/types.tsx", "types.tsx")
-		p.run(t, "node_modules/.bin/tsc", "--strict", "--noEmit", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes",
-			"--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,dom.iterable", "--types", "react", "types.tsx")
+		p.run(t, "node_modules/.bin/tsc", "--strict", "--noEmit", "--noUncheckedIndexedAccess",
+			"--exactOptionalPropertyTypes",
+			"--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,dom.iterable",
+			"--types", "react", "types.tsx")
 	})
 	t.Run("React", func(t *testing.T) { testReact(t, p) })
 	t.Run("recipes", func(t *testing.T) { testRecipes(t, p) })
@@ -133,7 +138,8 @@ func testReact(t *testing.T, p packages) {
 // serveScript opens a page with one script.
 func (s *shop) serveScript(path string) {
 	s.t.Helper()
-	s.mux.HandleFunc("GET /script.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
+	s.mux.HandleFunc("GET /script.js",
+		func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
 	s.mux.HandleFunc("GET /script", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte(`<!doctype html><link rel="icon" href="data:,"><title>Script</title><body>

@@ -112,7 +112,9 @@ func testRecipes(t *testing.T, p packages) {
 	for version, dir := range map[string]string{"uppy": "page", "uppy5": "testdata"} {
 		p.copy(t, filepath.Join("../uppy", dir, "uppy.js"), "bundled-"+version+".js")
 		for name, exported := range map[string]string{"core": "Uppy", "aws-s3": "AwsS3"} {
-			p.write(t, "node_modules/@"+version+"/"+name+"/index.js", fmt.Sprintf(`export { %s as default } from "../../../bundled-%s.js";`, exported, version))
+			p.write(t, "node_modules/@"+version+"/"+name+"/index.js",
+				fmt.Sprintf(`export { %s as default } from "../../../bundled-%s.js";`, exported,
+					version))
 		}
 	}
 	for i, r := range recipes {
@@ -134,7 +136,8 @@ func useUppy5(t *testing.T, block string) string {
 	t.Helper()
 	var kept []string
 	for _, line := range strings.Split(strings.ReplaceAll(block, "@uppy/", "@uppy5/"), "\n") {
-		if strings.Contains(line, "signRequest: ") || strings.Contains(line, "generateObjectKey: ") {
+		if strings.Contains(line, "signRequest: ") ||
+			strings.Contains(line, "generateObjectKey: ") {
 			continue
 		}
 		kept = append(kept, strings.Replace(line, "// Uppy 5: ", "", 1))
@@ -147,11 +150,14 @@ func useUppy5(t *testing.T, block string) string {
 // and survives a lost response.
 func testRecipe(t *testing.T, r recipe, script string) {
 	s := open(t, anyFile, testCase{handler: []presign.HandlerOption{presign.WithUppy()}})
-	s.mux.Handle("POST /direct_uploads", directUploads(s.signer, func(*http.Request) (string, error) { return "alice", nil }))
+	s.mux.Handle("POST /direct_uploads",
+		directUploads(s.signer, func(*http.Request) (string, error) { return "alice", nil }))
 	s.serveScript(script)
 	s.Do(browser.Until(`window.run`))
 	upload := func(content, name, mediaType string) string {
-		return browser.Evaluate[string](s.Page, fmt.Sprintf(`run(new File([%s], %q, { type: %q }))`, content, name, mediaType), chromedp.EvalAwaitPromise)
+		return browser.Evaluate[string](s.Page,
+			fmt.Sprintf(`run(new File([%s], %q, { type: %q }))`, content, name, mediaType),
+			chromedp.EvalAwaitPromise)
 	}
 	for n, content := range []string{`"hello"`, `new Uint8Array(12 * 2 ** 20).fill(120)`} {
 		require.Empty(t, upload(content, fmt.Sprintf("größe %d.txt", n), "text/plain"))
@@ -167,10 +173,11 @@ func testRecipe(t *testing.T, r recipe, script string) {
 	require.Equal(t, 2, countPublished(s.keys()))
 
 	lost := make(chan struct{}, 1)
-	s.store.add(times(1, r.lost, "", func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		lost <- struct{}{}
-		return lose(w, r, next)
-	}))
+	s.store.add(times(1, r.lost, "",
+		func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			lost <- struct{}{}
+			return lose(w, r, next)
+		}))
 	require.Empty(t, upload(`"lost"`, "lost.txt", "text/plain"))
 	require.Len(t, lost, 1)
 	require.Equal(t, 3, countPublished(s.keys()))
@@ -203,7 +210,8 @@ except ValueError as error:
     print(json.dumps({"message": str(error)}))
 `
 	// Gates disturb only requests with an Origin.
-	code = strings.Replace(code, `headers=grant["headers"]`, `headers=grant["headers"] | {"Origin": "http://python"}`, 1)
+	code = strings.Replace(code, `headers=grant["headers"]`,
+		`headers=grant["headers"] | {"Origin": "http://python"}`, 1)
 	require.NoError(t, os.WriteFile(script, []byte(code), 0o600))
 	upload := func(name, content string) (response struct{ Key, Message string }) {
 		path := filepath.Join(t.TempDir(), name)

@@ -28,8 +28,10 @@ func TestLargeFile(t *testing.T) {
 	before := peak(t, s.Page)
 	path, sum := writeFile(t, "film.bin", 2<<30)
 	started := time.Now()
-	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(limit)))
-	t.Logf("%.0f s; the page's process had at most %d MiB before, and %d MiB after", time.Since(started).Seconds(), before, peak(t, s.Page))
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}),
+		chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(limit)))
+	t.Logf("%.0f s; the page's process had at most %d MiB before, and %d MiB after",
+		time.Since(started).Seconds(), before, peak(t, s.Page))
 	key := browser.Evaluate[string](s.Page, `out.value`)
 	require.Equal(t, sum, s.sum(key))
 	require.Less(t, peak(t, s.Page)-before, 256, "the page holds only a fraction of the file")

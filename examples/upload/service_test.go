@@ -112,7 +112,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	// Requests of the service to the store have no Origin.
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" || r.Method == http.MethodOptions {
+	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" ||
+		r.Method == http.MethodOptions {
 		g.next.ServeHTTP(w, r)
 		return
 	}
@@ -249,17 +250,23 @@ func serve(t *testing.T, policy presign.Policy, c testCase) *shop {
 	require.NoError(t, err)
 	s.store = &gate{next: &httputil.ReverseProxy{
 		// The Host header must not change, because it is signed.
-		Rewrite:      func(p *httputil.ProxyRequest) { p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host },
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:     log.New(io.Discard, "", 0),
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = target.Scheme, target.Host
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			panic(http.ErrAbortHandler)
+		},
+		ErrorLog: log.New(io.Discard, "", 0),
 	}}
 	front := listen(t, s.store)
 	page := listen(t, s.mux)
 	s.origin = page.URL
 	require.NoError(t, server.CreateBucket(t.Context(), bucket, page.URL))
 
-	options := append([]presign.SignerOption{presign.WithSecret([]byte(rand.Text() + rand.Text()))}, c.signer...)
-	s.signer, err = presign.NewSigner(server.Client(func(o *s3.Options) { o.BaseEndpoint = &front.URL }), bucket, policy, options...)
+	options := append([]presign.SignerOption{presign.WithSecret([]byte(rand.Text() + rand.Text()))},
+		c.signer...)
+	s.signer, err = presign.NewSigner(server.Client(
+		func(o *s3.Options) { o.BaseEndpoint = &front.URL }), bucket, policy, options...)
 	require.NoError(t, err)
 	authenticate := c.authenticate
 	if authenticate == nil {
@@ -276,9 +283,11 @@ func serve(t *testing.T, policy presign.Policy, c testCase) *shop {
 	s.mux.HandleFunc("GET /upload.js", upload.Serve)
 	s.mux.HandleFunc("GET /blank", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><title>Blank</title>`)
+		_, _ = io.WriteString(w,
+			`<!doctype html><link rel="icon" href="data:,"><title>Blank</title>`)
 	})
-	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "testdata/page.html") })
+	s.mux.HandleFunc("GET /{$}",
+		func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "testdata/page.html") })
 	return s
 }
 
@@ -326,13 +335,15 @@ func run[T any](s *shop, body string) T {
 // upload uploads a file, given in JavaScript, with more options.
 func (s *shop) upload(file, options string) outcome {
 	s.t.Helper()
-	return run[outcome](s, fmt.Sprintf(`return settle(upload(%s, { endpoint, onProgress, %s }));`, file, options))
+	return run[outcome](s,
+		fmt.Sprintf(`return settle(upload(%s, { endpoint, onProgress, %s }));`, file, options))
 }
 
 // keys returns the keys of the objects in the bucket.
 func (s *shop) keys() []string {
 	s.t.Helper()
-	listed, err := s.client.ListObjectsV2(s.t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	listed, err := s.client.ListObjectsV2(s.t.Context(),
+		&s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	require.NoError(s.t, err)
 	keys := []string{}
 	for _, object := range listed.Contents {
@@ -343,7 +354,8 @@ func (s *shop) keys() []string {
 
 // uploads returns the number of multipart uploads that have not ended.
 func (s *shop) uploads() int {
-	listed, err := s.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	listed, err := s.client.ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	require.NoError(s.t, err)
 	return len(listed.Uploads)
 }
@@ -351,7 +363,8 @@ func (s *shop) uploads() int {
 // sum returns the SHA-256 of an object.
 func (s *shop) sum(key string) string {
 	s.t.Helper()
-	object, err := s.client.GetObject(s.t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
+	object, err := s.client.GetObject(s.t.Context(),
+		&s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
 	require.NoError(s.t, err)
 	defer object.Body.Close()
 	hash := sha256.New()
@@ -367,7 +380,8 @@ func writeFile(t *testing.T, name string, size int64) (path, sum string) {
 	out, err := os.Create(path)
 	require.NoError(t, err)
 	hash := sha256.New()
-	_, err = io.CopyN(io.MultiWriter(out, hash), mathrand.NewChaCha8(sha256.Sum256([]byte(name))), size)
+	_, err = io.CopyN(io.MultiWriter(out, hash), mathrand.NewChaCha8(sha256.Sum256([]byte(name))),
+		size)
 	require.NoError(t, err)
 	require.NoError(t, out.Close())
 	return path, hex.EncodeToString(hash.Sum(nil))
@@ -397,11 +411,14 @@ func sumFile(t *testing.T, path string) string {
 // storedParts returns the number of parts of the only multipart upload at the
 // store.
 func (s *shop) storedParts() int {
-	listed, err := s.client.ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	listed, err := s.client.ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil || len(listed.Uploads) != 1 {
 		return 0
 	}
-	parts, err := s.client.ListParts(context.Background(), &s3.ListPartsInput{Bucket: aws.String(bucket), Key: listed.Uploads[0].Key, UploadId: listed.Uploads[0].UploadId})
+	parts, err := s.client.ListParts(context.Background(),
+		&s3.ListPartsInput{Bucket: aws.String(bucket), Key: listed.Uploads[0].Key,
+			UploadId: listed.Uploads[0].UploadId})
 	if err != nil {
 		return 0
 	}
@@ -411,7 +428,8 @@ func (s *shop) storedParts() int {
 // choose selects a file in the page's input, and waits for the page's output.
 func (s *shop) choose(path string) (output string) {
 	s.t.Helper()
-	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(maxWait)))
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}),
+		chromedp.Poll[chromedp.Void](`out.value`, chromedp.WithPollingTimeout(maxWait)))
 	return browser.Evaluate[string](s.Page, `out.value`)
 }
 

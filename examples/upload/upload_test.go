@@ -40,7 +40,8 @@ func TestModuleIsSmall(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	require.LessOrEqual(t, compressed.Len(), 10<<10)
-	require.NotContains(t, strings.ReplaceAll(string(source), `//   import {`, ""), "\nimport ", "the module must not have dependencies")
+	require.NotContains(t, strings.ReplaceAll(string(source), `//   import {`, ""), "\nimport ",
+		"the module must not have dependencies")
 }
 
 // TestPage checks that one input and five lines upload files of any size, and
@@ -93,8 +94,11 @@ func TestPage(t *testing.T) {
 		}
 		return hold(nil, r, nil)
 	})
-	s.Do(chromedp.SetUploadFiles("#file", []string{path}), chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(maxWait)))
-	require.Eventually(t, func() bool { return s.storedParts() == 20 }, maxWait, 20*time.Millisecond)
+	s.Do(chromedp.SetUploadFiles("#file", []string{path}),
+		chromedp.Poll[chromedp.Void](`bar.value >= 0.5`, chromedp.WithPollingTimeout(maxWait)))
+	require.Eventually(t, func() bool {
+		return s.storedParts() == 20
+	}, maxWait, 20*time.Millisecond)
 	s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 20)()`))
 	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
 	s.store.requests()
@@ -189,13 +193,16 @@ func TestViolation(t *testing.T) {
 	policy.Types, policy.MaxSize = []string{"image/png", "text/plain"}, 1<<20
 	s := open(t, policy, testCase{})
 	got := s.upload(`text(8, "page.html")`, ``)
-	require.Equal(t, "UploadError service contradicts_name 422", fmt.Sprint(got.Name, " ", got.By, " ", got.Code, " ", got.Status))
+	require.Equal(t, "UploadError service contradicts_name 422",
+		fmt.Sprint(got.Name, " ", got.By, " ", got.Code, " ", got.Status))
 	got = s.upload(`new File([bytes(2 ** 20 + 1)], "large.png", { type: "image/png" })`, ``)
 	require.Equal(t, "too_large", got.Code)
 	require.Equal(t, int64(1<<20), got.Errors[0].Max)
 	require.Contains(t, got.Message, "size must be at most 1048576 bytes")
 
-	got = s.upload(`new File(["<!doctype html><title>Log in</title>"], "holiday.png", { type: "image/png" })`, ``)
+	got = s.upload(
+		`new File(["<!doctype html><title>Log in</title>"], "holiday.png", { type: "image/png" })`,
+		``)
 	require.Equal(t, "contradicts_content", got.Code)
 	require.Contains(t, got.Message, "looks like text/html")
 	require.Equal(t, []string{"sending", "verifying"}, got.Phases)
@@ -218,7 +225,8 @@ func TestFaults(t *testing.T) {
 		{"PUT", `text(12 << 20)`, `method: "PUT"`, []string{"service GET /", "service POST /", "store PUT notes.txt", "service POST complete"}},
 		{"form", `text(1 << 10)`, `method: "POST"`, []string{"store POST " + bucket}},
 		{"multipart", `text(12 << 20)`, `method: "multipart"`, []string{
-			"service POST /", "service POST sign", "store PUT part 1", "store PUT part 3", "service POST complete",
+			"service POST /", "service POST sign", "store PUT part 1", "store PUT part 3",
+			"service POST complete",
 		}},
 	} {
 		for _, request := range c.requests {
@@ -226,16 +234,18 @@ func TestFaults(t *testing.T) {
 			method, what, _ := strings.Cut(rest, " ")
 			for fault, disturb := range map[string]disturbance{"503": busy, "lost": lose} {
 				t.Run(c.name+" "+request+" "+fault, func(t *testing.T) {
-					s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store, service: s.service}
+					s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store,
+						service: s.service}
 					s.Do(chromedp.Reload()) // The limits are read again.
 					s.service.requests()
 					s.store.requests()
 					disturbed := make(chan struct{}, 1)
 					gate := map[string]*gate{"service": s.service, "store": s.store}[side]
-					gate.add(times(1, method, what, func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-						disturbed <- struct{}{}
-						return disturb(w, r, next)
-					}))
+					gate.add(times(1, method, what,
+						func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+							disturbed <- struct{}{}
+							return disturb(w, r, next)
+						}))
 					before := len(s.keys())
 					got := s.upload(c.file, c.options)
 					require.Empty(t, got.Message)
@@ -257,9 +267,13 @@ func TestLostResponses(t *testing.T) {
 		got := s.upload(`text(1 << 20)`, ``)
 		require.Empty(t, got.Message, "%d lost", lost)
 		require.Equal(t, lost, countPublished(s.keys()))
-		require.Greater(t, countEqual(s.store.requests(), "PUT notes.txt"), lost, "a repeated PUT receives 412")
+		require.Greater(t, countEqual(s.store.requests(), "PUT notes.txt"), lost,
+			"a repeated PUT receives 412")
 	}
-	s.store.add(times(99, "PUT", "notes.txt", func(http.ResponseWriter, *http.Request, http.Handler) bool { panic(http.ErrAbortHandler) }))
+	s.store.add(times(99, "PUT", "notes.txt",
+		func(http.ResponseWriter, *http.Request, http.Handler) bool {
+			panic(http.ErrAbortHandler)
+		}))
 	got := s.upload(`text(1 << 20)`, ``)
 	require.Equal(t, "store network 0", fmt.Sprint(got.By, " ", got.Code, " ", got.Status))
 }
@@ -272,10 +286,11 @@ func TestTaken(t *testing.T) {
 	owner := "alice"
 	s := open(t, policy, testCase{
 		authenticate: func(*http.Request) (string, error) { return owner, nil },
-		handler: []presign.HandlerOption{presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-			u.Key = "incoming/report.txt"
-			return nil
-		})},
+		handler: []presign.HandlerOption{presign.WithAuthorize(
+			func(_ *http.Request, u *presign.Upload) error {
+				u.Key = "incoming/report.txt"
+				return nil
+			})},
 	})
 	require.NotEmpty(t, s.upload(`text(10)`, ``).Key)
 	for _, owner = range []string{"alice", "bob"} {
@@ -309,7 +324,8 @@ func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 func expiryOfForm(contentType string, body []byte) time.Time {
 	var policy struct{ Expiration time.Time }
 	_, parameters, _ := mime.ParseMediaType(contentType)
-	form, err := multipart.NewReader(bytes.NewReader(body), parameters["boundary"]).ReadForm(64 << 20)
+	form, err := multipart.NewReader(bytes.NewReader(body),
+		parameters["boundary"]).ReadForm(64 << 20)
 	if err == nil {
 		encoded, _ := base64.StdEncoding.DecodeString(form.Value["policy"][0])
 		_ = json.Unmarshal(encoded, &policy)
@@ -366,10 +382,11 @@ func TestCancel(t *testing.T) {
 
 	s.store.requests()
 	// The page aborts the upload before it receives the ID.
-	s.service.add(times(1, "POST", "/", func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		browser.Evaluate[chromedp.Void](s.Page, `window.controller.abort()`)
-		return false
-	}))
+	s.service.add(times(1, "POST", "/",
+		func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			browser.Evaluate[chromedp.Void](s.Page, `window.controller.abort()`)
+			return false
+		}))
 	got := run[outcome](s, `
 		window.controller = new AbortController();
 		return settle(upload(text(12 << 20), { endpoint, method: "multipart", signal: controller.signal }));`)
@@ -377,7 +394,8 @@ func TestCancel(t *testing.T) {
 	require.Zero(t, s.uploads())
 	require.Empty(t, s.store.requests(), "the module must not send parts")
 
-	got = run[outcome](s, `return settle(upload(text(8), { endpoint, signal: AbortSignal.abort() }));`)
+	got = run[outcome](s,
+		`return settle(upload(text(8), { endpoint, signal: AbortSignal.abort() }));`)
 	require.Equal(t, "AbortError", got.Name)
 }
 
@@ -394,7 +412,8 @@ func TestPending(t *testing.T) {
 		got := s.upload(`text(6 << 20)`, fmt.Sprintf("method: %q", method))
 		require.Empty(t, got.Message)
 		require.Equal(t, []string{"sending", "verifying", "pending"}, got.Phases)
-		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"), "a pending completion has no limit of attempts")
+		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"),
+			"a pending completion has no limit of attempts")
 	}
 	s.service.add(times(1, "POST", "complete", pending))
 	got := run[outcome](s, `
@@ -410,18 +429,20 @@ func TestRetryAfter(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	var mu sync.Mutex
 	var at []time.Time
-	s.service.add(times(9, "POST", "/", func(http.ResponseWriter, *http.Request, http.Handler) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		at = append(at, time.Now())
-		return false
-	}))
+	s.service.add(times(9, "POST", "/",
+		func(http.ResponseWriter, *http.Request, http.Handler) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Now())
+			return false
+		}))
 	s.service.add(times(1, "POST", "/", respond(http.StatusTooManyRequests, `{"retry_after": 3}`)))
 	require.Empty(t, s.upload(`text(8)`, ``).Message)
 	require.Len(t, at, 2)
 	require.GreaterOrEqual(t, at[1].Sub(at[0]), 2900*time.Millisecond)
 	s.service.requests()
-	s.service.add(times(1, "POST", "/", respond(http.StatusServiceUnavailable, `{"message": "Later."}`, "Retry-After", "3600")))
+	s.service.add(times(1, "POST", "/",
+		respond(http.StatusServiceUnavailable, `{"message": "Later."}`, "Retry-After", "3600")))
 	got := s.upload(`text(8)`, ``)
 	require.Equal(t, "http_503 Later.", got.Code+" "+got.Message)
 }
@@ -450,14 +471,16 @@ func TestChecksums(t *testing.T) {
 			require.Equal(t, len(c.methods), browser.Evaluate[int](s.Page, `window.workers`))
 			require.Equal(t, len(c.methods), countPublished(s.keys()))
 
-			got := s.upload(`text(12 << 20)`, `checksum: await checksum(text(5), "`+string(c.algorithm)+`")`)
+			got := s.upload(`text(12 << 20)`,
+				`checksum: await checksum(text(5), "`+string(c.algorithm)+`")`)
 			require.Equal(t, "store", got.By, "the store must reject another checksum")
 			got = s.upload(`text((20 << 20) + 1)`, ``)
 			require.Equal(t, "too_large", got.Code)
 			require.Empty(t, got.Phases, "the module must not read a file that is too large")
 
 			// The page's Content-Security-Policy can forbid Workers.
-			browser.Evaluate[chromedp.Void](s.Page, `window.Worker = class { constructor() { throw new Error("forbidden"); } }`)
+			browser.Evaluate[chromedp.Void](s.Page,
+				`window.Worker = class { constructor() { throw new Error("forbidden"); } }`)
 			require.Empty(t, s.upload(`text(2 << 20)`, ``).Message)
 		})
 	}
@@ -482,7 +505,10 @@ func TestWorker(t *testing.T) {
 	for _, method := range []string{"PUT", "multipart"} {
 		require.Equal(t, int64(12<<20), inWorker(method).Size)
 	}
-	s.store.add(times(1, "PUT", "", respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>`)))
+	s.store.add(times(
+		1, "PUT", "",
+		respond(http.StatusForbidden,
+			`<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>`)))
 	require.Equal(t, outcome{Code: "AccessDenied", By: "store"}, inWorker("PUT"))
 }
 
@@ -521,7 +547,8 @@ func TestOtherOrigin(t *testing.T) {
 	elsewhere, err := url.Parse(service.URL)
 	require.NoError(t, err)
 	s.mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
-		http.SetCookie(w, &http.Cookie{Name: "session", Value: "alice's", Path: "/", HttpOnly: true})
+		http.SetCookie(w,
+			&http.Cookie{Name: "session", Value: "alice's", Path: "/", HttpOnly: true})
 	})
 	s.Page = browser.Open(t)
 	s.Do(chromedp.Navigate(elsewhere.String()+"/login"), chromedp.Navigate(s.origin+"/blank"))
@@ -532,7 +559,8 @@ func TestOtherOrigin(t *testing.T) {
 	require.Empty(t, got.Message)
 	mu.Lock()
 	defer mu.Unlock()
-	require.Equal(t, []string{"Bearer 1", "Bearer 2", "Bearer 3", "Bearer 4"}, tokens[len(tokens)-4:])
+	require.Equal(t, []string{"Bearer 1", "Bearer 2", "Bearer 3", "Bearer 4"},
+		tokens[len(tokens)-4:])
 	require.Len(t, cookies, 4)
 }
 
@@ -546,7 +574,9 @@ func TestUploadAll(t *testing.T) {
 		const seen = new Set();
 		const outcomes = await uploadAll(files, { endpoint, concurrency: 3, onProgress: ({ file }) => seen.add(file.name) });
 		return [...outcomes.map(({ value, reason }) => value?.filename ?? reason.code), [...seen].sort().join()];`)
-	require.Equal(t, []string{"1.txt", "2.txt", "3.txt", "4.txt", "5.txt", "6.txt", "contradicts_name", "8.txt", "1.txt,2.txt,3.txt,4.txt,5.txt,6.txt,8.txt"}, got)
+	require.Equal(t,
+		[]string{"1.txt", "2.txt", "3.txt", "4.txt", "5.txt", "6.txt", "contradicts_name", "8.txt",
+			"1.txt,2.txt,3.txt,4.txt,5.txt,6.txt,8.txt"}, got)
 	require.LessOrEqual(t, s.store.concurrency(), 3)
 	require.Greater(t, s.store.concurrency(), 1)
 	require.Equal(t, 7, countPublished(s.keys()))
@@ -589,7 +619,8 @@ func TestEndedUploads(t *testing.T) {
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Equal(t, []string{"POST list", "POST complete"}, s.service.requests())
 	require.Equal(t, before, s.keys())
-	require.Zero(t, run[int](s, `return (`+recordedUploads+`).length`), "the browser's database must be empty")
+	require.Zero(t, run[int](s, `return (`+recordedUploads+`).length`),
+		"the browser's database must be empty")
 }
 
 // recordedUploads is an expression for the uploads in the browser's database.
@@ -609,7 +640,8 @@ func TestCutParts(t *testing.T) {
 	sum := sha256.Sum256(bytes.Repeat([]byte("x"), 12<<20))
 	for range 3 {
 		// The page is sending other parts when this part fails.
-		s.store.add(times(1, "PUT", "part 3", respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)))
+		s.store.add(times(1, "PUT", "part 3",
+			respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)))
 		require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
 		s.store.requests()
 		got := run[outcome](s, again)
@@ -629,5 +661,6 @@ func countEqual(all []string, one string) (n int) {
 
 // countPublished returns the number of keys under the final prefix.
 func countPublished(keys []string) int {
-	return len(slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, "files/") }))
+	return len(slices.DeleteFunc(slices.Clone(keys),
+		func(key string) bool { return !strings.HasPrefix(key, "files/") }))
 }

@@ -19,18 +19,22 @@ import (
 func TestAgainstUppy(t *testing.T) {
 	const concurrency = 6
 	s := open(t, anyFile, testCase{handler: []presign.HandlerOption{presign.WithUppy()}})
-	s.mux.HandleFunc("GET /uppy.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "../uppy/page/uppy.js") })
+	s.mux.HandleFunc("GET /uppy.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, "../uppy/page/uppy.js")
+	})
 	line := &timeline{delay: 50 * time.Millisecond}
 	s.service.line, s.store.line = line, line
 	path, sum := writeFile(t, "film.bin", 300*mib)
 	s.serveScript("testdata/against.js")
 	scripts := map[string]string{
-		"module": fmt.Sprintf(`upload(input.files[0], { endpoint: "/uploads/", concurrency: %d }).then(({ key }) => key)`, concurrency),
+		"module": fmt.Sprintf(`upload(input.files[0], { endpoint: "/uploads/", concurrency: %d }).then(
+			({ key }) => key)`, concurrency),
 		"Uppy 6": fmt.Sprintf(`uppy(input.files[0], %d).then(({ key }) => key)`, concurrency),
 	}
 	depths := make(map[string]int)
 	for _, client := range []string{"module", "Uppy 6"} {
-		s.Do(chromedp.Reload(), browser.Until(`window.uppy`), chromedp.SetUploadFiles("#input", []string{path}))
+		s.Do(chromedp.Reload(), browser.Until(`window.uppy`),
+			chromedp.SetUploadFiles("#input", []string{path}))
 		line.depth()
 		started := time.Now()
 		key := browser.Evaluate[string](s.Page, scripts[client], chromedp.EvalAwaitPromise)
@@ -68,9 +72,10 @@ func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u st
 	for _, version := range []int{6, 5} {
 		s := open(t, policy, testCase{handler: []presign.HandlerOption{presign.WithUppy()}})
 		for v, dir := range map[int]string{6: "page", 5: "testdata"} {
-			s.mux.HandleFunc(fmt.Sprintf("GET /uppy%d.js", v), func(w http.ResponseWriter, r *http.Request) {
-				http.ServeFile(w, r, "../uppy/"+dir+"/uppy.js")
-			})
+			s.mux.HandleFunc(fmt.Sprintf("GET /uppy%d.js", v),
+				func(w http.ResponseWriter, r *http.Request) {
+					http.ServeFile(w, r, "../uppy/"+dir+"/uppy.js")
+				})
 		}
 		s.serveScript("testdata/faults.js")
 		s.Do(browser.Until(`window.prepare`))
@@ -78,14 +83,20 @@ func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u st
 		// expose.
 		s.Tolerate(`Refused to get unsafe header "x-amz-error-code"`)
 		for _, way := range ways {
-			t.Run(fmt.Sprintf("Uppy %d %s of %d bytes", version, way.name, way.size), func(t *testing.T) {
-				s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store, service: s.service}
-				browser.Evaluate[chromedp.Void](s.Page, fmt.Sprintf(`prepare(%d, %q)`, version, way.name), chromedp.EvalAwaitPromise)
-				s.service.requests()
-				s.store.requests()
-				test(t, stock{s, version, way.name, way.method, way.part, way.size, countPublished(s.keys())})
-				require.Zero(t, s.uploads())
-			})
+			t.Run(fmt.Sprintf("Uppy %d %s of %d bytes", version, way.name, way.size),
+				func(t *testing.T) {
+					s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store,
+						service: s.service}
+					browser.Evaluate[chromedp.Void](s.Page,
+						fmt.Sprintf(`prepare(%d, %q)`, version, way.name),
+						chromedp.EvalAwaitPromise)
+					s.service.requests()
+					s.store.requests()
+					test(t,
+						stock{s, version, way.name, way.method, way.part, way.size,
+							countPublished(s.keys())})
+					require.Zero(t, s.uploads())
+				})
 		}
 	}
 }
@@ -160,14 +171,18 @@ func TestUppyExpired(t *testing.T) {
 func TestUppyCancel(t *testing.T) {
 	testUppys(t, anyFile, func(t *testing.T, u stock) {
 		before, held := u.keys(), make(chan struct{}, 1)
-		u.store.add(times(1, u.method, u.part, func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-			held <- struct{}{}
-			return hold(w, r, next)
-		}))
-		browser.Evaluate[chromedp.Void](u.Page, fmt.Sprintf(`window.sending = send(%d), undefined`, u.size))
+		u.store.add(times(1, u.method, u.part,
+			func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+				held <- struct{}{}
+				return hold(w, r, next)
+			}))
+		browser.Evaluate[chromedp.Void](u.Page,
+			fmt.Sprintf(`window.sending = send(%d), undefined`, u.size))
 		<-held
 		browser.Evaluate[chromedp.Void](u.Page, `uppy.cancelAll()`)
-		require.Eventually(t, func() bool { return u.uploads() == 0 }, time.Minute, 20*time.Millisecond, "%q", u.service.requests())
+		require.Eventually(t, func() bool {
+			return u.uploads() == 0
+		}, time.Minute, 20*time.Millisecond, "%q", u.service.requests())
 		require.Equal(t, before, u.keys())
 	})
 }
