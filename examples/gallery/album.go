@@ -49,7 +49,8 @@ func openAlbum(ctx context.Context, file string) (album, error) {
 // for the same upload, and several times at once.
 func (a album) add(ctx context.Context, o *presign.Object) error {
 	_, err := a.ExecContext(ctx, `
-		INSERT INTO pictures (id, owner, key, name, type, size, checksum, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO pictures (id, owner, key, name, type, size, checksum, added)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`,
 		o.GrantID, o.Owner, o.Key, o.Filename, o.Type, o.Size, o.Checksum, time.Now().UnixMilli())
 	return err

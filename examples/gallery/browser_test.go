@@ -54,9 +54,11 @@ func (g gallery) drop(files ...file) {
 	browser.Evaluate[chromedp.Void](g.Page, `{
 		const data = new DataTransfer();
 		for (const { Name, Type, Content } of `+string(list)+`) {
-			data.items.add(new File([Uint8Array.from(atob(Content), (c) => c.charCodeAt(0))], Name, { type: Type }));
+			const content = Uint8Array.from(atob(Content), (c) => c.charCodeAt(0));
+			data.items.add(new File([content], Name, { type: Type }));
 		}
-		document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+		document.querySelector(".drop").dispatchEvent(
+			new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
 	}`)
 }
 
@@ -65,7 +67,8 @@ func (g gallery) waitForPictures(n int) {
 	g.t.Helper()
 	g.Do(browser.Until(fmt.Sprintf(`!document.querySelector(".upload:not([data-outcome])")
 		&& document.querySelectorAll(".picture").length === %d
-		&& [...document.querySelectorAll(".picture img")].every((i) => i.complete && i.naturalWidth > 0)`, n)))
+		&& [...document.querySelectorAll(".picture img")].every(
+			(i) => i.complete && i.naturalWidth > 0)`, n)))
 }
 
 // waitForOutcome waits until n uploads have the outcome.
@@ -151,7 +154,8 @@ func TestBrowser(t *testing.T) {
 		text.selectNodeContents(document.querySelector(selector));
 		return text.getClientRects().length;
 	})`)
-	require.Equal(t, []int{1, 1, 1}, lines, "each text of the header fits on one line on a phone")
+	require.Equal(t, []int{1, 1, 1}, lines,
+		"each text of the header must fit on one line on a phone")
 	g.Do(chromedp.EmulateViewport(1280, 900))
 
 	// The page sends several pictures at once and shows their progress.
@@ -166,7 +170,7 @@ func TestBrowser(t *testing.T) {
 	g.Do(browser.Until(`[...document.querySelectorAll(".upload progress")].some(
 		({ value }) => value > 0.3 && value < 1)`))
 	require.Equal(t, "Waiting", g.Text(`document.querySelector(".upload:last-child .outcome")`),
-		"the page limits the number of uploads at once")
+		"the page must limit the number of uploads at once")
 	shoot("sending")
 	g.Throttle(-1)
 	g.waitForPictures(len(dropped))
@@ -197,7 +201,7 @@ func TestBrowser(t *testing.T) {
 		require.Contains(t, outcome(2), `got "text/html"`)
 		requireNoUploads(t, dir)
 		require.Len(t, objects(t, dir, "pictures"), len(dropped))
-		require.Len(t, rows("alice"), len(dropped), "OnComplete was not called")
+		require.Len(t, rows("alice"), len(dropped), "OnComplete must not be called")
 		g.Shoot("gallery-rejected", 1280)
 		g.Shoot("gallery-rejected", 390)
 		for range 3 {
@@ -208,7 +212,8 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("cancelled", func(t *testing.T) {
 		g := g.with(t)
-		path := filepath.Join(t.TempDir(), "large.jpg") // larger than the buffers of a connection
+		// The file is larger than the buffers of a connection.
+		path := filepath.Join(t.TempDir(), "large.jpg")
 		require.NoError(t,
 			os.WriteFile(path, append(landscape(t, 9, 600, 600), make([]byte, 12<<20)...), 0o600))
 		g.Throttle(1 << 20)
@@ -227,7 +232,10 @@ func TestBrowser(t *testing.T) {
 		g := g.with(t)
 		browser.Evaluate[chromedp.Void](g.Page, `{
 			const { fetch } = window;
-			const problem = { status: 409, errors: [{ field: "upload", code: "pending", detail: "is being inspected" }], message: "Later.", retry_after: 1 };
+			const problem = {
+				status: 409, message: "Later.", retry_after: 1,
+				errors: [{ field: "upload", code: "pending", detail: "is being inspected" }],
+			};
 			window.pending = true;
 			window.fetch = (url, options) => window.pending && String(url).endsWith("/complete")
 				? Promise.resolve(Response.json(problem, { status: 409 })) : fetch(url, options);
@@ -276,7 +284,8 @@ func TestBrowser(t *testing.T) {
 			const content = Uint8Array.from(atob("%s"), (c) => c.charCodeAt(0));
 			const file = new File([content], "mine.jpg", { type: "image/jpeg" });
 			const sum = await checksum(file, "SHA256");
-			const grant = await requestGrant({ filename: file.name, type: file.type, size: file.size, checksum: sum }, { endpoint: "/uploads/" });
+			const wish = { filename: file.name, type: file.type, size: file.size, checksum: sum };
+			const grant = await requestGrant(wish, { endpoint: "/uploads/" });
 			await send(grant, file);
 			return grant.key;`, base64.StdEncoding.EncodeToString(landscape(t, 12, 500, 400))))
 		id := rows("alice")[0].ID
@@ -290,8 +299,8 @@ func TestBrowser(t *testing.T) {
 		require.Equal(t, 404,
 			evaluateModule[int](g, fmt.Sprintf(`return (await fetch("/pictures/%s")).status;`, id)))
 		require.Equal(t, 404,
-			evaluateModule[int](g,
-				fmt.Sprintf(`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
+			evaluateModule[int](g, fmt.Sprintf(
+				`return (await fetch("/pictures/%s", { method: "DELETE" })).status;`, id)))
 		g.drop(file{"bobs.png", "image/png", browser.Picture(t, 2, png.Encode)})
 		g.waitForPictures(1)
 		require.Len(t, rows("bob"), 1)

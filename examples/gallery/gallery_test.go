@@ -32,7 +32,7 @@ type visitor struct {
 	origin string
 }
 
-func loggedIn(t *testing.T, origin, user string) *visitor {
+func logIn(t *testing.T, origin, user string) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
@@ -129,12 +129,12 @@ func requireNoUploads(t *testing.T, dir string) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-// TestReplay checks that a grant which is used again after the completion
-// changes no published object.
+// TestReplay checks that a grant which is used again after the completion does
+// not change a published object.
 func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	alice := loggedIn(t, p.Origin, "alice")
+	alice := logIn(t, p.Origin, "alice")
 	content := browser.Picture(t, 1, png.Encode)
 	for i, method := range []string{"PUT", "POST"} {
 		grant := alice.ask(method, "sea.png", content)
@@ -151,7 +151,7 @@ func TestReplay(t *testing.T) {
 			require.GreaterOrEqual(t, alice.use(grant, append([]byte("X"), content[1:]...)), 400,
 				"another file must be rejected")
 			require.Less(t, alice.use(grant, content), 300,
-				"the upload was moved away, so its key is free")
+				"the key of a published upload must be free")
 			again, status := alice.complete(grant.Key)
 			require.Equal(t, 200, status)
 			require.Equal(t, first, again)
@@ -171,7 +171,7 @@ func TestReplay(t *testing.T) {
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	alice := loggedIn(t, p.Origin, "alice")
+	alice := logIn(t, p.Origin, "alice")
 	old, uploaded, granted := browser.Picture(t, 1, png.Encode), browser.Picture(t, 2, png.Encode),
 		browser.Picture(t, 3, png.Encode)
 	before := alice.ask("PUT", "before.png", old)
@@ -184,7 +184,7 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, p.Stop())
 
 	p = program.Start(t, run, "-dir", dir)
-	alice = loggedIn(t, p.Origin, "alice")
+	alice = logIn(t, p.Origin, "alice")
 	object, status := alice.complete(during.Key)
 	require.Equal(t, 200, status)
 	require.Equal(t, "during.png", object.Filename)
@@ -192,7 +192,7 @@ func TestRestart(t *testing.T) {
 	require.Equal(t, 200, status)
 	require.Equal(t, completed, object)
 	require.Equal(t, 403, alice.use(after, granted),
-		"each start of the embedded server makes new credentials")
+		"each start of the embedded server must make new credentials")
 
 	pictures := alice.pictures()
 	require.Len(t, pictures, 2)
@@ -211,7 +211,7 @@ func TestRestart(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	alice, bob, nobody := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob"),
+	alice, bob, nobody := logIn(t, p.Origin, "alice"), logIn(t, p.Origin, "bob"),
 		&visitor{t: t, origin: p.Origin}
 	content := browser.Picture(t, 1, png.Encode)
 	grant := alice.ask("PUT", "sea.png", content)

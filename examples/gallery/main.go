@@ -6,11 +6,14 @@
 // It starts an S3 server and prints the address of the page. With -dir, all
 // data is kept in that directory, and a later run continues with it.
 //
-//	POST /uploads/          grants a picture of up to 20 MiB with the declared SHA-256
-//	POST /uploads/complete  verifies and publishes the picture, and writes its row in the database
+//	POST /uploads/          grants a picture with its SHA-256
+//	POST /uploads/complete  verifies the picture and publishes it
 //	GET /pictures           lists the user's pictures, newest first
-//	GET /pictures/{id}      redirects to the picture at the store; the URL expires after a minute
+//	GET /pictures/{id}      redirects to the picture at the store
 //	DELETE /pictures/{id}   deletes the picture
+//
+// A picture has up to 20 MiB. The URL of a picture at the store expires after a
+// minute.
 //
 // If a tab is closed before it completes an upload, the store's event completes
 // the upload.

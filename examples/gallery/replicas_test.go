@@ -78,12 +78,14 @@ func TestReplicas(t *testing.T) {
 		content := browser.Picture(t, i, png.Encode)
 		grant := v.ask([]string{"PUT", "POST"}[i/2%2], fmt.Sprintf("%d.png", i), content)
 		require.Less(t, v.use(grant, content), 300)
-		object, status := v.complete(grant.Key) // to the other service
+		// The first completion reaches the service that did not grant the
+		// upload. The second completion reaches the service that did.
+		object, status := v.complete(grant.Key)
 		require.Equal(t, 200, status)
-		again, status := v.complete(grant.Key) // to the service that granted the upload
+		again, status := v.complete(grant.Key)
 		require.Equal(t, 200, status)
 		require.Equal(t, object, again)
-		if i%2 == 0 { // An odd number of requests exchanges the services for the next round.
+		if i%2 == 0 { // After four requests, the next round starts at the same service.
 			_, status = v.complete("incoming/none.png")
 			require.Equal(t, 404, status)
 		}
@@ -110,7 +112,7 @@ func TestReplicas(t *testing.T) {
 	pictures, err := album.list(t.Context(), "alice")
 	require.NoError(t, err)
 	require.Len(t, pictures, uploads+1,
-		"one row for each upload, even if it was completed several times")
+		"an upload must have one row, even if it was completed several times")
 
 	t.Run("another secret", func(t *testing.T) {
 		r := newReplicas(t, server, album.add, secret, bytes.Repeat([]byte("another "), 4))

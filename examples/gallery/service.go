@@ -50,10 +50,9 @@ var login = site.Login{
 // pagePolicy returns the Content-Security-Policy of the pages, which send files
 // to the store and show pictures from it.
 func pagePolicy(store string) string {
-	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: " +
-		store + "; " +
-		"connect-src 'self' " + store +
-		"; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	return "default-src 'none'; script-src 'self'; style-src 'self'; " +
+		"img-src 'self' blob: " + store + "; connect-src 'self' " + store + "; " +
+		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }
 
 // A service serves the gallery.
@@ -119,8 +118,8 @@ func (s *service) list(w http.ResponseWriter, r *http.Request) {
 func (s *service) find(w http.ResponseWriter, r *http.Request) (picture, bool) {
 	p, err := s.album.find(r.Context(), s.User(r), r.PathValue("id"))
 	switch {
-	// Pictures of other users, and requests without a session, return 404 as
-	// well.
+	// A request for a picture of another user, and a request without a session,
+	// also receive 404.
 	case errors.Is(err, sql.ErrNoRows):
 		http.NotFound(w, r)
 	case err != nil:

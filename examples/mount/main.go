@@ -9,12 +9,14 @@
 // configuration.
 //
 //	GET /             shows a page to log in and to upload
-//	POST /login       starts a session; the body is a form with user and password
+//	POST /login       starts a session; the form contains user and password
 //	POST /logout      ends the session
-//	POST /avatars/    grants a PNG or JPEG of up to 1 MiB, which replaces the user's avatar
-//	POST /documents/  grants a PDF, Word, text or CSV file of up to 50 MiB, with its SHA-256
+//	POST /avatars/    grants an avatar, which replaces the previous one
+//	POST /documents/  grants a document with its SHA-256
 //
-// POST /avatars/complete and POST /documents/complete complete an upload.
+// An avatar is a PNG or JPEG of up to 1 MiB. A document is a PDF, Word, text or
+// CSV file of up to 50 MiB. POST /avatars/complete and POST /documents/complete
+// complete an upload.
 package main
 
 import (
@@ -272,9 +274,8 @@ func login(sessions *scs.SessionManager, users accounts) http.HandlerFunc {
 		r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 		user := r.PostFormValue("user")
 		account, ok := users[user]
-		if !ok ||
-			subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")),
-				[]byte(account.password)) != 1 {
+		if !ok || subtle.ConstantTimeCompare(
+			[]byte(r.PostFormValue("password")), []byte(account.password)) != 1 {
 			http.Error(w, "The user or the password is wrong.", http.StatusUnauthorized)
 			return
 		}

@@ -46,8 +46,8 @@ func (d *demo) client(t *testing.T) *client {
 	return &client{http.Client{Jar: jar}, t, d.origin}
 }
 
-// loggedIn returns a client with a session of a user.
-func (d *demo) loggedIn(t *testing.T, user string) *client {
+// logIn returns a client with a session of a user.
+func (d *demo) logIn(t *testing.T, user string) *client {
 	t.Helper()
 	c := d.client(t)
 	res, _ := c.post("/login", "application/x-www-form-urlencoded",
@@ -121,7 +121,7 @@ func digest(content []byte) string {
 
 func TestAvatars(t *testing.T) {
 	server, p := startOnStore(t)
-	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
+	alice, bob := p.logIn(t, "alice"), p.logIn(t, "bob")
 	for _, side := range []int{10, 20} { // The second avatar replaces the first.
 		content := avatar(t, side)
 		grant, status, response := alice.ask("/avatars/", map[string]any{
@@ -136,7 +136,7 @@ func TestAvatars(t *testing.T) {
 	require.Equal(t, "avatars/bob", grant.Key)
 
 	for _, members := range []map[string]any{
-		{"filename": "me.png"}, // a form
+		{"filename": "me.png"}, // Without a size, this asks for a form.
 		{"filename": "me.png", "size": 1, "method": "POST"},
 		{"filename": "me.png", "size": 1<<20 + 1},
 		{"filename": "me.gif", "size": 1},
@@ -149,7 +149,7 @@ func TestAvatars(t *testing.T) {
 
 func TestDocuments(t *testing.T) {
 	server, p := startOnStore(t)
-	alice := p.loggedIn(t, "alice")
+	alice := p.logIn(t, "alice")
 	for _, name := range []string{"report.pdf", "letter.docx", "notes.txt", "table.csv"} {
 		content := []byte("content of " + name)
 		grant, status, response := alice.ask("/documents/", map[string]any{
@@ -177,7 +177,7 @@ func TestDocuments(t *testing.T) {
 // TestPrefixes checks that Alice can upload only under her own prefix.
 func TestPrefixes(t *testing.T) {
 	_, p := startOnStore(t)
-	alice := p.loggedIn(t, "alice")
+	alice := p.logIn(t, "alice")
 	content := []byte("hers")
 	for status, more := range map[int][]map[string]any{
 		400: {{"key": "documents/bob/a.txt"}, {"owner": "bob"}, {"prefix": "documents/bob/"}},
@@ -229,7 +229,7 @@ func TestSessions(t *testing.T) {
 		[]byte("user=alice&password="+p.passwords["alice"]))
 	require.Equal(t, 403, res.StatusCode)
 
-	c = p.loggedIn(t, "alice")
+	c = p.logIn(t, "alice")
 	require.Equal(t, 201, ask())
 	form.Set("Sec-Fetch-Site", "cross-site")
 	res, _ = c.request("POST", p.origin+"/avatars/", form, []byte("filename=me.png&size=1"))
@@ -251,7 +251,7 @@ func TestSessions(t *testing.T) {
 // TestRateLimit checks that the rate limit of one user does not affect another.
 func TestRateLimit(t *testing.T) {
 	_, p := startOnStore(t)
-	alice, bob := p.loggedIn(t, "alice"), p.loggedIn(t, "bob")
+	alice, bob := p.logIn(t, "alice"), p.logIn(t, "bob")
 	const body = `{"filename": "me.png", "size": 1}`
 	granted := 0
 	var limited time.Time
@@ -278,11 +278,11 @@ func TestRateLimit(t *testing.T) {
 		if res.StatusCode != 429 { // The limiter allows one request in each second.
 			more++
 			require.LessOrEqual(t, more, 1+int(time.Since(limited)/time.Second),
-				"avatars and documents share the limit")
+				"avatars and documents must share the limit")
 			continue
 		}
 		require.Equal(t, "1", res.Header.Get("Retry-After"),
-			"a repeated request does not extend the wait")
+			"a repeated request must not extend the wait")
 		rejected++
 	}
 	res, _ := bob.post("/avatars/", "application/json", body)
@@ -374,7 +374,7 @@ func TestRejectsArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		"none":                             {"-addr", "127.0.0.1:none"},
 		"-addr must be a loopback address": {"-addr", "0.0.0.0:0"},
-		// a cookie over plain HTTP
+		// Cookies require HTTPS unless the origin is on this machine.
 		"http://app.example.com":  {"-origin", "http://app.example.com"},
 		"app.example.com/uploads": {"-origin", "https://app.example.com/uploads"},
 	} {

@@ -15,8 +15,9 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// A served describes a request of the browser and the status of the response.
-type served struct {
+// An exchange describes a request of the browser and the status of the
+// response.
+type exchange struct {
 	path, mode, site, user string
 	status                 int
 }
@@ -26,8 +27,8 @@ type served struct {
 type shop struct {
 	handler http.Handler
 
-	mu   sync.Mutex
-	seen []served
+	mu        sync.Mutex
+	exchanges []exchange
 }
 
 func userOf(r *http.Request) string {
@@ -56,14 +57,14 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w,
 			&http.Cookie{Name: "user", Value: "alice", Path: "/", HttpOnly: true,
 				SameSite: http.SameSiteLaxMode})
-		blank(w, r)
+		serveBlank(w, r)
 		return
 	}
 	recorder := httptest.NewRecorder()
 	s.handler.ServeHTTP(recorder, r)
 	s.mu.Lock()
-	s.seen = append(s.seen,
-		served{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"),
+	s.exchanges = append(s.exchanges,
+		exchange{r.URL.Path, r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Site"),
 			userOf(r), recorder.Code})
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", recorder.Header().Get("Content-Type"))
@@ -79,15 +80,15 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // take returns the requests to the Handler since the last call.
-func (s *shop) take() []served {
+func (s *shop) take() []exchange {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := s.seen
-	s.seen = nil
-	return seen
+	exchanges := s.exchanges
+	s.exchanges = nil
+	return exchanges
 }
 
-func blank(w http.ResponseWriter, _ *http.Request) {
+func serveBlank(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html")
 	_, _ = w.Write([]byte(`<!doctype html><link rel="icon" href="data:,"><title>blank</title>`))
 }
@@ -99,7 +100,7 @@ func TestSiblingsGetNoGrant(t *testing.T) {
 	service := httptest.NewServer(shop)
 	defer service.Close()
 	// Another port is another origin, but the same site.
-	sibling := httptest.NewServer(http.HandlerFunc(blank))
+	sibling := httptest.NewServer(http.HandlerFunc(serveBlank))
 	defer sibling.Close()
 	page := browser.Open(t)
 	params := service.URL + "/uploads/s3/params?filename=a.png&type=image/png"
@@ -108,7 +109,7 @@ func TestSiblingsGetNoGrant(t *testing.T) {
 	status := browser.Evaluate[int](page, fmt.Sprintf(`fetch(%q).then(r => r.status)`, params),
 		chromedp.EvalAwaitPromise)
 	require.Equal(t, 200, status)
-	require.Equal(t, []served{{"/uploads/s3/params", "cors", "same-origin", "alice", 200}},
+	require.Equal(t, []exchange{{"/uploads/s3/params", "cors", "same-origin", "alice", 200}},
 		shop.take())
 
 	for name, c := range map[string]struct{ script, path, mode string }{
@@ -123,10 +124,10 @@ func TestSiblingsGetNoGrant(t *testing.T) {
 	} {
 		page.Do(chromedp.Navigate(sibling.URL))
 		browser.Evaluate[int](page, fmt.Sprintf(c.script, params), chromedp.EvalAwaitPromise)
-		want := served{c.path, c.mode, "same-site", "alice", http.StatusForbidden}
+		want := exchange{c.path, c.mode, "same-site", "alice", http.StatusForbidden}
 		if name == "text" {
 			want.status = http.StatusUnsupportedMediaType
 		}
-		require.Equal(t, []served{want}, shop.take(), name)
+		require.Equal(t, []exchange{want}, shop.take(), name)
 	}
 }

@@ -51,7 +51,8 @@ func TestBrowser(t *testing.T) {
 		before := objects(t, dir)
 		b.upload(paths...)
 		for name, content := range files {
-			li := fmt.Sprintf(`[...document.querySelectorAll(".upload")].find((li) => li.querySelector(".file").textContent === %q)`, name)
+			li := fmt.Sprintf(`[...document.querySelectorAll(".upload")].find(
+				(li) => li.querySelector(".file").textContent === %q)`, name)
 			require.Equal(t, "Stored and verified", b.Text(li+`.querySelector(".outcome")`),
 				"%s by %s", name, method)
 			key := b.Text(li + `.querySelector(".stored dd")`)
@@ -89,7 +90,8 @@ func TestBrowser(t *testing.T) {
 		browser.Evaluate[chromedp.Void](b.Page, `{
 			const data = new DataTransfer();
 			data.items.add(new File(["dropped"], "dropped.txt", { type: "text/plain" }));
-			document.querySelector(".drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+			document.querySelector(".drop").dispatchEvent(
+				new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
 		}`)
 		b.waitForOutcomes(".upload", 1)
 		require.Equal(t, "Stored and verified",
@@ -207,7 +209,8 @@ func (p testPage) upload(paths ...string) {
 // waitForOutcomes waits until n items have an outcome.
 func (p testPage) waitForOutcomes(selector string, n int) {
 	p.Do(browser.Until(fmt.Sprintf(`document.querySelectorAll(%q).length === %d`,
-		selector+":is([data-outcome=stored], [data-outcome=rejected], [data-outcome=accepted], [data-outcome=failed], [data-outcome=cancelled], [data-outcome=unreadable])", n)))
+		selector+":is([data-outcome=stored], [data-outcome=rejected], [data-outcome=accepted], "+
+			"[data-outcome=failed], [data-outcome=cancelled], [data-outcome=unreadable])", n)))
 }
 
 // reload reloads the page, which restores the default method.

@@ -35,7 +35,7 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 		if l.endpoint != "" || l.region != "" {
 			return nil, errors.New("-bucket must be set with -endpoint or -region")
 		}
-		return l.embedded(ctx, hosts)
+		return l.startEmbedded(ctx, hosts)
 	}
 	if l.origin != "" {
 		return nil, errors.New(
@@ -63,9 +63,9 @@ func (l location) open(ctx context.Context, hosts []string) (*bucket, error) {
 	}, nil
 }
 
-// embedded starts an S3 server with a bucket. Pages on hosts and at l.origin
-// can use the bucket.
-func (l location) embedded(ctx context.Context, hosts []string) (*bucket, error) {
+// startEmbedded starts an S3 server with a bucket. Pages on hosts and at
+// l.origin can use the bucket.
+func (l location) startEmbedded(ctx context.Context, hosts []string) (*bucket, error) {
 	const name = "quickstart"
 	// The store must stop after the service.
 	server, err := store.Start(context.WithoutCancel(ctx), l.dir)

@@ -58,15 +58,15 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ExitOnError)
 	addr := flags.String("addr", defaultAddr,
 		"`address` of the page; a free port if the default is taken")
-	var where location
-	flags.StringVar(&where.bucket, "bucket", "",
+	var place location
+	flags.StringVar(&place.bucket, "bucket", "",
 		"`name` of a bucket to upload to, instead of the embedded S3 server's")
-	flags.StringVar(&where.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
-	flags.StringVar(&where.endpoint, "endpoint", "",
+	flags.StringVar(&place.region, "region", "", "the bucket's `region`; the default is AWS_REGION")
+	flags.StringVar(&place.endpoint, "endpoint", "",
 		"`URL` of an S3 server other than AWS; the default is AWS_ENDPOINT_URL")
-	flags.StringVar(&where.origin, "origin", "",
+	flags.StringVar(&place.origin, "origin", "",
 		"`origin` of a page of yours that uploads with this service or its S3 server")
-	flags.StringVar(&where.dir, "dir", "",
+	flags.StringVar(&place.dir, "dir", "",
 		"`directory` of the embedded S3 server; a temporary one if empty")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
@@ -78,12 +78,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		return err
 	}
 	defer listener.Close()
-	if !arguments.Local(listener) && where.bucket == "" {
+	if !arguments.Local(listener) && place.bucket == "" {
 		return fmt.Errorf("-addr must be on this machine unless -bucket is set, got %s: "+
 			"other machines cannot reach the embedded S3 server", *addr)
 	}
 	hosts := hosts(listener)
-	bucket, err := where.open(ctx, hosts)
+	bucket, err := place.open(ctx, hosts)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	}()
 
 	visitor := visitor{cookie: "presign-" + port(listener), token: rand.Text()}
-	handler, err := bucket.newHandler(ctx, listener, visitor, hosts, where.origin)
+	handler, err := bucket.newHandler(ctx, listener, visitor, hosts, place.origin)
 	if err != nil {
 		return err
 	}

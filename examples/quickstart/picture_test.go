@@ -40,14 +40,18 @@ func TestPicture(t *testing.T) {
 		browser.Call(b.Page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 		})
-		browser.Evaluate[chromedp.Void](b.Page, `{ scrollTo(0, 0); document.body.offsetHeight; document.getAnimations().forEach((a) => a.finish()) }`)
+		browser.Evaluate[chromedp.Void](b.Page, `{
+			scrollTo(0, 0);
+			document.body.offsetHeight;
+			document.getAnimations().forEach((a) => a.finish());
+		}`)
 		shot := browser.Call(b.Page, devtools.CaptureScreenshot,
 			devtools.CaptureScreenshotParams{}).Data
 		picture, err := png.Decode(bytes.NewReader(shot))
 		require.NoError(t, err)
 		require.Equal(t, image.Pt(1120, 760), picture.Bounds().Size())
 		red, _, _, _ := picture.At(2, 2).RGBA()
-		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page is %s",
+		require.Equal(t, scheme == "light", red > 0x8000, "the background of the page must be %s",
 			scheme)
 		sizes[scheme] = len(shot)
 		if dir := os.Getenv("PICTURES"); dir != "" {
@@ -56,6 +60,6 @@ func TestPicture(t *testing.T) {
 		}
 	}
 	for scheme, size := range sizes {
-		require.Less(t, size, 300<<10, "the %s picture is small", scheme)
+		require.Less(t, size, 300<<10, "the %s picture must be small", scheme)
 	}
 }

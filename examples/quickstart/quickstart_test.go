@@ -60,8 +60,8 @@ func paste(t *testing.T, commands string) (string, error) {
 func TestShellCommands(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "-dir", dir)
-	ask, upload := commands(t, p)
-	out, err := paste(t, ask)
+	grant, upload := commands(t, p)
+	out, err := paste(t, grant)
 	require.NoError(t, err, out)
 	require.Contains(t, out, `"method":"PUT"`)
 	require.Empty(t, objects(t, dir))
@@ -141,19 +141,19 @@ func TestService(t *testing.T) {
 	require.Equal(t, 421,
 		request(t, "GET", p.Origin+"/", http.Header{"Host": {"evil.example"}}, "").StatusCode)
 
-	const ask = `{"filename":"a.png","size":5}`
-	asking := http.Header{"Content-Type": {"application/json"}}
-	res = request(t, "POST", p.Origin+"/uploads/", asking, ask)
+	const question = `{"filename":"a.png","size":5}`
+	header := http.Header{"Content-Type": {"application/json"}}
+	res = request(t, "POST", p.Origin+"/uploads/", header, question)
 	require.Equal(t, 401, res.StatusCode)
 	require.Contains(t, body(t, res), "Reload the page")
-	asking.Set("Cookie", cookie.Name+"="+cookie.Value)
-	res = request(t, "POST", p.Origin+"/uploads/", asking, ask)
+	header.Set("Cookie", cookie.Name+"="+cookie.Value)
+	res = request(t, "POST", p.Origin+"/uploads/", header, question)
 	require.Equal(t, 201, res.StatusCode)
 	var grant presign.Grant
 	require.NoError(t, json.Unmarshal([]byte(body(t, res)), &grant))
 	require.Equal(t, "PUT", grant.Method)
-	asking.Set("Authorization", "Bearer x")
-	require.Equal(t, 401, request(t, "POST", p.Origin+"/uploads/", asking, ask).StatusCode)
+	header.Set("Authorization", "Bearer x")
+	require.Equal(t, 401, request(t, "POST", p.Origin+"/uploads/", header, question).StatusCode)
 
 	require.NoError(t, p.Stop())
 	_, err := http.Get(p.Origin)

@@ -50,7 +50,8 @@ const phases = {
   checksum: () => "Computing the checksum",
   sending: (fraction) => `${Math.floor(100 * fraction)} %`,
   verifying: () => "Verifying",
-  pending: () => "The service is still inspecting the picture. It appears here after the inspection.",
+  pending: () => "The service is still inspecting the picture. "
+    + "It appears here after the inspection.",
 };
 
 async function transfer(li, file, signal) {
@@ -76,11 +77,13 @@ async function transfer(li, file, signal) {
 function explain(error, stored) {
   if (!(error instanceof UploadError)) return error.message;
   const { by, status, code, message, errors } = error;
-  if (by === "store") return status ? `The store rejected the picture: ${code}. ${message}` : message;
+  if (by === "store") {
+    return status ? `The store rejected the picture: ${code}. ${message}` : message;
+  }
   if (status === 401) return "You are logged out. Reload the page.";
   if (!errors.length) return message;
-  const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`).join(" ");
-  return stored ? `Rejected and deleted. ${faults}` : faults;
+  const faults = errors.map(({ field, detail }) => `Its ${field.replace("_", " ")} ${detail}.`);
+  return (stored ? ["Rejected and deleted.", ...faults] : faults).join(" ");
 }
 
 /** Shows the state of an upload. */
@@ -146,8 +149,10 @@ async function list() {
   const pictures = response?.ok && await response.json();
   if (listing !== listings) return; // A later listing has started.
   if (!pictures) return announce("The pictures cannot be shown. Reload the page.");
-  const shown = new Map([...document.querySelectorAll(".picture")].map((li) => [li.dataset.id, li]));
-  $(".pictures").replaceChildren(...pictures.map((picture) => shown.get(picture.id) ?? show(picture)));
+  const items = [...document.querySelectorAll(".picture")].map((li) => [li.dataset.id, li]);
+  const shown = new Map(items);
+  $(".pictures").replaceChildren(
+    ...pictures.map((picture) => shown.get(picture.id) ?? show(picture)));
   $(".empty").hidden = pictures.length > 0;
 }
 
@@ -158,7 +163,8 @@ function show({ id, name, size, added }) {
   $("a", li).href = url;
   Object.assign($("img", li), { src: url, alt: name });
   $("b", li).textContent = name;
-  $("small", li).textContent = `${bytes(size)}, ${new Date(added).toLocaleDateString("en", { day: "numeric", month: "short" })}`;
+  const day = new Date(added).toLocaleDateString("en", { day: "numeric", month: "short" });
+  $("small", li).textContent = `${bytes(size)}, ${day}`;
   const button = $(".delete", li);
   button.setAttribute("aria-label", `Delete ${name}`);
   button.onclick = async () => {
@@ -190,7 +196,8 @@ function confirmDeletion(name) {
 
 function bytes(n) {
   if (n < 1024) return `${n} ${n === 1 ? "byte" : "bytes"}`;
-  return n < 2 ** 20 ? `${(n / 2 ** 10).toPrecision(3)} KiB` : `${(n / 2 ** 20).toPrecision(3)} MiB`;
+  if (n < 2 ** 20) return `${(n / 2 ** 10).toPrecision(3)} KiB`;
+  return `${(n / 2 ** 20).toPrecision(3)} MiB`;
 }
 
 list();

@@ -14,7 +14,8 @@ function enter(user) {
 $("#login").onsubmit = async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
-  const response = await fetch("/login", { method: "POST", body: new URLSearchParams(form) }).catch(() => undefined);
+  const request = { method: "POST", body: new URLSearchParams(form) };
+  const response = await fetch("/login", request).catch(() => undefined);
   if (response?.ok) enter(form.get("user"));
   else show(response ? await response.text() : "The service cannot be reached.");
 };
@@ -30,7 +31,9 @@ for (const input of document.querySelectorAll("input[type=file]")) {
     try {
       const object = await upload(file, {
         endpoint: input.dataset.endpoint,
-        onProgress: ({ phase, loaded, total }) => show(`${file.name}: ${phase}, ${Math.floor(100 * loaded / total)} %`),
+        onProgress: ({ phase, loaded, total }) => {
+          show(`${file.name}: ${phase}, ${Math.floor(100 * loaded / total)} %`);
+        },
       });
       show(`${file.name} is stored and verified as ${object.key}.`);
     } catch (error) {

@@ -64,8 +64,10 @@ async function transfer(li, file, signal) {
     announce(`${file.name} is stored.`);
   } catch (error) {
     if (error.name === "AbortError") conclude(li, "cancelled", "Cancelled");
-    else if (error instanceof UploadError) conclude(li, "rejected", explain(error, ["verifying", "pending"].includes(li.dataset.outcome)));
-    else conclude(li, "failed", error.message);
+    else if (error instanceof UploadError) {
+      const sent = ["verifying", "pending"].includes(li.dataset.outcome);
+      conclude(li, "rejected", explain(error, sent));
+    } else conclude(li, "failed", error.message);
     announce(`${file.name}: ${$(".outcome", li).textContent}`);
   }
 }
@@ -73,8 +75,9 @@ async function transfer(li, file, signal) {
 /** Returns a text for the user about the reason for a rejection. */
 function explain({ by, status, code, message, errors }, sent) {
   if (by === "service") {
-    const reasons = errors.length ? errors.map((e) => `${e.field} ${e.detail}`).join("; ") : message;
-    return `${sent ? "The service rejected and deleted the upload" : "The service rejected the request"}: ${reasons}`;
+    const reasons = errors.map((e) => `${e.field} ${e.detail}`).join("; ") || message;
+    const fault = sent ? "rejected and deleted the upload" : "rejected the request";
+    return `The service ${fault}: ${reasons}`;
   }
   return status ? `S3 rejected the upload: ${status} ${code}. ${message}` : message;
 }
@@ -151,10 +154,10 @@ function list() {
 async function attack(li, attempt) {
   const button = $("button", li);
   const showResponse = (text) => { $(".response", li).textContent = text; };
-  const request = (text) => { $(".request", li).textContent = text; };
+  const showRequest = (text) => { $(".request", li).textContent = text; };
   button.disabled = true;
   showResponse("");
-  request("");
+  showRequest("");
   conclude(li, "trying", "Trying");
   const wait = async (seconds) => {
     for (; seconds > 0; seconds--) {
@@ -162,7 +165,7 @@ async function attack(li, attempt) {
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   };
-  const onsend = (grant) => request(`${grant.method} ${new URL(grant.url).pathname}`);
+  const onsend = (grant) => showRequest(`${grant.method} ${new URL(grant.url).pathname}`);
   try {
     await cheat(attempt, { endpoint, bucket, method: method(), wait, onsend });
     conclude(li, "accepted", "ACCEPTED");

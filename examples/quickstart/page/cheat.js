@@ -10,9 +10,14 @@ const file = new File(["Only this note was granted.\n"], "note.txt", { type: "te
  * send. It can wait some seconds. It can also store the granted file first,
  * with this grant or with another one.
  *
- * @type {{id: string, title: string, note: string, methods: string[], ask?: object,
- *   tamper: (grant: object, means: {wait: (seconds: number) => Promise<void>, store: (grant?: object) => Promise<{key: string}>,
- *     bucket: string}) => Promise<Blob | void> | Blob | void}[]}
+ * @type {{
+ *   id: string, title: string, note: string, methods: string[], ask?: object,
+ *   tamper: (grant: object, means: {
+ *     wait: (seconds: number) => Promise<void>,
+ *     store: (grant?: object) => Promise<{key: string}>,
+ *     bucket: string,
+ *   }) => Promise<Blob | void> | Blob | void,
+ * }[]}
  */
 const attempts = [
   {
@@ -41,7 +46,10 @@ const attempts = [
   {
     id: "name", methods: ["POST", "PUT"],
     title: "Another name", note: "A download that would be named invoice.exe",
-    tamper: (grant) => { fieldsOrHeaders(grant)["Content-Disposition"] = "attachment; filename*=UTF-8''invoice.exe"; },
+    tamper: (grant) => {
+      const name = "attachment; filename*=UTF-8''invoice.exe";
+      fieldsOrHeaders(grant)["Content-Disposition"] = name;
+    },
   },
   {
     id: "expired", methods: ["POST", "PUT"], ask: { expires_in: 1 },
@@ -59,7 +67,9 @@ const attempts = [
   {
     id: "lifetime", methods: ["PUT"],
     title: "A longer lifetime", note: "X-Amz-Expires=604800, which is a week",
-    tamper: (grant) => { grant.url = grant.url.replace(/X-Amz-Expires=\d+/, "X-Amz-Expires=604800"); },
+    tamper: (grant) => {
+      grant.url = grant.url.replace(/X-Amz-Expires=\d+/, "X-Amz-Expires=604800");
+    },
   },
   {
     id: "added", methods: ["POST"],
@@ -81,7 +91,8 @@ const attempts = [
   },
   {
     id: "missing", methods: ["POST"],
-    title: "A missing field", note: "Without Content-Disposition, which makes browsers download the file",
+    title: "A missing field",
+    note: "Without Content-Disposition, which makes browsers download the file",
     tamper: (grant) => { delete grant.fields["Content-Disposition"]; },
   },
   {
@@ -91,7 +102,8 @@ const attempts = [
   },
   {
     id: "again", methods: ["PUT"],
-    title: "A second time", note: "The granted file, then another file of the same size to the same key",
+    title: "A second time",
+    note: "The granted file, then another file of the same size to the same key",
     tamper: async (grant, { store }) => {
       await store(grant);
       return new File([file.slice(0, -1), "?"], file.name, { type: file.type });
@@ -124,8 +136,8 @@ export function cheats(method) {
 export async function cheat(attempt, { endpoint, bucket, method, wait, onsend }) {
   const wish = { filename: file.name, type: file.type, size: file.size, method, ...attempt.ask };
   const request = () => requestGrant(wish, { endpoint });
-  const store = async (given) => {
-    const grant = given ?? await request();
+  const store = async (sameGrant) => {
+    const grant = sameGrant ?? await request();
     await send(grant, file);
     return grant;
   };
