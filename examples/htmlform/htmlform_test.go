@@ -95,7 +95,7 @@ func TestBrowser(t *testing.T) {
 	f.send("png", "holiday.png", picture)
 	require.Equal(t, "Your file is stored and verified: image/png, 4.44 KiB.", f.message())
 	require.Equal(t, p.Origin+"/?kind=png", browser.Run(f.Page, chromedp.Location()),
-		"the redirect drops the query")
+		"the redirect must drop the query")
 	require.Empty(t, objects(t, dir, "incoming"))
 	require.Len(t, objects(t, dir, "files/alice"), 1)
 	f.send("pdf", "report.pdf",
@@ -156,7 +156,7 @@ func TestBrowser(t *testing.T) {
 
 	t.Run("a forged redirect", func(t *testing.T) {
 		f := f.with(t)
-		pending := loggedIn(t, p.Origin, "alice").post(picture)
+		pending := logIn(t, p.Origin, "alice").post(picture)
 		before := objects(t, dir, "")
 		require.Contains(t, before, pending)
 		f.logOut()
@@ -178,7 +178,7 @@ type visitor struct {
 	origin string
 }
 
-func loggedIn(t *testing.T, origin, user string) *visitor {
+func logIn(t *testing.T, origin, user string) *visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
@@ -256,7 +256,8 @@ func TestNames(t *testing.T) {
 	f.choose("text")
 	enterName := func(name string) {
 		browser.Evaluate[chromedp.Void](f.Page, fmt.Sprintf(`{
-			document.querySelector("#file").remove(); // A new #file shows that the next page has loaded.
+			// A new #file shows that the next page has loaded.
+			document.querySelector("#file").remove();
 			document.querySelector("#name").value = %q;
 		}`, name))
 		f.Do(chromedp.Click(".named button"), chromedp.WaitVisible("#file"))
@@ -279,7 +280,7 @@ func TestNames(t *testing.T) {
 func TestForgedRedirect(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
-	alice, bob := loggedIn(t, p.Origin, "alice"), loggedIn(t, p.Origin, "bob")
+	alice, bob := logIn(t, p.Origin, "alice"), logIn(t, p.Origin, "bob")
 	nobody := &visitor{http.Client{CheckRedirect: alice.CheckRedirect}, t, p.Origin}
 	picture := string(browser.Picture(t, 1, png.Encode))
 	pending := alice.post(picture)

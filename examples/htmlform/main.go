@@ -6,9 +6,9 @@
 // It starts an S3 server and prints the address of the page. With -dir, all
 // data is kept in that directory, and a later run continues with it.
 //
-//	GET /            shows a form that posts a file to S3, and the user's files
-//	GET /done        completes the upload; S3 redirects the browser to this route
-//	GET /files/{id}  redirects to the file at the store; the URL expires after a minute
+//	GET /            shows the user's files and a form that posts a file to S3
+//	GET /done        completes the upload; S3 redirects browsers to this route
+//	GET /files/{id}  redirects to a URL of the file that expires after a minute
 package main
 
 import (

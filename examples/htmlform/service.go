@@ -102,22 +102,22 @@ func newService(client *s3.Client, here *site.Site, secret []byte) (http.Handler
 
 // page shows a form for one file of one kind.
 func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
-	chosen := kinds[max(0,
+	choice := kinds[max(0,
 		slices.IndexFunc(kinds, func(k kind) bool { return k.ID == r.FormValue("kind") }))]
 	name := r.FormValue("name")
 	message, bad := s.Sessions.PopString(r.Context(), "message"),
 		s.Sessions.PopBool(r.Context(), "bad")
 	upload := presign.Upload{
 		Key:      folder(user),
-		Filename: chosen.Filename(name),
-		Type:     chosen.Type,
+		Filename: choice.Filename(name),
+		Type:     choice.Type,
 		Owner:    user,
 		Redirect: "http://" + r.Host + "/done", // The site rejects requests for other hosts.
 	}
 	grant, err := s.signer.Post(r.Context(), upload)
 	if faults := violations(err); len(faults) > 0 {
 		message, bad, name = "This name cannot be used. "+strings.Join(faults, " "), true, ""
-		upload.Filename = chosen.Filename(name)
+		upload.Filename = choice.Filename(name)
 		grant, err = s.signer.Post(r.Context(), upload)
 	}
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 	site.Render(w, r, templates, "page.html", struct {
 		User    string
 		Kinds   []kind
-		Chosen  kind
+		Choice  kind
 		Name    string // the name that the user has entered, or empty
 		MaxSize int64
 		Grant   *presign.Grant
@@ -141,7 +141,7 @@ func (s *service) page(w http.ResponseWriter, r *http.Request, user string) {
 		Message string
 		Files   []file
 	}{
-		user, kinds, chosen, name, policy.MaxSize, grant,
+		user, kinds, choice, name, policy.MaxSize, grant,
 		int(time.Until(grant.Expires) / time.Second), bad, message, list,
 	})
 }

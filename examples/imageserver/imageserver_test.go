@@ -50,8 +50,9 @@ func TestLocal(t *testing.T) {
 	require.NotEmpty(t, f.Data["x-amz-security-token"],
 		"the form must be signed with the credentials of the file")
 	require.Equal(t, 204, upload(t, f, 1000))
-	require.Equal(t, 204, upload(t, f, 2000), "replaced by the same form")
-	require.Equal(t, 204, upload(t, ask("file_name=me.png"), 3000), "replaced by another form")
+	require.Equal(t, 204, upload(t, f, 2000), "the same form must replace the image")
+	require.Equal(t, 204, upload(t, ask("file_name=me.png"), 3000),
+		"another form must replace the image")
 	require.Equal(t, 400, upload(t, f, 999))
 
 	f = ask("file_name=me.png&content_size_min=2000&content_size_max=3000")
@@ -137,7 +138,7 @@ func TestRotation(t *testing.T) {
 		service := serviceOf(t, server, file)
 		require.NoError(t, json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &before))
 		require.NoError(t, os.Rename(next, file))
-		for range 5 { // Forms are signed all the time.
+		for range 5 { // The service must sign a form in each second.
 			time.Sleep(time.Second)
 			require.NoError(t,
 				json.Unmarshal(serve(service, "file_name=a.png").Body.Bytes(), &after))
@@ -338,7 +339,7 @@ func upload(t *testing.T, f form, n int) int {
 	return post(t, f.PostURL, w.FormDataContentType(), body.String()).StatusCode
 }
 
-// A response is a response with its body.
+// A resp is a response whose body has been read.
 type resp struct {
 	*http.Response
 	body string

@@ -3,7 +3,8 @@
 // request a form and post it with the file to S3.
 //
 //	POST /upload_image   file_name=me.png&expiration=600&content_size_max=500000
-//	200                  {"success": true, "post_url": "https://…", "data": {"key": "images/me.png", …}}
+//	200                  {"success": true, "post_url": "https://…",
+//	                      "data": {"key": "images/me.png", …}}
 //
 // ANYONE WHO REACHES THE SERVICE CAN UPLOAD IMAGES AND REPLACE IMAGES OF
 // OTHERS. The API has no authentication. The client sets the name in the key.
@@ -14,7 +15,8 @@
 // The service signs with the credentials in a file, which examples/sessioncreds
 // writes and renews:
 //
-//	go run -C examples ./imageserver -bucket my-bucket -region eu-central-1 -credentials awsenv.list
+//	go run -C examples ./imageserver -bucket my-bucket \
+//	  -region eu-central-1 -credentials awsenv.list
 //
 // With -local, the service starts an S3 server and writes a file with its
 // credentials.

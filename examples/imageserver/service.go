@@ -59,8 +59,9 @@ func newService(ctx context.Context, client *s3.Client, bucket string) (http.Han
 	if _, err := signer.Post(ctx, presign.Upload{Key: "images/probe.png"}); err != nil {
 		return nil, err
 	}
-	open, err := cors.NewMiddleware(cors.Config{Origins: []string{"*"},
-		RequestHeaders: []string{"*"}})
+	middleware, err := cors.NewMiddleware(cors.Config{
+		Origins: []string{"*"}, RequestHeaders: []string{"*"},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func newService(ctx context.Context, client *s3.Client, bucket string) (http.Han
 	})
 	mux.HandleFunc("/",
 		func(w http.ResponseWriter, r *http.Request) { fail(w, http.StatusNotFound) })
-	return open.Wrap(mux), nil
+	return middleware.Wrap(mux), nil
 }
 
 func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
@@ -89,12 +90,12 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 	}
 	upload, wrong := parse(r)
 	if len(wrong) > 0 {
-		response(w, http.StatusUnprocessableEntity, wrong)
+		respond(w, http.StatusUnprocessableEntity, wrong)
 		return
 	}
 	grant, err := s.signer.Post(r.Context(), upload)
 	if wrong.add(err) {
-		response(w, http.StatusUnprocessableEntity, wrong)
+		respond(w, http.StatusUnprocessableEntity, wrong)
 		return
 	}
 	if err != nil { // There are no credentials, or they expire too soon.
@@ -103,7 +104,7 @@ func (s *service) uploadImage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable)
 		return
 	}
-	response(w, http.StatusOK,
+	respond(w, http.StatusOK,
 		map[string]any{"success": true, "post_url": grant.URL, "data": grant.Fields})
 }
 
@@ -129,7 +130,7 @@ func parse(r *http.Request) (presign.Upload, faults) {
 	case !slices.Contains(extensions, strings.ToLower(path.Ext(name))):
 		wrong["file_name"] = []string{"Must end in one of: " + strings.Join(extensions, ", ") + "."}
 	}
-	number := func(field string, value, least, most int64) int64 {
+	parseNumber := func(field string, value, least, most int64) int64 {
 		if r.PostForm.Has(field) {
 			n, err := strconv.ParseInt(r.PostForm.Get(field), 10, 64)
 			switch value = n; {
@@ -143,9 +144,9 @@ func parse(r *http.Request) (presign.Upload, faults) {
 	}
 	return presign.Upload{
 		Key:      "images/" + name,
-		MinSize:  number("content_size_min", minSize, minSize, maxSize),
-		MaxSize:  number("content_size_max", maxSize, minSize, maxSize),
-		Lifetime: time.Duration(number("expiration", lifetime, 1, maxLifetime)) * time.Second,
+		MinSize:  parseNumber("content_size_min", minSize, minSize, maxSize),
+		MaxSize:  parseNumber("content_size_max", maxSize, minSize, maxSize),
+		Lifetime: time.Duration(parseNumber("expiration", lifetime, 1, maxLifetime)) * time.Second,
 	}, wrong
 }
 
@@ -162,10 +163,10 @@ func (f faults) add(err error) bool {
 }
 
 func fail(w http.ResponseWriter, status int) {
-	response(w, status, map[string]any{"success": false, "message": http.StatusText(status)})
+	respond(w, status, map[string]any{"success": false, "message": http.StatusText(status)})
 }
 
-func response(w http.ResponseWriter, status int, v any) {
+func respond(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -22,7 +22,8 @@ const faults = `(() => {
 	const found = [];
 	const channels = (color) => color.match(/[\d.]+/g).map(Number);
 	const luminance = (color) => {
-		const [r, g, b] = channels(color).slice(0, 3).map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+		const [r, g, b] = channels(color).slice(0, 3).map((c) => c / 255).map(
+			(c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
 		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 	};
 	const background = (element) => {
@@ -36,13 +37,17 @@ const faults = `(() => {
 	for (const element of [...document.querySelectorAll("body *")].filter(shown)) {
 		const name = element.outerHTML.slice(0, 60);
 		if ([...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) {
-			const [light, dark] = [luminance(getComputedStyle(element).color), luminance(background(element))].sort((a, b) => b - a);
+			const colors = [getComputedStyle(element).color, background(element)];
+			const [light, dark] = colors.map(luminance).sort((a, b) => b - a);
 			const contrast = (light + 0.05) / (dark + 0.05);
 			if (contrast < 4.5) found.push("contrast " + contrast.toFixed(2) + ": " + name);
 		}
-		if (element.matches("button, input, main a, .drop") && element.getBoundingClientRect().height < 44) found.push("small: " + name);
+		if (!element.matches("button, input, main a, .drop")) continue;
+		if (element.getBoundingClientRect().height < 44) found.push("small: " + name);
 	}
-	for (const input of document.querySelectorAll("input")) if (!input.labels.length) found.push("no label: " + input.outerHTML);
+	for (const input of document.querySelectorAll("input")) {
+		if (!input.labels.length) found.push("no label: " + input.outerHTML);
+	}
 	if (document.documentElement.scrollWidth > innerWidth) found.push("too wide");
 	return found;
 })()`
@@ -86,11 +91,11 @@ func TestPages(t *testing.T) {
 	requireUsable(t, b, "send")
 	b.Do(chromedp.KeyEvent("\t"))
 	require.Equal(t, "files", browser.Evaluate[string](b, `document.activeElement.id`),
-		"the field has the keyboard focus")
+		"the field must have the keyboard focus")
 	require.Equal(t, "3px",
 		browser.Evaluate[string](b,
 			`getComputedStyle(document.querySelector("#drop")).outlineWidth`),
-		"the page shows the keyboard focus")
+		"the page must show the keyboard focus")
 
 	var paths []string
 	for i, name := range []string{"lake.png", "Übersicht der Reise mit einem langen Namen.png",
@@ -120,7 +125,7 @@ func TestPages(t *testing.T) {
 
 	b.Do(chromedp.Navigate(p.Origin), chromedp.Click("button[value=bob]"),
 		chromedp.WaitVisible(".fields"))
-	require.Zero(t, b.Count(".links .card"), "the page of bob does not show alice's links")
+	require.Zero(t, b.Count(".links .card"), "the page of bob must not show alice's links")
 	browser.Evaluate[int](b, `fetch("/revoke", {
 		method: "POST", body: new URLSearchParams({ number: 1 }),
 	}).then((r) => r.status)`, chromedp.EvalAwaitPromise)
@@ -128,8 +133,9 @@ func TestPages(t *testing.T) {
 		chromedp.Click("button[value=alice]"), chromedp.WaitVisible(".files"))
 	require.Equal(t, 2, b.Count(".files li"))
 	require.Equal(t, "2 of 2 files", b.Text(`document.querySelector(".links .card p")`))
+	// The request of bob did not revoke the link, so alice's page has a button.
 	b.Do(chromedp.Click(".links button"), chromedp.WaitVisible(".ended"))
-	require.Zero(t, b.Count(".links a"), "the request of bob did not revoke the link")
+	require.Zero(t, b.Count(".links a"), "the page must not show a revoked link")
 	requireUsable(t, b, "revoked")
 }
 

@@ -162,19 +162,20 @@ func TestLinkLimitsNumberOfFiles(t *testing.T) {
 	sealed := r.services[0].seal(r.link(count, time.Now().Add(time.Hour)))
 	contents := func(i int) string { return fmt.Sprintf("from guest %02d", i) }
 	grants := make([]presign.Grant, guests)
-	var together sync.WaitGroup
+	var group sync.WaitGroup
 	for i := range guests {
-		together.Go(func() {
+		group.Go(func() {
 			var status int
 			grants[i], status, _ = r.guest(i%2, sealed, fmt.Sprint(i)).ask(contents(i))
 			assert.Equal(t, 201, status)
 		})
 	}
-	together.Wait()
+	group.Wait()
 	var arrived sync.Map
 	for i, grant := range grants {
-		together.Go(func() {
-			g := r.guest((i+1)%2, sealed, fmt.Sprint(i)) // the other replica
+		group.Go(func() {
+			// Another replica completes the upload.
+			g := r.guest((i+1)%2, sealed, fmt.Sprint(i))
 			if g.put(grant, contents(i)) >= 300 {
 				return
 			}
@@ -183,7 +184,7 @@ func TestLinkLimitsNumberOfFiles(t *testing.T) {
 			}
 		})
 	}
-	together.Wait()
+	group.Wait()
 	want := make(map[string]string)
 	arrived.Range(
 		func(key, content any) bool { want[key.(string)] = content.(string); return true })
@@ -198,7 +199,7 @@ func TestLinkLimitsNumberOfFiles(t *testing.T) {
 		if g.put(grant, contents(i)) < 300 {
 			if object, status, _ := g.complete(grant.Key); status == 200 {
 				require.Equal(t, want[object.Key], contents(i),
-					"only a repeated completion succeeds")
+					"a completion must succeed only for the stored file")
 			}
 		}
 	}
@@ -323,7 +324,7 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 		require.NoError(t, err)
 	}
 	first, second := anne.requireGrant("anne's"), ben.requireGrant("ben's")
-	require.Equal(t, first.Key, second.Key, "the link has one slot")
+	require.Equal(t, first.Key, second.Key, "the link must have one slot")
 	require.Equal(t, 200, anne.put(first, "anne's"))
 	require.Equal(t, 412, ben.put(second, "ben's"))
 	for _, g := range []guest{ben, carl} {
@@ -334,7 +335,8 @@ func TestGuestsReachOnlyTheirOwnFiles(t *testing.T) {
 	}
 	object, status, message := anne.complete(first.Key)
 	require.Equal(t, 200, status, message)
-	require.Equal(t, 200, ben.put(second, "ben's"), "the completion has freed the key under Prefix")
+	require.Equal(t, 200, ben.put(second, "ben's"),
+		"the completion must free the key under Prefix")
 	_, status, message = ben.complete(second.Key)
 	require.Equal(t, 422, status)
 	require.Contains(t, message, "must not be taken by another object")

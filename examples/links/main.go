@@ -47,7 +47,7 @@ var policy = presign.Policy{
 }
 
 // A link for n files has n slots. Each slot is a key, which limits the number
-// of files. The rows only list and revoke links.
+// of files. The rows of links are used only to list and to revoke links.
 const schema = `
 CREATE TABLE IF NOT EXISTS links (number INTEGER PRIMARY KEY AUTOINCREMENT,
 	owner TEXT, folder TEXT, count INTEGER, ends TEXT, revoked INTEGER DEFAULT 0);
@@ -111,8 +111,7 @@ func newService(client *s3.Client, here *site.Site, path string, secret []byte) 
 	s.Handler = mux
 	// A form for the key of a slot would require Replace.
 	s.signer, err = presign.NewSigner(client, bucket, policy, presign.WithSecret(secret),
-		presign.WithoutForms(),
-		presign.WithInspect(s.inspect), presign.WithOnComplete(s.book))
+		presign.WithoutForms(), presign.WithInspect(s.inspect), presign.WithOnComplete(s.book))
 	uploads, invalid := presign.NewHandler(s.signer, s.authenticate,
 		presign.WithAuthorize(s.authorize))
 	mux.Handle("/uploads/", http.StripPrefix("/uploads", uploads))
@@ -200,15 +199,16 @@ func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 		return err
 	}
 	err = s.db.QueryRowContext(r.Context(), `
-		WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < @count)
+		WITH RECURSIVE numbers (n) AS (
+			SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < @count
+		)
 		INSERT INTO slots (key, link, granted)
 		SELECT @folder || n, @link, @now FROM numbers LEFT JOIN slots ON key = @folder || n
 		WHERE name IS NULL ORDER BY granted, n LIMIT 1
 		ON CONFLICT DO UPDATE SET granted = excluded.granted RETURNING @prefix || key`,
 		sql.Named("folder", fmt.Sprintf("%s/%s/%d-", t.Owner, t.Folder, t.Number)),
-		sql.Named("prefix", policy.Prefix),
-		sql.Named("count", t.Count), sql.Named("link", t.Number),
-		sql.Named("now", time.Now().UnixNano())).Scan(&u.Key)
+		sql.Named("prefix", policy.Prefix), sql.Named("count", t.Count),
+		sql.Named("link", t.Number), sql.Named("now", time.Now().UnixNano())).Scan(&u.Key)
 	if errors.Is(err, sql.ErrNoRows) {
 		return reject(http.StatusForbidden,
 			fmt.Sprintf("This link was for %d files. All of them have arrived.", t.Count))
@@ -244,8 +244,12 @@ func (s *service) list(w http.ResponseWriter, r *http.Request, user string) {
 		Files   []string
 	}
 	err := s.db.QueryRowContext(r.Context(), `SELECT json_group_array(json_object(
-		'Ticket', json_object('Number', number, 'Owner', owner, 'Folder', folder, 'Count', count, 'Ends', ends),
-		'Revoked', revoked, 'Files', json((SELECT json_group_array(name) FILTER (WHERE name IS NOT NULL) FROM slots WHERE link = number))
+		'Ticket', json_object(
+			'Number', number, 'Owner', owner, 'Folder', folder, 'Count', count, 'Ends', ends),
+		'Revoked', revoked,
+		'Files', json((
+			SELECT json_group_array(name) FILTER (WHERE name IS NOT NULL)
+			FROM slots WHERE link = number))
 		) ORDER BY number DESC) FROM links WHERE owner = ?`, user).Scan(&found)
 	if err := errors.Join(err, json.Unmarshal([]byte(found), &links)); err != nil {
 		site.Fail(w, r, err)
@@ -255,7 +259,8 @@ func (s *service) list(w http.ResponseWriter, r *http.Request, user string) {
 		map[string]any{"User": user, "Links": links, "Seal": s.seal, "Now": time.Now()})
 }
 
-var folderName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$`) // one segment of a key
+// folderName matches the name of a folder, which is one segment of a key.
+var folderName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$`)
 
 func (s *service) create(w http.ResponseWriter, r *http.Request) {
 	folder := r.PostFormValue("folder")

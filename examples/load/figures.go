@@ -27,13 +27,13 @@ var kinds = map[string]struct{ ask, use string }{
 }
 
 var order = []string{
-	kinds[http.MethodPut].ask, kinds[http.MethodPut].use, kinds[http.MethodPost].ask,
-	kinds[http.MethodPost].use,
+	kinds[http.MethodPut].ask, kinds[http.MethodPut].use,
+	kinds[http.MethodPost].ask, kinds[http.MethodPost].use,
 	start, signPart, putPart, join, complete, readBack,
 }
 
-// A figures holds the durations of the requests of a visitor by kind. Their
-// memory does not depend on the number of requests.
+// A figures holds the durations of the requests of a visitor by kind. The
+// histograms do not grow with the number of requests.
 type figures map[string]*hdrhistogram.Histogram // of microseconds
 
 func newFigures() figures {
@@ -46,11 +46,11 @@ func newFigures() figures {
 
 // time records the duration of a request that succeeds.
 func (f figures) time(kind string, request func() error) error {
-	begun := time.Now()
+	started := time.Now()
 	if err := request(); err != nil {
 		return err
 	}
-	return f[kind].RecordValue(time.Since(begun).Microseconds())
+	return f[kind].RecordValue(time.Since(started).Microseconds())
 }
 
 func (f figures) reset() {

@@ -78,7 +78,7 @@ func TestFaultsEndLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorContains(t, v.read(t.Context(), "files/other", file),
 			"files/other must have the bytes that were sent")
-		require.ErrorContains(t, s.empty(t.Context()),
+		require.ErrorContains(t, s.checkEmpty(t.Context()),
 			"must be empty, got 1 objects and 0 multipart uploads")
 	})
 	t.Run("memory", func(t *testing.T) {

@@ -44,18 +44,18 @@ var visitors = []struct {
 // run runs the load and prints the result.
 func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
-	lasts := flags.Duration("for", 10*time.Second, "`duration` of the load")
+	duration := flags.Duration("for", 10*time.Second, "`duration` of the load")
 	_ = flags.Parse(args) // With ExitOnError it does not return an error.
 	if err := arguments.None(flags); err != nil {
 		return err
 	}
 
 	before, goroutines := goleak.IgnoreCurrent(), runtime.NumGoroutine()
-	s, err := open(ctx, *lasts/12)
+	s, err := open(ctx, *duration/12)
 	if err != nil {
 		return err
 	}
-	result, err := s.load(ctx, *lasts)
+	result, err := s.load(ctx, *duration)
 	if err := errors.Join(err, s.close()); err != nil {
 		return err
 	}
@@ -66,10 +66,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 
 // load runs the visitors for a time. It does not measure the first sixth, which
 // creates connections, buffers and caches.
-func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error) {
+func (s *service) load(ctx context.Context, duration time.Duration) (*result, error) {
 	var all []*visitor
-	visit := func(lasts time.Duration) (heap uint64, err error) {
-		end := time.Now().Add(lasts)
+	visit := func(duration time.Duration) (heap uint64, err error) {
+		end := time.Now().Add(duration)
 		group, ctx := errgroup.WithContext(ctx)
 		for _, v := range all {
 			group.Go(func() error { return v.stay(ctx, end) })
@@ -82,7 +82,7 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 			all = append(all, newVisitor(s, kind.visit))
 		}
 	}
-	warm, err := visit(lasts / 6)
+	warm, err := visit(duration / 6)
 	if err != nil {
 		return nil, err
 	}
@@ -90,24 +90,24 @@ func (s *service) load(ctx context.Context, lasts time.Duration) (*result, error
 		v.figures.reset()
 	}
 	started, completed := time.Now(), s.completed.Load()
-	end, err := visit(lasts - lasts/6)
+	end, err := visit(duration - duration/6)
 	if err != nil {
 		return nil, err
 	}
 	r := &result{
-		took: time.Since(started), warm: warm, end: end, sessions: s.sessions.signed(),
+		took: time.Since(started), warm: warm, end: end, sessions: s.sessions.count(),
 		goroutines: runtime.NumGoroutine(), figures: newFigures(),
 	}
 	for _, v := range all {
 		r.figures.merge(v.figures)
 	}
 	completed = s.completed.Load() - completed
-	if completions := r.figures[complete].TotalCount() +
-		r.figures[join].TotalCount(); completed < completions {
-		return nil, fmt.Errorf("the service must count %d completions, got %d", completions,
-			completed)
+	completions := r.figures[complete].TotalCount() + r.figures[join].TotalCount()
+	if completed < completions {
+		return nil, fmt.Errorf("the service must count %d completions, got %d",
+			completions, completed)
 	}
-	return r, s.empty(ctx)
+	return r, s.checkEmpty(ctx)
 }
 
 // heapSize returns the number of bytes in use.

@@ -69,9 +69,9 @@ func open(ctx context.Context, renewal time.Duration) (*service, error) {
 }
 
 func (s *service) serve() error {
-	signs := s.store.Client(
+	signing := s.store.Client(
 		func(o *s3.Options) { o.Credentials, o.HTTPClient = s.sessions, s.client })
-	signer, err := presign.NewSigner(signs, bucket, policy,
+	signer, err := presign.NewSigner(signing, bucket, policy,
 		presign.WithStore(s.objects), presign.WithSecret([]byte(strings.Repeat("secret, ", 4))),
 		presign.WithOnComplete(func(context.Context, *presign.Object) error {
 			s.completed.Add(1)
@@ -116,9 +116,9 @@ func (s *service) keepFolders(ctx context.Context) error {
 	return nil
 }
 
-// empty returns an error if an object or upload is left. Visitors delete all of
-// them.
-func (s *service) empty(ctx context.Context) error {
+// checkEmpty returns an error if an object or upload is left. Visitors delete
+// all of them.
+func (s *service) checkEmpty(ctx context.Context) error {
 	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
 		return err

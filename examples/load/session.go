@@ -14,16 +14,16 @@ import (
 // sessions provides credentials that change at short intervals. Old credentials
 // remain valid.
 type sessions struct {
-	server *store.Server
-	every  time.Duration
+	server   *store.Server
+	interval time.Duration
 
 	last     atomic.Pointer[session]
 	number   atomic.Int64
 	renewing sync.Mutex
 }
 
-func newSessions(server *store.Server, every time.Duration) (*sessions, error) {
-	s := &sessions{server: server, every: every}
+func newSessions(server *store.Server, interval time.Duration) (*sessions, error) {
+	s := &sessions{server: server, interval: interval}
 	return s, s.renew()
 }
 
@@ -49,10 +49,10 @@ func (s *sessions) renew() error {
 	if err != nil {
 		return err
 	}
-	s.last.Store(&session{credentials, time.Now().Add(s.every)})
+	s.last.Store(&session{credentials, time.Now().Add(s.interval)})
 	s.number.Add(1)
 	return nil
 }
 
-// signed returns the number of sessions so far.
-func (s *sessions) signed() int64 { return s.number.Load() }
+// count returns the number of sessions so far.
+func (s *sessions) count() int64 { return s.number.Load() }

@@ -51,7 +51,7 @@ func (v *visitor) stay(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// file returns a new file of that size. It overwrites the last file.
+// file returns a new file of size bytes. It overwrites the last file.
 func (v *visitor) file(size int) []byte {
 	if v.text == nil {
 		v.text = bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog.\n"),
@@ -245,6 +245,6 @@ func (v *visitor) send(
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(file []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil,
-		crc32.Checksum(file, castagnoli)))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(file, castagnoli))
+	return base64.StdEncoding.EncodeToString(sum)
 }

@@ -18,7 +18,8 @@ async function start() {
     const until = new Date(Ends).toLocaleDateString("en", { dateStyle: "long" });
     $("#lead").textContent = `The files go to ${Owner}, into the folder “${Folder}”. ` +
       `The link accepts ${Count} ${Count === 1 ? "file" : "files"} until ${until}.`;
-    $("#bounds").textContent = `Pictures, videos, PDF and text, up to ${maxSize / 2 ** 20} MiB each`;
+    const limit = `${maxSize / 2 ** 20} MiB`;
+    $("#bounds").textContent = `Pictures, videos, PDF and text, up to ${limit} each`;
     $("#files").accept = types.join();
     $("#drop").hidden = false;
   } catch (error) {
@@ -27,11 +28,12 @@ async function start() {
 }
 
 /**
- * Returns the content of a ticket. Only the service can verify the 32 bytes
- * before it.
+ * Returns the content of a ticket. The first 32 bytes are an HMAC, which only
+ * the service can verify.
  */
 function read(ticket) {
-  const bytes = Uint8Array.from(atob(ticket.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+  const text = atob(ticket.replace(/-/g, "+").replace(/_/g, "/"));
+  const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
   return JSON.parse(new TextDecoder().decode(bytes.subarray(32)));
 }
 
@@ -42,11 +44,15 @@ $("#files").onchange = async ({ target }) => {
   // Phones have slow connections, so the files are sent one after the other.
   for (const file of files) outcomes.push(await send(file));
   const arrived = outcomes.filter(Boolean).length;
-  $("#status").textContent = `${arrived} of ${files.length} ${files.length === 1 ? "file has" : "files have"} arrived.`;
+  const have = files.length === 1 ? "file has" : "files have";
+  $("#status").textContent = `${arrived} of ${files.length} ${have} arrived.`;
 };
 
 const phases = {
-  checksum: () => "Reading", sending: (percent) => `${percent} %`, verifying: () => "Verifying", pending: () => "Being inspected",
+  checksum: () => "Reading",
+  sending: (percent) => `${percent} %`,
+  verifying: () => "Verifying",
+  pending: () => "Being inspected",
 };
 
 /** Sends a file and reports whether it has arrived. */
