@@ -37,8 +37,9 @@ func TestTable(t *testing.T) {
 		"PUT, credentials of EnvFile: CPU time":        one,
 	}
 	for _, kind := range []string{"PUT", "form"} {
-		for _, figure := range []string{"grants a second", "p50", "p99", "CPU for 10,000",
-			"core of the client, busy"} {
+		for _, figure := range []string{
+			"grants a second", "p50", "p99", "CPU for 10,000", "core of the client, busy",
+		} {
 			figures[kind+" over HTTP: "+figure] = four
 		}
 	}
@@ -133,8 +134,9 @@ func TestSameGrants(t *testing.T) {
 			honest := func(*conformance.Attempt) {}
 			require.False(t, send(grant, body[1:], honest).Accepted(),
 				"an upload of another size must be rejected")
-			for _, header := range []string{"Content-Type", "Content-Disposition",
-				"x-amz-meta-project"} {
+			for _, header := range []string{
+				"Content-Type", "Content-Disposition", "x-amz-meta-project",
+			} {
 				response := send(grant, body,
 					func(a *conformance.Attempt) { a.Set(header, "text/html") })
 				require.False(t, response.Accepted(), header)
@@ -152,19 +154,19 @@ func TestSameGrants(t *testing.T) {
 		})
 	}
 
-	begun, err := signer.StartMultipart(t.Context(), film)
+	multipart, err := signer.StartMultipart(t.Context(), film)
 	require.NoError(t, err)
 	created, err := b.server.Client().CreateMultipartUpload(t.Context(),
 		&s3.CreateMultipartUploadInput{
-			Bucket: aws.String(bucketName), Key: aws.String(begun.Key),
+			Bucket: aws.String(bucketName), Key: aws.String(multipart.Key),
 		})
 	require.NoError(t, err)
 	urls := make(map[string]string)
-	ours, _, err := begun.SignParts(t.Context(), 1, partCount)
+	ours, _, err := multipart.SignParts(t.Context(), 1, partCount)
 	require.NoError(t, err)
 	urls["presign part"] = ours[partCount-1]
 	for name, rival := range rivals {
-		urls[name+" part"], err = rival.part(t.Context(), begun.Key, *created.UploadId, partCount)
+		urls[name+" part"], err = rival.part(t.Context(), multipart.Key, *created.UploadId, partCount)
 		require.NoError(t, err)
 	}
 	for name, url := range urls {

@@ -57,23 +57,23 @@ func (l *load) close() {
 // returns the total time, and the latencies in ascending order.
 func (l *load) run(n int) (took time.Duration, latencies []time.Duration, err error) {
 	latencies = make([]time.Duration, n)
-	begun := time.Now()
+	started := time.Now()
 	var all errgroup.Group
 	for i, c := range l.conns {
 		own := latencies[n*i/len(l.conns) : n*(i+1)/len(l.conns)]
 		all.Go(func() error {
 			for j := range own {
-				asked := time.Now()
+				sent := time.Now()
 				if err := c.ask(l.request, l.status); err != nil {
 					return err
 				}
-				own[j] = time.Since(asked)
+				own[j] = time.Since(sent)
 			}
 			return nil
 		})
 	}
 	err = all.Wait()
-	took = time.Since(begun)
+	took = time.Since(started)
 	slices.Sort(latencies)
 	return took, latencies, err
 }

@@ -95,8 +95,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 // measure returns the whole table.
 func (b *bucket) measure(ctx context.Context, e effort) (all table, err error) {
-	for _, measure := range []func(context.Context, effort) (table, error){b.signing, b.serving,
-		b.scaling} {
+	for _, measure := range []func(context.Context, effort) (table, error){
+		b.measureSigning, b.measureServing, b.measureScaling,
+	} {
 		rows, err := measure(ctx, e)
 		if err != nil {
 			return nil, err

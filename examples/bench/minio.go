@@ -55,8 +55,8 @@ func (m minioGo) form(ctx context.Context, u *upload) (*grant, error) {
 	form := minio.NewPostPolicy()
 	faults := []error{
 		form.SetBucket(bucketName), form.SetKey(key), form.SetExpires(expires),
-		form.SetContentType(u.Type),
-		form.SetContentDisposition(u.disposition()), form.SetContentLengthRange(u.Size, u.Size),
+		form.SetContentType(u.Type), form.SetContentDisposition(u.disposition()),
+		form.SetContentLengthRange(u.Size, u.Size),
 	}
 	for name, value := range u.Metadata {
 		faults = append(faults, form.SetUserMetadata(name, value))

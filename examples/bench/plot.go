@@ -33,7 +33,7 @@ type group struct {
 func (t table) figures() figures {
 	f := figures{Machine: machine()}
 	for _, r := range t {
-		kind, isTime := strings.CutSuffix(r.what, cpuSuffix)
+		kind, isTime := strings.CutSuffix(r.label, cpuSuffix)
 		if !isTime || len(r.figures[theSDK]) == 0 {
 			continue
 		}

@@ -40,18 +40,19 @@ func TestPlotsMatchFigures(t *testing.T) {
 		got, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got),
-			"go run -C examples ./bench -plots bench writes %s", name)
+			"%s must be the output of go run -C examples ./bench -plots bench", name)
 	}
 }
 
 // TestPlotsAreWellFormed checks that the plots are XML without references to
 // other files, and that they have the figures and colors for both modes.
 func TestPlotsAreWellFormed(t *testing.T) {
-	given := figures{"a machine",
+	example := figures{"a machine",
 		[]group{{"PUT", map[string]float64{ours: 2.5, theSDK: 25, theMinIO: 10}}}}
-	grants := plotGrants(given)
-	for name, plot := range map[string]string{grantFile: grants,
-		completionFile: plotCompletions(completions)} {
+	grants := plotGrants(example)
+	for name, plot := range map[string]string{
+		grantFile: grants, completionFile: plotCompletions(completions),
+	} {
 		decoder := xml.NewDecoder(strings.NewReader(plot))
 		err := error(nil)
 		for err == nil {
@@ -61,17 +62,19 @@ func TestPlotsAreWellFormed(t *testing.T) {
 		require.Contains(t, plot, "prefers-color-scheme: dark", name)
 		require.NotContains(t, plot, "href", name)
 	}
-	for _, text := range []string{"a machine", "2.5 µs", "25 µs", "10 µs", `width="400"`,
-		`width="40"`, `width="160"`} {
+	for _, text := range []string{
+		"a machine", "2.5 µs", "25 µs", "10 µs", `width="400"`, `width="40"`, `width="160"`,
+	} {
 		require.Contains(t, grants, text)
 	}
 }
 
-// TestCompletionsMatchPlot checks the requests of the plot against the requests
-// of a completion, by turn, and that only late requests follow the response.
+// TestCompletionsMatchPlot checks that the plot has the requests of a
+// completion, by turn, and that only late requests follow the response.
 func TestCompletionsMatchPlot(t *testing.T) {
-	for i, options := range [][]s3test.Option{nil,
-		{s3test.WithHost("s3.us-east-1.amazonaws.com")}} {
+	for i, options := range [][]s3test.Option{
+		nil, {s3test.WithHost("s3.us-east-1.amazonaws.com")},
+	} {
 		lane := completions[1+i]
 		t.Run(lane.title, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

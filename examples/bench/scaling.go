@@ -15,9 +15,9 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// scaling measures Signer.Put on two cores, with many Signers and with other
+// measureScaling measures Signer.Put on two cores, with many Signers and with other
 // credentials.
-func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
+func (b *bucket) measureScaling(ctx context.Context, e effort) (table, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return nil, err
@@ -41,11 +41,11 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 			return err
 		},
 		func() error {
-			begun, waited := time.Now(), lockWait()
+			started, waited := time.Now(), lockWait()
 			rate, cpu, err := speed(2, e.slice, sign)
 			rates.add(ours, rate)
 			times.add(ours, cpu)
-			locks.add(ours, (lockWait()-waited)/(2*time.Since(begun).Seconds()))
+			locks.add(ours, (lockWait()-waited)/(2*time.Since(started).Seconds()))
 			return err
 		},
 	}
@@ -63,16 +63,16 @@ func (b *bucket) scaling(ctx context.Context, e effort) (table, error) {
 	}
 	for _, other := range others {
 		rows = append(rows,
-			row{other.what, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
+			row{other.label, microseconds, other.times, []ratio{{ours, oneCore, other.words}}})
 	}
 	return rows, takeTurns(ctx, e.slices, turns)
 }
 
 // A comparison is a function that signs and is compared with one Signer.
 type comparison struct {
-	what, words string
-	call        func() error
-	times       series
+	label, words string
+	call         func() error
+	times        series
 }
 
 // prepareComparisons returns a function that signs with one Signer, and

@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// serving measures the libraries as services over HTTP.
-func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) {
+// measureServing measures the libraries as services over HTTP.
+func (b *bucket) measureServing(ctx context.Context, e effort) (rows table, err error) {
 	services := make(map[string]*process)
 	defer func() {
 		for _, p := range services {
@@ -30,7 +30,7 @@ func (b *bucket) serving(ctx context.Context, e effort) (rows table, err error) 
 	var turns []func() error
 	single := make(map[string]series) // the CPU time of requests for one grant, by kind
 	for _, kind := range kinds {
-		s := &served{make(series), make(series), make(series), make(series), make(series)}
+		s := &serviceFigures{make(series), make(series), make(series), make(series), make(series)}
 		for _, name := range contenders {
 			load, err := newLoad(services[name].addr, "/"+kind.name+"/", question(kind.method),
 				http.StatusCreated)
@@ -123,13 +123,13 @@ func useResponse(body []byte) error {
 	return use(&granted, bytes.Repeat([]byte("%PDF "), int(document.Size))[:document.Size])
 }
 
-// A served holds the figures of all services for one kind of grant.
-type served struct{ rate, p50, p99, cpu, asking series }
+// A serviceFigures holds the figures of all services for one kind of grant.
+type serviceFigures struct{ rate, p50, p99, cpu, client series }
 
 // measure sends n requests to a service.
-func (s *served) measure(name string, p *process, l *load, n int) error {
+func (s *serviceFigures) measure(name string, p *process, l *load, n int) error {
 	runtime.GC() // Otherwise a collection can interrupt the measurement.
-	cpu, asking, err := usage(p)
+	cpu, client, err := usage(p)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (s *served) measure(name string, p *process, l *load, n int) error {
 	if err != nil {
 		return err
 	}
-	cpuAfter, askingAfter, err := usage(p)
+	cpuAfter, clientAfter, err := usage(p)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (s *served) measure(name string, p *process, l *load, n int) error {
 	s.p50.add(name, latencies[n/2].Seconds())
 	s.p99.add(name, latencies[n*99/100].Seconds())
 	s.cpu.add(name, (cpuAfter-cpu).Seconds()/float64(n)*10_000)
-	s.asking.add(name, float64(askingAfter-asking)/float64(took))
+	s.client.add(name, float64(clientAfter-client)/float64(took))
 	return nil
 }
 
@@ -157,7 +157,7 @@ func usage(p *process) (service, own time.Duration, err error) {
 	return service, own, err
 }
 
-func (s *served) rows(kind string) []row {
+func (s *serviceFigures) rows(kind string) []row {
 	return []row{
 		{kind + " over HTTP: grants a second", count, s.rate, []ratio{
 			{ours, theSDK, "the SDK's"}, {ours, theMinIO, "minio-go's"}, {ours, bare, "net/http's"},
@@ -165,6 +165,6 @@ func (s *served) rows(kind string) []row {
 		{kind + " over HTTP: p50", milliseconds, s.p50, nil},
 		{kind + " over HTTP: p99", milliseconds, s.p99, nil},
 		{kind + " over HTTP: CPU for 10,000", seconds, s.cpu, []ratio{{ours, bare, "net/http's"}, {ours, theSDK, "the SDK's"}}},
-		{kind + " over HTTP: core of the client, busy", percent, s.asking, nil},
+		{kind + " over HTTP: core of the client, busy", percent, s.client, nil},
 	}
 }

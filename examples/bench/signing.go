@@ -19,15 +19,15 @@ type task struct {
 // cpuSuffix ends the names of rows with a CPU time.
 const cpuSuffix = ": CPU time"
 
-// signing measures the libraries in this process, on one core.
-func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
+// measureSigning measures the libraries in this process, on one core.
+func (b *bucket) measureSigning(ctx context.Context, e effort) (table, error) {
 	puts, forms, parts, err := b.tasks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var rows table
 	for _, kind := range []struct {
-		what  string
+		label string
 		tasks []task
 	}{{"PUT", puts}, {"form", forms}, {"part, of 10,000", parts}} {
 		times, allocations := make(series), make(series)
@@ -45,10 +45,10 @@ func (b *bucket) signing(ctx context.Context, e effort) (table, error) {
 			return nil, err
 		}
 		rows = append(rows,
-			row{kind.what + cpuSuffix, microseconds, times, []ratio{
+			row{kind.label + cpuSuffix, microseconds, times, []ratio{
 				{theSDK, ours, "as fast as the SDK"}, {theMinIO, ours, "as minio-go"},
 			}},
-			row{kind.what + ": allocations", count, allocations, nil})
+			row{kind.label + ": allocations", count, allocations, nil})
 	}
 	return rows, nil
 }
@@ -60,16 +60,16 @@ func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err erro
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	begun, err := signer.StartMultipart(ctx, film)
+	multipart, err := signer.StartMultipart(ctx, film)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	puts = []task{{ours, 1, func() error { _, err := signer.Put(ctx, document); return err }}}
 	forms = []task{{ours, 1, func() error { _, err := signer.Post(ctx, document); return err }}}
 	parts = []task{{ours, partCount,
-		func() error { _, _, err := begun.SignParts(ctx, 1, partCount); return err }}}
+		func() error { _, _, err := multipart.SignParts(ctx, 1, partCount); return err }}}
 
-	asked := newUpload(http.MethodPut)
+	request := newUpload(http.MethodPut)
 	key := policy.Prefix + film.Filename
 	created, err := b.server.Client().CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: aws.String(bucketName), Key: &key, ContentType: &film.Type,
@@ -86,9 +86,9 @@ func (b *bucket) tasks(ctx context.Context) (puts, forms, parts []task, err erro
 		rival
 	}{{theSDK, site.sdk()}, {theMinIO, minioGo}} {
 		puts = append(puts,
-			task{r.name, 1, func() error { _, err := r.put(ctx, asked); return err }})
+			task{r.name, 1, func() error { _, err := r.put(ctx, request); return err }})
 		forms = append(forms,
-			task{r.name, 1, func() error { _, err := r.form(ctx, asked); return err }})
+			task{r.name, 1, func() error { _, err := r.form(ctx, request); return err }})
 		number := 0
 		parts = append(parts, task{r.name, 1, func() error {
 			number = number%partCount + 1

@@ -20,12 +20,12 @@ func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, e
 	}
 	var calls atomic.Int64
 	var all errgroup.Group
-	begun := time.Now()
+	started := time.Now()
 	for range cores {
 		all.Go(func() error {
 			own := int64(0)
 			defer func() { calls.Add(own) }()
-			for time.Since(begun) < slice {
+			for time.Since(started) < slice {
 				for range 8 { // Reading the clock takes time.
 					if err := f(); err != nil {
 						return err
@@ -39,7 +39,7 @@ func speed(cores int, slice time.Duration, f func() error) (rate, cpu float64, e
 	if err := all.Wait(); err != nil {
 		return 0, 0, err
 	}
-	took := time.Since(begun)
+	took := time.Since(started)
 	after, err := cpuTime()
 	n := float64(calls.Load())
 	return n / took.Seconds(), (after - before).Seconds() / n, err

@@ -14,7 +14,7 @@ import (
 // A row is one line of the table. It has figures of some or all contenders, and
 // ratios between them.
 type row struct {
-	what    string
+	label   string
 	format  func(float64) string
 	figures series
 	ratios  []ratio
@@ -33,7 +33,7 @@ func (t table) String() string {
 	line(append(append([]string{""}, contenders...), "presign, compared")...)
 	line(slices.Repeat([]string{"---"}, len(contenders)+2)...)
 	for _, r := range t {
-		cells := []string{r.what}
+		cells := []string{r.label}
 		for _, contender := range contenders {
 			cell := ""
 			if len(r.figures[contender]) > 0 {

@@ -1,6 +1,9 @@
+// The validator takes minutes to compile, and twice as long with the race
+// detector.
+
 //go:build !race
 
-package openapi // The validator takes minutes to compile, and twice as long with the race detector.
+package openapi
 
 import (
 	"encoding/json"
@@ -54,8 +57,8 @@ func responses(t *testing.T) (all []response) {
 	for _, file := range files {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(source,
-			-1) {
+		pattern := regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
+		for _, match := range pattern.FindAllSubmatch(source, -1) {
 			names = append(names, string(match[1]))
 		}
 	}
@@ -104,8 +107,9 @@ func load(t *testing.T) *description {
 	valid, faults := v.ValidateDocument()
 	require.True(t, valid, faults)
 	d := &description{Document: &model.Model, Validator: v}
-	extension, _ := d.Components.Schemas.GetOrZero("Violation").Schema().Properties.GetOrZero(
-		"code").Schema().Extensions.Get("x-extensible-enum")
+	violation := d.Components.Schemas.GetOrZero("Violation").Schema()
+	code := violation.Properties.GetOrZero("code").Schema()
+	extension, _ := code.Extensions.Get("x-extensible-enum")
 	require.NoError(t, extension.Decode(&d.codes))
 	return d
 }
@@ -176,7 +180,7 @@ func (d *description) check(a response) (described string, faults []string) {
 		}
 	}
 	for _, found := range regexp.MustCompile(`"code":"(\w+)"`).FindAllStringSubmatch(a.Body, -1) {
-		// Tests set this code.
+		// The tests of the Handler set the code ugly.
 		if code := found[1]; !slices.Contains(d.codes, code) && code != "ugly" {
 			faults = append(faults, "the description must have the code "+code)
 		}
@@ -193,10 +197,9 @@ func (d *description) validate(a response) []*errors.ValidationError {
 		Header: http.Header{}}
 	w := &http.Response{StatusCode: a.Status, Header: a.Header.Clone(),
 		Body: io.NopCloser(strings.NewReader(a.Body)), Request: r}
-	for _, name := range []string{"Access-Control-Allow-Origin",
-		"Access-Control-Allow-Credentials"} {
-		w.Header.Del(name) // of a CORS middleware
-	}
+	// A CORS middleware sets these headers.
+	w.Header.Del("Access-Control-Allow-Origin")
+	w.Header.Del("Access-Control-Allow-Credentials")
 	_, faults := d.ValidateHttpResponse(r, w)
 	return slices.DeleteFunc(faults, func(e *errors.ValidationError) bool {
 		return e.ValidationSubType == helpers.ResponseBodyResponseCode
@@ -244,19 +247,25 @@ func TestUndescribed(t *testing.T) {
 			"X-Content-Type-Options": {"nosniff"}}
 	}
 	const (
-		id      = `"grant_id":"0123456789abcdef0123456789abcdef"`
-		grant   = `{` + id + `,"method":"PUT","url":"https://example.com/a","headers":{"a":"b"},"key":"a","expires_at":"2026-01-01T00:00:00Z","expires_in":900}`
-		problem = `{"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"size","code":"too_large","detail":"must be less","max":5}],"message":"size must be less"}`
-		object  = `{"key":"a","filename":"a","type":"a/b","size":5,"etag":"\"a\"","metadata":{"color":"red"},"owner":"alice",` + id + `,"granted_at":"2026-01-01T00:00:00Z"}`
+		id    = `"grant_id":"0123456789abcdef0123456789abcdef"`
+		grant = `{` + id + `,"method":"PUT","url":"https://example.com/a","headers":{"a":"b"},` +
+			`"key":"a","expires_at":"2026-01-01T00:00:00Z","expires_in":900}`
+		problem = `{"type":"about:blank","title":"Unprocessable Entity","status":422,` +
+			`"errors":[{"field":"size","code":"too_large","detail":"must be less","max":5}],` +
+			`"message":"size must be less"}`
+		object = `{"key":"a","filename":"a","type":"a/b","size":5,"etag":"\"a\"",` +
+			`"metadata":{"color":"red"},"owner":"alice",` + id + `,"granted_at":"2026-01-01T00:00:00Z"}`
 	)
 	for _, c := range []struct {
 		path   string
 		status int
 		body   string
 	}{
-		{"/", 201, grant}, {"/", 422, problem}, {"/batch", 200, `{"results":[` + grant + `,` + problem + `]}`}, {"/complete", 200, object},
+		{"/", 201, grant}, {"/", 422, problem}, {"/complete", 200, object},
+		{"/batch", 200, `{"results":[` + grant + `,` + problem + `]}`},
 		{"/parts/list", 200, `{"parts":[{"number":1,"size":5,"etag":"a"}]}`}, {"/abort", 200, `{}`},
-		{"/s3/multipart/ID/complete", 200, `{"location":"https://example.com/a","key":"a","object":` + object + `}`},
+		{"/s3/multipart/ID/complete", 200, `{"location":"https://example.com/a",` +
+			`"key":"a","object":` + object + `}`},
 	} {
 		check := func(change func(*response)) []string {
 			a := response{Method: "POST", Path: c.path, Status: c.status, Header: header(),

@@ -11,19 +11,27 @@ MULTIPART_SIZE = 16 << 20  # Files of at least this size are sent as multipart u
 
 
 def request(method, url, body=None, headers={}, tries=8):
-    """Sends a request and returns the response. Repeats it after temporary failures."""
+    """Sends a request and returns the response.
+
+    It repeats the request after temporary failures.
+    """
     for attempt in range(tries):
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=300) as response:
+            question = urllib.request.Request(url, body, headers, method=method)
+            with urllib.request.urlopen(question, timeout=300) as response:
                 return response.headers, response.read()
         except urllib.error.HTTPError as error:
-            text = error.read()
-            problem = json.loads(text) if error.headers.get_content_type() == "application/problem+json" else {}
-            wait = problem.get("retry_after") or (min(2 ** attempt, 30) if error.code in (429, 500, 502, 503, 504) and not problem else 0)
+            text, problem = error.read(), {}
+            if error.headers.get_content_type() == "application/problem+json":
+                problem = json.loads(text)
+            wait = problem.get("retry_after") or 0
+            if error.code in (429, 500, 502, 503, 504) and not problem:
+                wait = min(2 ** attempt, 30)
             if error.code == 412 and headers.get("If-None-Match"):
                 return error.headers, text  # The file is stored, but the response was lost.
             if not wait or attempt == tries - 1:
-                raise SystemExit(f"{error.code}: {problem.get('message') or text[:500].decode(errors='replace')}")
+                reason = problem.get("message") or text[:500].decode(errors="replace")
+                raise SystemExit(f"{error.code}: {reason}")
         except (urllib.error.URLError, OSError) as error:
             wait = min(2 ** attempt, 30)
             if attempt == tries - 1:
@@ -36,16 +44,21 @@ class Service:
         self.url, self.headers = url.rstrip("/"), {"Authorization": "Bearer " + token}
 
     def call(self, route, body=None):
-        headers = dict(self.headers, **{"Content-Type": "application/json"}) if body else self.headers
-        data = json.dumps(body).encode() if body else None
-        return json.loads(request("POST" if body else "GET", self.url + route, data, headers)[1])
+        method, headers, data = "GET", dict(self.headers), None
+        if body:
+            method, data = "POST", json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        return json.loads(request(method, self.url + route, data, headers)[1])
 
     def upload(self, path):
         name, size, bounds = os.path.basename(path), os.path.getsize(path), self.call("/")
-        if not bounds["min_size"] <= size <= bounds["max_size"]:
-            raise SystemExit(f"the file must have {bounds['min_size']} to {bounds['max_size']} bytes, got {size}")
-        upload = {"filename": name, "size": size, "type": mimetypes.guess_type(name)[0]}  # None is encoded as null, which means no type.
-        upload["method"] = "multipart" if size >= MULTIPART_SIZE and "multipart" in bounds["methods"] else "PUT"
+        least, most = bounds["min_size"], bounds["max_size"]
+        if not least <= size <= most:
+            raise SystemExit(f"the file must have {least} to {most} bytes, got {size}")
+        # A type of None is encoded as null, which counts as absent.
+        upload = {"filename": name, "size": size, "type": mimetypes.guess_type(name)[0]}
+        is_multipart = size >= MULTIPART_SIZE and "multipart" in bounds["methods"]
+        upload["method"] = "multipart" if is_multipart else "PUT"
         granted = self.call("/", upload)
         with open(path, "rb") as file:
             if granted["method"] == "PUT":
@@ -61,8 +74,9 @@ class Service:
     def send_parts(self, file, size, granted):
         part_size, parts = granted["part_size"], []
         for number in range(1, -(-size // part_size) + 1):
-            signed = self.call("/parts/sign", {"id": granted["id"], "first": number, "last": number})
-            headers, _ = request("PUT", signed["urls"][0], file.read(part_size), {"Content-Type": ""})
+            numbers = {"id": granted["id"], "first": number, "last": number}
+            url = self.call("/parts/sign", numbers)["urls"][0]
+            headers, _ = request("PUT", url, file.read(part_size), {"Content-Type": ""})
             parts.append({"number": number, "etag": headers["ETag"]})
             print(f"{number * part_size * 100 // max(size, number * part_size)} %", file=sys.stderr)
         return self.call("/complete", {"id": granted["id"], "parts": parts})
@@ -71,4 +85,5 @@ class Service:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    print(json.dumps(Service(sys.argv[1], os.environ.get("TOKEN", "")).upload(sys.argv[2]), indent=2))
+    service = Service(sys.argv[1], os.environ.get("TOKEN", ""))
+    print(json.dumps(service.upload(sys.argv[2]), indent=2))

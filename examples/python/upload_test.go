@@ -14,8 +14,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/service"
 )
 
-// TestUpload checks uploads in one request and as multipart uploads if the
-// service fails once at each route.
+// TestUpload checks that uploads in one request and multipart uploads succeed
+// if the service fails once at each route.
 func TestUpload(t *testing.T) {
 	process.Require(t, "on Debian: apt install python3", "python3")
 	for _, size := range []int{10, 17<<20 + 1} {

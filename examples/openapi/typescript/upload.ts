@@ -26,7 +26,9 @@ function unwrap<T>(result: { data?: T; error?: Schemas["Problem"] }): T {
 }
 
 // Sends bytes to the store and returns the ETag.
-async function send(url: string, method: string, body: Blob | FormData, headers: Record<string, string> = {}): Promise<string> {
+async function send(
+  url: string, method: string, body: Blob | FormData, headers: Record<string, string> = {},
+): Promise<string> {
   const response = await fetch(url, { method, body, headers });
   // If the response to an earlier try was lost, the store returns 412.
   const arrived = response.status === 412 && "If-None-Match" in headers;
@@ -36,11 +38,14 @@ async function send(url: string, method: string, body: Blob | FormData, headers:
   return response.headers.get("ETag") ?? "";
 }
 
-async function sendParts(file: Blob, upload: Schemas["MultipartUpload"]): Promise<Schemas["Object"]> {
+async function sendParts(
+  file: Blob, upload: Schemas["MultipartUpload"],
+): Promise<Schemas["Object"]> {
   const parts: { number: number; etag: string }[] = [];
   for (let start = 0; start < file.size; start += upload.part_size) {
     const number = parts.length + 1;
-    const signed = unwrap(await api.POST("/parts/sign", { body: { id: upload.id, first: number, last: number } }));
+    const numbers = { id: upload.id, first: number, last: number };
+    const signed = unwrap(await api.POST("/parts/sign", { body: numbers }));
     const part = file.slice(start, start + upload.part_size, "");
     parts.push({ number, etag: await send(signed.urls[0] ?? "", "PUT", part) });
   }
@@ -51,10 +56,13 @@ async function upload(path: string): Promise<Schemas["Object"]> {
   const file = await openAsBlob(path);
   const bounds = unwrap(await api.GET("/"));
   if (file.size < bounds.min_size || file.size > bounds.max_size) {
-    throw new Error(`The file must have ${bounds.min_size} to ${bounds.max_size} bytes.`);
+    const limits = `${bounds.min_size} to ${bounds.max_size} bytes`;
+    throw new Error(`The file must have ${limits}, got ${file.size}.`);
   }
   const method = file.size > 16 << 20 && bounds.methods.includes("multipart") ? "multipart" : "PUT";
-  const granted = unwrap(await api.POST("/", { body: { filename: basename(path), size: file.size, method } }));
+  const granted = unwrap(await api.POST("/", {
+    body: { filename: basename(path), size: file.size, method },
+  }));
   switch (granted.method) {
     case "multipart":
       return sendParts(file, granted);

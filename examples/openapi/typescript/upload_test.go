@@ -17,8 +17,9 @@ import (
 // files by PUT and as a multipart upload.
 func TestUpload(t *testing.T) {
 	process.Require(t, "apt install nodejs npm", "node", "npm")
-	for _, command := range [][]string{{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"},
-		{"npm", "run", "build"}} {
+	for _, command := range [][]string{
+		{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"}, {"npm", "run", "build"},
+	} {
 		output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
 		require.NoError(t, err, string(output))
 	}
@@ -33,8 +34,9 @@ func TestUpload(t *testing.T) {
 		s.RequireStored(object.Key, content)
 	}
 	s := service.Start(t)
-	for name, want := range map[string]string{"a.html": "422: type must be one of image/*",
-		"a.png": "422: type must match the content"} {
+	for name, want := range map[string]string{
+		"a.html": "422: type must be one of image/*", "a.png": "422: type must match the content",
+	} {
 		_, stderr, err := s.Run("alice's", name, []byte("MZ"), "node", "build/upload.js")
 		require.Error(t, err)
 		require.Contains(t, stderr, want)
