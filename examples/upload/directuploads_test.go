@@ -8,9 +8,7 @@ import (
 )
 
 // directUploads grants the uploads that DirectUpload requests.
-func directUploads(
-	signer *presign.Signer, authenticate func(*http.Request) (string, error),
-) http.Handler {
+func directUploads(signer *presign.Signer, authenticate func(*http.Request) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var q struct {
 			Blob struct {
@@ -28,8 +26,7 @@ func directUploads(
 		case json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&q) != nil:
 			err = &presign.Problem{Status: http.StatusBadRequest}
 		default:
-			u := presign.Upload{Owner: owner, Filename: q.Blob.Filename, Type: q.Blob.Type,
-				Size: q.Blob.Size}
+			u := presign.Upload{Owner: owner, Filename: q.Blob.Filename, Type: q.Blob.Type, Size: q.Blob.Size}
 			grant, err = signer.Put(r.Context(), u)
 		}
 		if err != nil {

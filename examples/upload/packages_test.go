@@ -73,9 +73,8 @@ func (p packages) run(t *testing.T, program string, args ...string) string {
 func (p packages) bundle(t *testing.T, entry string) string {
 	t.Helper()
 	p.run(t, "node_modules/.bin/esbuild", entry, "--bundle", "--format=esm", "--target=es2022",
-		"--loader:.css=empty",
-		`--define:process.env.NODE_ENV="production"`, "--outfile=bundle/"+entry,
-		"--log-level=warning")
+		"--loader:.css=empty", `--define:process.env.NODE_ENV="production"`,
+		"--outfile=bundle/"+entry, "--log-level=warning")
 	return filepath.Join(string(p), "bundle", entry)
 }
 
@@ -142,8 +141,10 @@ func (s *shop) serveScript(path string) {
 		func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) })
 	s.mux.HandleFunc("GET /script", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte(`<!doctype html><link rel="icon" href="data:,"><title>Script</title><body>
-			<input type="file" id="input"><div id="drop"></div><script type="module" src="/script.js"></script>`))
+		_, _ = w.Write([]byte(`<!doctype html>
+			<link rel="icon" href="data:,"><title>Script</title>
+			<body><input type="file" id="input"><div id="drop"></div>
+			<script type="module" src="/script.js"></script>`))
 	})
 	s.Do(chromedp.Navigate(s.origin + "/script"))
 }

@@ -18,7 +18,8 @@ export function useUpload(options) {
     show({ status: "uploading", file, loaded: 0, total: file.size });
     try {
       const onProgress = (progress) => show({ status: "uploading", file, ...progress });
-      const object = await upload(file, { ...options, ...more, signal: controller.signal, onProgress });
+      const { signal } = controller;
+      const object = await upload(file, { ...options, ...more, signal, onProgress });
       show({ status: "done", file, object });
       return object;
     } catch (error) {

@@ -45,10 +45,16 @@ type recipe struct {
 var recipes = []recipe{
 	{file: "uppy.js", lost: "POST", run: uppyRun},
 	{file: "uppy5.js", lost: "POST", run: uppyRun},
-	{file: "uppy.js", lost: "PUT", run: strings.ReplaceAll(uppyRun, "m.uppy", "m.large"), unseen: true},
+	{
+		file: "uppy.js", lost: "PUT", run: strings.ReplaceAll(uppyRun, "m.uppy", "m.large"),
+		unseen: true,
+	},
 	{file: "filepond.js", lost: "POST", run: `async (file) => {
 		const done = new Promise((resolve, reject) => {
-			m.pond.onprocessfile = (error, item) => (error ? reject(new Error(error.body)) : resolve(item.serverId));
+			m.pond.onprocessfile = (error, item) => {
+				if (error) reject(new Error(error.body));
+				else resolve(item.serverId);
+			};
 		});
 		m.pond.addFile(file).then((item) => m.pond.processFile(item)).catch(() => {});
 		return done.finally(() => m.pond.removeFiles());
@@ -65,7 +71,8 @@ var recipes = []recipe{
 		data.items.add(file);
 		input.files = data.files;
 		input.dispatchEvent(new Event("change", { bubbles: true }));
-		const text = await until(() => !["idle", "uploading"].includes(place.textContent) && place.textContent);
+		const text = await until(() => (
+			!["idle", "uploading"].includes(place.textContent) && place.textContent));
 		place.remove();
 		if (!text.startsWith("files/")) throw new Error(text);
 	}`},
@@ -84,7 +91,9 @@ const dropzoneRun = `async (file) => {
 	const dropzone = m.%s(element);
 	const done = new Promise((resolve, reject) => {
 		dropzone.on("verified", resolve);
-		dropzone.on("error", (file, message, xhr) => { if (!xhr || ![0, 412].includes(xhr.status)) reject(new Error(message)); });
+		dropzone.on("error", (file, message, xhr) => {
+			if (!xhr || ![0, 412].includes(xhr.status)) reject(new Error(message));
+		});
 	});
 	dropzone.addFile(file);
 	return done.finally(() => dropzone.destroy());
@@ -94,11 +103,16 @@ const dropzoneRun = `async (file) => {
 const driver = `import * as m from "./%s";
 %s
 const until = (find) => new Promise((resolve) => {
-	const look = () => { const found = find(); if (found) resolve(found); else requestAnimationFrame(look); };
-	look();
+	const poll = () => {
+		const value = find();
+		if (value) resolve(value);
+		else requestAnimationFrame(poll);
+	};
+	poll();
 });
 const use = %s;
-window.run = (file) => Promise.resolve(use(file)).then(() => "", (error) => error.message || "failed");
+window.run = (file) => Promise.resolve(use(file)).then(
+	() => "", (error) => error.message || "failed");
 `
 
 func testRecipes(t *testing.T, p packages) {
@@ -121,7 +135,8 @@ func testRecipes(t *testing.T, p packages) {
 		t.Run(strings.TrimSuffix(r.file, ".js")+" by "+r.lost, func(t *testing.T) {
 			imports := ""
 			if r.file == "react-dropzone.js" {
-				imports = `import { createElement } from "react"; import { createRoot } from "react-dom/client";`
+				imports = `import { createElement } from "react";
+					import { createRoot } from "react-dom/client";`
 			}
 			entry := fmt.Sprintf("entry%d.js", i)
 			p.write(t, entry, fmt.Sprintf(driver, r.file, imports, r.run))

@@ -34,7 +34,7 @@ func TestLargeFile(t *testing.T) {
 		time.Since(started).Seconds(), before, peak(t, s.Page))
 	key := browser.Evaluate[string](s.Page, `out.value`)
 	require.Equal(t, sum, s.sum(key))
-	require.Less(t, peak(t, s.Page)-before, 256, "the page holds only a fraction of the file")
+	require.Less(t, peak(t, s.Page)-before, 256, "the page must hold only a fraction of the file")
 	require.Zero(t, s.uploads())
 }
 

@@ -173,10 +173,10 @@ func (g *gate) concurrency() int {
 
 // times lets d disturb the first n requests with this method and description.
 // An empty description matches any.
-func times(n int, method, what string, d disturbance) disturbance {
+func times(n int, method, description string, d disturbance) disturbance {
 	var mu sync.Mutex
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		if r.Method != method || what != "" && describe(r.URL) != what {
+		if r.Method != method || description != "" && describe(r.URL) != description {
 			return false
 		}
 		mu.Lock()
@@ -193,7 +193,8 @@ func lose(_ http.ResponseWriter, r *http.Request, next http.Handler) bool {
 	panic(http.ErrAbortHandler)
 }
 
-// respond responds with a status, a body and headers.
+// respond returns a disturbance that responds with a status, a body and
+// headers.
 func respond(status int, body string, header ...string) disturbance {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -265,8 +266,8 @@ func serve(t *testing.T, policy presign.Policy, c testCase) *shop {
 
 	options := append([]presign.SignerOption{presign.WithSecret([]byte(rand.Text() + rand.Text()))},
 		c.signer...)
-	s.signer, err = presign.NewSigner(server.Client(
-		func(o *s3.Options) { o.BaseEndpoint = &front.URL }), bucket, policy, options...)
+	client := server.Client(func(o *s3.Options) { o.BaseEndpoint = &front.URL })
+	s.signer, err = presign.NewSigner(client, bucket, policy, options...)
 	require.NoError(t, err)
 	authenticate := c.authenticate
 	if authenticate == nil {
@@ -314,15 +315,22 @@ type outcome struct {
 
 // script is a script around JavaScript that uses the module.
 const script = `(async () => {
-	const { UploadError, checksum, complete, limits, requestGrant, send, upload, uploadAll } = await import("/upload.js");
+	const {
+		UploadError, checksum, complete, limits, requestGrant, send, upload, uploadAll,
+	} = await import("/upload.js");
 	const endpoint = "/uploads/";
 	const phases = [];
 	const onProgress = ({ phase }) => { if (phases.at(-1) !== phase) phases.push(phase); };
 	const bytes = (size, fill = 120) => new Uint8Array(size).fill(fill);
-	const text = (size, name = "notes.txt", fill) => new File([bytes(size, fill)], name, { type: "text/plain" });
+	const text = (size, name = "notes.txt", fill) => {
+		return new File([bytes(size, fill)], name, { type: "text/plain" });
+	};
 	const settle = (promise) => promise.then(
 		({ key, grant_id, size }) => ({ Key: key, GrantID: grant_id, Size: size, Phases: phases }),
-		({ name, by, code, status, message, errors }) => ({ Name: name, By: by, Code: String(code), Status: status, Message: message, Errors: errors, Phases: phases }));
+		({ name, by, code, status, message, errors }) => ({
+			Name: name, By: by, Code: String(code), Status: status, Message: message,
+			Errors: errors, Phases: phases,
+		}));
 	%s
 })()`
 

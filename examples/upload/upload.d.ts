@@ -120,23 +120,30 @@ export interface Violation {
 }
 
 export type ViolationCode =
-  | "required" | "invalid" | "too_small" | "too_large" | "not_allowed" | "unsupported" | "contradicts_name"
-  | "contradicts_content" | "contradicts_grant" | "taken" | "superseded" | "missing" | "pending";
+  | "required" | "invalid" | "too_small" | "too_large" | "not_allowed" | "unsupported"
+  | "contradicts_name" | "contradicts_content" | "contradicts_grant"
+  | "taken" | "superseded" | "missing" | "pending";
 
 /**
  * An UploadError is thrown if an upload fails. An aborted upload throws the
  * reason of its signal instead.
  */
 export class UploadError extends Error {
-  constructor(by: "service" | "store", status: number, code: string, message: string, errors?: Violation[], retryAfter?: number);
+  constructor(
+    by: "service" | "store", status: number, code: string, message: string,
+    errors?: Violation[], retryAfter?: number,
+  );
   readonly name: "UploadError";
   /** The sender of the response. */
   readonly by: "service" | "store";
   /** The HTTP status, or 0 if there was no response. */
   readonly status: number;
   /**
-   * The code of the first violation; S3's own code, such as "AccessDenied";
-   * "network" if there was no response; otherwise "http_" and the status.
+   * One of
+   *  - the code of the first violation,
+   *  - S3's own code, such as "AccessDenied",
+   *  - "network" if there was no response, or
+   *  - "http_" and the status.
    */
   readonly code: ViolationCode | "network" | (string & {});
   /** All violations that the service reports. */
@@ -146,9 +153,12 @@ export class UploadError extends Error {
 }
 
 /** Uploads one file and returns the completed object. */
-export function upload<Reply = unknown>(file: Blob, options: UploadOptions): Promise<UploadedObject<Reply>>;
+export function upload<Reply = unknown>(
+  file: Blob, options: UploadOptions,
+): Promise<UploadedObject<Reply>>;
 
-export interface UploadAllOptions extends Omit<UploadOptions, "filename" | "checksum" | "onProgress" | "onGrant"> {
+export interface UploadAllOptions
+  extends Omit<UploadOptions, "filename" | "checksum" | "onProgress" | "onGrant"> {
   onProgress?: (progress: Progress & { file: File }) => void;
 }
 
@@ -169,8 +179,9 @@ export function checksum(
 /** Asks the service for a grant. Most pages do not need it; upload calls it. */
 export function requestGrant(
   wish: {
-    filename: string; type?: string; size?: number; min_size?: number; max_size?: number; expires_in?: number;
-    checksum?: string; metadata?: Record<string, string>; method?: "PUT" | "POST";
+    filename: string; type?: string; size?: number; min_size?: number; max_size?: number;
+    expires_in?: number; checksum?: string; metadata?: Record<string, string>;
+    method?: "PUT" | "POST";
   },
   options: ServiceOptions,
 ): Promise<Grant>;

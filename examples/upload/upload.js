@@ -5,7 +5,9 @@
 //
 // README.md describes all options, and upload.d.ts their types.
 
-const attempts = 5; // of each request; the delays are 1, 2, 4 and 8 seconds, or Retry-After
+// The number of attempts of each request. The delays are 1, 2, 4 and 8 seconds,
+// or Retry-After.
+const attempts = 5;
 const longestWait = 120; // seconds; a request that must wait longer fails
 const limitsAge = 5 * 60 * 1000; // milliseconds until the limits are read again
 const mebibyte = 2 ** 20;
@@ -46,7 +48,7 @@ export async function upload(file, options) {
  */
 export async function uploadAll(files, { concurrency = 6, onProgress, ...options }) {
   const all = [...files], outcomes = [], limit = limiter(concurrency);
-  const inOrder = async () => {
+  const uploadNext = async () => {
     while (outcomes.length < all.length) {
       const i = outcomes.push(undefined) - 1, file = all[i];
       const report = onProgress && ((progress) => onProgress({ ...progress, file }));
@@ -54,11 +56,11 @@ export async function uploadAll(files, { concurrency = 6, onProgress, ...options
       [outcomes[i]] = await Promise.allSettled([started]);
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, inOrder));
+  await Promise.all(Array.from({ length: concurrency }, uploadNext));
   return outcomes;
 }
 
-const known = new Map(); // the limits of each endpoint
+const limitsByURL = new Map(); // the limits of each endpoint
 
 /**
  * Returns what the service accepts: types, min_size, max_size, checksum,
@@ -66,11 +68,11 @@ const known = new Map(); // the limits of each endpoint
  */
 export function limits(options) {
   const url = resolve(options, "");
-  const last = known.get(url);
+  const last = limitsByURL.get(url);
   if (last && performance.now() - last.at < limitsAge) return last.promise;
   const promise = call({ ...options, signal: undefined }, "");
-  known.set(url, { at: performance.now(), promise });
-  promise.catch(() => known.delete(url));
+  limitsByURL.set(url, { at: performance.now(), promise });
+  promise.catch(() => limitsByURL.delete(url));
   return promise;
 }
 
@@ -99,7 +101,7 @@ function chooseMethod({ size }, { methods, max_size }) {
 async function uploadWhole(file, options, wish) {
   const { signal, onProgress } = options;
   const report = (loaded) => onProgress?.({ phase: "sending", loaded, total: file.size });
-  let grant, renewed = false, met = false;
+  let grant, renewed = false, conflict = false;
   const ask = async () => {
     grant = await requestGrant(wish, options);
     options.onGrant?.(grant);
@@ -112,7 +114,7 @@ async function uploadWhole(file, options, wish) {
       // The key exists. If the response to an earlier attempt was lost, the
       // object is this file. Browsers also repeat a PUT on their own if its
       // connection breaks. The completion verifies the object.
-      if (error.status === 412) return void (met = error);
+      if (error.status === 412) return void (conflict = error);
       if (renewed || !isExpired(grant, error)) throw error;
       renewed = true;
       await ask();
@@ -121,9 +123,13 @@ async function uploadWhole(file, options, wish) {
   };
   await ask();
   await retry(signal, attempt);
-  const object = await finish({ key: grant.key }, file, options).catch((error) => met && error.status === 404 ? undefined : raise(error));
+  const object = await finish({ key: grant.key }, file, options).catch((error) => {
+    if (!conflict || error.status !== 404) throw error;
+  });
   // The service has set a key that already has another file.
-  if (met && object?.grant_id !== grant.grant_id) throw new UploadError("store", 412, "taken", "Another file is stored under this name.");
+  if (conflict && object?.grant_id !== grant.grant_id) {
+    throw new UploadError("store", 412, "taken", "Another file is stored under this name.");
+  }
   return object;
 }
 
@@ -147,13 +153,18 @@ export function send(grant, body, { signal, onProgress } = {}) {
     signal?.throwIfAborted();
     const xhr = new XMLHttpRequest(); // fetch does not report progress.
     xhr.open(grant.method, grant.url);
-    for (const [name, value] of Object.entries(grant.headers ?? {})) xhr.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(grant.headers ?? {})) {
+      xhr.setRequestHeader(name, value);
+    }
     const abort = () => xhr.abort();
     signal?.addEventListener("abort", abort);
     xhr.onloadend = () => signal?.removeEventListener("abort", abort);
     xhr.onabort = () => reject(signal?.reason ?? new DOMException("Aborted", "AbortError"));
-    xhr.onerror = () => reject(unanswered());
-    xhr.onload = () => (xhr.status < 300 ? resolve() : reject(storeError(xhr.status, xhr.responseText, xhr.getAllResponseHeaders())));
+    xhr.onerror = () => reject(connectionError());
+    xhr.onload = () => {
+      if (xhr.status < 300) resolve();
+      else reject(storeError(xhr.status, xhr.responseText, xhr.getAllResponseHeaders()));
+    };
     // A form is larger than its file.
     xhr.upload.onprogress = ({ loaded }) => onProgress?.(Math.min(loaded, body.size));
     xhr.send(content);
@@ -167,21 +178,27 @@ export function send(grant, body, { signal, onProgress } = {}) {
 async function sendByFetch({ method, url, headers }, body, signal) {
   const response = await fetch(url, { method, headers, body, signal }).catch(() => undefined);
   signal?.throwIfAborted();
-  if (!response) throw unanswered();
-  if (!response.ok) throw storeError(response.status, await response.text(), `retry-after: ${response.headers.get("Retry-After")}`);
+  if (!response) throw connectionError();
+  if (response.ok) return;
+  const header = `retry-after: ${response.headers.get("Retry-After")}`;
+  throw storeError(response.status, await response.text(), header);
 }
 
-function unanswered() {
+function connectionError() {
   return new UploadError("store", 0, "network",
-    `This page received no response from the store: the connection broke, or the bucket's CORS rules do not allow ${globalThis.origin}.`);
+    "This page received no response from the store: the connection broke, or the bucket's "
+    + `CORS rules do not allow ${globalThis.origin}.`);
 }
 
 /** Returns the error for a response of S3, which is XML. */
 function storeError(status, xml, headers) {
   const named = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-  const text = (tag) => (xml.match(`<${tag}>([^<]*)</${tag}>`)?.[1] ?? "").replace(/&(\w+);/g, (entity, name) => named[name] ?? entity);
+  const text = (tag) => (xml.match(`<${tag}>([^<]*)</${tag}>`)?.[1] ?? "")
+    .replace(/&(\w+);/g, (entity, name) => named[name] ?? entity);
   const retryAfter = Number(headers.match(/^retry-after: *(\d+)/im)?.[1] ?? 0);
-  return new UploadError("store", status, text("Code") || `http_${status}`, text("Message") || `The store returned status ${status}.`, [], retryAfter);
+  const code = text("Code") || `http_${status}`;
+  const message = text("Message") || `The store returned status ${status}.`;
+  return new UploadError("store", status, code, message, [], retryAfter);
 }
 
 // Multipart uploads.
@@ -197,7 +214,9 @@ async function uploadParts(file, options, wish) {
     } catch (error) {
       if (!hasEnded(error)) throw error;
       // The upload might have been completed just before the page was closed.
-      const object = await finish({ id: started.id }, file, options).catch((failure) => void (hasEnded(failure) || raise(failure)));
+      const object = await finish({ id: started.id }, file, options).catch((failure) => {
+        if (!hasEnded(failure)) throw failure;
+      });
       await forget(name);
       if (object) return object;
       started = undefined;
@@ -222,44 +241,50 @@ async function uploadParts(file, options, wish) {
     await forget(name);
     return object;
   } catch (error) {
-    if (signal?.aborted) await call({ ...options, signal: undefined, keepalive: true }, "abort", { id: started.id }).catch(() => {});
+    if (signal?.aborted) {
+      const last = { ...options, signal: undefined, keepalive: true };
+      await call(last, "abort", { id: started.id }).catch(() => {});
+    }
     if (signal?.aborted || hasEnded(error)) await forget(name);
     throw error;
   }
 }
 
-/** Reports whether an error means that a multipart upload cannot continue. */
+/** Reports whether an error ends a multipart upload. */
 function hasEnded({ status }) {
   return [404, 409, 410, 422].includes(status);
 }
 
-function raise(error) { throw error; }
-
 /** Sends the parts that have not arrived, several at a time. */
 async function sendParts(file, { id, part_size: partSize }, arrived, acknowledge, options) {
   const slice = (number) => file.slice((number - 1) * partSize, number * partSize);
-  const there = new Set(arrived.filter(({ number, size }) => size === slice(number).size).map(({ number }) => number));
+  const whole = arrived.filter(({ number, size }) => size === slice(number).size);
+  const present = new Set(whole.map(({ number }) => number));
   const missing = [];
   let loaded = 0;
   for (let number = 1; number <= Math.ceil(file.size / partSize); number++) {
-    if (there.has(number)) loaded += slice(number).size;
+    if (present.has(number)) loaded += slice(number).size;
     else missing.push(number);
   }
-  const report = (more) => options.onProgress?.({ phase: "sending", loaded: loaded += more, total: file.size });
+  const report = (more) => {
+    loaded += more;
+    options.onProgress?.({ phase: "sending", loaded, total: file.size });
+  };
   report(0);
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const signed = signer(missing, id, { ...options, signal });
+  const sign = signer(missing, id, { ...options, signal });
 
   const sendPart = (i) => {
     const part = slice(missing[i]);
     let renewed = false;
     const attempt = async () => {
-      const { url, grant, renew } = await signed(i);
+      const { url, grant, renew } = await sign(i);
       let sent = 0;
       const track = (now) => { report(now - sent); sent = now; };
       try {
-        await options.limit(() => send({ method: "PUT", url }, part, { signal, onProgress: track }));
+        const put = { method: "PUT", url };
+        await options.limit(() => send(put, part, { signal, onProgress: track }));
         track(part.size);
         await acknowledge(missing[i]);
       } catch (error) {
@@ -273,11 +298,11 @@ async function sendParts(file, { id, part_size: partSize }, arrived, acknowledge
     return retry(signal, attempt);
   };
   let next = 0;
-  const inOrder = async () => {
+  const sendNext = async () => {
     while (next < missing.length) await sendPart(next++);
   };
   try {
-    await Promise.all(Array.from({ length: options.concurrency }, inOrder));
+    await Promise.all(Array.from({ length: options.concurrency }, sendNext));
   } catch (error) {
     stop.abort(error); // This ends the requests of the other parts.
     throw error;
@@ -295,14 +320,18 @@ function signer(missing, id, options) {
     const b = Math.floor(i / size), numbers = missing.slice(b * size, (b + 1) * size);
     const sign = () => {
       const asked = performance.now();
-      const batch = call(options, "parts/sign", { id, parts: numbers.map((number) => ({ number })) })
+      const parts = numbers.map((number) => ({ number }));
+      const batch = call(options, "parts/sign", { id, parts })
         .then(({ urls, expires_in: seconds }) => ({ urls, deadline: asked + 1000 * seconds }));
       batch.catch(() => { batches[b] = undefined; });
       return batches[b] = batch;
     };
     let batch = batches[b] ?? sign();
     let grant = await batch;
-    if (performance.now() >= grant.deadline) grant = await (batch = batches[b] === batch ? sign() : batches[b] ?? sign());
+    if (performance.now() >= grant.deadline) {
+      batch = batches[b] === batch ? sign() : batches[b] ?? sign();
+      grant = await batch;
+    }
     const renew = () => { if (batches[b] === batch) batches[b] = undefined; };
     return { url: grant.urls[i % size], grant, renew };
   };
@@ -374,12 +403,17 @@ function call(options, route, body) {
   return retry(signal, async () => {
     const all = new Headers(typeof headers === "function" ? await headers() : headers);
     if (body) all.set("Content-Type", "application/json");
-    const request = { method: body ? "POST" : "GET", headers: all, credentials, signal, keepalive, body: body && JSON.stringify(body) };
+    const request = {
+      method: body ? "POST" : "GET", headers: all, credentials, signal, keepalive,
+      body: body && JSON.stringify(body),
+    };
     const response = await fetch(resolve(options, route), request).catch(() => undefined);
     const content = await response?.json().catch(() => undefined);
     signal?.throwIfAborted();
     if (response?.ok && content) return content;
-    if (!response || response.ok) throw new UploadError("service", 0, "network", "The service cannot be reached.");
+    if (!response || response.ok) {
+      throw new UploadError("service", 0, "network", "The service cannot be reached.");
+    }
     const error = serviceError(response, content ?? {});
     if (error.code === "pending") onPending?.();
     throw error;
@@ -387,9 +421,11 @@ function call(options, route, body) {
 }
 
 /** Returns the error for a problem of the service. */
-function serviceError({ status, headers }, { message = `The service returned status ${status}.`, errors = [], retry_after: seconds }) {
-  const retryAfter = seconds ?? (Number(headers.get("Retry-After")) || 0);
-  return new UploadError("service", status, errors[0]?.code ?? `http_${status}`, message, errors, retryAfter);
+function serviceError({ status, headers }, problem) {
+  const { message = `The service returned status ${status}.`, errors = [] } = problem;
+  const retryAfter = problem.retry_after ?? (Number(headers.get("Retry-After")) || 0);
+  const code = errors[0]?.code ?? `http_${status}`;
+  return new UploadError("service", status, code, message, errors, retryAfter);
 }
 
 async function retry(signal, request) {
@@ -399,8 +435,11 @@ async function retry(signal, request) {
     } catch (error) {
       signal?.throwIfAborted();
       if (error.code === "pending") n = 1; // The service is still inspecting the upload.
-      else if (n >= attempts || error.final || !isTemporary(error) || error.retryAfter > longestWait) {
-        if (error instanceof UploadError) Object.defineProperty(error, "final", { value: true, configurable: true });
+      else if (n >= attempts || error.final || !isTemporary(error)
+        || error.retryAfter > longestWait) {
+        if (error instanceof UploadError) {
+          Object.defineProperty(error, "final", { value: true, configurable: true });
+        }
         throw error;
       }
       await wait(Math.max(error.retryAfter, 2 ** (n - 1) * (0.75 + Math.random() / 2)), signal);
@@ -421,13 +460,17 @@ function isTemporary({ status, code }) {
  * connection instead of responding.
  */
 function isExpired({ deadline }, { by, status, message }) {
-  return by === "store" && [0, 400, 403].includes(status) && (performance.now() >= deadline || /expired/i.test(message));
+  return by === "store" && [0, 400, 403].includes(status)
+    && (performance.now() >= deadline || /expired/i.test(message));
 }
 
 function wait(seconds, signal) {
   return new Promise((resolve, reject) => {
     const abort = () => { clearTimeout(timer); reject(signal.reason); };
-    const timer = setTimeout(() => { signal?.removeEventListener("abort", abort); resolve(); }, 1000 * seconds);
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, 1000 * seconds);
     signal?.addEventListener("abort", abort, { once: true });
   });
 }
@@ -450,16 +493,22 @@ function limiter(n) {
 // Checksums. WebCrypto has no CRC, and its SHA-256 requires the whole file in
 // memory, so this module computes both.
 
-const algorithms = { CRC32: () => newCRC(0xedb88320), CRC32C: () => newCRC(0x82f63b78), SHA256: newSHA256 };
+const algorithms = {
+  CRC32: () => newCRC(0xedb88320), CRC32C: () => newCRC(0x82f63b78), SHA256: newSHA256,
+};
 
-async function requiredChecksum(file, { checksum: algorithm, min_size: min, max_size: max }, signal, onProgress) {
+async function requiredChecksum(file, allowed, signal, onProgress) {
+  const { checksum: algorithm, min_size: min, max_size: max } = allowed;
   if (!algorithm) return undefined;
   if (file.size < min || file.size > max) { // The file is rejected before it is read.
-    const [code, detail] = file.size < min ? ["too_small", `at least ${min}`] : ["too_large", `at most ${max}`];
-    const fault = { field: "size", code, detail: `must be ${detail} bytes, got ${file.size}`, min, max };
-    throw new UploadError("service", 422, code, `size ${fault.detail}`, [fault]);
+    const [code, bound] = file.size < min
+      ? ["too_small", `at least ${min}`] : ["too_large", `at most ${max}`];
+    const detail = `must be ${bound} bytes, got ${file.size}`;
+    const fault = { field: "size", code, detail, min, max };
+    throw new UploadError("service", 422, code, `size ${detail}`, [fault]);
   }
-  return checksum(file, algorithm, { signal, onProgress: (loaded) => onProgress?.({ phase: "checksum", loaded, total: file.size }) });
+  const report = (loaded) => onProgress?.({ phase: "checksum", loaded, total: file.size });
+  return checksum(file, algorithm, { signal, onProgress: report });
 }
 
 /**
@@ -468,7 +517,8 @@ async function requiredChecksum(file, { checksum: algorithm, min_size: min, max_
  */
 export async function checksum(file, algorithm, { signal, onProgress } = {}) {
   if (!Object.hasOwn(algorithms, algorithm)) {
-    throw new UploadError("service", 0, "unsupported", `This page cannot compute a ${algorithm} checksum.`);
+    throw new UploadError("service", 0, "unsupported",
+      `This page cannot compute a ${algorithm} checksum.`);
   }
   if (typeof document !== "undefined" && typeof Worker !== "undefined" && file.size > mebibyte) {
     const sum = await checksumInWorker(file, algorithm, signal, onProgress);
@@ -514,7 +564,8 @@ function checksumInWorker(file, algorithm, signal, onProgress) {
 if (typeof document === "undefined" && globalThis.name === workerName) {
   globalThis.onmessage = async ({ data: { file, algorithm } }) => {
     const onProgress = (loaded) => postMessage({ loaded });
-    postMessage(await checksum(file, algorithm, { onProgress }).then((sum) => ({ sum }), (error) => ({ error })));
+    postMessage(await checksum(file, algorithm, { onProgress })
+      .then((sum) => ({ sum }), (error) => ({ error })));
   };
 }
 
@@ -526,14 +577,17 @@ function newCRC(polynomial) {
     for (let bit = 0; bit < 8; bit++) c = c & 1 ? c >>> 1 ^ polynomial : c >>> 1;
     table[n] = c;
   }
-  for (let n = 256; n < table.length; n++) table[n] = table[n - 256] >>> 8 ^ table[table[n - 256] & 255];
+  for (let n = 256; n < table.length; n++) {
+    table[n] = table[n - 256] >>> 8 ^ table[table[n - 256] & 255];
+  }
   let crc = -1;
   return {
     update(b) {
       let c = crc, i = 0;
       for (; i + 8 <= b.length; i += 8) {
         c ^= b[i] | b[i + 1] << 8 | b[i + 2] << 16 | b[i + 3] << 24;
-        c = table[1792 + (c & 255)] ^ table[1536 + (c >>> 8 & 255)] ^ table[1280 + (c >>> 16 & 255)] ^ table[1024 + (c >>> 24)] ^
+        c = table[1792 + (c & 255)] ^ table[1536 + (c >>> 8 & 255)] ^
+          table[1280 + (c >>> 16 & 255)] ^ table[1024 + (c >>> 24)] ^
           table[768 + b[i + 4]] ^ table[512 + b[i + 5]] ^ table[256 + b[i + 6]] ^ table[b[i + 7]];
       }
       for (; i < b.length; i++) c = c >>> 8 ^ table[(c ^ b[i]) & 255];
@@ -552,19 +606,25 @@ function newSHA256() {
   const w = new Int32Array(64), rest = new Uint8Array(64);
   let length = 0;
   const block = (bytes, at) => {
-    for (let t = 0; t < 16; t++, at += 4) w[t] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
+    for (let t = 0; t < 16; t++, at += 4) {
+      w[t] = bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
+    }
     for (let t = 16; t < 64; t++) {
       const x = w[t - 15], y = w[t - 2];
       w[t] = w[t - 16] + w[t - 7] + ((x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ x >>> 3) +
         ((y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ y >>> 10) | 0;
     }
-    let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+    let a = state[0], b = state[1], c = state[2], d = state[3];
+    let e = state[4], f = state[5], g = state[6], h = state[7];
     for (let t = 0; t < 64; t++) {
-      const t1 = h + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7)) + (e & f ^ ~e & g) + constants[t] + w[t] | 0;
-      const t2 = ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) + (a & b ^ a & c ^ b & c) | 0;
+      const t1 = h + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7)) +
+        (e & f ^ ~e & g) + constants[t] + w[t] | 0;
+      const t2 = ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) +
+        (a & b ^ a & c ^ b & c) | 0;
       h = g; g = f; f = e; e = d + t1 | 0; d = c; c = b; b = a; a = t1 + t2 | 0;
     }
-    state[0] += a; state[1] += b; state[2] += c; state[3] += d; state[4] += e; state[5] += f; state[6] += g; state[7] += h;
+    state[0] += a; state[1] += b; state[2] += c; state[3] += d;
+    state[4] += e; state[5] += f; state[6] += g; state[7] += h;
   };
   const update = (bytes) => {
     let at = 0;

@@ -102,7 +102,7 @@ func TestPage(t *testing.T) {
 	s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 20)()`))
 	s.Do(chromedp.Reload(), browser.Until(`file.accept`))
 	s.store.requests()
-	require.Equal(t, 1, s.uploads(), "the same upload continues")
+	require.Equal(t, 1, s.uploads(), "the same upload must continue")
 	key := s.choose(path)
 	require.Equal(t, sum, s.sum(key))
 	require.Equal(t, 1, countEqual(s.service.requests(), "POST /"))
@@ -134,7 +134,7 @@ func TestReopenedBrowser(t *testing.T) {
 
 	s.Page = browser.OpenProfile(t, profile, maxWait)
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
-	require.Equal(t, 1, s.uploads(), "the same upload continues")
+	require.Equal(t, 1, s.uploads(), "the same upload must continue")
 	require.Equal(t, sum, s.sum(s.choose(path)))
 	require.ElementsMatch(t, []string{"PUT part 6", "PUT part 7", "PUT part 8"}, s.store.requests())
 	require.Equal(t, 1, countEqual(s.service.requests(), "POST /"))
@@ -157,8 +157,9 @@ func TestMemory(t *testing.T) {
 		most = append(most, browser.Evaluate[memory](s.Page, `most`))
 	}
 	require.Equal(t, most[0], most[1], "a file of five times the size must not use more")
-	require.LessOrEqual(t, most[1].Read, int64(4*mib), "the checksum is computed piece by piece")
-	require.Equal(t, int64(6*5*mib), most[1].Sent, "six parts of 5 MiB are sent at once")
+	require.LessOrEqual(t, most[1].Read, int64(4*mib),
+		"the module must compute the checksum piece by piece")
+	require.Equal(t, int64(6*5*mib), most[1].Sent, "six parts of 5 MiB must be sent at once")
 }
 
 // A memory holds the largest number of bytes that a page has read at once, and
@@ -172,7 +173,10 @@ const countBytes = `
 	window.most = { Read: 0, Sent: 0 };
 	window.Worker = undefined;
 	const now = { Read: 0, Sent: 0 };
-	const add = (kind, bytes) => { now[kind] += bytes; most[kind] = Math.max(most[kind], now[kind]); };
+	const add = (kind, bytes) => {
+		now[kind] += bytes;
+		most[kind] = Math.max(most[kind], now[kind]);
+	};
 	const { arrayBuffer } = Blob.prototype;
 	Blob.prototype.arrayBuffer = async function () {
 		add("Read", this.size);
@@ -211,7 +215,8 @@ func TestViolation(t *testing.T) {
 	path, _ := writeFile(t, "noise.png", 1024)
 	s.Do(chromedp.Navigate(s.origin), browser.Until(`file.accept`))
 	require.Equal(t, "image/png,text/plain", browser.Evaluate[string](s.Page, `file.accept`))
-	require.Contains(t, s.choose(path), "type must match the content", "the page shows the message")
+	require.Contains(t, s.choose(path), "type must match the content",
+		"the page must show the message")
 }
 
 // TestFaults checks that an upload survives one fault of each kind at each
@@ -222,7 +227,9 @@ func TestFaults(t *testing.T) {
 		name, file, options string
 		requests            []string // the requests to disturb, each after "service" or "store"
 	}{
-		{"PUT", `text(12 << 20)`, `method: "PUT"`, []string{"service GET /", "service POST /", "store PUT notes.txt", "service POST complete"}},
+		{"PUT", `text(12 << 20)`, `method: "PUT"`, []string{
+			"service GET /", "service POST /", "store PUT notes.txt", "service POST complete",
+		}},
 		{"form", `text(1 << 10)`, `method: "POST"`, []string{"store POST " + bucket}},
 		{"multipart", `text(12 << 20)`, `method: "multipart"`, []string{
 			"service POST /", "service POST sign", "store PUT part 1", "store PUT part 3",
@@ -231,7 +238,7 @@ func TestFaults(t *testing.T) {
 	} {
 		for _, request := range c.requests {
 			side, rest, _ := strings.Cut(request, " ")
-			method, what, _ := strings.Cut(rest, " ")
+			method, description, _ := strings.Cut(rest, " ")
 			for fault, disturb := range map[string]disturbance{"503": busy, "lost": lose} {
 				t.Run(c.name+" "+request+" "+fault, func(t *testing.T) {
 					s := &shop{Page: s.With(t), t: t, client: s.client, store: s.store,
@@ -241,7 +248,7 @@ func TestFaults(t *testing.T) {
 					s.store.requests()
 					disturbed := make(chan struct{}, 1)
 					gate := map[string]*gate{"service": s.service, "store": s.store}[side]
-					gate.add(times(1, method, what,
+					gate.add(times(1, method, description,
 						func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 							disturbed <- struct{}{}
 							return disturb(w, r, next)
@@ -268,7 +275,7 @@ func TestLostResponses(t *testing.T) {
 		require.Empty(t, got.Message, "%d lost", lost)
 		require.Equal(t, lost, countPublished(s.keys()))
 		require.Greater(t, countEqual(s.store.requests(), "PUT notes.txt"), lost,
-			"a repeated PUT receives 412")
+			"a repeated PUT must receive 412")
 	}
 	s.store.add(times(99, "PUT", "notes.txt",
 		func(http.ResponseWriter, *http.Request, http.Handler) bool {
@@ -303,9 +310,9 @@ func TestTaken(t *testing.T) {
 	require.Equal(t, "taken", got.Code)
 }
 
-// expired delays a request until its signature, or the policy of its form, has
+// expire delays a request until its signature, or the policy of its form, has
 // expired.
-func expired(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+func expire(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	body, err := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	signed, timeErr := time.Parse("20060102T150405Z", r.URL.Query().Get("X-Amz-Date"))
@@ -339,19 +346,19 @@ func TestExpiredGrant(t *testing.T) {
 	policy := anyFile
 	policy.Lifetime = time.Second
 	s := open(t, policy, testCase{})
-	s.store.add(times(1, "PUT", "notes.txt", expired))
+	s.store.add(times(1, "PUT", "notes.txt", expire))
 	got := s.upload(`text(1 << 20)`, ``)
 	require.Empty(t, got.Message)
 	require.Equal(t, []string{"GET /", "POST /", "POST /", "POST complete"}, s.service.requests())
 
 	s.store.requests()
-	s.store.add(times(1, "PUT", "part 2", expired))
+	s.store.add(times(1, "PUT", "part 2", expire))
 	got = s.upload(`text(12 << 20)`, `method: "multipart"`)
 	require.Empty(t, got.Message)
 	require.GreaterOrEqual(t, countEqual(s.service.requests(), "POST sign"), 2)
 
 	s.store.requests()
-	s.store.add(times(9, "PUT", "notes.txt", expired))
+	s.store.add(times(9, "PUT", "notes.txt", expire))
 	got = s.upload(`text(1 << 20)`, ``)
 	require.Equal(t, "store AccessDenied 403", fmt.Sprint(got.By, " ", got.Code, " ", got.Status))
 	require.Equal(t, 2, countEqual(s.service.requests(), "POST /"))
@@ -372,8 +379,12 @@ func TestCancel(t *testing.T) {
 		s.store.add(times(9, "PUT", "", hold))
 		got := run[outcome](s, fmt.Sprintf(`
 			const controller = new AbortController();
-			const stop = ({ phase, loaded }) => { if (phase === "sending" && loaded > 0) controller.abort(); };
-			return settle(upload(text(12 << 20), { endpoint, method: %q, signal: controller.signal, onProgress: stop }));`, method))
+			const { signal } = controller;
+			const stop = ({ phase, loaded }) => {
+				if (phase === "sending" && loaded > 0) controller.abort();
+			};
+			const options = { endpoint, method: %q, signal, onProgress: stop };
+			return settle(upload(text(12 << 20), options));`, method))
 		require.Equal(t, "AbortError", got.Name)
 		require.Empty(t, s.keys())
 		require.Zero(t, s.uploads())
@@ -389,7 +400,8 @@ func TestCancel(t *testing.T) {
 		}))
 	got := run[outcome](s, `
 		window.controller = new AbortController();
-		return settle(upload(text(12 << 20), { endpoint, method: "multipart", signal: controller.signal }));`)
+		const { signal } = controller;
+		return settle(upload(text(12 << 20), { endpoint, method: "multipart", signal }));`)
 	require.Equal(t, "AbortError", got.Name)
 	require.Zero(t, s.uploads())
 	require.Empty(t, s.store.requests(), "the module must not send parts")
@@ -403,8 +415,11 @@ func TestCancel(t *testing.T) {
 // the code pending.
 func TestPending(t *testing.T) {
 	s := open(t, anyFile, testCase{})
-	pending := respond(http.StatusConflict, `{"type": "about:blank", "title": "Conflict", "status": 409,
-		"errors": [{"field": "upload", "code": "pending", "detail": "is being inspected"}], "message": "The upload is being inspected.", "retry_after": 1}`,
+	pending := respond(http.StatusConflict, `{
+		"type": "about:blank", "title": "Conflict", "status": 409,
+		"errors": [{"field": "upload", "code": "pending", "detail": "is being inspected"}],
+		"message": "The upload is being inspected.", "retry_after": 1
+	}`,
 		"Retry-After", "1", "Content-Type", "application/problem+json")
 	for _, method := range []string{"PUT", "multipart"} {
 		s.service.requests()
@@ -413,7 +428,7 @@ func TestPending(t *testing.T) {
 		require.Empty(t, got.Message)
 		require.Equal(t, []string{"sending", "verifying", "pending"}, got.Phases)
 		require.Equal(t, 7, countEqual(s.service.requests(), "POST complete"),
-			"a pending completion has no limit of attempts")
+			"a pending completion must not have a limit of attempts")
 	}
 	s.service.add(times(1, "POST", "complete", pending))
 	got := run[outcome](s, `
@@ -462,7 +477,13 @@ func TestChecksums(t *testing.T) {
 			policy := anyFile
 			policy.Checksum, policy.MaxSize = c.algorithm, 20<<20
 			s := open(t, policy, testCase{})
-			browser.Evaluate[chromedp.Void](s.Page, `{ const { Worker } = window; window.workers = 0; window.Worker = class extends Worker { constructor(...a) { super(...a); window.workers++; } }; }`)
+			browser.Evaluate[chromedp.Void](s.Page, `{
+				const { Worker } = window;
+				window.workers = 0;
+				window.Worker = class extends Worker {
+					constructor(...a) { super(...a); window.workers++; }
+				};
+			}`)
 			for _, method := range c.methods {
 				got := s.upload(`text(12 << 20)`, fmt.Sprintf("method: %q", method))
 				require.Empty(t, got.Message)
@@ -493,23 +514,25 @@ func TestWorker(t *testing.T) {
 	s.mux.HandleFunc("GET /worker.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
 		_, _ = io.WriteString(w, `import { upload } from "/upload.js";
-			onmessage = async ({ data: { file, method } }) => postMessage(await upload(file, { endpoint: "/uploads/", method }).then(
-				({ key, size }) => ({ Key: key, Size: size }), ({ code, by }) => ({ Code: code, By: by })));`)
+			onmessage = async ({ data: { file, method } }) => postMessage(
+				await upload(file, { endpoint: "/uploads/", method }).then(
+					({ key, size }) => ({ Key: key, Size: size }),
+					({ code, by }) => ({ Code: code, By: by })));`)
 	})
-	inWorker := func(method string) outcome {
+	uploadInWorker := func(method string) outcome {
 		return run[outcome](s, fmt.Sprintf(`
 			const worker = new Worker("/worker.js", { type: "module" });
 			worker.postMessage({ file: text(12 << 20), method: %q });
-			return new Promise((resolve) => { worker.onmessage = ({ data }) => { worker.terminate(); resolve(data); }; });`, method))
+			return new Promise((resolve) => {
+				worker.onmessage = ({ data }) => { worker.terminate(); resolve(data); };
+			});`, method))
 	}
 	for _, method := range []string{"PUT", "multipart"} {
-		require.Equal(t, int64(12<<20), inWorker(method).Size)
+		require.Equal(t, int64(12<<20), uploadInWorker(method).Size)
 	}
-	s.store.add(times(
-		1, "PUT", "",
-		respond(http.StatusForbidden,
-			`<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>`)))
-	require.Equal(t, outcome{Code: "AccessDenied", By: "store"}, inWorker("PUT"))
+	s.store.add(times(1, "PUT", "", respond(http.StatusForbidden,
+		`<Error><Code>AccessDenied</Code><Message>No &amp; no</Message></Error>`)))
+	require.Equal(t, outcome{Code: "AccessDenied", By: "store"}, uploadInWorker("PUT"))
 }
 
 // TestOtherOrigin checks that a page can send tokens, renewed for each request,
@@ -554,8 +577,10 @@ func TestOtherOrigin(t *testing.T) {
 	s.Do(chromedp.Navigate(elsewhere.String()+"/login"), chromedp.Navigate(s.origin+"/blank"))
 	got := run[outcome](s, fmt.Sprintf(`
 		let n = 0;
-		return settle(upload(text(6 << 20), { endpoint: %q, method: "multipart", credentials: "include",
-			headers: async () => ({ Authorization: "Bearer " + ++n }) }));`, elsewhere.String()+"/uploads"))
+		return settle(upload(text(6 << 20), {
+			endpoint: %q, method: "multipart", credentials: "include",
+			headers: async () => ({ Authorization: "Bearer " + ++n }),
+		}));`, elsewhere.String()+"/uploads"))
 	require.Empty(t, got.Message)
 	mu.Lock()
 	defer mu.Unlock()
@@ -570,10 +595,13 @@ func TestUploadAll(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	s.store.requests()
 	got := run[[]string](s, `
-		const files = [1, 2, 3, 4, 5].map((n) => text(n << 20, n + ".txt")).concat(text(22 << 20, "6.txt"), text(8, "page.html"), text(1, "8.txt"));
-		const seen = new Set();
-		const outcomes = await uploadAll(files, { endpoint, concurrency: 3, onProgress: ({ file }) => seen.add(file.name) });
-		return [...outcomes.map(({ value, reason }) => value?.filename ?? reason.code), [...seen].sort().join()];`)
+		const files = [1, 2, 3, 4, 5].map((n) => text(n << 20, n + ".txt")).concat(
+			text(22 << 20, "6.txt"), text(8, "page.html"), text(1, "8.txt"));
+		const names = new Set(), record = ({ file }) => names.add(file.name);
+		const options = { endpoint, concurrency: 3, onProgress: record };
+		const outcomes = await uploadAll(files, options);
+		const results = outcomes.map(({ value, reason }) => value?.filename ?? reason.code);
+		return [...results, [...names].sort().join()];`)
 	require.Equal(t,
 		[]string{"1.txt", "2.txt", "3.txt", "4.txt", "5.txt", "6.txt", "contradicts_name", "8.txt",
 			"1.txt,2.txt,3.txt,4.txt,5.txt,6.txt,8.txt"}, got)
@@ -586,9 +614,13 @@ func TestUploadAll(t *testing.T) {
 // multipart upload was aborted, and returns the object if it was completed.
 func TestEndedUploads(t *testing.T) {
 	s := open(t, anyFile, testCase{})
-	const file = `const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });`
+	const file = `
+		const options = { type: "text/plain", lastModified: 1e12 };
+		const file = new File([bytes(12 << 20)], "notes.txt", options);
+	`
 	const again = file + `return settle(upload(file, { endpoint, method: "multipart" }));`
-	// This fails after the page has received the responses to parts 1 and 2.
+	// fail rejects a part after the page has received the responses to parts 1
+	// and 2.
 	fail := func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
 		s.Do(browser.Until(`(async () => (` + recordedUploads + `)[0]?.done?.length === 2)()`))
 		return respond(http.StatusForbidden, `<Error><Code>AccessDenied</Code></Error>`)(w, r, next)
@@ -596,7 +628,7 @@ func TestEndedUploads(t *testing.T) {
 
 	s.store.add(times(9, "PUT", "part 3", fail))
 	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
-	require.Equal(t, 1, s.uploads(), "the upload can continue")
+	require.Equal(t, 1, s.uploads(), "the upload must not end")
 	s.store.requests()
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Equal(t, []string{"PUT part 3"}, s.store.requests())
@@ -605,9 +637,12 @@ func TestEndedUploads(t *testing.T) {
 	require.Equal(t, "AccessDenied", run[outcome](s, again).Code)
 	s.store.requests()
 	id := run[string](s, `return (`+recordedUploads+`)[0].id`)
-	run[chromedp.Void](s, fmt.Sprintf(`await fetch("/uploads/abort", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ id: %q }) });`, id))
+	run[chromedp.Void](s, fmt.Sprintf(`await fetch("/uploads/abort", {
+		method: "POST", headers: { "Content-Type": "application/json" },
+		body: JSON.stringify({ id: %q }),
+	});`, id))
 	require.Empty(t, run[outcome](s, again).Message)
-	require.Len(t, s.store.requests(), 3, "all parts are sent again")
+	require.Len(t, s.store.requests(), 3, "all parts must be sent again")
 
 	// The page is closed after the upload was completed and before the response
 	// arrives.
@@ -626,7 +661,8 @@ func TestEndedUploads(t *testing.T) {
 // recordedUploads is an expression for the uploads in the browser's database.
 const recordedUploads = `await new Promise((resolve) => {
 	indexedDB.open("presign-uploads").onsuccess = ({ target: { result: database } }) => {
-		database.transaction("uploads").objectStore("uploads").getAll().onsuccess = ({ target }) => { database.close(); resolve(target.result); };
+		const request = database.transaction("uploads").objectStore("uploads").getAll();
+		request.onsuccess = () => { database.close(); resolve(request.result); };
 	};
 })`
 
@@ -635,7 +671,8 @@ const recordedUploads = `await new Promise((resolve) => {
 func TestCutParts(t *testing.T) {
 	s := open(t, anyFile, testCase{})
 	const again = `
-		const file = new File([bytes(12 << 20)], "notes.txt", { type: "text/plain", lastModified: 1e12 });
+		const options = { type: "text/plain", lastModified: 1e12 };
+		const file = new File([bytes(12 << 20)], "notes.txt", options);
 		return settle(upload(file, { endpoint, method: "multipart" }));`
 	sum := sha256.Sum256(bytes.Repeat([]byte("x"), 12<<20))
 	for range 3 {

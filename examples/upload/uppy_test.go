@@ -27,8 +27,9 @@ func TestAgainstUppy(t *testing.T) {
 	path, sum := writeFile(t, "film.bin", 300*mib)
 	s.serveScript("testdata/against.js")
 	scripts := map[string]string{
-		"module": fmt.Sprintf(`upload(input.files[0], { endpoint: "/uploads/", concurrency: %d }).then(
-			({ key }) => key)`, concurrency),
+		"module": fmt.Sprintf(`upload(input.files[0], {
+			endpoint: "/uploads/", concurrency: %d,
+		}).then(({ key }) => key)`, concurrency),
 		"Uppy 6": fmt.Sprintf(`uppy(input.files[0], %d).then(({ key }) => key)`, concurrency),
 	}
 	depths := make(map[string]int)
@@ -43,8 +44,10 @@ func TestAgainstUppy(t *testing.T) {
 		t.Logf("%s: %d requests one after another, %.1f s", client, depths[client], seconds)
 		require.Equal(t, sum, s.sum(key))
 	}
-	require.LessOrEqual(t, 3*depths["module"], depths["Uppy 6"], "a third of Uppy's round trips")
-	require.Greater(t, depths["Uppy 6"], 120, "Uppy signs and sends 60 parts one after another")
+	require.LessOrEqual(t, 3*depths["module"], depths["Uppy 6"],
+		"the module must have at most a third of Uppy's round trips")
+	require.Greater(t, depths["Uppy 6"], 120,
+		"Uppy must sign and send 60 parts one after another")
 }
 
 // ways lists the ways in which Uppy uploads files with the README's code.
@@ -52,14 +55,15 @@ var ways = []struct {
 	name, method, part string // method and part identify the request to disturb
 	size               int
 }{
-	{"form", "POST", bucket, 1024}, {"form", "POST", bucket, 12 * mib}, {"parts", "PUT", "part 2", 12 * mib},
+	{"form", "POST", bucket, 1024}, {"form", "POST", bucket, 12 * mib},
+	{"parts", "PUT", "part 2", 12 * mib},
 }
 
-// A sent is the result of an upload by the script.
-type sent struct{ Key, Error string }
+// A result is the result of an upload by the script.
+type result struct{ Key, Error string }
 
-// A stock is a stock Uppy that uploads in one of the ways.
-type stock struct {
+// A stockUppy is an unmodified Uppy that uploads in one of the ways.
+type stockUppy struct {
 	*shop
 	version           int
 	way, method, part string
@@ -68,7 +72,7 @@ type stock struct {
 }
 
 // testUppys runs a test for both versions of Uppy, and each way.
-func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u stock)) {
+func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u stockUppy)) {
 	for _, version := range []int{6, 5} {
 		s := open(t, policy, testCase{handler: []presign.HandlerOption{presign.WithUppy()}})
 		for v, dir := range map[int]string{6: "page", 5: "testdata"} {
@@ -93,7 +97,7 @@ func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u st
 					s.service.requests()
 					s.store.requests()
 					test(t,
-						stock{s, version, way.name, way.method, way.part, way.size,
+						stockUppy{s, version, way.name, way.method, way.part, way.size,
 							countPublished(s.keys())})
 					require.Zero(t, s.uploads())
 				})
@@ -102,14 +106,14 @@ func testUppys(t *testing.T, policy presign.Policy, test func(t *testing.T, u st
 }
 
 // do evaluates a call of the script.
-func (u stock) do(call string) sent {
+func (u stockUppy) do(call string) result {
 	u.t.Helper()
-	return browser.Evaluate[sent](u.Page, call, chromedp.EvalAwaitPromise)
+	return browser.Evaluate[result](u.Page, call, chromedp.EvalAwaitPromise)
 }
 
 // requirePresses uploads a file, and requires that the user must press the
 // retry button want times, which is 0 or 1.
-func (u stock) requirePresses(want int) {
+func (u stockUppy) requirePresses(want int) {
 	u.t.Helper()
 	got := u.do(fmt.Sprintf(`send(%d)`, u.size))
 	if want == 1 {
@@ -124,7 +128,7 @@ func (u stock) requirePresses(want int) {
 // TestUppyBusy checks that a stock Uppy survives one 503 of the store. Uppy 5
 // repeats parts, but its user must repeat forms.
 func TestUppyBusy(t *testing.T) {
-	testUppys(t, anyFile, func(t *testing.T, u stock) {
+	testUppys(t, anyFile, func(t *testing.T, u stockUppy) {
 		presses := 0
 		if u.version == 5 && u.way == "form" {
 			presses = 1
@@ -138,15 +142,15 @@ func TestUppyBusy(t *testing.T) {
 // TestUppyBusyService checks that the user of a stock Uppy must press the retry
 // button at most once after one 503 of the service.
 func TestUppyBusyService(t *testing.T) {
-	testUppys(t, anyFile, func(t *testing.T, u stock) {
-		what, method, presses := "/", "POST", 1
+	testUppys(t, anyFile, func(t *testing.T, u stockUppy) {
+		description, method, presses := "/", "POST", 1
 		if u.way == "parts" {
-			what, method = "2", "GET"
+			description, method = "2", "GET"
 		}
 		if u.way == "parts" && u.version == 5 {
 			presses = 0
 		}
-		u.service.add(times(1, method, what, busy))
+		u.service.add(times(1, method, description, busy))
 		u.requirePresses(presses)
 	})
 }
@@ -156,9 +160,10 @@ func TestUppyBusyService(t *testing.T) {
 // parts that have arrived.
 func TestUppyExpired(t *testing.T) {
 	policy := anyFile
-	policy.Lifetime = 4 * time.Second // enough for the second try on a slow machine
-	testUppys(t, policy, func(t *testing.T, u stock) {
-		u.store.add(times(1, u.method, u.part, expired))
+	// The second try must end within the lifetime, even on a slow machine.
+	policy.Lifetime = 4 * time.Second
+	testUppys(t, policy, func(t *testing.T, u stockUppy) {
+		u.store.add(times(1, u.method, u.part, expire))
 		u.requirePresses(1)
 		if u.way == "parts" && u.version == 6 {
 			require.Equal(t, 1, countEqual(u.store.requests(), "PUT part 1"))
@@ -169,7 +174,7 @@ func TestUppyExpired(t *testing.T) {
 // TestUppyCancel checks that an upload which its user cancels is removed from
 // the store.
 func TestUppyCancel(t *testing.T) {
-	testUppys(t, anyFile, func(t *testing.T, u stock) {
+	testUppys(t, anyFile, func(t *testing.T, u stockUppy) {
 		before, held := u.keys(), make(chan struct{}, 1)
 		u.store.add(times(1, u.method, u.part,
 			func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {

@@ -1,6 +1,7 @@
 const post = async (route, body) => {
-  const headers = { "Content-Type": "application/json" };
-  const response = await fetch("/uploads/" + route, { method: "POST", headers, body: JSON.stringify(body) });
+  const response = await fetch("/uploads/" + route, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  });
   const content = await response.json();
   if (!response.ok) throw new Error(content.message);
   return content;
@@ -13,12 +14,16 @@ const post = async (route, body) => {
 window.prepare = async (version, way) => {
   const { AwsS3, Uppy } = await import(`/uppy${version}.js`);
   const grants = {};
-  const grant = async ({ id, name, type, size }) => grants[id] = await post("", { filename: name, type, size, method: "POST" });
+  const grant = async ({ id, name, type, size }) => {
+    return grants[id] = await post("", { filename: name, type, size, method: "POST" });
+  };
   const signs = version === 6
     ? { generateObjectKey: ({ id }) => id, signRequest: ({ key: id }) => grant(uppy.getFile(id)) }
     : { getUploadParameters: grant };
   const companion = { [version === 6 ? "companionEndpoint" : "endpoint"]: "/uploads" };
-  const uppy = window.uppy = new Uppy().use(AwsS3, { shouldUseMultipart: way === "parts", ...(way === "parts" ? companion : signs) });
+  const uppy = window.uppy = new Uppy().use(AwsS3, {
+    shouldUseMultipart: way === "parts", ...(way === "parts" ? companion : signs),
+  });
   uppy.on("file-added", ({ id, size }) => uppy.setFileMeta(id, { size }));
   window.keyOf = ({ id, response }) => grants[id]?.key ?? response.body.key;
 };

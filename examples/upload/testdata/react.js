@@ -8,9 +8,12 @@ const options = { endpoint: "/uploads/" };
 function Picker() {
   const { status, phase, object, error, upload, cancel } = useUpload(options);
   return createElement("div", null,
-    createElement("input", { type: "file", id: "pick", onChange: ({ target }) => upload(target.files[0]) }),
+    createElement("input", {
+      type: "file", id: "pick", onChange: ({ target }) => upload(target.files[0]),
+    }),
     createElement("button", { id: "cancel", onClick: cancel }, "Cancel"),
-    createElement("output", { id: "state" }, [status, phase, object?.filename, error?.code].filter(Boolean).join(" ")));
+    createElement("output", { id: "state" },
+      [status, phase, object?.filename, error?.code].filter(Boolean).join(" ")));
 }
 
 const root = document.body.appendChild(document.createElement("main"));
