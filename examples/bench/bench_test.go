@@ -166,7 +166,8 @@ func TestSameGrants(t *testing.T) {
 	require.NoError(t, err)
 	urls["presign part"] = ours[partCount-1]
 	for name, rival := range rivals {
-		urls[name+" part"], err = rival.part(t.Context(), multipart.Key, *created.UploadId, partCount)
+		urls[name+" part"], err = rival.part(t.Context(), multipart.Key, *created.UploadId,
+			partCount)
 		require.NoError(t, err)
 	}
 	for name, url := range urls {

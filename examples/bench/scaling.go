@@ -15,8 +15,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// measureScaling measures Signer.Put on two cores, with many Signers and with other
-// credentials.
+// measureScaling measures Signer.Put on two cores, with many Signers and with
+// other credentials.
 func (b *bucket) measureScaling(ctx context.Context, e effort) (table, error) {
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {

@@ -56,11 +56,10 @@ func (b *bucket) measureServing(ctx context.Context, e effort) (rows table, err 
 	cpu := make(series)
 	turns = append(turns,
 		func() error { return measureBatch(cpu, services[ours], batches, e.requests) })
-	rows = append(rows,
-		row{fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize), seconds, cpu,
-			[]ratio{
-				{ours, alone, fmt.Sprintf("the time of %d requests", batchSize)},
-			}})
+	label := fmt.Sprintf("PUTs over HTTP, %d in a request: CPU for 10,000", batchSize)
+	rows = append(rows, row{label, seconds, cpu, []ratio{
+		{ours, alone, fmt.Sprintf("the time of %d requests", batchSize)},
+	}})
 	err = takeTurns(ctx, e.rounds, turns)
 	cpu[alone] = single["put"][ours]
 	return rows, err

@@ -254,7 +254,8 @@ func TestUndescribed(t *testing.T) {
 			`"errors":[{"field":"size","code":"too_large","detail":"must be less","max":5}],` +
 			`"message":"size must be less"}`
 		object = `{"key":"a","filename":"a","type":"a/b","size":5,"etag":"\"a\"",` +
-			`"metadata":{"color":"red"},"owner":"alice",` + id + `,"granted_at":"2026-01-01T00:00:00Z"}`
+			`"metadata":{"color":"red"},"owner":"alice",` + id +
+			`,"granted_at":"2026-01-01T00:00:00Z"}`
 	)
 	for _, c := range []struct {
 		path   string
