@@ -396,8 +396,8 @@ func (s *scene) place(t *testing.T, key string, body []byte, stamp string) {
 	})
 }
 
-// completeElsewhere completes Bob's upload and signs a part at another Signer. It
-// returns both statuses.
+// completeElsewhere completes Bob's upload and signs a part at another Signer.
+// It returns both statuses.
 func (s *scene) completeElsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)

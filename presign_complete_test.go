@@ -453,9 +453,9 @@ func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	require.Equal(t, []string{`content-encoding contradicts_grant must be "" as granted, got "gzip"`}, violations(t, err))
 }
 
-// TestClocks checks that an upload can be completed for 24 hours after its
-// grant has expired.
-func TestClocks(t *testing.T) {
+// TestCompleteEndsDayAfterGrant checks that an upload can be completed for 24
+// hours after its grant has expired.
+func TestCompleteEndsDayAfterGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), direct())
 		grant := s.upload(t, presign.Upload{Filename: "a.png", Lifetime: time.Minute}, false, png, nil)

@@ -46,8 +46,8 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	return map[string]*presign.Grant{"PUT": put, "form": form, "part": part, "part's URL": {Method: "PUT", URL: part.URL}}
 }
 
-// TestRequest checks that the request of a grant, decoded from JSON, uploads the
-// file from every kind of reader.
+// TestRequest checks that the request of a grant, decoded from JSON, uploads
+// the file from every kind of reader.
 func TestRequest(t *testing.T) {
 	for _, server := range []*s3test.Server{s3test.New(), s3test.Start(t)} {
 		s := open(t, server, multipartPolicy())

@@ -456,8 +456,8 @@ type pair struct{ pretty, ugly []byte }
 // collidingPair holds files that differ near their start and have the same MD5.
 var collidingPair = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); return p }()
 
-// latePair holds files that differ after the bytes that a completion reads. Their
-// ETags are equal in a store with SizeETags.
+// latePair holds files that differ after the bytes that a completion reads.
+// Their ETags are equal in a store with SizeETags.
 var latePair = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
 // scanStart returns a hook that reads an upload except its last ten bytes,
@@ -590,8 +590,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether body is the ugly file of a pair. Up to ten bytes may be
-// missing at its end.
+// isUgly reports whether body is the ugly file of a pair. Up to ten bytes may
+// be missing at its end.
 func isUgly(body []byte) bool {
 	for _, p := range []pair{collidingPair, latePair} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {

@@ -572,8 +572,8 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// TestMultipartLongID checks that StartMultipart returns an error if the store's
-// upload ID is too long to be sealed.
+// TestMultipartLongID checks that StartMultipart returns an error if the
+// store's upload ID is too long to be sealed.
 func TestMultipartLongID(t *testing.T) {
 	store := s3test.New(s3test.WithHistory())
 	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {

@@ -53,8 +53,8 @@ func withKMS(p *presign.Policy)      { p.Headers = kms }
 func withReplace(p *presign.Policy)  { p.Replace = true }
 func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
 
-// inspectOption returns a WithInspect option that accepts all files. If reads is
-// set, the function reads the whole file, as a scanner does.
+// inspectOption returns a WithInspect option that accepts all files. If reads
+// is set, the function reads the whole file, as a scanner does.
 func inspectOption(reads bool) []presign.SignerOption {
 	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
 		if !reads {

@@ -445,8 +445,8 @@ func requireNoSecret(t *testing.T, text string, secrets []string, about string) 
 	}
 }
 
-// TestZeroValuesReturnErrors checks that methods of zero values and nil pointers
-// return errors and do not panic.
+// TestZeroValuesReturnErrors checks that methods of zero values and nil
+// pointers return errors and do not panic.
 func TestZeroValuesReturnErrors(t *testing.T) {
 	arguments := map[reflect.Type]any{
 		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x", reflect.TypeFor[int](): 1,
