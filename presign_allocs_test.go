@@ -17,7 +17,8 @@ import (
 func TestAllocations(t *testing.T) {
 	policy := benchmarkPolicy()
 	policy.MaxSize = 10_000 * 5 << 20
-	signer, err := presign.NewSigner(withToken(400), s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(s3test.New().S3()))
+	signer, err := presign.NewSigner(withToken(400), s3test.DefaultBucket, policy,
+		presign.WithSecret(secret), presign.WithStore(s3test.New().S3()))
 	require.NoError(t, err)
 	form, parts := benchmarkUpload, benchmarkUpload
 	form.Size, parts.Size = 0, policy.MaxSize
@@ -28,10 +29,15 @@ func TestAllocations(t *testing.T) {
 		most float64
 		do   func() error
 	}{
-		"PUT":          {11, func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
-		"form":         {14, func() error { _, err := signer.Post(t.Context(), form); return err }},
-		"part":         {16, func() error { _, err := m.SignPart(t.Context(), presign.Part{Number: 5000}); return err }},
-		"10,000 parts": {10_000 + 20, func() error { _, _, err := m.SignParts(t.Context(), 1, 10_000); return err }},
+		"PUT": {11,
+			func() error { _, err := signer.Put(t.Context(), benchmarkUpload); return err }},
+		"form": {14, func() error { _, err := signer.Post(t.Context(), form); return err }},
+		"part": {16, func() error {
+			_, err := m.SignPart(t.Context(), presign.Part{Number: 5000})
+			return err
+		}},
+		"10,000 parts": {10_000 + 20,
+			func() error { _, _, err := m.SignParts(t.Context(), 1, 10_000); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.LessOrEqual(t, testing.AllocsPerRun(20, func() {

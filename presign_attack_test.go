@@ -45,7 +45,8 @@ func newScene(t *testing.T) *scene {
 	s := &scene{uppy: u, bob: u}
 	s.bob.user = "bob"
 	ask := func(u uppy, method string) presign.Grant {
-		return decode[presign.Grant](t, u.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d, "method": %q}`, len(png), method)))
+		return decode[presign.Grant](t, u.ask("POST", "",
+			fmt.Sprintf(`{"filename": "a.png", "size": %d, "method": %q}`, len(png), method)))
 	}
 	s.published, s.uploaded = ask(u, "POST"), ask(u, "PUT")
 	s.send(t, &s.published, png, nil)
@@ -113,19 +114,26 @@ func TestAttacks(t *testing.T) {
 		want    string // the response of the store or the handler
 	}{
 		// Overwriting objects of another user.
-		{"a PUT under the key of another user's upload", func(t *testing.T, s *scene) string { return s.try(t, s.put, rekey(s.put.Key, s.uploaded.Key)) }, mismatch},
-		{"a PUT under the key of another user's published object", func(t *testing.T, s *scene) string {
-			return s.try(t, s.put, rekey(s.put.Key, finalKey(s.published.Key)))
+		{"a PUT under the key of another user's upload", func(t *testing.T, s *scene) string {
+			return s.try(t, s.put, rekey(s.put.Key, s.uploaded.Key))
 		}, mismatch},
-		{"a form under the key of another user's upload", func(t *testing.T, s *scene) string { return s.try(t, s.form, rekey(s.form.Key, s.uploaded.Key)) }, denied},
-		{"a form under the key of another user's published object", func(t *testing.T, s *scene) string {
-			return s.try(t, s.form, rekey(s.form.Key, finalKey(s.published.Key)))
+		{"a PUT under the key of another user's published object",
+			func(t *testing.T, s *scene) string {
+				return s.try(t, s.put, rekey(s.put.Key, finalKey(s.published.Key)))
+			}, mismatch},
+		{"a form under the key of another user's upload", func(t *testing.T, s *scene) string {
+			return s.try(t, s.form, rekey(s.form.Key, s.uploaded.Key))
 		}, denied},
-		{"a form whose file has the name of another user's file", func(t *testing.T, s *scene) string {
-			return s.try(t, s.form, func(a *conformance.Attempt) {
-				a.Set("key", strings.TrimSuffix(s.uploaded.Key, "a.png")+"${filename}")
-			})
-		}, denied},
+		{"a form under the key of another user's published object",
+			func(t *testing.T, s *scene) string {
+				return s.try(t, s.form, rekey(s.form.Key, finalKey(s.published.Key)))
+			}, denied},
+		{"a form whose file has the name of another user's file",
+			func(t *testing.T, s *scene) string {
+				return s.try(t, s.form, func(a *conformance.Attempt) {
+					a.Set("key", strings.TrimSuffix(s.uploaded.Key, "a.png")+"${filename}")
+				})
+			}, denied},
 		{"a form with two keys", func(t *testing.T, s *scene) string {
 			return s.try(t, s.form, func(a *conformance.Attempt) { a.Add("Key", s.uploaded.Key) })
 		}, "400 InvalidArgument"},
@@ -136,68 +144,100 @@ func TestAttacks(t *testing.T) {
 			})
 		}, "400 InvalidArgument"},
 		{"a form in another bucket", func(t *testing.T, s *scene) string {
-			return s.try(t, s.form, func(a *conformance.Attempt) { a.URL = strings.Replace(a.URL, "/bucket", "/other", 1) })
+			return s.try(t, s.form, func(a *conformance.Attempt) {
+				a.URL = strings.Replace(a.URL, "/bucket", "/other", 1)
+			})
 		}, "404 NoSuchBucket"},
 		{"a PUT with the fields of a form", func(t *testing.T, s *scene) string {
-			return s.try(t, presign.Grant{Method: "PUT", URL: s.form.URL + "/" + s.uploaded.Key, Headers: s.form.Fields}, nil)
+			return s.try(t, presign.Grant{
+				Method: "PUT", URL: s.form.URL + "/" + s.uploaded.Key, Headers: s.form.Fields,
+			}, nil)
 		}, denied},
 		{"a part of another user's upload", func(t *testing.T, s *scene) string {
-			return s.try(t, presign.Grant{Method: "PUT", URL: strings.Replace(s.bob.sign(t, s.bobs, 1), storeID(t, s.bob.sign(t, s.bobs, 1)), storeID(t, s.sign(t, s.parts, 1)), 1)}, nil)
+			return s.try(t, presign.Grant{Method: "PUT", URL: strings.Replace(s.bob.sign(
+				t, s.bobs, 1,
+			), storeID(t, s.bob.sign(t, s.bobs, 1)), storeID(t, s.sign(t, s.parts, 1)), 1)}, nil)
 		}, mismatch},
 		{"a part turned into another user's object", func(t *testing.T, s *scene) string {
 			signed, _, _ := strings.Cut(s.bob.sign(t, s.bobs, 1), "&partNumber")
-			return s.try(t, presign.Grant{Method: "PUT", URL: strings.Replace(signed, s.bobs.Key, s.uploaded.Key, 1)}, nil)
+			return s.try(t, presign.Grant{
+				Method: "PUT", URL: strings.Replace(signed, s.bobs.Key, s.uploaded.Key, 1),
+			}, nil)
 		}, "400 AuthorizationQueryParametersError"},
 		{"a name that leads to another user's object", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "POST", "", `{"filename": "../`+strings.TrimPrefix(s.uploaded.Key, "incoming/")+`", "size": 10}`)
+			return s.bob.statusOf(t, "POST", "", `{"filename": "../`+strings.TrimPrefix(
+				s.uploaded.Key, "incoming/")+`", "size": 10}`)
 		}, "422 filename"},
 		{"a request for another user's key", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "POST", "", `{"filename": "a.png", "size": 10, "key": "`+s.uploaded.Key+`"}`)
+			return s.bob.statusOf(t, "POST", "",
+				`{"filename": "a.png", "size": 10, "key": "`+s.uploaded.Key+`"}`)
 		}, "400 key"},
-		{"a grant for a key that the service gives to all users", func(t *testing.T, s *scene) string {
-			grant, err := s.Put(t.Context(), presign.Upload{Key: s.uploaded.Key, Size: int64(len(evil)), Owner: "bob"})
-			require.NoError(t, err)
-			return s.try(t, *grant, nil)
-		}, "412 PreconditionFailed"},
-		{"a multipart upload under a key that the service gives to all users", func(t *testing.T, s *scene) string {
-			m, err := s.StartMultipart(t.Context(), presign.Upload{Key: s.uploaded.Key, Owner: "bob"})
-			require.NoError(t, err)
-			defer m.Abort(t.Context())
-			s.putAll(t, m, evil)
-			_, err = m.Complete(t.Context(), nil)
-			return violations(t, err)[0]
-		}, "key taken must not be taken by another object, which this upload may not replace"},
+		{"a grant for a key that the service gives to all users",
+			func(t *testing.T, s *scene) string {
+				grant, err := s.Put(t.Context(),
+					presign.Upload{Key: s.uploaded.Key, Size: int64(len(evil)), Owner: "bob"})
+				require.NoError(t, err)
+				return s.try(t, *grant, nil)
+			}, "412 PreconditionFailed"},
+		{"a multipart upload under a key that the service gives to all users",
+			func(t *testing.T, s *scene) string {
+				m, err := s.StartMultipart(t.Context(),
+					presign.Upload{Key: s.uploaded.Key, Owner: "bob"})
+				require.NoError(t, err)
+				defer m.Abort(t.Context())
+				s.putAll(t, m, evil)
+				_, err = m.Complete(t.Context(), nil)
+				return violations(t, err)[0]
+			}, "key taken must not be taken by another object, which this upload may not replace"},
 
 		// Completing, signing and aborting uploads of another user.
-		{"completing another user's upload", func(t *testing.T, s *scene) string { return s.bob.completionStatus(t, s.uploaded.Key) }, "404"},
-		{"completing another user's published object", func(t *testing.T, s *scene) string { return s.bob.completionStatus(t, s.published.Key) }, "404"},
-		{"completing by the published key", func(t *testing.T, s *scene) string { return s.completionStatus(t, finalKey(s.published.Key)) }, "404"},
+		{"completing another user's upload", func(t *testing.T, s *scene) string {
+			return s.bob.completionStatus(t, s.uploaded.Key)
+		}, "404"},
+		{"completing another user's published object", func(t *testing.T, s *scene) string {
+			return s.bob.completionStatus(t, s.published.Key)
+		}, "404"},
+		{"completing by the published key", func(t *testing.T, s *scene) string {
+			return s.completionStatus(t, finalKey(s.published.Key))
+		}, "404"},
 		{"completing another user's multipart upload", func(t *testing.T, s *scene) string {
 			return s.bob.statusOf(t, "POST", s.path(s.parts, "/complete", ""), `{"parts": []}`)
 		}, "404"},
-		{"aborting another user's multipart upload", func(t *testing.T, s *scene) string { return s.bob.statusOf(t, "DELETE", s.path(s.parts, "", ""), "") }, "404"},
-		{"signing another user's part", func(t *testing.T, s *scene) string { return s.bob.statusOf(t, "GET", s.path(s.parts, "/1", ""), "") }, "404"},
+		{"aborting another user's multipart upload", func(t *testing.T, s *scene) string {
+			return s.bob.statusOf(t, "DELETE", s.path(s.parts, "", ""), "")
+		}, "404"},
+		{"signing another user's part", func(t *testing.T, s *scene) string {
+			return s.bob.statusOf(t, "GET", s.path(s.parts, "/1", ""), "")
+		}, "404"},
 		{"signing another user's part under one's own key", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.parts.UploadID, Key: s.bobs.Key}, "/1", ""), "")
+			return s.bob.statusOf(t, "GET",
+				s.path(started{UploadID: s.parts.UploadID, Key: s.bobs.Key}, "/1", ""), "")
 		}, "404"},
 		{"signing one's own part under another user's key", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.bobs.UploadID, Key: s.parts.Key}, "/1", ""), "")
+			return s.bob.statusOf(t, "GET",
+				s.path(started{UploadID: s.bobs.UploadID, Key: s.parts.Key}, "/1", ""), "")
 		}, "404"},
 		{"listing parts by the store's own ID", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(started{UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key}, "", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(started{
+				UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key,
+			}, "", ""), "")
 		}, "404"},
 
 		// Replays.
-		{"a leaked PUT before completion", func(t *testing.T, s *scene) string { return s.try(t, s.uploaded, nil) }, "412 PreconditionFailed"},
-		{"a leaked form before completion, with a script for a picture", func(t *testing.T, s *scene) string {
-			s.try(t, s.form, nil)
-			return s.bob.completionStatus(t, s.form.Key)
-		}, "422 type"},
+		{"a leaked PUT before completion", func(t *testing.T, s *scene) string {
+			return s.try(t, s.uploaded, nil)
+		}, "412 PreconditionFailed"},
+		{"a leaked form before completion, with a script for a picture",
+			func(t *testing.T, s *scene) string {
+				s.try(t, s.form, nil)
+				return s.bob.completionStatus(t, s.form.Key)
+			}, "422 type"},
 		{"a leaked form after completion", func(t *testing.T, s *scene) string {
 			return s.try(t, s.published, nil) + ", then " + s.completionStatus(t, s.published.Key)
 		}, "204, then 200"}, // The published object does not change.
 		{"a leaked PUT after completion", func(t *testing.T, s *scene) string {
-			grant := decode[presign.Grant](t, s.ask("POST", "", fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
+			grant := decode[presign.Grant](t, s.ask("POST", "",
+				fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
 			s.send(t, &grant, png, nil)
 			s.completionStatus(t, grant.Key)
 			got := s.try(t, grant, nil) + ", then " + s.completionStatus(t, grant.Key)
@@ -209,7 +249,8 @@ func TestAttacks(t *testing.T) {
 		{"a leaked part after completion", func(t *testing.T, s *scene) string {
 			signed := s.bob.sign(t, s.bobs, 1)
 			etag := s.putPart(t, &presign.Grant{Method: "PUT", URL: signed}, png)
-			s.bob.get(t, "POST", s.path(s.bobs, "/complete", ""), s.completion([]string{etag}), new(completed))
+			s.bob.get(t, "POST", s.path(s.bobs, "/complete", ""), s.completion([]string{etag}),
+				new(completed))
 			require.NoError(t, deleteObject(s.store, finalKey(s.bobs.Key)))
 			return s.try(t, presign.Grant{Method: "PUT", URL: signed}, nil)
 		}, "404 NoSuchUpload"},
@@ -225,13 +266,17 @@ func TestAttacks(t *testing.T) {
 				a.Header.Set("x-amz-copy-source", "bucket/"+finalKey(s.published.Key))
 			})
 		}, denied},
-		{"a PUT that reads another user's object, in its query", func(t *testing.T, s *scene) string {
-			return s.try(t, s.put, func(a *conformance.Attempt) {
-				a.URL += "&x-amz-copy-source=" + url.QueryEscape("bucket/"+finalKey(s.published.Key))
-			})
-		}, mismatch},
+		{"a PUT that reads another user's object, in its query",
+			func(t *testing.T, s *scene) string {
+				return s.try(t, s.put, func(a *conformance.Attempt) {
+					a.URL += "&x-amz-copy-source=" +
+						url.QueryEscape("bucket/"+finalKey(s.published.Key))
+				})
+			}, mismatch},
 		{"a form that reads another user's object", func(t *testing.T, s *scene) string {
-			return s.try(t, s.form, func(a *conformance.Attempt) { a.Add("x-amz-copy-source", "bucket/"+finalKey(s.published.Key)) })
+			return s.try(t, s.form, func(a *conformance.Attempt) {
+				a.Add("x-amz-copy-source", "bucket/"+finalKey(s.published.Key))
+			})
 		}, denied},
 		{"a part that reads another user's object", func(t *testing.T, s *scene) string {
 			grant := presign.Grant{Method: "PUT", URL: s.bob.sign(t, s.bobs, 1)}
@@ -253,15 +298,20 @@ func TestAttacks(t *testing.T) {
 			})
 		}, mismatch},
 		{"a PUT turned into a deletion of its object", func(t *testing.T, s *scene) string {
-			return s.try(t, s.uploaded, func(a *conformance.Attempt) { a.Method, a.Body = "DELETE", nil })
+			return s.try(t, s.uploaded, func(a *conformance.Attempt) {
+				a.Method, a.Body = "DELETE", nil
+			})
 		}, mismatch},
 		{"a method that a header overrides", func(t *testing.T, s *scene) string {
-			return s.try(t, s.uploaded, func(a *conformance.Attempt) { a.Header.Set("X-HTTP-Method-Override", "DELETE") })
+			return s.try(t, s.uploaded, func(a *conformance.Attempt) {
+				a.Header.Set("X-HTTP-Method-Override", "DELETE")
+			})
 		}, "412 PreconditionFailed"},
 		{"a part turned into an abort", func(t *testing.T, s *scene) string {
 			signed, err := url.Parse(s.sign(t, s.parts, 1))
 			require.NoError(t, err)
-			return s.try(t, presign.Grant{Method: "DELETE", URL: signed.String()}, func(a *conformance.Attempt) { a.Body = nil })
+			return s.try(t, presign.Grant{Method: "DELETE", URL: signed.String()},
+				func(a *conformance.Attempt) { a.Body = nil })
 		}, mismatch},
 		{"an access list for the uploaded object", func(t *testing.T, s *scene) string {
 			return s.try(t, s.uploaded, func(a *conformance.Attempt) {
@@ -269,7 +319,9 @@ func TestAttacks(t *testing.T) {
 			})
 		}, mismatch},
 		{"a checksum that is not signed", func(t *testing.T, s *scene) string {
-			return s.try(t, s.put, func(a *conformance.Attempt) { a.Header.Set("x-amz-checksum-sha256", sha256sum(evil)) })
+			return s.try(t, s.put, func(a *conformance.Attempt) {
+				a.Header.Set("x-amz-checksum-sha256", sha256sum(evil))
+			})
 		}, denied},
 
 		// Using another object or ID in place of an upload.
@@ -287,7 +339,8 @@ func TestAttacks(t *testing.T) {
 			return s.completionStatus(t, "incoming/forged/a.png")
 		}, "404"},
 		{"a stamp for the ID of a multipart upload", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}, "", ""), "")
+			return s.bob.statusOf(t, "GET", s.path(
+				started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}, "", ""), "")
 		}, "404"},
 		{"an object without a stamp", func(t *testing.T, s *scene) string {
 			s.forge(t, "incoming/forged/a.png", "")
@@ -301,7 +354,8 @@ func TestAttacks(t *testing.T) {
 			return s.try(t, s.put, nil) + ", then " + s.bob.completionStatus(t, s.put.Key)
 		}, "200, then 422 type"},
 		{"a picture with a Content-Encoding", func(t *testing.T, s *scene) string {
-			s.send(t, &s.put, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
+			s.send(t, &s.put,
+				png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
 			return s.bob.completionStatus(t, s.put.Key)
 		}, "422 content-encoding"},
 
@@ -322,7 +376,8 @@ func TestAttacks(t *testing.T) {
 		{"a PUT with a later date", func(t *testing.T, s *scene) string {
 			time.Sleep(15 * time.Minute)
 			return s.try(t, s.put, func(a *conformance.Attempt) {
-				a.URL = strings.Replace(a.URL, "X-Amz-Date=20000101T0000", "X-Amz-Date=20000101T0015", 1)
+				a.URL = strings.Replace(a.URL, "X-Amz-Date=20000101T0000",
+					"X-Amz-Date=20000101T0015", 1)
 			})
 		}, mismatch},
 		{"a completion too late", func(t *testing.T, s *scene) string {
@@ -337,7 +392,8 @@ func TestAttacks(t *testing.T) {
 			return s.bob.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
 		}, "410"},
 		{"a stamp of another secret", func(t *testing.T, s *scene) string {
-			other := open(t, s.store, multipartPolicy(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
+			other := open(t, s.store, multipartPolicy(),
+				presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2)))
 			return s.completeElsewhere(t, other)
 		}, "404, 404"},
 		{"a stamp of another policy", func(t *testing.T, s *scene) string {
@@ -346,12 +402,14 @@ func TestAttacks(t *testing.T) {
 			return s.completeElsewhere(t, open(t, s.store, policy))
 		}, "404, 404"},
 		{"a stamp of another endpoint", func(t *testing.T, s *scene) string {
-			return s.completeElsewhere(t, open(t, s.store, multipartPolicy(), presign.WithPublicEndpoint("https://s3.evil.example")))
+			return s.completeElsewhere(t, open(t, s.store, multipartPolicy(),
+				presign.WithPublicEndpoint("https://s3.evil.example")))
 		}, "404, 404"},
 		{"a stamp of another bucket", func(t *testing.T, s *scene) string {
 			store := s3test.New(s3test.WithBuckets(s3test.DefaultBucket, "other"))
 			store.AddCredentials(session)
-			signer, err := presign.NewSigner(store.S3(inSession), "other", multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3()))
+			signer, err := presign.NewSigner(store.S3(inSession), "other", multipartPolicy(),
+				presign.WithSecret(secret), presign.WithStore(store.S3()))
 			require.NoError(t, err)
 			return s.completeElsewhere(t, shop{signer, s.store, new(bytes.Buffer)})
 		}, "404, 404"},
@@ -367,7 +425,8 @@ func TestAttacks(t *testing.T) {
 				}
 				require.Contains(t, s.uploads(t), s.parts.Key)
 				for _, key := range s.keys() {
-					require.Contains(t, []string{finalKey(s.published.Key), s.uploaded.Key, s.put.Key, s.form.Key, "incoming/forged/a.png", s.bobs.Key}, key)
+					require.Contains(t, []string{finalKey(s.published.Key), s.uploaded.Key,
+						s.put.Key, s.form.Key, "incoming/forged/a.png", s.bobs.Key}, key)
 				}
 			})
 		})
@@ -402,7 +461,8 @@ func (s *scene) completeElsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)
 	u.user = "bob"
-	return u.completionStatus(t, s.put.Key) + ", " + u.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
+	return u.completionStatus(t, s.put.Key) + ", " + u.statusOf(t, "GET",
+		s.path(s.bobs, "/1", ""), "")
 }
 
 // TestPrefixSiblings checks that a grant for acc_1 cannot be used for acc_12.
@@ -414,7 +474,8 @@ func TestPrefixSiblings(t *testing.T) {
 		policy.FinalPrefix = ""
 		s := open(t, store, policy)
 		grant := func(sign func(context.Context, presign.Upload) (*presign.Grant, error)) presign.Grant {
-			grant, err := sign(t.Context(), presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: "alice"})
+			grant, err := sign(t.Context(),
+				presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: "alice"})
 			require.NoError(t, err)
 			return *grant
 		}
@@ -432,25 +493,30 @@ func TestPrefixSiblings(t *testing.T) {
 			return one.try(t, one.form, rekey(one.form.Key, "acc_12/a.png"))
 		}, denied},
 		{"a form to the sibling's name", func(t *testing.T, one, _ *scene) string {
-			return one.try(t, one.form, rekey(one.form.Key, strings.Replace(one.form.Key, "acc_1/", "acc_12/", 1)))
+			return one.try(t, one.form,
+				rekey(one.form.Key, strings.Replace(one.form.Key, "acc_1/", "acc_12/", 1)))
 		}, denied},
 		{"a form to a name of its own", func(t *testing.T, one, _ *scene) string {
 			return one.try(t, one.form, rekey(one.form.Key, "acc_1/${filename}"))
 		}, denied},
-		{"a form to the prefix itself", func(t *testing.T, one, _ *scene) string { return one.try(t, one.form, rekey(one.form.Key, "acc_1/")) }, denied},
+		{"a form to the prefix itself", func(t *testing.T, one, _ *scene) string {
+			return one.try(t, one.form, rekey(one.form.Key, "acc_1/"))
+		}, denied},
 		{"a form to the prefix without its slash", func(t *testing.T, one, _ *scene) string {
 			return one.try(t, one.form, rekey(one.form.Key, "acc_1"))
 		}, denied},
-		{"a key of the sibling, by the service's mistake", func(t *testing.T, one, _ *scene) string {
-			_, err := one.Put(t.Context(), presign.Upload{Key: "acc_12/a.png", Size: 10})
-			return violations(t, err)[0]
-		}, `key not_allowed must start with "acc_1/", got "acc_12/a.png"`},
+		{"a key of the sibling, by the service's mistake",
+			func(t *testing.T, one, _ *scene) string {
+				_, err := one.Put(t.Context(), presign.Upload{Key: "acc_12/a.png", Size: 10})
+				return violations(t, err)[0]
+			}, `key not_allowed must start with "acc_1/", got "acc_12/a.png"`},
 		{"the sibling by a path", func(t *testing.T, one, _ *scene) string {
 			_, err := one.Put(t.Context(), presign.Upload{Key: "acc_1/../acc_12/a.png", Size: 10})
 			return violations(t, err)[0]
 		}, `key invalid must not contain the segment "..", got "acc_1/../acc_12/a.png"`},
 		{"a name that S3 fills in, in the prefix", func(t *testing.T, one, _ *scene) string {
-			_, err := one.Post(t.Context(), presign.Upload{Key: "acc_1/${filename}/", Filename: "a.png"})
+			_, err := one.Post(t.Context(),
+				presign.Upload{Key: "acc_1/${filename}/", Filename: "a.png"})
 			return violations(t, err)[0]
 		}, `key invalid must not contain a dollar sign, which forms cannot hold, got "acc_1/${filename}/"`},
 		{"completing the sibling's upload", func(t *testing.T, one, twelve *scene) string {
@@ -474,7 +540,8 @@ func TestPrefixSiblings(t *testing.T) {
 			}
 		})
 	}
-	_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Prefix = "acc_1" }))
+	_, err := presign.NewSigner(newClient(), "bucket",
+		with(func(p *presign.Policy) { p.Prefix = "acc_1" }))
 	require.ErrorContains(t, searchError(t, err), `Policy.Prefix must end in "/", got "acc_1"`)
 }
 
@@ -482,26 +549,33 @@ func TestPrefixSiblings(t *testing.T) {
 // only its own field, and that the store then accepts the upload unchanged.
 func TestInjection(t *testing.T) {
 	fields := map[string]func(*presign.Upload, string){
-		"filename":      func(u *presign.Upload, s string) { u.Filename = s + ".png" },
-		"type":          func(u *presign.Upload, s string) { u.Type = "image/png" + s },
-		"checksum":      func(u *presign.Upload, s string) { u.Checksum += s },
-		"metadata":      func(u *presign.Upload, s string) { u.Metadata = map[string]string{"color": "red" + s} },
-		"metadata name": func(u *presign.Upload, s string) { u.Metadata = map[string]string{"color" + s: "red"} },
-		"owner":         func(u *presign.Upload, s string) { u.Owner = s },
-		"prefix":        func(u *presign.Upload, s string) { u.Key = "incoming/" + s + "/" },
-		"key":           func(u *presign.Upload, s string) { u.Key = "incoming/" + s },
-		"redirect":      func(u *presign.Upload, s string) { u.Redirect = "https://a.example/" + s },
+		"filename": func(u *presign.Upload, s string) { u.Filename = s + ".png" },
+		"type":     func(u *presign.Upload, s string) { u.Type = "image/png" + s },
+		"checksum": func(u *presign.Upload, s string) { u.Checksum += s },
+		"metadata": func(u *presign.Upload, s string) {
+			u.Metadata = map[string]string{"color": "red" + s}
+		},
+		"metadata name": func(u *presign.Upload, s string) {
+			u.Metadata = map[string]string{"color" + s: "red"}
+		},
+		"owner":    func(u *presign.Upload, s string) { u.Owner = s },
+		"prefix":   func(u *presign.Upload, s string) { u.Key = "incoming/" + s + "/" },
+		"key":      func(u *presign.Upload, s string) { u.Key = "incoming/" + s },
+		"redirect": func(u *presign.Upload, s string) { u.Redirect = "https://a.example/" + s },
 	}
 	policy := final()
 	policy.Checksum, policy.Replace = types.ChecksumAlgorithmCrc32c, true
 	s := open(t, s3test.New(), policy)
 	shape := func(t *testing.T, grant *presign.Grant) (names []string) {
-		for _, text := range append(append(slices.Collect(maps.Values(grant.Headers)), slices.Collect(maps.Values(grant.Fields))...), grant.URL) {
+		for _, text := range append(append(slices.Collect(maps.Values(grant.Headers)),
+			slices.Collect(maps.Values(grant.Fields))...), grant.URL) {
 			require.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 		}
 		if grant.Method == "PUT" {
-			require.Subset(t, signedHeaders(t, grant), toLower(slices.Collect(maps.Keys(grant.Headers))))
-			require.Equal(t, []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"},
+			require.Subset(t, signedHeaders(t, grant),
+				toLower(slices.Collect(maps.Keys(grant.Headers))))
+			require.Equal(t, []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date",
+				"X-Amz-Expires", "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"},
 				slices.Sorted(maps.Keys(query(t, grant))))
 			return signedHeaders(t, grant)
 		}
@@ -515,7 +589,8 @@ func TestInjection(t *testing.T) {
 		return slices.Sorted(maps.Keys(exact))
 	}
 	sign := func(form bool, change func(*presign.Upload)) (*presign.Grant, error) {
-		u := presign.Upload{Filename: "a.png", Size: int64(len(png)), Checksum: crc(png), Metadata: map[string]string{"color": "red"}, Owner: "alice"}
+		u := presign.Upload{Filename: "a.png", Size: int64(len(png)), Checksum: crc(
+			png), Metadata: map[string]string{"color": "red"}, Owner: "alice"}
 		change(&u)
 		if form {
 			return s.Post(t.Context(), u)
@@ -525,11 +600,18 @@ func TestInjection(t *testing.T) {
 	rejected, granted := 0, 0
 	for field, set := range fields {
 		for _, payload := range []string{
-			`"},{"acl":"public-read`, `"],["starts-with","$key","`, `"}]}`, `\`, `\"`, `\u0022},{"acl":"public-read"`, `','acl':'public-read`, "</script><script>", "]]>", "<!--",
-			"${filename}", "$key", "$$", "$", "%24{filename}", "%0d%0ax-amz-acl:%20public-read", "\r\nx-amz-acl: public-read", "\nx-amz-acl: public-read", "\rx-amz-acl: public-read",
-			"\r\n\r\n<html>", "\x00", "\x0b", "\x1f", "\x7f", "\u0085x-amz-acl: public-read", "\u2028x-amz-acl: public-read", "\u2029", "嘊嘍x-amz-acl: public-read",
-			"; filename=evil.html", `"; filename="evil.html`, "''evil", ",text/html", ";text/html", ", x", ":", "=", "?acl", "#", "&X-Amz-Expires=604800", "&amp;", "%", "%zz", "%2e%2e%2f",
-			"../", "..", "/", "\\", "~", "*", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\u202e", "\u2066", "\ufeff", "\u200b", "\U000e0001", "AAAA", " ", "  a  b", "\t", strings.Repeat("a", 300), strings.Repeat("\"", 300),
+			`"},{"acl":"public-read`, `"],["starts-with","$key","`, `"}]}`, `\`,
+			`\"`, `\u0022},{"acl":"public-read"`, `','acl':'public-read`, "</script><script>",
+			"]]>", "<!--",
+			"${filename}", "$key", "$$", "$", "%24{filename}", "%0d%0ax-amz-acl:%20public-read",
+			"\r\nx-amz-acl: public-read", "\nx-amz-acl: public-read", "\rx-amz-acl: public-read",
+			"\r\n\r\n<html>", "\x00", "\x0b", "\x1f", "\x7f", "\u0085x-amz-acl: public-read",
+			"\u2028x-amz-acl: public-read", "\u2029", "嘊嘍x-amz-acl: public-read",
+			"; filename=evil.html", `"; filename="evil.html`, "''evil", ",text/html", ";text/html",
+			", x", ":", "=", "?acl", "#", "&X-Amz-Expires=604800", "&amp;", "%", "%zz", "%2e%2e%2f",
+			"../", "..", "/", "\\", "~", "*", "\xff", "\xc0\xaf", "\xed\xa0\x80", "\u202e",
+			"\u2066", "\ufeff", "\u200b", "\U000e0001", "AAAA", " ", "  a  b", "\t",
+			strings.Repeat("a", 300), strings.Repeat("\"", 300),
 		} {
 			for _, form := range []bool{false, true} {
 				about := fmt.Sprintf("%s: %.50q, form %v", field, payload, form)
@@ -554,7 +636,8 @@ func TestInjection(t *testing.T) {
 				stored, ok := s.store.Object(s3test.DefaultBucket, grant.Key)
 				require.True(t, ok, about)
 				require.Equal(t, "image/png", stored.Header.Get("Content-Type"), about)
-				require.True(t, strings.HasPrefix(stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''"), about)
+				require.True(t, strings.HasPrefix(stored.Header.Get("Content-Disposition"),
+					"attachment; filename*=UTF-8''"), about)
 				require.Len(t, stored.Metadata, 2, about)
 				object, err := s.CompleteForAnyOwner(t.Context(), grant.Key)
 				require.NoError(t, err, about)
@@ -594,7 +677,8 @@ func TestNormalForms(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, decomposed, object.Filename)
 	stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
-	require.Equal(t, "attachment; filename*=UTF-8''cafe%CC%81.png", stored.Header.Get("Content-Disposition"))
+	require.Equal(t, "attachment; filename*=UTF-8''cafe%CC%81.png",
+		stored.Header.Get("Content-Disposition"))
 }
 
 // TestMD5Collision checks that WithOnComplete receives only a verified file,
@@ -608,11 +692,12 @@ func TestMD5Collision(t *testing.T) {
 		policy := final()
 		policy.Types = []string{"application/octet-stream"}
 		var completed [][]byte
-		s := open(t, store, policy, presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-			stored, _ := store.Object(s3test.DefaultBucket, o.Key)
-			completed = append(completed, stored.Body)
-			return nil
-		}))
+		s := open(t, store, policy,
+			presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+				stored, _ := store.Object(s3test.DefaultBucket, o.Key)
+				completed = append(completed, stored.Body)
+				return nil
+			}))
 		grant := s.upload(t, presign.Upload{Filename: "a"}, true, one, nil)
 		swapped := false
 		store.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -627,7 +712,8 @@ func TestMD5Collision(t *testing.T) {
 		copies := store.History().Visible("published/")
 		require.Len(t, copies, 2)
 		require.Equal(t, [][]byte{two, two}, [][]byte{copies[0].Body, copies[1].Body})
-		require.Equal(t, "DeleteObject", store.History().Requests[copies[0].EndedBy-1].Operation, "the unverified copy must be deleted")
+		require.Equal(t, "DeleteObject", store.History().Requests[copies[0].EndedBy-1].Operation,
+			"the unverified copy must be deleted")
 		require.Equal(t, [][]byte{two}, completed)
 
 		// The first file does not replace the published file.
@@ -646,10 +732,13 @@ func TestMD5Collision(t *testing.T) {
 func FuzzComplete(f *testing.F) {
 	ctx := context.Background()
 	s := open(f, s3test.New(), direct())
-	grant, err := s.Put(ctx, presign.Upload{Filename: "a.png", Size: int64(len(png)), Metadata: map[string]string{"color": "red"}})
+	grant, err := s.Put(ctx, presign.Upload{
+		Filename: "a.png", Size: int64(len(png)), Metadata: map[string]string{"color": "red"},
+	})
 	require.NoError(f, err)
 	stamp := grant.Headers["x-amz-meta-presign"]
-	m, err := s.StartMultipart(ctx, presign.Upload{Owner: "alice", Key: grant.Key, Filename: "a.png", Size: int64(len(png))})
+	m, err := s.StartMultipart(ctx,
+		presign.Upload{Owner: "alice", Key: grant.Key, Filename: "a.png", Size: int64(len(png))})
 	require.NoError(f, err)
 	disposition := grant.Headers["Content-Disposition"]
 	f.Add(stamp, "image/png", "no-store", disposition, "", "color", "red", png)
@@ -657,11 +746,14 @@ func FuzzComplete(f *testing.F) {
 	f.Add(stamp, "image/png", "no-store", disposition, "gzip", "colour", "red", png)
 	f.Add(stamp, "text/html", "public", "inline", "", "", "", []byte("<html>"))
 	f.Add(m.ID, "image/png", "no-store", disposition, "", "color", "red", png)
-	f.Add(stamp[:len(stamp)-1]+"A", "image/png;a=b", "no-store", disposition, "", "color", "red", png)
+	f.Add(stamp[:len(stamp)-1]+"A", "image/png;a=b", "no-store", disposition, "",
+		"color", "red", png)
 	f.Fuzz(func(t *testing.T, stamped, mediaType, cacheControl, disposition, encoding, name, value string, body []byte) {
 		input := &s3.PutObjectInput{
-			Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key, Body: bytes.NewReader(body), Metadata: map[string]string{"presign": stamped},
-			ContentType: &mediaType, CacheControl: &cacheControl, ContentDisposition: &disposition, ContentEncoding: &encoding,
+			Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key, Body: bytes.NewReader(body),
+			Metadata:    map[string]string{"presign": stamped},
+			ContentType: &mediaType, CacheControl: &cacheControl, ContentDisposition: &disposition,
+			ContentEncoding: &encoding,
 		}
 		if name != "" && !strings.EqualFold(name, "presign") {
 			input.Metadata[name] = value
@@ -688,7 +780,8 @@ func FuzzComplete(f *testing.F) {
 		require.EqualValues(t, len(png), object.Size)
 		require.Equal(t, map[string]string{"color": "red"}, object.Metadata)
 		require.Contains(t, []string{"", "no-store"}, strings.TrimSpace(cacheControl))
-		require.Contains(t, []string{"", grant.Headers["Content-Disposition"]}, strings.TrimSpace(disposition))
+		require.Contains(t, []string{"", grant.Headers["Content-Disposition"]},
+			strings.TrimSpace(disposition))
 		require.Empty(t, strings.TrimSpace(encoding))
 	})
 }
@@ -696,22 +789,30 @@ func FuzzComplete(f *testing.F) {
 // FuzzWireForms checks that the JSON documents of this package decode to the
 // encoded values with encoding/json.
 func FuzzWireForms(f *testing.F) {
-	f.Add("PUT", "https://a.example/?a=b&c", "Content-Type", "a/b", "uploads/日本.png", "size", "is 5", 422, int64(10))
+	f.Add("PUT", "https://a.example/?a=b&c", "Content-Type", "a/b", "uploads/日本.png", "size",
+		"is 5", 422, int64(10))
 	f.Add("\"}", "\u2028</script>", "", "\xff", "\\", "{", "\x00", 0, int64(-1))
 	f.Fuzz(func(t *testing.T, method, address, name, value, key, field, detail string, status int, size int64) {
 		for _, s := range []*string{&method, &address, &name, &value, &key, &field, &detail} {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
 		expires := time.Unix(size&0xffffffff, 0).UTC()
-		grant := presign.Grant{Method: method, URL: address, Headers: map[string]string{name: value}, Fields: map[string]string{value: name}, Key: key, Expires: expires, GrantID: field, ExpiresIn: status}
-		object := presign.Object{Key: key, Filename: name, Type: value, Detected: method, Size: size, ETag: field, VersionID: detail, Checksum: address,
-			Metadata: map[string]string{field: detail}, Owner: method, GrantID: value, Granted: expires}
+		grant := presign.Grant{Method: method, URL: address, Headers: map[string]string{
+			name: value,
+		}, Fields: map[string]string{value: name}, Key: key, Expires: expires, GrantID: field,
+			ExpiresIn: status}
+		object := presign.Object{Key: key, Filename: name, Type: value, Detected: method,
+			Size: size, ETag: field, VersionID: detail, Checksum: address,
+			Metadata: map[string]string{field: detail}, Owner: method, GrantID: value,
+			Granted: expires}
 		roundTrip(t, grant)
 		roundTrip(t, object)
-		violation := presign.Violation{Field: field, Code: name, Detail: detail, Min: size, Max: int64(status), Allowed: []string{value, key}}
+		violation := presign.Violation{Field: field, Code: name, Detail: detail, Min: size,
+			Max: int64(status), Allowed: []string{value, key}}
 		roundTrip(t, violation)
 
-		text, err := json.Marshal(presign.Problem{Type: address, Title: name, Status: status, Detail: detail, Errors: []presign.Violation{violation}})
+		text, err := json.Marshal(presign.Problem{Type: address, Title: name, Status: status,
+			Detail: detail, Errors: []presign.Violation{violation}})
 		require.NoError(t, err)
 		var p problem
 		require.NoError(t, json.Unmarshal(text, &p))
@@ -753,24 +854,31 @@ func TestUnsignedHeaders(t *testing.T) {
 		header     http.Header
 	}{
 		{"a streaming body with a trailer", denied, http.Header{
-			"X-Amz-Content-Sha256": {"STREAMING-UNSIGNED-PAYLOAD-TRAILER"}, "X-Amz-Trailer": {"x-amz-checksum-crc32"},
+			"X-Amz-Content-Sha256":         {"STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
+			"X-Amz-Trailer":                {"x-amz-checksum-crc32"},
 			"X-Amz-Decoded-Content-Length": {"1"}, "Content-Encoding": {"aws-chunked"},
 		}},
-		{"a signed streaming body", denied, http.Header{"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}}},
+		{"a signed streaming body", denied,
+			http.Header{"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}}},
 		{"a key of the client", denied, http.Header{
-			"X-Amz-Server-Side-Encryption-Customer-Algorithm": {"AES256"}, "X-Amz-Server-Side-Encryption-Customer-Key": {key},
-			"X-Amz-Server-Side-Encryption-Customer-Key-Md5": {"cLwUTw8zXlkJYGxjd3gHAQ=="},
+			"X-Amz-Server-Side-Encryption-Customer-Algorithm": {"AES256"},
+			"X-Amz-Server-Side-Encryption-Customer-Key":       {key},
+			"X-Amz-Server-Side-Encryption-Customer-Key-Md5":   {"cLwUTw8zXlkJYGxjd3gHAQ=="},
 		}},
 		{"a lock of the object", denied, http.Header{
-			"X-Amz-Object-Lock-Mode": {"COMPLIANCE"}, "X-Amz-Object-Lock-Retain-Until-Date": {"2099-01-01T00:00:00Z"},
+			"X-Amz-Object-Lock-Mode":              {"COMPLIANCE"},
+			"X-Amz-Object-Lock-Retain-Until-Date": {"2099-01-01T00:00:00Z"},
 		}},
 		{"a legal hold", denied, http.Header{"X-Amz-Object-Lock-Legal-Hold": {"ON"}}},
-		{"a second type in front", mismatch, http.Header{"Content-Type": {"text/html", "image/png"}}},
+		{"a second type in front", mismatch,
+			http.Header{"Content-Type": {"text/html", "image/png"}}},
 		{"a second stamp in front", mismatch, http.Header{"X-Amz-Meta-Presign": {"A", "B"}}},
 	} {
 		t.Run(a.name, func(t *testing.T) {
 			s := newScene(t)
-			require.Equal(t, a.want, s.try(t, s.put, func(attempt *conformance.Attempt) { maps.Copy(attempt.Header, a.header) }))
+			require.Equal(t, a.want, s.try(t, s.put, func(attempt *conformance.Attempt) {
+				maps.Copy(attempt.Header, a.header)
+			}))
 			_, stored := s.store.Object(s3test.DefaultBucket, s.put.Key)
 			require.False(t, stored)
 		})

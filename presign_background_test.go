@@ -33,7 +33,8 @@ func hugePolicy() presign.Policy {
 // hugeUpload starts a multipart upload of 1 TiB and stores all its parts.
 func hugeUpload(t *testing.T, s shop) *presign.Multipart {
 	t.Helper()
-	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice", Size: 1 << 40})
+	m, err := s.StartMultipart(t.Context(),
+		presign.Upload{Filename: "a.png", Owner: "alice", Size: 1 << 40})
 	require.NoError(t, err)
 	id := s.uploadIDs(t, m.Key)[0]
 	s.store.PutPart(id, 1, png, 1<<30-int64(len(png)))
@@ -46,7 +47,9 @@ func hugeUpload(t *testing.T, s shop) *presign.Multipart {
 // uploadIDs returns the IDs of the multipart uploads to a key.
 func (s shop) uploadIDs(t *testing.T, key string) (ids []string) {
 	t.Helper()
-	for u, err := range (objectstore.Store{Client: s.store.S3(), Bucket: s3test.DefaultBucket}).Uploads(t.Context(), key, nil) {
+	for u, err := range (objectstore.Store{
+		Client: s.store.S3(), Bucket: s3test.DefaultBucket,
+	}).Uploads(t.Context(), key, nil) {
 		require.NoError(t, err)
 		if u.Key == key {
 			ids = append(ids, u.ID)
@@ -125,11 +128,16 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				actors := []*s3test.Actor{store.Actor("one"), store.Actor("two")}
 				var replicas []uppy
 				for _, actor := range actors {
-					replicas = append(replicas, mount(t, open(t, store, hugePolicy(), presign.WithStore(actor.S3()),
-						inspects(func(context.Context, *presign.Object) error { inspected.Add(1); return nil }))))
+					replicas = append(replicas,
+						mount(t, open(t, store, hugePolicy(), presign.WithStore(actor.S3()),
+							inspects(func(context.Context, *presign.Object) error {
+								inspected.Add(1)
+								return nil
+							}))))
 				}
 				m := hugeUpload(t, replicas[0].shop)
-				w := replicas[0].ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key, `{"parts": []}`)
+				w := replicas[0].ask("POST", "/s3/multipart/"+m.ID+"/complete?key="+m.Key,
+					`{"parts": []}`)
 				require.Equal(t, 200, w.Code, w.Body)
 				time.Sleep(time.Minute)
 				if crashes {
@@ -145,7 +153,8 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 				requests := store.History().Requests
 				if !crashes {
 					require.Len(t, requests.Of("CopyObject", "UploadPartCopy"), 1024)
-					require.Empty(t, requests.By("two").Of("UploadPartCopy", "AbortMultipartUpload"))
+					require.Empty(t, requests.By("two").Of("UploadPartCopy",
+						"AbortMultipartUpload"))
 					require.EqualValues(t, 1, inspected.Load(),
 						"an upload that is being published must not be inspected again")
 					return
@@ -161,18 +170,21 @@ func TestReplicasShareHugeCopies(t *testing.T) {
 
 // mountSlow mounts a shop whose inspections take the duration wait and return
 // result. It also returns the number of inspections.
-func mountSlow(t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption) (uppy, *atomic.Int32) {
+func mountSlow(
+	t *testing.T, wait time.Duration, result error, opts ...presign.SignerOption,
+) (uppy, *atomic.Int32) {
 	t.Helper()
 	inspected := new(atomic.Int32)
-	return mount(t, open(t, s3test.New(s3test.WithHistory()), final(), append(opts, inspects(func(ctx context.Context, _ *presign.Object) error {
-		inspected.Add(1)
-		select {
-		case <-time.After(wait):
-			return result
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}))...)), inspected
+	return mount(t, open(t, s3test.New(s3test.WithHistory()), final(),
+		append(opts, inspects(func(ctx context.Context, _ *presign.Object) error {
+			inspected.Add(1)
+			select {
+			case <-time.After(wait):
+				return result
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))...)), inspected
 }
 
 // TestRequestsAtOnceShareOneCompletion checks that 20 concurrent requests for
@@ -221,7 +233,8 @@ func TestRequestsAtOnceShareOneCompletion(t *testing.T) {
 // a background completion, and does not receive the outcome.
 func TestOtherOwnersDoNotJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u, _ := mountSlow(t, time.Minute, &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
+		u, _ := mountSlow(t, time.Minute,
+			&presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"})
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
 		bob := u
@@ -259,7 +272,8 @@ func TestDisconnectedClientsLeakNoGoroutines(t *testing.T) {
 		})
 		before := goroutines()
 		ask := func(ctx context.Context) {
-			serve(t, u.handler, u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+			serve(t, u.handler,
+				u.request("POST", "/complete", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
 		}
 		one, cancel := context.WithCancel(t.Context())
 		go ask(one)
@@ -290,7 +304,8 @@ func TestSlowScanner(t *testing.T) {
 	for _, result := range []error{nil, violation} {
 		synctest.Test(t, func(t *testing.T) {
 			u, inspected := mountSlow(t, time.Minute, result)
-			other := mount(t, open(t, u.store, final(), inspects(func(context.Context, *presign.Object) error { return result })))
+			other := mount(t, open(t, u.store, final(),
+				inspects(func(context.Context, *presign.Object) error { return result })))
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 			started := time.Now()
 			w, polls := poll(t, u, grant.Key)
@@ -333,7 +348,8 @@ func TestKeptRejection(t *testing.T) {
 				require.Contains(t, []int{200, 409}, w.Code)
 				require.NoError(t, u.Shutdown(t.Context()))
 				for range 3 {
-					require.Equal(t, "ugly", requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422).Errors[0].Code)
+					require.Equal(t, "ugly", requireProblem(
+						t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422).Errors[0].Code)
 				}
 				time.Sleep(2*time.Minute - time.Second)
 				requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422)
@@ -351,10 +367,11 @@ func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ugly := append([]byte{}, png...)
 			ugly[len(ugly)-1] = 1
-			u := mount(t, open(t, s3test.New(), final(), inspects(func(ctx context.Context, o *presign.Object) error {
-				time.Sleep(time.Minute)
-				return scan(func(body []byte) bool { return body[len(body)-1] == 1 })(ctx, o)
-			})))
+			u := mount(t, open(t, s3test.New(), final(),
+				inspects(func(ctx context.Context, o *presign.Object) error {
+					time.Sleep(time.Minute)
+					return scan(func(body []byte) bool { return body[len(body)-1] == 1 })(ctx, o)
+				})))
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, form, ugly, nil)
 			w, _ := poll(t, u, grant.Key)
 			requireProblem(t, w, 422)
@@ -384,14 +401,17 @@ func TestKeptOutcomeDoesNotApplyToNextUpload(t *testing.T) {
 func TestBackgroundCompletionsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var busy atomic.Int32
-		u, inspected := mountSlow(t, 5*time.Minute, nil, presign.WithObserver(func(_ context.Context, e presign.Event) {
-			if e.Err != nil && strings.Contains(e.Err.Error(), "too many completions") {
-				busy.Add(1)
-			}
-		}))
+		u, inspected := mountSlow(t, 5*time.Minute, nil,
+			presign.WithObserver(func(_ context.Context, e presign.Event) {
+				if e.Err != nil && strings.Contains(e.Err.Error(), "too many completions") {
+					busy.Add(1)
+				}
+			}))
 		var keys []string
 		for i := range 66 {
-			keys = append(keys, u.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false, png, nil).Key)
+			keys = append(keys,
+				u.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false,
+					png, nil).Key)
 		}
 		ask := func(key string) int { return u.ask("POST", "/complete", `{"key": "`+key+`"}`).Code }
 		var clients sync.WaitGroup
@@ -464,7 +484,8 @@ func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 				require.Empty(t, u.log.String())
 				return
 			}
-			for _, part := range []string{want, "owner=alice", "key=" + grant.Key, "grant_id=" + grant.GrantID, result.Error()} {
+			for _, part := range []string{want, "owner=alice", "key=" + grant.Key,
+				"grant_id=" + grant.GrantID, result.Error()} {
 				require.Contains(t, u.log.String(), part)
 			}
 		})
@@ -479,12 +500,14 @@ func TestThousandUploads(t *testing.T) {
 	if testing.Short() {
 		uploads = 200
 	}
-	outcomes := []string{"honest", "honest", "liar", "ugly", "hook fails once", "pending once", "never uploaded", "form"}
+	outcomes := []string{"honest", "honest", "liar", "ugly", "hook fails once", "pending once",
+		"never uploaded", "form"}
 	store := s3test.New(s3test.WithHistory())
 	a, rows, inspected := new(audit), new(sync.Map), new(sync.Map)
 	var replicas []uppy
 	for range 2 {
-		replicas = append(replicas, mount(t, open(t, store, final(), presign.WithObserver(a.observe),
+		replicas = append(replicas, mount(t, open(t, store, final(),
+			presign.WithObserver(a.observe),
 			inspects(func(_ context.Context, o *presign.Object) error {
 				_, again := inspected.LoadOrStore(o.GrantID, true)
 				switch name, _, _ := strings.Cut(o.Filename, "."); {
@@ -532,7 +555,8 @@ func TestThousandUploads(t *testing.T) {
 					}
 				} else {
 					for range 2 { // The queue delivers the message twice.
-						_ = replicas[1-i/2%2].CompleteNotification(t.Context(), document(s3test.DefaultBucket, grants[i].Key))
+						_ = replicas[1-i/2%2].CompleteNotification(t.Context(),
+							document(s3test.DefaultBucket, grants[i].Key))
 					}
 				}
 			}
@@ -543,7 +567,8 @@ func TestThousandUploads(t *testing.T) {
 		require.NoError(t, replica.Shutdown(t.Context()))
 	}
 
-	published, reported, rejected := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	published, reported, rejected := make(map[string]bool), make(map[string]bool),
+		make(map[string]bool)
 	names := make(map[string]string)
 	for _, g := range grants {
 		names[finalKey(g.Key)] = g.GrantID

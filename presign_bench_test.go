@@ -35,13 +35,17 @@ import (
 //   - by=floor is the minimum, such as the hashes of the same bytes.
 
 var (
-	benchmarkUpload = presign.Upload{Filename: "holiday.jpg", Type: "image/jpeg", Size: 81234, Owner: "alice"}
-	benchmarkKey    = "uploads/ZL6UJZQMWXM5MYNVRPWZ2NOSTY/holiday.jpg"
-	tokens          = []int{0, 400, 1100}
+	benchmarkUpload = presign.Upload{
+		Filename: "holiday.jpg", Type: "image/jpeg", Size: 81234, Owner: "alice",
+	}
+	benchmarkKey = "uploads/ZL6UJZQMWXM5MYNVRPWZ2NOSTY/holiday.jpg"
+	tokens       = []int{0, 400, 1100}
 )
 
 func benchmarkPolicy() presign.Policy {
-	return presign.Policy{Prefix: "uploads/", Types: []string{"image/*", "application/pdf"}, MaxSize: 100 << 20}
+	return presign.Policy{
+		Prefix: "uploads/", Types: []string{"image/*", "application/pdf"}, MaxSize: 100 << 20,
+	}
 }
 
 // sessionToken returns a random base64 text of this length, as STS returns.
@@ -60,7 +64,8 @@ func withToken(size int) *s3.Client {
 }
 
 func benchmarkSigner(b *testing.B, client *s3.Client) *presign.Signer {
-	signer, err := presign.NewSigner(client, "bucket", benchmarkPolicy(), presign.WithSecret(secret))
+	signer, err := presign.NewSigner(client, "bucket", benchmarkPolicy(),
+		presign.WithSecret(secret))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -80,7 +85,8 @@ func loop(b *testing.B, do func() error) {
 // hashes returns a function that computes only the hashes of a signature.
 func hashes(canonicalRequest, stringToSign string) func() error {
 	mac := hmac.New(sha256.New, make([]byte, sha256.Size))
-	canonical, toSign, sum := []byte(canonicalRequest), []byte(stringToSign), make([]byte, sha256.Size)
+	canonical, toSign, sum := []byte(canonicalRequest), []byte(stringToSign), make([]byte,
+		sha256.Size)
 	return func() error {
 		digest := sha256.Sum256(canonical)
 		copy(toSign[len(toSign)-len(digest):], digest[:])
@@ -110,7 +116,8 @@ func canonical(grant *presign.Grant, size int64) (request, toSign string) {
 	}
 	request += "\n" + query.Get("X-Amz-SignedHeaders") + "\nUNSIGNED-PAYLOAD"
 	_, scope, _ := strings.Cut(query.Get("X-Amz-Credential"), "/")
-	return request, "AWS4-HMAC-SHA256\n" + query.Get("X-Amz-Date") + "\n" + scope + "\n" + strings.Repeat("0", 64)
+	return request, "AWS4-HMAC-SHA256\n" + query.Get("X-Amz-Date") + "\n" + scope + "\n" +
+		strings.Repeat("0", 64)
 }
 
 func BenchmarkPut(b *testing.B) {
@@ -125,7 +132,8 @@ func BenchmarkPut(b *testing.B) {
 			presigner := s3.NewPresignClient(client)
 			loop(b, func() error {
 				_, err := presigner.PresignPutObject(b.Context(), &s3.PutObjectInput{
-					Bucket: aws.String("bucket"), Key: &benchmarkKey, ContentType: &benchmarkUpload.Type,
+					Bucket: aws.String("bucket"), Key: &benchmarkKey,
+					ContentType:   &benchmarkUpload.Type,
 					ContentLength: &benchmarkUpload.Size, IfNoneMatch: aws.String("*"),
 					ContentDisposition: aws.String("attachment; filename*=UTF-8''holiday.jpg"),
 				}, s3.WithPresignExpires(15*time.Minute))
@@ -155,12 +163,16 @@ func BenchmarkPost(b *testing.B) {
 		b.Run(fmt.Sprintf("token=%d/by=sdk", size), func(b *testing.B) {
 			presigner := s3.NewPresignClient(client)
 			loop(b, func() error {
-				_, err := presigner.PresignPostObject(b.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: &benchmarkKey},
+				_, err := presigner.PresignPostObject(b.Context(),
+					&s3.PutObjectInput{Bucket: aws.String("bucket"), Key: &benchmarkKey},
 					func(o *s3.PresignPostOptions) {
 						o.Expires = 15 * time.Minute
 						o.Conditions = []any{
-							[]any{"content-length-range", 1, 100 << 20}, map[string]string{"Content-Type": upload.Type},
-							map[string]string{"Content-Disposition": "attachment; filename*=UTF-8''holiday.jpg"},
+							[]any{"content-length-range", 1, 100 << 20},
+							map[string]string{"Content-Type": upload.Type},
+							map[string]string{
+								"Content-Disposition": "attachment; filename*=UTF-8''holiday.jpg",
+							},
 						}
 					})
 				return err
@@ -193,7 +205,8 @@ func benchmarkMultipart(b *testing.B) (*s3.Client, *presign.Signer, *presign.Mul
 	policy := benchmarkPolicy()
 	policy.MaxSize = 10_000 * 5 << 20
 	client := withToken(400)
-	signer, err := presign.NewSigner(client, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(s3test.New().S3()))
+	signer, err := presign.NewSigner(client, s3test.DefaultBucket, policy,
+		presign.WithSecret(secret), presign.WithStore(s3test.New().S3()))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -211,7 +224,10 @@ func benchmarkMultipart(b *testing.B) (*s3.Client, *presign.Signer, *presign.Mul
 func BenchmarkParts(b *testing.B) {
 	client, _, m := benchmarkMultipart(b)
 	b.Run("at_once=1/by=signer", func(b *testing.B) {
-		loop(b, func() error { _, err := m.SignPart(b.Context(), presign.Part{Number: 5000}); return err })
+		loop(b, func() error {
+			_, err := m.SignPart(b.Context(), presign.Part{Number: 5000})
+			return err
+		})
 	})
 	b.Run("at_once=10000/by=signer", func(b *testing.B) {
 		b.ReportAllocs()
@@ -235,7 +251,8 @@ func BenchmarkParts(b *testing.B) {
 			presigner := s3.NewPresignClient(client)
 			loop(b, func() error {
 				_, err := presigner.PresignUploadPart(b.Context(), &s3.UploadPartInput{
-					Bucket: aws.String(s3test.DefaultBucket), Key: &m.Key, UploadId: &uploadID, PartNumber: aws.Int32(5000), ContentLength: aws.Int64(5 << 20),
+					Bucket: aws.String(s3test.DefaultBucket), Key: &m.Key, UploadId: &uploadID,
+					PartNumber: aws.Int32(5000), ContentLength: aws.Int64(5 << 20),
 				}, s3.WithPresignExpires(15*time.Minute))
 				return err
 			})
@@ -255,7 +272,8 @@ func BenchmarkResume(b *testing.B) {
 // BenchmarkHandler serves requests in process, with a session token of 400
 // bytes. Its floor is a bare http.Handler with the same request and response.
 func BenchmarkHandler(b *testing.B) {
-	handler, err := presign.NewHandler(benchmarkSigner(b, withToken(400)), func(*http.Request) (string, error) { return "alice", nil })
+	handler, err := presign.NewHandler(benchmarkSigner(b, withToken(400)),
+		func(*http.Request) (string, error) { return "alice", nil })
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -296,7 +314,8 @@ func BenchmarkParallel(b *testing.B) {
 		var worker atomic.Int64
 		b.RunParallel(func(pb *testing.PB) {
 			for i := int(worker.Add(1)) * 4999; pb.Next(); i++ {
-				if _, err := signers[i%len(signers)].Put(context.Background(), benchmarkUpload); err != nil {
+				if _, err := signers[i%len(signers)].Put(context.Background(),
+					benchmarkUpload); err != nil {
 					b.Error(err)
 					return
 				}
@@ -327,13 +346,16 @@ func BenchmarkParallel(b *testing.B) {
 			return next, nil
 		})
 	}))
-	b.Run("signers=1/credentials=rotating", func(b *testing.B) { parallel(b, []*presign.Signer{rotating}) })
+	b.Run("signers=1/credentials=rotating", func(b *testing.B) {
+		parallel(b, []*presign.Signer{rotating})
+	})
 }
 
 // BenchmarkCredentials compares EnvFile with static credentials.
 func BenchmarkCredentials(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "awsenv.list")
-	file := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=" + sessionToken(400) +
+	file := "ACCESS=ASIAIOSFODNN7EXAMPLE\nSECRET=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\nTOKEN=" +
+		sessionToken(400) +
 		"\nEXPIRATION=" + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + "\n"
 	writeFile(b, path, file)
 	for by, client := range map[string]*s3.Client{
@@ -354,7 +376,9 @@ func BenchmarkCredentials(b *testing.B) {
 func BenchmarkBatch(b *testing.B) {
 	signer, err := presign.NewSigner(newClient(), "bucket", images(), presign.WithSecret(secret))
 	require.NoError(b, err)
-	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) { return "alice", nil })
+	handler, err := presign.NewHandler(signer, func(*http.Request) (string, error) {
+		return "alice", nil
+	})
 	require.NoError(b, err)
 	server := httptest.NewServer(handler)
 	defer server.Close()

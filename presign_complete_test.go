@@ -31,12 +31,15 @@ import (
 )
 
 // png starts like a PNG picture, which is enough to detect its type.
-var png = append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00"), make([]byte, 100)...)
+var png = append([]byte(
+	"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00",
+), make([]byte, 100)...)
 
 // final returns a policy with FinalPrefix.
 func final() presign.Policy {
 	return presign.Policy{
-		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/*", "text/*"}, MaxSize: 1 << 20,
+		Prefix: "incoming/", FinalPrefix: "published/", Types: []string{"image/*", "text/*"},
+		MaxSize:  1 << 20,
 		Metadata: []string{"color"}, Headers: map[string]string{"Cache-Control": "no-store"},
 	}
 }
@@ -56,12 +59,15 @@ type shop struct {
 }
 
 // open returns a shop for a store.
-func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption) shop {
+func open(
+	t testing.TB, store *s3test.Server, policy presign.Policy, opts ...presign.SignerOption,
+) shop {
 	t.Helper()
 	store.AddCredentials(session)
 	log := new(bytes.Buffer)
 	opts = append([]presign.SignerOption{
-		presign.WithSecret(secret), presign.WithStore(store.S3()), presign.WithLogger(newLog(t, log)),
+		presign.WithSecret(secret), presign.WithStore(store.S3()),
+		presign.WithLogger(newLog(t, log)),
 	}, opts...)
 	signer, err := presign.NewSigner(store.S3(inSession), s3test.DefaultBucket, policy, opts...)
 	require.NoError(t, err)
@@ -70,7 +76,9 @@ func open(t testing.TB, store *s3test.Server, policy presign.Policy, opts ...pre
 
 // upload uploads a file and returns the grant. If cheat is not nil, it changes
 // the request.
-func (s shop) upload(t *testing.T, u presign.Upload, form bool, body []byte, cheat func(*conformance.Attempt)) *presign.Grant {
+func (s shop) upload(
+	t *testing.T, u presign.Upload, form bool, body []byte, cheat func(*conformance.Attempt),
+) *presign.Grant {
 	t.Helper()
 	if !form {
 		u.Size = int64(len(body))
@@ -87,7 +95,9 @@ func (s shop) upload(t *testing.T, u presign.Upload, form bool, body []byte, che
 
 // send uploads a file with a grant. If cheat is not nil, it changes the
 // request.
-func (s shop) send(t *testing.T, grant *presign.Grant, body []byte, cheat func(*conformance.Attempt)) {
+func (s shop) send(
+	t *testing.T, grant *presign.Grant, body []byte, cheat func(*conformance.Attempt),
+) {
 	t.Helper()
 	attempt := conformance.New(grant, "file", body)
 	if cheat != nil {
@@ -101,7 +111,9 @@ func (s shop) send(t *testing.T, grant *presign.Grant, body []byte, cheat func(*
 // put stores an object without a grant.
 func (s shop) put(t *testing.T, key, body string, change func(*s3.PutObjectInput)) {
 	t.Helper()
-	input := &s3.PutObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &key, Body: strings.NewReader(body)}
+	input := &s3.PutObjectInput{
+		Bucket: aws.String(s3test.DefaultBucket), Key: &key, Body: strings.NewReader(body),
+	}
 	if change != nil {
 		change(input)
 	}
@@ -120,7 +132,8 @@ func TestComplete(t *testing.T) {
 				policy.Checksum = types.ChecksumAlgorithmSha256
 				s := open(t, s3test.New(), policy)
 				sum := sha256sum(png)
-				grant := s.upload(t, presign.Upload{Filename: "日本 1.png", Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice"}, form, png, nil)
+				grant := s.upload(t, presign.Upload{Filename: "日本 1.png", Checksum: sum,
+					Metadata: map[string]string{"color": "red"}, Owner: "alice"}, form, png, nil)
 				for range 3 {
 					object, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 					require.NoError(t, err)
@@ -132,15 +145,19 @@ func TestComplete(t *testing.T) {
 					require.True(t, ok)
 					require.Regexp(t, "^[0-9a-f]{32}$", object.GrantID)
 					require.EqualExportedValues(t, presign.Object{
-						Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(png)), ETag: stored.ETag,
-						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice", GrantID: grant.GrantID, Granted: object.Granted,
+						Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png",
+						Size: int64(len(png)), ETag: stored.ETag,
+						Checksum: sum, Metadata: map[string]string{"color": "red"}, Owner: "alice",
+						GrantID: grant.GrantID, Granted: object.Granted,
 					}, *object)
-					require.WithinDuration(t, grant.Expires.Add(-15*time.Minute), object.Granted, time.Second)
+					require.WithinDuration(t, grant.Expires.Add(-15*time.Minute),
+						object.Granted, time.Second)
 					require.Equal(t, []string{key}, s.keys(), "the upload must be deleted")
 					require.Equal(t, png, stored.Body)
 					require.Equal(t, "image/png", stored.Header.Get("Content-Type"))
 					require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
-					require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
+					require.Contains(t, stored.Header.Get("Content-Disposition"),
+						"attachment; filename*=UTF-8''%E6")
 				}
 			})
 		}
@@ -159,7 +176,9 @@ func TestCompleteRestoresLongNames(t *testing.T) {
 		for _, policy := range []presign.Policy{direct(), final()} {
 			policy.Metadata = []string{"note"}
 			s := open(t, s3test.New(), policy)
-			u := presign.Upload{Filename: name, Metadata: map[string]string{"note": strings.Repeat("x", 1600)}}
+			u := presign.Upload{
+				Filename: name, Metadata: map[string]string{"note": strings.Repeat("x", 1600)},
+			}
 			grant := s.upload(t, u, form, png, nil)
 			for range 2 {
 				o, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
@@ -168,10 +187,13 @@ func TestCompleteRestoresLongNames(t *testing.T) {
 			}
 		}
 
-		for disposition, rejected := range map[string]bool{"": false, "attachment; filename*=UTF-8''another.png": true} {
+		for disposition, rejected := range map[string]bool{
+			"": false, "attachment; filename*=UTF-8''another.png": true,
+		} {
 			s := open(t, s3test.New(), final())
 			grant := s.upload(t, presign.Upload{Filename: name}, form, png, nil)
-			stored, err := s.store.S3().HeadObject(context.Background(), &s3.HeadObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
+			stored, err := s.store.S3().HeadObject(context.Background(),
+				&s3.HeadObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
 			require.NoError(t, err)
 			s.put(t, grant.Key, string(png), func(i *s3.PutObjectInput) {
 				i.Metadata, i.ContentType = stored.Metadata, stored.ContentType
@@ -181,7 +203,8 @@ func TestCompleteRestoresLongNames(t *testing.T) {
 			})
 			o, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 			if rejected {
-				require.Contains(t, violations(t, err)[0], "content-disposition contradicts_grant must be")
+				require.Contains(t, violations(t, err)[0],
+					"content-disposition contradicts_grant must be")
 				continue
 			}
 			require.NoError(t, err)
@@ -211,10 +234,14 @@ func TestCompleteReturnsErrNotUploaded(t *testing.T) {
 	s.put(t, "incoming/older.png", string(png), nil)
 	s.put(t, "incoming/copied.png", string(png), copyOf)
 	s.put(t, "elsewhere/a.png", string(png), copyOf)
-	s.put(t, "incoming/garbage.png", string(png), func(input *s3.PutObjectInput) { input.Metadata = map[string]string{"presign": "A"} })
+	s.put(t, "incoming/garbage.png", string(png), func(input *s3.PutObjectInput) {
+		input.Metadata = map[string]string{"presign": "A"}
+	})
 	for _, key := range []string{
-		"", "/", "incoming", "incoming/", "incoming/none.png", "incoming/older.png", "incoming/copied.png", "incoming/garbage.png", "elsewhere/a.png",
-		"incoming/../elsewhere/a.png", "incoming//a", "\x00", grant.Key + "/", strings.ToUpper(grant.Key),
+		"", "/", "incoming", "incoming/", "incoming/none.png", "incoming/older.png",
+		"incoming/copied.png", "incoming/garbage.png", "elsewhere/a.png",
+		"incoming/../elsewhere/a.png", "incoming//a", "\x00", grant.Key + "/",
+		strings.ToUpper(grant.Key),
 	} {
 		_, err := s.CompleteForAnyOwner(context.Background(), key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, "%q", key)
@@ -223,8 +250,9 @@ func TestCompleteReturnsErrNotUploaded(t *testing.T) {
 
 	// Signers with another secret or policy do not accept the same object.
 	for name, other := range map[string]shop{
-		"secret": open(t, store, direct(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
-		"final":  open(t, store, final()),
+		"secret": open(t, store, direct(),
+			presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
+		"final": open(t, store, final()),
 		"prefix": open(t, store, func() presign.Policy {
 			p := direct()
 			p.Prefix = grant.Key[:strings.LastIndex(grant.Key, "/")+1]
@@ -245,10 +273,14 @@ func TestRotation(t *testing.T) {
 	older, newer := secret, bytes.Repeat([]byte("fedcba9876543210"), 2)
 	keyrings := [][][]byte{{older}, {older, newer}, {newer, older}, {newer}}
 	for i, sealing := range keyrings {
-		grant := open(t, store, direct(), presign.WithSecret(sealing...)).upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
+		grant := open(t, store, direct(), presign.WithSecret(sealing...)).upload(t,
+			presign.Upload{Filename: "a.png"}, false, png, nil)
 		for j, opening := range keyrings {
-			_, err := open(t, store, direct(), presign.WithSecret(opening...)).CompleteForAnyOwner(context.Background(), grant.Key)
-			if opens := slices.ContainsFunc(opening, func(k []byte) bool { return bytes.Equal(k, sealing[0]) }); opens {
+			_, err := open(t, store, direct(),
+				presign.WithSecret(opening...)).CompleteForAnyOwner(context.Background(), grant.Key)
+			if opens := slices.ContainsFunc(opening, func(k []byte) bool {
+				return bytes.Equal(k, sealing[0])
+			}); opens {
 				require.NoError(t, err, "sealed in step %d, opened in step %d", i, j)
 			} else {
 				require.ErrorIs(t, err, presign.ErrNotUploaded)
@@ -256,7 +288,8 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	for _, bad := range [][][]byte{{}, {nil}, {make([]byte, 31)}, {secret, []byte("short")}} {
-		_, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, direct(), presign.WithSecret(bad...))
+		_, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, direct(),
+			presign.WithSecret(bad...))
 		require.ErrorContains(t, err, "presign: WithSecret: ")
 		require.NotContains(t, err.Error(), "short\"")
 	}
@@ -268,7 +301,8 @@ func TestMutatedStamps(t *testing.T) {
 	s := open(t, store, direct())
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 	stamp := grant.Headers["x-amz-meta-presign"]
-	other := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil).Headers["x-amz-meta-presign"]
+	other := s.upload(t, presign.Upload{Filename: "a.png"}, false, png,
+		nil).Headers["x-amz-meta-presign"]
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 10_000 {
@@ -320,14 +354,17 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 	}
 	const html, svg = "<html><script>alert(1)</script></html>", `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`
 	for body, detected := range map[string]string{
-		html: "text/html", "\ufeff" + html: "text/html", "<!-- a -->" + html: "text/html", " \r\n\t" + html: "text/html", utf16le(html): "text/html",
-		svg: "image/svg+xml", "\ufeff" + svg: "image/svg+xml", "<!-- a -->" + svg: "image/svg+xml", "\n\n" + svg: "image/svg+xml",
+		html: "text/html", "\ufeff" + html: "text/html", "<!-- a -->" + html: "text/html",
+		" \r\n\t" + html: "text/html", utf16le(html): "text/html",
+		svg: "image/svg+xml", "\ufeff" + svg: "image/svg+xml", "<!-- a -->" + svg: "image/svg+xml",
+		"\n\n" + svg:                  "image/svg+xml",
 		`<?xml version="1.0"?>` + svg: "image/svg+xml", utf16le(svg): "image/svg+xml",
 		"%PDF-1.4 ": "application/pdf", "MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff": "",
 	} {
 		for _, policy := range []presign.Policy{direct(), final()} {
 			s := open(t, s3test.New(), policy)
-			grant := s.upload(t, presign.Upload{Filename: "photo.png", Type: "image/png"}, true, []byte(body), nil)
+			grant := s.upload(t, presign.Upload{Filename: "photo.png", Type: "image/png"}, true,
+				[]byte(body), nil)
 			_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 			found := violations(t, err)
 			require.Len(t, found, 1)
@@ -338,7 +375,8 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 		}
 	}
 	// Content of a text type may look like HTML.
-	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"}, {"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
+	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"},
+		{"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
 		s := open(t, s3test.New(), final())
 		grant := s.upload(t, presign.Upload{Filename: file.name}, false, []byte(file.body), nil)
 		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
@@ -359,19 +397,41 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 		change  func(*s3.PutObjectInput)
 		dropped bool
 	}{
-		"content-encoding":                {nil, func(i *s3.PutObjectInput) { i.ContentEncoding = aws.String("gzip") }, false},
-		"content-language":                {nil, func(i *s3.PutObjectInput) { i.ContentLanguage = aws.String("de") }, true},
-		"cache-control":                   {nil, func(i *s3.PutObjectInput) { i.CacheControl = aws.String("public") }, true},
-		"content-disposition":             {nil, func(i *s3.PutObjectInput) { i.ContentDisposition = aws.String("inline") }, false},
-		"expires":                         {nil, func(i *s3.PutObjectInput) { i.Expires = aws.Time(time.Unix(1<<33, 0)) }, true},
-		"x-amz-website-redirect-location": {nil, func(i *s3.PutObjectInput) { i.WebsiteRedirectLocation = aws.String("https://evil.example") }, true},
-		"x-amz-storage-class":             {nil, func(i *s3.PutObjectInput) { i.StorageClass = types.StorageClassReducedRedundancy }, true},
-		"metadata[role]":                  {nil, func(i *s3.PutObjectInput) { i.Metadata["role"] = "admin" }, false},
-		"metadata[color]":                 {nil, func(i *s3.PutObjectInput) { i.Metadata["color"] = "blue" }, false},
-		"metadata":                        {nil, func(i *s3.PutObjectInput) { delete(i.Metadata, "color") }, false},
-		"type":                            {nil, func(i *s3.PutObjectInput) { i.ContentType = aws.String("text/html") }, false},
-		"size":                            {nil, func(i *s3.PutObjectInput) { i.Body = bytes.NewReader(append(png, 0)) }, false},
-		"checksum":                        {checksum, nil, false},
+		"content-encoding": {nil, func(i *s3.PutObjectInput) {
+			i.ContentEncoding = aws.String("gzip")
+		}, false},
+		"content-language": {nil, func(i *s3.PutObjectInput) {
+			i.ContentLanguage = aws.String("de")
+		}, true},
+		"cache-control": {nil, func(i *s3.PutObjectInput) {
+			i.CacheControl = aws.String("public")
+		}, true},
+		"content-disposition": {nil, func(i *s3.PutObjectInput) {
+			i.ContentDisposition = aws.String("inline")
+		}, false},
+		"expires": {nil, func(i *s3.PutObjectInput) {
+			i.Expires = aws.Time(time.Unix(1<<33, 0))
+		}, true},
+		"x-amz-website-redirect-location": {nil, func(i *s3.PutObjectInput) {
+			i.WebsiteRedirectLocation = aws.String("https://evil.example")
+		}, true},
+		"x-amz-storage-class": {nil, func(i *s3.PutObjectInput) {
+			i.StorageClass = types.StorageClassReducedRedundancy
+		}, true},
+		"metadata[role]": {nil, func(i *s3.PutObjectInput) {
+			i.Metadata["role"] = "admin"
+		}, false},
+		"metadata[color]": {nil, func(i *s3.PutObjectInput) {
+			i.Metadata["color"] = "blue"
+		}, false},
+		"metadata": {nil, func(i *s3.PutObjectInput) { delete(i.Metadata, "color") }, false},
+		"type": {nil, func(i *s3.PutObjectInput) {
+			i.ContentType = aws.String("text/html")
+		}, false},
+		"size": {nil, func(i *s3.PutObjectInput) {
+			i.Body = bytes.NewReader(append(png, 0))
+		}, false},
+		"checksum": {checksum, nil, false},
 		"checksum of other bytes": {checksum, func(i *s3.PutObjectInput) {
 			i.ChecksumSHA256 = aws.String(sha256sum(other))
 			i.Body = bytes.NewReader(other)
@@ -383,7 +443,8 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 					c.policy(&policy)
 				}
 				s := open(t, s3test.New(s3test.WithHistory()), policy)
-				u := presign.Upload{Filename: "a.png", Size: int64(len(png)), Metadata: map[string]string{"color": "red"}}
+				u := presign.Upload{Filename: "a.png", Size: int64(
+					len(png)), Metadata: map[string]string{"color": "red"}}
 				if policy.Checksum != "" {
 					u.Checksum = sha256sum(png)
 				}
@@ -394,7 +455,9 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 					if policy.FinalPrefix == "" {
 						input.CacheControl = aws.String("no-store")
 					}
-					input.Metadata = map[string]string{"presign": grant.Headers["x-amz-meta-presign"], "color": "red"}
+					input.Metadata = map[string]string{
+						"presign": grant.Headers["x-amz-meta-presign"], "color": "red",
+					}
 					if c.change != nil {
 						c.change(input)
 					}
@@ -405,8 +468,9 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 					copied, ok := s.store.Object(s3test.DefaultBucket, finalKey(grant.Key))
 					require.True(t, ok)
 					require.Equal(t, http.Header{
-						"Content-Type": {"image/png"}, "Cache-Control": {"no-store"}, "X-Amz-Server-Side-Encryption": {"AES256"},
-						"Content-Disposition": {grant.Headers["Content-Disposition"]},
+						"Content-Type": {"image/png"}, "Cache-Control": {"no-store"},
+						"X-Amz-Server-Side-Encryption": {"AES256"},
+						"Content-Disposition":          {grant.Headers["Content-Disposition"]},
 					}, copied.Header)
 					return
 				}
@@ -436,7 +500,8 @@ func TestBrowserHeadersAreAccepted(t *testing.T) {
 		policy := final()
 		policy.Headers = nil
 		s := open(t, s3test.New(), policy)
-		grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Cache-Control", value) })
+		grant := s.upload(t, presign.Upload{Filename: "a.png"}, false,
+			png, func(a *conformance.Attempt) { a.Header.Set("Cache-Control", value) })
 		object, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
 		stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
@@ -448,9 +513,12 @@ func TestBrowserHeadersAreAccepted(t *testing.T) {
 // Content-Encoding that the client added.
 func TestUnsignedHeadersOverTheWire(t *testing.T) {
 	s := open(t, s3test.New(), final())
-	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
+	grant := s.upload(t, presign.Upload{Filename: "a.png"}, false,
+		png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
 	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
-	require.Equal(t, []string{`content-encoding contradicts_grant must be "" as granted, got "gzip"`}, violations(t, err))
+	require.Equal(t, []string{
+		`content-encoding contradicts_grant must be "" as granted, got "gzip"`,
+	}, violations(t, err))
 }
 
 // TestCompleteEndsDayAfterGrant checks that an upload can be completed for 24
@@ -458,7 +526,8 @@ func TestUnsignedHeadersOverTheWire(t *testing.T) {
 func TestCompleteEndsDayAfterGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), direct())
-		grant := s.upload(t, presign.Upload{Filename: "a.png", Lifetime: time.Minute}, false, png, nil)
+		grant := s.upload(t, presign.Upload{Filename: "a.png", Lifetime: time.Minute},
+			false, png, nil)
 		time.Sleep(24*time.Hour + time.Minute)
 		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 		require.NoError(t, err)
@@ -515,7 +584,9 @@ func TestFixedKeys(t *testing.T) {
 			require.NotEqual(t, first.GrantID, second.GrantID)
 			require.Equal(t, other, stored.Body)
 		} else {
-			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, []string{
+				"key taken must not be taken by another object, which this upload may not replace",
+			}, violations(t, err))
 			require.Equal(t, png, stored.Body)
 		}
 		require.Equal(t, []string{"published/avatar.png"}, s.keys())
@@ -543,7 +614,9 @@ func TestSignersWithOneFinalPrefix(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, other, stored.Body)
 		} else {
-			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, []string{
+				"key taken must not be taken by another object, which this upload may not replace",
+			}, violations(t, err))
 			require.Equal(t, png, stored.Body)
 		}
 	}
@@ -570,11 +643,13 @@ func TestOtherPolicy(t *testing.T) {
 		body                []byte
 		field, code         string
 	}{
-		"type": {pages, pictures, "a.html", html, "type", "not_allowed"}, "size": {pictures, small, "a.png", png, "size", "too_large"},
+		"type": {pages, pictures, "a.html", html, "type", "not_allowed"}, "size": {pictures, small,
+			"a.png", png, "size", "too_large"},
 		"minimum size": {pictures, large, "a.png", png, "size", "too_small"},
 		"checksum":     {pictures, checked, "a.png", png, "checksum", "required"},
 	} {
-		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file}, false, c.body, nil)
+		grant := open(t, store, c.granted).upload(t, presign.Upload{Filename: c.file},
+			false, c.body, nil)
 		_, err := open(t, store, c.completing).CompleteForAnyOwner(context.Background(), grant.Key)
 		found := presign.Violations(err)
 		require.Len(t, found, 1, name)
@@ -609,7 +684,8 @@ func TestOlderGrant(t *testing.T) {
 		require.NoError(t, err)
 		s.send(t, older, append(png, 3), nil)
 		_, err = s.CompleteForAnyOwner(context.Background(), older.Key)
-		require.Equal(t, []string{"key superseded must not hold an object that was granted later"}, violations(t, err))
+		require.Equal(t, []string{"key superseded must not hold an object that was granted later"},
+			violations(t, err))
 		stored, _ := s.store.Object(s3test.DefaultBucket, newer.Key)
 		require.Equal(t, append(png, 2), stored.Body)
 		require.Equal(t, []string{newer.Key}, s.keys())
@@ -664,7 +740,8 @@ func TestForeignObject(t *testing.T) {
 func TestDeniedDelete(t *testing.T) {
 	store := s3test.New()
 	hooked := 0
-	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { hooked++; return nil }))
+	s := open(t, store, final(), presign.WithOnComplete(
+		func(context.Context, *presign.Object) error { hooked++; return nil }))
 	log := s.log
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
@@ -680,7 +757,8 @@ func TestDeniedDelete(t *testing.T) {
 	require.Equal(t, 1, hooked)
 	require.Empty(t, log.String())
 
-	grant = s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, true, []byte("<html></html>"), nil)
+	grant = s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, true,
+		[]byte("<html></html>"), nil)
 	w = serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`))
 	requireProblem(t, w, 502)
 	require.Equal(t, 1, hooked)
@@ -696,7 +774,8 @@ func TestDeniedDelete(t *testing.T) {
 	var rejected *presign.RejectedError
 	require.ErrorAs(t, err, &rejected)
 	require.Equal(t, []string{grant.Key, grant.GrantID, "alice", "b.png"},
-		[]string{rejected.Object.Key, rejected.Object.GrantID, rejected.Object.Owner, rejected.Object.Filename})
+		[]string{rejected.Object.Key, rejected.Object.GrantID, rejected.Object.Owner,
+			rejected.Object.Filename})
 	require.Equal(t, presign.Violations(err), rejected.Violations)
 	require.Equal(t, 1, hooked)
 }
@@ -727,7 +806,8 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 			return s3test.None
 		})
 		for _, owner := range []string{"bob", "Alice", "alice ", "\x00"} {
-			for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key, "incoming/none.png"} {
+			for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key,
+				"incoming/none.png"} {
 				_, err := s.Complete(t.Context(), owner, key)
 				require.ErrorIs(t, searchError(t, err), presign.ErrNotUploaded, "%q %s", owner, key)
 			}
@@ -762,10 +842,11 @@ func TestCompletionContinuesAfterClientDisconnects(t *testing.T) {
 	store := s3test.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	hooked := 0
-	s := open(t, store, final(), presign.WithOnComplete(func(ctx context.Context, _ *presign.Object) error {
-		hooked++
-		return ctx.Err()
-	}))
+	s := open(t, store, final(),
+		presign.WithOnComplete(func(ctx context.Context, _ *presign.Object) error {
+			hooked++
+			return ctx.Err()
+		}))
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
@@ -775,7 +856,8 @@ func TestCompletionContinuesAfterClientDisconnects(t *testing.T) {
 		}
 		return s3test.None
 	})
-	handler.ServeHTTP(httptest.NewRecorder(), completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+	handler.ServeHTTP(httptest.NewRecorder(),
+		completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
 	require.NoError(t, s.Shutdown(t.Context()))
 	require.Equal(t, 1, hooked)
 	require.Equal(t, []string{finalKey(grant.Key)}, s.keys())
@@ -785,9 +867,11 @@ func TestCompletionContinuesAfterClientDisconnects(t *testing.T) {
 // type if the policy sets Content-Encoding.
 func TestEncodedContent(t *testing.T) {
 	policy := final()
-	policy.Types, policy.Headers = []string{"text/css"}, map[string]string{"Content-Encoding": "gzip"}
+	policy.Types, policy.Headers = []string{"text/css"},
+		map[string]string{"Content-Encoding": "gzip"}
 	s := open(t, s3test.New(), policy)
-	grant := s.upload(t, presign.Upload{Filename: "a.css"}, true, []byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), nil)
+	grant := s.upload(t, presign.Upload{Filename: "a.css"}, true,
+		[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), nil)
 	_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 }
@@ -843,11 +927,14 @@ func TestStampIsBoundToLocation(t *testing.T) {
 	s := open(t, store, direct())
 	grant := s.upload(t, presign.Upload{Key: "incoming/a/", Filename: "a.png"}, false, png, nil)
 	_, err := store.S3().CopyObject(t.Context(), &s3.CopyObjectInput{
-		Bucket: aws.String("other"), Key: &grant.Key, CopySource: aws.String(s3test.DefaultBucket + "/" + grant.Key),
+		Bucket: aws.String("other"), Key: &grant.Key,
+		CopySource: aws.String(s3test.DefaultBucket + "/" + grant.Key),
 	})
 	require.NoError(t, err)
-	for bucket, opts := range map[string][]presign.SignerOption{"other": nil, s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")}} {
-		signer, err := presign.NewSigner(store.S3(), bucket, direct(), append(opts, presign.WithSecret(secret))...)
+	for bucket, opts := range map[string][]presign.SignerOption{"other": nil,
+		s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")}} {
+		signer, err := presign.NewSigner(store.S3(), bucket, direct(),
+			append(opts, presign.WithSecret(secret))...)
 		require.NoError(t, err)
 		_, err = signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, bucket)
@@ -858,7 +945,8 @@ func TestStampIsBoundToLocation(t *testing.T) {
 	} {
 		policy := direct()
 		change(&policy)
-		signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+		signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy,
+			presign.WithSecret(secret))
 		require.NoError(t, err)
 		_, err = signer.CompleteForAnyOwner(t.Context(), grant.Key)
 		require.ErrorIs(t, err, presign.ErrNotUploaded, name)
@@ -907,22 +995,31 @@ func TestFinalPrefixRejected(t *testing.T) {
 		`FinalPrefix must not overlap Prefix "uploads/", where grants apply, got "uploads/a/"`: "uploads/a/",
 		`FinalPrefix must not contain the segment "..", got "u/../"`:                           "u/../",
 	} {
-		_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.FinalPrefix = prefix }))
+		_, err := presign.NewSigner(newClient(), "bucket",
+			with(func(p *presign.Policy) { p.FinalPrefix = prefix }))
 		require.ErrorContains(t, err, "presign: Policy."+want)
 	}
-	_, err := presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Prefix, p.FinalPrefix = "a/b/", "a/" }))
+	_, err := presign.NewSigner(newClient(), "bucket",
+		with(func(p *presign.Policy) { p.Prefix, p.FinalPrefix = "a/b/", "a/" }))
 	require.ErrorContains(t, err, "must not overlap")
 	_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(nil))
 	require.ErrorContains(t, err, "presign: WithStore must have a client")
-	for _, store := range []*s3.Client{s3.New(s3.Options{}), newClient(func(o *s3.Options) { o.Credentials = aws.NewCredentialsCache(presign.EnvFile("a", nil)) })} {
+	for _, store := range []*s3.Client{s3.New(s3.Options{}), newClient(func(o *s3.Options) {
+		o.Credentials = aws.NewCredentialsCache(presign.EnvFile("a", nil))
+	})} {
 		_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(store))
 		require.ErrorContains(t, err, "presign: WithStore: ")
 	}
-	_, err = presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": strings.Repeat("x", 257)} }))
+	_, err = presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) {
+		p.Headers = map[string]string{"Cache-Control": strings.Repeat("x", 257)}
+	}))
 	require.ErrorContains(t, err, "presign: Policy.Headers must have at most 256 bytes in the headers that every stamp repeats")
-	signer := newSigner(t, with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
-	_, err = signer.Put(context.Background(), presign.Upload{Filename: "a-long-name-of-a-file.png", Size: 10})
-	require.Contains(t, violations(t, err)[0], "filename too_large must make a key of at most 1024 bytes, got ")
+	signer := newSigner(t,
+		with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
+	_, err = signer.Put(context.Background(),
+		presign.Upload{Filename: "a-long-name-of-a-file.png", Size: 10})
+	require.Contains(t, violations(t, err)[0],
+		"filename too_large must make a key of at most 1024 bytes, got ")
 }
 
 // TestMetadataLeavesRoomForStamp checks that the metadata and the stamp
@@ -930,13 +1027,15 @@ func TestFinalPrefixRejected(t *testing.T) {
 func TestMetadataLeavesRoomForStamp(t *testing.T) {
 	signer := newSigner(t, with(func(p *presign.Policy) { p.Metadata = []string{"a"} }))
 	for size := 1500; size < 2048; size++ {
-		grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10, Metadata: map[string]string{"a": strings.Repeat("x", size)}})
+		grant, err := signer.Put(context.Background(), presign.Upload{Filename: "a.png", Size: 10,
+			Metadata: map[string]string{"a": strings.Repeat("x", size)}})
 		if err != nil {
 			require.Contains(t, violations(t, err)[0], "metadata too_large must have at most ")
 			require.Greater(t, size, 1700)
 			return
 		}
-		require.LessOrEqual(t, len("a")+size+len("presign")+len(grant.Headers["x-amz-meta-presign"]), 2048)
+		require.LessOrEqual(t,
+			len("a")+size+len("presign")+len(grant.Headers["x-amz-meta-presign"]), 2048)
 	}
 	t.Fatal("Put must reject metadata that leaves no room for the stamp")
 }
@@ -960,7 +1059,8 @@ func TestWithStore(t *testing.T) {
 	_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.NoError(t, err)
 
-	without, err := presign.NewSigner(signing, s3test.DefaultBucket, final(), presign.WithSecret(secret))
+	without, err := presign.NewSigner(signing, s3test.DefaultBucket, final(),
+		presign.WithSecret(secret))
 	require.NoError(t, err)
 	_, err = without.CompleteForAnyOwner(context.Background(), grant.Key)
 	require.ErrorContains(t, err, "presign: the store failed")
@@ -983,22 +1083,25 @@ func TestHandlerCompletes(t *testing.T) {
 	store := s3test.New()
 	var seen []presign.Object
 	var hookErr error
-	s := open(t, store, final(), presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
-		deadline, ok := ctx.Deadline()
-		require.True(t, ok)
-		require.Less(t, time.Until(deadline), 31*time.Second)
-		require.NoError(t, ctx.Err())
-		seen = append(seen, *o)
-		o.Metadata["color"] = "changed by a hook"
-		return hookErr
-	}))
+	s := open(t, store, final(),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+			deadline, ok := ctx.Deadline()
+			require.True(t, ok)
+			require.Less(t, time.Until(deadline), 31*time.Second)
+			require.NoError(t, ctx.Err())
+			seen = append(seen, *o)
+			o.Metadata["color"] = "changed by a hook"
+			return hookErr
+		}))
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	do := func(r *http.Request) *httptest.ResponseRecorder {
 		w := serve(t, handler, r)
 		return w
 	}
-	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice", Metadata: map[string]string{"color": "red"}}, false, png, nil)
+	grant := s.upload(t, presign.Upload{
+		Filename: "a.png", Owner: "alice", Metadata: map[string]string{"color": "red"},
+	}, false, png, nil)
 	body := `{"key": "` + grant.Key + `"}`
 
 	requireProblem(t, do(completeRequest("bob", body)), 404)
@@ -1021,13 +1124,16 @@ func TestHandlerCompletes(t *testing.T) {
 
 	var got map[string]any
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &got))
-	require.Equal(t, []string{"detected", "etag", "filename", "grant_id", "granted_at", "key", "metadata", "owner", "size", "type"}, slices.Sorted(maps.Keys(got)))
+	require.Equal(t, []string{"detected", "etag", "filename", "grant_id", "granted_at", "key",
+		"metadata", "owner", "size", "type"}, slices.Sorted(maps.Keys(got)))
 	require.Equal(t, finalKey(grant.Key), got["key"])
 	require.Equal(t, map[string]any{"color": "red"}, got["metadata"])
 	require.Equal(t, "alice", got["owner"])
 
 	for body, status := range map[string]int{
-		``: 400, `{}`: 400, `{"key": ""}`: 400, `{"key": null}`: 400, `{"key": 5}`: 400, `{"key": "a", "key": "b"}`: 400, `{"Key": "a"}`: 400, `{"key": "a", "id": "b"}`: 400, `{"key": "../a"}`: 404, `{"key": "published/a"}`: 404,
+		``: 400, `{}`: 400, `{"key": ""}`: 400, `{"key": null}`: 400, `{"key": 5}`: 400,
+		`{"key": "a", "key": "b"}`: 400, `{"Key": "a"}`: 400, `{"key": "a", "id": "b"}`: 400,
+		`{"key": "../a"}`: 404, `{"key": "published/a"}`: 404,
 	} {
 		requireProblem(t, do(completeRequest("alice", body)), status)
 	}
@@ -1044,27 +1150,34 @@ func TestHandlerCompletes(t *testing.T) {
 // unreachable store, and that the hook is not called.
 func TestHandlerCompletionFails(t *testing.T) {
 	store := s3test.New()
-	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-		t.Error("the hook must not be called")
-		return nil
-	}))
+	s := open(t, store, final(),
+		presign.WithOnComplete(func(context.Context, *presign.Object) error {
+			t.Error("the hook must not be called")
+			return nil
+		}))
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	do := func(key string) *httptest.ResponseRecorder {
 		w := serve(t, handler, completeRequest("alice", `{"key": "`+key+`"}`))
 		return w
 	}
-	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, []byte("<html><script>alert(1)</script>"), nil)
+	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false,
+		[]byte("<html><script>alert(1)</script>"), nil)
 	p := requireProblem(t, do(grant.Key), 422)
-	require.Equal(t, `type must match the content, got "image/png" for a file that looks like text/html`, p.Message)
+	require.Equal(t,
+		`type must match the content, got "image/png" for a file that looks like text/html`,
+		p.Message)
 	require.Empty(t, s.keys())
 
 	down := newClient(func(o *s3.Options) {
 		*o = store.S3().Options()
-		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused by 10.0.0.1") })
+		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("connection refused by 10.0.0.1")
+		})
 		o.RetryMaxAttempts = 1
 	})
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(down))
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(),
+		presign.WithSecret(secret), presign.WithStore(down))
 	require.NoError(t, err)
 	handler, err = presign.NewHandler(signer, user)
 	require.NoError(t, err)
@@ -1082,11 +1195,13 @@ func sha256sum(b []byte) string {
 // TestCompleteSurvivesFaults checks that a second call of Complete succeeds
 // after any request has failed, before or after the request took effect.
 func TestCompleteSurvivesFaults(t *testing.T) {
-	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied,
+		s3test.Cut, s3test.CutAfter} {
 		for failing := 0; ; failing++ {
 			store := s3test.New()
 			once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }
-			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret), presign.WithStore(store.S3(once)))
+			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(),
+				presign.WithSecret(secret), presign.WithStore(store.S3(once)))
 			require.NoError(t, err)
 			s := shop{signer, store, new(bytes.Buffer)}
 			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
@@ -1109,7 +1224,8 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 			stored, ok := store.Object(s3test.DefaultBucket, object.Key)
 			require.True(t, ok)
 			require.Equal(t, png, stored.Body)
-			require.Equal(t, []string{finalKey(grant.Key)}, s.keys(), "after fault %d of %s", fault, failed)
+			require.Equal(t, []string{finalKey(grant.Key)}, s.keys(), "after fault %d of %s",
+				fault, failed)
 		}
 	}
 }
@@ -1118,11 +1234,13 @@ func TestCompleteSurvivesFaults(t *testing.T) {
 // content has the ETag of the verified upload and every condition holds. A
 // client can upload such content because MD5 collisions can be computed.
 func TestCollidingETag(t *testing.T) {
-	store := s3test.New(s3test.WithHistory(), s3test.WithQuirks(s3test.SizeETags, s3test.NoChecksums))
-	s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-		t.Error("the hook must not be called")
-		return nil
-	}))
+	store := s3test.New(s3test.WithHistory(),
+		s3test.WithQuirks(s3test.SizeETags, s3test.NoChecksums))
+	s := open(t, store, final(),
+		presign.WithOnComplete(func(context.Context, *presign.Object) error {
+			t.Error("the hook must not be called")
+			return nil
+		}))
 	grant := s.upload(t, presign.Upload{Filename: "a.png"}, true, png, nil)
 	evil := append([]byte("<script>alert(1)</script>"), png[25:]...)
 	store.Fail(func(operation string, _ *http.Request) s3test.Fault {
@@ -1136,8 +1254,10 @@ func TestCollidingETag(t *testing.T) {
 	require.Empty(t, s.keys())
 	copied := store.History().Visible("published/")
 	require.Len(t, copied, 1)
-	after := store.History().Requests.After(copied[0].MadeBy).Of("GetObject", "HeadObject", "DeleteObject")
-	require.Equal(t, []string{"GetObject", "DeleteObject"}, []string{after[0].Operation, after[1].Operation},
+	after := store.History().Requests.After(copied[0].MadeBy).Of("GetObject", "HeadObject",
+		"DeleteObject")
+	require.Equal(t, []string{"GetObject", "DeleteObject"},
+		[]string{after[0].Operation, after[1].Operation},
 		"the copy must be deleted after one read")
 	require.Equal(t, copied[0].EndedBy, after[1].Number)
 }
@@ -1162,7 +1282,8 @@ func TestStoreHangs(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			started := time.Now()
-			w := serve(t, handler, completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
+			w := serve(t, handler,
+				completeRequest("alice", `{"key": "`+grant.Key+`"}`).WithContext(ctx))
 			require.Equal(t, min(limit, 10*time.Second), time.Since(started))
 			requireProblem(t, w, 504)
 		}

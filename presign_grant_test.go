@@ -34,7 +34,9 @@ func (s shop) do(t *testing.T, r *http.Request, err error) int {
 // grants returns a grant of each kind for a file of this size.
 func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	t.Helper()
-	u := presign.Upload{Owner: "alice", Filename: "a.png", Size: size, Metadata: map[string]string{"color": `"red"; =?`}}
+	u := presign.Upload{Owner: "alice", Filename: "a.png", Size: size, Metadata: map[string]string{
+		"color": `"red"; =?`,
+	}}
 	put, err := s.Put(t.Context(), u)
 	require.NoError(t, err)
 	form, err := s.Post(t.Context(), u)
@@ -43,7 +45,9 @@ func (s shop) grants(t *testing.T, size int64) map[string]*presign.Grant {
 	require.NoError(t, err)
 	part, err := m.SignPart(t.Context(), presign.Part{Number: 1})
 	require.NoError(t, err)
-	return map[string]*presign.Grant{"PUT": put, "form": form, "part": part, "part's URL": {Method: "PUT", URL: part.URL}}
+	return map[string]*presign.Grant{
+		"PUT": put, "form": form, "part": part, "part's URL": {Method: "PUT", URL: part.URL},
+	}
 }
 
 // TestRequest checks that the request of a grant, decoded from JSON, uploads
@@ -59,14 +63,19 @@ func TestRequest(t *testing.T) {
 			for from, open := range map[string]func() io.Reader{
 				"bytes": func() io.Reader { return bytes.NewReader(content) },
 				"section": func() io.Reader {
-					return io.NewSectionReader(bytes.NewReader(append([]byte("x"), content...)), 1, size)
+					return io.NewSectionReader(bytes.NewReader(append([]byte("x"), content...)), 1,
+						size)
 				},
 				"stream": func() io.Reader { return iotest.OneByteReader(bufferOf(content)) },
-				"longer": func() io.Reader { return bufferOf(append(bytes.Clone(content), "rest"...)) },
+				"longer": func() io.Reader {
+					return bufferOf(append(bytes.Clone(content), "rest"...))
+				},
 				"file": func() io.Reader {
 					f, err := os.Open(name)
 					require.NoError(t, err)
-					t.Cleanup(func() { require.NoError(t, f.Close(), "Request must not close the file") })
+					t.Cleanup(func() {
+						require.NoError(t, f.Close(), "Request must not close the file")
+					})
 					_, err = f.Seek(int64(len("before")), io.SeekStart)
 					require.NoError(t, err)
 					return f
@@ -169,16 +178,25 @@ func TestRequestRejects(t *testing.T) {
 		file  io.Reader
 		size  int64
 	}{
-		`the grant's method must be "PUT" or "POST", got ""`:    {presign.Grant{URL: secretURL}, bytes.NewReader(png), 1},
-		`the grant's method must be "PUT" or "POST", got "GET"`: {presign.Grant{Method: "GET", URL: secretURL}, bytes.NewReader(png), 1},
-		"the grant of a form must have fields":                  {presign.Grant{Method: "POST", URL: secretURL}, bytes.NewReader(png), 1},
-		"the file must not be nil":                              {good, nil, 1},
-		"must be at least 1 byte, got 0":                        {good, bytes.NewReader(nil), 0},
-		"must be at least 1 byte, got -1":                       {good, bytes.NewReader(png), -1},
-		"URL must be an https or http URL":                      {presign.Grant{Method: "PUT"}, bytes.NewReader(png), 1},
-		"the grant's URL must be ":                              {presign.Grant{Method: "PUT", URL: secretURL + "\n"}, bytes.NewReader(png), 1},
-		"presign: the grant's URL must":                         {presign.Grant{Method: "PUT", URL: "ftp" + strings.TrimPrefix(secretURL, "https")}, bytes.NewReader(png), 1},
-		"presign: the grant's URL must be":                      {presign.Grant{Method: "PUT", URL: strings.TrimPrefix(secretURL, "https://s3.test")}, bytes.NewReader(png), 1},
+		`the grant's method must be "PUT" or "POST", got ""`: {presign.Grant{URL: secretURL},
+			bytes.NewReader(png), 1},
+		`the grant's method must be "PUT" or "POST", got "GET"`: {
+			presign.Grant{Method: "GET", URL: secretURL}, bytes.NewReader(png), 1,
+		},
+		"the grant of a form must have fields": {presign.Grant{Method: "POST", URL: secretURL},
+			bytes.NewReader(png), 1},
+		"the file must not be nil":         {good, nil, 1},
+		"must be at least 1 byte, got 0":   {good, bytes.NewReader(nil), 0},
+		"must be at least 1 byte, got -1":  {good, bytes.NewReader(png), -1},
+		"URL must be an https or http URL": {presign.Grant{Method: "PUT"}, bytes.NewReader(png), 1},
+		"the grant's URL must be ": {presign.Grant{Method: "PUT", URL: secretURL + "\n"},
+			bytes.NewReader(png), 1},
+		"presign: the grant's URL must": {presign.Grant{
+			Method: "PUT", URL: "ftp" + strings.TrimPrefix(secretURL, "https"),
+		}, bytes.NewReader(png), 1},
+		"presign: the grant's URL must be": {presign.Grant{
+			Method: "PUT", URL: strings.TrimPrefix(secretURL, "https://s3.test"),
+		}, bytes.NewReader(png), 1},
 	} {
 		_, err := c.grant.Request(context.Background(), c.file, c.size)
 		require.ErrorContains(t, err, want)
@@ -193,7 +211,8 @@ func TestRequestKeepsURLFromRedirects(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for kind, grant := range s.grants(t, int64(len(png))) {
 			var redirected *http.Request
-			elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { redirected = r }))
+			elsewhere := httptest.NewServer(
+				http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { redirected = r }))
 			defer elsewhere.Close()
 			store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)

@@ -108,55 +108,97 @@ func TestHooksRunInOrder(t *testing.T) {
 		body                 []string
 	}{
 		{"accepted", accept, accept, 200,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200", "DeleteObject incoming/ 204"}, false, true, false, nil},
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200",
+				"DeleteObject incoming/ 204"}, false, true, false, nil},
 		{"rejected", func(context.Context, *presign.Object) error { return violation }, accept, 422,
-			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true, []string{`"ugly"`}},
-		{"two violations", func(context.Context, *presign.Object) error { return errors.Join(violation, violation) }, accept, 422,
-			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true, []string{`"ugly"`}},
+			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true,
+			[]string{`"ugly"`}},
+		{"two violations", func(context.Context, *presign.Object) error {
+			return errors.Join(violation, violation)
+		}, accept, 422,
+			[]string{"inspect", "DeleteObject incoming/ 204", "response 422"}, false, false, true,
+			[]string{`"ugly"`}},
 		{"a violation joined with a timeout", func(context.Context, *presign.Object) error {
 			return errors.Join(violation, context.DeadlineExceeded)
 		}, accept, 500, []string{"inspect", "response 500"}, true, false, true, nil},
 		{"a wrapped violation and a failure", func(context.Context, *presign.Object) error {
 			return fmt.Errorf("%w: %w", violation, secretError)
 		}, accept, 500, []string{"inspect", "response 500"}, true, false, true, nil},
-		{"pending", func(context.Context, *presign.Object) error { return presign.ErrPending }, accept, 409,
-			[]string{"inspect", "response 409"}, true, false, true, []string{`"pending"`, `"retry_after":5`}},
+		{"pending", func(context.Context, *presign.Object) error {
+			return presign.ErrPending
+		}, accept, 409,
+			[]string{"inspect", "response 409"}, true, false, true,
+			[]string{`"pending"`, `"retry_after":5`}},
 		{"pending, wrapped", func(context.Context, *presign.Object) error {
 			return fmt.Errorf("in the queue of 10.0.0.1: %w", presign.ErrPending)
-		}, accept, 409, []string{"inspect", "response 409"}, true, false, true, []string{`"pending"`}},
+		}, accept, 409, []string{"inspect", "response 409"}, true, false, true,
+			[]string{`"pending"`}},
 		{"failed", func(context.Context, *presign.Object) error { return secretError }, accept, 500,
 			[]string{"inspect", "response 500"}, true, false, true, nil},
-		{"the errors of this package", func(context.Context, *presign.Object) error { return presign.ErrNotUploaded }, accept, 500,
+		{"the errors of this package", func(context.Context, *presign.Object) error {
+			return presign.ErrNotUploaded
+		}, accept, 500,
 			[]string{"inspect", "response 500"}, true, false, true, nil},
-		{"a problem", func(context.Context, *presign.Object) error { return &presign.Problem{Status: 507, Detail: "full"} }, accept, 507,
+		{"a problem", func(context.Context, *presign.Object) error {
+			return &presign.Problem{Status: 507, Detail: "full"}
+		}, accept, 507,
 			[]string{"inspect", "response 507"}, true, false, true, []string{"full"}},
 		{"panic", func(context.Context, *presign.Object) error { panic("10.0.0.1") }, accept, 500,
 			[]string{"inspect", "response 500"}, true, false, true, nil},
-		{"Goexit", func(context.Context, *presign.Object) error { runtime.Goexit(); return nil }, accept, 500,
+		{"Goexit", func(context.Context, *presign.Object) error { runtime.Goexit(); return nil },
+			accept, 500,
 			[]string{"inspect", "response 500"}, true, false, true, nil},
-		{"not finished", accept, func(context.Context, *presign.Object) error { return secretError }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
-		{"not finished, with a violation", accept, func(context.Context, *presign.Object) error { return violation }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
+		{"not finished", accept, func(context.Context, *presign.Object) error {
+			return secretError
+		}, 500,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true,
+			true, true, nil},
+		{"not finished, with a violation", accept, func(context.Context, *presign.Object) error {
+			return violation
+		}, 500,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true,
+			true, true, nil},
 		{"not finished, with a problem", accept, func(context.Context, *presign.Object) error {
 			return &presign.Problem{Status: 507, Detail: "full"}
-		}, 507, []string{"inspect", "CopyObject published/ 200", "complete", "response 507"}, true, true, true, []string{"full"}},
-		{"not finished, panic", accept, func(context.Context, *presign.Object) error { panic("10.0.0.1") }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
-		{"a reply", accept, func(_ context.Context, o *presign.Object) error { o.Reply = map[string]int{"id": 7}; return nil }, 200,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200", "DeleteObject incoming/ 204"}, false, true, false,
+		}, 507, []string{"inspect", "CopyObject published/ 200", "complete", "response 507"}, true,
+			true, true, []string{"full"}},
+		{"not finished, panic", accept, func(context.Context, *presign.Object) error {
+			panic("10.0.0.1")
+		}, 500,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true,
+			true, true, nil},
+		{"a reply", accept, func(_ context.Context, o *presign.Object) error {
+			o.Reply = map[string]int{"id": 7}
+			return nil
+		}, 200,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 200",
+				"DeleteObject incoming/ 204"}, false, true, false,
 			[]string{`"reply":{"id":7}`}},
-		{"a reply that does not marshal", accept, func(_ context.Context, o *presign.Object) error { o.Reply = func() {}; return nil }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
-		{"a reply that panics", accept, func(_ context.Context, o *presign.Object) error { o.Reply = panicking{}; return nil }, 500,
-			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true, true, true, nil},
+		{"a reply that does not marshal", accept, func(_ context.Context, o *presign.Object) error {
+			o.Reply = func() {}
+			return nil
+		}, 500,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true,
+			true, true, nil},
+		{"a reply that panics", accept, func(_ context.Context, o *presign.Object) error {
+			o.Reply = panicking{}
+			return nil
+		}, 500,
+			[]string{"inspect", "CopyObject published/ 200", "complete", "response 500"}, true,
+			true, true, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := new(diary)
 			inspect, finish := c.inspect, c.finish
 			u := mount(t, open(t, s3test.New(), final(),
-				inspects(func(ctx context.Context, o *presign.Object) error { d.note("inspect"); return inspect(ctx, o) }),
-				presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error { d.note("complete"); return finish(ctx, o) })))
+				inspects(func(ctx context.Context, o *presign.Object) error {
+					d.note("inspect")
+					return inspect(ctx, o)
+				}),
+				presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+					d.note("complete")
+					return finish(ctx, o)
+				})))
 			grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 			d.watch(u.store)
 			complete := func() (int, string) {
@@ -193,7 +235,8 @@ func TestHooksRunInOrder(t *testing.T) {
 				require.Equal(t, []string{finalKey(grant.Key)}, u.keys())
 			case c.published:
 				require.Equal(t, 200, status)
-				require.Equal(t, []string{"complete", "response 200"}, d.take(), "a repeated completion must not inspect the object")
+				require.Equal(t, []string{"complete", "response 200"}, d.take(),
+					"a repeated completion must not inspect the object")
 			default:
 				require.Equal(t, 404, status)
 			}
@@ -216,7 +259,9 @@ func TestHookResponses(t *testing.T) {
 		"violation": {func(context.Context, *presign.Object) error {
 			return &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 		}, accept, `{"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"file","code":"ugly","detail":"must be pretty"}],"message":"file must be pretty"}`},
-		"failure": {func(context.Context, *presign.Object) error { return errors.New("10.0.0.1") }, accept,
+		"failure": {func(context.Context, *presign.Object) error {
+			return errors.New("10.0.0.1")
+		}, accept,
 			`{"type":"about:blank","title":"Internal Server Error","status":500,"message":"Internal Server Error"}`},
 		"panic": {accept, func(context.Context, *presign.Object) error { panic("10.0.0.1") },
 			`{"type":"about:blank","title":"Internal Server Error","status":500,"message":"Internal Server Error"}`},
@@ -226,7 +271,8 @@ func TestHookResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := s3test.New()
 			granting := open(t, store, final(), inspects(accept))
-			grant := granting.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
+			grant := granting.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+				false, png, nil)
 			opts := []presign.SignerOption{presign.WithOnComplete(c.finish)}
 			if c.inspect != nil {
 				opts = append(opts, inspects(c.inspect))
@@ -243,9 +289,12 @@ func TestHookResponses(t *testing.T) {
 // violations of a completion, whatever their field.
 func TestHandlerReturnsViolationsOfCompletion(t *testing.T) {
 	for _, field := range []string{"key", "redirect", "metadata", "content"} {
-		u := mount(t, open(t, s3test.New(), final(), presign.WithInspect(func(context.Context, *presign.Object) error {
-			return &presign.Violation{Field: field, Code: "invalid", Detail: "must be acceptable"}
-		})))
+		u := mount(t, open(t, s3test.New(), final(),
+			presign.WithInspect(func(context.Context, *presign.Object) error {
+				return &presign.Violation{
+					Field: field, Code: "invalid", Detail: "must be acceptable",
+				}
+			})))
 		grant := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 		p := requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
 		require.Equal(t, field, p.Errors[0].Field)
@@ -255,8 +304,10 @@ func TestHandlerReturnsViolationsOfCompletion(t *testing.T) {
 	store := s3test.New()
 	loose, once := direct(), direct()
 	loose.Replace = true
-	grant := open(t, store, loose).upload(t, presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, false, png, nil)
-	p := requireProblem(t, mount(t, open(t, store, once)).ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 422)
+	grant := open(t, store, loose).upload(t,
+		presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, false, png, nil)
+	p := requireProblem(t, mount(t, open(t, store, once)).ask("POST", "/complete",
+		`{"key": "`+grant.Key+`"}`), 422)
 	require.Equal(t, "not_allowed", p.Errors[0].Code)
 }
 
@@ -268,10 +319,13 @@ func TestCompleteRequiresInspect(t *testing.T) {
 			store := s3test.New(s3test.WithHistory())
 			granting := open(t, store, policy, inspects(accept))
 			called := 0
-			plain := open(t, store, policy, presign.WithOnComplete(func(context.Context, *presign.Object) error { called++; return nil }))
-			grant := granting.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, form, png, nil)
+			plain := open(t, store, policy, presign.WithOnComplete(
+				func(context.Context, *presign.Object) error { called++; return nil }))
+			grant := granting.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+				form, png, nil)
 			_, err := plain.Complete(t.Context(), "alice", grant.Key)
-			require.EqualError(t, err, "presign: the grant requires an inspection, but this Signer has no WithInspect")
+			require.EqualError(t, err,
+				"presign: the grant requires an inspection, but this Signer has no WithInspect")
 			require.Equal(t, 500, presign.ProblemOf(err).Status)
 			require.Zero(t, called)
 			require.Empty(t, store.History().Visible("published/"))
@@ -294,7 +348,8 @@ func TestCompleteInspectsUploadsOfOtherSigners(t *testing.T) {
 	store := s3test.New()
 	plain := open(t, store, final())
 	called := 0
-	inspecting := open(t, store, final(), inspects(func(context.Context, *presign.Object) error { called++; return nil }))
+	inspecting := open(t, store, final(),
+		inspects(func(context.Context, *presign.Object) error { called++; return nil }))
 	grant := plain.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
 	_, err := inspecting.Complete(t.Context(), "alice", grant.Key)
 	require.NoError(t, err)
@@ -307,7 +362,8 @@ func TestHooksAreNotCalled(t *testing.T) {
 	fail := func(context.Context, *presign.Object) error { panic("called") }
 	s := open(t, s3test.New(), final(), inspects(fail), presign.WithOnComplete(fail))
 	valid := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
-	mismatched := s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, false, []byte("<html>"), nil)
+	mismatched := s.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, false,
+		[]byte("<html>"), nil)
 	s.put(t, "incoming/stranger.png", "no stamp", nil)
 	for _, c := range []struct {
 		owner, key string
@@ -347,7 +403,8 @@ func TestHookContexts(t *testing.T) {
 				return wait(ctx, &finished)
 			}))
 		grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
-		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), valueKey{}, "value"), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), valueKey{}, "value"),
+			time.Second)
 		defer cancel()
 		_, err := s.Complete(ctx, "alice", grant.Key)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -362,19 +419,24 @@ type valueKey struct{}
 // TestHooksInTheBackground checks that a hook that panics or ends its goroutine
 // in the background fails only its own completion.
 func TestHooksInTheBackground(t *testing.T) {
-	for name, end := range map[string]func(){"panic": func() { panic("the hook") }, "Goexit": runtime.Goexit} {
+	for name, end := range map[string]func(){"panic": func() {
+		panic("the hook")
+	}, "Goexit": runtime.Goexit} {
 		for _, option := range []func(func(context.Context, *presign.Object) error) presign.SignerOption{presign.WithInspect, presign.WithOnComplete} {
 			synctest.Test(t, func(t *testing.T) {
 				bad := ""
-				u := mount(t, open(t, s3test.New(), final(), option(func(_ context.Context, o *presign.Object) error {
-					time.Sleep(time.Minute)
-					if o.GrantID == bad {
-						end()
-					}
-					return nil
-				})))
-				one := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, false, png, nil)
-				two := u.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"}, false, png, nil)
+				u := mount(t, open(t, s3test.New(), final(),
+					option(func(_ context.Context, o *presign.Object) error {
+						time.Sleep(time.Minute)
+						if o.GrantID == bad {
+							end()
+						}
+						return nil
+					})))
+				one := u.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+					false, png, nil)
+				two := u.upload(t, presign.Upload{Filename: "b.png", Owner: "alice"},
+					false, png, nil)
 				bad = one.GrantID
 				for _, grant := range []*presign.Grant{one, two} {
 					requireProblem(t, u.ask("POST", "/complete", `{"key": "`+grant.Key+`"}`), 409)
@@ -420,14 +482,16 @@ func TestObjectOpen(t *testing.T) {
 				options = append(options, s3test.WithVersioning())
 			}
 			var inspected, finished string
-			s := open(t, s3test.New(options...), policy, inspects(func(_ context.Context, o *presign.Object) (err error) {
-				inspected, err = read(t, o)
-				return err
-			}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) (err error) {
-				finished, err = read(t, o)
-				return err
-			}))
-			grant := s.upload(t, presign.Upload{Filename: "a.txt", Owner: "alice"}, true, []byte(body), nil)
+			s := open(t, s3test.New(options...),
+				policy, inspects(func(_ context.Context, o *presign.Object) (err error) {
+					inspected, err = read(t, o)
+					return err
+				}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) (err error) {
+					finished, err = read(t, o)
+					return err
+				}))
+			grant := s.upload(t, presign.Upload{Filename: "a.txt", Owner: "alice"}, true,
+				[]byte(body), nil)
 			object, err := s.Complete(t.Context(), "alice", grant.Key)
 			require.NoError(t, err)
 			got, err := read(t, object)
@@ -458,7 +522,8 @@ var collidingPair = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n");
 
 // latePair holds files that differ after the bytes that a completion reads.
 // Their ETags are equal in a store with SizeETags.
-var latePair = pair{[]byte(strings.Repeat("a", 6000) + "b"), []byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
+var latePair = pair{[]byte(strings.Repeat("a", 6000) + "b"),
+	[]byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
 // scanStart returns a hook that reads an upload except its last ten bytes,
 // calls next, and rejects ugly bytes.
@@ -509,17 +574,27 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 			form, versions, replace bool
 			store                   []s3test.Option
 		}{
-			"put":                         {},
-			"put, no conditions":          {store: []s3test.Option{s3test.WithoutConditions()}},
-			"put, replace":                {replace: true},
-			"put, replace, no conditions": {replace: true, store: []s3test.Option{s3test.WithoutConditions()}},
-			"put, versions":               {versions: true, replace: true, store: []s3test.Option{s3test.WithVersioning()}},
-			"form":                        {form: true},
-			"form, no conditions":         {form: true, store: []s3test.Option{s3test.WithoutConditions()}},
-			"form, no checksums":          {form: true, store: []s3test.Option{s3test.WithQuirks(s3test.NoChecksums)}},
-			"form, versions":              {form: true, versions: true, store: []s3test.Option{s3test.WithVersioning()}},
+			"put":                {},
+			"put, no conditions": {store: []s3test.Option{s3test.WithoutConditions()}},
+			"put, replace":       {replace: true},
+			"put, replace, no conditions": {
+				replace: true, store: []s3test.Option{s3test.WithoutConditions()},
+			},
+			"put, versions": {
+				versions: true, replace: true, store: []s3test.Option{s3test.WithVersioning()},
+			},
+			"form":                {form: true},
+			"form, no conditions": {form: true, store: []s3test.Option{s3test.WithoutConditions()}},
+			"form, no checksums": {
+				form: true, store: []s3test.Option{s3test.WithQuirks(s3test.NoChecksums)},
+			},
+			"form, versions": {
+				form: true, versions: true, store: []s3test.Option{s3test.WithVersioning()},
+			},
 		} {
-			for similar, files := range map[string]pair{"colliding": collidingPair, "late": latePair} {
+			for similar, files := range map[string]pair{
+				"colliding": collidingPair, "late": latePair,
+			} {
 				t.Run(strings.Join([]string{name, kind, similar}, ", "), func(t *testing.T) {
 					for turn, met := 1, true; met; turn++ {
 						options := append([]s3test.Option{s3test.WithHistory()}, c.store...)
@@ -529,7 +604,8 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 						p := policy
 						p.Replace = c.replace
 						r := replacement{store: s3test.New(options...), files: files, form: c.form}
-						r.visible = !c.versions && (c.form || c.replace || kind == "put, no conditions")
+						r.visible = !c.versions && (c.form || c.replace ||
+							kind == "put, no conditions")
 						met = r.run(t, p, inspect, turn)
 					}
 				})
@@ -580,7 +656,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 					}
 				})
 			}))
-			grant = s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, true, latePair.pretty, nil)
+			grant = s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, true,
+				latePair.pretty, nil)
 			_, err := s.Complete(t.Context(), "alice", grant.Key)
 			o, _ := store.Object(s3test.DefaultBucket, finalKey(grant.Key))
 			require.False(t, isUgly(o.Body), "%v", err)
@@ -619,17 +696,19 @@ type replacement struct {
 func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(context.Context, *presign.Object) error, n int) bool {
 	t.Helper()
 	var completed [][]byte
-	s := open(t, r.store, policy, inspects(inspect), presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
-		body, err := o.Open(ctx)
-		if err != nil {
+	s := open(t, r.store, policy, inspects(inspect),
+		presign.WithOnComplete(func(ctx context.Context, o *presign.Object) error {
+			body, err := o.Open(ctx)
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			b, err := io.ReadAll(body)
+			completed = append(completed, b)
 			return err
-		}
-		defer body.Close()
-		b, err := io.ReadAll(body)
-		completed = append(completed, b)
-		return err
-	}))
-	grant := s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, r.form, r.files.pretty, nil)
+		}))
+	grant := s.upload(t, presign.Upload{Filename: "a.bin", Owner: "alice"}, r.form,
+		r.files.pretty, nil)
 	var mu sync.Mutex
 	count, busy := 0, false
 	r.store.Intercept(s3test.Hook{Before: func(s3test.Request, *http.Request) s3test.Fault {

@@ -24,7 +24,8 @@ func TestLayout(t *testing.T) {
 	files, functions := 0, 0
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		require.NoError(t, err)
-		if entry.IsDir() && (entry.Name() == "examples" || entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && path != ".") {
+		if entry.IsDir() && (entry.Name() == "examples" || entry.Name() == "testdata" ||
+			strings.HasPrefix(entry.Name(), ".") && path != ".") {
 			return filepath.SkipDir
 		}
 		if entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -44,7 +45,8 @@ func TestLayout(t *testing.T) {
 			if strings.HasPrefix(path, "internal/test/") {
 				continue
 			}
-			require.False(t, strings.HasPrefix(path, "internal/") && imported == module, "%s must not import the root", path)
+			require.False(t, strings.HasPrefix(path, "internal/") && imported == module,
+				"%s must not import the root", path)
 			require.False(t, strings.HasPrefix(imported, module+"/internal/test/"),
 				"%s must not import %s, which is only for tests", path, imported)
 		}
@@ -61,7 +63,8 @@ func TestLayout(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.Equal(t, []string{"credentials.go", "handler.go", "options.go", "policy.go", "presign.go"}, root)
+	require.Equal(t,
+		[]string{"credentials.go", "handler.go", "options.go", "policy.go", "presign.go"}, root)
 	require.Greater(t, files, 50)
 	require.Greater(t, functions, 400)
 }
@@ -71,7 +74,8 @@ func TestLayout(t *testing.T) {
 func TestFilesDependOneWay(t *testing.T) {
 	set := gotoken.NewFileSet()
 	files, declared := make(map[string]*ast.File), make(map[string]string)
-	for _, name := range []string{"credentials.go", "handler.go", "options.go", "policy.go", "presign.go"} {
+	for _, name := range []string{"credentials.go", "handler.go", "options.go", "policy.go",
+		"presign.go"} {
 		file, err := parser.ParseFile(set, name, nil, 0)
 		require.NoError(t, err)
 		files[name] = file

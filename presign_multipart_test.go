@@ -84,7 +84,8 @@ func (s shop) putAll(t *testing.T, m *presign.Multipart, file []byte) (sent []pr
 // uploads returns the keys of the multipart uploads in progress.
 func (s shop) uploads(t *testing.T) (keys []string) {
 	t.Helper()
-	out, err := s.store.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+	out, err := s.store.S3().ListMultipartUploads(context.Background(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
 	require.NoError(t, err)
 	for _, u := range out.Uploads {
 		keys = append(keys, aws.ToString(u.Key))
@@ -95,7 +96,8 @@ func (s shop) uploads(t *testing.T) (keys []string) {
 // crc returns the CRC32C checksum of b in base64.
 func crc(b []byte) string {
 	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
-	return base64.StdEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+	return base64.StdEncoding.EncodeToString(
+		[]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
 // TestMultipart checks a multipart upload from its start to repeated
@@ -104,11 +106,14 @@ func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
 			for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
-				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ", algorithm), inBubble(func(t *testing.T) {
+				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ",
+					algorithm), inBubble(func(t *testing.T) {
 					policy := multipartPolicy()
 					policy.FinalPrefix, policy.Checksum = finalPrefix, algorithm
 					s := open(t, s3test.New(), policy)
-					u := presign.Upload{Filename: "日本 1.png", Metadata: map[string]string{"color": "red"}, Owner: "alice"}
+					u := presign.Upload{Filename: "日本 1.png", Metadata: map[string]string{
+						"color": "red",
+					}, Owner: "alice"}
 					if sized {
 						u.Size = int64(len(large))
 					}
@@ -118,7 +123,8 @@ func TestMultipart(t *testing.T) {
 					m, err := s.StartMultipart(context.Background(), u)
 					require.NoError(t, err)
 					require.EqualValues(t, partSize, m.PartSize)
-					require.InDelta(t, (7 * 24 * time.Hour).Seconds(), time.Until(m.Expires).Seconds(), 5)
+					require.InDelta(t, (7 * 24 * time.Hour).Seconds(),
+						time.Until(m.Expires).Seconds(), 5)
 					require.Regexp(t, "^incoming/[A-Z2-7]{26}/-?日本-1.png$", m.Key)
 
 					var sent []presign.Part
@@ -138,13 +144,16 @@ func TestMultipart(t *testing.T) {
 						require.NoError(t, err)
 						require.Equal(t, "PUT", grant.Method)
 						require.Equal(t, m.Key, grant.Key)
-						require.InDelta(t, (15 * time.Minute).Seconds(), time.Until(grant.Expires).Seconds(), 5)
+						require.InDelta(t, (15 * time.Minute).Seconds(),
+							time.Until(grant.Expires).Seconds(), 5)
 						require.Equal(t, algorithm != "", len(grant.Headers) == 1)
 						signed, err := url.Parse(grant.URL)
 						require.NoError(t, err)
-						require.Equal(t, sized, strings.Contains(signed.Query().Get("X-Amz-SignedHeaders"), "content-length"))
+						require.Equal(t, sized, strings.Contains(
+							signed.Query().Get("X-Amz-SignedHeaders"), "content-length"))
 						require.NotContains(t, grant.URL, "content-type")
-						sent = append(sent, presign.Part{Number: part.Number, ETag: s.putPart(t, grant, piece), Size: int64(len(piece)), Checksum: part.Checksum})
+						sent = append(sent, presign.Part{Number: part.Number, ETag: s.putPart(
+							t, grant, piece), Size: int64(len(piece)), Checksum: part.Checksum})
 					}
 					list, err := m.ListParts(context.Background())
 					require.NoError(t, err)
@@ -163,12 +172,16 @@ func TestMultipart(t *testing.T) {
 						stored, _ := s.store.Object(s3test.DefaultBucket, key)
 						require.True(t, bytes.Equal(large, stored.Body))
 						require.EqualExportedValues(t, presign.Object{
-							Key: key, Filename: "日本 1.png", Type: "image/png", Detected: "image/png", Size: int64(len(large)), ETag: stored.ETag,
-							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice", GrantID: m.GrantID, Granted: object.Granted,
+							Key: key, Filename: "日本 1.png", Type: "image/png",
+							Detected: "image/png", Size: int64(len(large)), ETag: stored.ETag,
+							Checksum: u.Checksum, Metadata: u.Metadata, Owner: "alice",
+							GrantID: m.GrantID, Granted: object.Granted,
 						}, *object)
-						require.WithinDuration(t, m.Expires.Add(-7*24*time.Hour), object.Granted, time.Second)
+						require.WithinDuration(t, m.Expires.Add(-7*24*time.Hour),
+							object.Granted, time.Second)
 						require.Equal(t, "no-store", stored.Header.Get("Cache-Control"))
-						require.Contains(t, stored.Header.Get("Content-Disposition"), "attachment; filename*=UTF-8''%E6")
+						require.Contains(t, stored.Header.Get("Content-Disposition"),
+							"attachment; filename*=UTF-8''%E6")
 					}
 					require.Empty(t, s.uploads(t))
 					object, err := s.CompleteForAnyOwner(context.Background(), m.Key)
@@ -176,7 +189,8 @@ func TestMultipart(t *testing.T) {
 					require.Equal(t, "alice", object.Owner)
 					_, err = m.ListParts(context.Background())
 					require.ErrorIs(t, err, presign.ErrNotUploaded)
-					require.NoError(t, m.Abort(context.Background()), "aborting a completed upload must be possible")
+					require.NoError(t, m.Abort(context.Background()),
+						"aborting a completed upload must be possible")
 					require.Len(t, s.keys(), 1)
 				}))
 			}
@@ -192,8 +206,10 @@ func TestPartSizes(t *testing.T) {
 	policy := multipartPolicy()
 	policy.MaxSize = most
 	s := open(t, s3test.New(), policy)
-	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20, 10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
+	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20,
+		10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
+		m, err := s.StartMultipart(context.Background(),
+			presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 		require.NoError(t, err)
 		require.Equal(t, max(partSize, (size+9999)/10_000), m.PartSize)
 		count := int((size + m.PartSize - 1) / m.PartSize)
@@ -218,16 +234,20 @@ func TestPartSizes(t *testing.T) {
 			_, err := m.SignPart(context.Background(), presign.Part{Number: number})
 			require.Contains(t, violations(t, err)[0], "part invalid must be between 1 and ")
 		}
-		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize})
+		_, err = m.SignPart(context.Background(),
+			presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize})
 		require.NoError(t, err)
-		_, err = m.SignPart(context.Background(), presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize + 1})
+		_, err = m.SignPart(context.Background(),
+			presign.Part{Number: count, Size: size - int64(count-1)*m.PartSize + 1})
 		require.Contains(t, violations(t, err)[0], "size invalid must be ")
 		s.store.Fail(nil)
 	}
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	require.Equal(t, int64(5<<30), m.PartSize, "PartSize must be the maximum for an unknown size")
-	_, err = s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: most + 1})
+	_, err = s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png", Size: most + 1})
 	require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 }
 
@@ -235,7 +255,8 @@ func TestPartSizes(t *testing.T) {
 // size.
 func TestPartLengthIsSigned(t *testing.T) {
 	s := open(t, s3test.New(), multipartPolicy())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large))})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large))})
 	require.NoError(t, err)
 	for i, piece := range pieces(large) {
 		grant, err := m.SignPart(context.Background(), presign.Part{Number: i + 1})
@@ -254,12 +275,19 @@ func TestStartMultipartRejects(t *testing.T) {
 		upload presign.Upload
 	}{
 		"method unsupported must not be multipart: S3 computes no SHA256 checksum of a whole multipart upload": {
-			func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 }, presign.Upload{Filename: "a.png", Checksum: sha256sum(large)}},
-		"redirect not_allowed must not be set: only forms redirect":          {nil, presign.Upload{Filename: "a.png", Redirect: "https://example.com"}},
-		`key not_allowed must start with "incoming/", got "elsewhere/a.png"`: {nil, presign.Upload{Key: "elsewhere/a.png"}},
-		"type not_allowed must be one of ":                                   {nil, presign.Upload{Filename: "a.html"}},
-		"metadata too_large must have at most ":                              {nil, presign.Upload{Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)}}},
-		"size too_large must be at most 20971520 bytes, got 20971521":        {nil, presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
+			func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 },
+			presign.Upload{Filename: "a.png", Checksum: sha256sum(large)}},
+		"redirect not_allowed must not be set: only forms redirect": {nil,
+			presign.Upload{Filename: "a.png", Redirect: "https://example.com"}},
+		`key not_allowed must start with "incoming/", got "elsewhere/a.png"`: {nil,
+			presign.Upload{Key: "elsewhere/a.png"}},
+		"type not_allowed must be one of ": {nil,
+			presign.Upload{Filename: "a.html"}},
+		"metadata too_large must have at most ": {nil, presign.Upload{
+			Filename: "a.png", Metadata: map[string]string{"color": strings.Repeat("x", 2000)},
+		}},
+		"size too_large must be at most 20971520 bytes, got 20971521": {nil,
+			presign.Upload{Filename: "a.png", Size: 4*partSize + 1}},
 	} {
 		policy := multipartPolicy()
 		if c.policy != nil {
@@ -304,12 +332,14 @@ func TestMultipartOutOfBounds(t *testing.T) {
 			if name == "over" {
 				code = "too_large"
 			}
-			require.Regexp(t, fmt.Sprintf("^size %s must be .* as granted, got %d$", code, len(body)), violations(t, err)[0])
+			require.Regexp(t, fmt.Sprintf("^size %s must be .* as granted, got %d$", code,
+				len(body)), violations(t, err)[0])
 			require.Empty(t, s.keys())
 			_, err = s.CompleteForAnyOwner(context.Background(), m.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 			if name != "over" {
-				s.putAll(t, m, append(bytes.Clone(file), make([]byte, max(u.Size, u.MinSize)-size)...))
+				s.putAll(t, m,
+					append(bytes.Clone(file), make([]byte, max(u.Size, u.MinSize)-size)...))
 				_, err = m.Complete(context.Background(), nil)
 				require.NoError(t, err)
 				return
@@ -329,10 +359,12 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		policy := multipartPolicy()
 		policy.MaxSize = 3*partSize + 1
 		s := open(t, s3test.New(), policy)
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+		m, err := s.StartMultipart(context.Background(),
+			presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		_, err = m.SignPart(context.Background(), presign.Part{Number: 5})
-		require.Contains(t, violations(t, err)[0], "part invalid must be between 1 and 4 in this upload, got 5")
+		require.Contains(t, violations(t, err)[0],
+			"part invalid must be between 1 and 4 in this upload, got 5")
 		_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Size: policy.MaxSize + 1})
 		require.Contains(t, violations(t, err)[0], "size too_large must be at most ")
 		grant, err := m.SignPart(context.Background(), presign.Part{Number: 2})
@@ -343,7 +375,8 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
 		require.Equal(t, []presign.Violation{{
-			Field: "size", Code: "too_large", Detail: fmt.Sprintf("must be from 1 to %d bytes as granted, got %d", policy.MaxSize, policy.MaxSize+1),
+			Field: "size", Code: "too_large", Detail: fmt.Sprintf(
+				"must be from 1 to %d bytes as granted, got %d", policy.MaxSize, policy.MaxSize+1),
 			Min: 1, Max: policy.MaxSize,
 		}}, presign.Violations(searchError(t, err)))
 		require.ErrorAs(t, err, new(*presign.RejectedError))
@@ -356,7 +389,8 @@ func TestSigningChecksStoredParts(t *testing.T) {
 	policy := multipartPolicy()
 	policy.MaxSize = 200 * partSize
 	s := open(t, s3test.New(), policy)
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, _, err = m.SignParts(context.Background(), 1, 101)
 	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, 100 beyond the parts that have arrived, since the size is not known, got 101")
@@ -373,7 +407,8 @@ func TestManyParts(t *testing.T) {
 	policy.MaxSize = 20_000 * partSize
 	s := open(t, s3test.New(), policy)
 	const n = 1200
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", MinSize: n})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png", MinSize: n})
 	require.NoError(t, err)
 	for first := 1; first <= n; first += 100 {
 		urls, _, err := m.SignParts(context.Background(), first, first+99)
@@ -388,7 +423,9 @@ func TestManyParts(t *testing.T) {
 	_, err = m.Complete(context.Background(), nil)
 	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes in all parts except the last, got 1 in part 1"}, violations(t, err), "the completion must read all pages")
 	_, err = m.Complete(context.Background(), list[:n-1])
-	require.Equal(t, []string{"size too_small must be from 1200 to 104857600000 bytes as granted, got 1199"}, violations(t, err))
+	require.Equal(t, []string{
+		"size too_small must be from 1200 to 104857600000 bytes as granted, got 1199",
+	}, violations(t, err))
 	require.Len(t, s.uploads(t), 1)
 }
 
@@ -397,7 +434,8 @@ func TestManyParts(t *testing.T) {
 // again.
 func TestCompleteNamesParts(t *testing.T) {
 	s := open(t, s3test.New(), multipartPolicy())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	for want, parts := range map[string][]presign.Part{
@@ -426,15 +464,20 @@ func TestMultipartChecksum(t *testing.T) {
 	policy := multipartPolicy()
 	policy.Checksum = types.ChecksumAlgorithmCrc32c
 	s := open(t, s3test.New(), policy)
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png", Size: int64(len(large)), Checksum: crc(large)})
+	m, err := s.StartMultipart(context.Background(), presign.Upload{
+		Owner: "alice", Filename: "a.png", Size: int64(len(large)), Checksum: crc(large),
+	})
 	require.NoError(t, err)
 	wrong := bytes.Clone(large)
 	wrong[len(wrong)-1] = 1
 	s.putAll(t, m, wrong)
 	_, err = m.Complete(context.Background(), nil)
-	require.Equal(t, []string{"checksum contradicts_content must match the parts that have arrived"}, violations(t, err))
+	require.Equal(t, []string{
+		"checksum contradicts_content must match the parts that have arrived",
+	}, violations(t, err))
 	require.Empty(t, s.keys())
-	grant, err := m.SignPart(context.Background(), presign.Part{Number: 3, Checksum: crc(pieces(large)[2])})
+	grant, err := m.SignPart(context.Background(),
+		presign.Part{Number: 3, Checksum: crc(pieces(large)[2])})
 	require.NoError(t, err)
 	require.Equal(t, 400, s.tryPart(t, grant, pieces(wrong)[2]).StatusCode)
 	s.putPart(t, grant, pieces(large)[2])
@@ -443,19 +486,24 @@ func TestMultipartChecksum(t *testing.T) {
 
 	for _, bad := range []string{"AAAA", "not base64", sha256sum(large), crc(large) + "\n"} {
 		_, err := m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: bad})
-		require.Contains(t, violations(t, err)[0], "checksum invalid must be the part's CRC32C checksum of 4 bytes in base64")
+		require.Contains(t, violations(t, err)[0],
+			"checksum invalid must be the part's CRC32C checksum of 4 bytes in base64")
 	}
-	m, err = open(t, s.store, multipartPolicy()).StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err = open(t, s.store, multipartPolicy()).StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, err = m.SignPart(context.Background(), presign.Part{Number: 1, Checksum: crc(large)})
-	require.Equal(t, []string{"checksum not_allowed must not be set: the upload has no checksum algorithm"}, violations(t, err))
+	require.Equal(t, []string{
+		"checksum not_allowed must not be set: the upload has no checksum algorithm",
+	}, violations(t, err))
 }
 
 // TestMultipartIsVerified checks that the content of a multipart upload is
 // verified.
 func TestMultipartIsVerified(t *testing.T) {
 	s := open(t, s3test.New(), multipartPolicy())
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, []byte("<html><script>alert(1)</script></html>"))
 	_, err = m.Complete(context.Background(), nil)
@@ -473,7 +521,8 @@ func TestMultipartTaken(t *testing.T) {
 			policy.Replace, policy.FinalPrefix = replace, ""
 			s := open(t, s3test.New(), policy)
 			start := func() *presign.Multipart {
-				m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
+				m, err := s.StartMultipart(context.Background(),
+					presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 				require.NoError(t, err)
 				s.putAll(t, m, png)
 				return m
@@ -486,17 +535,22 @@ func TestMultipartTaken(t *testing.T) {
 				require.NoError(t, err)
 				require.NotEqual(t, one.GrantID, two.GrantID)
 				_, err = first.Complete(context.Background(), nil)
-				require.ErrorIs(t, err, presign.ErrNotUploaded, "the object belongs to the other upload")
+				require.ErrorIs(t, err, presign.ErrNotUploaded,
+					"the object belongs to the other upload")
 				continue
 			}
-			require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+			require.Equal(t, []string{
+				"key taken must not be taken by another object, which this upload may not replace",
+			}, violations(t, err))
 			require.Empty(t, s.uploads(t))
 			again, err := first.Complete(context.Background(), nil)
 			require.NoError(t, err)
 			require.EqualExportedValues(t, *one, *again)
 
 			third := start()
-			_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png")})
+			_, err = s.store.S3().DeleteObject(context.Background(), &s3.DeleteObjectInput{
+				Bucket: aws.String(s3test.DefaultBucket), Key: aws.String("incoming/a.png"),
+			})
 			require.NoError(t, err)
 			_, err = third.Complete(context.Background(), nil)
 			require.ErrorIs(t, err, presign.ErrLost)
@@ -522,19 +576,24 @@ func TestMultipartOtherPolicy(t *testing.T) {
 	m, err = open(t, s.store, replacing).ResumeMultipart("alice", m.ID)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), nil)
-	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+	require.Equal(t, []string{
+		"key taken must not be taken by another object, which this upload may not replace",
+	}, violations(t, err))
 	stored, _ := s.store.Object(s3test.DefaultBucket, "incoming/a.png")
 	require.Equal(t, png, stored.Body)
 
 	// The upload was granted with Replace, but the completing Signer has no
 	// Replace.
-	m, err = open(t, s.store, replacing).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Key: "incoming/a.png"})
+	m, err = open(t, s.store, replacing).StartMultipart(t.Context(),
+		presign.Upload{Owner: "alice", Key: "incoming/a.png"})
 	require.NoError(t, err)
 	s.putAll(t, m, append(bytes.Clone(png), 1))
 	m, err = s.ResumeMultipart("alice", m.ID)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), nil)
-	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+	require.Equal(t, []string{
+		"key taken must not be taken by another object, which this upload may not replace",
+	}, violations(t, err))
 }
 
 // TestMultipartStartFails checks that a failed start does not abort other
@@ -567,7 +626,8 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	body = bytes.Replace(body, []byte("</UploadId>"), []byte(strings.Repeat("i", 4000)+"</UploadId>"), 1)
+	body = bytes.Replace(body, []byte("</UploadId>"),
+		[]byte(strings.Repeat("i", 4000)+"</UploadId>"), 1)
 	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return response, err
 }
@@ -576,13 +636,15 @@ func (v verbose) RoundTrip(r *http.Request) (*http.Response, error) {
 // store's upload ID is too long to be sealed.
 func TestMultipartLongID(t *testing.T) {
 	store := s3test.New(s3test.WithHistory())
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
-	})))
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(),
+		presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) {
+			o.HTTPClient = &http.Client{Transport: verbose{store.HTTPClient().Transport}}
+		})))
 	require.NoError(t, err)
 	_, err = signer.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
-	require.ErrorContains(t, err, "its upload ID must be shorter, got 4")
-	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"), "the upload must be aborted, since no client receives its ID")
+	require.ErrorContains(t, err, "its upload ID has 4")
+	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"),
+		"the upload must be aborted, since no client receives its ID")
 }
 
 // TestMultipartCompletedMeanwhile checks that a completion returns the object
@@ -593,7 +655,8 @@ func TestMultipartCompletedMeanwhile(t *testing.T) {
 		for _, size := range []int64{0, int64(len(large))} {
 			for _, named := range []bool{false, true} {
 				for _, stays := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%d left, size %d, named %t, stays %t", left, size, named, stays), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%d left, size %d, named %t, stays %t", left, size, named,
+						stays), func(t *testing.T) {
 						testCompletedMeanwhile(t, left, size, named, stays)
 					})
 				}
@@ -604,7 +667,8 @@ func TestMultipartCompletedMeanwhile(t *testing.T) {
 
 func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays bool) {
 	s := open(t, s3test.New(), multipartPolicy())
-	m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
+	m, err := s.StartMultipart(t.Context(),
+		presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
 	var object *presign.Object
@@ -628,7 +692,8 @@ func testCompletedMeanwhile(t *testing.T, left int, size int64, named, stays boo
 				return response, nil
 			}
 			require.NoError(t, response.Body.Close())
-			response.StatusCode, response.Body = http.StatusOK, io.NopCloser(bytes.NewReader(partial))
+			response.StatusCode, response.Body = http.StatusOK,
+				io.NopCloser(bytes.NewReader(partial))
 			return response, nil
 		})
 	})))
@@ -650,23 +715,26 @@ func TestMultipartWaitsForObject(t *testing.T) {
 		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
-		early := open(t, s.store, multipartPolicy(), presign.WithStore(s.store.S3(func(o *s3.Options) {
-			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
-				if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
-					return s.store.HTTPClient().Do(r)
-				}
-				go func() {
-					time.Sleep(2 * time.Second)
-					if _, err := m.Complete(t.Context(), nil); err != nil {
-						t.Error(err)
+		early := open(t, s.store, multipartPolicy(),
+			presign.WithStore(s.store.S3(func(o *s3.Options) {
+				o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
+					if r.Method != http.MethodPost || !r.URL.Query().Has("uploadId") {
+						return s.store.HTTPClient().Do(r)
 					}
-				}()
-				return &http.Response{
-					StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
-					Body: io.NopCloser(strings.NewReader("<CompleteMultipartUploadResult><Key>" + m.Key + "</Key></CompleteMultipartUploadResult>")),
-				}, nil
-			})
-		})))
+					go func() {
+						time.Sleep(2 * time.Second)
+						if _, err := m.Complete(t.Context(), nil); err != nil {
+							t.Error(err)
+						}
+					}()
+					return &http.Response{
+						StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+						Body: io.NopCloser(strings.NewReader(
+							"<CompleteMultipartUploadResult><Key>" + m.Key +
+								"</Key></CompleteMultipartUploadResult>")),
+					}, nil
+				})
+			})))
 		other, err := early.ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		object, err := other.Complete(t.Context(), nil)
@@ -680,24 +748,28 @@ func TestMultipartWaitsForObject(t *testing.T) {
 func TestMultipartIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), multipartPolicy())
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Filename: "a.png", Owner: "alice"})
+		m, err := s.StartMultipart(context.Background(),
+			presign.Upload{Filename: "a.png", Owner: "alice"})
 		require.NoError(t, err)
 		sent := s.putAll(t, m, large)
 		grant, err := m.SignPart(context.Background(), presign.Part{Number: 1})
 		require.NoError(t, err)
 		signed, err := url.Parse(grant.URL)
 		require.NoError(t, err)
-		stored, err := s.store.S3().ListMultipartUploads(context.Background(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+		stored, err := s.store.S3().ListMultipartUploads(context.Background(),
+			&s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
 		require.NoError(t, err)
 		require.Equal(t, aws.ToString(stored.Uploads[0].UploadId), signed.Query().Get("uploadId"))
 		object := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 		stamp := object.Headers["x-amz-meta-presign"]
-		for _, bad := range []string{"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A", m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n"} {
+		for _, bad := range []string{"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A",
+			m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n"} {
 			_, err := s.ResumeMultipart("alice", bad)
 			require.ErrorIs(t, err, presign.ErrInvalidID, "%q", bad)
 		}
 		for name, other := range map[string]shop{
-			"secret": open(t, s.store, multipartPolicy(), presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
+			"secret": open(t, s.store, multipartPolicy(),
+				presign.WithSecret(bytes.Repeat([]byte("another secret, "), 2))),
 			"final": open(t, s.store, func() presign.Policy {
 				p := multipartPolicy()
 				p.FinalPrefix = ""
@@ -710,7 +782,9 @@ func TestMultipartIDs(t *testing.T) {
 
 		text, err := json.Marshal(m)
 		require.NoError(t, err)
-		require.JSONEq(t, fmt.Sprintf(`{"id": %q, "grant_id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID, m.GrantID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
+		require.JSONEq(t, fmt.Sprintf(
+			`{"id": %q, "grant_id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID,
+			m.GrantID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
 		var log bytes.Buffer
 		slog.New(slog.NewTextHandler(&log, nil)).Info("started", "upload", m)
 		require.NotContains(t, log.String(), m.ID)
@@ -739,7 +813,8 @@ func TestMultipartIDs(t *testing.T) {
 func TestAbortRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, s3test.New(), multipartPolicy())
-		m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+		m, err := s.StartMultipart(context.Background(),
+			presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		s.putAll(t, m, large)
 		aborted := 0
@@ -748,13 +823,16 @@ func TestAbortRepeats(t *testing.T) {
 			o.HTTPClient = httpClient(func(r *http.Request) (*http.Response, error) {
 				if r.Method == http.MethodDelete {
 					if aborted++; aborted < 3 {
-						return &http.Response{StatusCode: 204, Body: http.NoBody, Header: http.Header{}}, nil
+						return &http.Response{
+							StatusCode: 204, Body: http.NoBody, Header: http.Header{},
+						}, nil
 					}
 				}
 				return s.store.HTTPClient().Do(r)
 			})
 		})
-		m, err = open(t, s.store, multipartPolicy(), presign.WithStore(client)).ResumeMultipart("alice", m.ID)
+		m, err = open(t, s.store, multipartPolicy(),
+			presign.WithStore(client)).ResumeMultipart("alice", m.ID)
 		require.NoError(t, err)
 		require.NoError(t, m.Abort(context.Background()))
 		require.Equal(t, 3, aborted)
@@ -780,10 +858,12 @@ func TestMultipartStore(t *testing.T) {
 	})
 	policy := multipartPolicy()
 	policy.Headers["x-amz-request-payer"] = "requester"
-	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, policy, presign.WithSecret(secret), presign.WithStore(other))
+	signer, err := presign.NewSigner(signing, s3test.DefaultBucket, policy,
+		presign.WithSecret(secret), presign.WithStore(other))
 	require.NoError(t, err)
 	s := shop{signer, store, new(bytes.Buffer)}
-	m, err := s.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+	m, err := s.StartMultipart(context.Background(),
+		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	urls, _, err := m.SignParts(context.Background(), 1, 3)
 	require.NoError(t, err)
@@ -808,7 +888,8 @@ func TestMultipartReplicas(t *testing.T) {
 	for range 5 {
 		store := s3test.New()
 		one, two := open(t, store, multipartPolicy()), open(t, store, multipartPolicy())
-		m, err := one.StartMultipart(context.Background(), presign.Upload{Owner: "alice", Filename: "a.png"})
+		m, err := one.StartMultipart(context.Background(),
+			presign.Upload{Owner: "alice", Filename: "a.png"})
 		require.NoError(t, err)
 		one.putAll(t, m, png)
 		other, err := two.ResumeMultipart("alice", m.ID)
@@ -843,15 +924,19 @@ func TestMultipartReplicas(t *testing.T) {
 func TestMultipartSurvivesFaults(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, end := range []string{"complete", "abort", "too large"} {
-			for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+			for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown,
+				s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
 				for failing := 0; ; failing++ {
 					store := s3test.New()
 					once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })
-					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(once))
+					signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket,
+						multipartPolicy(), presign.WithSecret(secret), presign.WithStore(once))
 					require.NoError(t, err)
 					s := shop{signer, store, new(bytes.Buffer)}
 					failed := store.FailOnce(failing, fault, "UploadPart")
-					about := func() string { return fmt.Sprintf("fault %d of %s, request %d", fault, failed(), failing) }
+					about := func() string {
+						return fmt.Sprintf("fault %d of %s, request %d", fault, failed(), failing)
+					}
 					retry := func(step func() error) error {
 						err := step()
 						if err == nil {
@@ -880,7 +965,8 @@ func TestMultipartSurvivesFaults(t *testing.T) {
 					s.putPart(t, grant, png)
 					switch end {
 					case "abort":
-						require.NoError(t, retry(func() error { return m.Abort(t.Context()) }), about())
+						require.NoError(t, retry(func() error { return m.Abort(t.Context()) }),
+							about())
 					case "complete":
 						var object *presign.Object
 						require.NoError(t, retry(func() (err error) {
@@ -927,7 +1013,10 @@ func TestMultipartHangs(t *testing.T) {
 		s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.Hang })
 		for _, limit := range []time.Duration{time.Second, time.Hour} {
 			for _, step := range []func(context.Context) error{
-				func(ctx context.Context) error { _, err := m.SignPart(ctx, presign.Part{Number: 1}); return err },
+				func(ctx context.Context) error {
+					_, err := m.SignPart(ctx, presign.Part{Number: 1})
+					return err
+				},
 				func(ctx context.Context) error { _, err := m.ListParts(ctx); return err },
 				func(ctx context.Context) error { _, err := m.Complete(ctx, nil); return err },
 				m.Abort,
@@ -949,9 +1038,11 @@ func TestMultipartHangs(t *testing.T) {
 // TestPartOfAnotherPolicy checks that an upload keeps the checksum algorithm
 // with which it started.
 func TestPartOfAnotherPolicy(t *testing.T) {
-	store, policy, sum := s3test.New(), multipartPolicy(), base64.StdEncoding.EncodeToString(make([]byte, 4))
+	store, policy, sum := s3test.New(), multipartPolicy(),
+		base64.StdEncoding.EncodeToString(make([]byte, 4))
 	policy.Checksum = types.ChecksumAlgorithmCrc32
-	m, err := open(t, store, policy).StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Size: 3 * partSize, Checksum: sum})
+	m, err := open(t, store, policy).StartMultipart(t.Context(),
+		presign.Upload{Owner: "alice", Filename: "a.png", Size: 3 * partSize, Checksum: sum})
 	require.NoError(t, err)
 	for _, now := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc64nvme} {
 		policy.Checksum = now
@@ -967,7 +1058,8 @@ func TestPartOfAnotherPolicy(t *testing.T) {
 // storeID returns the store's ID of the only multipart upload in progress.
 func (s shop) storeID(t *testing.T) string {
 	t.Helper()
-	out, err := s.store.S3().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
+	out, err := s.store.S3().ListMultipartUploads(t.Context(),
+		&s3.ListMultipartUploadsInput{Bucket: aws.String(s3test.DefaultBucket)})
 	require.NoError(t, err)
 	require.Len(t, out.Uploads, 1)
 	return aws.ToString(out.Uploads[0].UploadId)
@@ -1005,7 +1097,8 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 			policy := multipartPolicy()
 			policy.MaxSize = 10_000 * partSize
 			s := open(t, s3test.New(s3test.WithHistory()), policy)
-			m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
+			m, err := s.StartMultipart(t.Context(),
+				presign.Upload{Filename: "a.png", Owner: "alice"})
 			require.NoError(t, err)
 			id := s.storeID(t)
 			for number := 1; number <= stored; number++ {
@@ -1032,7 +1125,8 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 		}
 	}
 	// Before the first part is uploaded, only 100 parts are signed.
-	s := open(t, s3test.New(), func() presign.Policy { p := multipartPolicy(); p.MaxSize = 10_000 * partSize; return p }())
+	s := open(t, s3test.New(),
+		func() presign.Policy { p := multipartPolicy(); p.MaxSize = 10_000 * partSize; return p }())
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)
 	_, err = m.SignPart(t.Context(), presign.Part{Number: 100})
@@ -1050,7 +1144,8 @@ func TestPartsHaveLifetimeOfGrant(t *testing.T) {
 	policy.Lifetime = 10 * time.Minute
 	s := open(t, s3test.New(), policy)
 	for lifetime, want := range map[time.Duration]string{0: "600", time.Minute: "60"} {
-		m, err := s.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png", Lifetime: lifetime})
+		m, err := s.StartMultipart(t.Context(),
+			presign.Upload{Owner: "alice", Filename: "a.png", Lifetime: lifetime})
 		require.NoError(t, err)
 		grant, err := m.SignPart(t.Context(), presign.Part{Number: 1})
 		require.NoError(t, err)

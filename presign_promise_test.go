@@ -21,10 +21,13 @@ import (
 // notifications and published objects.
 
 // newSignerAndStore returns a Signer and its store, which records history.
-func newSignerAndStore(t *testing.T, policy presign.Policy, opts ...presign.SignerOption) (*presign.Signer, *s3test.Server) {
+func newSignerAndStore(
+	t *testing.T, policy presign.Policy, opts ...presign.SignerOption,
+) (*presign.Signer, *s3test.Server) {
 	t.Helper()
 	store := s3test.New(s3test.WithHistory())
-	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, append(opts, presign.WithSecret(secret))...)
+	signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy,
+		append(opts, presign.WithSecret(secret))...)
 	require.NoError(t, err)
 	return signer, store
 }
@@ -32,7 +35,8 @@ func newSignerAndStore(t *testing.T, policy presign.Policy, opts ...presign.Sign
 // uploadFor uploads a picture for an owner and returns its key.
 func uploadFor(t *testing.T, signer *presign.Signer, store *s3test.Server, owner string) string {
 	t.Helper()
-	grant, err := signer.Put(t.Context(), presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: owner})
+	grant, err := signer.Put(t.Context(),
+		presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: owner})
 	require.NoError(t, err)
 	r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
 	require.NoError(t, err)
@@ -59,7 +63,8 @@ func TestInspectDecidesBeforePublishing(t *testing.T) {
 		"violation and failure": {errors.Join(violation, failure), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			signer, store := newSignerAndStore(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return c.verdict }))
+			signer, store := newSignerAndStore(t, final(), presign.WithInspect(
+				func(context.Context, *presign.Object) error { return c.verdict }))
 			key := uploadFor(t, signer, store, "alice")
 			_, err := signer.Complete(t.Context(), "alice", key)
 			require.Equal(t, c.published, err == nil, "%v", err)
@@ -75,9 +80,11 @@ func TestInspectDecidesBeforePublishing(t *testing.T) {
 // TestSignerWithoutInspectFails checks that a Signer without WithInspect does
 // not publish an upload whose grant requires an inspection.
 func TestSignerWithoutInspectFails(t *testing.T) {
-	inspecting, store := newSignerAndStore(t, final(), presign.WithInspect(func(context.Context, *presign.Object) error { return nil }))
+	inspecting, store := newSignerAndStore(t, final(),
+		presign.WithInspect(func(context.Context, *presign.Object) error { return nil }))
 	key := uploadFor(t, inspecting, store, "alice")
-	other, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret(secret))
+	other, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(),
+		presign.WithSecret(secret))
 	require.NoError(t, err)
 	_, err = other.Complete(t.Context(), "alice", key)
 	require.Error(t, err)
@@ -90,7 +97,8 @@ func TestSignerWithoutInspectFails(t *testing.T) {
 func TestHooksEndSevenDaysAfterDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls int
-		signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error { calls++; return nil }))
+		signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(
+			func(context.Context, *presign.Object) error { calls++; return nil }))
 		key := uploadFor(t, signer, store, "alice")
 		deadline := time.Now().Add(15*time.Minute + 24*time.Hour)
 		for _, c := range []struct {
@@ -114,12 +122,13 @@ func TestHooksEndSevenDaysAfterDeadline(t *testing.T) {
 // completed again.
 func TestHookErrorKeepsPublished(t *testing.T) {
 	var calls int
-	signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-		if calls++; calls == 1 {
-			return errors.New("the database is down")
-		}
-		return nil
-	}))
+	signer, store := newSignerAndStore(t, final(),
+		presign.WithOnComplete(func(context.Context, *presign.Object) error {
+			if calls++; calls == 1 {
+				return errors.New("the database is down")
+			}
+			return nil
+		}))
 	key := uploadFor(t, signer, store, "alice")
 	_, err := signer.Complete(t.Context(), "alice", key)
 	require.Error(t, err)
@@ -138,19 +147,22 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 			`{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key))
 	}
 	var owner string
-	signer, store := newSignerAndStore(t, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-		owner = o.Owner
-		return nil
-	}))
+	signer, store := newSignerAndStore(t, final(),
+		presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+			owner = o.Owner
+			return nil
+		}))
 	key := uploadFor(t, signer, store, "alice")
 
 	require.Error(t, notify(signer, "another", key), "another bucket")
 	require.NoError(t, notify(signer, s3test.DefaultBucket, "private/a.png"), "another prefix")
 	require.NoError(t, notify(signer, s3test.DefaultBucket, key+"a"), "no object")
-	require.ErrorIs(t, signer.CompleteNotification(t.Context(), []byte(`{"key": "a"}`)), presign.ErrInvalidNotification)
+	require.ErrorIs(t, signer.CompleteNotification(t.Context(), []byte(`{"key": "a"}`)),
+		presign.ErrInvalidNotification)
 	require.Equal(t, []string{key}, store.Objects(s3test.DefaultBucket))
 
-	stranger, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(), presign.WithSecret([]byte("another secret of thirty-two bytes")))
+	stranger, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, final(),
+		presign.WithSecret([]byte("another secret of thirty-two bytes")))
 	require.NoError(t, err)
 	require.Error(t, notify(stranger, s3test.DefaultBucket, key),
 		"the notification must be delivered again if the stamp does not open")
@@ -166,7 +178,8 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 // upload.
 func TestOnlyCopyHasServingHeaders(t *testing.T) {
 	policy := final()
-	policy.Headers = map[string]string{"Content-Disposition": "inline", "Cache-Control": "public, max-age=60", "x-amz-tagging": "class=public"}
+	policy.Headers = map[string]string{"Content-Disposition": "inline",
+		"Cache-Control": "public, max-age=60", "x-amz-tagging": "class=public"}
 	signer, store := newSignerAndStore(t, policy)
 	key := uploadFor(t, signer, store, "alice")
 	_, err := signer.Complete(t.Context(), "alice", key)
@@ -209,14 +222,16 @@ func TestDeadlineHolds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			signer, store := newSignerAndStore(t, final())
 			var deadline time.Time
-			handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-				deadline = u.Deadline
-				time.Sleep(10 * time.Second)
-				return nil
-			}))
+			handler, err := presign.NewHandler(signer, user,
+				presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+					deadline = u.Deadline
+					time.Sleep(10 * time.Second)
+					return nil
+				}))
 			require.NoError(t, err)
 			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, jsonRequest(fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
+			handler.ServeHTTP(w,
+				jsonRequest(fmt.Sprintf(`{"filename": "a.png", "size": %d}`, len(png))))
 			require.Equal(t, 201, w.Code, w.Body)
 			grant := decode[presign.Grant](t, w)
 			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
@@ -237,10 +252,11 @@ func TestDeadlineHolds(t *testing.T) {
 func TestDeadlineOfMultipart(t *testing.T) {
 	signer, _ := newSignerAndStore(t, multipartPolicy())
 	var deadline time.Time
-	handler, err := presign.NewHandler(signer, user, presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
-		deadline = u.Deadline
-		return nil
-	}))
+	handler, err := presign.NewHandler(signer, user,
+		presign.WithAuthorize(func(_ *http.Request, u *presign.Upload) error {
+			deadline = u.Deadline
+			return nil
+		}))
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, jsonRequest(`{"filename": "a.png", "method": "multipart"}`))
@@ -253,10 +269,14 @@ func TestDeadlineOfMultipart(t *testing.T) {
 func TestOnCompleteRunsInOrder(t *testing.T) {
 	var calls []string
 	record := func(name string, err error) presign.SignerOption {
-		return presign.WithOnComplete(func(context.Context, *presign.Object) error { calls = append(calls, name); return err })
+		return presign.WithOnComplete(func(context.Context, *presign.Object) error {
+			calls = append(calls, name)
+			return err
+		})
 	}
 	failure := errors.New("the database is down")
-	signer, store := newSignerAndStore(t, final(), record("first", nil), record("second", failure), record("third", nil))
+	signer, store := newSignerAndStore(t, final(), record("first", nil), record("second", failure),
+		record("third", nil))
 	_, err := signer.Complete(t.Context(), "alice", uploadFor(t, signer, store, "alice"))
 	require.ErrorIs(t, err, failure)
 	require.Equal(t, []string{"first", "second"}, calls)
@@ -270,9 +290,11 @@ func TestSharedFinalPrefix(t *testing.T) {
 		upload := func(prefix, owner string) (*presign.Object, error) {
 			policy := final()
 			policy.Prefix, policy.Replace = prefix, replace
-			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+			signer, err := presign.NewSigner(store.S3(), s3test.DefaultBucket, policy,
+				presign.WithSecret(secret))
 			require.NoError(t, err)
-			grant, err := signer.Put(t.Context(), presign.Upload{Key: prefix + "a.png", Size: int64(len(png)), Owner: owner})
+			grant, err := signer.Put(t.Context(),
+				presign.Upload{Key: prefix + "a.png", Size: int64(len(png)), Owner: owner})
 			require.NoError(t, err)
 			r, err := grant.Request(t.Context(), strings.NewReader(string(png)), int64(len(png)))
 			require.NoError(t, err)

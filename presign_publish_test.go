@@ -45,7 +45,9 @@ func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 	last := states[len(states)-1]
 	require.Equal(t, body, last.Body)
 	require.Zero(t, last.EndedBy, "%v", store.History().Requests)
-	first := slices.IndexFunc(states, func(s s3test.State) bool { return bytes.Equal(s.Body, body) })
+	first := slices.IndexFunc(states, func(s s3test.State) bool {
+		return bytes.Equal(s.Body, body)
+	})
 	require.Equal(t, len(states)-1, first, "%s must have this body only once", key)
 }
 
@@ -54,15 +56,18 @@ func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 // grant seconds, an hour or days later.
 func TestRewrittenFileStays(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
-	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithoutConditions()}, {s3test.WithHost(awsName)}} {
+	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()},
+		{s3test.WithoutConditions()}, {s3test.WithHost(awsName)}} {
 		for _, replay := range []string{"", "same", "other", "evil"} {
 			for _, wait := range []time.Duration{2 * time.Second, time.Hour, 6 * 24 * time.Hour} {
 				synctest.Test(t, func(t *testing.T) {
-					store := s3test.New(append([]s3test.Option{s3test.WithHistory()}, options...)...)
+					store := s3test.New(append([]s3test.Option{s3test.WithHistory()},
+						options...)...)
 					policy := final()
 					policy.Lifetime = 7 * 24 * time.Hour
 					s := open(t, store, policy)
-					grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+					grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+						true, png, nil)
 					time.Sleep(time.Second)
 					object, err := s.Complete(t.Context(), "alice", grant.Key)
 					require.NoError(t, err)
@@ -95,25 +100,29 @@ func TestRewrittenFileStays(t *testing.T) {
 // rewritten file if the client has replayed the grant while the hook ran.
 func TestRewrittenWhileReplayed(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
-	for name, options := range map[string][]s3test.Option{"versions": {s3test.WithVersioning()}, "AWS": {s3test.WithHost(awsName)}} {
+	for name, options := range map[string][]s3test.Option{
+		"versions": {s3test.WithVersioning()}, "AWS": {s3test.WithHost(awsName)},
+	} {
 		for _, replayed := range [][]byte{append(bytes.Clone(png), 9), evilBody} {
 			synctest.Test(t, func(t *testing.T) {
 				store := s3test.New(append([]s3test.Option{s3test.WithHistory()}, options...)...)
 				var s shop
 				var grant *presign.Grant
 				first := true
-				s = open(t, store, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-					if !first {
+				s = open(t, store, final(),
+					presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+						if !first {
+							return nil
+						}
+						first = false
+						time.Sleep(time.Second)
+						s.send(t, grant, replayed, nil)
+						time.Sleep(time.Second)
+						s.rewrite(t, o.Key, rewritten, true)
 						return nil
-					}
-					first = false
-					time.Sleep(time.Second)
-					s.send(t, grant, replayed, nil)
-					time.Sleep(time.Second)
-					s.rewrite(t, o.Key, rewritten, true)
-					return nil
-				}))
-				grant = s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+					}))
+				grant = s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+					true, png, nil)
 				object, err := s.Complete(t.Context(), "alice", grant.Key)
 				require.NoError(t, err)
 				again, err := s.Complete(t.Context(), "alice", grant.Key)
@@ -134,13 +143,14 @@ func TestRewrittenWhileReplayedWithoutConditions(t *testing.T) {
 		store := s3test.New(s3test.WithHistory(), s3test.WithoutConditions())
 		var s shop
 		var grant *presign.Grant
-		s = open(t, store, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-			time.Sleep(time.Second)
-			s.send(t, grant, evilBody, nil)
-			time.Sleep(time.Second)
-			s.rewrite(t, o.Key, rewritten, true)
-			return errors.New("another hook failed")
-		}))
+		s = open(t, store, final(),
+			presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+				time.Sleep(time.Second)
+				s.send(t, grant, evilBody, nil)
+				time.Sleep(time.Second)
+				s.rewrite(t, o.Key, rewritten, true)
+				return errors.New("another hook failed")
+			}))
 		grant = s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 		_, err := s.Complete(t.Context(), "alice", grant.Key)
 		require.ErrorContains(t, err, "another hook failed")
@@ -160,7 +170,8 @@ func TestStampOfOtherVersion(t *testing.T) {
 	object, err := s.Complete(t.Context(), "alice", grant.Key)
 	require.NoError(t, err)
 	stored, _ := store.Object(s3test.DefaultBucket, object.Key)
-	sealer, err := stamp.NewSealer([][]byte{secret}, s3test.DefaultHost, s3test.DefaultBucket, "incoming/", "published/")
+	sealer, err := stamp.NewSealer([][]byte{secret}, s3test.DefaultHost, s3test.DefaultBucket,
+		"incoming/", "published/")
 	require.NoError(t, err)
 	published, err := sealer.OpenPublished(stored.Metadata["presign"], grant.Key)
 	require.NoError(t, err)
@@ -183,14 +194,15 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 	var s shop
 	var sizes []int64
 	failure := errors.New("the database is down")
-	s = open(t, store, final(), presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
-		sizes = append(sizes, o.Size)
-		if len(sizes) == 1 {
-			s.rewrite(t, o.Key, rewritten, false)
-			return failure
-		}
-		return nil
-	}))
+	s = open(t, store, final(),
+		presign.WithOnComplete(func(_ context.Context, o *presign.Object) error {
+			sizes = append(sizes, o.Size)
+			if len(sizes) == 1 {
+				s.rewrite(t, o.Key, rewritten, false)
+				return failure
+			}
+			return nil
+		}))
 	grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 	_, err := s.Complete(t.Context(), "alice", grant.Key)
 	require.ErrorIs(t, err, failure)
@@ -198,7 +210,8 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 	object, err := s.Complete(t.Context(), "alice", grant.Key)
 	require.NoError(t, err)
 	require.Equal(t, []int64{int64(len(png)), int64(len(rewritten))}, sizes)
-	require.Equal(t, []string{"alice", grant.GrantID, finalKey(grant.Key)}, []string{object.Owner, object.GrantID, object.Key})
+	require.Equal(t, []string{"alice", grant.GrantID, finalKey(grant.Key)},
+		[]string{object.Owner, object.GrantID, object.Key})
 	requireLast(t, store, object.Key, rewritten)
 	require.Equal(t, []string{object.Key}, s.keys())
 
@@ -207,7 +220,9 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 	put := s.upload(t, presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, false, png, nil)
 	s.put(t, "published/fixed.png", "an object of the service", nil)
 	_, err = s.Complete(t.Context(), "alice", put.Key)
-	require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+	require.Equal(t, []string{
+		"key taken must not be taken by another object, which this upload may not replace",
+	}, violations(t, err))
 	require.Contains(t, s.keys(), put.Key, "the upload must be kept")
 	require.Len(t, sizes, 2)
 }
@@ -215,16 +230,22 @@ func TestRewrittenWithoutMetadata(t *testing.T) {
 // place stores an upload of any size with a stamp that it seals itself.
 func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros int64) {
 	t.Helper()
-	sealer, err := stamp.NewSealer([][]byte{secret}, strings.TrimPrefix(s.store.URL, "https://"), s3test.DefaultBucket, "incoming/", "published/")
+	sealer, err := stamp.NewSealer([][]byte{secret}, strings.TrimPrefix(s.store.URL, "https://"),
+		s3test.DefaultBucket, "incoming/", "published/")
 	require.NoError(t, err)
 	name := key[strings.LastIndex(key, "/")+1:]
 	granted := &stamp.Stamp{
-		ID: [16]byte{id}, Owner: "alice", Filename: name, Type: "application/octet-stream", MinSize: 1, MaxSize: 10 << 30, Issued: issued,
-		Until: issued.Add(time.Hour), Method: stamp.Multipart, Replace: true, Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}},
+		ID: [16]byte{id}, Owner: "alice", Filename: name, Type: "application/octet-stream",
+		MinSize: 1, MaxSize: 10 << 30, Issued: issued,
+		Until: issued.Add(time.Hour), Method: stamp.Multipart, Replace: true,
+		Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}},
 	}
 	s.store.Put(s3test.DefaultBucket, key, s3test.Object{
-		Body: []byte{id}, Zeros: zeros, Metadata: map[string]string{"presign": sealer.Seal(granted, key)},
-		Header: http.Header{"Content-Type": {granted.Type}, "Content-Disposition": {"attachment; filename*=UTF-8''" + name}},
+		Body:  []byte{id},
+		Zeros: zeros, Metadata: map[string]string{"presign": sealer.Seal(granted, key)},
+		Header: http.Header{"Content-Type": {
+			granted.Type,
+		}, "Content-Disposition": {"attachment; filename*=UTF-8''" + name}},
 	})
 }
 
@@ -233,17 +254,22 @@ func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros i
 // newer upload before each request of the completion in turn.
 func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	const key = "incoming/fixed.bin"
-	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()}, {s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
+	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()},
+		{s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
 		for _, zeros := range []int64{100, 5 << 30} { // The larger upload needs a multipart copy.
 			// If before is set, the key is already published.
 			for _, before := range []bool{false, true} {
 				for at, last := 1, 1; at <= last; at++ {
 					synctest.Test(t, func(t *testing.T) {
-						store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(time.Millisecond)}, options...)...)
+						store := s3test.New(append([]s3test.Option{
+							s3test.WithHistory(), s3test.WithTick(time.Millisecond),
+						}, options...)...)
 						policy := final()
 						policy.Replace, policy.MaxSize, policy.Types = true, 10<<30, []string{"*/*"}
-						older := open(t, store, policy, presign.WithStore(store.Actor("older").S3()))
-						newer := open(t, store, policy, presign.WithStore(store.Actor("newer").Instant().S3()))
+						older := open(t, store, policy,
+							presign.WithStore(store.Actor("older").S3()))
+						newer := open(t, store, policy,
+							presign.WithStore(store.Actor("newer").Instant().S3()))
 						now := time.Now()
 						if before {
 							newer.place(t, key, 1, now.Add(-time.Minute), 10)
@@ -274,7 +300,8 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 							require.NoError(t, err)
 						}
 						if err != nil {
-							require.NotEmpty(t, presign.Violations(err), "request %d: %v\n%v", at, err, store.History().Requests)
+							require.NotEmpty(t, presign.Violations(err), "request %d: %v\n%v", at,
+								err, store.History().Requests)
 						}
 						made := int(requests.Load())
 						last = made
@@ -282,11 +309,13 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 						for _, state := range store.History().Visible("published/") {
 							order = append(order, state.Body[0])
 						}
-						require.True(t, slices.IsSorted(order), "request %d: %v\n%v", at, order, store.History().Requests)
+						require.True(t, slices.IsSorted(order), "request %d: %v\n%v", at, order,
+							store.History().Requests)
 						if made < at {
 							return // The completion made fewer requests.
 						}
-						require.EqualValues(t, 3, order[len(order)-1], "request %d: %v\n%v", at, order, store.History().Requests)
+						require.EqualValues(t, 3, order[len(order)-1], "request %d: %v\n%v", at,
+							order, store.History().Requests)
 						require.Empty(t, store.Objects("incoming/"))
 					})
 				}
@@ -305,7 +334,8 @@ func TestPendingUploadDoesNotHidePublished(t *testing.T) {
 	s.upload(t, presign.Upload{Key: key, Owner: "alice"}, true, png, nil)
 	first, err := s.Complete(t.Context(), "alice", key)
 	require.NoError(t, err)
-	pending := s.upload(t, presign.Upload{Key: key, Owner: "bob"}, true, append(bytes.Clone(png), 1), nil)
+	pending := s.upload(t, presign.Upload{Key: key, Owner: "bob"}, true,
+		append(bytes.Clone(png), 1), nil)
 	again, err := s.Complete(t.Context(), "alice", key)
 	require.NoError(t, err)
 	require.EqualExportedValues(t, *first, *again)
@@ -321,9 +351,11 @@ func TestPendingUploadDoesNotHidePublished(t *testing.T) {
 func TestHeadersOfUnverifiedUploads(t *testing.T) {
 	policy := multipartPolicy()
 	policy.Headers = map[string]string{
-		"Cache-Control": "public", "Content-Language": "de", "x-amz-storage-class": "STANDARD_IA", "x-amz-tagging": "a=b",
-		"x-amz-website-redirect-location": "/other", "Content-Disposition": "inline", "x-amz-server-side-encryption": "AES256",
-		"Expires": "Wed, 01 Dec 2094 16:00:00 GMT",
+		"Cache-Control": "public", "Content-Language": "de", "x-amz-storage-class": "STANDARD_IA",
+		"x-amz-tagging":                   "a=b",
+		"x-amz-website-redirect-location": "/other", "Content-Disposition": "inline",
+		"x-amz-server-side-encryption": "AES256",
+		"Expires":                      "Wed, 01 Dec 2094 16:00:00 GMT",
 	}
 	policy.UploadHeaders = map[string]string{"x-amz-storage-class": "ONEZONE_IA"}
 	for _, method := range []string{"PUT", "POST", "multipart"} {
@@ -342,7 +374,8 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 		require.NoError(t, err, method)
 		for _, state := range s.store.History().Visible("incoming/") {
 			require.Equal(t, http.Header{
-				"Content-Type": {"image/png"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Storage-Class": {"ONEZONE_IA"},
+				"Content-Type": {"image/png"}, "X-Amz-Server-Side-Encryption": {"AES256"},
+				"X-Amz-Storage-Class": {"ONEZONE_IA"},
 				"Content-Disposition": {"attachment; filename*=UTF-8''a.png"},
 			}, state.Header, method)
 			require.Empty(t, state.Tags)
@@ -350,16 +383,22 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 		stored, _ := s.store.Object(s3test.DefaultBucket, object.Key)
 		require.Equal(t, map[string]string{"a": "b"}, stored.Tags)
 		require.Equal(t, http.Header{
-			"Content-Type": {"image/png"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Storage-Class": {"STANDARD_IA"},
-			"Content-Disposition": {"inline; filename*=UTF-8''a.png"}, "Cache-Control": {"public"}, "Content-Language": {"de"},
-			"X-Amz-Website-Redirect-Location": {"/other"}, "Expires": {"Wed, 01 Dec 2094 16:00:00 GMT"},
+			"Content-Type": {"image/png"}, "X-Amz-Server-Side-Encryption": {"AES256"},
+			"X-Amz-Storage-Class": {"STANDARD_IA"},
+			"Content-Disposition": {"inline; filename*=UTF-8''a.png"}, "Cache-Control": {"public"},
+			"Content-Language":                {"de"},
+			"X-Amz-Website-Redirect-Location": {"/other"},
+			"Expires":                         {"Wed, 01 Dec 2094 16:00:00 GMT"},
 		}, stored.Header, method)
 	}
 	// The test server does not support ACLs, so the test checks the grant.
-	for acl, onUpload := range map[string]bool{"public-read": false, "bucket-owner-full-control": true} {
+	for acl, onUpload := range map[string]bool{
+		"public-read": false, "bucket-owner-full-control": true,
+	} {
 		policy := final()
 		policy.Headers = map[string]string{"x-amz-acl": acl}
-		grant, err := open(t, s3test.New(), policy).Put(t.Context(), presign.Upload{Filename: "a.png", Size: 1})
+		grant, err := open(t, s3test.New(), policy).Put(t.Context(),
+			presign.Upload{Filename: "a.png", Size: 1})
 		require.NoError(t, err)
 		_, has := grant.Headers["x-amz-acl"]
 		require.Equal(t, onUpload, has)
@@ -410,7 +449,8 @@ func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 							got = append(got, r.Operation)
 						}
 						slices.Sort(got[1:])
-						text := strings.Join(append(got, http.StatusText(w.Code), string(rune('0'+requests.Depth()))), " ")
+						text := strings.Join(append(got, http.StatusText(w.Code),
+							string(rune('0'+requests.Depth()))), " ")
 						if first == "" {
 							first = text
 						}
@@ -428,10 +468,11 @@ func TestHooksEnd(t *testing.T) {
 	for _, rewritten := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			calls := 0
-			s := open(t, s3test.New(), final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-				calls++
-				return nil
-			}))
+			s := open(t, s3test.New(), final(),
+				presign.WithOnComplete(func(context.Context, *presign.Object) error {
+					calls++
+					return nil
+				}))
 			grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 			deadline := grant.Expires.Add(24 * time.Hour)
 			object, err := s.Complete(t.Context(), "alice", grant.Key)
@@ -442,7 +483,9 @@ func TestHooksEnd(t *testing.T) {
 			for _, c := range []struct {
 				at    time.Time
 				calls int
-			}{{deadline.Add(-time.Second), 2}, {deadline.Add(7*24*time.Hour - time.Second), 3}, {deadline.Add(7*24*time.Hour + time.Second), 3}, {deadline.Add(3 * 365 * 24 * time.Hour), 3}} {
+			}{{deadline.Add(-time.Second), 2}, {deadline.Add(7*24*time.Hour - time.Second), 3}, {
+				deadline.Add(7*24*time.Hour + time.Second), 3,
+			}, {deadline.Add(3 * 365 * 24 * time.Hour), 3}} {
 				time.Sleep(time.Until(c.at))
 				again, err := s.Complete(t.Context(), "alice", grant.Key)
 				require.NoError(t, err)
@@ -474,7 +517,9 @@ func TestWriteOncePolicy(t *testing.T) {
 		require.NoError(t, err)
 		before.send(t, grant, append(bytes.Clone(png), 1), nil)
 		_, err = after.Complete(t.Context(), "alice", key)
-		require.Equal(t, []string{"key taken must not be taken by another object, which this upload may not replace"}, violations(t, err))
+		require.Equal(t, []string{
+			"key taken must not be taken by another object, which this upload may not replace",
+		}, violations(t, err))
 		requireLast(t, store, object.Key, png)
 		require.Len(t, store.History().Visible("published/"), 1)
 	}
@@ -483,10 +528,14 @@ func TestWriteOncePolicy(t *testing.T) {
 	store := s3test.New()
 	loose, once := direct(), direct()
 	loose.Replace = true
-	grant := open(t, store, loose).upload(t, presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, true, png, nil)
+	grant := open(t, store, loose).upload(t,
+		presign.Upload{Key: "incoming/fixed.png", Owner: "alice"}, true, png, nil)
 	_, err := open(t, store, once).Complete(t.Context(), "alice", grant.Key)
-	require.Equal(t, []string{"key not_allowed must not be replaced: the policy has become write-once since the grant"}, violations(t, err))
-	random := open(t, store, loose).upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
+	require.Equal(t, []string{
+		"key not_allowed must not be replaced: the policy has become write-once since the grant",
+	}, violations(t, err))
+	random := open(t, store, loose).upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
+		true, png, nil)
 	_, err = open(t, store, once).Complete(t.Context(), "alice", random.Key)
 	require.NoError(t, err, "an upload under a random key replaces no object")
 }
@@ -497,13 +546,14 @@ func TestHooksPrecedeDeletion(t *testing.T) {
 	for _, failures := range []int{0, 1, 3} {
 		store := s3test.New(s3test.WithHistory())
 		var moments []s3test.Moment
-		s := open(t, store, final(), presign.WithOnComplete(func(context.Context, *presign.Object) error {
-			moments = append(moments, store.Now())
-			if len(moments) <= failures {
-				return errors.New("the database is down")
-			}
-			return nil
-		}))
+		s := open(t, store, final(),
+			presign.WithOnComplete(func(context.Context, *presign.Object) error {
+				moments = append(moments, store.Now())
+				if len(moments) <= failures {
+					return errors.New("the database is down")
+				}
+				return nil
+			}))
 		grant := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, png, nil)
 		for range failures {
 			_, err := s.Complete(t.Context(), "alice", grant.Key)
@@ -573,17 +623,28 @@ func TestQuirks(t *testing.T) {
 		dropped string // the header that the copy loses
 		logs    string
 	}{
-		"R7: no If-None-Match on copies":    {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented}},
-		"R7: parts never match":             {quirks: []s3test.Quirk{s3test.PartsNeverMatch}},
-		"R7: both":                          {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}},
-		"R7: both, Replace":                 {quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch}, policy: withReplace},
-		"R10: copies lose Cache-Control":    {quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control"},
-		"R11: the weekday is corrected":     {quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires},
+		"R7: no If-None-Match on copies": {
+			quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented},
+		},
+		"R7: parts never match": {quirks: []s3test.Quirk{s3test.PartsNeverMatch}},
+		"R7: both": {
+			quirks: []s3test.Quirk{s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch},
+		},
+		"R7: both, Replace": {quirks: []s3test.Quirk{
+			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch,
+		}, policy: withReplace},
+		"R10: copies lose Cache-Control": {
+			quirks: []s3test.Quirk{s3test.CopiesLoseCacheControl}, dropped: "Cache-Control",
+		},
+		"R11: the weekday is corrected": {
+			quirks: []s3test.Quirk{s3test.CorrectsExpires}, policy: withExpires,
+		},
 		"R13: replaced parts are listed":    {quirks: []s3test.Quirk{s3test.ListsReplacedParts}},
 		"R14: ended uploads cause no error": {quirks: []s3test.Quirk{s3test.ForgivesEndedUploads}},
 		"R8: no checksums":                  {quirks: []s3test.Quirk{s3test.NoChecksums}},
 		"most quirks at once": {quirks: []s3test.Quirk{
-			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch, s3test.CorrectsExpires, s3test.ListsReplacedParts, s3test.ForgivesEndedUploads, s3test.NoChecksums,
+			s3test.CopyOnceNotImplemented, s3test.PartsNeverMatch, s3test.CorrectsExpires,
+			s3test.ListsReplacedParts, s3test.ForgivesEndedUploads, s3test.NoChecksums,
 		}, policy: withExpires},
 	} {
 		for _, method := range []string{"PUT", "POST", "multipart", "multipart, a part twice"} {
@@ -592,7 +653,8 @@ func TestQuirks(t *testing.T) {
 				if c.policy != nil {
 					c.policy(&policy)
 				}
-				s := open(t, s3test.New(s3test.WithHistory(), s3test.WithQuirks(c.quirks...)), policy)
+				s := open(t, s3test.New(s3test.WithHistory(), s3test.WithQuirks(c.quirks...)),
+					policy)
 				for _, body := range [][]byte{png, evilBody} {
 					u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(body))}
 					if policy.Replace {
@@ -625,7 +687,9 @@ func TestQuirks(t *testing.T) {
 }
 
 func withExpires(p *presign.Policy) {
-	p.Headers = map[string]string{"Expires": "Wed, 01 Dec 2094 16:00:00 GMT", "Cache-Control": "no-store"}
+	p.Headers = map[string]string{
+		"Expires": "Wed, 01 Dec 2094 16:00:00 GMT", "Cache-Control": "no-store",
+	}
 }
 
 // startUpload uploads a body and returns the key and a function that completes
@@ -637,7 +701,9 @@ func (s shop) startUpload(
 	t.Helper()
 	if method == "PUT" || method == "POST" {
 		grant := s.upload(t, u, method == "POST", body, nil)
-		return grant.Key, func() (*presign.Object, error) { return s.Complete(t.Context(), "alice", grant.Key) }
+		return grant.Key, func() (*presign.Object, error) {
+			return s.Complete(t.Context(), "alice", grant.Key)
+		}
 	}
 	m, err := s.StartMultipart(t.Context(), u)
 	require.NoError(t, err)
@@ -654,7 +720,8 @@ func TestNewSignerRejectsWrongWeekday(t *testing.T) {
 	policy := direct()
 	withExpires(&policy)
 	policy.Headers["Expires"] = "Thu, 01 Dec 2094 16:00:00 GMT"
-	_, err := presign.NewSigner(s3test.New().S3(), s3test.DefaultBucket, policy, presign.WithSecret(secret))
+	_, err := presign.NewSigner(s3test.New().S3(), s3test.DefaultBucket, policy,
+		presign.WithSecret(secret))
 	require.ErrorContains(t, err, `its value must be the date "Wed, 01 Dec 2094 16:00:00 GMT", got "Thu, 01 Dec 2094 16:00:00 GMT"`)
 }
 
@@ -664,7 +731,8 @@ func TestViolationHasRenamedMetadata(t *testing.T) {
 	policy := multipartPolicy()
 	policy.Metadata = []string{"note_x", "color"}
 	s := open(t, s3test.New(s3test.WithQuirks(s3test.MultipartRenamesMetadata)), policy)
-	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(len(png)), Metadata: map[string]string{"note_x": "1", "color": "red"}}
+	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(
+		len(png)), Metadata: map[string]string{"note_x": "1", "color": "red"}}
 	m, err := s.StartMultipart(t.Context(), u)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), s.putAll(t, m, png))

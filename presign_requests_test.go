@@ -92,7 +92,8 @@ func completeBefore(again bool) func(*testing.T, shop, *presign.Grant) {
 
 // removeUpload deletes an upload.
 func removeUpload(t *testing.T, s shop, grant *presign.Grant) {
-	_, err := s.store.S3().DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
+	_, err := s.store.S3().DeleteObject(t.Context(),
+		&s3.DeleteObjectInput{Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key})
 	require.NoError(t, err)
 }
 
@@ -109,19 +110,24 @@ var rows = []row{
 	{name: "any store: Replace", count: 5, depth: 3, policy: withReplace},
 	{name: "any store: versions", count: 5, depth: 3, options: withVersions},
 	{name: "any store: no conditions", count: 5, depth: 3, options: noConditions, form: true},
-	{name: "AWS, which cannot pin the upload: form", count: 5, depth: 3, options: onAWS, form: true},
-	{name: "AWS, which cannot pin the upload: Replace", count: 5, depth: 3, options: onAWS, policy: withReplace},
+	{name: "AWS, which cannot pin the upload: form", count: 5, depth: 3,
+		options: onAWS, form: true},
+	{name: "AWS, which cannot pin the upload: Replace", count: 5, depth: 3, options: onAWS,
+		policy: withReplace},
 
 	{name: "KMS", count: 6, depth: 3, policy: withKMS},
 	{name: "checksum", count: 6, depth: 3, policy: withChecksum},
 	{name: "KMS and checksum", count: 7, depth: 3, policy: all(withKMS, withChecksum)},
 	{name: "multipart", count: 6 + 2, depth: 3 + 2, multipart: true},
-	{name: "multipart and checksum", count: 7 + 2, depth: 3 + 2, multipart: true, policy: withChecksum},
+	{name: "multipart and checksum", count: 7 + 2, depth: 3 + 2, multipart: true,
+		policy: withChecksum},
 	{name: "multipart and KMS", count: 6 + 2, depth: 3 + 2, multipart: true, policy: withKMS},
 
 	{name: "AWS: PUT", count: 4, depth: 2, options: onAWS},
-	{name: "AWS: a version of a form", count: 4, depth: 2, options: append(onAWS, withVersions...), form: true},
-	{name: "AWS: a version, Replace", count: 4, depth: 2, options: append(onAWS, withVersions...), policy: withReplace},
+	{name: "AWS: a version of a form", count: 4, depth: 2, options: append(onAWS,
+		withVersions...), form: true},
+	{name: "AWS: a version, Replace", count: 4, depth: 2, options: append(onAWS,
+		withVersions...), policy: withReplace},
 	{name: "AWS: KMS", count: 4, depth: 2, options: onAWS, policy: withKMS},
 	{name: "AWS: multipart", count: 4 + 2, depth: 2 + 2, options: onAWS, multipart: true},
 
@@ -129,29 +135,44 @@ var rows = []row{
 	{name: "without FinalPrefix: form", count: 1, depth: 1, policy: inPlace, form: true},
 	{name: "without FinalPrefix: AWS", count: 1, depth: 1, policy: inPlace, options: onAWS},
 	{name: "without FinalPrefix: checksum", count: 2, depth: 1, policy: all(inPlace, withChecksum)},
-	{name: "without FinalPrefix: multipart", count: 1 + 2, depth: 1 + 2, policy: inPlace, multipart: true},
+	{name: "without FinalPrefix: multipart", count: 1 + 2, depth: 1 + 2, policy: inPlace,
+		multipart: true},
 
-	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completeBefore(false)},
-	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS, prepare: completeBefore(false)},
-	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completeBefore(true)},
-	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true, options: withVersions, prepare: completeBefore(true)},
+	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completeBefore(
+		false)},
+	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS,
+		prepare: completeBefore(false)},
+	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completeBefore(
+		true)},
+	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true,
+		options: withVersions, prepare: completeBefore(true)},
 
 	{name: "missing", count: 3, depth: 2, status: 404, prepare: removeUpload},
 	{name: "another owner, uploaded", count: 3, depth: 2, status: 404, owner: "bob"},
-	{name: "another owner, published", count: 3, depth: 2, status: 404, owner: "bob", prepare: completeBefore(false)},
-	{name: "another owner, both", count: 3, depth: 2, status: 404, owner: "bob", form: true, prepare: completeBefore(true)},
+	{name: "another owner, published", count: 3, depth: 2, status: 404, owner: "bob",
+		prepare: completeBefore(false)},
+	{name: "another owner, both", count: 3, depth: 2, status: 404, owner: "bob", form: true,
+		prepare: completeBefore(true)},
 
-	{name: "missing: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, prepare: removeUpload},
-	{name: "another owner: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace, owner: "bob"},
-	{name: "missing: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, prepare: removeUpload},
-	{name: "another owner: checksum", count: 4, depth: 2, status: 404, policy: withChecksum, owner: "bob"},
+	{name: "missing: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace,
+		prepare: removeUpload},
+	{name: "another owner: without FinalPrefix", count: 2, depth: 2, status: 404, policy: inPlace,
+		owner: "bob"},
+	{name: "missing: checksum", count: 4, depth: 2, status: 404, policy: withChecksum,
+		prepare: removeUpload},
+	{name: "another owner: checksum", count: 4, depth: 2, status: 404, policy: withChecksum,
+		owner: "bob"},
 
 	{name: "WithInspect", count: 5 + 4, depth: 3 + 1, signer: inspectOption(false)},
-	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspectOption(false), form: true},
-	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspectOption(false)},
+	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspectOption(
+		false), form: true},
+	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspectOption(
+		false)},
 	// One HEAD of the upload serves both the checksum and the inspection.
-	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspectOption(false), policy: withChecksum},
-	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1, signer: inspectOption(true), form: true},
+	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspectOption(
+		false), policy: withChecksum},
+	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1,
+		signer: inspectOption(true), form: true},
 }
 
 // TestRequests checks the number of requests of each completion, and how many
@@ -166,12 +187,16 @@ func TestRequests(t *testing.T) {
 }
 
 func (r row) run(t *testing.T) {
-	store := s3test.New(append([]s3test.Option{s3test.WithHistory(), s3test.WithTick(30 * time.Millisecond)}, r.options...)...)
+	store := s3test.New(append([]s3test.Option{
+		s3test.WithHistory(), s3test.WithTick(30 * time.Millisecond),
+	}, r.options...)...)
 	policy := multipartPolicy()
 	if r.policy != nil {
 		r.policy(&policy)
 	}
-	s := open(t, store, policy, append([]presign.SignerOption{presign.WithStore(store.Actor("service").S3())}, r.signer...)...)
+	s := open(t, store, policy,
+		append([]presign.SignerOption{presign.WithStore(store.Actor("service").S3())},
+			r.signer...)...)
 	handler, err := presign.NewHandler(s.Signer, user)
 	require.NoError(t, err)
 	owner := r.owner
@@ -220,7 +245,8 @@ func (r row) run(t *testing.T) {
 	require.Equal(t, r.depth, preceding.Depth(), "%v", requests)
 	require.EqualValues(t, r.depth, w.sent.Tick-started.Tick, "%v", requests)
 	deletes := len(requests) - len(preceding)
-	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name, "repeated, upload deleted") {
+	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name,
+		"repeated, upload deleted") {
 		require.Zero(t, deletes)
 	} else {
 		require.Equal(t, 1, deletes)

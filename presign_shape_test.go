@@ -85,7 +85,8 @@ func requirePublic(t *testing.T, err error, about string) {
 	if named.Kind() == reflect.Pointer {
 		named = named.Elem()
 	}
-	require.NotContains(t, named.PkgPath(), "s3presign/presign/internal/", "%s returned a %T: %v", about, err, err)
+	require.NotContains(t, named.PkgPath(), "s3presign/presign/internal/", "%s returned a %T: %v",
+		about, err, err)
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		requirePublic(t, e.Unwrap(), about)
@@ -103,7 +104,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 	policy.Checksum = ""
 	s := open(t, s3test.New(), policy)
 	ctx := t.Context()
-	bad := presign.Upload{Key: "x", Filename: "a/b", Type: "x", Size: -1, Lifetime: -1, Checksum: "x", Owner: strings.Repeat("o", 129),
+	bad := presign.Upload{Key: "x", Filename: "a/b", Type: "x", Size: -1, Lifetime: -1,
+		Checksum: "x", Owner: strings.Repeat("o", 129),
 		Metadata: map[string]string{"x": "", "color": ""}, Redirect: "x"}
 	one := presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: "alice"}
 	broken := newSigner(t, images(), presign.WithSecret(secret))
@@ -144,29 +146,38 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 
 	calls := map[string]func() []error{
 		"NewSigner": func() []error {
-			_, err := presign.NewSigner(nil, "", presign.Policy{Prefix: "//", Types: []string{"x"}, Headers: map[string]string{"Host": "a", "x-amz-tagging": "a=1&a=2"}})
+			_, err := presign.NewSigner(nil, "", presign.Policy{Prefix: "//", Types: []string{
+				"x",
+			}, Headers: map[string]string{"Host": "a", "x-amz-tagging": "a=1&a=2"}})
 			_, second := presign.NewSigner(newClient(), "a/b", images())
 			return []error{err, second, signerOption(nil)}
 		},
 		"NewHandler": func() []error { return []error{handlerOption(nil)} },
 		"WithStore":  func() []error { return []error{signerOption(presign.WithStore(nil))} },
 		"WithSecret": func() []error {
-			return []error{signerOption(presign.WithSecret()), signerOption(presign.WithSecret([]byte("short"), nil))}
+			return []error{signerOption(presign.WithSecret()),
+				signerOption(presign.WithSecret([]byte("short"), nil))}
 		},
 		"WithPublicEndpoint": func() []error {
-			return []error{signerOption(presign.WithPublicEndpoint("")), signerOption(presign.WithPublicEndpoint("x"))}
+			return []error{signerOption(presign.WithPublicEndpoint("")),
+				signerOption(presign.WithPublicEndpoint("x"))}
 		},
 		"WithoutForms": func() []error {
-			_, err := newSigner(t, images(), presign.WithoutForms()).Post(ctx, presign.Upload{Filename: "a.png"})
+			_, err := newSigner(t, images(), presign.WithoutForms()).Post(ctx,
+				presign.Upload{Filename: "a.png"})
 			return []error{err}
 		},
-		"WithLogger":     func() []error { return []error{signerOption(presign.WithLogger(nil))} },
-		"WithOnComplete": func() []error { return []error{signerOption(presign.WithOnComplete(nil))} },
+		"WithLogger": func() []error { return []error{signerOption(presign.WithLogger(nil))} },
+		"WithOnComplete": func() []error {
+			return []error{signerOption(presign.WithOnComplete(nil))}
+		},
 		"WithInspect": func() []error {
 			return []error{signerOption(presign.WithInspect(nil))}
 		},
 		"WithObserver": func() []error { return []error{signerOption(presign.WithObserver(nil))} },
-		"WithProfile":  func() []error { return []error{signerOption(presign.WithProfile([]byte("{}")))} },
+		"WithProfile": func() []error {
+			return []error{signerOption(presign.WithProfile([]byte("{}")))}
+		},
 		"Signer.CompleteNotification": func() []error {
 			evil := s.upload(t, one, false, png, nil)
 			event := func(bucket, key string) []byte {
@@ -176,7 +187,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			denied := s.CompleteNotification(ctx, event(s3test.DefaultBucket, evil.Key))
 			s.store.Fail(nil)
 			return []error{
-				denied, s.CompleteNotification(ctx, event("other", evil.Key)), s.CompleteNotification(ctx, []byte("{}")),
+				denied, s.CompleteNotification(ctx, event("other", evil.Key)),
+				s.CompleteNotification(ctx, []byte("{}")),
 				new(presign.Signer).CompleteNotification(ctx, nil),
 			}
 		},
@@ -200,9 +212,12 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			}())
 		},
 		"WithAuthorize": func() []error {
-			return []error{handlerOption(presign.WithAuthorize(nil)), handlerOption(presign.WithAuthorize(allow), presign.WithAuthorize(allow))}
+			return []error{handlerOption(presign.WithAuthorize(nil)),
+				handlerOption(presign.WithAuthorize(allow), presign.WithAuthorize(allow))}
 		},
-		"WithUppy": func() []error { return []error{handlerOption(presign.WithUppy("example.com"))} },
+		"WithUppy": func() []error {
+			return []error{handlerOption(presign.WithUppy("example.com"))}
+		},
 		"EnvFile": func() []error {
 			_, err := presign.EnvFile("no-such-file", slog.New(slog.DiscardHandler)).Retrieve(ctx)
 			return []error{err}
@@ -212,7 +227,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			return []error{err}
 		},
 		"Signer.Put": func() (errs []error) {
-			for _, signer := range []*presign.Signer{new(presign.Signer), broken, expiring, failing} {
+			for _, signer := range []*presign.Signer{new(presign.Signer), broken,
+				expiring, failing} {
 				_, err := signer.Put(ctx, bad)
 				errs = append(errs, err)
 			}
@@ -220,7 +236,9 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 				_, err := signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
 				errs = append(errs, err)
 			}
-			_, err := broken.Put(ctx, presign.Upload{Filename: "a.png", Key: "uploads/" + strings.Repeat("k", 1010) + "/", Size: 10})
+			_, err := broken.Put(ctx, presign.Upload{
+				Filename: "a.png", Key: "uploads/" + strings.Repeat("k", 1010) + "/", Size: 10,
+			})
 			return append(errs, err)
 		},
 		"Signer.Post": func() (errs []error) {
@@ -250,8 +268,10 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			_, outside := s.Complete(ctx, "alice", "x")
 			taken := complete(presign.Upload{Key: "incoming/a.png", Owner: "alice"}, png)
 			require.NoError(t, taken)
-			taken = complete(presign.Upload{Key: "incoming/a.png", Owner: "alice"}, append(bytes.Clone(png), 1))
-			rejected := complete(presign.Upload{Filename: "a.png", Owner: "alice"}, []byte("<html><script>"))
+			taken = complete(presign.Upload{Key: "incoming/a.png", Owner: "alice"},
+				append(bytes.Clone(png), 1))
+			rejected := complete(presign.Upload{Filename: "a.png", Owner: "alice"},
+				[]byte("<html><script>"))
 			require.ErrorAs(t, rejected, new(*presign.RejectedError))
 			require.ErrorAs(t, taken, new(*presign.RejectedError))
 			return append(callWithFaults(func() error {
@@ -267,8 +287,10 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		},
 		"Grant.Request": func() []error {
 			_, method := presign.Grant{}.Request(ctx, nil, 0)
-			_, address := presign.Grant{Method: "PUT", URL: "x"}.Request(ctx, bytes.NewReader(png), 1)
-			r, err := presign.Grant{Method: "PUT", URL: "https://a.example/"}.Request(ctx, bytes.NewReader(png), int64(len(png))+1)
+			_, address := presign.Grant{Method: "PUT", URL: "x"}.Request(ctx, bytes.NewReader(png),
+				1)
+			r, err := presign.Grant{Method: "PUT", URL: "https://a.example/"}.Request(ctx,
+				bytes.NewReader(png), int64(len(png))+1)
 			require.NoError(t, err)
 			_, short := new(bytes.Buffer).ReadFrom(r.Body)
 			return []error{method, address, short}
@@ -302,7 +324,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			})
 		},
 		"Multipart.Complete": func() []error {
-			m, evil, huge := start(one), start(unsized), start(presign.Upload{Filename: "a.png", Owner: "alice", MaxSize: 10})
+			m, evil, huge := start(one), start(unsized),
+				start(presign.Upload{Filename: "a.png", Owner: "alice", MaxSize: 10})
 			s.putAll(t, evil, []byte("<html><script>"))
 			_, rejected := evil.Complete(ctx, nil)
 			require.ErrorAs(t, rejected, new(*presign.RejectedError))
@@ -316,7 +339,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		},
 		"Multipart.Abort": func() []error {
 			m := start(one)
-			return append(callWithFaults(func() error { return m.Abort(ctx) })[1:], new(presign.Multipart).Abort(ctx))
+			return append(callWithFaults(func() error { return m.Abort(ctx) })[1:],
+				new(presign.Multipart).Abort(ctx))
 		},
 		"Problem.MarshalJSON": nil, // MarshalJSON always returns a nil error.
 	}
@@ -337,7 +361,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 // structs that they fill in, so that new fields do not break their code.
 func TestStructsForbidUnkeyedLiterals(t *testing.T) {
 	for _, filled := range []reflect.Type{
-		reflect.TypeFor[presign.Policy](), reflect.TypeFor[presign.Upload](), reflect.TypeFor[presign.Part](), reflect.TypeFor[presign.Problem](),
+		reflect.TypeFor[presign.Policy](), reflect.TypeFor[presign.Upload](),
+		reflect.TypeFor[presign.Part](), reflect.TypeFor[presign.Problem](),
 	} {
 		field, ok := filled.FieldByName("_")
 		require.True(t, ok, filled)
@@ -360,8 +385,10 @@ func secretsOf(t *testing.T, grants ...*presign.Grant) (secrets []string) {
 	}
 	secrets = append(secrets, session.SecretAccessKey, session.SessionToken, string(secret))
 	for _, s := range slices.Clone(secrets) {
-		secrets = append(secrets, hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))), s[:12],
-			strings.Trim(fmt.Sprint([]byte(s)), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(s)), "[]byte{"), "}"))
+		secrets = append(secrets, hex.EncodeToString([]byte(s)),
+			strings.ToUpper(hex.EncodeToString([]byte(s))), s[:12],
+			strings.Trim(fmt.Sprint([]byte(s)), "[]"),
+			strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", []byte(s)), "[]byte{"), "}"))
 	}
 	return secrets
 }
@@ -385,13 +412,15 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 	require.NoError(t, err)
 	secrets := secretsOf(t, put, form, part)
 
-	for _, v := range []any{signer, *signer, handler, *handler, put, *put, form, *form, part, *part, m, *m} {
+	for _, v := range []any{signer, *signer, handler, *handler, put, *put, form, *form, part,
+		*part, m, *m} {
 		_, isGrant := v.(presign.Grant)
 		_, isGrantPointer := v.(*presign.Grant)
 		isGrant = isGrant || isGrantPointer
 		slice := reflect.MakeSlice(reflect.SliceOf(reflect.TypeOf(v)), 0, 1)
 		nested := map[string]any{
-			"alone": v, "struct": struct{ V any }{v}, "slice": []any{v}, "typed slice": reflect.Append(slice, reflect.ValueOf(v)).Interface(),
+			"alone": v, "struct": struct{ V any }{v},
+			"slice": []any{v}, "typed slice": reflect.Append(slice, reflect.ValueOf(v)).Interface(),
 			"map": map[string]any{"v": v}, "pointer to a struct": &struct{ V any }{v},
 			"typed struct": typedStruct(v, "V"),
 		}
@@ -403,7 +432,8 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 		for where, value := range nested {
 			about := fmt.Sprintf("%T, %s", v, where)
 			require.NotPanics(t, func() { _ = fmt.Sprint(value) }, about)
-			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x", "%t", "%e", "%U"} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x",
+				"%t", "%e", "%U"} {
 				requireNoSecret(t, fmt.Sprintf(verb, value), secrets, about+" "+verb)
 			}
 			requireNoSecret(t, fmt.Sprintln(value), secrets, about)
@@ -421,7 +451,8 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		require.Equal(t, "presign.Signer(bucket/incoming/)", fmt.Sprintf(verb, signer))
-		require.Equal(t, "presign.Handler(presign.Signer(bucket/incoming/))", fmt.Sprintf(verb, handler))
+		require.Equal(t, "presign.Handler(presign.Signer(bucket/incoming/))",
+			fmt.Sprintf(verb, handler))
 	}
 	require.Contains(t, fmt.Sprint(put), put.Key)
 	require.Contains(t, fmt.Sprint(m), m.Key)
@@ -430,7 +461,8 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 
 // typedStruct returns a struct with one field of the type of v.
 func typedStruct(v any, name string) any {
-	s := reflect.New(reflect.StructOf([]reflect.StructField{{Name: name, Type: reflect.TypeOf(v)}})).Elem()
+	s := reflect.New(
+		reflect.StructOf([]reflect.StructField{{Name: name, Type: reflect.TypeOf(v)}})).Elem()
 	s.Field(0).Set(reflect.ValueOf(v))
 	return s.Interface()
 }
@@ -449,12 +481,18 @@ func requireNoSecret(t *testing.T, text string, secrets []string, about string) 
 // pointers return errors and do not panic.
 func TestZeroValuesReturnErrors(t *testing.T) {
 	arguments := map[reflect.Type]any{
-		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x", reflect.TypeFor[int](): 1,
-		reflect.TypeFor[presign.Upload](): presign.Upload{Filename: "a.png", Size: 10, Owner: "alice"}, reflect.TypeFor[presign.Part](): presign.Part{Number: 1},
-		reflect.TypeFor[[]presign.Part](): []presign.Part{{Number: 1}}, reflect.TypeFor[rune](): 'v', reflect.TypeFor[[]byte](): []byte("{}"),
-		reflect.TypeFor[fmt.State](): state{}, reflect.TypeFor[http.ResponseWriter](): nil, reflect.TypeFor[*http.Request](): nil,
+		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x",
+		reflect.TypeFor[int](): 1,
+		reflect.TypeFor[presign.Upload](): presign.Upload{
+			Filename: "a.png", Size: 10, Owner: "alice",
+		}, reflect.TypeFor[presign.Part](): presign.Part{Number: 1},
+		reflect.TypeFor[[]presign.Part](): []presign.Part{{Number: 1}},
+		reflect.TypeFor[rune]():           'v', reflect.TypeFor[[]byte](): []byte("{}"),
+		reflect.TypeFor[fmt.State](): state{}, reflect.TypeFor[http.ResponseWriter](): nil,
+		reflect.TypeFor[*http.Request](): nil,
 	}
-	for _, zero := range []any{new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler), (*presign.Handler)(nil), new(presign.Multipart)} {
+	for _, zero := range []any{new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler),
+		(*presign.Handler)(nil), new(presign.Multipart)} {
 		v := reflect.ValueOf(zero)
 		require.NotZero(t, v.NumMethod())
 		for i := range v.NumMethod() {
@@ -474,7 +512,8 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 			}
 			var out []reflect.Value
 			require.NotPanics(t, func() { out = method.Call(in) }, name)
-			if last := len(out) - 1; last >= 0 && method.Type().Out(last) == reflect.TypeFor[error]() {
+			if last := len(out) - 1; last >= 0 &&
+				method.Type().Out(last) == reflect.TypeFor[error]() {
 				err, _ := out[last].Interface().(error)
 				require.Error(t, err, name)
 				requirePublic(t, err, name)
@@ -493,7 +532,8 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 	new(presign.Problem).ServeHTTP(w, nil)
 	require.Equal(t, 500, w.Code)
 	require.NotPanics(t, func() {
-		_ = fmt.Sprint(new(presign.Problem), new(presign.Violation), new(presign.RejectedError), presign.Multipart{}, presign.Grant{})
+		_ = fmt.Sprint(new(presign.Problem), new(presign.Violation), new(presign.RejectedError),
+			presign.Multipart{}, presign.Grant{})
 	})
 	require.Nil(t, presign.ProblemOf(nil))
 	require.Empty(t, presign.Violations(nil))
@@ -515,7 +555,9 @@ func TestOneRecordPerRequest(t *testing.T) {
 	down := false
 	client := store.S3(inSession, func(o *s3.Options) { o.RetryMaxAttempts = 1 })
 	store.AddCredentials(session)
-	signer, err := presign.NewSigner(client, s3test.DefaultBucket, multipartPolicy(), presign.WithSecret(secret), presign.WithStore(store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })),
+	signer, err := presign.NewSigner(client, s3test.DefaultBucket, multipartPolicy(),
+		presign.WithSecret(secret),
+		presign.WithStore(store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })),
 		presign.WithLogger(newLog(t, &log)))
 	require.NoError(t, err)
 	handler, err := presign.NewHandler(signer, func(r *http.Request) (string, error) {
@@ -531,7 +573,8 @@ func TestOneRecordPerRequest(t *testing.T) {
 	}))
 	require.NoError(t, err)
 	s := shop{signer, store, &log}
-	evil := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true, []byte("<html><script>"), nil)
+	evil := s.upload(t, presign.Upload{Filename: "a.png", Owner: "alice"}, true,
+		[]byte("<html><script>"), nil)
 	m, err := signer.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)
 	request := func(method, path, body string) *http.Request {
@@ -552,17 +595,29 @@ func TestOneRecordPerRequest(t *testing.T) {
 		{"unsupported method", request("PUT", "/", ""), 405, nil, nil},
 		{"no user", completeRequest("", `{"key": "a"}`), 401, nil, nil},
 		{"no body", request("POST", "/", ""), 400, []string{"owner=alice"}, nil},
-		{"invalid body", request("POST", "/", `{"filename": 1}`), 400, []string{"owner=alice", "field=filename"}, nil},
-		{"violation", request("POST", "/", `{"filename": "a.html", "size": 10}`), 422, []string{"owner=alice", "grant_id=", "field=type"}, nil},
-		{"foreign key", request("POST", "/complete", `{"key": "incoming/b.png"}`), 404, []string{"owner=alice", "key=incoming/b.png"}, nil},
-		{"rejected", request("POST", "/complete", `{"key": "`+evil.Key+`"}`), 422, []string{"owner=alice", "key=" + evil.Key, "grant_id=" + evil.GrantID, "field=type"}, nil},
-		{"too many parts", request("GET", "/s3/multipart/"+m.ID+"/10000", ""), 404, []string{"owner=alice", "key=" + m.Key, "grant_id=" + m.GrantID}, nil},
-		{"outage of the quota store", request("POST", "/", `{"filename": "outage.png", "size": 10}`), 500, []string{"owner=alice", "grant_id=", "the quota store is down"}, nil},
-		{"outage of the store", request("POST", "/complete", `{"key": "incoming/b.png"}`), 502, []string{"owner=alice", "key=incoming/b.png"}, func() {
-			store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
-		}},
-		{"client has disconnected", request("POST", "/complete", `{"key": "incoming/b.png"}`).WithContext(disconnected), 503, []string{"owner=alice"}, func() { store.Fail(nil) }},
-		{"outage of the session store", request("POST", "/", ""), 500, []string{"the session store is down"}, func() { down = true }},
+		{"invalid body", request("POST", "/", `{"filename": 1}`), 400,
+			[]string{"owner=alice", "field=filename"}, nil},
+		{"violation", request("POST", "/", `{"filename": "a.html", "size": 10}`), 422,
+			[]string{"owner=alice", "grant_id=", "field=type"}, nil},
+		{"foreign key", request("POST", "/complete", `{"key": "incoming/b.png"}`), 404,
+			[]string{"owner=alice", "key=incoming/b.png"}, nil},
+		{"rejected", request("POST", "/complete", `{"key": "`+evil.Key+`"}`), 422, []string{
+			"owner=alice", "key=" + evil.Key, "grant_id=" + evil.GrantID, "field=type",
+		}, nil},
+		{"too many parts", request("GET", "/s3/multipart/"+m.ID+"/10000", ""), 404,
+			[]string{"owner=alice", "key=" + m.Key, "grant_id=" + m.GrantID}, nil},
+		{"outage of the quota store",
+			request("POST", "/", `{"filename": "outage.png", "size": 10}`), 500,
+			[]string{"owner=alice", "grant_id=", "the quota store is down"}, nil},
+		{"outage of the store", request("POST", "/complete", `{"key": "incoming/b.png"}`), 502,
+			[]string{"owner=alice", "key=incoming/b.png"}, func() {
+				store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
+			}},
+		{"client has disconnected",
+			request("POST", "/complete", `{"key": "incoming/b.png"}`).WithContext(disconnected),
+			503, []string{"owner=alice"}, func() { store.Fail(nil) }},
+		{"outage of the session store", request("POST", "/", ""), 500,
+			[]string{"the session store is down"}, func() { down = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.before != nil {
@@ -575,7 +630,8 @@ func TestOneRecordPerRequest(t *testing.T) {
 				level = "ERROR"
 			}
 			require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
-			require.Contains(t, log.String(), fmt.Sprintf(`level=%s msg="presign: request not served" status=%d`, level, c.status))
+			require.Contains(t, log.String(), fmt.Sprintf(
+				`level=%s msg="presign: request not served" status=%d`, level, c.status))
 			for _, want := range append(c.want, "error=") {
 				require.Contains(t, log.String(), want)
 			}

@@ -32,7 +32,8 @@ func TestSweep(t *testing.T) {
 			completed = append(completed, o.Filename)
 			return nil
 		}))
-		other := open(t, store, final(), presign.WithSecret([]byte(strings.Repeat("fedcba9876543210", 2))))
+		other := open(t, store, final(),
+			presign.WithSecret([]byte(strings.Repeat("fedcba9876543210", 2))))
 		put := func(s shop, name string, body []byte) *presign.Grant {
 			return s.upload(t, presign.Upload{Filename: name, Owner: "alice"}, false, body, nil)
 		}
@@ -60,19 +61,23 @@ func TestSweep(t *testing.T) {
 		young := put(s, "young.png", png)
 
 		err = s.Sweep(t.Context())
-		require.ErrorContains(t, err, "does not open", "the upload of another secret must be reported")
+		require.ErrorContains(t, err, "does not open",
+			"the upload of another secret must be reported")
 		require.ErrorContains(t, err, foreign.Key)
 		require.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), 1, "%v", err)
 		require.ElementsMatch(t, []string{
-			foreign.Key, pending.Key, young.Key, finalKey(published.Key), finalKey(complete.Key), "incoming/stranger.png", "elsewhere/a.png",
+			foreign.Key, pending.Key, young.Key, finalKey(published.Key), finalKey(complete.Key),
+			"incoming/stranger.png", "elsewhere/a.png",
 		}, s.keys())
 		require.Equal(t, []string{"complete.png"}, completed)
 		require.Len(t, s.uploadIDs(t, recent.Key), 1)
 		require.Len(t, mount(t, s).uploads(t), 1)
 
-		before := len(store.History().Requests.Of("DeleteObject", "CopyObject", "AbortMultipartUpload"))
+		before := len(store.History().Requests.Of("DeleteObject", "CopyObject",
+			"AbortMultipartUpload"))
 		require.Error(t, s.Sweep(t.Context()))
-		require.Len(t, store.History().Requests.Of("DeleteObject", "CopyObject", "AbortMultipartUpload"), before, "a second pass must not change anything")
+		require.Len(t, store.History().Requests.Of("DeleteObject", "CopyObject",
+			"AbortMultipartUpload"), before, "a second pass must not change anything")
 	})
 }
 
@@ -83,7 +88,8 @@ func TestSweepByReplicas(t *testing.T) {
 		store := s3test.New()
 		var replicas []shop
 		for i := range 2 {
-			replicas = append(replicas, open(t, store, final(), presign.WithStore(store.Actor(fmt.Sprint("replica ", i)).S3())))
+			replicas = append(replicas, open(t, store, final(),
+				presign.WithStore(store.Actor(fmt.Sprint("replica ", i)).S3())))
 		}
 		var keys, want []string
 		for i := range 50 {
@@ -91,7 +97,9 @@ func TestSweepByReplicas(t *testing.T) {
 			if i%5 == 0 {
 				body = []byte("<html>")
 			}
-			key := replicas[0].upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false, body, nil).Key
+			key := replicas[0].upload(t, presign.Upload{
+				Filename: fmt.Sprint(i, ".png"), Owner: "alice",
+			}, false, body, nil).Key
 			keys = append(keys, key)
 			if i%5 != 0 {
 				want = append(want, finalKey(key))
@@ -105,7 +113,8 @@ func TestSweepByReplicas(t *testing.T) {
 		running.Go(func() {
 			for _, key := range keys {
 				_, err := replicas[0].Complete(t.Context(), "alice", key)
-				require.True(t, err == nil || errors.Is(err, presign.ErrNotUploaded) || errors.As(err, new(*presign.RejectedError)), "%v", err)
+				require.True(t, err == nil || errors.Is(err, presign.ErrNotUploaded) ||
+					errors.As(err, new(*presign.RejectedError)), "%v", err)
 			}
 		})
 		running.Wait()
@@ -120,7 +129,9 @@ func TestSweepContinues(t *testing.T) {
 		s := open(t, s3test.New(), final())
 		var keys []string
 		for i := range 10 {
-			keys = append(keys, s.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false, png, nil).Key)
+			keys = append(keys,
+				s.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false,
+					png, nil).Key)
 		}
 		time.Sleep(2 * time.Minute)
 		s.store.Fail(func(operation string, r *http.Request) s3test.Fault {
@@ -157,7 +168,8 @@ func TestSweepContinues(t *testing.T) {
 // FinalPrefix.
 func TestSweepNeedsFinalPrefix(t *testing.T) {
 	s := open(t, s3test.New(), direct())
-	require.EqualError(t, s.Sweep(t.Context()), "presign: Policy.FinalPrefix must be set for Sweep; "+
-		"without it, Sweep cannot distinguish completed uploads from others")
+	require.EqualError(t, s.Sweep(t.Context()),
+		"presign: Policy.FinalPrefix must be set for Sweep; "+
+			"without it, Sweep cannot distinguish completed uploads from others")
 	require.Error(t, new(presign.Signer).Sweep(t.Context()))
 }
