@@ -154,9 +154,10 @@ func TestAttacks(t *testing.T) {
 			}, nil)
 		}, denied},
 		{"a part of another user's upload", func(t *testing.T, s *scene) string {
-			return s.try(t, presign.Grant{Method: "PUT", URL: strings.Replace(s.bob.sign(
-				t, s.bobs, 1,
-			), storeID(t, s.bob.sign(t, s.bobs, 1)), storeID(t, s.sign(t, s.parts, 1)), 1)}, nil)
+			signed := s.bob.sign(t, s.bobs, 1)
+			own, other := storeID(t, signed), storeID(t, s.sign(t, s.parts, 1))
+			return s.try(t,
+				presign.Grant{Method: "PUT", URL: strings.Replace(signed, own, other, 1)}, nil)
 		}, mismatch},
 		{"a part turned into another user's object", func(t *testing.T, s *scene) string {
 			signed, _, _ := strings.Cut(s.bob.sign(t, s.bobs, 1), "&partNumber")
@@ -165,8 +166,8 @@ func TestAttacks(t *testing.T) {
 			}, nil)
 		}, "400 AuthorizationQueryParametersError"},
 		{"a name that leads to another user's object", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "POST", "", `{"filename": "../`+strings.TrimPrefix(
-				s.uploaded.Key, "incoming/")+`", "size": 10}`)
+			name := "../" + strings.TrimPrefix(s.uploaded.Key, "incoming/")
+			return s.bob.statusOf(t, "POST", "", `{"filename": "`+name+`", "size": 10}`)
 		}, "422 filename"},
 		{"a request for another user's key", func(t *testing.T, s *scene) string {
 			return s.bob.statusOf(t, "POST", "",
@@ -473,7 +474,8 @@ func TestPrefixSiblings(t *testing.T) {
 		policy.Prefix = name + "/"
 		policy.FinalPrefix = ""
 		s := open(t, store, policy)
-		grant := func(sign func(context.Context, presign.Upload) (*presign.Grant, error)) presign.Grant {
+		type signFunc = func(context.Context, presign.Upload) (*presign.Grant, error)
+		grant := func(sign signFunc) presign.Grant {
 			grant, err := sign(t.Context(),
 				presign.Upload{Filename: "a.png", Size: int64(len(png)), Owner: "alice"})
 			require.NoError(t, err)
@@ -518,7 +520,8 @@ func TestPrefixSiblings(t *testing.T) {
 			_, err := one.Post(t.Context(),
 				presign.Upload{Key: "acc_1/${filename}/", Filename: "a.png"})
 			return violations(t, err)[0]
-		}, `key invalid must not contain a dollar sign, which forms cannot hold, got "acc_1/${filename}/"`},
+		}, "key invalid must not contain a dollar sign, which forms cannot hold, " +
+			`got "acc_1/${filename}/"`},
 		{"completing the sibling's upload", func(t *testing.T, one, twelve *scene) string {
 			twelve.send(t, &twelve.put, png, nil)
 			return one.completionStatus(t, twelve.put.Key)
@@ -589,8 +592,10 @@ func TestInjection(t *testing.T) {
 		return slices.Sorted(maps.Keys(exact))
 	}
 	sign := func(form bool, change func(*presign.Upload)) (*presign.Grant, error) {
-		u := presign.Upload{Filename: "a.png", Size: int64(len(png)), Checksum: crc(
-			png), Metadata: map[string]string{"color": "red"}, Owner: "alice"}
+		u := presign.Upload{
+			Filename: "a.png", Size: int64(len(png)), Checksum: crc(png), Owner: "alice",
+			Metadata: map[string]string{"color": "red"},
+		}
 		change(&u)
 		if form {
 			return s.Post(t.Context(), u)
@@ -748,7 +753,10 @@ func FuzzComplete(f *testing.F) {
 	f.Add(m.ID, "image/png", "no-store", disposition, "", "color", "red", png)
 	f.Add(stamp[:len(stamp)-1]+"A", "image/png;a=b", "no-store", disposition, "",
 		"color", "red", png)
-	f.Fuzz(func(t *testing.T, stamped, mediaType, cacheControl, disposition, encoding, name, value string, body []byte) {
+	f.Fuzz(func(
+		t *testing.T, stamped, mediaType, cacheControl, disposition, encoding, name, value string,
+		body []byte,
+	) {
 		input := &s3.PutObjectInput{
 			Bucket: aws.String(s3test.DefaultBucket), Key: &grant.Key, Body: bytes.NewReader(body),
 			Metadata:    map[string]string{"presign": stamped},
@@ -792,15 +800,19 @@ func FuzzWireForms(f *testing.F) {
 	f.Add("PUT", "https://a.example/?a=b&c", "Content-Type", "a/b", "uploads/日本.png", "size",
 		"is 5", 422, int64(10))
 	f.Add("\"}", "\u2028</script>", "", "\xff", "\\", "{", "\x00", 0, int64(-1))
-	f.Fuzz(func(t *testing.T, method, address, name, value, key, field, detail string, status int, size int64) {
+	f.Fuzz(func(
+		t *testing.T, method, address, name, value, key, field, detail string, status int,
+		size int64,
+	) {
 		for _, s := range []*string{&method, &address, &name, &value, &key, &field, &detail} {
 			*s = strings.ToValidUTF8(*s, "?")
 		}
 		expires := time.Unix(size&0xffffffff, 0).UTC()
-		grant := presign.Grant{Method: method, URL: address, Headers: map[string]string{
-			name: value,
-		}, Fields: map[string]string{value: name}, Key: key, Expires: expires, GrantID: field,
-			ExpiresIn: status}
+		grant := presign.Grant{
+			Method: method, URL: address, Headers: map[string]string{name: value},
+			Fields: map[string]string{value: name}, Key: key, Expires: expires, GrantID: field,
+			ExpiresIn: status,
+		}
 		object := presign.Object{Key: key, Filename: name, Type: value, Detected: method,
 			Size: size, ETag: field, VersionID: detail, Checksum: address,
 			Metadata: map[string]string{field: detail}, Owner: method, GrantID: value,

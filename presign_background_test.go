@@ -348,8 +348,8 @@ func TestKeptRejection(t *testing.T) {
 				require.Contains(t, []int{200, 409}, w.Code)
 				require.NoError(t, u.Shutdown(t.Context()))
 				for range 3 {
-					require.Equal(t, "ugly", requireProblem(
-						t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422).Errors[0].Code)
+					w := u.ask("POST", "/complete", `{"key": "`+key+`"}`)
+					require.Equal(t, "ugly", requireProblem(t, w, 422).Errors[0].Code)
 				}
 				time.Sleep(2*time.Minute - time.Second)
 				requireProblem(t, u.ask("POST", "/complete", `{"key": "`+key+`"}`), 422)
@@ -409,9 +409,8 @@ func TestBackgroundCompletionsAreLimited(t *testing.T) {
 			}))
 		var keys []string
 		for i := range 66 {
-			keys = append(keys,
-				u.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false,
-					png, nil).Key)
+			upload := presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}
+			keys = append(keys, u.upload(t, upload, false, png, nil).Key)
 		}
 		ask := func(key string) int { return u.ask("POST", "/complete", `{"key": "`+key+`"}`).Code }
 		var clients sync.WaitGroup

@@ -85,8 +85,8 @@ func loop(b *testing.B, do func() error) {
 // hashes returns a function that computes only the hashes of a signature.
 func hashes(canonicalRequest, stringToSign string) func() error {
 	mac := hmac.New(sha256.New, make([]byte, sha256.Size))
-	canonical, toSign, sum := []byte(canonicalRequest), []byte(stringToSign), make([]byte,
-		sha256.Size)
+	canonical, toSign := []byte(canonicalRequest), []byte(stringToSign)
+	sum := make([]byte, sha256.Size)
 	return func() error {
 		digest := sha256.Sum256(canonical)
 		copy(toSign[len(toSign)-len(digest):], digest[:])
@@ -314,8 +314,8 @@ func BenchmarkParallel(b *testing.B) {
 		var worker atomic.Int64
 		b.RunParallel(func(pb *testing.PB) {
 			for i := int(worker.Add(1)) * 4999; pb.Next(); i++ {
-				if _, err := signers[i%len(signers)].Put(context.Background(),
-					benchmarkUpload); err != nil {
+				signer := signers[i%len(signers)]
+				if _, err := signer.Put(context.Background(), benchmarkUpload); err != nil {
 					b.Error(err)
 					return
 				}

@@ -273,14 +273,15 @@ func TestRotation(t *testing.T) {
 	older, newer := secret, bytes.Repeat([]byte("fedcba9876543210"), 2)
 	keyrings := [][][]byte{{older}, {older, newer}, {newer, older}, {newer}}
 	for i, sealing := range keyrings {
-		grant := open(t, store, direct(), presign.WithSecret(sealing...)).upload(t,
-			presign.Upload{Filename: "a.png"}, false, png, nil)
+		s := open(t, store, direct(), presign.WithSecret(sealing...))
+		grant := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 		for j, opening := range keyrings {
-			_, err := open(t, store, direct(),
-				presign.WithSecret(opening...)).CompleteForAnyOwner(context.Background(), grant.Key)
-			if opens := slices.ContainsFunc(opening, func(k []byte) bool {
+			s := open(t, store, direct(), presign.WithSecret(opening...))
+			_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
+			opens := slices.ContainsFunc(opening, func(k []byte) bool {
 				return bytes.Equal(k, sealing[0])
-			}); opens {
+			})
+			if opens {
 				require.NoError(t, err, "sealed in step %d, opened in step %d", i, j)
 			} else {
 				require.ErrorIs(t, err, presign.ErrNotUploaded)
@@ -352,14 +353,15 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 		}
 		return string(b)
 	}
-	const html, svg = "<html><script>alert(1)</script></html>", `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`
+	const html = "<html><script>alert(1)</script></html>"
+	const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`
 	for body, detected := range map[string]string{
 		html: "text/html", "\ufeff" + html: "text/html", "<!-- a -->" + html: "text/html",
 		" \r\n\t" + html: "text/html", utf16le(html): "text/html",
 		svg: "image/svg+xml", "\ufeff" + svg: "image/svg+xml", "<!-- a -->" + svg: "image/svg+xml",
-		"\n\n" + svg:                  "image/svg+xml",
-		`<?xml version="1.0"?>` + svg: "image/svg+xml", utf16le(svg): "image/svg+xml",
-		"%PDF-1.4 ": "application/pdf", "MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff": "",
+		"\n\n" + svg: "image/svg+xml", `<?xml version="1.0"?>` + svg: "image/svg+xml",
+		utf16le(svg): "image/svg+xml",
+		"%PDF-1.4 ":  "application/pdf", "MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff": "",
 	} {
 		for _, policy := range []presign.Policy{direct(), final()} {
 			s := open(t, s3test.New(), policy)
@@ -368,15 +370,17 @@ func TestCompleteRejectsMismatchedContent(t *testing.T) {
 			_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
 			found := violations(t, err)
 			require.Len(t, found, 1)
-			require.Contains(t, found[0], `type contradicts_content must match the content, got "image/png" for a file that looks like `+detected)
+			require.Contains(t, found[0], "type contradicts_content must match the content, "+
+				`got "image/png" for a file that looks like `+detected)
 			require.Empty(t, s.keys(), "a rejected upload must be deleted")
 			_, err = s.CompleteForAnyOwner(context.Background(), grant.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
 		}
 	}
 	// Content of a text type may look like HTML.
-	for _, file := range []struct{ name, body string }{{"a.md", "<h1>Title</h1>\n\ntext"},
-		{"a.txt", html}, {"a.csv", "a,b\n1,2\n"}} {
+	for _, file := range []struct{ name, body string }{
+		{"a.md", "<h1>Title</h1>\n\ntext"}, {"a.txt", html}, {"a.csv", "a,b\n1,2\n"},
+	} {
 		s := open(t, s3test.New(), final())
 		grant := s.upload(t, presign.Upload{Filename: file.name}, false, []byte(file.body), nil)
 		_, err := s.CompleteForAnyOwner(context.Background(), grant.Key)
@@ -443,8 +447,10 @@ func TestCompleteRejectsUngrantedProperties(t *testing.T) {
 					c.policy(&policy)
 				}
 				s := open(t, s3test.New(s3test.WithHistory()), policy)
-				u := presign.Upload{Filename: "a.png", Size: int64(
-					len(png)), Metadata: map[string]string{"color": "red"}}
+				u := presign.Upload{
+					Filename: "a.png", Size: int64(len(png)),
+					Metadata: map[string]string{"color": "red"},
+				}
 				if policy.Checksum != "" {
 					u.Checksum = sha256sum(png)
 				}
@@ -569,7 +575,9 @@ func TestFixedKeys(t *testing.T) {
 		if replace {
 			require.NoError(t, err)
 		} else {
-			require.Equal(t, []string{"method unsupported must not be POST: the service chose the key, and a form would overwrite the object there"}, violations(t, err))
+			require.Equal(t, []string{"method unsupported must not be POST: " +
+				"the service chose the key, and a form would overwrite the object there"},
+				violations(t, err))
 		}
 		s.upload(t, u, replace, png, nil)
 		first, err := s.CompleteForAnyOwner(context.Background(), "incoming/avatar.png")
@@ -987,13 +995,14 @@ func TestReplicas(t *testing.T) {
 }
 
 func TestFinalPrefixRejected(t *testing.T) {
-	for want, prefix := range map[string]string{
-		`FinalPrefix must end in "/", got "a"`:                                                 "a",
-		`FinalPrefix must not start with "/", got "/"`:                                         "/",
-		`FinalPrefix must not contain "$", which POST policies interpret, got "$a/"`:           "$a/",
-		`FinalPrefix must not overlap Prefix "uploads/", where grants apply, got "uploads/"`:   "uploads/",
-		`FinalPrefix must not overlap Prefix "uploads/", where grants apply, got "uploads/a/"`: "uploads/a/",
-		`FinalPrefix must not contain the segment "..", got "u/../"`:                           "u/../",
+	const overlap = `FinalPrefix must not overlap Prefix "uploads/", where grants apply, `
+	for prefix, want := range map[string]string{
+		"a":          `FinalPrefix must end in "/", got "a"`,
+		"/":          `FinalPrefix must not start with "/", got "/"`,
+		"$a/":        `FinalPrefix must not contain "$", which POST policies interpret, got "$a/"`,
+		"uploads/":   overlap + `got "uploads/"`,
+		"uploads/a/": overlap + `got "uploads/a/"`,
+		"u/../":      `FinalPrefix must not contain the segment "..", got "u/../"`,
 	} {
 		_, err := presign.NewSigner(newClient(), "bucket",
 			with(func(p *presign.Policy) { p.FinalPrefix = prefix }))
@@ -1013,7 +1022,8 @@ func TestFinalPrefixRejected(t *testing.T) {
 	_, err = presign.NewSigner(newClient(), "bucket", with(func(p *presign.Policy) {
 		p.Headers = map[string]string{"Cache-Control": strings.Repeat("x", 257)}
 	}))
-	require.ErrorContains(t, err, "presign: Policy.Headers must have at most 256 bytes in the headers that every stamp repeats")
+	require.ErrorContains(t, err, "presign: Policy.Headers must have at most 256 bytes "+
+		"in the headers that every stamp repeats")
 	signer := newSigner(t,
 		with(func(p *presign.Policy) { p.FinalPrefix = strings.Repeat("f", 980) + "/" }))
 	_, err = signer.Put(context.Background(),
@@ -1254,8 +1264,8 @@ func TestCollidingETag(t *testing.T) {
 	require.Empty(t, s.keys())
 	copied := store.History().Visible("published/")
 	require.Len(t, copied, 1)
-	after := store.History().Requests.After(copied[0].MadeBy).Of("GetObject", "HeadObject",
-		"DeleteObject")
+	after := store.History().Requests.After(copied[0].MadeBy).
+		Of("GetObject", "HeadObject", "DeleteObject")
 	require.Equal(t, []string{"GetObject", "DeleteObject"},
 		[]string{after[0].Operation, after[1].Operation},
 		"the copy must be deleted after one read")

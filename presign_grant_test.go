@@ -63,8 +63,8 @@ func TestRequest(t *testing.T) {
 			for from, open := range map[string]func() io.Reader{
 				"bytes": func() io.Reader { return bytes.NewReader(content) },
 				"section": func() io.Reader {
-					return io.NewSectionReader(bytes.NewReader(append([]byte("x"), content...)), 1,
-						size)
+					file := bytes.NewReader(append([]byte("x"), content...))
+					return io.NewSectionReader(file, 1, size)
 				},
 				"stream": func() io.Reader { return iotest.OneByteReader(bufferOf(content)) },
 				"longer": func() io.Reader {
@@ -214,10 +214,11 @@ func TestRequestKeepsURLFromRedirects(t *testing.T) {
 			elsewhere := httptest.NewServer(
 				http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { redirected = r }))
 			defer elsewhere.Close()
-			store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				http.Redirect(w, r, elsewhere.URL, status)
-			}))
+			store := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					http.Redirect(w, r, elsewhere.URL, status)
+				}))
 			defer store.Close()
 			signed, err := url.Parse(grant.URL)
 			require.NoError(t, err)

@@ -252,21 +252,24 @@ func (panicking) MarshalJSON() ([]byte, error) { panic("marshaling") }
 
 // TestHookResponses checks the response that a client receives if a hook fails.
 func TestHookResponses(t *testing.T) {
+	const failed = `{"type":"about:blank","title":"Internal Server Error","status":500,` +
+		`"message":"Internal Server Error"}`
 	for name, c := range map[string]struct {
 		inspect, finish func(context.Context, *presign.Object) error
 		want            string
 	}{
 		"violation": {func(context.Context, *presign.Object) error {
 			return &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
-		}, accept, `{"type":"about:blank","title":"Unprocessable Entity","status":422,"errors":[{"field":"file","code":"ugly","detail":"must be pretty"}],"message":"file must be pretty"}`},
+		}, accept, `{"type":"about:blank","title":"Unprocessable Entity","status":422,` +
+			`"errors":[{"field":"file","code":"ugly","detail":"must be pretty"}],` +
+			`"message":"file must be pretty"}`},
 		"failure": {func(context.Context, *presign.Object) error {
 			return errors.New("10.0.0.1")
-		}, accept,
-			`{"type":"about:blank","title":"Internal Server Error","status":500,"message":"Internal Server Error"}`},
-		"panic": {accept, func(context.Context, *presign.Object) error { panic("10.0.0.1") },
-			`{"type":"about:blank","title":"Internal Server Error","status":500,"message":"Internal Server Error"}`},
-		"no inspector": {nil, accept,
-			`{"type":"about:blank","title":"Internal Server Error","status":500,"message":"Internal Server Error"}`},
+		}, accept, failed},
+		"panic": {accept, func(context.Context, *presign.Object) error {
+			panic("10.0.0.1")
+		}, failed},
+		"no inspector": {nil, accept, failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := s3test.New()
@@ -419,10 +422,11 @@ type valueKey struct{}
 // TestHooksInTheBackground checks that a hook that panics or ends its goroutine
 // in the background fails only its own completion.
 func TestHooksInTheBackground(t *testing.T) {
-	for name, end := range map[string]func(){"panic": func() {
-		panic("the hook")
-	}, "Goexit": runtime.Goexit} {
-		for _, option := range []func(func(context.Context, *presign.Object) error) presign.SignerOption{presign.WithInspect, presign.WithOnComplete} {
+	type optionFunc = func(func(context.Context, *presign.Object) error) presign.SignerOption
+	for name, end := range map[string]func(){
+		"panic": func() { panic("the hook") }, "Goexit": runtime.Goexit,
+	} {
+		for _, option := range []optionFunc{presign.WithInspect, presign.WithOnComplete} {
 			synctest.Test(t, func(t *testing.T) {
 				bad := ""
 				u := mount(t, open(t, s3test.New(), final(),
@@ -482,11 +486,12 @@ func TestObjectOpen(t *testing.T) {
 				options = append(options, s3test.WithVersioning())
 			}
 			var inspected, finished string
-			s := open(t, s3test.New(options...),
-				policy, inspects(func(_ context.Context, o *presign.Object) (err error) {
+			s := open(t, s3test.New(options...), policy,
+				inspects(func(_ context.Context, o *presign.Object) (err error) {
 					inspected, err = read(t, o)
 					return err
-				}), presign.WithOnComplete(func(_ context.Context, o *presign.Object) (err error) {
+				}),
+				presign.WithOnComplete(func(_ context.Context, o *presign.Object) (err error) {
 					finished, err = read(t, o)
 					return err
 				}))
@@ -619,12 +624,15 @@ func TestCompletePublishesOnlyInspectedFiles(t *testing.T) {
 func TestInspectorReadsTwoFiles(t *testing.T) {
 	start := scanStart(accept)
 	ignore := scan(func([]byte) bool { return false })
-	for name, hook := range map[string]func(context.Context, *presign.Object, func([]byte)) error{
+	type hookFunc = func(_ context.Context, _ *presign.Object, replace func(body []byte)) error
+	for name, hook := range map[string]hookFunc{
 		"the start": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
 			defer replace(latePair.ugly)
 			return start(ctx, o)
 		},
-		"the start, and another file": func(ctx context.Context, o *presign.Object, replace func([]byte)) error {
+		"the start, and another file": func(
+			ctx context.Context, o *presign.Object, replace func([]byte),
+		) error {
 			if err := start(ctx, o); err != nil {
 				return err
 			}
@@ -693,7 +701,10 @@ type replacement struct {
 // run replaces the upload with the ugly file before the nth request of its
 // completion, and restores it before the next request. It reports whether the
 // completion made n requests.
-func (r replacement) run(t *testing.T, policy presign.Policy, inspect func(context.Context, *presign.Object) error, n int) bool {
+func (r replacement) run(
+	t *testing.T, policy presign.Policy, inspect func(context.Context, *presign.Object) error,
+	n int,
+) bool {
 	t.Helper()
 	var completed [][]byte
 	s := open(t, r.store, policy, inspects(inspect),

@@ -106,14 +106,15 @@ func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
 			for _, algorithm := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmCrc32c} {
-				t.Run(fmt.Sprint(finalPrefix, " ", sized, " ",
-					algorithm), inBubble(func(t *testing.T) {
+				name := fmt.Sprint(finalPrefix, " ", sized, " ", algorithm)
+				t.Run(name, inBubble(func(t *testing.T) {
 					policy := multipartPolicy()
 					policy.FinalPrefix, policy.Checksum = finalPrefix, algorithm
 					s := open(t, s3test.New(), policy)
-					u := presign.Upload{Filename: "日本 1.png", Metadata: map[string]string{
-						"color": "red",
-					}, Owner: "alice"}
+					u := presign.Upload{
+						Filename: "日本 1.png", Metadata: map[string]string{"color": "red"},
+						Owner: "alice",
+					}
 					if sized {
 						u.Size = int64(len(large))
 					}
@@ -149,11 +150,13 @@ func TestMultipart(t *testing.T) {
 						require.Equal(t, algorithm != "", len(grant.Headers) == 1)
 						signed, err := url.Parse(grant.URL)
 						require.NoError(t, err)
-						require.Equal(t, sized, strings.Contains(
-							signed.Query().Get("X-Amz-SignedHeaders"), "content-length"))
+						headers := signed.Query().Get("X-Amz-SignedHeaders")
+						require.Equal(t, sized, strings.Contains(headers, "content-length"))
 						require.NotContains(t, grant.URL, "content-type")
-						sent = append(sent, presign.Part{Number: part.Number, ETag: s.putPart(
-							t, grant, piece), Size: int64(len(piece)), Checksum: part.Checksum})
+						sent = append(sent, presign.Part{
+							Number: part.Number, ETag: s.putPart(t, grant, piece),
+							Size: int64(len(piece)), Checksum: part.Checksum,
+						})
 					}
 					list, err := m.ListParts(context.Background())
 					require.NoError(t, err)
@@ -274,7 +277,8 @@ func TestStartMultipartRejects(t *testing.T) {
 		policy func(*presign.Policy)
 		upload presign.Upload
 	}{
-		"method unsupported must not be multipart: S3 computes no SHA256 checksum of a whole multipart upload": {
+		"method unsupported must not be multipart: " +
+			"S3 computes no SHA256 checksum of a whole multipart upload": {
 			func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmSha256 },
 			presign.Upload{Filename: "a.png", Checksum: sha256sum(large)}},
 		"redirect not_allowed must not be set: only forms redirect": {nil,
@@ -332,8 +336,8 @@ func TestMultipartOutOfBounds(t *testing.T) {
 			if name == "over" {
 				code = "too_large"
 			}
-			require.Regexp(t, fmt.Sprintf("^size %s must be .* as granted, got %d$", code,
-				len(body)), violations(t, err)[0])
+			want := fmt.Sprintf("^size %s must be .* as granted, got %d$", code, len(body))
+			require.Regexp(t, want, violations(t, err)[0])
 			require.Empty(t, s.keys())
 			_, err = s.CompleteForAnyOwner(context.Background(), m.Key)
 			require.ErrorIs(t, err, presign.ErrNotUploaded)
@@ -393,7 +397,8 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	_, _, err = m.SignParts(context.Background(), 1, 101)
-	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, 100 beyond the parts that have arrived, since the size is not known, got 101")
+	require.Contains(t, violations(t, err)[0], "part too_large must be at most 100, "+
+		"100 beyond the parts that have arrived, since the size is not known, got 101")
 	urls, _, err := m.SignParts(context.Background(), 1, 100)
 	require.NoError(t, err)
 	s.putPart(t, &presign.Grant{Method: "PUT", URL: urls[0]}, png)
@@ -421,7 +426,9 @@ func TestManyParts(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, n)
 	_, err = m.Complete(context.Background(), nil)
-	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes in all parts except the last, got 1 in part 1"}, violations(t, err), "the completion must read all pages")
+	require.Equal(t, []string{"parts too_small must have at least 5242880 bytes " +
+		"in all parts except the last, got 1 in part 1"}, violations(t, err),
+		"the completion must read all pages")
 	_, err = m.Complete(context.Background(), list[:n-1])
 	require.Equal(t, []string{
 		"size too_small must be from 1200 to 104857600000 bytes as granted, got 1199",
@@ -438,13 +445,18 @@ func TestCompleteNamesParts(t *testing.T) {
 		presign.Upload{Owner: "alice", Filename: "a.png"})
 	require.NoError(t, err)
 	sent := s.putAll(t, m, large)
+	missing := func(number int) string {
+		return fmt.Sprintf("parts missing must name parts that have arrived, "+
+			"got part %d, which has not arrived with these values", number)
+	}
+	const gap = "parts missing must be numbered from 1 without gaps, "
 	for want, parts := range map[string][]presign.Part{
-		"parts missing must name parts that have arrived, got part 3, which has not arrived with these values": {sent[0], sent[1], {Number: 3, ETag: sent[1].ETag}},
-		"parts missing must name parts that have arrived, got part 4, which has not arrived with these values": {sent[0], sent[1], sent[2], {Number: 4}},
-		"parts missing must name parts that have arrived, got part 2, which has not arrived with these values": {sent[0], {Number: 2, Size: 1}},
-		"parts missing must be numbered from 1 without gaps, got part 3 in place of part 2":                    {sent[0], sent[2]},
-		"parts missing must be numbered from 1 without gaps, got part 2 in place of part 3":                    {sent[0], sent[1], sent[1]},
-		"parts missing must be numbered from 1 without gaps, got part 2 in place of part 1":                    {sent[1]},
+		missing(3):                            {sent[0], sent[1], {Number: 3, ETag: sent[1].ETag}},
+		missing(4):                            {sent[0], sent[1], sent[2], {Number: 4}},
+		missing(2):                            {sent[0], {Number: 2, Size: 1}},
+		gap + "got part 3 in place of part 2": {sent[0], sent[2]},
+		gap + "got part 2 in place of part 3": {sent[0], sent[1], sent[1]},
+		gap + "got part 2 in place of part 1": {sent[1]},
 	} {
 		_, err := m.Complete(context.Background(), parts)
 		require.Equal(t, []string{want}, violations(t, err))
@@ -507,7 +519,8 @@ func TestMultipartIsVerified(t *testing.T) {
 	require.NoError(t, err)
 	s.putAll(t, m, []byte("<html><script>alert(1)</script></html>"))
 	_, err = m.Complete(context.Background(), nil)
-	require.Contains(t, violations(t, err)[0], `type contradicts_content must match the content, got "image/png" for a file that looks like text/html`)
+	require.Contains(t, violations(t, err)[0], "type contradicts_content must match the content, "+
+		`got "image/png" for a file that looks like text/html`)
 	require.Empty(t, s.keys())
 	require.Empty(t, s.uploads(t))
 }
@@ -655,8 +668,9 @@ func TestMultipartCompletedMeanwhile(t *testing.T) {
 		for _, size := range []int64{0, int64(len(large))} {
 			for _, named := range []bool{false, true} {
 				for _, stays := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%d left, size %d, named %t, stays %t", left, size, named,
-						stays), func(t *testing.T) {
+					name := fmt.Sprintf("%d left, size %d, named %t, stays %t",
+						left, size, named, stays)
+					t.Run(name, func(t *testing.T) {
 						testCompletedMeanwhile(t, left, size, named, stays)
 					})
 				}
@@ -1125,8 +1139,9 @@ func TestUnsizedMultipartIsBounded(t *testing.T) {
 		}
 	}
 	// Before the first part is uploaded, only 100 parts are signed.
-	s := open(t, s3test.New(),
-		func() presign.Policy { p := multipartPolicy(); p.MaxSize = 10_000 * partSize; return p }())
+	policy := multipartPolicy()
+	policy.MaxSize = 10_000 * partSize
+	s := open(t, s3test.New(), policy)
 	m, err := s.StartMultipart(t.Context(), presign.Upload{Filename: "a.png", Owner: "alice"})
 	require.NoError(t, err)
 	_, err = m.SignPart(t.Context(), presign.Part{Number: 100})

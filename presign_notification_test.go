@@ -74,29 +74,24 @@ func TestCompleteNotification(t *testing.T) {
 	}{
 		{name: "completed"},
 		{name: "in SNS", send: func(key string) []byte { return wrapInSNS(document(bucket, key)) }},
-		{name: "twice in one document", send: func(key string) []byte {
-			return document(bucket, key, key)
-		}},
+		{name: "twice in one document",
+			send: func(key string) []byte { return document(bucket, key, key) }},
 		{name: "rejected and deleted", body: []byte("<html>")},
-		{name: "rejected by the inspector", inspect: func(context.Context, *presign.Object) error {
-			return violation
-		}},
-		{name: "expired", prepare: func(*testing.T, shop, string) {
-			time.Sleep(48 * time.Hour)
-		}, left: true},
-		{name: "no such object", send: func(string) []byte {
-			return document(bucket, "incoming/none.png")
-		}, left: true},
+		{name: "rejected by the inspector",
+			inspect: func(context.Context, *presign.Object) error { return violation }},
+		{name: "expired",
+			prepare: func(*testing.T, shop, string) { time.Sleep(48 * time.Hour) }, left: true},
+		{name: "no such object",
+			send: func(string) []byte { return document(bucket, "incoming/none.png") }, left: true},
 		{name: "published before", prepare: func(t *testing.T, s shop, key string) {
 			_, err := s.CompleteForAnyOwner(t.Context(), key)
 			require.NoError(t, err)
 		}},
 		{name: "no stamp", prepare: func(t *testing.T, s shop, _ string) {
 			s.put(t, "incoming/foreign.png", "foreign", nil)
-		},
-			send: func(string) []byte {
-				return document(bucket, "incoming/foreign.png")
-			}, left: true},
+		}, send: func(string) []byte {
+			return document(bucket, "incoming/foreign.png")
+		}, left: true},
 		{name: "malformed stamp", prepare: func(t *testing.T, s shop, _ string) {
 			s.put(t, "incoming/foreign.png", "foreign", func(in *s3.PutObjectInput) {
 				in.Metadata = map[string]string{"presign": "hello"}
@@ -114,45 +109,40 @@ func TestCompleteNotification(t *testing.T) {
 			return []byte(strings.Replace(string(document("other", key)), "ObjectCreated:Put",
 				"ObjectRemoved:Delete", 1))
 		}, left: true},
-		{name: "deleting a completed upload fails", prepare: failOperation(
-			"DeleteObject"), left: true},
+		{name: "deleting a completed upload fails",
+			prepare: failOperation("DeleteObject"), left: true},
 
 		{name: "pending", inspect: func(context.Context, *presign.Object) error {
 			return presign.ErrPending
-		}, want: "still running",
-			is: presign.ErrPending, left: true},
+		}, want: "still running", is: presign.ErrPending, left: true},
 		{name: "inspector fails", inspect: func(context.Context, *presign.Object) error {
 			return fails
 		}, want: "database", is: fails, left: true},
 		{name: "inspector panics", inspect: func(context.Context, *presign.Object) error {
 			panic("scanner")
 		}, want: "panicked", left: true},
-		{name: "hook fails", finish: func(context.Context, *presign.Object) error {
-			return fails
-		}, want: "database", is: fails, left: true},
-		{name: "wrong secret", secret: strings.Repeat("fedcba9876543210",
-			2), want: "does not open", is: presign.ErrNotUploaded, left: true},
-		{name: "another bucket", send: func(key string) []byte {
-			return document("other", key)
-		}, want: `must be "bucket", got "other"`, left: true},
-		{name: "no bucket", send: func(key string) []byte {
-			return document("", key)
-		}, is: presign.ErrInvalidNotification, left: true},
+		{name: "hook fails", finish: func(context.Context, *presign.Object) error { return fails },
+			want: "database", is: fails, left: true},
+		{name: "wrong secret", secret: strings.Repeat("fedcba9876543210", 2), want: "does not open",
+			is: presign.ErrNotUploaded, left: true},
+		{name: "another bucket", send: func(key string) []byte { return document("other", key) },
+			want: `must be "bucket", got "other"`, left: true},
+		{name: "no bucket", send: func(key string) []byte { return document("", key) },
+			is: presign.ErrInvalidNotification, left: true},
 		{name: "unknown form", send: func(key string) []byte {
 			return []byte(`{"key": "` + key + `"}`)
 		}, is: presign.ErrInvalidNotification, left: true},
-		{name: "not JSON", send: func(string) []byte {
-			return []byte("incoming/")
-		}, is: presign.ErrInvalidNotification, left: true},
-		{name: "empty", send: func(string) []byte {
-			return nil
-		}, is: presign.ErrInvalidNotification, left: true},
-		{name: "reading fails", prepare: failOperation(
-			"GetObject"), want: "the store failed", left: true},
-		{name: "copying fails", prepare: failOperation(
-			"CopyObject"), want: "the store failed", left: true},
-		{name: "deleting a rejected upload fails", body: []byte("<html>"), prepare: failOperation(
-			"DeleteObject"), want: "deleting the rejected upload", left: true},
+		{name: "not JSON", send: func(string) []byte { return []byte("incoming/") },
+			is: presign.ErrInvalidNotification, left: true},
+		{name: "empty", send: func(string) []byte { return nil },
+			is: presign.ErrInvalidNotification, left: true},
+		{name: "reading fails", prepare: failOperation("GetObject"),
+			want: "the store failed", left: true},
+		{name: "copying fails", prepare: failOperation("CopyObject"),
+			want: "the store failed", left: true},
+		{name: "deleting a rejected upload fails", body: []byte("<html>"),
+			prepare: failOperation("DeleteObject"),
+			want:    "deleting the rejected upload", left: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,8 +158,9 @@ func TestCompleteNotification(t *testing.T) {
 				if c.send == nil {
 					c.send = func(key string) []byte { return document(bucket, key) }
 				}
-				opts := []presign.SignerOption{presign.WithInspect(c.inspect),
-					presign.WithOnComplete(c.finish)}
+				opts := []presign.SignerOption{
+					presign.WithInspect(c.inspect), presign.WithOnComplete(c.finish),
+				}
 				if c.secret != "" {
 					opts = append(opts, presign.WithSecret([]byte(c.secret)))
 				}

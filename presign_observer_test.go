@@ -48,9 +48,11 @@ type observedService struct {
 
 // notify passes a notification of an upload to CompleteNotification.
 func notify(ctx context.Context, s *presign.Signer, bucket, key string) error {
-	return s.CompleteNotification(ctx, []byte(`{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","account":"1","time":"2026-01-01T00:00:00Z",`+
-		`"region":"us-east-1","resources":[],"detail":{"version":"0","bucket":{"name":"`+bucket+
-		`"},"object":{"key":"`+key+`","size":1,"etag":"a"},"reason":"PutObject"}}`))
+	return s.CompleteNotification(ctx, []byte(
+		`{"version":"0","id":"1","detail-type":"Object Created","source":"aws.s3","account":"1",`+
+			`"time":"2026-01-01T00:00:00Z","region":"us-east-1","resources":[],`+
+			`"detail":{"version":"0","bucket":{"name":"`+bucket+`"},`+
+			`"object":{"key":"`+key+`","size":1,"etag":"a"},"reason":"PutObject"}}`))
 }
 
 // TestEvents checks the event of every outcome. Each step causes at most one
@@ -288,7 +290,7 @@ func TestEvents(t *testing.T) {
 		{"complete, expired", all(put, wait(48*time.Hour)), complete,
 			"failed PUT alice id key size type err request"},
 		{"complete, replaced by a larger file", all(put, func(t *testing.T, s *observedService) {
-			s.store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
+			replace := func(r s3test.Request, _ *http.Request) s3test.Fault {
 				if r.Operation == "CopyObject" {
 					old, _ := s.store.Object(s3test.DefaultBucket, s.grant.Key)
 					s.store.Put(s3test.DefaultBucket, s.grant.Key, s3test.Object{
@@ -296,7 +298,8 @@ func TestEvents(t *testing.T) {
 					})
 				}
 				return s3test.None
-			}})
+			}
+			s.store.Intercept(s3test.Hook{Before: replace})
 		}), complete, "rejected PUT alice id key size type object err request"},
 
 		// Notifications.
@@ -422,9 +425,9 @@ func describe(e presign.Event) string {
 		name string
 		set  bool
 	}{
-		{"id", e.GrantID != ""}, {"key", e.Key != ""}, {"size", e.Size != 0}, {"type",
-			e.Type != ""}, {"object", e.Object != nil},
-		{"err", e.Err != nil}, {"request", e.Request != nil},
+		{"id", e.GrantID != ""}, {"key", e.Key != ""}, {"size", e.Size != 0},
+		{"type", e.Type != ""}, {"object", e.Object != nil}, {"err", e.Err != nil},
+		{"request", e.Request != nil},
 	} {
 		if field.set {
 			words = append(words, field.name)

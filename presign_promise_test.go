@@ -144,7 +144,8 @@ func TestHookErrorKeepsPublished(t *testing.T) {
 func TestNotificationsOnlyComplete(t *testing.T) {
 	notify := func(signer *presign.Signer, bucket, key string) error {
 		return signer.CompleteNotification(t.Context(), fmt.Appendf(nil,
-			`{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key))
+			`{"Records": [{"eventName": "ObjectCreated:Put", `+
+				`"s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key))
 	}
 	var owner string
 	signer, store := newSignerAndStore(t, final(),

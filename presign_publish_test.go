@@ -241,11 +241,12 @@ func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros i
 		Headers: []stamp.Header{{Name: "cache-control", Value: "no-store"}},
 	}
 	s.store.Put(s3test.DefaultBucket, key, s3test.Object{
-		Body:  []byte{id},
-		Zeros: zeros, Metadata: map[string]string{"presign": sealer.Seal(granted, key)},
-		Header: http.Header{"Content-Type": {
-			granted.Type,
-		}, "Content-Disposition": {"attachment; filename*=UTF-8''" + name}},
+		Body: []byte{id}, Zeros: zeros,
+		Metadata: map[string]string{"presign": sealer.Seal(granted, key)},
+		Header: http.Header{
+			"Content-Type":        {granted.Type},
+			"Content-Disposition": {"attachment; filename*=UTF-8''" + name},
+		},
 	})
 }
 
@@ -279,7 +280,7 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 						older.place(t, key, 2, now, zeros)
 						var requests atomic.Int64
 						pending := false
-						store.Intercept(s3test.Hook{Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
+						publishNewer := func(r s3test.Request, _ *http.Request) s3test.Fault {
 							if r.Actor != "older" {
 								return s3test.None
 							}
@@ -293,7 +294,8 @@ func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 								}
 							}
 							return s3test.None
-						}})
+						}
+						store.Intercept(s3test.Hook{Before: publishNewer})
 						_, err := older.Complete(t.Context(), "alice", key)
 						if pending {
 							_, err := newer.Complete(t.Context(), "alice", key)
@@ -435,12 +437,13 @@ func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 						}
 						before := len(store.History().Requests)
 						if !lists {
-							store.Intercept(s3test.Hook{After: func(r s3test.Request, _ *http.Request) s3test.Fault {
+							deny := func(r s3test.Request, _ *http.Request) s3test.Fault {
 								if r.Status == http.StatusNotFound {
 									return s3test.AccessDenied
 								}
 								return s3test.None
-							}})
+							}
+							store.Intercept(s3test.Hook{After: deny})
 						}
 						w := serve(t, handler, completeRequest("bob", `{"key": "`+grant.Key+`"}`))
 						requests := store.History().Requests.After(before)
@@ -722,7 +725,8 @@ func TestNewSignerRejectsWrongWeekday(t *testing.T) {
 	policy.Headers["Expires"] = "Thu, 01 Dec 2094 16:00:00 GMT"
 	_, err := presign.NewSigner(s3test.New().S3(), s3test.DefaultBucket, policy,
 		presign.WithSecret(secret))
-	require.ErrorContains(t, err, `its value must be the date "Wed, 01 Dec 2094 16:00:00 GMT", got "Thu, 01 Dec 2094 16:00:00 GMT"`)
+	require.ErrorContains(t, err, `its value must be the date "Wed, 01 Dec 2094 16:00:00 GMT", `+
+		`got "Thu, 01 Dec 2094 16:00:00 GMT"`)
 }
 
 // TestViolationHasRenamedMetadata checks that a Violation contains the metadata

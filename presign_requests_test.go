@@ -56,7 +56,7 @@ func inPlace(p *presign.Policy)      { p.FinalPrefix = "" }
 // inspectOption returns a WithInspect option that accepts all files. If reads
 // is set, the function reads the whole file, as a scanner does.
 func inspectOption(reads bool) []presign.SignerOption {
-	return []presign.SignerOption{presign.WithInspect(func(ctx context.Context, o *presign.Object) error {
+	inspect := func(ctx context.Context, o *presign.Object) error {
 		if !reads {
 			return nil
 		}
@@ -66,7 +66,8 @@ func inspectOption(reads bool) []presign.SignerOption {
 		}
 		_, err = io.Copy(io.Discard, body)
 		return errors.Join(err, body.Close())
-	})}
+	}
+	return []presign.SignerOption{presign.WithInspect(inspect)}
 }
 
 // all combines changes of a policy.
@@ -124,10 +125,10 @@ var rows = []row{
 	{name: "multipart and KMS", count: 6 + 2, depth: 3 + 2, multipart: true, policy: withKMS},
 
 	{name: "AWS: PUT", count: 4, depth: 2, options: onAWS},
-	{name: "AWS: a version of a form", count: 4, depth: 2, options: append(onAWS,
-		withVersions...), form: true},
-	{name: "AWS: a version, Replace", count: 4, depth: 2, options: append(onAWS,
-		withVersions...), policy: withReplace},
+	{name: "AWS: a version of a form", count: 4, depth: 2,
+		options: append(onAWS, withVersions...), form: true},
+	{name: "AWS: a version, Replace", count: 4, depth: 2, options: append(onAWS, withVersions...),
+		policy: withReplace},
 	{name: "AWS: KMS", count: 4, depth: 2, options: onAWS, policy: withKMS},
 	{name: "AWS: multipart", count: 4 + 2, depth: 2 + 2, options: onAWS, multipart: true},
 
@@ -138,12 +139,12 @@ var rows = []row{
 	{name: "without FinalPrefix: multipart", count: 1 + 2, depth: 1 + 2, policy: inPlace,
 		multipart: true},
 
-	{name: "repeated, upload deleted", count: 2, depth: 1, form: true, prepare: completeBefore(
-		false)},
+	{name: "repeated, upload deleted", count: 2, depth: 1, form: true,
+		prepare: completeBefore(false)},
 	{name: "repeated, upload deleted: AWS", count: 2, depth: 1, options: onAWS,
 		prepare: completeBefore(false)},
-	{name: "repeated, upload present", count: 3, depth: 1, form: true, prepare: completeBefore(
-		true)},
+	{name: "repeated, upload present", count: 3, depth: 1, form: true,
+		prepare: completeBefore(true)},
 	{name: "repeated, upload present: versions", count: 3, depth: 1, form: true,
 		options: withVersions, prepare: completeBefore(true)},
 
@@ -164,13 +165,13 @@ var rows = []row{
 		owner: "bob"},
 
 	{name: "WithInspect", count: 5 + 4, depth: 3 + 1, signer: inspectOption(false)},
-	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1, signer: inspectOption(
-		false), form: true},
-	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS, signer: inspectOption(
-		false)},
+	{name: "WithInspect: form", count: 5 + 4, depth: 3 + 1,
+		signer: inspectOption(false), form: true},
+	{name: "WithInspect: AWS", count: 4 + 1, depth: 2, options: onAWS,
+		signer: inspectOption(false)},
 	// One HEAD of the upload serves both the checksum and the inspection.
-	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspectOption(
-		false), policy: withChecksum},
+	{name: "WithInspect: checksum", count: 6 + 3, depth: 3 + 1, signer: inspectOption(false),
+		policy: withChecksum},
 	{name: "WithInspect that reads: form", count: 5 + 4 + 1, depth: 3 + 1 + 1,
 		signer: inspectOption(true), form: true},
 }
@@ -245,8 +246,8 @@ func (r row) run(t *testing.T) {
 	require.Equal(t, r.depth, preceding.Depth(), "%v", requests)
 	require.EqualValues(t, r.depth, w.sent.Tick-started.Tick, "%v", requests)
 	deletes := len(requests) - len(preceding)
-	if policy.FinalPrefix == "" || status != 200 || strings.HasPrefix(r.name,
-		"repeated, upload deleted") {
+	if policy.FinalPrefix == "" || status != 200 ||
+		strings.HasPrefix(r.name, "repeated, upload deleted") {
 		require.Zero(t, deletes)
 	} else {
 		require.Equal(t, 1, deletes)

@@ -146,9 +146,10 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 
 	calls := map[string]func() []error{
 		"NewSigner": func() []error {
-			_, err := presign.NewSigner(nil, "", presign.Policy{Prefix: "//", Types: []string{
-				"x",
-			}, Headers: map[string]string{"Host": "a", "x-amz-tagging": "a=1&a=2"}})
+			_, err := presign.NewSigner(nil, "", presign.Policy{
+				Prefix: "//", Types: []string{"x"},
+				Headers: map[string]string{"Host": "a", "x-amz-tagging": "a=1&a=2"},
+			})
 			_, second := presign.NewSigner(newClient(), "a/b", images())
 			return []error{err, second, signerOption(nil)}
 		},
@@ -181,7 +182,8 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		"Signer.CompleteNotification": func() []error {
 			evil := s.upload(t, one, false, png, nil)
 			event := func(bucket, key string) []byte {
-				return fmt.Appendf(nil, `{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key)
+				return fmt.Appendf(nil, `{"Records": [{"eventName": "ObjectCreated:Put", `+
+					`"s3": {"bucket": {"name": %q}, "object": {"key": %q}}}]}`, bucket, key)
 			}
 			s.store.Fail(func(string, *http.Request) s3test.Fault { return s3test.AccessDenied })
 			denied := s.CompleteNotification(ctx, event(s3test.DefaultBucket, evil.Key))
@@ -287,10 +289,10 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 		},
 		"Grant.Request": func() []error {
 			_, method := presign.Grant{}.Request(ctx, nil, 0)
-			_, address := presign.Grant{Method: "PUT", URL: "x"}.Request(ctx, bytes.NewReader(png),
-				1)
-			r, err := presign.Grant{Method: "PUT", URL: "https://a.example/"}.Request(ctx,
-				bytes.NewReader(png), int64(len(png))+1)
+			_, address := presign.Grant{Method: "PUT", URL: "x"}.
+				Request(ctx, bytes.NewReader(png), 1)
+			r, err := presign.Grant{Method: "PUT", URL: "https://a.example/"}.
+				Request(ctx, bytes.NewReader(png), int64(len(png))+1)
 			require.NoError(t, err)
 			_, short := new(bytes.Buffer).ReadFrom(r.Body)
 			return []error{method, address, short}
@@ -461,8 +463,8 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 
 // typedStruct returns a struct with one field of the type of v.
 func typedStruct(v any, name string) any {
-	s := reflect.New(
-		reflect.StructOf([]reflect.StructField{{Name: name, Type: reflect.TypeOf(v)}})).Elem()
+	field := reflect.StructField{Name: name, Type: reflect.TypeOf(v)}
+	s := reflect.New(reflect.StructOf([]reflect.StructField{field})).Elem()
 	s.Field(0).Set(reflect.ValueOf(v))
 	return s.Interface()
 }
@@ -480,16 +482,19 @@ func requireNoSecret(t *testing.T, text string, secrets []string, about string) 
 // TestZeroValuesReturnErrors checks that methods of zero values and nil
 // pointers return errors and do not panic.
 func TestZeroValuesReturnErrors(t *testing.T) {
+	upload := presign.Upload{Filename: "a.png", Size: 10, Owner: "alice"}
 	arguments := map[reflect.Type]any{
-		reflect.TypeFor[context.Context](): t.Context(), reflect.TypeFor[string](): "x",
-		reflect.TypeFor[int](): 1,
-		reflect.TypeFor[presign.Upload](): presign.Upload{
-			Filename: "a.png", Size: 10, Owner: "alice",
-		}, reflect.TypeFor[presign.Part](): presign.Part{Number: 1},
-		reflect.TypeFor[[]presign.Part](): []presign.Part{{Number: 1}},
-		reflect.TypeFor[rune]():           'v', reflect.TypeFor[[]byte](): []byte("{}"),
-		reflect.TypeFor[fmt.State](): state{}, reflect.TypeFor[http.ResponseWriter](): nil,
-		reflect.TypeFor[*http.Request](): nil,
+		reflect.TypeFor[context.Context]():     t.Context(),
+		reflect.TypeFor[string]():              "x",
+		reflect.TypeFor[int]():                 1,
+		reflect.TypeFor[presign.Upload]():      upload,
+		reflect.TypeFor[presign.Part]():        presign.Part{Number: 1},
+		reflect.TypeFor[[]presign.Part]():      []presign.Part{{Number: 1}},
+		reflect.TypeFor[rune]():                'v',
+		reflect.TypeFor[[]byte]():              []byte("{}"),
+		reflect.TypeFor[fmt.State]():           state{},
+		reflect.TypeFor[http.ResponseWriter](): nil,
+		reflect.TypeFor[*http.Request]():       nil,
 	}
 	for _, zero := range []any{new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler),
 		(*presign.Handler)(nil), new(presign.Multipart)} {

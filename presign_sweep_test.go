@@ -73,11 +73,11 @@ func TestSweep(t *testing.T) {
 		require.Len(t, s.uploadIDs(t, recent.Key), 1)
 		require.Len(t, mount(t, s).uploads(t), 1)
 
-		before := len(store.History().Requests.Of("DeleteObject", "CopyObject",
-			"AbortMultipartUpload"))
+		changes := []string{"DeleteObject", "CopyObject", "AbortMultipartUpload"}
+		before := len(store.History().Requests.Of(changes...))
 		require.Error(t, s.Sweep(t.Context()))
-		require.Len(t, store.History().Requests.Of("DeleteObject", "CopyObject",
-			"AbortMultipartUpload"), before, "a second pass must not change anything")
+		require.Len(t, store.History().Requests.Of(changes...), before,
+			"a second pass must not change anything")
 	})
 }
 
@@ -129,9 +129,8 @@ func TestSweepContinues(t *testing.T) {
 		s := open(t, s3test.New(), final())
 		var keys []string
 		for i := range 10 {
-			keys = append(keys,
-				s.upload(t, presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}, false,
-					png, nil).Key)
+			upload := presign.Upload{Filename: fmt.Sprint(i, ".png"), Owner: "alice"}
+			keys = append(keys, s.upload(t, upload, false, png, nil).Key)
 		}
 		time.Sleep(2 * time.Minute)
 		s.store.Fail(func(operation string, r *http.Request) s3test.Fault {

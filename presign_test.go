@@ -109,7 +109,8 @@ func TestPutSigns(t *testing.T) {
 			"x-amz-server-side-encryption":                "aws:kms",
 			"x-amz-server-side-encryption-aws-kms-key-id": "key",
 			"x-amz-website-redirect-location":             "/elsewhere",
-			"x-amz-checksum-sha256":                       "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", "x-amz-meta-color": "blue"}},
+			"x-amz-checksum-sha256":                       upload.Checksum,
+			"x-amz-meta-color":                            "blue"}},
 		"headers without a form field": {with(func(p *presign.Policy) {
 			p.Headers = map[string]string{
 				"Content-Language": "de", "x-amz-object-lock-mode": "GOVERNANCE",
@@ -169,12 +170,13 @@ func TestPostSigns(t *testing.T) {
 			"Content-Disposition": "inline; filename*=UTF-8''a%20b.png",
 			"Cache-Control":       "no-store", "Content-Encoding": "identity", "Expires": "0",
 			"acl": "bucket-owner-full-control", "x-amz-storage-class": "STANDARD_IA",
-			"tagging":                      "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
-			"x-amz-server-side-encryption": "aws:kms",
+			"tagging": "<Tagging><TagSet>" +
+				"<Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+			"x-amz-server-side-encryption": "aws:kms", "x-amz-meta-color": "blue",
 			"x-amz-server-side-encryption-aws-kms-key-id": "key",
 			"x-amz-website-redirect-location":             "/elsewhere",
 			"x-amz-checksum-algorithm":                    "SHA256",
-			"x-amz-checksum-sha256":                       "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", "x-amz-meta-color": "blue"}, 500, 500},
+			"x-amz-checksum-sha256":                       upload.Checksum}, 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			grant, err := newSigner(t, c.policy).Post(context.Background(), c.upload)
@@ -215,14 +217,49 @@ func TestFormsRejected(t *testing.T) {
 		upload presign.Upload
 		opts   []presign.SignerOption
 	}{
-		"method unsupported must not be POST: the service chose the key, and a form would overwrite the object there": {policy: images(), upload: upload{Key: "uploads/a.png"}},
-		`key invalid must not contain a dollar sign, which forms cannot hold, got "uploads/$a.png"`:                   {policy: with(func(p *presign.Policy) { p.Replace = true }), upload: upload{Key: "uploads/$a.png"}},
-		"method unsupported must not be POST: the service has set WithoutForms":                                       {policy: images(), upload: upload{Filename: "a.png"}, opts: []presign.SignerOption{presign.WithoutForms()}},
-		"method unsupported must not be POST: S3 accepts no CRC64NVME checksum in a form":                             {policy: with(func(p *presign.Policy) { p.Checksum = types.ChecksumAlgorithmCrc64nvme }), upload: upload{Filename: "a.png", Checksum: "i+6LR0y3eFo="}},
-		"method unsupported must not be POST: S3 documents no form field for the header Content-Language":             {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Content-Language": "de"} }), upload: upload{Filename: "a.png"}},
-		"method unsupported must not be POST: a form cannot hold the dollar sign in the header Cache-Control":         {policy: with(func(p *presign.Policy) { p.Headers = map[string]string{"Cache-Control": "$"} }), upload: upload{Filename: "a.png"}},
-		"metadata[a] invalid must not contain a dollar sign, which forms cannot hold":                                 {policy: with(func(p *presign.Policy) { p.Metadata = []string{"a"} }), upload: upload{Filename: "a.png", Metadata: map[string]string{"a": "${filename}"}}},
-		"min_size too_large must be at most 5368709120 bytes, got 5368709121":                                         {policy: with(func(p *presign.Policy) { p.MaxSize = 6 << 30 }), upload: upload{Filename: "a.png", MinSize: 5<<30 + 1}},
+		"method unsupported must not be POST: " +
+			"the service chose the key, and a form would overwrite the object there": {
+			policy: images(), upload: upload{Key: "uploads/a.png"},
+		},
+		"key invalid must not contain a dollar sign, which forms cannot hold, " +
+			`got "uploads/$a.png"`: {
+			policy: with(func(p *presign.Policy) { p.Replace = true }),
+			upload: upload{Key: "uploads/$a.png"},
+		},
+		"method unsupported must not be POST: the service has set WithoutForms": {
+			policy: images(), upload: upload{Filename: "a.png"},
+			opts: []presign.SignerOption{presign.WithoutForms()},
+		},
+		"method unsupported must not be POST: S3 accepts no CRC64NVME checksum in a form": {
+			policy: with(func(p *presign.Policy) {
+				p.Checksum = types.ChecksumAlgorithmCrc64nvme
+			}),
+			upload: upload{Filename: "a.png", Checksum: "i+6LR0y3eFo="},
+		},
+		"method unsupported must not be POST: " +
+			"S3 documents no form field for the header Content-Language": {
+			policy: with(func(p *presign.Policy) {
+				p.Headers = map[string]string{"Content-Language": "de"}
+			}),
+			upload: upload{Filename: "a.png"},
+		},
+		"method unsupported must not be POST: " +
+			"a form cannot hold the dollar sign in the header Cache-Control": {
+			policy: with(func(p *presign.Policy) {
+				p.Headers = map[string]string{"Cache-Control": "$"}
+			}),
+			upload: upload{Filename: "a.png"},
+		},
+		"metadata[a] invalid must not contain a dollar sign, which forms cannot hold": {
+			policy: with(func(p *presign.Policy) { p.Metadata = []string{"a"} }),
+			upload: upload{
+				Filename: "a.png", Metadata: map[string]string{"a": "${filename}"},
+			},
+		},
+		"min_size too_large must be at most 5368709120 bytes, got 5368709121": {
+			policy: with(func(p *presign.Policy) { p.MaxSize = 6 << 30 }),
+			upload: upload{Filename: "a.png", MinSize: 5<<30 + 1},
+		},
 	} {
 		grant, err := newSigner(t, c.policy, c.opts...).Post(context.Background(), c.upload)
 		require.Nil(t, grant)
@@ -380,7 +417,10 @@ func TestEndpoints(t *testing.T) {
 			func(o *s3.Options) { o.UseARNRegion = true }, nil,
 			"https://photos-123456789012.s3-accesspoint.us-west-2.amazonaws.com/uploads/k.png", "",
 			"us-west-2"},
-		{"access point's alias", "photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias", func(o *s3.Options) {}, nil, "https://photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias.s3.eu-central-1.amazonaws.com/uploads/k.png", "", "eu-central-1"},
+		{"access point's alias", "photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias",
+			func(o *s3.Options) {}, nil,
+			"https://photos-a1b2c3d4e5f6g7h8i9j0k1l2m3n4ouse1a-s3alias" +
+				".s3.eu-central-1.amazonaws.com/uploads/k.png", "", "eu-central-1"},
 		{"upper case", "bucket", func(o *s3.Options) {
 			o.BaseEndpoint, o.UsePathStyle = aws.String("https://S3.Example.COM"), true
 		}, nil, "https://s3.example.com/bucket/uploads/k.png", "https://s3.example.com/bucket",
@@ -468,7 +508,8 @@ func TestEndpointsRejected(t *testing.T) {
 		{"S3 Express", "bucket--euc1-az1--x-s3", func(o *s3.Options) {}, nil},
 		{"multi-Region access points",
 			"arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", func(o *s3.Options) {}, nil},
-		{"Outposts", "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/photos", func(o *s3.Options) {}, nil},
+		{"Outposts", "arn:aws:s3-outposts:eu-central-1:123456789012:outpost/" +
+			"op-01ac5d28a6a232904/accesspoint/photos", func(o *s3.Options) {}, nil},
 		{"Object Lambda", "arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/photos",
 			func(o *s3.Options) {}, nil},
 		{"has no endpoint",
@@ -476,10 +517,11 @@ func TestEndpointsRejected(t *testing.T) {
 		{`the bucket must have a valid name, got "a/b"`, "a/b", func(o *s3.Options) {}, nil},
 		{`must be in lower case, got "EU-Central-1": use "eu-central-1"`,
 			"bucket", func(o *s3.Options) { o.Region = "EU-Central-1" }, nil},
-		{`the endpoint must not name the bucket "bucket", got "https://bucket.nyc3.digitaloceanspaces.com": use "https://nyc3.digitaloceanspaces.com"`, "bucket",
-			func(o *s3.Options) {
-				o.BaseEndpoint = aws.String("https://bucket.nyc3.digitaloceanspaces.com")
-			}, nil},
+		{`the endpoint must not name the bucket "bucket", ` +
+			`got "https://bucket.nyc3.digitaloceanspaces.com": ` +
+			`use "https://nyc3.digitaloceanspaces.com"`, "bucket", func(o *s3.Options) {
+			o.BaseEndpoint = aws.String("https://bucket.nyc3.digitaloceanspaces.com")
+		}, nil},
 		{`use "https://account.r2.cloudflarestorage.com"`, "bucket", func(o *s3.Options) {},
 			[]presign.SignerOption{
 				presign.WithPublicEndpoint("https://account.r2.cloudflarestorage.com/bucket"),
@@ -490,7 +532,9 @@ func TestEndpointsRejected(t *testing.T) {
 		{"has no endpoint", "bucket", func(o *s3.Options) {
 			o.BaseEndpoint = aws.String("https://example.com/?a=b")
 		}, nil},
-		{`the public endpoint must be a URL such as https://s3.example.com, got "files.example.com"`, "bucket", func(o *s3.Options) {}, []presign.SignerOption{presign.WithPublicEndpoint("files.example.com")}},
+		{"the public endpoint must be a URL such as https://s3.example.com, " +
+			`got "files.example.com"`, "bucket", func(o *s3.Options) {},
+			[]presign.SignerOption{presign.WithPublicEndpoint("files.example.com")}},
 		{"must be a URL", "bucket", func(o *s3.Options) {},
 			[]presign.SignerOption{presign.WithPublicEndpoint("ftp://files.example.com")}},
 		{"must be a URL", "bucket", func(o *s3.Options) {},
@@ -551,8 +595,9 @@ func TestLifetime(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		signer := newSigner(t, with(func(p *presign.Policy) { p.Lifetime = 7 * 24 * time.Hour }))
 		for requested, want := range map[time.Duration]time.Duration{
-			0: 7 * 24 * time.Hour, time.Second: time.Second, 90*time.Second +
-				999*time.Millisecond: 90 * time.Second, 7 * 24 * time.Hour: 7 * 24 * time.Hour,
+			0: 7 * 24 * time.Hour, time.Second: time.Second,
+			90*time.Second + 999*time.Millisecond: 90 * time.Second,
+			7 * 24 * time.Hour:                    7 * 24 * time.Hour,
 		} {
 			upload := presign.Upload{Filename: "a.png", Size: 10, Lifetime: requested}
 			put, err := signer.Put(context.Background(), upload)
