@@ -219,9 +219,8 @@ func TestAttacks(t *testing.T) {
 				s.path(started{UploadID: s.bobs.UploadID, Key: s.parts.Key}, "/1", ""), "")
 		}, "404"},
 		{"listing parts by the store's own ID", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(started{
-				UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key,
-			}, "", ""), "")
+			upload := started{UploadID: storeID(t, s.bob.sign(t, s.bobs, 1)), Key: s.bobs.Key}
+			return s.bob.statusOf(t, "GET", s.path(upload, "", ""), "")
 		}, "404"},
 
 		// Replays.
@@ -340,8 +339,8 @@ func TestAttacks(t *testing.T) {
 			return s.completionStatus(t, "incoming/forged/a.png")
 		}, "404"},
 		{"a stamp for the ID of a multipart upload", func(t *testing.T, s *scene) string {
-			return s.bob.statusOf(t, "GET", s.path(
-				started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}, "", ""), "")
+			upload := started{UploadID: s.put.Headers["x-amz-meta-presign"], Key: s.put.Key}
+			return s.bob.statusOf(t, "GET", s.path(upload, "", ""), "")
 		}, "404"},
 		{"an object without a stamp", func(t *testing.T, s *scene) string {
 			s.forge(t, "incoming/forged/a.png", "")
@@ -355,8 +354,9 @@ func TestAttacks(t *testing.T) {
 			return s.try(t, s.put, nil) + ", then " + s.bob.completionStatus(t, s.put.Key)
 		}, "200, then 422 type"},
 		{"a picture with a Content-Encoding", func(t *testing.T, s *scene) string {
-			s.send(t, &s.put,
-				png, func(a *conformance.Attempt) { a.Header.Set("Content-Encoding", "gzip") })
+			s.send(t, &s.put, png, func(a *conformance.Attempt) {
+				a.Header.Set("Content-Encoding", "gzip")
+			})
 			return s.bob.completionStatus(t, s.put.Key)
 		}, "422 content-encoding"},
 
@@ -462,8 +462,8 @@ func (s *scene) completeElsewhere(t *testing.T, other shop) string {
 	s.send(t, &s.put, png, nil)
 	u := mount(t, other)
 	u.user = "bob"
-	return u.completionStatus(t, s.put.Key) + ", " + u.statusOf(t, "GET",
-		s.path(s.bobs, "/1", ""), "")
+	completion := u.completionStatus(t, s.put.Key)
+	return completion + ", " + u.statusOf(t, "GET", s.path(s.bobs, "/1", ""), "")
 }
 
 // TestPrefixSiblings checks that a grant for acc_1 cannot be used for acc_12.
@@ -570,8 +570,8 @@ func TestInjection(t *testing.T) {
 	policy.Checksum, policy.Replace = types.ChecksumAlgorithmCrc32c, true
 	s := open(t, s3test.New(), policy)
 	shape := func(t *testing.T, grant *presign.Grant) (names []string) {
-		for _, text := range append(append(slices.Collect(maps.Values(grant.Headers)),
-			slices.Collect(maps.Values(grant.Fields))...), grant.URL) {
+		texts := slices.AppendSeq([]string{grant.URL}, maps.Values(grant.Headers))
+		for _, text := range slices.AppendSeq(texts, maps.Values(grant.Fields)) {
 			require.False(t, strings.ContainsFunc(text, unicode.IsControl), "%q", text)
 		}
 		if grant.Method == "PUT" {

@@ -47,9 +47,8 @@ func hugeUpload(t *testing.T, s shop) *presign.Multipart {
 // uploadIDs returns the IDs of the multipart uploads to a key.
 func (s shop) uploadIDs(t *testing.T, key string) (ids []string) {
 	t.Helper()
-	for u, err := range (objectstore.Store{
-		Client: s.store.S3(), Bucket: s3test.DefaultBucket,
-	}).Uploads(t.Context(), key, nil) {
+	store := objectstore.Store{Client: s.store.S3(), Bucket: s3test.DefaultBucket}
+	for u, err := range store.Uploads(t.Context(), key, nil) {
 		require.NoError(t, err)
 		if u.Key == key {
 			ids = append(ids, u.ID)
@@ -483,8 +482,10 @@ func TestErrorsInTheBackgroundAreLogged(t *testing.T) {
 				require.Empty(t, u.log.String())
 				return
 			}
-			for _, part := range []string{want, "owner=alice", "key=" + grant.Key,
-				"grant_id=" + grant.GrantID, result.Error()} {
+			for _, part := range []string{
+				want, "owner=alice", "key=" + grant.Key,
+				"grant_id=" + grant.GrantID, result.Error(),
+			} {
 				require.Contains(t, u.log.String(), part)
 			}
 		})

@@ -814,8 +814,9 @@ func TestOtherOwnersThroughDirectCalls(t *testing.T) {
 			return s3test.None
 		})
 		for _, owner := range []string{"bob", "Alice", "alice ", "\x00"} {
-			for _, key := range []string{uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key,
-				"incoming/none.png"} {
+			for _, key := range []string{
+				uploaded.Key, ownerless.Key, done.Key, m.Key, object.Key, "incoming/none.png",
+			} {
 				_, err := s.Complete(t.Context(), owner, key)
 				require.ErrorIs(t, searchError(t, err), presign.ErrNotUploaded, "%q %s", owner, key)
 			}
@@ -939,8 +940,10 @@ func TestStampIsBoundToLocation(t *testing.T) {
 		CopySource: aws.String(s3test.DefaultBucket + "/" + grant.Key),
 	})
 	require.NoError(t, err)
-	for bucket, opts := range map[string][]presign.SignerOption{"other": nil,
-		s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")}} {
+	for bucket, opts := range map[string][]presign.SignerOption{
+		"other":              nil,
+		s3test.DefaultBucket: {presign.WithPublicEndpoint("https://elsewhere.example")},
+	} {
 		signer, err := presign.NewSigner(store.S3(), bucket, direct(),
 			append(opts, presign.WithSecret(secret))...)
 		require.NoError(t, err)
@@ -1205,8 +1208,9 @@ func sha256sum(b []byte) string {
 // TestCompleteSurvivesFaults checks that a second call of Complete succeeds
 // after any request has failed, before or after the request took effect.
 func TestCompleteSurvivesFaults(t *testing.T) {
-	for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown, s3test.AccessDenied,
-		s3test.Cut, s3test.CutAfter} {
+	for _, fault := range []s3test.Fault{
+		s3test.InternalError, s3test.SlowDown, s3test.AccessDenied, s3test.Cut, s3test.CutAfter,
+	} {
 		for failing := 0; ; failing++ {
 			store := s3test.New()
 			once := func(o *s3.Options) { o.RetryMaxAttempts = 1 }

@@ -74,8 +74,9 @@ func TestLayout(t *testing.T) {
 func TestFilesDependOneWay(t *testing.T) {
 	set := gotoken.NewFileSet()
 	files, declared := make(map[string]*ast.File), make(map[string]string)
-	for _, name := range []string{"credentials.go", "handler.go", "options.go", "policy.go",
-		"presign.go"} {
+	for _, name := range []string{
+		"credentials.go", "handler.go", "options.go", "policy.go", "presign.go",
+	} {
 		file, err := parser.ParseFile(set, name, nil, 0)
 		require.NoError(t, err)
 		files[name] = file

@@ -209,8 +209,10 @@ func TestPartSizes(t *testing.T) {
 	policy := multipartPolicy()
 	policy.MaxSize = most
 	s := open(t, s3test.New(), policy)
-	for _, size := range []int64{1, partSize - 1, partSize, partSize + 1, 300 << 20,
-		10_000 * partSize, 10_000*partSize + 1, 5 << 40, most} {
+	for _, size := range []int64{
+		1, partSize - 1, partSize, partSize + 1, 300 << 20,
+		10_000 * partSize, 10_000*partSize + 1, 5 << 40, most,
+	} {
 		m, err := s.StartMultipart(context.Background(),
 			presign.Upload{Owner: "alice", Filename: "a.png", Size: size})
 		require.NoError(t, err)
@@ -776,8 +778,10 @@ func TestMultipartIDs(t *testing.T) {
 		require.Equal(t, aws.ToString(stored.Uploads[0].UploadId), signed.Query().Get("uploadId"))
 		object := s.upload(t, presign.Upload{Filename: "a.png"}, false, png, nil)
 		stamp := object.Headers["x-amz-meta-presign"]
-		for _, bad := range []string{"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A",
-			m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n"} {
+		for _, bad := range []string{
+			"", "A", signed.Query().Get("uploadId"), stamp, m.ID + "A",
+			m.ID[:len(m.ID)-1], "B" + m.ID[1:], m.ID + "=", m.ID + "\n",
+		} {
 			_, err := s.ResumeMultipart("alice", bad)
 			require.ErrorIs(t, err, presign.ErrInvalidID, "%q", bad)
 		}
@@ -938,8 +942,10 @@ func TestMultipartReplicas(t *testing.T) {
 func TestMultipartSurvivesFaults(t *testing.T) {
 	inBubble(func(t *testing.T) {
 		for _, end := range []string{"complete", "abort", "too large"} {
-			for _, fault := range []s3test.Fault{s3test.InternalError, s3test.SlowDown,
-				s3test.AccessDenied, s3test.Cut, s3test.CutAfter} {
+			for _, fault := range []s3test.Fault{
+				s3test.InternalError, s3test.SlowDown,
+				s3test.AccessDenied, s3test.Cut, s3test.CutAfter,
+			} {
 				for failing := 0; ; failing++ {
 					store := s3test.New()
 					once := store.S3(func(o *s3.Options) { o.RetryMaxAttempts = 1 })

@@ -56,8 +56,9 @@ func requireLast(t *testing.T, store *s3test.Server, key string, body []byte) {
 // grant seconds, an hour or days later.
 func TestRewrittenFileStays(t *testing.T) {
 	rewritten := append(bytes.Clone(png), 1, 2, 3)
-	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()},
-		{s3test.WithoutConditions()}, {s3test.WithHost(awsName)}} {
+	for _, options := range [][]s3test.Option{
+		nil, {s3test.WithVersioning()}, {s3test.WithoutConditions()}, {s3test.WithHost(awsName)},
+	} {
 		for _, replay := range []string{"", "same", "other", "evil"} {
 			for _, wait := range []time.Duration{2 * time.Second, time.Hour, 6 * 24 * time.Hour} {
 				synctest.Test(t, func(t *testing.T) {
@@ -255,8 +256,10 @@ func (s shop) place(t *testing.T, key string, id byte, issued time.Time, zeros i
 // newer upload before each request of the completion in turn.
 func TestOlderUploadNeverReplacesNewer(t *testing.T) {
 	const key = "incoming/fixed.bin"
-	for _, options := range [][]s3test.Option{nil, {s3test.WithVersioning()},
-		{s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()}} {
+	for _, options := range [][]s3test.Option{
+		nil, {s3test.WithVersioning()},
+		{s3test.WithHost(awsName)}, {s3test.WithHost(awsName), s3test.WithVersioning()},
+	} {
 		for _, zeros := range []int64{100, 5 << 30} { // The larger upload needs a multipart copy.
 			// If before is set, the key is already published.
 			for _, before := range []bool{false, true} {

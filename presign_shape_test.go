@@ -229,8 +229,9 @@ func TestErrorsHaveNoInternalType(t *testing.T) {
 			return []error{err}
 		},
 		"Signer.Put": func() (errs []error) {
-			for _, signer := range []*presign.Signer{new(presign.Signer), broken,
-				expiring, failing} {
+			for _, signer := range []*presign.Signer{
+				new(presign.Signer), broken, expiring, failing,
+			} {
 				_, err := signer.Put(ctx, bad)
 				errs = append(errs, err)
 			}
@@ -414,8 +415,9 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 	require.NoError(t, err)
 	secrets := secretsOf(t, put, form, part)
 
-	for _, v := range []any{signer, *signer, handler, *handler, put, *put, form, *form, part,
-		*part, m, *m} {
+	for _, v := range []any{
+		signer, *signer, handler, *handler, put, *put, form, *form, part, *part, m, *m,
+	} {
 		_, isGrant := v.(presign.Grant)
 		_, isGrantPointer := v.(*presign.Grant)
 		isGrant = isGrant || isGrantPointer
@@ -434,8 +436,9 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 		for where, value := range nested {
 			about := fmt.Sprintf("%T, %s", v, where)
 			require.NotPanics(t, func() { _ = fmt.Sprint(value) }, about)
-			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x",
-				"%t", "%e", "%U"} {
+			for _, verb := range []string{
+				"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x", "%t", "%e", "%U",
+			} {
 				requireNoSecret(t, fmt.Sprintf(verb, value), secrets, about+" "+verb)
 			}
 			requireNoSecret(t, fmt.Sprintln(value), secrets, about)
@@ -496,8 +499,10 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 		reflect.TypeFor[http.ResponseWriter](): nil,
 		reflect.TypeFor[*http.Request]():       nil,
 	}
-	for _, zero := range []any{new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler),
-		(*presign.Handler)(nil), new(presign.Multipart)} {
+	for _, zero := range []any{
+		new(presign.Signer), (*presign.Signer)(nil), new(presign.Handler),
+		(*presign.Handler)(nil), new(presign.Multipart),
+	} {
 		v := reflect.ValueOf(zero)
 		require.NotZero(t, v.NumMethod())
 		for i := range v.NumMethod() {
