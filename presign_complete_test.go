@@ -603,7 +603,7 @@ func TestFixedKeys(t *testing.T) {
 
 // TestSignersWithOneFinalPrefix checks that two Signers with one FinalPrefix
 // replace each other's objects under a fixed key only with Replace. SECURITY.md
-// describes this.
+// describes such Signers.
 func TestSignersWithOneFinalPrefix(t *testing.T) {
 	for _, replace := range []bool{false, true} {
 		store, other := s3test.New(), append(bytes.Clone(png), 1)

@@ -337,9 +337,9 @@ func TestCompleteRequiresInspect(t *testing.T) {
 			require.NoError(t, err)
 			_, err = plain.Complete(t.Context(), "alice", grant.Key)
 			if policy.FinalPrefix != "" {
-				require.NoError(t, err, "a published object has been inspected")
+				require.NoError(t, err, "a published object must not be inspected again")
 			} else {
-				require.Error(t, err, "the upload might have been replaced")
+				require.Error(t, err, "an upload that might have been replaced must be inspected")
 			}
 		}
 	}

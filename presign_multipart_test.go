@@ -377,7 +377,7 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		require.NoError(t, err)
 		s.putPart(t, grant, make([]byte, policy.MaxSize))
 		_, _, err = m.SignParts(context.Background(), 1, 4)
-		require.NoError(t, err, "the upload has exactly its maximum size")
+		require.NoError(t, err, "an upload of exactly the maximum size must continue")
 		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
 		require.Equal(t, []presign.Violation{{
@@ -551,7 +551,7 @@ func TestMultipartTaken(t *testing.T) {
 				require.NotEqual(t, one.GrantID, two.GrantID)
 				_, err = first.Complete(context.Background(), nil)
 				require.ErrorIs(t, err, presign.ErrNotUploaded,
-					"the object belongs to the other upload")
+					"the object of the other upload must not be returned")
 				continue
 			}
 			require.Equal(t, []string{

@@ -302,9 +302,10 @@ func TestCompleteNotificationOfStores(t *testing.T) {
 					presign.WithSecret(secret), presign.WithLogger(newLog(t, io.Discard)))
 				require.NoError(t, err)
 				err = signer.CompleteNotification(t.Context(), []byte(event.Document))
+				// VersityGW does not send the key of a form.
 				if file == "versitygw.jsonl" && event.Way == "form" {
 					require.ErrorIs(t, err, presign.ErrInvalidNotification,
-						"VersityGW sends no key for a form")
+						"a notification without a key must be rejected")
 					return
 				}
 				require.NoError(t, err)

@@ -412,7 +412,7 @@ func TestHeadersOfUnverifiedUploads(t *testing.T) {
 
 // TestForeignCompletionsHaveEqualResponses checks that a missing object and
 // another user's upload or published object cause equal requests and responses.
-// This holds whether or not the service may list the bucket.
+// The test runs with and without permission to list the bucket.
 func TestForeignCompletionsHaveEqualResponses(t *testing.T) {
 	for _, lists := range []bool{true, false} {
 		for _, policy := range []presign.Policy{final(), direct()} {
@@ -543,7 +543,7 @@ func TestWriteOncePolicy(t *testing.T) {
 	random := open(t, store, loose).upload(t, presign.Upload{Filename: "a.png", Owner: "alice"},
 		true, png, nil)
 	_, err = open(t, store, once).Complete(t.Context(), "alice", random.Key)
-	require.NoError(t, err, "an upload under a random key replaces no object")
+	require.NoError(t, err, "an upload under a random key must be completed")
 }
 
 // TestHooksPrecedeDeletion checks that the upload exists until the hook has
