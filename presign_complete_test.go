@@ -1016,9 +1016,10 @@ func TestFinalPrefixRejected(t *testing.T) {
 	require.ErrorContains(t, err, "must not overlap")
 	_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(nil))
 	require.ErrorContains(t, err, "presign: WithStore must have a client")
-	for _, store := range []*s3.Client{s3.New(s3.Options{}), newClient(func(o *s3.Options) {
+	noFile := newClient(func(o *s3.Options) {
 		o.Credentials = aws.NewCredentialsCache(presign.EnvFile("a", nil))
-	})} {
+	})
+	for _, store := range []*s3.Client{s3.New(s3.Options{}), noFile} {
 		_, err = presign.NewSigner(newClient(), "bucket", images(), presign.WithStore(store))
 		require.ErrorContains(t, err, "presign: WithStore: ")
 	}

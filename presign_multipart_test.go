@@ -381,9 +381,9 @@ func TestSigningChecksStoredParts(t *testing.T) {
 		s.putPart(t, grant, make([]byte, policy.MaxSize+1))
 		_, err = m.SignPart(context.Background(), presign.Part{Number: next})
 		require.Equal(t, []presign.Violation{{
-			Field: "size", Code: "too_large", Detail: fmt.Sprintf(
-				"must be from 1 to %d bytes as granted, got %d", policy.MaxSize, policy.MaxSize+1),
-			Min: 1, Max: policy.MaxSize,
+			Field: "size", Code: "too_large", Min: 1, Max: policy.MaxSize,
+			Detail: fmt.Sprintf("must be from 1 to %d bytes as granted, got %d",
+				policy.MaxSize, policy.MaxSize+1),
 		}}, presign.Violations(searchError(t, err)))
 		require.ErrorAs(t, err, new(*presign.RejectedError))
 		require.Empty(t, s.uploads(t))
@@ -800,9 +800,9 @@ func TestMultipartIDs(t *testing.T) {
 
 		text, err := json.Marshal(m)
 		require.NoError(t, err)
-		require.JSONEq(t, fmt.Sprintf(
-			`{"id": %q, "grant_id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`, m.ID,
-			m.GrantID, m.Key, m.Expires.Format(time.RFC3339)), string(text))
+		const form = `{"id": %q, "grant_id": %q, "key": %q, "part_size": 5242880, "expires_at": %q}`
+		want := fmt.Sprintf(form, m.ID, m.GrantID, m.Key, m.Expires.Format(time.RFC3339))
+		require.JSONEq(t, want, string(text))
 		var log bytes.Buffer
 		slog.New(slog.NewTextHandler(&log, nil)).Info("started", "upload", m)
 		require.NotContains(t, log.String(), m.ID)

@@ -212,8 +212,11 @@ func TestFailedHookIsNotFinal(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var kinds []string
 			calls := 0
-			s := open(t, s3test.New(), final(), presign.WithOnComplete(
-				func(context.Context, *presign.Object) error { calls++; return failure }),
+			s := open(t, s3test.New(), final(),
+				presign.WithOnComplete(func(context.Context, *presign.Object) error {
+					calls++
+					return failure
+				}),
 				presign.WithObserver(func(_ context.Context, e presign.Event) {
 					kinds = append(kinds, e.Kind)
 				}))

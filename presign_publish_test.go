@@ -738,8 +738,10 @@ func TestViolationHasRenamedMetadata(t *testing.T) {
 	policy := multipartPolicy()
 	policy.Metadata = []string{"note_x", "color"}
 	s := open(t, s3test.New(s3test.WithQuirks(s3test.MultipartRenamesMetadata)), policy)
-	u := presign.Upload{Filename: "a.png", Owner: "alice", Size: int64(
-		len(png)), Metadata: map[string]string{"note_x": "1", "color": "red"}}
+	u := presign.Upload{
+		Filename: "a.png", Owner: "alice", Size: int64(len(png)),
+		Metadata: map[string]string{"note_x": "1", "color": "red"},
+	}
 	m, err := s.StartMultipart(t.Context(), u)
 	require.NoError(t, err)
 	_, err = m.Complete(t.Context(), s.putAll(t, m, png))

@@ -359,8 +359,9 @@ func TestKeysCannotBeGuessed(t *testing.T) {
 // TestGrantCanBeLogged checks that the secrets of a grant are not in the log.
 func TestGrantCanBeLogged(t *testing.T) {
 	signer := newSigner(t, images())
-	for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){signer.Put,
-		signer.Post} {
+	for _, sign := range []func(context.Context, presign.Upload) (*presign.Grant, error){
+		signer.Put, signer.Post,
+	} {
 		grant, err := sign(context.Background(), presign.Upload{Filename: "a.png", Size: 10})
 		require.NoError(t, err)
 		var log bytes.Buffer
