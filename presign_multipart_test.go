@@ -657,7 +657,7 @@ func TestMultipartLongID(t *testing.T) {
 		})))
 	require.NoError(t, err)
 	_, err = signer.StartMultipart(t.Context(), presign.Upload{Owner: "alice", Filename: "a.png"})
-	require.ErrorContains(t, err, "its upload ID has 4")
+	require.ErrorContains(t, err, "its upload ID must be shorter, got 4")
 	require.NotEmpty(t, store.History().Requests.Of("AbortMultipartUpload"),
 		"the upload must be aborted, since no client receives its ID")
 }
