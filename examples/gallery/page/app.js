@@ -118,10 +118,13 @@ function preview(root, file) {
   root.append(image);
 }
 
-$("#files").onchange = (event) => {
-  for (const file of event.target.files) add(file);
-  event.target.value = "";
+const input = $("#files");
+input.onchange = () => {
+  for (const file of input.files) add(file);
+  input.value = "";
 };
+// A file might have been selected before this script ran.
+input.onchange();
 document.ondragover = (event) => {
   event.preventDefault();
   $(".drop").classList.add("over");

@@ -37,9 +37,10 @@ function read(ticket) {
   return JSON.parse(new TextDecoder().decode(bytes.subarray(32)));
 }
 
-$("#files").onchange = async ({ target }) => {
-  const files = [...target.files];
-  target.value = ""; // Otherwise the user could not select the same file again.
+const input = $("#files");
+input.onchange = async () => {
+  const files = [...input.files];
+  input.value = ""; // Otherwise the user could not select the same file again.
   const outcomes = [];
   // Phones have slow connections, so the files are sent one after the other.
   for (const file of files) outcomes.push(await send(file));
@@ -47,6 +48,8 @@ $("#files").onchange = async ({ target }) => {
   const have = files.length === 1 ? "file has" : "files have";
   $("#status").textContent = `${arrived} of ${files.length} ${have} arrived.`;
 };
+// A file might have been selected before this script ran.
+if (input.files.length > 0) input.onchange();
 
 const phases = {
   checksum: () => "Reading",

@@ -41,4 +41,6 @@ for (const input of document.querySelectorAll("input[type=file]")) {
     }
     input.value = ""; // Otherwise the user could not select the same file again.
   };
+  // A file might have been selected before this script ran.
+  if (input.files.length > 0) input.onchange();
 }

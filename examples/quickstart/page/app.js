@@ -118,10 +118,13 @@ function bytes(n) {
   return `${Number(n.toPrecision(3))} GiB`;
 }
 
-$("#files").onchange = (event) => {
-  for (const file of event.target.files) add(file);
-  event.target.value = "";
+const input = $("#files");
+input.onchange = () => {
+  for (const file of input.files) add(file);
+  input.value = "";
 };
+// A file might have been selected before this script ran.
+input.onchange();
 
 const drop = $(".drop");
 document.ondragover = (event) => {

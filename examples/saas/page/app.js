@@ -55,9 +55,12 @@ async function report(act) {
   }
 }
 
-document.querySelector("#file").onchange = async ({ target }) => {
-  await report(() => store(target.files[0]));
-  target.value = ""; // Otherwise the user could not select the same file again.
+const input = document.querySelector("#file");
+input.onchange = async () => {
+  await report(() => store(input.files[0]));
+  input.value = ""; // Otherwise the user could not select the same file again.
 };
+// A file might have been selected before this script ran.
+if (input.files.length > 0) input.onchange();
 token.onchange = () => report(list);
 report(list);

@@ -36,10 +36,13 @@ async function list() {
   }));
 }
 
-document.querySelector("#files").onchange = async ({ target }) => {
-  for (const file of target.files) await store(file);
-  target.value = ""; // Otherwise the user could not select the same file again.
+const input = document.querySelector("#files");
+input.onchange = async () => {
+  for (const file of input.files) await store(file);
+  input.value = ""; // Otherwise the user could not select the same file again.
 };
+// A file might have been selected before this script ran.
+input.onchange();
 
 for (const button of document.querySelectorAll("[data-sample]")) {
   button.onclick = async () => {

@@ -2,8 +2,9 @@ import { requestGrant, send } from "./upload.js";
 
 const outcome = document.querySelector("#outcome");
 
-document.querySelector("#files").onchange = async ({ target }) => {
-  for (const file of target.files) {
+const input = document.querySelector("#files");
+input.onchange = async () => {
+  for (const file of input.files) {
     try {
       const wish = { filename: file.name, type: file.type, size: file.size };
       await send(await requestGrant(wish, { endpoint: "/uploads/" }), file);
@@ -12,8 +13,10 @@ document.querySelector("#files").onchange = async ({ target }) => {
       outcome.textContent = `${file.name}: ${error.message}`;
     }
   }
-  target.value = ""; // Otherwise the user could not select the same file again.
+  input.value = ""; // Otherwise the user could not select the same file again.
 };
+// A file might have been selected before this script ran.
+input.onchange();
 
 async function list() {
   const response = await fetch("/files").catch(() => undefined);
