@@ -319,8 +319,8 @@ type Violation struct {
 	// Code classifies the fault for programs.
 	Code string `json:"code"`
 
-	// Detail states the requirement, then the value. It may be shown to the
-	// client.
+	// Detail states the requirement, then the value, without Field: messages
+	// start with Field. It may be shown to the client.
 	Detail string `json:"detail"`
 
 	// Min and Max are the bounds of the value, in the unit of the field (bytes,

@@ -972,8 +972,17 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 // events only if they fail. A Sweep has no events for objects that are not
 // uploads.
 //
+// If the function of WithOnComplete fails, the kind is failed. The kind of the
+// next completion is then completed.
+//
 // Kind and Method have few values and can label metrics. If the upload was not
 // granted, Type can be any string that a client sent.
+//
+// # Alerts
+//
+// The store or the service has failed if Err is set and the Status of
+// [ProblemOf](Err) is 500 or more, unless Err wraps [context.Canceled]: the client
+// has then left.
 type Event struct {
 	Kind string
 
