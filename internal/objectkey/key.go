@@ -15,8 +15,9 @@ func Last(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
 
 // CheckKey returns an error if key, or the beginning of a key, must not be
 // signed. Clients normalize dot segments, and some stores also normalize
-// doubled slashes. The request then does not match its signature. The error
-// follows the name of the field.
+// doubled slashes. The request then does not match its signature.
+//
+// The error starts with "must". Callers put the name of the field before it.
 //
 // See https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html.
 func CheckKey(key string) error {

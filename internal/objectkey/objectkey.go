@@ -47,8 +47,9 @@ func newFault(kind error, format string, args ...any) error {
 }
 
 // marks are the direction marks (UAX #9): U+200E, U+200F and U+061C. File names
-// of right-to-left languages contain them, and their users cannot see them.
-// They reorder nothing, unlike the embeddings, overrides and isolates.
+// in right-to-left languages contain direction marks, which are invisible.
+// Unlike embeddings, overrides and isolates, direction marks do not change the
+// direction of writing.
 const marks = "\u200e\u200f\u061c"
 
 // Check returns an error if name is not the name of a file. It accepts every
@@ -100,8 +101,8 @@ func turns(r rune) bool {
 
 // composes reports whether a character joins the character before it in the
 // composed forms of Unicode. Such characters are not counted, so that a name
-// has the same length in every form. It returns true for some characters that
-// do not join. They are bounded by maxBytes.
+// has the same length in every form. composes also returns true for some
+// characters that do not join, but maxBytes limits their number.
 func composes(r rune) bool {
 	// The ranges hold the vowels and finals of Hangul.
 	return 0x1161 <= r && r <= 0x1175 || 0x11a8 <= r && r <= 0x11c2 ||
@@ -109,10 +110,11 @@ func composes(r rune) bool {
 }
 
 // Safe returns name as the last segment of an object key. It keeps letters,
-// marks and digits of any script and "._-", and replaces a dollar sign with "_"
-// and other characters with "-". The result has no leading or trailing dot and
-// at most 200 bytes. It has the extension of the name, even if blanks or dots
-// follow. Check must have accepted the name.
+// combining marks and digits of any script and "._-". It removes direction
+// marks, and replaces a dollar sign with "_" and other characters with "-". The
+// result has no leading or trailing dot and at most 200 bytes. It has the
+// extension of the name, even if blanks or dots follow. Check must have
+// accepted the name.
 func Safe(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(marks, r) {
