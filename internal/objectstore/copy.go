@@ -30,8 +30,8 @@ const (
 	defaultPartSize = 1 << 30
 	parallelParts   = 16
 
-	// requestTime is the limit for one request that reads an object or lists
-	// parts.
+	// requestTime is the limit for one request of Head or Get, and for one
+	// request of CheckCopy that lists parts.
 	requestTime = 10 * time.Second
 
 	// abortTime is the limit for aborting a copy by parts, even if its caller
@@ -361,9 +361,9 @@ func ParseMD5(etag string) (sum [md5.Size]byte, ok bool) {
 // keepChecksum returns the algorithm that a copy by parts requests, and the
 // checksum of the source if the copy must have the same checksum.
 //
-// It requests no algorithm for CRC64NVME, which S3 computes by default. If a
+// The algorithm is empty for CRC64NVME, which S3 computes by default. If a
 // request names the algorithm of the source, versitygw 1.8 returns the checksum
-// of the source for every range of it.
+// of the whole source for every range.
 func (c copying) keepChecksum(ctx context.Context) (algorithm, sum string, err error) {
 	from := c.From
 	if len(from.Checksums) == 0 {

@@ -22,7 +22,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// headers are headers that a Policy may set, some without a member in the SDK.
+// headers are headers that a published copy can have. Some have no member in
+// the SDK.
 var headers = map[string]string{
 	"Content-Type":                    "text/plain",
 	"content-disposition":             "attachment; filename*=UTF-8''%C3%BC",
@@ -176,7 +177,7 @@ func TestCopyDropsHeadersOfSource(t *testing.T) {
 }
 
 // TestCopyRejectsReplacedSource checks that a copy fails if the source was
-// replaced or deleted before.
+// replaced or deleted before, unless its version still exists.
 func TestCopyRejectsReplacedSource(t *testing.T) {
 	t.Parallel()
 	eachManner(t, func(t *testing.T, m manner, server *s3test.Server) {
@@ -387,8 +388,9 @@ func TestCopyChecksum(t *testing.T) {
 	require.Empty(t, got.Checksums)
 }
 
-// TestCopyFaults checks that a copy survives each fault of each request. No
-// multipart upload is left, and afterwards the copy exists or can be made.
+// TestCopyFaults checks that after a fault of any request, the copy exists or
+// can be made. No multipart upload is left, unless the response to its creation
+// is lost.
 func TestCopyFaults(t *testing.T) {
 	t.Parallel()
 	faults := map[string]s3test.Fault{
@@ -403,7 +405,7 @@ func TestCopyFaults(t *testing.T) {
 	for _, m := range manners {
 		for name, fault := range faults {
 			if m.name == "parts" && (name == "denied" || name == "503" || name == "cut") {
-				continue // A copy by parts treats these faults like 500, and they take as long.
+				continue // A copy by parts treats these faults like 500, and its test is slow.
 			}
 			t.Run(m.name+", "+name, func(t *testing.T) {
 				t.Parallel()

@@ -147,7 +147,7 @@ func partChecksum(p types.Part, algorithm string) string {
 }
 
 // CompleteUpload makes an object of these parts. Their total size must be size,
-// and their checksum whole, unless whole is nil. It returns
+// and their checksum whole, unless whole is nil. CompleteUpload returns
 //   - ErrExists if an object has the key and replace is not set,
 //   - ErrDead if another object had the key during the upload,
 //   - ErrChanged if a part was replaced, and

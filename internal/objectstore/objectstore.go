@@ -259,10 +259,10 @@ func (o *Object) describe(header http.Header) {
 	}
 }
 
-// Delete deletes the object. If it has a version, Delete removes that version
-// permanently. Otherwise it deletes the object under the key if the ETag is the
-// same. It returns nil if the object does not exist, and ErrChanged if another
-// object has replaced it.
+// Delete deletes the object. If the object is pinned, Delete removes its
+// version permanently. Otherwise, Delete deletes the object under the key if
+// the ETag is the same. It returns nil if the object does not exist, and
+// ErrChanged if another object has replaced the object.
 func (s Store) Delete(ctx context.Context, o *Object) error {
 	input := &s3.DeleteObjectInput{Bucket: &s.Bucket, Key: &o.Key}
 	if o.Pinned() {

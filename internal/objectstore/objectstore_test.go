@@ -355,7 +355,7 @@ func TestDelete(t *testing.T) {
 		require.Equal(t, "other", bodyOf(t, server, source))
 		require.NoError(t,
 			store(server).Delete(t.Context(), must(store(server).Head(t.Context(), source, ""))))
-		require.Empty(t, server.Versions(bucket, source), "no delete marker either")
+		require.Empty(t, server.Versions(bucket, source), "Delete must not leave a delete marker")
 	})
 	t.Run("faults", func(t *testing.T) {
 		server := s3test.New()
@@ -375,7 +375,7 @@ func TestDelete(t *testing.T) {
 }
 
 // TestErrorsHoldNoSecrets checks that errors contain no secrets, even if S3
-// returns all values that it repeats in responses.
+// repeats the signed request in its response.
 func TestErrorsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	server := s3test.New()
@@ -410,8 +410,8 @@ func largeBody(n int) string {
 
 const partSize = 5 << 20
 
-// TestProxyResponsesAreErrors checks that a successful response of a proxy is
-// an error that does not describe an object.
+// TestProxyResponsesAreErrors checks that a method returns an error for a
+// successful response of a proxy, and that the error wraps no sentinel error.
 func TestProxyResponsesAreErrors(t *testing.T) {
 	for _, body := range []string{"", "<html>Please log in</html>", "Please log in"} {
 		server := s3test.New()

@@ -32,8 +32,8 @@ func (s Store) hasParts(c *Copy) bool {
 // CheckCopy returns ErrCopying if another copy has started, or a part of it has
 // arrived, within the last two minutes by the store's clock. Otherwise, the
 // process of the other copy has ended, and CheckCopy aborts that copy. The new
-// copy does not use its parts, because they might come from an upload that was
-// replaced.
+// copy does not use the parts of the aborted copy, because they might come from
+// an upload that was replaced.
 //
 // If two processes start at the same moment, they do not find each other, and
 // both copy. If the credentials do not allow a list of multipart uploads, or
