@@ -25,7 +25,7 @@ type Field = struct{ Name, Value string }
 
 // A Common holds the parts that many forms have in common: the bucket, and
 // fields such as a session token, which are long. Its part of the policy comes
-// first and is written once. It is immutable and safe for concurrent use.
+// first and is written once. A Common is immutable and safe for concurrent use.
 type Common struct {
 	// PolicyBeginning is the start of the policies of these forms, in base64.
 	PolicyBeginning string
@@ -39,7 +39,8 @@ type Common struct {
 func NewCommon(bucket string, fields []Field) (*Common, error) {
 	b, plain := appendString([]byte(`{"conditions":[{"bucket":`), bucket)
 	if bucket == "" || !plain {
-		return nil, fmt.Errorf("a form cannot name the bucket %q", bucket)
+		return nil, fmt.Errorf("the bucket must not be empty or contain a dollar sign, "+
+			"a control character or invalid UTF-8, got %q", bucket)
 	}
 	b, err := appendConditions(append(b, '}'), fields, nil)
 	if err != nil {
@@ -177,8 +178,8 @@ func isReserved(name string) bool {
 }
 
 // These are the largest sizes of the bytes that a client sends before the file.
-// RFC 2046 allows boundaries of 70 characters. The part of the file has a name
-// of up to 255 bytes, which has three times as many if the client escapes it.
+// RFC 2046 allows boundaries of 70 characters. The file has a name of up to 255
+// bytes. A client that escapes the name sends three bytes for each.
 const (
 	boundarySize = len("\r\n--") + 70 + len("\r\n")
 	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")

@@ -64,8 +64,8 @@ func TestSignRejectsFields(t *testing.T) {
 		fields  []Field
 		want    string
 	}{
-		"no bucket":           {bucket: "", want: `bucket ""`},
-		"bucket with dollar":  {bucket: "$b", want: `bucket "$b"`},
+		"no bucket":           {bucket: "", want: `got ""`},
+		"bucket with dollar":  {bucket: "$b", want: `got "$b"`},
 		"range upside down":   {bucket: "b", minSize: 11, want: "from 11 to 10"},
 		"range below nothing": {bucket: "b", minSize: -1, want: "from -1 to 10"},
 		"nameless field":      {bucket: "b", fields: []Field{{"", "v"}}, want: `name ""`},

@@ -80,7 +80,8 @@ func WayOut(name string, verdict Verdict) string {
 	return c.instead
 }
 
-// Names returns the names of all constraints: by kind, in the order of a table.
+// Names returns the names of all constraints by kind, in the order of the
+// doctor's table.
 func Names() []string {
 	var names []string
 	for _, kind := range kinds() {
@@ -165,7 +166,7 @@ const (
 	smallFiles = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain = "clients must start a new multipart upload if a part failed halfway"
 	bareParts  = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). " +
-		"Clients that send parts without one, such as Uppy, need an empty Policy.Checksum; " +
+		"Clients that send parts without a checksum, such as Uppy, need an empty Policy.Checksum; " +
 		"with this profile, signing such a part is an error"
 )
 

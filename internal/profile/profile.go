@@ -43,8 +43,8 @@ const (
 	NotOffered  Verdict = "not offered" // The store rejects even honest requests.
 )
 
-// FactNames lists the names that Profile.Facts may have, in the order of a
-// table.
+// FactNames lists the names that Profile.Facts may have, in the order of the
+// doctor's table.
 func FactNames() []string {
 	return []string{
 		"abort rule", "stale uploads", "metadata after a restart", "CORS", "region", "tags by form",

@@ -126,7 +126,7 @@ func TestEverySecretOpens(t *testing.T) {
 }
 
 // TestOpenRequiresScope checks that a text opens for exactly one context,
-// purpose and binding, even if another is similar.
+// purpose and binding, but not for similar strings.
 func TestOpenRequiresScope(t *testing.T) {
 	type scope struct{ context, purposeAndBind []string }
 	scopes := []scope{
