@@ -166,8 +166,8 @@ const (
 	smallFiles = "lower Policy.MaxSize to 5 GiB, so that no file needs a multipart upload"
 	startAgain = "clients must start a new multipart upload if a part failed halfway"
 	bareParts  = "sign parts with their checksums (SignPart, or POST /parts/sign with parts). " +
-		"Clients that send parts without a checksum, such as Uppy, need an empty Policy.Checksum; " +
-		"with this profile, signing such a part is an error"
+		"Clients that send parts without a checksum, such as Uppy, need an empty " +
+		"Policy.Checksum; with this profile, signing such a part is an error"
 )
 
 // putChecksums, formChecksums and partChecksums list the algorithms of the
