@@ -67,8 +67,8 @@ func hasBearer(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer")
 }
 
-// isPermitted reports whether a CORS middleware has permitted the request, with
-// the credentials that it has.
+// isPermitted reports whether a CORS middleware has permitted the request and
+// any credentials in the request.
 func isPermitted(r *http.Request, header http.Header) bool {
 	origin, permitted := r.Header.Get("Origin"), header.Get("Access-Control-Allow-Origin")
 	if origin == "" || permitted != origin && permitted != "*" {

@@ -30,8 +30,8 @@ var (
 	// ErrStore wraps errors returned by the object store.
 	ErrStore = errors.New("presign: the store failed")
 
-	// ErrService is returned, as errors.Is reports, if Inspect or OnComplete
-	// fails. Other errors that such a failure wraps are not about the upload.
+	// ErrService is wrapped if Inspect or OnComplete fails. Other errors that
+	// such a failure wraps are not about the upload.
 	ErrService = errors.New("presign: a function of the service failed")
 )
 
@@ -372,7 +372,7 @@ func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	if err != nil {
 		if c.Rules.FinalPrefix == "" && errors.Is(err, objectstore.ErrDenied) {
 			// Another owner's object causes the same requests, so that a client
-			// cannot distinguish the two objects.
+			// cannot distinguish it from a missing object.
 			_, _ = c.readAgain(ctx)
 		}
 		return nil, nil, err
@@ -383,7 +383,7 @@ func (c *completion) find(ctx context.Context) (*upload, *publication, error) {
 	if up != nil || final.isClaimed(c.claim) {
 		return up, final, nil
 	}
-	// Another replica may have published and deleted the upload between the
+	// Another replica might have published and deleted the upload between the
 	// requests. The same requests are made for other owners' uploads, so that a
 	// client cannot distinguish them from missing ones.
 	if final, err = c.readAgain(ctx); err != nil {
@@ -440,7 +440,7 @@ func (c *completion) settle(ctx context.Context, up *upload, final *publication)
 // repeat completes an upload that has been published before.
 func (c *completion) repeat(ctx context.Context, up *upload, final *publication) (*Result, error) {
 	if up != nil && c.isTorn(up, final) {
-		// If the object is not a copy of this upload, the service may have
+		// If the object is not a copy of this upload, the service might have
 		// rewritten it, so it is kept.
 		if same, known := up.Compare(final.Object); same || !known {
 			c.torn = final.Object
@@ -499,7 +499,7 @@ func (c *completion) complete(
 		// published object.
 		return c.finish(ctx, c.newObject(final.Object, granted, ""), up, granted.Until)
 	case !replaces && final.stamped == nil:
-		// The upload is kept, since the service may delete the other object.
+		// The upload is kept, since the service might delete the other object.
 		return nil, Taken()
 	case !replaces:
 		return nil, c.reject(ctx, up, Taken())

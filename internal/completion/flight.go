@@ -220,7 +220,7 @@ func (f *Flights) fly(
 	defer f.land(ctx, flight)
 	flight.result, flight.err = f.recoverRun(ctx, flight, run)
 	if flight.result != nil {
-		// The callers of another flight may read the same Result.
+		// The callers of another flight might read the same Result.
 		result := *flight.result
 		result.Clean = once(result.Clean)
 		flight.result = &result
@@ -327,8 +327,8 @@ func (f *Flight) failed() bool {
 	return f.err != nil && !errors.As(f.err, &rejection)
 }
 
-// Rejected returns the kept Rejection of an upload to key whose grant claim
-// accepts, or nil. The upload itself is gone.
+// Rejected returns the kept Rejection of an upload to key, or nil. Claim must
+// accept the grant of the upload. The upload itself is gone.
 func (f *Flights) Rejected(key string, claim func(*stamp.Stamp) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -111,8 +111,9 @@ func (c *completion) confirm(ctx context.Context, final *publication) error {
 }
 
 // explainCopy returns a *changedError if a copy failed because of its
-// conditions, or may have been made although it failed. It drops the conditions
-// that the store does not support, if nothing else explains the failure.
+// conditions, or if the store made the copy but reported an error. It drops the
+// conditions that the store does not support, if nothing else explains the
+// failure.
 func (c *completion) explainCopy(
 	ctx context.Context, up *upload, final *publication, failed error,
 ) error {
@@ -285,7 +286,7 @@ func (c *completion) warnOfLostHeaders(ctx context.Context, copied *objectstore.
 	if copied.Header.Get("Content-Disposition") == "" {
 		c.Logger.WarnContext(ctx,
 			"presign: the store has lost the Content-Disposition of a copy; "+
-				"browsers may show the file instead of saving it",
+				"browsers might show the file instead of saving it",
 			slog.String("key", copied.Key))
 	}
 }

@@ -25,9 +25,9 @@ func (v *verdict) violate(field, code, format string, args ...any) *rules.Violat
 }
 
 // verify compares an upload with its grant, and the grant with the rules. The
-// rules may have changed, or another Signer of the same prefixes may have made
-// the grant. verify makes no request, so that a failure of the store cannot
-// look like a violation.
+// rules might have changed, or another Signer of the same prefixes might have
+// made the grant. verify makes no request, so that a failure of the store
+// cannot look like a violation.
 func (c *completion) verify(up *upload) verdict {
 	var v verdict
 	c.compareSize(&v, up)

@@ -43,7 +43,8 @@ func (m *Upload) Complete(ctx context.Context, parts []Part) (*completion.Result
 	}
 	result, err := flights.Join(ctx, ticket, run)
 	if !own.Load() && isIncomplete(err) {
-		// The other call may have listed the parts before the last one arrived.
+		// The other call might have listed the parts before the last part
+		// arrived.
 		result, err = flights.Join(ctx, ticket, run)
 	}
 	if errors.Is(err, completion.ErrBusy) {
@@ -131,7 +132,7 @@ func (m *Upload) join(
 		}
 		return result, err
 	case errors.Is(err, objectstore.ErrExists):
-		// The object may be this upload, because the SDK repeats a request
+		// The object might be this upload, because the SDK repeats a request
 		// whose response was lost.
 		result, err := m.completeObject(ctx)
 		if !completion.IsNotUploaded(err) {

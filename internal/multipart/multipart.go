@@ -21,7 +21,7 @@ import (
 )
 
 // undoTime is the part of completion.StoreTime that is reserved for aborting an
-// upload that may have started although the store did not respond.
+// upload that might have started although the store did not respond.
 const undoTime = 2 * time.Second
 
 // ErrInvalidID is returned for an ID that no Engine with the same secret made

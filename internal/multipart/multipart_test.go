@@ -26,7 +26,8 @@ func newUpload(minSize, maxSize int64, checksum string) *Upload {
 	}
 }
 
-// TestCheckPart checks which parts can be signed, and for how many bytes.
+// TestCheckPart checks that only parts that the upload allows can be signed, and
+// that each part gets the size that it must have.
 func TestCheckPart(t *testing.T) {
 	const crc = "AAAAAA=="
 	sized := newUpload(12*mebibyte, 12*mebibyte, "")
