@@ -28,7 +28,7 @@ func grant(f corpus.Named) error {
 	return err
 }
 
-func TestNamedFiles(t *testing.T) {
+func TestNamedFilesMustBeGenuine(t *testing.T) {
 	rejected, accepted := 0, 0
 	genuine := append(slices.Clone(corpus.Genuine), corpus.Bases...)
 	for _, f := range genuine {

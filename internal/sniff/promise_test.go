@@ -9,10 +9,10 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-// TestPromises checks that noise, zeros, programs, disk images and text do not
-// agree with types that promise a signature. It uses every name of such a type,
-// and every extension of it.
-func TestPromises(t *testing.T) {
+// TestCheckRequiresPromisedSignatures checks that noise, zeros, programs, disk
+// images and text do not agree with types that promise a signature. It uses
+// every name of such a type, and every extension of it.
+func TestCheckRequiresPromisedSignatures(t *testing.T) {
 	types, pairs := map[string]bool{}, 0
 	check := func(typ, way string) {
 		if !formOf(typ).signed {

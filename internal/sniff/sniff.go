@@ -31,7 +31,7 @@ import (
 
 // Head is the number of bytes of a file that Check reads. Head must not change:
 // a published object carries a digest of this many bytes, and an object with
-// another digest is deleted.
+// another digest might be deleted.
 const Head = 4 << 10
 
 const (

@@ -14,7 +14,7 @@ import (
 	"github.com/s3presign/presign/internal/test/corpus"
 )
 
-func TestLegitimate(t *testing.T) {
+func TestCheckAcceptsLegitimateFiles(t *testing.T) {
 	for _, c := range corpus.Legitimate {
 		for granted := range strings.FieldsSeq(c.Granted) {
 			t.Run(c.Name+" as "+granted, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestLegitimate(t *testing.T) {
 	require.Greater(t, len(corpus.Legitimate), 60)
 }
 
-func TestMismatches(t *testing.T) {
+func TestCheckRejectsMismatches(t *testing.T) {
 	for _, c := range corpus.Mismatches {
 		t.Run(c.Name+" as "+c.Granted, func(t *testing.T) {
 			detected, err := Check(c.Data, c.Granted)
@@ -72,9 +72,9 @@ func TestMarkup(t *testing.T) {
 	}
 }
 
-// TestAdvice checks that the message for a misnamed picture states the format
-// and how to correct the name.
-func TestAdvice(t *testing.T) {
+// TestMismatchStatesExtension checks that the message for a misnamed picture
+// states the format and how to correct the name.
+func TestMismatchStatesExtension(t *testing.T) {
 	for _, c := range []struct{ granted, sample, want string }{
 		{"image/jpeg", "heic", "looks like image/heic: rename it to end in .heic, or convert it"},
 		{"image/jpeg", "webp", "looks like image/webp: rename it to end in .webp, or convert it"},
@@ -95,7 +95,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-func TestHead(t *testing.T) {
+func TestCheckReadsOnlyHead(t *testing.T) {
 	// Check reads only the first bytes.
 	detected, err := Check(append(bytes.Repeat([]byte(" "), Head), "<html>"...),
 		"application/octet-stream")
