@@ -94,7 +94,7 @@ func Resolve(client *s3.Client, bucket, public string) (Endpoint, error) {
 	base, ok := strings.CutSuffix(signed.url.EscapedPath(), key)
 	if !ok || !strings.HasSuffix(base, "/") {
 		return Endpoint{}, fmt.Errorf(
-			"the endpoint of the bucket %s does not put keys at the end of its path", bucket)
+			"the endpoint of the bucket %s must have keys at the end of its path", bucket)
 	}
 	e := Endpoint{
 		Scheme: signed.url.Scheme, Host: strings.ToLower(withoutDefaultPort(signed.url)),

@@ -63,7 +63,7 @@ func Parse(s string) (string, error) {
 }
 
 // isCanonical reports whether s has the form that Parse returns. Most types
-// have it.
+// have this form.
 func isCanonical(s string) bool {
 	slash := strings.IndexByte(s, '/')
 	if slash <= 0 || slash == len(s)-1 || len(s) > maxName {

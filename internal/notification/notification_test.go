@@ -141,7 +141,8 @@ func TestParseDecodesKeys(t *testing.T) {
 	require.Equal(t, "\U0001F600", n.Events[0].Key)
 }
 
-// TestParseNames checks which event names report that an object was created.
+// TestParseNames checks that Created is set for the names of creation events
+// only.
 func TestParseNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"ObjectCreated:Put": true, "s3:ObjectCreated:Put": true,

@@ -24,7 +24,7 @@ var benchmarkTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // sessionToken returns a token of the size that STS returns, in base64.
 func sessionToken(size int) string {
 	b := make([]byte, size/4*3)
-	rand.NewChaCha8([32]byte{}).Read(b) // It never fails.
+	rand.NewChaCha8([32]byte{}).Read(b) // Read never fails.
 	return base64.StdEncoding.EncodeToString(b)
 }
 

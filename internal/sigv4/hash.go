@@ -73,8 +73,8 @@ func (h *hasher) beginning(k *Key, b []byte) Beginning {
 	return Beginning{h.state()}
 }
 
-// appendSignature appends the HMAC of a message in hexadecimal. The state start
-// has hashed the first part of the message, and rest is the second part.
+// appendSignature appends the HMAC of a message in hexadecimal. Start is the
+// state after the first part of the message, and rest is the second part.
 func (h *hasher) appendSignature(dst []byte, k *Key, start state, rest []byte) []byte {
 	h.resume(start)
 	h.digest.Write(rest)

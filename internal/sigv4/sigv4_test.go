@@ -218,8 +218,8 @@ func TestKeysFollowDayAndCredential(t *testing.T) {
 		sign(keys.Key(sigv4.Credential{ID: "id", Secret: "secret"}, evening), "x"))
 }
 
-// TestKeysConcurrently checks concurrent signatures with two credentials,
-// before and after midnight.
+// TestKeysConcurrently checks that concurrent signatures with two credentials,
+// before and after midnight, are correct.
 func TestKeysConcurrently(t *testing.T) {
 	keys := sigv4.NewKeys("us-east-1")
 	midnight := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -113,7 +113,7 @@ func Object(body []byte, members []Member, mode Mode) error {
 		// it.
 		d.object(unsafe.String(unsafe.SliceData(value), len(value)), members)
 	} else {
-		d.object(string(value), members) // Strings without escapes are substrings of it.
+		d.object(string(value), members) // Strings without escapes share this copy.
 	}
 	return errors.Join(d.faults...)
 }

@@ -40,7 +40,7 @@ type Completer interface {
 	// CompleteOrDelete ends the upload under a key. It returns nil after
 	//
 	//   - completing it, or rejecting and deleting it,
-	//   - deleting it because its time to complete is over, and
+	//   - deleting it because its time to complete is over, or
 	//   - leaving it alone because it is gone or has no stamp of ours.
 	//
 	// It must return an error for an object whose stamp does not open, and must

@@ -185,7 +185,8 @@ const (
 	week   = 7 * 24 * time.Hour
 )
 
-// TestRun checks the outcome of a sweep for every kind of object and upload.
+// TestRun checks that a sweep ends the uploads that are due, keeps all others,
+// and returns the failures.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
