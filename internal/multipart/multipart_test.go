@@ -26,8 +26,8 @@ func newUpload(minSize, maxSize int64, checksum string) *Upload {
 	}
 }
 
-// TestCheckPart checks that only parts that the upload allows can be signed, and
-// that each part gets the size that it must have.
+// TestCheckPart checks that only parts that the upload allows can be signed,
+// and that each part gets the size that it must have.
 func TestCheckPart(t *testing.T) {
 	const crc = "AAAAAA=="
 	sized := newUpload(12*mebibyte, 12*mebibyte, "")

@@ -11,8 +11,8 @@ import (
 	"github.com/s3presign/presign/internal/stamp"
 )
 
-// TestLongNameIsDigested checks that a stamp holds a digest of a long name, from
-// which only the same name is restored.
+// TestLongNameIsDigested checks that a stamp holds a digest of a long name,
+// from which only the same name is restored.
 func TestLongNameIsDigested(t *testing.T) {
 	full := stamp.Stamp{
 		ID:       [16]byte{1, 2, 3},
