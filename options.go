@@ -371,7 +371,7 @@ func WithInspect(f func(context.Context, *Object) error) SignerOption {
 // WithOnComplete sets a function that is called with each completed upload,
 // after it was published and before the client receives the response. The
 // function is called at least once for each upload, possibly again and by
-// several replicas at once: Object.GrantID is the same each time, so that a
+// several replicas at once. Object.GrantID is the same each time, so that a
 // table with unique GrantIDs can count each upload once. From seven days after
 // Upload.Deadline on, completions return the Object without calling the
 // function.

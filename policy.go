@@ -62,7 +62,7 @@ import (
 //
 // With FinalPrefix, only the published copy has the headers that give access to
 // an object or change how it is served. The upload does not have these headers,
-// because it has not been verified yet. They are ACL (except
+// because it has not been verified yet. These headers are ACL (except
 // bucket-owner-full-control), Cache-Control, Expires, Content-Language, storage
 // class, tags, object lock, "inline" and redirects.
 //
@@ -86,8 +86,8 @@ type Policy struct {
 	Prefix string
 
 	// FinalPrefix replaces Prefix in the keys of published uploads. It must end
-	// in "/" and must not overlap Prefix. No grant reaches it. If it is empty,
-	// uploads stay where they are. Signers with different Prefixes need
+	// in "/" and must not overlap Prefix. No grant reaches it. If FinalPrefix is
+	// empty, uploads stay where they are. Signers with different Prefixes need
 	// different FinalPrefixes. Otherwise keys that the service chose collide,
 	// and with Replace one Signer replaces objects of another Signer.
 	FinalPrefix string

@@ -6,8 +6,8 @@
 // pass through the service.
 //
 // A service grants an upload, the client uploads the file, and the service
-// completes the upload: it verifies the stored object against its grant and
-// publishes the object under [Policy].FinalPrefix.
+// completes the upload. The completion verifies the stored object against its
+// grant and publishes the object under [Policy].FinalPrefix.
 //
 // # Which function to call
 //
@@ -387,7 +387,7 @@ func (s *Signer) ResumeMultipart(owner, id string) (*Multipart, error) {
 // first 4 KiB with the type, unless the Policy sets a Content-Encoding. An
 // upload that differs is deleted, and Complete returns a *[RejectedError].
 //
-// The type of the bytes is a guess: a file can be two things at once, and
+// The type of the bytes is a guess. A file can be two things at once, and
 // Complete does not read beyond the first 4 KiB. A header that the store has
 // lost is not a fault, since several stores lose Content-Disposition with a
 // form. The published copy has the header again.
@@ -453,9 +453,10 @@ func cleanResult(ctx context.Context, result *completion.Result, err error) (*Ob
 }
 
 // CompleteNotification completes the uploads that an event notification of the
-// store names, for any owner. The body is the message of a queue: a
-// notification of S3, also inside SNS, an event of EventBridge, or a
-// notification of MinIO, Ceph or versitygw.
+// store names, for any owner. The body is the message of a queue. It can be
+//   - a notification of S3, also inside SNS,
+//   - an event of EventBridge, or
+//   - a notification of MinIO, Ceph or versitygw.
 //
 // CompleteNotification returns nil if the message can be deleted, because
 //   - the upload was completed, or rejected and deleted,
@@ -680,7 +681,7 @@ func (g Grant) LogValue() slog.Value {
 
 // Request returns the HTTP request that uploads the next size bytes of file,
 // for clients in Go. The Grant comes from a Signer or a Multipart, or is
-// decoded from the Handler's JSON; for the URL of a part, use &Grant{Method:
+// decoded from the Handler's JSON. For the URL of a part, use &Grant{Method:
 // "PUT", URL: …}. S3 returns 200 or 204, with the ETag, if it has stored the
 // file.
 //
@@ -981,8 +982,8 @@ func (o *Object) Open(ctx context.Context) (io.ReadCloser, error) {
 // # Alerts
 //
 // The store or the service has failed if Err is set and the Status of
-// [ProblemOf](Err) is 500 or more, unless Err wraps [context.Canceled]: the client
-// has then left.
+// [ProblemOf](Err) is 500 or more. If Err wraps [context.Canceled], the client
+// has left, and no alert is needed.
 type Event struct {
 	Kind string
 
