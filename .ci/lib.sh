@@ -56,7 +56,7 @@ install_packages() {
 		packages+=(swift-proxy swift-account swift-container swift-object memcached)
 		break
 	done
-	# The tests build rclone from its Go module.
+	# rclone needs no package, because the tests build it from its Go module.
 	[ ${#packages[@]} -gt 0 ] || return 0
 	[ "$(id -u)" = 0 ] || as_root=(sudo)
 	"${as_root[@]}" apt-get update -qq

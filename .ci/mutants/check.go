@@ -138,8 +138,8 @@ func variantsOf(failed error) (ids []string) {
 	return ids
 }
 
-// divide returns the mutants that change only bodies of functions, and the
-// others. It reports mutants that do not apply.
+// divide returns the mutants that change only bodies of functions, and all
+// other mutants. It reports mutants that do not apply.
 func (c *checker) divide(mutants []*mutant) (together, alone []*mutant) {
 	for _, m := range mutants {
 		before, _, err := m.applyHunks()
