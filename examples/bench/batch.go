@@ -49,8 +49,8 @@ func newBatchLoad(p *process) (*load, error) {
 	return l, nil
 }
 
-// measureBatch measures batches with about as many grants in total as the
-// parameter grants. It adds the CPU time of 10,000 grants to cpu.
+// measureBatch measures batches that contain about the given number of grants
+// in total. It adds the CPU time of 10,000 grants to cpu.
 func measureBatch(cpu series, p *process, l *load, grants int) error {
 	n := max(connections, grants/batchSize)
 	runtime.GC() // Otherwise a collection can interrupt the measurement.

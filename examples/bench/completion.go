@@ -27,11 +27,11 @@ var completions = []lane{
 		"HEAD", finalKey, "HEAD", uploadKey, "GET", uploadKey, "HEAD", finalKey, "COPY", finalKey,
 		"HEAD", finalKey, "HEAD", finalKey, "GET", finalKey, "DELETE", uploadKey,
 	)},
-	{"now: 5 requests, 3 of them until the response", []storeRequest{
+	{"now: 5 requests, 3 steps until the response", []storeRequest{
 		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
 		{"COPY", finalKey, 1, false}, {"GET", finalKey, 2, false}, {"DELETE", uploadKey, 3, true},
 	}},
-	{"now, at AWS: 4 requests, 2 of them until the response", []storeRequest{
+	{"now, at AWS: 4 requests, 2 steps until the response", []storeRequest{
 		{"GET", uploadKey, 0, false}, {"GET", finalKey, 0, false},
 		{"COPY", finalKey, 1, false}, {"DELETE", uploadKey, 2, true},
 	}},

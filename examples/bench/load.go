@@ -18,7 +18,7 @@ import (
 const connections = 8
 
 // A load repeats one prepared request. It implements only the part of HTTP that
-// the services use, so that one core can send more requests than a service on
+// the services use. Therefore one core can send more requests than a service on
 // another core can handle.
 type load struct {
 	conns   []*connection

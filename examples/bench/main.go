@@ -1,6 +1,6 @@
 // Bench measures the cost of a grant. It compares this library with the
 // presigners of the AWS SDK, with minio-go, and with a plain net/http server
-// that returns as many bytes.
+// that returns equally large responses.
 //
 //	go run -C examples ./bench
 //	go run -C examples ./bench -plots bench

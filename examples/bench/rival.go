@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"slices"
@@ -46,11 +47,11 @@ func (u *upload) disposition() string {
 func (u *upload) check() error {
 	switch {
 	case u.Filename == "":
-		return errors.New("filename is required")
+		return errors.New("filename must not be empty")
 	case !slices.Contains(policy.Types, u.Type):
-		return errors.New("type must be one of the policy's types")
+		return fmt.Errorf("type must be one of %q, got %q", policy.Types, u.Type)
 	case u.Size < 1 || u.Size > policy.MaxSize:
-		return errors.New("size must be within the policy's bounds")
+		return fmt.Errorf("size must be between 1 and %d bytes, got %d", policy.MaxSize, u.Size)
 	}
 	return nil
 }
