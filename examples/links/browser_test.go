@@ -15,9 +15,11 @@ import (
 	"github.com/s3presign/presign/examples/internal/program"
 )
 
-// faults is a script that returns the faults of a page that make it hard to
-// use: text with little contrast, small targets, fields without labels, and a
-// page that is wider than its window.
+// faults is a script that returns the faults that make a page hard to use:
+//   - text with little contrast,
+//   - small targets,
+//   - fields without labels, and
+//   - a page that is wider than its window.
 const faults = `(() => {
 	const found = [];
 	const channels = (color) => color.match(/[\d.]+/g).map(Number);

@@ -153,9 +153,9 @@ func (g guest) requireGrant(content string) presign.Grant {
 	return grant
 }
 
-// TestLinkLimitsNumberOfFiles checks that 40 guests of a link for 5 files, at
-// two replicas at once, store 5 files, and that the unused grants store no
-// more.
+// TestLinkLimitsNumberOfFiles checks that 40 guests of a link for 5 files store
+// 5 files, although they use two replicas at once. It also checks that the
+// unused grants store no more files.
 func TestLinkLimitsNumberOfFiles(t *testing.T) {
 	r := newReplicas(t, 2)
 	const count, guests = 5, 40

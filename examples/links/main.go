@@ -191,8 +191,8 @@ func (s *service) authenticate(r *http.Request) (owner string, err error) {
 }
 
 // authorize sets the key to the empty slot that was granted least recently. Two
-// guests receive the same slot only if there are more uploading guests than
-// empty slots. The store then keeps the file that arrives first.
+// guests receive the same slot only if there are more unused grants than empty
+// slots. The store then keeps the file that arrives first.
 func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 	t, _, err := s.open(r)
 	if err != nil {

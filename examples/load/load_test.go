@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLoad checks the output after a short load.
+// TestLoad checks that a short load measures requests of each kind, and that it
+// replaces the credentials.
 func TestLoad(t *testing.T) {
 	var printed strings.Builder
 	require.NoError(t, run(t.Context(), []string{"-for", "3s"}, &printed))

@@ -6,9 +6,12 @@
 //
 //	go run -C examples ./load -for 60s
 //
-// It prints a table. It returns an error if a request failed, an object
-// differed from the bytes that were sent, an upload stayed in the bucket,
-// memory grew, or a goroutine did not end.
+// It prints a table. It returns an error if
+//   - a request failed,
+//   - an object differed from the bytes that were sent,
+//   - an upload stayed in the bucket,
+//   - memory grew, or
+//   - a goroutine did not end.
 package main
 
 import (
