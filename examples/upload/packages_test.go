@@ -87,8 +87,8 @@ func TestChecksumsInNode(t *testing.T) {
 	require.Contains(t, string(out), "# pass 4")
 }
 
-// TestPackages checks the types of the module, the hook with React, and the
-// recipes of the README with the packages from npm.
+// TestPackages checks that the types of the module, the React hook and the
+// recipes of the README work with the packages from npm.
 func TestPackages(t *testing.T) {
 	lock, err := os.ReadFile("testdata/package-lock.json")
 	require.NoError(t, err)

@@ -49,9 +49,12 @@ export type Method = "PUT" | "POST" | "multipart";
 
 export interface Progress {
   /**
-   * "checksum" while the file is read, "sending", "verifying" while the service
-   * completes the upload, and "pending" while a long inspection continues and
-   * the client repeats its request.
+   * One of
+   *  - "checksum" while the file is read,
+   *  - "sending",
+   *  - "verifying" while the service completes the upload, and
+   *  - "pending" while a long inspection continues and the client repeats its
+   *    request.
    */
   phase: "checksum" | "sending" | "verifying" | "pending";
   /** The bytes of this phase that have been processed. */
@@ -142,7 +145,9 @@ export class UploadError extends Error {
    * One of
    *  - the code of the first violation,
    *  - S3's own code, such as "AccessDenied",
-   *  - "network" if there was no response, or
+   *  - "network" if there was no response,
+   *  - "taken" if another file is stored under the key,
+   *  - "unsupported" if the page cannot compute the checksum, or
    *  - "http_" and the status.
    */
   readonly code: ViolationCode | "network" | (string & {});

@@ -5,8 +5,8 @@
 //
 // README.md describes all options, and upload.d.ts their types.
 
-// The number of attempts of each request. The delays are 1, 2, 4 and 8 seconds,
-// or Retry-After.
+// The number of attempts of each request. The delays are about 1, 2, 4 and 8
+// seconds, or Retry-After if it is longer.
 const attempts = 5;
 const longestWait = 120; // seconds; a request that must wait longer fails
 const limitsAge = 5 * 60 * 1000; // milliseconds until the limits are read again
@@ -513,7 +513,7 @@ async function requiredChecksum(file, allowed, signal, onProgress) {
 
 /**
  * Returns a file's CRC32, CRC32C or SHA256 in base64. If possible, a Worker
- * computes it.
+ * computes it for files over 1 MiB.
  */
 export async function checksum(file, algorithm, { signal, onProgress } = {}) {
   if (!Object.hasOwn(algorithms, algorithm)) {

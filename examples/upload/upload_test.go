@@ -141,8 +141,8 @@ func TestReopenedBrowser(t *testing.T) {
 	require.Zero(t, s.uploads())
 }
 
-// TestMemory checks that the number of bytes in memory, and the number of bytes
-// that the module sends at once, do not depend on the size of the file.
+// TestMemory checks that the numbers of bytes that the module reads and sends
+// at once do not depend on the size of the file.
 func TestMemory(t *testing.T) {
 	policy := anyFile
 	policy.Checksum = types.ChecksumAlgorithmCrc32c

@@ -156,8 +156,8 @@ func TestUppyBusyService(t *testing.T) {
 }
 
 // TestUppyExpired checks that the user of a stock Uppy must press the retry
-// button once after a grant has expired, and that Uppy 6 then does not repeat
-// parts that have arrived.
+// button once after a grant has expired. It also checks that Uppy 6 then does
+// not repeat parts that have arrived.
 func TestUppyExpired(t *testing.T) {
 	policy := anyFile
 	// The second try must end within the lifetime, even on a slow machine.

@@ -8,8 +8,8 @@ const post = async (route, body) => {
 };
 
 /**
- * Creates an Uppy of a version like the README's recipe, for forms or for the
- * Companion routes.
+ * Creates an Uppy of the given version. It is configured like the README's
+ * recipe, for forms or for the Companion routes.
  */
 window.prepare = async (version, way) => {
   const { AwsS3, Uppy } = await import(`/uppy${version}.js`);

@@ -46,7 +46,7 @@ export async function page(input: HTMLInputElement, token: () => Promise<string>
 
 // @ts-expect-error endpoint is required
 void upload(new Blob(), {});
-// @ts-expect-error there is no such method
+// @ts-expect-error PATCH must be rejected
 void upload(new Blob(), { endpoint: "/", method: "PATCH" });
 
 const options = { endpoint: "/uploads/" };
