@@ -123,9 +123,9 @@ func landscape(t *testing.T, seed int, width, height int) []byte {
 	return []byte(b.String())
 }
 
-// TestBrowser checks the page for alice and bob in a headless Chromium. It
-// writes screenshots to the directory that the environment variable SCREENSHOTS
-// names.
+// TestBrowser checks that alice and bob can use the page in a headless
+// Chromium. It writes screenshots to the directory that the environment
+// variable SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)
@@ -314,9 +314,9 @@ func TestBrowser(t *testing.T) {
 	})
 }
 
-// TestClosedTab checks that the store's event completes the upload of a tab
-// that is closed after it has sent the picture and before it asks for the
-// completion.
+// TestClosedTab checks that the store's event completes the upload of a closed
+// tab. The tab is closed after it has sent the picture and before it asks for
+// the completion.
 func TestClosedTab(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

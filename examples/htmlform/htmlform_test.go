@@ -68,9 +68,9 @@ func (f form) submit(name, content string) {
 
 func (f form) message() string { return f.Text(`document.querySelector(".message")`) }
 
-// TestBrowser checks the pages for alice and bob in a headless Chromium without
-// scripts. It writes screenshots to the directory that the environment variable
-// SCREENSHOTS names.
+// TestBrowser checks that alice and bob can use the pages without scripts, in a
+// headless Chromium. It writes screenshots to the directory that the
+// environment variable SCREENSHOTS names.
 func TestBrowser(t *testing.T) {
 	dir := t.TempDir()
 	p := program.Start(t, run, "-dir", dir)

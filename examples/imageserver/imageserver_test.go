@@ -75,7 +75,8 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-// TestFile checks the program with a bucket and a credentials file.
+// TestFile checks that the program requires the credentials file, and that its
+// forms upload to an existing bucket.
 func TestFile(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")
@@ -99,8 +100,9 @@ func TestFile(t *testing.T) {
 	require.EqualValues(t, 1000, aws.ToInt64(stored.ContentLength))
 }
 
-// TestExpiry checks uploads one second after the expiry of forms. The forms are
-// signed in a bubble whose clock is set to the past.
+// TestExpiry checks that the store rejects forms after their expiry, and that
+// it accepts a form with a longer lifetime. The forms are signed in a bubble
+// whose clock is set to the past.
 func TestExpiry(t *testing.T) {
 	server := startStore(t)
 	file := filepath.Join(t.TempDir(), "awsenv.list")

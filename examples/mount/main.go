@@ -136,7 +136,7 @@ func newService(
 	// A service behind HTTPS must set sessions.Cookie.Secure. This demo uses
 	// plain HTTP.
 
-	// Both handlers call authenticate before they read anything else.
+	// Both handlers call authenticate before they read the body of a request.
 	authenticate := func(r *http.Request) (string, error) {
 		user := sessions.GetString(r.Context(), "user")
 		account, ok := users[user]

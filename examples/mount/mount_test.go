@@ -315,7 +315,7 @@ func TestPreflight(t *testing.T) {
 func TestCurl(t *testing.T) {
 	for _, name := range []string{"curl", "sh", "base64", "mktemp"} {
 		if _, err := exec.LookPath(name); err != nil {
-			require.NotEqual(t, "true", os.Getenv("CI"), "no %s", name)
+			require.NotEqual(t, "true", os.Getenv("CI"), "CI must have %s", name)
 			t.Skipf("skipped: no %s on this machine", name)
 		}
 	}
@@ -342,7 +342,7 @@ func TestPrintsNarrowLines(t *testing.T) {
 }
 
 // TestPage checks that users can log in on the page and upload an avatar and a
-// document, and that it shows why the service rejects a file.
+// document. It also checks that the page shows why the service rejects a file.
 func TestPage(t *testing.T) {
 	b := browser.Open(t)
 	p := start(t)

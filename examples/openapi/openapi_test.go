@@ -31,11 +31,12 @@ import (
 // root is the directory of the library.
 const root = "../.."
 
-// minimum is the smallest number of responses that the tests of the Handler
-// must receive.
+// minimum is a lower bound. The tests of the Handler must receive more
+// responses.
 const minimum = 5500
 
-// A response is a response that the tests of the Handler have written.
+// A response describes a response of the Handler. The tests of the Handler
+// record it.
 type response struct {
 	Method, Path string
 	Status       int

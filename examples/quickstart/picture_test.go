@@ -18,9 +18,10 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// TestPicture takes the README's light and dark pictures of the page. It writes
-// them to the directory that the environment variable PICTURES names. It does
-// not compare them with the README's, because fonts differ between machines.
+// TestPicture checks that light and dark pictures of the page for the README
+// are small and have the right background. It writes the pictures to the
+// directory that the environment variable PICTURES names. It does not compare
+// them with the README's pictures, because fonts differ between machines.
 func TestPicture(t *testing.T) {
 	p := start(t, "-dir", t.TempDir())
 	b := testPage{browser.Open(t)}

@@ -181,7 +181,7 @@ function show({ id, name, size, added }) {
 }
 
 /**
- * Asks in a new dialog each time: an earlier dialog could still receive its
+ * Asks in a new dialog each time: an earlier dialog might still receive its
  * close event.
  */
 function confirmDeletion(name) {
