@@ -337,7 +337,7 @@ func (t *signatureTrace) signer() *v4.Signer {
 	return v4.NewSigner(func(o *v4.SignerOptions) {
 		o.DisableHeaderHoisting = true
 		o.DisableURIPathEscaping = true // The path is escaped already.
-		o.DisableSessionToken = true    // The request has it if it is signed.
+		o.DisableSessionToken = true    // The request has a signed token already.
 		o.LogSigning = true
 		o.Logger = logging.LoggerFunc(func(_ logging.Classification, _ string, args ...any) {
 			if len(args) >= 2 {

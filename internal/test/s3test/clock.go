@@ -18,9 +18,9 @@ import (
 // therefore share a tick if and only if they were in flight together.
 //
 // Requests of one tick take effect one after another, ordered by actor, method
-// and URL. The next one takes effect only after every goroutine of the bubble
-// waits again. Together with testing/cryptotest.SetGlobalRandom, WithTick makes
-// a test repeatable.
+// and URL. The next request takes effect only after every goroutine of the
+// bubble waits again. Together with testing/cryptotest.SetGlobalRandom,
+// WithTick makes a test repeatable.
 func WithTick(d time.Duration) Option {
 	return func(s *Server) {
 		s.clock = &clock{length: d, start: time.Now(), pending: make(map[int64]*batch)}
@@ -34,7 +34,7 @@ type clock struct {
 
 	mu      sync.Mutex
 	pending map[int64]*batch // by the tick in which the requests arrived
-	turns   time.Duration    // one nanosecond for each request that had its turn
+	turns   time.Duration    // one nanosecond for each turn, up to half a tick
 }
 
 // A batch holds the requests that arrived in one tick.
@@ -82,10 +82,10 @@ func (c *clock) wait(ctx context.Context, rank string) error {
 		}
 	}
 	c.mu.Unlock()
-	// In a bubble, a nanosecond passes only after every goroutine waits. No two
-	// turns have the same distance from the end of a tick. Otherwise a
-	// goroutine that has slept for some ticks could wake up during the turn of
-	// another request.
+	// In a bubble, a nanosecond passes only after every goroutine waits. Each
+	// turn has another distance from the end of its tick. Otherwise a goroutine
+	// that has slept for some ticks could wake up during the turn of another
+	// request. The distances start again before they exceed half a tick.
 	return sleep(ctx, t.turn)
 }
 

@@ -88,7 +88,7 @@ func (s *Server) PutPart(uploadID string, number int, body []byte, zeros int64) 
 	u := s.uploads[uploadID]
 	s.mu.RUnlock()
 	if u == nil {
-		panic("s3test: there is no multipart upload " + strconv.Quote(uploadID))
+		panic("s3test: the multipart upload must exist, got ID " + strconv.Quote(uploadID))
 	}
 	p := u.newPart(number, content{body, zeros})
 	if u.algorithm != "" {

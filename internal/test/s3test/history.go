@@ -178,8 +178,8 @@ func (h History) Ever(match func(State) bool) []State {
 }
 
 // Visible returns every state that a request without a version ID could have
-// found under a key that starts with the prefix, by time of appearance. A
-// version that becomes the current one again appears again.
+// found under a key with the prefix, by time of appearance. A version that
+// becomes the current one again appears again.
 func (h History) Visible(prefix string) []State {
 	match := func(s State) bool { return strings.HasPrefix(s.Key, prefix) }
 	return h.collect(match, func(versions []*Object) []*Object {

@@ -32,16 +32,18 @@ const (
 	Later // the request waits for another tick, and Before is called again; not for After
 )
 
-// A Hook holds functions that the server calls before and after each request,
-// after it has verified the signature. Either function may be nil. Functions
-// may be called concurrently. They may use the server and the context of the
-// request.
+// A Hook holds functions that the server calls before and after each request.
+// Either function may be nil. Functions may be called concurrently. They may
+// use the server and the context of the request.
 //
-// Before is called before the operation is performed. It may change the header
-// of the HTTP request. For example, it can simulate a store that ignores a
-// condition by removing the condition. After is called with the status of the
-// response, once the operation has taken effect and before anything is sent.
-// The fault that After returns replaces the response.
+// Before is called after the server has verified the signature and before the
+// operation is performed. Only the signature of a form is verified after Before
+// has returned. Before may change the header of the HTTP request. For example,
+// it can simulate a store that ignores a condition by removing the condition.
+//
+// After is called with the status of the response, once the operation has taken
+// effect and before anything is sent. The fault that After returns replaces the
+// response.
 //
 // A hook of a server with WithTick should send its own requests through
 // Actor.Instant.
@@ -130,8 +132,8 @@ func (s *Server) performWithHook(w http.ResponseWriter, r *request, perform hand
 	return s.applyFault(fault, w, r, response)
 }
 
-// applyFault sends the response that the fault permits. The response is the
-// response of the operation, or nil if the operation was not performed.
+// applyFault sends the response that the fault permits. The argument response
+// is the response of the operation, or nil if the operation was not performed.
 func (s *Server) applyFault(
 	fault Fault, w http.ResponseWriter, r *request, response *httptest.ResponseRecorder,
 ) error {

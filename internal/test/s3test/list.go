@@ -108,7 +108,7 @@ func (s *Server) listObjects(w http.ResponseWriter, r *request) error {
 }
 
 // keyEncoding returns the function that encodes keys for the response. Without
-// an encoding, a key with control characters makes the response invalid XML.
+// an encoding, encoding/xml replaces characters that XML does not allow.
 func (r *request) keyEncoding() (func(string) string, error) {
 	switch encoding := r.query.Get("encoding-type"); {
 	case !r.query.Has("encoding-type"):

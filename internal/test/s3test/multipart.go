@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	minPartSize   = 5 << 20 // of all but the last
+	minPartSize   = 5 << 20 // of all parts but the last
 	maxPartNumber = 10000
 	maxPage       = 1000
 )
@@ -272,8 +272,8 @@ func (s *Server) abortUpload(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// conflict marks the open uploads of a key after a delete of its object. The
-// caller must hold the lock.
+// conflict marks the uploads of a key after a delete of its object. The caller
+// must hold the lock.
 func (s *Server) conflict(bucket, key string) {
 	for _, u := range s.uploads {
 		if u.bucket == bucket && u.key == key {

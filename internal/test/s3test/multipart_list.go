@@ -72,7 +72,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *request) error {
 }
 
 // page returns at most limit parts after the marker, and reports whether there
-// are more.
+// are more. It returns all replaced parts with the last number, even beyond the
+// limit.
 func (u *multipartUpload) page(marker, limit int) (parts []uploadedPart, truncated bool) {
 	for _, number := range slices.Sorted(maps.Keys(u.parts)) {
 		if number <= marker {

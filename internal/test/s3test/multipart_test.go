@@ -302,12 +302,12 @@ func TestUploadPart(t *testing.T) {
 		{name: "composite without a checksum", id: *composite.id, number: "1", body: hello,
 			want:    "InvalidRequest",
 			message: "Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: null"},
-		{name: "composite with another", id: *composite.id, number: "1", header: crcHeader,
+		{name: "composite with another checksum", id: *composite.id, number: "1", header: crcHeader,
 			body: hello, want: "InvalidRequest",
 			message: "Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: crc32"},
 		{name: "whole", id: *whole.id, number: "1", header: crcHeader, body: hello},
 		{name: "whole without a checksum", id: *whole.id, number: "1", body: hello},
-		{name: "whole with another", id: *whole.id, number: "1", header: shaHeader, body: hello,
+		{name: "whole with another checksum", id: *whole.id, number: "1", header: shaHeader, body: hello,
 			want: "InvalidRequest"},
 	} {
 		address := s.URL + "/bucket/key?uploadId=" + test.id
@@ -376,7 +376,7 @@ func TestUploadPartCopy(t *testing.T) {
 			input: s3.UploadPartCopyInput{
 				CopySourceIfMatch: aws.String(from.ETag), CopySourceRange: aws.String("bytes=0-9"),
 			}, size: 10},
-		{name: "if match of another",
+		{name: "if match of another etag",
 			input: s3.UploadPartCopyInput{
 				CopySourceIfMatch: aws.String(`"other"`), CopySourceRange: aws.String("bytes=0-9"),
 			}, want: "PreconditionFailed"},
@@ -524,12 +524,12 @@ func TestCompleteMultipartUpload(t *testing.T) {
 			sum:    "SHA256 COMPOSITE " + composed},
 		{name: "composite, with another value", create: sha256,
 			change: func(in *input) { in.ChecksumSHA256 = sumBy("SHA256") }, want: "BadDigest"},
-		{name: "composite, without a part's", create: sha256,
+		{name: "composite, without the checksum of a part", create: sha256,
 			change: func(in *input) { in.MultipartUpload.Parts[0].ChecksumSHA256 = nil },
 			want:   "InvalidRequest",
 			message: "The upload was created using a sha256 checksum. The complete request must include the checksum for each part. " +
 				"It was missing for part 1 in the request."},
-		{name: "composite, with another part's", create: sha256,
+		{name: "composite, with the checksum of another part", create: sha256,
 			change: func(in *input) {
 				in.MultipartUpload.Parts[0].ChecksumSHA256 = sha(partTwo).ChecksumSHA256
 			},
@@ -559,7 +559,7 @@ func TestCompleteMultipartUpload(t *testing.T) {
 			in.ChecksumCRC32C, in.ChecksumType = aws.String("AAAAAA=="),
 				types.ChecksumTypeFullObject
 		}, want: "NotImplemented"},
-		{name: "whole, with another part's", create: crc32,
+		{name: "whole, with another checksum of a part", create: crc32,
 			change: func(in *input) {
 				in.MultipartUpload.Parts[1].ChecksumCRC32 = aws.String("AAAAAA==")
 			}, want: "BadDigest"},

@@ -293,7 +293,7 @@ func TestPresignedPut(t *testing.T) {
 			input: s3.PutObjectInput{
 				Key: aws.String("taken"), IfMatch: aws.String(`"bad841dbbeb7132a68b2c649f4a7b875"`),
 			}, want: "200"},
-		{name: "if match of another",
+		{name: "if match of another etag",
 			input: s3.PutObjectInput{Key: aws.String("taken"), IfMatch: aws.String(`"other"`)},
 			want:  "412 PreconditionFailed"},
 		{name: "if match of nothing", input: s3.PutObjectInput{IfMatch: aws.String(`"other"`)}, want: "404 NoSuchKey"},
@@ -365,7 +365,7 @@ func TestPresignedPut(t *testing.T) {
 			check: header("X-Amz-Server-Side-Encryption", "AES256")},
 		{name: "unknown encryption", input: s3.PutObjectInput{ServerSideEncryption: "nope"},
 			want: "400 InvalidEncryptionAlgorithmError"},
-		{name: "key of no encryption", input: s3.PutObjectInput{SSEKMSKeyId: aws.String("id")},
+		{name: "KMS key without encryption", input: s3.PutObjectInput{SSEKMSKeyId: aws.String("id")},
 			want: "400 InvalidArgument"},
 		{name: "website redirect",
 			input: s3.PutObjectInput{WebsiteRedirectLocation: aws.String("https://example.com")},

@@ -106,8 +106,8 @@ func (s *Server) applyQuirks(o *Object) {
 	}
 }
 
-// correctDate returns the date with the correct weekday. It returns a text that
-// is not a date unchanged.
+// correctDate returns the date with the correct weekday. If the text is not a
+// date, it returns the text unchanged.
 func correctDate(date string) string {
 	t, err := time.Parse(http.TimeFormat, date)
 	if err != nil {

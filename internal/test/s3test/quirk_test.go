@@ -191,7 +191,7 @@ func TestQuirks(t *testing.T) {
 				copied.CopyObjectResult.ChecksumSHA256 == nil)
 			return head.ChecksumCRC64NVME == nil
 		}},
-		"an upload with checksums has none": {NoChecksums, func(t *testing.T, s *Server) bool {
+		"the checksum algorithm of an upload is ignored": {NoChecksums, func(t *testing.T, s *Server) bool {
 			out, err := s.S3().CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{
 				Bucket: bucket, Key: key, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 				ChecksumType: types.ChecksumTypeFullObject,

@@ -22,7 +22,7 @@ import (
 
 const hello = "hello world"
 
-// A response is a response of HTTP with its whole body.
+// A response is an HTTP response with its whole body.
 type response struct {
 	status   int
 	header   http.Header

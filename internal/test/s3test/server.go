@@ -18,9 +18,10 @@
 //     use it to prove that an object never appeared.
 //   - [WithTick] sets a virtual clock, which makes [Requests.Depth] exact.
 //   - [Server.Intercept] sets functions that are called before and after each
-//     request. They can change objects, or make the request fail as networks
-//     and S3 do. [Server.Fail] is a shorter form.
-//   - [Server.Actor] names one of several clients. [Actor.Crash] crashes it.
+//     request. The functions can change objects, or make the request fail as
+//     networks and S3 do. [Server.Fail] is a shorter form.
+//   - [Server.Actor] names one of several clients. [Actor.Crash] crashes the
+//     client.
 //   - [WithoutConditions] and [WithQuirks] make the server behave like stores
 //     that are less careful than S3.
 //   - [Server.Put] and [Server.PutPart] store objects and parts of any size
@@ -208,7 +209,7 @@ func (s *Server) S3(optFns ...func(*s3.Options)) *s3.Client {
 	}, optFns...)
 }
 
-// AddCredentials makes the server accept the credentials. They replace
+// AddCredentials makes the server accept the credentials, which replace
 // credentials with the same access key ID. Credentials with a SessionToken are
 // temporary: the server rejects requests without the token, and requests after
 // Expires if CanExpire is set.
@@ -269,7 +270,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A handler performs an operation. The signature of the request has been
-// verified.
+// verified, except for postForm, which verifies the signature of the form.
 type handler func(*Server, http.ResponseWriter, *request) error
 
 // operations holds all operations except the form, by their names in S3. Each
