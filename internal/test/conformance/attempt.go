@@ -1,7 +1,7 @@
-// Package conformance uploads to an S3 server with grants of this library, both
-// as an honest client, which must succeed, and as a cheating client, which the
-// server must reject. The same matrix runs against every server that the
-// project tests.
+// Package conformance uploads to an S3 server with grants of this library. The
+// server must accept the uploads of an honest client and reject the uploads of
+// a cheating client. The same matrix runs against every server that the project
+// tests.
 package conformance
 
 import (
@@ -32,9 +32,9 @@ type Attempt struct {
 	Fields      []Field // of a form, in order, before the file
 	Body        []byte  // the file
 
-	// Cheats use the bucket, the key of the grant, a key beside it without a
-	// grant, and the key of an existing object without a grant. The matrix sets
-	// these fields.
+	// Cheats use the bucket, the granted key, a key beside it without a grant,
+	// and the key of an existing object without a grant. The matrix sets these
+	// fields.
 	Bucket, Key, Evil, Private string
 
 	// Host replaces the host in the request. The connection still goes to the
@@ -74,7 +74,7 @@ func New(g *presign.Grant, name string, body []byte) *Attempt {
 func (a *Attempt) Set(name, value string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {
-			panic("conformance: the grant has no header " + name)
+			panic("conformance: the grant must have the header " + name)
 		}
 		a.Header.Set(name, value)
 		return
@@ -94,7 +94,7 @@ func (a *Attempt) Get(name string) string {
 func (a *Attempt) Drop(name string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {
-			panic("conformance: the grant has no header " + name)
+			panic("conformance: the grant must have the header " + name)
 		}
 		a.Header.Del(name)
 		return
@@ -115,7 +115,7 @@ func (a *Attempt) Add(name, value string) {
 func (a *Attempt) index(name string) int {
 	i := slices.IndexFunc(a.Fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 	if i < 0 {
-		panic("conformance: the grant has no field " + name)
+		panic("conformance: the grant must have the field " + name)
 	}
 	return i
 }
@@ -191,7 +191,7 @@ func (a Response) busy() bool {
 // not show that the server would reject the request again.
 func (a Response) rejects() bool {
 	switch a.Code {
-	case "": // The response is not from S3, or for a HEAD.
+	case "": // S3 sends a code, except in the response to a HEAD.
 		return a.Status == http.StatusMethodNotAllowed || a.Status == http.StatusNotImplemented
 	case "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "ExpiredToken":
 		return false

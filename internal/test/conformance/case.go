@@ -43,8 +43,8 @@ type Case struct {
 	// AWS documents it.
 	Unverified string
 	// Harmless reports that a server may accept the case if the stored object
-	// matches the grant, although AWS rejects the case or seems to. The holder
-	// of a grant may choose between several files.
+	// matches the grant, although AWS rejects the case or seems to. The bytes
+	// may differ, because the holder of a grant chooses the file.
 	Harmless bool
 	// But holds the servers that are known to differ from AWS, by name.
 	But map[string]Deviation
@@ -139,7 +139,7 @@ func chunked(a *Attempt) { a.Length = -1 }
 func path(old, new string) func(*Attempt) {
 	return func(a *Attempt) {
 		if !strings.Contains(a.URL, old) {
-			panic("conformance: the URL has no " + old)
+			panic("conformance: the URL must contain " + old)
 		}
 		a.URL = strings.Replace(a.URL, old, new, 1)
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // A call sends one request to the store, with the headers that the library
-// sends. It returns the error of that request as response, or as err the reason
-// why the request was not sent.
+// sends. It returns the error of that request in response. If the request was
+// not sent, it returns the reason in err.
 type call func(context.Context, service) (response, err error)
 
 // A service is the store of a case with the keys that the case may use.

@@ -162,8 +162,8 @@ var formless = map[string]Deviation{
 
 var noImplementation = Response{http.StatusNotImplemented, "NotImplemented"}
 
-// KnownServers returns the names of the cases in which servers differ from AWS,
-// by server.
+// KnownServers returns the names of the cases in the table of deviations, by
+// server. Case.But can name further servers.
 func KnownServers() map[string][]string {
 	all := make(map[string][]string)
 	for name, groups := range servers {

@@ -136,7 +136,7 @@ func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) e
 	return r.Unlike
 }
 
-// maxTries is how often a case runs if the server is busy.
+// maxTries is the number of times that a case runs if the server stays busy.
 const maxTries = 3
 
 // Run runs one case. If the server is busy, it runs the case again after a
@@ -543,7 +543,7 @@ func (t run) permits(body []byte) bool {
 	case t.c.Twice && t.c.Constraint == WriteOnce, t.wish.Checksum != "":
 		return bytes.Equal(body, Body)
 	case size == 0:
-		return t.c.Kind == PartURL && least == 0 // It is a part of an upload of unknown size.
+		return t.c.Kind == PartURL && least == 0 // An upload of unknown size may have an empty part.
 	default:
 		return size >= least && (most == 0 || size <= most)
 	}

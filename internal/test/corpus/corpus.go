@@ -211,7 +211,7 @@ func sfnt(version, table string) []byte {
 }
 
 // Legitimate holds files, each with the types that may be granted for the file.
-// Several types of one file are aliases.
+// Spaces separate the types.
 var Legitimate = []struct {
 	Granted string
 	File
