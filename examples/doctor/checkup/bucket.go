@@ -166,8 +166,8 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// client returns a client with the credentials of a profile.
-// It records the regions that the store names in recorder.
+// client returns a client with the credentials of a profile. The recorder
+// records the regions that the store names.
 func (l location) client(
 	ctx context.Context, profile string, recorder *regionRecorder,
 ) (*s3.Client, aws.Config, error) {

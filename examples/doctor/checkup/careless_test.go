@@ -162,7 +162,8 @@ func casesOf(name string) (cases []conformance.Case) {
 }
 
 // run runs the cases of a constraint against the s3test server. If through is
-// set, it transports the requests of clients.
+// set, it transports the requests of clients or, for the constraint on lists of
+// parts, of the service.
 func run(
 	t *testing.T, name string, server *s3test.Server, through http.RoundTripper,
 ) (row Constraint) {

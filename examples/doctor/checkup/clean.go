@@ -43,7 +43,7 @@ func (p *examiner) checkRemovable(ctx context.Context, key string) error {
 }
 
 // clean removes everything under the prefixes of the doctor. It repeats this
-// until the lists are empty.
+// until the lists are empty, up to four times.
 func (p *examiner) clean(ctx context.Context) error {
 	var err error
 	kept := false
@@ -77,7 +77,7 @@ func (p *examiner) remove(ctx context.Context, prefix string) (n int, err error)
 	uploads := s3.NewListMultipartUploadsPaginator(p.store, &s3.ListMultipartUploadsInput{
 		Bucket: &p.bucket, Prefix: &prefix,
 	})
-	var unlisted error // does not keep objects from being removed
+	var unlisted error // Objects are removed despite this error.
 	for uploads.HasMorePages() && unlisted == nil {
 		page, listErr := uploads.NextPage(ctx)
 		if listErr != nil {

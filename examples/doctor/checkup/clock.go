@@ -40,7 +40,7 @@ func (p *examiner) clock(ctx context.Context) (c clock, err error) {
 	}
 	u, err := url.Parse(grant.URL)
 	if err != nil {
-		return c, errors.New("the grant has no URL")
+		return c, errors.New("the grant must have a valid URL")
 	}
 	before, _, _ := strings.Cut(u.EscapedPath(), "/"+p.uploads())
 	c.host, c.bucket = u.Host, u.Scheme+"://"+u.Host+before

@@ -71,7 +71,7 @@ func (g clientGrant) differences(a storeError) (reasons []string) {
 	if size, ok := s.headers["content-length"]; ok && len(reasons) == 0 {
 		reasons = append(reasons, fmt.Sprintf(
 			"Everything in the grant arrived as it was signed. The body has %s bytes, which must be the size "+
-				"in the request for the grant. If it is, the service signs with a wrong secret key.",
+				"in the request for the grant. If the sizes are equal, the service signs with a wrong secret key.",
 			size))
 	}
 	if len(reasons) == 0 {

@@ -172,7 +172,7 @@ var explanations = map[string]string{
 	"MissingContentLength":        "The request had no Content-Length, because the client sent the body in chunks. The client must send the size of the file.",
 	"RequestTimeTooSkewed":        "The clocks of the service and the store differ by more than 15 minutes.",
 	"InvalidAccessKeyId":          "The store has no such access key. The service uses credentials of another store, or deleted credentials.",
-	"ExpiredToken":                "The session of the credentials that signed has ended. The service must use a provider that renews them.",
+	"ExpiredToken":                "The session of the credentials that signed has ended. The service must use a provider that renews the credentials.",
 	"InvalidToken":                "The session token in the URL differs from the signed token. The URL was cut or changed.",
 	"NoSuchBucket":                "The bucket does not exist. A proxy changed the Host or the path, or the service has the wrong endpoint.",
 	"NoSuchUpload":                "The multipart upload was completed or aborted. Start a new one.",

@@ -307,8 +307,8 @@ func (p *printer) text(indent, text string) {
 	}
 }
 
-// innermost matches JSON lists and objects that contain no others. The document
-// prints them on one line.
+// innermost matches JSON lists and objects that contain no others. The method
+// document prints them on one line.
 var innermost = regexp.MustCompile(`[\[{][^\[\]{}]+[\]}]`)
 
 func (p *printer) document(d Document) {

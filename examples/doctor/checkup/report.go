@@ -78,7 +78,7 @@ type Constraint struct {
 	Broken  []string `json:"broken,omitempty"`
 	Unknown []string `json:"unknown,omitempty"` // the cases that could not be tried, and why
 	Note    string   `json:"note,omitempty"`
-	Instead string   `json:"instead,omitempty"` // advice if the store does not enforce it
+	Instead string   `json:"instead,omitempty"` // advice if the store does not enforce the constraint
 	Cases   []Case   `json:"cases"`
 }
 
@@ -104,10 +104,10 @@ const (
 type Case struct {
 	Name     string `json:"name"`
 	AWS      string `json:"aws"`                // status and code that AWS documents
-	Rejected bool   `json:"rejected"`           // whether AWS rejects it
+	Rejected bool   `json:"rejected"`           // whether AWS rejects the case
 	Response string `json:"response,omitempty"` // the status and code of this store
 	Broken   string `json:"broken,omitempty"`   // how the constraint was not kept
-	Error    string `json:"error,omitempty"`    // why it could not be tried
+	Error    string `json:"error,omitempty"`    // why the case could not be tried
 	// Unverified describes which part of the response of AWS is not documented.
 	Unverified string `json:"unverified,omitempty"`
 }

@@ -53,8 +53,8 @@ func head(b *strings.Builder, title string, profiles []*profile.Profile) {
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(profiles)) + "\n")
 }
 
-// cell returns the sign of a verdict. The sign is "~" if completion checks the
-// constraint instead of the store.
+// cell returns the sign of a verdict. The sign is "~" if the store does not
+// enforce the constraint, but completion checks it.
 func cell(name string, v profile.Verdict) string {
 	lacking := []profile.Verdict{profile.NotEnforced, profile.NotOffered}
 	if strings.HasPrefix(name, "completion: ") && slices.Contains(lacking, v) &&

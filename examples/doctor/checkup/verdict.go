@@ -115,8 +115,7 @@ func lostByHonest(results []conformance.Result) map[conformance.Kind][]string {
 
 // An evidence collects the results of the cases of one constraint.
 type evidence struct {
-	// responses to cheats that were rejected, cheats that were accepted, and
-	// honest requests
+	// responses to rejected cheats, to accepted cheats, and to honest requests
 	cheatRejections, acceptances, honest responses
 	rejections                           responses // rejections of honest requests
 	// failures of completion after accepted honest requests
@@ -204,7 +203,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 			return slices.Contains(alwaysLost, name)
 		})
 		if len(newlyLost) > 0 {
-			broken = "it was stored without " + strings.Join(newlyLost, ", ")
+			broken = "the object was stored without " + strings.Join(newlyLost, ", ")
 		}
 	}
 	switch {
