@@ -80,7 +80,7 @@ func examineQuirks(
 }
 
 // secondLife ignores the second X-Amz-Expires of a URL.
-func secondLife() quirk { // R1
+func secondLife() quirk {
 	return func(r *http.Request) *http.Response {
 		if strings.Count(r.URL.RawQuery, "X-Amz-Expires=") == 2 {
 			r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "&X-Amz-Expires=604800", "", 1)
@@ -90,7 +90,7 @@ func secondLife() quirk { // R1
 }
 
 // ignoreUnknown ignores fields and headers that it does not implement.
-func ignoreUnknown() quirk { // R2
+func ignoreUnknown() quirk {
 	return func(r *http.Request) *http.Response {
 		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" &&
 			strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
@@ -106,7 +106,7 @@ func ignoreUnknown() quirk { // R2
 // bareParts rejects parts without a checksum if the multipart upload was
 // started with a checksum algorithm. If late is set, it accepts all parts and
 // rejects the completion.
-func bareParts(late bool) quirk { // R8
+func bareParts(late bool) quirk {
 	var mu sync.Mutex
 	with, bare := make(map[string]bool), make(map[string]bool) // paths
 	return func(r *http.Request) *http.Response {
@@ -138,7 +138,7 @@ func hasChecksum(r *http.Request) bool {
 }
 
 // minIO returns the Server header of MinIO and no lifecycle rules.
-func minIO() quirk { // R4
+func minIO() quirk {
 	return func(r *http.Request) *http.Response {
 		switch {
 		case r.Method == http.MethodHead && strings.Trim(r.URL.Path, "/") == s3test.DefaultBucket &&
@@ -161,27 +161,27 @@ func TestQuirks(t *testing.T) {
 		notOffered []string
 		madeGood   []string
 	}{
-		"R1: ignores the second lifetime":        {[]quirk{secondLife()}, nil, nil},
-		"R2: ignores unknown fields and headers": {[]quirk{ignoreUnknown()}, nil, nil},
-		"R3: lists folders":                      {nil, nil, nil},
-		"R3: accepts a part once": {[]quirk{rejectChangedParts()},
+		"ignores the second lifetime":        {[]quirk{secondLife()}, nil, nil},
+		"ignores unknown fields and headers": {[]quirk{ignoreUnknown()}, nil, nil},
+		"lists folders":                      {nil, nil, nil},
+		"accepts a part once": {[]quirk{rejectChangedParts()},
 			[]string{"part: a part sent again"}, nil},
-		"R5: no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
+		"no If-None-Match": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Method == http.MethodPut && r.Header.Get("If-None-Match") != "" &&
 				r.Header.Get("x-amz-copy-source") == "" {
 				return response(http.StatusNotImplemented, "NotImplemented")
 			}
 			return nil
 		}}, []string{"PUT: write once"}, nil},
-		"R7: no conditional copy": {[]quirk{func(r *http.Request) *http.Response {
+		"no conditional copy": {[]quirk{func(r *http.Request) *http.Response {
 			if r.Header.Get("x-amz-copy-source") != "" && r.Header.Get("If-None-Match") != "" {
 				return response(http.StatusNotImplemented, "NotImplemented")
 			}
 			return nil
 		}}, nil, []string{"completion: write once on copy"}},
-		"R8: parts need a checksum": {[]quirk{bareParts(false)},
+		"parts need a checksum": {[]quirk{bareParts(false)},
 			[]string{"part: parts without their own checksum"}, nil},
-		"R8: completion needs checksums of parts": {[]quirk{bareParts(true)},
+		"completion needs checksums of parts": {[]quirk{bareParts(true)},
 			[]string{"part: parts without their own checksum"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -336,7 +336,7 @@ func addFolder(r *http.Request, resp *http.Response) {
 
 // TestNoUploadsListed checks that the report is complete even if the cleanup
 // fails.
-func TestNoUploadsListed(t *testing.T) { // R6
+func TestNoUploadsListed(t *testing.T) {
 	r, left, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
 		if r.Method == http.MethodGet && r.URL.Query().Has("uploads") {
 			return response(http.StatusNotImplemented, "NotImplemented")
