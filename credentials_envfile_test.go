@@ -290,7 +290,8 @@ func TestEnvFileDamaged(t *testing.T) {
 				spoil()
 				time.Sleep(time.Second)
 				require.Equal(t, "0000", token(t, provider))
-				require.Empty(t, logged.take(), "the file might be half written")
+				require.Empty(t, logged.take(),
+					"a fault that one check has found must not be logged")
 				for range 10 {
 					time.Sleep(time.Second)
 					require.Equal(t, "0000", token(t, provider))

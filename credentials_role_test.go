@@ -171,7 +171,7 @@ func TestAssumeRoleOutlivesFailure(t *testing.T) {
 		_, err = measureLifetime(t, signer)
 		require.ErrorIs(t, err, presign.ErrCredentialsExpiring)
 		_, err = provider.Retrieve(t.Context())
-		require.NoError(t, err, "other callers may use the session until it expires")
+		require.NoError(t, err, "other callers must receive the session until it expires")
 		time.Sleep(30 * time.Second)
 		before := r.calls()
 		for range 60 {

@@ -203,7 +203,7 @@ func TestCacheRenewedForAll(t *testing.T) {
 		defer cancel()
 		started := time.Now()
 		_, err = signer.Put(ctx, presign.Upload{Filename: "a.png", Size: 10})
-		require.NoError(t, err, "the old credentials are still valid")
+		require.NoError(t, err, "the old credentials must be used")
 		require.Equal(t, 100*time.Millisecond, time.Since(started))
 		time.Sleep(time.Second)
 		lifetime, err := measureLifetime(t, signer)

@@ -278,7 +278,7 @@ func TestMediaTypes(t *testing.T) {
 	for contentType, status := range map[string]int{
 		"application/json": 201, "application/json; charset=utf-8": 201, "Application/JSON": 201,
 
-		// These types are rejected, since the body is JSON.
+		// The body is JSON, so the Handler rejects all other types.
 		"application/x-www-form-urlencoded":                415,
 		"application/x-www-form-urlencoded; charset=utf-8": 415,
 		"": 415, ";": 415, "text/plain": 415, "text/plain; application/json": 415,
@@ -312,8 +312,8 @@ func TestMediaTypes(t *testing.T) {
 
 // TestCrossSite checks that a page of another origin cannot make browsers
 // request grants with cookies. Browsers send a preflight request for JSON and
-// for methods other than GET and POST, and the Handler does not permit it.
-// Browsers send other requests at once.
+// for methods other than GET, HEAD and POST, and the Handler rejects it.
+// Browsers send other requests without a preflight request.
 func TestCrossSite(t *testing.T) {
 	u := newUppy(t, multipartPolicy())
 	s := u.start(t, "a.png", nil)
@@ -595,7 +595,8 @@ func TestRawRequests(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.status, response.StatusCode)
 			server.Close()
-			require.Equal(t, c.status == 201, s.signed == 1, "signed %d times", s.signed)
+			require.Equal(t, c.status == 201, s.signed == 1,
+				"only an accepted request must be signed, got %d signatures", s.signed)
 		})
 	}
 }

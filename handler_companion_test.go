@@ -57,8 +57,8 @@ func (u uppy) ask(method, path, body string) *httptest.ResponseRecorder {
 	return serve(u.t, u.handler, u.request(method, path, body))
 }
 
-// request returns a request of the user. Uppy 6 keeps a trailing slash of its
-// option endpoint.
+// request returns a request of the user. If Uppy's endpoint option has a
+// trailing slash, Uppy 6 keeps the slash.
 func (u uppy) request(method, path, body string) *http.Request {
 	endpoint := "/uploads"
 	if u.version == 6 {

@@ -443,8 +443,8 @@ func TestClientLeaves(t *testing.T) {
 					synctest.Wait()
 					if met = n.failed != ""; met {
 						for _, after := range n.seen[leaving+1:] {
-							require.Contains(t, d.continues, after, "%s, left at %s", d.name,
-								n.failed)
+							require.Contains(t, d.continues, after, "%s must not continue after %s",
+								d.name, n.failed)
 						}
 						final := []string{"CopyObject", "DeleteObject", "AbortMultipartUpload"}
 						if d.continues != nil && slices.Contains(final, n.failed) {

@@ -50,7 +50,7 @@ func (n native) ask(path string, body any) *httptest.ResponseRecorder {
 	return serve(n.t, n.handler, r)
 }
 
-// get decodes a successful response.
+// get sends a request and decodes its successful response.
 func (n native) get(status int, path string, body, response any) {
 	n.t.Helper()
 	w := n.ask(path, body)

@@ -219,8 +219,8 @@ func TestSlowBatch(t *testing.T) {
 }
 
 // TestBatchEndsWithCredentials checks that the function of WithAuthorize is not
-// called again after the credentials have failed, and that each upload has the
-// same problem.
+// called again after the credentials have failed. The uploads that were not
+// signed must have the same problem.
 func TestBatchEndsWithCredentials(t *testing.T) {
 	calls, signs := 0, 0
 	signer := newFailingSigner(t, func() error {

@@ -340,7 +340,7 @@ type readFunc func([]byte) (int, error)
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // TestAuthenticateReadsBody checks that authenticate may read or close the
-// body, and that the Handler then decodes the body as strictly as before.
+// body. The Handler decodes the body as strictly as if it had not been read.
 func TestAuthenticateReadsBody(t *testing.T) {
 	for name, authenticate := range map[string]func(*http.Request) (string, error){
 		"reads nothing": func(*http.Request) (string, error) { return "alice", nil },
@@ -388,7 +388,7 @@ func TestAuthenticateReadsBody(t *testing.T) {
 	s := newService(t, images())
 	r := formRequest("filename=a.png&size=10")
 	require.NoError(t, r.ParseForm())
-	r.PostForm["token"] = nil // Code that reads a form may add a name without a value.
+	r.PostForm["token"] = nil // Code that reads a form can add a name without a value.
 	require.Equal(t, 201, s.do(r).Code)
 
 	r = jsonRequest("")
@@ -572,49 +572,49 @@ func TestAuthorizeResults(t *testing.T) {
 			two := &presign.Violation{Field: "type", Code: "ugly", Detail: "is ugly"}
 			return fmt.Errorf("no: %w", errors.Join(one, two))
 		}, 422, `"is ugly"`},
-		"prefix":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
-		"key":                {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
-		"key in a form":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
-		"key elsewhere":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
-		"key too long":       {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/" + strings.Repeat("k", 1000) + "/"; return nil }, 500, `"Internal Server Error"`},
-		"key of a path":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
-		"narrower":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
-		"wider":              {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 500, `"Internal Server Error"`},
-		"quota":              {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
-		"quota used up":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 0); return nil }, 422, `"size"`},
-		"quota overdrawn":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"size"`},
-		"shorter":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
-		"longer":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 500, `"Internal Server Error"`},
-		"no time left":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"expires_in"`},
-		"quota by size":      {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.Size = min(u.Size, 0); return nil }, 500, `"Internal Server Error"`},
-		"another owner":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = "bob"; return nil }, 500, `"Internal Server Error"`},
-		"metadata":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
-		"foreign metadata":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 500, `"Internal Server Error"`},
-		"type of its own":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 500, `"Internal Server Error"`},
-		"size of its own":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 500, `"Internal Server Error"`},
-		"name of its own":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 500, `"Internal Server Error"`},
-		"redirect, no form":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 500, `"Internal Server Error"`},
-		"metadata added":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["approved-by"] = "root"; return nil }, 201, `"x-amz-meta-approved-by":"root"`},
-		"no owner":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = ""; return nil }, 500, `"Internal Server Error"`},
-		"wider least":        {`{"filename": "a.png", "min_size": 20}`, func(u *presign.Upload) error { u.MinSize = 15; return nil }, 500, `"Internal Server Error"`},
-		"least size of 0":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 0; return nil }, 500, `"Internal Server Error"`},
-		"higher least":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 20; return nil }, 201, `"fields"`},
-		"crossed bounds":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 5; return nil }, 422, `"size"`},
-		"size known, more":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.MaxSize = 11; return nil }, 500, `"Internal Server Error"`},
-		"time overdrawn":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = -time.Second; return nil }, 422, `"expires_in"`},
-		"half a second":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Second / 2; return nil }, 422, `"expires_in"`},
-		"checksum":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Checksum = "AAAAAA=="; return nil }, 500, `"Internal Server Error"`},
-		"grant ID":           {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.GrantID = strings.Repeat("0", 32); return nil }, 500, `"Internal Server Error"`},
-		"method":             {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "POST"; return nil }, 500, `"Internal Server Error"`},
-		"multipart method":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "multipart"; return nil }, 500, `"Internal Server Error"`},
-		"later deadline":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(time.Second); return nil }, 500, `"Internal Server Error"`},
-		"earlier deadline":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(-time.Second); return nil }, 500, `"Internal Server Error"`},
-		"no deadline":        {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = time.Time{}; return nil }, 500, `"Internal Server Error"`},
-		"deadline elsewhere": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.In(time.FixedZone("a", 3600)); return nil }, 201, `"PUT"`},
-		"redirect":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 201, `"success_action_redirect"`},
-		"bad redirect":       {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "/done"; return nil }, 500, `"Internal Server Error"`},
-		"metadata of a form": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata["by"] = "$"; return nil }, 500, `"Internal Server Error"`},
-		"too much metadata":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["by"] = strings.Repeat("x", 2000); return nil }, 500, `"Internal Server Error"`},
+		"prefix":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/" + u.Owner + "/"; return nil }, 201, `uploads/alice/`},
+		"key":               {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 201, `"uploads/avatar"`},
+		"key in a form":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Key = "uploads/avatar"; return nil }, 422, `"method"`},
+		"key elsewhere":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "avatars/alice"; return nil }, 500, `"Internal Server Error"`},
+		"key too long":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/" + strings.Repeat("k", 1000) + "/"; return nil }, 500, `"Internal Server Error"`},
+		"key with a path":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Key = "uploads/../x/"; return nil }, 500, `"Internal Server Error"`},
+		"narrower":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 20; return nil }, 201, `"fields"`},
+		"wider":             {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 2000; return nil }, 500, `"Internal Server Error"`},
+		"quota":             {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 400); return nil }, 422, `"size"`},
+		"quota used up":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, 0); return nil }, 422, `"size"`},
+		"quota overdrawn":   {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = min(u.MaxSize, -5); return nil }, 422, `"size"`},
+		"shorter":           {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Minute; return nil }, 201, `"expires_in":`},
+		"longer":            {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Hour; return nil }, 500, `"Internal Server Error"`},
+		"no time left":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = 0; return nil }, 422, `"expires_in"`},
+		"quota by size":     {`{"filename": "a.png", "size": 500}`, func(u *presign.Upload) error { u.Size = min(u.Size, 0); return nil }, 500, `"Internal Server Error"`},
+		"another owner":     {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = "bob"; return nil }, 500, `"Internal Server Error"`},
+		"metadata":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"user": u.Owner}; return nil }, 201, `"x-amz-meta-user":"alice"`},
+		"reserved metadata": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata = map[string]string{"presign": "x"}; return nil }, 500, `"Internal Server Error"`},
+		"changed type":      {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Type = "text/html"; return nil }, 500, `"Internal Server Error"`},
+		"changed size":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Size = 20; return nil }, 500, `"Internal Server Error"`},
+		"changed filename":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Filename = "x.png"; return nil }, 500, `"Internal Server Error"`},
+		"redirect, no form": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 500, `"Internal Server Error"`},
+		"metadata added":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["approved-by"] = "root"; return nil }, 201, `"x-amz-meta-approved-by":"root"`},
+		"no owner":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Owner = ""; return nil }, 500, `"Internal Server Error"`},
+		"lower minimum":     {`{"filename": "a.png", "min_size": 20}`, func(u *presign.Upload) error { u.MinSize = 15; return nil }, 500, `"Internal Server Error"`},
+		"minimum of 0":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 0; return nil }, 500, `"Internal Server Error"`},
+		"higher minimum":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MinSize = 20; return nil }, 201, `"fields"`},
+		"crossed bounds":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.MaxSize = 5; return nil }, 422, `"size"`},
+		"above known size":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.MaxSize = 11; return nil }, 500, `"Internal Server Error"`},
+		"time overdrawn":    {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = -time.Second; return nil }, 422, `"expires_in"`},
+		"half a second":     {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Lifetime = time.Second / 2; return nil }, 422, `"expires_in"`},
+		"checksum":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Checksum = "AAAAAA=="; return nil }, 500, `"Internal Server Error"`},
+		"grant ID":          {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.GrantID = strings.Repeat("0", 32); return nil }, 500, `"Internal Server Error"`},
+		"method":            {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "POST"; return nil }, 500, `"Internal Server Error"`},
+		"multipart method":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Method = "multipart"; return nil }, 500, `"Internal Server Error"`},
+		"later deadline":    {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(time.Second); return nil }, 500, `"Internal Server Error"`},
+		"earlier deadline":  {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.Add(-time.Second); return nil }, 500, `"Internal Server Error"`},
+		"no deadline":       {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = time.Time{}; return nil }, 500, `"Internal Server Error"`},
+		"other time zone":   {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Deadline = u.Deadline.In(time.FixedZone("a", 3600)); return nil }, 201, `"PUT"`},
+		"redirect":          {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "https://a.example/"; return nil }, 201, `"success_action_redirect"`},
+		"bad redirect":      {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Redirect = "/done"; return nil }, 500, `"Internal Server Error"`},
+		"dollar sign, form": {`{"filename": "a.png"}`, func(u *presign.Upload) error { u.Metadata["by"] = "$"; return nil }, 500, `"Internal Server Error"`},
+		"too much metadata": {`{"filename": "a.png", "size": 10}`, func(u *presign.Upload) error { u.Metadata["by"] = strings.Repeat("x", 2000); return nil }, 500, `"Internal Server Error"`},
 		"violation and more": {`{"filename": "a.png"}`, func(u *presign.Upload) error {
 			violation := &presign.Violation{Field: "filename", Code: "ugly", Detail: "is ugly"}
 			return errors.Join(violation, errors.New("the quota table is locked"))

@@ -75,7 +75,7 @@ func requireFields(t *testing.T, want, got any, renamed map[string]string) {
 		}
 		found := g.FieldByName(name)
 		require.True(t, found.IsValid(), "%v must have a field %s", g.Type(), name)
-		require.False(t, found.IsZero(), "%v.%s is lost", g.Type(), name)
+		require.False(t, found.IsZero(), "%v.%s must not be lost", g.Type(), name)
 		expected := w.Field(i).Interface()
 		if pairs, ok := expected.([]rules.Pair); ok {
 			expected = pairMap(pairs)
@@ -92,7 +92,7 @@ func TestConversionsKeepEveryField(t *testing.T) {
 
 	upload := filled[Upload](t)
 	internal := upload.internal(upload.Method, upload.GrantID)
-	require.Zero(t, internal.Deadline, "callers do not set Deadline")
+	require.Zero(t, internal.Deadline, "a Deadline of the caller must be ignored")
 	internal.Deadline = upload.Deadline
 	requireFields(t, upload, internal, nil)
 	require.Equal(t, &upload, publicUpload(&internal))
@@ -126,7 +126,7 @@ func TestConversionsKeepEveryField(t *testing.T) {
 		require.Equal(t, err.Error(), public.Error())
 		found := Violations(public)
 		if _, wraps := err.(interface{ Unwrap() error }); wraps {
-			require.Empty(t, found, "engines never wrap a violation")
+			require.Empty(t, found, "Violations must not find a wrapped violation")
 			continue
 		}
 		require.Len(t, found, 1)

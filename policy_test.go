@@ -155,9 +155,9 @@ func TestPolicyIsCopied(t *testing.T) {
 	require.Equal(t, "no-store", grant.Headers["Cache-Control"])
 }
 
-// TestShape checks that literals must name their fields, that policies, uploads
-// and grants cannot be compared, and that immutable types export no field.
-// Fields of any type can then be added later.
+// TestShape checks that literals of Policy must name their fields, that
+// policies, uploads and grants cannot be compared, and that immutable types
+// export no field. Fields of any type can then be added later.
 func TestShape(t *testing.T) {
 	require.False(t, reflect.TypeFor[presign.Policy]().Comparable())
 	require.False(t, reflect.TypeFor[presign.Upload]().Comparable())
@@ -168,11 +168,11 @@ func TestShape(t *testing.T) {
 		for i := range opaque.NumField() {
 			field := opaque.Field(i)
 			require.False(t, field.IsExported() || field.Anonymous,
-				"%v.%s could be changed", opaque, field.Name)
+				"%v.%s must not be exported", opaque, field.Name)
 		}
 	}
 	_, named := reflect.TypeFor[presign.Policy]().FieldByName("_")
-	require.True(t, named, "an unkeyed Policy would compile")
+	require.True(t, named, "an unkeyed literal of Policy must not compile")
 }
 
 // TestMetadataInLowerCase checks that metadata has lower-case names, as in S3,

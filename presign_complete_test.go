@@ -1061,7 +1061,7 @@ func TestWithStore(t *testing.T) {
 	signing := newClient(func(o *s3.Options) {
 		*o = store.S3().Options()
 		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
-			return nil, errors.New("the signing client made a request")
+			return nil, errors.New("the signing client must not make a request")
 		})
 		o.RetryMaxAttempts = 1
 	})

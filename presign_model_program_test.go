@@ -75,8 +75,8 @@ type step struct {
 
 // The verbs.
 const (
-	// Replica a signs a PUT as grant a, for owner b. If c is 0 the key is
-	// random, otherwise it is a fixed key.
+	// Replica a signs a PUT as grant a, for owner b. The key is random if c is
+	// 0, and fixed otherwise.
 	doPut   = "put"
 	doPost  = "post"  // the same for a form
 	doStart = "start" // the same for a multipart upload

@@ -53,8 +53,8 @@ var (
 )
 
 // A sim runs a program in a synctest bubble. Each request and each hook call
-// waits until a step releases it. Nothing else continues until all goroutines
-// wait again, so a program has one outcome.
+// waits until a step releases it. The next step starts only after all
+// goroutines wait again, so a program has one outcome.
 type sim struct {
 	world     world
 	startTime time.Time
@@ -335,8 +335,8 @@ func (s *sim) crash(r *replica) {
 }
 
 // rotate replaces a process with a process that has the next list of secrets.
-// It does nothing if another process has an older list. Therefore every process
-// can open the stamps of all processes.
+// It does nothing if the list is the last one, or if another process has an
+// older list. Therefore every process can open the stamps of all processes.
 func (s *sim) rotate(i int) {
 	r := s.replicas[i]
 	for _, other := range s.replicas {

@@ -224,9 +224,9 @@ func (c *checker) isVerified(s s3test.State) bool {
 }
 
 // mayTear reports whether an unverified copy can be visible until it is
-// compared. This is a documented limit of stores without versions. Such a store
-// ignores the condition on the source of a copy, or other content satisfies the
-// condition.
+// compared. This is a documented limit of stores without versions. The limit
+// applies if the store ignores the condition on the source of a copy, or if
+// other content satisfies the condition.
 func (c *checker) mayTear() bool {
 	return !c.world.has(versions) &&
 		(c.world.ignores(s3test.CopySource) || c.world.has(sizeETags) || c.world.has(noParts))
@@ -234,8 +234,7 @@ func (c *checker) mayTear() bool {
 
 // wasNotCompared reports whether an unverified copy remains because its maker
 // could not read it, and an upload of another grant has replaced the verified
-// upload. Nothing then distinguishes the copy from a file that the service has
-// rewritten.
+// upload. The copy then looks like a file that the service has rewritten.
 func (c *checker) wasNotCompared(s s3test.State) bool {
 	f := c.fileOf(s)
 	made := slices.IndexFunc(c.log, func(l loggedRequest) bool {
@@ -367,7 +366,7 @@ func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 		return "" // If two copies are published at once, the later copy wins.
 	}
 	if c.world.has(sizeETags) && !c.sawBefore(was, request) {
-		return "" // A publication of the same ETag in between is not seen.
+		return "" // The call cannot detect a file with the ETag that it has read.
 	}
 	switch {
 	case after == nil:

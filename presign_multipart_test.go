@@ -866,7 +866,7 @@ func TestMultipartStore(t *testing.T) {
 	signing := newClient(func(o *s3.Options) {
 		*o = store.S3().Options()
 		o.HTTPClient = httpClient(func(*http.Request) (*http.Response, error) {
-			return nil, errors.New("the signing client made a request")
+			return nil, errors.New("the signing client must not make a request")
 		})
 	})
 	other := store.S3(func(o *s3.Options) {

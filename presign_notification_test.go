@@ -243,8 +243,8 @@ func TestFailedHookIsNotFinal(t *testing.T) {
 	}
 }
 
-// TestCompleteNotificationOfSeveral checks that all records of a notification
-// are completed even if one of them fails.
+// TestCompleteNotificationOfSeveral checks that the other records of a
+// notification are completed if one record fails.
 func TestCompleteNotificationOfSeveral(t *testing.T) {
 	s := open(t, s3test.New(), final(), inspects(func(_ context.Context, o *presign.Object) error {
 		if o.Filename == "pending.png" {

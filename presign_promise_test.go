@@ -155,9 +155,12 @@ func TestNotificationsOnlyComplete(t *testing.T) {
 		}))
 	key := uploadFor(t, signer, store, "alice")
 
-	require.Error(t, notify(signer, "another", key), "another bucket")
-	require.NoError(t, notify(signer, s3test.DefaultBucket, "private/a.png"), "another prefix")
-	require.NoError(t, notify(signer, s3test.DefaultBucket, key+"a"), "no object")
+	require.Error(t, notify(signer, "another", key),
+		"a notification of another bucket must be an error")
+	require.NoError(t, notify(signer, s3test.DefaultBucket, "private/a.png"),
+		"a key under another prefix must be ignored")
+	require.NoError(t, notify(signer, s3test.DefaultBucket, key+"a"),
+		"a missing object must be ignored")
 	require.ErrorIs(t, signer.CompleteNotification(t.Context(), []byte(`{"key": "a"}`)),
 		presign.ErrInvalidNotification)
 	require.Equal(t, []string{key}, store.Objects(s3test.DefaultBucket))

@@ -298,7 +298,7 @@ func (s schedule) requireVerified(
 	}
 	for _, o := range received {
 		require.True(t, isVerified(o.body, o.at),
-			"%v: the %s received an unverified body\n%v", s, o.by, h.Requests)
+			"%v: the %s must not receive an unverified body\n%v", s, o.by, h.Requests)
 	}
 	collides := s.deceptive || bytes.Equal(s.bodies[0], collisionOne)
 	for _, state := range h.Visible("published/") {
@@ -306,7 +306,7 @@ func (s schedule) requireVerified(
 			continue
 		}
 		require.False(t, s.honest && !collides,
-			"%v: no unverified copy may be visible\n%v", s, h.Requests)
+			"%v: an unverified copy must not be visible\n%v", s, h.Requests)
 		require.NotZero(t, state.EndedBy,
 			"%v: an unverified copy must be deleted\n%v", s, h.Requests)
 		deletion := h.Requests[state.EndedBy-1]
@@ -428,9 +428,10 @@ func crashAndComplete(
 	}
 }
 
-// TestUnverifiedCopyIsDeletedFirst checks that a copy that nobody has verified
-// is deleted if its upload is rejected, expired or pending. The copy must be
-// deleted before the upload, since only the upload shows what the copy is.
+// TestUnverifiedCopyIsDeletedFirst checks that an unverified copy is deleted if
+// its upload is rejected, expired or pending. The copy must be deleted before
+// the upload. Without the upload, the copy looks like a file that the service
+// has rewritten.
 func TestUnverifiedCopyIsDeletedFirst(t *testing.T) {
 	deleted := map[string][]string{
 		"rejected": {"published/", "incoming/"}, "expired sweep": {"published/", "incoming/"},

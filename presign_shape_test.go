@@ -85,8 +85,8 @@ func requirePublic(t *testing.T, err error, about string) {
 	if named.Kind() == reflect.Pointer {
 		named = named.Elem()
 	}
-	require.NotContains(t, named.PkgPath(), "s3presign/presign/internal/", "%s returned a %T: %v",
-		about, err, err)
+	require.NotContains(t, named.PkgPath(), "s3presign/presign/internal/",
+		"%s must not return a %T: %v", about, err, err)
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
 		requirePublic(t, e.Unwrap(), about)
@@ -477,7 +477,7 @@ func requireNoSecret(t *testing.T, text string, secrets []string, about string) 
 	t.Helper()
 	for _, s := range secrets {
 		if strings.Contains(text, s) {
-			t.Fatalf("%s reveals %q: %s", about, s, text)
+			t.Fatalf("%s must not reveal %q: %s", about, s, text)
 		}
 	}
 }
@@ -511,7 +511,8 @@ func TestZeroValuesReturnErrors(t *testing.T) {
 			var in []reflect.Value
 			for j := range method.Type().NumIn() {
 				argument, ok := arguments[method.Type().In(j)]
-				require.True(t, ok, "%s takes a %v", name, method.Type().In(j))
+				require.True(t, ok, "arguments must have a %v for %s",
+					method.Type().In(j), name)
 				switch method.Type().In(j) {
 				case reflect.TypeFor[http.ResponseWriter]():
 					argument = w
@@ -614,7 +615,7 @@ func TestOneRecordPerRequest(t *testing.T) {
 		{"rejected", request("POST", "/complete", `{"key": "`+evil.Key+`"}`), 422, []string{
 			"owner=alice", "key=" + evil.Key, "grant_id=" + evil.GrantID, "field=type",
 		}, nil},
-		{"too many parts", request("GET", "/s3/multipart/"+m.ID+"/10000", ""), 404,
+		{"no key of a multipart upload", request("GET", "/s3/multipart/"+m.ID+"/10000", ""), 404,
 			[]string{"owner=alice", "key=" + m.Key, "grant_id=" + m.GrantID}, nil},
 		{"outage of the quota store",
 			request("POST", "/", `{"filename": "outage.png", "size": 10}`), 500,

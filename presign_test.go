@@ -156,7 +156,7 @@ func TestPostSigns(t *testing.T) {
 			nil, 20, 30},
 		"exact size": {images(), presign.Upload{Filename: "a b.png", Size: 500, MinSize: 20},
 			nil, 500, 500},
-		"least size": {with(func(p *presign.Policy) { p.MinSize = 0 }), plain, nil, 1, 1000},
+		"minimum size": {with(func(p *presign.Policy) { p.MinSize = 0 }), plain, nil, 1, 1000},
 		"large": {with(func(p *presign.Policy) { p.MaxSize = 1 << 40 }), plain, nil,
 			10, 5 << 30},
 		"redirect": {images(), presign.Upload{
@@ -344,7 +344,7 @@ func TestKeysCannotBeGuessed(t *testing.T) {
 		grant, err := signer.Post(context.Background(), presign.Upload{Filename: "a.png"})
 		require.NoError(t, err)
 		random := strings.Split(grant.Key, "/")[1]
-		require.Len(t, random, 26, "130 bits")
+		require.Len(t, random, 26, "a key must have 130 random bits")
 		for i := range last {
 			compared++
 			if last[i] == random[i] {
@@ -492,8 +492,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointsRejected checks that NewSigner rejects endpoints for which the
-// SDK returns no error or panics, although uploads to them would fail.
+// TestEndpointsRejected checks that NewSigner rejects configurations with which
+// every upload would fail. The SDK accepts some of them and panics for others.
 func TestEndpointsRejected(t *testing.T) {
 	for _, c := range []struct {
 		want, bucket string
@@ -589,8 +589,8 @@ func TestGrantMarshals(t *testing.T) {
 	})
 }
 
-// TestLifetime checks that a grant lasts exactly as long as requested, from the
-// second in which it was signed.
+// TestLifetime checks that a grant lasts for the requested number of whole
+// seconds, from the second in which it was signed.
 func TestLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)

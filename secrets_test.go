@@ -74,7 +74,8 @@ func TestMain(m *testing.M) {
 	if o := &searches; code == 0 && whole &&
 		(o.responses < 1000 || o.records < 50 || o.errors < 100) {
 		fmt.Printf(
-			"FAIL: only %d responses, %d log records and %d errors were searched for secrets\n",
+			"FAIL: a whole run must search at least 1000 responses, 50 log records and "+
+				"100 errors for secrets, got %d, %d and %d\n",
 			o.responses, o.records, o.errors)
 		code = 1
 	}
@@ -97,7 +98,7 @@ func searchText(t testing.TB, count *int, what, text string, grant bool) {
 	defer searches.mu.Unlock()
 	*count++
 	for _, leak := range leaks {
-		if message := fmt.Sprintf("%q is in %s: %s", leak, what, text); t != nil {
+		if message := fmt.Sprintf("%q must not be in %s: %s", leak, what, text); t != nil {
 			t.Error(message)
 		} else {
 			searches.leaks = append(searches.leaks, message)
