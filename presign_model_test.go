@@ -168,18 +168,18 @@ func (c *checker) isReplica(number int) bool {
 // the description names the promise.
 func (c *checker) check(ended bool, sweeps []error) string {
 	if !ended {
-		return "liveness: a call did not end"
+		return "liveness: every call must end"
 	}
 	for _, err := range sweeps {
 		if err != nil && !c.keepsTaken() {
-			return fmt.Sprintf("sweep: a sweep failed although the store worked: %v", err)
+			return fmt.Sprintf("sweep: a sweep must succeed while the store works, got %v", err)
 		}
 	}
 	if c.left > 0 && !c.keepsTaken() {
-		return fmt.Sprintf("left: %d uploads remained after the sweep", c.left)
+		return fmt.Sprintf("left: no upload must remain after the sweep, got %d", c.left)
 	}
 	if n := c.uploads(); n > 0 {
-		return fmt.Sprintf("left: %d multipart uploads remained after the sweep", n)
+		return fmt.Sprintf("left: no multipart upload must remain after the sweep, got %d", n)
 	}
 	for _, check := range []func() string{
 		c.checkVisible, c.checkReports, c.checkKept, c.checkPending, c.checkDeleted, c.checkHonest,
@@ -257,10 +257,10 @@ func (c *checker) checkVisible() string {
 			continue
 		}
 		if s.Until.Step > c.store.Now().Step && !c.wasNotCompared(s) {
-			return fmt.Sprintf("visible: %v was not verified and is still visible", s)
+			return fmt.Sprintf("visible: %v must be verified or deleted", s)
 		}
 		if !c.mayTear() {
-			return fmt.Sprintf("visible: %v was not verified", s)
+			return fmt.Sprintf("visible: %v must be verified", s)
 		}
 	}
 	return ""
@@ -287,11 +287,11 @@ func (c *checker) checkReports() string {
 		}
 		if len(matching) == 0 || len(now) > 0 && !c.isVerified(now[0]) {
 			return fmt.Sprintf(
-				"hook: received %s %s of grant %s at step %d, which was not verified and visible",
+				"hook: %s %s of grant %s must be verified and visible at step %d",
 				e.Key, e.ETag, e.GrantID, e.step)
 		}
 		if e.call != nil && e.call.owner != "" && e.call.owner != e.Owner {
-			return fmt.Sprintf("owner: %s completed an upload that belongs to %s",
+			return fmt.Sprintf("owner: %s must not complete an upload of %s",
 				e.call.owner, e.Owner)
 		}
 	}
@@ -342,16 +342,16 @@ func (c *checker) checkKept() string {
 			if c.deletesCollision(s) {
 				continue
 			}
-			return fmt.Sprintf("kept: %v was deleted by %v", s, request)
+			return fmt.Sprintf("kept: %v must not be deleted by %v", s, request)
 		}
 		j := slices.IndexFunc(c.published, func(n s3test.State) bool {
 			return n.Key == s.Key && n.From.Step == s.Until.Step
 		})
 		if j < 0 {
-			return fmt.Sprintf("kept: %v was ended by %v", s, request)
+			return fmt.Sprintf("kept: %v must not be ended by %v", s, request)
 		}
 		if reason := c.mayReplace(i, j, request); reason != "" {
-			return fmt.Sprintf("kept: %v was replaced by %v, %s", s, c.published[j], reason)
+			return fmt.Sprintf("kept: %v must not be replaced by %v, %s", s, c.published[j], reason)
 		}
 	}
 	return ""
@@ -376,7 +376,7 @@ func (c *checker) mayReplace(i, j int, request s3test.Request) string {
 	case was.Metadata["presign"] == "" && !after.grant.random:
 		return "" // The order of the two grants is unknown.
 	case before == nil && after.grant.random:
-		return "although the service had rewritten it"
+		return "since the service has rewritten the file"
 	case before == nil:
 		return ""
 	case after.grant.issued.Before(before.grant.issued):
@@ -445,8 +445,8 @@ func (c *checker) checkPending() string {
 			}
 			before, after := c.fileOf(s), c.fileOf(n)
 			if before == nil || after == nil || before.grant != after.grant {
-				return fmt.Sprintf("pending: %v was replaced by %v, an upload of another grant",
-					s, n)
+				return fmt.Sprintf(
+					"pending: %v must not be replaced by %v, an upload of another grant", s, n)
 			}
 		}
 	}
@@ -501,7 +501,7 @@ func (c *checker) checkDeleted() string {
 			continue
 		}
 		if !c.reportedGrant(f.grant, s.Until.Step) {
-			return fmt.Sprintf("deleted: %v was deleted before a hook received it", s)
+			return fmt.Sprintf("deleted: %v must not be deleted before a hook receives it", s)
 		}
 	}
 	return ""
@@ -536,11 +536,11 @@ func (c *checker) checkHonest() string {
 			if !g.random && c.mayOverwrite() {
 				continue
 			}
-			return fmt.Sprintf("honest: no hook received the upload of grant %d", g.label)
+			return fmt.Sprintf("honest: a hook must receive the upload of grant %d", g.label)
 		}
 		o, visible := c.store.Object(s3test.DefaultBucket, g.final())
 		if (!visible || string(o.Body) != body) && !c.wasOvertaken(g, now) {
-			return fmt.Sprintf("honest: the upload of grant %d was not published", g.label)
+			return fmt.Sprintf("honest: the upload of grant %d must be published", g.label)
 		}
 	}
 	return ""
@@ -562,12 +562,13 @@ func (c *checker) checkCalls() string {
 		}
 		noInspector := !call.replica.inspect && c.world.has(withInspect)
 		if call.status == http.StatusBadGateway && !call.replica.faulty {
-			return fmt.Sprintf("needless: call %d of %s returned 502 although the store worked: %v",
+			return fmt.Sprintf(
+				"needless: call %d of %s must not return 502 while the store works: %v",
 				call.number, call.what, call.err)
 		}
 		if call.status == http.StatusInternalServerError && !call.replica.faulty && !c.failed &&
 			!noInspector {
-			return fmt.Sprintf("needless: call %d of %s returned 500: %v",
+			return fmt.Sprintf("needless: call %d of %s must not return 500: %v",
 				call.number, call.what, call.err)
 		}
 		if call.what != "complete" && call.what != "job" {
@@ -577,7 +578,7 @@ func (c *checker) checkCalls() string {
 			return e.GrantID == call.object.GrantID && e.step <= call.end &&
 				(call.owner == "" || e.Owner == call.owner)
 		}) && !c.late {
-			return fmt.Sprintf("result: call %d returned an object that no hook received",
+			return fmt.Sprintf("result: call %d must not return an object that no hook received",
 				call.number)
 		}
 		if call.owner != "" && call.owner != g.owner || c.late || !g.random {
@@ -590,7 +591,7 @@ func (c *checker) checkCalls() string {
 		if _, ok := c.honest(g); ok && reached && !c.wasOvertaken(g, 0) {
 			switch call.status {
 			case http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusGone:
-				return fmt.Sprintf("result: call %d returned %d for an honest upload: %v",
+				return fmt.Sprintf("result: call %d must not return %d for an honest upload: %v",
 					call.number, call.status, call.err)
 			}
 		}
