@@ -240,9 +240,7 @@ func (p *printer) constraint(c Constraint) {
 	if c.Verdict != LikeAWS {
 		p.broken(c.Cases)
 	}
-	for _, unknown := range c.Unknown {
-		p.text("      ", unknown)
-	}
+	p.unknown(c.Unknown)
 	if c.Note != "" {
 		p.text("      ", c.Note)
 	}
@@ -260,6 +258,20 @@ func (p *printer) broken(cases []Case) {
 			reasons.add(c.Broken)
 			names[c.Broken] = append(names[c.Broken], c.Name)
 		}
+	}
+	for _, reason := range reasons {
+		p.text("      ", reason+": "+strings.Join(names[reason], ", "))
+	}
+}
+
+// unknown prints the cases that could not be tried, by reason.
+func (p *printer) unknown(cases []string) {
+	var reasons responses
+	names := make(map[string][]string)
+	for _, text := range cases {
+		name, reason, _ := strings.Cut(text, ": ")
+		reasons.add(reason)
+		names[reason] = append(names[reason], name)
 	}
 	for _, reason := range reasons {
 		p.text("      ", reason+": "+strings.Join(names[reason], ", "))

@@ -279,8 +279,43 @@ func TestDeniedForms(t *testing.T) {
 			var printed strings.Builder
 			require.NoError(t, newPrinter(&printed).report(r, false))
 			text := strings.Join(strings.Fields(printed.String()), " ")
-			require.Equal(t, denied, strings.Contains(text, "a condition on s3:authType must list POST"), text)
-			require.Equal(t, !denied, strings.Contains(text, "WithoutForms"), text)
+			require.Equal(t, denied, strings.Contains(text, "Allow the signing role to send forms, or use WithoutForms"), text)
+			require.Equal(t, !denied, strings.Contains(text, "Use WithoutForms"), text)
+		})
+	}
+}
+
+// TestMissingRights checks that a missing right of a role is named with the
+// other remedies, and that no constraint is called broken or not offered.
+func TestMissingRights(t *testing.T) {
+	for right, denies := range map[string]func(*http.Request) bool{
+		"s3:PutObjectTagging": func(r *http.Request) bool {
+			return r.Header.Get("x-amz-tagging") != "" && r.Method == http.MethodPut
+		},
+		"s3:ListMultipartUploadParts": func(r *http.Request) bool {
+			return r.Method == http.MethodGet && r.URL.Query().Has("uploadId") && strings.Contains(r.URL.Path, "/files/")
+		},
+	} {
+		t.Run(right, func(t *testing.T) {
+			r, _, err := examineQuirks(t, nil, func(r *http.Request) *http.Response {
+				if denies(r) {
+					return response(http.StatusForbidden, "AccessDenied")
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			require.False(t, r.Enforced)
+			require.Empty(t, r.rows(NotEnforced))
+			require.NotEmpty(t, r.rows(Unproven))
+			for _, name := range r.rows(NotOffered) {
+				require.Contains(t, name, "session token")
+			}
+			var printed strings.Builder
+			require.NoError(t, newPrinter(&printed).report(r, false))
+			_, changes, _ := strings.Cut(printed.String(), "What to change")
+			changes, _, _ = strings.Cut(changes, "\n\n")
+			require.Contains(t, changes, right, printed.String())
+			require.NotContains(t, printed.String(), "RequestID")
 		})
 	}
 }

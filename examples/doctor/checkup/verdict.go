@@ -2,8 +2,11 @@ package checkup
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/s3presign/presign"
 	"github.com/s3presign/presign/internal/profile"
@@ -80,7 +83,8 @@ func markDenied(rows []Constraint) {
 			}
 		}
 		rows[i].Note = "the signing role may not send honest uploads"
-		rows[i].Instead = "allow the signing role s3:PutObject for these uploads; a condition on s3:authType must list POST for forms"
+		rows[i].Instead = "allow the signing role to send forms, or use WithoutForms: a condition on s3:authType must " +
+			"list POST, and some stores accept forms only from roles with rights to the whole bucket"
 	}
 }
 
@@ -143,6 +147,9 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	case len(c.Broken) > 0:
 		c.Verdict, c.Found, c.Instead = NotEnforced, profile.NotEnforced,
 			profile.WayOut(name, profile.NotEnforced)
+	case first.Constraint == conformance.Tags && slices.ContainsFunc(e.rejections, isDenied):
+		c.Verdict, c.Found, c.Note = Unproven, "", "honest requests are denied"
+		c.Instead = "give the role s3:PutObjectTagging"
 	case e.rejected > 0:
 		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered,
 			profile.WayOut(name, profile.NotOffered)
@@ -192,7 +199,10 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		shown.Error = r.Err.Error()
 		return shown
 	case r.Err != nil:
-		shown.Error = plain(r.Err).Error()
+		shown.Error = describeFailure(r.Err)
+		if right := missingRight(r.Err); right != "" {
+			c.Instead = "give the role of -store-profile the right " + right
+		}
 		c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
 		return shown
 	}
@@ -232,6 +242,44 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		}
 	}
 	return shown
+}
+
+// describeFailure returns the operation and the response of a failed request of
+// the SDK. It returns the text of any other error.
+func describeFailure(err error) string {
+	var operation *smithy.OperationError
+	response, other := conformance.ResponseOf(err)
+	if other == nil && errors.As(err, &operation) {
+		return fmt.Sprintf("%s failed with %v", operation.Operation(), response)
+	}
+	return plain(err).Error()
+}
+
+// rights holds the right that an operation needs, if it is not named like the
+// operation.
+var rights = map[string]string{
+	"AbortMultipartUpload":    "s3:AbortMultipartUpload",
+	"CompleteMultipartUpload": "s3:PutObject",
+	"CopyObject":              "s3:PutObject",
+	"CreateMultipartUpload":   "s3:PutObject, and s3:PutObjectTagging for tags",
+	"DeleteObject":            "s3:DeleteObject",
+	"GetObject":               "s3:GetObject",
+	"GetObjectTagging":        "s3:GetObjectTagging",
+	"HeadObject":              "s3:GetObject",
+	"ListParts":               "s3:ListMultipartUploadParts",
+	"PutObject":               "s3:PutObject",
+	"UploadPart":              "s3:PutObject",
+}
+
+// missingRight returns the right that a request of the store's role lacks, or
+// "".
+func missingRight(err error) string {
+	var operation *smithy.OperationError
+	response, other := conformance.ResponseOf(err)
+	if other != nil || response.Code != "AccessDenied" || !errors.As(err, &operation) {
+		return ""
+	}
+	return rights[operation.Operation()]
 }
 
 // describeRejection returns the reason why a constraint is not offered.
