@@ -179,6 +179,21 @@ run 0 0 0
 run 0 0 0
 run 0 0 0
 wait 8 0 0`,
+	"an unverified copy that a completion finds beside an upload that it read before": `
+seed 14252512: ; careless: CopySource
+post 0 0 0
+send 0 0 0
+drain 0 0 0
+wait 1 0 0
+complete 0 0 2
+complete 0 0 0
+run 2 0 0
+run 0 0 0
+sweep 0 0 0
+send 0 0 0
+run 0 0 0
+run 2 0 0
+run 5 0 0`,
 	"a completion that joins a completion that listed the parts too early": `
 seed 23080296: inspects; careless: 
 start 0 0 0

@@ -486,3 +486,66 @@ func TestUnverifiedCopyIsDeletedFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestUnverifiedCopyBesideEarlierRead checks that a completion recognizes an
+// unverified copy even if it has read the upload before a client replaced it,
+// or before there was an upload.
+func TestUnverifiedCopyBesideEarlierRead(t *testing.T) {
+	for _, found := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := s3test.New(s3test.WithoutConditions())
+			policy := final()
+			policy.Types = []string{"*/*"}
+			first := open(t, store, policy, presign.WithStore(store.Actor("first").S3()))
+			second := open(t, store, policy, presign.WithStore(store.Actor("second").S3()),
+				presign.WithOnComplete(func(context.Context, *presign.Object) error {
+					t.Error("a hook must not receive an unverified copy")
+					return nil
+				}))
+			grant, err := first.Post(t.Context(),
+				presign.Upload{Filename: "a.png", Type: "image/png", Owner: "alice"})
+			require.NoError(t, err)
+
+			read, copied, done := make(chan bool), make(chan bool), make(chan error, 1)
+			var once sync.Once
+			complete := func() {
+				_, err := second.Complete(t.Context(), "alice", grant.Key)
+				done <- err
+			}
+			store.Intercept(s3test.Hook{
+				Before: func(r s3test.Request, _ *http.Request) s3test.Fault {
+					switch {
+					case r.Actor == "second" && r.Key == finalKey(grant.Key):
+						<-copied
+					case r.Operation == "CopyObject" && r.Actor == "first":
+						if found {
+							go complete()
+							<-read
+						}
+						first.send(t, grant, evilBody, nil)
+						return s3test.CrashAfter
+					}
+					return s3test.None
+				},
+				After: func(r s3test.Request, _ *http.Request) s3test.Fault {
+					if r.Actor == "second" && r.Key == grant.Key {
+						once.Do(func() { close(read) })
+					}
+					return s3test.None
+				},
+			})
+			if !found {
+				go complete()
+				<-read
+			}
+			time.Sleep(time.Second)
+			first.send(t, grant, png, nil)
+			time.Sleep(time.Second)
+			_, err = first.Complete(t.Context(), "alice", grant.Key)
+			require.Error(t, err)
+			close(copied)
+			require.NotEmpty(t, presign.Violations(<-done))
+			require.Empty(t, first.keys())
+		})
+	}
+}

@@ -447,6 +447,11 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 		}
 		return c.complete(ctx, up, final)
 	}
+	if !c.HonorsConditions && !final.matches() {
+		if err := c.confirmFound(ctx, up, final); err != nil {
+			return nil, err
+		}
+	}
 	// If the object differs from its stamp, the service has rewritten it, for
 	// example to strip its metadata.
 	object := c.newObject(final.Object, &final.stamped.Stamp, final.stamped.Detected)
@@ -455,6 +460,21 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 		result.Repeated = up == nil
 	}
 	return result, err
+}
+
+// confirmFound returns a *changedError if an upload has arrived since up was
+// read. Only the new upload can show that the publication is torn.
+func (c *completion) confirmFound(ctx context.Context, up *upload, final *publication) error {
+	nowUp, nowFinal, err := c.find(ctx)
+	switch {
+	case err != nil:
+		return err
+	case (nowUp == nil) != (up == nil), up != nil && !nowUp.Same(up.Object):
+		return &changedError{"the upload was replaced while it was completed"}
+	case nowFinal == nil || !nowFinal.Same(final.Object):
+		return &changedError{"the published object was replaced meanwhile"}
+	}
+	return nil
 }
 
 // isTorn reports whether a publication is a copy of bytes that were not
