@@ -99,7 +99,7 @@ func TestOtherUsers(t *testing.T) {
 		require.Equal(t, 404, problem(t, err).Status)
 	}
 
-	// The store also rejects his part for her upload, and under her key.
+	// The store also rejects a part from Bob for the upload or key of Alice.
 	for _, mixed := range []string{
 		strings.Replace(hisURL, storeID(hisURL), storeID(herURL), 1),
 		strings.Replace(hisURL, his.Key, hers.Key, 1),
@@ -114,7 +114,7 @@ func TestOtherUsers(t *testing.T) {
 	require.Len(t, p.uploads(t), 2)
 	require.Empty(t, p.keys(t))
 
-	// Her upload is complete with her part.
+	// Alice can still complete her upload.
 	object, err := alice.service.completeParts(t.Context(), hers, []part{{Number: 1, ETag: etag}})
 	require.NoError(t, err)
 	require.Equal(t, "alice", object.Owner)
@@ -226,7 +226,7 @@ func TestPartSizes(t *testing.T) {
 	require.NoError(t, s.save())
 	_, err = u.put(t.Context(), path)
 	require.ErrorContains(t, err, "a file of 20971520 bytes must have 1 to 10000 parts, "+
-		"got a part size of 0 bytes; remove it to start again")
+		"got a part size of 0 bytes; remove the state to start again")
 	require.ErrorContains(t, u.abort(t.Context(), path), s.path)
 }
 

@@ -66,8 +66,8 @@ func (c *client) grant(ctx context.Context, q request) (*presign.Grant, error) {
 	return grant, c.explainNotFound(c.call(ctx, "/", q, grant))
 }
 
-// explainNotFound adds the probable cause to a 404. A handler does not return
-// 404 for a request for a grant.
+// explainNotFound adds the probable cause to a 404 or 410. A handler does not
+// return these statuses for a request for a grant.
 func (c *client) explainNotFound(err error) error {
 	if where, _ := url.Parse(c.url); where != nil && isGone(err) {
 		return fmt.Errorf("%w; -url must be the URL of the handler, got %s", err, where.Redacted())

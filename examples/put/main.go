@@ -1,7 +1,7 @@
 // Put uploads files of any size with the grants of a service. Small files are
 // sent in one request, large files as multipart uploads with concurrent parts.
-// Failed requests are repeated with a fresh grant. If a multipart upload was
-// interrupted, the next run of put sends the missing parts.
+// Failed requests are repeated, with a fresh grant if necessary. If a multipart
+// upload was interrupted, the next run of put sends the missing parts.
 //
 //	go run -C examples ./put
 //

@@ -259,7 +259,7 @@ func TestProgress(t *testing.T) {
 		out.String())
 
 	p = newProgress(&out, "a.bin", 1000)
-	p.bar = newBar(&out, "a.bin", 1000) // shown on terminals
+	p.bar = newBar(&out, "a.bin", 1000) // Only terminals show a bar.
 	for _, c := range []struct{ n, shown int64 }{{600, 600}, {-200, 400}, {600, 999}, {-100, 900}} {
 		p.add(c.n)
 		require.Equal(t, c.shown, p.bar.State().CurrentNum)
@@ -806,7 +806,7 @@ func TestLostUpload(t *testing.T) {
 }
 
 // TestCutPart checks that a part whose request was cut off is sent again, even
-// if the store lists it as a whole part, as versitygw does.
+// if the store lists a whole part, as versitygw does.
 func TestCutPart(t *testing.T) {
 	p := newPlace(t, uploads.Policy)
 	for _, encrypted := range []bool{false, true} {

@@ -56,7 +56,7 @@ func loadState(dir, service, file string) (*state, error) {
 		err = s.check(s.Size)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state %s: %w; remove it to start again", s.path, err)
+		return nil, fmt.Errorf("state %s: %w; remove the state to start again", s.path, err)
 	}
 	for line := range bytes.Lines(rest) {
 		var p sentPart

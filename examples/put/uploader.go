@@ -78,7 +78,7 @@ func (u *uploader) put(ctx context.Context, path string) (*presign.Object, error
 	}
 	f := &file{opened, info, newProgress(u.out, about.Filename, about.Size)}
 	upload := u.putParts
-	// S3 has no SHA-256 of a multipart upload.
+	// S3 does not support a SHA-256 of a whole multipart upload.
 	if about.Size <= u.single || u.algorithm == "sha256" {
 		upload = u.putWhole
 	}
