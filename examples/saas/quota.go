@@ -87,8 +87,8 @@ func (l *ledger) reserve(r *http.Request, u *presign.Upload) error {
 }
 
 // book turns a reservation into a file. It works even if the reservation was
-// dropped. WithOnComplete might call it again, even after the user has deleted
-// the file.
+// dropped. The Signer might call it again, even after the user has deleted the
+// file.
 func (l *ledger) book(ctx context.Context, o *presign.Object) error {
 	_, err := l.ExecContext(ctx, `
 		INSERT INTO files (id, owner, size, key, name, type) VALUES (?, ?, ?, ?, ?, ?)

@@ -228,7 +228,7 @@ func TestReserveLowersUnknownSizes(t *testing.T) {
 	require.EqualValues(t, 40, form.MaxSize)
 	err := l.reserve(r, upload("3", "alice", 1, 1))
 	require.Equal(t, http.StatusForbidden, presign.ProblemOf(err).Status)
-	require.NoError(t, l.reserve(r, upload("4", "bob", 100, 100)), "users do not share a quota")
+	require.NoError(t, l.reserve(r, upload("4", "bob", 100, 100)), "users must not share a quota")
 }
 
 func TestReservationsEnd(t *testing.T) {
@@ -262,7 +262,7 @@ func TestReservationsEnd(t *testing.T) {
 		"deleted": {func(t *testing.T, l *ledger) {
 			require.NoError(t, l.book(t.Context(), object))
 			require.NoError(t, l.remove(t.Context(), "alice", "1"))
-			require.NoError(t, l.book(t.Context(), object), "a repeated completion")
+			require.NoError(t, l.book(t.Context(), object), "a repeated completion must not fail")
 		}, true},
 		"deleted by another user": {func(t *testing.T, l *ledger) {
 			require.NoError(t, l.book(t.Context(), object))

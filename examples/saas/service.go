@@ -119,7 +119,8 @@ func (s *service) authenticate(r *http.Request) (owner string, err error) {
 	return s.users[sha256.Sum256([]byte(token))], nil
 }
 
-// authorize puts the files of each user under a prefix of their own.
+// authorize sets a separate prefix for each user and reserves the space of the
+// upload.
 func (s *service) authorize(r *http.Request, u *presign.Upload) error {
 	// The library adds a random part and the name of the file.
 	u.Key = policy.Prefix + hex.EncodeToString([]byte(u.Owner)) + "/"
