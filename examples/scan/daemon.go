@@ -137,7 +137,7 @@ func (d *daemon) waitForReply(ctx context.Context) error {
 	}
 }
 
-// wait waits until ctx ends. If clamd ends before that, it returns an error.
+// wait waits until ctx ends. It returns an error if clamd ends before that.
 func (d *daemon) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():

@@ -72,7 +72,7 @@ func TestGuardDutyEvents(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, published, keys)
 			case "THREATS_FOUND", "UNSUPPORTED":
-				require.NoError(t, err, "the message can be deleted")
+				require.NoError(t, err, "the message must be deletable")
 				require.Empty(t, keys)
 			// The queue delivers the event again and finally moves it to the
 			// dead-letter queue.
@@ -87,7 +87,7 @@ func TestGuardDutyEvents(t *testing.T) {
 func TestGuardDutyCodes(t *testing.T) {
 	require.Equal(t, "infected", presign.Violations(scanStatus("THREATS_FOUND"))[0].Code)
 	require.Equal(t, "not_scannable", presign.Violations(scanStatus("UNSUPPORTED"))[0].Code)
-	require.Error(t, scanStatus("CLEAN"), "GuardDuty does not document this status")
+	require.Error(t, scanStatus("CLEAN"), "a status that GuardDuty does not document must be an error")
 }
 
 // TestUploadsWithoutTagArePending checks that an event does not publish an
@@ -122,7 +122,7 @@ func TestOtherEventsAreInvalid(t *testing.T) {
 	signer := newGuarded(t, s3test.New(), "")
 	event, _ := readEvent(t, "testdata/guardduty_no_threats_found.json", "other/key")
 	require.NoError(t, completeScanned(t.Context(), signer, event),
-		"an object under another prefix")
+		"an object under another prefix must be ignored")
 	for _, body := range []string{
 		"", "{}", "[]", `"x"`,
 		strings.Replace(string(event), "aws.guardduty", "aws.s3", 1),

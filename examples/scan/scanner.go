@@ -12,7 +12,7 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// A scanner inspects uploads. Its method inspect is for WithInspect.
+// A scanner inspects uploads. Pass its method inspect to WithInspect.
 //
 // An inspection waits for its scan. If the scan takes longer than wait, the
 // inspection returns ErrPending. The scan continues, and a later inspection of
@@ -63,8 +63,7 @@ type result struct {
 	err  error // nil, a Violation or a failure
 }
 
-// inspect waits for the scan of an upload and returns its result. WithInspect
-// calls it.
+// inspect waits for the scan of an upload and returns its result.
 func (s *scanner) inspect(ctx context.Context, o *presign.Object) error {
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()

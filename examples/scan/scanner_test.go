@@ -104,7 +104,7 @@ func (r *replica) count() int {
 	return len(r.scans)
 }
 
-// stop ends the completions and scans of the replica in the background.
+// stop waits for the background completions of the replica and stops its scans.
 func (r *replica) stop(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 	r.close()
@@ -141,7 +141,7 @@ func TestLongScansArePending(t *testing.T) {
 					require.Equal(t, "infected", presign.Violations(err)[0].Code)
 				}
 				require.Equal(t, 1, r.fake.calls)
-				require.Zero(t, r.count(), "a result that was returned is not kept")
+				require.Zero(t, r.count(), "a result that was returned must not be kept")
 			})
 		})
 	}
@@ -193,10 +193,10 @@ func TestScansAreLimited(t *testing.T) {
 		}
 		time.Sleep(r.limit) // The bubble's clock advances at once.
 		synctest.Wait()
-		require.Empty(t, r.slots, "a scan has a limit")
+		require.Empty(t, r.slots, "a scan must end after the limit")
 		time.Sleep(r.keep)
 		synctest.Wait()
-		require.Zero(t, r.count(), "a result is removed if no inspection returns it")
+		require.Zero(t, r.count(), "a result must be removed if no inspection returns it")
 	})
 }
 
@@ -386,8 +386,8 @@ func (i *interleaving) upload(random *rand.Rand) {
 	}
 }
 
-// uploadPart starts a multipart upload and sends its one part. A completion
-// joins the upload.
+// uploadPart starts a multipart upload and sends its only part. It does not
+// complete the upload.
 func (i *interleaving) uploadPart(u presign.Upload, content []byte) {
 	m, err := i.replicas[0].StartMultipart(i.Context(), u)
 	require.NoError(i, err)
