@@ -19,7 +19,7 @@
 # arguments in the list of processes. Pass a secret in the environment as
 # UPLOAD_USER, or in a file: -H @file, -b file.
 set -eu
-LC_ALL=C # so that the tools process bytes
+LC_ALL=C # The tools must process bytes.
 export LC_ALL
 umask 077
 
@@ -74,7 +74,7 @@ send_with_retries() {
 	shift
 	attempt=0
 	until
-		: >"$response" # because curl does not create the file for an empty response
+		: >"$response" # curl does not create the file for an empty response.
 		status=$(curl -q -gsS --proto =http,https --connect-timeout 30 "$@" \
 			-K "$work/request" -o "$response" -w '%{http_code}' 2>"$work/error") || status=000
 		case $status in 000 | 408 | 409 | 429 | 5??) false ;; esac
@@ -147,7 +147,7 @@ base64() {
 
 # checksum prints the checksum of the file by $algorithm, or nothing if the
 # machine has no program for it. The output of gzip ends with the CRC32 in
-# little-endian order and the size. There is no common program for CRC32C.
+# little-endian order and the size. Most systems lack a program for CRC32C.
 checksum() {
 	case $algorithm in
 	CRC32) gzip -1 <"$file" | tail -c 8 | od -An -v -tx1 | awk '{ print $4 $3 $2 $1 }' ;;
@@ -288,7 +288,6 @@ state=$work/state
 about="\"filename\":\"$(quote "${file##*/}")\""
 [ -z "$type" ] || about="$about,\"type\":\"$(quote "$type")\""
 
-# A multipart upload that has started has its checksum already.
 id='' arrived=''
 if [ "$size" -gt "$large" ]; then
 	identity="$version $type $service $file"
@@ -318,9 +317,10 @@ if [ "$size" -gt "$large" ]; then
 		esac
 	fi
 fi
+# A resumed multipart upload already has its checksum.
 [ -n "$id" ] || add_checksum
 
-# S3 has no SHA256 of a multipart upload.
+# S3 does not support a SHA-256 of a whole multipart upload.
 if [ -z "$id" ] && { [ "$size" -le "$large" ] || [ "$algorithm" = SHA256 ]; }; then
 	ask POST / "{$about,\"size\":$size,\"method\":\"PUT\"}"
 	[ "$status" = 201 ] || fail_with_response
