@@ -216,7 +216,7 @@ func (w *system) killWorker() {
 }
 
 // killStore kills the store and its worker, and starts both again. The new
-// store has new credentials, like after a rotation.
+// store has new credentials, as after a rotation.
 func (w *system) killStore() {
 	w.t.Helper()
 	require.NoError(w.t, w.store.Kill())
@@ -334,7 +334,7 @@ func (w *system) requirePublished(t *testing.T) {
 	t.Logf("%d sent, %d stored, %d published, %d of them within 5 s; delays: %v",
 		len(w.witness.sent), len(w.witness.stored), len(published), prompt, delays)
 	require.Greater(t, prompt, len(delays)/3,
-		"events complete uploads promptly, except forms on versitygw")
+		"events must complete uploads promptly, except forms on versitygw")
 	require.Equal(t, len(published), w.rows.count(t))
 	require.Len(t, ids(t, w.rows), len(published))
 }

@@ -23,7 +23,7 @@ type message interface {
 	attempt() int               // the number of this delivery, from 1
 	done(context.Context) error // removes the message from the queue
 	retry(ctx context.Context, after time.Duration) error
-	bury(context.Context) error   // keeps the message for operators, without more deliveries
+	bury(context.Context) error   // keeps the message for operators
 	extend(context.Context) error // hides the message for another hideTime
 }
 

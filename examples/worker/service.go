@@ -58,8 +58,8 @@ func openRows(ctx context.Context, path string) (rows, error) {
 	return rows{db}, err
 }
 
-// add inserts the row of a completed upload. WithOnComplete might call it again
-// for the same upload, so rows are unique by the GrantID.
+// add inserts the row of a completed upload. The Signer might call it again for
+// the same upload, so rows are unique by the GrantID.
 func (r rows) add(ctx context.Context, o *presign.Object) error {
 	_, err := r.ExecContext(ctx, `
 		INSERT INTO files (id, owner, key, name, size) VALUES (?, ?, ?, ?, ?)

@@ -13,9 +13,9 @@ import (
 // An sqsQueue is a queue of Amazon SQS. The bucket's notifications go to it,
 // directly or through SNS or EventBridge.
 //
-// It must have a redrive policy: SQS moves a message to the dead-letter queue
-// after maxReceiveCount deliveries, for example 10. Keep the dead letters for
-// 14 days and set an alarm on their number. Each of them is an unreadable
+// The queue must have a redrive policy: SQS moves a message to the dead-letter
+// queue after maxReceiveCount deliveries, for example 10. Keep the dead letters
+// for 14 days and set an alarm on their number. Each of them is an unreadable
 // notification or an upload that could not be completed.
 type sqsQueue struct {
 	client *sqs.Client
@@ -23,8 +23,8 @@ type sqsQueue struct {
 }
 
 // receive waits up to 20 seconds, which is the maximum of SQS. It requests one
-// message at a time. Otherwise the hideTime of a message would pass while it
-// waits for another.
+// message at a time. Otherwise the hideTime of a message would pass while the
+// worker handles another message.
 func (q *sqsQueue) receive(ctx context.Context) (message, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &q.url, MaxNumberOfMessages: 1, WaitTimeSeconds: 20,

@@ -178,7 +178,7 @@ func TestUploadsSurviveKilledWorkers(t *testing.T) {
 	}, 100*time.Second, 100*time.Millisecond)
 	t.Logf("all published after %v", time.Since(started).Round(time.Second))
 	require.NoError(t, end(syscall.SIGTERM),
-		"a worker that receives SIGTERM stops without an error")
+		"a worker that receives SIGTERM must stop without an error")
 
 	require.Len(t, keys(t, client, e.bucket, "files/"), len(granted))
 	require.Equal(t, len(granted), e.rows.count(t))
@@ -288,9 +288,9 @@ func ids(t *testing.T, rows rows) (found []string) {
 	return found
 }
 
-// startMultipart uploads a file as a multipart upload of one part and joins it
-// at the store, like a service that dies in the middle of a completion. It
-// returns the GrantID.
+// startMultipart uploads a file as a multipart upload of one part and completes
+// the multipart upload only at the store. A service that dies in the middle of
+// a completion has the same effect. It returns the GrantID.
 func startMultipart(
 	t *testing.T, client *s3.Client, bucket string, signer *presign.Signer,
 ) string {
