@@ -214,7 +214,7 @@ func (d *demo) requirePublished(t *testing.T, f file) {
 	for _, stored := range d.objects() {
 		require.True(t, strings.HasPrefix(stored, "files/alice/"), stored)
 		if strings.HasSuffix(stored, "/"+f.name) {
-			require.Empty(t, key, "the file was published twice")
+			require.Empty(t, key, "the file must be published only once")
 			key = stored
 		}
 	}
@@ -409,7 +409,7 @@ func TestUploads(t *testing.T) {
 			demo.requirePublished(t, f)
 		}
 		started, completed := demo.takeCounts()
-		require.Equal(t, 1, started, "only the large file is a multipart upload")
+		require.Equal(t, 1, started, "only the large file must be a multipart upload")
 		require.Equal(t, []int{60}, completed)
 		require.Equal(t, listNumbers(60), demo.relay.Arrived())
 		shoot("stored")
@@ -459,7 +459,7 @@ func TestInterrupted(t *testing.T) {
 			require.Equal(t, 1, started)
 			require.Equal(t, []int{21}, completed)
 			require.Equal(t, listNumbers(21)[4:], demo.relay.Arrived(),
-				"parts that have arrived are not sent again")
+				"parts that have arrived must not be sent again")
 			d.clear()
 			demo.remove(f.name)
 		}
@@ -530,7 +530,7 @@ func TestInterrupted(t *testing.T) {
 		d.Do(chromedp.WaitVisible(".login"))
 		const left = `indexedDB.databases().then((all) => all.length + localStorage.length)`
 		require.Zero(t, browser.Evaluate[int](d.Page, left, chromedp.EvalAwaitPromise),
-			"a logout deletes the files and states in the browser")
+			"a logout must delete the files and states in the browser")
 	})
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// A neighborhood is a service whose users have cookies, and pages of three
-// origins: the service's origin, a sibling host and another port of the host.
+// A neighborhood is a service whose users have cookies, with pages of three
+// origins: the origin of the service, a sibling host and another port.
 // Chromium resolves *.localhost to this machine and treats the two hosts as one
 // site, so it sends the cookies for pages of all three origins.
 type neighborhood struct {
@@ -32,7 +32,8 @@ type neighborhood struct {
 
 	mu    sync.Mutex
 	allow func(http.Handler) http.Handler // a CORS middleware, or nil
-	// the statuses by method, of requests with a cookie or a token
+	// the statuses of preflight requests and of requests with a cookie or a
+	// token, by method
 	statuses map[string][]int
 	granted  int // the number of authorized uploads
 }
@@ -225,9 +226,9 @@ func permit(t *testing.T, origin string) func(http.Handler) http.Handler {
 }
 
 // TestSiblingOrigins checks in Chromium that pages of sibling origins cannot
-// read responses of Companion's GET routes, and that the service signs no grant
-// for them, unless a CORS middleware permits the page. Chromium sends the
-// cookies of the visitor with these requests.
+// read responses of Companion's GET routes, unless a CORS middleware permits
+// the page. It also checks that the service signs no grant for these pages.
+// Chromium sends the cookies of the visitor with their requests.
 func TestSiblingOrigins(t *testing.T) {
 	n, paths := openNeighborhood(t)
 	n.Do(chromedp.Navigate(n.own + "/blank"))

@@ -162,7 +162,7 @@ func TestReadmeWithCookies(t *testing.T) {
 			}
 			require.Equal(t, map[string]int64{"a small one.txt": 5, "large.bin": 101 * mib}, sizes)
 			require.ElementsMatch(t, []int64{5, 101 * mib}, s.sizes,
-				"the service receives the size before it grants")
+				"the service must receive the size before it grants")
 			s.waitForObjects(2)
 		})
 	}

@@ -26,7 +26,7 @@ var templates = template.Must(template.ParseFS(files, "page/*.html"))
 
 var login = site.Login{
 	Name: "uppy", Title: "Large files", Question: "Choose a user",
-	Lead: "Two people upload here. Neither sees the other's files.",
+	Lead: "Two people upload here. They cannot see each other's files.",
 }
 
 // pagePolicy returns the Content-Security-Policy of the pages. The Dashboard

@@ -19,7 +19,7 @@ import (
 // maxAborts is the largest number of concurrent aborts.
 const maxAborts = 8
 
-// A sweeper aborts multipart uploads that were never completed. It is for
+// A sweeper aborts multipart uploads that were never completed. Use it with
 // stores that do not support lifecycle rules or that apply them days later. A
 // client cannot resume an aborted upload, so age must be longer than every
 // upload, including pauses.

@@ -40,8 +40,8 @@ func TestOrphansAreOld(t *testing.T) {
 }
 
 // TestSweep checks with two stores that a sweep aborts all old uploads under
-// the prefix, even if the store lists them on several pages, and no other
-// uploads.
+// the prefix and no other uploads. The stores list the uploads on several
+// pages.
 func TestSweep(t *testing.T) {
 	for name, client := range map[string]func(*testing.T) *s3.Client{
 		"versitygw": func(t *testing.T) *s3.Client {
@@ -127,7 +127,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 	}
 	aborted, err := sweep.sweep(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, aborted, "all uploads are younger than an hour")
+	require.Zero(t, aborted, "uploads that are younger than an hour must not be aborted")
 	require.GreaterOrEqual(t, pages, 4)
 	require.Len(t, listUploads(), 8)
 
