@@ -1,7 +1,7 @@
 // Package ceph runs Ceph for tests: an S3 server with an STS that shares no
-// code with versitygw. It is one node on loopback with its data in memory, and
-// ends with the test binary. It needs the Debian packages ceph-mon, ceph-osd,
-// radosgw and ceph-common of Ceph 16.2.
+// code with versitygw. The server is one node on loopback with its data in
+// memory, and ends with the test binary. It needs the Debian packages ceph-mon,
+// ceph-osd, radosgw and ceph-common of Ceph 16.2.
 //
 // The daemons are children of a supervisor. The supervisor is a second process
 // of the test binary, with an environment variable that the init function of

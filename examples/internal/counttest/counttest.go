@@ -93,7 +93,7 @@ type row struct {
 	change      func(*presign.Policy)
 	form        bool
 	multipart   bool
-	owner       string // the caller of Complete, alice if empty
+	owner       string // the owner in the call of Complete, alice if empty
 	again       bool   // the upload was completed before
 	absent      bool
 	count, deep int

@@ -66,7 +66,7 @@ func (r *Receiver) Next(t *testing.T) []byte {
 	case document := <-r.documents:
 		return document
 	case <-time.After(10 * time.Second):
-		require.FailNow(t, "the server sent no notification within 10 seconds")
+		require.FailNow(t, "the server must send a notification within 10 seconds")
 		return nil
 	}
 }

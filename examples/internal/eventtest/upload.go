@@ -60,7 +60,7 @@ func (target *Target) copy(t *testing.T, key string) {
 	require.NoError(t, err)
 }
 
-// multipart uploads an object in one part.
+// multipart uploads an object as a multipart upload of one part.
 func (target *Target) multipart(t *testing.T, key string) {
 	t.Helper()
 	upload, err := target.Client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{

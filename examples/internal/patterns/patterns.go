@@ -21,8 +21,8 @@ import (
 	"github.com/s3presign/presign"
 )
 
-// newTenants returns a Handler for each tenant, selected by the host of the
-// request.
+// newTenants returns a handler with a Handler for each tenant, selected by the
+// host of the request.
 func newTenants(
 	client *s3.Client, bucket string, secret []byte, policies map[string]presign.Policy,
 	authenticate func(r *http.Request, tenant string) (user string, err error),

@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 				Scenarios: []string{"checksum * by parts"},
 			},
 			conformancetest.Lack{
-				Reason: "does not replace a part by other bytes", Scenarios: []string{"part again"},
+				Reason: "does not replace a part with other bytes", Scenarios: []string{"part again"},
 			},
 			conformancetest.Lack{Reason: "does not keep versions", Scenarios: []string{"versions"}})
 	})

@@ -168,7 +168,7 @@ func findBlock(t *testing.T, page, prefix string) string {
 	return found[0]
 }
 
-// replaceAddress replaces the address in a block by a free address below the
+// replaceAddress replaces the address in a block with a free address below the
 // range of ephemeral ports. The printed address might be in use, and a
 // connection might take an ephemeral port before the program listens.
 func replaceAddress(t *testing.T, block, printed string) (replaced, addr string) {
@@ -186,7 +186,7 @@ func replaceAddress(t *testing.T, block, printed string) (replaced, addr string)
 var uploadTest string
 
 // TestStartS3 checks that the server in TESTING.md accepts an upload and that
-// it is published.
+// the upload is published.
 func TestStartS3(t *testing.T) {
 	block, _ := replaceAddress(t, findBlock(t, "examples/TESTING.md", "func startS3("),
 		"127.0.0.1:7070")

@@ -141,7 +141,8 @@ func (s server) requireEmpty(t *testing.T, bucket string) {
 	}
 }
 
-// TestDoctor checks the profile of each store against the published profile.
+// TestDoctor checks that the profile of each store equals the published
+// profile.
 func TestDoctor(t *testing.T) {
 	for name, start := range servers() {
 		t.Run(name, func(t *testing.T) {
@@ -266,7 +267,8 @@ func status(err error) string {
 	return strings.Fields(response.Response.Status)[0]
 }
 
-// longestSegment returns the longest accepted part of a key between slashes.
+// longestSegment returns the length of the longest accepted part of a key
+// between slashes.
 func (s server) longestSegment(t *testing.T, bucket string) string {
 	for _, size := range []int{1024, 255} {
 		key := strings.Repeat("k", size)

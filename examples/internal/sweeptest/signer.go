@@ -102,7 +102,7 @@ func RunSigner(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucke
 		granted: make(map[string]string),
 	}
 	s.upload(t)
-	require.NoError(t, s.sweep(t, 0), "no upload is old enough")
+	require.NoError(t, s.sweep(t, 0), "a sweep must ignore new uploads")
 	require.Empty(t, s.book.rows)
 	require.Empty(t, s.keys(t, "files/"))
 
@@ -117,7 +117,7 @@ func RunSigner(t *testing.T, client func(...func(*s3.Options)) *s3.Client, bucke
 	require.ElementsMatch(t, final, s.keys(t, "files/"))
 	require.Equal(t, s.granted, s.book.rows)
 	require.ElementsMatch(t, append(s.kept, s.foreign...), s.keys(t, "incoming/"))
-	require.Equal(t, s.started, s.uploads(t), "no multipart upload is old enough")
+	require.Equal(t, s.started, s.uploads(t), "a sweep must ignore new multipart uploads")
 
 	require.Error(t, s.sweep(t, 8*24*time.Hour))
 	require.Zero(t, s.uploads(t))

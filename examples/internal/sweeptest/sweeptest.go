@@ -110,7 +110,8 @@ func withPages(client *s3.Client, size int32) *s3.Client {
 // sweepTwice checks two concurrent sweeps of the prefix.
 func sweepTwice(t *testing.T, s objectstore.Store) {
 	t.Helper()
-	require.NoError(t, sweep.Run(t.Context(), store{s, 0}, "in/", nil), "no object is old enough")
+	require.NoError(t, sweep.Run(t.Context(), store{s, 0}, "in/", nil),
+		"a sweep must ignore new objects")
 
 	c := &completer{store: s, completed: make(map[string]int), aborted: make(map[string]int)}
 	errs := make(chan error)
