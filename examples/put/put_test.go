@@ -110,7 +110,8 @@ func (p *place) newUploader(t *testing.T, user string) *uploader {
 }
 
 // keys returns the keys of all objects. The service deletes an upload after its
-// response, so keys waits up to two seconds if the published copy exists.
+// response. Therefore keys waits up to two seconds while an upload and its
+// published copy both exist.
 func (p *place) keys(t *testing.T) []string {
 	t.Helper()
 	var keys []string
