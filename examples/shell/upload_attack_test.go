@@ -306,7 +306,7 @@ func TestFileChanges(t *testing.T) {
 			_, err = f.WriteAt([]byte("other bytes, as many of them"), 6*mib)
 			require.NoError(t, err)
 			require.NoError(t, f.Close())
-			before := time.Now().Add(-time.Hour) // The other version can be older.
+			before := time.Now().Add(-time.Hour) // A change can make the file older.
 			require.NoError(t, os.Chtimes(path, before, before))
 		}
 		for _, test := range []struct {

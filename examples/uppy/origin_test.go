@@ -109,9 +109,8 @@ func openNeighborhood(t *testing.T) (n *neighborhood, paths []string) {
 	return n, paths
 }
 
-// watch records the statuses of a user's requests. The CORS middleware of the
-// test wraps watch, so watch records only requests that the middleware passes
-// on.
+// watch records the statuses of preflight requests and of requests of a user.
+// It records only requests that the CORS middleware of the test passes on.
 func (n *neighborhood) watch(next http.Handler) http.Handler {
 	watched := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{w, http.StatusOK}

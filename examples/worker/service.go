@@ -94,7 +94,7 @@ func (r rows) list(ctx context.Context, owner string) (files []file, err error) 
 // receive returns a webhook for a store that posts its notifications, such as
 // Ceph. The webhook puts the notifications into the queue. It responds after
 // the queue has stored a notification, so that the store can send the
-// notification again if this fails.
+// notification again if the queue fails.
 func receive(js jetstream.JetStream) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
