@@ -47,7 +47,7 @@ type Server struct {
 	err        error
 }
 
-// Region is a region to sign for. Ceph accepts any.
+// Region is a region to sign for. Ceph accepts all regions.
 const Region = "eu-central-1"
 
 // Start starts a server, which takes a few seconds. It runs until Close is

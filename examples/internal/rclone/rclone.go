@@ -21,7 +21,7 @@ import (
 // Version is the version of rclone that is built.
 const Version = "v1.76.0"
 
-// Region is the region to sign for. Rclone accepts any.
+// Region is a region to sign for. Rclone accepts all regions.
 const Region = "us-east-1"
 
 // A Server is a running rclone. It ends with the test that started it.

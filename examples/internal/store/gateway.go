@@ -78,8 +78,8 @@ type session struct {
 // ended or has closed in.
 func serve(in io.Reader, out io.Writer) error {
 	// Signals such as Ctrl-C reach the whole process group, but the parent
-	// decides when to stop. A broken pipe must not end the process either,
-	// because it still has to remove Dir.
+	// decides when to stop. A broken pipe must not end the process, because the
+	// process must still remove Dir.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	// versitygw prints to os.Stdout, which is the pipe of the replies.
 	os.Stdout = os.Stderr
