@@ -194,6 +194,34 @@ send 0 0 0
 run 0 0 0
 run 2 0 0
 run 5 0 0`,
+	"a file that the service stores just before an unverified copy is deleted": `
+seed 14289634: ; careless: PutObject DeleteObject CopySource
+put 1 0 1
+send 1 0 0
+drain 0 0 0
+complete 1 0 0
+put 2 0 1
+run 0 0 0
+send 1 0 0
+send 2 0 0
+run 2 0 0
+finish 0 0 0
+run 0 0 0
+run 0 0 0
+rewrite 2 0 0`,
+	"a rewritten file with the ETag of an upload that has expired": `
+seed 14302090: sizeETags; careless: 
+put 1 0 0
+send 1 0 0
+complete 1 0 0
+drain 0 0 0
+send 1 0 0
+drain 0 0 0
+rewrite 1 1 0
+wait 8 0 0
+complete 1 0 2
+run 1 0 0
+rewrite 1 0 0`,
 	"a completion that joins a completion that listed the parts too early": `
 seed 23080296: inspects; careless: 
 start 0 0 0

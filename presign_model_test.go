@@ -339,8 +339,8 @@ func (c *checker) checkKept() string {
 		}
 		request := c.history.Requests[s.EndedBy-1]
 		if request.Operation == "DeleteObject" {
-			if c.deletesCollision(s) {
-				continue
+			if c.deletesCollision(s) || c.world.ignores("DeleteObject") && !c.sawBefore(s, request) {
+				continue // The request to delete was for the object that was replaced meanwhile.
 			}
 			return fmt.Sprintf("kept: %v must not be deleted by %v", s, request)
 		}

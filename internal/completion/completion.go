@@ -442,7 +442,7 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 	if up != nil && c.isTorn(up, final) {
 		// If the object is not a copy of this upload, the service might have
 		// rewritten it, so it is kept.
-		if same, known := up.Compare(final.Object); same || !known {
+		if final.isCopyOf(up) {
 			c.torn = final.Object
 		}
 		return c.complete(ctx, up, final)
@@ -491,6 +491,12 @@ func (c *completion) isTorn(up *upload, final *publication) bool {
 	at := final.stamped.At
 	return !c.HonorsConditions && !up.Pinned() && !final.matches() && !up.LastModified.Before(at) && !up.LastModified.After(final.LastModified) &&
 		final.LastModified.Before(at.Add(copyTime(final.stamped.Size)))
+}
+
+// isCopyOf reports whether the object has the content of the upload.
+func (p *publication) isCopyOf(up *upload) bool {
+	same, known := up.Compare(p.Object)
+	return (same || !known) && p.Size == up.Size && digest(p.beginning) == digest(up.beginning)
 }
 
 // matches reports whether the object agrees with its stamp.

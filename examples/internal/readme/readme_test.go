@@ -62,6 +62,7 @@ var imports = map[string]string{
 // parameters declares the variables that fragments use without declaring them.
 const parameters = `
 	ctx context.Context, t *testing.T, cfg aws.Config, client *s3.Client, policy presign.Policy,
+	object *presign.Object,
 	secret []byte, signer *presign.Signer, grant *presign.Grant, file *os.File, size int64,
 	w http.ResponseWriter, r *http.Request, uploads *presign.Handler,
 	authenticate func(*http.Request) (string, error),
