@@ -34,7 +34,8 @@ func sum(algorithm string, body []byte) string {
 }
 
 // checksum verifies and returns the checksum that the headers declare. Headers
-// may declare at most one. Without one, it returns the CRC64NVME, as S3 does.
+// may declare at most one checksum. If they declare none, checksum returns the
+// CRC64NVME, as S3 does.
 func checksum(
 	body []byte, headers map[string]string, allowed []string,
 ) (algorithm, value string, err error) {

@@ -234,8 +234,9 @@ func (s *Server) verifyForm(fields map[string]string) error {
 }
 
 // formHeaders are the fields with the effect of the PUT header of the same
-// name. Other headers, such as if-none-match or x-amz-tagging, have no effect
-// as fields, even if the policy allows them.
+// name, besides x-amz-meta-* and x-amz-checksum-*. Other headers, such as
+// if-none-match or x-amz-tagging, have no effect as fields, even if the policy
+// allows them.
 var formHeaders = []string{
 	"content-type", "cache-control", "content-disposition", "content-encoding", "expires",
 	"content-md5", "x-amz-storage-class", "x-amz-website-redirect-location",

@@ -59,7 +59,7 @@ const CopySource = "CopySource"
 // WithoutConditions makes the server ignore If-Match and If-None-Match on the
 // named operations: PutObject, CopyObject, CompleteMultipartUpload or
 // DeleteObject. CopySource stands for the conditions on the source of a copy.
-// Without names, the server ignores all of them.
+// Without names, the server ignores all these conditions.
 func WithoutConditions(names ...string) Option {
 	if len(names) == 0 {
 		names = []string{
