@@ -49,9 +49,9 @@ type Target struct {
 	// It is for stores that do not accept If-None-Match.
 	Replace bool
 
-	// Past runs sign with a clock in the past, so that a grant for a second has
-	// already expired. Without Past, cases with Expired wait until a grant has
-	// expired on a server whose clock is behind by Behind.
+	// Past runs sign with a clock in the past, so that the grant has already
+	// expired. Without Past, cases with Expired wait until a grant has expired
+	// on a server whose clock is behind by Behind.
 	Past   func(sign func())
 	Behind time.Duration
 }

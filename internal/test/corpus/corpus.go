@@ -1,5 +1,5 @@
-// Package corpus contains the first bytes of real files, and of files that
-// pretend to have another type, for tests.
+// Package corpus contains the first bytes of files of many types, and of files
+// that pretend to have another type, for tests.
 package corpus
 
 import (
