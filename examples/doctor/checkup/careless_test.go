@@ -247,7 +247,7 @@ func TestEveryConstraint(t *testing.T) {
 				constraint == string(conformance.BareParts),
 				constraint == string(conformance.PartAgain):
 				through, broken = rejectAll, NotOffered
-			// The store must store something else if the header has an effect.
+			// A header breaks the constraint only if the object differs.
 			case name == "part: no unsigned x-amz-* header":
 				through = transport(func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("x-amz-acl") != "" {

@@ -57,7 +57,7 @@ func (p *examiner) cors(
 }
 
 // corsByBucket reports whether buckets can have CORS rules. It returns false
-// only if the store does not implement them.
+// only if the store does not implement such rules.
 func (p *examiner) corsByBucket(ctx context.Context) bool {
 	_, err := p.store.GetBucketCors(ctx, &s3.GetBucketCorsInput{Bucket: &p.bucket})
 	response, _ := describe(err)

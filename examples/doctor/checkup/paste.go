@@ -52,11 +52,11 @@ type (
 )
 
 const (
-	// keepDays is the number of days that uploads are kept. They can be
+	// keepDays is the number of days that uploads are kept. Uploads can be
 	// completed for needDays.
 	keepDays = 10
 	// olderDays is the number of days that older versions of uploads are kept.
-	// Completion does not need them.
+	// Completion does not need older versions.
 	olderDays     = 1
 	policyVersion = "2012-10-17"
 )

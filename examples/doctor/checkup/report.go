@@ -69,10 +69,13 @@ type Constraint struct {
 	// Found is the verdict in a profile, or empty if the profile has none.
 	Found profile.Verdict `json:"found,omitempty"`
 
-	// Responses are statuses and codes of the store, in the order of the cases.
-	// They are the rejections if the store has rejected all cheats. If it has
-	// accepted cheats, they are the responses to those cheats. If a constraint
-	// has no cheats, they are the responses to honest requests.
+	// Responses are statuses and codes of the store, in the order of the cases:
+	//   - the rejections of honest requests, if the store does not offer the
+	//     constraint,
+	//   - the responses to honest requests, for honest uploads and for
+	//     constraints without cheats,
+	//   - the responses to accepted cheats, if there are any, or
+	//   - the rejections of cheats.
 	Responses []string `json:"responses"`
 	// Broken lists the cases in which the constraint was not kept, and how.
 	Broken  []string `json:"broken,omitempty"`
@@ -97,7 +100,9 @@ const (
 	LikeAWS    Verdict = "as at AWS"
 	NotOffered Verdict = "not offered" // the store rejects even honest uploads
 	NotTried   Verdict = "not tried"   // the credentials have no session token
-	Unproven   Verdict = "unproven"    // at least one case failed for another reason
+	// Unproven is the verdict if the cases do not show whether the store
+	// enforces a constraint.
+	Unproven Verdict = "unproven"
 )
 
 // A Case describes one request or completion that was tried.

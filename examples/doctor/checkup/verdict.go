@@ -255,8 +255,7 @@ func describeFailure(err error) string {
 	return plain(err).Error()
 }
 
-// rights holds the right that an operation needs, if it is not named like the
-// operation.
+// rights holds the right that each operation of the store's role needs.
 var rights = map[string]string{
 	"AbortMultipartUpload":    "s3:AbortMultipartUpload",
 	"CompleteMultipartUpload": "s3:PutObject",
