@@ -72,7 +72,7 @@ func benchmarkSigner(b *testing.B, client *s3.Client) *presign.Signer {
 	return signer
 }
 
-// loop measures do.
+// loop measures repeated calls of do.
 func loop(b *testing.B, do func() error) {
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1160,8 +1160,8 @@ func TestHandlerCompletes(t *testing.T) {
 	requireProblem(t, do(r), 405)
 }
 
-// TestHandlerCompletionFails checks the status of a rejected upload and of an
-// unreachable store, and that the hook is not called.
+// TestHandlerCompletionFails checks that a rejected upload has status 422, that
+// an unreachable store causes status 502, and that the hook is not called.
 func TestHandlerCompletionFails(t *testing.T) {
 	store := s3test.New()
 	s := open(t, store, final(),

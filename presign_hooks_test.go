@@ -94,8 +94,9 @@ func (w noteWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestHooksRunInOrder checks the order of inspection, publication,
-// WithOnComplete, response and deletion, for every outcome of the hooks.
+// TestHooksRunInOrder checks that inspection, publication, WithOnComplete,
+// response and deletion have the expected order, for every outcome of the
+// hooks.
 func TestHooksRunInOrder(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	secretError := errors.New("the scanner at 10.0.0.1 is down")
@@ -244,13 +245,14 @@ func TestHooksRunInOrder(t *testing.T) {
 	}
 }
 
-// panicking is a reply whose marshaling panics.
+// A panicking value is a reply whose marshaling panics.
 type panicking struct{}
 
 // MarshalJSON implements json.Marshaler.
 func (panicking) MarshalJSON() ([]byte, error) { panic("marshaling") }
 
-// TestHookResponses checks the response that a client receives if a hook fails.
+// TestHookResponses checks that a client receives the expected response if a
+// hook fails.
 func TestHookResponses(t *testing.T) {
 	const failed = `{"type":"about:blank","title":"Internal Server Error","status":500,` +
 		`"message":"Internal Server Error"}`
@@ -525,8 +527,8 @@ type pair struct{ pretty, ugly []byte }
 // collidingPair holds files that differ near their start and have the same MD5.
 var collidingPair = func() (p pair) { p.pretty, p.ugly = s3test.Collision("\n"); return p }()
 
-// latePair holds files that differ after the bytes that a completion reads.
-// Their ETags are equal in a store with SizeETags.
+// latePair holds files that differ after the bytes that a completion reads. The
+// files have equal ETags in a store with SizeETags.
 var latePair = pair{[]byte(strings.Repeat("a", 6000) + "b"),
 	[]byte(strings.Repeat("a", 5900) + strings.Repeat("c", 101))}
 
@@ -675,8 +677,8 @@ func TestInspectorReadsTwoFiles(t *testing.T) {
 	}
 }
 
-// isUgly reports whether body is the ugly file of a pair. Up to ten bytes may
-// be missing at its end.
+// isUgly reports whether body is the ugly file of a pair. Up to ten bytes at
+// the end of body can be missing.
 func isUgly(body []byte) bool {
 	for _, p := range []pair{collidingPair, latePair} {
 		if len(body) >= len(p.ugly)-10 && bytes.HasPrefix(p.ugly, body) {

@@ -16,8 +16,9 @@ import (
 // maxFunction is the largest number of lines of one function.
 const maxFunction = 60
 
-// TestLayout checks the rules of CONTRIBUTING for the layout of the code: the
-// files at the root, the direction of imports, and the length of functions.
+// TestLayout checks that the files at the root and the direction of imports
+// follow CONTRIBUTING. It also checks that functions outside of test support
+// have at most maxFunction lines.
 func TestLayout(t *testing.T) {
 	const module = "github.com/s3presign/presign"
 	var root []string

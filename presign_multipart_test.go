@@ -100,8 +100,8 @@ func crc(b []byte) string {
 		[]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
-// TestMultipart checks a multipart upload from its start to repeated
-// completions.
+// TestMultipart checks that a multipart upload can be started, resumed and
+// completed, and that completions can be repeated.
 func TestMultipart(t *testing.T) {
 	for _, finalPrefix := range []string{"", "published/"} {
 		for _, sized := range []bool{true, false} {
@@ -358,8 +358,8 @@ func TestMultipartOutOfBounds(t *testing.T) {
 }
 
 // TestSigningChecksStoredParts checks that an upload that is too large is
-// aborted when its next part is signed, and that a client cannot obtain all
-// URLs before it has uploaded parts.
+// aborted when its next part is signed. A client cannot obtain all URLs before
+// it has uploaded parts.
 func TestSigningChecksStoredParts(t *testing.T) {
 	for _, next := range []int{1, 3, 4} {
 		policy := multipartPolicy()

@@ -54,9 +54,9 @@ func wrapInSNS(message []byte) []byte {
 	return b
 }
 
-// TestCompleteNotification checks for every outcome whether
-// CompleteNotification returns an error. The queue delivers the message again
-// after an error.
+// TestCompleteNotification checks that CompleteNotification returns an error
+// only for the expected outcomes. The queue delivers the message again after an
+// error.
 func TestCompleteNotification(t *testing.T) {
 	bucket := s3test.DefaultBucket
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}

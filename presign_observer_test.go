@@ -55,8 +55,8 @@ func notify(ctx context.Context, s *presign.Signer, bucket, key string) error {
 			`"object":{"key":"`+key+`","size":1,"etag":"a"},"reason":"PutObject"}}`))
 }
 
-// TestEvents checks the event of every outcome. Each step causes at most one
-// event.
+// TestEvents checks that every outcome causes the expected event. Each step
+// causes at most one event.
 func TestEvents(t *testing.T) {
 	violation := &presign.Violation{Field: "file", Code: "ugly", Detail: "must be pretty"}
 	fails := func(err error) func(context.Context, *presign.Object) error {

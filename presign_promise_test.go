@@ -251,8 +251,8 @@ func TestDeadlineHolds(t *testing.T) {
 }
 
 // TestDeadlineOfMultipart checks that the Deadline of a multipart upload is
-// eight days after its grant: seven days for the multipart upload and one more
-// day to complete its object.
+// eight days after its grant. The multipart upload lasts for seven days, and
+// its object can be completed for one more day.
 func TestDeadlineOfMultipart(t *testing.T) {
 	signer, _ := newSignerAndStore(t, multipartPolicy())
 	var deadline time.Time

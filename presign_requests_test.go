@@ -176,9 +176,9 @@ var rows = []row{
 		signer: inspectOption(true), form: true},
 }
 
-// TestRequests checks the number of requests of each completion, and how many
-// of them run in sequence before the response. The DELETE must follow the
-// response.
+// TestRequests checks that each completion makes the expected number of
+// requests, and that the expected number of them run in sequence before the
+// response. The DELETE must follow the response.
 func TestRequests(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

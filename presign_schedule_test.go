@@ -488,8 +488,8 @@ func TestUnverifiedCopyIsDeletedFirst(t *testing.T) {
 }
 
 // TestUnverifiedCopyBesideEarlierRead checks that a completion recognizes an
-// unverified copy even if it has read the upload before a client replaced it,
-// or before there was an upload.
+// unverified copy after an earlier read. The completion has read the key before
+// a client replaced the upload, or before the upload existed.
 func TestUnverifiedCopyBesideEarlierRead(t *testing.T) {
 	for _, found := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

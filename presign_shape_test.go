@@ -29,7 +29,7 @@ import (
 )
 
 // failingFunctions returns the names of exported functions and methods that can
-// fail. Their last result is an error, an option or a provider of credentials.
+// fail: the last result is an error, an option or a provider of credentials.
 func failingFunctions(t *testing.T) []string {
 	t.Helper()
 	files, err := os.ReadDir(".")

@@ -559,8 +559,8 @@ func TestEndpointsRejected(t *testing.T) {
 	}
 }
 
-// TestGrantMarshals checks the wire form, and that expires_in is counted from
-// the time of signing.
+// TestGrantMarshals checks that a grant has its wire form in JSON, and that
+// expires_in is counted from the time of signing.
 func TestGrantMarshals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		grant, err := newSigner(t, images()).Put(context.Background(),
