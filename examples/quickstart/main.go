@@ -102,7 +102,17 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
+	var waits []func() error
+	if bucket.wait != nil {
+		waits = append(waits, bucket.wait)
+	}
+	fmt.Fprint(stdout, instructions)
+	fmt.Fprintln(stdout, "Ctrl-C stops.")
+	return interrupt.Serve(ctx, newServer(handler), listener, waits...)
+}
+
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -110,14 +120,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
-
-	var waits []func() error
-	if bucket.wait != nil {
-		waits = append(waits, bucket.wait)
-	}
-	fmt.Fprint(stdout, instructions)
-	fmt.Fprintln(stdout, "Ctrl-C stops.")
-	return interrupt.Serve(ctx, server, listener, waits...)
 }
 
 // newHandler returns the handler of the page and of the uploads.

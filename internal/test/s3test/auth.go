@@ -107,7 +107,18 @@ func (s *Server) verifyQuery(r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.comparePresigned(r, creds, keyID, signed); err != nil {
+		return err
+	}
+	r.applyHoisted()
+	return nil
+}
 
+// comparePresigned signs a request again, and compares the signature with the
+// signature in its query.
+func (s *Server) comparePresigned(
+	r *request, creds aws.Credentials, keyID string, signed time.Time,
+) error {
 	names := strings.Split(r.query.Get("X-Amz-SignedHeaders"), ";")
 	if err := r.checkSigned(names); err != nil {
 		return err
@@ -134,7 +145,6 @@ func (s *Server) verifyQuery(r *request) error {
 	if !complete {
 		return trace.mismatch(keyID, r.query.Get("X-Amz-Signature"))
 	}
-	r.applyHoisted()
 	return nil
 }
 
