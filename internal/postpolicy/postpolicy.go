@@ -1,8 +1,8 @@
 // Package postpolicy writes the policy document of an S3 POST form and the form
 // that belongs to it.
 //
-// Every condition is exact: S3 rejects a form that differs from the signed one
-// by one byte in one field.
+// The condition of each field is exact: S3 rejects a form that differs from the
+// signed one by one byte in one field.
 //
 // See
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.

@@ -30,8 +30,8 @@ const (
 	// unless the Policy lists more.
 	metadataNames = 20
 
-	// stampedSize is the largest size in bytes of the headers that every stamp
-	// repeats.
+	// stampedSize is the largest total size in bytes of the values of the
+	// headers that every stamp repeats.
 	stampedSize = 256
 )
 

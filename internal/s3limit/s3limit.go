@@ -29,8 +29,8 @@ const (
 	// together, in bytes.
 	MetadataSize = 2 << 10
 
-	// FormSize is the largest size of the bytes that a form has before the
-	// file, fields and boundaries together.
+	// FormSize is the largest total size in bytes of the fields and boundaries
+	// that a form has before the file.
 	FormSize = 20480
 
 	// Lifetime is the longest lifetime of a signature.
