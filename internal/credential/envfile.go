@@ -27,7 +27,7 @@ const (
 	expires
 )
 
-// names holds the names of each value, which may also end in suffix.
+// names holds the names of each value. Each name may also end in suffix.
 var names = [...][]string{
 	id:      {"ACCESS", "AWS_ACCESS_KEY_ID"},
 	secret:  {"SECRET", "AWS_SECRET_ACCESS_KEY"},

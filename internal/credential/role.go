@@ -148,7 +148,8 @@ func (r *Role) assume(ctx context.Context, last *session) *session {
 		s.next = now.Add(max(s.remaining(now)/2, retryInterval))
 		return s
 	}
-	// The next attempt comes before the last credentials are too old to sign.
+	// If possible, the next attempt comes before the last credentials are too
+	// old to sign.
 	wait := min(renewInterval, max(retryInterval, last.remaining(now)-minRemaining))
 	r.logger.WarnContext(ctx, "role not assumed", slog.String("role", r.roleARN),
 		slog.Any("error", err),

@@ -204,9 +204,9 @@ func (s Store) CompleteUpload(
 	return u.failure("complete", err)
 }
 
-// AbortUpload aborts an upload. It repeats the request until no part is left,
-// because a part that is being sent can still arrive. It returns nil if the
-// upload does not exist.
+// AbortUpload aborts an upload. It sends up to abortAttempts requests until no
+// part is left, because a part that is being sent can still arrive. It returns
+// nil if the upload does not exist.
 func (s Store) AbortUpload(ctx context.Context, u *Upload) error {
 	for attempt := range abortAttempts {
 		if attempt > 0 {

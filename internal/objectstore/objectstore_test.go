@@ -419,7 +419,7 @@ func TestProxyResponsesAreErrors(t *testing.T) {
 		u := startUpload(t, server, "")
 		// The proxy responds to all requests except HEADs. If but is "HEAD", it
 		// also responds to HEADs. If but is "parts", it does not respond to
-		// requests that start a copy by parts and copy the parts.
+		// requests that start a copy by parts or copy a part.
 		newProxiedStore := func(but string) objectstore.Store {
 			limit := int64(0)
 			if but == "parts" {
