@@ -135,7 +135,7 @@ func (k *Keyring) nextSealer() *sealer {
 	s := k.sealing.Load()
 	if s == nil || s.used.Add(1) > saltTexts {
 		s = new(sealer)
-		rand.Read(s.salt[:]) // It never fails.
+		rand.Read(s.salt[:]) // rand.Read never fails.
 		s.aead = k.keys[0].aead(s.salt[:])
 		s.used.Store(1)
 		k.sealing.Store(s)

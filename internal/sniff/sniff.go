@@ -16,8 +16,8 @@
 // format. Services that serve uploads must still send X-Content-Type-Options:
 // nosniff, preferably from a separate origin.
 //
-// Package mimetype reads the signatures. A program can change its results by
-// SetLimit and Extend.
+// Package mimetype reads the signatures. A program can change the results of
+// package mimetype by SetLimit and Extend.
 package sniff
 
 import (

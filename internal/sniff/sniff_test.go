@@ -155,8 +155,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// whatwg matches the files that browsers detect as HTML or XML if they have no
-// type, and SVG.
+// whatwg matches SVG files, and files without a type that browsers detect as
+// HTML or XML.
 //
 // See
 // https://mimesniff.spec.whatwg.org/#identifying-a-resource-with-an-unknown-mime-type.

@@ -80,7 +80,7 @@ func TestObject(t *testing.T) {
 }
 
 // TestObjectReleasesBody checks that a decoded string does not keep the body in
-// memory, which a client can make long.
+// memory, because a client can send a long body.
 func TestObjectReleasesBody(t *testing.T) {
 	const bodies, size = 100, 64 << 10
 	used := func() int64 {
