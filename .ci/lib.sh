@@ -36,7 +36,7 @@ count_code() {
 
 # install_packages: installs the Debian packages that the tests need.
 install_packages() {
-	local packages=() as_root=() program
+	local packages=() program
 	command -v cc >/dev/null || command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 	command -v npm >/dev/null || packages+=(nodejs npm)
 	command -v python3 >/dev/null || packages+=(python3)
@@ -58,17 +58,22 @@ install_packages() {
 	done
 	# rclone needs no package, because the tests build it from its Go module.
 	[ ${#packages[@]} -gt 0 ] || return 0
+	install_debian "${packages[@]}"
+}
+
+# install_debian PACKAGE...: installs packages of Debian or Ubuntu.
+install_debian() {
+	local as_root=()
 	[ "$(id -u)" = 0 ] || as_root=(sudo)
 	"${as_root[@]}" apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq \
-		--no-install-recommends "${packages[@]}" >/dev/null
+		--no-install-recommends "$@" >/dev/null
 }
 
 # install_moto: installs moto, which simulates SQS, for the tests of the worker.
 install_moto() {
 	command -v moto_server >/dev/null && return
-	python3 -c 'import venv, ensurepip' 2>/dev/null ||
-		apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+	python3 -c 'import venv, ensurepip' 2>/dev/null || install_debian python3-venv
 	python3 -m venv "$scratch/moto"
 	"$scratch/moto/bin/pip" install -q 'moto[server]==5.2.1'
 	export PATH=$scratch/moto/bin:$PATH
