@@ -114,7 +114,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 // checkAddress returns an error if other machines can reach the service, unless
-// exposed allows it.
+// exposed is true and local is false.
 func checkAddress(listener net.Listener, addr string, local, exposed bool) error {
 	switch {
 	case arguments.Local(listener):

@@ -31,7 +31,7 @@ func (v visitor) authenticate(r *http.Request) (owner string, err error) {
 }
 
 // setCookie sets the cookie that authenticates the browser. Scripts cannot read
-// it, and other sites cannot use it.
+// the cookie, and other sites cannot use it.
 func (v visitor) setCookie(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: v.cookie, Value: v.token, Path: "/uploads",

@@ -16,8 +16,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/browser"
 )
 
-// packages is the path of a directory with the npm packages of the tests. It
-// also contains the module in the layout of npm.
+// packages is the path of a directory with the npm packages of the tests. The
+// directory also contains the module in the layout of npm.
 type packages string
 
 // install installs the packages of testdata/package-lock.json.

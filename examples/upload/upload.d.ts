@@ -181,7 +181,10 @@ export function checksum(
   options?: { signal?: AbortSignal; onProgress?: (loaded: number) => void },
 ): Promise<string>;
 
-/** Asks the service for a grant. Most pages do not need it; upload calls it. */
+/**
+ * Asks the service for a grant. Most pages do not need requestGrant; upload
+ * calls it.
+ */
 export function requestGrant(
   wish: {
     filename: string; type?: string; size?: number; min_size?: number; max_size?: number;
@@ -192,7 +195,7 @@ export function requestGrant(
 ): Promise<Grant>;
 
 /**
- * Sends a file to the store with a grant. Most pages do not need it; upload
+ * Sends a file to the store with a grant. Most pages do not need send; upload
  * calls it.
  */
 export function send(
