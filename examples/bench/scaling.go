@@ -127,7 +127,7 @@ func signWith(ctx context.Context, signer *presign.Signer) func() error {
 }
 
 // signInTurn returns a function that signs one upload, each time with the next
-// Signer. It is not safe for concurrent use.
+// Signer. The function is not safe for concurrent use.
 func signInTurn(ctx context.Context, signers []*presign.Signer) func() error {
 	next := -1
 	return func() error {

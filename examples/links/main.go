@@ -40,7 +40,7 @@ import (
 
 const bucket = "links"
 
-// policy does not set Replace, so each key can be written only once.
+// policy does not set Replace, so a file cannot replace another file.
 var policy = presign.Policy{
 	Prefix: "incoming/", FinalPrefix: "files/", MaxSize: 100 << 20,
 	Types: []string{"image/*", "video/*", "text/plain", "application/pdf"},

@@ -116,8 +116,8 @@ func (s *service) keepFolders(ctx context.Context) error {
 	return nil
 }
 
-// checkEmpty returns an error if an object or upload is left. Visitors delete
-// all of them.
+// checkEmpty returns an error if an object or multipart upload is left. Visitors
+// complete all uploads and delete all objects.
 func (s *service) checkEmpty(ctx context.Context) error {
 	objects, err := s.objects.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
