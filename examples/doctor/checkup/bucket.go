@@ -34,6 +34,7 @@ type location struct {
 	pathStyle                   *bool
 	prefix, final, origin       string
 	profile, storeProfile, role string
+	formless                    bool // forms are not checked
 }
 
 func (l location) check() error {
@@ -103,6 +104,7 @@ type examiner struct {
 	origin         string // empty if no flag set it
 	options        []presign.SignerOption
 	replace        bool // the store does not accept If-None-Match
+	formless       bool // forms are not checked
 	session        aws.Credentials
 	sessionURL     string // the endpoint for session, if it differs
 	http           *http.Client
@@ -116,7 +118,7 @@ const exampleOrigin = "https://app.example.com"
 func (l location) open(ctx context.Context) (*examiner, error) {
 	p := &examiner{
 		bucket: l.bucket, prefix: l.prefix, final: l.final, origin: l.origin, options: l.options(),
-		http:    newHTTPClient(),
+		formless: l.formless, http: newHTTPClient(),
 		regions: new(regionRecorder), own: "doctor-" + strings.ToLower(rand.Text()[:12]) + "/",
 	}
 	signing, cfg, err := l.client(ctx, l.profile, p.regions)

@@ -64,11 +64,12 @@ func (p *examiner) corsByBucket(ctx context.Context) bool {
 	return response.Status != http.StatusNotImplemented
 }
 
-// offersForms reports whether the store accepts honest forms.
+// offersForms reports whether forms were checked and the store accepts honest
+// forms.
 func offersForms(constraints []Constraint) bool {
-	return !slices.ContainsFunc(constraints, func(c Constraint) bool {
+	return slices.ContainsFunc(constraints, func(c Constraint) bool {
 		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest) &&
-			c.Verdict == NotOffered
+			c.Verdict != NotOffered
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,7 +94,9 @@ func (p *examiner) tryPUT(
 func (p *examiner) runAll(
 	ctx context.Context, target conformance.Target,
 ) ([]conformance.Result, error) {
-	cases := conformance.Cases()
+	cases := slices.DeleteFunc(conformance.Cases(), func(c conformance.Case) bool {
+		return p.formless && c.Kind == conformance.Form
+	})
 	results := make([]conformance.Result, len(cases))
 	next := make(chan int)
 	var workers sync.WaitGroup

@@ -181,6 +181,9 @@ func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // kind prints the constraints of one kind of request.
 func (p *printer) kind(r *Report, kind string, verbose bool) {
 	p.line("\n%s", p.color(bold, titles[kind]))
+	if !slices.ContainsFunc(r.Constraints, func(c Constraint) bool { return c.Kind == kind }) {
+		p.text("  \u2013 ", "not checked")
+	}
 	short := make(map[Verdict][]string)
 	for _, c := range r.Constraints {
 		switch {

@@ -279,10 +279,31 @@ func TestDeniedForms(t *testing.T) {
 			var printed strings.Builder
 			require.NoError(t, newPrinter(&printed).report(r, false))
 			text := strings.Join(strings.Fields(printed.String()), " ")
-			require.Equal(t, denied, strings.Contains(text, "Allow the signing role to send forms, or use WithoutForms"), text)
+			require.Equal(t, denied, strings.Contains(text, "Allow the signing role to send forms, or use WithoutForms (-without-forms)"), text)
 			require.Equal(t, !denied, strings.Contains(text, "Use WithoutForms"), text)
 		})
 	}
+}
+
+// TestWithoutForms checks that the doctor makes no request by form with
+// -without-forms, and does not report forms.
+func TestWithoutForms(t *testing.T) {
+	r, _, err := examineQuirks(t, func(p *examiner) { p.formless = true },
+		func(r *http.Request) *http.Response {
+			if r.Method == http.MethodPost && r.URL.RawQuery == "" {
+				t.Error("forms must not be sent")
+			}
+			return nil
+		})
+	require.NoError(t, err)
+	require.True(t, r.Enforced)
+	require.NotContains(t, states(r), "CORS: form with progress")
+	for _, row := range r.Constraints {
+		require.NotEqual(t, "form", row.Kind)
+	}
+	var printed strings.Builder
+	require.NoError(t, newPrinter(&printed).report(r, false))
+	require.Contains(t, printed.String(), "Form: a POST policy\n  \u2013 not checked\n")
 }
 
 // TestMissingRights checks that a missing right of a role is named with the

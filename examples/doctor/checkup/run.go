@@ -116,6 +116,8 @@ func (l *location) register(flags *flag.FlagSet) {
 		"Policy.FinalPrefix, the `prefix` of published files; may be empty")
 	flags.StringVar(&l.origin, "origin", "",
 		"`origin` of the pages that upload, to check CORS: https://app.example.com")
+	flags.BoolVar(&l.formless, "without-forms", false,
+		"do not check forms, for a service that sets WithoutForms")
 	flags.StringVar(&l.profile, "profile", "", "`profile` of the role that signs")
 	flags.StringVar(&l.storeProfile, "store-profile", "",
 		"`profile` of the role of WithStore, if it is not the role that signs")

@@ -83,7 +83,7 @@ func markDenied(rows []Constraint) {
 			}
 		}
 		rows[i].Note = "the signing role may not send honest uploads"
-		rows[i].Instead = "allow the signing role to send forms, or use WithoutForms: a condition on s3:authType must " +
+		rows[i].Instead = "allow the signing role to send forms, or use WithoutForms (-without-forms): a condition on s3:authType must " +
 			"list POST, and some stores accept forms only from roles with rights to the whole bucket"
 	}
 }
@@ -149,7 +149,7 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 			profile.WayOut(name, profile.NotEnforced)
 	case first.Constraint == conformance.Tags && slices.ContainsFunc(e.rejections, isDenied):
 		c.Verdict, c.Found, c.Note = Unproven, "", "honest requests are denied"
-		c.Instead = "give the role s3:PutObjectTagging"
+		c.Instead = "give both roles s3:PutObjectTagging"
 	case e.rejected > 0:
 		c.Verdict, c.Found, c.Instead = NotOffered, profile.NotOffered,
 			profile.WayOut(name, profile.NotOffered)
@@ -265,7 +265,7 @@ var rights = map[string]string{
 	"GetObject":               "s3:GetObject",
 	"GetObjectTagging":        "s3:GetObjectTagging",
 	"HeadObject":              "s3:GetObject",
-	"ListParts":               "s3:ListMultipartUploadParts",
+	"ListParts":               "s3:ListMultipartUploadParts under both prefixes",
 	"PutObject":               "s3:PutObject",
 	"UploadPart":              "s3:PutObject",
 }
