@@ -323,8 +323,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// clear checks that all objects equal the file. It deletes them and aborts open
-// multipart uploads, as a lifecycle rule does.
+// clear checks that all objects equal the file. It deletes the objects and
+// aborts open multipart uploads, as a lifecycle rule does.
 func (p *place) clear(t *testing.T, path, about string) (objects, under int) {
 	t.Helper()
 	want, err := os.ReadFile(path)

@@ -6,9 +6,9 @@
 //	go run -C examples ./put
 //
 // The command starts an S3 server and a service, and uploads two generated
-// files or the files in the arguments. Their paths must be absolute, because -C
-// changes the directory. With -dir, all data is kept in that directory, and a
-// later run continues interrupted uploads.
+// files or the files in the arguments. Paths in the arguments must be absolute,
+// because -C changes the directory. With -dir, all data is kept in that
+// directory, and a later run continues interrupted uploads.
 //
 //	go run -C examples ./put -url https://app.example.com/uploads \
 //		-header @/home/me/token /home/me/film.mp4

@@ -227,7 +227,8 @@ func intercept(
 	})
 }
 
-// TestDemo checks the output of the command in the package documentation.
+// TestDemo checks that the command in the package documentation prints the
+// progress and the result of its uploads.
 func TestDemo(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-addr", "127.0.0.1:0"}, &out))

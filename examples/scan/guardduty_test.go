@@ -47,8 +47,8 @@ func newGuarded(t *testing.T, store *s3test.Server, status string) *presign.Sign
 	return signer
 }
 
-// TestGuardDutyEvents checks the completion of an upload for each event of
-// testdata.
+// TestGuardDutyEvents checks that each event of testdata publishes, deletes or
+// keeps an upload, as the status of the event requires.
 func TestGuardDutyEvents(t *testing.T) {
 	paths, err := filepath.Glob("testdata/guardduty_*.json")
 	require.NoError(t, err)

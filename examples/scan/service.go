@@ -78,7 +78,7 @@ func newService(client *s3.Client, here *site.Site, signer *presign.Signer) (htt
 	return mux, here.Handle(mux, files)
 }
 
-// sample returns a handler that sends a test file. The page uploads it.
+// sample returns a handler that sends a test file. The page uploads the file.
 func sample(mediaType string, content []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)

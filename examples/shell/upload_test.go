@@ -92,7 +92,7 @@ func (s *script) addProgram(name, text string) {
 }
 
 // takeDelays returns the delays in seconds since the last call. The fake sleep
-// records them.
+// records all delays.
 func (s *script) takeDelays() []string {
 	path := filepath.Join(s.bin, "sleep.slept")
 	slept, err := os.ReadFile(path)

@@ -227,7 +227,7 @@ func permit(t *testing.T, origin string) func(http.Handler) http.Handler {
 // TestSiblingOrigins checks in Chromium that pages of sibling origins cannot
 // read responses of Companion's GET routes, unless a CORS middleware permits
 // the page. It also checks that the service signs no grant for these pages.
-// Chromium sends the cookies of the visitor with their requests.
+// Chromium sends the cookies of the visitor with the requests of these pages.
 func TestSiblingOrigins(t *testing.T) {
 	n, paths := openNeighborhood(t)
 	n.Do(chromedp.Navigate(n.own + "/blank"))

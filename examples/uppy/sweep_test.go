@@ -158,7 +158,7 @@ func testSweep(t *testing.T, client *s3.Client) {
 }
 
 // TestSetLifecycle checks that Ceph supports the two lifecycle rules.
-// TestOrphan checks a store that does not support them.
+// TestOrphan checks that a store without lifecycle rules is reported.
 func TestSetLifecycle(t *testing.T) {
 	client := ceph.Shared(t).Client()
 	name := newBucket(t, client)
