@@ -31,8 +31,9 @@ type message interface {
 // worker dies, another worker receives the message after this time.
 const hideTime = 30 * time.Second
 
-// maxAttempts is the number of deliveries after which a message is buried. If
-// its upload exists, a sweep completes it later.
+// maxAttempts is the number of deliveries after which a message is buried,
+// unless its upload is pending. If the upload exists, a sweep completes it
+// later.
 const maxAttempts = 10
 
 // These are the names of the NATS stream and of its subjects.

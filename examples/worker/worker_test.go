@@ -91,8 +91,8 @@ func newEnvironment(t *testing.T) *environment {
 	return e
 }
 
-// start starts a worker. The returned function sends it a signal and waits for
-// its end.
+// start starts a worker. The returned function sends the worker a signal and
+// waits for its end.
 func (e *environment) start(t *testing.T) (end func(syscall.Signal) error, pid int) {
 	t.Helper()
 	command, err := e.worker(t.Context(), e.settings, []byte(secret))
