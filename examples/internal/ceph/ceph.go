@@ -50,8 +50,8 @@ type Server struct {
 // Region is a region to sign for. Ceph accepts all regions.
 const Region = "eu-central-1"
 
-// Start starts a server, which takes a few seconds. It runs until Close is
-// called or this process ends.
+// Start starts a server, which takes a few seconds. The server runs until Close
+// is called or this process ends.
 func Start() (*Server, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -136,8 +136,8 @@ var shared struct {
 }
 
 // Shared returns the shared server of the test binary. The first call starts
-// it. If Ceph is not installed, Shared skips the test, or fails it in CI. The
-// test also fails if the server stops by itself.
+// the server. If Ceph is not installed, Shared skips the test, or fails it in
+// CI. The test also fails if the server stops by itself.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	if names := missing(); len(names) > 0 {

@@ -262,7 +262,7 @@ func (c *cluster) wait(ctx context.Context, url string) {
 	}
 }
 
-// stop kills the daemons. Their data need not be saved.
+// stop kills the daemons. The data of the daemons need not be saved.
 func (c *cluster) stop() {
 	for _, daemon := range c.running {
 		_ = daemon.Process.Kill()

@@ -20,7 +20,8 @@ func newBucket(t *testing.T, server *ceph.Server, name string) {
 	require.NoError(t, err)
 }
 
-// TestConformance checks the matrix of accepted and rejected uploads on Ceph.
+// TestConformance checks that Ceph accepts and rejects the same uploads as AWS,
+// except for known deviations.
 func TestConformance(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "matrix")

@@ -7,7 +7,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/counttest"
 )
 
-// TestRequests checks the number of requests of completions at Ceph.
+// TestRequests checks that completions at Ceph make the expected number of
+// requests.
 func TestRequests(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "count")

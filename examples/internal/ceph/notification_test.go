@@ -9,7 +9,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/eventtest"
 )
 
-// TestNotifications checks the events that Ceph sends.
+// TestNotifications checks that the notifications of Ceph describe the uploaded
+// objects.
 func TestNotifications(t *testing.T) {
 	server := ceph.Shared(t)
 	receiver := eventtest.Receive(t)

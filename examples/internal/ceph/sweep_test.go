@@ -7,14 +7,15 @@ import (
 	"github.com/s3presign/presign/examples/internal/sweeptest"
 )
 
-// TestSweep checks lists and sweeps of a bucket of Ceph.
+// TestSweep checks that lists and sweeps of a bucket of Ceph are complete.
 func TestSweep(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "sweep")
 	sweeptest.Run(t, server.Client(), "sweep")
 }
 
-// TestSignersSweep checks sweeps of Ceph by two replicas.
+// TestSignersSweep checks that concurrent sweeps by two replicas of a service
+// end each upload at Ceph once.
 func TestSignersSweep(t *testing.T) {
 	server := ceph.Shared(t)
 	newBucket(t, server, "replicas")

@@ -18,8 +18,9 @@ import (
 	"github.com/s3presign/presign/examples/internal/child"
 )
 
-// Start starts a program and kills it when the test ends. Its output is logged
-// if the test fails. The channel stopped is closed when the program has ended.
+// Start starts a program and kills it when the test ends. The output of the
+// program is logged if the test fails. The channel stopped is closed when the
+// program has ended.
 func Start(
 	t testing.TB, dir, name string, args ...string,
 ) (stopped <-chan struct{}, output *Output) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesAreShort checks the length of every page.
+// TestPagesAreShort checks that no page exceeds its maximum number of lines.
 func TestPagesAreShort(t *testing.T) {
 	for _, page := range Pages(t, root) {
 		text, err := os.ReadFile(page)
@@ -44,7 +44,8 @@ func anchors(text string) []string {
 	return found
 }
 
-// TestLinksResolve checks the relative links of every page, with their anchors.
+// TestLinksResolve checks that the targets and anchors of all relative links
+// exist.
 func TestLinksResolve(t *testing.T) {
 	var n int
 	for _, page := range Pages(t, root) {

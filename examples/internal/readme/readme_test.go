@@ -228,7 +228,7 @@ func TestBlocksAreFormatted(t *testing.T) {
 	}
 }
 
-// TestJSONIsValid checks every JSON block of every page.
+// TestJSONIsValid checks that every JSON block of every page is valid.
 func TestJSONIsValid(t *testing.T) {
 	var n int
 	for _, page := range Pages(t, root) {

@@ -17,9 +17,9 @@ import (
 // completion.
 const eventDelay = 3 * time.Second
 
-// An Events receives the notifications of a store. It keeps them in memory, so
-// they are lost when the process ends. Then a sweep of the next process
-// completes the uploads. The demo worker has a queue instead.
+// An Events receives the notifications of a store. It keeps the notifications
+// in memory, so they are lost when the process ends. Then a sweep of the next
+// process completes the uploads. The demo worker has a queue instead.
 type Events struct {
 	url      string
 	listener net.Listener

@@ -27,8 +27,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/interrupt"
 )
 
-// Users lists the users who can log in. Their names are part of keys, so they
-// are letters and digits.
+// Users lists the users who can log in. The names of users are part of keys, so
+// they consist of letters and digits.
 var Users = []string{"alice", "bob"}
 
 // A Site is a web server on a loopback address.
@@ -146,8 +146,9 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, "The request failed. Try again later.", http.StatusInternalServerError)
 }
 
-// Secret returns the secret in dir, for presign.WithSecret. It creates one if
-// there is none. Replicas of a real service share a secret from a secret store.
+// Secret returns the secret in dir, for presign.WithSecret. It creates a secret
+// if dir has none. Replicas of a real service share a secret from a secret
+// store.
 func Secret(dir string) ([]byte, error) {
 	path := filepath.Join(dir, "secret")
 	secret, err := os.ReadFile(path)

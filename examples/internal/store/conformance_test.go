@@ -12,8 +12,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance checks the matrix of accepted and rejected uploads on
-// versitygw.
+// TestConformance checks that versitygw accepts and rejects the same uploads as
+// AWS, except for known deviations.
 func TestConformance(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -9,7 +9,8 @@ import (
 	"github.com/s3presign/presign/examples/internal/store"
 )
 
-// TestRequests checks the number of requests of completions at versitygw.
+// TestRequests checks that completions at versitygw make the expected number of
+// requests.
 func TestRequests(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -188,8 +188,8 @@ func (g *gateway) run(iam auth.IAMService, listening func(url string)) error {
 }
 
 // addCORSHeaders adds CORS headers to every response for a bucket that has CORS
-// rules. Unlike AWS, versitygw omits them if a signature is wrong, and then a
-// page cannot read the reason.
+// rules. Unlike AWS, versitygw omits these headers if a signature is wrong, and
+// then a page cannot read the reason.
 func addCORSHeaders(be backend.Backend) fiber.Handler {
 	cors := middlewares.ApplyBucketCORS(be, func(ctx fiber.Ctx) (string, error) {
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(ctx.Path(), "/"), "/")
@@ -227,9 +227,9 @@ func (g *gateway) address() (string, error) {
 // limit, versitygw does not copy objects.
 const copyLimit = 5 << 30
 
-// backend returns a backend that keeps objects as files. Their metadata is in
-// extended attributes, or in separate files if the file system has no extended
-// attributes.
+// backend returns a backend that keeps objects as files. The metadata of the
+// objects is in extended attributes, or in separate files if the file system
+// has no extended attributes.
 func (g *gateway) backend() (backend.Backend, error) {
 	dir, err := filepath.Abs(g.Dir)
 	if err != nil {

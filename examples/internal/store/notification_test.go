@@ -10,7 +10,8 @@ import (
 	"github.com/s3presign/presign/internal/notification"
 )
 
-// TestNotifications checks the events that versitygw sends.
+// TestNotifications checks that the notifications of versitygw describe the
+// uploaded objects, except objects that were uploaded by form.
 func TestNotifications(t *testing.T) {
 	receiver := eventtest.Receive(t)
 	server, err := store.Start(t.Context(), "", store.WithWebhook(receiver.URL))

@@ -15,7 +15,8 @@ import (
 	"github.com/s3presign/presign/internal/objectstore"
 )
 
-// TestObjectStore checks the operations of a completion on a real server.
+// TestObjectStore checks that the operations of a completion work on a real
+// server.
 func TestObjectStore(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -119,7 +119,7 @@ func (s *Server) start() (err error) {
 	s.child = exec.Command(program)
 	// versitygw has a data race: it sends events from buffers that it already
 	// uses for other requests. The race detector must not fail the program
-	// because of it.
+	// because of this race.
 	s.child.Env = append(os.Environ(), marker+"=1", "GORACE=exitcode=0 "+os.Getenv("GORACE"))
 	s.child.Stderr = &s.stderr
 	// Wait would close a StdoutPipe while it is read.
@@ -208,7 +208,7 @@ func CORSRule(origins ...string) types.CORSRule {
 }
 
 // SessionCredentials returns new temporary credentials with the rights of root.
-// As with STS, a request needs their session token, which has 400 bytes.
+// As with STS, a request needs the session token, which has 400 bytes.
 func (s *Server) SessionCredentials(lifetime time.Duration) (aws.Credentials, error) {
 	c := newCredentials("ASIA") // the prefix of temporary keys in versitygw
 	for len(c.SessionToken) < tokenSize {
@@ -262,7 +262,7 @@ func (s *Server) Wait() error {
 // Close stops the server and removes its temporary directory.
 func (s *Server) Close() error { return s.close() }
 
-// Kill kills the server, to simulate a crash. Its directory keeps all data.
+// Kill kills the server, to simulate a crash. The directory keeps all data.
 // Close must still be called.
 func (s *Server) Kill() error {
 	err := s.child.Process.Kill()

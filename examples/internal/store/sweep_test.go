@@ -9,7 +9,7 @@ import (
 	"github.com/s3presign/presign/examples/internal/sweeptest"
 )
 
-// TestSweep checks lists and sweeps of a bucket of versitygw.
+// TestSweep checks that lists and sweeps of a bucket of versitygw are complete.
 func TestSweep(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
@@ -18,7 +18,8 @@ func TestSweep(t *testing.T) {
 	sweeptest.Run(t, server.Client(), "sweep")
 }
 
-// TestSignersSweep checks sweeps of versitygw by two replicas.
+// TestSignersSweep checks that concurrent sweeps by two replicas of a service
+// end each upload at versitygw once.
 func TestSignersSweep(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)

@@ -105,8 +105,9 @@ func states(r checkup.Report) map[string]checkup.State {
 	return found
 }
 
-// TestTwoRoles checks the findings about the rights of two roles. It also
-// checks that a grant does not allow copying if the signing role cannot read.
+// TestTwoRoles checks that the doctor finds missing and excessive rights of two
+// roles. It also checks that a grant does not allow copying if the signing role
+// cannot read.
 func TestTwoRoles(t *testing.T) {
 	const bucket, versioned = "roles", "versioned-roles"
 	r := newRoles(t, map[string]string{

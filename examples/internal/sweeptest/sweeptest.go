@@ -33,7 +33,8 @@ var keys = []string{
 }
 
 // Run checks that objectstore lists objects and multipart uploads page by page.
-// It also checks that two concurrent sweeps end each of them once.
+// It also checks that two concurrent sweeps end each object and each upload
+// once.
 func Run(t *testing.T, client *s3.Client, bucket string) {
 	t.Helper()
 	s := objectstore.Store{Client: client, Bucket: bucket}

@@ -12,7 +12,8 @@ import (
 	"github.com/s3presign/presign/internal/test/conformance/conformancetest"
 )
 
-// TestConformance checks the matrix of accepted and rejected uploads on Swift.
+// TestConformance checks that Swift accepts and rejects the same uploads as
+// AWS, except for known deviations.
 func TestConformance(t *testing.T) {
 	server, bucket := swift.Start(t), "matrix"
 	_, err := server.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket})
