@@ -253,7 +253,7 @@ func (c *checker) compile(s suite, files map[string][]byte) (binary string, err 
 }
 
 // checkTests checks that the tests of mutants exist and pass if no mutant is
-// selected. It runs each once, in as many processes as there are slots.
+// selected. It runs each test once, in as many processes as there are slots.
 func (c *checker) checkTests(s suite, binary string, mutants []*mutant) error {
 	var names []string
 	for _, m := range mutants {
@@ -316,8 +316,8 @@ func (s suite) test(binary, id, pattern string) (string, error) {
 	return string(output), err
 }
 
-// failure returns the part of a long text from the first failure on, or its
-// end.
+// failure returns the part of a long text from the first panic on. Without a
+// panic, it returns the part from the first failed test on, or else the end.
 func failure(s string) string {
 	const limit = 3000
 	for _, mark := range []string{"panic: ", "--- FAIL: "} {

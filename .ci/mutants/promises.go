@@ -13,7 +13,7 @@ import (
 var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
 
 // checkPromises returns an error for each row of a table of SECURITY that names
-// tests, none of which is the test of a mutant.
+// tests, unless a mutant has one of these tests.
 func checkPromises(mutants []*mutant) error {
 	document, err := os.ReadFile(filepath.Join(".github", "SECURITY.md"))
 	if err != nil {
