@@ -132,8 +132,8 @@ type Handler struct {
 }
 
 // NewHandler returns the HTTP API of signer. The Handler calls authenticate for
-// every request, before it reads anything except method and path. The result is
-// the owner of uploads, a string of 1 to 128 bytes:
+// every request to one of its routes, before it reads anything except method
+// and path. The result is the owner of uploads, a string of 1 to 128 bytes:
 //
 //	func authenticate(r *http.Request) (owner string, err error) {
 //		user, err := sessions.User(r)
