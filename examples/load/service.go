@@ -42,7 +42,7 @@ type service struct {
 	completed atomic.Int64 // calls of the hook
 }
 
-// open starts a service whose credentials change after each interval renewal.
+// open starts a service whose credentials change at intervals of renewal.
 func open(ctx context.Context, renewal time.Duration) (*service, error) {
 	server, err := store.Start(ctx, "")
 	if err != nil {

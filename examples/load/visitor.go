@@ -106,7 +106,7 @@ func (v *visitor) grant(ctx context.Context, method string, file []byte) (*presi
 	return grant, err
 }
 
-// parts uploads a file in two parts.
+// parts sends a file as a multipart upload of two parts.
 func (v *visitor) parts(ctx context.Context) error {
 	file := v.file(filmSize)
 	var started struct {
