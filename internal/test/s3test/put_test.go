@@ -488,8 +488,8 @@ func TestEmptySignedHeader(t *testing.T) {
 }
 
 // TestHoisted checks that the server applies query parameters with the name of
-// a header in lower case, except checksums. It ignores names in another letter
-// case.
+// a header in lower case, except checksums. It also checks that the server
+// ignores names in another letter case.
 func TestHoisted(t *testing.T) {
 	t.Parallel()
 	s := New()

@@ -188,10 +188,12 @@ func newServer(host string, opts []Option) *Server {
 func showRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // HTTPClient returns a client that reaches this server. It follows no
-// redirects. The client of a server from New calls ServeHTTP in the goroutine
-// of the caller, with the bytes that a connection would have carried: a body
-// that is longer or shorter than its Content-Length is an error, and a body of
-// unknown length is chunked.
+// redirects.
+//
+// The client of a server from New calls ServeHTTP in the goroutine of the
+// caller, with the bytes that a connection would have carried. A body that is
+// longer or shorter than its Content-Length is an error. A body of unknown
+// length is chunked.
 func (s *Server) HTTPClient() *http.Client { return s.client }
 
 // S3 returns an SDK client of this server with the permanent credential, in
