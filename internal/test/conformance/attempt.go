@@ -70,7 +70,7 @@ func New(g *presign.Grant, name string, body []byte) *Attempt {
 }
 
 // Set changes the value of a header or, in a form, of a field. It panics if the
-// attempt does not have it.
+// attempt has no such header or field.
 func (a *Attempt) Set(name, value string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {
@@ -90,7 +90,8 @@ func (a *Attempt) Get(name string) string {
 	return a.Fields[a.index(name)].Value
 }
 
-// Drop removes a header or field. It panics if the attempt does not have it.
+// Drop removes a header or field. It panics if the attempt has no such header
+// or field.
 func (a *Attempt) Drop(name string) {
 	if a.Method == http.MethodPut {
 		if a.Header.Get(name) == "" {

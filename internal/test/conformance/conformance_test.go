@@ -16,7 +16,8 @@ import (
 	"github.com/s3presign/presign/internal/test/s3test"
 )
 
-// TestS3Test runs the matrix on s3test, so that s3test can replace S3 in tests.
+// TestS3Test checks that s3test passes the matrix, so that s3test can replace
+// S3 in tests.
 func TestS3Test(t *testing.T) {
 	session := aws.Credentials{
 		AccessKeyID: "ASIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret", SessionToken: "token//+==",

@@ -139,7 +139,7 @@ func (t Target) Verify(ctx context.Context, grant *presign.Grant, body []byte) e
 // maxTries is the number of times that a case runs if the server stays busy.
 const maxTries = 3
 
-// Run runs one case. If the server is busy, it runs the case again after a
+// Run runs one case. If the server is busy, Run repeats the case after a
 // second, and again after two. Err does not contain a URL.
 func (t Target) Run(ctx context.Context, c Case) Result {
 	for try := 1; ; try++ {
@@ -300,8 +300,8 @@ func (t run) uploadFile(ctx context.Context, sign func() (*presign.Grant, error)
 	return nil
 }
 
-// uploadPart uploads the only part of a file. If the store accepts the part, it
-// completes the upload and compares the object with the grant.
+// uploadPart uploads the only part of a file. If the store has accepted a part,
+// uploadPart completes the upload and compares the object with the grant.
 func (t run) uploadPart(ctx context.Context, signer *presign.Signer) error {
 	m, err := signer.StartMultipart(ctx, t.wish)
 	if err != nil {

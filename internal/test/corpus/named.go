@@ -131,7 +131,7 @@ var Genuine = []Named{
 	{"note.onepkg", "", "OneNote package (cabinet)", Join("MSCF\x00\x00\x00\x00", random(100, 10))},
 	{"mail.pst", "application/vnd.ms-outlook", "MS-PST", Join("!BDN", random(300, 11))},
 
-	// XML, for which browsers declare no type.
+	// XML. Browsers declare no type for most of these files.
 	{"a.xmp", "", "XMP (ISO 16684-1)", []byte(`<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>`)},
 	{"a.xfdf", "", "XFDF (ISO 19444-1)", []byte(xmlProlog + `<xfdf xmlns="http://ns.adobe.com/xfdf/"/>`)},
 	{"a.dita", "", "OASIS DITA 1.3",
