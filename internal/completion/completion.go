@@ -462,8 +462,8 @@ func (c *completion) repeat(ctx context.Context, up *upload, final *publication)
 	return result, err
 }
 
-// confirmFound returns a *changedError if an upload has arrived since up was
-// read. Only the new upload can show that the publication is torn.
+// confirmFound returns a *changedError if up or final has changed since both
+// were read. Only a new upload can show that the publication is torn.
 func (c *completion) confirmFound(ctx context.Context, up *upload, final *publication) error {
 	nowUp, nowFinal, err := c.find(ctx)
 	switch {
@@ -595,9 +595,9 @@ func (c *completion) reject(ctx context.Context, up *upload, violations ...*rule
 	return &Rejection{Object: c.newObject(up.Object, up.granted, ""), Violations: violations}
 }
 
-// deleteTorn deletes the copy that nobody has verified, if there is one. The
-// caller deletes the upload afterwards, because only the upload shows that the
-// service has not rewritten the copy.
+// deleteTorn deletes the copy that nobody has verified, if there is one. It must
+// be called before the upload is deleted, because only the upload shows that
+// the service has not rewritten the copy.
 func (c *completion) deleteTorn(ctx context.Context) error {
 	if c.torn == nil {
 		return nil

@@ -20,7 +20,7 @@ const (
 	parts  = `"7215ee9c7d9dc229d2921a40e899ec5f-2"`
 )
 
-// aStore is a Store that returns one object for all reads and records
+// aStore is a Store whose Get and Head return fixed objects. It records
 // deletions.
 type aStore struct {
 	got, described *objectstore.Object

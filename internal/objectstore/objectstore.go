@@ -80,9 +80,9 @@ type Object struct {
 	// value that is not ASCII is encoded as RFC 2047 describes.
 	Metadata map[string]string
 
-	// Checksums maps algorithms of types.ChecksumAlgorithm to checksums. Only
-	// Head returns checksums. ChecksumType is FULL_OBJECT, COMPOSITE (of the
-	// checksums of parts), or empty if the store does not return it.
+	// Checksums maps algorithms of types.ChecksumAlgorithm to checksums. Get
+	// does not request checksums. ChecksumType is FULL_OBJECT, COMPOSITE (of
+	// the checksums of parts), or empty if the store does not return it.
 	Checksums    map[string]string
 	ChecksumType string
 

@@ -166,7 +166,7 @@ func TestGet(t *testing.T) {
 			ContentEncoding: aws.String("gzip"), Metadata: map[string]string{"a": "b"},
 		}, gzipped)
 		require.NotEmpty(t, o.Checksums)
-		o.Checksums, o.ChecksumType = map[string]string{}, "" // Only Head returns checksums.
+		o.Checksums, o.ChecksumType = map[string]string{}, "" // Get does not request checksums.
 		get := func(n int) string {
 			t.Helper()
 			got, beginning, err := store(server).Get(t.Context(), source, "", n)
