@@ -51,9 +51,10 @@ const (
 //     that the table does not have, and containers ("application/zip" of a
 //     .docx).
 //   - If the extension is not in the table, the declared type decides, but not
-//     for pictures, videos, audio, fonts, models and documents. Their
+//     for pictures, videos, audio, fonts, models, documents and mail. Their
 //     extensions are in the table, and a file with another extension could be a
-//     program.
+//     program. The declared type still decides if the table does not have it
+//     and the policy names it in full.
 //   - If the file name has no extension, the declared type decides.
 //
 // The text of a Fault starts with "must".
@@ -157,7 +158,7 @@ func contradicts(declared, extension string) bool {
 }
 
 // special reports whether a type is a type of pictures, videos, audio, fonts,
-// models or documents.
+// models, documents or mail.
 func special(typ string) bool {
 	switch kind, _, _ := strings.Cut(typ, "/"); kind {
 	case "image", "video", "audio", "font", "model":
@@ -273,7 +274,7 @@ func Same(a, b string) bool {
 }
 
 // Special reports whether a type is a type of pictures, videos, audio, fonts,
-// models or documents: files that people open to view or play.
+// models, documents or mail: files that people open to view or play.
 func Special(typ string) bool {
 	typ, err := Parse(typ)
 	return err == nil && special(typ)
