@@ -12,10 +12,9 @@ import (
 	"github.com/s3presign/presign/internal/strict"
 )
 
-// check returns an error unless all readers read the same values from a
-// document. The document must be one JSON value of bounded depth. Its strings
-// must be valid Unicode, because encoding/json replaces invalid Unicode by
-// U+FFFD.
+// check returns an error unless a document is one JSON value of bounded depth.
+// Its strings must be valid Unicode. Otherwise readers would differ, because
+// encoding/json replaces invalid Unicode by U+FFFD.
 func check(document []byte) error {
 	if !utf8.Valid(document) {
 		return errors.New("document must be UTF-8")

@@ -100,7 +100,7 @@ const (
 //
 // The error joins an *Error for each member at fault, up to a limit. The values
 // of the other members are set, so that they can be validated as well. If the
-// body is not one JSON object, the error is a single *Error, and nothing is
+// body is not one JSON object, the error joins a single *Error, and nothing is
 // set. The body must not change during the call.
 func Object(body []byte, members []Member, mode Mode) error {
 	if fault := check(body); fault != nil {
