@@ -2,7 +2,7 @@
 // that belongs to it.
 //
 // The condition of each field is exact: S3 rejects a form that differs from the
-// signed one by one byte in one field.
+// signed form by a single byte.
 //
 // See
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html.

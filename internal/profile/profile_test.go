@@ -119,8 +119,9 @@ var unneeded = []string{
 	"completion: pinned delete of joined parts",
 }
 
-// TestCheck checks for every constraint that a Signer that relies on it is
-// rejected, with an error that states the constraint and the way out.
+// TestCheck checks that a Signer is rejected if it relies on a constraint that
+// the store does not enforce. It also checks that the error states the
+// constraint and the way out.
 func TestCheck(t *testing.T) {
 	for _, name := range profile.Names() {
 		algorithm := ""

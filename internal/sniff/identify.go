@@ -83,7 +83,7 @@ func detect(head []byte) *mimetype.MIME {
 	return found
 }
 
-// textual lists the formats whose files can start with text only.
+// textual lists the formats whose first bytes can all be text.
 var textual = []string{textType, pdfType, "application/vnd.fdf", "application/postscript",
 	"application/x-archive", "application/fits", "application/vnd.apple.mpegurl",
 	"application/pkcs7-signature", "application/x-cpio", "application/x-bittorrent",

@@ -45,7 +45,8 @@ type partList struct {
 	etag, checksum string
 }
 
-// newParts returns a list of at most most parts, with an ETag if etags is set.
+// newParts returns an empty list of parts. Its limit is most, and its parts can
+// have ETags if etags is set.
 func newParts(most int, etags bool) *partList {
 	p := &partList{}
 	p.List = strict.List{Max: most, Add: p.add, Members: []strict.Member{
