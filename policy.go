@@ -210,8 +210,10 @@ type Upload struct {
 	//     .docx).
 	//
 	// Any other type that contradicts the extension is a Violation. Pictures,
-	// videos, audio, fonts, models and documents are granted only under known
-	// extensions, or without an extension.
+	// videos, audio, fonts, models, documents and mail are granted only under
+	// known extensions, or without an extension. A type that is unknown to this
+	// package but named in full in Policy.Types is granted under any unknown
+	// extension.
 	Type string
 
 	// Size is the exact size in bytes, or 0 if it is unknown.
