@@ -206,8 +206,8 @@ func newFile(t *testing.T, dir, name, mediaType, magic string, size int64) file 
 	return f
 }
 
-// requirePublished requires that the store has published exactly this file,
-// under one key that ends with its name.
+// requirePublished requires that exactly this file is published, under one key
+// that ends with its name.
 func (d *demo) requirePublished(t *testing.T, f file) {
 	t.Helper()
 	var key string

@@ -86,8 +86,8 @@ func depth(spans []span) (deep int) {
 	return deep
 }
 
-// A row is a case in the table of requests. The field deep includes the DELETE
-// that follows the response.
+// A row is a case in the table of requests. The field deep includes the DELETE,
+// which a Handler sends after its response.
 type row struct {
 	name        string
 	change      func(*presign.Policy)
