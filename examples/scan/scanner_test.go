@@ -349,7 +349,8 @@ func (i *interleaving) run() {
 }
 
 // upload sends the clean or the infected file. Without replace, a new grant
-// would be for another key, so it uses the same grant again.
+// would be for another key, so it uses the same grant again, and sends a
+// multipart upload only once.
 func (i *interleaving) upload(random *rand.Rand) {
 	content := i.contents[random.IntN(2)]
 	u := presign.Upload{Filename: "a.txt", Owner: "alice"}

@@ -289,8 +289,8 @@ func ids(t *testing.T, rows rows) (found []string) {
 }
 
 // startMultipart uploads a file as a multipart upload of one part and completes
-// the multipart upload only at the store. A service that dies in the middle of
-// a completion has the same effect. It returns the GrantID.
+// the multipart upload only at the store. It returns the GrantID. A service
+// that dies in the middle of a completion has the same effect.
 func startMultipart(
 	t *testing.T, client *s3.Client, bucket string, signer *presign.Signer,
 ) string {

@@ -15,8 +15,8 @@ import (
 
 // TestMultipartCompletedByMany checks that concurrent completions of one
 // multipart upload return the object or ErrChanged. Before the object exists,
-// versitygw responds to the second completion that the upload does not exist or
-// is complete.
+// versitygw rejects the second completion. Its error is for an upload that does
+// not exist or is complete.
 func TestMultipartCompletedByMany(t *testing.T) {
 	server, err := store.Start(t.Context(), "")
 	require.NoError(t, err)
