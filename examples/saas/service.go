@@ -213,7 +213,7 @@ func reply(w http.ResponseWriter, value any) error {
 }
 
 // receive accepts notifications from the store and keeps them in memory. If the
-// process stops, a sweep completes their uploads instead. See ../worker for a
+// process stops, a sweep completes the uploads instead. See ../worker for a
 // durable queue.
 func (s *service) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))

@@ -290,7 +290,7 @@ func TestKeep(t *testing.T) {
 		cancel()
 		<-ended
 		// There are two attempts an hour. During the outage there are attempts
-		// after 5, 10, 20, 40 and then each 60 seconds.
+		// after 5, 10, 20, 40 and then every 60 seconds.
 		require.InDelta(t, 96+failures, attempts, 2)
 		require.InDelta(t, 23, failures, 2)
 		require.Equal(t, failures, strings.Count(stdout.String(), "Not renewed; "))
