@@ -83,8 +83,8 @@ const (
 
 	doSend = "send" // a client uploads a file of kind b with grant a
 
-	// A client asks replica c to complete grant a: the owner if b is 0,
-	// otherwise owner b-1.
+	// A client asks replica c to complete grant a. The client is the owner of
+	// the grant if b is 0, and owner b-1 otherwise.
 	doComplete = "complete"
 	doJob      = "job"     // replica c completes grant a for the service
 	doNotify   = "notify"  // replica c receives a notification for grant a

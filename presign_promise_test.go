@@ -199,8 +199,8 @@ func TestOnlyCopyHasServingHeaders(t *testing.T) {
 	require.Contains(t, copied.Header.Get("Content-Disposition"), "inline")
 }
 
-// TestFormsNeedReplaceForChosenKeys checks that Post signs a form for a key
-// that the service chose only with Replace, whether or not the policy has
+// TestFormsNeedReplaceForChosenKeys checks that Post accepts a key that the
+// service chose only if the policy has Replace. This holds with and without
 // FinalPrefix.
 func TestFormsNeedReplaceForChosenKeys(t *testing.T) {
 	for _, policy := range []presign.Policy{final(), direct()} {

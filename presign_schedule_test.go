@@ -266,7 +266,8 @@ func (s schedule) signGrants(t *testing.T, shop shop, u presign.Upload) [2]*pres
 }
 
 // requireOutcome checks that a completion succeeded or rejected the upload. Two
-// swaps can invalidate only two of the three attempts of a completion.
+// swaps can invalidate only two of the three attempts of a completion. If
+// another user uploads, the completion may also return ErrNotUploaded.
 func (s schedule) requireOutcome(t *testing.T, err error, h s3test.History) {
 	t.Helper()
 	switch {
