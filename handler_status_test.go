@@ -63,7 +63,7 @@ func (o apiRequest) request() *http.Request {
 }
 
 // requireInterrupted serves the request with a context that has ended. A
-// completion continues in the background, so its result can be there first.
+// completion continues in the background, so its response might be a success.
 func (o apiRequest) requireInterrupted(
 	t *testing.T, handler http.Handler, ctx context.Context, status int,
 ) {
