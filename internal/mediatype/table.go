@@ -22,8 +22,8 @@ const maxExtension = 17
 //     application/vnd.ms-excel on Windows with Excel), or
 //   - a system has only text/plain for the extension.
 //
-// A row with an active type has active types only, so that a file name cannot
-// make active content pass as text.
+// A row whose preferred type is active has active types only, so that a file
+// name cannot make active content pass as text.
 const table = media + `
 # Documents
 pdf               | application/pdf application/x-pdf application/acrobat application/nappdf text/pdf

@@ -15,7 +15,7 @@
 //
 // Senders encode keys differently. Amazon S3 and MinIO encode a key as in a
 // form: "+" stands for a space. Ceph and versitygw write keys unchanged. Parse
-// recognizes both by members that no other sender has.
+// recognizes both by values that no other sender writes.
 //
 // # Ambiguity
 //
