@@ -40,8 +40,8 @@ type Attempt struct {
 	// Host replaces the host in the request. The connection still goes to the
 	// host of the URL.
 	Host string
-	// Length replaces the Content-Length of a PUT. Zero sets the length of the
-	// body, and -1 sends a chunked body.
+	// Length replaces the Content-Length of the request. Zero sets the length
+	// of the body, and -1 sends a chunked body.
 	Length int64
 	// FileHeader is the header of a form's file part. If it is nil, the form
 	// has no file.
@@ -234,7 +234,7 @@ func (a *Attempt) Send(client *http.Client) (Response, error) {
 	return a.SendContext(context.Background(), client)
 }
 
-// SendContext is Send with a context.
+// SendContext sends the attempt like Send, but with a context.
 func (a *Attempt) SendContext(ctx context.Context, client *http.Client) (Response, error) {
 	r, err := a.Request()
 	if err != nil {

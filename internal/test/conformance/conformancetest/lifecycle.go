@@ -419,8 +419,8 @@ func (l lifecycle) uploadThroughProxy(t *testing.T) error {
 }
 
 // rejectOtherOwner tries to complete and resume uploads of another owner,
-// before and after their completion. Each attempt must fail and must not change
-// the bucket.
+// before and after the owner completes one of the uploads. Each attempt must
+// fail and must not change the bucket.
 func (l lifecycle) rejectOtherOwner(t *testing.T) error {
 	signer, err := l.signer(nil)
 	if err != nil {
