@@ -190,7 +190,7 @@ func run(
 	return row
 }
 
-// fakeCompletion returns success for every CompleteMultipartUpload.
+// A fakeCompletion returns success for every CompleteMultipartUpload.
 type fakeCompletion struct{ http.RoundTripper }
 
 func (c fakeCompletion) RoundTrip(r *http.Request) (*http.Response, error) {

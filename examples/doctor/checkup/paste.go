@@ -34,7 +34,7 @@ type (
 	noncurrent     struct{ NoncurrentDays int }
 	initiationDays struct{ DaysAfterInitiation int }
 
-	// iamPolicy is a policy of IAM or of a bucket.
+	// An iamPolicy is a policy of IAM or of a bucket.
 	iamPolicy struct {
 		Version   string
 		Statement []statement

@@ -89,7 +89,8 @@ func secondLife() quirk {
 	}
 }
 
-// ignoreUnknown ignores fields and headers that it does not implement.
+// ignoreUnknown ignores the parameter delete in the URL of a form. It also
+// ignores the header x-amz-copy-source-range without x-amz-copy-source.
 func ignoreUnknown() quirk {
 	return func(r *http.Request) *http.Response {
 		if r.Method == http.MethodPost && r.URL.RawQuery == "delete" &&
