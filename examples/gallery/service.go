@@ -29,7 +29,7 @@ var policy = presign.Policy{
 	Checksum:    types.ChecksumAlgorithmSha256,
 	Headers: map[string]string{
 		"Content-Disposition": "inline",
-		// If the page was reloaded, Chromium adds this header to a PUT.
+		// A published picture never changes.
 		"Cache-Control": "private, max-age=31536000, immutable",
 	},
 }

@@ -41,8 +41,8 @@ var policy = presign.Policy{
 	MaxSize:  100 << 20,
 	Lifetime: 15 * time.Minute,
 	// If the page was reloaded, or the cache is off, Chromium adds this header
-	// to a PUT. S3 stores it, and a completion rejects a header that was not
-	// granted.
+	// to a PUT, and S3 stores the header. With this value in the grant, all
+	// objects have the same header.
 	Headers: map[string]string{"Cache-Control": "no-cache"},
 }
 
