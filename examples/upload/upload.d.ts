@@ -5,8 +5,8 @@ export interface UploadOptions extends ServiceOptions {
   /** Aborts the upload. The service then also aborts a multipart upload. */
   signal?: AbortSignal;
   /**
-   * Receives the progress, many times in each phase. One upload can report a
-   * phase more than once.
+   * Receives the progress, often many times in one phase. One upload can report
+   * a phase more than once.
    */
   onProgress?: (progress: Progress) => void;
   /** Receives each grant before it is used. */

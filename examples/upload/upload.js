@@ -340,8 +340,8 @@ function signer(missing, id, options) {
 // The browser keeps the IDs of multipart uploads until the uploads end.
 
 /**
- * Returns a string that identifies a file on the user's disk, or undefined for
- * content that exists only in memory.
+ * Returns a string that identifies a File, or undefined if file is another Blob
+ * or the browser has no database.
  */
 async function fingerprint(file, options, { checksum, ...wish }) {
   if (!file.lastModified || typeof indexedDB === "undefined") return undefined;
