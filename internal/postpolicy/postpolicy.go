@@ -179,7 +179,7 @@ func isReserved(name string) bool {
 
 // These are the largest sizes of the bytes that a client sends before the file.
 // RFC 2046 allows boundaries of 70 characters. The file has a name of up to 255
-// bytes. A client that escapes the name sends three bytes for each.
+// bytes. A client that escapes the name sends three bytes for each byte.
 const (
 	boundarySize = len("\r\n--") + 70 + len("\r\n")
 	aroundField  = boundarySize + len("Content-Disposition: form-data; name=\"\"\r\n\r\n")

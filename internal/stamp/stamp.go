@@ -73,7 +73,7 @@ type Published struct {
 	Stamp
 	At        time.Time // the time of verification by the clock of the store, in seconds
 	Size      int64
-	Digested  int      // the number of bytes in Beginning
+	Digested  int      // the number of bytes that Beginning digests
 	Beginning [16]byte // a digest of the file's first bytes
 	Detected  string   // the type of these bytes, or empty
 
