@@ -94,7 +94,7 @@ func (u uppy) completionStatus(t *testing.T, key string) string {
 // evil is a page with a script. It has the size of png.
 var evil = append([]byte("<script>alert(1)</script>"), png[25:]...)
 
-// rekey changes the key of a grant.
+// rekey returns a function that changes the key of an attempt.
 func rekey(from, to string) func(*conformance.Attempt) {
 	return func(a *conformance.Attempt) {
 		a.URL = strings.Replace(a.URL, from, to, 1)
