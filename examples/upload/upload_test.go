@@ -644,8 +644,8 @@ func TestEndedUploads(t *testing.T) {
 	require.Empty(t, run[outcome](s, again).Message)
 	require.Len(t, s.store.requests(), 3, "all parts must be sent again")
 
-	// The page is closed after the upload was completed and before the response
-	// arrives.
+	// The service completes the upload, but the page receives no response, as if
+	// it was closed.
 	s.service.requests()
 	s.service.add(times(9, "POST", "complete", lose))
 	require.Equal(t, "network", run[outcome](s, again).Code)
