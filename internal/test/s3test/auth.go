@@ -370,8 +370,8 @@ func (t *signatureTrace) mismatch(keyID, signature string) error {
 const signatureDoesNotMatch = "The request signature we calculated does not match the signature you provided. " +
 	"Check your key and signing method."
 
-// formSignature returns the signature of a form's policy in base64. The SDK has
-// no public function for it.
+// formSignature returns the signature of a form's policy, which must be encoded
+// in base64. The SDK has no public function for this signature.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-UsingHTTPPOST.html
 func formSignature(secret, date, region, policy string) string {
 	key := []byte("AWS4" + secret)

@@ -461,8 +461,8 @@ func (u *multipartUpload) invalidPart(entry listedPart) error {
 }
 
 // checkPartChecksum compares the checksums of a listed part with the checksum
-// of the uploaded part. A list has checksums only if the upload was created
-// with an algorithm.
+// of the uploaded part. A list may have checksums only if the upload was
+// created with an algorithm.
 func (u *multipartUpload) checkPartChecksum(p *part, entry listedPart) error {
 	if u.algorithm == "" {
 		if len(entry.Checksums) > 0 {

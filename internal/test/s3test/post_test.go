@@ -798,7 +798,8 @@ func TestPostLength(t *testing.T) {
 	a := send(t, s, req)
 	require.Equal(t, "411 MissingContentLength", fmt.Sprint(a.status, " ", a.code()))
 
-	// Without each of these ends, the last boundary of the body is incomplete.
+	// If one of these ends is cut off, the last boundary of the body is
+	// incomplete or missing.
 	for _, end := range []string{"--\r\n", "\r\n--" + strings.Repeat("b", 60) + "--\r\n"} {
 		req = newForm("key").request(t, s)
 		req.ContentLength -= int64(len(end))

@@ -31,9 +31,10 @@
 //
 //   - The server responds with 501 to streaming payloads (aws-chunked), SSE-C,
 //     the XXHASH checksums, x-amz-expected-bucket-owner, conditions on the
-//     time, and an If-Match on a version. It accepts encoding-type only for
-//     ListObjectsV2. It also responds with 501 to headers of a copy that S3
-//     ignores because it copies the headers of the source.
+//     time, and an If-Match on the deletion of a version. It accepts
+//     encoding-type only for ListObjectsV2. It also responds with 501 to
+//     headers of a copy that S3 ignores because it copies the headers of the
+//     source.
 //   - A signature that covers a content-length of 0, user-agent,
 //     x-amzn-trace-id, expect or transfer-encoding is never valid, since the
 //     SDK's signer cannot compute it.
