@@ -31,9 +31,9 @@ type Target struct {
 	Bucket string
 	HTTP   *http.Client
 
-	// Prefix is the prefix of all keys except the keys of copies, which have
-	// FinalPrefix. The defaults are "matrix/" and Prefix. Callers must delete
-	// the objects under both prefixes.
+	// Prefix is the prefix of all keys, except that cases of Completion also
+	// use keys under FinalPrefix. The defaults are "matrix/" and Prefix.
+	// Callers must delete the objects under both prefixes.
 	Prefix, FinalPrefix string
 
 	// Session holds the temporary credentials for Case.Session.

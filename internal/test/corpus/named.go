@@ -297,7 +297,8 @@ var Disguised = []Named{
 	{"site.webloc", "", "markup", []byte("<html><script>alert(1)</script>")},
 }
 
-// Bases holds files of formats that the lists above do not contain.
+// Bases holds files of further formats, and further variants of formats in the
+// other lists.
 var Bases = []Named{
 	{"a.icns", "", "Apple Icon Image", Join("icns", be32(100), "ic07", make([]byte, 92))},
 	{"a.jpx", "", "ISO 15444-2", Join("\x00\x00\x00\x0cjP  \r\n\x87\n", be32(20), "ftypjpx \x00\x00\x00\x00jpx ")},
