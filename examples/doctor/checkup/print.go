@@ -206,10 +206,6 @@ func (p *printer) kind(r *Report, kind string, verbose bool) {
 			p.constraint(c)
 		}
 	}
-	// Otherwise the constraint "an honest upload" has the same verdict.
-	if len(short[Enforced]) > 0 {
-		p.names(NotOffered, "not offered: ", short[NotOffered])
-	}
 }
 
 // names prints the names of constraints that have the same verdict.
