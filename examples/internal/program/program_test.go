@@ -17,7 +17,7 @@ func TestAddresses(t *testing.T) {
 	demos := make(map[string]string)
 	address := regexp.MustCompile(`(?:flags\.String\("addr", |` +
 		`flags\.StringVar\(&d\.addr, "addr", |defaultAddr = |` +
-		`site\.OpenDemo(?:WithEvents)?\(.*)"(127[^"]+)"`)
+		`site\.OpenDemo(?:WithEvents)?\([^"]*)"(127[^"]+)"`)
 	for _, main := range mains {
 		source, err := os.ReadFile(main)
 		require.NoError(t, err)
