@@ -304,7 +304,7 @@ type completion struct {
 	// conditions of a copy.
 	withoutSource, withoutTarget bool
 
-	// torn is a published copy that nobody has verified, or nil. It is deleted
+	// torn is a published copy that was not verified, or nil. It is deleted
 	// if the upload is not published.
 	torn *objectstore.Object
 
@@ -595,7 +595,7 @@ func (c *completion) reject(ctx context.Context, up *upload, violations ...*rule
 	return &Rejection{Object: c.newObject(up.Object, up.granted, ""), Violations: violations}
 }
 
-// deleteTorn deletes the copy that nobody has verified, if there is one. It must
+// deleteTorn deletes the copy that was not verified, if there is one. It must
 // be called before the upload is deleted, because only the upload shows that
 // the service has not rewritten the copy.
 func (c *completion) deleteTorn(ctx context.Context) error {

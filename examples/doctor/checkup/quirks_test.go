@@ -338,6 +338,11 @@ func TestMissingRights(t *testing.T) {
 			changes, _, _ = strings.Cut(changes, "\n\n")
 			require.Contains(t, changes, right, printed.String())
 			require.NotContains(t, printed.String(), "RequestID")
+			for _, row := range r.Constraints {
+				if right == "s3:PutObjectTagging" && row.name() == "PUT: tags" {
+					require.Equal(t, []string{"403 AccessDenied"}, row.Responses)
+				}
+			}
 		})
 	}
 }

@@ -40,7 +40,7 @@ func judge(results []conformance.Result) (rows []Constraint) {
 			}
 		}
 	}
-	markDenied(rows)
+	markDeniedForms(rows)
 	// If not even an honest upload is accepted, rejections prove nothing.
 	for _, honest := range rows {
 		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered {
@@ -60,32 +60,34 @@ func judge(results []conformance.Result) (rows []Constraint) {
 	return rows
 }
 
-// markDenied marks the constraints of a kind as unproven if the signing role
-// has no right to honest uploads of this kind. The store then rejects a wrong
-// signature with another code. A store that does not offer the kind returns
-// AccessDenied for both.
-func markDenied(rows []Constraint) {
-	for i, honest := range rows {
-		denied := slices.ContainsFunc(honest.Responses, isDenied)
-		if honest.Constraint != string(conformance.Honest) || honest.Verdict != NotOffered || !denied {
-			continue
-		}
-		verifies := slices.ContainsFunc(rows, func(c Constraint) bool {
-			signature := c.Constraint == string(conformance.Signature) || c.Constraint == string(conformance.Policy)
-			return c.Kind == honest.Kind && signature && slices.ContainsFunc(c.Responses, func(r string) bool { return !isDenied(r) })
-		})
-		if !verifies {
-			continue
-		}
-		for j, c := range rows {
-			if c.Kind == honest.Kind {
-				rows[j] = Constraint{Kind: c.Kind, Constraint: c.Constraint, Verdict: Unproven, Responses: honest.Responses, Cases: c.Cases}
+// markDeniedForms marks the constraints of forms as unproven if the signing role
+// has no right to honest forms. The store then rejects a wrong signature with
+// another code. A store that does not offer forms returns AccessDenied for both.
+func markDeniedForms(rows []Constraint) {
+	honest := slices.IndexFunc(rows, func(c Constraint) bool {
+		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Honest)
+	})
+	verifies := slices.ContainsFunc(rows, func(c Constraint) bool {
+		return c.Kind == string(conformance.Form) && c.Constraint == string(conformance.Policy) &&
+			slices.ContainsFunc(c.Responses, func(r string) bool { return !isDenied(r) })
+	})
+	if honest < 0 || rows[honest].Verdict != NotOffered || !verifies ||
+		!slices.ContainsFunc(rows[honest].Responses, isDenied) {
+		return
+	}
+	responses := rows[honest].Responses
+	for i, c := range rows {
+		if c.Kind == string(conformance.Form) {
+			rows[i] = Constraint{
+				Kind: c.Kind, Constraint: c.Constraint, Verdict: Unproven, Responses: responses,
+				Cases: c.Cases,
 			}
 		}
-		rows[i].Note = "the signing role may not send honest uploads"
-		rows[i].Instead = "allow the signing role to send forms, or use WithoutForms (-without-forms): a condition on s3:authType must " +
-			"list POST, and some stores accept forms only from roles with rights to the whole bucket"
 	}
+	rows[honest].Note = "the signing role may not send honest uploads"
+	rows[honest].Instead = "allow the signing role to send forms, or use WithoutForms " +
+		"(-without-forms): a condition on s3:authType must list POST, and some stores accept forms " +
+		"only from roles with rights to the whole bucket"
 }
 
 func isDenied(response string) bool { return strings.HasSuffix(response, " AccessDenied") }
@@ -168,7 +170,8 @@ func verdict(results []conformance.Result, alwaysLost []string) Constraint {
 	}
 	c.notes(first, e)
 	switch {
-	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered:
+	case c.Verdict == NotOffered, c.Verdict == MadeGood && c.Found == profile.NotOffered,
+		c.Verdict == Unproven && len(e.rejections) > 0:
 		c.Responses = e.rejections
 	case first.Constraint == conformance.Honest && c.Verdict == Enforced,
 		len(e.acceptances)+len(e.cheatRejections) == 0:
@@ -199,11 +202,7 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 		shown.Error = r.Err.Error()
 		return shown
 	case r.Err != nil:
-		shown.Error = describeFailure(r.Err)
-		if right := missingRight(r.Err); right != "" {
-			c.Instead = "give the role of -store-profile the right " + right
-		}
-		c.Unknown = append(c.Unknown, r.Case.Name+": "+shown.Error)
+		shown.Error = c.addFailure(r)
 		return shown
 	}
 	shown.Response = r.Response.String()
@@ -244,15 +243,21 @@ func (e *evidence) add(c *Constraint, r conformance.Result, alwaysLost []string)
 	return shown
 }
 
-// describeFailure returns the operation and the response of a failed request of
-// the SDK. It returns the text of any other error.
-func describeFailure(err error) string {
+// addFailure adds a case that could not be tried, and returns the reason: the
+// operation and the response of a failed request of the SDK, or the text of any
+// other error. If the role of the store was denied, it names the missing right.
+func (c *Constraint) addFailure(r conformance.Result) (reason string) {
+	reason = plain(r.Err).Error()
 	var operation *smithy.OperationError
-	response, other := conformance.ResponseOf(err)
-	if other == nil && errors.As(err, &operation) {
-		return fmt.Sprintf("%s failed with %v", operation.Operation(), response)
+	response, other := conformance.ResponseOf(r.Err)
+	if other == nil && errors.As(r.Err, &operation) {
+		reason = fmt.Sprintf("%s failed with %v", operation.Operation(), response)
+		if right := rights[operation.Operation()]; right != "" && response.Code == "AccessDenied" {
+			c.Instead = "give the role of -store-profile the right " + right
+		}
 	}
-	return plain(err).Error()
+	c.Unknown = append(c.Unknown, r.Case.Name+": "+reason)
+	return reason
 }
 
 // rights holds the right that each operation of the store's role needs.
@@ -268,17 +273,6 @@ var rights = map[string]string{
 	"ListParts":               "s3:ListMultipartUploadParts under both prefixes",
 	"PutObject":               "s3:PutObject",
 	"UploadPart":              "s3:PutObject",
-}
-
-// missingRight returns the right that a request of the store's role lacks, or
-// "".
-func missingRight(err error) string {
-	var operation *smithy.OperationError
-	response, other := conformance.ResponseOf(err)
-	if other != nil || response.Code != "AccessDenied" || !errors.As(err, &operation) {
-		return ""
-	}
-	return rights[operation.Operation()]
 }
 
 // describeRejection returns the reason why a constraint is not offered.
